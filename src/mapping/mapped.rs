@@ -1,0 +1,89 @@
+//! What an event becomes: the records to write, and the activities to report.
+
+use crate::segment::JsonMap;
+
+/// What one event asks of Freshsales.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mapped {
+    /// From an identify.
+    Contact(Box<ContactWrite>),
+    /// From a track.
+    Track(Activity),
+    /// From a page.
+    Page(PageView),
+}
+
+/// A contact to upsert, with the company and the deal that came along.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContactWrite {
+    /// The contact's e-mail address, trimmed and lower-cased: the upsert's identifier.
+    pub email: String,
+    /// The event's `userId`, where it is not the e-mail address.
+    pub user_id: Option<String>,
+    /// What to write, `emails` and `external_id` included.
+    pub record: Record,
+    /// From `traits.company`.
+    pub company: Option<RelatedWrite>,
+    /// From `traits.deal`.
+    pub deal: Option<RelatedWrite>,
+}
+
+/// A sales account or a deal to upsert by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelatedWrite {
+    /// The upsert's identifier; also in `record`.
+    pub name: String,
+    /// What to write.
+    pub record: Record,
+}
+
+/// Field values by internal name, custom fields apart, as the API wants them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// Default fields.
+    pub fields: JsonMap,
+    /// Custom fields; they travel inside `custom_field`.
+    pub custom_field: JsonMap,
+}
+
+/// Whom an activity belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// The contact's e-mail address is known.
+    Email(String),
+    /// Only the sender's `userId` is known; a lane may know more.
+    UserId(String),
+}
+
+/// A track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// Who.
+    pub identity: Identity,
+    /// The event's name.
+    pub name: String,
+    /// As sent, less a property called `name`.
+    pub properties: JsonMap,
+}
+
+/// A page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageView {
+    /// Who.
+    pub identity: Identity,
+    /// Where.
+    pub url: String,
+    /// As sent, less `url`; the page's `name` and `category` where the properties had none.
+    pub properties: JsonMap,
+}
+
+/// A trait that reaches no field, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// The trait's path as the sender wrote it.
+    pub trait_path: String,
+    /// Why, ready to be read: "no such field", "read-only field", ...
+    pub why: &'static str,
+    /// The nearest field's name in camelCase, where one is near.
+    pub nearest: Option<String>,
+}

@@ -1,0 +1,42 @@
+//! What an account's configuration says about mapping.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// One account's mapping settings. The configuration fills it; the defaults are here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MappingRules {
+    /// Trait path -> contact field.
+    pub fields: BTreeMap<String, String>,
+    /// Path inside `company` -> sales account field.
+    pub company_fields: BTreeMap<String, String>,
+    /// Path inside `deal` -> deal field.
+    pub deal_fields: BTreeMap<String, String>,
+    /// What a trait named like a missing custom field does.
+    pub unknown_custom_field: UnknownCustomField,
+    /// How far a value may differ from its field's type.
+    pub coercion: Coercion,
+}
+
+/// What happens to a trait named like a custom field (`cf...`) that the account does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownCustomField {
+    /// The event is dead-lettered: its data would be lost otherwise.
+    #[default]
+    DeadLetter,
+    /// The trait is ignored and counted.
+    Ignore,
+}
+
+/// How far a value may differ from its field's type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coercion {
+    /// Whatever loses no information.
+    #[default]
+    Lossless,
+    /// The JSON type must be the field's, and labels match to the letter.
+    Strict,
+}

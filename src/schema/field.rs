@@ -1,0 +1,210 @@
+//! One field of an account: its name, type, choices, and whether it can be written.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// One field as the settings endpoint describes it. Keys Freshet does not use are left out.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own shape")]
+pub struct Field {
+    /// What people see.
+    #[serde(default)]
+    pub label: String,
+    /// The internal name; custom fields start with `cf_`.
+    pub name: String,
+    /// What values it takes.
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// True for Freshsales' own fields, false for the account's custom ones.
+    #[serde(default = "yes")]
+    pub default: bool,
+    /// False where users may not change it.
+    #[serde(default = "yes")]
+    pub actionable: bool,
+    /// An admin demands a value.
+    #[serde(default)]
+    pub required: bool,
+    /// What a drop-down, radio or multi-select offers.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub choices: Vec<Choice>,
+    /// An `auto_complete` that holds several values.
+    #[serde(default)]
+    pub multiple: bool,
+    /// Where an `auto_complete` looks its values up.
+    #[serde(default)]
+    pub auto_suggest_url: Option<String>,
+}
+
+/// Names of fields that Freshsales sets itself. The metadata does not tell them apart
+/// (a trial account's says `actionable: true` for every field), so they are listed.
+const SYSTEM_FIELDS: &[&str] = &[
+    "active_sales_sequences",
+    "age",
+    "completed_sales_sequences",
+    "created_at",
+    "creater_id",
+    "customer_fit",
+    "expected_deal_value",
+    "last_assigned_at",
+    "last_contacted",
+    "last_contacted_mode",
+    "last_contacted_sales_activity_mode",
+    "last_contacted_via_sales_activity",
+    "last_seen",
+    "lead_score",
+    "recent_note",
+    "stage_updated_time",
+    "upcoming_activities_time",
+    "updated_at",
+    "updater_id",
+    "web_form_id",
+    "web_form_ids",
+];
+
+impl Field {
+    /// Whether Freshsales sets it itself, so that writing it has no effect.
+    pub fn read_only(&self) -> bool {
+        !self.actionable || (self.default && SYSTEM_FIELDS.contains(&self.name.as_str()))
+    }
+
+    /// Whether the account's admins added it. Custom values travel inside `custom_field`.
+    pub fn custom(&self) -> bool {
+        !self.default
+    }
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldType {
+    /// One line, at most 255 characters.
+    Text,
+    /// Several lines.
+    Textarea,
+    /// A number.
+    Number,
+    /// One of the choices.
+    Dropdown,
+    /// Any of the choices.
+    MultiSelectDropdown,
+    /// True or false.
+    Checkbox,
+    /// A day.
+    Date,
+    /// One of the choices.
+    Radio,
+    /// A reference to other records, or tags.
+    AutoComplete,
+    /// A list of objects (e-mails, phone numbers, linked accounts).
+    GroupField,
+    /// A date with a time.
+    DateTimeSplit,
+    /// A type this version has not met: values are passed through.
+    Other(String),
+}
+
+impl FieldType {
+    /// The word on the wire.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text => "text",
+            Self::Textarea => "textarea",
+            Self::Number => "number",
+            Self::Dropdown => "dropdown",
+            Self::MultiSelectDropdown => "multi_select_dropdown",
+            Self::Checkbox => "checkbox",
+            Self::Date => "date",
+            Self::Radio => "radio",
+            Self::AutoComplete => "auto_complete",
+            Self::GroupField => "group_field",
+            Self::DateTimeSplit => "date_time_split",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<String> for FieldType {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "text" => Self::Text,
+            "textarea" => Self::Textarea,
+            "number" => Self::Number,
+            "dropdown" => Self::Dropdown,
+            "multi_select_dropdown" => Self::MultiSelectDropdown,
+            "checkbox" => Self::Checkbox,
+            "date" => Self::Date,
+            "radio" => Self::Radio,
+            "auto_complete" => Self::AutoComplete,
+            "group_field" => Self::GroupField,
+            "date_time_split" => Self::DateTimeSplit,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// One choice of a drop-down, radio or multi-select.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Choice {
+    /// What default fields take.
+    pub id: ChoiceId,
+    /// The label, which custom fields take.
+    #[serde(deserialize_with = "any_scalar")]
+    pub value: String,
+}
+
+/// A choice's id: a number, digits in a string, or a plain name, as the account sends it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ChoiceId {
+    /// A number, or a string of digits, which the API takes as a number.
+    Number(i64),
+    /// A name (`time_zone`'s choices).
+    Text(String),
+}
+
+impl From<String> for ChoiceId {
+    fn from(text: String) -> Self {
+        match text.parse::<i64>() {
+            Ok(number) if number.to_string() == text => Self::Number(number),
+            _ => Self::Text(text),
+        }
+    }
+}
+
+impl std::fmt::Display for ChoiceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ChoiceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        any_scalar(deserializer).map(Self::from)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Choice>, D::Error> {
+    Ok(Option::<Vec<Choice>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Ids and labels come as numbers or strings; both are read as their text.
+fn any_scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::Null => Ok(String::new()),
+        Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom("expected a string or a number")),
+    }
+}
