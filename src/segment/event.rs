@@ -6,6 +6,36 @@ use serde_json::Value;
 /// A JSON object that keeps its order.
 pub type JsonMap = serde_json::Map<String, Value>;
 
+/// The types of event that are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventType {
+    /// Who the user is.
+    Identify,
+    /// What the user did.
+    Track,
+    /// What the user looked at.
+    Page,
+}
+
+impl EventType {
+    /// Every type, in the order of the documentation.
+    pub const ALL: &'static [Self] = &[Self::Identify, Self::Track, Self::Page];
+
+    /// The word in an event's `type`, in the configuration and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identify => "identify",
+            Self::Track => "track",
+            Self::Page => "page",
+        }
+    }
+
+    /// The type of this word, to the letter.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|event_type| event_type.as_str() == word)
+    }
+}
+
 /// One decoded Segment event of a supported type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -37,6 +67,17 @@ pub struct Event {
     pub write_key: Option<String>,
     /// The Segment project.
     pub project_id: Option<String>,
+}
+
+impl Event {
+    /// Which of the delivered types it is.
+    pub const fn event_type(&self) -> EventType {
+        match self.payload {
+            Payload::Identify { .. } => EventType::Identify,
+            Payload::Track { .. } => EventType::Track,
+            Payload::Page { .. } => EventType::Page,
+        }
+    }
 }
 
 /// The part of an event that differs by type.

@@ -1,5 +1,14 @@
 //! Segment's events as Freshet understands them. Pure; knows only the words of [`crate::outcome`].
+//!
+//! The lane calls [`decode`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse`].
 
+mod decode;
 mod event;
+mod glimpse;
+mod json;
 
-pub use event::{Event, JsonMap, Payload};
+pub use decode::{Undelivered, decode};
+pub use event::{Event, EventType, JsonMap, Payload};
+pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
+pub use json::BODY_LIMIT;
+pub(crate) use json::describe;

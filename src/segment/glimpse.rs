@@ -1,0 +1,234 @@
+//! Reading only what is needed of a body: its account's keys for the router, and a refused
+//! body's type and id for the dead letter's headers.
+
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::json::{BODY_LIMIT, Json, NUMBER_KEY, describe, not_an_object, parse};
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+
+/// The longest text a glimpse tells, in bytes.
+const TEXT_LIMIT: usize = 255;
+
+/// What names an event's account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoutingKeys {
+    /// The Segment source's key.
+    pub write_key: Option<String>,
+    /// The Segment project.
+    pub project_id: Option<String>,
+}
+
+/// What could be read of a body that was refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Its `type`, whatever that says; at most 255 printable ASCII characters.
+    pub event_type: Option<String>,
+    /// Its `messageId`, bounded likewise.
+    pub message_id: Option<String>,
+}
+
+/// Reads the keys by which the router finds an event's account, and skims over the rest.
+pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
+    let Keys::Object { write_key, project_id } = parse(body)? else {
+        return Err(not_an_object("another JSON value"));
+    };
+    let mut problems = Vec::new();
+    let mut text = |key: &str, value: Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        wrong @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            problems.push(Problem {
+                trait_path: Some(key.into()),
+                problem: "wrong kind of value".into(),
+                expected: Some("a string or null".into()),
+                got: Some(describe(&wrong)),
+                ..Problem::default()
+            });
+            None
+        }
+    };
+    let keys =
+        RoutingKeys { write_key: text("writeKey", write_key), project_id: text("projectId", project_id) };
+    if problems.is_empty() {
+        Ok(keys)
+    } else {
+        Err(Refusal { reason: DeadLetterReason::InvalidEvent, problems, http_status: None })
+    }
+}
+
+/// Reads what it can of a body, which may be no JSON at all. For the headers of dead letters.
+pub fn glimpse(body: &[u8]) -> Glimpse {
+    let mut glimpse = Glimpse::default();
+    let start = body.get(..BODY_LIMIT).unwrap_or(body);
+    // An error is expected here; what was read before it is kept.
+    drop(GlimpseSeed(&mut glimpse).deserialize(&mut serde_json::Deserializer::from_slice(start)));
+    glimpse
+}
+
+enum Keys {
+    Object { write_key: Value, project_id: Value },
+    NoObject,
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Keys, E> {
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Keys, E> {
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Keys, E> {
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Keys, E> {
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Keys, E> {
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Keys, E> {
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Keys, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Keys::NoObject)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Keys, A::Error> {
+        let (mut write_key, mut project_id) = (Value::Null, Value::Null);
+        let (mut keys, mut number) = (0_usize, false);
+        while let Some(key) = entries.next_key::<String>()? {
+            keys += 1;
+            match key.as_str() {
+                "writeKey" => write_key = entries.next_value::<Json>()?.0,
+                "projectId" => project_id = entries.next_value::<Json>()?.0,
+                key => {
+                    number = key == NUMBER_KEY;
+                    entries.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(if number && keys == 1 { Keys::NoObject } else { Keys::Object { write_key, project_id } })
+    }
+}
+
+struct GlimpseSeed<'a>(&'a mut Glimpse);
+
+impl<'de> DeserializeSeed<'de> for GlimpseSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for GlimpseSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(key) = entries.next_key::<String>()? {
+            match key.as_str() {
+                "type" => self.0.event_type = printable(entries.next_value::<Json>()?.0),
+                "messageId" => self.0.message_id = printable(entries.next_value::<Json>()?.0),
+                _ => {
+                    entries.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn printable(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text)
+            .filter(|text| (1..=TEXT_LIMIT).contains(&text.len()))
+            .filter(|text| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routing_reads_both_keys_and_skims_the_rest() {
+        let body =
+            br#"{"type":5,"writeKey":"wk","context":{"deep":[1e400]},"projectId":"p","writeKey":"wk2"}"#;
+        let keys = routing_keys(body).unwrap();
+        assert_eq!(keys, RoutingKeys { write_key: Some("wk2".into()), project_id: Some("p".into()) });
+        assert_eq!(routing_keys(br#"{"writeKey":null}"#).unwrap(), RoutingKeys::default());
+    }
+
+    #[test]
+    fn routing_refuses_what_has_no_keys() {
+        let cases: &[(&[u8], DeadLetterReason)] = &[
+            (b"", DeadLetterReason::MalformedJson),
+            (b"[{\"writeKey\":\"a\"}]", DeadLetterReason::MalformedJson),
+            (b"12", DeadLetterReason::MalformedJson),
+            (b"-1", DeadLetterReason::MalformedJson),
+            (b"1.5", DeadLetterReason::MalformedJson),
+            (b"\"x\"", DeadLetterReason::MalformedJson),
+            (b"null", DeadLetterReason::MalformedJson),
+            (b"true", DeadLetterReason::MalformedJson),
+            (b"{\"a\":1} x", DeadLetterReason::MalformedJson),
+            (b"{\"a\":\"\xff\"}", DeadLetterReason::MalformedJson),
+            (br#"{"writeKey":5,"projectId":[]}"#, DeadLetterReason::InvalidEvent),
+        ];
+        for (body, reason) in cases {
+            let refusal = routing_keys(body).unwrap_err();
+            assert_eq!(refusal.reason, *reason, "{}", String::from_utf8_lossy(body));
+        }
+        let refusal = routing_keys(br#"{"writeKey":5,"projectId":[]}"#).unwrap_err();
+        let named: Vec<_> = refusal.problems.iter().filter_map(|p| p.trait_path.as_deref()).collect();
+        assert_eq!(named, ["writeKey", "projectId"]);
+        assert_eq!(routing_keys(&vec![b' '; BODY_LIMIT + 1]).unwrap_err().reason, DeadLetterReason::TooLarge);
+    }
+
+    #[test]
+    fn a_glimpse_keeps_what_came_before_the_error() {
+        let seen = glimpse(br#"{"type":"identify","messageId":"m-1","traits":{oops"#);
+        assert_eq!(seen.event_type.as_deref(), Some("identify"));
+        assert_eq!(seen.message_id.as_deref(), Some("m-1"));
+    }
+
+    #[test]
+    fn a_glimpse_tells_only_short_printable_strings() {
+        assert_eq!(glimpse(br#"{"type":5,"messageId":"a\nb"}"#), Glimpse::default());
+        let body = format!(r#"{{"type":"{}","messageId":"{}"}}"#, "t".repeat(256), "m".repeat(255));
+        let seen = glimpse(body.as_bytes());
+        assert_eq!(seen.event_type, None);
+        assert_eq!(seen.message_id.map(|id| id.len()), Some(255));
+        for junk in [&b""[..], b"\xff\xfe", b"[1]", b"{", b"7"] {
+            assert_eq!(glimpse(junk), Glimpse::default());
+        }
+    }
+}
