@@ -1,9 +1,22 @@
 //! What an event becomes: the records to write, and the activities to report.
 
+use serde::Serialize;
+
+use crate::outcome::Refusal;
 use crate::segment::JsonMap;
 
-/// What one event asks of Freshsales.
+/// What mapping made of one event.
 #[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// What to write, or every problem of the event.
+    pub verdict: Result<Mapped, Refusal>,
+    /// Traits that reach no field. Told whatever the verdict.
+    pub ignored: Vec<Ignored>,
+}
+
+/// What one event asks of Freshsales.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mapped {
     /// From an identify.
     Contact(Box<ContactWrite>),
@@ -14,7 +27,7 @@ pub enum Mapped {
 }
 
 /// A contact to upsert, with the company and the deal that came along.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContactWrite {
     /// The contact's e-mail address, trimmed and lower-cased: the upsert's identifier.
     pub email: String,
@@ -29,7 +42,7 @@ pub struct ContactWrite {
 }
 
 /// A sales account or a deal to upsert by name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RelatedWrite {
     /// The upsert's identifier; also in `record`.
     pub name: String,
@@ -38,7 +51,7 @@ pub struct RelatedWrite {
 }
 
 /// Field values by internal name, custom fields apart, as the API wants them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Record {
     /// Default fields.
     pub fields: JsonMap,
@@ -47,7 +60,8 @@ pub struct Record {
 }
 
 /// Whom an activity belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Identity {
     /// The contact's e-mail address is known.
     Email(String),
@@ -56,7 +70,7 @@ pub enum Identity {
 }
 
 /// A track.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Activity {
     /// Who.
     pub identity: Identity,
@@ -67,7 +81,7 @@ pub struct Activity {
 }
 
 /// A page.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PageView {
     /// Who.
     pub identity: Identity,
@@ -78,7 +92,7 @@ pub struct PageView {
 }
 
 /// A trait that reaches no field, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ignored {
     /// The trait's path as the sender wrote it.
     pub trait_path: String,

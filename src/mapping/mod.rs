@@ -1,8 +1,26 @@
 //! Events become what to write: names, field values, identities. Pure.
 //! Knows [`crate::segment`] and [`crate::schema`]; never a broker, a clock or HTTP.
+//!
+//! [`Mapper`] is built once per account and schema; a lane and `explain` ask it event by event.
 
+mod activity;
+mod choice;
+mod claims;
+mod date;
+mod email;
+mod findings;
 mod mapped;
+mod mapper;
+mod names;
+mod record;
 mod rules;
+mod value;
 
-pub use mapped::{Activity, ContactWrite, Identity, Ignored, Mapped, PageView, Record, RelatedWrite};
+#[cfg(test)]
+mod tests;
+
+pub use mapped::{
+    Activity, ContactWrite, Identity, Ignored, Mapped, Mapping, PageView, Record, RelatedWrite,
+};
+pub use mapper::Mapper;
 pub use rules::{Coercion, MappingRules, UnknownCustomField};

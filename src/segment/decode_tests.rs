@@ -18,7 +18,7 @@ fn refusal(body: &[u8]) -> Refusal {
 }
 
 /// A valid identify with some keys put in.
-fn identify(keys: Value) -> Value {
+fn identify(keys: &Value) -> Value {
     let mut body = json!({"type": "identify", "userId": "u1"});
     for (key, value) in keys.as_object().unwrap() {
         body[key] = value.clone();
@@ -100,7 +100,7 @@ fn typographic_quotes_are_malformed_and_straight_ones_decode() {
 
 #[test]
 fn the_limit_is_exact() {
-    let frame = identify(json!({"traits": {"a": ""}})).to_string();
+    let frame = identify(&json!({"traits": {"a": ""}})).to_string();
     let fill =
         |len: usize| frame.replace(r#""a":"""#, &format!(r#""a":"{}""#, "x".repeat(len - frame.len())));
     assert!(decode(fill(BODY_LIMIT).as_bytes()).is_ok());
@@ -129,7 +129,8 @@ fn the_parsers_private_keys_are_ordinary_keys() {
         panic!("not an identify")
     };
     assert!(traits["$serde_json::private::RawValue"].is_string());
-    let event = decoded(&identify(json!({"traits": {"a": {"$serde_json::private::Number": "no"}}}))).unwrap();
+    let event =
+        decoded(&identify(&json!({"traits": {"a": {"$serde_json::private::Number": "no"}}}))).unwrap();
     let Payload::Identify { traits } = event.payload else { panic!("not an identify") };
     assert!(traits["a"].is_object());
 }
@@ -182,14 +183,14 @@ fn wrong_kinds_are_all_named() {
 
 #[test]
 fn null_means_absent() {
-    let nulls = identify(json!({
+    let nulls = identify(&json!({
         "messageId": null, "anonymousId": null, "channel": null, "version": null, "writeKey": null,
         "projectId": null, "context": null, "integrations": null, "traits": null, "properties": null,
         "timestamp": null,
     }));
-    let bare = decoded(&identify(json!({}))).unwrap();
+    let bare = decoded(&identify(&json!({}))).unwrap();
     assert_eq!(decoded(&nulls).unwrap(), bare);
-    assert_eq!(decoded(&identify(json!({"messageId": " \t"}))).unwrap(), bare);
+    assert_eq!(decoded(&identify(&json!({"messageId": " \t"}))).unwrap(), bare);
 }
 
 #[test]
@@ -257,12 +258,12 @@ fn our_own_integrations_entry_decides_else_all() {
         (json!({"Freshsales": null, "All": false}), false),
     ];
     for (integrations, wanted) in cases {
-        let outcome = decoded(&identify(json!({"integrations": integrations})));
+        let outcome = decoded(&identify(&json!({"integrations": integrations})));
         assert_eq!(outcome.is_ok(), wanted, "{integrations}");
         assert!(wanted || outcome == skip);
     }
     for wrong in [json!("yes"), json!(1), json!([])] {
-        let body = identify(json!({"integrations": {"Freshsales": wrong}}));
+        let body = identify(&json!({"integrations": {"Freshsales": wrong}}));
         let refusal = refusal(body.to_string().as_bytes());
         assert_eq!(refusal.reason, DeadLetterReason::InvalidEvent);
         assert_eq!(refusal.problems[0].trait_path.as_deref(), Some("integrations.Freshsales"));
@@ -303,7 +304,7 @@ proptest! {
     /// The router must not refuse what a lane would take.
     #[test]
     fn whatever_decodes_can_be_routed(key in prop::option::of(".{0,8}"), extra in ".{0,20}") {
-        let body = identify(json!({"writeKey": key, "traits": {"x": extra}})).to_string();
+        let body = identify(&json!({"writeKey": key, "traits": {"x": extra}})).to_string();
         let event = decode(body.as_bytes()).unwrap();
         prop_assert_eq!(super::super::routing_keys(body.as_bytes()).unwrap().write_key, event.write_key);
     }

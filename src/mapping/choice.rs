@@ -1,0 +1,177 @@
+//! Drop-downs, radios and multi-selects: which choice a value means, and what the API takes for it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Number, Value};
+
+use super::Coercion;
+use super::value::Misfit;
+use crate::schema::{Choice, ChoiceId};
+
+/// How many labels a problem lists.
+const LISTED: usize = 10;
+
+/// What a problem says of a label that would fall apart on the wire.
+const SPLIT_LABEL: &str = "a label that contains ';' cannot be sent in a list joined with ';'";
+
+/// A field's choices, by everything that may name one.
+#[derive(Debug)]
+pub(super) struct Choices {
+    all: Vec<Choice>,
+    /// Custom fields take labels: the API silently drops ids there. Default fields take ids.
+    by_label: bool,
+    labels: HashMap<String, Vec<usize>>,
+    folded: HashMap<String, Vec<usize>>,
+    ids: HashMap<String, usize>,
+}
+
+impl Choices {
+    pub(super) fn new(choices: &[Choice], custom: bool) -> Self {
+        let mut labels: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut folded: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut ids = HashMap::new();
+        for (index, choice) in choices.iter().enumerate() {
+            labels.entry(choice.value.clone()).or_default().push(index);
+            folded.entry(fold(&choice.value)).or_default().push(index);
+            ids.entry(choice.id.to_string()).or_insert(index);
+        }
+        Self { all: choices.to_vec(), by_label: custom, labels, folded, ids }
+    }
+
+    /// What the API takes for one choice.
+    pub(super) fn one(&self, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+        let text = match value {
+            Value::String(text) => text.as_str(),
+            Value::Number(number) => number.as_str(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(self.unknown(value));
+            }
+        };
+        if self.all.is_empty() {
+            return self.unlisted(text, value, coercion);
+        }
+        let lossless = coercion == Coercion::Lossless;
+        let label = || self.labels.get(text).map(Vec::as_slice);
+        let id = || self.ids.get(text).map(std::slice::from_ref);
+        let named_id = || id().filter(|found| lossless || self.any_text_id(found));
+        let found = if value.is_number() {
+            id().or_else(|| label().filter(|_| lossless))
+        } else {
+            let folded = || self.folded.get(&fold(text)).map(Vec::as_slice).filter(|_| lossless);
+            label().or_else(named_id).or_else(folded)
+        };
+        let mut wires =
+            found.unwrap_or_default().iter().filter_map(|index| self.all.get(*index)).map(|c| self.wire(c));
+        let Some(wire) = wires.next() else { return Err(self.unknown(value)) };
+        if wires.all(|other| other == wire) {
+            Ok(wire)
+        } else {
+            Err(Misfit::new("several choices have this label", "a choice's id", value))
+        }
+    }
+
+    /// What the API takes for any number of choices; none if there are none.
+    pub(super) fn several(&self, value: &Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+        let mut wires = Vec::new();
+        match value {
+            Value::Array(items) => {
+                for item in items.iter().filter(|item| !item.is_null()) {
+                    if item.as_str().is_some_and(|text| text.trim().is_empty()) {
+                        continue;
+                    }
+                    wires.push(self.joinable(item, coercion)?);
+                }
+            }
+            Value::String(text) => match self.split(text, coercion) {
+                Ok(split) => wires = split,
+                // A label may itself contain the separator.
+                Err(misfit) => wires.push(
+                    self.joinable(value, coercion)
+                        .map_err(|whole| if whole.problem == SPLIT_LABEL { whole } else { misfit })?,
+                ),
+            },
+            Value::Number(_) if coercion == Coercion::Lossless => wires.push(self.joinable(value, coercion)?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                return Err(self.unknown(value));
+            }
+        }
+        let mut seen = HashSet::new();
+        wires.retain(|wire| seen.insert(wire.clone()));
+        Ok((!wires.is_empty()).then(|| Value::String(wires.join(";"))))
+    }
+
+    fn split(&self, text: &str, coercion: Coercion) -> Result<Vec<String>, Misfit> {
+        let pieces = text.split(';').filter(|piece| !piece.trim().is_empty());
+        let pieces = pieces.map(|piece| match coercion {
+            Coercion::Lossless => piece.trim(),
+            Coercion::Strict => piece,
+        });
+        pieces.map(|piece| self.joinable(&Value::String(piece.to_owned()), coercion)).collect()
+    }
+
+    fn joinable(&self, item: &Value, coercion: Coercion) -> Result<String, Misfit> {
+        let wire = self.one(item, coercion)?;
+        let wire = wire.as_str().map_or_else(|| wire.to_string(), str::to_owned);
+        if wire.contains(';') {
+            return Err(Misfit::new(SPLIT_LABEL, self.expected(), item));
+        }
+        Ok(wire)
+    }
+
+    /// The metadata lists nothing: whatever has the right form may be right.
+    fn unlisted(&self, text: &str, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+        let lossless = coercion == Coercion::Lossless;
+        if self.by_label {
+            if value.is_string() || lossless {
+                return Ok(Value::String(text.to_owned()));
+            }
+            return Err(Misfit::new("wrong kind of value", "a choice's label, as a string", value));
+        }
+        let id = text.trim();
+        let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        match id.parse::<Number>() {
+            Ok(number) if digits && (value.is_number() || lossless) => Ok(Value::Number(number)),
+            _ => Err(Misfit::new(
+                "the account lists no choices for this field, so a label cannot be turned into an id",
+                "a choice's id, as an integer",
+                value,
+            )),
+        }
+    }
+
+    fn wire(&self, choice: &Choice) -> Value {
+        if self.by_label {
+            return Value::String(choice.value.clone());
+        }
+        match &choice.id {
+            ChoiceId::Number(id) => Value::from(*id),
+            ChoiceId::Text(id) => Value::String(id.clone()),
+        }
+    }
+
+    fn any_text_id(&self, found: &[usize]) -> bool {
+        found
+            .iter()
+            .filter_map(|index| self.all.get(*index))
+            .any(|choice| matches!(choice.id, ChoiceId::Text(_)))
+    }
+
+    fn unknown(&self, got: &Value) -> Misfit {
+        Misfit::new("this is none of the field's choices", self.expected(), got)
+    }
+
+    fn expected(&self) -> String {
+        if self.all.is_empty() {
+            let what = if self.by_label { "a choice's label" } else { "a choice's id, as an integer" };
+            return what.into();
+        }
+        let listed: Vec<&str> = self.all.iter().take(LISTED).map(|choice| choice.value.as_str()).collect();
+        let more = self.all.len().saturating_sub(LISTED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("one of: {}{rest}", listed.join(", "))
+    }
+}
+
+fn fold(label: &str) -> String {
+    label.trim().to_lowercase()
+}

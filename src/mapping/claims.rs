@@ -1,0 +1,218 @@
+//! Which trait claims which field: overrides, names, aliases. Values are not judged here.
+
+use serde_json::Value;
+
+use super::UnknownCustomField;
+use super::findings::{At, Findings, bounded};
+use super::names::{Names, Override, Rank, Target, fold, named_like_custom};
+use crate::outcome::{DeadLetterReason, Problem};
+use crate::schema::Entity;
+use crate::segment::JsonMap;
+
+/// Names are compared for this many ignored traits; an event may have thousands.
+const COMPARED: usize = 32;
+
+const NO_SUCH_FIELD: &str = "no such field";
+
+/// Traits of a contact that are no fields: who it is, and the records linked to it.
+const CONSUMED: [&str; 3] = ["email", "company", "deal"];
+
+/// A trait on its way to a field.
+#[derive(Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) at: At,
+    pub(super) rank: Rank,
+    pub(super) path: String,
+    pub(super) value: Value,
+    pub(super) target: &'a Target,
+}
+
+/// Where in the event the traits of one record stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    /// What precedes a trait's name in its path: nothing, `company.` or `deal.`.
+    pub(super) prefix: &'static str,
+    /// The position of `company` or `deal` among the contact's traits.
+    pub(super) position: Option<usize>,
+}
+
+impl Scope {
+    pub(super) fn at(self, position: usize) -> At {
+        match self.position {
+            Some(outer) => (outer.saturating_add(1), position),
+            None => (position.saturating_add(1), 0),
+        }
+    }
+
+    pub(super) fn path(self, key: &str) -> String {
+        bounded(format!("{}{key}", self.prefix))
+    }
+}
+
+/// Sends each trait on its way, in document order; what has no way is ignored or a flaw.
+pub(super) fn claims<'a>(
+    names: &'a Names,
+    mut traits: JsonMap,
+    scope: Scope,
+    unknown: UnknownCustomField,
+    findings: &mut Findings,
+) -> Vec<Claim<'a>> {
+    let consumes = |key: &str| names.entity == Entity::Contact && CONSUMED.contains(&key);
+    let mut claims = Vec::new();
+    for rule in &names.overrides {
+        let Some((position, value)) = take(&mut traits, &rule.path, consumes) else { continue };
+        let (at, path) = (scope.at(position), scope.path(&rule.path));
+        match names.overridden(rule) {
+            Some(target) => {
+                claims.push(Claim { at, rank: Rank::Override, path: path.clone(), value, target });
+            }
+            None => missing_target(names, rule, at, path.clone(), unknown, findings),
+        }
+        findings.overridden.insert(path);
+    }
+    for (position, (key, value)) in traits.into_iter().enumerate() {
+        if value.is_null() || consumes(&key) {
+            continue;
+        }
+        let at = scope.at(position);
+        let folded = fold(&key);
+        let address = folded == "address" && names.entity != Entity::Deal;
+        if let (true, Value::Object(parts)) = (address, &value) {
+            spread(names, &key, parts, at, scope, findings, &mut claims);
+            continue;
+        }
+        match alias(names, &folded).or_else(|| names.resolve(&key)) {
+            Some((rank, target)) => claims.push(Claim { at, rank, path: scope.path(&key), value, target }),
+            None => no_field(names, &key, at, scope.path(&key), unknown, findings),
+        }
+    }
+    claims.sort_by_key(|claim| claim.at);
+    claims
+}
+
+/// Takes the value an override's path leads to: the literal key first, else into objects.
+/// What the contact consumes is only read. Null counts as absent, as everywhere.
+fn take(traits: &mut JsonMap, path: &str, consumes: impl Fn(&str) -> bool) -> Option<(usize, Value)> {
+    let head = if traits.get(path).is_some_and(|value| !value.is_null()) {
+        path
+    } else {
+        path.split('.').next().unwrap_or(path)
+    };
+    let tail = path.get(head.len()..).and_then(|rest| rest.strip_prefix('.'));
+    let position = traits.keys().position(|key| key == head)?;
+    let root = traits.get_mut(head)?;
+    let leaf = match tail {
+        None => &mut *root,
+        Some(tail) => {
+            tail.split('.').try_fold(&mut *root, |value, part| value.as_object_mut()?.get_mut(part))?
+        }
+    };
+    let value = if consumes(head) { leaf.clone() } else { leaf.take() };
+    if hollow(root) {
+        *root = Value::Null;
+    }
+    (!value.is_null()).then_some((position, value))
+}
+
+/// Whether overrides have taken everything out of an object.
+fn hollow(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(|object| object.values().all(hollow))
+}
+
+/// Segment's reserved traits that Freshsales calls otherwise.
+fn alias<'a>(names: &'a Names, folded: &str) -> Option<(Rank, &'a Target)> {
+    let field = match (names.entity, folded) {
+        (Entity::Contact, "title") => "job_title",
+        (Entity::Contact, "phone") => "work_number",
+        _ => return None,
+    };
+    names.get(field).map(|target| (Rank::Alias, target))
+}
+
+fn spread<'a>(
+    names: &'a Names,
+    key: &str,
+    parts: &JsonMap,
+    at: At,
+    scope: Scope,
+    findings: &mut Findings,
+    claims: &mut Vec<Claim<'a>>,
+) {
+    for (part, value) in parts {
+        if value.is_null() {
+            continue;
+        }
+        let path = scope.path(&format!("{key}.{part}"));
+        let field = match fold(part).as_str() {
+            "street" => Some("address"),
+            "city" => Some("city"),
+            "state" => Some("state"),
+            "postalcode" | "zipcode" => Some("zipcode"),
+            "country" => Some("country"),
+            _ => None,
+        };
+        match field.and_then(|field| names.get(field)) {
+            Some(target) => {
+                claims.push(Claim { at, rank: Rank::Alias, path, value: value.clone(), target });
+            }
+            None if findings.overridden.contains(&path) => {}
+            None => findings.ignore(path, NO_SUCH_FIELD, None),
+        }
+    }
+}
+
+fn no_field(
+    names: &Names,
+    key: &str,
+    at: At,
+    path: String,
+    unknown: UnknownCustomField,
+    findings: &mut Findings,
+) {
+    if findings.overridden.contains(&path) {
+        return;
+    }
+    let nearest = || names.nearest(key).map(str::to_owned);
+    if named_like_custom(key) && unknown == UnknownCustomField::DeadLetter {
+        let problem = Problem {
+            trait_path: Some(path),
+            problem: format!("the account has no such custom field of its {}", names.entity.plural()),
+            expected: Some(match nearest() {
+                Some(nearest) => format!("a field of the account; the nearest is {nearest}"),
+                None => "a field of the account".into(),
+            }),
+            ..Problem::default()
+        };
+        findings.flaw(at, DeadLetterReason::UnknownCustomField, problem);
+        return;
+    }
+    let nearest = if findings.ignored_count() < COMPARED { nearest() } else { None };
+    findings.ignore(path, NO_SUCH_FIELD, nearest);
+}
+
+fn missing_target(
+    names: &Names,
+    rule: &Override,
+    at: At,
+    path: String,
+    unknown: UnknownCustomField,
+    findings: &mut Findings,
+) {
+    let nearest = names.nearest(&rule.field).map(str::to_owned);
+    let reason = match (named_like_custom(&rule.field), unknown) {
+        (true, UnknownCustomField::Ignore) => return findings.ignore(path, NO_SUCH_FIELD, nearest),
+        (true, UnknownCustomField::DeadLetter) => DeadLetterReason::UnknownCustomField,
+        (false, _) => DeadLetterReason::InvalidField,
+    };
+    let problem = Problem {
+        field: Some(rule.field.clone()),
+        trait_path: Some(path),
+        problem: "the configuration sends this trait to a field that the account does not have".into(),
+        expected: Some(match nearest {
+            Some(nearest) => format!("a field of the account; the nearest is {nearest}"),
+            None => "a field of the account".into(),
+        }),
+        got: None,
+    };
+    findings.flaw(at, reason, problem);
+}

@@ -1,0 +1,125 @@
+//! E-mail addresses: which are some, which identifies a contact, and a contact's list of them.
+
+use std::collections::HashSet;
+
+use email_address::{EmailAddress, Options};
+use serde_json::{Value, json};
+
+use super::value::Misfit;
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::{JsonMap, describe};
+
+const ADDRESS: &str = "an e-mail address such as ada@example.com";
+
+/// The text as an e-mail address, trimmed and lower-cased; none if it is no bare address.
+pub(super) fn address(text: &str) -> Option<String> {
+    let address = text.trim().to_lowercase();
+    let bare = Options::default().without_display_text().without_domain_literal();
+    let valid = !address.contains(['<', '>']) && EmailAddress::parse_with_options(&address, bare).is_ok();
+    valid.then_some(address)
+}
+
+/// The address that identifies the contact: `traits.email`, else the `userId` if it is one.
+pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<String, Refusal> {
+    let refuse = |reason, problem: &str, got: Option<&Value>| {
+        let problem = Problem {
+            field: Some("emails".into()),
+            trait_path: Some("email".into()),
+            problem: problem.into(),
+            expected: Some(ADDRESS.into()),
+            got: got.map(describe),
+        };
+        Refusal::new(reason, problem)
+    };
+    let email = traits.get("email");
+    match email {
+        Some(Value::String(text)) if !text.trim().is_empty() => address(text)
+            .ok_or_else(|| refuse(DeadLetterReason::InvalidEmail, "this is no e-mail address", email)),
+        None | Some(Value::Null | Value::String(_)) => user_id.and_then(address).ok_or_else(|| {
+            refuse(DeadLetterReason::MissingEmail, "there is no e-mail address, and userId is none", None)
+        }),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(refuse(DeadLetterReason::InvalidEmail, "wrong kind of value", email))
+        }
+    }
+}
+
+/// A trait's value for the field `emails`: the identifying address first, then those the trait adds.
+pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>, Misfit> {
+    let items = match value {
+        Value::Array(items) => items,
+        Value::String(_) | Value::Object(_) => vec![value],
+        Value::Null | Value::Bool(_) | Value::Number(_) => return Err(misfit(&value)),
+    };
+    let mut first = identity.map(|address| with_value(JsonMap::new(), address));
+    let mut seen: HashSet<String> = identity.map(str::to_owned).into_iter().collect();
+    let mut others = Vec::new();
+    for item in items {
+        let (mut object, text) = match item {
+            Value::Null => continue,
+            Value::String(text) => (JsonMap::new(), text),
+            Value::Object(mut object) => match object.remove("value") {
+                Some(Value::String(text)) => (object, text),
+                other => return Err(misfit(&other.unwrap_or_default())),
+            },
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(misfit(&item)),
+        };
+        if text.trim().is_empty() {
+            continue;
+        }
+        let Some(folded) = address(&text) else { return Err(misfit(&Value::String(text))) };
+        object.remove("is_primary");
+        if identity == Some(folded.as_str()) {
+            // The sender's own entry may carry a label.
+            first = Some(with_value(object, &folded));
+        } else if seen.insert(folded) {
+            others.push(with_value(object, text.trim()));
+        }
+    }
+    if others.is_empty() && first.is_none() {
+        return Ok(None);
+    }
+    let primary = first.into_iter().map(|entry| (entry, true));
+    let entries = primary.chain(others.into_iter().map(|entry| (entry, false)));
+    let entries = entries.map(|(mut entry, is_primary)| {
+        entry.insert("is_primary".into(), json!(is_primary));
+        Value::Object(entry)
+    });
+    Ok(Some(entries.collect()))
+}
+
+fn with_value(rest: JsonMap, address: &str) -> JsonMap {
+    let mut entry = JsonMap::from_iter([("value".to_owned(), json!(address))]);
+    entry.extend(rest);
+    entry
+}
+
+fn misfit(got: &Value) -> Misfit {
+    Misfit::new("this is no e-mail address", "e-mail addresses, as strings or as objects with a value", got)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_bare() {
+        for (text, expected) in [
+            (" Ada@Example.COM ", Some("ada@example.com")),
+            ("a.b+c@sub.example.co", Some("a.b+c@sub.example.co")),
+            ("root@localhost", Some("root@localhost")),
+            ("Ada <ada@example.com>", None),
+            ("<ada@example.com>", None),
+            ("ada@[127.0.0.1]", None),
+            ("ada@", None),
+            ("@example.com", None),
+            ("ada@@example.com", None),
+            ("a da@example.com", None),
+            ("a@b.co, c@d.co", None),
+            ("97980cfea0067", None),
+            ("", None),
+        ] {
+            assert_eq!(address(text).as_deref(), expected, "{text}");
+        }
+    }
+}

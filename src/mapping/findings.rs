@@ -1,0 +1,60 @@
+//! What is noticed while one event is mapped: its problems in their order, and the traits left out.
+
+use std::collections::HashSet;
+
+use super::Ignored;
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+
+/// Where in the event something stands: the trait's position, then the position inside it.
+pub(super) type At = (usize, usize);
+
+/// Before every trait: the e-mail address decides first.
+pub(super) const FIRST: At = (0, 0);
+
+/// After every trait.
+pub(super) const LAST: At = (usize::MAX, 0);
+
+/// The longest trait path that is told; a path is the sender's text and may be of any length.
+const PATH_LIMIT: usize = 120;
+
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    flaws: Vec<(At, DeadLetterReason, Problem)>,
+    ignored: Vec<Ignored>,
+    /// Paths that an override of the contact has read, even inside `company` and `deal`.
+    pub(super) overridden: HashSet<String>,
+}
+
+impl Findings {
+    pub(super) fn flaw(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
+        self.flaws.push((at, reason, problem));
+    }
+
+    pub(super) fn refuse(&mut self, at: At, refusal: Refusal) {
+        self.flaws.extend(refusal.problems.into_iter().map(|problem| (at, refusal.reason, problem)));
+    }
+
+    pub(super) fn ignore(&mut self, trait_path: String, why: &'static str, nearest: Option<String>) {
+        self.ignored.push(Ignored { trait_path, why, nearest });
+    }
+
+    pub(super) fn ignored_count(&self) -> usize {
+        self.ignored.len()
+    }
+
+    /// The refusal, if there is any reason for one; and what was ignored.
+    pub(super) fn finish(mut self) -> (Option<Refusal>, Vec<Ignored>) {
+        self.flaws.sort_by_key(|(at, ..)| *at);
+        let reason = self.flaws.first().map(|(_, reason, _)| *reason);
+        let problems = self.flaws.into_iter().map(|(.., problem)| problem).collect();
+        (reason.map(|reason| Refusal { reason, problems, http_status: None }), self.ignored)
+    }
+}
+
+/// A path in the length in which it may be told.
+pub(super) fn bounded(path: String) -> String {
+    match path.char_indices().nth(PATH_LIMIT) {
+        Some((end, _)) => format!("{}…", path.get(..end).unwrap_or_default()),
+        None => path,
+    }
+}

@@ -1,0 +1,159 @@
+//! The room's front: one account's rules and schema, asked event by event.
+
+use serde_json::{Value, json};
+
+use super::claims::Scope;
+use super::findings::{FIRST, Findings, LAST};
+use super::names::Names;
+use super::record::{Surroundings, record};
+use super::{Coercion, ContactWrite, Mapped, Mapping, MappingRules, RelatedWrite, activity, email};
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::schema::{Entity, Field, Schema};
+use crate::segment::{Event, JsonMap, Payload, describe};
+
+/// One account's mapping. Look-ups are prepared once, when the schema is read.
+#[derive(Debug)]
+pub struct Mapper {
+    rules: MappingRules,
+    schema: Schema,
+    contact: Names,
+    sales_account: Names,
+    deal: Names,
+}
+
+impl Mapper {
+    /// Prepares the mapping of an account with this configuration and these fields.
+    pub fn new(rules: MappingRules, schema: Schema) -> Self {
+        let contact = Names::new(Entity::Contact, &schema.contact, &rules.fields);
+        let sales_account = Names::new(Entity::SalesAccount, &schema.sales_account, &rules.company_fields);
+        let deal = Names::new(Entity::Deal, &schema.deal, &rules.deal_fields);
+        Self { rules, schema, contact, sales_account, deal }
+    }
+
+    /// The fields this mapping was prepared for.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What a sender writes to reach a field: its name in camelCase, or as it is
+    /// where another field would answer to that.
+    pub fn trait_name<'a>(&'a self, entity: Entity, field: &'a Field) -> &'a str {
+        self.names(entity).get(&field.name).map_or(&field.name, |target| &target.trait_name)
+    }
+
+    /// What becomes of one event, and the traits that reach no field.
+    pub fn map(&self, event: &Event) -> Mapping {
+        match &event.payload {
+            Payload::Identify { traits } => self.identify(event.user_id.as_deref(), traits),
+            Payload::Track { event: name, properties } => {
+                let (activity, ignored) = activity::track(event, name, properties);
+                Mapping { verdict: Ok(Mapped::Track(activity)), ignored }
+            }
+            Payload::Page { name, category, url, properties } => {
+                let page = activity::page(event, name.as_deref(), category.as_deref(), url, properties);
+                Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new() }
+            }
+        }
+    }
+
+    fn names(&self, entity: Entity) -> &Names {
+        match entity {
+            Entity::Contact => &self.contact,
+            Entity::SalesAccount => &self.sales_account,
+            Entity::Deal => &self.deal,
+        }
+    }
+
+    fn identify(&self, user_id: Option<&str>, traits: &JsonMap) -> Mapping {
+        let mut findings = Findings::default();
+        let email =
+            email::identifying(traits, user_id).map_err(|refusal| findings.refuse(FIRST, refusal)).ok();
+        let user_id = user_id.filter(|id| Some(id.to_lowercase()) != email);
+        let has_company = traits.get("company").is_some_and(|company| !company.is_null());
+
+        let around = Surroundings {
+            scope: Scope { prefix: "", position: None },
+            email: email.as_deref(),
+            external_id: user_id,
+            linked: if has_company { &["emails", "sales_accounts"] } else { &["emails"] },
+            end: LAST,
+        };
+        let record = record(&self.contact, &self.rules, traits.clone(), around, &mut findings);
+        let company = self.related(Entity::SalesAccount, "company", traits, &[], &mut findings);
+        let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
+        let deal = self.related(Entity::Deal, "deal", traits, linked, &mut findings);
+
+        let (refusal, ignored) = findings.finish();
+        let verdict = match (refusal, email) {
+            (None, Some(email)) => Ok(Mapped::Contact(Box::new(ContactWrite {
+                email,
+                user_id: user_id.map(str::to_owned),
+                record,
+                company,
+                deal,
+            }))),
+            (Some(refusal), _) => Err(refusal),
+            // Not reached, as an absent address is a flaw; said in full rather than by a panic.
+            (None, None) => Err(Refusal::new(DeadLetterReason::MissingEmail, Problem::default())),
+        };
+        Mapping { verdict, ignored }
+    }
+
+    /// The company or the deal that came along, if one did and nothing is wrong with it.
+    fn related(
+        &self,
+        entity: Entity,
+        key: &str,
+        traits: &JsonMap,
+        linked: &[&'static str],
+        findings: &mut Findings,
+    ) -> Option<RelatedWrite> {
+        let position = traits.keys().position(|name| name == key)?;
+        let (prefix, by_name) = match entity {
+            Entity::Contact => return None,
+            Entity::SalesAccount => ("company.", true),
+            Entity::Deal => ("deal.", false),
+        };
+        let scope = Scope { prefix, position: Some(position) };
+        let traits = match traits.get(key)? {
+            Value::Null => return None,
+            Value::Object(traits) => traits.clone(),
+            name @ Value::String(_) if by_name => named(name),
+            name @ Value::Number(_) if by_name && self.rules.coercion == Coercion::Lossless => named(name),
+            wrong @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                let expected = if by_name { "an object, or a name as a string" } else { "an object" };
+                let problem = Problem {
+                    trait_path: Some(key.into()),
+                    problem: "wrong kind of value".into(),
+                    expected: Some(expected.into()),
+                    got: Some(describe(wrong)),
+                    ..Problem::default()
+                };
+                findings.flaw(scope.at(0), DeadLetterReason::InvalidField, problem);
+                return None;
+            }
+        };
+        let end = scope.at(usize::MAX);
+        let around = Surroundings { scope, email: None, external_id: None, linked, end };
+        let mut record = record(self.names(entity), &self.rules, traits, around, findings);
+        // Absent means that the name was refused or missing, which has been said.
+        let name = record.fields.get("name")?.as_str().unwrap_or_default().trim().to_owned();
+        if name.is_empty() {
+            let problem = Problem {
+                field: Some("name".into()),
+                trait_path: Some(scope.path("name")),
+                problem: "the name is blank".into(),
+                expected: Some("a string that is not blank".into()),
+                ..Problem::default()
+            };
+            findings.flaw(end, DeadLetterReason::InvalidField, problem);
+            return None;
+        }
+        record.fields.insert("name".into(), name.as_str().into());
+        Some(RelatedWrite { name, record })
+    }
+}
+
+fn named(name: &Value) -> JsonMap {
+    JsonMap::from_iter([("name".to_owned(), json!(name))])
+}

@@ -1,0 +1,132 @@
+//! One record from one set of traits: every claim settled, every value coerced, nothing required missing.
+
+use std::collections::{HashMap, HashSet};
+
+use super::claims::{Claim, Scope, claims};
+use super::findings::{At, Findings};
+use super::names::{Names, Target};
+use super::value::{Misfit, coerce, wanted};
+use super::{MappingRules, Record, email};
+use crate::outcome::{DeadLetterReason, Problem};
+use crate::schema::Entity;
+use crate::segment::JsonMap;
+
+/// What the rest of the event says of a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) scope: Scope,
+    /// The contact's identifying address, where there is one.
+    pub(super) email: Option<&'a str>,
+    /// The contact's `external_id`, where the event's `userId` sets it.
+    pub(super) external_id: Option<&'a str>,
+    /// Fields that linking fills in later.
+    pub(super) linked: &'a [&'static str],
+    /// Where a missing field is reported.
+    pub(super) end: At,
+}
+
+pub(super) fn record(
+    names: &Names,
+    rules: &MappingRules,
+    traits: JsonMap,
+    around: Surroundings<'_>,
+    findings: &mut Findings,
+) -> Record {
+    let mut record = Record::default();
+    if let Some(email) = around.email {
+        record.fields.insert("emails".into(), email.into());
+    }
+    let claims = claims(names, traits, around.scope, rules.unknown_custom_field, findings);
+    let winners = winners(&claims);
+    // A field with a value that does not fit is not missing as well.
+    let mut given: HashSet<&str> = around.linked.iter().copied().collect();
+    for (index, claim) in claims.into_iter().enumerate() {
+        let target = claim.target;
+        if let Some(why) = managed(names.entity, target, around.external_id.is_some()) {
+            findings.ignore(claim.path, why, None);
+            continue;
+        }
+        if winners.get(target.name.as_str()) != Some(&index) {
+            findings.ignore(claim.path, "another trait sets this field", None);
+            continue;
+        }
+        let coerced = if names.entity == Entity::Contact && target.name == "emails" {
+            email::list(claim.value, around.email)
+        } else {
+            coerce(target, claim.value, rules.coercion)
+        };
+        match coerced {
+            Ok(Some(value)) => {
+                let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
+                values.insert(target.name.clone(), value);
+                given.insert(&target.name);
+            }
+            Ok(None) => findings.ignore(claim.path, "empty", None),
+            Err(misfit) => {
+                given.insert(&target.name);
+                findings.flaw(claim.at, refusing(target), misfit.of(target, claim.path));
+            }
+        }
+    }
+    if let Some(id) = around.external_id {
+        record.fields.insert("external_id".into(), id.into());
+        given.insert("external_id");
+    }
+    for target in names.targets.iter().filter(|target| target.required && !target.read_only) {
+        if !given.contains(target.name.as_str()) {
+            findings.flaw(around.end, DeadLetterReason::InvalidField, missing(names, target, around.scope));
+        }
+    }
+    record
+}
+
+/// Per field the claim that has it: the best rank, then the first in the document.
+fn winners<'a>(claims: &[Claim<'a>]) -> HashMap<&'a str, usize> {
+    let mut ranked: Vec<(usize, &Claim<'a>)> = claims.iter().enumerate().collect();
+    ranked.sort_by_key(|(_, claim)| claim.rank);
+    let mut winners = HashMap::new();
+    for (index, claim) in ranked {
+        winners.entry(claim.target.name.as_str()).or_insert(index);
+    }
+    winners
+}
+
+/// Why no trait may write this field, if none may.
+fn managed(entity: Entity, target: &Target, user_known: bool) -> Option<&'static str> {
+    match (entity, target.name.as_str()) {
+        (Entity::Contact, "sales_accounts") => Some("set through company"),
+        (Entity::Deal, "contacts") => Some("set through the contact"),
+        (Entity::Contact, "external_id") if user_known => Some("userId sets this field"),
+        _ => target.read_only.then_some("read-only field"),
+    }
+}
+
+fn refusing(target: &Target) -> DeadLetterReason {
+    if target.custom { DeadLetterReason::InvalidCustomField } else { DeadLetterReason::InvalidField }
+}
+
+fn missing(names: &Names, target: &Target, scope: Scope) -> Problem {
+    let trait_name = match (names.entity, target.name.as_str()) {
+        (Entity::Contact, "sales_accounts") => "company",
+        _ => target.trait_name.as_str(),
+    };
+    Problem {
+        field: Some(target.name.clone()),
+        trait_path: Some(scope.path(trait_name)),
+        problem: "a required field is missing".into(),
+        expected: Some(wanted(target).into()),
+        got: None,
+    }
+}
+
+impl Misfit {
+    fn of(self, target: &Target, trait_path: String) -> Problem {
+        Problem {
+            field: Some(target.name.clone()),
+            trait_path: Some(trait_path),
+            problem: self.problem,
+            expected: Some(self.expected),
+            got: Some(self.got),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Mapping, rule by rule, against a small account of our own making.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::outcome::{DeadLetterReason, Refusal};
+use crate::schema::{Entity, Field, Fields, Schema};
+use crate::segment;
+
+mod documented;
+mod identities;
+mod names;
+mod properties;
+mod records;
+mod values;
+
+/// A field as the settings endpoint tells it.
+fn field(name: &str, kind: &str, more: &Value) -> Field {
+    let mut field = json!({"name": name, "type": kind, "label": name, "default": !name.starts_with("cf_")});
+    for (key, value) in more.as_object().unwrap() {
+        field[key] = value.clone();
+    }
+    serde_json::from_value(field).unwrap()
+}
+
+fn plain(name: &str, kind: &str) -> Field {
+    field(name, kind, &json!({}))
+}
+
+fn choices(list: &[(&str, &str)]) -> Value {
+    let list: Vec<Value> = list.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
+    json!({"choices": list})
+}
+
+/// One field of every type, as default and as custom fields, and the records linked to the contact.
+fn schema() -> Schema {
+    let plans = choices(&[
+        ("901", "Basic"),
+        ("902", "Plus"),
+        ("903", "basic plus"),
+        ("904", "Basic Plus"),
+        ("905", "7"),
+        ("906", "a;b"),
+    ]);
+    let contact = vec![
+        plain("first_name", "text"),
+        plain("last_name", "text"),
+        plain("sales_accounts", "group_field"),
+        plain("emails", "group_field"),
+        plain("phone_numbers", "group_field"),
+        plain("mobile_number", "text"),
+        plain("work_number", "text"),
+        plain("external_id", "text"),
+        plain("job_title", "text"),
+        plain("address", "text"),
+        plain("city", "text"),
+        plain("state", "text"),
+        plain("zipcode", "text"),
+        plain("country", "text"),
+        plain("total_sessions", "number"),
+        plain("last_seen_chat", "date"),
+        plain("created_at", "date"),
+        plain("territory_id", "dropdown"),
+        field(
+            "lifecycle_stage_id",
+            "dropdown",
+            &choices(&[("11", "Lead"), ("12", "Customer"), ("13", "customer"), ("14", "12")]),
+        ),
+        field(
+            "time_zone",
+            "dropdown",
+            &choices(&[("Lisbon", "(GMT) Lisbon"), ("Quito", "(GMT-05:00) Quito")]),
+        ),
+        field(
+            "subscription_types",
+            "multi_select_dropdown",
+            &choices(&[("2", "News"), ("3", "Offers"), ("4", "x;y")]),
+        ),
+        field("tags", "auto_complete", &json!({"multiple": true})),
+        plain("owner_ref", "auto_complete"),
+        plain("strange", "hologram"),
+        plain("cf_alternate_number", "text"),
+        plain("cf_notes", "textarea"),
+        plain("cf_score", "number"),
+        plain("cf_active", "checkbox"),
+        plain("cf_born", "date"),
+        plain("cf_meeting", "date_time_split"),
+        field("cf_plan", "dropdown", &plans),
+        field("cf_size", "radio", &choices(&[("1", "S"), ("2", "M")])),
+        plain("cf_free_choice", "dropdown"),
+        field(
+            "cf_hobbies",
+            "multi_select_dropdown",
+            &choices(&[("21", "Chess"), ("22", "Go"), ("23", "Rock; Roll")]),
+        ),
+    ];
+    let sales_account = vec![
+        field("name", "text", &json!({"required": true})),
+        plain("website", "text"),
+        plain("phone", "text"),
+        field("number_of_employees", "dropdown", &choices(&[("1", "1-10"), ("11", "11-50")])),
+        plain("address", "text"),
+        plain("city", "text"),
+        plain("zipcode", "text"),
+        plain("cf_region", "text"),
+    ];
+    let deal = vec![
+        field("name", "text", &json!({"required": true})),
+        field("amount", "number", &json!({"required": true})),
+        plain("sales_account_id", "auto_complete"),
+        field("contacts", "auto_complete", &json!({"multiple": true})),
+        plain("expected_close", "date"),
+        plain("address", "text"),
+    ];
+    Schema {
+        contact: Fields { fields: contact },
+        sales_account: Fields { fields: sales_account },
+        deal: Fields { fields: deal },
+    }
+}
+
+fn strict() -> MappingRules {
+    MappingRules { coercion: Coercion::Strict, ..MappingRules::default() }
+}
+
+fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(path, field)| ((*path).to_owned(), (*field).to_owned())).collect()
+}
+
+fn map_body(mapper: &Mapper, body: &Value) -> Mapping {
+    mapper.map(&segment::decode(body.to_string().as_bytes()).unwrap())
+}
+
+/// Maps an identify of user `u-1`; the e-mail address is put in where the traits have none.
+fn identify_with(rules: MappingRules, traits: &Value) -> Mapping {
+    let mut traits = traits.clone();
+    if traits.get("email").is_none() {
+        traits["email"] = json!("ada@example.com");
+    }
+    map_body(&Mapper::new(rules, schema()), &json!({"type": "identify", "userId": "u-1", "traits": traits}))
+}
+
+fn identify(traits: &Value) -> Mapping {
+    identify_with(MappingRules::default(), traits)
+}
+
+fn contact(mapping: Mapping) -> ContactWrite {
+    match mapping.verdict {
+        Ok(Mapped::Contact(contact)) => *contact,
+        other => panic!("expected a contact, got {other:?}"),
+    }
+}
+
+fn refusal(mapping: Mapping) -> Refusal {
+    mapping.verdict.expect_err("expected a refusal")
+}
+
+/// Why the trait of this path was ignored.
+fn why(mapping: &Mapping, path: &str) -> Option<&'static str> {
+    mapping.ignored.iter().find(|ignored| ignored.trait_path == path).map(|ignored| ignored.why)
+}

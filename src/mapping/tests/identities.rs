@@ -1,0 +1,145 @@
+//! Who a contact or an activity is, and the list of a contact's addresses.
+
+use super::*;
+
+fn identified(user_id: &Value, email: &Value) -> Mapping {
+    let body = json!({"type": "identify", "userId": user_id, "traits": {"email": email}});
+    map_body(&Mapper::new(MappingRules::default(), schema()), &body)
+}
+
+#[test]
+fn a_contact_is_its_email_and_any_other_user_id_is_external() {
+    let cases = [
+        (json!("u-1"), json!(" Ada@Example.com "), "ada@example.com", Some("u-1")),
+        (json!("ADA@example.com"), json!("ada@example.com"), "ada@example.com", None),
+        (json!("Bob@example.com"), json!("ada@example.com"), "ada@example.com", Some("Bob@example.com")),
+        (json!(" Bob@Example.com"), json!(null), "bob@example.com", None),
+        (json!("bob@example.com"), json!("  "), "bob@example.com", None),
+        (json!(42), json!("ada@example.com"), "ada@example.com", Some("42")),
+    ];
+    for (user_id, email, address, external) in cases {
+        let contact = contact(identified(&user_id, &email));
+        assert_eq!(contact.email, address);
+        assert_eq!(contact.record.fields["emails"], json!(address));
+        assert_eq!(contact.user_id.as_deref(), external);
+        assert_eq!(contact.record.fields.get("external_id").and_then(Value::as_str), external);
+    }
+}
+
+#[test]
+fn no_address_is_missing_and_a_bad_one_invalid() {
+    let cases = [
+        (json!("u-1"), json!(null), DeadLetterReason::MissingEmail),
+        (json!("u-1"), json!(""), DeadLetterReason::MissingEmail),
+        (json!("ada@example.com"), json!("nobody"), DeadLetterReason::InvalidEmail),
+        (json!("ada@example.com"), json!("Ada <ada@example.com>"), DeadLetterReason::InvalidEmail),
+        (json!("ada@example.com"), json!(5), DeadLetterReason::InvalidEmail),
+        (json!("ada@example.com"), json!(["ada@example.com"]), DeadLetterReason::InvalidEmail),
+        (json!("ada@example.com"), json!({"a": 1}), DeadLetterReason::InvalidEmail),
+        (json!("ada@example.com"), json!(true), DeadLetterReason::InvalidEmail),
+    ];
+    for (user_id, email, reason) in cases {
+        assert_eq!(refusal(identified(&user_id, &email)).reason, reason, "{user_id} {email}");
+    }
+}
+
+#[test]
+fn external_id_is_sent_without_such_a_field_and_wins_over_a_trait() {
+    let mapping = identify(&json!({"externalId": "other"}));
+    assert_eq!(why(&mapping, "externalId"), Some("userId sets this field"));
+    assert_eq!(contact(mapping).record.fields["external_id"], json!("u-1"));
+    let bare = Mapper::new(MappingRules::default(), Schema::default());
+    let body = json!({"type": "identify", "userId": "u-1", "traits": {"email": "a@b.co"}});
+    assert_eq!(contact(map_body(&bare, &body)).record.fields["external_id"], json!("u-1"));
+    let own = json!({"type": "identify", "userId": "a@b.co", "traits": {"externalId": "mine"}});
+    let mapper = Mapper::new(MappingRules::default(), schema());
+    assert_eq!(contact(map_body(&mapper, &own)).record.fields["external_id"], json!("mine"));
+}
+
+#[test]
+fn further_addresses_follow_the_identifying_one() {
+    let first = json!({"value": "ada@example.com", "is_primary": true});
+    let second = json!({"value": "Ada@home.example", "is_primary": false});
+    let cases = [
+        (json!("Ada@home.example"), json!([first, second])),
+        (
+            json!(["ADA@example.com", " Ada@home.example ", "ada@HOME.example", "", null]),
+            json!([first, second]),
+        ),
+        (json!([{"value": "Ada@home.example", "is_primary": true}]), json!([first, second])),
+        (
+            json!([{"value": "ada@example.com", "label": "Work"}]),
+            json!([{"value": "ada@example.com", "label": "Work", "is_primary": true}]),
+        ),
+    ];
+    for (emails, expected) in cases {
+        assert_eq!(
+            contact(identify(&json!({"emails": emails}))).record.fields["emails"],
+            expected,
+            "{emails}"
+        );
+    }
+    for wrong in [json!("nobody"), json!([5]), json!([{"address": "a@b.co"}]), json!(7), json!([["a@b.co"]])]
+    {
+        assert_eq!(
+            refusal(identify(&json!({"emails": wrong}))).reason,
+            DeadLetterReason::InvalidField,
+            "{wrong}"
+        );
+    }
+    let empty = identify(&json!({"emails": []}));
+    assert_eq!(contact(empty).record.fields["emails"], json!([first]));
+}
+
+#[test]
+fn an_activity_is_known_by_email_where_the_event_tells_one() {
+    let mapper = Mapper::new(MappingRules::default(), Schema::default());
+    let cases = [
+        (
+            json!(" Ada@Example.com "),
+            json!({"email": "bob@example.com"}),
+            Identity::Email("ada@example.com".into()),
+        ),
+        (json!("u-1"), json!({"email": " Bob@example.com"}), Identity::Email("bob@example.com".into())),
+        (json!("u-1"), json!({"email": "nobody"}), Identity::UserId("u-1".into())),
+        (json!(7), json!({"email": 5}), Identity::UserId("7".into())),
+        (json!("u-1"), json!(null), Identity::UserId("u-1".into())),
+    ];
+    for (user_id, traits, expected) in cases {
+        let context = json!({"traits": traits});
+        let track = json!({"type": "track", "event": "E", "userId": user_id, "context": context});
+        let Ok(Mapped::Track(activity)) = map_body(&mapper, &track).verdict else { panic!("no track") };
+        assert_eq!(activity.identity, expected);
+        let page = json!({"type": "page", "userId": user_id, "context": context, "properties": {"url": "u"}});
+        let Ok(Mapped::Page(view)) = map_body(&mapper, &page).verdict else { panic!("no page") };
+        assert_eq!(view.identity, expected);
+    }
+}
+
+#[test]
+fn a_property_called_name_does_not_displace_the_events_name() {
+    let mapper = Mapper::new(MappingRules::default(), Schema::default());
+    let body = json!({"type": "track", "event": "Bought", "userId": "u",
+        "properties": {"z": 1, "name": "x", "a": {"b": [null]}}});
+    let mapping = map_body(&mapper, &body);
+    assert_eq!(why(&mapping, "properties.name"), Some("the event's name is sent instead"));
+    let Ok(Mapped::Track(activity)) = mapping.verdict else { panic!("no track") };
+    assert_eq!(activity.name, "Bought");
+    assert_eq!(Value::Object(activity.properties).to_string(), r#"{"z":1,"a":{"b":[null]}}"#);
+}
+
+#[test]
+fn a_pages_name_and_category_join_properties_that_have_none() {
+    let mapper = Mapper::new(MappingRules::default(), Schema::default());
+    let cases = [
+        (json!({"url": "u", "title": "T"}), json!({"title": "T", "name": "N", "category": "C"})),
+        (json!({"url": "u", "name": "own", "category": null}), json!({"name": "own", "category": "C"})),
+    ];
+    for (properties, expected) in cases {
+        let body =
+            json!({"type": "page", "userId": "u", "name": "N", "category": "C", "properties": properties});
+        let Ok(Mapped::Page(view)) = map_body(&mapper, &body).verdict else { panic!("no page") };
+        assert_eq!(view.url, "u");
+        assert_eq!(Value::Object(view.properties), expected);
+    }
+}

@@ -1,0 +1,160 @@
+//! Records as wholes: companies, deals, what is required, the order of problems.
+
+use super::*;
+
+fn paths(refusal: &Refusal) -> Vec<&str> {
+    refusal.problems.iter().filter_map(|problem| problem.trait_path.as_deref()).collect()
+}
+
+#[test]
+fn a_company_is_an_object_or_its_name() {
+    for (company, name) in [
+        (json!({"name": " Example "}), "Example"),
+        (json!("Example"), "Example"),
+        (json!({"name": 37}), "37"),
+        (json!(37), "37"),
+    ] {
+        let written = contact(identify(&json!({"company": company}))).company.unwrap();
+        assert_eq!(written.name, name);
+        assert_eq!(written.record.fields["name"], json!(name));
+    }
+    assert_eq!(contact(identify(&json!({"company": null, "deal": null}))).company, None);
+    for nameless in
+        [json!({}), json!({"name": null}), json!({"name": " "}), json!(""), json!(" "), json!({"name": []})]
+    {
+        let refusal = refusal(identify(&json!({"company": nameless})));
+        assert_eq!(refusal.reason, DeadLetterReason::InvalidField, "{nameless}");
+        assert_eq!(paths(&refusal), ["company.name"], "{nameless}");
+        assert_eq!(refusal.problems[0].field.as_deref(), Some("name"));
+    }
+    for wrong in [json!(true), json!(["E"])] {
+        let refusal = refusal(identify(&json!({"company": wrong})));
+        assert_eq!((refusal.reason, paths(&refusal)), (DeadLetterReason::InvalidField, vec!["company"]));
+    }
+    assert_eq!(
+        refusal(identify_with(strict(), &json!({"company": 37}))).reason,
+        DeadLetterReason::InvalidField
+    );
+}
+
+#[test]
+fn a_deal_is_an_object_with_what_its_schema_demands() {
+    for wrong in [json!("D"), json!(5), json!([]), json!(true)] {
+        let refusal = refusal(identify(&json!({"deal": wrong})));
+        assert_eq!((refusal.reason, paths(&refusal)), (DeadLetterReason::InvalidField, vec!["deal"]));
+    }
+    let missing = refusal(identify(&json!({"deal": {}})));
+    assert_eq!(
+        (missing.reason, paths(&missing)),
+        (DeadLetterReason::InvalidField, vec!["deal.name", "deal.amount"])
+    );
+    let empty = refusal(identify(&json!({"deal": {"name": "D", "amount": ""}})));
+    assert_eq!(paths(&empty), ["deal.amount"], "an empty number is not sent");
+    let bad = refusal(identify(&json!({"deal": {"name": "D", "amount": "much"}})));
+    assert_eq!(bad.problems.len(), 1, "a bad value is not missing as well");
+}
+
+#[test]
+fn a_name_is_demanded_whatever_the_schema_says() {
+    let mapper = Mapper::new(MappingRules::default(), Schema::default());
+    let body = |company| json!({"type": "identify", "userId": "a@b.co", "traits": {"company": company}});
+    assert_eq!(contact(map_body(&mapper, &body(json!("E")))).company.unwrap().name, "E");
+    assert_eq!(refusal(map_body(&mapper, &body(json!({})))).reason, DeadLetterReason::InvalidField);
+}
+
+#[test]
+fn what_linking_sets_is_not_missing() {
+    let required = json!({"required": true});
+    let mut schema = schema();
+    let replace = |fields: &mut Fields, name: &str, kind| {
+        fields.fields.retain(|field| field.name != name);
+        fields.fields.push(field(name, kind, &required));
+    };
+    for (name, kind) in [
+        ("emails", "group_field"),
+        ("sales_accounts", "group_field"),
+        ("external_id", "text"),
+        ("created_at", "date"),
+    ] {
+        replace(&mut schema.contact, name, kind);
+    }
+    for (name, kind) in [("sales_account_id", "auto_complete"), ("contacts", "auto_complete")] {
+        replace(&mut schema.deal, name, kind);
+    }
+    let mapper = Mapper::new(MappingRules::default(), schema);
+    let identify =
+        |user, traits| map_body(&mapper, &json!({"type": "identify", "userId": user, "traits": traits}));
+    let deal = json!({"name": "D", "amount": 1});
+    let whole = identify("u-1", json!({"email": "a@b.co", "company": "E", "deal": deal}));
+    assert!(whole.verdict.is_ok(), "{:?}", whole.verdict);
+    let alone = refusal(identify("u-1", json!({"email": "a@b.co", "deal": deal})));
+    assert_eq!(paths(&alone), ["deal.salesAccountId", "company"]);
+    let unnamed = refusal(identify("a@b.co", json!({"company": "E"})));
+    assert_eq!(paths(&unnamed), ["externalId"]);
+    assert_eq!(unnamed.reason, DeadLetterReason::InvalidField);
+}
+
+#[test]
+fn every_problem_is_collected_the_email_first_then_as_written() {
+    let refusal = refusal(identify(&json!({
+        "cfGone": 1, "company": {"website": {}, "cfNowhere": 1}, "totalSessions": "x",
+        "cfActive": 1, "email": "nobody", "deal": {"name": "D", "amount": {}},
+    })));
+    assert_eq!(refusal.reason, DeadLetterReason::InvalidEmail);
+    assert_eq!(
+        paths(&refusal),
+        [
+            "email",
+            "cfGone",
+            "company.website",
+            "company.cfNowhere",
+            "company.name",
+            "totalSessions",
+            "cfActive",
+            "deal.amount"
+        ]
+    );
+    let custom = super::refusal(identify(&json!({"cfActive": 1, "totalSessions": "x"})));
+    assert_eq!(custom.reason, DeadLetterReason::InvalidCustomField);
+    let default = super::refusal(identify(&json!({"totalSessions": "x", "cfActive": 1})));
+    assert_eq!(default.reason, DeadLetterReason::InvalidField);
+}
+
+#[test]
+fn a_problem_names_the_field_and_the_trait_and_no_value() {
+    let secret = "hunter2".repeat(40);
+    let refusal = refusal(identify(&json!({"firstName": secret, "cfPlan": "hunter2", "cfScore": "hunter2"})));
+    insta::assert_json_snapshot!(refusal.problems, @r##"
+    [
+      {
+        "field": "first_name",
+        "trait": "firstName",
+        "problem": "the text is too long",
+        "expected": "a string of at most 255 characters",
+        "got": "string of 280 characters"
+      },
+      {
+        "field": "cf_plan",
+        "trait": "cfPlan",
+        "problem": "this is none of the field's choices",
+        "expected": "one of: Basic, Plus, basic plus, Basic Plus, 7, a;b",
+        "got": "string of 7 characters"
+      },
+      {
+        "field": "cf_score",
+        "trait": "cfScore",
+        "problem": "this is no number",
+        "expected": "a number such as 1234.5",
+        "got": "string of 7 characters"
+      }
+    ]
+    "##);
+    assert!(!format!("{refusal:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_path_of_any_length_is_told_in_short() {
+    let name = format!("cf_{}", "é".repeat(5_000));
+    let refusal = refusal(identify(&json!({name: 1})));
+    assert_eq!(refusal.problems[0].trait_path.as_deref().map(|path| path.chars().count()), Some(121));
+}

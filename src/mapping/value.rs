@@ -1,0 +1,169 @@
+//! A trait's value as its field's type takes it, or why it does not fit.
+
+use serde_json::{Number, Value, json};
+
+use super::names::Target;
+use super::{Coercion, date};
+use crate::schema::FieldType;
+use crate::segment::describe;
+
+/// The longest line of text Freshsales takes, in characters.
+const TEXT_LIMIT: usize = 255;
+
+/// Why a value does not fit. Holds no part of the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub(super) problem: String,
+    pub(super) expected: String,
+    pub(super) got: String,
+}
+
+impl Misfit {
+    pub(super) fn new(problem: &str, expected: impl Into<String>, got: &Value) -> Self {
+        Self { problem: problem.into(), expected: expected.into(), got: describe(got) }
+    }
+}
+
+/// What the API takes for this value; none if it is empty and the type knows no emptiness.
+pub(super) fn coerce(target: &Target, value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Ok(None);
+    }
+    let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+    match &target.kind {
+        FieldType::Text => text(&value, Some(TEXT_LIMIT), coercion).map(Some),
+        FieldType::Textarea => text(&value, None, coercion).map(Some),
+        _ if blank => Ok(None),
+        FieldType::Number => number(value, coercion).map(Some),
+        FieldType::Checkbox => checkbox(value, coercion).map(Some),
+        FieldType::Date => day(&value, coercion).map(Some),
+        FieldType::DateTimeSplit => day_or_time(&value).map(Some),
+        FieldType::Dropdown | FieldType::Radio => target.choices.one(&value, coercion).map(Some),
+        FieldType::MultiSelectDropdown => target.choices.several(&value, coercion),
+        FieldType::AutoComplete if target.multiple => scalars(value, coercion),
+        FieldType::AutoComplete => reference(value).map(Some),
+        FieldType::GroupField => group(value, coercion),
+        FieldType::Other(_) => scalar(value).map(Some),
+    }
+}
+
+/// What a sender writes for a field, in words.
+pub(super) fn wanted(target: &Target) -> &'static str {
+    match &target.kind {
+        FieldType::Text | FieldType::Textarea => "a string",
+        FieldType::Number => "a number",
+        FieldType::Dropdown | FieldType::Radio => "one of the field's choices",
+        FieldType::MultiSelectDropdown => "some of the field's choices",
+        FieldType::Checkbox => "true or false",
+        FieldType::Date => "a date, YYYY-MM-DD",
+        FieldType::DateTimeSplit => "an ISO 8601 date-time",
+        FieldType::AutoComplete if target.multiple => "an array",
+        FieldType::AutoComplete => "an id, as an integer",
+        FieldType::GroupField => "an array of objects or strings",
+        FieldType::Other(_) => "a value",
+    }
+}
+
+fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> Result<Value, Misfit> {
+    let expected = || match limit {
+        Some(limit) => format!("a string of at most {limit} characters"),
+        None => "a string".to_owned(),
+    };
+    let text = match (value, coercion) {
+        (Value::String(text), _) => text.clone(),
+        (Value::Number(number), Coercion::Lossless) => number.as_str().to_owned(),
+        (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
+        _ => return Err(Misfit::new("wrong kind of value", expected(), value)),
+    };
+    if limit.is_some_and(|limit| text.chars().nth(limit).is_some()) {
+        return Err(Misfit::new("the text is too long", expected(), value));
+    }
+    Ok(Value::String(text))
+}
+
+fn number(value: Value, coercion: Coercion) -> Result<Value, Misfit> {
+    match (&value, coercion) {
+        (Value::Number(_), _) => Ok(value),
+        // By JSON's own grammar: no leading zeros, which may be part of an identifier; no commas.
+        (Value::String(text), Coercion::Lossless) => match text.trim().parse::<Number>() {
+            Ok(number) => Ok(Value::Number(number)),
+            Err(_) => Err(Misfit::new("this is no number", "a number such as 1234.5", &value)),
+        },
+        _ => Err(Misfit::new("wrong kind of value", "a number such as 1234.5", &value)),
+    }
+}
+
+fn checkbox(value: Value, coercion: Coercion) -> Result<Value, Misfit> {
+    let text = value.as_str().map(str::trim).filter(|_| coercion == Coercion::Lossless);
+    match text {
+        _ if value.is_boolean() => Ok(value),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+        _ => Err(Misfit::new("this is neither true nor false", "true or false", &value)),
+    }
+}
+
+fn day(value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+    let expected = match coercion {
+        Coercion::Strict => "a string YYYY-MM-DD",
+        Coercion::Lossless => "a string YYYY-MM-DD, or an ISO 8601 date-time",
+    };
+    let day = value.as_str().and_then(|text| date::day(text, coercion));
+    day.map(Value::String).ok_or_else(|| Misfit::new("this is no date", expected, value))
+}
+
+fn day_or_time(value: &Value) -> Result<Value, Misfit> {
+    let time = value.as_str().and_then(date::day_or_time);
+    let misfit = || Misfit::new("this is no date-time", "an ISO 8601 date-time or date, as a string", value);
+    time.map(Value::String).ok_or_else(misfit)
+}
+
+fn reference(value: Value) -> Result<Value, Misfit> {
+    let integer = value.as_number().is_some_and(|id| id.as_str().bytes().all(|byte| byte.is_ascii_digit()));
+    if integer || value.is_string() {
+        Ok(value)
+    } else {
+        Err(Misfit::new("wrong kind of value", "an id, as an integer or a string", &value))
+    }
+}
+
+fn scalar(value: Value) -> Result<Value, Misfit> {
+    if value.is_array() || value.is_object() {
+        return Err(Misfit::new("wrong kind of value", "a string, a number, true or false", &value));
+    }
+    Ok(value)
+}
+
+fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+    let misfit = |got: &Value| Misfit::new("wrong kind of value", "an array of strings or numbers", got);
+    let mut items = listed(value, coercion, misfit)?;
+    items.retain(|item| !item.is_null());
+    match items.iter().find(|item| item.is_array() || item.is_object()) {
+        Some(wrong) => Err(misfit(wrong)),
+        None => Ok((!items.is_empty()).then_some(Value::Array(items))),
+    }
+}
+
+fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+    let misfit = |got: &Value| Misfit::new("wrong kind of value", "an array of objects or strings", got);
+    let mut objects = Vec::new();
+    for item in listed(value, coercion, misfit)? {
+        match item {
+            Value::Null => {}
+            Value::String(text) if text.trim().is_empty() => {}
+            Value::String(text) => objects.push(json!({ "value": text })),
+            Value::Object(_) => objects.push(item),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(misfit(&item)),
+        }
+    }
+    Ok((!objects.is_empty()).then_some(Value::Array(objects)))
+}
+
+/// The elements of a list, which lossless may be one element alone.
+fn listed(value: Value, coercion: Coercion, misfit: impl Fn(&Value) -> Misfit) -> Result<Vec<Value>, Misfit> {
+    match (value, coercion) {
+        (Value::Array(items), _) => Ok(items),
+        (single, Coercion::Lossless) => Ok(vec![single]),
+        (single, Coercion::Strict) => Err(misfit(&single)),
+    }
+}
