@@ -9,8 +9,8 @@ use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 
-/// Names are compared for this many ignored traits; an event may have thousands.
-const COMPARED: usize = 32;
+/// Names are compared for this many traits without a field; an event may have thousands.
+const COMPARED: usize = 64;
 
 const NO_SUCH_FIELD: &str = "no such field";
 
@@ -172,12 +172,13 @@ fn no_field(
     if findings.overridden.contains(&path) {
         return;
     }
-    let nearest = || names.nearest(key).map(str::to_owned);
+    let compared = findings.count() < COMPARED;
+    let nearest = compared.then(|| names.nearest(key)).flatten().map(str::to_owned);
     if named_like_custom(key) && unknown == UnknownCustomField::DeadLetter {
         let problem = Problem {
             trait_path: Some(path),
             problem: format!("the account has no such custom field of its {}", names.entity.plural()),
-            expected: Some(match nearest() {
+            expected: Some(match nearest {
                 Some(nearest) => format!("a field of the account; the nearest is {nearest}"),
                 None => "a field of the account".into(),
             }),
@@ -186,7 +187,6 @@ fn no_field(
         findings.flaw(at, DeadLetterReason::UnknownCustomField, problem);
         return;
     }
-    let nearest = if findings.ignored_count() < COMPARED { nearest() } else { None };
     findings.ignore(path, NO_SUCH_FIELD, nearest);
 }
 

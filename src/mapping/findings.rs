@@ -38,8 +38,8 @@ impl Findings {
         self.ignored.push(Ignored { trait_path, why, nearest });
     }
 
-    pub(super) fn ignored_count(&self) -> usize {
-        self.ignored.len()
+    pub(super) fn count(&self) -> usize {
+        self.flaws.len().saturating_add(self.ignored.len())
     }
 
     /// The refusal, if there is any reason for one; and what was ignored.

@@ -76,3 +76,65 @@ impl Schema {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(list: &serde_json::Value) -> Fields {
+        serde_json::from_value(json!({"fields": list, "meta": {"ignored": true}})).unwrap()
+    }
+
+    #[test]
+    fn choice_ids_are_numbers_wherever_their_digits_are() {
+        let fields = fields(&json!([{"name": "cf_a", "type": "dropdown", "default": false, "choices": [
+            {"id": 31_000_543_557_u64, "value": "New"}, {"id": "32", "value": 5}, {"id": "Quito", "value": "Q"},
+            {"id": "007", "value": null},
+        ]}]));
+        let field = fields.get("cf_a").unwrap();
+        let ids: Vec<_> = field.choices.iter().map(|choice| choice.id.clone()).collect();
+        let text = |id: &str| ChoiceId::Text(id.into());
+        assert_eq!(ids, [ChoiceId::Number(31_000_543_557), ChoiceId::Number(32), text("Quito"), text("007")]);
+        let labels: Vec<_> = field.choices.iter().map(|choice| choice.value.as_str()).collect();
+        assert_eq!(labels, ["New", "5", "Q", ""]);
+        assert!(field.custom());
+    }
+
+    #[test]
+    fn every_type_reads_and_tells_the_same_word() {
+        for word in [
+            "text",
+            "textarea",
+            "number",
+            "dropdown",
+            "multi_select_dropdown",
+            "checkbox",
+            "date",
+            "radio",
+            "auto_complete",
+            "group_field",
+            "date_time_split",
+            "hologram",
+        ] {
+            let fields = fields(&json!([{"name": "a", "type": word, "choices": null}]));
+            let kind = &fields.get("a").unwrap().kind;
+            assert_eq!(kind.as_str(), word);
+            assert_eq!(matches!(kind, FieldType::Other(_)), word == "hologram");
+        }
+    }
+
+    #[test]
+    fn what_freshsales_sets_itself_is_read_only() {
+        let fields = fields(&json!([
+            {"name": "created_at", "type": "date"}, {"name": "city", "type": "text"},
+            {"name": "score", "type": "number", "actionable": false},
+            {"name": "age", "type": "number", "default": false},
+        ]));
+        let read_only: Vec<_> =
+            fields.fields.iter().filter(|f| f.read_only()).map(|f| f.name.as_str()).collect();
+        assert_eq!(read_only, ["created_at", "score"]);
+        assert!(!fields.fields[3].read_only(), "a custom field may have a system field's name");
+    }
+}
