@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::claims::{Claim, Scope, claims};
-use super::findings::{At, Findings};
+use super::findings::{At, FIRST, Findings};
 use super::names::{Names, Target};
-use super::value::{Misfit, coerce, wanted};
+use super::value::{Misfit, TEXT_LIMIT, coerce, text, wanted};
 use super::{MappingRules, Record, email};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::Entity;
@@ -64,12 +64,18 @@ pub(super) fn record(
             Ok(None) => findings.ignore(claim.path, "empty", None),
             Err(misfit) => {
                 given.insert(&target.name);
-                findings.flaw(claim.at, refusing(target), misfit.of(target, claim.path));
+                findings.flaw(claim.at, refusing(target), misfit.of(&target.name, claim.path));
             }
         }
     }
     if let Some(id) = around.external_id {
-        record.fields.insert("external_id".into(), id.into());
+        match text(&id.into(), Some(TEXT_LIMIT), rules.coercion) {
+            Ok(id) => drop(record.fields.insert("external_id".into(), id)),
+            Err(misfit) => {
+                let problem = misfit.of("external_id", "userId".into());
+                findings.flaw(FIRST, DeadLetterReason::InvalidField, problem);
+            }
+        }
         given.insert("external_id");
     }
     for target in names.targets.iter().filter(|target| target.required && !target.read_only) {
@@ -120,9 +126,9 @@ fn missing(names: &Names, target: &Target, scope: Scope) -> Problem {
 }
 
 impl Misfit {
-    fn of(self, target: &Target, trait_path: String) -> Problem {
+    fn of(self, field: &str, trait_path: String) -> Problem {
         Problem {
-            field: Some(target.name.clone()),
+            field: Some(field.to_owned()),
             trait_path: Some(trait_path),
             problem: self.problem,
             expected: Some(self.expected),

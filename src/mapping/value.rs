@@ -8,7 +8,7 @@ use crate::schema::FieldType;
 use crate::segment::describe;
 
 /// The longest line of text Freshsales takes, in characters.
-const TEXT_LIMIT: usize = 255;
+pub(super) const TEXT_LIMIT: usize = 255;
 
 /// Why a value does not fit. Holds no part of the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,8 @@ pub(super) fn wanted(target: &Target) -> &'static str {
     }
 }
 
-fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> Result<Value, Misfit> {
+/// A text of at most so many characters.
+pub(super) fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> Result<Value, Misfit> {
     let expected = || match limit {
         Some(limit) => format!("a string of at most {limit} characters"),
         None => "a string".to_owned(),

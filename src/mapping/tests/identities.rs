@@ -143,3 +143,13 @@ fn a_pages_name_and_category_join_properties_that_have_none() {
         assert_eq!(Value::Object(view.properties), expected);
     }
 }
+
+#[test]
+fn a_user_id_too_long_for_external_id_is_refused_here() {
+    assert!(identified(&json!("u".repeat(255)), &json!("ada@example.com")).verdict.is_ok());
+    let refusal = refusal(identified(&json!("u".repeat(256)), &json!("ada@example.com")));
+    assert_eq!(refusal.reason, DeadLetterReason::InvalidField);
+    assert_eq!(refusal.problems[0].trait_path.as_deref(), Some("userId"));
+    let address = format!("{}@{}example.com", "a".repeat(60), "sub.".repeat(40));
+    assert!(identified(&json!(address), &json!(null)).verdict.is_ok());
+}
