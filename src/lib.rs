@@ -3,8 +3,16 @@
 //! How data flows, and which room may know which, stands in `docs/ARCHITECTURE.md`.
 //! The library exists for the binary and its tests; its interface is not a promise.
 
+pub mod broker;
+pub mod config;
+pub mod delays;
+pub mod delivery;
+pub mod freshsales;
+pub mod lane;
 pub mod mapping;
+pub mod metrics;
 pub mod outcome;
 pub mod sandbox;
 pub mod schema;
 pub mod segment;
+pub mod tls;

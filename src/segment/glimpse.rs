@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::event::EventType;
 use super::json::{BODY_LIMIT, Json, NUMBER_KEY, describe, not_an_object, parse};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
@@ -28,6 +29,13 @@ pub struct Glimpse {
     pub event_type: Option<String>,
     /// Its `messageId`, bounded likewise.
     pub message_id: Option<String>,
+}
+
+impl Glimpse {
+    /// A bounded label for metrics, whatever the sender wrote.
+    pub fn label(&self) -> &'static str {
+        self.event_type.as_deref().and_then(EventType::from_word).map_or("other", EventType::as_str)
+    }
 }
 
 /// Reads the keys by which the router finds an event's account, and skims over the rest.

@@ -1,0 +1,213 @@
+//! One account's lane queue: deliveries out, acknowledgements and dead letters in.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use lapin::Acker;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
+    BasicQosOptions, ConfirmSelectOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::names::{dead_letter_key, priority};
+use super::session::{Broken, Broker, LaneDoor};
+use super::topology::{self, short};
+use super::{dead_letter, republish};
+use crate::delivery::{Delivery, Receipt, Session, Settlement};
+use crate::outcome::{Outcome, Refusal};
+
+/// A delivery that is not acknowledged yet.
+struct Unsettled {
+    acker: Acker,
+    body: Bytes,
+    properties: BasicProperties,
+}
+
+/// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
+pub(super) async fn serve(
+    broker: &Broker,
+    connection: &Connection,
+    door: &LaneDoor,
+    stop: &CancellationToken,
+    connection_lost: &CancellationToken,
+) -> Result<(), Broken> {
+    topology::declare_lane(connection, &broker.names, &door.account).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
+
+    let prefetch = usize::from(broker.prefetch);
+    let (settle, settlements) = mpsc::channel(prefetch);
+    let (deliver, deliveries) = mpsc::channel(prefetch);
+    // However this ends, the lane must not go on working for answers that nobody can give.
+    let lost = connection_lost.child_token();
+    let _lost = lost.clone().drop_guard();
+    let session = Session { deliveries, lost };
+    match stop.run_until_cancelled(door.sessions.send(session)).await {
+        None => return Ok(()),
+        Some(Err(_)) => return Err(Broken::LaneGone),
+        Some(Ok(())) => {}
+    }
+
+    let lane = broker.names.lane(&door.account);
+    let mut arguments = FieldTable::default();
+    let wanted = priority(&broker.replica, &door.account);
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
+    let tag = short(&format!("{} {}", broker.replica, door.account));
+    let consumer =
+        channel.basic_consume(short(&lane), tag.clone(), BasicConsumeOptions::default(), arguments).await?;
+    let mut serving = Serving {
+        broker,
+        door,
+        channel: channel.clone(),
+        settle,
+        unsettled: HashMap::new(),
+        letters: FuturesUnordered::new(),
+    };
+    let served = serving.run(consumer, deliver, settlements, stop, &lane).await;
+    // Closing gives back, in order, whatever is not acknowledged.
+    topology::close(&channel).await;
+    served
+}
+
+struct Serving<'a> {
+    broker: &'a Broker,
+    door: &'a LaneDoor,
+    channel: Channel,
+    settle: mpsc::Sender<Settlement>,
+    unsettled: HashMap<u64, Unsettled>,
+    /// Dead letters on their way, each with the delivery it pays for.
+    letters: FuturesUnordered<
+        std::pin::Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + std::marker::Send>>,
+    >,
+}
+
+impl Serving<'_> {
+    async fn run(
+        &mut self,
+        mut consumer: lapin::Consumer,
+        deliver: mpsc::Sender<Delivery>,
+        mut settlements: mpsc::Receiver<Settlement>,
+        stop: &CancellationToken,
+        lane: &str,
+    ) -> Result<(), Broken> {
+        let mut deliver = Some(deliver);
+        loop {
+            if deliver.is_none() && self.unsettled.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                Some(settlement) = settlements.recv() => self.settle(settlement, deliver.is_none()).await?,
+                Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
+                    match confirmed? {
+                        Confirmation::Ack(None) => self.acknowledge(tag).await?,
+                        _ => return Err(self.not_confirmed()),
+                    }
+                }
+                message = consumer.next(), if deliver.is_some() => {
+                    let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
+                    if let Some(deliver) = &deliver {
+                        self.take(message?, deliver).await?;
+                    }
+                }
+                () = stop.cancelled(), if deliver.is_some() => {
+                    self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+                    deliver = None;
+                }
+            }
+        }
+    }
+
+    /// Hands a message to the lane. There is always room: the broker holds back what exceeds the prefetch.
+    async fn take(
+        &mut self,
+        message: lapin::message::Delivery,
+        deliver: &mpsc::Sender<Delivery>,
+    ) -> Result<(), Broken> {
+        let tag = message.delivery_tag;
+        let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
+        let body = Bytes::from(message.data);
+        let queued_at = republish::queued_at(&message.properties, Timestamp::now());
+        let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
+        let unsettled =
+            Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
+        self.unsettled.insert(tag, unsettled);
+        let refused = deliver.send(Delivery { body, queued_at, receipt }).await;
+        if let Err(mpsc::error::SendError(delivery)) = refused {
+            delivery.receipt.settle(Outcome::Returned, 0);
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, settlement: Settlement, stopping: bool) -> Result<(), Broken> {
+        let Settlement { tag, outcome, attempts } = settlement;
+        match outcome {
+            Outcome::Delivered | Outcome::Skipped(_) => self.acknowledge(tag).await,
+            Outcome::DeadLetter(refusal) => self.bury(tag, &refusal, attempts).await,
+            // Closing the channel gives it back in its place; nack would put it behind those not yet given back.
+            Outcome::Returned if stopping => {
+                self.unsettled.remove(&tag);
+                Ok(())
+            }
+            Outcome::Returned => {
+                let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
+                let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                if unsettled.acker.nack(options).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
+            }
+        }
+    }
+
+    async fn acknowledge(&mut self, tag: u64) -> Result<(), Broken> {
+        let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
+        // `false` means that it was not sent.
+        if unsettled.acker.ack(BasicAckOptions::default()).await? {
+            Ok(())
+        } else {
+            Err(Broken::NotAcknowledged)
+        }
+    }
+
+    /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
+    async fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) -> Result<(), Broken> {
+        let Some(unsettled) = self.unsettled.get(&tag) else { return Ok(()) };
+        let account = Some(&self.door.account);
+        let properties = dead_letter::properties(
+            &unsettled.properties,
+            refusal,
+            account,
+            &unsettled.body,
+            attempts,
+            Timestamp::now(),
+        );
+        let key = dead_letter_key(account, refusal.reason);
+        let confirm =
+            publish(&self.channel, &self.broker.names.dead(), &key, &unsettled.body, properties).await?;
+        self.letters.push(Box::pin(async move { (tag, confirm.await) }));
+        Ok(())
+    }
+
+    fn not_confirmed(&self) -> Broken {
+        let key = self.door.account.to_string();
+        Broken::NotConfirmed { exchange: self.broker.names.dead(), key }
+    }
+}
+
+/// Publishes one message that must reach a queue.
+pub(super) async fn publish(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<PublisherConfirm, Broken> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    Ok(channel.basic_publish(short(exchange), short(key), options, body, properties).await?)
+}

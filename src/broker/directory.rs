@@ -1,0 +1,136 @@
+//! Finds the account an event belongs to. Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::delivery::AccountName;
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment;
+
+/// What one account claims.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// The account.
+    pub name: AccountName,
+    /// Segment sources.
+    pub write_keys: Vec<String>,
+    /// Segment projects.
+    pub project_ids: Vec<String>,
+}
+
+/// All accounts, by all that may name them.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    names: HashSet<AccountName>,
+    by_write_key: HashMap<String, AccountName>,
+    by_project: HashMap<String, AccountName>,
+    /// The only account, if it claims nothing: then everything is its.
+    only: Option<AccountName>,
+}
+
+/// The AMQP header in which a publisher names the account.
+pub(super) const ACCOUNT_HEADER: &str = "freshsales-account";
+
+impl Directory {
+    /// A directory of these accounts.
+    pub fn new(accounts: &[Claims]) -> Self {
+        let mut directory = Self::default();
+        for account in accounts {
+            directory.names.insert(account.name.clone());
+            for key in &account.write_keys {
+                directory.by_write_key.insert(key.clone(), account.name.clone());
+            }
+            for id in &account.project_ids {
+                directory.by_project.insert(id.clone(), account.name.clone());
+            }
+        }
+        if let [account] = accounts
+            && account.write_keys.is_empty()
+            && account.project_ids.is_empty()
+        {
+            directory.only = Some(account.name.clone());
+        }
+        directory
+    }
+
+    /// The account of an event: its header, its `writeKey`, its `projectId`, the only account.
+    /// `header` is `Some(None)` where the header is there but is no string.
+    pub fn find(&self, header: Option<Option<&str>>, body: &[u8]) -> Result<AccountName, Refusal> {
+        if let Some(named) = header {
+            return named.and_then(|name| self.names.get(name).cloned()).ok_or_else(|| {
+                unknown(format!("the header `{ACCOUNT_HEADER}` names no account of this configuration"))
+            });
+        }
+        // With one account for everything the body need not be read: its lane will judge it.
+        if let Some(only) = &self.only {
+            return Ok(only.clone());
+        }
+        let keys = segment::routing_keys(body)?;
+        let by_key = keys.write_key.and_then(|key| self.by_write_key.get(&key));
+        let by_project = || keys.project_id.and_then(|id| self.by_project.get(&id));
+        by_key.or_else(by_project).cloned().ok_or_else(|| {
+            unknown(
+                "neither `writeKey` nor `projectId` belongs to an account of this configuration".to_owned(),
+            )
+        })
+    }
+}
+
+fn unknown(problem: String) -> Refusal {
+    let expected = Some("a key listed in some account's `write_keys` or `project_ids`".to_owned());
+    Refusal::new(DeadLetterReason::UnknownAccount, Problem { problem, expected, ..Problem::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(name: &str, write_keys: &[&str], project_ids: &[&str]) -> Claims {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Claims { name: name.into(), write_keys: owned(write_keys), project_ids: owned(project_ids) }
+    }
+
+    fn two() -> Directory {
+        Directory::new(&[claims("acme", &["wk_a"], &["p_a"]), claims("globex", &["wk_g"], &[])])
+    }
+
+    #[test]
+    fn the_first_hit_wins() {
+        let directory = two();
+        for (header, body, expected) in [
+            (Some(Some("globex")), r#"{"writeKey":"wk_a"}"#, Ok("globex")),
+            (Some(Some("nobody")), r#"{"writeKey":"wk_a"}"#, Err("unknown_account")),
+            (Some(None), r#"{"writeKey":"wk_a"}"#, Err("unknown_account")),
+            (Some(Some("acme")), "not json", Ok("acme")),
+            (None, r#"{"writeKey":"wk_g","projectId":"p_a"}"#, Ok("globex")),
+            (None, r#"{"writeKey":"other","projectId":"p_a"}"#, Ok("acme")),
+            (None, r#"{"writeKey":"other"}"#, Err("unknown_account")),
+            (None, "{}", Err("unknown_account")),
+            (None, "not json", Err("malformed_json")),
+            (None, r#"{"writeKey":7}"#, Err("invalid_event")),
+        ] {
+            let found = directory.find(header, body.as_bytes());
+            let found = found.as_deref().map_err(|refusal| refusal.reason.as_str());
+            assert_eq!(found, expected, "{header:?} {body}");
+        }
+    }
+
+    #[test]
+    fn the_only_account_takes_everything_unless_it_lists_keys() {
+        let open = Directory::new(&[claims("acme", &[], &[])]);
+        assert_eq!(&*open.find(None, b"not even json").unwrap(), "acme");
+        assert_eq!(
+            open.find(Some(Some("other")), b"{}").unwrap_err().reason,
+            DeadLetterReason::UnknownAccount
+        );
+        let closed = Directory::new(&[claims("acme", &["wk"], &[])]);
+        assert_eq!(closed.find(None, b"{}").unwrap_err().reason, DeadLetterReason::UnknownAccount);
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_told_as_such() {
+        let mut body = br#"{"writeKey":"wk_a","pad":""#.to_vec();
+        body.resize(segment::BODY_LIMIT, b' ');
+        body.extend_from_slice(b"\"}");
+        assert_eq!(two().find(None, &body).unwrap_err().reason, DeadLetterReason::TooLarge);
+    }
+}

@@ -1,0 +1,271 @@
+//! A file in RabbitMQ's place: the same deliveries, the same receipts, one line an event.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead as _, BufReader, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::directory::Directory;
+use super::session::LaneDoor;
+use super::{UNROUTED, dead_letter};
+use crate::delivery::{AccountName, Delivery, Receipt, Session, Settlement};
+use crate::metrics::Metrics;
+use crate::outcome::{Outcome, Refusal};
+use crate::segment;
+
+/// What became of the events so far. Read while it grows.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<Counts>);
+
+/// Numbers of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines read.
+    pub read: u64,
+    /// Taken by Freshsales, by account.
+    pub delivered: BTreeMap<String, u64>,
+    /// Left out, by account and reason.
+    pub skipped: BTreeMap<(String, &'static str), u64>,
+    /// Dead letters, by account and reason.
+    pub dead_lettered: BTreeMap<(String, &'static str), u64>,
+    /// Not settled, because it was told to stop.
+    pub returned: u64,
+}
+
+impl Counts {
+    /// Events that ended.
+    pub fn settled(&self) -> u64 {
+        self.delivered.values().sum::<u64>()
+            + self.skipped.values().sum::<u64>()
+            + self.dead_lettered.values().sum::<u64>()
+    }
+}
+
+impl Progress {
+    /// The numbers now.
+    pub fn counts(&self) -> Counts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn edit(&self, edit: impl FnOnce(&mut Counts)) {
+        edit(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// One dead letter, as it is handed to whoever keeps it.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The headers it would have on the queue.
+    pub headers: Map<String, Value>,
+    /// The event, byte for byte.
+    pub body: Bytes,
+}
+
+/// Keeps a dead letter. The event counts as settled only when it returns `Ok`.
+pub type Keep = Box<dyn FnMut(Letter) -> std::io::Result<()> + Send>;
+
+/// The feed: where lines come from, and where they go.
+pub struct Feed {
+    /// Finds an event's account.
+    pub directory: Directory,
+    /// One per account.
+    pub lanes: Vec<LaneDoor>,
+    /// Unsettled events per account.
+    pub prefetch: u16,
+    /// For events without an account.
+    pub metrics: Arc<Metrics>,
+    /// Counts along.
+    pub progress: Arc<Progress>,
+    /// Takes the dead letters.
+    pub keep: Keep,
+}
+
+/// Why the feed ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The events cannot be read on.
+    #[error("cannot read on after line {line}: {source}")]
+    Unreadable {
+        /// The last line read.
+        line: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A dead letter cannot be kept.
+    #[error("cannot write a dead letter: {0}")]
+    Unkept(std::io::Error),
+    /// A lane ended.
+    #[error("a lane ended early; this is a bug")]
+    LaneGone,
+}
+
+/// An event on its way.
+struct Pending {
+    account: AccountName,
+    body: Bytes,
+}
+
+type Doors = HashMap<AccountName, mpsc::Sender<Delivery>>;
+
+impl Feed {
+    /// Feeds every line and waits until each is settled, or until `stop`.
+    pub async fn run(
+        mut self,
+        input: Box<dyn Read + Send>,
+        stop: CancellationToken,
+    ) -> Result<(), FeedError> {
+        let (lines_in, mut lines) = mpsc::channel::<std::io::Result<Vec<u8>>>(64);
+        // It ends at the end of the input, or at the first line that nobody takes. One that waits for standard
+        // input cannot be called back: it ends with the process.
+        let reader = tokio::task::spawn_blocking(move || read_lines(input, &lines_in));
+        // Every channel holds all that may be under way, so that nothing here ever waits for room.
+        let capacity = usize::from(self.prefetch) * self.lanes.len().max(1);
+        let (settle, mut settlements) = mpsc::channel::<Settlement>(capacity);
+        let mut doors = self.open(capacity).await?;
+        let mut pending: HashMap<u64, Pending> = HashMap::new();
+        let mut line = 0;
+        let mut failed = None;
+        loop {
+            let reading = !doors.is_empty();
+            if !reading && pending.is_empty() {
+                break;
+            }
+            let step = tokio::select! {
+                biased;
+                Some(settlement) = settlements.recv() => self.settle(&settlement, &mut pending),
+                () = stop.cancelled(), if reading => {
+                    doors.clear();
+                    Ok(())
+                }
+                read = lines.recv(), if reading && pending.len() < capacity => match read {
+                    None => {
+                        doors.clear();
+                        Ok(())
+                    }
+                    Some(Err(source)) => Err(FeedError::Unreadable { line, source }),
+                    Some(Ok(body)) => {
+                        line += 1;
+                        self.feed(line, body.into(), &doors, &settle, &mut pending)
+                    }
+                },
+            };
+            if let Err(error) = step {
+                failed.get_or_insert(error);
+                doors.clear();
+            }
+        }
+        drop((lines, reader));
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Opens one session in every lane.
+    async fn open(&mut self, capacity: usize) -> Result<Doors, FeedError> {
+        let mut doors = HashMap::new();
+        // Taken, so that the lanes see the end once their session is done.
+        for door in std::mem::take(&mut self.lanes) {
+            let (deliver, deliveries) = mpsc::channel(capacity);
+            let session = Session { deliveries, lost: CancellationToken::new() };
+            door.sessions.send(session).await.map_err(|_| FeedError::LaneGone)?;
+            doors.insert(door.account.clone(), deliver);
+        }
+        Ok(doors)
+    }
+
+    fn feed(
+        &mut self,
+        line: u64,
+        body: Bytes,
+        doors: &Doors,
+        settle: &mpsc::Sender<Settlement>,
+        pending: &mut HashMap<u64, Pending>,
+    ) -> Result<(), FeedError> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        self.progress.edit(|counts| counts.read += 1);
+        let account = match self.directory.find(None, &body) {
+            Ok(account) => account,
+            Err(refusal) => {
+                let unrouted = self.metrics.account(UNROUTED);
+                let glimpse = segment::glimpse(&body);
+                unrouted.received.of(glimpse.label()).inc();
+                unrouted.dead_lettered.of(refusal.reason.as_str()).inc();
+                return self.bury(None, &body, &refusal, 0);
+            }
+        };
+        let (Some(door), Ok(place)) = (doors.get(&account), settle.clone().try_reserve_owned()) else {
+            return Err(FeedError::LaneGone);
+        };
+        pending.insert(line, Pending { account, body: body.clone() });
+        let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
+        let sent = door.try_send(Delivery { body, queued_at: Timestamp::now(), receipt });
+        if let Err(refused) = sent {
+            refused.into_inner().receipt.settle(Outcome::Returned, 0);
+        }
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        settlement: &Settlement,
+        pending: &mut HashMap<u64, Pending>,
+    ) -> Result<(), FeedError> {
+        let Some(Pending { account, body }) = pending.remove(&settlement.tag) else { return Ok(()) };
+        let name = account.to_string();
+        match &settlement.outcome {
+            Outcome::Delivered => {
+                self.progress.edit(|counts| *counts.delivered.entry(name).or_default() += 1)
+            }
+            Outcome::Skipped(reason) => {
+                let key = (name, reason.as_str());
+                self.progress.edit(|counts| *counts.skipped.entry(key).or_default() += 1);
+            }
+            Outcome::DeadLetter(refusal) => {
+                return self.bury(Some(&account), &body, refusal, settlement.attempts);
+            }
+            Outcome::Returned => self.progress.edit(|counts| counts.returned += 1),
+        }
+        Ok(())
+    }
+
+    fn bury(
+        &mut self,
+        account: Option<&AccountName>,
+        body: &Bytes,
+        refusal: &Refusal,
+        attempts: u32,
+    ) -> Result<(), FeedError> {
+        let headers = dead_letter::headers(refusal, account, body, attempts, 0, Timestamp::now());
+        (self.keep)(Letter { headers, body: body.clone() }).map_err(FeedError::Unkept)?;
+        let key = (account.map_or(UNROUTED, |name| name).to_owned(), refusal.reason.as_str());
+        self.progress.edit(|counts| *counts.dead_lettered.entry(key).or_default() += 1);
+        Ok(())
+    }
+}
+
+/// Sends every line without its line break.
+fn read_lines(input: Box<dyn Read + Send>, lines: &mpsc::Sender<std::io::Result<Vec<u8>>>) {
+    let mut input = BufReader::new(input);
+    loop {
+        let mut line = Vec::new();
+        let read = match input.read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) => {
+                if line.last() == Some(&b'\n') {
+                    line.pop();
+                }
+                Ok(line)
+            }
+            Err(error) => Err(error),
+        };
+        let ended = read.is_err();
+        if lines.blocking_send(read).is_err() || ended {
+            return;
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! RabbitMQ: from the intake queue to the lanes, and from their outcomes to acknowledgements and dead letters.
+//! The only user of `lapin`. Beside it the file feed, which takes RabbitMQ's place.
+//!
+//! ```text
+//! Q ─► router ─► Q.lane.<account> ─► consumer ─► lane ─► settlement ─► ack | Q.dead
+//! ```
+//!
+//! Knows events only as far as it takes to find their account; never what a lane does with them.
+
+mod address;
+mod consumer;
+mod dead_letter;
+mod directory;
+mod feed;
+mod link;
+mod names;
+mod republish;
+mod router;
+mod session;
+mod topology;
+
+pub use address::{Address, AddressError};
+pub use directory::{Claims, Directory};
+pub use feed::{Counts, Feed, FeedError, Keep, Letter, Progress};
+pub use link::{Link, LinkView};
+pub use names::{Names, priority};
+pub use session::{Broker, LaneDoor};
+
+/// The label of events whose account is not known.
+pub const UNROUTED: &str = "_unrouted";

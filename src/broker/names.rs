@@ -1,0 +1,91 @@
+//! What every RabbitMQ object is called, and which replica a lane prefers.
+
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
+
+use super::UNROUTED;
+use crate::delivery::AccountName;
+use crate::outcome::DeadLetterReason;
+
+/// The names of all objects, each made from the intake queue's.
+#[derive(Debug, Clone)]
+pub struct Names {
+    queue: String,
+}
+
+impl Names {
+    /// Names for the intake queue `queue`.
+    pub fn new(queue: &str) -> Self {
+        Self { queue: queue.to_owned() }
+    }
+
+    /// The intake queue.
+    pub fn intake(&self) -> &str {
+        &self.queue
+    }
+
+    /// The exchange that leads to the lanes; the routing key is the account's name.
+    pub fn lanes(&self) -> String {
+        format!("{}.lanes", self.queue)
+    }
+
+    /// An account's lane.
+    pub fn lane(&self, account: &str) -> String {
+        format!("{}.lane.{account}", self.queue)
+    }
+
+    /// The dead-letter exchange, and the queue behind it.
+    pub fn dead(&self) -> String {
+        format!("{}.dead", self.queue)
+    }
+}
+
+/// A dead letter's routing key.
+pub(super) fn dead_letter_key(account: Option<&AccountName>, reason: DeadLetterReason) -> String {
+    format!("{}.{reason}", account.map_or(UNROUTED, |name| name))
+}
+
+/// How much a replica wants a lane: rendezvous hashing. Every replica asks for every lane with its own number,
+/// and the broker gives the lane to the highest. 31 bits, because AMQP's integers are signed.
+pub fn priority(replica: &str, account: &str) -> i32 {
+    // Keys fixed for ever: all replicas, whatever their version, must agree.
+    let mut hasher = SipHasher13::new_with_keys(0x6672_6573_6865_7400, 0x6c61_6e65_7300_0000);
+    hasher.write(replica.as_bytes());
+    hasher.write_u8(0xff);
+    hasher.write(account.as_bytes());
+    i32::try_from(hasher.finish() >> 33).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_spread_evenly_and_only_a_leaver_s_lanes_move() {
+        let replicas = ["worker-0", "worker-1", "worker-2"];
+        let best = |replicas: &[&str], lane: usize| {
+            let lane = format!("account-{lane}");
+            (*replicas.iter().max_by_key(|replica| priority(replica, &lane)).unwrap()).to_owned()
+        };
+        for replica in replicas {
+            let share = (0..3000).filter(|lane| best(&replicas, *lane) == replica).count();
+            assert!((900..1100).contains(&share), "{replica}: {share} of 3000");
+        }
+        for lane in 0..3000 {
+            let before = best(&replicas, lane);
+            let after = best(&replicas[..2], lane);
+            assert!(before == after || before == "worker-2");
+        }
+    }
+
+    #[test]
+    fn the_hash_is_the_same_for_ever() {
+        assert_eq!([priority("worker-0", "acme"), priority("worker-1", "acme")], [0, 0]);
+    }
+
+    #[test]
+    fn replica_and_account_cannot_run_into_each_other() {
+        assert_ne!(priority("a", "bc"), priority("ab", "c"));
+    }
+}

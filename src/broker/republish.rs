@@ -1,0 +1,166 @@
+//! What a message's properties become when it is published again, into a lane or the dead letters.
+//! Pure. Bodies are never touched.
+
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+/// When the router took the message; only lanes carry it.
+const QUEUED_AT: &str = "freshet-queued-at";
+
+/// Headers that would make the broker do something to the copy; kept under another name.
+/// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
+const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
+/// The broker's own count, true only of the queue it came from.
+const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
+
+/// Properties for a lane: as they were, plus when the message was queued.
+pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
+    let mut headers = passive(original);
+    let queued_at = queued_at(original, now).as_millisecond();
+    headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(queued_at));
+    without_acting(original).with_headers(headers)
+}
+
+/// Properties for a dead letter: as they were, plus `added`.
+pub(super) fn for_dead_letter(original: &BasicProperties, added: FieldTable) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in passive(original).inner() {
+        if name.as_str() != QUEUED_AT {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in added.inner() {
+        headers.insert(name.clone(), value.clone());
+    }
+    without_acting(original).with_headers(headers)
+}
+
+/// When a message was queued: as the router noted it, else as its publisher did, else now.
+pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timestamp {
+    let noted = header(properties, QUEUED_AT)
+        .and_then(AMQPValue::as_long_long_int)
+        .and_then(|millisecond| Timestamp::from_millisecond(millisecond).ok());
+    let published = || {
+        let second = i64::try_from((*properties.timestamp())?).ok()?;
+        Timestamp::from_second(second).ok()
+    };
+    noted.or_else(published).filter(|then| *then <= now).unwrap_or(now)
+}
+
+/// A header's value.
+pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+    properties.headers().as_ref()?.inner().get(name)
+}
+
+/// A header's text: `None` where it is no string in UTF-8.
+pub(super) fn text(value: &AMQPValue) -> Option<&str> {
+    match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+/// The headers, less what the broker would act upon.
+fn passive(original: &BasicProperties) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, value) in original.headers().iter().flat_map(|headers| headers.inner()) {
+        if ACTING_HEADERS.contains(&name.as_str()) {
+            headers.insert(kept(name.as_str()), value.clone());
+        } else if !BROKER_HEADERS.contains(&name.as_str()) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    if let Some(expiration) = original.expiration() {
+        headers.insert(kept("expiration"), AMQPValue::LongString(expiration.as_str().into()));
+    }
+    if let Some(user) = original.user_id() {
+        headers.insert(kept("user-id"), AMQPValue::LongString(user.as_str().into()));
+    }
+    headers
+}
+
+fn kept(name: &str) -> ShortString {
+    ShortString::try_new(format!("freshet-original-{}", name.to_lowercase())).unwrap_or_default()
+}
+
+/// The other properties. An `expiration` would let the copy vanish, and a `user_id` that is not the
+/// connection's own closes the channel: both go, and are kept as headers.
+fn without_acting(original: &BasicProperties) -> BasicProperties {
+    let mut copy = BasicProperties::default();
+    macro_rules! keep {
+        ($($get:ident => $set:ident),+ $(,)?) => {
+            $(if let Some(value) = original.$get() { copy = copy.$set(value.clone()); })+
+        };
+    }
+    keep!(
+        content_type => with_content_type,
+        content_encoding => with_content_encoding,
+        delivery_mode => with_delivery_mode,
+        priority => with_priority,
+        correlation_id => with_correlation_id,
+        reply_to => with_reply_to,
+        message_id => with_message_id,
+        timestamp => with_timestamp,
+        kind => with_type,
+        app_id => with_app_id,
+        cluster_id => with_cluster_id,
+    );
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn original() -> BasicProperties {
+        let mut headers = FieldTable::default();
+        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
+        headers.insert("CC".into(), AMQPValue::LongString("elsewhere".into()));
+        headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(3));
+        BasicProperties::default()
+            .with_headers(headers)
+            .with_message_id("m-1".into())
+            .with_content_type("application/json".into())
+            .with_expiration("1000".into())
+            .with_user_id("somebody".into())
+            .with_timestamp(1_700_000_000)
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_everything_and_nothing_that_acts() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut added = FieldTable::default();
+        added.insert("freshet-reason".into(), AMQPValue::LongString("rejected".into()));
+        let dead = for_dead_letter(&for_lane(&original(), now), added);
+        assert_eq!(dead.message_id(), original().message_id());
+        assert_eq!(dead.content_type(), original().content_type());
+        assert_eq!(dead.timestamp(), original().timestamp());
+        assert_eq!((dead.expiration(), dead.user_id()), (&None, &None));
+        let names: Vec<_> =
+            dead.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "freshet-original-cc",
+                "freshet-original-expiration",
+                "freshet-original-user-id",
+                "freshet-reason",
+                "tenant"
+            ]
+        );
+    }
+
+    #[test]
+    fn queued_at_is_the_first_time_known_and_never_ahead_of_now() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let published = Timestamp::from_second(1_700_000_000).unwrap();
+        assert_eq!(queued_at(&original(), now), published);
+        assert_eq!(queued_at(&for_lane(&original(), now), now), published);
+        assert_eq!(queued_at(&BasicProperties::default(), now), now);
+        assert_eq!(queued_at(&original(), Timestamp::from_second(5).unwrap()).as_second(), 5);
+        let earlier = Timestamp::from_second(1_600_000_000).unwrap();
+        assert_eq!(queued_at(&for_lane(&BasicProperties::default(), earlier), now), earlier);
+    }
+}

@@ -1,0 +1,146 @@
+//! From the intake queue to the lanes, in order, and at the broker's pace.
+//!
+//! Many publishes are in flight at once; when the broker has confirmed them, a whole prefix of the
+//! intake is acknowledged with one frame. A crash in between repeats some events in the lanes, which
+//! know their `messageId`s; it loses none.
+
+use std::pin::Pin;
+
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Channel, Confirmation, Connection};
+use tokio_util::sync::CancellationToken;
+
+use super::consumer::publish;
+use super::directory::ACCOUNT_HEADER;
+use super::names::dead_letter_key;
+use super::session::{Broken, Broker};
+use super::topology::{self, short};
+use super::{UNROUTED, dead_letter, republish};
+use crate::metrics::AccountMetrics;
+use crate::outcome::Refusal;
+use crate::segment;
+
+/// Publishes in flight; also the intake's prefetch.
+const IN_FLIGHT: u16 = 500;
+
+/// A publish on its way; resolves to what it pays for.
+type Routed = Pin<Box<dyn Future<Output = (lapin::Acker, lapin::Result<Confirmation>)> + Send>>;
+
+/// Routes until `stop` (then `Ok`) or until something breaks.
+pub(super) async fn serve(
+    broker: &Broker,
+    connection: &Connection,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+) -> Result<(), Broken> {
+    topology::declare_shared(connection, &broker.names).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    channel.basic_qos(IN_FLIGHT, BasicQosOptions::default()).await?;
+    let intake = broker.names.intake();
+    let tag = short(&broker.replica);
+    let options = BasicConsumeOptions::default();
+    let mut consumer = channel.basic_consume(short(intake), tag, options, FieldTable::default()).await?;
+    let mut router = Router { broker, channel, unrouted: broker.metrics.account(UNROUTED) };
+    let mut in_flight: FuturesOrdered<Routed> = FuturesOrdered::new();
+    let mut taking = true;
+    loop {
+        if !taking && in_flight.is_empty() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            Some(routed) = in_flight.next(), if !in_flight.is_empty() => {
+                acknowledge_prefix(broker, routed, &mut in_flight).await?;
+            }
+            message = consumer.next(), if taking && in_flight.len() < usize::from(IN_FLIGHT) => {
+                let Some(message) = message else { return Err(Broken::ConsumerCancelled(intake.to_owned())) };
+                in_flight.push_back(router.route(message?).await?);
+            }
+            () = stop.cancelled(), if taking => {
+                router.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+                taking = false;
+            }
+            () = lost.cancelled() => return Err(Broken::Closed),
+        }
+    }
+    topology::close(&router.channel).await;
+    Ok(())
+}
+
+/// Takes every publish at the front that is confirmed, and acknowledges them all with the last one's tag.
+async fn acknowledge_prefix(
+    broker: &Broker,
+    first: (lapin::Acker, lapin::Result<Confirmation>),
+    in_flight: &mut FuturesOrdered<Routed>,
+) -> Result<(), Broken> {
+    let (mut acker, confirmed) = first;
+    check(broker, confirmed)?;
+    while let Some(Some((next, confirmed))) = in_flight.next().now_or_never() {
+        check(broker, confirmed)?;
+        acker = next;
+    }
+    if acker.ack(BasicAckOptions { multiple: true }).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
+}
+
+fn check(broker: &Broker, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
+    match confirmed? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(Broken::NotConfirmed {
+            exchange: returned.exchange.to_string(),
+            key: returned.routing_key.to_string(),
+        }),
+        Confirmation::Nack(None) | Confirmation::NotRequested => {
+            Err(Broken::NotConfirmed { exchange: broker.names.lanes(), key: "of an account".to_owned() })
+        }
+    }
+}
+
+struct Router<'a> {
+    broker: &'a Broker,
+    channel: Channel,
+    unrouted: AccountMetrics,
+}
+
+impl Router<'_> {
+    /// Publishes one event to its lane, or to the dead letters.
+    async fn route(&mut self, message: Delivery) -> Result<Routed, Broken> {
+        let header = republish::header(&message.properties, ACCOUNT_HEADER).map(republish::text);
+        let now = Timestamp::now();
+        let confirm = match self.broker.directory.find(header, &message.data) {
+            Ok(account) => {
+                let properties = republish::for_lane(&message.properties, now);
+                publish(&self.channel, &self.broker.names.lanes(), &account, &message.data, properties)
+                    .await?
+            }
+            Err(refusal) => {
+                self.count(&message.data, &refusal);
+                let properties =
+                    dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);
+                let key = dead_letter_key(None, refusal.reason);
+                publish(&self.channel, &self.broker.names.dead(), &key, &message.data, properties).await?
+            }
+        };
+        let acker = message.acker;
+        Ok(Box::pin(async move { (acker, confirm.await) }))
+    }
+
+    fn count(&self, body: &[u8], refusal: &Refusal) {
+        let glimpse = segment::glimpse(body);
+        self.unrouted.received.of(glimpse.label()).inc();
+        self.unrouted.dead_lettered.of(refusal.reason.as_str()).inc();
+        tracing::warn!(
+            account = UNROUTED,
+            event.message_id = glimpse.message_id,
+            reason = refusal.reason.as_str(),
+            "event dead-lettered"
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! One connection after another: connect, declare, serve until it breaks, wait, again.
+//! There is no other recovery: what was unsettled is delivered again by the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::{Connection, ConnectionProperties, Event};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::address::Address;
+use super::consumer;
+use super::directory::Directory;
+use super::link::Link;
+use super::names::Names;
+use super::router;
+use super::topology;
+use crate::delays::Delays;
+use crate::delivery::{AccountName, Session};
+use crate::metrics::{AccountMetrics, Metrics};
+
+/// Where one account's deliveries go.
+#[derive(Debug, Clone)]
+pub struct LaneDoor {
+    /// The account.
+    pub account: AccountName,
+    /// Takes one session after another.
+    pub sessions: mpsc::Sender<Session>,
+    /// Its counters.
+    pub metrics: AccountMetrics,
+}
+
+/// The daemon's side of RabbitMQ.
+#[derive(Debug)]
+pub struct Broker {
+    /// Where it is.
+    pub address: Address,
+    /// What its objects are called.
+    pub names: Names,
+    /// This replica's name.
+    pub replica: String,
+    /// Unsettled events per account.
+    pub prefetch: u16,
+    /// Finds an event's account.
+    pub directory: Directory,
+    /// One per account.
+    pub lanes: Vec<LaneDoor>,
+    /// For events without an account.
+    pub metrics: Arc<Metrics>,
+    /// Told of every change.
+    pub link: Arc<Link>,
+}
+
+/// Why a channel or a connection could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("{0}")]
+    Amqp(#[from] lapin::Error),
+    #[error("the broker cannot be reached within {} s", CONNECT_TIMEOUT.as_secs())]
+    ConnectTimeout,
+    #[error("the broker ended the subscription to {0}; was the queue deleted?")]
+    ConsumerCancelled(String),
+    #[error("the broker did not take a message for exchange {exchange}, key {key}")]
+    NotConfirmed { exchange: String, key: String },
+    #[error("an acknowledgement could not be sent")]
+    NotAcknowledged,
+    #[error("the connection was closed")]
+    Closed,
+    #[error("the address cannot be understood")]
+    Address,
+    #[error("the lane is gone")]
+    LaneGone,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A channel that fails is opened again; the rest of the connection goes on.
+const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// A connection that held this long was a good one: the next wait starts small again.
+const HELD: Duration = Duration::from_mins(1);
+
+impl Broker {
+    /// Serves until `stop` is cancelled and every event taken was settled or given back.
+    pub async fn run(self, stop: CancellationToken) {
+        crate::tls::install_provider();
+        let broker = Arc::new(self);
+        let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
+        while !stop.is_cancelled() {
+            let started = tokio::time::Instant::now();
+            let connected = stop.run_until_cancelled(broker.connect()).await;
+            let broken = match connected {
+                None => return,
+                Some(Ok(connection)) => {
+                    let connection = Arc::new(connection);
+                    let served = broker.clone().serve(connection.clone(), &stop).await;
+                    if let Err(error) = connection.close(200, "done".into()).await {
+                        tracing::debug!(%error, "closing the connection");
+                    }
+                    match served {
+                        Ok(()) => return,
+                        Err(broken) => broken,
+                    }
+                }
+                Some(Err(broken)) => broken,
+            };
+            broker.link.down(&broken.to_string());
+            if started.elapsed() > HELD {
+                delays.reset();
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(delays.next())).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Broken> {
+        let uri = self.address.uri().map_err(|_| Broken::Address)?;
+        let properties =
+            ConnectionProperties::default().with_connection_name(format!("freshet {}", self.replica).into());
+        tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties))
+            .await
+            .map_err(|_| Broken::ConnectTimeout)?
+            .map_err(Broken::from)
+    }
+
+    /// Serves one connection. `Ok` when told to stop and all was settled or given back.
+    async fn serve(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let mut events = connection.events_listener();
+        topology::declare_shared(&connection, &self.names).await?;
+        for lane in &self.lanes {
+            topology::declare_lane(&connection, &self.names, &lane.account).await?;
+        }
+        self.link.up(&self.address.shown());
+        // Dropped with this call, however it ends.
+        let lost = CancellationToken::new();
+        let _lost = lost.clone().drop_guard();
+        let mut tasks = JoinSet::new();
+        for door in &self.lanes {
+            let (broker, connection, door) = (self.clone(), connection.clone(), door.clone());
+            let (stop, lost) = (stop.clone(), lost.clone());
+            tasks.spawn(async move {
+                let mut delays = channel_delays();
+                loop {
+                    let served = consumer::serve(&broker, &connection, &door, &stop, &lost).await;
+                    let Err(broken) = served else { return };
+                    if !again(&connection, &door.account, &broken, &stop, &mut delays).await {
+                        return;
+                    }
+                }
+            });
+        }
+        let (broker, router_connection) = (self.clone(), connection.clone());
+        let (router_stop, router_lost) = (stop.clone(), lost.clone());
+        tasks.spawn(async move {
+            let mut delays = channel_delays();
+            loop {
+                let served = router::serve(&broker, &router_connection, &router_stop, &router_lost).await;
+                let Err(broken) = served else { return };
+                if !again(&router_connection, super::UNROUTED, &broken, &router_stop, &mut delays).await {
+                    return;
+                }
+            }
+        });
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => self.link.blocked(Some(&why)),
+                    Some(Event::ConnectionUnblocked) => self.link.blocked(None),
+                    Some(Event::Error(error)) if !connection.status().connected() => return Err(error.into()),
+                    Some(_) => {}
+                    None => return Err(Broken::Closed),
+                },
+                ended = tasks.join_next() => match ended {
+                    Some(_) => {}
+                    None if stop.is_cancelled() => return Ok(()),
+                    None => return Err(Broken::Closed),
+                }
+            }
+        }
+    }
+}
+
+fn channel_delays() -> Delays {
+    Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1)
+}
+
+/// Tells what broke and waits; false if there is no point in trying again on this connection.
+async fn again(
+    connection: &Connection,
+    lane: &str,
+    broken: &Broken,
+    stop: &CancellationToken,
+    delays: &mut Delays,
+) -> bool {
+    if !connection.status().connected() || matches!(broken, Broken::LaneGone) {
+        return false;
+    }
+    tracing::warn!(account = lane, %broken, "a channel broke; opening another");
+    stop.run_until_cancelled(tokio::time::sleep(delays.next())).await.is_some()
+}

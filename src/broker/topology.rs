@@ -1,0 +1,116 @@
+//! The queues and exchanges, and why each has its arguments.
+//!
+//! What exists is used as it stands: declaring it with other arguments would answer 406 and close the
+//! channel, so everything is asked for passively first.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+
+use super::names::{Names, dead_letter_key};
+use crate::delivery::AccountName;
+use crate::outcome::DeadLetterReason;
+
+/// How often a message may come back unsettled before it is dead-lettered. RabbitMQ 4's default of 20 would
+/// condemn an innocent message at the head of a throttled lane after twenty rolling restarts.
+const DELIVERY_LIMIT: i64 = 200;
+/// Never: looking at dead letters returns them, and must not lose them.
+const NO_DELIVERY_LIMIT: i64 = -1;
+/// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
+const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
+const NOT_FOUND: u16 = 404;
+
+/// Declares what all accounts share.
+pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
+    exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
+    close(&channel).await;
+    let mut dead = quorum();
+    dead.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(NO_DELIVERY_LIMIT));
+    queue(connection, &names.dead(), dead).await?;
+    bind(connection, &names.dead(), &names.dead(), "#").await?;
+    queue(connection, names.intake(), consumed(names, None)).await
+}
+
+/// Declares one account's lane.
+pub(super) async fn declare_lane(
+    connection: &Connection,
+    names: &Names,
+    account: &AccountName,
+) -> lapin::Result<()> {
+    let lane = names.lane(account);
+    queue(connection, &lane, consumed(names, Some(account))).await?;
+    bind(connection, &lane, &names.lanes(), account).await
+}
+
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
+}
+
+/// A queue that is worked: by one consumer at a time, and whatever the broker takes out of it stands in
+/// the dead letters (at least once, which needs publishers to be refused rather than the head dropped).
+fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
+    let key = dead_letter_key(account, DeadLetterReason::DeliveryLimit);
+    let mut arguments = quorum();
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+    arguments.insert("x-consumer-timeout".into(), AMQPValue::LongLongInt(CONSUMER_TIMEOUT_MS));
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(names.dead().into()));
+    arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(key.into()));
+    arguments.insert("x-dead-letter-strategy".into(), AMQPValue::LongString("at-least-once".into()));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    arguments
+}
+
+async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(short(name), kind, options, FieldTable::default()).await
+}
+
+async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    match channel.queue_declare(short(name), passive, FieldTable::default()).await {
+        Ok(_) => {
+            close(&channel).await;
+            Ok(())
+        }
+        // The refusal closed the channel.
+        Err(error) if is_not_found(&error) => {
+            let channel = connection.create_channel().await?;
+            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(short(name), durable, arguments).await?;
+            close(&channel).await;
+            tracing::info!(queue = name, "queue declared");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn bind(connection: &Connection, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let (queue, exchange, key) = (short(queue), short(exchange), short(key));
+    channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await?;
+    close(&channel).await;
+    Ok(())
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
+}
+
+/// A channel that cannot be closed is closed already.
+pub(super) async fn close(channel: &Channel) {
+    if let Err(error) = channel.close(200, "done".into()).await {
+        tracing::debug!(%error, "closing a channel");
+    }
+}
+
+/// Every name is bounded by the configuration, far below AMQP's 255 bytes.
+pub(super) fn short(text: &str) -> ShortString {
+    ShortString::try_new(text).unwrap_or_default()
+}

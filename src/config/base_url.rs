@@ -1,0 +1,119 @@
+//! The address of an account's API: what people copy from Freshsales, normalised.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+/// Scheme, host and (for the Suite) `/crm/sales`; never ends in a slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+/// Why an address is not one.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BaseUrlError {
+    /// Not an address at all.
+    #[error("expected the account's address, such as \"https://acme.myfreshworks.com/crm/sales\"")]
+    Unreadable,
+    /// Keys would travel in the clear.
+    #[error("plain http is for loopback addresses only; use https, or say `insecure_http = true`")]
+    PlainHttp,
+    /// A user, password, query or fragment.
+    #[error("expected only host and path; the key belongs into `api_key`")]
+    Extras,
+}
+
+impl BaseUrl {
+    /// Reads a bundle alias (`acme.myfreshworks.com/crm/sales`), a host, a bare name or a whole address.
+    pub fn parse(text: &str, insecure_http: bool) -> Result<Self, BaseUrlError> {
+        let text = text.trim();
+        let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let url = Url::parse(&absolute).map_err(|_| BaseUrlError::Unreadable)?;
+        let loopback = match url.host().ok_or(BaseUrlError::Unreadable)? {
+            Host::Domain(domain) => domain == "localhost",
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback || insecure_http => {}
+            "http" => return Err(BaseUrlError::PlainHttp),
+            _ => return Err(BaseUrlError::Unreadable),
+        }
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
+            return Err(BaseUrlError::Extras);
+        }
+        Ok(Self(normalised(url, loopback)?))
+    }
+
+    /// The address without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn normalised(mut url: Url, loopback: bool) -> Result<String, BaseUrlError> {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    if !loopback && !host.contains('.') && url.scheme() == "https" && url.port().is_none() {
+        url.set_host(Some(&format!("{host}.myfreshworks.com"))).map_err(|_| BaseUrlError::Unreadable)?;
+    }
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/api").unwrap_or(path).trim_end_matches('/').to_owned();
+    let suite = url.host_str().is_some_and(|host| host.ends_with("freshworks.com"));
+    let path = if path.is_empty() && suite { "/crm/sales".to_owned() } else { path };
+    url.set_path(&path);
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_copy_becomes_one_form() {
+        for (given, expected) in [
+            ("https://acme.myfreshworks.com/crm/sales", "https://acme.myfreshworks.com/crm/sales"),
+            ("https://acme.myfreshworks.com/crm/sales/", "https://acme.myfreshworks.com/crm/sales"),
+            ("https://acme.myfreshworks.com/crm/sales/api", "https://acme.myfreshworks.com/crm/sales"),
+            ("acme.myfreshworks.com/crm/sales", "https://acme.myfreshworks.com/crm/sales"),
+            ("acme.myfreshworks.com", "https://acme.myfreshworks.com/crm/sales"),
+            ("acme.freshworks.com", "https://acme.freshworks.com/crm/sales"),
+            ("acme", "https://acme.myfreshworks.com/crm/sales"),
+            (" acme.freshsales.io ", "https://acme.freshsales.io"),
+            ("https://acme.freshsales.io/api/", "https://acme.freshsales.io"),
+            ("http://127.0.0.1:8090", "http://127.0.0.1:8090"),
+            ("http://localhost:8090/crm/sales", "http://localhost:8090/crm/sales"),
+            ("http://[::1]:8090/", "http://[::1]:8090"),
+        ] {
+            assert_eq!(BaseUrl::parse(given, false).unwrap().as_str(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_would_leak_a_key_or_is_no_address_is_refused() {
+        for (given, expected) in [
+            ("http://acme.myfreshworks.com", BaseUrlError::PlainHttp),
+            ("http://localhost.example.com", BaseUrlError::PlainHttp),
+            ("ftp://acme.freshsales.io", BaseUrlError::Unreadable),
+            ("", BaseUrlError::Unreadable),
+            ("https://user:secret@acme.freshsales.io", BaseUrlError::Extras),
+            ("https://acme.freshsales.io/?token=x", BaseUrlError::Extras),
+        ] {
+            assert_eq!(BaseUrl::parse(given, false), Err(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn plain_http_can_be_asked_for() {
+        assert_eq!(BaseUrl::parse("http://sandbox:8090", true).unwrap().as_str(), "http://sandbox:8090");
+    }
+}

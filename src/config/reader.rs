@@ -1,0 +1,234 @@
+//! Reads a TOML table key by key and collects every problem, so that all mistakes show at once.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+/// One mistake in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key as the user would write it: `accounts[0].api_key`.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+/// The environment, as an argument, so that tests have their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// One table being read. Keys are taken out; what is left at the end is unknown.
+pub(super) struct Section<'a> {
+    path: String,
+    table: Table,
+    /// Set where scalars may be overridden: the prefix of the variables.
+    overrides: Option<(String, Environment<'a>)>,
+    known: Vec<&'static str>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Section<'a> {
+    /// A section whose scalars the environment may override.
+    pub(super) fn overridable(
+        root: &mut Table,
+        name: &'static str,
+        environment: Environment<'a>,
+        problems: &'a mut Vec<Problem>,
+    ) -> Self {
+        let table = match root.remove(name) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                problems.push(Problem {
+                    key: name.to_owned(),
+                    message: format!("expected a table `[{name}]`, found {}", other.type_str()),
+                });
+                Table::new()
+            }
+        };
+        let prefix = format!("FRESHET_{}_", name.to_uppercase());
+        Self {
+            path: name.to_owned(),
+            table,
+            overrides: Some((prefix, environment)),
+            known: Vec::new(),
+            problems,
+        }
+    }
+
+    /// A section without overrides.
+    pub(super) fn plain(path: String, table: Table, problems: &'a mut Vec<Problem>) -> Self {
+        Self { path, table, overrides: None, known: Vec::new(), problems }
+    }
+
+    /// Notes a mistake at one of the section's keys.
+    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(Problem { key: format!("{}.{key}", self.path), message: message.into() });
+    }
+
+    /// Whether the file says anything for a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Takes a key as it stands.
+    pub(super) fn raw(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.table.remove(key)
+    }
+
+    fn scalar(&mut self, key: &'static str) -> Option<Value> {
+        let from_file = self.raw(key);
+        let Some((prefix, environment)) = &self.overrides else { return from_file };
+        environment(&format!("{prefix}{}", key.to_uppercase())).map(Value::String).or(from_file)
+    }
+
+    /// A string.
+    pub(super) fn string(&mut self, key: &'static str) -> Option<String> {
+        match self.scalar(key)? {
+            Value::String(text) => Some(text),
+            other => {
+                self.problem(key, format!("expected a string, found {}", other.type_str()));
+                None
+            }
+        }
+    }
+
+    /// A string that `parse` understands.
+    pub(super) fn parsed<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.string(key)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(key, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A number within a range; digits in a string where the environment says it.
+    pub(super) fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
+        let number = match self.scalar(key)? {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^53, or refused by the range")]
+            Value::Integer(number) => Some(number as f64),
+            Value::Float(number) => Some(number),
+            Value::String(text) if self.overrides.is_some() => text.trim().parse().ok(),
+            Value::String(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                None
+            }
+        };
+        match number {
+            Some(number) if range.contains(&number) => Some(number),
+            _ => {
+                self.problem(key, format!("expected a number from {} to {}", range.start(), range.end()));
+                None
+            }
+        }
+    }
+
+    /// A whole number within a range.
+    pub(super) fn whole(&mut self, key: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let number = self.number(key, f64::from(*range.start())..=f64::from(*range.end()))?;
+        if number.fract() != 0.0 {
+            self.problem(key, "expected a whole number");
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within a range of u32")]
+        Some(number as u32)
+    }
+
+    /// A duration with its unit.
+    pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        self.parsed(key, parse_duration)
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        match self.raw(key)? {
+            Value::Boolean(flag) => Some(flag),
+            other => {
+                self.problem(key, format!("expected true or false, found {}", other.type_str()));
+                None
+            }
+        }
+    }
+
+    /// A list of strings.
+    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let value = self.raw(key)?;
+        let strings = value.as_array().and_then(|items| {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        if strings.is_none() {
+            self.problem(key, "expected a list of strings, such as [\"a\", \"b\"]");
+        }
+        strings
+    }
+
+    /// A table of strings.
+    pub(super) fn string_table(&mut self, key: &'static str) -> std::collections::BTreeMap<String, String> {
+        let Some(value) = self.raw(key) else { return std::collections::BTreeMap::new() };
+        let Value::Table(table) = value else {
+            self.problem(key, "expected a table of \"trait\" = \"field\"");
+            return std::collections::BTreeMap::new();
+        };
+        let mut pairs = std::collections::BTreeMap::new();
+        for (name, value) in table {
+            if let Value::String(text) = value {
+                pairs.insert(name, text);
+            } else {
+                self.problem(
+                    key,
+                    format!(
+                        "\"{name}\": expected the field's name as a string (quote names that contain dots)"
+                    ),
+                );
+            }
+        }
+        pairs
+    }
+
+    /// Whatever is left is unknown.
+    pub(super) fn finish(self) {
+        for key in self.table.keys() {
+            self.problems.push(Problem {
+                key: format!("{}.{key}", self.path),
+                message: unknown_key(key, &self.known),
+            });
+        }
+    }
+}
+
+/// "unknown key", with the nearest known one.
+pub(super) fn unknown_key(key: &str, known: &[&'static str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(key, candidate), candidate))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest {
+        Some((score, candidate)) if score > 0.7 => format!("unknown key; did you mean `{candidate}`?"),
+        _ => format!("unknown key; known here: {}", known.join(", ")),
+    }
+}
+
+/// A duration such as `30s`, `200ms` or `1h30m`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.trim()
+        .parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| {
+            "expected a duration above zero with its unit, such as \"30s\" or \"200ms\"".to_owned()
+        })
+}

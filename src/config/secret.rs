@@ -1,0 +1,36 @@
+//! Secrets are named in the configuration and read from elsewhere.
+
+use secrecy::SecretString;
+use toml::Value;
+
+use super::reader::Environment;
+
+/// Reads `{ env = "NAME" }` or `{ file = "/path" }`.
+pub(super) fn resolve(value: &Value, environment: Environment<'_>) -> Result<SecretString, String> {
+    const EXPECTED: &str = "expected { env = \"NAME\" } or { file = \"/path\" }";
+    let Value::Table(table) = value else {
+        return Err(match value {
+            Value::String(_) => format!("secrets are never written into the configuration; {EXPECTED}"),
+            _ => EXPECTED.to_owned(),
+        });
+    };
+    let source = (table.len() == 1).then(|| table.iter().next()).flatten();
+    let text = match source {
+        Some((kind, Value::String(name))) if kind == "env" => environment(name).ok_or_else(|| {
+            format!("the environment variable {name} is not set; export it, or use {{ file = ... }}")
+        })?,
+        Some((kind, Value::String(path))) if kind == "file" => {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
+        }
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err("the secret is empty".to_owned());
+    }
+    // It becomes a header's value; anything else would fail at every call.
+    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the secret holds blanks or characters that no key has".to_owned());
+    }
+    Ok(SecretString::from(secret))
+}

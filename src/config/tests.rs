@@ -1,0 +1,162 @@
+use super::*;
+use secrecy::ExposeSecret;
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+    let environment =
+        |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    parse(text, Path::new("freshet.toml"), &environment)
+}
+
+fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    match read(text, variables) {
+        Err(Error::Invalid { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
+        other => panic!("expected problems, got {other:?}"),
+    }
+}
+
+const ACME: &str = r#"
+[[accounts]]
+name = "acme"
+url = "acme"
+api_key = { env = "KEY" }
+"#;
+
+#[test]
+fn a_short_file_has_the_documented_defaults() {
+    let config = read(ACME, &[("KEY", "secret")]).unwrap();
+    assert_eq!(config.broker.url.shown(), "127.0.0.1:5672");
+    assert_eq!(config.broker.queue, "segment.events");
+    assert_eq!(config.broker.prefetch.get(), 400);
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
+    assert_eq!(config.delivery.request_timeout, Duration::from_secs(30));
+    assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(25));
+    assert_eq!(config.delivery.concurrency, 8);
+    assert_eq!(config.log.level, "info");
+    let account = &config.accounts[0];
+    assert!((account.requests_per_hour - 900.0).abs() < 1e-9);
+    assert!((account.tracking_requests_per_minute - 400.0).abs() < 1e-9);
+    assert_eq!(account.events, crate::segment::EventType::ALL);
+}
+
+#[test]
+fn every_mistake_shows_at_once_and_names_its_key() {
+    let text = r#"
+[broker]
+prefetch = 0
+quue = "x"
+[delivery]
+request_timeout = 30
+shutdown_grace = "25"
+[log]
+format = "xml"
+[[accounts]]
+name = "Acme"
+url = "http://acme.example.com"
+api_key = "inline"
+plan = "gold"
+quota_share = 2
+events = ["identify", "screen"]
+unknwon_custom_field = "ignore"
+[brokre]
+"#;
+    insta::assert_snapshot!(problems(text, &[]).join("\n"), @r#"
+    broker.prefetch: expected a number from 1 to 65535
+    broker.quue: unknown key; did you mean `queue`?
+    delivery.request_timeout: expected a string, found integer
+    delivery.shutdown_grace: expected a duration above zero with its unit, such as "30s" or "200ms"
+    log.format: expected "text" or "json"
+    accounts[0].name: expected 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter or a digit
+    accounts[0].url: plain http is for loopback addresses only; use https, or say `insecure_http = true`
+    accounts[0].api_key: secrets are never written into the configuration; expected { env = "NAME" } or { file = "/path" }
+    accounts[0].plan: expected one of free, growth, pro, enterprise; or say requests_per_hour = N
+    accounts[0].quota_share: expected a number from 0.01 to 1
+    accounts[0].events: "screen": expected identify, track or page
+    accounts[0].unknwon_custom_field: unknown key; did you mean `unknown_custom_field`?
+    brokre: unknown key; did you mean `broker`?
+    "#);
+}
+
+#[test]
+fn the_environment_overrides_scalars_outside_accounts() {
+    let variables = [
+        ("KEY", "k"),
+        ("FRESHET_BROKER_URL", "amqps://u:p@broker.example.com/prod"),
+        ("FRESHET_BROKER_PREFETCH", "7"),
+        ("FRESHET_DELIVERY_SHUTDOWN_GRACE", "3s"),
+        ("FRESHET_HTTP_LISTEN", "0.0.0.0:1"),
+    ];
+    let config = read(&format!("[broker]\nprefetch = 9\n{ACME}"), &variables).unwrap();
+    assert_eq!(config.broker.url.shown(), "broker.example.com:5671");
+    assert_eq!(config.broker.prefetch.get(), 7);
+    assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(3));
+    assert_eq!(config.http.listen.to_string(), "0.0.0.0:1");
+}
+
+#[test]
+fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "from-a-file\n").unwrap();
+    let text = format!("{ACME}app_token = {{ file = {:?} }}\n", file.path());
+    let config = read(&text, &[("KEY", "from-the-environment")]).unwrap();
+    let account = &config.accounts[0];
+    assert_eq!(account.api_key.expose_secret(), "from-the-environment");
+    assert_eq!(account.app_token.as_ref().unwrap().expose_secret(), "from-a-file");
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("from-a-file") && !printed.contains("from-the-environment"));
+
+    assert_eq!(
+        problems(ACME, &[]),
+        ["accounts[0].api_key: the environment variable KEY is not set; export it, or use { file = ... }"]
+    );
+    assert_eq!(problems(ACME, &[("KEY", " ")]), ["accounts[0].api_key: the secret is empty"]);
+}
+
+#[test]
+fn a_name_or_a_key_belongs_to_one_account() {
+    let one = format!("{ACME}write_keys = [\"wk\"]\n");
+    let found = problems(&format!("{one}{one}"), &[("KEY", "k")]);
+    assert_eq!(
+        found,
+        [
+            "accounts[1].name: this name belongs to account `acme` already",
+            "accounts[1].write_keys: \"wk\" belongs to account `acme` already"
+        ]
+    );
+}
+
+#[test]
+fn missing_parts_are_asked_for() {
+    assert_eq!(
+        problems("", &[]),
+        ["accounts: expected at least one `[[accounts]]` with name, url and api_key"]
+    );
+    assert_eq!(
+        problems("[[accounts]]\n", &[]),
+        [
+            "accounts[0].name: missing; every account needs it",
+            "accounts[0].url: missing; every account needs it",
+            "accounts[0].api_key: missing; every account needs it"
+        ]
+    );
+}
+
+#[test]
+fn overrides_of_fields_may_have_dots_in_quotes() {
+    let text = format!("{ACME}[accounts.fields]\n\"plan.name\" = \"cf_plan\"\n");
+    let config = read(&text, &[("KEY", "k")]).unwrap();
+    assert_eq!(config.accounts[0].mapping.fields["plan.name"], "cf_plan");
+    let unquoted = format!("{ACME}[accounts.fields]\nplan.name = \"cf_plan\"\n");
+    assert_eq!(
+        problems(&unquoted, &[("KEY", "k")]),
+        [
+            "accounts[0].fields: \"plan\": expected the field's name as a string (quote names that contain dots)"
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_is_told_by_its_line_and_never_shown() {
+    let error = read("[broker]\nurl = \"amqp://user:secret@host\n", &[]).unwrap_err().to_string();
+    assert!(error.starts_with("freshet.toml, line 2: not valid TOML"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+}

@@ -1,0 +1,62 @@
+//! The waits between attempts: exponential, jittered, without an end. The only user of `backoff`.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff as _;
+
+/// A sequence of growing waits. `reset` after a success.
+#[derive(Debug)]
+pub struct Delays {
+    inner: ExponentialBackoff,
+    longest: Duration,
+}
+
+impl Delays {
+    /// Waits of about `first`, doubling up to about `longest`, each give or take a third.
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        let mut inner = ExponentialBackoff {
+            current_interval: first,
+            initial_interval: first,
+            multiplier: 2.0,
+            randomization_factor: 0.33,
+            max_interval: longest,
+            max_elapsed_time: None,
+            ..ExponentialBackoff::default()
+        };
+        inner.reset();
+        Self { inner, longest }
+    }
+
+    /// The next wait.
+    pub fn next(&mut self) -> Duration {
+        self.inner.next_backoff().unwrap_or(self.longest)
+    }
+
+    /// Starts over.
+    pub fn reset(&mut self) {
+        self.inner.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_the_longest_and_never_end() {
+        let mut delays = Delays::new(Duration::from_secs(1), Duration::from_secs(60));
+        let taken: Vec<_> = (0..1000).map(|_| delays.next()).collect();
+        assert!(taken[0] >= Duration::from_millis(669) && taken[0] <= Duration::from_millis(1331));
+        assert!(taken[1] > Duration::from_millis(1300));
+        for delay in &taken[10..] {
+            assert!(*delay >= Duration::from_secs(40) && *delay <= Duration::from_secs(80), "{delay:?}");
+        }
+        assert!(
+            taken[10..].iter().any(|delay| *delay != taken[999]),
+            "without jitter replicas march in step"
+        );
+        delays.reset();
+        assert!(delays.next() < Duration::from_secs(2));
+    }
+}

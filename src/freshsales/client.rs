@@ -1,0 +1,121 @@
+//! Sends one call and reads one answer. Never retries, never follows a redirect, never logs a body.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::answer::{Answer, Body, NoAnswer};
+use super::call::{Budget, Call};
+use super::limits::{RateLimit, retry_after};
+
+/// The most that is read of an answer.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Where an account is and how to be let in.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Without a slash at its end.
+    pub base_url: String,
+    /// For `/api`.
+    pub api_key: SecretString,
+    /// For `/track`.
+    pub app_token: Option<SecretString>,
+}
+
+/// A client of one account. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    credentials: Credentials,
+}
+
+impl Client {
+    /// A client with its own connections; a call without an answer within `timeout` fails.
+    pub fn new(credentials: Credentials, timeout: Duration) -> Result<Self, reqwest::Error> {
+        crate::tls::install_provider();
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("freshet/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .timeout(timeout)
+            .build()?;
+        Ok(Self { http, credentials })
+    }
+
+    /// Whether activities can be sent.
+    pub fn can_track(&self) -> bool {
+        self.credentials.app_token.is_some()
+    }
+
+    /// Sends the call and reads the answer to its end.
+    pub async fn send(&self, call: &Call) -> Result<Answer, NoAnswer> {
+        let response = self.request(call).send().await.map_err(|error| no_answer(&error))?;
+        let now = Timestamp::now();
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = read(response).await?;
+        Ok(Answer {
+            status,
+            rate_limit: RateLimit::read(|name| text(&headers, name), now),
+            retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
+            body,
+        })
+    }
+
+    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+        let url = format!("{}{}", self.credentials.base_url, call.path);
+        let mut request = match call.endpoint.method() {
+            "GET" => self.http.get(url),
+            "PUT" => self.http.put(url),
+            _ => self.http.post(url),
+        };
+        request = request.header(ACCEPT, "application/json").query(&call.query);
+        let mut body = call.body.clone();
+        match call.endpoint.budget() {
+            Budget::Api => request = request.header(AUTHORIZATION, self.authorization()),
+            Budget::Tracking => {
+                if let (Some(Value::Object(body)), Some(token)) = (&mut body, &self.credentials.app_token) {
+                    body.insert("application_token".to_owned(), Value::from(token.expose_secret()));
+                }
+            }
+        }
+        match &body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+    }
+
+    fn authorization(&self) -> HeaderValue {
+        let text = format!("Token token={}", self.credentials.api_key.expose_secret());
+        // The configuration lets only visible ASCII through, so an unfit key cannot come here.
+        let mut value = HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Token"));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Body, NoAnswer> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
+        if bytes.len() + chunk.len() > ANSWER_LIMIT {
+            return Ok(Body::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Body::Empty);
+    }
+    Ok(serde_json::from_slice(&bytes).map_or(Body::Unreadable, Body::Json))
+}
+
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Connection }
+}

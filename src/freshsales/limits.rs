@@ -1,0 +1,115 @@
+//! What an answer's headers say about limits. Pure: the time is handed in.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The `x-ratelimit-*` headers, as far as they were there and readable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls an hour the account has, all programs together.
+    pub limit: Option<u32>,
+    /// Calls left.
+    pub remaining: Option<u32>,
+    /// Until the count starts over. The unit is not documented; see [`RateLimit::read`].
+    pub reset: Option<Duration>,
+}
+
+/// No account's window is longer; a longer reset is a unit that was not understood.
+const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+impl RateLimit {
+    /// Reads the three headers.
+    ///
+    /// `reset` may be seconds from now, or a point in time in seconds or milliseconds since 1970:
+    /// the size of the number tells which.
+    pub fn read<'a>(header: impl Fn(&str) -> Option<&'a str>, now: Timestamp) -> Self {
+        let number = |name: &str| header(name).and_then(|text| text.trim().parse::<u32>().ok());
+        Self {
+            limit: number("x-ratelimit-limit"),
+            remaining: number("x-ratelimit-remaining"),
+            reset: header("x-ratelimit-reset").and_then(|text| reset(text, now)),
+        }
+    }
+}
+
+fn reset(text: &str, now: Timestamp) -> Option<Duration> {
+    let number = text.trim().parse::<u64>().ok()?;
+    let point = match number {
+        0..=86_400 => return Some(Duration::from_secs(number)),
+        86_401..=99_999_999_999 => Timestamp::from_second(i64::try_from(number).ok()?),
+        _ => Timestamp::from_millisecond(i64::try_from(number).ok()?),
+    };
+    until(point.ok()?, now).filter(|wait| *wait <= LONGEST_WINDOW)
+}
+
+/// Reads `Retry-After`: seconds, or an HTTP date. A date that has passed means "now".
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(u64::from(seconds)));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    until(date, now)
+}
+
+fn until(point: Timestamp, now: Timestamp) -> Option<Duration> {
+    Some(Duration::try_from(point.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("Sun, 01 Mar 2026 12:01:30 GMT", Some(90)),
+            ("Sun, 01 Mar 2026 11:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+            ("1.5", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(text, now()), expected.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn reset_is_read_in_whatever_unit_it_comes() {
+        let at = now().as_second() + 600;
+        for (text, expected) in [
+            ("600".to_owned(), Some(600)),
+            (at.to_string(), Some(600)),
+            (format!("{at}000"), Some(600)),
+            ("0".to_owned(), Some(0)),
+            ("1".to_owned(), Some(1)),
+            ((at - 1200).to_string(), Some(0)),
+            ((at + 100_000).to_string(), None),
+            ("18446744073709551615".to_owned(), None),
+            ("x".to_owned(), None),
+        ] {
+            let read = RateLimit::read(|name| (name == "x-ratelimit-reset").then_some(text.as_str()), now());
+            assert_eq!(read.reset, expected.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(text in "\\PC*", number in proptest::num::u64::ANY) {
+            let number = number.to_string();
+            for text in [text.as_str(), number.as_str()] {
+                let read = RateLimit::read(|_| Some(text), now());
+                proptest::prop_assert!(read.reset.is_none_or(|wait| wait <= LONGEST_WINDOW));
+                retry_after(text, now());
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Freshsales' API: what can be called, how, and what an answer means. The only user of `reqwest`.
+//!
+//! Knows [`crate::schema`]; nothing of events, lanes or brokers. It never retries: one layer does, the lane.
+
+mod answer;
+mod call;
+mod client;
+mod limits;
+
+pub use answer::{Answer, Body, NoAnswer, Trouble, Verdict, classify, linked_accounts, record_id};
+pub use call::{Budget, Call, Endpoint, Expected, Link};
+pub use client::{Client, Credentials};
+pub use limits::{RateLimit, retry_after};

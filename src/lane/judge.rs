@@ -1,0 +1,96 @@
+//! From a body to what is to be done with it. Pure but for what the lane remembers.
+
+use super::window::Key;
+use crate::mapping::{ContactWrite, Identity, Ignored, Mapped, Mapper};
+use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
+use crate::segment::{self, Event, EventType, Undelivered};
+
+/// What one body is.
+pub(super) struct Judged {
+    /// `identify`, `track`, `page` or `other`: the label in metrics.
+    pub(super) kind: &'static str,
+    /// The sender's name for it.
+    pub(super) message_id: Option<String>,
+    /// What to send, or the outcome that needs no sending.
+    pub(super) verdict: Result<Send, Outcome>,
+    /// Traits that reached no field.
+    pub(super) ignored: Vec<Ignored>,
+}
+
+/// What to send, and whom it is about.
+pub(super) struct Send {
+    pub(super) mapped: Mapped,
+    pub(super) keys: Vec<Key>,
+    /// `userId` and e-mail address, where the event tells both.
+    pub(super) taught: Option<(String, String)>,
+}
+
+pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &Mapper) -> Judged {
+    let event = match segment::decode(body) {
+        Ok(event) => event,
+        Err(undelivered) => {
+            let glimpse = segment::glimpse(body);
+            let outcome = match undelivered {
+                Undelivered::Skip(reason) => Outcome::Skipped(reason),
+                Undelivered::Refuse(refusal) => Outcome::DeadLetter(refusal),
+            };
+            return Judged {
+                kind: glimpse.label(),
+                message_id: glimpse.message_id,
+                verdict: Err(outcome),
+                ignored: Vec::new(),
+            };
+        }
+    };
+    let event_type = event.event_type();
+    let (verdict, ignored) = if !types.contains(&event_type) {
+        (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new())
+    } else if event_type != EventType::Identify && !can_track {
+        (Err(Outcome::DeadLetter(not_configured())), Vec::new())
+    } else {
+        let mapping = mapper.map(&event);
+        let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
+        (verdict, mapping.ignored)
+    };
+    Judged { kind: event_type.as_str(), message_id: event.message_id, verdict, ignored }
+}
+
+fn not_configured() -> Refusal {
+    let problem = Problem {
+        problem: "the account has no app_token, so events and page views cannot be sent".to_owned(),
+        expected: Some("`app_token` in the account's configuration".to_owned()),
+        ..Problem::default()
+    };
+    Refusal::new(DeadLetterReason::TrackingNotConfigured, problem)
+}
+
+fn addressed(event: &Event, mapped: Mapped) -> Send {
+    let identity = match &mapped {
+        Mapped::Contact(contact) => Identity::Email(contact.email.clone()),
+        Mapped::Track(activity) => activity.identity.clone(),
+        Mapped::Page(page) => page.identity.clone(),
+    };
+    let mut keys = Vec::with_capacity(2);
+    let mut taught = None;
+    match identity {
+        Identity::Email(email) => {
+            if let Some(user_id) = event.user_id.as_ref().filter(|user_id| user_id.to_lowercase() != email) {
+                keys.push(Key::UserId(user_id.clone()));
+                taught = Some((user_id.clone(), email.clone()));
+            }
+            keys.push(Key::Email(email));
+        }
+        Identity::UserId(user_id) => keys.push(Key::UserId(user_id)),
+    }
+    if let Mapped::Contact(contact) = &mapped {
+        keys.extend(shared_records(contact));
+    }
+    Send { mapped, keys, taught }
+}
+
+/// Two contacts may write one sales account or deal. Their values reach Freshsales in the queue's order, too.
+fn shared_records(contact: &ContactWrite) -> impl Iterator<Item = Key> {
+    let company = contact.company.as_ref().map(|company| Key::Company(company.name.to_lowercase()));
+    let deal = contact.deal.as_ref().map(|deal| Key::Deal(deal.name.to_lowercase()));
+    company.into_iter().chain(deal)
+}

@@ -1,0 +1,79 @@
+//! Counts and tells what became of each event, and pays its receipt. The one place that settles.
+
+use jiff::Timestamp;
+
+use crate::delivery::{AccountName, Receipt};
+use crate::metrics::AccountMetrics;
+use crate::outcome::{Outcome, Refusal};
+
+/// One event's account book: what must be known when it ends.
+pub(super) struct Debt {
+    pub(super) kind: &'static str,
+    pub(super) message_id: Option<String>,
+    pub(super) queued_at: Timestamp,
+    pub(super) receipt: Receipt,
+}
+
+/// Where debts are opened and paid.
+pub(super) struct Ledger {
+    account: AccountName,
+    metrics: AccountMetrics,
+}
+
+impl Ledger {
+    pub(super) fn new(account: AccountName, metrics: AccountMetrics) -> Self {
+        Self { account, metrics }
+    }
+
+    /// An event was taken.
+    pub(super) fn open(&self, kind: &'static str) {
+        self.metrics.received.of(kind).inc();
+        self.metrics.in_flight.inc();
+    }
+
+    /// It ended.
+    pub(super) fn settle(&self, debt: Debt, outcome: Outcome, attempts: u32) {
+        self.metrics.in_flight.dec();
+        match &outcome {
+            Outcome::Delivered => self.metrics.delivered.of(debt.kind).inc(),
+            Outcome::Skipped(reason) => {
+                self.metrics.skipped.of(reason.as_str()).inc();
+                tracing::debug!(
+                    account = &*self.account,
+                    event.message_id = debt.message_id,
+                    event.type = debt.kind,
+                    reason = reason.as_str(),
+                    "event skipped"
+                );
+            }
+            Outcome::DeadLetter(refusal) => {
+                self.metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+                self.tell(&debt, refusal);
+            }
+            Outcome::Returned => self.metrics.returned.inc(),
+        }
+        if outcome != Outcome::Returned {
+            let waited = std::time::Duration::try_from(Timestamp::now().duration_since(debt.queued_at));
+            self.metrics.delivery_seconds.observe(waited.unwrap_or_default().as_secs_f64());
+        }
+        debt.receipt.settle(outcome, attempts);
+    }
+
+    /// Names fields and traits, never values: Freshsales' own words may quote some, so they stay in the letter.
+    fn tell(&self, debt: &Debt, refusal: &Refusal) {
+        let named: Vec<&str> = refusal
+            .problems
+            .iter()
+            .filter_map(|problem| problem.trait_path.as_deref().or(problem.field.as_deref()))
+            .collect();
+        tracing::warn!(
+            account = &*self.account,
+            event.message_id = debt.message_id,
+            event.type = debt.kind,
+            reason = refusal.reason.as_str(),
+            http.status = refusal.http_status,
+            traits = named.join(","),
+            "event dead-lettered"
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! What state a lane is in, told in one place: the metric, the log and the status page agree.
+
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::delivery::AccountName;
+use crate::freshsales::Budget;
+use crate::metrics::AccountMetrics;
+
+/// The state of a lane, the gravest first where several hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneState {
+    /// Credentials are refused; messages are kept and it is tried again slowly.
+    Unauthorized,
+    /// The account's fields are not known yet.
+    WaitingForSchema,
+    /// Told to slow down, or out of quota.
+    Throttled,
+    /// Freshsales is down, unreachable or answers nonsense.
+    Retrying,
+    /// All is well.
+    Flowing,
+    /// Nothing was delivered to this replica; another one may be serving the lane.
+    Standby,
+}
+
+impl LaneState {
+    const ALL: [Self; 6] = [
+        Self::Unauthorized,
+        Self::WaitingForSchema,
+        Self::Throttled,
+        Self::Retrying,
+        Self::Flowing,
+        Self::Standby,
+    ];
+
+    /// The label in the metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::WaitingForSchema => "waiting_for_schema",
+            Self::Throttled => "throttled",
+            Self::Retrying => "retrying",
+            Self::Flowing => "flowing",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+/// What keeps calls from getting through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Unauthorized,
+    Throttled,
+    Retrying,
+}
+
+/// What the lane as a whole is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Standby,
+    WaitingForSchema,
+    Active,
+}
+
+/// What a person sees of a lane.
+#[derive(Debug, Clone, Serialize)]
+pub struct View {
+    /// The account.
+    pub account: AccountName,
+    /// Now.
+    pub state: LaneState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is not flowing, in words; empty if it is.
+    pub why: String,
+}
+
+/// Where a lane's state is written. Shared with the status page.
+#[derive(Debug)]
+pub struct Board {
+    account: AccountName,
+    metrics: AccountMetrics,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    phase: Phase,
+    api: Option<Trouble>,
+    tracking: Option<Trouble>,
+    why: String,
+    state: LaneState,
+    since: Timestamp,
+}
+
+impl Board {
+    /// A lane in standby.
+    pub fn new(account: AccountName, metrics: AccountMetrics) -> Self {
+        let state = LaneState::Standby;
+        for candidate in LaneState::ALL {
+            metrics.lane_state.of(candidate.as_str()).set(i64::from(candidate == state));
+        }
+        let inner = Inner {
+            phase: Phase::Standby,
+            api: None,
+            tracking: None,
+            why: String::new(),
+            state,
+            since: Timestamp::now(),
+        };
+        Self { account, metrics, inner: Mutex::new(inner) }
+    }
+
+    /// What a person sees.
+    pub fn view(&self) -> View {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        View { account: self.account.clone(), state: inner.state, since: inner.since, why: inner.why.clone() }
+    }
+
+    /// The lane does something else now.
+    pub(super) fn phase(&self, phase: Phase) {
+        self.change(|inner| inner.phase = phase);
+    }
+
+    /// Calls of this budget do not get through. `why` holds no personal data.
+    pub(super) fn trouble(&self, budget: Budget, trouble: Trouble, why: &str) {
+        self.change(|inner| {
+            *inner.slot(budget) = Some(trouble);
+            why.clone_into(&mut inner.why);
+        });
+    }
+
+    /// A call of this budget got through.
+    pub(super) fn well(&self, budget: Budget) {
+        self.change(|inner| *inner.slot(budget) = None);
+    }
+
+    /// Why it is not flowing, where no call told.
+    pub(super) fn explain(&self, why: &str) {
+        self.change(|inner| why.clone_into(&mut inner.why));
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        edit(&mut inner);
+        let state = inner.state();
+        if matches!(state, LaneState::Flowing | LaneState::Standby) {
+            inner.why.clear();
+        }
+        if state == inner.state {
+            return;
+        }
+        let before = std::mem::replace(&mut inner.state, state);
+        inner.since = Timestamp::now();
+        self.metrics.lane_state.of(before.as_str()).set(0);
+        self.metrics.lane_state.of(state.as_str()).set(1);
+        let account = &*self.account;
+        match state {
+            LaneState::Flowing | LaneState::Standby => {
+                tracing::info!(
+                    account,
+                    lane.state = state.as_str(),
+                    lane.before = before.as_str(),
+                    "lane changed"
+                );
+            }
+            LaneState::Unauthorized
+            | LaneState::WaitingForSchema
+            | LaneState::Throttled
+            | LaneState::Retrying => {
+                tracing::warn!(
+                    account,
+                    lane.state = state.as_str(),
+                    lane.before = before.as_str(),
+                    why = inner.why,
+                    "lane changed"
+                );
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn slot(&mut self, budget: Budget) -> &mut Option<Trouble> {
+        match budget {
+            Budget::Api => &mut self.api,
+            Budget::Tracking => &mut self.tracking,
+        }
+    }
+
+    fn state(&self) -> LaneState {
+        let has = |trouble| self.api == Some(trouble) || self.tracking == Some(trouble);
+        if has(Trouble::Unauthorized) {
+            LaneState::Unauthorized
+        } else if self.phase == Phase::WaitingForSchema {
+            LaneState::WaitingForSchema
+        } else if has(Trouble::Throttled) {
+            LaneState::Throttled
+        } else if has(Trouble::Retrying) {
+            LaneState::Retrying
+        } else if self.phase == Phase::Standby {
+            LaneState::Standby
+        } else {
+            LaneState::Flowing
+        }
+    }
+}

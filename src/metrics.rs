@@ -1,0 +1,204 @@
+//! Every metric, its labels and its help text. Others only count.
+//!
+//! There is no global registry: each daemon (and each test) owns its own.
+
+use prometheus::{
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::outcome::{DeadLetterReason, SkipReason};
+
+/// Builds the struct, its constructor and its help texts from one list.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident : $kind:ident $(($buckets:expr))? = $name:literal [$($label:literal),*];)+) => {
+        /// The daemon's metrics.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $help])+ pub $field: $kind,)+
+        }
+
+        impl Metrics {
+            /// Registers every metric in a registry of its own.
+            pub fn new() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                $(
+                    let help = [$($help),+].concat();
+                    let $field = metrics!(@make $kind $(($buckets))?, $name, help.trim(), [$($label),*])?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                Ok(Self { registry, $($field,)+ })
+            }
+        }
+    };
+    (@make HistogramVec ($buckets:expr), $name:literal, $help:expr, $labels:expr) => {
+        HistogramVec::new(HistogramOpts::new($name, $help).buckets($buckets.to_vec()), &$labels)
+    };
+    (@make IntGauge, $name:literal, $help:expr, $labels:expr) => { IntGauge::new($name, $help) };
+    (@make IntCounter, $name:literal, $help:expr, $labels:expr) => { IntCounter::new($name, $help) };
+    (@make $kind:ident, $name:literal, $help:expr, $labels:expr) => { $kind::new(Opts::new($name, $help), &$labels) };
+}
+
+/// From a light event's path to a backlog of days.
+const DELIVERY_BUCKETS: &[f64] =
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0];
+/// Answers of an API behind the internet, up to the default request timeout.
+const REQUEST_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// One record to a full bulk call.
+const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
+
+metrics! {
+    /// Events taken from the queue, redeliveries included.
+    events_received: IntCounterVec = "freshet_events_received_total" ["account", "type"];
+    /// Events whose effect Freshsales took.
+    events_delivered: IntCounterVec = "freshet_events_delivered_total" ["account", "type"];
+    /// Events left out on purpose.
+    events_skipped: IntCounterVec = "freshet_events_skipped_total" ["account", "reason"];
+    /// Events put into the dead-letter queue.
+    events_dead_lettered: IntCounterVec = "freshet_events_dead_lettered_total" ["account", "reason"];
+    /// Events given back to the broker unsettled, because the connection was lost or the replica is stopping.
+    events_returned: IntCounterVec = "freshet_events_returned_total" ["account"];
+    /// Identifies merged into another one of the same contact.
+    events_coalesced: IntCounterVec = "freshet_events_coalesced_total" ["account"];
+    /// Traits that reach no field.
+    traits_ignored: IntCounterVec = "freshet_traits_ignored_total" ["account"];
+    /// Events taken and not yet settled.
+    events_in_flight: IntGaugeVec = "freshet_events_in_flight" ["account"];
+    /// Seconds from queueing to settlement.
+    delivery_seconds: HistogramVec(DELIVERY_BUCKETS) = "freshet_delivery_seconds" ["account"];
+    /// Calls to Freshsales by what became of them.
+    api_requests: IntCounterVec = "freshet_api_requests_total" ["account", "endpoint", "outcome"];
+    /// Seconds until Freshsales answered.
+    api_request_seconds: HistogramVec(REQUEST_BUCKETS) = "freshet_api_request_seconds" ["endpoint"];
+    /// Records carried by one call.
+    api_batch_records: HistogramVec(BATCH_BUCKETS) = "freshet_api_batch_records" ["endpoint"];
+    /// Calls per hour this replica allows itself for the account.
+    quota_requests_per_hour: GaugeVec = "freshet_quota_requests_per_hour" ["account"];
+    /// Calls that could be made now, at the last count.
+    quota_remaining: GaugeVec = "freshet_quota_remaining" ["account"];
+    /// Seconds for which work stood ready and waited for quota.
+    quota_wait_seconds: CounterVec = "freshet_quota_wait_seconds_total" ["account"];
+    /// 1 for the state the account's lane is in.
+    lane_state: IntGaugeVec = "freshet_lane_state" ["account", "state"];
+    /// 1 while connected to the broker.
+    broker_connected: IntGauge = "freshet_broker_connected" [];
+    /// Connections made after the first.
+    broker_reconnects: IntCounter = "freshet_broker_reconnects_total" [];
+    /// Deliveries let go without an outcome; anything but 0 is a bug.
+    receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
+    /// Always 1; its labels tell what runs.
+    build_info: IntGaugeVec = "freshet_build_info" ["version", "revision"];
+}
+
+impl Metrics {
+    /// The whole registry in Prometheus' text format.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+
+    /// The handles of one account, every series at 0, so that rates and alerts see the first increase.
+    pub fn account(&self, name: &str) -> AccountMetrics {
+        for reason in SkipReason::ALL {
+            self.events_skipped.with_label_values(&[name, reason.as_str()]);
+        }
+        for reason in DeadLetterReason::ALL {
+            self.events_dead_lettered.with_label_values(&[name, reason.as_str()]);
+        }
+        AccountMetrics {
+            received: curry(&self.events_received, name),
+            delivered: curry(&self.events_delivered, name),
+            returned: self.events_returned.with_label_values(&[name]),
+            coalesced: self.events_coalesced.with_label_values(&[name]),
+            traits_ignored: self.traits_ignored.with_label_values(&[name]),
+            in_flight: self.events_in_flight.with_label_values(&[name]),
+            delivery_seconds: self.delivery_seconds.with_label_values(&[name]),
+            quota_requests_per_hour: self.quota_requests_per_hour.with_label_values(&[name]),
+            quota_remaining: self.quota_remaining.with_label_values(&[name]),
+            quota_wait_seconds: self.quota_wait_seconds.with_label_values(&[name]),
+            receipts_dropped: self.receipts_dropped.clone(),
+            skipped: curry(&self.events_skipped, name),
+            dead_lettered: curry(&self.events_dead_lettered, name),
+            lane_state: LabelledGauge { account: name.to_owned(), vec: self.lane_state.clone() },
+            requests: Requests {
+                account: name.to_owned(),
+                count: self.api_requests.clone(),
+                seconds: self.api_request_seconds.clone(),
+                records: self.api_batch_records.clone(),
+            },
+        }
+    }
+}
+
+fn curry(vec: &IntCounterVec, account: &str) -> LabelledCounter {
+    LabelledCounter { account: account.to_owned(), vec: vec.clone() }
+}
+
+/// A counter of one account with one label left open.
+#[derive(Debug, Clone)]
+pub struct LabelledCounter {
+    account: String,
+    vec: IntCounterVec,
+}
+
+impl LabelledCounter {
+    /// The counter for the open label.
+    pub fn of(&self, label: &str) -> IntCounter {
+        self.vec.with_label_values(&[self.account.as_str(), label])
+    }
+}
+
+/// A gauge of one account with one label left open.
+#[derive(Debug, Clone)]
+pub struct LabelledGauge {
+    account: String,
+    vec: IntGaugeVec,
+}
+
+impl LabelledGauge {
+    /// The gauge for the open label.
+    pub fn of(&self, label: &str) -> IntGauge {
+        self.vec.with_label_values(&[self.account.as_str(), label])
+    }
+}
+
+/// The counters around one account's calls.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    account: String,
+    count: IntCounterVec,
+    seconds: HistogramVec,
+    records: HistogramVec,
+}
+
+impl Requests {
+    /// Counts one call that ended.
+    pub fn observe(&self, endpoint: &str, outcome: &str, elapsed: std::time::Duration, records: u32) {
+        self.count.with_label_values(&[self.account.as_str(), endpoint, outcome]).inc();
+        self.seconds.with_label_values(&[endpoint]).observe(elapsed.as_secs_f64());
+        self.records.with_label_values(&[endpoint]).observe(f64::from(records));
+    }
+}
+
+/// One account's handles.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is described at the metric of the same name")]
+pub struct AccountMetrics {
+    pub received: LabelledCounter,
+    pub delivered: LabelledCounter,
+    pub skipped: LabelledCounter,
+    pub dead_lettered: LabelledCounter,
+    pub returned: IntCounter,
+    pub coalesced: IntCounter,
+    pub traits_ignored: IntCounter,
+    pub in_flight: IntGauge,
+    pub delivery_seconds: Histogram,
+    pub quota_requests_per_hour: Gauge,
+    pub quota_remaining: Gauge,
+    pub quota_wait_seconds: prometheus::Counter,
+    pub receipts_dropped: IntCounter,
+    pub lane_state: LabelledGauge,
+    pub requests: Requests,
+}
