@@ -4,8 +4,10 @@ mod support;
 
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Amqp, Broker, Proxy, Vhost, header, next, soon};
+use support::{Amqp, Broker, Freshet, Process, Proxy, Vhost, freshet, header, listen_address, next, soon};
 
 #[tokio::test]
 async fn a_message_comes_back_as_it_was_published() {
@@ -125,6 +127,65 @@ async fn a_proxy_that_hangs_holds_back_and_loses_nothing() {
     publish.await;
 
     assert_eq!(direct.depth(&queue).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_frozen_node_keeps_its_connections_and_answers_nothing() {
+    let broker = Broker::private().await;
+    let vhost = broker.vhost();
+    let (amqp, queue) = quorum_queue(&vhost).await;
+
+    broker.node(0).freeze();
+    let mut publish = std::pin::pin!(amqp.publish(&queue, "late", &[]));
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut publish).await.is_err(), "nobody answers");
+    broker.node(0).thaw();
+    publish.await;
+
+    assert_eq!(amqp.depth(&queue).await, Some(1));
+}
+
+/// Runs itself once more, so that there is a test process to kill.
+#[tokio::test]
+async fn what_a_killed_test_process_had_started_ends_with_it() {
+    const VICTIM: &str = "FRESHET_TEST_VICTIM";
+    if std::env::vars_os().any(|(name, _)| name == VICTIM) {
+        let script = "sleep 600 & echo started; wait";
+        let _process = Process::spawn(&["sh".into(), "-c".into(), script.into()], |_| ());
+        return std::future::pending().await;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "what_a_killed_test_process_had_started_ends_with_it"])
+        .env(VICTIM, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with("started")));
+
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+
+    // Whatever is left of the group holds the pipe open.
+    let end = tokio::task::spawn_blocking(move || lines.for_each(drop));
+    tokio::time::timeout(Duration::from_secs(30), end).await.expect("the group ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_program_is_run_and_its_end_is_seen() {
+    let mut running = Freshet::start_command(&["--help"], "", &[]);
+    assert!(running.exit().await.success());
+
+    let done = freshet(&["--help"], std::env::temp_dir().as_path(), &[], b"ignored");
+    assert!(done.status.success());
+}
+
+#[test]
+fn the_address_is_read_from_a_log_line() {
+    let expected = Some("127.0.0.1:40123".parse().unwrap());
+    assert_eq!(listen_address("INFO serving http.listen=127.0.0.1:40123 lanes=2"), expected);
+    assert_eq!(listen_address(r#"{"fields":{"http.listen":"127.0.0.1:40123","lanes":2}}"#), expected);
+    assert_eq!(listen_address("http.listen=[::1]:9464"), Some("[::1]:9464".parse().unwrap()));
+    assert_eq!(listen_address("http.listen=soon"), None);
 }
 
 async fn quorum_queue(vhost: &Vhost) -> (Amqp, String) {

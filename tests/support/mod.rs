@@ -41,7 +41,8 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
-pub use process::{Freshet, freshet};
+pub use guard::Process;
+pub use process::{Freshet, freshet, listen_address};
 pub use proxy::Proxy;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.

@@ -69,13 +69,7 @@ impl Freshet {
     /// Where it serves HTTP, as its log tells in the field `http.listen`.
     pub async fn http_addr(&self) -> SocketAddr {
         let line = self.line("http.listen").await;
-        let after = line.split("http.listen").nth(1).expect("found above");
-        let address: String = after
-            .trim_start_matches(['=', '"', ':', ' '])
-            .chars()
-            .take_while(|letter| letter.is_ascii_hexdigit() || ".:[]".contains(*letter))
-            .collect();
-        address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
+        listen_address(&line).unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
     /// The status and body of a `GET`.
@@ -148,6 +142,13 @@ pub fn freshet(arguments: &[&str], folder: &Path, environment: &[(&str, &str)], 
         scope.spawn(move || stdin.write_all(input).ok());
         child.wait_with_output().expect("freshet ends")
     })
+}
+
+/// The address in the field `http.listen` of a log line, text or JSON.
+pub fn listen_address(line: &str) -> Option<SocketAddr> {
+    let after = line.split("http.listen").nth(1)?.trim_start_matches(['=', '"', ':', ' ']);
+    let end = after.find(|letter: char| !letter.is_ascii_hexdigit() && !".:[]".contains(letter));
+    after[..end.unwrap_or(after.len())].parse().ok()
 }
 
 /// A test must not depend on who runs it.
