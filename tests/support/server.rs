@@ -1,5 +1,6 @@
 //! Where a RabbitMQ 4 comes from on this machine.
 
+use super::target_dir;
 use super::tree::{self, find_on_path, output};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// Looks once per test process, in the order that `docs/` promises.
+    /// Looks once per test process, what is there already first.
     pub fn find() -> &'static Self {
         static FOUND: OnceLock<Server> = OnceLock::new();
         FOUND.get_or_init(|| {
@@ -57,13 +58,18 @@ fn installed() -> Option<Server> {
     // Debian's script on the path changes the user and the log's place; the one that it wraps does not.
     let wrapped = Path::new("/usr/lib/rabbitmq/bin");
     let bin = if wrapped.join("rabbitmq-server").exists() { wrapped } else { found.parent()? };
-    let version = output(bin.join("rabbitmqctl").to_str()?, &["version"]);
-    let major: u32 = version.lines().last()?.trim().split('.').next()?.parse().ok()?;
     let epmd = find_on_path("epmd").or_else(|| {
         let root = output("erl", &["-noshell", "-eval", "io:put_chars(code:root_dir()), halt()."]);
         Some(PathBuf::from(root).join("bin/epmd")).filter(|file| file.is_file())
     })?;
-    (major >= 4).then(|| Server::Scripts { root: None, bin: bin.to_owned(), epmd })
+    let server = Server::Scripts { root: None, bin: bin.to_owned(), epmd };
+    // Erlang leaves a cookie in its home.
+    let home = [("HOME", target_dir().display().to_string())];
+    let argv = server.argv(&bin.join("rabbitmqctl"), &home, &["version"]);
+    let arguments: Option<Vec<&str>> = argv[1..].iter().map(|argument| argument.to_str()).collect();
+    let version = output(argv[0].to_str()?, &arguments?);
+    let major: u32 = version.lines().last()?.trim().split('.').next()?.parse().ok()?;
+    (major >= 4).then_some(server)
 }
 
 impl Server {

@@ -59,6 +59,11 @@ fn build(tree: &Path) {
     let status = debootstrap.child().wait().expect("debootstrap ends");
     debootstrap.exited();
     assert!(status.success(), "debootstrap failed ({status}):\n{}", tail(&log_path));
+    // Without a /proc of its own, debootstrap cannot tell that it mounted one, and leaves it.
+    for mounted in ["proc", "sys"] {
+        let _not_mounted =
+            Command::new("umount").arg(folder.path().join(mounted)).stderr(Stdio::null()).status();
+    }
     for leftover in ["var/cache/apt/archives", "var/lib/apt/lists"] {
         std::fs::remove_dir_all(folder.path().join(leftover)).expect("what apt left in the tree");
     }
