@@ -1,0 +1,111 @@
+//! What integration tests stand on: a real RabbitMQ, a network that breaks on demand, the daemon as a process.
+//!
+//! Use it by `mod support;`. Nothing here is compiled into the product.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
+//! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
+//! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
+//! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
+//! | `guard.rs`, `ports.rs` | nothing outlives the tests; no two tests take one port |
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "no test binary uses all of the support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "in a test, a panic is the verdict"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the support is the edge: it reads the environment and the clock"
+)]
+
+mod amqp;
+mod broker;
+mod guard;
+mod node;
+mod ports;
+mod process;
+mod proxy;
+mod server;
+mod tree;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use amqp::{Amqp, header, next, table, text};
+pub use broker::{Broker, Settings, Vhost};
+pub use guard::Process;
+pub use process::{Freshet, freshet, listen_address};
+pub use proxy::Proxy;
+
+/// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
+///
+/// A probe answers with a bool, an `Option` or a `Result`; the last error is part of the panic's message.
+///
+/// # Panics
+/// When `deadline` passes first.
+pub async fn eventually<P: Probed>(
+    deadline: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> P,
+) -> P::Seen {
+    let end = tokio::time::Instant::now() + deadline;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let last = match probe().await.seen() {
+            Ok(seen) => return seen,
+            Err(last) => last,
+        };
+        assert!(tokio::time::Instant::now() < end, "not within {deadline:?}: {what}{last}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// [`eventually`] with the deadline that suits nearly every test.
+pub async fn soon<P: Probed>(what: &str, probe: impl AsyncFnMut() -> P) -> P::Seen {
+    eventually(Duration::from_secs(30), what, probe).await
+}
+
+/// What a probe of [`eventually`] may answer with.
+pub trait Probed {
+    /// What is handed on once it is there.
+    type Seen;
+    /// What was seen, or why it does not count yet, as a tail for a message.
+    fn seen(self) -> Result<Self::Seen, String>;
+}
+
+impl Probed for bool {
+    type Seen = ();
+    fn seen(self) -> Result<(), String> {
+        if self { Ok(()) } else { Err(String::new()) }
+    }
+}
+
+impl<T> Probed for Option<T> {
+    type Seen = T;
+    fn seen(self) -> Result<T, String> {
+        self.ok_or_else(String::new)
+    }
+}
+
+impl<T, E: Display> Probed for Result<T, E> {
+    type Seen = T;
+    fn seen(self) -> Result<T, String> {
+        self.map_err(|error| format!(" ({error})"))
+    }
+}
+
+/// The build's own folder, which everything that tests leave behind goes into.
+fn target_dir() -> PathBuf {
+    let mut dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    dir.pop();
+    dir
+}
