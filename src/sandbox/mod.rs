@@ -1,1 +1,36 @@
-//! A local stand-in for one Freshsales account.
+//! A local stand-in for one Freshsales account: for trials, demos, staging and tests.
+//!
+//! It answers what is known of the real API, with the same refusals and the same silent losses, and
+//! misbehaves on demand. Where the real answer is unknown it takes the stricter one, so that a mistake
+//! in what is sent shows here first. It keeps everything in memory and must never be put before real
+//! data. `freshet sandbox`, `freshet demo` and the tests call it.
+
+mod admin;
+mod answer;
+mod bulk;
+mod clock;
+mod companies;
+mod connection;
+mod contacts;
+mod deals;
+mod endpoint;
+mod faults;
+mod fields;
+mod journal;
+mod limit;
+mod options;
+mod page;
+mod records;
+mod render;
+mod request;
+mod search;
+mod server;
+mod state;
+mod store;
+mod tracking;
+mod validate;
+mod values;
+
+pub use fields::{FieldFiles, FieldsError, Form};
+pub use options::{CustomFieldsOnPut, JobReport, Options};
+pub use server::{Sandbox, serve};

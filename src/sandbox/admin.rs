@@ -1,0 +1,113 @@
+//! What the real API does not have: the state as JSON, faults, other fields, a fresh start.
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    answer::Answer,
+    fields::{FieldFile, Form},
+    page, render,
+    request::Request,
+    state::State,
+};
+use crate::schema::Entity;
+
+/// What the paths of this file start with.
+const PREFIX: &str = "/_sandbox/";
+
+/// Answers what is not the API's; `None` for everything else.
+pub(super) fn answer(state: &mut State, request: &Request) -> Option<Answer> {
+    let ours = request.path == "/" || request.path.starts_with(PREFIX);
+    ours.then(|| {
+        state.settle_jobs();
+        act(state, request)
+    })
+}
+
+fn act(state: &mut State, request: &Request) -> Answer {
+    let path: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match (request.method.as_str(), path.as_slice()) {
+        ("GET", []) => Answer::html(page::page(state)),
+        ("GET", ["_sandbox", "state"]) => Answer::json(StatusCode::OK, &shown(state)),
+        ("POST", ["_sandbox", "reset"]) => {
+            state.reset();
+            Answer::json(StatusCode::OK, &json!({ "reset": true }))
+        }
+        ("GET", ["_sandbox", "faults"]) => faults(state),
+        ("POST", ["_sandbox", "faults"]) => match state.faults.add(&request.body) {
+            Ok(()) => faults(state),
+            Err(problem) => wrong(&problem),
+        },
+        ("DELETE", ["_sandbox", "faults"]) => {
+            state.faults.clear();
+            faults(state)
+        }
+        ("PUT", ["_sandbox", "fields", word]) => put_fields(state, word, request),
+        (_, [] | ["_sandbox", "state" | "reset" | "faults"] | ["_sandbox", "fields", _]) => {
+            let message = format!("{} is no method of {}", request.method, request.path);
+            Answer::message(StatusCode::METHOD_NOT_ALLOWED, &message)
+        }
+        _ => Answer::message(
+            StatusCode::NOT_FOUND,
+            "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
+             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, POST /_sandbox/reset",
+        ),
+    }
+}
+
+/// Whether a request is for this file alone, so that faults and latency leave it be.
+pub(super) fn exempt(method: &Method, path: &str) -> bool {
+    path.starts_with(PREFIX) || (path == "/" && method == Method::GET)
+}
+
+fn faults(state: &State) -> Answer {
+    Answer::json(StatusCode::OK, &json!({ "faults": state.faults.json() }))
+}
+
+fn put_fields(state: &mut State, word: &str, request: &Request) -> Answer {
+    let Some(form) = Form::of_word(word) else {
+        let words: Vec<&str> = Form::ALL.iter().map(|form| form.as_str()).collect();
+        return wrong(&format!("no fields are called {word:?}; expected one of {}", words.join(", ")));
+    };
+    match FieldFile::parse(&request.body) {
+        Ok(file) => {
+            let count = file.fields.fields.len();
+            state.fields.replace(form, file);
+            Answer::json(StatusCode::OK, &json!({ "fields": count }))
+        }
+        Err(problem) => wrong(&problem),
+    }
+}
+
+fn wrong(problem: &str) -> Answer {
+    Answer::json(StatusCode::BAD_REQUEST, &json!({ "error": problem }))
+}
+
+/// Everything the account holds, as JSON.
+pub(super) fn shown(state: &State) -> Value {
+    let records = |entity| -> Value {
+        let shelf = state.store.shelf(entity);
+        shelf.iter().map(|record| render::short(&state.store, entity, record)).collect()
+    };
+    let jobs = state.jobs.iter().map(|(id, job)| {
+        let report = job.report.as_ref();
+        json!({
+            "id": id,
+            "entity": job.entity.plural(),
+            "done": report.is_some(),
+            "succeeded": report.map_or(0, |report| report.succeeded),
+            "failed": report.map_or(0, |report| report.failures.len()),
+        })
+    });
+    json!({
+        "contacts": records(Entity::Contact),
+        "sales_accounts": records(Entity::SalesAccount),
+        "deals": records(Entity::Deal),
+        "activities": state.activities.iter().map(super::tracking::Activity::json).collect::<Value>(),
+        "jobs": jobs.collect::<Value>(),
+        "requests": state.journal.counts(),
+        "total_requests": state.journal.total(),
+        "log": state.journal.log_json(),
+        "refusals": state.journal.refusals_json(),
+    })
+}

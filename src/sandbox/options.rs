@@ -1,0 +1,67 @@
+//! How one sandbox differs from another. The defaults are here and nowhere else.
+
+use std::time::Duration;
+
+use jiff::tz::Offset;
+
+use super::fields::FieldFiles;
+
+/// What a sandbox is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// The account's fields.
+    pub fields: FieldFiles,
+    /// API calls allowed in each hour; `None` is the smallest plan's 1000. Tracking calls are not counted.
+    pub requests_per_hour: Option<u32>,
+    /// How long every API and tracking call waits before it is looked at.
+    pub latency: Duration,
+    /// The only API key accepted; `None` accepts any that is not empty.
+    pub api_key: Option<String>,
+    /// The only web-tracking token accepted; `None` accepts any that is not empty.
+    pub app_token: Option<String>,
+    /// How long a bulk job runs before its effects and its report are there.
+    pub job_time: Duration,
+    /// How much a bulk job's report tells.
+    pub job_report: JobReport,
+    /// What a `PUT` does with the custom fields it does not name.
+    pub custom_fields_on_put: CustomFieldsOnPut,
+    /// The account's time zone: a date sent with a time becomes the day it was there.
+    pub utc_offset: Offset,
+    /// The longest body taken, in bytes; longer ones get 413.
+    pub body_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            fields: FieldFiles::built_in(),
+            requests_per_hour: None,
+            latency: Duration::ZERO,
+            api_key: None,
+            app_token: None,
+            job_time: Duration::from_millis(300),
+            job_report: JobReport::Rows,
+            custom_fields_on_put: CustomFieldsOnPut::Merge,
+            utc_offset: Offset::UTC,
+            body_limit: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// How much a bulk job's report tells. The real form is not fully known, so both are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobReport {
+    /// A row for each failed record, with what identified it and why it failed.
+    Rows,
+    /// Only how many succeeded and failed.
+    Counts,
+}
+
+/// What a `PUT` does with the custom fields it does not name. Accounts have been seen to do either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomFieldsOnPut {
+    /// They keep their values.
+    Merge,
+    /// They are wiped.
+    Replace,
+}

@@ -1,0 +1,115 @@
+//! Creating, changing and upserting records: one way for all three entities.
+
+use jiff::{Timestamp, tz::Offset};
+use serde_json::Value;
+
+use super::{
+    answer::Refused,
+    companies, contacts, deals,
+    fields::FieldFiles,
+    options::CustomFieldsOnPut,
+    store::{Key, Record, Store},
+    validate::{self, Stage},
+    values::Surroundings,
+};
+use crate::{schema::Entity, segment::JsonMap};
+
+/// Where writes go, and what they are judged by.
+pub(super) struct Writer<'a> {
+    pub(super) store: &'a mut Store,
+    pub(super) fields: &'a FieldFiles,
+    pub(super) offset: Offset,
+    pub(super) now: Timestamp,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) id: u64,
+    pub(super) stage: Stage,
+}
+
+impl Writer<'_> {
+    pub(super) fn create(&mut self, entity: Entity, body: &JsonMap) -> Result<u64, Refused> {
+        self.write(entity, Stage::Create, Record::new(self.now), body)
+    }
+
+    /// Changes what the body names; custom fields it does not name go as the account's habit is.
+    pub(super) fn update(
+        &mut self,
+        entity: Entity,
+        id: u64,
+        body: &JsonMap,
+        custom: CustomFieldsOnPut,
+    ) -> Result<u64, Refused> {
+        let mut record = self.existing(entity, id)?;
+        match custom {
+            CustomFieldsOnPut::Replace if body.get("custom_field").is_some_and(Value::is_object) => {
+                record.custom_field.clear();
+            }
+            CustomFieldsOnPut::Replace | CustomFieldsOnPut::Merge => {}
+        }
+        self.write(entity, Stage::Update, record, body)
+    }
+
+    /// Changes the record with this identifier, or creates it with the identifier as its value.
+    pub(super) fn upsert(
+        &mut self,
+        entity: Entity,
+        key: Key,
+        value: &str,
+        body: &JsonMap,
+    ) -> Result<Written, Refused> {
+        if value.trim().is_empty() {
+            return Err(Refused::invalid(format!("{} can't be blank", key.as_str())));
+        }
+        if let Some(id) = self.store.shelf(entity).find(key, value) {
+            let record = self.existing(entity, id)?;
+            let id = self.write(entity, Stage::Update, record, body)?;
+            return Ok(Written { id, stage: Stage::Update });
+        }
+        let mut body = body.clone();
+        body.entry(key.as_str()).or_insert_with(|| Value::from(value));
+        let id = self.create(entity, &body)?;
+        Ok(Written { id, stage: Stage::Create })
+    }
+
+    fn existing(&self, entity: Entity, id: u64) -> Result<Record, Refused> {
+        self.store.shelf(entity).get(id).cloned().ok_or_else(Refused::not_found)
+    }
+
+    /// All or nothing: a record is stored only if every field of the body was right.
+    fn write(
+        &mut self,
+        entity: Entity,
+        stage: Stage,
+        mut record: Record,
+        body: &JsonMap,
+    ) -> Result<u64, Refused> {
+        let fields = &self.fields.get(entity.into()).fields;
+        let surroundings = Surroundings { store: self.store, offset: self.offset };
+        let mut problems = validate::write(fields, &surroundings, stage, body, &mut record);
+        problems.extend(match entity {
+            Entity::Contact => contacts::write(self.store, body, &mut record),
+            Entity::SalesAccount => companies::check(self.store, &record),
+            Entity::Deal => deals::write(self.store, body, &mut record),
+        });
+        if !problems.is_empty() {
+            return Err(Refused::from(problems));
+        }
+        record.updated_at = self.now;
+        Ok(self.store.put(entity, record))
+    }
+}
+
+/// The one pair of `unique_identifier`.
+pub(super) fn identifier(entity: Entity, body: &Value) -> Result<(Key, String), Refused> {
+    let allowed = || Key::of(entity).iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ");
+    let wrong = || Refused::invalid(format!("unique_identifier should have one of: {}", allowed()));
+    let pairs = body.get("unique_identifier").and_then(Value::as_object).ok_or_else(wrong)?;
+    let mut pairs = pairs.iter();
+    let (Some((word, value)), None) = (pairs.next(), pairs.next()) else { return Err(wrong()) };
+    let key = Key::of(entity).iter().copied().find(|key| key.as_str() == word).ok_or_else(wrong)?;
+    let text = value.as_str().ok_or_else(|| Refused::invalid(format!("{word} is invalid")))?;
+    Ok((key, text.to_owned()))
+}
