@@ -4,10 +4,12 @@
 //! The library exists for the binary and its tests; its interface is not a promise.
 
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod delays;
 pub mod delivery;
 pub mod freshsales;
+pub mod html;
 pub mod lane;
 pub mod mapping;
 pub mod metrics;
@@ -15,4 +17,6 @@ pub mod outcome;
 pub mod sandbox;
 pub mod schema;
 pub mod segment;
+pub mod status;
+pub mod telemetry;
 pub mod tls;

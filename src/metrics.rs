@@ -4,7 +4,7 @@
 
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector as _,
 };
 
 use crate::outcome::{DeadLetterReason, SkipReason};
@@ -130,6 +130,42 @@ impl Metrics {
             },
         }
     }
+}
+
+/// One account's totals, for people.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "each is described at the metric of the same name")]
+pub struct Totals {
+    pub in_flight: i64,
+    pub delivered: u64,
+    pub skipped: u64,
+    pub dead_lettered: u64,
+    pub quota_remaining: f64,
+    pub quota_requests_per_hour: f64,
+}
+
+impl Metrics {
+    /// Sums up one account's series.
+    pub fn totals(&self, account: &str) -> Totals {
+        Totals {
+            in_flight: self.events_in_flight.with_label_values(&[account]).get(),
+            delivered: sum(&self.events_delivered, account),
+            skipped: sum(&self.events_skipped, account),
+            dead_lettered: sum(&self.events_dead_lettered, account),
+            quota_remaining: self.quota_remaining.with_label_values(&[account]).get(),
+            quota_requests_per_hour: self.quota_requests_per_hour.with_label_values(&[account]).get(),
+        }
+    }
+}
+
+fn sum(vec: &IntCounterVec, account: &str) -> u64 {
+    let families = vec.collect();
+    let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+    let of_account = series.filter(|metric| {
+        metric.get_label().iter().any(|label| label.name() == "account" && label.value() == account)
+    });
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole events")]
+    of_account.map(|metric| metric.get_counter().get_value() as u64).sum()
 }
 
 fn curry(vec: &IntCounterVec, account: &str) -> LabelledCounter {

@@ -1,7 +1,7 @@
 //! A file in RabbitMQ's place: the same deliveries, the same receipts, one line an event.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
+use super::lines::read_lines;
 use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
 use crate::delivery::{AccountName, Delivery, Receipt, Session, Settlement};
@@ -119,10 +120,7 @@ impl Feed {
         input: Box<dyn Read + Send>,
         stop: CancellationToken,
     ) -> Result<(), FeedError> {
-        let (lines_in, mut lines) = mpsc::channel::<std::io::Result<Vec<u8>>>(64);
-        // It ends at the end of the input, or at the first line that nobody takes. One that waits for standard
-        // input cannot be called back: it ends with the process.
-        let reader = tokio::task::spawn_blocking(move || read_lines(input, &lines_in));
+        let mut lines = read_lines(input);
         // Every channel holds all that may be under way, so that nothing here ever waits for room.
         let capacity = usize::from(self.prefetch) * self.lanes.len().max(1);
         let (settle, mut settlements) = mpsc::channel::<Settlement>(capacity);
@@ -159,7 +157,6 @@ impl Feed {
                 doors.clear();
             }
         }
-        drop((lines, reader));
         failed.map_or(Ok(()), Err)
     }
 
@@ -245,27 +242,5 @@ impl Feed {
         let key = (account.map_or(UNROUTED, |name| name).to_owned(), refusal.reason.as_str());
         self.progress.edit(|counts| *counts.dead_lettered.entry(key).or_default() += 1);
         Ok(())
-    }
-}
-
-/// Sends every line without its line break.
-fn read_lines(input: Box<dyn Read + Send>, lines: &mpsc::Sender<std::io::Result<Vec<u8>>>) {
-    let mut input = BufReader::new(input);
-    loop {
-        let mut line = Vec::new();
-        let read = match input.read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Ok(_) => {
-                if line.last() == Some(&b'\n') {
-                    line.pop();
-                }
-                Ok(line)
-            }
-            Err(error) => Err(error),
-        };
-        let ended = read.is_err();
-        if lines.blocking_send(read).is_err() || ended {
-            return;
-        }
     }
 }

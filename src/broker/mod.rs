@@ -12,8 +12,10 @@ mod consumer;
 mod dead_letter;
 mod directory;
 mod feed;
+mod lines;
 mod link;
 mod names;
+mod publisher;
 mod republish;
 mod router;
 mod session;
@@ -24,6 +26,7 @@ pub use directory::{Claims, Directory};
 pub use feed::{Counts, Feed, FeedError, Keep, Letter, Progress};
 pub use link::{Link, LinkView};
 pub use names::{Names, priority};
+pub use publisher::{PublishError, Publisher};
 pub use session::{Broker, LaneDoor};
 
 /// The label of events whose account is not known.

@@ -89,7 +89,7 @@ impl Broker {
         let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
         while !stop.is_cancelled() {
             let started = tokio::time::Instant::now();
-            let connected = stop.run_until_cancelled(broker.connect()).await;
+            let connected = stop.run_until_cancelled(connect(&broker.address, &broker.replica)).await;
             let broken = match connected {
                 None => return,
                 Some(Ok(connection)) => {
@@ -113,16 +113,6 @@ impl Broker {
                 return;
             }
         }
-    }
-
-    async fn connect(&self) -> Result<Connection, Broken> {
-        let uri = self.address.uri().map_err(|_| Broken::Address)?;
-        let properties =
-            ConnectionProperties::default().with_connection_name(format!("freshet {}", self.replica).into());
-        tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties))
-            .await
-            .map_err(|_| Broken::ConnectTimeout)?
-            .map_err(Broken::from)
     }
 
     /// Serves one connection. `Ok` when told to stop and all was settled or given back.
@@ -203,4 +193,14 @@ async fn again(
     }
     tracing::warn!(account = lane, %broken, "a channel broke; opening another");
     stop.run_until_cancelled(tokio::time::sleep(delays.next())).await.is_some()
+}
+
+/// Connects, or gives up after [`CONNECT_TIMEOUT`].
+pub(super) async fn connect(address: &Address, name: &str) -> Result<Connection, Broken> {
+    let uri = address.uri().map_err(|_| Broken::Address)?;
+    let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
+    tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties))
+        .await
+        .map_err(|_| Broken::ConnectTimeout)?
+        .map_err(Broken::from)
 }

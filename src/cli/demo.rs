@@ -1,0 +1,165 @@
+//! `freshet demo`: the whole engine on example events, with two sandboxes in Freshsales' place.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{self, Engine};
+use super::{Failure, feed, summary};
+use crate::config::{self, Config, LogFormat};
+use crate::sandbox::{Options, Sandbox};
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Stay up afterwards, so that the pages can be looked at
+    #[arg(long)]
+    keep_running: bool,
+}
+
+const EVENTS: &str = include_str!("../../examples/events.ndjson");
+/// Far above a real plan's, so that the demo shows the mapping and not the waiting.
+const REQUESTS_PER_HOUR: u32 = 100_000;
+
+/// One account of the demo and the sandbox behind it.
+struct Account {
+    name: &'static str,
+    sandbox: Sandbox,
+    address: SocketAddr,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let level = config::environment("RUST_LOG");
+    telemetry::start(LogFormat::Text, "error", level);
+    let stop = CancellationToken::new();
+    let _signals = engine::stop_on_signals(stop.clone())?;
+    let mut sandboxes = JoinSet::new();
+    let accounts =
+        [sandbox("acme", &mut sandboxes, &stop).await?, sandbox("globex", &mut sandboxes, &stop).await?];
+    let config = configuration(&accounts)?;
+
+    println!(
+        "Two sandboxes stand in for the Freshsales accounts acme and globex; a file stands in for RabbitMQ."
+    );
+    println!("Feeding examples/events.ndjson through the engine ...\n");
+    let engine = Engine::start(&config, &stop)?;
+    let listener = engine::listen(&config).await?;
+    let pages = listener.local_addr().map_err(Failure::failed)?;
+    let _pages = engine::watch(listener, engine.sights("demo", None), stop.clone());
+    let letters = Arc::new(Mutex::new(Vec::new()));
+    let kept = letters.clone();
+    let keep = Box::new(move |letter| {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        Ok(())
+    });
+    let counts = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await?;
+    print!("{}", summary::counts(&counts));
+
+    println!("\nWhat arrived:");
+    for account in &accounts {
+        println!("  {:<8} {}", account.name, arrived(&account.sandbox.state()));
+    }
+    println!("\nWhy the others did not:");
+    for letter in letters.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        println!("  {}", told(&letter.headers));
+    }
+    println!(
+        "\nOn a queue, each of these would stand in segment.events.dead with the same reason in its headers."
+    );
+    if !arguments.keep_running {
+        println!("Look around with: freshet demo --keep-running");
+        stop.cancel();
+        while sandboxes.join_next().await.is_some() {}
+        return Ok(());
+    }
+    println!("\nStill running; stop it with Ctrl-C.");
+    println!("  status page  http://{pages}/");
+    println!("  metrics      http://{pages}/metrics");
+    for account in &accounts {
+        println!("  {:<12} http://{}/", account.name, account.address);
+    }
+    stop.cancelled().await;
+    Ok(())
+}
+
+async fn sandbox(
+    name: &'static str,
+    tasks: &mut JoinSet<std::io::Result<()>>,
+    stop: &CancellationToken,
+) -> Result<Account, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::failed)?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    let sandbox = Sandbox::new(Options { requests_per_hour: Some(REQUESTS_PER_HOUR), ..Options::default() });
+    let (served, stop) = (sandbox.clone(), stop.clone());
+    tasks.spawn(async move { served.serve(listener, stop).await });
+    Ok(Account { name, sandbox, address })
+}
+
+/// The same configuration a user would write, but for the addresses.
+fn configuration(accounts: &[Account; 2]) -> Result<Config, Failure> {
+    let [acme, globex] = accounts;
+    let text = format!(
+        r#"
+[broker]
+replica = "demo"
+[http]
+listen = "127.0.0.1:0"
+[[accounts]]
+name = "acme"
+url = "http://{acme}"
+api_key = {{ env = "DEMO_KEY" }}
+app_token = {{ env = "DEMO_KEY" }}
+requests_per_hour = {REQUESTS_PER_HOUR}
+tracking_requests_per_minute = 10000
+write_keys = ["wk_acme"]
+project_ids = ["prj_acme"]
+[accounts.fields]
+"plan.name" = "cf_plan"
+[[accounts]]
+name = "globex"
+url = "http://{globex}"
+api_key = {{ env = "DEMO_KEY" }}
+requests_per_hour = {REQUESTS_PER_HOUR}
+write_keys = ["wk_globex"]
+project_ids = ["prj_globex"]
+"#,
+        acme = acme.address,
+        globex = globex.address,
+    );
+    // Nothing of the user's environment may change what the demo shows.
+    let environment = |name: &str| (name == "DEMO_KEY").then(|| "demo".to_owned());
+    config::parse(&text, Path::new("the demo's configuration"), &environment).map_err(Failure::failed)
+}
+
+fn arrived(state: &Value) -> String {
+    let count = |key: &str| state.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+    format!(
+        "{} contacts, {} accounts, {} deals, {} activities",
+        count("contacts"),
+        count("sales_accounts"),
+        count("deals"),
+        count("activities")
+    )
+}
+
+/// One dead letter: which event, why, and every problem.
+fn told(headers: &serde_json::Map<String, Value>) -> String {
+    let text = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or("-");
+    let detail =
+        serde_json::from_str::<Vec<BTreeMap<String, String>>>(text("freshet-detail")).unwrap_or_default();
+    let mut lines = format!("{:<22} {}", text("freshet-reason"), text("freshet-message-id"));
+    for problem in detail {
+        let part = |name: &str| problem.get(name).map(String::as_str);
+        let place = part("trait").or(part("field")).map(|place| format!("{place}: ")).unwrap_or_default();
+        let got = part("got").map(|got| format!(", got {got}")).unwrap_or_default();
+        let expected = part("expected").map(|expected| format!("; expected {expected}")).unwrap_or_default();
+        lines.push_str(&format!("\n      {place}{}{got}{expected}", part("problem").unwrap_or_default()));
+    }
+    lines
+}

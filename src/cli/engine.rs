@@ -1,0 +1,133 @@
+//! Puts the engine together: a lane for each account, watched over HTTP. Where events come from is added by
+//! the commands.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::broker::{Claims, Directory, LaneDoor, Link};
+use crate::config::{Account, Config};
+use crate::freshsales::{Client, Credentials};
+use crate::lane::{Board, Lane, Patience, Settings};
+use crate::metrics::Metrics;
+use crate::status::{self, Sights};
+
+/// The lanes at work, and what is needed to feed and to watch them.
+pub(super) struct Engine {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) directory: Directory,
+    pub(super) doors: Vec<LaneDoor>,
+    pub(super) boards: Vec<Arc<Board>>,
+    /// One task a lane; each ends when its door is closed or the stop is cancelled.
+    pub(super) lanes: JoinSet<()>,
+}
+
+impl Engine {
+    /// Starts a lane for every account.
+    pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
+        let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
+        let directory = Directory::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
+        let settings = Settings {
+            prefetch: usize::from(config.broker.prefetch.get()),
+            concurrency: config.delivery.concurrency,
+            // The rest of the grace is for acknowledging what ended last.
+            grace: config.delivery.shutdown_grace.mul_f64(0.8),
+            patience: Patience::default(),
+        };
+        let mut engine =
+            Self { metrics, directory, doors: Vec::new(), boards: Vec::new(), lanes: JoinSet::new() };
+        for account in &config.accounts {
+            let credentials = Credentials {
+                base_url: account.url.as_str().to_owned(),
+                api_key: account.api_key.clone(),
+                app_token: account.app_token.clone(),
+            };
+            let client =
+                Client::new(credentials, config.delivery.request_timeout).map_err(Failure::failed)?;
+            let metrics = engine.metrics.account(&account.name);
+            let lane = Lane::new(account, client, metrics.clone(), settings);
+            engine.boards.push(lane.board());
+            let (sessions_in, sessions) = mpsc::channel(1);
+            engine.doors.push(LaneDoor { account: account.name.clone(), sessions: sessions_in, metrics });
+            engine.lanes.spawn(lane.run(sessions, stop.clone()));
+        }
+        Ok(engine)
+    }
+
+    /// What the status page shows.
+    pub(super) fn sights(&self, replica: &str, broker: Option<Arc<Link>>) -> Sights {
+        Sights {
+            metrics: self.metrics.clone(),
+            lanes: self.boards.clone(),
+            broker,
+            replica: replica.to_owned(),
+            started: Timestamp::now(),
+        }
+    }
+}
+
+fn claims(account: &Account) -> Claims {
+    Claims {
+        name: account.name.clone(),
+        write_keys: account.write_keys.clone(),
+        project_ids: account.project_ids.clone(),
+    }
+}
+
+/// The commit it was built from, where the build was told.
+fn revision() -> &'static str {
+    option_env!("FRESHET_REVISION").unwrap_or("unknown")
+}
+
+/// Opens the address that metrics and pages are served on.
+pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(config.http.listen).await.map_err(|error| {
+        Failure::Failed(format!("cannot listen on {}: {error}; set `http.listen`", config.http.listen))
+    })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(http.listen = %address, "metrics, health and status page");
+    }
+    Ok(listener)
+}
+
+/// Serves the status pages until `stop`.
+pub(super) fn watch(listener: TcpListener, sights: Sights, stop: CancellationToken) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        if let Err(error) = status::serve(listener, sights, stop).await {
+            tracing::error!(%error, "the status pages ended");
+        }
+    });
+    tasks
+}
+
+/// Cancels `stop` at the first SIGTERM or SIGINT; the second one ends the process where it stands.
+pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<JoinSet<()>, Failure> {
+    let mut term = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut told = false;
+        loop {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if told {
+                // Safe at any line: what is not settled is delivered again.
+                std::process::exit(1);
+            }
+            told = true;
+            tracing::info!("stopping; calls in flight may end");
+            stop.cancel();
+        }
+    });
+    Ok(tasks)
+}

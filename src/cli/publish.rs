@@ -1,0 +1,52 @@
+//! `freshet publish`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigFile, Failure, engine, files, summary};
+use crate::broker::{Names, PublishError, Publisher};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Events, one JSON object a line; gzip by its ending; - for standard input
+    #[arg(value_name = "FILE")]
+    events: PathBuf,
+    /// Name the account in a header, and skip looking for it in the events
+    #[arg(long)]
+    account: Option<String>,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = arguments.config.load()?;
+    if let Some(named) = &arguments.account
+        && !config.accounts.iter().any(|account| *account.name == **named)
+    {
+        let names: Vec<&str> = config.accounts.iter().map(|account| &*account.name).collect();
+        return Err(Failure::Usage(format!(
+            "there is no account `{named}`; there are: {}",
+            names.join(", ")
+        )));
+    }
+    let input = files::open(&arguments.events)?;
+    let stop = CancellationToken::new();
+    let _signals = engine::stop_on_signals(stop.clone())?;
+    let names = Names::new(&config.broker.queue);
+    let publisher = Publisher::connect(&config.broker.url, &names, arguments.account)
+        .await
+        .map_err(|error| Failure::Unreachable(format!("{error}; check `broker.url`")))?;
+    let bar = files::bar();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let published =
+        publisher.publish(input, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed"))).await;
+    bar.finish_and_clear();
+    let confirmed = published.map_err(|error: PublishError| Failure::failed(error))?;
+    println!("{} on {}, confirmed by the broker", summary::events(confirmed), config.broker.queue);
+    if stop.is_cancelled() {
+        return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
+    }
+    Ok(())
+}

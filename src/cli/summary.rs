@@ -1,0 +1,43 @@
+//! Numbers for people.
+
+use std::fmt::Write as _;
+
+use crate::broker::Counts;
+
+/// What became of the events, a line each.
+pub(super) fn counts(counts: &Counts) -> String {
+    let mut text = format!("{} read", events(counts.read));
+    let delivered: u64 = counts.delivered.values().sum();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        let written = text.write_fmt(args);
+        debug_assert!(written.is_ok(), "a string takes everything");
+    };
+    line(format_args!("\n  delivered      {delivered:>7}"));
+    for (account, number) in &counts.delivered {
+        line(format_args!("\n    {account:<22} {number:>7}"));
+    }
+    section(&mut line, "skipped", &counts.skipped);
+    section(&mut line, "dead-lettered", &counts.dead_lettered);
+    if counts.returned > 0 {
+        line(format_args!("\n  not settled    {:>7}", counts.returned));
+    }
+    line(format_args!("\n"));
+    text
+}
+
+fn section(
+    line: &mut impl FnMut(std::fmt::Arguments<'_>),
+    title: &str,
+    numbers: &std::collections::BTreeMap<(String, &'static str), u64>,
+) {
+    let total: u64 = numbers.values().sum();
+    line(format_args!("\n  {title:<14} {total:>7}"));
+    for ((account, reason), number) in numbers {
+        line(format_args!("\n    {account:<10} {reason:<24} {number:>7}"));
+    }
+}
+
+/// "1 event", "2 events".
+pub(super) fn events(number: u64) -> String {
+    format!("{number} event{}", if number == 1 { "" } else { "s" })
+}
