@@ -1,0 +1,17 @@
+//! The daemon as users run it: a real RabbitMQ, the real binary, sandboxes in Freshsales' place.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    unreachable_pub,
+    reason = "in a test, a panic is the verdict"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod documented;
+mod world;
