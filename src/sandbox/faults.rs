@@ -243,11 +243,11 @@ mod tests {
 
     #[test]
     fn a_share_strikes_that_share_of_turns_and_the_same_ones_each_time() {
-        for share in [0.1, 0.25, 0.5, 1.0] {
+        for (share, of_1000) in [(0.1, 100), (0.25, 250), (0.5, 500), (1.0, 1000_usize)] {
             let even = (0..1000).filter(|turn| evenly(share, *turn)).count();
-            assert!((even as f64 - share * 1000.0).abs() < 1.5, "{share}: {even}");
+            assert_eq!(even, of_1000);
             let pick = || (0..1000).filter(|turn| scattered(share, 7, *turn)).collect::<Vec<_>>();
-            assert!((pick().len() as f64 - share * 1000.0).abs() < 60.0, "{share}: {}", pick().len());
+            assert!(pick().len().abs_diff(of_1000) < 60, "{share}: {}", pick().len());
             assert_eq!(pick(), pick());
         }
         let other = |seed| (0..100).filter(|turn| scattered(0.5, seed, *turn)).collect::<Vec<_>>();

@@ -201,8 +201,9 @@ mod tests {
     #[test]
     fn every_built_in_form_reads_whole() {
         for form in Form::ALL {
-            let file = FieldFile::parse(form.built_in().as_bytes()).expect(form.as_str());
-            assert!(file.fields.fields.len() >= 16, "{}", form.as_str());
+            let file = FieldFile::parse(form.built_in().as_bytes());
+            let count = file.map(|file| file.fields.fields.len());
+            assert!(count.as_ref().is_ok_and(|count| *count >= 16), "{}: {count:?}", form.as_str());
         }
     }
 
