@@ -88,9 +88,8 @@ async fn a_cluster_outlives_one_of_its_nodes() {
 
 #[tokio::test]
 async fn a_proxy_cuts_resets_refuses_and_goes_on() {
-    let broker = Broker::private().await;
-    let vhost = broker.vhost();
-    let proxy = Proxy::to(&broker.addr()).await;
+    let vhost = Broker::shared().await.vhost();
+    let proxy = Proxy::to(&vhost.addr()).await;
     let url = proxy.url(vhost.url());
 
     for end in [Proxy::cut, Proxy::reset] {
@@ -110,10 +109,9 @@ async fn a_proxy_cuts_resets_refuses_and_goes_on() {
 
 #[tokio::test]
 async fn a_proxy_that_hangs_holds_back_and_loses_nothing() {
-    let broker = Broker::private().await;
-    let vhost = broker.vhost();
+    let vhost = Broker::shared().await.vhost();
     let (direct, queue) = quorum_queue(&vhost).await;
-    let proxy = Proxy::to(&broker.addr()).await;
+    let proxy = Proxy::to(&vhost.addr()).await;
     let amqp = Amqp::connect(&proxy.url(vhost.url())).await.unwrap();
 
     proxy.hang().await;

@@ -104,11 +104,6 @@ impl Broker {
         Vhost { name, urls, prefix: String::new() }
     }
 
-    /// Where the first node listens.
-    pub fn addr(&self) -> String {
-        format!("127.0.0.1:{}", self.node(0).amqp.number)
-    }
-
     /// A node by its number, from 0. Panics for an external broker.
     pub fn node(&self, number: usize) -> &Node {
         assert!(
@@ -176,6 +171,12 @@ impl Vhost {
     /// The address on another node of the cluster.
     pub fn url_on(&self, node: usize) -> &str {
         &self.urls[node]
+    }
+
+    /// Where the first node listens, as `host:port`, for a proxy before it.
+    pub fn addr(&self) -> String {
+        let url = url::Url::parse(self.url()).expect("a URL");
+        format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672))
     }
 
     /// The name to use for a queue: as given, or with a prefix where many tests share a virtual host.

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 const FIRST: u16 = 20_000;
@@ -22,6 +23,8 @@ pub fn reserve() -> Port {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let folder = std::env::temp_dir().join("freshet-test-ports");
     std::fs::create_dir_all(&folder).expect("a folder for port locks");
+    // For the other users of this machine, where it was this one that made the folder.
+    let _made_by_another = std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777));
     let start = u16::try_from(std::process::id().wrapping_mul(37) % u32::from(COUNT)).expect("below COUNT");
     for _ in 0..COUNT {
         let number = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;

@@ -14,7 +14,7 @@ pub const IMAGE: &str = "rabbitmq:4";
 const NONE: &str = "these tests need RabbitMQ 4 and found none. One of these is enough:
   * rabbitmq-server 4 on the PATH (Debian 13: apt-get install rabbitmq-server; macOS: brew install rabbitmq);
   * a running Docker engine that this user may use (`docker info` succeeds);
-  * on Debian, run the tests as root once: they then build what they need under target/;
+  * root on Debian: the tests then build and enter what they need under target/;
   * FRESHET_TEST_AMQP_URL=amqp://user:password@host:5672/vhost, for all tests but those that stop nodes.";
 
 /// One way of running a node.
