@@ -29,7 +29,7 @@ impl Delays {
     }
 
     /// The next wait.
-    pub fn next(&mut self) -> Duration {
+    pub fn following(&mut self) -> Duration {
         self.inner.next_backoff().unwrap_or(self.longest)
     }
 
@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn delays_grow_to_the_longest_and_never_end() {
-        let mut delays = Delays::new(Duration::from_secs(1), Duration::from_secs(60));
-        let taken: Vec<_> = (0..1000).map(|_| delays.next()).collect();
+        let mut delays = Delays::new(Duration::from_secs(1), Duration::from_mins(1));
+        let taken: Vec<_> = (0..1000).map(|_| delays.following()).collect();
         assert!(taken[0] >= Duration::from_millis(669) && taken[0] <= Duration::from_millis(1331));
         assert!(taken[1] > Duration::from_millis(1300));
         for delay in &taken[10..] {
@@ -57,6 +57,6 @@ mod tests {
             "without jitter replicas march in step"
         );
         delays.reset();
-        assert!(delays.next() < Duration::from_secs(2));
+        assert!(delays.following() < Duration::from_secs(2));
     }
 }

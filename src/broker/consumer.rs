@@ -1,6 +1,7 @@
 //! One account's lane queue: deliveries out, acknowledgements and dead letters in.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -29,6 +30,9 @@ struct Unsettled {
     body: Bytes,
     properties: BasicProperties,
 }
+
+/// A dead letter on its way, with the delivery it pays for.
+type Letter = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send>>;
 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
@@ -83,10 +87,7 @@ struct Serving<'a> {
     channel: Channel,
     settle: mpsc::Sender<Settlement>,
     unsettled: HashMap<u64, Unsettled>,
-    /// Dead letters on their way, each with the delivery it pays for.
-    letters: FuturesUnordered<
-        std::pin::Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + std::marker::Send>>,
-    >,
+    letters: FuturesUnordered<Letter>,
 }
 
 impl Serving<'_> {
@@ -109,7 +110,9 @@ impl Serving<'_> {
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
                     match confirmed? {
                         Confirmation::Ack(None) => self.acknowledge(tag).await?,
-                        _ => return Err(self.not_confirmed()),
+                        Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
+                            return Err(self.not_confirmed());
+                        }
                     }
                 }
                 message = consumer.next(), if deliver.is_some() => {

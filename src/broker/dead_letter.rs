@@ -71,14 +71,12 @@ pub(super) fn properties(
         };
         table.insert(ShortString::try_new(name).unwrap_or_default(), value);
     }
-    republish::for_dead_letter(original, table)
+    republish::for_dead_letter(original, &table)
 }
 
 /// How often it was sent back from the dead letters before.
 fn replays(original: &BasicProperties) -> i64 {
-    match republish::header(original, "freshet-replays") {
-        Some(AMQPValue::LongLongInt(count)) => *count,
-        Some(AMQPValue::LongInt(count)) => i64::from(*count),
-        _ => 0,
-    }
+    let count = republish::header(original, "freshet-replays");
+    let long = count.and_then(AMQPValue::as_long_long_int);
+    long.or_else(|| count.and_then(AMQPValue::as_long_int).map(i64::from)).unwrap_or_default()
 }

@@ -216,7 +216,7 @@ impl Feed {
         let name = account.to_string();
         match &settlement.outcome {
             Outcome::Delivered => {
-                self.progress.edit(|counts| *counts.delivered.entry(name).or_default() += 1)
+                self.progress.edit(|counts| *counts.delivered.entry(name).or_default() += 1);
             }
             Outcome::Skipped(reason) => {
                 let key = (name, reason.as_str());

@@ -82,15 +82,12 @@ impl Link {
     /// The broker takes no messages for now (memory or disk alarm); what needs none goes on.
     pub(super) fn blocked(&self, why: Option<&str>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        match why {
-            Some(why) => {
-                tracing::warn!(why, "the broker takes no messages for now");
-                inner.view.why = format!("the broker takes no messages for now: {why}");
-            }
-            None => {
-                tracing::info!("the broker takes messages again");
-                inner.view.why.clear();
-            }
+        if let Some(why) = why {
+            tracing::warn!(why, "the broker takes no messages for now");
+            inner.view.why = format!("the broker takes no messages for now: {why}");
+        } else {
+            tracing::info!("the broker takes messages again");
+            inner.view.why.clear();
         }
     }
 }

@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_same_for_ever() {
-        assert_eq!([priority("worker-0", "acme"), priority("worker-1", "acme")], [0, 0]);
+        assert_eq!(
+            [priority("worker-0", "acme"), priority("worker-1", "acme")],
+            [1_359_677_396, 558_696_664]
+        );
     }
 
     #[test]

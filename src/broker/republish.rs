@@ -23,7 +23,7 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 }
 
 /// Properties for a dead letter: as they were, plus `added`.
-pub(super) fn for_dead_letter(original: &BasicProperties, added: FieldTable) -> BasicProperties {
+pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in passive(original).inner() {
         if name.as_str() != QUEUED_AT {
@@ -55,17 +55,19 @@ pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<
 
 /// A header's text: `None` where it is no string in UTF-8.
 pub(super) fn text(value: &AMQPValue) -> Option<&str> {
-    match value {
-        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
-        AMQPValue::ShortString(text) => Some(text.as_str()),
-        _ => None,
+    if let AMQPValue::LongString(text) = value {
+        std::str::from_utf8(text.as_bytes()).ok()
+    } else if let AMQPValue::ShortString(text) = value {
+        Some(text.as_str())
+    } else {
+        None
     }
 }
 
 /// The headers, less what the broker would act upon.
 fn passive(original: &BasicProperties) -> FieldTable {
     let mut headers = FieldTable::default();
-    for (name, value) in original.headers().iter().flat_map(|headers| headers.inner()) {
+    for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
         if ACTING_HEADERS.contains(&name.as_str()) {
             headers.insert(kept(name.as_str()), value.clone());
         } else if !BROKER_HEADERS.contains(&name.as_str()) {
@@ -133,7 +135,7 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut added = FieldTable::default();
         added.insert("freshet-reason".into(), AMQPValue::LongString("rejected".into()));
-        let dead = for_dead_letter(&for_lane(&original(), now), added);
+        let dead = for_dead_letter(&for_lane(&original(), now), &added);
         assert_eq!(dead.message_id(), original().message_id());
         assert_eq!(dead.content_type(), original().content_type());
         assert_eq!(dead.timestamp(), original().timestamp());

@@ -109,7 +109,7 @@ impl Broker {
             if started.elapsed() > HELD {
                 delays.reset();
             }
-            if stop.run_until_cancelled(tokio::time::sleep(delays.next())).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(delays.following())).await.is_none() {
                 return;
             }
         }
@@ -192,7 +192,7 @@ async fn again(
         return false;
     }
     tracing::warn!(account = lane, %broken, "a channel broke; opening another");
-    stop.run_until_cancelled(tokio::time::sleep(delays.next())).await.is_some()
+    stop.run_until_cancelled(tokio::time::sleep(delays.following())).await.is_some()
 }
 
 /// Connects, or gives up after [`CONNECT_TIMEOUT`].

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{Failure, feed, summary};
-use crate::config::{self, Config, LogFormat};
+use crate::config::{self, BaseUrl, Config, LogFormat};
 use crate::sandbox::{Options, Sandbox};
 use crate::telemetry;
 
@@ -24,6 +24,7 @@ pub(super) struct Arguments {
 }
 
 const EVENTS: &str = include_str!("../../examples/events.ndjson");
+const CONFIGURATION: &str = include_str!("../../examples/freshet.toml");
 /// Far above a real plan's, so that the demo shows the mapping and not the waiting.
 const REQUESTS_PER_HOUR: u32 = 100_000;
 
@@ -101,51 +102,40 @@ async fn sandbox(
     Ok(Account { name, sandbox, address })
 }
 
-/// The same configuration a user would write, but for the addresses.
-fn configuration(accounts: &[Account; 2]) -> Result<Config, Failure> {
-    let [acme, globex] = accounts;
-    let text = format!(
-        r#"
-[broker]
-replica = "demo"
-[http]
-listen = "127.0.0.1:0"
-[[accounts]]
-name = "acme"
-url = "http://{acme}"
-api_key = {{ env = "DEMO_KEY" }}
-app_token = {{ env = "DEMO_KEY" }}
-requests_per_hour = {REQUESTS_PER_HOUR}
-tracking_requests_per_minute = 10000
-write_keys = ["wk_acme"]
-project_ids = ["prj_acme"]
-[accounts.fields]
-"plan.name" = "cf_plan"
-[[accounts]]
-name = "globex"
-url = "http://{globex}"
-api_key = {{ env = "DEMO_KEY" }}
-requests_per_hour = {REQUESTS_PER_HOUR}
-write_keys = ["wk_globex"]
-project_ids = ["prj_globex"]
-"#,
-        acme = acme.address,
-        globex = globex.address,
-    );
+/// The configuration that goes with the events, pointed at the sandboxes.
+fn configuration(accounts: &[Account]) -> Result<Config, Failure> {
     // Nothing of the user's environment may change what the demo shows.
-    let environment = |name: &str| (name == "DEMO_KEY").then(|| "demo".to_owned());
-    config::parse(&text, Path::new("the demo's configuration"), &environment).map_err(Failure::failed)
+    let environment = |name: &str| {
+        name.ends_with("_API_KEY")
+            .then(|| "demo".to_owned())
+            .or_else(|| name.ends_with("_APP_TOKEN").then(|| "demo".to_owned()))
+    };
+    let mut config = config::parse(CONFIGURATION, Path::new("examples/freshet.toml"), &environment)
+        .map_err(Failure::failed)?;
+    config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    for account in &mut config.accounts {
+        if let Some(sandbox) = accounts.iter().find(|sandbox| *sandbox.name == *account.name) {
+            account.url =
+                BaseUrl::parse(&format!("http://{}", sandbox.address), false).map_err(Failure::failed)?;
+        }
+        account.requests_per_hour = f64::from(REQUESTS_PER_HOUR);
+        account.tracking_requests_per_minute = f64::from(REQUESTS_PER_HOUR);
+    }
+    Ok(config)
 }
 
 fn arrived(state: &Value) -> String {
-    let count = |key: &str| state.get(key).and_then(Value::as_array).map_or(0, Vec::len);
-    format!(
-        "{} contacts, {} accounts, {} deals, {} activities",
-        count("contacts"),
-        count("sales_accounts"),
-        count("deals"),
-        count("activities")
-    )
+    let count = |key: &str, one: &str, many: &str| {
+        let number = state.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+        format!("{number} {}", if number == 1 { one } else { many })
+    };
+    [
+        count("contacts", "contact", "contacts"),
+        count("sales_accounts", "sales account", "sales accounts"),
+        count("deals", "deal", "deals"),
+        count("activities", "activity", "activities"),
+    ]
+    .join(", ")
 }
 
 /// One dead letter: which event, why, and every problem.
@@ -153,13 +143,13 @@ fn told(headers: &serde_json::Map<String, Value>) -> String {
     let text = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or("-");
     let detail =
         serde_json::from_str::<Vec<BTreeMap<String, String>>>(text("freshet-detail")).unwrap_or_default();
-    let mut lines = format!("{:<22} {}", text("freshet-reason"), text("freshet-message-id"));
+    let mut lines = format!("{:<24} {}", text("freshet-reason"), text("freshet-message-id"));
     for problem in detail {
         let part = |name: &str| problem.get(name).map(String::as_str);
         let place = part("trait").or(part("field")).map(|place| format!("{place}: ")).unwrap_or_default();
         let got = part("got").map(|got| format!(", got {got}")).unwrap_or_default();
         let expected = part("expected").map(|expected| format!("; expected {expected}")).unwrap_or_default();
-        lines.push_str(&format!("\n      {place}{}{got}{expected}", part("problem").unwrap_or_default()));
+        lines.extend(["\n      ", &place, part("problem").unwrap_or_default(), &got, &expected]);
     }
     lines
 }

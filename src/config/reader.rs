@@ -91,13 +91,12 @@ impl<'a> Section<'a> {
 
     /// A string.
     pub(super) fn string(&mut self, key: &'static str) -> Option<String> {
-        match self.scalar(key)? {
-            Value::String(text) => Some(text),
-            other => {
-                self.problem(key, format!("expected a string, found {}", other.type_str()));
-                None
-            }
+        let value = self.scalar(key)?;
+        let text = value.as_str().map(str::to_owned);
+        if text.is_none() {
+            self.problem(key, format!("expected a string, found {}", value.type_str()));
         }
+        text
     }
 
     /// A string that `parse` understands.
@@ -154,13 +153,12 @@ impl<'a> Section<'a> {
 
     /// True or false.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        match self.raw(key)? {
-            Value::Boolean(flag) => Some(flag),
-            other => {
-                self.problem(key, format!("expected true or false, found {}", other.type_str()));
-                None
-            }
+        let value = self.raw(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.problem(key, format!("expected true or false, found {}", value.type_str()));
         }
+        flag
     }
 
     /// A list of strings.

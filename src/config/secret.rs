@@ -9,10 +9,8 @@ use super::reader::Environment;
 pub(super) fn resolve(value: &Value, environment: Environment<'_>) -> Result<SecretString, String> {
     const EXPECTED: &str = "expected { env = \"NAME\" } or { file = \"/path\" }";
     let Value::Table(table) = value else {
-        return Err(match value {
-            Value::String(_) => format!("secrets are never written into the configuration; {EXPECTED}"),
-            _ => EXPECTED.to_owned(),
-        });
+        let inline = "secrets are never written into the configuration; ";
+        return Err(format!("{}{EXPECTED}", if value.is_str() { inline } else { "" }));
     };
     let source = (table.len() == 1).then(|| table.iter().next()).flatten();
     let text = match source {

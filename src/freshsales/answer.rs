@@ -116,7 +116,7 @@ pub fn classify(endpoint: Endpoint, answer: Result<&Answer, NoAnswer>) -> Verdic
     };
     match status {
         200..=299 => good(endpoint, answer),
-        401 | 402 | 403 => Verdict::Unauthorized { status },
+        401..=403 => Verdict::Unauthorized { status },
         429 => Verdict::Throttled { retry_after: answer.retry_after },
         400 | 404 | 409 | 410 | 413 | 414 | 422 | 431 => {
             Verdict::Refused { status, messages: messages(status, &answer.body) }
@@ -153,7 +153,11 @@ fn id(value: &Value) -> Option<i64> {
 
 /// The sales accounts a contact is linked to, or `None` where the answer does not tell.
 pub fn linked_accounts(body: &Value) -> Option<Vec<Link>> {
-    let links = body.get("contact")?.get("sales_accounts")?.as_array()?;
+    let links = body.get("contact")?.get("sales_accounts")?;
+    if links.is_null() {
+        return Some(Vec::new());
+    }
+    let links = links.as_array()?;
     links
         .iter()
         .map(|link| {

@@ -16,7 +16,7 @@ pub struct RateLimit {
 }
 
 /// No account's window is longer; a longer reset is a unit that was not understood.
-const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_WINDOW: Duration = Duration::from_hours(24);
 
 impl RateLimit {
     /// Reads the three headers.
@@ -40,7 +40,7 @@ fn reset(text: &str, now: Timestamp) -> Option<Duration> {
         86_401..=99_999_999_999 => Timestamp::from_second(i64::try_from(number).ok()?),
         _ => Timestamp::from_millisecond(i64::try_from(number).ok()?),
     };
-    until(point.ok()?, now).filter(|wait| *wait <= LONGEST_WINDOW)
+    Some(until(point.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW)
 }
 
 /// Reads `Retry-After`: seconds, or an HTTP date. A date that has passed means "now".
@@ -50,11 +50,11 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
         return Some(Duration::from_secs(u64::from(seconds)));
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    until(date, now)
+    Some(until(date, now))
 }
 
-fn until(point: Timestamp, now: Timestamp) -> Option<Duration> {
-    Some(Duration::try_from(point.duration_since(now)).unwrap_or(Duration::ZERO))
+fn until(point: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(point.duration_since(now)).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ impl Courier {
                 // The budget is blocked; the next permit waits for it.
                 Judged::Blocked => {}
                 Judged::Later(asked) => {
-                    let wait = asked.unwrap_or_default().max(delays.next());
+                    let wait = asked.unwrap_or_default().max(delays.following());
                     if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                         return Err(NotDone::Abandoned);
                     }
@@ -173,7 +173,7 @@ impl Courier {
                 Judged::Refused { status, messages }
             }
             Verdict::Unauthorized { status } => {
-                let wait = limit.unauthorized.next();
+                let wait = limit.unauthorized.following();
                 limit.quota.block(now, wait);
                 let what = match budget {
                     Budget::Api => "api_key",
@@ -189,7 +189,7 @@ impl Courier {
             Verdict::Throttled { retry_after } => {
                 // Without Retry-After the reset is the next best word; it is believed only when nothing is left.
                 let reset = told.reset.filter(|_| told.remaining == Some(0));
-                let wait = retry_after.or(reset).unwrap_or_else(|| limit.throttled.next());
+                let wait = retry_after.or(reset).unwrap_or_else(|| limit.throttled.following());
                 limit.quota.block(now, wait);
                 let why = format!("too many calls; going on in {} s", wait.as_secs());
                 self.board.trouble(budget, Trouble::Throttled, &why);

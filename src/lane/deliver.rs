@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::courier::{Courier, NotDone};
-use super::memory::Identities;
+use super::memory::{Identities, Recalled};
 use crate::freshsales::{Call, Link, linked_accounts, record_id};
 use crate::mapping::{ContactWrite, Identity, Mapped, Record, RelatedWrite};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
@@ -102,12 +102,11 @@ impl Delivering<'_> {
 
     /// Adds the sales account to the contact's links. The API replaces the whole set, so the others go along.
     async fn link(&mut self, contact: i64, account: i64, upserted: &Value) -> Result<(), Failed> {
-        let links = match linked_accounts(upserted) {
-            Some(links) => links,
-            None => {
-                let body = self.call("contact", &Call::contact_read(contact)).await?;
-                linked_accounts(&body).unwrap_or_default()
-            }
+        let links = if let Some(links) = linked_accounts(upserted) {
+            links
+        } else {
+            let body = self.call("contact", &Call::contact_read(contact)).await?;
+            linked_accounts(&body).ok_or_else(unreadable_links)?
         };
         if links.iter().any(|link| link.id == account) {
             return Ok(());
@@ -126,15 +125,14 @@ impl Delivering<'_> {
             Identity::Email(email) => return Ok(email.clone()),
             Identity::UserId(user_id) => user_id,
         };
-        let known = match self.identities.email(user_id) {
-            Some(known) => known,
-            None => {
-                let found = self.look_up(user_id).await?;
-                self.identities.learn(user_id, found.clone());
-                found
-            }
-        };
-        Ok(known.unwrap_or_else(|| user_id.clone()))
+        match self.identities.recall(user_id) {
+            Recalled::Email(email) => return Ok(email),
+            Recalled::LookedUpInVain => return Ok(user_id.clone()),
+            Recalled::Unknown => {}
+        }
+        let found = self.look_up(user_id).await?;
+        self.identities.learn(user_id, found.clone());
+        Ok(found.unwrap_or_else(|| user_id.clone()))
     }
 
     async fn look_up(&mut self, user_id: &str) -> Result<Option<String>, Failed> {
@@ -173,6 +171,12 @@ fn flat(record: &Record) -> Map<String, Value> {
         map.insert("custom_field".to_owned(), Value::Object(record.custom_field.clone()));
     }
     map
+}
+
+/// Setting links without knowing the old ones would remove them.
+fn unreadable_links() -> Failed {
+    let messages = vec!["its links to sales accounts cannot be read, so none can be added safely".to_owned()];
+    Failed { at: "contact", why: NotDone::Refused { status: 200, messages } }
 }
 
 fn refusal(at: &str, status: u16, messages: Vec<String>) -> Refusal {

@@ -38,14 +38,24 @@ impl Messages {
 #[derive(Debug)]
 pub(super) struct Identities(Mutex<LruCache<String, Option<String>>>);
 
+/// What is known of a `userId`.
+pub(super) enum Recalled {
+    Email(String),
+    LookedUpInVain,
+    Unknown,
+}
+
 impl Identities {
     pub(super) fn new() -> Self {
         Self(Mutex::new(LruCache::new(REMEMBERED)))
     }
 
-    /// `Some(None)`: it was looked up in vain.
-    pub(super) fn email(&self, user_id: &str) -> Option<Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(user_id).cloned()
+    pub(super) fn recall(&self, user_id: &str) -> Recalled {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).get(user_id) {
+            Some(Some(email)) => Recalled::Email(email.clone()),
+            Some(None) => Recalled::LookedUpInVain,
+            None => Recalled::Unknown,
+        }
     }
 
     pub(super) fn learn(&self, user_id: &str, email: Option<String>) {

@@ -13,7 +13,7 @@ use super::courier::{Courier, NotDone, Patience};
 use super::deliver::Delivering;
 use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
-use super::memory::{Identities, Messages};
+use super::memory::{Identities, Messages, Recalled};
 use super::quota::Quota;
 use super::state::{Board, Phase};
 use super::window::{Key, Window};
@@ -198,7 +198,10 @@ impl Lane {
     /// The e-mail addresses behind the `userId`s among the keys.
     fn known_as(&self, keys: &[Key]) -> Vec<Key> {
         let email = |key: &Key| match key {
-            Key::UserId(user_id) => self.identities.email(user_id).flatten().map(Key::Email),
+            Key::UserId(user_id) => match self.identities.recall(user_id) {
+                Recalled::Email(email) => Some(Key::Email(email)),
+                Recalled::LookedUpInVain | Recalled::Unknown => None,
+            },
             Key::Email(_) | Key::Company(_) | Key::Deal(_) => None,
         };
         keys.iter().filter_map(email).collect()
@@ -295,7 +298,7 @@ impl Lane {
             };
             tracing::warn!(account = &*self.board.view().account, why, "no schema yet");
             self.board.explain(&why);
-            halt.run_until_cancelled(tokio::time::sleep(delays.next())).await?;
+            halt.run_until_cancelled(tokio::time::sleep(delays.following())).await?;
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{state::State, store::Record};
+use crate::html::escape;
 use crate::schema::Entity;
 
 /// How many rows a table shows, newest first.
@@ -169,22 +170,6 @@ fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Makes a text harmless in HTML: nothing that came in may become markup.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(letter),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
