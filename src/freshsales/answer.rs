@@ -167,6 +167,20 @@ pub fn linked_accounts(body: &Value) -> Option<Vec<Link>> {
         .collect()
 }
 
+/// The address of the contact whose `external_id` is exactly this one.
+pub fn found_email(body: &Value, user_id: &str) -> Option<String> {
+    let contacts = body.get("contacts")?.get("contacts")?.as_array()?;
+    let contact = contacts.iter().find(|contact| {
+        contact.get("external_id").is_none_or(|id| id.as_str() == Some(user_id) || id.is_null())
+    })?;
+    let listed = || {
+        let emails = contact.get("emails")?.as_array()?;
+        let primary = |email: &&Value| email.get("is_primary").and_then(Value::as_bool).unwrap_or(false);
+        emails.iter().find(primary).or(emails.first())?.get("value")
+    };
+    contact.get("email").and_then(Value::as_str).or_else(|| listed()?.as_str()).map(str::to_lowercase)
+}
+
 /// The status inside an error body: `{"errors":{"code":400,...}}` or `{"code":400,"message":...}`.
 fn error_code(body: &Value) -> Option<u16> {
     let errors = body.get("errors").filter(|errors| !errors.is_null());
@@ -211,7 +225,7 @@ fn messages(status: u16, body: &Body) -> Vec<String> {
     found
 }
 
-fn collect(value: &Value, found: &mut Vec<String>) {
+pub(super) fn collect(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => {
             let text: String = text.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH).collect();

@@ -11,6 +11,10 @@ pub enum Endpoint {
     Fields(Entity),
     /// Create or update one record by its identifier.
     Upsert(Entity),
+    /// Create or update up to a hundred records by their identifiers; answered by a job.
+    BulkUpsert(Entity),
+    /// What became of a job.
+    JobStatus,
     /// One contact with its sales accounts.
     ContactRead,
     /// Change one contact; here only its links to sales accounts.
@@ -42,6 +46,10 @@ impl Endpoint {
             Self::Upsert(Entity::Contact) => "contact_upsert",
             Self::Upsert(Entity::SalesAccount) => "sales_account_upsert",
             Self::Upsert(Entity::Deal) => "deal_upsert",
+            Self::BulkUpsert(Entity::Contact) => "contact_bulk_upsert",
+            Self::BulkUpsert(Entity::SalesAccount) => "sales_account_bulk_upsert",
+            Self::BulkUpsert(Entity::Deal) => "deal_bulk_upsert",
+            Self::JobStatus => "job_status",
             Self::ContactRead => "contact_read",
             Self::ContactUpdate => "contact_update",
             Self::Lookup => "lookup",
@@ -53,9 +61,9 @@ impl Endpoint {
     /// GET, POST or PUT.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::Fields(_) | Self::ContactRead | Self::Lookup => "GET",
+            Self::Fields(_) | Self::ContactRead | Self::Lookup | Self::JobStatus => "GET",
             Self::ContactUpdate => "PUT",
-            Self::Upsert(_) | Self::TrackEvent | Self::TrackPageView => "POST",
+            Self::Upsert(_) | Self::BulkUpsert(_) | Self::TrackEvent | Self::TrackPageView => "POST",
         }
     }
 
@@ -63,9 +71,13 @@ impl Endpoint {
     pub const fn budget(self) -> Budget {
         match self {
             Self::TrackEvent | Self::TrackPageView => Budget::Tracking,
-            Self::Fields(_) | Self::Upsert(_) | Self::ContactRead | Self::ContactUpdate | Self::Lookup => {
-                Budget::Api
-            }
+            Self::Fields(_)
+            | Self::Upsert(_)
+            | Self::BulkUpsert(_)
+            | Self::JobStatus
+            | Self::ContactRead
+            | Self::ContactUpdate
+            | Self::Lookup => Budget::Api,
         }
     }
 
@@ -76,7 +88,8 @@ impl Endpoint {
             Self::Upsert(entity) => Expected::Record(entity.singular()),
             Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
             Self::Lookup => Expected::Key("contacts"),
-            Self::TrackEvent | Self::TrackPageView => Expected::Anything,
+            // A status of unknown form ends the job as unclear; trying again would not make it clearer.
+            Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => Expected::Anything,
         }
     }
 }
@@ -148,6 +161,27 @@ impl Call {
         }
     }
 
+    /// Creates or updates many records, each under its identifier: e-mail address or name.
+    pub fn bulk_upsert(entity: Entity, records: Vec<(String, Map<String, Value>)>) -> Self {
+        let identifier = match entity {
+            Entity::Contact => "emails",
+            Entity::SalesAccount | Entity::Deal => "name",
+        };
+        let records: Vec<_> =
+            records.into_iter().map(|(name, data)| json!({ identifier: name, "data": data })).collect();
+        Self {
+            endpoint: Endpoint::BulkUpsert(entity),
+            path: format!("/api/{}/bulk_upsert", entity.plural()),
+            query: vec![],
+            body: Some(json!({ entity.plural(): records })),
+        }
+    }
+
+    /// Asks what became of a job.
+    pub fn job_status(id: &str) -> Self {
+        Self::get(Endpoint::JobStatus, format!("/api/job_statuses/{id}"), vec![])
+    }
+
     /// Reads a contact with its links.
     pub fn contact_read(id: i64) -> Self {
         let query = vec![("include", "sales_accounts".to_owned())];
@@ -206,6 +240,13 @@ impl Call {
         body.insert(wrapper.to_owned(), Value::Object(inner));
         body.insert("sdk".to_owned(), Value::from(SDK));
         Self { endpoint, path: format!("/track/{path}"), query: vec![], body: Some(Value::Object(body)) }
+    }
+
+    /// Records carried.
+    pub fn records(&self) -> u32 {
+        let Endpoint::BulkUpsert(entity) = self.endpoint else { return 1 };
+        let records = self.body.as_ref().and_then(|body| body.get(entity.plural()));
+        records.and_then(Value::as_array).map_or(1, |records| u32::try_from(records.len()).unwrap_or(u32::MAX))
     }
 
     fn get(endpoint: Endpoint, path: String, query: Vec<(&'static str, String)>) -> Self {

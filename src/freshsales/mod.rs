@@ -5,9 +5,11 @@
 mod answer;
 mod call;
 mod client;
+mod job;
 mod limits;
 
-pub use answer::{Answer, Body, NoAnswer, Trouble, Verdict, classify, linked_accounts, record_id};
+pub use answer::{Answer, Body, NoAnswer, Trouble, Verdict, classify, found_email, linked_accounts, record_id};
 pub use call::{Budget, Call, Endpoint, Expected, Link};
 pub use client::{Client, Credentials};
+pub use job::{Failure, Job, job_id, read_job};
 pub use limits::{RateLimit, retry_after};

@@ -1,7 +1,7 @@
 //! From a body to what is to be done with it. Pure but for what the lane remembers.
 
 use super::window::Key;
-use crate::mapping::{ContactWrite, Identity, Ignored, Mapped, Mapper};
+use crate::mapping::{Identity, Ignored, Mapped, Mapper};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::segment::{self, Event, EventType, Undelivered};
 
@@ -82,15 +82,5 @@ fn addressed(event: &Event, mapped: Mapped) -> Send {
         }
         Identity::UserId(user_id) => keys.push(Key::UserId(user_id)),
     }
-    if let Mapped::Contact(contact) = &mapped {
-        keys.extend(shared_records(contact));
-    }
     Send { mapped, keys, taught }
-}
-
-/// Two contacts may write one sales account or deal. Their values reach Freshsales in the queue's order, too.
-fn shared_records(contact: &ContactWrite) -> impl Iterator<Item = Key> {
-    let company = contact.company.as_ref().map(|company| Key::Company(company.name.to_lowercase()));
-    let deal = contact.deal.as_ref().map(|deal| Key::Deal(deal.name.to_lowercase()));
-    company.into_iter().chain(deal)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 
@@ -36,30 +35,26 @@ impl Messages {
 
 /// The e-mail address behind a `userId`, as identifies and look-ups told.
 #[derive(Debug)]
-pub(super) struct Identities(Mutex<LruCache<String, Option<String>>>);
-
-/// What is known of a `userId`.
-pub(super) enum Recalled {
-    Email(String),
-    LookedUpInVain,
-    Unknown,
-}
+pub(super) struct Identities(LruCache<String, Option<String>>);
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(LruCache::new(REMEMBERED)))
+        Self(LruCache::new(REMEMBERED))
     }
 
-    pub(super) fn recall(&self, user_id: &str) -> Recalled {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).get(user_id) {
-            Some(Some(email)) => Recalled::Email(email.clone()),
-            Some(None) => Recalled::LookedUpInVain,
-            None => Recalled::Unknown,
-        }
+    /// The address, where one is known.
+    pub(super) fn email(&self, user_id: &str) -> Option<String> {
+        self.0.peek(user_id).cloned().flatten()
     }
 
-    pub(super) fn learn(&self, user_id: &str, email: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(user_id.to_owned(), email);
+    /// Whether it is worth looking up.
+    pub(super) fn unknown(&self, user_id: &str) -> bool {
+        !self.0.contains(user_id)
+    }
+
+    /// `None`: it was looked up in vain.
+    pub(super) fn learn(&mut self, user_id: &str, email: Option<String>) {
+        self.0.put(user_id.to_owned(), email);
     }
 }
 

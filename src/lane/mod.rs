@@ -1,23 +1,32 @@
 //! One account's lane: from delivery to settlement.
 //!
 //! ```text
-//! Delivery ─judge─► Window ─deliver─► Courier ─► Freshsales ─► Outcome ─settle─► receipt
+//! Delivery ─judge─► Window ─form─► Unit ─plan─► Call ─quota─► Freshsales ─► answer ─► Outcome ─settle─► receipt
+//!                   └──────────── Dispatch: pure ────────────┘
 //! ```
 //!
 //! Knows mapping and Freshsales; where deliveries come from is none of its business.
 
-mod courier;
-mod deliver;
+mod advance;
+mod dispatch;
+mod jobs;
 mod judge;
 mod ledger;
+mod limit;
+mod memo;
 mod memory;
+mod merge;
 mod quota;
+mod reading;
 mod run;
 mod state;
+mod unit;
 mod window;
 
-pub use courier::Patience;
+pub use dispatch::{Dispatch, Effect, Next};
+pub use limit::{Patience, Trouble};
 pub use quota::{Grant, Quota};
 pub use run::{Lane, Settings};
 pub use state::{Board, LaneState, View};
+pub use unit::Waiting;
 pub use window::{Key, Window};

@@ -1,6 +1,6 @@
-//! The lane's loop: takes deliveries, sends what is ready, settles what ends.
+//! The lane's loop: takes deliveries, sends what [`Dispatch`] plans, settles what ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,21 +9,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::courier::{Courier, NotDone, Patience};
-use super::deliver::Delivering;
+use super::dispatch::{Dispatch, Effect, Next};
 use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
-use super::memory::{Identities, Messages, Recalled};
+use super::limit::Patience;
+use super::memory::Messages;
 use super::quota::Quota;
+use super::reading::Reading;
 use super::state::{Board, Phase};
-use super::window::{Key, Window};
 use crate::config::Account;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Call, Client};
-use crate::mapping::{Mapped, Mapper, MappingRules};
+use crate::freshsales::{Answer, Budget, Call, Client, NoAnswer, classify};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, SkipReason};
-use crate::schema::{Entity, Fields, Schema};
 use crate::segment::EventType;
 
 /// How a lane works, beyond what its account says.
@@ -43,21 +41,19 @@ pub struct Settings {
 pub struct Lane {
     settings: Settings,
     types: Vec<EventType>,
-    rules: MappingRules,
-    courier: Arc<Courier>,
+    client: Client,
     board: Arc<Board>,
     metrics: AccountMetrics,
     ledger: Ledger,
-    identities: Arc<Identities>,
     messages: Messages,
-    mapper: Option<Mapper>,
-}
-
-/// What a sent event came to.
-struct Sent {
-    number: u64,
-    outcome: Outcome,
-    attempts: u32,
+    reading: Reading,
+    dispatch: Dispatch<Debt>,
+    tasks: JoinSet<(u64, Call, Result<Answer, NoAnswer>, Duration)>,
+    /// The number of the call that each task sends.
+    names: HashMap<tokio::task::Id, u64>,
+    /// Deliveries that cannot be judged before the account's fields are read (again), in order.
+    held: VecDeque<Delivery>,
+    starved_since: Option<Instant>,
 }
 
 impl Lane {
@@ -66,25 +62,24 @@ impl Lane {
         let now = Instant::now();
         let board = Arc::new(Board::new(account.name.clone(), metrics.clone()));
         metrics.quota_requests_per_hour.set(account.requests_per_hour);
-        let api = Quota::new(account.requests_per_hour, Duration::from_hours(1), account.quota_share, now);
-        let tracking = Quota::new(
-            account.tracking_requests_per_minute,
-            Duration::from_mins(1),
-            account.quota_share,
-            now,
-        );
-        let courier = Courier::new(client, board.clone(), metrics.clone(), settings.patience, api, tracking);
+        let hour = Duration::from_hours(1);
+        let api = Quota::new(account.requests_per_hour, hour, account.quota_share, now);
+        let minute = Duration::from_mins(1);
+        let tracking = Quota::new(account.tracking_requests_per_minute, minute, account.quota_share, now);
         Self {
             settings,
             types: account.events.clone(),
-            rules: account.mapping.clone(),
-            courier: Arc::new(courier),
+            client,
             board,
             ledger: Ledger::new(account.name.clone(), metrics.clone()),
             metrics,
-            identities: Arc::new(Identities::new()),
             messages: Messages::new(),
-            mapper: None,
+            reading: Reading::new(account.name.clone(), account.mapping.clone()),
+            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking),
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+            held: VecDeque::new(),
+            starved_since: None,
         }
     }
 
@@ -106,79 +101,77 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
-        let mut work = Work {
-            window: Window::default(),
-            debts: HashMap::new(),
-            tasks: JoinSet::new(),
-            names: HashMap::new(),
-            // Cancelled when nothing new may be sent: with the source, or by `stop` below.
-            halt: session.lost.child_token(),
-        };
         let mut open = true;
         loop {
-            self.send_ready(&mut work);
-            if !open && work.window.is_empty() {
+            let planned = self.send_planned();
+            let wake = [planned, self.reading.wake()].into_iter().flatten().min();
+            if !open && self.dispatch.is_empty() && self.held.is_empty() {
                 break;
             }
+            let taking = open && self.held.is_empty() && self.dispatch.len() < self.settings.prefetch;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = session.lost.cancelled() => break,
-                ended = work.tasks.join_next_with_id(), if !work.tasks.is_empty() => {
-                    if let Some(ended) = ended {
-                        self.finish(&mut work, ended);
-                    }
-                }
-                delivery = session.deliveries.recv(), if open && work.window.len() < self.settings.prefetch => {
-                    match delivery {
-                        Some(delivery) => self.take(&mut work, delivery, stop).await,
-                        None => open = false,
-                    }
-                }
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(ended),
+                delivery = session.deliveries.recv(), if taking => match delivery {
+                    Some(delivery) => self.take(delivery),
+                    None => open = false,
+                },
+                () = until(wake) => {}
             }
+            self.read_fields();
         }
-        self.halt(&mut work, &mut session).await;
+        self.halt(&mut session).await;
     }
 
-    /// Starts as many of the ready events as there are slots.
-    fn send_ready(&self, work: &mut Work) {
-        while work.tasks.len() < self.settings.concurrency {
-            let Some((number, (mapped, debt))) = work.window.take() else { return };
-            let courier = self.courier.clone();
-            let identities = self.identities.clone();
-            let halt = work.halt.clone();
-            let task = work.tasks.spawn(async move {
-                let mut delivering =
-                    Delivering { courier: &courier, identities: &identities, stop: &halt, attempts: 0 };
-                let outcome = delivering.deliver(&mapped).await;
-                Sent { number, outcome, attempts: delivering.attempts }
-            });
-            work.names.insert(task.id(), number);
-            work.debts.insert(number, debt);
-        }
-    }
-
-    /// Judges one delivery: it is settled at once, or waits in the window.
-    async fn take(&mut self, work: &mut Work, delivery: Delivery, stop: &CancellationToken) {
-        let Delivery { body, queued_at, receipt } = delivery;
-        let open = |ledger: &Ledger, kind, message_id| {
-            ledger.open(kind);
-            Debt { kind, message_id, queued_at, receipt }
+    /// Sends all that may go now; tells when to look again.
+    fn send_planned(&mut self) -> Option<Instant> {
+        let wake = loop {
+            match self.dispatch.next(Instant::now()) {
+                Next::Send(number, call) => {
+                    let client = self.client.clone();
+                    let task = self.tasks.spawn(async move {
+                        let started = Instant::now();
+                        let answer = client.send(&call).await;
+                        (number, call, answer, started.elapsed())
+                    });
+                    self.names.insert(task.id(), number);
+                }
+                Next::Wait(wake) => break wake,
+            }
         };
-        if self.mapper.is_none() {
-            let schema = stop.run_until_cancelled(self.read_schema(&work.halt)).await.flatten();
-            let Some(schema) = schema else {
-                let debt = open(&self.ledger, "other", None);
-                self.ledger.settle(debt, Outcome::Returned, 0);
-                return;
-            };
-            self.mapper = Some(Mapper::new(self.rules.clone(), schema));
+        if self.dispatch.starved() {
+            self.starved_since.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.starved_since.take() {
+            self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
         }
-        let Some(mapper) = &self.mapper else { return };
-        let judged = judge::judge(&body, &self.types, self.courier.can_track(), mapper);
+        self.metrics.quota_remaining.set(self.dispatch.quota_remaining(Instant::now()));
+        wake
+    }
+
+    /// Takes one delivery: it is judged, or held until the account's fields are known.
+    fn take(&mut self, delivery: Delivery) {
+        let now = Instant::now();
+        let Some(mapper) = self.reading.mapper() else {
+            self.reading.want(now);
+            self.board.phase(Phase::WaitingForSchema);
+            self.held.push_back(delivery);
+            return;
+        };
+        let judged = judge::judge(&delivery.body, &self.types, self.client.can_track(), mapper);
+        // An admin may just have added the field or the choice that is missed.
+        if let Err(Outcome::DeadLetter(refusal)) = &judged.verdict
+            && self.reading.doubts(refusal.reason, now)
+        {
+            self.held.push_back(delivery);
+            return;
+        }
         self.metrics.traits_ignored.inc_by(judged.ignored.len() as u64);
-        let debt = open(&self.ledger, judged.kind, judged.message_id);
-        let send = match judged.verdict {
+        let Delivery { queued_at, receipt, .. } = delivery;
+        self.ledger.open(judged.kind);
+        let debt = Debt { kind: judged.kind, message_id: judged.message_id, queued_at, receipt };
+        let Send { mapped, keys, taught } = match judged.verdict {
             Ok(send) => send,
             Err(outcome) => return self.ledger.settle(debt, outcome, 0),
         };
@@ -187,45 +180,57 @@ impl Lane {
         {
             return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
         }
-        let Send { mapped, mut keys, taught } = send;
-        match taught {
-            Some((user_id, email)) => self.identities.learn(&user_id, Some(email)),
-            None => keys.extend(self.known_as(&keys)),
+        self.dispatch.insert(mapped, keys, taught, debt);
+        self.reading.refresh_when_old(now);
+    }
+
+    /// Asks for the fields that are wanted, and judges what was held once they are there.
+    fn read_fields(&mut self) {
+        let now = Instant::now();
+        for entity in self.reading.ask(now) {
+            self.dispatch.read_fields(*entity, now);
         }
-        work.window.insert(keys, (mapped, debt));
+        if self.reading.settled() && !self.held.is_empty() {
+            self.board.phase(Phase::Active);
+            for delivery in std::mem::take(&mut self.held) {
+                self.take(delivery);
+            }
+        }
     }
 
-    /// The e-mail addresses behind the `userId`s among the keys.
-    fn known_as(&self, keys: &[Key]) -> Vec<Key> {
-        let email = |key: &Key| match key {
-            Key::UserId(user_id) => match self.identities.recall(user_id) {
-                Recalled::Email(email) => Some(Key::Email(email)),
-                Recalled::LookedUpInVain | Recalled::Unknown => None,
-            },
-            Key::Email(_) | Key::Company(_) | Key::Deal(_) => None,
-        };
-        keys.iter().filter_map(email).collect()
-    }
-
-    fn finish(&mut self, work: &mut Work, ended: Result<(tokio::task::Id, Sent), tokio::task::JoinError>) {
-        let sent = match ended {
-            Ok((id, sent)) => {
-                work.names.remove(&id);
-                sent
+    fn answered(
+        &mut self,
+        ended: Result<(tokio::task::Id, (u64, Call, Result<Answer, NoAnswer>, Duration)), tokio::task::JoinError>,
+    ) {
+        let (number, verdict, told) = match ended {
+            Ok((id, (number, call, answer, elapsed))) => {
+                self.names.remove(&id);
+                let verdict = classify(call.endpoint, answer.as_ref().map_err(|error| *error));
+                let endpoint = call.endpoint.as_str();
+                self.metrics.requests.observe(endpoint, verdict.as_str(), elapsed, call.records());
+                (number, verdict, answer.map(|answer| answer.rate_limit).unwrap_or_default())
             }
             Err(error) => {
-                let Some(number) = work.names.remove(&error.id()) else { return };
-                if error.is_panic() {
-                    tracing::error!(
-                        "delivering an event panicked; it goes back to its source; this is a bug"
-                    );
-                }
-                Sent { number, outcome: Outcome::Returned, attempts: 0 }
+                let Some(number) = self.names.remove(&error.id()) else { return };
+                tracing::error!(%error, "sending a call ended early; it is tried again; this is a bug");
+                let verdict = classify(crate::freshsales::Endpoint::Lookup, Err(NoAnswer::Connection));
+                (number, verdict, crate::freshsales::RateLimit::default())
             }
         };
-        work.window.finish(sent.number);
-        if let Some(debt) = work.debts.remove(&sent.number) {
-            self.settle(debt, sent.outcome, sent.attempts);
+        let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
+        for budget in [Budget::Api, Budget::Tracking] {
+            self.board.trouble(budget, self.dispatch.trouble(budget));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
+                Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
+                Effect::Fields(entity, result) => {
+                    if let Some(why) = self.reading.read(entity, result, Instant::now()) {
+                        self.board.explain(&why);
+                    }
+                }
+            }
         }
     }
 
@@ -237,10 +242,10 @@ impl Lane {
     }
 
     /// Lets requests in flight end, and gives back the rest.
-    async fn halt(&mut self, work: &mut Work, session: &mut Session) {
-        work.halt.cancel();
-        for (_, debt) in work.window.drain_waiting() {
-            self.settle(debt, Outcome::Returned, 0);
+    async fn halt(&mut self, session: &mut Session) {
+        self.give_back();
+        for delivery in self.held.drain(..) {
+            delivery.receipt.settle(Outcome::Returned, 0);
         }
         give_back(session).await;
         let deadline = tokio::time::sleep(self.settings.grace);
@@ -248,57 +253,28 @@ impl Lane {
         loop {
             tokio::select! {
                 biased;
-                ended = work.tasks.join_next_with_id() => match ended {
-                    Some(ended) => self.finish(work, ended),
+                ended = self.tasks.join_next_with_id() => match ended {
+                    Some(ended) => self.answered(ended),
                     None => break,
                 },
                 () = &mut deadline => {
-                    work.tasks.abort_all();
-                    while let Some(ended) = work.tasks.join_next_with_id().await {
-                        self.finish(work, ended);
+                    self.tasks.abort_all();
+                    while let Some(ended) = self.tasks.join_next_with_id().await {
+                        self.answered(ended);
                     }
                     break;
                 }
             }
         }
+        // What needed more than the call that was in flight.
+        self.give_back();
+        self.reading.interrupted();
+        self.board.phase(Phase::Standby);
     }
 
-    /// Reads the account's fields, for as long as it takes; `None` when it was told to stop.
-    async fn read_schema(&self, halt: &CancellationToken) -> Option<Schema> {
-        self.board.phase(Phase::WaitingForSchema);
-        let mut schema = Schema::default();
-        for entity in Entity::ALL {
-            let fields = self.read_fields(*entity, halt).await?;
-            match entity {
-                Entity::Contact => schema.contact = fields,
-                Entity::SalesAccount => schema.sales_account = fields,
-                Entity::Deal => schema.deal = fields,
-            }
-        }
-        self.board.phase(Phase::Active);
-        Some(schema)
-    }
-
-    async fn read_fields(&self, entity: Entity, halt: &CancellationToken) -> Option<Fields> {
-        let mut delays = crate::delays::Delays::new(Duration::from_secs(5), Duration::from_mins(5));
-        loop {
-            let mut attempts = 0;
-            let why = match self.courier.call(&Call::fields(entity), halt, &mut attempts).await {
-                Ok(body) => match serde_json::from_value::<Fields>(body) {
-                    Ok(fields) => return Some(fields),
-                    Err(error) => format!("the {} fields cannot be understood: {error}", entity.singular()),
-                },
-                Err(NotDone::Refused { status, .. }) => {
-                    format!(
-                        "reading the {} fields is answered with {status}: check the account's url",
-                        entity.singular()
-                    )
-                }
-                Err(NotDone::Abandoned) => return None,
-            };
-            tracing::warn!(account = &*self.board.view().account, why, "no schema yet");
-            self.board.explain(&why);
-            halt.run_until_cancelled(tokio::time::sleep(delays.following())).await?;
+    fn give_back(&mut self) {
+        for debt in self.dispatch.give_back() {
+            self.settle(debt, Outcome::Returned, 0);
         }
     }
 }
@@ -311,11 +287,9 @@ async fn give_back(session: &mut Session) {
     }
 }
 
-/// What is under way in one session.
-struct Work {
-    window: Window<(Mapped, Debt)>,
-    debts: HashMap<u64, Debt>,
-    tasks: JoinSet<Sent>,
-    names: HashMap<tokio::task::Id, u64>,
-    halt: CancellationToken,
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::limit::Trouble;
 use crate::delivery::AccountName;
 use crate::freshsales::Budget;
 use crate::metrics::AccountMetrics;
@@ -48,14 +49,6 @@ impl LaneState {
             Self::Standby => "standby",
         }
     }
-}
-
-/// What keeps calls from getting through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
-    Unauthorized,
-    Throttled,
-    Retrying,
 }
 
 /// What the lane as a whole is doing.
@@ -126,17 +119,14 @@ impl Board {
         self.change(|inner| inner.phase = phase);
     }
 
-    /// Calls of this budget do not get through. `why` holds no personal data.
-    pub(super) fn trouble(&self, budget: Budget, trouble: Trouble, why: &str) {
+    /// What keeps the calls of a budget from getting through, and why, without personal data; `None` if nothing does.
+    pub(super) fn trouble(&self, budget: Budget, trouble: Option<&(Trouble, String)>) {
         self.change(|inner| {
-            *inner.slot(budget) = Some(trouble);
-            why.clone_into(&mut inner.why);
+            *inner.slot(budget) = trouble.map(|(trouble, _)| *trouble);
+            if let Some((_, why)) = trouble {
+                why.clone_into(&mut inner.why);
+            }
         });
-    }
-
-    /// A call of this budget got through.
-    pub(super) fn well(&self, budget: Budget) {
-        self.change(|inner| *inner.slot(budget) = None);
     }
 
     /// Why it is not flowing, where no call told.

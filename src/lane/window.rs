@@ -1,22 +1,18 @@
 //! Events that wait, in an order that each contact can rely on. Pure.
 //!
-//! An event is about all that its keys name (an e-mail address, a `userId`, a company). It is ready when no
+//! An event is about everyone its keys name (an e-mail address, a `userId`). It is ready when no
 //! earlier event shares a key with it: so a contact's events go one after another, in the order they
 //! were queued, even where one event knows the contact by another name; all others go on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// Something an event is about, by the name the event knows it by.
+/// A name by which an event knows its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     /// An e-mail address, trimmed and lower-cased.
     Email(String),
     /// A `userId` that is no e-mail address.
     UserId(String),
-    /// A sales account's name, lower-cased.
-    Company(String),
-    /// A deal's name, lower-cased.
-    Deal(String),
 }
 
 /// The waiting and the working events of a lane.
@@ -64,11 +60,54 @@ impl<T> Window<T> {
         self.consider(number);
     }
 
-    /// Takes the oldest event that nothing stands before. It keeps its place until [`Window::finish`].
-    pub fn take(&mut self) -> Option<(u64, T)> {
-        let number = self.ready.pop_first()?;
-        let item = self.entries.get_mut(&number)?.item.take()?;
-        Some((number, item))
+    /// The events that nothing stands before, oldest first.
+    pub fn ready(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.ready.iter().filter_map(|number| {
+            Some((*number, self.entries.get(number)?.item.as_ref()?))
+        })
+    }
+
+    /// Takes a ready event, and with it those right behind it that only it stands before, as long as they `join`,
+    /// which is shown every event in turn, the first included.
+    /// They keep their places until [`Window::finish`].
+    pub fn take(&mut self, number: u64, mut join: impl FnMut(&T) -> bool) -> Vec<(u64, T)> {
+        if !self.ready.remove(&number) {
+            return Vec::new();
+        }
+        let mut taken = BTreeSet::from([number]);
+        let mut more = self.item(number).is_some_and(&mut join);
+        while more {
+            more = false;
+            if let Some(next) = self.behind(&taken)
+                && self.item(next).is_some_and(&mut join)
+            {
+                taken.insert(next);
+                more = true;
+            }
+        }
+        let take = |number| Some((number, self.entries.get_mut(&number)?.item.take()?));
+        taken.into_iter().filter_map(take).collect()
+    }
+
+    fn item(&self, number: u64) -> Option<&T> {
+        self.entries.get(&number)?.item.as_ref()
+    }
+
+    /// The first event behind these, if nothing else stands before it.
+    fn behind(&self, taken: &BTreeSet<u64>) -> Option<u64> {
+        let keys = taken.iter().filter_map(|number| self.entries.get(number)).flat_map(|entry| &entry.keys);
+        let next = keys
+            .filter_map(|key| self.queues.get(key)?.iter().find(|number| !taken.contains(number)))
+            .min()
+            .copied()?;
+        let mut before = self
+            .entries
+            .get(&next)?
+            .keys
+            .iter()
+            .filter_map(|key| self.queues.get(key))
+            .flat_map(|queue| queue.iter().take_while(|number| **number != next));
+        before.all(|number| taken.contains(number)).then_some(next)
     }
 
     /// The event taken under this number is done: those behind it may follow.
@@ -123,6 +162,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The oldest ready event, alone.
+    fn take<T>(window: &mut Window<T>) -> Option<(u64, T)> {
+        let number = window.ready().next()?.0;
+        window.take(number, |_| false).pop()
+    }
+
     fn email(name: &str) -> Key {
         Key::Email(name.to_owned())
     }
@@ -137,12 +182,12 @@ mod tests {
         window.insert(vec![email("a")], 1);
         window.insert(vec![email("a")], 2);
         window.insert(vec![email("b")], 3);
-        let (first, item) = window.take().unwrap();
+        let (first, item) = take(&mut window).unwrap();
         assert_eq!(item, 1);
-        assert_eq!(window.take().unwrap().1, 3);
-        assert!(window.take().is_none());
+        assert_eq!(take(&mut window).unwrap().1, 3);
+        assert!(take(&mut window).is_none());
         window.finish(first);
-        assert_eq!(window.take().unwrap().1, 2);
+        assert_eq!(take(&mut window).unwrap().1, 2);
     }
 
     #[test]
@@ -151,15 +196,35 @@ mod tests {
         window.insert(vec![user("u")], "track by user id");
         window.insert(vec![user("u"), email("e")], "identify");
         window.insert(vec![email("e")], "page by e-mail");
-        let (first, item) = window.take().unwrap();
+        let (first, item) = take(&mut window).unwrap();
         assert_eq!(item, "track by user id");
-        assert!(window.take().is_none());
+        assert!(take(&mut window).is_none());
         window.finish(first);
-        let (second, item) = window.take().unwrap();
+        let (second, item) = take(&mut window).unwrap();
         assert_eq!(item, "identify");
-        assert!(window.take().is_none());
+        assert!(take(&mut window).is_none());
         window.finish(second);
-        assert_eq!(window.take().unwrap().1, "page by e-mail");
+        assert_eq!(take(&mut window).unwrap().1, "page by e-mail");
+    }
+
+    #[test]
+    fn what_stands_right_behind_may_come_along() {
+        let mut window = Window::default();
+        window.insert(vec![email("a")], 'a');
+        window.insert(vec![email("b")], 'b');
+        window.insert(vec![email("a"), user("u")], 'c');
+        window.insert(vec![user("u")], 'd');
+        window.insert(vec![user("u"), email("b")], 'e');
+        window.insert(vec![email("a")], 'f');
+        let items = |taken: Vec<(u64, char)>| taken.into_iter().map(|(_, item)| item).collect::<String>();
+        // e waits for b, too, so nothing behind it comes along.
+        assert_eq!(items(window.take(0, |_| true)), "acd");
+        assert_eq!(items(window.take(1, |_| true)), "b");
+        let mut window = Window::default();
+        for item in "abcd".chars() {
+            window.insert(vec![email("a")], item);
+        }
+        assert_eq!(items(window.take(0, |item| *item != 'c')), "ab");
     }
 
     #[test]
@@ -168,12 +233,12 @@ mod tests {
         for item in 1..=4 {
             window.insert(vec![email(if item % 2 == 0 { "even" } else { "odd" })], item);
         }
-        let (number, _) = window.take().unwrap();
+        let (number, _) = take(&mut window).unwrap();
         assert_eq!(window.drain_waiting(), [2, 3, 4]);
         assert_eq!(window.len(), 1);
         window.finish(number);
         assert!(window.is_empty());
-        assert!(window.take().is_none());
+        assert!(take(&mut window).is_none());
     }
 
     proptest! {
@@ -195,7 +260,7 @@ mod tests {
                 if let Some((index, event)) = incoming.next() {
                     window.insert(keys(event), index);
                 }
-                if let Some((number, index)) = window.take() {
+                if let Some((number, index)) = take(&mut window) {
                     for (_, other) in &working {
                         prop_assert!(!keys(&events[index]).iter().any(|key| keys(&events[*other]).contains(key)));
                     }

@@ -1,0 +1,420 @@
+//! Decides what is sent next, and what an answer settles. Pure: no clock, no socket, no broker; the time and the
+//! answers are handed in, so that a day can be simulated in a second.
+//!
+//! There is no timer that lingers for batches. A call is planned only when quota and a request slot are there, and
+//! then from all that waits: one event alone if it is alone, a hundred in one call if a hundred wait.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use tokio::time::Instant;
+
+use super::jobs::JobTimes;
+use super::limit::{Limit, Patience, Trouble};
+use super::memo::Memo;
+use super::memory::Identities;
+use super::merge;
+use super::quota::{Grant, Quota};
+use super::unit::{Unit, Waiting, Work, identity};
+use super::window::{Key, Window};
+use crate::delays::Delays;
+use crate::freshsales::{Budget, Call, RateLimit, Verdict};
+use crate::mapping::{Identity, Mapped};
+use crate::outcome::Outcome;
+use crate::schema::Entity;
+
+/// What to do now.
+#[derive(Debug)]
+pub enum Next {
+    /// Send this call, and hand in its answer under this number.
+    Send(u64, Call),
+    /// Nothing can be sent before this time, an answer or another event.
+    Wait(Option<Instant>),
+}
+
+/// What an answer came to.
+#[derive(Debug)]
+pub enum Effect<D> {
+    /// An event ended.
+    Settled {
+        /// To whom its end is owed.
+        debt: D,
+        /// How it ended.
+        outcome: Outcome,
+        /// Calls that were made for it.
+        attempts: u32,
+    },
+    /// So many identifies were merged into others.
+    Coalesced(u64),
+    /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
+    Fields(Entity, Result<serde_json::Value, u16>),
+}
+
+/// A call and what it is for.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) call: Call,
+    pub(super) purpose: Purpose,
+    pub(super) delays: Delays,
+    /// It was sent to find out whether a block is over.
+    probe: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    Fields(Entity),
+    /// One unit's next step.
+    Step(u64),
+    /// The same step of many units.
+    Bulk(Entity, Vec<u64>),
+    /// What became of a bulk call.
+    Poll { units: Vec<u64>, asked: u32, submitted: Instant },
+}
+
+/// One account's work: what waits, what is on its way, what may go.
+#[derive(Debug)]
+pub struct Dispatch<D> {
+    concurrency: usize,
+    patience: Patience,
+    pub(super) window: Window<Waiting<D>>,
+    /// By the number of their first event, so oldest first.
+    pub(super) units: BTreeMap<u64, Unit<D>>,
+    /// Units whose next step is not on its way and waits for nothing but its turn.
+    pub(super) idle: BTreeSet<u64>,
+    /// Sales accounts and deals being written, and the units that want to write them next.
+    pub(super) names: HashMap<(Entity, String), VecDeque<u64>>,
+    pub(super) calls: HashMap<u64, Outgoing>,
+    /// Calls to be sent (again) at a time.
+    pub(super) due: BTreeSet<(Instant, u64)>,
+    sending: usize,
+    numbers: u64,
+    pub(super) api: Limit,
+    pub(super) tracking: Limit,
+    pub(super) memo: Memo,
+    pub(super) identities: Identities,
+    pub(super) times: JobTimes,
+    /// Until then nothing goes in bulk: the account's answers to bulk calls are of no use.
+    pub(super) single_until: Option<Instant>,
+    /// Bulk calls in a row whose report was of no use.
+    pub(super) unclear: u32,
+    /// Work stood ready at the last call of [`Dispatch::next`] and only quota was missing.
+    starved: bool,
+}
+
+/// The oldest thing that could be done in a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Candidate {
+    Unit(u64),
+    Waiting(u64),
+}
+
+impl<D> Dispatch<D> {
+    /// An account with nothing to do.
+    pub fn new(concurrency: usize, patience: Patience, api: Quota, tracking: Quota) -> Self {
+        Self {
+            concurrency,
+            patience,
+            window: Window::default(),
+            units: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            names: HashMap::new(),
+            calls: HashMap::new(),
+            due: BTreeSet::new(),
+            sending: 0,
+            numbers: 0,
+            api: Limit::new(api, patience),
+            tracking: Limit::new(tracking, patience),
+            memo: Memo::new(),
+            identities: Identities::new(),
+            times: JobTimes::new(),
+            single_until: None,
+            unclear: 0,
+            starved: false,
+        }
+    }
+
+    /// Events taken and not settled.
+    pub fn len(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Whether no event is taken and not settled.
+    pub fn is_empty(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    /// Requests that are not answered yet.
+    pub fn sending(&self) -> usize {
+        self.sending
+    }
+
+    /// Whether work stood ready and only quota was missing.
+    pub fn starved(&self) -> bool {
+        self.starved
+    }
+
+    /// API calls that could go at once.
+    pub fn quota_remaining(&self, now: Instant) -> f64 {
+        u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)
+    }
+
+    /// What keeps the calls of a budget from getting through.
+    pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
+        match budget {
+            Budget::Api => self.api.trouble.as_ref(),
+            Budget::Tracking => self.tracking.trouble.as_ref(),
+        }
+    }
+
+    /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
+    pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+        match taught {
+            Some((user_id, email)) => self.identities.learn(&user_id, Some(email)),
+            None => {
+                let known = keys.iter().filter_map(|key| match key {
+                    Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
+                    Key::Email(_) => None,
+                });
+                let known: Vec<Key> = known.collect();
+                keys.extend(known);
+            }
+        }
+        self.window.insert(keys, Waiting { mapped, debt });
+    }
+
+    /// Asks for the fields of an entity; the answer comes as [`Effect::Fields`].
+    pub fn read_fields(&mut self, entity: Entity, now: Instant) {
+        self.enqueue(Call::fields(entity), Purpose::Fields(entity), now);
+    }
+
+    /// What to do now. To be called again after each `Send`.
+    pub fn next(&mut self, now: Instant) -> Next {
+        self.starved = false;
+        if self.sending >= self.concurrency {
+            return Next::Wait(None);
+        }
+        let mut wake = Wake::default();
+        if let Some(number) = self.next_due(now, &mut wake) {
+            return self.send(number, now);
+        }
+        for budget in [Budget::Tracking, Budget::Api] {
+            if let Some(number) = self.next_planned(budget, now, &mut wake) {
+                return self.send(number, now);
+            }
+        }
+        self.starved = wake.starved;
+        Next::Wait(wake.at)
+    }
+
+    /// The first call that is due and may go.
+    fn next_due(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
+        let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
+        for (at, number) in due {
+            let Some(outgoing) = self.calls.get(&number) else {
+                self.due.remove(&(at, number));
+                continue;
+            };
+            if self.granted(outgoing.call.endpoint.budget(), now, wake) {
+                self.due.remove(&(at, number));
+                return Some(number);
+            }
+        }
+        if let Some((at, _)) = self.due.range((now, u64::MAX)..).next() {
+            wake.no_later(*at);
+        }
+        None
+    }
+
+    fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
+        // Forming a unit may show that it must wait for another one's record: then the next is looked at.
+        while let Some(candidate) = self.oldest(budget) {
+            if !self.granted(budget, now, wake) {
+                return None;
+            }
+            match candidate {
+                Candidate::Unit(unit) => {
+                    if let Some(number) = self.plan(unit, now) {
+                        return Some(number);
+                    }
+                    // It has no call to make. It cannot be left idle, or this would not end.
+                    self.idle.remove(&unit);
+                }
+                Candidate::Waiting(number) => {
+                    self.form(number);
+                }
+            }
+        }
+        None
+    }
+
+    fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
+        match self.limit(budget).quota.ask(now) {
+            Grant::Now => true,
+            Grant::At(then) => {
+                wake.no_later(then);
+                wake.starved = true;
+                false
+            }
+            Grant::AfterProbe => {
+                wake.starved = true;
+                false
+            }
+        }
+    }
+
+    fn oldest(&self, budget: Budget) -> Option<Candidate> {
+        let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
+        let waiting =
+            self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped, false) == budget).map(|(n, _)| n);
+        match (unit, waiting) {
+            (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
+            (Some(unit), _) => Some(Candidate::Unit(unit)),
+            (None, waiting) => waiting.map(Candidate::Waiting),
+        }
+    }
+
+    fn unit_budget(&self, unit: u64) -> Option<Budget> {
+        let unit = self.units.get(&unit)?;
+        let looked_up = matches!(unit.work, Work::Activity { looked_up: true });
+        unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped, looked_up))
+    }
+
+    /// The budget of an event's first (or, once looked up, next) call.
+    fn budget(&self, mapped: &Mapped, looked_up: bool) -> Budget {
+        match identity(mapped) {
+            None => Budget::Api,
+            Some(Identity::UserId(user_id)) if !looked_up && self.identities.unknown(user_id) => Budget::Api,
+            Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
+        }
+    }
+
+    /// Takes a waiting event, and the identifies right behind it that can be written with it.
+    pub(super) fn form(&mut self, number: u64) -> Option<u64> {
+        let mut all: Option<crate::mapping::ContactWrite> = None;
+        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut all) {
+            (Mapped::Contact(write), None) => {
+                all = Some((**write).clone());
+                true
+            }
+            (Mapped::Contact(write), Some(all)) if merge::may_merge(all, write) => {
+                merge::absorb(all, write);
+                true
+            }
+            _ => false,
+        });
+        let unit = Unit::new(events)?;
+        self.units.insert(number, unit);
+        self.settle_stage(number);
+        Some(number)
+    }
+
+    pub(super) fn enqueue(&mut self, call: Call, purpose: Purpose, at: Instant) -> u64 {
+        let number = self.prepare(call, purpose);
+        self.due.insert((at, number));
+        number
+    }
+
+    pub(super) fn prepare(&mut self, call: Call, purpose: Purpose) -> u64 {
+        let number = self.numbers;
+        self.numbers += 1;
+        let delays = Delays::new(self.patience.unavailable.0, self.patience.unavailable.1);
+        self.calls.insert(number, Outgoing { call, purpose, delays, probe: false });
+        number
+    }
+
+    fn send(&mut self, number: u64, now: Instant) -> Next {
+        let Some(outgoing) = self.calls.get(&number) else { return Next::Wait(Some(now)) };
+        let call = outgoing.call.clone();
+        let units = match &outgoing.purpose {
+            Purpose::Fields(_) => Vec::new(),
+            Purpose::Step(unit) => vec![*unit],
+            Purpose::Bulk(_, units) | Purpose::Poll { units, .. } => units.clone(),
+        };
+        for unit in units {
+            if let Some(unit) = self.units.get_mut(&unit) {
+                unit.attempts += 1;
+            }
+        }
+        self.sending += 1;
+        let probe = self.limit(call.endpoint.budget()).quota.spend(now);
+        if let Some(outgoing) = self.calls.get_mut(&number) {
+            outgoing.probe = probe;
+        }
+        Next::Send(number, call)
+    }
+
+    pub(super) fn limit(&mut self, budget: Budget) -> &mut Limit {
+        match budget {
+            Budget::Api => &mut self.api,
+            Budget::Tracking => &mut self.tracking,
+        }
+    }
+
+    /// Takes the answer to a call.
+    pub fn answered(
+        &mut self,
+        number: u64,
+        verdict: Verdict,
+        told: &RateLimit,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        self.sending = self.sending.saturating_sub(1);
+        let in_flight = self.sending;
+        let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
+        let limit = self.limit(outgoing.call.endpoint.budget());
+        let again = limit.judge(&verdict, told, in_flight, outgoing.probe, &mut outgoing.delays, now);
+        let result = match verdict {
+            Verdict::Done(body) => Ok(body),
+            Verdict::Refused { status, messages } => Err((status, messages)),
+            Verdict::Unauthorized { .. } | Verdict::Throttled { .. } | Verdict::Unavailable { .. } => {
+                self.due.insert((again.unwrap_or(now), number));
+                self.calls.insert(number, outgoing);
+                return Vec::new();
+            }
+        };
+        self.conclude(outgoing, result, now)
+    }
+
+    /// Gives up what is not on its way: nothing more will be sent for it.
+    pub fn give_back(&mut self) -> Vec<D> {
+        let mut debts: Vec<D> = self.window.drain_waiting().into_iter().map(|waiting| waiting.debt).collect();
+        let under_way: BTreeSet<u64> = self.under_way();
+        let idle: Vec<u64> = self.units.keys().copied().filter(|unit| !under_way.contains(unit)).collect();
+        for number in idle {
+            if let Some(unit) = self.units.remove(&number) {
+                for (number, waiting) in unit.events.into_iter().chain(unit.rest) {
+                    self.window.finish(number);
+                    debts.push(waiting.debt);
+                }
+            }
+        }
+        self.idle.clear();
+        self.calls.retain(|number, _| !self.due.iter().any(|(_, due)| due == number));
+        self.due.clear();
+        debts
+    }
+
+    /// The units whose request is not answered yet.
+    fn under_way(&self) -> BTreeSet<u64> {
+        let waiting: BTreeSet<u64> = self.due.iter().map(|(_, number)| *number).collect();
+        let sent = self.calls.iter().filter(|(number, _)| !waiting.contains(number));
+        sent.flat_map(|(_, outgoing)| match &outgoing.purpose {
+            Purpose::Fields(_) => Vec::new(),
+            Purpose::Step(unit) => vec![*unit],
+            Purpose::Bulk(_, units) | Purpose::Poll { units, .. } => units.clone(),
+        })
+        .collect()
+    }
+}
+
+/// When to look again.
+#[derive(Debug, Default)]
+struct Wake {
+    at: Option<Instant>,
+    starved: bool,
+}
+
+impl Wake {
+    fn no_later(&mut self, at: Instant) {
+        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
+    }
+}

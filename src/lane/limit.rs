@@ -1,0 +1,119 @@
+//! One budget: its quota, and the troubles that keep calls from getting through. Pure but for the jitter.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::quota::Quota;
+use crate::delays::Delays;
+use crate::freshsales::{RateLimit, Trouble as Failure, Verdict};
+
+/// How long to wait where no answer says it: the first wait and the longest.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Freshsales is down, unreachable, or answers nonsense.
+    pub unavailable: (Duration, Duration),
+    /// Too many calls.
+    pub throttled: (Duration, Duration),
+    /// Credentials are refused.
+    pub unauthorized: (Duration, Duration),
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            unavailable: (Duration::from_millis(500), Duration::from_mins(1)),
+            throttled: (Duration::from_secs(5), Duration::from_mins(5)),
+            unauthorized: (Duration::from_secs(30), Duration::from_mins(5)),
+        }
+    }
+}
+
+/// What keeps calls from getting through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Credentials are refused.
+    Unauthorized,
+    /// Too many calls.
+    Throttled,
+    /// Down, unreachable or answering nonsense.
+    Retrying,
+}
+
+/// One budget of an account.
+#[derive(Debug)]
+pub(super) struct Limit {
+    pub(super) quota: Quota,
+    throttled: Delays,
+    unauthorized: Delays,
+    /// What is wrong now, and why, in words without personal data.
+    pub(super) trouble: Option<(Trouble, String)>,
+}
+
+impl Limit {
+    pub(super) fn new(quota: Quota, patience: Patience) -> Self {
+        Self {
+            quota,
+            throttled: Delays::new(patience.throttled.0, patience.throttled.1),
+            unauthorized: Delays::new(patience.unauthorized.0, patience.unauthorized.1),
+            trouble: None,
+        }
+    }
+
+    /// Notes what an answer says about the budget; tells when the call may be tried again, if it must be.
+    pub(super) fn judge(
+        &mut self,
+        verdict: &Verdict,
+        told: &RateLimit,
+        in_flight: usize,
+        probe: bool,
+        delays: &mut Delays,
+        now: Instant,
+    ) -> Option<Instant> {
+        match verdict {
+            Verdict::Done(_) | Verdict::Refused { .. } => {
+                if probe {
+                    self.quota.unblock();
+                }
+                if probe || !self.quota.is_blocked() {
+                    self.trouble = None;
+                }
+                self.throttled.reset();
+                self.unauthorized.reset();
+                self.quota.observe(now, told, in_flight);
+                None
+            }
+            Verdict::Unauthorized { status } => {
+                let wait = self.unauthorized.following();
+                self.quota.block(now, wait);
+                let why = format!("Freshsales answered {status}: check the credentials; trying again in {} s", wait.as_secs());
+                self.trouble = Some((Trouble::Unauthorized, why));
+                Some(now)
+            }
+            Verdict::Throttled { retry_after } => {
+                // Without Retry-After the reset is the next best word; it is believed only when nothing is left.
+                let reset = told.reset.filter(|_| told.remaining == Some(0));
+                let wait = retry_after.or(reset).unwrap_or_else(|| self.throttled.following());
+                self.quota.block(now, wait);
+                self.trouble = Some((Trouble::Throttled, format!("too many calls; going on in {} s", wait.as_secs())));
+                Some(now)
+            }
+            Verdict::Unavailable { trouble, retry_after } => {
+                // A probe that found the API down says nothing about the limit: the next call probes again.
+                if probe {
+                    self.quota.give_back_probe();
+                }
+                if let Some(wait) = retry_after {
+                    self.quota.block(now, *wait);
+                }
+                let why = match trouble {
+                    Failure::ServerError => "Freshsales is down, or its answer is not what the endpoint answers",
+                    Failure::Timeout => "no answer within delivery.request_timeout",
+                    Failure::Connection => "Freshsales cannot be reached",
+                };
+                self.trouble = Some((Trouble::Retrying, why.to_owned()));
+                Some(now + delays.following())
+            }
+        }
+    }
+}

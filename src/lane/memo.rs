@@ -1,0 +1,84 @@
+//! What a lane remembers of the account's records, bounded: ids that need not be asked for again, and links that
+//! are known to be there.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use siphasher::sip::SipHasher13;
+
+use crate::freshsales::Link;
+use crate::mapping::Record;
+
+const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+
+/// Sales accounts by name, contacts by e-mail address.
+#[derive(Debug)]
+pub(super) struct Memo {
+    accounts: LruCache<String, Account>,
+    contacts: LruCache<String, Contact>,
+}
+
+/// A sales account that was written before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Account {
+    pub(super) id: i64,
+    /// What was written last.
+    pub(super) written: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Contact {
+    id: i64,
+    linked: Vec<i64>,
+}
+
+impl Memo {
+    pub(super) fn new() -> Self {
+        Self { accounts: LruCache::new(ACCOUNTS), contacts: LruCache::new(CONTACTS) }
+    }
+
+    pub(super) fn account(&mut self, name: &str) -> Option<Account> {
+        self.accounts.get(&name.to_lowercase()).copied()
+    }
+
+    pub(super) fn learn_account(&mut self, name: &str, account: Account) {
+        self.accounts.put(name.to_lowercase(), account);
+    }
+
+    pub(super) fn contact_id(&mut self, email: &str) -> Option<i64> {
+        self.contacts.get(email).map(|contact| contact.id)
+    }
+
+    pub(super) fn linked(&mut self, email: &str, account: i64) -> bool {
+        self.contacts.get(email).is_some_and(|contact| contact.linked.contains(&account))
+    }
+
+    /// What an answer told of a contact; `links` is `None` where it did not tell them.
+    pub(super) fn learn_contact(&mut self, email: &str, id: i64, links: Option<&[Link]>) {
+        let linked = match links {
+            Some(links) => links.iter().map(|link| link.id).collect(),
+            None => self.contacts.get(email).map(|contact| contact.linked.clone()).unwrap_or_default(),
+        };
+        self.contacts.put(email.to_owned(), Contact { id, linked });
+    }
+
+    /// Something of it was refused: it may be gone.
+    pub(super) fn forget(&mut self, email: &str, company: Option<&str>) {
+        self.contacts.pop(email);
+        if let Some(company) = company {
+            self.accounts.pop(&company.to_lowercase());
+        }
+    }
+}
+
+/// A number that differs when the record does.
+pub(super) fn fingerprint(record: &Record) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for (key, value) in record.fields.iter().chain(&record.custom_field) {
+        key.hash(&mut hasher);
+        value.to_string().hash(&mut hasher);
+    }
+    hasher.finish()
+}

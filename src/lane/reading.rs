@@ -1,0 +1,138 @@
+//! When the account's fields are read, and the mapper made of them: when the lane becomes active, hourly, and once
+//! more before an event is condemned for a field or a choice that an admin may just have added. Pure but for logs.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::delays::Delays;
+use crate::delivery::AccountName;
+use crate::mapping::{Mapper, MappingRules};
+use crate::outcome::DeadLetterReason;
+use crate::schema::{Entity, Fields, Schema};
+
+/// Fields older than this are read again.
+const OLD: Duration = Duration::from_hours(1);
+/// Before an event is condemned, fields older than this are read again; so at most this often.
+const DOUBTFUL: Duration = Duration::from_mins(5);
+/// Between attempts that end in an answer which is of no use.
+const DELAYS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+
+/// The account's fields, and how fresh they are.
+#[derive(Debug)]
+pub(super) struct Reading {
+    account: AccountName,
+    rules: MappingRules,
+    mapper: Option<Mapper>,
+    read_at: Option<Instant>,
+    /// Under way: what has come so far, and whose answers are missing.
+    draft: Option<(Schema, Vec<Entity>)>,
+    /// To be begun at this time.
+    wanted: Option<Instant>,
+    delays: Delays,
+}
+
+impl Reading {
+    pub(super) fn new(account: AccountName, rules: MappingRules) -> Self {
+        let delays = Delays::new(DELAYS.0, DELAYS.1);
+        Self { account, rules, mapper: None, read_at: None, draft: None, wanted: None, delays }
+    }
+
+    pub(super) fn mapper(&self) -> Option<&Mapper> {
+        self.mapper.as_ref()
+    }
+
+    /// There is a mapper, and none better is under way.
+    pub(super) fn settled(&self) -> bool {
+        self.mapper.is_some() && self.draft.is_none() && self.wanted.is_none()
+    }
+
+    pub(super) fn want(&mut self, now: Instant) {
+        if self.draft.is_none() {
+            self.wanted.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn refresh_when_old(&mut self, now: Instant) {
+        if self.age(now) > OLD {
+            self.want(now);
+        }
+    }
+
+    /// Whether newer fields might save an event refused for this reason. Then they are wanted.
+    pub(super) fn doubts(&mut self, reason: DeadLetterReason, now: Instant) -> bool {
+        let about_fields = matches!(
+            reason,
+            DeadLetterReason::UnknownCustomField
+                | DeadLetterReason::InvalidCustomField
+                | DeadLetterReason::InvalidField
+        );
+        let doubtful = about_fields && self.age(now) > DOUBTFUL;
+        if doubtful {
+            self.want(now);
+        }
+        doubtful
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        self.read_at.map_or(Duration::MAX, |read_at| now.saturating_duration_since(read_at))
+    }
+
+    /// The entities to ask for now.
+    pub(super) fn ask(&mut self, now: Instant) -> &'static [Entity] {
+        if self.wanted.is_some_and(|at| at <= now) && self.draft.is_none() {
+            self.wanted = None;
+            self.draft = Some((Schema::default(), Entity::ALL.to_vec()));
+            return Entity::ALL;
+        }
+        &[]
+    }
+
+    /// When to ask next, if that is in the future.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.wanted
+    }
+
+    /// Takes one answer. Tells why there are still no fields, if that is so.
+    pub(super) fn read(&mut self, entity: Entity, result: Result<Value, u16>, now: Instant) -> Option<String> {
+        let (schema, missing) = self.draft.as_mut()?;
+        let word = entity.singular();
+        let why = match result.map(serde_json::from_value::<Fields>) {
+            Ok(Ok(fields)) => {
+                match entity {
+                    Entity::Contact => schema.contact = fields,
+                    Entity::SalesAccount => schema.sales_account = fields,
+                    Entity::Deal => schema.deal = fields,
+                }
+                missing.retain(|other| *other != entity);
+                if missing.is_empty() {
+                    let schema = std::mem::take(schema);
+                    self.mapper = Some(Mapper::new(self.rules.clone(), schema));
+                    self.read_at = Some(now);
+                    self.draft = None;
+                    self.delays.reset();
+                    tracing::info!(account = &*self.account, "fields read");
+                }
+                return None;
+            }
+            Ok(Err(error)) => format!("the {word} fields cannot be understood: {error}"),
+            Err(status) => format!("reading the {word} fields is answered with {status}: check the account's url"),
+        };
+        tracing::warn!(account = &*self.account, why, "fields cannot be read");
+        self.draft = None;
+        if self.mapper.is_some() {
+            // The old fields are better than none; they are tried again when they are old again.
+            self.read_at = Some(now);
+            return None;
+        }
+        self.wanted = Some(now + self.delays.following());
+        Some(why)
+    }
+
+    /// Answers under way will not come.
+    pub(super) fn interrupted(&mut self) {
+        self.draft = None;
+        self.wanted = None;
+    }
+}

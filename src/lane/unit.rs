@@ -1,0 +1,224 @@
+//! One contact's events on their way, and how far they have come. Pure.
+
+use std::collections::VecDeque;
+
+use super::merge;
+use crate::freshsales::{Call, Link};
+use crate::mapping::{ContactWrite, Identity, Mapped, Record};
+use crate::schema::Entity;
+use serde_json::{Map, Value};
+
+/// An event that waits: what it asks for, and to whom its end is owed.
+#[derive(Debug)]
+pub struct Waiting<D> {
+    /// What to write or to report.
+    pub mapped: Mapped,
+    /// Settled with the event's outcome.
+    pub debt: D,
+}
+
+/// Events that go together, identifies merged.
+#[derive(Debug)]
+pub(super) struct Unit<D> {
+    /// What is being worked on, with the numbers they have in the window.
+    pub(super) events: Vec<(u64, Waiting<D>)>,
+    /// What was taken with them, to be done one by one after a refusal of all.
+    pub(super) rest: VecDeque<(u64, Waiting<D>)>,
+    pub(super) work: Work,
+    /// Calls sent for it.
+    pub(super) attempts: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    Contact(Box<ContactWork>),
+    Activity { looked_up: bool },
+}
+
+/// How far a contact has come.
+#[derive(Debug)]
+pub(super) struct ContactWork {
+    pub(super) write: ContactWrite,
+    pub(super) stage: Stage,
+    pub(super) account: Option<i64>,
+    pub(super) contact: Option<i64>,
+    /// Not in bulk: a bulk call's answer was of no use for it.
+    pub(super) alone: bool,
+    /// Something remembered was built upon; if it is refused, it is done again without.
+    pub(super) remembered: bool,
+    /// Nothing remembered may be built upon.
+    pub(super) fresh: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stage {
+    Company,
+    Contact,
+    ReadLinks,
+    Link(Vec<Link>),
+    Deal,
+}
+
+impl<D> Unit<D> {
+    pub(super) fn new(events: Vec<(u64, Waiting<D>)>) -> Option<Self> {
+        let work = Work::of(&events)?;
+        Some(Self { events, rest: VecDeque::new(), work, attempts: 0 })
+    }
+
+    /// After a refusal of all together: the first alone, the others after it.
+    pub(super) fn split(&mut self) {
+        self.rest.extend(self.events.drain(1..));
+        self.restart(true);
+    }
+
+    /// Takes up the next of the rest; false if there is none.
+    pub(super) fn next(&mut self) -> bool {
+        self.events.clear();
+        let Some(next) = self.rest.pop_front() else { return false };
+        self.events.push(next);
+        self.attempts = 0;
+        self.restart(true);
+        true
+    }
+
+    fn restart(&mut self, alone: bool) {
+        if let Some(mut work) = Work::of(&self.events) {
+            if let Work::Contact(contact) = &mut work {
+                contact.alone = alone;
+            }
+            self.work = work;
+        }
+    }
+
+    /// Begins again without anything remembered.
+    pub(super) fn refresh(&mut self) {
+        let alone = matches!(&self.work, Work::Contact(contact) if contact.alone);
+        self.restart(alone);
+        if let Work::Contact(contact) = &mut self.work {
+            contact.fresh = true;
+        }
+    }
+
+    pub(super) fn contact(&self) -> Option<&ContactWork> {
+        match &self.work {
+            Work::Contact(contact) => Some(contact),
+            Work::Activity { .. } => None,
+        }
+    }
+
+    pub(super) fn contact_mut(&mut self) -> Option<&mut ContactWork> {
+        match &mut self.work {
+            Work::Contact(contact) => Some(contact),
+            Work::Activity { .. } => None,
+        }
+    }
+}
+
+impl Work {
+    fn of<D>(events: &[(u64, Waiting<D>)]) -> Option<Self> {
+        let writes = events.iter().filter_map(|(_, waiting)| match &waiting.mapped {
+            Mapped::Contact(write) => Some(&**write),
+            Mapped::Track(_) | Mapped::Page(_) => None,
+        });
+        match merge::merged(writes) {
+            Some(write) => Some(Self::Contact(Box::new(ContactWork {
+                stage: if write.company.is_some() { Stage::Company } else { Stage::Contact },
+                write,
+                account: None,
+                contact: None,
+                alone: false,
+                remembered: false,
+                fresh: false,
+            }))),
+            None if events.is_empty() => None,
+            None => Some(Self::Activity { looked_up: false }),
+        }
+    }
+}
+
+impl ContactWork {
+    /// The name of the record that the stage writes, where it is one that other contacts may write, too.
+    pub(super) fn name(&self) -> Option<(Entity, String)> {
+        let (entity, write) = match self.stage {
+            Stage::Company => (Entity::SalesAccount, self.write.company.as_ref()),
+            Stage::Deal => (Entity::Deal, self.write.deal.as_ref()),
+            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => return None,
+        };
+        Some((entity, write?.name.to_lowercase()))
+    }
+
+    /// The record that the stage writes, under its identifier.
+    pub(super) fn record(&self) -> Option<(Entity, String, Map<String, Value>)> {
+        match &self.stage {
+            Stage::Company => {
+                let company = self.write.company.as_ref()?;
+                Some((Entity::SalesAccount, company.name.clone(), flat(&company.record)))
+            }
+            Stage::Contact => Some((Entity::Contact, self.write.email.clone(), flat(&self.write.record))),
+            Stage::Deal => {
+                let deal = self.write.deal.as_ref()?;
+                let mut record = flat(&deal.record);
+                if let Some(account) = self.account {
+                    record.insert("sales_account_id".to_owned(), Value::from(account));
+                }
+                if let Some(contact) = self.contact {
+                    record.insert("contacts_added_list".to_owned(), Value::from(vec![contact]));
+                }
+                Some((Entity::Deal, deal.name.clone(), record))
+            }
+            Stage::ReadLinks | Stage::Link(_) => None,
+        }
+    }
+
+    /// The single call of the stage.
+    pub(super) fn call(&self) -> Option<Call> {
+        match &self.stage {
+            Stage::Company | Stage::Contact | Stage::Deal => {
+                let (entity, name, record) = self.record()?;
+                Some(match entity {
+                    Entity::Contact => Call::contact_upsert(&name, record),
+                    Entity::SalesAccount | Entity::Deal => Call::named_upsert(entity, &name, record),
+                })
+            }
+            Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
+            Stage::Link(links) => Some(Call::contact_links(self.contact?, links)),
+        }
+    }
+
+    /// What the stage is about, for people.
+    pub(super) fn place(&self) -> &'static str {
+        match self.stage {
+            Stage::Company => "sales account",
+            Stage::Contact | Stage::ReadLinks => "contact",
+            Stage::Link(_) => "contact's link to the sales account",
+            Stage::Deal => "deal",
+        }
+    }
+}
+
+/// Whom an activity belongs to.
+pub(super) fn identity(mapped: &Mapped) -> Option<&Identity> {
+    match mapped {
+        Mapped::Contact(_) => None,
+        Mapped::Track(activity) => Some(&activity.identity),
+        Mapped::Page(page) => Some(&page.identity),
+    }
+}
+
+/// The call that reports an activity.
+pub(super) fn report(mapped: &Mapped, identifier: &str) -> Option<Call> {
+    match mapped {
+        Mapped::Contact(_) => None,
+        Mapped::Track(activity) => Some(Call::track_event(identifier, &activity.name, &activity.properties)),
+        Mapped::Page(page) => Some(Call::track_page_view(identifier, &page.url, &page.properties)),
+    }
+}
+
+/// The record as a body carries it: custom fields inside `custom_field`.
+fn flat(record: &Record) -> Map<String, Value> {
+    let mut map = record.fields.clone();
+    if !record.custom_field.is_empty() {
+        map.insert("custom_field".to_owned(), Value::Object(record.custom_field.clone()));
+    }
+    map
+}
