@@ -89,7 +89,9 @@ impl Endpoint {
             Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
             Self::Lookup => Expected::Key("contacts"),
             // A status of unknown form ends the job as unclear; trying again would not make it clearer.
-            Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => Expected::Anything,
+            Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => {
+                Expected::Anything
+            }
         }
     }
 }
@@ -246,7 +248,9 @@ impl Call {
     pub fn records(&self) -> u32 {
         let Endpoint::BulkUpsert(entity) = self.endpoint else { return 1 };
         let records = self.body.as_ref().and_then(|body| body.get(entity.plural()));
-        records.and_then(Value::as_array).map_or(1, |records| u32::try_from(records.len()).unwrap_or(u32::MAX))
+        records
+            .and_then(Value::as_array)
+            .map_or(1, |records| u32::try_from(records.len()).unwrap_or(u32::MAX))
     }
 
     fn get(endpoint: Endpoint, path: String, query: Vec<(&'static str, String)>) -> Self {

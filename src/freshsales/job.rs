@@ -30,9 +30,19 @@ pub struct Failure {
     pub status: Option<u16>,
 }
 
-const RUNNING: &[&str] =
-    &["in_progress", "in progress", "inprogress", "queued", "pending", "processing", "running", "started", "initiated"];
-const ENDED: &[&str] = &["success", "succeeded", "completed", "complete", "done", "finished", "partial_success"];
+const RUNNING: &[&str] = &[
+    "in_progress",
+    "in progress",
+    "inprogress",
+    "queued",
+    "pending",
+    "processing",
+    "running",
+    "started",
+    "initiated",
+];
+const ENDED: &[&str] =
+    &["success", "succeeded", "completed", "complete", "done", "finished", "partial_success"];
 
 /// The id of the job that took a bulk call. Only the id is used: credentials go nowhere but to the account's own
 /// address.
@@ -138,7 +148,10 @@ mod tests {
             read_job(&body("SUCCESS", 1, 1, json!([row]))),
             Job::Ended { succeeded: 1, failures: vec![failure] }
         );
-        assert_eq!(read_job(&body("success", 2, 0, json!([]))), Job::Ended { succeeded: 2, failures: vec![] });
+        assert_eq!(
+            read_job(&body("success", 2, 0, json!([]))),
+            Job::Ended { succeeded: 2, failures: vec![] }
+        );
         assert_eq!(read_job(&body("SUCCESS", 1, 1, json!([]))), Job::Unclear);
         assert_eq!(read_job(&body("FAILED", 0, 0, json!([]))), Job::Unclear);
         assert_eq!(read_job(&json!({ "status": "SUCCESS" })), Job::Unclear);

@@ -8,7 +8,9 @@ mod client;
 mod job;
 mod limits;
 
-pub use answer::{Answer, Body, NoAnswer, Trouble, Verdict, classify, found_email, linked_accounts, record_id};
+pub use answer::{
+    Answer, Body, NoAnswer, Trouble, Verdict, classify, found_email, linked_accounts, record_id,
+};
 pub use call::{Budget, Call, Endpoint, Expected, Link};
 pub use client::{Client, Credentials};
 pub use job::{Failure, Job, job_id, read_job};

@@ -62,7 +62,9 @@ impl<D> Dispatch<D> {
 
     /// The unit no longer writes the record of this stage: the next one may.
     fn release(&mut self, number: u64) {
-        let Some(name) = self.units.get(&number).and_then(Unit::contact).and_then(super::unit::ContactWork::name) else {
+        let Some(name) =
+            self.units.get(&number).and_then(Unit::contact).and_then(super::unit::ContactWork::name)
+        else {
             return;
         };
         for other in self.names.remove(&name).unwrap_or_default() {
@@ -111,7 +113,7 @@ impl<D> Dispatch<D> {
         for unit in &units {
             self.idle.remove(unit);
         }
-        Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(entity, units)))
+        Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(units)))
     }
 
     /// The entity that the unit's next step could write in bulk.
@@ -193,7 +195,7 @@ impl<D> Dispatch<D> {
                 Ok(body) => self.step_done(unit, outgoing.call.endpoint, &body),
                 Err(refused) => self.step_refused(unit, outgoing.call.endpoint, refused),
             },
-            Purpose::Bulk(_, units) => match result.ok().as_ref().and_then(job_id) {
+            Purpose::Bulk(units) => match result.ok().as_ref().and_then(job_id) {
                 Some(job) => {
                     let purpose = Purpose::Poll { units, asked: 0, submitted: now };
                     self.enqueue(Call::job_status(&job), purpose, now + self.times.first());
@@ -219,7 +221,10 @@ impl<D> Dispatch<D> {
                     Job::Ended { succeeded, failures } => match self.pinned(&units, succeeded, &failures) {
                         Some(results) => {
                             self.unclear = 0;
-                            results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed)).collect()
+                            results
+                                .into_iter()
+                                .flat_map(|(unit, failed)| self.bulk_done(unit, failed))
+                                .collect()
                         }
                         None => {
                             self.singly(units, now);
@@ -264,7 +269,8 @@ impl<D> Dispatch<D> {
         let mut results: Vec<(u64, Option<Refused>)> = units.iter().map(|unit| (*unit, None)).collect();
         for failure in failures {
             let mut named = results.iter_mut().filter(|(unit, _)| {
-                let record = self.units.get(unit).and_then(Unit::contact).and_then(super::unit::ContactWork::record);
+                let record =
+                    self.units.get(unit).and_then(Unit::contact).and_then(super::unit::ContactWork::record);
                 record.is_some_and(|(_, name, _)| failure.names.contains(&name.to_lowercase()))
             });
             let (_, failed) = named.next()?;
@@ -337,7 +343,8 @@ impl<D> Dispatch<D> {
                     Some(Stage::Link(with(links, account)))
                 }
                 (Some(_), None) => {
-                    let problem = "its links to sales accounts cannot be read, so none can be added safely".to_owned();
+                    let problem =
+                        "its links to sales accounts cannot be read, so none can be added safely".to_owned();
                     return self.step_refused(number, endpoint, (200, vec![problem]));
                 }
                 _ => deal_next(&work.write),
@@ -363,7 +370,12 @@ impl<D> Dispatch<D> {
         }
     }
 
-    fn step_refused(&mut self, number: u64, endpoint: Endpoint, (status, messages): Refused) -> Vec<Effect<D>> {
+    fn step_refused(
+        &mut self,
+        number: u64,
+        endpoint: Endpoint,
+        (status, messages): Refused,
+    ) -> Vec<Effect<D>> {
         if let Endpoint::Lookup = endpoint {
             // Refused is as good as not found: the userId itself is sent.
             self.looked_up(number, None);

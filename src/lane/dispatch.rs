@@ -65,9 +65,13 @@ pub(super) enum Purpose {
     /// One unit's next step.
     Step(u64),
     /// The same step of many units.
-    Bulk(Entity, Vec<u64>),
+    Bulk(Vec<u64>),
     /// What became of a bulk call.
-    Poll { units: Vec<u64>, asked: u32, submitted: Instant },
+    Poll {
+        units: Vec<u64>,
+        asked: u32,
+        submitted: Instant,
+    },
 }
 
 /// One account's work: what waits, what is on its way, what may go.
@@ -263,8 +267,11 @@ impl<D> Dispatch<D> {
 
     fn oldest(&self, budget: Budget) -> Option<Candidate> {
         let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
-        let waiting =
-            self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped, false) == budget).map(|(n, _)| n);
+        let waiting = self
+            .window
+            .ready()
+            .find(|(_, waiting)| self.budget(&waiting.mapped, false) == budget)
+            .map(|(n, _)| n);
         match (unit, waiting) {
             (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
             (Some(unit), _) => Some(Candidate::Unit(unit)),
@@ -327,7 +334,7 @@ impl<D> Dispatch<D> {
         let units = match &outgoing.purpose {
             Purpose::Fields(_) => Vec::new(),
             Purpose::Step(unit) => vec![*unit],
-            Purpose::Bulk(_, units) | Purpose::Poll { units, .. } => units.clone(),
+            Purpose::Bulk(units) | Purpose::Poll { units, .. } => units.clone(),
         };
         for unit in units {
             if let Some(unit) = self.units.get_mut(&unit) {
@@ -400,7 +407,7 @@ impl<D> Dispatch<D> {
         sent.flat_map(|(_, outgoing)| match &outgoing.purpose {
             Purpose::Fields(_) => Vec::new(),
             Purpose::Step(unit) => vec![*unit],
-            Purpose::Bulk(_, units) | Purpose::Poll { units, .. } => units.clone(),
+            Purpose::Bulk(units) | Purpose::Poll { units, .. } => units.clone(),
         })
         .collect()
     }

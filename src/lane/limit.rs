@@ -86,7 +86,10 @@ impl Limit {
             Verdict::Unauthorized { status } => {
                 let wait = self.unauthorized.following();
                 self.quota.block(now, wait);
-                let why = format!("Freshsales answered {status}: check the credentials; trying again in {} s", wait.as_secs());
+                let why = format!(
+                    "Freshsales answered {status}: check the credentials; trying again in {} s",
+                    wait.as_secs()
+                );
                 self.trouble = Some((Trouble::Unauthorized, why));
                 Some(now)
             }
@@ -95,7 +98,8 @@ impl Limit {
                 let reset = told.reset.filter(|_| told.remaining == Some(0));
                 let wait = retry_after.or(reset).unwrap_or_else(|| self.throttled.following());
                 self.quota.block(now, wait);
-                self.trouble = Some((Trouble::Throttled, format!("too many calls; going on in {} s", wait.as_secs())));
+                self.trouble =
+                    Some((Trouble::Throttled, format!("too many calls; going on in {} s", wait.as_secs())));
                 Some(now)
             }
             Verdict::Unavailable { trouble, retry_after } => {
@@ -107,7 +111,9 @@ impl Limit {
                     self.quota.block(now, *wait);
                 }
                 let why = match trouble {
-                    Failure::ServerError => "Freshsales is down, or its answer is not what the endpoint answers",
+                    Failure::ServerError => {
+                        "Freshsales is down, or its answer is not what the endpoint answers"
+                    }
                     Failure::Timeout => "no answer within delivery.request_timeout",
                     Failure::Connection => "Freshsales cannot be reached",
                 };

@@ -77,7 +77,8 @@ mod tests {
             email: "a@example.com".to_owned(),
             user_id: None,
             record: record(values),
-            company: company.map(|name| RelatedWrite { name: format!("Company {name}"), record: record(values) }),
+            company: company
+                .map(|name| RelatedWrite { name: format!("Company {name}"), record: record(values) }),
             deal: None,
         }
     }

@@ -22,6 +22,8 @@ pub struct Quota {
     /// Between two calls of the pace.
     interval: Duration,
     next: Instant,
+    /// How far the pace may catch up after a moment without work.
+    slack: Duration,
     /// No answer has told yet how much is left; another replica may have spent it a moment ago.
     untold: bool,
     /// What the last answer said may still be spent, less what was granted since.
@@ -57,17 +59,35 @@ const EXHAUSTED: Duration = Duration::from_mins(1);
 impl Quota {
     /// Grants at most `calls` in any `period`. `share` is the part of what an answer says is left that may be spent.
     pub fn new(calls: f64, period: Duration, share: f64, now: Instant) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of calls")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive number of calls"
+        )]
         let (calls, burst) = (calls.max(1.0) as usize, (calls * BURST_SHARE) as usize);
-        let paced = u32::try_from((calls - burst.min(calls)).max(1)).unwrap_or(u32::MAX);
-        // Rounded up, so that a window never holds one more.
+        // What the pace may catch up comes out of its rate: a window never holds more.
+        let catch_up = calls / 100;
+        let paced =
+            u32::try_from((calls - burst.min(calls)).saturating_sub(catch_up).max(1)).unwrap_or(u32::MAX);
         let interval = period / paced + Duration::from_nanos(1);
+        let slack = interval * u32::try_from(catch_up).unwrap_or(u32::MAX);
         let spread = |index: usize| {
             let part = u32::try_from(index + 1).unwrap_or(u32::MAX);
             now + period / u32::try_from(burst).unwrap_or(u32::MAX) * part
         };
         let spent = (0..burst.saturating_sub(UNTOLD)).map(spread).collect();
-        Self { period, share, burst, spent, interval, next: now, untold: true, left: None, blocked: None }
+        Self {
+            period,
+            share,
+            burst,
+            spent,
+            interval,
+            next: now,
+            slack,
+            untold: true,
+            left: None,
+            blocked: None,
+        }
     }
 
     /// Whether a call may go now; it is counted by [`Quota::spend`].
@@ -101,7 +121,8 @@ impl Quota {
             }
         }
         if now >= self.next {
-            self.next = now + self.interval;
+            let behind = now.checked_sub(self.slack).unwrap_or(now);
+            self.next = self.next.max(behind) + self.interval;
         } else {
             self.spent.push_back(now + self.period);
         }
@@ -238,7 +259,10 @@ mod tests {
                     Grant::AfterProbe => unreachable!("nothing blocks"),
                 }
             }
-            assert!(used >= calls * 24 * 98 / 100 && used <= calls * 24 + calls / 2, "{used} of {calls} an hour");
+            assert!(
+                used >= calls * 24 * 98 / 100 && used <= calls * 24 + calls / 2,
+                "{used} of {calls} an hour"
+            );
         }
     }
 

@@ -95,7 +95,12 @@ impl Reading {
     }
 
     /// Takes one answer. Tells why there are still no fields, if that is so.
-    pub(super) fn read(&mut self, entity: Entity, result: Result<Value, u16>, now: Instant) -> Option<String> {
+    pub(super) fn read(
+        &mut self,
+        entity: Entity,
+        result: Result<Value, u16>,
+        now: Instant,
+    ) -> Option<String> {
         let (schema, missing) = self.draft.as_mut()?;
         let word = entity.singular();
         let why = match result.map(serde_json::from_value::<Fields>) {
@@ -117,7 +122,9 @@ impl Reading {
                 return None;
             }
             Ok(Err(error)) => format!("the {word} fields cannot be understood: {error}"),
-            Err(status) => format!("reading the {word} fields is answered with {status}: check the account's url"),
+            Err(status) => {
+                format!("reading the {word} fields is answered with {status}: check the account's url")
+            }
         };
         tracing::warn!(account = &*self.account, why, "fields cannot be read");
         self.draft = None;

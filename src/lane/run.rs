@@ -200,7 +200,10 @@ impl Lane {
 
     fn answered(
         &mut self,
-        ended: Result<(tokio::task::Id, (u64, Call, Result<Answer, NoAnswer>, Duration)), tokio::task::JoinError>,
+        ended: Result<
+            (tokio::task::Id, (u64, Call, Result<Answer, NoAnswer>, Duration)),
+            tokio::task::JoinError,
+        >,
     ) {
         let (number, verdict, told) = match ended {
             Ok((id, (number, call, answer, elapsed))) => {

@@ -62,9 +62,7 @@ impl<T> Window<T> {
 
     /// The events that nothing stands before, oldest first.
     pub fn ready(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.ready.iter().filter_map(|number| {
-            Some((*number, self.entries.get(number)?.item.as_ref()?))
-        })
+        self.ready.iter().filter_map(|number| Some((*number, self.entries.get(number)?.item.as_ref()?)))
     }
 
     /// Takes a ready event, and with it those right behind it that only it stands before, as long as they `join`,

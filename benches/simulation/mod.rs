@@ -1,0 +1,175 @@
+//! A day at an account in a second: the real planner and quota, a modelled API, and a clock that jumps.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use freshet::freshsales::{Call, Endpoint, RateLimit, Verdict};
+use freshet::lane::{Dispatch, Effect, Key, Next, Patience, Quota};
+use freshet::mapping::{ContactWrite, Mapped, Record};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+pub const HOUR: Duration = Duration::from_hours(1);
+/// The account's quota, and the part of it that is used.
+pub const PLAN: u32 = 1000;
+pub const SHARE: f64 = 0.9;
+pub const ALLOWED: u32 = 900;
+/// How long the API takes to answer, and a bulk job to end: 4 to 8 seconds in a fixed pattern.
+pub const ANSWER: Duration = Duration::from_millis(300);
+pub const CONCURRENCY: usize = 8;
+pub const PREFETCH: usize = 400;
+
+/// How long the n-th job takes.
+pub fn job_time(number: u64) -> Duration {
+    Duration::from_millis(4000 + number.wrapping_mul(7919) % 4000)
+}
+
+/// The API: answers, counts, and refuses what is over its quota.
+#[derive(Default)]
+pub struct Api {
+    used: BTreeMap<u64, u32>,
+    jobs: HashMap<u64, (Instant, usize)>,
+    pub calls: u64,
+    pub throttled: u64,
+    /// When each call came.
+    pub log: Vec<Instant>,
+}
+
+impl Api {
+    /// Whether a call is within the quota of its hour; counts it.
+    pub fn admit(&mut self, start: Instant, now: Instant) -> Option<u32> {
+        self.calls += 1;
+        self.log.push(now);
+        let used = self.used.entry((now - start).as_secs() / 3600).or_default();
+        if *used >= PLAN {
+            self.throttled += 1;
+            return None;
+        }
+        *used += 1;
+        Some(PLAN - *used)
+    }
+
+    /// Takes a bulk call; returns the job's number.
+    pub fn submit(&mut self, now: Instant, records: usize) -> u64 {
+        let number = self.jobs.len() as u64;
+        self.jobs.insert(number, (now + job_time(number), records));
+        number
+    }
+
+    /// The records of a job that has ended.
+    pub fn ended(&self, number: u64, now: Instant) -> Option<usize> {
+        self.jobs.get(&number).filter(|(end, _)| *end <= now).map(|(_, records)| *records)
+    }
+
+    fn answer(&mut self, start: Instant, now: Instant, call: &Call) -> (Verdict, RateLimit) {
+        let Some(remaining) = self.admit(start, now) else {
+            return (Verdict::Throttled { retry_after: None }, RateLimit::default());
+        };
+        let told = RateLimit { limit: Some(PLAN), remaining: Some(remaining), reset: None };
+        let body = match call.endpoint {
+            Endpoint::BulkUpsert(_) => {
+                let job = self.submit(now, call.records() as usize);
+                json!({ "job_status_url": format!("/api/job_statuses/{job}") })
+            }
+            Endpoint::JobStatus => {
+                let job = call.path.rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or_default();
+                match self.ended(job, now) {
+                    None => json!({ "status": "IN_PROGRESS" }),
+                    Some(records) => {
+                        let data = json!({ "record_status": { "succeeded": records, "failed": 0 }, "detailed_failure_report": [] });
+                        json!({ "status": "SUCCESS", "data": data.to_string() })
+                    }
+                }
+            }
+            _ => json!({ "contact": { "id": 1, "sales_accounts": [] } }),
+        };
+        (Verdict::Done(body), told)
+    }
+}
+
+/// What a client made of a day.
+pub struct Result {
+    pub latencies: Vec<Duration>,
+    pub calls: u64,
+    pub throttled: u64,
+    /// Of the calls allowed while work waited, the part that was used.
+    pub used: Option<f64>,
+    pub unsettled: usize,
+}
+
+/// Feeds the arrivals (by their time since the start) to the real planner.
+pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
+    let start = Instant::now();
+    let mut api = Api::default();
+    let mut dispatch: Dispatch<usize> = Dispatch::new(
+        CONCURRENCY,
+        Patience::default(),
+        Quota::new(f64::from(ALLOWED), HOUR, SHARE, start),
+        Quota::new(400.0, Duration::from_mins(1), SHARE, start),
+    );
+    let mut answers: BTreeMap<(Instant, u64), (Verdict, RateLimit)> = BTreeMap::new();
+    let mut waiting: VecDeque<usize> = (0..arrivals.len()).collect();
+    let mut latencies = Vec::with_capacity(arrivals.len());
+    let mut now = start;
+    let mut busy = Duration::ZERO;
+    while now < start + end {
+        while let Some(index) = waiting.front().copied() {
+            if start + arrivals[index] > now || dispatch.len() >= PREFETCH {
+                break;
+            }
+            waiting.pop_front();
+            let email = format!("c{index}@example.com");
+            dispatch.insert(identify(&email), vec![Key::Email(email)], None, index);
+        }
+        let wake = loop {
+            match dispatch.next(now) {
+                Next::Send(number, call) => {
+                    let answer = api.answer(start, now, &call);
+                    answers.insert((now + ANSWER, number), answer);
+                }
+                Next::Wait(wake) => break wake,
+            }
+        };
+        let arrival =
+            waiting.front().filter(|_| dispatch.len() < PREFETCH).map(|index| start + arrivals[*index]);
+        let answer = answers.first_key_value().map(|((at, _), _)| *at);
+        let Some(next) = [wake, arrival, answer].into_iter().flatten().min() else { break };
+        if dispatch.starved() {
+            busy += next.saturating_duration_since(now);
+        }
+        now = next.max(now);
+        while let Some(entry) = answers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((_, number), (verdict, told)) = entry.remove_entry();
+            for effect in dispatch.answered(number, verdict, &told, now) {
+                if let Effect::Settled { debt, .. } = effect {
+                    latencies.push(now - (start + arrivals[debt]));
+                }
+            }
+        }
+    }
+    let unsettled = arrivals.len() - latencies.len();
+    let used = used_while_busy(&api.log, start, busy);
+    Result { latencies, calls: api.calls, throttled: api.throttled, used, unsettled }
+}
+
+/// The busiest hours: of the calls allowed in a stretch in which work waited throughout, the part used.
+fn used_while_busy(log: &[Instant], start: Instant, busy: Duration) -> Option<f64> {
+    let hours = busy.as_secs() / 3600;
+    // Only where the work of hours was there from the start.
+    if hours < 2 || busy < (log.last().copied().unwrap_or(start) - start).mul_f64(0.5) {
+        return None;
+    }
+    // Work waits from the start; the first hour is left out, because it began with nothing spent.
+    let from = start + HOUR;
+    let to = start + HOUR * u32::try_from(hours).ok()?;
+    let calls = log.iter().filter(|at| (from..to).contains(*at)).count();
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand calls")]
+    Some(calls as f64 / (f64::from(ALLOWED) * (hours - 1) as f64))
+}
+
+fn identify(email: &str) -> Mapped {
+    let mut record = Record::default();
+    record.fields.insert("emails".to_owned(), Value::from(email));
+    let write = ContactWrite { email: email.to_owned(), user_id: None, record, company: None, deal: None };
+    Mapped::Contact(Box::new(write))
+}
