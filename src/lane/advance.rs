@@ -412,8 +412,10 @@ impl<D> Dispatch<D> {
             && let Some(Identity::UserId(user_id)) = identity(&waiting.mapped)
         {
             let user_id = user_id.clone();
-            let email = body.and_then(|body| found_email(body, &user_id));
-            self.identities.learn(&user_id, email);
+            match body.and_then(|body| found_email(body, &user_id)) {
+                Some(email) => self.identities.learn(&user_id, email),
+                None => self.identities.looked_up_in_vain(&user_id),
+            }
         }
         unit.work = Work::Activity { looked_up: true };
         self.idle.insert(number);

@@ -172,7 +172,7 @@ impl<D> Dispatch<D> {
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
     pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
         match taught {
-            Some((user_id, email)) => self.identities.learn(&user_id, Some(email)),
+            Some((user_id, email)) => self.identities.learn(&user_id, email),
             None => {
                 let known = keys.iter().filter_map(|key| match key {
                     Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
@@ -425,3 +425,6 @@ impl Wake {
         self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
     }
 }
+
+#[cfg(test)]
+mod tests;

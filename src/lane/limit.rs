@@ -75,14 +75,19 @@ impl Limit {
                 if probe {
                     self.quota.unblock();
                 }
-                if probe || !self.quota.is_blocked() {
+                if !self.quota.is_blocked() {
                     self.trouble = None;
+                    self.throttled.reset();
+                    self.unauthorized.reset();
                 }
-                self.throttled.reset();
-                self.unauthorized.reset();
                 self.quota.observe(now, told, in_flight);
+                if self.quota.is_blocked() && self.trouble.is_none() {
+                    self.trouble = Some((Trouble::Throttled, "the account's quota is used up".to_owned()));
+                }
                 None
             }
+            // Calls that were under way when the block began are old news: they make it no longer.
+            Verdict::Unauthorized { .. } if self.quota.is_blocked() && !probe => Some(now),
             Verdict::Unauthorized { status } => {
                 let wait = self.unauthorized.following();
                 self.quota.block(now, wait);
@@ -95,11 +100,15 @@ impl Limit {
             }
             Verdict::Throttled { retry_after } => {
                 // Without Retry-After the reset is the next best word; it is believed only when nothing is left.
+                // A wait of nothing, or until a time that has passed, would be a licence to hammer.
                 let reset = told.reset.filter(|_| told.remaining == Some(0));
-                let wait = retry_after.or(reset).unwrap_or_else(|| self.throttled.following());
-                self.quota.block(now, wait);
-                self.trouble =
-                    Some((Trouble::Throttled, format!("too many calls; going on in {} s", wait.as_secs())));
+                let asked = retry_after.or(reset).filter(|wait| !wait.is_zero());
+                if asked.is_some() || probe || !self.quota.is_blocked() {
+                    let wait = asked.unwrap_or_else(|| self.throttled.following());
+                    self.quota.block(now, wait);
+                    let why = format!("too many calls; going on in {} s", wait.as_secs());
+                    self.trouble = Some((Trouble::Throttled, why));
+                }
                 Some(now)
             }
             Verdict::Unavailable { trouble, retry_after } => {
@@ -107,8 +116,9 @@ impl Limit {
                 if probe {
                     self.quota.give_back_probe();
                 }
-                if let Some(wait) = retry_after {
-                    self.quota.block(now, *wait);
+                // It speaks for the server, not for the record.
+                if let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) {
+                    self.quota.block(now, wait);
                 }
                 let why = match trouble {
                     Failure::ServerError => {

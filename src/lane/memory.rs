@@ -1,60 +1,91 @@
 //! What a lane remembers between events, bounded: messages settled lately, and who a `userId` is.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+
+/// Stands for a name in the memory. A sender may make a name as long as a body, and a hundred thousand
+/// of those would be a hundred gigabytes. 128 bits under a key of this process: no two names meet.
+#[derive(Debug)]
+struct Digests(u64, u64);
+
+impl Digests {
+    fn new() -> Self {
+        let random = || RandomState::new().build_hasher().finish();
+        Self(random(), random())
+    }
+
+    fn of(&self, name: &str) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(name.as_bytes());
+        hasher.finish128().as_u128()
+    }
+}
 
 /// `messageId`s that need not be delivered again.
 #[derive(Debug)]
 pub(super) struct Messages {
-    delivered: LruCache<String, ()>,
-    pending: HashSet<String>,
+    digests: Digests,
+    delivered: LruCache<u128, ()>,
+    pending: HashSet<u128>,
 }
 
 impl Messages {
     pub(super) fn new() -> Self {
-        Self { delivered: LruCache::new(REMEMBERED), pending: HashSet::new() }
+        Self { digests: Digests::new(), delivered: LruCache::new(REMEMBERED), pending: HashSet::new() }
     }
 
     /// Notes that the message is being worked on; false if it is or was already.
     pub(super) fn begin(&mut self, id: &str) -> bool {
-        self.delivered.get(id).is_none() && self.pending.insert(id.to_owned())
+        let id = self.digests.of(id);
+        self.delivered.get(&id).is_none() && self.pending.insert(id)
     }
 
     /// Only what took effect is remembered: a dead letter that is sent back is no duplicate.
     pub(super) fn end(&mut self, id: &str, delivered: bool) {
-        self.pending.remove(id);
+        let id = self.digests.of(id);
+        self.pending.remove(&id);
         if delivered {
-            self.delivered.put(id.to_owned(), ());
+            self.delivered.put(id, ());
         }
     }
 }
 
 /// The e-mail address behind a `userId`, as identifies and look-ups told.
 #[derive(Debug)]
-pub(super) struct Identities(LruCache<String, Option<String>>);
+pub(super) struct Identities {
+    digests: Digests,
+    known: LruCache<u128, Option<String>>,
+}
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self(LruCache::new(REMEMBERED))
+        Self { digests: Digests::new(), known: LruCache::new(REMEMBERED) }
     }
 
     /// The address, where one is known.
     pub(super) fn email(&self, user_id: &str) -> Option<String> {
-        self.0.peek(user_id).cloned().flatten()
+        self.known.peek(&self.digests.of(user_id)).cloned().flatten()
     }
 
     /// Whether it is worth looking up.
     pub(super) fn unknown(&self, user_id: &str) -> bool {
-        !self.0.contains(user_id)
+        !self.known.contains(&self.digests.of(user_id))
     }
 
-    /// `None`: it was looked up in vain.
-    pub(super) fn learn(&mut self, user_id: &str, email: Option<String>) {
-        self.0.put(user_id.to_owned(), email);
+    /// An identify or a look-up told the address.
+    pub(super) fn learn(&mut self, user_id: &str, email: String) {
+        self.known.put(self.digests.of(user_id), Some(email));
+    }
+
+    /// A look-up found nobody. An address that became known meanwhile stays.
+    pub(super) fn looked_up_in_vain(&mut self, user_id: &str) {
+        self.known.get_or_insert(self.digests.of(user_id), || None);
     }
 }
 

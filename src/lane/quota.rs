@@ -19,13 +19,13 @@ pub struct Quota {
     /// Calls of the burst; those spent stand in `spent` with the time they come back.
     burst: usize,
     spent: VecDeque<Instant>,
+    /// Calls of the burst that another replica may have spent: when they come back at the latest.
+    withheld: VecDeque<Instant>,
     /// Between two calls of the pace.
     interval: Duration,
     next: Instant,
     /// How far the pace may catch up after a moment without work.
     slack: Duration,
-    /// No answer has told yet how much is left; another replica may have spent it a moment ago.
-    untold: bool,
     /// What the last answer said may still be spent, less what was granted since.
     left: Option<f64>,
     blocked: Option<Block>,
@@ -75,16 +75,16 @@ impl Quota {
             let part = u32::try_from(index + 1).unwrap_or(u32::MAX);
             now + period / u32::try_from(burst).unwrap_or(u32::MAX) * part
         };
-        let spent = (0..burst.saturating_sub(UNTOLD)).map(spread).collect();
+        let withheld = (0..burst.saturating_sub(UNTOLD)).map(spread).collect();
         Self {
             period,
             share,
             burst,
-            spent,
+            spent: VecDeque::new(),
+            withheld,
             interval,
             next: now,
             slack,
-            untold: true,
             left: None,
             blocked: None,
         }
@@ -98,13 +98,16 @@ impl Quota {
             }
             return if block.probing { Grant::AfterProbe } else { Grant::Now };
         }
-        while self.spent.front().is_some_and(|back| *back <= now) {
-            self.spent.pop_front();
+        for spent in [&mut self.spent, &mut self.withheld] {
+            while spent.front().is_some_and(|back| *back <= now) {
+                spent.pop_front();
+            }
         }
-        if self.spent.len() < self.burst || now >= self.next {
+        if self.spent.len() + self.withheld.len() < self.burst || now >= self.next {
             return Grant::Now;
         }
-        Grant::At(self.spent.front().map_or(self.next, |back| self.next.min(*back)))
+        let back = [self.spent.front(), self.withheld.front()].into_iter().flatten().min();
+        Grant::At(back.map_or(self.next, |back| self.next.min(*back)))
     }
 
     /// A call goes, as [`Quota::ask`] just allowed. True if it is the probe after a block.
@@ -133,20 +136,16 @@ impl Quota {
     /// They know of calls that were not ours.
     pub fn observe(&mut self, now: Instant, told: &RateLimit, in_flight: usize) {
         let Some(remaining) = told.remaining else { return };
-        let untold = std::mem::take(&mut self.untold);
         #[expect(clippy::cast_precision_loss, reason = "a few calls")]
         let left = (f64::from(remaining) * self.share).floor() - in_flight as f64;
         if left < 1.0 {
             self.left = None;
-            self.block(now, told.reset.unwrap_or(EXHAUSTED));
+            // A reset that has passed already is a clock that differs, not a licence.
+            self.block(now, told.reset.filter(|wait| !wait.is_zero()).unwrap_or(EXHAUSTED));
             return;
         }
         self.left = Some(left);
-        if untold {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least one call")]
-            let free = (left as usize).min(self.burst);
-            self.spent.truncate(self.burst - free);
-        }
+        self.withheld.clear();
     }
 
     /// Nothing goes for this long; then one call goes first.
@@ -178,8 +177,8 @@ impl Quota {
         if self.blocked.is_some() {
             return 0;
         }
-        let burst = self.burst - self.spent.iter().filter(|back| **back > now).count().min(self.burst);
-        burst + usize::from(now >= self.next)
+        let spent = self.spent.iter().chain(&self.withheld).filter(|back| **back > now).count();
+        self.burst.saturating_sub(spent) + usize::from(now >= self.next)
     }
 }
 
@@ -212,7 +211,7 @@ mod tests {
         let mut quota = Quota::new(900.0, HOUR, 0.9, now);
         assert_eq!(grants(&mut quota, now), 6);
         quota.observe(now, &told(994, None), 0);
-        assert_eq!(grants(&mut quota, now), 225);
+        assert_eq!(grants(&mut quota, now), 220);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Lane {
             }
             self.read_fields();
         }
-        self.halt(&mut session).await;
+        self.halt(&mut session, stop).await;
     }
 
     /// Sends all that may go now; tells when to look again.
@@ -141,11 +141,11 @@ impl Lane {
                 Next::Wait(wake) => break wake,
             }
         };
-        if self.dispatch.starved() {
-            self.starved_since.get_or_insert_with(Instant::now);
-        } else if let Some(since) = self.starved_since.take() {
+        // Counted at every turn, because a lane short of quota may wait without an end.
+        if let Some(since) = self.starved_since.take() {
             self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
         }
+        self.starved_since = self.dispatch.starved().then(Instant::now);
         self.metrics.quota_remaining.set(self.dispatch.quota_remaining(Instant::now()));
         wake
     }
@@ -244,14 +244,19 @@ impl Lane {
         self.ledger.settle(debt, outcome, attempts);
     }
 
-    /// Lets requests in flight end, and gives back the rest.
-    async fn halt(&mut self, session: &mut Session) {
+    /// Lets requests in flight end, and gives back the rest. The grace begins with the stop: where only the
+    /// session is lost, every answer is waited for, because what it settled must not be done again.
+    async fn halt(&mut self, session: &mut Session, stop: &CancellationToken) {
         self.give_back();
         for delivery in self.held.drain(..) {
             delivery.receipt.settle(Outcome::Returned, 0);
         }
         give_back(session).await;
-        let deadline = tokio::time::sleep(self.settings.grace);
+        let grace = self.settings.grace;
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
         tokio::pin!(deadline);
         loop {
             tokio::select! {
