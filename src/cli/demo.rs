@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     for account in &accounts {
         println!("  {:<8} {}", account.name, arrived(&account.sandbox.state()));
     }
-    println!("\nWhy the others did not:");
+    println!("\nThe dead letters, and why:");
     for letter in letters.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         println!("  {}", told(&letter.headers));
     }

@@ -55,8 +55,7 @@ enum Command {
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// The configuration; else $`FRESHET_CONFIG`, else ./freshet.toml
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = "The configuration; else $FRESHET_CONFIG, else ./freshet.toml")]
     config: Option<PathBuf>,
 }
 

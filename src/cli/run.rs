@@ -18,10 +18,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigFile,
     /// Take events from this file (one JSON object a line, gzip by its ending, - for standard input)
-    /// instead of `RabbitMQ`, and end when all are settled
+    /// instead of RabbitMQ, and end when all are settled
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// Where to write what cannot be delivered
+    /// Where to write what cannot be delivered, one JSON object a line; an older file is replaced
     #[arg(long, value_name = "FILE", requires = "events")]
     dead_letters: Option<PathBuf>,
 }

@@ -14,16 +14,19 @@ use crate::sandbox::{self, FieldFiles, Options};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Field metadata: contacts.json, `sales_accounts.json`, deals.json; what is missing is built in
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Field metadata: contacts.json, sales_accounts.json, deals.json; what is missing is built in"
+    )]
     fields: Option<PathBuf>,
-    /// API calls allowed in an hour
+    /// API calls allowed in an hour; 1000 if not said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_hour: Option<u32>,
     /// How long every call takes, such as 200ms
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     latency: Option<Duration>,
 }
 

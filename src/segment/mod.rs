@@ -1,6 +1,6 @@
 //! Segment's events as Freshet understands them. Pure; knows only the words of [`crate::outcome`].
 //!
-//! The lane calls [`decode`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse`].
+//! The lane calls [`decode()`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse()`].
 
 mod decode;
 mod event;
