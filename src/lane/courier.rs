@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::quota::{Grant, Quota};
+use super::quota::{Era, Grant, Quota};
 use super::state::{Board, Trouble};
 use crate::delays::Delays;
 use crate::freshsales::Trouble as Failure;
@@ -137,10 +137,10 @@ impl Courier {
             *attempts += 1;
             let started = Instant::now();
             let answer = self.client.send(call).await;
-            probe.answered();
+            let era = probe.answered();
             let verdict = classify(call.endpoint, answer.as_ref().map_err(|error| *error));
             self.metrics.requests.observe(call.endpoint.as_str(), verdict.as_str(), started.elapsed(), 1);
-            match self.judge(budget, verdict, answer.as_ref()) {
+            match self.judge(budget, era, verdict, answer.as_ref()) {
                 Judged::Done(body) => return Ok(body),
                 Judged::Refused { status, messages } => return Err(NotDone::Refused { status, messages }),
                 // The budget is blocked; the next permit waits for it.
@@ -156,22 +156,29 @@ impl Courier {
     }
 
     /// Notes what the verdict says about the budget, and what the caller does next.
-    fn judge(&self, budget: Budget, verdict: Verdict, answer: Result<&Answer, &NoAnswer>) -> Judged {
+    fn judge(
+        &self,
+        budget: Budget,
+        era: Era,
+        verdict: Verdict,
+        answer: Result<&Answer, &NoAnswer>,
+    ) -> Judged {
         let now = Instant::now();
         let mut limits = self.limits();
         let limit = limits.of(budget);
         let told = answer.map_or_else(|_| RateLimit::default(), |answer| answer.rate_limit);
+        // A call that was under way when a block began neither lifts it nor makes it longer.
+        let old_news = era != limit.quota.era();
         let judged = match verdict {
             Verdict::Done(body) => {
-                limit.well(now, &told);
-                self.board.well(budget);
+                self.got_through(limit, budget, era, &told);
                 Judged::Done(body)
             }
             Verdict::Refused { status, messages } => {
-                limit.well(now, &told);
-                self.board.well(budget);
+                self.got_through(limit, budget, era, &told);
                 Judged::Refused { status, messages }
             }
+            Verdict::Unauthorized { .. } if old_news => Judged::Blocked,
             Verdict::Unauthorized { status } => {
                 let wait = limit.unauthorized.following();
                 limit.quota.block(now, wait);
@@ -188,15 +195,25 @@ impl Courier {
             }
             Verdict::Throttled { retry_after } => {
                 // Without Retry-After the reset is the next best word; it is believed only when nothing is left.
+                // A wait of nothing, or until a time that has passed, would be a licence to hammer.
                 let reset = told.reset.filter(|_| told.remaining == Some(0));
-                let wait = retry_after.or(reset).unwrap_or_else(|| limit.throttled.following());
-                limit.quota.block(now, wait);
-                let why = format!("too many calls; going on in {} s", wait.as_secs());
-                self.board.trouble(budget, Trouble::Throttled, &why);
+                let asked = retry_after.or(reset).filter(|wait| !wait.is_zero());
+                if asked.is_some() || !old_news {
+                    let wait = asked.unwrap_or_else(|| limit.throttled.following());
+                    limit.quota.block(now, wait);
+                    let why = format!("too many calls; going on in {} s", wait.as_secs());
+                    self.board.trouble(budget, Trouble::Throttled, &why);
+                }
                 Judged::Blocked
             }
             Verdict::Unavailable { trouble, retry_after } => {
-                limit.quota.unblock();
+                match retry_after.filter(|wait| !wait.is_zero()) {
+                    // It speaks for the server, not for the record.
+                    Some(wait) => limit.quota.block(now, wait),
+                    None => {
+                        limit.quota.unblock(era);
+                    }
+                }
                 let why = match trouble {
                     Failure::ServerError => match answer.map(|answer| answer.status) {
                         Ok(status) if status >= 300 => format!("Freshsales answered {status}"),
@@ -217,14 +234,36 @@ impl Courier {
         judged
     }
 
+    /// A call of this era got through, whatever was said of its record.
+    fn got_through(&self, limit: &mut Limit, budget: Budget, era: Era, told: &RateLimit) {
+        let now = Instant::now();
+        if limit.quota.unblock(era) {
+            limit.throttled.reset();
+            limit.unauthorized.reset();
+        }
+        limit.quota.observe(now, told);
+        match limit.quota.blocked_for(now) {
+            None => self.board.well(budget),
+            Some(wait) if told.remaining == Some(0) => {
+                let why = format!("no calls are left; going on in {} s", wait.as_secs());
+                self.board.trouble(budget, Trouble::Throttled, &why);
+            }
+            Some(_) => {}
+        }
+    }
+
     /// Waits until a call of this budget may go.
     async fn permit(&self, budget: Budget) -> Probe<'_> {
         let mut waiting: Option<Waiting<'_>> = None;
         loop {
             let changed = self.changed.notified();
-            let grant = self.limits().of(budget).quota.take(Instant::now());
+            let (grant, era) = {
+                let mut limits = self.limits();
+                let quota = &mut limits.of(budget).quota;
+                (quota.take(Instant::now()), quota.era())
+            };
             match grant {
-                Grant::Now => return Probe { courier: self, budget, answered: false },
+                Grant::Now => return Probe { courier: self, budget, era, answered: false },
                 Grant::At(_) | Grant::AfterProbe if waiting.is_none() => waiting = Some(Waiting::new(self)),
                 Grant::At(_) | Grant::AfterProbe => {}
             }
@@ -241,15 +280,6 @@ impl Courier {
     }
 }
 
-impl Limit {
-    fn well(&mut self, now: Instant, told: &RateLimit) {
-        self.quota.unblock();
-        self.throttled.reset();
-        self.unauthorized.reset();
-        self.quota.observe(now, told);
-    }
-}
-
 /// What the caller of one call does next.
 enum Judged {
     Done(Value),
@@ -262,19 +292,21 @@ enum Judged {
 struct Probe<'a> {
     courier: &'a Courier,
     budget: Budget,
+    era: Era,
     answered: bool,
 }
 
 impl Probe<'_> {
-    fn answered(mut self) {
+    fn answered(mut self) -> Era {
         self.answered = true;
+        self.era
     }
 }
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.courier.limits().of(self.budget).quota.give_back_probe();
+            self.courier.limits().of(self.budget).quota.give_back_probe(self.era);
             self.courier.changed.notify_waiters();
         }
     }

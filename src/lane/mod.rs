@@ -17,7 +17,7 @@ mod state;
 mod window;
 
 pub use courier::Patience;
-pub use quota::{Grant, Quota};
+pub use quota::{Era, Grant, Quota};
 pub use run::{Lane, Settings};
 pub use state::{Board, LaneState, View};
 pub use window::{Key, Window};

@@ -17,7 +17,14 @@ pub struct Quota {
     /// No answer has told yet how much is left; another replica may have spent it a moment ago.
     untold: bool,
     blocked: Option<Block>,
+    /// Counts the blocks.
+    era: Era,
 }
+
+/// The time between two blocks. Only a call of the current era says anything about the block in force:
+/// older ones were under way when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Era(u64);
 
 /// Nothing goes until the block's end; then one call, and the others by its answer.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +64,7 @@ impl Quota {
             refilled: now,
             untold: true,
             blocked: None,
+            era: Era::default(),
         }
     }
 
@@ -89,13 +97,15 @@ impl Quota {
         self.refill(now);
         let Some(remaining) = told.remaining else { return };
         if remaining == 0 {
-            self.block(now, told.reset.unwrap_or(EXHAUSTED));
+            // A reset that has passed already is a clock that differs, not a licence.
+            self.block(now, told.reset.filter(|wait| !wait.is_zero()).unwrap_or(EXHAUSTED));
             self.tokens = 0.0;
             return;
         }
         let left = f64::from(remaining) * self.share;
         if std::mem::take(&mut self.untold) {
-            self.tokens = self.burst;
+            // What was spent untold stays spent.
+            self.tokens += self.burst - self.burst.min(UNTOLD);
         }
         self.tokens = self.tokens.min(left.max(1.0));
     }
@@ -105,16 +115,33 @@ impl Quota {
         let until = now + wait;
         let until = self.blocked.map_or(until, |block| block.until.max(until));
         self.blocked = Some(Block { until, probing: false });
+        self.era.0 += 1;
     }
 
-    /// An answer came that blocks nothing: others may go.
-    pub fn unblock(&mut self) {
-        self.blocked = None;
+    /// How long nothing goes, if something blocks.
+    pub fn blocked_for(&self, now: Instant) -> Option<Duration> {
+        self.blocked.map(|block| block.until.saturating_duration_since(now))
     }
 
-    /// The probe was given up before it was answered; another call may be the probe.
-    pub fn give_back_probe(&mut self) {
-        if let Some(block) = &mut self.blocked {
+    /// The era of a call that is granted now.
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
+    /// A call of this era was answered, and the answer blocks nothing. If it is the probe, others may go.
+    /// True if nothing is blocked now.
+    pub fn unblock(&mut self, era: Era) -> bool {
+        if era == self.era {
+            self.blocked = None;
+        }
+        self.blocked.is_none()
+    }
+
+    /// A call of this era was given up before it was answered. If it was the probe, another call may be it.
+    pub fn give_back_probe(&mut self, era: Era) {
+        if let Some(block) = &mut self.blocked
+            && era == self.era
+        {
             block.probing = false;
         }
     }
@@ -152,7 +179,7 @@ mod tests {
         let mut quota = Quota::new(900.0, HOUR, 0.9, now);
         assert_eq!(grants(&mut quota, now), 5);
         quota.observe(now, &told(995, None));
-        assert_eq!(grants(&mut quota, now), 45);
+        assert_eq!(grants(&mut quota, now), 40);
     }
 
     #[test]
@@ -172,10 +199,24 @@ mod tests {
         let later = now + Duration::from_mins(10);
         assert_eq!(quota.take(later), Grant::Now);
         assert_eq!(quota.take(later), Grant::AfterProbe);
-        quota.give_back_probe();
+        quota.give_back_probe(quota.era());
         assert_eq!(quota.take(later), Grant::Now);
-        quota.unblock();
+        assert!(quota.unblock(quota.era()));
         assert_eq!(quota.take(later), Grant::Now);
+    }
+
+    #[test]
+    fn only_a_call_sent_since_says_anything_about_a_block() {
+        let now = Instant::now();
+        let mut quota = Quota::new(900.0, HOUR, 0.9, now);
+        let before = quota.era();
+        quota.block(now, Duration::from_mins(1));
+        assert!(!quota.unblock(before));
+        let later = now + Duration::from_mins(1);
+        assert_eq!(quota.take(now), Grant::At(later));
+        assert_eq!(quota.take(later), Grant::Now);
+        quota.give_back_probe(before);
+        assert_eq!(quota.take(later), Grant::AfterProbe);
     }
 
     #[test]
