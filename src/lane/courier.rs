@@ -73,7 +73,8 @@ struct Limits {
     api: Limit,
     tracking: Limit,
     waiting: u32,
-    waiting_since: Instant,
+    /// Up to when waiting was counted.
+    counted: Instant,
 }
 
 /// One budget's quota, and how long its troubles have lasted.
@@ -108,7 +109,7 @@ impl Courier {
             unauthorized: patience.delays(Trouble::Unauthorized),
         };
         let limits =
-            Limits { api: limit(api), tracking: limit(tracking), waiting: 0, waiting_since: Instant::now() };
+            Limits { api: limit(api), tracking: limit(tracking), waiting: 0, counted: Instant::now() };
         Self { client, board, metrics, patience, limits: Mutex::new(limits), changed: Notify::new() }
     }
 
@@ -118,6 +119,16 @@ impl Courier {
 
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the waiting up to now. At every change, because a lane short of quota may wait without an end.
+    fn count_waiting(&self, limits: &mut Limits) {
+        let now = Instant::now();
+        if limits.waiting > 0 {
+            let waited = now.saturating_duration_since(limits.counted);
+            self.metrics.quota_wait_seconds.inc_by(waited.as_secs_f64());
+        }
+        limits.counted = now;
     }
 
     /// Gets the call through. `attempts` counts what was sent. After `stop` nothing new is sent,
@@ -318,9 +329,7 @@ struct Waiting<'a>(&'a Courier);
 impl<'a> Waiting<'a> {
     fn new(courier: &'a Courier) -> Self {
         let mut limits = courier.limits();
-        if limits.waiting == 0 {
-            limits.waiting_since = Instant::now();
-        }
+        courier.count_waiting(&mut limits);
         limits.waiting += 1;
         Self(courier)
     }
@@ -329,9 +338,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut limits = self.0.limits();
+        self.0.count_waiting(&mut limits);
         limits.waiting -= 1;
-        if limits.waiting == 0 {
-            self.0.metrics.quota_wait_seconds.inc_by(limits.waiting_since.elapsed().as_secs_f64());
-        }
     }
 }
