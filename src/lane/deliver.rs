@@ -131,7 +131,10 @@ impl Delivering<'_> {
             Recalled::Unknown => {}
         }
         let found = self.look_up(user_id).await?;
-        self.identities.learn(user_id, found.clone());
+        match &found {
+            Some(email) => self.identities.learn(user_id, email.clone()),
+            None => self.identities.looked_up_in_vain(user_id),
+        }
         Ok(found.unwrap_or_else(|| user_id.clone()))
     }
 

@@ -58,8 +58,15 @@ impl Identities {
         }
     }
 
-    pub(super) fn learn(&self, user_id: &str, email: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(user_id.to_owned(), email);
+    /// An identify or a look-up told the address.
+    pub(super) fn learn(&self, user_id: &str, email: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(user_id.to_owned(), Some(email));
+    }
+
+    /// A look-up found nobody. An address that became known meanwhile stays.
+    pub(super) fn looked_up_in_vain(&self, user_id: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get_or_insert(user_id.to_owned(), || None);
     }
 }
 

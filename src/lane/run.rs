@@ -189,7 +189,7 @@ impl Lane {
         }
         let Send { mapped, mut keys, taught } = send;
         match taught {
-            Some((user_id, email)) => self.identities.learn(&user_id, Some(email)),
+            Some((user_id, email)) => self.identities.learn(&user_id, email),
             None => keys.extend(self.known_as(&keys)),
         }
         work.window.insert(keys, (mapped, debt));
