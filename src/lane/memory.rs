@@ -1,42 +1,68 @@
 //! What a lane remembers between events, bounded: messages settled lately, and who a `userId` is.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+
+/// Stands for a name in the memory. A sender may make a name as long as a body, and a hundred thousand
+/// of those would be a hundred gigabytes. 128 bits under a key of this process: no two names meet.
+#[derive(Debug)]
+struct Digests(u64, u64);
+
+impl Digests {
+    fn new() -> Self {
+        let random = || RandomState::new().build_hasher().finish();
+        Self(random(), random())
+    }
+
+    fn of(&self, name: &str) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(name.as_bytes());
+        hasher.finish128().as_u128()
+    }
+}
 
 /// `messageId`s that need not be delivered again.
 #[derive(Debug)]
 pub(super) struct Messages {
-    delivered: LruCache<String, ()>,
-    pending: HashSet<String>,
+    digests: Digests,
+    delivered: LruCache<u128, ()>,
+    pending: HashSet<u128>,
 }
 
 impl Messages {
     pub(super) fn new() -> Self {
-        Self { delivered: LruCache::new(REMEMBERED), pending: HashSet::new() }
+        Self { digests: Digests::new(), delivered: LruCache::new(REMEMBERED), pending: HashSet::new() }
     }
 
     /// Notes that the message is being worked on; false if it is or was already.
     pub(super) fn begin(&mut self, id: &str) -> bool {
-        self.delivered.get(id).is_none() && self.pending.insert(id.to_owned())
+        let id = self.digests.of(id);
+        self.delivered.get(&id).is_none() && self.pending.insert(id)
     }
 
     /// Only what took effect is remembered: a dead letter that is sent back is no duplicate.
     pub(super) fn end(&mut self, id: &str, delivered: bool) {
-        self.pending.remove(id);
+        let id = self.digests.of(id);
+        self.pending.remove(&id);
         if delivered {
-            self.delivered.put(id.to_owned(), ());
+            self.delivered.put(id, ());
         }
     }
 }
 
 /// The e-mail address behind a `userId`, as identifies and look-ups told.
 #[derive(Debug)]
-pub(super) struct Identities(Mutex<LruCache<String, Option<String>>>);
+pub(super) struct Identities {
+    digests: Digests,
+    known: Mutex<LruCache<u128, Option<String>>>,
+}
 
 /// What is known of a `userId`.
 pub(super) enum Recalled {
@@ -47,11 +73,11 @@ pub(super) enum Recalled {
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(LruCache::new(REMEMBERED)))
+        Self { digests: Digests::new(), known: Mutex::new(LruCache::new(REMEMBERED)) }
     }
 
     pub(super) fn recall(&self, user_id: &str) -> Recalled {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).get(user_id) {
+        match self.known().get(&self.digests.of(user_id)) {
             Some(Some(email)) => Recalled::Email(email.clone()),
             Some(None) => Recalled::LookedUpInVain,
             None => Recalled::Unknown,
@@ -60,13 +86,16 @@ impl Identities {
 
     /// An identify or a look-up told the address.
     pub(super) fn learn(&self, user_id: &str, email: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(user_id.to_owned(), Some(email));
+        self.known().put(self.digests.of(user_id), Some(email));
     }
 
     /// A look-up found nobody. An address that became known meanwhile stays.
     pub(super) fn looked_up_in_vain(&self, user_id: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get_or_insert(user_id.to_owned(), || None);
+        self.known().get_or_insert(self.digests.of(user_id), || None);
+    }
+
+    fn known(&self) -> MutexGuard<'_, LruCache<u128, Option<String>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
