@@ -137,7 +137,7 @@ impl Lane {
                 }
             }
         }
-        self.halt(&mut work, &mut session).await;
+        self.halt(&mut work, &mut session, stop).await;
     }
 
     /// Starts as many of the ready events as there are slots.
@@ -236,14 +236,19 @@ impl Lane {
         self.ledger.settle(debt, outcome, attempts);
     }
 
-    /// Lets requests in flight end, and gives back the rest.
-    async fn halt(&mut self, work: &mut Work, session: &mut Session) {
+    /// Lets requests in flight end, and gives back the rest. The grace begins with the stop: where only the
+    /// session is lost, every answer is waited for, because what it settled must not be done again.
+    async fn halt(&mut self, work: &mut Work, session: &mut Session, stop: &CancellationToken) {
         work.halt.cancel();
         for (_, debt) in work.window.drain_waiting() {
             self.settle(debt, Outcome::Returned, 0);
         }
         give_back(session).await;
-        let deadline = tokio::time::sleep(self.settings.grace);
+        let grace = self.settings.grace;
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
         tokio::pin!(deadline);
         loop {
             tokio::select! {
