@@ -1,7 +1,8 @@
 //! The seam between a source of events (RabbitMQ, a file) and the lanes: deliveries and their receipts.
 //!
 //! A delivery is a debt paid once. The source reserves the place for the answer before it hands a
-//! delivery over, so paying is neither async nor fallible. A receipt dropped unpaid is counted: it is a bug.
+//! delivery over, so paying is neither async nor fallible. A receipt dropped unpaid is a bug: it is counted, and
+//! the event goes back to its source, so that nobody waits for it for ever.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -72,12 +73,13 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if self.place.is_some() {
+        if let Some(place) = self.place.take() {
             self.dropped.inc();
             tracing::error!(
                 delivery.tag = self.tag,
-                "a delivery was let go without an outcome; this is a bug"
+                "a delivery was let go without an outcome; it goes back to its source; this is a bug"
             );
+            place.send(Settlement { tag: self.tag, outcome: Outcome::Returned, attempts: 0 });
         }
     }
 }
