@@ -43,14 +43,16 @@ fn reset(text: &str, now: Timestamp) -> Option<Duration> {
     Some(until(point.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW)
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date. A date that has passed means "now".
+/// Reads `Retry-After`: seconds, or an HTTP date. A date that has passed means "now". More than a day is taken
+/// for a day: one absurd answer must not stop an account until somebody restarts the daemon.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(u64::from(seconds)));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(until(date, now))
+    let wait = if let Ok(seconds) = text.parse::<u32>() {
+        Duration::from_secs(u64::from(seconds))
+    } else {
+        until(jiff::fmt::rfc2822::parse(text).ok()?.timestamp(), now)
+    };
+    Some(wait.min(LONGEST_WINDOW))
 }
 
 fn until(point: Timestamp, now: Timestamp) -> Duration {
