@@ -27,7 +27,9 @@ pub enum Body {
     Json(Value),
     /// Nothing.
     Empty,
-    /// HTML, cut-off JSON, anything else.
+    /// A web page, or other markup: from something that stands before the API.
+    Markup,
+    /// Cut-off JSON, anything else.
     Unreadable,
     /// More than is read of any answer.
     TooLarge,
@@ -132,10 +134,11 @@ fn unavailable(trouble: Trouble, retry_after: Option<Duration>) -> Verdict {
 fn good(endpoint: Endpoint, answer: &Answer) -> Verdict {
     let body = match &answer.body {
         Body::Json(body) => body.clone(),
-        Body::Empty | Body::Unreadable | Body::TooLarge => Value::Null,
+        Body::Empty | Body::Markup | Body::Unreadable | Body::TooLarge => Value::Null,
     };
     let believable = match endpoint.answers() {
-        Expected::Anything => true,
+        // A sign-in or maintenance page with status 200 would lose the activity.
+        Expected::Anything => !matches!(answer.body, Body::Markup | Body::TooLarge),
         Expected::Key(key) => body.get(key).is_some(),
         Expected::Record(key) => record_id(&body, key).is_some(),
     };

@@ -69,7 +69,7 @@ impl Endpoint {
         }
     }
 
-    /// What a good answer holds. Tracking answers are not known; any 2xx is good.
+    /// What a good answer holds. Tracking answers are not known; any 2xx is good that is no web page.
     pub const fn answers(self) -> Expected {
         match self {
             Self::Fields(_) => Expected::Key("fields"),

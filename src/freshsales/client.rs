@@ -110,8 +110,10 @@ async fn read(mut response: reqwest::Response) -> Result<Body, NoAnswer> {
         }
         bytes.extend_from_slice(&chunk);
     }
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Body::Empty);
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Ok(Body::Empty),
+        Some(b'<') => return Ok(Body::Markup),
+        Some(_) => {}
     }
     Ok(serde_json::from_slice(&bytes).map_or(Body::Unreadable, Body::Json))
 }
