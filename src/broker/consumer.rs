@@ -106,6 +106,12 @@ impl Serving<'_> {
             }
             tokio::select! {
                 biased;
+                // Before all else: a lane that has stopped gives everything back, and what is given back by nack
+                // while the subscription lasts is delivered again at once, round and round.
+                () = stop.cancelled(), if deliver.is_some() => {
+                    self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+                    deliver = None;
+                }
                 Some(settlement) = settlements.recv() => self.settle(settlement, deliver.is_none()).await?,
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
                     match confirmed? {
@@ -118,12 +124,8 @@ impl Serving<'_> {
                 message = consumer.next(), if deliver.is_some() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
                     if let Some(deliver) = &deliver {
-                        self.take(message?, deliver).await?;
+                        self.take(message?, deliver, stop).await?;
                     }
-                }
-                () = stop.cancelled(), if deliver.is_some() => {
-                    self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-                    deliver = None;
                 }
             }
         }
@@ -134,6 +136,7 @@ impl Serving<'_> {
         &mut self,
         message: lapin::message::Delivery,
         deliver: &mpsc::Sender<Delivery>,
+        stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let tag = message.delivery_tag;
         let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
@@ -146,6 +149,11 @@ impl Serving<'_> {
         let refused = deliver.send(Delivery { body, queued_at, receipt }).await;
         if let Err(mpsc::error::SendError(delivery)) = refused {
             delivery.receipt.settle(Outcome::Returned, 0);
+            // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
+            // turn its whole queue round until the broker gives each message up.
+            if !stop.is_cancelled() {
+                return Err(Broken::LaneGone);
+            }
         }
         Ok(())
     }

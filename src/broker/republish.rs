@@ -5,6 +5,13 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+/// The most bytes of headers that a copy carries. They travel in one frame, and one that is larger than the
+/// broker's limit (131072 bytes, less other properties and what it adds on redelivery) costs the connection, again
+/// and again, for every account.
+const HEADERS_LIMIT: usize = 120 * 1024;
+/// How many of the original's headers were left out to keep within [`HEADERS_LIMIT`].
+const LEFT_OUT: &str = "freshet-headers-left-out";
+
 /// When the router took the message; only lanes carry it.
 const QUEUED_AT: &str = "freshet-queued-at";
 
@@ -16,7 +23,7 @@ const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 
 /// Properties for a lane: as they were, plus when the message was queued.
 pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
-    let mut headers = passive(original);
+    let mut headers = fitted(passive(original), 0);
     let queued_at = queued_at(original, now).as_millisecond();
     headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(queued_at));
     without_acting(original).with_headers(headers)
@@ -25,7 +32,7 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 /// Properties for a dead letter: as they were, plus `added`.
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
     let mut headers = FieldTable::default();
-    for (name, value) in passive(original).inner() {
+    for (name, value) in fitted(passive(original), size_of_table(added)).inner() {
         if name.as_str() != QUEUED_AT {
             headers.insert(name.clone(), value.clone());
         }
@@ -81,6 +88,55 @@ fn passive(original: &BasicProperties) -> FieldTable {
         headers.insert(kept("user-id"), AMQPValue::LongString(user.as_str().into()));
     }
     headers
+}
+
+/// Leaves out the largest headers until the rest and `reserved` bytes keep within the limit.
+fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
+    let mut size = size_of_table(&headers) + reserved;
+    if size <= HEADERS_LIMIT {
+        return headers;
+    }
+    let mut entries: Vec<_> = headers.inner().iter().collect();
+    entries.sort_by_key(|(name, value)| size_of_entry(name, value));
+    let mut left_out = 0_i64;
+    while size > HEADERS_LIMIT
+        && let Some((name, value)) = entries.pop()
+    {
+        size -= size_of_entry(name, value);
+        left_out += 1;
+    }
+    let mut fitted = FieldTable::default();
+    for (name, value) in entries {
+        fitted.insert(name.clone(), value.clone());
+    }
+    fitted.insert(LEFT_OUT.into(), AMQPValue::LongLongInt(left_out));
+    fitted
+}
+
+/// What a table takes on the wire.
+fn size_of_table(table: &FieldTable) -> usize {
+    4 + table.inner().iter().map(|(name, value)| size_of_entry(name, value)).sum::<usize>()
+}
+
+fn size_of_entry(name: &ShortString, value: &AMQPValue) -> usize {
+    2 + name.as_str().len() + size_of_value(value)
+}
+
+fn size_of_value(value: &AMQPValue) -> usize {
+    if let AMQPValue::LongString(text) = value {
+        4 + text.as_bytes().len()
+    } else if let AMQPValue::ShortString(text) = value {
+        1 + text.as_str().len()
+    } else if let AMQPValue::ByteArray(bytes) = value {
+        4 + bytes.as_slice().len()
+    } else if let AMQPValue::FieldArray(items) = value {
+        4 + items.as_slice().iter().map(|item| 1 + size_of_value(item)).sum::<usize>()
+    } else if let AMQPValue::FieldTable(table) = value {
+        size_of_table(table)
+    } else {
+        // A number, a flag, a time or nothing.
+        8
+    }
 }
 
 fn kept(name: &str) -> ShortString {
@@ -152,6 +208,24 @@ mod tests {
                 "tenant"
             ]
         );
+    }
+
+    #[test]
+    fn headers_that_fill_a_frame_are_left_out_largest_first() {
+        let mut headers = FieldTable::default();
+        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
+        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
+        headers.insert("small".into(), AMQPValue::LongString("x".repeat(30_000).into()));
+        let original = BasicProperties::default().with_headers(headers);
+        let names = |properties: &BasicProperties| -> Vec<String> {
+            properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect()
+        };
+        let lane = for_lane(&original, Timestamp::from_second(1_800_000_000).unwrap());
+        assert_eq!(names(&lane), [LEFT_OUT, QUEUED_AT, "small", "tenant"]);
+        let mut added = FieldTable::default();
+        added.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(100_000).into()));
+        let dead = for_dead_letter(&lane, &added);
+        assert_eq!(names(&dead), ["freshet-detail", LEFT_OUT, "tenant"]);
     }
 
     #[test]

@@ -57,16 +57,17 @@ pub(super) async fn serve(
         }
         tokio::select! {
             biased;
+            // Before all else: while there is a backlog, the others are always ready.
+            () = stop.cancelled(), if taking => {
+                router.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+                taking = false;
+            }
             Some(routed) = in_flight.next(), if !in_flight.is_empty() => {
                 acknowledge_prefix(broker, routed, &mut in_flight).await?;
             }
             message = consumer.next(), if taking && in_flight.len() < usize::from(IN_FLIGHT) => {
                 let Some(message) = message else { return Err(Broken::ConsumerCancelled(intake.to_owned())) };
                 in_flight.push_back(router.route(message?).await?);
-            }
-            () = stop.cancelled(), if taking => {
-                router.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-                taking = false;
             }
             () = lost.cancelled() => return Err(Broken::Closed),
         }

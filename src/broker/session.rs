@@ -72,6 +72,8 @@ pub(super) enum Broken {
     Address,
     #[error("the lane is gone")]
     LaneGone,
+    #[error("a task panicked; this is a bug")]
+    Panicked,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -167,6 +169,8 @@ impl Broker {
                     None => return Err(Broken::Closed),
                 },
                 ended = tasks.join_next() => match ended {
+                    // Begun anew with the next connection, rather than missing for ever.
+                    Some(Err(error)) if error.is_panic() => return Err(Broken::Panicked),
                     Some(_) => {}
                     None if stop.is_cancelled() => return Ok(()),
                     None => return Err(Broken::Closed),
@@ -188,6 +192,9 @@ async fn again(
     stop: &CancellationToken,
     delays: &mut Delays,
 ) -> bool {
+    if matches!(broken, Broken::LaneGone) && !stop.is_cancelled() {
+        tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
+    }
     if !connection.status().connected() || matches!(broken, Broken::LaneGone) {
         return false;
     }

@@ -1,0 +1,173 @@
+//! Sources that are lost and lanes that are stopped, in every phase of an event.
+
+use std::time::Duration;
+
+use freshet::lane::Patience;
+use freshet::outcome::Outcome;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, Setup, Source, called, identify, reason, track};
+use crate::support::soon;
+
+#[tokio::test]
+async fn a_lost_session_finishes_what_is_in_flight_and_gives_back_the_rest() {
+    let rig = Rig::with(Setup { concurrency: 1, ..Setup::default() }).await;
+    let mut first = rig.session().await;
+    rig.faults(json!({"endpoint": "track_events", "action": {"delay_ms": 1200}, "next": 1})).await;
+    for number in 0..4 {
+        first.send(track(&format!("m{number}"), "ada@example.com", &format!("Event {number}"))).await;
+    }
+    // The schema was read; the next call is the track in flight.
+    called(&rig, "deals_fields", 1).await;
+    soon("one in flight", async || rig.sum("freshet_events_in_flight", &[]) >= 4.0).await;
+    soon("the call", async || rig.in_force().await.is_empty()).await;
+    first.lost.cancel();
+    let outcomes = first.outcomes().await;
+    assert_eq!(outcomes[0], Outcome::Delivered);
+    assert_eq!(outcomes[1..], [Outcome::Returned, Outcome::Returned, Outcome::Returned]);
+    // The broker cannot be told, so it delivers all of them again.
+    let mut second = rig.session().await;
+    for body in &first.sent {
+        second.send(body).await;
+    }
+    let outcomes = second.outcomes().await;
+    assert_eq!(reason(&outcomes[0]), "duplicate");
+    assert_eq!(outcomes[1..], [Outcome::Delivered, Outcome::Delivered, Outcome::Delivered]);
+    let names: Vec<String> = rig.activities().into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names, ["Event 0", "Event 1", "Event 2", "Event 3"]);
+    rig.finish(second).await;
+}
+
+#[tokio::test]
+async fn a_lost_session_waits_for_a_slow_answer_so_that_nothing_is_done_twice() {
+    // The grace is for stopping; a lane that goes on has no reason to give up an answer.
+    let rig = Rig::with(Setup { grace: Duration::from_millis(50), ..Setup::default() }).await;
+    let mut first = rig.session().await;
+    rig.faults(
+        json!({"endpoint": "track_events", "action": {"delay_ms": 1500}, "next": 1, "after_effect": true}),
+    )
+    .await;
+    first.send(track("m", "ada@example.com", "Came")).await;
+    soon("the call", async || rig.in_force().await.is_empty()).await;
+    first.lost.cancel();
+    assert_eq!(first.outcomes().await, [Outcome::Delivered]);
+    let mut second = rig.session().await;
+    second.send(&first.sent[0]).await;
+    assert_eq!(reason(&second.outcomes().await[0]), "duplicate");
+    assert_eq!(rig.activities().len(), 1);
+    rig.finish(second).await;
+}
+
+#[tokio::test]
+async fn a_session_that_waits_for_its_turn_is_served_after_the_lost_one() {
+    let rig = Rig::start().await;
+    let mut first = rig.session().await;
+    rig.faults(json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 800}, "next": 1})).await;
+    first.send(identify("a", "ada@example.com", json!({"firstName": "One"}))).await;
+    soon("the call", async || rig.in_force().await.is_empty()).await;
+    first.lost.cancel();
+    let mut second = rig.session().await;
+    second.send(identify("b", "ada@example.com", json!({"firstName": "Two"}))).await;
+    assert_eq!(second.outcomes().await, [Outcome::Delivered]);
+    assert_eq!(first.outcomes().await, [Outcome::Delivered]);
+    assert_eq!(rig.contact("ada@example.com")["first_name"], "Two");
+    rig.finish(second).await;
+}
+
+/// Brings events into a phase, stops the lane there, and expects each to be settled once.
+async fn stopped_in(phase: &str, setup: Setup, faults: Value, reached: impl AsyncFn(&Rig)) -> Vec<Outcome> {
+    let mut rig = Rig::with(setup).await;
+    rig.faults(faults).await;
+    let mut source = rig.session().await;
+    for number in 0..6 {
+        source
+            .send(identify(&format!("m{number}"), &format!("c{}@example.com", number / 2), json!({})))
+            .await;
+    }
+    reached(&rig).await;
+    rig.stopped().await;
+    let outcomes = source.outcomes().await;
+    for outcome in &outcomes {
+        assert!(matches!(outcome, Outcome::Delivered | Outcome::Returned), "{phase}: {outcome:?}");
+    }
+    let calls = rig.state()["total_requests"].as_u64();
+    refused_afterwards(&mut source).await;
+    assert_eq!(rig.state()["total_requests"].as_u64(), calls, "{phase}: it goes on calling");
+    outcomes
+}
+
+async fn refused_afterwards(source: &mut Source) {
+    source.send(identify("late", "late@example.com", json!({}))).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Returned);
+}
+
+#[tokio::test]
+async fn a_stop_gives_everything_back_in_every_phase() {
+    let grace = || Setup { grace: Duration::from_millis(300), ..Setup::default() };
+    let long = (Duration::from_mins(10), Duration::from_mins(10));
+    let returned = vec![Outcome::Returned; 6];
+
+    let hang = json!({"endpoint": "contacts_fields", "action": {"hang": true}});
+    let outcomes = stopped_in("schema read", grace(), hang, async |rig| {
+        called(rig, "contacts_fields", 1).await;
+    })
+    .await;
+    assert_eq!(outcomes, returned);
+
+    let refused = json!({"endpoint": "contacts_fields", "action": {"status": 404}});
+    let outcomes = stopped_in("schema refused", grace(), refused, async |rig| {
+        soon("the state", async || rig.board.view().why.contains("404")).await;
+    })
+    .await;
+    assert_eq!(outcomes, returned);
+
+    let throttled =
+        json!({"endpoint": "contacts_upsert", "action": {"status": 429, "headers": {"retry-after": "900"}}});
+    let outcomes = stopped_in("quota wait", grace(), throttled, async |rig| {
+        soon("the state", async || rig.board.view().why.contains("too many")).await;
+    })
+    .await;
+    assert_eq!(outcomes, returned);
+
+    let patience = Patience { unavailable: long, ..Setup::default().patience };
+    let setup = Setup { patience, ..grace() };
+    let down = json!({"endpoint": "contacts_upsert", "action": {"status": 500}});
+    let outcomes = stopped_in("back-off", setup, down, async |rig| {
+        called(rig, "contacts_upsert", 3).await;
+    })
+    .await;
+    assert_eq!(outcomes, returned);
+
+    let hang = json!({"endpoint": "contacts_upsert", "action": {"hang": true}});
+    let outcomes = stopped_in("in flight, without an end", grace(), hang, async |rig| {
+        called(rig, "contacts_upsert", 3).await;
+    })
+    .await;
+    assert_eq!(outcomes, returned);
+
+    let slow = json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 700}});
+    let setup = Setup { concurrency: 2, ..Setup::default() };
+    let outcomes = stopped_in("in flight", setup, slow, async |rig| {
+        called(rig, "deals_fields", 1).await;
+        soon("two calls", async || rig.in_force().await[0]["struck"] == 2).await;
+    })
+    .await;
+    let delivered = outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+    assert_eq!(delivered, 2, "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_ends_by_itself_gets_everything_delivered() {
+    let rig = Rig::with(Setup { prefetch: 3, concurrency: 2, ..Setup::default() }).await;
+    let mut source = rig.session().await;
+    for number in 0..30 {
+        source
+            .send(identify(&format!("m{number}"), &format!("c{}@example.com", number % 7), json!({})))
+            .await;
+    }
+    source.end();
+    for outcome in source.outcomes().await {
+        assert_eq!(outcome, Outcome::Delivered);
+    }
+    rig.finish(source).await;
+}
