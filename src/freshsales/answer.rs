@@ -78,8 +78,8 @@ pub enum Verdict {
 /// Why an answer is not one to build upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// A status that says so, or a body that is not what the endpoint answers.
-    ServerError,
+    /// A status that says so, or a good one with a body that is not what the endpoint answers.
+    ServerError(u16),
     /// No answer in time.
     Timeout,
     /// No connection, or it broke.
@@ -94,7 +94,7 @@ impl Verdict {
             Self::Refused { .. } => "rejected",
             Self::Unauthorized { .. } => "unauthorized",
             Self::Throttled { .. } => "throttled",
-            Self::Unavailable { trouble: Trouble::ServerError, .. } => "server_error",
+            Self::Unavailable { trouble: Trouble::ServerError(_), .. } => "server_error",
             Self::Unavailable { trouble: Trouble::Timeout, .. } => "timeout",
             Self::Unavailable { trouble: Trouble::Connection, .. } => "connection",
         }
@@ -123,7 +123,7 @@ pub fn classify(endpoint: Endpoint, answer: Result<&Answer, NoAnswer>) -> Verdic
         400 | 404 | 409 | 410 | 413 | 414 | 422 | 431 => {
             Verdict::Refused { status, messages: messages(status, &answer.body) }
         }
-        _ => unavailable(Trouble::ServerError, answer.retry_after),
+        _ => unavailable(Trouble::ServerError(status), answer.retry_after),
     }
 }
 
@@ -142,7 +142,11 @@ fn good(endpoint: Endpoint, answer: &Answer) -> Verdict {
         Expected::Key(key) => body.get(key).is_some(),
         Expected::Record(key) => record_id(&body, key).is_some(),
     };
-    if believable { Verdict::Done(body) } else { unavailable(Trouble::ServerError, answer.retry_after) }
+    if believable {
+        Verdict::Done(body)
+    } else {
+        unavailable(Trouble::ServerError(answer.status), answer.retry_after)
+    }
 }
 
 /// The id of the record under `key`. Ids come as numbers or as digits in a string.

@@ -10,6 +10,7 @@ use super::dispatch::{Dispatch, Effect, Outgoing, Purpose};
 use super::jobs::GIVEN_UP;
 use super::memo::{Account, fingerprint};
 use super::unit::{Stage, Unit, Work, identity, report};
+use super::window::Key;
 use crate::freshsales::{
     Call, Endpoint, Failure, Job, Link, found_email, job_id, linked_accounts, read_job, record_id,
 };
@@ -82,17 +83,17 @@ impl<D> Dispatch<D> {
         }
         let call = match &self.units.get(&number)?.work {
             Work::Contact(work) => work.call()?,
-            Work::Activity { looked_up } => self.activity_call(number, *looked_up)?,
+            Work::Activity => self.activity_call(number)?,
         };
         self.idle.remove(&number);
         Some(self.prepare(call, Purpose::Step(number)))
     }
 
-    fn activity_call(&self, number: u64, looked_up: bool) -> Option<Call> {
+    fn activity_call(&self, number: u64) -> Option<Call> {
         let mapped = &self.units.get(&number)?.events.first()?.1.mapped;
         match identity(mapped)? {
             Identity::Email(email) => report(mapped, email),
-            Identity::UserId(user_id) if !looked_up && self.identities.unknown(user_id) => {
+            Identity::UserId(user_id) if self.identities.unknown(user_id) => {
                 Some(Call::lookup_external_id(user_id))
             }
             Identity::UserId(user_id) => {
@@ -406,19 +407,19 @@ impl<D> Dispatch<D> {
         self.finish(number, &outcome)
     }
 
+    /// A look-up ended. An event whose contact is known by its e-mail address now waits for those queued before it
+    /// under that address.
     fn looked_up(&mut self, number: u64, body: Option<&Value>) {
-        let Some(unit) = self.units.get_mut(&number) else { return };
-        if let Some((_, waiting)) = unit.events.first()
-            && let Some(Identity::UserId(user_id)) = identity(&waiting.mapped)
-        {
-            let user_id = user_id.clone();
-            match body.and_then(|body| found_email(body, &user_id)) {
-                Some(email) => self.identities.learn(&user_id, email),
-                None => self.identities.looked_up_in_vain(&user_id),
-            }
+        let Some(mut unit) = self.units.remove(&number) else { return };
+        let Some((event, waiting)) = unit.events.pop() else { return };
+        let Some(Identity::UserId(user_id)) = identity(&waiting.mapped) else { return };
+        let user_id = user_id.clone();
+        match body.and_then(|body| found_email(body, &user_id)) {
+            Some(email) => self.identities.learn(&user_id, email),
+            None => self.identities.looked_up_in_vain(&user_id),
         }
-        unit.work = Work::Activity { looked_up: true };
-        self.idle.insert(number);
+        let key = self.identities.email(&user_id).map_or(Key::UserId(user_id), Key::Email);
+        self.window.put_back(event, key, waiting);
     }
 
     /// The events being worked on end; the rest, if any, is taken up.

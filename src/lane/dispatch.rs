@@ -14,7 +14,7 @@ use super::memo::Memo;
 use super::memory::Identities;
 use super::merge;
 use super::quota::{Grant, Quota};
-use super::unit::{Unit, Waiting, Work, identity};
+use super::unit::{Unit, Waiting, identity};
 use super::window::{Key, Window};
 use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Verdict};
@@ -125,8 +125,8 @@ impl<D> Dispatch<D> {
             due: BTreeSet::new(),
             sending: 0,
             numbers: 0,
-            api: Limit::new(api, patience),
-            tracking: Limit::new(tracking, patience),
+            api: Limit::new("api_key", api, patience),
+            tracking: Limit::new("app_token", tracking, patience),
             memo: Memo::new(),
             identities: Identities::new(),
             times: JobTimes::new(),
@@ -267,11 +267,8 @@ impl<D> Dispatch<D> {
 
     fn oldest(&self, budget: Budget) -> Option<Candidate> {
         let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
-        let waiting = self
-            .window
-            .ready()
-            .find(|(_, waiting)| self.budget(&waiting.mapped, false) == budget)
-            .map(|(n, _)| n);
+        let waiting =
+            self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped) == budget).map(|(n, _)| n);
         match (unit, waiting) {
             (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
             (Some(unit), _) => Some(Candidate::Unit(unit)),
@@ -281,15 +278,14 @@ impl<D> Dispatch<D> {
 
     fn unit_budget(&self, unit: u64) -> Option<Budget> {
         let unit = self.units.get(&unit)?;
-        let looked_up = matches!(unit.work, Work::Activity { looked_up: true });
-        unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped, looked_up))
+        unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped))
     }
 
-    /// The budget of an event's first (or, once looked up, next) call.
-    fn budget(&self, mapped: &Mapped, looked_up: bool) -> Budget {
+    /// The budget of an event's next call.
+    fn budget(&self, mapped: &Mapped) -> Budget {
         match identity(mapped) {
             None => Budget::Api,
-            Some(Identity::UserId(user_id)) if !looked_up && self.identities.unknown(user_id) => Budget::Api,
+            Some(Identity::UserId(user_id)) if self.identities.unknown(user_id) => Budget::Api,
             Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
         }
     }
@@ -395,6 +391,10 @@ impl<D> Dispatch<D> {
             }
         }
         self.idle.clear();
+        if under_way.is_empty() {
+            // Whoever held them is gone.
+            self.names.clear();
+        }
         self.calls.retain(|number, _| !self.due.iter().any(|(_, due)| due == number));
         self.due.clear();
         debts

@@ -43,6 +43,8 @@ pub enum Trouble {
 /// One budget of an account.
 #[derive(Debug)]
 pub(super) struct Limit {
+    /// What its calls are let in with, as the configuration calls it.
+    credential: &'static str,
     pub(super) quota: Quota,
     throttled: Delays,
     unauthorized: Delays,
@@ -51,8 +53,9 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(quota: Quota, patience: Patience) -> Self {
+    pub(super) fn new(credential: &'static str, quota: Quota, patience: Patience) -> Self {
         Self {
+            credential,
             quota,
             throttled: Delays::new(patience.throttled.0, patience.throttled.1),
             unauthorized: Delays::new(patience.unauthorized.0, patience.unauthorized.1),
@@ -81,8 +84,11 @@ impl Limit {
                     self.unauthorized.reset();
                 }
                 self.quota.observe(now, told, in_flight);
-                if self.quota.is_blocked() && self.trouble.is_none() {
-                    self.trouble = Some((Trouble::Throttled, "the account's quota is used up".to_owned()));
+                if self.trouble.is_none()
+                    && let Some(wait) = self.quota.blocked_for(now)
+                {
+                    let why = format!("no calls are left; going on in {} s", wait.as_secs());
+                    self.trouble = Some((Trouble::Throttled, why));
                 }
                 None
             }
@@ -91,10 +97,9 @@ impl Limit {
             Verdict::Unauthorized { status } => {
                 let wait = self.unauthorized.following();
                 self.quota.block(now, wait);
-                let why = format!(
-                    "Freshsales answered {status}: check the credentials; trying again in {} s",
-                    wait.as_secs()
-                );
+                let (credential, wait) = (self.credential, wait.as_secs());
+                let why =
+                    format!("Freshsales answered {status}: check {credential}; trying again in {wait} s");
                 self.trouble = Some((Trouble::Unauthorized, why));
                 Some(now)
             }
@@ -121,13 +126,14 @@ impl Limit {
                     self.quota.block(now, wait);
                 }
                 let why = match trouble {
-                    Failure::ServerError => {
-                        "Freshsales is down, or its answer is not what the endpoint answers"
+                    Failure::ServerError(status) if *status >= 300 => format!("Freshsales answered {status}"),
+                    Failure::ServerError(_) => {
+                        "Freshsales' answer is not what the endpoint answers".to_owned()
                     }
-                    Failure::Timeout => "no answer within delivery.request_timeout",
-                    Failure::Connection => "Freshsales cannot be reached",
+                    Failure::Timeout => "no answer within delivery.request_timeout".to_owned(),
+                    Failure::Connection => "Freshsales cannot be reached".to_owned(),
                 };
-                self.trouble = Some((Trouble::Retrying, why.to_owned()));
+                self.trouble = Some((Trouble::Retrying, why));
                 Some(now + delays.following())
             }
         }

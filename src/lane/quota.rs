@@ -165,6 +165,11 @@ impl Quota {
         self.blocked.is_some()
     }
 
+    /// How long nothing goes, if something blocks.
+    pub fn blocked_for(&self, now: Instant) -> Option<Duration> {
+        self.blocked.map(|block| block.until.saturating_duration_since(now))
+    }
+
     /// The probe found nothing out; another call may be the probe.
     pub fn give_back_probe(&mut self) {
         if let Some(block) = &mut self.blocked {

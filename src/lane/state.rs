@@ -184,7 +184,9 @@ impl Inner {
 
     fn state(&self) -> LaneState {
         let has = |trouble| self.api == Some(trouble) || self.tracking == Some(trouble);
-        if has(Trouble::Unauthorized) {
+        if self.phase == Phase::Standby {
+            LaneState::Standby
+        } else if has(Trouble::Unauthorized) {
             LaneState::Unauthorized
         } else if self.phase == Phase::WaitingForSchema {
             LaneState::WaitingForSchema
@@ -192,8 +194,6 @@ impl Inner {
             LaneState::Throttled
         } else if has(Trouble::Retrying) {
             LaneState::Retrying
-        } else if self.phase == Phase::Standby {
-            LaneState::Standby
         } else {
             LaneState::Flowing
         }

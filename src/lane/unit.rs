@@ -32,7 +32,7 @@ pub(super) struct Unit<D> {
 #[derive(Debug)]
 pub(super) enum Work {
     Contact(Box<ContactWork>),
-    Activity { looked_up: bool },
+    Activity,
 }
 
 /// How far a contact has come.
@@ -102,14 +102,14 @@ impl<D> Unit<D> {
     pub(super) fn contact(&self) -> Option<&ContactWork> {
         match &self.work {
             Work::Contact(contact) => Some(contact),
-            Work::Activity { .. } => None,
+            Work::Activity => None,
         }
     }
 
     pub(super) fn contact_mut(&mut self) -> Option<&mut ContactWork> {
         match &mut self.work {
             Work::Contact(contact) => Some(contact),
-            Work::Activity { .. } => None,
+            Work::Activity => None,
         }
     }
 }
@@ -131,7 +131,7 @@ impl Work {
                 fresh: false,
             }))),
             None if events.is_empty() => None,
-            None => Some(Self::Activity { looked_up: false }),
+            None => Some(Self::Activity),
         }
     }
 }

@@ -108,6 +108,19 @@ impl<T> Window<T> {
         before.all(|number| taken.contains(number)).then_some(next)
     }
 
+    /// Gives a taken event back to wait, now known by one more name: it stands behind all that were queued before it.
+    pub fn put_back(&mut self, number: u64, key: Key, item: T) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        entry.item = Some(item);
+        if !entry.keys.contains(&key) {
+            entry.keys.push(key.clone());
+            let queue = self.queues.entry(key).or_default();
+            let place = queue.iter().position(|other| *other > number).unwrap_or(queue.len());
+            queue.insert(place, number);
+        }
+        self.consider(number);
+    }
+
     /// The event taken under this number is done: those behind it may follow.
     pub fn finish(&mut self, number: u64) {
         let Some(entry) = self.entries.remove(&number) else { return };
@@ -203,6 +216,23 @@ mod tests {
         assert!(take(&mut window).is_none());
         window.finish(second);
         assert_eq!(take(&mut window).unwrap().1, "page by e-mail");
+    }
+
+    #[test]
+    fn an_event_known_by_one_more_name_waits_for_those_before_it() {
+        let mut window = Window::default();
+        window.insert(vec![email("e")], "page by e-mail");
+        window.insert(vec![user("u")], "track by user id");
+        window.insert(vec![email("e")], "later page");
+        let (first, _) = take(&mut window).unwrap();
+        let (second, item) = take(&mut window).unwrap();
+        window.put_back(second, email("e"), item);
+        assert!(take(&mut window).is_none());
+        window.finish(first);
+        assert_eq!(take(&mut window).unwrap().1, "track by user id");
+        assert!(take(&mut window).is_none());
+        window.finish(second);
+        assert_eq!(take(&mut window).unwrap().1, "later page");
     }
 
     #[test]

@@ -29,7 +29,8 @@ fn email(contact: u64) -> String {
 #[derive(Default)]
 struct Expected {
     contacts: BTreeMap<String, BTreeMap<&'static str, String>>,
-    companies: BTreeMap<String, String>,
+    /// Every value written: contacts of one company are not in order with each other.
+    companies: BTreeMap<String, Vec<String>>,
     activities: BTreeMap<String, Vec<String>>,
 }
 
@@ -58,7 +59,7 @@ fn events(dice: &mut Dice, count: u64) -> (Vec<Value>, Expected) {
         if dice.roll(3) == 0 {
             let company = format!("Company {}", dice.roll(2));
             traits["company"] = json!({"name": company, "city": format!("v{number}")});
-            expected.companies.insert(company, format!("v{number}"));
+            expected.companies.entry(company).or_default().push(format!("v{number}"));
         }
         events.push(identify(&message, &address, traits));
     }
@@ -141,7 +142,8 @@ async fn one_run(seed: u64) {
     }
     for company in state["sales_accounts"].as_array().unwrap() {
         let name = company["name"].as_str().unwrap();
-        assert_eq!(company["city"], *expected.companies[name], "seed {seed}: {name}");
+        let city = company["city"].as_str().unwrap().to_owned();
+        assert!(expected.companies[name].contains(&city), "seed {seed}: {name}");
     }
     assert_eq!(state["sales_accounts"].as_array().unwrap().len(), expected.companies.len(), "seed {seed}");
     let mut activities: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -29,9 +29,10 @@ proptest! {
             in_flight.sort_by_key(|(at, _)| *at);
             while in_flight.first().is_some_and(|(at, _)| *at <= now) {
                 let (at, told) = in_flight.remove(0);
-                quota.observe(at, &told);
+                quota.observe(at, &told, in_flight.len());
             }
-            while in_flight.len() < 8 && quota.take(now) == Grant::Now {
+            while in_flight.len() < 8 && quota.ask(now) == Grant::Now {
+                quota.spend(now);
                 while now - window >= HOUR {
                     window += HOUR;
                     used = 0;

@@ -101,7 +101,10 @@ fn retry_after_is_kept() {
     let unavailable = Answer { status: 503, ..throttled };
     assert_eq!(
         classify(UPSERT, Ok(&unavailable)),
-        Verdict::Unavailable { trouble: Trouble::ServerError, retry_after: Some(Duration::from_secs(9)) }
+        Verdict::Unavailable {
+            trouble: Trouble::ServerError(503),
+            retry_after: Some(Duration::from_secs(9))
+        }
     );
 }
 
