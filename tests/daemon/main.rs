@@ -13,5 +13,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
+mod dead_letters;
 mod documented;
+mod events;
+mod faults;
+mod replicas;
+mod skips;
+mod topology;
 mod world;
