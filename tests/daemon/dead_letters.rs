@@ -139,13 +139,19 @@ fn cases() -> Vec<Case> {
     let url = json!({"url": "https://example.com"});
     let mut cases = vec![
         // The body.
-        Case::new("malformed_json", b"{\"type\":\"track\",\"event\":\"\xff\xfe\",  \r\n\t \0".to_vec()),
+        Case {
+            event_type: Some("track"),
+            ..Case::new("malformed_json", b"{\"type\":\"track\",\"event\":\"\xff\xfe\",  \r\n\t \0".to_vec())
+        },
         Case::new("malformed_json", PAGE_AS_PRINTED),
         Case::new("malformed_json", "").unrouted(None),
         Case::new("malformed_json", b"\xef\xbb\xbf{}\n\n".to_vec()),
         Case::new("malformed_json", "[{\"type\":\"track\"}]").unrouted(None),
         Case::new("malformed_json", " \"text\" "),
-        Case::new("malformed_json", "{\"type\":\"track\"} {}"),
+        Case {
+            event_type: Some("track"),
+            ..Case::new("malformed_json", "{\"type\":\"track\"} {}")
+        },
         Case::new("malformed_json", "{\"type\":NaN}"),
         Case::new("malformed_json", "[".repeat(100_000)),
         Case {

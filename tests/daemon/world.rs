@@ -146,13 +146,18 @@ impl World {
         freshet
     }
 
-    /// Waits until so many replicas have subscribed to every queue.
-    pub async fn subscribed(&self, replicas: u32) {
+    /// Waits until so many replicas have subscribed to every queue of a world on the shared broker.
+    ///
+    /// A queue's own count leaves out those that stand by.
+    pub async fn subscribed(&self, replicas: usize) {
+        let broker = Broker::shared().await;
+        let list = ["list_consumers", "-p", &self.vhost.name, "queue_name", "--no-table-headers"];
         soon("every replica has subscribed to every queue", async || {
+            let consumers = broker.control(&list);
             for queue in self.worked() {
-                let consumers = self.amqp.consumers(&queue).await;
-                if consumers != Some(replicas) {
-                    return Err(format!("{queue}: {consumers:?}"));
+                let found = consumers.lines().filter(|line| line.trim() == queue).count();
+                if found != replicas {
+                    return Err(format!("{queue} has {found} of {replicas}"));
                 }
             }
             Ok(())
@@ -180,6 +185,12 @@ impl World {
     pub async fn publish_all(&self, bodies: impl IntoIterator<Item = String>) {
         let messages = bodies.into_iter().map(|body| (body, BasicProperties::default()));
         self.publish_to("", &self.queue(), messages).await;
+    }
+
+    /// Puts many events on an intake that no replica has declared yet.
+    pub async fn publish_early(&self, bodies: impl IntoIterator<Item = String>) {
+        self.retire(self.start("early").await).await;
+        self.publish_all(bodies).await;
     }
 
     /// Puts events anywhere from where they come to a lane.
