@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
-    BasicQosOptions, ConfirmSelectOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
@@ -106,7 +106,7 @@ impl Serving<'_> {
             }
             tokio::select! {
                 biased;
-                Some(settlement) = settlements.recv() => self.settle(settlement, deliver.is_none()).await?,
+                Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
                     match confirmed? {
                         Confirmation::Ack(None) => self.acknowledge(tag).await?,
@@ -121,10 +121,9 @@ impl Serving<'_> {
                         self.take(message?, deliver).await?;
                     }
                 }
-                () = stop.cancelled(), if deliver.is_some() => {
-                    self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-                    deliver = None;
-                }
+                // Not cancelled at the broker: it would make another replica active at once, ahead of what is
+                // settled or given back here. What still comes is given back when the channel closes.
+                () = stop.cancelled(), if deliver.is_some() => deliver = None,
             }
         }
     }
@@ -155,7 +154,8 @@ impl Serving<'_> {
         match outcome {
             Outcome::Delivered | Outcome::Skipped(_) => self.acknowledge(tag).await,
             Outcome::DeadLetter(refusal) => self.bury(tag, &refusal, attempts).await,
-            // Closing the channel gives it back in its place; nack would put it behind those not yet given back.
+            // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
+            // this very consumer, while those before it are still out.
             Outcome::Returned if stopping => {
                 self.unsettled.remove(&tag);
                 Ok(())

@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection};
@@ -64,10 +64,8 @@ pub(super) async fn serve(
                 let Some(message) = message else { return Err(Broken::ConsumerCancelled(intake.to_owned())) };
                 in_flight.push_back(router.route(message?).await?);
             }
-            () = stop.cancelled(), if taking => {
-                router.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-                taking = false;
-            }
+            // Not cancelled at the broker: another replica would route what is queued ahead of what is held here.
+            () = stop.cancelled(), if taking => taking = false,
             () = lost.cancelled() => return Err(Broken::Closed),
         }
     }
