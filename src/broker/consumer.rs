@@ -65,7 +65,7 @@ pub(super) async fn serve(
     let wanted = priority(&broker.replica, &door.account);
     arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
     let tag = short(&format!("{} {}", broker.replica, door.account));
-    let consumer =
+    let mut consumer =
         channel.basic_consume(short(&lane), tag.clone(), BasicConsumeOptions::default(), arguments).await?;
     let mut serving = Serving {
         broker,
@@ -75,9 +75,11 @@ pub(super) async fn serve(
         unsettled: HashMap::new(),
         letters: FuturesUnordered::new(),
     };
-    let served = serving.run(consumer, deliver, settlements, stop, &lane).await;
-    // Closing gives back, in order, whatever is not acknowledged.
-    topology::close(&channel).await;
+    let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
+    // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
+    // cancels it, and another replica would be active ahead of what is given back here.
+    topology::close_settled(&channel, &served).await;
+    drop(consumer);
     served
 }
 
@@ -93,7 +95,7 @@ struct Serving<'a> {
 impl Serving<'_> {
     async fn run(
         &mut self,
-        mut consumer: lapin::Consumer,
+        consumer: &mut lapin::Consumer,
         deliver: mpsc::Sender<Delivery>,
         mut settlements: mpsc::Receiver<Settlement>,
         stop: &CancellationToken,
