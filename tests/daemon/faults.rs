@@ -120,6 +120,29 @@ async fn a_stop_mid_stream_ends_well_and_a_successor_delivers_the_rest_once() {
 }
 
 #[tokio::test]
+async fn a_stop_amid_a_burst_of_dead_letters_repeats_none() {
+    const EVENTS: usize = 3000;
+    let world = World::with_acme().await;
+    world.publish_early((0..EVENTS).map(|number| format!("broken {number}"))).await;
+    for stop_at in [300, 900, 1500] {
+        let mut replica = world.start("one").await;
+        soon("some are buried", async || world.amqp.depth(&world.dead()).await >= Some(stop_at)).await;
+        replica.stop().await;
+        assert!(world.amqp.depth(&world.dead()).await < Some(EVENTS as u32), "all was over before it stopped");
+    }
+    let successor = world.start("two").await;
+    world.fenced(&[&successor]).await;
+    let mut letters: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for letter in world.dead_letters().await {
+        *letters.entry(letter.data).or_default() += 1;
+    }
+    assert_eq!(letters.len(), EVENTS);
+    let repeated: usize = letters.values().map(|times| times - 1).sum();
+    assert_eq!(repeated, 0);
+    world.finish([successor]).await;
+}
+
+#[tokio::test]
 async fn a_killed_process_repeats_no_more_than_was_in_flight() {
     const CONCURRENCY: usize = 8;
     const BEFORE: usize = 100;

@@ -7,7 +7,7 @@ use freshet::broker::priority;
 use freshet::sandbox::Options;
 use serde_json::{Value, json};
 
-use crate::events::{assert_exact, repeats, stream, track};
+use crate::events::{arrived, assert_exact, repeats, stream, track};
 use crate::support::{Freshet, soon};
 use crate::world::{World, sum};
 
@@ -167,4 +167,35 @@ async fn a_replica_that_joins_mid_stream_takes_over_without_loss_repeat_or_disor
     let (_, metrics) = first.get("/metrics").await;
     assert!(sum(&metrics, "freshet_events_delivered_total", &[]) >= 100);
     world.finish([first, second]).await;
+}
+
+#[tokio::test]
+async fn a_router_that_stops_hands_the_intake_over_without_loss_repeat_or_disorder() {
+    const EVENTS: usize = 6000;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 8;
+    let mut leaver = world.start("one").await;
+    world.subscribed(1).await;
+    let mut stayer = world.start("two").await;
+    world.subscribed(2).await;
+    // It finds all of it, and the stop beside it, when it goes on.
+    leaver.signal("STOP");
+    // One contact, whose events go one after another: nearly all of them stay in the lane and can be looked at.
+    world.publish_all((0..EVENTS).map(|number| track(0, number).to_string())).await;
+    leaver.signal("TERM");
+    leaver.signal("CONT");
+    assert!(leaver.exit().await.success(), "{}", leaver.log());
+    soon("the intake is empty", async || world.amqp.depth(&world.queue()).await == Some(0)).await;
+    stayer.stop().await;
+
+    let mut numbers: Vec<u64> = arrived(&world.state("acme")).remove("contact.0@example.com").unwrap_or_default();
+    // What the second one still held unrouted went back to the intake, behind all that is in the lane.
+    for queue in [world.lane("acme"), world.queue()] {
+        for message in world.amqp.drain(&queue).await {
+            let event: Value = serde_json::from_slice(&message.data).unwrap();
+            numbers.push(event["properties"]["number"].as_u64().unwrap());
+        }
+    }
+    assert_eq!(numbers, (0..EVENTS as u64).collect::<Vec<_>>());
+    world.finish_leaving([], &BTreeMap::new()).await;
 }

@@ -132,6 +132,23 @@ impl Amqp {
         taken
     }
 
+    /// [`Amqp::take_all`] for a queue with a single active consumer, which nobody may look into from the side.
+    pub async fn drain(&self, queue: &str) -> Vec<Delivery> {
+        let waiting = self.depth(queue).await.expect("the queue is there");
+        let channel = self.channel().await;
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let mut consumer = channel
+            .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+            .await
+            .expect("a consumer");
+        let mut taken = Vec::new();
+        while taken.len() < waiting as usize {
+            taken.push(next(&mut consumer).await);
+        }
+        channel.close(200, "taken".into()).await.expect("the channel closes");
+        taken
+    }
+
     /// A consumer on a channel of its own, with a prefetch and arguments such as `x-priority`.
     pub async fn consume(
         &self,
