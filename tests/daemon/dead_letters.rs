@@ -199,7 +199,9 @@ fn cases() -> Vec<Case> {
         Case::event("invalid_email", "identify", json!({"traits": {"email": 12}}))
             .naming(Some("emails"), Some("email")),
         // The fields.
-        Case::traits("unknown_custom_field", "cf_shoe_size", "cfShoeSize", json!({"cfShoeSize": PRIVATE})),
+        Case::traits("unknown_custom_field", "", "cfShoeSize", json!({"cfShoeSize": PRIVATE}))
+            // There is no field to name.
+            .naming(None, Some("cfShoeSize")),
         Case::traits("invalid_custom_field", "cf_seats", "cfSeats", json!({"cfSeats": PRIVATE})),
         Case::traits("invalid_custom_field", "cf_plan", "cfPlan", json!({"cfPlan": PRIVATE})),
         Case::traits("invalid_custom_field", "cf_newsletter", "cfNewsletter", json!({"cfNewsletter": 1})),
@@ -299,7 +301,8 @@ fn assert_letter(case: &Case, letter: &Delivery, sent: &BasicProperties, what: &
         }
     }
     assert_eq!(headers, &expected, "{what}");
-    let mut added: Vec<&str> = headers.keys().filter_map(|name| name.as_str().strip_prefix("freshet-")).collect();
+    let mut added: Vec<&str> =
+        headers.keys().filter_map(|name| name.as_str().strip_prefix("freshet-")).collect();
     added.sort_unstable();
     let mut known = vec!["attempts", "detail", "failed-at", "reason", "replays"];
     known.extend(case.account.map(|_| "account"));
@@ -335,7 +338,8 @@ fn assert_letter(case: &Case, letter: &Delivery, sent: &BasicProperties, what: &
 async fn every_problem_of_an_event_is_told_and_the_freshsales_answer_is_quoted() {
     let world = World::with_acme().await;
     let replica = world.start("one").await;
-    let traits = json!({"email": "a@example.com", "cfSeats": PRIVATE, "firstName": PRIVATE.repeat(20), "cfNone": 1});
+    let traits =
+        json!({"email": "a@example.com", "cfSeats": PRIVATE, "firstName": PRIVATE.repeat(20), "cfNone": 1});
     world.publish(json!({"type": "identify", "userId": "u", "traits": traits}).to_string()).await;
     let deal = json!({"email": "b@example.com", "deal": {"name": "Sure", "amount": 1, "probability": 150}});
     world.publish(json!({"type": "identify", "userId": "v", "traits": deal}).to_string()).await;
@@ -348,13 +352,17 @@ async fn every_problem_of_an_event_is_told_and_the_freshsales_answer_is_quoted()
         .map(|letter| serde_json::from_str(&header(letter, "freshet-detail").unwrap()).unwrap())
         .collect();
     let misfits = details.iter().find(|detail| detail.as_array().unwrap().len() == 3).unwrap();
-    let named: Vec<_> = misfits.as_array().unwrap().iter().map(|one| one["trait"].as_str().unwrap()).collect();
+    let named: Vec<_> =
+        misfits.as_array().unwrap().iter().map(|one| one["trait"].as_str().unwrap()).collect();
     assert_eq!(named, ["cfSeats", "firstName", "cfNone"]);
     assert_eq!(misfits[0]["field"], "cf_seats");
     assert_eq!(misfits[1]["got"], format!("string of {} characters", PRIVATE.len() * 20));
     let refused = details.iter().find(|detail| detail.as_array().unwrap().len() == 1).unwrap();
     let said = refused[0]["problem"].as_str().unwrap();
-    assert!(said.starts_with("Freshsales refused the deal: ") && said.to_lowercase().contains("probability"), "{said}");
+    assert!(
+        said.starts_with("Freshsales refused the deal: ") && said.to_lowercase().contains("probability"),
+        "{said}"
+    );
     world.finish([replica]).await;
 }
 

@@ -39,7 +39,10 @@ async fn an_identify_becomes_a_contact_linked_to_its_company() {
 
     let state = world.state("acme");
     assert_john(&state["contacts"][0]);
-    assert_eq!([count(&state, "contacts"), count(&state, "sales_accounts"), count(&state, "deals")], [1, 1, 0]);
+    assert_eq!(
+        [count(&state, "contacts"), count(&state, "sales_accounts"), count(&state, "deals")],
+        [1, 1, 0]
+    );
     world.finish([replica]).await;
 }
 
@@ -52,7 +55,10 @@ async fn an_identify_with_a_deal_links_it_to_contact_and_company() {
 
     let state = world.state("acme");
     assert_john(&state["contacts"][0]);
-    assert_eq!([count(&state, "contacts"), count(&state, "sales_accounts"), count(&state, "deals")], [1, 1, 1]);
+    assert_eq!(
+        [count(&state, "contacts"), count(&state, "sales_accounts"), count(&state, "deals")],
+        [1, 1, 1]
+    );
     let deal = &state["deals"][0];
     assert_eq!(deal["name"], "Sample Deal");
     assert_eq!(deal["amount"], 1234);
@@ -86,7 +92,9 @@ async fn a_track_and_a_page_by_an_address_become_activities_of_it() {
     world.settled(&[&replica]).await;
 
     let state = world.state("acme");
-    let [event, page] = &state["activities"].as_array().unwrap()[..] else { panic!("{}", state["activities"]) };
+    let [event, page] = &state["activities"].as_array().unwrap()[..] else {
+        panic!("{}", state["activities"])
+    };
     for activity in [event, page] {
         assert_eq!(activity["identifier"], "john.doe@example.com");
     }
@@ -129,10 +137,13 @@ async fn a_track_by_a_user_id_goes_under_the_address_that_an_identify_or_the_acc
 
     // A new process knows nothing, and asks the account.
     let second = world.start("one").await;
-    world.publish_all(
-        [track("looked up", "97980cfea0067"), track("remembered", "97980cfea0067"), track("nobody", "stranger")],
-    )
-    .await;
+    world
+        .publish_all([
+            track("looked up", "97980cfea0067"),
+            track("remembered", "97980cfea0067"),
+            track("nobody", "stranger"),
+        ])
+        .await;
     world.settled(&[&second]).await;
     let state = world.state("acme");
     let mut identifiers: Vec<_> = state["activities"]

@@ -22,7 +22,7 @@ fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String> {
 /// Waits until `/readyz` says that the broker is away, and why.
 async fn not_ready(replica: &Freshet) {
     let addr = replica.http_addr().await;
-    eventually(Duration::from_secs(60), "/readyz answers 503", async || match get(addr, "/readyz").await {
+    eventually(Duration::from_mins(1), "/readyz answers 503", async || match get(addr, "/readyz").await {
         Ok((503, why)) if why.trim().len() > "not ready:".len() => Ok(()),
         answer => Err(format!("{answer:?}")),
     })
@@ -61,7 +61,7 @@ async fn a_broker_that_is_killed_mid_stream_loses_nothing_and_is_found_again() {
 
     broker.start().await;
     world.amqp = world.vhost.connect().await;
-    eventually(Duration::from_secs(60), "ready again", async || replica.get("/readyz").await.0 == 200).await;
+    eventually(Duration::from_mins(1), "ready again", async || replica.get("/readyz").await.0 == 200).await;
     shows(&replica, "freshet_broker_connected", 1.0).await;
     shows(&replica, "freshet_broker_reconnects_total", 1.0).await;
     world.fenced(&[&replica]).await;
@@ -121,14 +121,14 @@ async fn a_stop_mid_stream_ends_well_and_a_successor_delivers_the_rest_once() {
 
 #[tokio::test]
 async fn a_stop_amid_a_burst_of_dead_letters_repeats_none() {
-    const EVENTS: usize = 3000;
+    const EVENTS: u32 = 3000;
     let world = World::with_acme().await;
     world.publish_early((0..EVENTS).map(|number| format!("broken {number}"))).await;
     for stop_at in [300, 900, 1500] {
         let mut replica = world.start("one").await;
         soon("some are buried", async || world.amqp.depth(&world.dead()).await >= Some(stop_at)).await;
         replica.stop().await;
-        assert!(world.amqp.depth(&world.dead()).await < Some(EVENTS as u32), "all was over before it stopped");
+        assert!(world.amqp.depth(&world.dead()).await < Some(EVENTS), "all was over before it stopped");
     }
     let successor = world.start("two").await;
     world.fenced(&[&successor]).await;
@@ -136,7 +136,7 @@ async fn a_stop_amid_a_burst_of_dead_letters_repeats_none() {
     for letter in world.dead_letters().await {
         *letters.entry(letter.data).or_default() += 1;
     }
-    assert_eq!(letters.len(), EVENTS);
+    assert_eq!(letters.len(), EVENTS as usize);
     let repeated: usize = letters.values().map(|times| times - 1).sum();
     assert_eq!(repeated, 0);
     world.finish([successor]).await;
@@ -154,14 +154,17 @@ async fn a_killed_process_repeats_no_more_than_was_in_flight() {
     world.settled(&[&first]).await;
     // The worst that can happen: taken by Freshsales, and not known to be.
     world
-        .fault("acme", json!({"endpoint": "track_events", "action": {"hang": true}, "after_effect": true,
-                              "next": CONCURRENCY}))
+        .fault(
+            "acme",
+            json!({"endpoint": "track_events", "action": {"hang": true}, "after_effect": true,
+                              "next": CONCURRENCY}),
+        )
         .await;
     world.publish_all((BEFORE..2 * BEFORE).map(|contact| track(contact, 0).to_string())).await;
     world.asked("acme", (3 + BEFORE + CONCURRENCY) as u64).await;
     // The broker has taken every acknowledgement when it holds back no more than the prefetch.
     soon("the first hundred are settled", async || {
-        world.amqp.depth(&world.lane("acme")).await == Some(BEFORE as u32 - 16)
+        world.amqp.depth(&world.lane("acme")).await == u32::try_from(BEFORE - 16).ok()
     })
     .await;
     first.kill();

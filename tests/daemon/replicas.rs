@@ -36,11 +36,15 @@ fn addressed(mut event: Value, account: &str) -> String {
 }
 
 /// Gives every account some events and returns what each replica has delivered of each account by then.
-async fn round(world: &World, replicas: &[(&str, &Freshet)], number: usize) -> BTreeMap<(String, String), u64> {
+async fn round(
+    world: &World,
+    replicas: &[(&str, &Freshet)],
+    number: usize,
+) -> BTreeMap<(String, String), u64> {
     world
-        .publish_all((0..5).flat_map(|contact| {
-            ACCOUNTS.map(|account| addressed(track(contact, number), account))
-        }))
+        .publish_all(
+            (0..5).flat_map(|contact| ACCOUNTS.map(|account| addressed(track(contact, number), account))),
+        )
         .await;
     world.settled(&replicas.iter().map(|(_, replica)| *replica).collect::<Vec<_>>()).await;
     let mut delivered = BTreeMap::new();
@@ -63,7 +67,8 @@ async fn each_account_is_worked_by_the_replica_that_its_lane_prefers_and_by_no_o
     world.subscribed(2).await;
 
     let names = ["one", "two"];
-    let shares = names.map(|name| ACCOUNTS.iter().filter(|account| preferred(&names, account) == name).count());
+    let shares =
+        names.map(|name| ACCOUNTS.iter().filter(|account| preferred(&names, account) == name).count());
     assert!(shares.iter().all(|share| *share > 0), "names for which the lanes are shared: {shares:?}");
     let first = round(&world, &[("one", &one), ("two", &two)], 0).await;
     for ((replica, account), delivered) in &first {
@@ -107,7 +112,8 @@ async fn when_a_replica_is_killed_another_takes_over_its_lanes_in_order() {
     let both = [hit.clone(), spared.clone()];
     world
         .publish_all(
-            stream(CONTACTS, 0, ROUNDS).flat_map(|event| both.clone().map(|to| addressed(event.clone(), &to))),
+            stream(CONTACTS, 0, ROUNDS)
+                .flat_map(|event| both.clone().map(|to| addressed(event.clone(), &to))),
         )
         .await;
     world.asked(&hit, 200).await;
@@ -188,7 +194,8 @@ async fn a_router_that_stops_hands_the_intake_over_without_loss_repeat_or_disord
     soon("the intake is empty", async || world.amqp.depth(&world.queue()).await == Some(0)).await;
     stayer.stop().await;
 
-    let mut numbers: Vec<u64> = arrived(&world.state("acme")).remove("contact.0@example.com").unwrap_or_default();
+    let mut numbers: Vec<u64> =
+        arrived(&world.state("acme")).remove("contact.0@example.com").unwrap_or_default();
     // What the second one still held unrouted went back to the intake, behind all that is in the lane.
     for queue in [world.lane("acme"), world.queue()] {
         for message in world.amqp.drain(&queue).await {

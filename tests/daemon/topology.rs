@@ -21,12 +21,11 @@ async fn listed(world: &World, what: &str, columns: &[&str]) -> BTreeMap<String,
 }
 
 fn arguments(row: &Value) -> BTreeMap<String, Value> {
-    let rows: Vec<(String, String, Value)> = match &row["arguments"] {
-        Value::Array(rows) => rows.iter().map(|row| serde_json::from_value(row.clone()).unwrap()).collect(),
-        // Newer brokers list them as an object.
-        other => return serde_json::from_value(other.clone()).unwrap(),
+    // Rows of name, type and value; newer brokers list an object.
+    let Some(rows) = row["arguments"].as_array() else {
+        return serde_json::from_value(row["arguments"].clone()).unwrap();
     };
-    rows.into_iter().map(|(name, _, value)| (name, value)).collect()
+    rows.iter().map(|row| (row[0].as_str().unwrap().to_owned(), row[2].clone())).collect()
 }
 
 #[tokio::test]
@@ -65,8 +64,15 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
         let exchange = &exchanges[name];
         assert_eq!((&exchange["type"], &exchange["durable"]), (&json!(kind), &json!(true)), "{name}");
     }
-    let list = ["list_bindings", "-p", &world.vhost.name, "--no-table-headers", "source_name", "destination_name",
-        "routing_key"];
+    let list = [
+        "list_bindings",
+        "-p",
+        &world.vhost.name,
+        "--no-table-headers",
+        "source_name",
+        "destination_name",
+        "routing_key",
+    ];
     let bindings = Broker::shared().await.control(&list);
     let mut ours: Vec<&str> = bindings.lines().filter(|line| line.starts_with("events")).collect();
     ours.sort_unstable();

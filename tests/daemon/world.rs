@@ -1,6 +1,7 @@
 //! A world of its own for each test: a virtual host, sandboxes, daemons, and the checks that every test ends with.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Amqp, Broker, Freshet, Vhost, eventually, get, post, soon};
+use crate::support::{Amqp, Broker, Freshet, Vhost, eventually, post, soon};
 
 /// What stands in for every key and token; it must never be told.
 const SECRET: &str = "secret-key-0815";
@@ -85,7 +86,12 @@ impl World {
         let sandbox = Sandbox::new(Options { requests_per_hour: Some(1_000_000), ..options });
         let (served, stop) = (sandbox.clone(), self.stop.clone());
         self.tasks.spawn(async move { served.serve(listener, stop).await });
-        self.accounts.push(Account { name: name.to_owned(), sandbox, address, settings: settings.to_owned() });
+        self.accounts.push(Account {
+            name: name.to_owned(),
+            sandbox,
+            address,
+            settings: settings.to_owned(),
+        });
         self
     }
 
@@ -121,10 +127,13 @@ impl World {
         for Account { name, address, settings, .. } in &self.accounts {
             let app_token =
                 if settings.contains("no app_token") { "" } else { "app_token = { env = \"TEST_KEY\" }\n" };
-            text.push_str(&format!(
+            write!(
+                text,
+
                 "[[accounts]]\nname = \"{name}\"\nurl = \"http://{address}\"\napi_key = {{ env = \"TEST_KEY\" }}\n\
                  {app_token}requests_per_hour = 1000000\ntracking_requests_per_minute = 100000\n{settings}\n"
-            ));
+            )
+            .unwrap();
         }
         text
     }
@@ -272,7 +281,7 @@ impl World {
         self.settled(&[&replica]).await;
         self.ended_before.fetch_add(ended_by(&replica).await, Ordering::Relaxed);
         replica.stop().await;
-        self.discreet(&replica.log());
+        Self::discreet(&replica.log());
     }
 
     /// [`World::settled`] where counts say nothing, because a replica was killed or events were delivered again:
@@ -286,7 +295,7 @@ impl World {
                 .publish(&self.queue(), fence.to_string(), &[("freshsales-account", &account.name)])
                 .await;
         }
-        eventually(Duration::from_secs(60), "the last events have gone through", async || {
+        eventually(Duration::from_mins(1), "the last events have gone through", async || {
             let behind = |account: &&Account| {
                 let state = account.sandbox.state();
                 !state["activities"].as_array().unwrap().iter().any(|one| one["identifier"] == FENCE)
@@ -323,7 +332,7 @@ impl World {
             balanced(&metrics, left.is_empty());
             assert!(!metrics.contains(SECRET) && !metrics.contains('@'));
             replica.stop().await;
-            self.discreet(&replica.log());
+            Self::discreet(&replica.log());
         }
         assert_eq!(self.amqp.depth(&self.queue()).await, Some(0), "left on the intake");
         for account in &self.accounts {
@@ -334,7 +343,7 @@ impl World {
         assert_eq!(self.amqp.depth(&self.dead()).await, Some(0), "dead letters that the test did not take");
     }
 
-    fn discreet(&self, log: &str) {
+    fn discreet(log: &str) {
         assert!(!log.contains(SECRET), "a secret in the log:\n{log}");
         assert!(!log.contains('@'), "an address in the log:\n{log}");
     }
@@ -378,9 +387,4 @@ pub fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> u64 {
             && labels.iter().all(|label| line.contains(label.as_str()))
     };
     metrics.lines().filter(of_name).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
-}
-
-/// The status and body of a `GET` at a sandbox.
-pub async fn look(address: SocketAddr, path: &str) -> (u16, String) {
-    get(address, path).await.unwrap()
 }
