@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
-    BasicQosOptions, ConfirmSelectOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
@@ -65,7 +65,7 @@ pub(super) async fn serve(
     let wanted = priority(&broker.replica, &door.account);
     arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
     let tag = short(&format!("{} {}", broker.replica, door.account));
-    let consumer =
+    let mut consumer =
         channel.basic_consume(short(&lane), tag.clone(), BasicConsumeOptions::default(), arguments).await?;
     let mut serving = Serving {
         broker,
@@ -75,9 +75,11 @@ pub(super) async fn serve(
         unsettled: HashMap::new(),
         letters: FuturesUnordered::new(),
     };
-    let served = serving.run(consumer, deliver, settlements, stop, &lane).await;
-    // Closing gives back, in order, whatever is not acknowledged.
-    topology::close(&channel).await;
+    let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
+    // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
+    // cancels it, and another replica would be active ahead of what is given back here.
+    topology::close_settled(&channel, &served).await;
+    drop(consumer);
     served
 }
 
@@ -93,7 +95,7 @@ struct Serving<'a> {
 impl Serving<'_> {
     async fn run(
         &mut self,
-        mut consumer: lapin::Consumer,
+        consumer: &mut lapin::Consumer,
         deliver: mpsc::Sender<Delivery>,
         mut settlements: mpsc::Receiver<Settlement>,
         stop: &CancellationToken,
@@ -106,13 +108,11 @@ impl Serving<'_> {
             }
             tokio::select! {
                 biased;
-                // Before all else: a lane that has stopped gives everything back, and what is given back by nack
-                // while the subscription lasts is delivered again at once, round and round.
-                () = stop.cancelled(), if deliver.is_some() => {
-                    self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-                    deliver = None;
-                }
-                Some(settlement) = settlements.recv() => self.settle(settlement, deliver.is_none()).await?,
+                // Before all else, so that nothing more is taken. Not cancelled at the broker: it would make another
+                // replica active at once, ahead of what is settled or given back here. What still comes is given
+                // back when the channel closes.
+                () = stop.cancelled(), if deliver.is_some() => deliver = None,
+                Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
                     match confirmed? {
                         Confirmation::Ack(None) => self.acknowledge(tag).await?,
@@ -163,7 +163,8 @@ impl Serving<'_> {
         match outcome {
             Outcome::Delivered | Outcome::Skipped(_) => self.acknowledge(tag).await,
             Outcome::DeadLetter(refusal) => self.bury(tag, &refusal, attempts).await,
-            // Closing the channel gives it back in its place; nack would put it behind those not yet given back.
+            // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
+            // this very consumer, while those before it are still out.
             Outcome::Returned if stopping => {
                 self.unsettled.remove(&tag);
                 Ok(())

@@ -10,9 +10,7 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection};
 use tokio_util::sync::CancellationToken;
@@ -48,32 +46,12 @@ pub(super) async fn serve(
     let tag = short(&broker.replica);
     let options = BasicConsumeOptions::default();
     let mut consumer = channel.basic_consume(short(intake), tag, options, FieldTable::default()).await?;
-    let mut router = Router { broker, channel, unrouted: broker.metrics.account(UNROUTED) };
-    let mut in_flight: FuturesOrdered<Routed> = FuturesOrdered::new();
-    let mut taking = true;
-    loop {
-        if !taking && in_flight.is_empty() {
-            break;
-        }
-        tokio::select! {
-            biased;
-            // Before all else: while there is a backlog, the others are always ready.
-            () = stop.cancelled(), if taking => {
-                router.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-                taking = false;
-            }
-            Some(routed) = in_flight.next(), if !in_flight.is_empty() => {
-                acknowledge_prefix(broker, routed, &mut in_flight).await?;
-            }
-            message = consumer.next(), if taking && in_flight.len() < usize::from(IN_FLIGHT) => {
-                let Some(message) = message else { return Err(Broken::ConsumerCancelled(intake.to_owned())) };
-                in_flight.push_back(router.route(message?).await?);
-            }
-            () = lost.cancelled() => return Err(Broken::Closed),
-        }
-    }
-    topology::close(&router.channel).await;
-    Ok(())
+    let mut router = Router { broker, channel: channel.clone(), unrouted: broker.metrics.account(UNROUTED) };
+    let served = router.run(&mut consumer, stop, lost).await;
+    // In this order, and the consumer last, however it ended: see the lanes' consumer.
+    topology::close_settled(&channel, &served).await;
+    drop(consumer);
+    served
 }
 
 /// Takes every publish at the front that is confirmed, and acknowledges them all with the last one's tag.
@@ -111,6 +89,37 @@ struct Router<'a> {
 }
 
 impl Router<'_> {
+    async fn run(
+        &mut self,
+        consumer: &mut lapin::Consumer,
+        stop: &CancellationToken,
+        lost: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let mut in_flight: FuturesOrdered<Routed> = FuturesOrdered::new();
+        let mut taking = true;
+        loop {
+            if !taking && in_flight.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                // Before all else: while there is a backlog, the others are always ready. Not cancelled at the
+                // broker: another replica would route what is queued ahead of what is held here.
+                () = stop.cancelled(), if taking => taking = false,
+                Some(routed) = in_flight.next(), if !in_flight.is_empty() => {
+                    acknowledge_prefix(self.broker, routed, &mut in_flight).await?;
+                }
+                () = lost.cancelled() => return Err(Broken::Closed),
+                message = consumer.next(), if taking && in_flight.len() < usize::from(IN_FLIGHT) => {
+                    let Some(message) = message else {
+                        return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
+                    };
+                    in_flight.push_back(self.route(message?).await?);
+                }
+            }
+        }
+    }
+
     /// Publishes one event to its lane, or to the dead letters.
     async fn route(&mut self, message: Delivery) -> Result<Routed, Broken> {
         let header = republish::header(&message.properties, ACCOUNT_HEADER).map(republish::text);

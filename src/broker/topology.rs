@@ -3,11 +3,14 @@
 //! What exists is used as it stands: declaring it with other arguments would answer 406 and close the
 //! channel, so everything is asked for passively first.
 
+use std::time::Duration;
+
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::names::{Names, dead_letter_key};
+use super::session::Broken;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
@@ -101,6 +104,19 @@ async fn bind(connection: &Connection, queue: &str, exchange: &str, key: &str) -
 
 fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
+}
+
+/// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a
+/// channel, each time waiting for the disk; those in line when the channel closes are forgotten, and what they
+/// settled would be delivered again. Nothing tells when they are through.
+const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
+
+/// Closes a channel on which messages were acknowledged.
+pub(super) async fn close_settled(channel: &Channel, served: &Result<(), Broken>) {
+    if served.is_ok() {
+        tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
+    }
+    close(channel).await;
 }
 
 /// A channel that cannot be closed is closed already.

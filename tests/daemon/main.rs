@@ -9,9 +9,18 @@
     unreachable_pub,
     reason = "in a test, a panic is the verdict"
 )]
+#![allow(clippy::float_cmp, reason = "metrics that are compared hold whole numbers")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!` where it is used reads best without a reference")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
+mod dead_letters;
 mod documented;
+mod events;
+mod faults;
+mod replicas;
+mod skips;
+mod topology;
 mod world;

@@ -77,6 +77,11 @@ impl Freshet {
         get(self.http_addr().await, path).await.expect("freshet answers over HTTP")
     }
 
+    /// The same, where it may be that nobody answers.
+    pub async fn try_get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        get(self.http_addr().await, path).await
+    }
+
     /// Waits until `/readyz` answers 200.
     pub async fn ready(&self) {
         let addr = self.http_addr().await;
@@ -105,6 +110,11 @@ impl Freshet {
     /// Ends it as a power cut would.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.exited()
     }
 
     /// Waits until it has ended by itself, within the grace that a stop may take.
@@ -163,8 +173,19 @@ fn prepare(command: &mut Command, environment: &[(&str, &str)]) {
 
 /// One plain HTTP request.
 pub async fn get(addr: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    exchange(addr, &format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")).await
+}
+
+/// One plain HTTP request with a body of JSON.
+pub async fn post(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
+    exchange(addr, &format!("{head}Content-Type: application/json\r\n\r\n{body}")).await
+}
+
+async fn exchange(addr: SocketAddr, request: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n").as_bytes()).await?;
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     let broken = || std::io::Error::other(format!("no HTTP answer: {answer:?}"));

@@ -1,0 +1,299 @@
+//! What breaks around the daemon: the broker, the network, the process itself, Freshsales.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use freshet::sandbox::Options;
+use serde_json::{Value, json};
+
+use crate::events::{arrived, assert_exact, identify, repeats, stream, track};
+use crate::support::{Broker, Freshet, Proxy, eventually, get, soon};
+use crate::world::{World, sum};
+
+/// A sandbox that takes its time, so that there is a "mid-stream".
+fn slow() -> Options {
+    Options { latency: Duration::from_millis(20), ..Options::default() }
+}
+
+fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String> {
+    events.map(|event| event.to_string())
+}
+
+/// Waits until `/readyz` says that the broker is away, and why.
+async fn not_ready(replica: &Freshet) {
+    let addr = replica.http_addr().await;
+    eventually(Duration::from_mins(1), "/readyz answers 503", async || match get(addr, "/readyz").await {
+        Ok((503, why)) if why.trim().len() > "not ready:".len() => Ok(()),
+        answer => Err(format!("{answer:?}")),
+    })
+    .await;
+    assert_eq!(replica.metric("freshet_broker_connected").await, 0.0);
+}
+
+/// Waits for a series to have a value.
+async fn shows(replica: &Freshet, series: &str, value: f64) {
+    soon(series, async || {
+        let shown = replica.metric(series).await;
+        if shown == value { Ok(()) } else { Err(shown.to_string()) }
+    })
+    .await;
+}
+
+/// The rest of a stream is still to come: otherwise the test would show nothing.
+fn assert_midway(state: &Value, events: u64) {
+    let asked = state["total_requests"].as_u64().unwrap();
+    assert!(asked < events, "{asked} requests: all was over before it broke");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_mid_stream_loses_nothing_and_is_found_again() {
+    const CONTACTS: usize = 100;
+    let broker = Broker::private().await;
+    let mut world = World::on(broker.vhost()).await.account_with("acme", "", slow()).await;
+    let replica = world.start("one").await;
+    // What `kill` does first, so that the kill itself comes at once.
+    broker.control(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+    world.publish_all(lines(stream(CONTACTS, 0, 10))).await;
+    world.asked("acme", 300).await;
+    broker.node(0).kill_now();
+    assert_midway(&world.state("acme"), 2000);
+    not_ready(&replica).await;
+
+    broker.start().await;
+    world.amqp = world.vhost.connect().await;
+    eventually(Duration::from_mins(1), "ready again", async || replica.get("/readyz").await.0 == 200).await;
+    shows(&replica, "freshet_broker_connected", 1.0).await;
+    shows(&replica, "freshet_broker_reconnects_total", 1.0).await;
+    world.fenced(&[&replica]).await;
+    // The process remembers what it delivered: not even a repeat.
+    assert_exact(&world.state("acme"), CONTACTS, 10);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_reset_or_hangs_mid_stream_loses_nothing() {
+    const CONTACTS: usize = 20;
+    let world = World::shared().await.account_with("acme", "", slow()).await;
+    let proxy = Proxy::to(&world.vhost.addr()).await;
+    let url = format!("{}?heartbeat=1", proxy.url(world.vhost.url()));
+    let replica = world.start_at(&url, "one").await;
+    world.publish_all(lines(stream(CONTACTS, 0, 30))).await;
+
+    world.asked("acme", 200).await;
+    proxy.cut();
+    shows(&replica, "freshet_broker_reconnects_total", 1.0).await;
+    world.asked("acme", 400).await;
+    proxy.reset();
+    shows(&replica, "freshet_broker_reconnects_total", 2.0).await;
+    world.asked("acme", 600).await;
+    assert_midway(&world.state("acme"), 1200);
+    proxy.hang().await;
+    not_ready(&replica).await;
+    proxy.pass().await;
+    shows(&replica, "freshet_broker_reconnects_total", 3.0).await;
+    replica.ready().await;
+
+    world.fenced(&[&replica]).await;
+    assert_exact(&world.state("acme"), CONTACTS, 30);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_stop_mid_stream_ends_well_and_a_successor_delivers_the_rest_once() {
+    const CONTACTS: usize = 20;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 50;
+    world.publish_early(lines(stream(CONTACTS, 0, 20))).await;
+    for stop_at in [150, 300, 450] {
+        let mut replica = world.start("one").await;
+        world.asked("acme", stop_at).await;
+        let started = tokio::time::Instant::now();
+        replica.stop().await;
+        assert!(started.elapsed() < Duration::from_secs(10), "longer than delivery.shutdown_grace");
+        assert_midway(&world.state("acme"), 800);
+        assert!(replica.log().contains("stopped"), "{}", replica.log());
+    }
+    let successor = world.start("two").await;
+    world.fenced(&[&successor]).await;
+    assert_exact(&world.state("acme"), CONTACTS, 20);
+    world.finish([successor]).await;
+}
+
+#[tokio::test]
+async fn a_stop_amid_a_burst_of_dead_letters_repeats_none() {
+    const EVENTS: u32 = 3000;
+    let world = World::with_acme().await;
+    world.publish_early((0..EVENTS).map(|number| format!("broken {number}"))).await;
+    for stop_at in [300, 900, 1500] {
+        let mut replica = world.start("one").await;
+        soon("some are buried", async || world.amqp.depth(&world.dead()).await >= Some(stop_at)).await;
+        replica.stop().await;
+        assert!(world.amqp.depth(&world.dead()).await < Some(EVENTS), "all was over before it stopped");
+    }
+    let successor = world.start("two").await;
+    world.fenced(&[&successor]).await;
+    let mut letters: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for letter in world.dead_letters().await {
+        *letters.entry(letter.data).or_default() += 1;
+    }
+    assert_eq!(letters.len(), EVENTS as usize);
+    let repeated: usize = letters.values().map(|times| times - 1).sum();
+    assert_eq!(repeated, 0);
+    world.finish([successor]).await;
+}
+
+#[tokio::test]
+async fn a_killed_process_repeats_no_more_than_was_in_flight() {
+    const CONCURRENCY: usize = 8;
+    const BEFORE: usize = 100;
+    let mut world = World::with_acme().await;
+    world.prefetch = 16;
+    let mut first = world.start("one").await;
+    // One of each contact, so that the whole concurrency is used. The first ones are settled to the end.
+    world.publish_all((0..BEFORE).map(|contact| track(contact, 0).to_string())).await;
+    world.settled(&[&first]).await;
+    // The worst that can happen: taken by Freshsales, and not known to be.
+    world
+        .fault(
+            "acme",
+            json!({"endpoint": "track_events", "action": {"hang": true}, "after_effect": true,
+                              "next": CONCURRENCY}),
+        )
+        .await;
+    world.publish_all((BEFORE..2 * BEFORE).map(|contact| track(contact, 0).to_string())).await;
+    world.asked("acme", (3 + BEFORE + CONCURRENCY) as u64).await;
+    // The broker has taken every acknowledgement when it holds back no more than the prefetch.
+    soon("the first hundred are settled", async || {
+        world.amqp.depth(&world.lane("acme")).await == u32::try_from(BEFORE - 16).ok()
+    })
+    .await;
+    first.kill();
+
+    let second = world.start("two").await;
+    world.fenced(&[&second]).await;
+    let arrived = arrived(&world.state("acme"));
+    assert_eq!(arrived.len(), 2 * BEFORE);
+    let repeated = arrived.values().map(|numbers| numbers.len() - 1).sum::<usize>();
+    assert_eq!(repeated, CONCURRENCY, "the bound: delivery.concurrency");
+    world.finish([second]).await;
+}
+
+#[tokio::test]
+async fn kills_at_any_moment_lose_nothing_and_keep_the_order() {
+    const CONTACTS: usize = 20;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 32;
+    world.publish_early(lines(stream(CONTACTS, 0, 20))).await;
+    for kill_at in [100, 250, 400] {
+        let mut replica = world.start("one").await;
+        world.asked("acme", kill_at).await;
+        replica.kill();
+        assert_midway(&world.state("acme"), 800);
+    }
+    let successor = world.start("two").await;
+    world.fenced(&[&successor]).await;
+    let repeats = repeats(&world.state("acme"), CONTACTS, 20);
+    assert!(repeats <= 3 * 32, "{repeats} repeats after three kills, with 32 unsettled at most");
+    world.finish([successor]).await;
+}
+
+#[tokio::test]
+async fn freshsales_failing_in_every_way_costs_time_and_nothing_else() {
+    const CONTACTS: usize = 10;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.request_timeout = "1s";
+    let replica = world.start("one").await;
+    world.publish_all(lines(stream(CONTACTS, 0, 20))).await;
+    world.asked("acme", 100).await;
+    world
+        .fault(
+            "acme",
+            json!([
+                {"endpoint": "*", "action": {"status": 503, "body": "no"}, "next": 8},
+                {"endpoint": "*", "action": {"reset": true}, "next": 8},
+                {"endpoint": "*", "action": {"hang": true}, "next": 8},
+            ]),
+        )
+        .await;
+    soon("the lane says that it tries again", async || {
+        replica.metric("freshet_lane_state{account=\"acme\",state=\"retrying\"}").await == 1.0
+    })
+    .await;
+    world.settled(&[&replica]).await;
+    assert_exact(&world.state("acme"), CONTACTS, 20);
+    shows(&replica, "freshet_lane_state{account=\"acme\",state=\"flowing\"}", 1.0).await;
+    let (_, metrics) = replica.get("/metrics").await;
+    for outcome in ["server_error", "connection", "timeout"] {
+        let labels = [("account", "acme"), ("outcome", outcome)];
+        assert_eq!(sum(&metrics, "freshet_api_requests_total", &labels), 8, "{outcome}");
+    }
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn an_unauthorized_account_stops_alone_and_keeps_its_messages() {
+    let other_key = Options { api_key: Some("another".into()), ..Options::default() };
+    let world = World::shared()
+        .await
+        .account_with("acme", "write_keys = [\"a\"]", other_key)
+        .await
+        .account("globex", "write_keys = [\"g\"]")
+        .await;
+    let replica = world.start("one").await;
+    let of = |key: &str, contact: usize| {
+        let mut event = identify(contact, 0);
+        event["writeKey"] = json!(key);
+        event["messageId"] = json!(format!("{key} {contact}"));
+        event.to_string()
+    };
+    world.publish_all((0..20).flat_map(|contact| [of("a", contact), of("g", contact)])).await;
+    soon("the other account's events arrive", async || {
+        world.state("globex")["contacts"].as_array().unwrap().len() == 20
+    })
+    .await;
+    let delivered = "freshet_events_delivered_total{account=\"globex\",type=\"identify\"}";
+    shows(&replica, delivered, 20.0).await;
+    shows(&replica, "freshet_lane_state{account=\"acme\",state=\"unauthorized\"}", 1.0).await;
+    shows(&replica, "freshet_lane_state{account=\"globex\",state=\"flowing\"}", 1.0).await;
+    let status: Value = serde_json::from_str(&replica.get("/api/status").await.1).unwrap();
+    assert_eq!(status["accounts"][0]["state"], "unauthorized");
+    assert!(status["accounts"][0]["why"].as_str().unwrap().contains("api_key"), "{status}");
+    let asked = world.state("acme")["total_requests"].as_u64().unwrap();
+    assert!(asked <= 2, "{asked} calls with a key that is refused");
+    world.finish_leaving([replica], &BTreeMap::from([("acme", 20)])).await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_the_time_that_retry_after_names() {
+    let world = World::with_acme().await;
+    let replica = world.start("one").await;
+    let fault = json!({
+        "endpoint": "contacts_upsert", "action": {"status": 429, "headers": {"retry-after": "3"}}, "next": 1
+    });
+    world.fault("acme", fault).await;
+    // Alone, so that no other call is on its way when the answer comes.
+    world.publish(identify(0, 0).to_string()).await;
+    shows(&replica, "freshet_lane_state{account=\"acme\",state=\"throttled\"}", 1.0).await;
+    world.publish_all((1..20).map(|contact| identify(contact, 0).to_string())).await;
+    // Tracking has a quota of its own.
+    world.publish(track(99, 0).to_string()).await;
+    world.settled(&[&replica]).await;
+
+    let state = world.state("acme");
+    let log = state["log"].as_array().unwrap();
+    let at = |entry: &Value| entry["at_ms"].as_u64().unwrap();
+    let throttled = log.iter().position(|entry| entry["status"] == "429").unwrap();
+    let (mut calls, mut tracked_meanwhile) = (0, BTreeSet::new());
+    for entry in &log[throttled + 1..] {
+        if entry["endpoint"] == "track_events" {
+            tracked_meanwhile.insert(at(entry) < at(&log[throttled]) + 3000);
+            continue;
+        }
+        calls += 1;
+        assert!(at(entry) >= at(&log[throttled]) + 3000, "{entry}, {}", log[throttled]);
+    }
+    assert_eq!(calls, 20);
+    assert_eq!(tracked_meanwhile.len(), 1);
+    assert_eq!(state["contacts"].as_array().unwrap().len(), 20);
+    world.finish([replica]).await;
+}
