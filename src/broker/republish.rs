@@ -33,7 +33,7 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in fitted(passive(original), size_of_table(added)).inner() {
-        if name.as_str() != QUEUED_AT {
+        if !stale(name.as_str()) {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -41,6 +41,11 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
         headers.insert(name.clone(), value.clone());
     }
     without_acting(original).with_headers(headers)
+}
+
+/// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
+fn stale(name: &str) -> bool {
+    name.starts_with("freshet-") && !name.starts_with("freshet-original-")
 }
 
 /// When a message was queued: as the router noted it, else as its publisher did, else now.

@@ -126,7 +126,13 @@ impl Broker {
         let mut events = connection.events_listener();
         topology::declare_shared(&connection, &self.names).await?;
         for lane in &self.lanes {
-            topology::declare_lane(&connection, &self.names, &lane.account).await?;
+            // One that cannot be declared is told, and tried again when it is served; the others go on.
+            if let Err(error) = topology::declare_lane(&connection, &self.names, &lane.account).await {
+                if !connection.status().connected() {
+                    return Err(error.into());
+                }
+                tracing::warn!(account = &*lane.account, %error, "a lane cannot be declared");
+            }
         }
         self.link.up(&self.address.shown());
         // Dropped with this call, however it ends.

@@ -68,9 +68,10 @@ pub fn read_job(body: &Value) -> Job {
 
 /// The report is JSON, mostly inside a string.
 fn report(body: &Value) -> Option<Job> {
-    let data = match body.get("data")? {
-        Value::String(text) => serde_json::from_str(text).ok()?,
-        data => data.clone(),
+    let data = body.get("data")?;
+    let data = match data.as_str() {
+        Some(text) => serde_json::from_str(text).ok()?,
+        None => data.clone(),
     };
     let counts = data.get("record_status")?;
     let count = |key: &str| counts.get(key).and_then(Value::as_u64);

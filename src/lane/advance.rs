@@ -1,33 +1,23 @@
-//! How a unit goes from step to step, and how steps become calls: one, or many in bulk. Pure.
+//! How a unit goes from step to step, and what an answer makes of it. Pure. Bulk calls are next door.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::VecDeque;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::bulk::LEAST;
 use super::dispatch::{Dispatch, Effect, Outgoing, Purpose};
-use super::jobs::GIVEN_UP;
 use super::memo::{Account, fingerprint};
-use super::unit::{Stage, Unit, Work, identity, report};
+use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
-use crate::freshsales::{
-    Call, Endpoint, Failure, Job, Link, found_email, job_id, linked_accounts, read_job, record_id,
-};
-use crate::mapping::{ContactWrite, Identity, Mapped};
+use crate::freshsales::Job;
+use crate::freshsales::{Call, Endpoint, Link, found_email, job_id, linked_accounts, read_job, record_id};
+use crate::mapping::{ContactWrite, Identity};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
-/// The most records of one bulk call.
-const MOST: usize = 100;
-/// A bulk call costs itself and at least one question about its job: fewer records are cheaper one by one.
-const LEAST: usize = 3;
-/// After so many reports of no use, or an answer that bulk calls are not there, records go one by one for a while.
-const UNCLEAR: u32 = 3;
-const SINGLE_FOR: Duration = Duration::from_hours(1);
-
 /// A refusal as an answer or a report tells it.
-type Refused = (u16, Vec<String>);
+pub(super) type Refused = (u16, Vec<String>);
 
 impl<D> Dispatch<D> {
     /// Passes over what is known, and finds out whether the unit's next step may be planned.
@@ -48,13 +38,14 @@ impl<D> Dispatch<D> {
             work.stage = Stage::Contact;
         }
         match work.name() {
-            Some(name) => match self.names.get_mut(&name) {
-                Some(others) => others.push_back(number),
-                None => {
-                    self.names.insert(name, std::collections::VecDeque::new());
+            Some(name) => {
+                if let Some(others) = self.names.get_mut(&name) {
+                    others.push_back(number);
+                } else {
+                    self.names.insert(name, VecDeque::new());
                     self.idle.insert(number);
                 }
-            },
+            }
             None => {
                 self.idle.insert(number);
             }
@@ -63,9 +54,7 @@ impl<D> Dispatch<D> {
 
     /// The unit no longer writes the record of this stage: the next one may.
     fn release(&mut self, number: u64) {
-        let Some(name) =
-            self.units.get(&number).and_then(Unit::contact).and_then(super::unit::ContactWork::name)
-        else {
+        let Some(name) = self.units.get(&number).and_then(Unit::contact).and_then(ContactWork::name) else {
             return;
         };
         for other in self.names.remove(&name).unwrap_or_default() {
@@ -102,85 +91,6 @@ impl<D> Dispatch<D> {
         }
     }
 
-    fn plan_bulk(&mut self, entity: Entity, units: Vec<u64>) -> Option<u64> {
-        let records: Vec<_> = units
-            .iter()
-            .filter_map(|unit| self.units.get(unit)?.contact()?.record())
-            .map(|(_, name, record)| (name, record))
-            .collect();
-        if records.len() != units.len() {
-            return None;
-        }
-        for unit in &units {
-            self.idle.remove(unit);
-        }
-        Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(units)))
-    }
-
-    /// The entity that the unit's next step could write in bulk.
-    fn bulk_entity(&mut self, number: u64, now: Instant) -> Option<Entity> {
-        if self.single_until.is_some_and(|until| now < until) {
-            return None;
-        }
-        let work = self.units.get(&number)?.contact()?;
-        if work.alone {
-            return None;
-        }
-        match &work.stage {
-            Stage::Contact => {
-                let (write, account) = (&work.write, work.account);
-                plain(write, account, work.fresh, &mut self.memo).then_some(Entity::Contact)
-            }
-            // Its id is asked for with a single call; once known, only the values go.
-            Stage::Company => {
-                let company = work.write.company.as_ref()?;
-                let account = self.memo.account(&company.name)?;
-                let (email, fresh) = (work.write.email.clone(), work.fresh);
-                (!fresh && self.memo.linked(&email, account.id)).then_some(Entity::SalesAccount)
-            }
-            Stage::Deal => Some(Entity::Deal),
-            Stage::ReadLinks | Stage::Link(_) => None,
-        }
-    }
-
-    /// The unit, and the others whose next step writes the same entity in bulk: on their way already, or waiting.
-    fn gather(&mut self, number: u64, entity: Entity, now: Instant) -> Vec<u64> {
-        let mut units = BTreeSet::from([number]);
-        let idle: Vec<u64> = self.idle.iter().copied().collect();
-        for other in idle {
-            if units.len() < MOST && self.bulk_entity(other, now) == Some(entity) {
-                units.insert(other);
-            }
-        }
-        if entity == Entity::Contact {
-            let memo = &mut self.memo;
-            let waiting: Vec<u64> = self
-                .window
-                .ready()
-                .filter(|(_, waiting)| match &waiting.mapped {
-                    Mapped::Contact(write) => at_once(write, memo),
-                    Mapped::Track(_) | Mapped::Page(_) => false,
-                })
-                .map(|(number, _)| number)
-                .take(MOST)
-                .collect();
-            // Too few for a bulk call: let them wait, so that more may join them.
-            if units.len() + waiting.len() < LEAST {
-                return units.into_iter().collect();
-            }
-            for waiting in waiting {
-                if units.len() < MOST
-                    && let Some(formed) = self.form(waiting)
-                    && self.idle.contains(&formed)
-                    && self.bulk_entity(formed, now) == Some(entity)
-                {
-                    units.insert(formed);
-                }
-            }
-        }
-        units.into_iter().collect()
-    }
-
     /// What a call came to, now that Freshsales has judged it.
     pub(super) fn conclude(
         &mut self,
@@ -196,113 +106,23 @@ impl<D> Dispatch<D> {
                 Ok(body) => self.step_done(unit, outgoing.call.endpoint, &body),
                 Err(refused) => self.step_refused(unit, outgoing.call.endpoint, refused),
             },
-            Purpose::Bulk(units) => match result.ok().as_ref().and_then(job_id) {
-                Some(job) => {
+            Purpose::Bulk(units) => {
+                if let Some(job) = result.ok().as_ref().and_then(job_id) {
                     let purpose = Purpose::Poll { units, asked: 0, submitted: now };
                     self.enqueue(Call::job_status(&job), purpose, now + self.times.first());
-                    Vec::new()
-                }
-                None => {
+                } else {
                     self.singly(units, now);
-                    Vec::new()
                 }
-            },
+                Vec::new()
+            }
             Purpose::Poll { units, asked, submitted } => {
-                let asked = asked + 1;
                 let job = result.map_or(Job::Unclear, |body| read_job(&body));
-                if asked == 1 && job != Job::Unclear {
-                    self.times.learn(job != Job::Running);
-                }
-                match job {
-                    Job::Running if now.saturating_duration_since(submitted) < GIVEN_UP => {
-                        let again = now + self.times.again(asked);
-                        self.enqueue(outgoing.call, Purpose::Poll { units, asked, submitted }, again);
-                        Vec::new()
-                    }
-                    Job::Ended { succeeded, failures } => match self.pinned(&units, succeeded, &failures) {
-                        Some(results) => {
-                            self.unclear = 0;
-                            results
-                                .into_iter()
-                                .flat_map(|(unit, failed)| self.bulk_done(unit, failed))
-                                .collect()
-                        }
-                        None => {
-                            self.singly(units, now);
-                            Vec::new()
-                        }
-                    },
-                    Job::Running | Job::Unclear => {
-                        self.singly(units, now);
-                        Vec::new()
-                    }
-                }
+                self.polled(outgoing.call, job, units, asked + 1, submitted, now)
             }
         }
     }
 
-    /// A bulk call whose answer is of no use: the same steps again, one by one.
-    fn singly(&mut self, units: Vec<u64>, now: Instant) {
-        self.unclear += 1;
-        if self.unclear >= UNCLEAR {
-            self.unclear = 0;
-            self.single_until = Some(now + SINGLE_FOR);
-            tracing::warn!("reports of bulk upserts cannot be used; records go one by one for an hour");
-        }
-        for unit in units {
-            if let Some(work) = self.units.get_mut(&unit).and_then(Unit::contact_mut) {
-                work.alone = true;
-                self.idle.insert(unit);
-            }
-        }
-    }
-
-    /// Which unit failed and which did not; `None` unless every failure belongs to exactly one of them.
-    fn pinned(
-        &self,
-        units: &[u64],
-        succeeded: u64,
-        failures: &[Failure],
-    ) -> Option<Vec<(u64, Option<Refused>)>> {
-        if succeeded + failures.len() as u64 != units.len() as u64 {
-            return None;
-        }
-        let mut results: Vec<(u64, Option<Refused>)> = units.iter().map(|unit| (*unit, None)).collect();
-        for failure in failures {
-            let mut named = results.iter_mut().filter(|(unit, _)| {
-                let record =
-                    self.units.get(unit).and_then(Unit::contact).and_then(super::unit::ContactWork::record);
-                record.is_some_and(|(_, name, _)| failure.names.contains(&name.to_lowercase()))
-            });
-            let (_, failed) = named.next()?;
-            if named.next().is_some() || failed.is_some() {
-                return None;
-            }
-            let messages = if failure.messages.is_empty() {
-                vec!["refused in a bulk upsert without a message".to_owned()]
-            } else {
-                failure.messages.clone()
-            };
-            *failed = Some((failure.status.unwrap_or(400), messages));
-        }
-        Some(results)
-    }
-
-    fn bulk_done(&mut self, number: u64, failed: Option<Refused>) -> Vec<Effect<D>> {
-        let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return Vec::new() };
-        let endpoint = match work.stage {
-            Stage::Company => Endpoint::Upsert(Entity::SalesAccount),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => Endpoint::Upsert(Entity::Contact),
-            Stage::Deal => Endpoint::Upsert(Entity::Deal),
-        };
-        match failed {
-            Some(refused) => self.step_refused(number, endpoint, refused),
-            // The job tells no ids; what needed one did not go in bulk.
-            None => self.step_done(number, endpoint, &Value::Null),
-        }
-    }
-
-    fn step_done(&mut self, number: u64, endpoint: Endpoint, body: &Value) -> Vec<Effect<D>> {
+    pub(super) fn step_done(&mut self, number: u64, endpoint: Endpoint, body: &Value) -> Vec<Effect<D>> {
         if let Endpoint::Lookup = endpoint {
             self.looked_up(number, Some(body));
             return Vec::new();
@@ -371,7 +191,7 @@ impl<D> Dispatch<D> {
         }
     }
 
-    fn step_refused(
+    pub(super) fn step_refused(
         &mut self,
         number: u64,
         endpoint: Endpoint,
@@ -402,7 +222,7 @@ impl<D> Dispatch<D> {
             self.settle_stage(number);
             return Vec::new();
         }
-        let place = unit.contact().map_or("activity", super::unit::ContactWork::place);
+        let place = unit.contact().map_or("activity", ContactWork::place);
         let outcome = Outcome::DeadLetter(refusal(place, status, messages));
         self.finish(number, &outcome)
     }
@@ -445,28 +265,6 @@ impl<D> Dispatch<D> {
         }
         effects
     }
-}
-
-/// Whether a contact can be written without needing anything from the answer.
-fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut super::memo::Memo) -> bool {
-    let linked = match (&write.company, account) {
-        (None, _) => true,
-        (Some(_), Some(account)) => !fresh && memo.linked(&write.email, account),
-        (Some(_), None) => false,
-    };
-    linked && (write.deal.is_none() || (!fresh && memo.contact_id(&write.email).is_some()))
-}
-
-/// Whether a waiting identify could go in a bulk call as it stands.
-fn at_once(write: &ContactWrite, memo: &mut super::memo::Memo) -> bool {
-    let account = match &write.company {
-        None => None,
-        Some(company) => match memo.account(&company.name) {
-            Some(known) if known.written == fingerprint(&company.record) => Some(known.id),
-            _ => return false,
-        },
-    };
-    plain(write, account, false, memo)
 }
 
 fn deal_next(write: &ContactWrite) -> Option<Stage> {

@@ -171,16 +171,15 @@ impl<D> Dispatch<D> {
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
     pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
-        match taught {
-            Some((user_id, email)) => self.identities.learn(&user_id, email),
-            None => {
-                let known = keys.iter().filter_map(|key| match key {
-                    Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
-                    Key::Email(_) => None,
-                });
-                let known: Vec<Key> = known.collect();
-                keys.extend(known);
-            }
+        if let Some((user_id, email)) = taught {
+            self.identities.learn(&user_id, email);
+        } else {
+            let known = keys.iter().filter_map(|key| match key {
+                Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
+                Key::Email(_) => None,
+            });
+            let known: Vec<Key> = known.collect();
+            keys.extend(known);
         }
         self.window.insert(keys, Waiting { mapped, debt });
     }

@@ -72,7 +72,7 @@ impl Ledger {
             event.type = debt.kind,
             reason = refusal.reason.as_str(),
             http.status = refusal.http_status,
-            traits = named.join(","),
+            traits = (!named.is_empty()).then(|| named.join(",")),
             "event dead-lettered"
         );
     }

@@ -8,6 +8,7 @@
 //! Knows mapping and Freshsales; where deliveries come from is none of its business.
 
 mod advance;
+mod bulk;
 mod dispatch;
 mod jobs;
 mod judge;

@@ -1,6 +1,7 @@
 //! The lane's loop: takes deliveries, sends what [`Dispatch`] plans, settles what ends.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ pub struct Settings {
     pub patience: Patience,
 }
 
+/// A call that was sent, under its number, with its answer and how long that took.
+type Sent = (u64, Call, Result<Answer, NoAnswer>, Duration);
+
 /// One account's lane. Outlives sessions: what it knows of the account stays.
 pub struct Lane {
     settings: Settings,
@@ -48,7 +52,7 @@ pub struct Lane {
     messages: Messages,
     reading: Reading,
     dispatch: Dispatch<Debt>,
-    tasks: JoinSet<(u64, Call, Result<Answer, NoAnswer>, Duration)>,
+    tasks: JoinSet<Sent>,
     /// The number of the call that each task sends.
     names: HashMap<tokio::task::Id, u64>,
     /// Deliveries that cannot be judged before the account's fields are read (again), in order.
@@ -159,7 +163,16 @@ impl Lane {
             self.held.push_back(delivery);
             return;
         };
-        let judged = judge::judge(&delivery.body, &self.types, self.client.can_track(), mapper);
+        let (types, can_track) = (&self.types, self.client.can_track());
+        // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
+        let judged = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            judge::judge(&delivery.body, types, can_track, mapper)
+        }));
+        let Ok(judged) = judged else {
+            tracing::error!("judging an event panicked; it goes back to its source; this is a bug");
+            delivery.receipt.settle(Outcome::Returned, 0);
+            return;
+        };
         // An admin may just have added the field or the choice that is missed.
         if let Err(Outcome::DeadLetter(refusal)) = &judged.verdict
             && self.reading.doubts(refusal.reason, now)
@@ -198,13 +211,7 @@ impl Lane {
         }
     }
 
-    fn answered(
-        &mut self,
-        ended: Result<
-            (tokio::task::Id, (u64, Call, Result<Answer, NoAnswer>, Duration)),
-            tokio::task::JoinError,
-        >,
-    ) {
+    fn answered(&mut self, ended: Result<(tokio::task::Id, Sent), tokio::task::JoinError>) {
         let (number, verdict, told) = match ended {
             Ok((id, (number, call, answer, elapsed))) => {
                 self.names.remove(&id);

@@ -150,7 +150,7 @@ impl Board {
         self.metrics.lane_state.of(state.as_str()).set(1);
         let account = &*self.account;
         match state {
-            LaneState::Flowing | LaneState::Standby => {
+            LaneState::Flowing | LaneState::Standby | LaneState::WaitingForSchema => {
                 tracing::info!(
                     account,
                     lane.state = state.as_str(),
@@ -158,10 +158,7 @@ impl Board {
                     "lane changed"
                 );
             }
-            LaneState::Unauthorized
-            | LaneState::WaitingForSchema
-            | LaneState::Throttled
-            | LaneState::Retrying => {
+            LaneState::Unauthorized | LaneState::Throttled | LaneState::Retrying => {
                 tracing::warn!(
                     account,
                     lane.state = state.as_str(),

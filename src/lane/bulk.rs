@@ -1,0 +1,218 @@
+//! Steps that go together: which may, which do, and what became of each of them. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::advance::Refused;
+use super::dispatch::{Dispatch, Effect, Purpose};
+use super::jobs::GIVEN_UP;
+use super::memo::{Memo, fingerprint};
+use super::unit::{ContactWork, Stage, Unit};
+use crate::freshsales::{Call, Endpoint, Failure, Job};
+use crate::mapping::{ContactWrite, Mapped};
+use crate::schema::Entity;
+
+/// The most records of one bulk call.
+const MOST: usize = 100;
+/// A bulk call costs itself and at least one question about its job: fewer records are cheaper one by one.
+pub(super) const LEAST: usize = 3;
+/// After so many reports of no use, or an answer that bulk calls are not there, records go one by one for a while.
+const UNCLEAR: u32 = 3;
+const SINGLE_FOR: Duration = Duration::from_hours(1);
+
+impl<D> Dispatch<D> {
+    pub(super) fn plan_bulk(&mut self, entity: Entity, units: Vec<u64>) -> Option<u64> {
+        let records: Vec<_> = units
+            .iter()
+            .filter_map(|unit| self.units.get(unit)?.contact()?.record())
+            .map(|(_, name, record)| (name, record))
+            .collect();
+        if records.len() != units.len() {
+            return None;
+        }
+        for unit in &units {
+            self.idle.remove(unit);
+        }
+        Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(units)))
+    }
+
+    /// The entity that the unit's next step could write in bulk.
+    pub(super) fn bulk_entity(&mut self, number: u64, now: Instant) -> Option<Entity> {
+        if self.single_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let work = self.units.get(&number)?.contact()?;
+        if work.alone {
+            return None;
+        }
+        match &work.stage {
+            Stage::Contact => {
+                let (write, account) = (&work.write, work.account);
+                plain(write, account, work.fresh, &mut self.memo).then_some(Entity::Contact)
+            }
+            // Its id is asked for with a single call; once known, only the values go.
+            Stage::Company => {
+                let company = work.write.company.as_ref()?;
+                let account = self.memo.account(&company.name)?;
+                let (email, fresh) = (work.write.email.clone(), work.fresh);
+                (!fresh && self.memo.linked(&email, account.id)).then_some(Entity::SalesAccount)
+            }
+            Stage::Deal => Some(Entity::Deal),
+            Stage::ReadLinks | Stage::Link(_) => None,
+        }
+    }
+
+    /// The unit, and the others whose next step writes the same entity in bulk: on their way already, or waiting.
+    pub(super) fn gather(&mut self, number: u64, entity: Entity, now: Instant) -> Vec<u64> {
+        let mut units = BTreeSet::from([number]);
+        let idle: Vec<u64> = self.idle.iter().copied().collect();
+        for other in idle {
+            if units.len() < MOST && self.bulk_entity(other, now) == Some(entity) {
+                units.insert(other);
+            }
+        }
+        if entity == Entity::Contact {
+            let memo = &mut self.memo;
+            let waiting: Vec<u64> = self
+                .window
+                .ready()
+                .filter(|(_, waiting)| match &waiting.mapped {
+                    Mapped::Contact(write) => at_once(write, memo),
+                    Mapped::Track(_) | Mapped::Page(_) => false,
+                })
+                .map(|(number, _)| number)
+                .take(MOST)
+                .collect();
+            // Too few for a bulk call: let them wait, so that more may join them.
+            if units.len() + waiting.len() < LEAST {
+                return units.into_iter().collect();
+            }
+            for waiting in waiting {
+                if units.len() < MOST
+                    && let Some(formed) = self.form(waiting)
+                    && self.idle.contains(&formed)
+                    && self.bulk_entity(formed, now) == Some(entity)
+                {
+                    units.insert(formed);
+                }
+            }
+        }
+        units.into_iter().collect()
+    }
+
+    /// What a job's status came to.
+    pub(super) fn polled(
+        &mut self,
+        call: Call,
+        job: Job,
+        units: Vec<u64>,
+        asked: u32,
+        submitted: Instant,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        if asked == 1 && job != Job::Unclear {
+            self.times.learn(job != Job::Running);
+        }
+        let results = match job {
+            Job::Running if now.saturating_duration_since(submitted) < GIVEN_UP => {
+                let again = now + self.times.again(asked);
+                self.enqueue(call, Purpose::Poll { units, asked, submitted }, again);
+                return Vec::new();
+            }
+            Job::Running | Job::Unclear => None,
+            Job::Ended { succeeded, failures } => self.pinned(&units, succeeded, &failures),
+        };
+        if let Some(results) = results {
+            self.unclear = 0;
+            results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed)).collect()
+        } else {
+            self.singly(units, now);
+            Vec::new()
+        }
+    }
+
+    /// A bulk call whose answer is of no use: the same steps again, one by one.
+    pub(super) fn singly(&mut self, units: Vec<u64>, now: Instant) {
+        self.unclear += 1;
+        if self.unclear >= UNCLEAR {
+            self.unclear = 0;
+            self.single_until = Some(now + SINGLE_FOR);
+            tracing::warn!("reports of bulk upserts cannot be used; records go one by one for an hour");
+        }
+        for unit in units {
+            if let Some(work) = self.units.get_mut(&unit).and_then(Unit::contact_mut) {
+                work.alone = true;
+                self.idle.insert(unit);
+            }
+        }
+    }
+
+    /// Which unit failed and which did not; `None` unless every failure belongs to exactly one of them.
+    fn pinned(
+        &self,
+        units: &[u64],
+        succeeded: u64,
+        failures: &[Failure],
+    ) -> Option<Vec<(u64, Option<Refused>)>> {
+        if succeeded + failures.len() as u64 != units.len() as u64 {
+            return None;
+        }
+        let mut results: Vec<(u64, Option<Refused>)> = units.iter().map(|unit| (*unit, None)).collect();
+        for failure in failures {
+            let mut named = results.iter_mut().filter(|(unit, _)| {
+                let record = self.units.get(unit).and_then(Unit::contact).and_then(ContactWork::record);
+                record.is_some_and(|(_, name, _)| failure.names.contains(&name.to_lowercase()))
+            });
+            let (_, failed) = named.next()?;
+            if named.next().is_some() || failed.is_some() {
+                return None;
+            }
+            let messages = if failure.messages.is_empty() {
+                vec!["refused in a bulk upsert without a message".to_owned()]
+            } else {
+                failure.messages.clone()
+            };
+            *failed = Some((failure.status.unwrap_or(400), messages));
+        }
+        Some(results)
+    }
+
+    fn bulk_done(&mut self, number: u64, failed: Option<Refused>) -> Vec<Effect<D>> {
+        let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return Vec::new() };
+        let endpoint = match work.stage {
+            Stage::Company => Endpoint::Upsert(Entity::SalesAccount),
+            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => Endpoint::Upsert(Entity::Contact),
+            Stage::Deal => Endpoint::Upsert(Entity::Deal),
+        };
+        match failed {
+            Some(refused) => self.step_refused(number, endpoint, refused),
+            // The job tells no ids; what needed one did not go in bulk.
+            None => self.step_done(number, endpoint, &Value::Null),
+        }
+    }
+}
+
+/// Whether a contact can be written without needing anything from the answer.
+fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut Memo) -> bool {
+    let linked = match (&write.company, account) {
+        (None, _) => true,
+        (Some(_), Some(account)) => !fresh && memo.linked(&write.email, account),
+        (Some(_), None) => false,
+    };
+    linked && (write.deal.is_none() || (!fresh && memo.contact_id(&write.email).is_some()))
+}
+
+/// Whether a waiting identify could go in a bulk call as it stands.
+fn at_once(write: &ContactWrite, memo: &mut Memo) -> bool {
+    let account = match &write.company {
+        None => None,
+        Some(company) => match memo.account(&company.name) {
+            Some(known) if known.written == fingerprint(&company.record) => Some(known.id),
+            _ => return false,
+        },
+    };
+    plain(write, account, false, memo)
+}
