@@ -232,7 +232,7 @@ async fn the_pages_answer_and_the_metrics_have_every_promised_name() {
     world.publish("broken").await;
     world.publish(json!({"type": "screen"}).to_string()).await;
     world.settled(&[&replica]).await;
-    assert_eq!(world.dead_letters().await.len(), 1);
+    assert_eq!(world.dead_letters(1).await.len(), 1);
 
     let (_, metrics) = replica.get("/metrics").await;
     for name in [
@@ -298,7 +298,7 @@ async fn a_hangup_does_not_end_the_daemon_and_json_logs_are_json() {
     world.publish(track(0, 0).to_string()).await;
     world.publish("broken").await;
     world.settled(&[&replica]).await;
-    assert_eq!(world.dead_letters().await.len(), 1);
+    assert_eq!(world.dead_letters(1).await.len(), 1);
     for line in replica.log().lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(

@@ -133,7 +133,9 @@ async fn a_stop_amid_a_burst_of_dead_letters_repeats_none() {
     let successor = world.start("two").await;
     world.fenced(&[&successor]).await;
     let mut letters: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    for letter in world.dead_letters().await {
+    // Counted by hand: repeats would make them more.
+    soon("the last letter is there", async || world.amqp.depth(&world.dead()).await >= Some(EVENTS)).await;
+    for letter in world.amqp.take_all(&world.dead()).await {
         *letters.entry(letter.data).or_default() += 1;
     }
     assert_eq!(letters.len(), EVENTS as usize);
@@ -268,8 +270,9 @@ async fn an_unauthorized_account_stops_alone_and_keeps_its_messages() {
 async fn nothing_is_sent_before_the_time_that_retry_after_names() {
     let world = World::with_acme().await;
     let replica = world.start("one").await;
+    // Longer than the wait without it.
     let fault = json!({
-        "endpoint": "contacts_upsert", "action": {"status": 429, "headers": {"retry-after": "3"}}, "next": 1
+        "endpoint": "contacts_upsert", "action": {"status": 429, "headers": {"retry-after": "9"}}, "next": 1
     });
     world.fault("acme", fault).await;
     // Alone, so that no other call is on its way when the answer comes.
@@ -287,11 +290,11 @@ async fn nothing_is_sent_before_the_time_that_retry_after_names() {
     let (mut calls, mut tracked_meanwhile) = (0, BTreeSet::new());
     for entry in &log[throttled + 1..] {
         if entry["endpoint"] == "track_events" {
-            tracked_meanwhile.insert(at(entry) < at(&log[throttled]) + 3000);
+            tracked_meanwhile.insert(at(entry) < at(&log[throttled]) + 9000);
             continue;
         }
         calls += 1;
-        assert!(at(entry) >= at(&log[throttled]) + 3000, "{entry}, {}", log[throttled]);
+        assert!(at(entry) >= at(&log[throttled]) + 9000, "{entry}, {}", log[throttled]);
     }
     // Those that waited together go together.
     assert!((1..20).contains(&calls), "{calls}");

@@ -97,7 +97,7 @@ async fn an_intake_that_is_there_is_used_as_it_stands() {
     world.publish("broken").await;
     world.settled(&[&replica]).await;
     assert_eq!(world.state("acme")["activities"].as_array().unwrap().len(), 2);
-    assert_eq!(world.dead_letters().await.len(), 1);
+    assert_eq!(world.dead_letters(1).await.len(), 1);
     let queues = listed(&world, "list_queues", &["name", "type"]).await;
     assert_eq!(queues["events"]["type"], "classic");
     assert_eq!(queues["events.lane.acme"]["type"], "quorum");
@@ -118,7 +118,7 @@ async fn what_comes_back_more_than_two_hundred_times_ends_in_the_dead_letters() 
         assert!(next(&mut consumer).await.acker.nack(REQUEUE).await.unwrap());
     }
     soon("the message is a dead letter", async || world.amqp.depth(&world.dead()).await == Some(1)).await;
-    let letters = world.dead_letters().await;
+    let letters = world.dead_letters(1).await;
     assert_eq!(letters[0].routing_key.as_str(), "acme.delivery_limit");
     assert_eq!(letters[0].data, body.as_bytes());
     assert_eq!(letters[0].properties.message_id().as_ref().unwrap().as_str(), "m-1");
@@ -142,6 +142,6 @@ async fn looking_at_the_dead_letters_often_loses_none() {
         assert!(letter.delivery.acker.nack(REQUEUE).await.unwrap());
     }
     soon("the letter is still there", async || world.amqp.depth(&world.dead()).await == Some(1)).await;
-    assert_eq!(world.dead_letters().await[0].data, b"broken");
+    assert_eq!(world.dead_letters(1).await[0].data, b"broken");
     world.finish([replica]).await;
 }

@@ -308,9 +308,15 @@ impl World {
         self.settled(replicas).await;
     }
 
-    /// Takes the dead letters, in the order in which they were buried.
-    pub async fn dead_letters(&self) -> Vec<Delivery> {
-        self.amqp.take_all(&self.dead()).await
+    /// Takes the dead letters once so many are there: they are counted before the broker has them.
+    pub async fn dead_letters(&self, count: usize) -> Vec<Delivery> {
+        let dead = self.dead();
+        soon("the dead letters are there", async || {
+            let depth = self.amqp.depth(&dead).await;
+            if depth == u32::try_from(count).ok() { Ok(()) } else { Err(format!("{depth:?} of {count}")) }
+        })
+        .await;
+        self.amqp.take_all(&dead).await
     }
 
     /// What every test ends with: all settled, no receipt dropped, the books balanced, no secret told, a
