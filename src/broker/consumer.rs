@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use lapin::Acker;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::lifeline::Lifeline;
 use super::names::{dead_letter_key, priority};
 use super::session::{Broken, Broker, LaneDoor};
 use super::topology::{self, short};
@@ -37,14 +37,13 @@ type Letter = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    connection: &Connection,
+    lifeline: &Lifeline,
     door: &LaneDoor,
     stop: &CancellationToken,
     connection_lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    topology::declare_lane(connection, &broker.names, &door.account).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    topology::declare_lane(&lifeline.consuming, &broker.names, &door.account).await?;
+    let channel = lifeline.consuming.create_channel().await?;
     channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
 
     let prefetch = usize::from(broker.prefetch);
@@ -70,7 +69,8 @@ pub(super) async fn serve(
     let mut serving = Serving {
         broker,
         door,
-        channel: channel.clone(),
+        lifeline,
+        publisher: None,
         settle,
         unsettled: HashMap::new(),
         letters: FuturesUnordered::new(),
@@ -80,13 +80,18 @@ pub(super) async fn serve(
     // cancels it, and another replica would be active ahead of what is given back here.
     topology::close_settled(&channel, &served).await;
     drop(consumer);
+    if let Some(publisher) = &serving.publisher {
+        topology::close(publisher).await;
+    }
     served
 }
 
 struct Serving<'a> {
     broker: &'a Broker,
     door: &'a LaneDoor,
-    channel: Channel,
+    lifeline: &'a Lifeline,
+    /// Opened with the first dead letter: most lanes never need it.
+    publisher: Option<Channel>,
     settle: mpsc::Sender<Settlement>,
     unsettled: HashMap<u64, Unsettled>,
     letters: FuturesUnordered<Letter>,
@@ -199,10 +204,20 @@ impl Serving<'_> {
             attempts,
             Timestamp::now(),
         );
-        let key = dead_letter_key(account, refusal.reason);
-        let confirm =
-            publish(&self.channel, &self.broker.names.dead(), &key, &unsettled.body, properties).await?;
-        self.letters.push(Box::pin(async move { (tag, confirm.await) }));
+        let (exchange, key) = (self.broker.names.dead(), dead_letter_key(account, refusal.reason));
+        let body = unsettled.body.clone();
+        let publisher = match &self.publisher {
+            Some(publisher) => publisher.clone(),
+            None => self.publisher.insert(self.lifeline.publisher().await?).clone(),
+        };
+        // Publishing waits while an alarm blocks the connection; acknowledgements must not wait with it.
+        self.letters.push(Box::pin(async move {
+            let confirmed = match publish(&publisher, &exchange, &key, &body, properties).await {
+                Ok(confirm) => confirm.await,
+                Err(error) => Err(error),
+            };
+            (tag, confirmed)
+        }));
         Ok(())
     }
 
@@ -219,7 +234,7 @@ pub(super) async fn publish(
     key: &str,
     body: &[u8],
     properties: BasicProperties,
-) -> Result<PublisherConfirm, Broken> {
+) -> lapin::Result<PublisherConfirm> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    Ok(channel.basic_publish(short(exchange), short(key), options, body, properties).await?)
+    channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }

@@ -12,6 +12,7 @@ mod consumer;
 mod dead_letter;
 mod directory;
 mod feed;
+mod lifeline;
 mod lines;
 mod link;
 mod names;

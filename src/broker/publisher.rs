@@ -136,7 +136,7 @@ impl Publisher {
             properties = properties.with_headers(headers);
         }
         // The default exchange leads to the queue of the key's name.
-        publish(&self.channel, "", &self.queue, body, properties).await
+        Ok(publish(&self.channel, "", &self.queue, body, properties).await?)
     }
 }
 

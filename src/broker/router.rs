@@ -10,13 +10,14 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Confirmation, Connection};
+use lapin::{Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::publish;
 use super::directory::ACCOUNT_HEADER;
+use super::lifeline::Lifeline;
 use super::names::dead_letter_key;
 use super::session::{Broken, Broker};
 use super::topology::{self, short};
@@ -34,23 +35,25 @@ type Routed = Pin<Box<dyn Future<Output = (lapin::Acker, lapin::Result<Confirmat
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    connection: &Connection,
+    lifeline: &Lifeline,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    topology::declare_shared(connection, &broker.names).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    topology::declare_shared(&lifeline.consuming, &broker.names).await?;
+    let channel = lifeline.consuming.create_channel().await?;
+    let publisher = lifeline.publisher().await?;
     channel.basic_qos(IN_FLIGHT, BasicQosOptions::default()).await?;
     let intake = broker.names.intake();
     let tag = short(&broker.replica);
     let options = BasicConsumeOptions::default();
     let mut consumer = channel.basic_consume(short(intake), tag, options, FieldTable::default()).await?;
-    let mut router = Router { broker, channel: channel.clone(), unrouted: broker.metrics.account(UNROUTED) };
+    let mut router =
+        Router { broker, publisher: publisher.clone(), unrouted: broker.metrics.account(UNROUTED) };
     let served = router.run(&mut consumer, stop, lost).await;
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
     topology::close_settled(&channel, &served).await;
     drop(consumer);
+    topology::close(&publisher).await;
     served
 }
 
@@ -84,7 +87,7 @@ fn check(broker: &Broker, confirmed: lapin::Result<Confirmation>) -> Result<(), 
 
 struct Router<'a> {
     broker: &'a Broker,
-    channel: Channel,
+    publisher: Channel,
     unrouted: AccountMetrics,
 }
 
@@ -114,7 +117,12 @@ impl Router<'_> {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
-                    in_flight.push_back(self.route(message?).await?);
+                    // An alarm blocks publishing, but neither a stop nor the loss of the connection.
+                    tokio::select! {
+                        routed = self.route(message?) => in_flight.push_back(routed?),
+                        () = stop.cancelled() => {}
+                        () = lost.cancelled() => return Err(Broken::Closed),
+                    }
                 }
             }
         }
@@ -127,7 +135,7 @@ impl Router<'_> {
         let confirm = match self.broker.directory.find(header, &message.data) {
             Ok(account) => {
                 let properties = republish::for_lane(&message.properties, now);
-                publish(&self.channel, &self.broker.names.lanes(), &account, &message.data, properties)
+                publish(&self.publisher, &self.broker.names.lanes(), &account, &message.data, properties)
                     .await?
             }
             Err(refusal) => {
@@ -135,7 +143,7 @@ impl Router<'_> {
                 let properties =
                     dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);
                 let key = dead_letter_key(None, refusal.reason);
-                publish(&self.channel, &self.broker.names.dead(), &key, &message.data, properties).await?
+                publish(&self.publisher, &self.broker.names.dead(), &key, &message.data, properties).await?
             }
         };
         let acker = message.acker;

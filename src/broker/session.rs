@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::consumer;
 use super::directory::Directory;
+use super::lifeline::Lifeline;
 use super::link::Link;
 use super::names::Names;
 use super::router;
@@ -91,15 +92,14 @@ impl Broker {
         let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
         while !stop.is_cancelled() {
             let started = tokio::time::Instant::now();
-            let connected = stop.run_until_cancelled(connect(&broker.address, &broker.replica)).await;
+            let connected =
+                stop.run_until_cancelled(Lifeline::connect(&broker.address, &broker.replica)).await;
             let broken = match connected {
                 None => return,
-                Some(Ok(connection)) => {
-                    let connection = Arc::new(connection);
-                    let served = broker.clone().serve(connection.clone(), &stop).await;
-                    if let Err(error) = connection.close(200, "done".into()).await {
-                        tracing::debug!(%error, "closing the connection");
-                    }
+                Some(Ok(lifeline)) => {
+                    let lifeline = Arc::new(lifeline);
+                    let served = broker.clone().serve(lifeline.clone(), &stop).await;
+                    lifeline.close().await;
                     match served {
                         Ok(()) => return,
                         Err(broken) => broken,
@@ -117,17 +117,15 @@ impl Broker {
         }
     }
 
-    /// Serves one connection. `Ok` when told to stop and all was settled or given back.
-    async fn serve(
-        self: Arc<Self>,
-        connection: Arc<Connection>,
-        stop: &CancellationToken,
-    ) -> Result<(), Broken> {
+    /// Serves one pair of connections. `Ok` when told to stop and all was settled or given back.
+    async fn serve(self: Arc<Self>, lifeline: Arc<Lifeline>, stop: &CancellationToken) -> Result<(), Broken> {
+        let connection = &lifeline.consuming;
         let mut events = connection.events_listener();
-        topology::declare_shared(&connection, &self.names).await?;
+        let mut publishing_events = std::pin::pin!(lifeline.publishing_events());
+        topology::declare_shared(connection, &self.names).await?;
         for lane in &self.lanes {
             // One that cannot be declared is told, and tried again when it is served; the others go on.
-            if let Err(error) = topology::declare_lane(&connection, &self.names, &lane.account).await {
+            if let Err(error) = topology::declare_lane(connection, &self.names, &lane.account).await {
                 if !connection.status().connected() {
                     return Err(error.into());
                 }
@@ -140,37 +138,42 @@ impl Broker {
         let _lost = lost.clone().drop_guard();
         let mut tasks = JoinSet::new();
         for door in &self.lanes {
-            let (broker, connection, door) = (self.clone(), connection.clone(), door.clone());
+            let (broker, lifeline, door) = (self.clone(), lifeline.clone(), door.clone());
             let (stop, lost) = (stop.clone(), lost.clone());
             tasks.spawn(async move {
                 let mut delays = channel_delays();
                 loop {
-                    let served = consumer::serve(&broker, &connection, &door, &stop, &lost).await;
+                    let served = consumer::serve(&broker, &lifeline, &door, &stop, &lost).await;
                     let Err(broken) = served else { return };
-                    if !again(&connection, &door.account, &broken, &stop, &mut delays).await {
+                    if !again(&lifeline, &door.account, &broken, &stop, &mut delays).await {
                         return;
                     }
                 }
             });
         }
-        let (broker, router_connection) = (self.clone(), connection.clone());
+        let (broker, router_lifeline) = (self.clone(), lifeline.clone());
         let (router_stop, router_lost) = (stop.clone(), lost.clone());
         tasks.spawn(async move {
             let mut delays = channel_delays();
             loop {
-                let served = router::serve(&broker, &router_connection, &router_stop, &router_lost).await;
+                let served = router::serve(&broker, &router_lifeline, &router_stop, &router_lost).await;
                 let Err(broken) = served else { return };
-                if !again(&router_connection, super::UNROUTED, &broken, &router_stop, &mut delays).await {
+                if !again(&router_lifeline, super::UNROUTED, &broken, &router_stop, &mut delays).await {
                     return;
                 }
             }
         });
         loop {
             tokio::select! {
-                event = events.next() => match event {
+                event = publishing_events.next() => match event {
                     Some(Event::ConnectionBlocked(why)) => self.link.blocked(Some(&why)),
                     Some(Event::ConnectionUnblocked) => self.link.blocked(None),
-                    Some(Event::Error(error)) if !connection.status().connected() => return Err(error.into()),
+                    Some(Event::Error(error)) if !lifeline.connected() => return Err(error.into()),
+                    Some(_) => {}
+                    None => return Err(Broken::Closed),
+                },
+                event = events.next() => match event {
+                    Some(Event::Error(error)) if !lifeline.connected() => return Err(error.into()),
                     Some(_) => {}
                     None => return Err(Broken::Closed),
                 },
@@ -192,7 +195,7 @@ fn channel_delays() -> Delays {
 
 /// Tells what broke and waits; false if there is no point in trying again on this connection.
 async fn again(
-    connection: &Connection,
+    lifeline: &Lifeline,
     lane: &str,
     broken: &Broken,
     stop: &CancellationToken,
@@ -201,7 +204,7 @@ async fn again(
     if matches!(broken, Broken::LaneGone) && !stop.is_cancelled() {
         tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
     }
-    if !connection.status().connected() || matches!(broken, Broken::LaneGone) {
+    if !lifeline.connected() || matches!(broken, Broken::LaneGone) {
         return false;
     }
     tracing::warn!(account = lane, %broken, "a channel broke; opening another");
