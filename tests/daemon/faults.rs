@@ -71,6 +71,37 @@ async fn a_broker_that_is_killed_mid_stream_loses_nothing_and_is_found_again() {
 }
 
 #[tokio::test]
+async fn an_alarm_holds_back_dead_letters_but_no_acknowledgement() {
+    let broker = Broker::private().await;
+    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let replica = world.start("one").await;
+    // Slow enough that the alarm comes while all of them are in flight.
+    world.fault("acme", json!([{"endpoint": "*", "action": {"delay_ms": 3000}}])).await;
+    let mut refused = identify(99, 0);
+    refused["traits"]["cfLastDemoAt"] = json!("next Tuesday");
+    world.publish_all(lines((0..8).map(|contact| track(contact, 0)).chain([refused]))).await;
+    world.asked("acme", 1).await;
+    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+    replica.line("the broker takes no messages for now").await;
+
+    // The eight are acknowledged; the ninth waits for its letter to be taken.
+    let lane = world.lane("acme");
+    eventually(Duration::from_mins(2), "one message is left in the lane", async || {
+        let listed =
+            broker.control(&["list_queues", "--silent", "-p", &world.vhost.name, "name", "messages"]);
+        let left = listed.lines().find_map(|line| line.strip_prefix(&format!("{lane}\t")).map(str::to_owned));
+        if left.as_deref() == Some("1") { Ok(()) } else { Err(listed) }
+    })
+    .await;
+    shows(&replica, "freshet_events_delivered_total{account=\"acme\",type=\"track\"}", 8.0).await;
+
+    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+    replica.line("the broker takes messages again").await;
+    assert_eq!(world.dead_letters(1).await.len(), 1);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
 async fn a_connection_that_is_cut_reset_or_hangs_mid_stream_loses_nothing() {
     const CONTACTS: usize = 20;
     let world = World::shared().await.account_with("acme", "", slow()).await;
