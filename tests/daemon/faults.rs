@@ -75,16 +75,17 @@ async fn an_alarm_holds_back_dead_letters_but_no_acknowledgement() {
     let broker = Broker::private().await;
     let world = World::on(broker.vhost()).await.account("acme", "").await;
     let replica = world.start("one").await;
-    // Slow enough that the alarm comes while all of them are in flight.
+    // Slow enough that the alarm comes while the first are in flight. The broker blocks a connection when it next
+    // publishes: that is the letter of the first, and eight others are acknowledged later than that.
     world.fault("acme", json!([{"endpoint": "*", "action": {"delay_ms": 3000}}])).await;
     let mut refused = identify(99, 0);
     refused["traits"]["cfLastDemoAt"] = json!("next Tuesday");
-    world.publish_all(lines((0..8).map(|contact| track(contact, 0)).chain([refused]))).await;
+    world.publish_all(lines(std::iter::once(refused).chain((0..16).map(|contact| track(contact, 0))))).await;
     world.asked("acme", 1).await;
     broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
     replica.line("the broker takes no messages for now").await;
 
-    // The eight are acknowledged; the ninth waits for its letter to be taken.
+    // All others are acknowledged; the first waits for its letter to be taken.
     let lane = world.lane("acme");
     eventually(Duration::from_mins(2), "one message is left in the lane", async || {
         let listed =
@@ -93,7 +94,7 @@ async fn an_alarm_holds_back_dead_letters_but_no_acknowledgement() {
         if left.as_deref() == Some("1") { Ok(()) } else { Err(listed) }
     })
     .await;
-    shows(&replica, "freshet_events_delivered_total{account=\"acme\",type=\"track\"}", 8.0).await;
+    shows(&replica, "freshet_events_delivered_total{account=\"acme\",type=\"track\"}", 16.0).await;
 
     broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
     replica.line("the broker takes messages again").await;
