@@ -15,6 +15,9 @@ pub struct AddressError;
 /// A silent peer is noticed within twice this long, where the address does not say otherwise.
 const HEARTBEAT_SECONDS: u16 = 20;
 
+/// How long the network may take to let a connection in, likewise.
+const CONNECT_MILLISECONDS: u64 = 10_000;
+
 impl Default for Address {
     /// A broker as its packages install it, on this machine.
     fn default() -> Self {
@@ -38,6 +41,7 @@ impl Address {
     pub(super) fn uri(&self) -> Result<AMQPUri, AddressError> {
         let mut uri: AMQPUri = self.0.expose_secret().parse().map_err(|_| AddressError)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.connection_timeout.get_or_insert(CONNECT_MILLISECONDS);
         Ok(uri)
     }
 }

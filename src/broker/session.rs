@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
@@ -81,7 +82,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A channel that fails is opened again; the rest of the connection goes on.
 const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// A connection that held this long was a good one: the next wait starts small again.
+/// A connection or a channel that held this long was a good one: the next wait starts small again.
 const HELD: Duration = Duration::from_mins(1);
 
 impl Broker {
@@ -91,7 +92,7 @@ impl Broker {
         let broker = Arc::new(self);
         let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
         while !stop.is_cancelled() {
-            let started = tokio::time::Instant::now();
+            let started = Instant::now();
             let connected =
                 stop.run_until_cancelled(Lifeline::connect(&broker.address, &broker.replica)).await;
             let broken = match connected {
@@ -143,8 +144,12 @@ impl Broker {
             tasks.spawn(async move {
                 let mut delays = channel_delays();
                 loop {
+                    let started = Instant::now();
                     let served = consumer::serve(&broker, &lifeline, &door, &stop, &lost).await;
                     let Err(broken) = served else { return };
+                    if started.elapsed() > HELD {
+                        delays.reset();
+                    }
                     if !again(&lifeline, &door.account, &broken, &stop, &mut delays).await {
                         return;
                     }
@@ -156,8 +161,12 @@ impl Broker {
         tasks.spawn(async move {
             let mut delays = channel_delays();
             loop {
+                let started = Instant::now();
                 let served = router::serve(&broker, &router_lifeline, &router_stop, &router_lost).await;
                 let Err(broken) = served else { return };
+                if started.elapsed() > HELD {
+                    delays.reset();
+                }
                 if !again(&router_lifeline, super::UNROUTED, &broken, &router_stop, &mut delays).await {
                     return;
                 }
