@@ -158,11 +158,11 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     Result { latencies, calls: api.calls, throttled: api.throttled, used, unsettled }
 }
 
-/// The busiest hours: of the calls allowed in a stretch in which work waited throughout, the part used.
+/// Of the calls allowed while work waited, the part used. Only where it waited from the start and nearly throughout:
+/// elsewhere, calls that nobody had a use for would count as unused.
 fn used_while_busy(log: &[Instant], start: Instant, busy: Duration) -> Option<f64> {
     let hours = busy.as_secs() / 3600;
-    // Only where the work of hours was there from the start.
-    if hours < 2 || busy < (log.last().copied().unwrap_or(start) - start).mul_f64(0.5) {
+    if hours < 2 || busy < (log.last().copied().unwrap_or(start) - start).mul_f64(0.9) {
         return None;
     }
     // Work waits from the start; the first hour is left out, because it began with nothing spent.
