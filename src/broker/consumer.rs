@@ -1,11 +1,11 @@
 //! One account's lane queue: deliveries out, acknowledgements and dead letters in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::options::{
@@ -72,7 +72,9 @@ pub(super) async fn serve(
         lifeline,
         publisher: None,
         settle,
-        unsettled: HashMap::new(),
+        unsettled: BTreeMap::new(),
+        done: BTreeMap::new(),
+        returned: BTreeSet::new(),
         letters: FuturesUnordered::new(),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
@@ -93,7 +95,11 @@ struct Serving<'a> {
     /// Opened with the first dead letter: most lanes never need it.
     publisher: Option<Channel>,
     settle: mpsc::Sender<Settlement>,
-    unsettled: HashMap<u64, Unsettled>,
+    unsettled: BTreeMap<u64, Unsettled>,
+    /// Settled, and to be acknowledged at the end of the turn.
+    done: BTreeMap<u64, Acker>,
+    /// Given back by the channel's end: never to be covered by an acknowledgement of others.
+    returned: BTreeSet<u64>,
     letters: FuturesUnordered<Letter>,
 }
 
@@ -119,12 +125,7 @@ impl Serving<'_> {
                 () = stop.cancelled(), if deliver.is_some() => deliver = None,
                 Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
-                    match confirmed? {
-                        Confirmation::Ack(None) => self.acknowledge(tag).await?,
-                        Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
-                            return Err(self.not_confirmed());
-                        }
-                    }
+                    self.buried(tag, confirmed)?;
                 }
                 message = consumer.next(), if deliver.is_some() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
@@ -133,6 +134,15 @@ impl Serving<'_> {
                     }
                 }
             }
+            // All that is ready goes into few frames: those in line when a channel closes are lost, and what they
+            // settled would be delivered again.
+            while let Ok(settlement) = settlements.try_recv() {
+                self.settle(settlement, stop.is_cancelled()).await?;
+            }
+            while let Some(Some((tag, confirmed))) = self.letters.next().now_or_never() {
+                self.buried(tag, confirmed)?;
+            }
+            self.acknowledge().await?;
         }
     }
 
@@ -166,12 +176,16 @@ impl Serving<'_> {
     async fn settle(&mut self, settlement: Settlement, stopping: bool) -> Result<(), Broken> {
         let Settlement { tag, outcome, attempts } = settlement;
         match outcome {
-            Outcome::Delivered | Outcome::Skipped(_) => self.acknowledge(tag).await,
+            Outcome::Delivered | Outcome::Skipped(_) => {
+                self.settled(tag);
+                Ok(())
+            }
             Outcome::DeadLetter(refusal) => self.bury(tag, &refusal, attempts).await,
             // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
             // this very consumer, while those before it are still out.
             Outcome::Returned if stopping => {
                 self.unsettled.remove(&tag);
+                self.returned.insert(tag);
                 Ok(())
             }
             Outcome::Returned => {
@@ -182,13 +196,40 @@ impl Serving<'_> {
         }
     }
 
-    async fn acknowledge(&mut self, tag: u64) -> Result<(), Broken> {
-        let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
-        // `false` means that it was not sent.
-        if unsettled.acker.ack(BasicAckOptions::default()).await? {
-            Ok(())
-        } else {
-            Err(Broken::NotAcknowledged)
+    fn settled(&mut self, tag: u64) {
+        if let Some(unsettled) = self.unsettled.remove(&tag) {
+            self.done.insert(tag, unsettled.acker);
+        }
+    }
+
+    /// Acknowledges what was settled: with one frame up to the first delivery that is still out, and one by one
+    /// behind it.
+    async fn acknowledge(&mut self) -> Result<(), Broken> {
+        let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
+        let behind = out.map_or_else(BTreeMap::new, |out| self.done.split_off(out));
+        let prefix = std::mem::replace(&mut self.done, behind).pop_last();
+        let prefix = prefix.map(|(_, acker)| (acker, BasicAckOptions { multiple: true }));
+        let single =
+            std::mem::take(&mut self.done).into_values().map(|acker| (acker, BasicAckOptions::default()));
+        for (acker, options) in prefix.into_iter().chain(single) {
+            // `false` means that it was not sent.
+            if !acker.ack(options).await? {
+                return Err(Broken::NotAcknowledged);
+            }
+        }
+        Ok(())
+    }
+
+    /// A dead letter's confirm has come.
+    fn buried(&mut self, tag: u64, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
+        match confirmed? {
+            Confirmation::Ack(None) => {
+                self.settled(tag);
+                Ok(())
+            }
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
+                Err(self.not_confirmed())
+            }
         }
     }
 

@@ -163,6 +163,7 @@ impl Lane {
             self.held.push_back(delivery);
             return;
         };
+        self.board.phase(Phase::Active);
         let (types, can_track) = (&self.types, self.client.can_track());
         // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
         let judged = std::panic::catch_unwind(AssertUnwindSafe(|| {
