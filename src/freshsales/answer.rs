@@ -120,11 +120,14 @@ pub fn classify(endpoint: Endpoint, answer: Result<&Answer, NoAnswer>) -> Verdic
         200..=299 => good(endpoint, answer),
         401..=403 => Verdict::Unauthorized { status },
         429 => Verdict::Throttled { retry_after: answer.retry_after },
-        400 | 404 | 409 | 410 | 413 | 414 | 422 | 431 => {
-            Verdict::Refused { status, messages: messages(status, &answer.body) }
-        }
+        status if condemns(status) => Verdict::Refused { status, messages: messages(status, &answer.body) },
         _ => unavailable(Trouble::ServerError(status), answer.retry_after),
     }
+}
+
+/// Whether a status speaks of the record, and not of the server, the credentials or the moment.
+pub const fn condemns(status: u16) -> bool {
+    matches!(status, 400 | 404 | 409 | 410 | 413 | 414 | 422 | 431)
 }
 
 fn unavailable(trouble: Trouble, retry_after: Option<Duration>) -> Verdict {

@@ -9,7 +9,7 @@ mod job;
 mod limits;
 
 pub use answer::{
-    Answer, Body, NoAnswer, Trouble, Verdict, classify, found_email, linked_accounts, record_id,
+    Answer, Body, NoAnswer, Trouble, Verdict, classify, condemns, found_email, linked_accounts, record_id,
 };
 pub use call::{Budget, Call, Endpoint, Expected, Link};
 pub use client::{Client, Credentials};

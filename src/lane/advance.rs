@@ -32,6 +32,8 @@ impl<D> Dispatch<D> {
             && let Some(company) = &work.write.company
             && let Some(known) = self.memo.account(&company.name)
             && known.written == fingerprint(&company.record)
+            // While somebody writes it, what was written last is not known.
+            && work.name().is_none_or(|name| !self.names.contains_key(&name))
         {
             work.account = Some(known.id);
             work.remembered = true;
@@ -134,7 +136,7 @@ impl<D> Dispatch<D> {
             Stage::Company => {
                 let Some(company) = &work.write.company else { return Vec::new() };
                 let known = self.memo.account(&company.name).map(|account| account.id);
-                let id = record_id(body, Entity::SalesAccount.singular()).or(known);
+                let id = record_id(body, Entity::SalesAccount.singular()).or(work.account).or(known);
                 if let Some(id) = id {
                     let written = fingerprint(&company.record);
                     self.memo.learn_account(&company.name, Account { id, written });
@@ -144,14 +146,15 @@ impl<D> Dispatch<D> {
             }
             Stage::Contact => {
                 let links = linked_accounts(body);
-                if let Some(id) = record_id(body, Entity::Contact.singular()) {
+                let id = record_id(body, Entity::Contact.singular());
+                if let Some(id) = id {
                     work.contact = Some(id);
                     self.memo.learn_contact(&email, id, links.as_deref());
                 } else {
-                    work.contact = self.memo.contact_id(&email);
+                    // In bulk goes only what is linked, under the id that was remembered.
                     work.remembered = true;
                 }
-                match (work.account, links) {
+                match (work.account.filter(|_| id.is_some()), links) {
                     (Some(account), links) if !self.memo.linked(&email, account) => match links {
                         Some(links) => Some(Stage::Link(with(links, account))),
                         None => Some(Stage::ReadLinks),

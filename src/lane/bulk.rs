@@ -11,7 +11,7 @@ use super::dispatch::{Dispatch, Effect, Purpose};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::unit::{ContactWork, Stage, Unit};
-use crate::freshsales::{Call, Endpoint, Failure, Job};
+use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
 use crate::mapping::{ContactWrite, Mapped};
 use crate::schema::Entity;
 
@@ -35,6 +35,16 @@ impl<D> Dispatch<D> {
         }
         for unit in &units {
             self.idle.remove(unit);
+            // The job tells no ids, and by its end they may be remembered no more.
+            if let Some(work) = self.units.get_mut(unit).and_then(Unit::contact_mut) {
+                match (&work.stage, &work.write.company) {
+                    (Stage::Contact, _) => work.contact = self.memo.contact_id(&work.write.email),
+                    (Stage::Company, Some(company)) => {
+                        work.account = self.memo.account(&company.name).map(|account| account.id);
+                    }
+                    _ => {}
+                }
+            }
         }
         Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(units)))
     }
@@ -188,6 +198,14 @@ impl<D> Dispatch<D> {
             Stage::Deal => Endpoint::Upsert(Entity::Deal),
         };
         match failed {
+            // It speaks of something else than the record: what is meant, the record's own call will tell.
+            Some((status, _)) if !condemns(status) => {
+                if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
+                    work.alone = true;
+                    self.idle.insert(number);
+                }
+                Vec::new()
+            }
             Some(refused) => self.step_refused(number, endpoint, refused),
             // The job tells no ids; what needed one did not go in bulk.
             None => self.step_done(number, endpoint, &Value::Null),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use tokio::time::Instant;
 
-use super::jobs::JobTimes;
+use super::jobs::{GIVEN_UP, JobTimes};
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
 use super::memory::Identities;
@@ -17,7 +17,7 @@ use super::quota::{Grant, Quota};
 use super::unit::{Unit, Waiting, identity};
 use super::window::{Key, Window};
 use crate::delays::Delays;
-use crate::freshsales::{Budget, Call, RateLimit, Verdict};
+use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
 use crate::mapping::{Identity, Mapped};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -55,8 +55,26 @@ pub(super) struct Outgoing {
     pub(super) call: Call,
     pub(super) purpose: Purpose,
     pub(super) delays: Delays,
+    /// When it was sent for the first time.
+    since: Option<Instant>,
     /// It was sent to find out whether a block is over.
     probe: bool,
+}
+
+impl Outgoing {
+    /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
+    /// one by one. Where everything fails, a bulk call waits: many calls would not get through either.
+    fn hopeless(&self, trouble: Failure, worked: Option<Instant>, now: Instant) -> bool {
+        let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
+        match self.purpose {
+            Purpose::Fields(_) | Purpose::Step(_) => false,
+            Purpose::Poll { submitted, .. } => long(submitted),
+            Purpose::Bulk(_) => self.since.is_some_and(|since| {
+                let outage = !matches!(trouble, Failure::ServerError(..500));
+                long(since) && (!outage || worked.is_some_and(|at| at > since))
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -319,7 +337,7 @@ impl<D> Dispatch<D> {
         let number = self.numbers;
         self.numbers += 1;
         let delays = Delays::new(self.patience.unavailable.0, self.patience.unavailable.1);
-        self.calls.insert(number, Outgoing { call, purpose, delays, probe: false });
+        self.calls.insert(number, Outgoing { call, purpose, delays, since: None, probe: false });
         number
     }
 
@@ -337,9 +355,12 @@ impl<D> Dispatch<D> {
             }
         }
         self.sending += 1;
-        let probe = self.limit(call.endpoint.budget()).quota.spend(now);
+        let limit = self.limit(call.endpoint.budget());
+        limit.sending += 1;
+        let probe = limit.quota.spend(now);
         if let Some(outgoing) = self.calls.get_mut(&number) {
             outgoing.probe = probe;
+            outgoing.since.get_or_insert(now);
         }
         Next::Send(number, call)
     }
@@ -360,11 +381,14 @@ impl<D> Dispatch<D> {
         now: Instant,
     ) -> Vec<Effect<D>> {
         self.sending = self.sending.saturating_sub(1);
-        let in_flight = self.sending;
         let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
         let limit = self.limit(outgoing.call.endpoint.budget());
-        let again = limit.judge(&verdict, told, in_flight, outgoing.probe, &mut outgoing.delays, now);
+        let again = limit.judge(&verdict, told, outgoing.probe, &mut outgoing.delays, now);
+        let worked = limit.worked;
         let result = match verdict {
+            Verdict::Unavailable { trouble, .. } if outgoing.hopeless(trouble, worked, now) => {
+                Err((0, Vec::new()))
+            }
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err((status, messages)),
             Verdict::Unauthorized { .. } | Verdict::Throttled { .. } | Verdict::Unavailable { .. } => {
@@ -425,5 +449,7 @@ impl Wake {
     }
 }
 
+#[cfg(test)]
+mod by_hand;
 #[cfg(test)]
 mod tests;

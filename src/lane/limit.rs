@@ -46,6 +46,10 @@ pub(super) struct Limit {
     /// What its calls are let in with, as the configuration calls it.
     credential: &'static str,
     pub(super) quota: Quota,
+    /// Its calls that are not answered yet.
+    pub(super) sending: usize,
+    /// When a call last got through.
+    pub(super) worked: Option<Instant>,
     throttled: Delays,
     unauthorized: Delays,
     /// What is wrong now, and why, in words without personal data.
@@ -57,6 +61,8 @@ impl Limit {
         Self {
             credential,
             quota,
+            sending: 0,
+            worked: None,
             throttled: Delays::new(patience.throttled.0, patience.throttled.1),
             unauthorized: Delays::new(patience.unauthorized.0, patience.unauthorized.1),
             trouble: None,
@@ -68,13 +74,14 @@ impl Limit {
         &mut self,
         verdict: &Verdict,
         told: &RateLimit,
-        in_flight: usize,
         probe: bool,
         delays: &mut Delays,
         now: Instant,
     ) -> Option<Instant> {
+        self.sending = self.sending.saturating_sub(1);
         match verdict {
             Verdict::Done(_) | Verdict::Refused { .. } => {
+                self.worked = Some(now);
                 if probe {
                     self.quota.unblock();
                 }
@@ -83,7 +90,7 @@ impl Limit {
                     self.throttled.reset();
                     self.unauthorized.reset();
                 }
-                self.quota.observe(now, told, in_flight);
+                self.quota.observe(now, told, self.sending);
                 if self.trouble.is_none()
                     && let Some(wait) = self.quota.blocked_for(now)
                 {

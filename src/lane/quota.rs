@@ -121,6 +121,8 @@ impl Quota {
             if *left < 1.0 && self.blocked.is_none() {
                 // What is left of the account's quota belongs to others until an answer says otherwise.
                 self.block(now, EXHAUSTED);
+                // Told once, it must not bind for ever where answers stop telling.
+                self.left = None;
             }
         }
         if now >= self.next {
@@ -155,9 +157,12 @@ impl Quota {
         self.blocked = Some(Block { until, probing: false });
     }
 
-    /// The probe was answered well: others may go. Answers to calls sent before the block do not lift it.
+    /// The probe was answered well: others may go. Answers to calls sent before the block do not lift it,
+    /// nor does a probe lift a block that began after it was sent.
     pub fn unblock(&mut self) {
-        self.blocked = None;
+        if self.blocked.is_some_and(|block| block.probing) {
+            self.blocked = None;
+        }
     }
 
     /// Whether nothing but a probe may go.
@@ -247,6 +252,31 @@ mod tests {
         quota.block(now, Duration::from_mins(10));
         quota.block(now, Duration::from_secs(1));
         assert_eq!(take(&mut quota, now + Duration::from_mins(1)), Grant::At(now + Duration::from_mins(10)));
+    }
+
+    #[test]
+    fn a_count_that_is_never_told_again_does_not_bind_for_ever() {
+        let now = Instant::now();
+        let mut quota = Quota::new(900.0, HOUR, 0.9, now);
+        quota.observe(now, &told(3, None), 0);
+        assert_eq!(grants(&mut quota, now), 2);
+        let later = now + EXHAUSTED;
+        assert_eq!(take(&mut quota, later), Grant::Now);
+        quota.unblock();
+        assert!(grants(&mut quota, later) > 100);
+    }
+
+    #[test]
+    fn a_probe_that_was_under_way_does_not_lift_a_newer_block() {
+        let now = Instant::now();
+        let mut quota = Quota::new(900.0, HOUR, 0.9, now);
+        quota.block(now, Duration::from_secs(10));
+        let later = now + Duration::from_secs(10);
+        assert_eq!(take(&mut quota, later), Grant::Now);
+        // A call that was sent long ago is answered now: stay away for an hour. Then comes the probe's answer.
+        quota.block(later, HOUR);
+        quota.unblock();
+        assert_eq!(take(&mut quota, later), Grant::At(later + HOUR));
     }
 
     #[test]

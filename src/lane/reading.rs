@@ -143,3 +143,75 @@ impl Reading {
         self.wanted = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::judge::judge;
+    use crate::outcome::Outcome;
+    use crate::segment::EventType;
+    use serde_json::json;
+
+    fn answer(reading: &mut Reading, contact: &Result<Value, u16>, now: Instant) {
+        for entity in reading.ask(now) {
+            let fields =
+                if *entity == Entity::Contact { contact.clone() } else { Ok(json!({ "fields": [] })) };
+            reading.read(*entity, fields, now);
+        }
+    }
+
+    fn fields(type_of_size: &str) -> Value {
+        let field = |id: u8, name: &str, kind: &str| {
+            json!({ "id": id, "label": name, "name": name, "type": kind, "default": true, "visible": true,
+                "choices": [] })
+        };
+        let fields = [field(1, "emails", "group_field"), field(2, "size", type_of_size)];
+        json!({ "fields": fields })
+    }
+
+    fn refused(reading: &Reading) -> Option<DeadLetterReason> {
+        let event =
+            json!({ "type": "identify", "userId": "a@x.com", "traits": { "size": "tall" } }).to_string();
+        match judge(event.as_bytes(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
+            Ok(_) => None,
+            Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_is_condemned_only_by_fields_read_lately() {
+        let start = Instant::now();
+        let mut reading = Reading::new("acme".into(), MappingRules::default());
+        reading.want(start);
+        answer(&mut reading, &Ok(fields("number")), start);
+        let reason = refused(&reading).unwrap();
+        let soon = start + Duration::from_mins(5);
+        assert!(!reading.doubts(reason, soon));
+        assert!(reading.settled());
+        // An admin changed the field meanwhile.
+        let later = soon + Duration::from_secs(1);
+        assert!(reading.doubts(reason, later));
+        assert!(!reading.settled());
+        answer(&mut reading, &Ok(fields("text")), later);
+        assert!(reading.settled());
+        assert_eq!(refused(&reading), None);
+        // Whatever is refused now is not asked about again for a while.
+        assert!(!reading.doubts(reason, later + Duration::from_mins(4)));
+    }
+
+    #[test]
+    fn fields_that_cannot_be_read_again_are_not_asked_for_again_and_again() {
+        let start = Instant::now();
+        let mut reading = Reading::new("acme".into(), MappingRules::default());
+        reading.want(start);
+        answer(&mut reading, &Ok(fields("number")), start);
+        let reason = refused(&reading).unwrap();
+        let later = start + Duration::from_mins(6);
+        assert!(reading.doubts(reason, later));
+        answer(&mut reading, &Err(404), later);
+        assert!(reading.settled());
+        assert!(!reading.doubts(reason, later + Duration::from_secs(1)));
+        assert_eq!(reading.ask(later + Duration::from_secs(1)), &[]);
+    }
+}

@@ -27,6 +27,8 @@ pub(super) struct Unit<D> {
     pub(super) work: Work,
     /// Calls sent for it.
     pub(super) attempts: u32,
+    /// Those of them that were sent for the rest, too.
+    shared: u32,
 }
 
 #[derive(Debug)]
@@ -62,11 +64,12 @@ pub(super) enum Stage {
 impl<D> Unit<D> {
     pub(super) fn new(events: Vec<(u64, Waiting<D>)>) -> Option<Self> {
         let work = Work::of(&events)?;
-        Some(Self { events, rest: VecDeque::new(), work, attempts: 0 })
+        Some(Self { events, rest: VecDeque::new(), work, attempts: 0, shared: 0 })
     }
 
     /// After a refusal of all together: the first alone, the others after it.
     pub(super) fn split(&mut self) {
+        self.shared = self.attempts;
         self.rest.extend(self.events.drain(1..));
         self.restart(true);
     }
@@ -76,7 +79,7 @@ impl<D> Unit<D> {
         self.events.clear();
         let Some(next) = self.rest.pop_front() else { return false };
         self.events.push(next);
-        self.attempts = 0;
+        self.attempts = self.shared;
         self.restart(true);
         true
     }

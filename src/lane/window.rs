@@ -73,15 +73,16 @@ impl<T> Window<T> {
             return Vec::new();
         }
         let mut taken = BTreeSet::from([number]);
-        let mut more = self.item(number).is_some_and(&mut join);
-        while more {
-            more = false;
-            if let Some(next) = self.behind(&taken)
-                && self.item(next).is_some_and(&mut join)
-            {
-                taken.insert(next);
-                more = true;
+        // Of each queue, how many of its first are taken: a contact's events may be many, and are walked once.
+        let mut ahead: HashMap<&Key, usize> = HashMap::new();
+        let mut last = number;
+        while self.item(last).is_some_and(&mut join) {
+            taken.insert(last);
+            for key in self.entries.get(&last).iter().flat_map(|entry| &entry.keys) {
+                *ahead.entry(key).or_default() += 1;
             }
+            let Some(next) = self.behind(&ahead) else { break };
+            last = next;
         }
         let take = |number| Some((number, self.entries.get_mut(&number)?.item.take()?));
         taken.into_iter().filter_map(take).collect()
@@ -91,21 +92,12 @@ impl<T> Window<T> {
         self.entries.get(&number)?.item.as_ref()
     }
 
-    /// The first event behind these, if nothing else stands before it.
-    fn behind(&self, taken: &BTreeSet<u64>) -> Option<u64> {
-        let keys = taken.iter().filter_map(|number| self.entries.get(number)).flat_map(|entry| &entry.keys);
-        let next = keys
-            .filter_map(|key| self.queues.get(key)?.iter().find(|number| !taken.contains(number)))
-            .min()
-            .copied()?;
-        let mut before = self
-            .entries
-            .get(&next)?
-            .keys
-            .iter()
-            .filter_map(|key| self.queues.get(key))
-            .flat_map(|queue| queue.iter().take_while(|number| **number != next));
-        before.all(|number| taken.contains(number)).then_some(next)
+    /// The first event behind those taken, if nothing else stands before it. What is taken stands first in its queues.
+    fn behind(&self, ahead: &HashMap<&Key, usize>) -> Option<u64> {
+        let first = |key: &Key, taken: usize| self.queues.get(key)?.get(taken).copied();
+        let next = ahead.iter().filter_map(|(key, taken)| first(key, *taken)).min()?;
+        let mut keys = self.entries.get(&next)?.keys.iter();
+        keys.all(|key| first(key, ahead.get(key).copied().unwrap_or_default()) == Some(next)).then_some(next)
     }
 
     /// Gives a taken event back to wait, now known by one more name: it stands behind all that were queued before it.

@@ -19,6 +19,7 @@
 mod support;
 
 mod broker;
+mod bulk;
 mod failures;
 mod front;
 mod hostile;

@@ -62,13 +62,17 @@ pub struct Account {
 
 impl Account {
     pub async fn start(requests_per_hour: u32) -> Self {
+        Self::with(Options { requests_per_hour: Some(requests_per_hour), ..Options::default() }).await
+    }
+
+    /// An account that differs from others.
+    pub async fn with(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let sandbox = Sandbox::new(Options {
-            requests_per_hour: Some(requests_per_hour),
             api_key: Some(API_KEY.to_owned()),
             app_token: Some(APP_TOKEN.to_owned()),
-            ..Options::default()
+            ..options
         });
         let mut serving = JoinSet::new();
         let served = sandbox.clone();
@@ -175,6 +179,18 @@ impl Rig {
         let body = self.http.get(url).send().await.unwrap().text().await.unwrap();
         let body: Value = serde_json::from_str(&body).unwrap();
         body["faults"].as_array().unwrap().clone()
+    }
+
+    /// Does something to the account behind the lane's back.
+    pub async fn meddle(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("http://{}{path}", self.account.address);
+        let request = self.http.request(method.parse().unwrap(), url).json(&body);
+        let request = request.header("authorization", format!("Token token={API_KEY}"));
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let body = answer.text().await.unwrap();
+        assert!(status.is_success(), "{method} {path}: {status}: {body}");
+        serde_json::from_str(&body).unwrap_or_default()
     }
 
     pub fn state(&self) -> Value {

@@ -159,8 +159,7 @@ impl Crm {
                     let failed = self.upsert(entity, name, row["data"].as_object().unwrap()).err();
                     results.push((name.to_owned(), failed));
                 }
-                let mut names: Vec<_> = results.iter().map(|(name, _)| name).collect();
-                names.dedup();
+                let names: BTreeSet<_> = results.iter().map(|(name, _)| name).collect();
                 assert_eq!(names.len(), results.len(), "a record twice in one call");
                 let job = self.jobs.len().to_string();
                 self.jobs.insert(job.clone(), (now + Duration::from_secs(5), results));
@@ -240,23 +239,37 @@ fn job_status(ended: bool, results: &[Row], mood: u8) -> Value {
 }
 
 /// Feeds all events and runs until nothing is left; returns how each ended.
-fn run(events: &[Asked], crm: &mut Crm, prefetch: usize) -> Vec<Vec<Outcome>> {
+/// At some turns the session is lost: what is not settled goes back, and comes again in order.
+fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Vec<Vec<Outcome>> {
     let start = Instant::now();
     let quota = |calls| Quota::new(calls, Duration::from_hours(1), 0.9, start);
     let mut dispatch: Dispatch<usize> = Dispatch::new(4, Patience::default(), quota(500.0), quota(500.0));
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut now = start;
-    let mut fed = 0;
-    for _ in 0..200_000 {
-        while fed < events.len() && dispatch.len() < prefetch {
-            dispatch.insert(
-                mapped(fed, &events[fed]),
-                vec![Key::Email(email(events[fed].contact))],
-                None,
-                fed,
-            );
-            fed += 1;
+    let mut queue: VecDeque<usize> = (0..events.len()).collect();
+    for turn in 0..200_000 {
+        if losses.contains(&turn) {
+            let mut back = dispatch.give_back();
+            while let Some(((at, number), verdict)) = answers.pop_first() {
+                now = now.max(at);
+                for effect in dispatch.answered(number, verdict, &RateLimit::default(), now) {
+                    if let Effect::Settled { debt, outcome, .. } = effect {
+                        outcomes[debt].push(outcome);
+                    }
+                }
+            }
+            back.extend(dispatch.give_back());
+            assert!(dispatch.is_empty() && dispatch.sending() == 0, "{dispatch:#?}");
+            assert!(dispatch.units.is_empty() && dispatch.calls.is_empty() && dispatch.names.is_empty());
+            queue.extend(back);
+            queue.make_contiguous().sort_unstable();
+        }
+        while dispatch.len() < prefetch
+            && let Some(next) = queue.pop_front()
+        {
+            let key = Key::Email(email(events[next].contact));
+            dispatch.insert(mapped(next, &events[next]), vec![key], None, next);
         }
         let wake = loop {
             match dispatch.next(now) {
@@ -267,7 +280,7 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize) -> Vec<Vec<Outcome>> {
                 Next::Wait(wake) => break wake,
             }
         };
-        if dispatch.is_empty() && fed == events.len() {
+        if dispatch.is_empty() && queue.is_empty() {
             return outcomes;
         }
         let answer = answers.first_key_value().map(|((at, _), _)| *at);
@@ -295,9 +308,10 @@ proptest! {
         events in prop::collection::vec(asked(), 1..120),
         moods in prop::collection::vec(any::<u8>(), 50..200),
         prefetch in 1usize..100,
+        losses in prop::collection::vec(1usize..60, 0..4),
     ) {
         let mut crm = Crm { moods, ..Crm::default() };
-        let outcomes = run(&events, &mut crm, prefetch);
+        let outcomes = run(&events, &mut crm, prefetch, &losses);
         let mut expected: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
         for (number, asked) in events.iter().enumerate() {
             let bad = asked.identify.as_ref().is_some_and(|identify| identify.bad);

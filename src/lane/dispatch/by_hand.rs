@@ -1,0 +1,291 @@
+//! What the random tests do not reach: calls answered one by one, as a test wants it.
+
+use super::*;
+use crate::freshsales::Endpoint;
+use crate::mapping::{Activity, ContactWrite, Record, RelatedWrite};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+fn dispatch(now: Instant) -> Dispatch<u64> {
+    let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
+    let mut dispatch = Dispatch::new(8, Patience::default(), quota(), quota());
+    let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
+    dispatch.api.quota.observe(now, &plenty, 0);
+    dispatch.tracking.quota.observe(now, &plenty, 0);
+    dispatch
+}
+
+fn record(values: &Value) -> Record {
+    Record { fields: values.as_object().unwrap().clone(), ..Record::default() }
+}
+
+fn write(email: &str, values: &Value) -> ContactWrite {
+    ContactWrite { email: email.to_owned(), user_id: None, record: record(values), company: None, deal: None }
+}
+
+fn related(name: &str, values: &Value) -> RelatedWrite {
+    RelatedWrite { name: name.to_owned(), record: record(values) }
+}
+
+fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
+    let key = Key::Email(write.email.clone());
+    dispatch.insert(Mapped::Contact(Box::new(write)), vec![key], None, debt);
+}
+
+fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
+    match dispatch.next(now) {
+        Next::Send(number, call) => (number, call),
+        Next::Wait(wake) => panic!("nothing to send until {wake:?}: {dispatch:#?}"),
+    }
+}
+
+/// Takes the call that is planned next, which must be this one, and answers it; gives its body.
+fn served(
+    dispatch: &mut Dispatch<u64>,
+    now: Instant,
+    endpoint: Endpoint,
+    answer: Value,
+) -> (Value, Vec<Effect<u64>>) {
+    let (number, call) = sent(dispatch, now);
+    assert_eq!(call.endpoint, endpoint);
+    let effects = dispatch.answered(number, Verdict::Done(answer), &RateLimit::default(), now);
+    (call.body.unwrap_or_default(), effects)
+}
+
+fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
+    let settled = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
+        Effect::Coalesced(_) | Effect::Fields(..) => None,
+    });
+    settled.collect()
+}
+
+fn job() -> Value {
+    json!({ "job_status_url": "https://x/api/job_statuses/1" })
+}
+
+fn report(succeeded: u64, failed: &[Value]) -> Value {
+    let counts = json!({ "succeeded": succeeded, "failed": failed.len() });
+    let data = json!({ "record_status": counts, "detailed_failure_report": failed });
+    json!({ "status": "SUCCESS", "data": data.to_string() })
+}
+
+const CONTACT: Endpoint = Endpoint::Upsert(Entity::Contact);
+const CONTACTS: Endpoint = Endpoint::BulkUpsert(Entity::Contact);
+const COMPANY: Endpoint = Endpoint::Upsert(Entity::SalesAccount);
+
+fn contact(id: i64, links: &[i64]) -> Value {
+    let links: Vec<Value> = links.iter().map(|id| json!({ "id": id, "is_primary": true })).collect();
+    json!({ "contact": { "id": id, "sales_accounts": links } })
+}
+
+/// Three contacts in one bulk call that was taken; the time of the first question.
+fn submitted(now: Instant) -> (Dispatch<u64>, Instant) {
+    let mut dispatch = dispatch(now);
+    for number in 0..3 {
+        insert(&mut dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
+    }
+    served(&mut dispatch, now, CONTACTS, job());
+    let Next::Wait(Some(then)) = dispatch.next(now) else { panic!("the job is not asked for") };
+    (dispatch, then)
+}
+
+#[test]
+fn a_job_whose_status_is_never_told_does_not_hold_its_events_for_ever() {
+    let (mut dispatch, mut now) = submitted(Instant::now());
+    let end = now + Duration::from_mins(15);
+    loop {
+        match dispatch.next(now) {
+            Next::Send(number, call) if call.endpoint == Endpoint::JobStatus => {
+                // A sign-in page, say.
+                let verdict = Verdict::Unavailable { trouble: Failure::ServerError(200), retry_after: None };
+                assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
+            }
+            Next::Send(_, call) => {
+                assert_eq!(call.endpoint, CONTACT);
+                break;
+            }
+            Next::Wait(Some(then)) => now = then,
+            Next::Wait(None) => panic!("stuck"),
+        }
+        assert!(now < end, "still asking");
+    }
+}
+
+#[test]
+fn a_bulk_call_that_is_never_taken_is_done_one_by_one_in_the_end() {
+    let mut now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..3 {
+        insert(&mut dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
+    }
+    let end = now + Duration::from_mins(15);
+    let mut asked = 0;
+    loop {
+        match dispatch.next(now) {
+            Next::Send(number, call) if call.endpoint == CONTACTS => {
+                asked += 1;
+                let verdict = Verdict::Unavailable { trouble: Failure::ServerError(405), retry_after: None };
+                assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
+            }
+            Next::Send(_, call) => {
+                assert_eq!(call.endpoint, CONTACT);
+                break;
+            }
+            Next::Wait(Some(then)) => now = then,
+            Next::Wait(None) => panic!("stuck"),
+        }
+        assert!(now < end, "still trying");
+    }
+    assert!((5..30).contains(&asked), "{asked}");
+}
+
+#[test]
+fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
+    for status in [500, 429, 1001] {
+        let (mut dispatch, now) = submitted(Instant::now());
+        let row = json!({ "record": { "emails": "c1@x.com" }, "code": status, "message": "not now" });
+        let (_, effects) = served(&mut dispatch, now, Endpoint::JobStatus, report(2, &[row]));
+        assert_eq!(settled(effects), [(0, Outcome::Delivered), (2, Outcome::Delivered)], "{status}");
+        let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[]));
+        assert_eq!(settled(effects), [(1, Outcome::Delivered)]);
+        assert!(dispatch.is_empty());
+    }
+}
+
+/// Contacts 0 to 2 known and linked to the company Acme (id 7), written with the size 1.
+fn acquainted(now: Instant) -> Dispatch<u64> {
+    let mut dispatch = dispatch(now);
+    for number in 0..3 {
+        let mut write = write(&format!("c{number}@x.com"), &json!({}));
+        write.company = Some(related("Acme", &json!({ "size": 1 })));
+        insert(&mut dispatch, write, number);
+        if number == 0 {
+            served(&mut dispatch, now, COMPANY, json!({ "sales_account": { "id": 7 } }));
+        }
+        let id = i64::try_from(number).unwrap();
+        let (_, effects) = served(&mut dispatch, now, CONTACT, contact(id + 1, &[7]));
+        assert_eq!(settled(effects), [(number, Outcome::Delivered)]);
+    }
+    dispatch
+}
+
+#[test]
+fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
+    let now = Instant::now();
+    let mut dispatch = acquainted(now);
+    for number in 0..3 {
+        let mut write = write(&format!("c{number}@x.com"), &json!({ "a": 1 }));
+        write.company = Some(related("Acme", &json!({ "size": 1 })));
+        write.deal = Some(related("Deal", &json!({ "amount": number })));
+        insert(&mut dispatch, write, number);
+    }
+    served(&mut dispatch, now, CONTACTS, job());
+    // Others were written meanwhile, so many that these are remembered no more.
+    for number in 0..3 {
+        dispatch.memo.forget(&format!("c{number}@x.com"), Some("Acme"));
+    }
+    let Next::Wait(Some(now)) = dispatch.next(now) else { panic!("the job is not asked for") };
+    served(&mut dispatch, now, Endpoint::JobStatus, report(3, &[]));
+    for number in 0..3 {
+        let answer = json!({ "deal": { "id": 1 } });
+        let (body, effects) = served(&mut dispatch, now, Endpoint::Upsert(Entity::Deal), answer);
+        assert_eq!(body["deal"]["contacts_added_list"], json!([number + 1]), "{body}");
+        assert_eq!(body["deal"]["sales_account_id"], 7, "{body}");
+        assert_eq!(settled(effects), [(number, Outcome::Delivered)]);
+    }
+    assert!(dispatch.is_empty());
+}
+
+#[test]
+fn a_company_that_is_being_written_is_not_taken_for_what_it_was() {
+    let now = Instant::now();
+    let mut dispatch = acquainted(now);
+    for (number, size) in [(0, 2), (1, 1)] {
+        let mut write = write(&format!("c{number}@x.com"), &json!({}));
+        write.company = Some(related("Acme", &json!({ "size": size })));
+        insert(&mut dispatch, write, number);
+    }
+    let (number, call) = sent(&mut dispatch, now);
+    assert_eq!(call.body.unwrap()["sales_account"]["size"], 2);
+    assert!(matches!(dispatch.next(now), Next::Wait(None)), "the second overtakes the first");
+    let answer = Verdict::Done(json!({ "sales_account": { "id": 7 } }));
+    dispatch.answered(number, answer, &RateLimit::default(), now);
+    let mut sizes = Vec::new();
+    while let Next::Send(number, call) = dispatch.next(now) {
+        let answer = if call.endpoint == COMPANY {
+            sizes.push(call.body.unwrap()["sales_account"]["size"].clone());
+            json!({ "sales_account": { "id": 7 } })
+        } else {
+            contact(1, &[7])
+        };
+        dispatch.answered(number, Verdict::Done(answer), &RateLimit::default(), now);
+    }
+    assert_eq!(sizes, [1]);
+    assert!(dispatch.is_empty());
+}
+
+#[test]
+fn every_event_of_a_group_that_was_refused_counts_the_call_for_all() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..2 {
+        insert(&mut dispatch, write("c@x.com", &json!({ "n": number })), number);
+    }
+    let (number, _) = sent(&mut dispatch, now);
+    let refused = Verdict::Refused { status: 400, messages: vec!["no".to_owned()] };
+    assert!(dispatch.answered(number, refused, &RateLimit::default(), now).is_empty());
+    for number in 0..2 {
+        let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[]));
+        let [Effect::Settled { debt, attempts, .. }] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((*debt, *attempts), (number, 2));
+    }
+}
+
+#[test]
+fn calls_of_the_other_budget_take_nothing_from_what_is_left() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..4u64 {
+        let email = format!("t{number}@x.com");
+        let (identity, name) = (Identity::Email(email.clone()), "Seen".to_owned());
+        let track = Mapped::Track(Activity { identity, name, properties: Map::new() });
+        dispatch.insert(track, vec![Key::Email(email)], None, number);
+        sent(&mut dispatch, now);
+    }
+    for number in 0..2 {
+        insert(&mut dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
+    }
+    let (number, _) = sent(&mut dispatch, now);
+    let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
+    dispatch.answered(number, Verdict::Done(contact(1, &[])), &told, now);
+    sent(&mut dispatch, now);
+}
+
+#[test]
+fn many_identifies_of_one_contact_are_merged_in_no_time() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..400 {
+        insert(&mut dispatch, write("c@x.com", &json!({ "n": number })), number);
+    }
+    let started = Instant::now();
+    let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[]));
+    assert_eq!(settled(effects).len(), 400);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[test]
+fn many_contacts_of_one_company_are_planned_in_no_time() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..400 {
+        let mut write = write(&format!("c{number}@x.com"), &json!({}));
+        write.company = Some(related("Acme", &json!({ "size": number })));
+        insert(&mut dispatch, write, number);
+    }
+    let started = Instant::now();
+    sent(&mut dispatch, now);
+    assert!(matches!(dispatch.next(now), Next::Wait(None)));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
