@@ -117,10 +117,9 @@ impl Router<'_> {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
-                    // An alarm blocks publishing, but neither a stop nor the loss of the connection.
+                    // Not given up at a stop: what was published and is not acknowledged would be routed twice.
                     tokio::select! {
                         routed = self.route(message?) => in_flight.push_back(routed?),
-                        () = stop.cancelled() => {}
                         () = lost.cancelled() => return Err(Broken::Closed),
                     }
                 }

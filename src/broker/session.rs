@@ -100,6 +100,9 @@ impl Broker {
                 Some(Ok(lifeline)) => {
                     let lifeline = Arc::new(lifeline);
                     let served = broker.clone().serve(lifeline.clone(), &stop).await;
+                    if let Err(broken) = &served {
+                        broker.link.down(&broken.to_string());
+                    }
                     lifeline.close().await;
                     match served {
                         Ok(()) => return,

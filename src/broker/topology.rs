@@ -119,12 +119,15 @@ pub(super) async fn close_settled(channel: &Channel, served: &Result<(), Broken>
     close(channel).await;
 }
 
-/// A channel that cannot be closed is closed already.
+/// A channel that cannot be closed is closed already, or its peer is gone.
 pub(super) async fn close(channel: &Channel) {
-    if let Err(error) = channel.close(200, "done".into()).await {
-        tracing::debug!(%error, "closing a channel");
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "done".into())).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::debug!("a channel could not be closed in time");
     }
 }
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Every name is bounded by the configuration, far below AMQP's 255 bytes.
 pub(super) fn short(text: &str) -> ShortString {
