@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::bulk::LEAST;
-use super::dispatch::{Dispatch, Effect, Outgoing, Purpose};
+use super::dispatch::{Dispatch, Effect, Outgoing, Polling, Purpose};
 use super::memo::{Account, fingerprint};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
@@ -110,16 +110,17 @@ impl<D> Dispatch<D> {
             },
             Purpose::Bulk(units) => {
                 if let Some(job) = result.ok().as_ref().and_then(job_id) {
-                    let purpose = Purpose::Poll { units, asked: 0, submitted: now };
-                    self.enqueue(Call::job_status(&job), purpose, now + self.times.first());
+                    let guess = self.times.first();
+                    let polling = Polling { units, asked: 0, submitted: now, guess };
+                    self.enqueue(Call::job_status(&job), Purpose::Poll(polling), now + guess);
                 } else {
                     self.singly(units, now);
                 }
                 Vec::new()
             }
-            Purpose::Poll { units, asked, submitted } => {
+            Purpose::Poll(polling) => {
                 let job = result.map_or(Job::Unclear, |body| read_job(&body));
-                self.polled(outgoing.call, job, units, asked + 1, submitted, now)
+                self.polled(outgoing.call, job, polling, now)
             }
         }
     }

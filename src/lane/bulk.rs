@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::advance::Refused;
-use super::dispatch::{Dispatch, Effect, Purpose};
+use super::dispatch::{Dispatch, Effect, Polling, Purpose};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::unit::{ContactWork, Stage, Unit};
@@ -118,28 +118,27 @@ impl<D> Dispatch<D> {
         &mut self,
         call: Call,
         job: Job,
-        units: Vec<u64>,
-        asked: u32,
-        submitted: Instant,
+        mut polling: Polling,
         now: Instant,
     ) -> Vec<Effect<D>> {
-        if asked == 1 && job != Job::Unclear {
-            self.times.learn(job != Job::Running);
+        polling.asked += 1;
+        if polling.asked == 1 && job != Job::Unclear {
+            self.times.learn(polling.guess, job != Job::Running);
         }
         let results = match job {
-            Job::Running if now.saturating_duration_since(submitted) < GIVEN_UP => {
-                let again = now + self.times.again(asked);
-                self.enqueue(call, Purpose::Poll { units, asked, submitted }, again);
+            Job::Running if now.saturating_duration_since(polling.submitted) < GIVEN_UP => {
+                let again = now + self.times.again(polling.asked);
+                self.enqueue(call, Purpose::Poll(polling), again);
                 return Vec::new();
             }
             Job::Running | Job::Unclear => None,
-            Job::Ended { succeeded, failures } => self.pinned(&units, succeeded, &failures),
+            Job::Ended { succeeded, failures } => self.pinned(&polling.units, succeeded, &failures),
         };
         if let Some(results) = results {
             self.unclear = 0;
             results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed)).collect()
         } else {
-            self.singly(units, now);
+            self.singly(polling.units, now);
             Vec::new()
         }
     }

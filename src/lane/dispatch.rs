@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::jobs::{GIVEN_UP, JobTimes};
@@ -68,7 +70,7 @@ impl Outgoing {
         let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
         match self.purpose {
             Purpose::Fields(_) | Purpose::Step(_) => false,
-            Purpose::Poll { submitted, .. } => long(submitted),
+            Purpose::Poll(Polling { submitted, .. }) => long(submitted),
             Purpose::Bulk(_) => self.since.is_some_and(|since| {
                 let outage = !matches!(trouble, Failure::ServerError(..500));
                 long(since) && (!outage || worked.is_some_and(|at| at > since))
@@ -85,11 +87,18 @@ pub(super) enum Purpose {
     /// The same step of many units.
     Bulk(Vec<u64>),
     /// What became of a bulk call.
-    Poll {
-        units: Vec<u64>,
-        asked: u32,
-        submitted: Instant,
-    },
+    Poll(Polling),
+}
+
+/// A bulk job that is asked about.
+#[derive(Debug, Clone)]
+pub(super) struct Polling {
+    pub(super) units: Vec<u64>,
+    /// How often it was asked about.
+    pub(super) asked: u32,
+    pub(super) submitted: Instant,
+    /// By then it was expected to have ended, when it was submitted.
+    pub(super) guess: Duration,
 }
 
 /// One account's work: what waits, what is on its way, what may go.
@@ -347,7 +356,7 @@ impl<D> Dispatch<D> {
         let units = match &outgoing.purpose {
             Purpose::Fields(_) => Vec::new(),
             Purpose::Step(unit) => vec![*unit],
-            Purpose::Bulk(units) | Purpose::Poll { units, .. } => units.clone(),
+            Purpose::Bulk(units) | Purpose::Poll(Polling { units, .. }) => units.clone(),
         };
         for unit in units {
             if let Some(unit) = self.units.get_mut(&unit) {
@@ -430,7 +439,7 @@ impl<D> Dispatch<D> {
         sent.flat_map(|(_, outgoing)| match &outgoing.purpose {
             Purpose::Fields(_) => Vec::new(),
             Purpose::Step(unit) => vec![*unit],
-            Purpose::Bulk(units) | Purpose::Poll { units, .. } => units.clone(),
+            Purpose::Bulk(units) | Purpose::Poll(Polling { units, .. }) => units.clone(),
         })
         .collect()
     }

@@ -34,9 +34,15 @@ impl JobTimes {
         (self.usual * asked.min(10) / 2).clamp(SHORTEST, LONGEST)
     }
 
-    /// The first question found the job ended, or running.
-    pub(super) fn learn(&mut self, ended: bool) {
-        let factor = if ended { SHORTER } else { LONGER };
+    /// The first question, asked after `guess`, found the job ended or running.
+    ///
+    /// Jobs submitted together share one guess: what the first of them taught is not learned again from the others.
+    pub(super) fn learn(&mut self, guess: Duration, ended: bool) {
+        let factor = match ended {
+            true if guess <= self.usual => SHORTER,
+            false if guess >= self.usual => LONGER,
+            _ => return,
+        };
         self.usual = self.usual.mul_f64(factor).clamp(SHORTEST, LONGEST);
     }
 }
@@ -46,6 +52,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn jobs_submitted_together_teach_no_more_than_one() {
+        let mut times = JobTimes::new();
+        let guess = times.first();
+        for _ in 0..20 {
+            times.learn(guess, false);
+        }
+        assert_eq!(times.first(), guess.mul_f64(LONGER));
+    }
+
+    #[test]
     fn the_first_question_mostly_finds_the_job_ended_and_not_long_after() {
         let mut times = JobTimes::new();
         let mut ended = 0;
@@ -53,7 +69,7 @@ mod tests {
             // 8 to 12 seconds, in a fixed pattern.
             let takes = Duration::from_millis(8000 + round * 7919 % 4000);
             let done = takes <= times.first();
-            times.learn(done);
+            times.learn(times.first(), done);
             if round >= 100 {
                 ended += u32::from(done);
                 assert!(times.first() < Duration::from_secs(20), "{:?}", times.first());
