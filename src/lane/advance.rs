@@ -6,8 +6,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::bulk::LEAST;
-use super::dispatch::{Dispatch, Effect, Outgoing, Polling, Purpose};
+use super::dispatch::{Dispatch, Effect};
 use super::memo::{Account, fingerprint};
+use super::outgoing::{Outgoing, Polling, Purpose};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::Job;

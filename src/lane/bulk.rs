@@ -7,9 +7,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::advance::Refused;
-use super::dispatch::{Dispatch, Effect, Polling, Purpose};
+use super::dispatch::{Dispatch, Effect};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
+use super::outgoing::{Polling, Purpose};
 use super::unit::{ContactWork, Stage, Unit};
 use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
 use crate::mapping::{ContactWrite, Mapped};

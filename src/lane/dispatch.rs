@@ -6,20 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-use super::jobs::{GIVEN_UP, JobTimes};
+use super::jobs::JobTimes;
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
 use super::memory::Identities;
 use super::merge;
+use super::outgoing::{Outgoing, Purpose};
 use super::quota::{Grant, Quota};
 use super::unit::{Unit, Waiting, identity};
 use super::window::{Key, Window};
 use crate::delays::Delays;
-use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
+use crate::freshsales::{Budget, Call, RateLimit, Verdict};
 use crate::mapping::{Identity, Mapped};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -49,56 +48,6 @@ pub enum Effect<D> {
     Coalesced(u64),
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
     Fields(Entity, Result<serde_json::Value, u16>),
-}
-
-/// A call and what it is for.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) call: Call,
-    pub(super) purpose: Purpose,
-    pub(super) delays: Delays,
-    /// When it was sent for the first time.
-    since: Option<Instant>,
-    /// It was sent to find out whether a block is over.
-    probe: bool,
-}
-
-impl Outgoing {
-    /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
-    /// one by one. Where everything fails, a bulk call waits: many calls would not get through either.
-    fn hopeless(&self, trouble: Failure, worked: Option<Instant>, now: Instant) -> bool {
-        let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
-        match self.purpose {
-            Purpose::Fields(_) | Purpose::Step(_) => false,
-            Purpose::Poll(Polling { submitted, .. }) => long(submitted),
-            Purpose::Bulk(_) => self.since.is_some_and(|since| {
-                let outage = !matches!(trouble, Failure::ServerError(..500));
-                long(since) && (!outage || worked.is_some_and(|at| at > since))
-            }),
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Purpose {
-    Fields(Entity),
-    /// One unit's next step.
-    Step(u64),
-    /// The same step of many units.
-    Bulk(Vec<u64>),
-    /// What became of a bulk call.
-    Poll(Polling),
-}
-
-/// A bulk job that is asked about.
-#[derive(Debug, Clone)]
-pub(super) struct Polling {
-    pub(super) units: Vec<u64>,
-    /// How often it was asked about.
-    pub(super) asked: u32,
-    pub(super) submitted: Instant,
-    /// By then it was expected to have ended, when it was submitted.
-    pub(super) guess: Duration,
 }
 
 /// One account's work: what waits, what is on its way, what may go.
@@ -353,13 +302,8 @@ impl<D> Dispatch<D> {
     fn send(&mut self, number: u64, now: Instant) -> Next {
         let Some(outgoing) = self.calls.get(&number) else { return Next::Wait(Some(now)) };
         let call = outgoing.call.clone();
-        let units = match &outgoing.purpose {
-            Purpose::Fields(_) => Vec::new(),
-            Purpose::Step(unit) => vec![*unit],
-            Purpose::Bulk(units) | Purpose::Poll(Polling { units, .. }) => units.clone(),
-        };
-        for unit in units {
-            if let Some(unit) = self.units.get_mut(&unit) {
+        for unit in outgoing.purpose.units() {
+            if let Some(unit) = self.units.get_mut(unit) {
                 unit.attempts += 1;
             }
         }
@@ -436,12 +380,7 @@ impl<D> Dispatch<D> {
     fn under_way(&self) -> BTreeSet<u64> {
         let waiting: BTreeSet<u64> = self.due.iter().map(|(_, number)| *number).collect();
         let sent = self.calls.iter().filter(|(number, _)| !waiting.contains(number));
-        sent.flat_map(|(_, outgoing)| match &outgoing.purpose {
-            Purpose::Fields(_) => Vec::new(),
-            Purpose::Step(unit) => vec![*unit],
-            Purpose::Bulk(units) | Purpose::Poll(Polling { units, .. }) => units.clone(),
-        })
-        .collect()
+        sent.flat_map(|(_, outgoing)| outgoing.purpose.units().iter().copied()).collect()
     }
 }
 

@@ -17,6 +17,7 @@ mod limit;
 mod memo;
 mod memory;
 mod merge;
+mod outgoing;
 mod quota;
 mod reading;
 mod run;

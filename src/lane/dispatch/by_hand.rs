@@ -1,7 +1,7 @@
 //! What the random tests do not reach: calls answered one by one, as a test wants it.
 
 use super::*;
-use crate::freshsales::Endpoint;
+use crate::freshsales::{Endpoint, Trouble as Failure};
 use crate::mapping::{Activity, ContactWrite, Record, RelatedWrite};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
