@@ -110,13 +110,10 @@ impl<D> Dispatch<D> {
                 Err(refused) => self.step_refused(unit, outgoing.call.endpoint, refused),
             },
             Purpose::Bulk(units) => {
-                if let Some(job) = result.ok().as_ref().and_then(job_id) {
-                    let guess = self.times.first();
-                    let polling = Polling { units, asked: 0, submitted: now, guess };
-                    self.enqueue(Call::job_status(&job), Purpose::Poll(polling), now + guess);
-                } else {
-                    self.singly(units, now);
-                }
+                let Some(job) = result.ok().as_ref().and_then(job_id) else { return self.singly(units, now) };
+                let guess = self.times.first();
+                let polling = Polling { units, asked: 0, submitted: now, guess };
+                self.enqueue(Call::job_status(&job), Purpose::Poll(polling), now + guess);
                 Vec::new()
             }
             Purpose::Poll(polling) => {

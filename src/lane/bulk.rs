@@ -139,18 +139,18 @@ impl<D> Dispatch<D> {
             self.unclear = 0;
             results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed)).collect()
         } else {
-            self.singly(polling.units, now);
-            Vec::new()
+            self.singly(polling.units, now)
         }
     }
 
     /// A bulk call whose answer is of no use: the same steps again, one by one.
-    pub(super) fn singly(&mut self, units: Vec<u64>, now: Instant) {
+    pub(super) fn singly(&mut self, units: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
+        let mut effects = Vec::new();
         self.unclear += 1;
         if self.unclear >= UNCLEAR {
             self.unclear = 0;
             self.single_until = Some(now + SINGLE_FOR);
-            tracing::warn!("reports of bulk upserts cannot be used; records go one by one for an hour");
+            effects.push(Effect::BulkGivenUp);
         }
         for unit in units {
             if let Some(work) = self.units.get_mut(&unit).and_then(Unit::contact_mut) {
@@ -158,6 +158,7 @@ impl<D> Dispatch<D> {
                 self.idle.insert(unit);
             }
         }
+        effects
     }
 
     /// Which unit failed and which did not; `None` unless every failure belongs to exactly one of them.

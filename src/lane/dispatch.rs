@@ -44,6 +44,8 @@ pub enum Effect<D> {
         /// Calls that were made for it.
         attempts: u32,
     },
+    /// Nothing goes in bulk for a while: the account's answers to bulk calls are of no use.
+    BulkGivenUp,
     /// So many identifies were merged into others.
     Coalesced(u64),
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].

@@ -235,6 +235,10 @@ impl Lane {
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
+                Effect::BulkGivenUp => tracing::warn!(
+                    account = &*self.board.view().account,
+                    "reports of bulk upserts cannot be used; records go one by one for an hour"
+                ),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
