@@ -85,30 +85,33 @@ impl<D> Dispatch<D> {
                 units.insert(other);
             }
         }
-        if entity == Entity::Contact {
-            let memo = &mut self.memo;
-            let waiting: Vec<u64> = self
-                .window
-                .ready()
-                .filter(|(_, waiting)| match &waiting.mapped {
-                    Mapped::Contact(write) => at_once(write, memo),
-                    Mapped::Track(_) | Mapped::Page(_) => false,
-                })
-                .map(|(number, _)| number)
-                .take(MOST)
-                .collect();
-            // Too few for a bulk call: let them wait, so that more may join them.
-            if units.len() + waiting.len() < LEAST {
-                return units.into_iter().collect();
-            }
-            for waiting in waiting {
-                if units.len() < MOST
-                    && let Some(formed) = self.form(waiting)
-                    && self.idle.contains(&formed)
-                    && self.bulk_entity(formed, now) == Some(entity)
-                {
-                    units.insert(formed);
+        let memo = &mut self.memo;
+        // A company is written by one of its contacts; the others find it written.
+        let mut companies = BTreeSet::new();
+        let waiting: Vec<u64> = self
+            .window
+            .ready()
+            .filter(|(_, waiting)| match &waiting.mapped {
+                Mapped::Contact(write) => {
+                    first_write(write, memo) == Some(entity)
+                        && (entity == Entity::Contact || companies.insert(company_name(write)))
                 }
+                Mapped::Track(_) | Mapped::Page(_) => false,
+            })
+            .map(|(number, _)| number)
+            .take(MOST)
+            .collect();
+        // Too few for a bulk call: let them wait, so that more may join them.
+        if units.len() + waiting.len() < LEAST {
+            return units.into_iter().collect();
+        }
+        for waiting in waiting {
+            if units.len() < MOST
+                && let Some(formed) = self.form(waiting)
+                && self.idle.contains(&formed)
+                && self.bulk_entity(formed, now) == Some(entity)
+            {
+                units.insert(formed);
             }
         }
         units.into_iter().collect()
@@ -224,14 +227,21 @@ fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut Mem
     linked && (write.deal.is_none() || (!fresh && memo.contact_id(&write.email).is_some()))
 }
 
-/// Whether a waiting identify could go in a bulk call as it stands.
-fn at_once(write: &ContactWrite, memo: &mut Memo) -> bool {
+/// What the first step of a waiting identify writes, if that can go in a bulk call.
+fn first_write(write: &ContactWrite, memo: &mut Memo) -> Option<Entity> {
     let account = match &write.company {
         None => None,
-        Some(company) => match memo.account(&company.name) {
-            Some(known) if known.written == fingerprint(&company.record) => Some(known.id),
-            _ => return false,
-        },
+        Some(company) => {
+            let known = memo.account(&company.name)?;
+            if known.written != fingerprint(&company.record) {
+                return memo.linked(&write.email, known.id).then_some(Entity::SalesAccount);
+            }
+            Some(known.id)
+        }
     };
-    plain(write, account, false, memo)
+    plain(write, account, false, memo).then_some(Entity::Contact)
+}
+
+fn company_name(write: &ContactWrite) -> Option<String> {
+    write.company.as_ref().map(|company| company.name.to_lowercase())
 }

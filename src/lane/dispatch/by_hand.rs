@@ -289,3 +289,70 @@ fn many_contacts_of_one_company_are_planned_in_no_time() {
     assert!(matches!(dispatch.next(now), Next::Wait(None)));
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
+
+/// Three contacts that the lane knows, with their ids.
+fn known(now: Instant) -> Dispatch<u64> {
+    let mut dispatch = dispatch(now);
+    for number in 0..3u64 {
+        let email = format!("c{number}@x.com");
+        insert(&mut dispatch, write(&email, &json!({})), number);
+        let id = 10 + i64::try_from(number).unwrap();
+        served(&mut dispatch, now, CONTACT, contact(id, &[]));
+    }
+    dispatch
+}
+
+#[test]
+fn deals_of_contacts_that_are_known_go_in_bulk_as_the_contacts_do() {
+    let now = Instant::now();
+    let mut dispatch = known(now);
+    for number in 0..3u64 {
+        let name = format!("Deal {number}");
+        let deal = Some(related(&name, &json!({ "name": name, "amount": number })));
+        insert(
+            &mut dispatch,
+            ContactWrite { deal, ..write(&format!("c{number}@x.com"), &json!({})) },
+            number,
+        );
+    }
+    served(&mut dispatch, now, CONTACTS, job());
+    let Next::Wait(Some(then)) = dispatch.next(now) else { panic!("the job is not asked for") };
+    served(&mut dispatch, then, Endpoint::JobStatus, report(3, &[]));
+    let (body, _) = served(&mut dispatch, then, Endpoint::BulkUpsert(Entity::Deal), job());
+    let contacts: Vec<&Value> = body["deals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|deal| &deal["data"]["contacts_added_list"][0])
+        .collect();
+    assert_eq!(contacts, [&json!(10), &json!(11), &json!(12)]);
+    let Next::Wait(Some(then)) = dispatch.next(then) else { panic!("the job is not asked for") };
+    let (_, effects) = served(&mut dispatch, then, Endpoint::JobStatus, report(3, &[]));
+    assert_eq!(settled(effects).len(), 3);
+    assert!(dispatch.is_empty());
+}
+
+#[test]
+fn sales_accounts_that_are_known_and_changed_go_in_bulk() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    let company = |number: u64, city: &str| {
+        let name = format!("Company {number}");
+        let company = Some(related(&name, &json!({ "name": name, "city": city })));
+        ContactWrite { company, ..write(&format!("c{number}@x.com"), &json!({})) }
+    };
+    for number in 0..3u64 {
+        insert(&mut dispatch, company(number, "Here"), number);
+        let account = 100 + i64::try_from(number).unwrap();
+        served(&mut dispatch, now, COMPANY, json!({ "sales_account": { "id": account } }));
+        served(&mut dispatch, now, CONTACT, contact(10 + i64::try_from(number).unwrap(), &[account]));
+    }
+    for number in 0..3u64 {
+        insert(&mut dispatch, company(number, "There"), 10 + number);
+    }
+    let (body, _) = served(&mut dispatch, now, Endpoint::BulkUpsert(Entity::SalesAccount), job());
+    assert_eq!(body["sales_accounts"].as_array().unwrap().len(), 3);
+    let Next::Wait(Some(then)) = dispatch.next(now) else { panic!("the job is not asked for") };
+    served(&mut dispatch, then, Endpoint::JobStatus, report(3, &[]));
+    served(&mut dispatch, then, CONTACTS, job());
+}
