@@ -42,7 +42,8 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     }
     if counts.returned > 0 {
         return Err(Failure::Failed(format!(
-            "told to stop: {} of the {} events read were not settled; run it again, delivered ones are upserts",
+            "told to stop: {} of the {} events read were not settled; run again, identifies write the same values, but \
+             tracks and pages that were delivered will show twice",
             counts.returned, counts.read
         )));
     }

@@ -124,6 +124,10 @@ impl Board {
         self.change(|inner| {
             *inner.slot(budget) = trouble.map(|(trouble, _)| *trouble);
             if let Some((_, why)) = trouble {
+                // The state itself does not change then, and a wrong address is the likeliest first mistake.
+                if inner.phase == Phase::WaitingForSchema && inner.why != *why {
+                    tracing::warn!(account = &*self.account, why, "the account's fields cannot be read yet");
+                }
                 why.clone_into(&mut inner.why);
             }
         });
