@@ -232,7 +232,7 @@ impl World {
 
     /// Waits until an account's sandbox was asked so often.
     pub async fn asked(&self, account: &str, requests: u64) {
-        soon("the sandbox is asked", async || {
+        eventually(Duration::from_mins(2), "the sandbox is asked", async || {
             let asked = self.state(account)["total_requests"].as_u64().unwrap();
             if asked >= requests { Ok(()) } else { Err(format!("{asked} of {requests} requests so far")) }
         })
@@ -248,7 +248,8 @@ impl World {
 
     /// Waits until everything published has ended, nothing waits and nothing is in flight anywhere.
     pub async fn settled(&self, replicas: &[&Freshet]) {
-        soon("everything published has ended", async || {
+        // A whole stream may still be on its way, and each batch of it waits for its job.
+        eventually(Duration::from_mins(3), "everything published has ended", async || {
             let mut ended = self.ended_before.load(Ordering::Relaxed);
             for replica in replicas {
                 ended += ended_by(replica).await;
