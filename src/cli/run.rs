@@ -40,23 +40,23 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let _signals = engine::stop_on_signals(stop.clone())?;
     let _reload = ignore_reload()?;
     let listener = engine::listen(&config).await?;
-    let Engine { metrics, directory, doors, boards, mut lanes } = Engine::start(&config, &stop)?;
-    let link = Arc::new(Link::new(&metrics));
+    let engine = Engine::start(&config, &stop)?;
+    let link = Arc::new(Link::new(&engine.metrics));
+    let sights = engine.sights(&config.broker.replica, Some(link.clone()));
+    let Engine { metrics, directory, doors, mut lanes, .. } = engine;
     let broker = Broker {
         address: config.broker.url.clone(),
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
-        directory: directory.clone(),
+        directory,
         lanes: doors,
-        metrics: metrics.clone(),
-        link: link.clone(),
+        metrics,
+        link,
     };
-    let watched =
-        Engine { metrics, directory, doors: Vec::new(), boards, lanes: tokio::task::JoinSet::new() };
     // Watched to the very end, so that a slow stop can be seen.
     let closed = CancellationToken::new();
-    let _pages = engine::watch(listener, watched.sights(&config.broker.replica, Some(link)), closed.clone());
+    let _pages = engine::watch(listener, sights, closed.clone());
     tracing::info!(
         replica = config.broker.replica,
         accounts = config.accounts.len(),
