@@ -167,7 +167,8 @@ impl Serving<'_> {
         let unsettled =
             Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
         self.unsettled.insert(tag, unsettled);
-        let refused = deliver.send(Delivery { body, queued_at, receipt }).await;
+        let refused =
+            deliver.send(Delivery { body, queued_at, redelivered: message.redelivered, receipt }).await;
         if let Err(mpsc::error::SendError(delivery)) = refused {
             delivery.receipt.settle(Outcome::Returned, 0);
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would

@@ -356,3 +356,51 @@ fn sales_accounts_that_are_known_and_changed_go_in_bulk() {
     served(&mut dispatch, then, Endpoint::JobStatus, report(3, &[]));
     served(&mut dispatch, then, CONTACTS, job());
 }
+
+#[test]
+fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls_are_over() {
+    assert!(TAKE_OVER > LAST_CALLS);
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    dispatch.begin();
+    dispatch.redelivered(now);
+    insert(&mut dispatch, write("a@x.com", &json!({})), 0);
+    dispatch.read_fields(Entity::Deal, now);
+    served(&mut dispatch, now, Endpoint::Fields(Entity::Deal), json!({}));
+    let until = now + TAKE_OVER;
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(then)) if then == until));
+    let just_before = until.checked_sub(Duration::from_millis(1)).unwrap();
+    assert!(dispatch.taking_over(just_before) && matches!(dispatch.next(just_before), Next::Wait(Some(_))));
+    assert!(!dispatch.taking_over(until));
+    served(&mut dispatch, until, CONTACT, contact(1, &[]));
+
+    // What comes again later was given back in this session.
+    dispatch.redelivered(until);
+    insert(&mut dispatch, write("b@x.com", &json!({})), 1);
+    served(&mut dispatch, until, CONTACT, contact(2, &[]));
+
+    dispatch.begin();
+    insert(&mut dispatch, write("c@x.com", &json!({})), 2);
+    served(&mut dispatch, until, CONTACT, contact(3, &[]));
+    dispatch.redelivered(until);
+    insert(&mut dispatch, write("d@x.com", &json!({})), 3);
+    assert!(matches!(dispatch.next(until), Next::Wait(Some(then)) if then == until + TAKE_OVER));
+}
+
+#[test]
+fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    dispatch.api.quota.block(now, Duration::from_secs(1));
+    let now = now + Duration::from_secs(1);
+    insert(&mut dispatch, write("a@x.com", &json!({})), 0);
+    let (number, _) = sent(&mut dispatch, now);
+    assert!(dispatch.api.quota.is_blocked(), "it was the probe");
+    dispatch.aborted(number, now);
+    assert_eq!((dispatch.sending(), dispatch.api.sending), (0, 0));
+    assert!(dispatch.trouble(Budget::Api).is_none());
+    assert_eq!(dispatch.give_back(), [0]);
+    insert(&mut dispatch, write("b@x.com", &json!({})), 1);
+    // Another call may be the probe.
+    served(&mut dispatch, now, CONTACT, contact(1, &[]));
+}
