@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freshet::config;
 use freshet::delivery::{Delivery, Receipt, Session, Settlement};
-use freshet::freshsales::{Client, Credentials};
+use freshet::freshsales::{Client, Credentials, Transport};
 use freshet::lane::{Board, Lane, Patience, Settings};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -123,7 +123,7 @@ impl Rig {
             api_key: configured.api_key.clone(),
             app_token: configured.app_token.clone(),
         };
-        let client = Client::new(credentials, setup.request_timeout).unwrap();
+        let client = Client::new(&Transport::new(setup.request_timeout).unwrap(), credentials);
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = Settings {
             prefetch: setup.prefetch,
