@@ -147,11 +147,6 @@ impl<D> Dispatch<D> {
         self.window.len()
     }
 
-    /// What others may change meanwhile is not relied on any more.
-    pub fn doubt_memo(&mut self) {
-        self.memo.doubt_values();
-    }
-
     /// Whether no event is taken and not settled.
     pub fn is_empty(&self) -> bool {
         self.window.is_empty()
@@ -182,6 +177,10 @@ impl<D> Dispatch<D> {
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
     pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+        // A lane cannot move while this replica holds one of its events. Now it may have moved, and come back.
+        if self.window.is_empty() {
+            self.memo.doubt_values();
+        }
         if let Some((user_id, email)) = taught {
             self.identities.learn(&user_id, email);
         } else {
