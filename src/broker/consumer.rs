@@ -82,8 +82,14 @@ pub(super) async fn serve(
     // cancels it, and another replica would be active ahead of what is given back here.
     topology::close_settled(&channel, &served).await;
     drop(consumer);
-    if let Some(publisher) = &serving.publisher {
-        topology::close(publisher).await;
+    let Some(publisher) = &serving.publisher else { return served };
+    topology::close(publisher).await;
+    if served.is_err() {
+        // It may be the dead letters' exchange or queue that is gone, and nobody else would miss them.
+        let declared = topology::declare_shared(&lifeline.consuming, &broker.names);
+        if let Some(Err(error)) = connection_lost.run_until_cancelled(declared).await {
+            return Err(error.into());
+        }
     }
     served
 }

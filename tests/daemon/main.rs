@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broker_states;
 mod commands;
 mod dead_letters;
 mod documented;
