@@ -22,6 +22,8 @@ mod documented;
 mod events;
 mod faults;
 mod replicas;
+mod rolling;
 mod skips;
+mod spread;
 mod topology;
 mod world;
