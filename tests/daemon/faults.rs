@@ -11,16 +11,16 @@ use crate::support::{Broker, Freshet, Proxy, eventually, get, soon};
 use crate::world::{World, sum};
 
 /// A sandbox that takes its time, so that there is a "mid-stream".
-fn slow() -> Options {
+pub fn slow() -> Options {
     Options { latency: Duration::from_millis(20), ..Options::default() }
 }
 
-fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String> {
+pub fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String> {
     events.map(|event| event.to_string())
 }
 
 /// Waits until `/readyz` says that the broker is away, and why.
-async fn not_ready(replica: &Freshet) {
+pub async fn not_ready(replica: &Freshet) {
     let addr = replica.http_addr().await;
     eventually(Duration::from_mins(1), "/readyz answers 503", async || match get(addr, "/readyz").await {
         Ok((503, why)) if why.trim().len() > "not ready:".len() => Ok(()),
@@ -31,7 +31,7 @@ async fn not_ready(replica: &Freshet) {
 }
 
 /// Waits for a series to have a value.
-async fn shows(replica: &Freshet, series: &str, value: f64) {
+pub async fn shows(replica: &Freshet, series: &str, value: f64) {
     soon(series, async || {
         let shown = replica.metric(series).await;
         if shown == value { Ok(()) } else { Err(shown.to_string()) }
@@ -40,7 +40,7 @@ async fn shows(replica: &Freshet, series: &str, value: f64) {
 }
 
 /// The rest of a stream is still to come: otherwise the test would show nothing.
-fn assert_midway(state: &Value, events: u64) {
+pub fn assert_midway(state: &Value, events: u64) {
     let asked = state["total_requests"].as_u64().unwrap();
     assert!(asked < events, "{asked} requests: all was over before it broke");
 }
