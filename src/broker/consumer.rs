@@ -40,7 +40,7 @@ pub(super) async fn serve(
     // However this ends, the lane must not go on working for answers that nobody can give.
     let lost = connection_lost.child_token();
     let _lost = lost.clone().drop_guard();
-    let session = Session { deliveries, lost };
+    let session = Session { deliveries, lost, lease: line.lease() };
     match stop.run_until_cancelled(door.sessions.send(session)).await {
         None => return Ok(()),
         Some(Err(_)) => return Err(Broken::LaneGone),
@@ -58,6 +58,7 @@ pub(super) async fn serve(
         broker,
         door,
         line,
+        lost: connection_lost,
         caution: Caution::new(),
         publisher: Arc::new(OnceCell::new()),
         settle,

@@ -14,7 +14,7 @@ use super::directory::Directory;
 use super::lines::read_lines;
 use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
-use crate::delivery::{AccountName, Delivery, Receipt, Session, Settlement};
+use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};
 
@@ -165,7 +165,7 @@ impl Feed {
         // Taken, so that the lanes see the end once their session is done.
         for door in std::mem::take(&mut self.lanes) {
             let (deliver, deliveries) = mpsc::channel(capacity);
-            let session = Session { deliveries, lost: CancellationToken::new() };
+            let session = Session { deliveries, lost: CancellationToken::new(), lease: Lease::ENDLESS };
             door.sessions.send(session).await.map_err(|_| FeedError::LaneGone)?;
             doors.insert(door.account.clone(), deliver);
         }
@@ -196,7 +196,8 @@ impl Feed {
         };
         pending.insert(line, Pending { account, body: body.clone() });
         let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
-        let sent = door.try_send(Delivery { body, queued_at: Timestamp::now(), redelivered: false, receipt });
+        let queued_at = Timestamp::now();
+        let sent = door.try_send(Delivery { body, queued_at, copied: false, redelivered: false, receipt });
         if let Err(refused) = sent {
             refused.into_inner().receipt.settle(Outcome::Returned, 0);
         }

@@ -176,7 +176,10 @@ impl Router<'_> {
         let confirm = match self.broker.directory.find(header, &message.data) {
             Ok(account) => {
                 self.since.push_back((Instant::now(), account.clone()));
-                let properties = republish::for_lane(&message.properties, now);
+                let mut properties = republish::for_lane(&message.properties, now);
+                if message.redelivered {
+                    properties = republish::as_copy(properties);
+                }
                 publish(&self.publisher, &self.broker.names.lanes(), &account, &message.data, properties)
                     .await?
             }

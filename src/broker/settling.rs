@@ -37,6 +37,8 @@ pub(super) struct Serving<'a> {
     pub(super) broker: &'a Broker,
     pub(super) door: &'a LaneDoor,
     pub(super) line: Line<'a>,
+    /// The connection is lost, or being closed.
+    pub(super) lost: &'a CancellationToken,
     pub(super) caution: Caution,
     /// Opened with the first dead letter: most lanes never need it.
     pub(super) publisher: Arc<OnceCell<Channel>>,
@@ -70,7 +72,7 @@ impl Serving<'_> {
                 // replica active at once, ahead of what is settled or given back here. What still comes is given
                 // back when the channel closes.
                 () = stop.cancelled(), if deliver.is_some() => deliver = None,
-                Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
+                Some(settlement) = settlements.recv() => self.settle(settlement, stop).await?,
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
                     self.buried(tag, confirmed)?;
                 }
@@ -84,7 +86,7 @@ impl Serving<'_> {
             // All that is ready goes into few frames: those in line when a channel closes are lost, and what they
             // settled would be delivered again.
             while let Ok(settlement) = settlements.try_recv() {
-                self.settle(settlement, stop.is_cancelled()).await?;
+                self.settle(settlement, stop).await?;
             }
             while let Some(Some((tag, confirmed))) = self.letters.next().now_or_never() {
                 self.buried(tag, confirmed)?;
@@ -109,6 +111,7 @@ impl Serving<'_> {
         let condemned = self.caution.condemns(returns);
         let body = Bytes::from(message.data);
         let queued_at = republish::queued_at(&message.properties, Timestamp::now());
+        let copied = republish::is_copy(&message.properties);
         let unsettled =
             Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
         self.unsettled.insert(tag, unsettled);
@@ -122,8 +125,9 @@ impl Serving<'_> {
         }
         let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
         let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
-        let refused =
-            deliver.send(Delivery { body, queued_at, redelivered: message.redelivered, receipt }).await;
+        let refused = deliver
+            .send(Delivery { body, queued_at, copied, redelivered: message.redelivered, receipt })
+            .await;
         if let Err(mpsc::error::SendError(delivery)) = refused {
             delivery.receipt.settle(Outcome::Returned, 0);
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
@@ -135,7 +139,7 @@ impl Serving<'_> {
         Ok(())
     }
 
-    async fn settle(&mut self, settlement: Settlement, stopping: bool) -> Result<(), Broken> {
+    async fn settle(&mut self, settlement: Settlement, stop: &CancellationToken) -> Result<(), Broken> {
         let Settlement { tag, outcome, attempts } = settlement;
         match outcome {
             Outcome::Delivered | Outcome::Skipped(_) => {
@@ -148,7 +152,7 @@ impl Serving<'_> {
             }
             // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
             // this very consumer, while those before it are still out.
-            Outcome::Returned if stopping => {
+            Outcome::Returned if stop.is_cancelled() || self.lost.is_cancelled() => {
                 self.unsettled.remove(&tag);
                 self.returned.insert(tag);
                 Ok(())
