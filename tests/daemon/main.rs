@@ -16,6 +16,7 @@
 mod support;
 
 mod broker_states;
+mod cluster;
 mod commands;
 mod dead_letters;
 mod documented;
