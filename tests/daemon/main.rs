@@ -22,6 +22,7 @@ mod dead_letters;
 mod documented;
 mod events;
 mod faults;
+mod poison;
 mod replicas;
 mod rolling;
 mod skips;
