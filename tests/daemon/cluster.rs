@@ -32,8 +32,7 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
-        // Noticing a silent peer takes a minute otherwise. Without `pause_minority` a node that is cut off from its
-        // peers keeps its clients, and delivers nothing to them.
+        // Noticing a silent peer takes a minute otherwise; a node that stood still comes back by itself this way.
         let config = "net_ticktime = 8\ncluster_partition_handling = pause_minority\n".to_owned();
         let broker = Broker::private_with(Settings { nodes: 3, config, ..Settings::default() }).await;
         let mut world = World::on(broker.vhost()).await;
@@ -168,12 +167,16 @@ impl Stage {
         self.broker.node(victim).control(&["eval", &turn]);
     }
 
+    /// A node that is left alone does not refuse its clients. That is RabbitMQ's default.
+    fn keep_clients_on(&self, node: usize) {
+        let ignore = "application:set_env(rabbit, cluster_partition_handling, ignore).";
+        self.broker.node(node).control(&["eval", ignore]);
+    }
+
     /// The nodes that no replica is connected to are killed: there is no majority.
     async fn without_majority(&mut self) {
         let rest = self.gather().await;
-        // Else it would refuse its clients, like a node that is away.
-        let ignore = "application:set_env(rabbit, cluster_partition_handling, ignore).";
-        self.broker.node(rest).control(&["eval", ignore]);
+        self.keep_clients_on(rest);
         let first = self.published;
         self.world.amqp = Amqp::connect(self.world.vhost.url_on(rest)).await.unwrap();
         self.publish(10 * ROUNDS).await;
@@ -247,9 +250,15 @@ async fn any_one_node_of_three_may_be_missing_and_without_a_majority_everything_
         .without(
             "a node that its peers cannot reach",
             victim,
-            async |stage| stage.take_peers_for(victim, "none of yours"),
+            async |stage| {
+                stage.keep_clients_on(victim);
+                stage.take_peers_for(victim, "none of yours");
+            },
             async |stage| {
                 stage.take_peers_for(victim, "freshet-tests");
+                // What it believes of the cluster is another story than what the others believe.
+                stage.broker.node(victim).stop().await;
+                stage.broker.node(victim).launch();
                 stage.broker.node(victim).ready().await;
             },
         )
