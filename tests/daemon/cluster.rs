@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use freshet::sandbox::Options;
 use serde_json::Value;
 
 use crate::events::{repeats, stream};
-use crate::faults::{shows, slow};
+use crate::faults::shows;
 use crate::replicas::{addressed, preferred};
 use crate::support::{Amqp, Broker, Freshet, Proxy, Settings, eventually, soon};
 use crate::world::World;
@@ -43,7 +44,8 @@ impl Stage {
             (*candidates.iter().find(|account| preferred(&names, account) == name).unwrap()).to_owned()
         });
         for account in &accounts {
-            world = world.account_with(account, &format!("write_keys = [\"{account}\"]"), slow()).await;
+            let options = Options { latency: Duration::from_millis(50), ..Options::default() };
+            world = world.account_with(account, &format!("write_keys = [\"{account}\"]"), options).await;
         }
         let mut proxies = Vec::new();
         for node in 0..3 {
