@@ -12,7 +12,7 @@ use crate::support::{Broker, Freshet, eventually, soon};
 use crate::world::{World, sum};
 
 const ACCOUNTS: usize = 60;
-const CONTACTS: usize = 2;
+const CONTACTS: usize = 1;
 /// Seconds; a replica that is gone must be replaced within two of them.
 const HEARTBEAT: u64 = 10;
 
