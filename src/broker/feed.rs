@@ -17,7 +17,6 @@ use super::{UNROUTED, dead_letter};
 use crate::delivery::{AccountName, Delivery, Receipt, Session, Settlement};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};
-use crate::segment;
 
 /// What became of the events so far. Read while it grows.
 #[derive(Debug, Default)]
@@ -188,10 +187,7 @@ impl Feed {
         let account = match self.directory.find(None, &body) {
             Ok(account) => account,
             Err(refusal) => {
-                let unrouted = self.metrics.account(UNROUTED);
-                let glimpse = segment::glimpse(&body);
-                unrouted.received.of(glimpse.label()).inc();
-                unrouted.dead_lettered.of(refusal.reason.as_str()).inc();
+                dead_letter::count(&self.metrics.account(UNROUTED), UNROUTED, &body, &refusal);
                 return self.bury(None, &body, &refusal, 0);
             }
         };
