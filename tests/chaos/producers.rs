@@ -172,11 +172,8 @@ impl Wire {
             match timeout(CONNECT, connect(number, &self.urls[number % self.urls.len()])).await {
                 Ok(Ok(connected)) => *line = Some(connected),
                 failed => {
-                    wait.again(
-                        "a node takes a producer",
-                        &format!(" ({:?})", failed.map(|tried| tried.err())),
-                    )
-                    .await
+                    let last = format!(" ({:?})", failed.map(Result::err));
+                    wait.again("a node takes a producer", &last).await;
                 }
             }
         }

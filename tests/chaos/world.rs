@@ -20,8 +20,6 @@ use crate::support::{self, Broker, Proxy, Vhost, post};
 pub const NODES: usize = 3;
 /// `broker.prefetch`.
 pub const PREFETCH: usize = 50;
-/// `delivery.concurrency`, the default.
-pub const CONCURRENCY: usize = 8;
 /// The intake.
 pub const QUEUE: &str = "events";
 const NAMES: [&str; 8] = ["acme", "globex", "initech", "hooli", "umbrella", "stark", "wayne", "wonka"];
