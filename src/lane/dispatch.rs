@@ -119,6 +119,11 @@ impl<D> Dispatch<D> {
         self.window.len()
     }
 
+    /// What others may change meanwhile is not relied on any more.
+    pub fn doubt_memo(&mut self) {
+        self.memo.doubt_values();
+    }
+
     /// Whether no event is taken and not settled.
     pub fn is_empty(&self) -> bool {
         self.window.is_empty()

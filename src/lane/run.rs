@@ -232,6 +232,7 @@ impl Lane {
         for budget in [Budget::Api, Budget::Tracking] {
             self.board.trouble(budget, self.dispatch.trouble(budget));
         }
+        let settled = effects.iter().any(|effect| matches!(effect, Effect::Settled { .. }));
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
@@ -246,6 +247,16 @@ impl Lane {
                     }
                 }
             }
+        }
+        if settled {
+            self.idle();
+        }
+    }
+
+    /// A lane cannot move while this replica holds one of its events; once it holds none, it may have moved.
+    fn idle(&mut self) {
+        if self.dispatch.is_empty() && self.held.is_empty() {
+            self.dispatch.doubt_memo();
         }
     }
 
@@ -288,6 +299,7 @@ impl Lane {
         }
         // What needed more than the call that was in flight.
         self.give_back();
+        self.dispatch.doubt_memo();
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
     }
