@@ -28,8 +28,8 @@ impl Settings {
         Self {
             seed: number("SEED").unwrap_or_else(random),
             long,
-            faults: or("FAULTS", 8, 56),
-            events: or("EVENTS", 4_000, 56_000),
+            faults: or("FAULTS", 12, 56),
+            events: or("EVENTS", 6_000, 56_000),
             replicas: or("REPLICAS", 2, 3),
             accounts: or("ACCOUNTS", 3, 5),
             contacts: or("CONTACTS", 12, 16),

@@ -23,10 +23,12 @@ pub struct Toll {
 
 /// Stages a step's faults amid its events, ends them, and waits until every account's events flow again.
 pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll {
+    // A third before, so that there is work; a third while it lasts; a third right afterwards.
+    let third = step.events / 3;
     let confirmed = producers.ledger().confirmed;
-    producers.allow(step.events);
-    eventually(Duration::from_mins(3), "half of the step's events are published", async || {
-        producers.ledger().confirmed >= confirmed + step.events / 2
+    producers.allow(third);
+    eventually(Duration::from_mins(3), "the events before the fault are published", async || {
+        producers.ledger().confirmed >= confirmed + third / 2
     })
     .await;
 
@@ -37,19 +39,43 @@ pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll
     }
     let mut healing: Vec<&Fault> = step.faults.iter().collect();
     healing.sort_by_key(|fault| fault.lasts);
-    for fault in healing {
-        hold(started + fault.lasts).await;
+    let mut allowed = 0;
+    for fault in &healing {
+        let until = started + fault.lasts;
+        // Evenly, up to the last one's end.
+        let whole = healing.last().map_or(fault.lasts, |last| last.lasts).as_secs_f64().max(0.001);
+        hold(until, || {
+            let due = share(third, started.elapsed().as_secs_f64() / whole);
+            producers.allow(due.saturating_sub(allowed));
+            allowed = allowed.max(due);
+        })
+        .await;
         heal(world, fault).await;
     }
+    producers.allow(step.events - third - allowed);
     let recovery = recover(world, producers).await;
     world.replicas.iter_mut().for_each(crate::replica::Replica::check_alive);
     Toll { sessions_lost, recovery }
 }
 
 /// Lets a fault last: the only thing here that takes a time and not an event.
-async fn hold(until: Instant) {
+async fn hold(until: Instant, mut meanwhile: impl FnMut()) {
     let longest = until.saturating_duration_since(Instant::now()) + Duration::from_mins(1);
-    eventually(longest, "the fault has lasted", async || Instant::now() >= until).await;
+    eventually(longest, "the fault has lasted", async || {
+        meanwhile();
+        Instant::now() >= until
+    })
+    .await;
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of events"
+)]
+fn share(whole: usize, part: f64) -> usize {
+    (whole as f64 * part.min(1.0)) as usize
 }
 
 /// Stages a fault; tells how often each lane may lose its session by it.
@@ -91,7 +117,7 @@ async fn strike(world: &mut World, fault: &Fault) -> usize {
                 for replica in &world.replicas {
                     end_connections(&replica.lines[whom], &mut dice);
                 }
-                hold(Instant::now() + dice.millis(50, 800)).await;
+                hold(Instant::now() + dice.millis(50, 800), || ()).await;
             }
             return breaks;
         }
@@ -147,7 +173,7 @@ async fn strike_account(world: &World, fault: &Fault, dice: &mut Dice) {
         Kind::ApiLinkBroken => {
             for _ in 0..=dice.below(4) {
                 end_connections(&site.proxy, dice);
-                hold(Instant::now() + dice.millis(50, 500)).await;
+                hold(Instant::now() + dice.millis(50, 500), || ()).await;
             }
             return;
         }

@@ -83,7 +83,8 @@ impl World {
             let sandbox = Sandbox::new(Options {
                 fields: FieldFiles::load(fields.path()).unwrap(),
                 requests_per_hour: Some(10_000_000),
-                latency: Duration::from_millis(10),
+                // Slower than events come, so that lanes and windows are never empty for long.
+                latency: Duration::from_millis(40),
                 job_report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
                 ..Options::default()
             });
