@@ -85,6 +85,10 @@ metrics! {
     broker_connected: IntGauge = "freshet_broker_connected" [];
     /// Connections made after the first.
     broker_reconnects: IntCounter = "freshet_broker_reconnects_total" [];
+    /// 1 while connected to a broker that takes no messages, by reason.
+    broker_stalled: IntGaugeVec = "freshet_broker_stalled" ["reason"];
+    /// 1 while another connection goes by this replica's name.
+    replica_name_taken: IntGauge = "freshet_replica_name_taken" [];
     /// Deliveries let go without an outcome; anything but 0 is a bug.
     receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
     /// Always 1; its labels tell what runs.

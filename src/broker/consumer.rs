@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
@@ -13,12 +14,12 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::lifeline::Lifeline;
+use super::lifeline::Line;
 use super::names::{dead_letter_key, priority};
-use super::session::{Broken, Broker, LaneDoor};
+use super::session::{Broken, Broker, Declared, LaneDoor};
 use super::topology::{self, short};
 use super::{dead_letter, republish};
 use crate::delivery::{Delivery, Receipt, Session, Settlement};
@@ -32,18 +33,23 @@ struct Unsettled {
 }
 
 /// A dead letter on its way, with the delivery it pays for.
-type Letter = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send>>;
+type Letter<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    lifeline: &Lifeline,
+    line: Line<'_>,
     door: &LaneDoor,
+    declared: Declared,
     stop: &CancellationToken,
     connection_lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    topology::declare_lane(&lifeline.consuming, &broker.names, &door.account).await?;
-    let channel = lifeline.consuming.create_channel().await?;
+    if declared == Declared::LongAgo {
+        // The dead letters, too: nobody else misses them.
+        topology::declare_shared(line.consuming, &broker.names).await?;
+        topology::declare_lane(line.consuming, &broker.names, &door.account).await?;
+    }
+    let channel = line.consuming.create_channel().await?;
     channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
 
     let prefetch = usize::from(broker.prefetch);
@@ -69,8 +75,8 @@ pub(super) async fn serve(
     let mut serving = Serving {
         broker,
         door,
-        lifeline,
-        publisher: None,
+        line,
+        publisher: Arc::new(OnceCell::new()),
         settle,
         unsettled: BTreeMap::new(),
         done: BTreeMap::new(),
@@ -82,7 +88,7 @@ pub(super) async fn serve(
     // cancels it, and another replica would be active ahead of what is given back here.
     topology::close_settled(&channel, &served).await;
     drop(consumer);
-    if let Some(publisher) = &serving.publisher {
+    if let Some(publisher) = serving.publisher.get() {
         topology::close(publisher).await;
     }
     served
@@ -91,16 +97,16 @@ pub(super) async fn serve(
 struct Serving<'a> {
     broker: &'a Broker,
     door: &'a LaneDoor,
-    lifeline: &'a Lifeline,
+    line: Line<'a>,
     /// Opened with the first dead letter: most lanes never need it.
-    publisher: Option<Channel>,
+    publisher: Arc<OnceCell<Channel>>,
     settle: mpsc::Sender<Settlement>,
     unsettled: BTreeMap<u64, Unsettled>,
     /// Settled, and to be acknowledged at the end of the turn.
     done: BTreeMap<u64, Acker>,
     /// Given back by the channel's end: never to be covered by an acknowledgement of others.
     returned: BTreeSet<u64>,
-    letters: FuturesUnordered<Letter>,
+    letters: FuturesUnordered<Letter<'a>>,
 }
 
 impl Serving<'_> {
@@ -161,7 +167,8 @@ impl Serving<'_> {
         let unsettled =
             Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
         self.unsettled.insert(tag, unsettled);
-        let refused = deliver.send(Delivery { body, queued_at, receipt }).await;
+        let refused =
+            deliver.send(Delivery { body, queued_at, redelivered: message.redelivered, receipt }).await;
         if let Err(mpsc::error::SendError(delivery)) = refused {
             delivery.receipt.settle(Outcome::Returned, 0);
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
@@ -180,7 +187,10 @@ impl Serving<'_> {
                 self.settled(tag);
                 Ok(())
             }
-            Outcome::DeadLetter(refusal) => self.bury(tag, &refusal, attempts).await,
+            Outcome::DeadLetter(refusal) => {
+                self.bury(tag, &refusal, attempts);
+                Ok(())
+            }
             // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
             // this very consumer, while those before it are still out.
             Outcome::Returned if stopping => {
@@ -234,8 +244,8 @@ impl Serving<'_> {
     }
 
     /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
-    async fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) -> Result<(), Broken> {
-        let Some(unsettled) = self.unsettled.get(&tag) else { return Ok(()) };
+    fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) {
+        let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let account = Some(&self.door.account);
         let properties = dead_letter::properties(
             &unsettled.properties,
@@ -247,19 +257,13 @@ impl Serving<'_> {
         );
         let (exchange, key) = (self.broker.names.dead(), dead_letter_key(account, refusal.reason));
         let body = unsettled.body.clone();
-        let publisher = match &self.publisher {
-            Some(publisher) => publisher.clone(),
-            None => self.publisher.insert(self.lifeline.publisher().await?).clone(),
+        let (line, publisher) = (self.line, self.publisher.clone());
+        // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
+        let published = async move {
+            let publisher = publisher.get_or_try_init(|| line.publisher()).await?;
+            publish(publisher, &exchange, &key, &body, properties).await?.await
         };
-        // Publishing waits while an alarm blocks the connection; acknowledgements must not wait with it.
-        self.letters.push(Box::pin(async move {
-            let confirmed = match publish(&publisher, &exchange, &key, &body, properties).await {
-                Ok(confirm) => confirm.await,
-                Err(error) => Err(error),
-            };
-            (tag, confirmed)
-        }));
-        Ok(())
+        self.letters.push(published.map(move |confirmed| (tag, confirmed)).boxed());
     }
 
     fn not_confirmed(&self) -> Broken {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::broker::{Claims, Directory, LaneDoor, Link};
 use crate::config::{Account, Config};
-use crate::freshsales::{Client, Credentials};
+use crate::freshsales::{Client, Credentials, Transport};
 use crate::lane::{Board, Lane, Patience, Settings};
 use crate::metrics::Metrics;
 use crate::status::{self, Sights};
@@ -41,6 +41,7 @@ impl Engine {
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
             patience: Patience::default(),
         };
+        let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine =
             Self { metrics, directory, doors: Vec::new(), boards: Vec::new(), lanes: JoinSet::new() };
         for account in &config.accounts {
@@ -49,8 +50,7 @@ impl Engine {
                 api_key: account.api_key.clone(),
                 app_token: account.app_token.clone(),
             };
-            let client =
-                Client::new(credentials, config.delivery.request_timeout).map_err(Failure::failed)?;
+            let client = Client::new(&transport, credentials);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);
             engine.boards.push(lane.board());

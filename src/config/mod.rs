@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use crate::broker::Address;
+use crate::broker::{Address, Addresses};
 use reader::Section;
 
 /// The whole configuration.
@@ -39,8 +39,8 @@ pub struct Config {
 /// `[broker]`
 #[derive(Debug, Clone)]
 pub struct Broker {
-    /// `amqp://` or `amqps://`; holds a password.
-    pub url: Address,
+    /// `amqp://` or `amqps://`, one for each node of the broker; they hold passwords.
+    pub url: Addresses,
     /// The intake queue; every other object's name starts with it.
     pub queue: String,
     /// Unsettled events held per account.
@@ -159,7 +159,10 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
 
     let mut section = Section::overridable(&mut root, "broker", environment, &mut problems);
     let broker = Broker {
-        url: section.parsed("url", Address::parse).unwrap_or_default(),
+        url: section
+            .parsed_each("url", Addresses::split, Address::parse)
+            .and_then(Addresses::new)
+            .unwrap_or_default(),
         queue: section.parsed("queue", queue_name).unwrap_or_else(|| "segment.events".to_owned()),
         prefetch: section
             .whole("prefetch", 1..=u32::from(u16::MAX))

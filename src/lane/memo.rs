@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
+use super::memory::memory;
 use crate::freshsales::Link;
 use crate::mapping::Record;
 
@@ -38,7 +39,7 @@ struct Contact {
 
 impl Memo {
     pub(super) fn new() -> Self {
-        Self { accounts: LruCache::new(ACCOUNTS), contacts: LruCache::new(CONTACTS), period: 0 }
+        Self { accounts: memory(ACCOUNTS), contacts: memory(CONTACTS), period: 0 }
     }
 
     pub(super) fn account(&mut self, name: &str) -> Option<Account> {

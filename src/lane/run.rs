@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Dispatch, Effect, Next};
+use super::dispatch::{Dispatch, Effect, LAST_CALLS, Next};
 use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
 use super::limit::Patience;
@@ -105,6 +105,7 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
+        self.dispatch.begin();
         let mut open = true;
         loop {
             let planned = self.send_planned();
@@ -157,6 +158,9 @@ impl Lane {
     /// Takes one delivery: it is judged, or held until the account's fields are known.
     fn take(&mut self, delivery: Delivery) {
         let now = Instant::now();
+        if delivery.redelivered {
+            self.dispatch.redelivered(now);
+        }
         let Some(mapper) = self.reading.mapper() else {
             self.reading.want(now);
             self.board.phase(Phase::WaitingForSchema);
@@ -223,6 +227,9 @@ impl Lane {
             }
             Err(error) => {
                 let Some(number) = self.names.remove(&error.id()) else { return };
+                if error.is_cancelled() {
+                    return self.dispatch.aborted(number, Instant::now());
+                }
                 tracing::error!(%error, "sending a call ended early; it is tried again; this is a bug");
                 let verdict = classify(crate::freshsales::Endpoint::Lookup, Err(NoAnswer::Connection));
                 (number, verdict, crate::freshsales::RateLimit::default())
@@ -232,7 +239,6 @@ impl Lane {
         for budget in [Budget::Api, Budget::Tracking] {
             self.board.trouble(budget, self.dispatch.trouble(budget));
         }
-        let settled = effects.iter().any(|effect| matches!(effect, Effect::Settled { .. }));
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
@@ -248,16 +254,6 @@ impl Lane {
                 }
             }
         }
-        if settled {
-            self.idle();
-        }
-    }
-
-    /// A lane cannot move while this replica holds one of its events; once it holds none, it may have moved.
-    fn idle(&mut self) {
-        if self.dispatch.is_empty() && self.held.is_empty() {
-            self.dispatch.doubt_memo();
-        }
     }
 
     fn settle(&mut self, debt: Debt, outcome: Outcome, attempts: u32) {
@@ -267,8 +263,9 @@ impl Lane {
         self.ledger.settle(debt, outcome, attempts);
     }
 
-    /// Lets requests in flight end, and gives back the rest. The grace begins with the stop: where only the
-    /// session is lost, every answer is waited for, because what it settled must not be done again.
+    /// Lets requests in flight end, and gives back the rest. After a stop they have the grace, because the lane is
+    /// this replica's until all is settled. Once the session is lost another replica may have the lane, and waits no
+    /// longer for them than they may take.
     async fn halt(&mut self, session: &mut Session, stop: &CancellationToken) {
         self.give_back();
         for delivery in self.held.drain(..) {
@@ -276,9 +273,20 @@ impl Lane {
         }
         give_back(session).await;
         let grace = self.settings.grace;
-        let deadline = async {
+        let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
+        };
+        let lost = session.lost.clone();
+        let cut_off = async {
+            lost.cancelled().await;
+            tokio::time::sleep(LAST_CALLS).await;
+        };
+        let deadline = async {
+            tokio::select! {
+                () = stopped => {}
+                () = cut_off => {}
+            }
         };
         tokio::pin!(deadline);
         loop {
@@ -299,7 +307,6 @@ impl Lane {
         }
         // What needed more than the call that was in flight.
         self.give_back();
-        self.dispatch.doubt_memo();
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
     }

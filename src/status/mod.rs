@@ -118,7 +118,7 @@ async fn metrics(State(sights): State<Arc<Sights>>) -> Response {
 async fn readyz(State(sights): State<Arc<Sights>>) -> Response {
     let view = sights.broker.as_ref().map(|link| link.view());
     match view {
-        Some(view) if !view.connected => {
+        Some(view) if !view.ready => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", view.why)).into_response()
         }
         _ => "ready\n".into_response(),

@@ -27,11 +27,11 @@ pub(super) fn render(status: &Status) -> String {
     }
     let broker = match &status.broker {
         None => "events come from a file".to_owned(),
-        Some(view) if view.connected && view.why.is_empty() => {
-            format!("connected since {}", view.since.strftime("%F %T UTC"))
-        }
+        Some(view) if view.ready => format!("connected since {}", view.since.strftime("%F %T UTC")),
         Some(view) => escape_html(&view.why),
     };
+    let name_taken = status.broker.as_ref().is_some_and(|view| view.name_taken);
+    let clash = if name_taken { " (another connection goes by this name)" } else { "" };
     format!(
         r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>Freshet</title>
@@ -42,7 +42,7 @@ table {{ border-collapse: collapse }} th, td {{ text-align: left; padding: .3rem
 .unauthorized, .retrying {{ color: #a11 }} .throttled, .waiting_for_schema {{ color: #8a5a00 }}
 </style></head><body>
 <h1>Freshet</h1>
-<p>Replica {replica}, version {version}, up since {started}. Broker: {broker}.</p>
+<p>Replica {replica}{clash}, version {version}, up since {started}. Broker: {broker}.</p>
 <table><thead><tr><th>Account</th><th>State</th><th>Since</th><th>In flight</th><th>Delivered</th><th>Skipped</th>
 <th>Dead letters</th><th>Calls left</th><th>Why</th></tr></thead><tbody>{rows}</tbody></table>
 <p><a href="/metrics">Metrics</a> · <a href="/api/status">This page as JSON</a></p>

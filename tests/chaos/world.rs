@@ -115,13 +115,16 @@ impl World {
     }
 
     fn config(&self, replica: usize, lines: &[Proxy]) -> String {
-        // Each replica has another node first.
-        let line = &lines[replica % NODES];
-        let url = format!("{}?heartbeat=4", line.url(self.vhost.url_on(replica % NODES)));
+        let urls: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .map(|(node, line)| format!("\"{}?heartbeat=4\"", line.url(self.vhost.url_on(node))))
+            .collect();
         let mut text = format!(
-            "[broker]\nurl = \"{url}\"\nqueue = \"{QUEUE}\"\nreplica = \"{}\"\nprefetch = {PREFETCH}\n\
+            "[broker]\nurl = [{}]\nqueue = \"{QUEUE}\"\nreplica = \"{}\"\nprefetch = {PREFETCH}\n\
              [http]\nlisten = \"127.0.0.1:0\"\n\
              [delivery]\nrequest_timeout = \"2s\"\nshutdown_grace = \"10s\"\n",
+            urls.join(", "),
             Replica::name(replica)
         );
         for Site { name, takes_pages, proxy, .. } in &self.sites {

@@ -28,3 +28,4 @@ mod order;
 mod quota;
 mod rig;
 mod sessions;
+mod transport;

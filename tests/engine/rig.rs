@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freshet::config;
 use freshet::delivery::{Delivery, Receipt, Session, Settlement};
-use freshet::freshsales::{Client, Credentials};
+use freshet::freshsales::{Client, Credentials, Transport};
 use freshet::lane::{Board, Lane, Patience, Settings};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -123,7 +123,7 @@ impl Rig {
             api_key: configured.api_key.clone(),
             app_token: configured.app_token.clone(),
         };
-        let client = Client::new(credentials, setup.request_timeout).unwrap();
+        let client = Client::new(&Transport::new(setup.request_timeout).unwrap(), credentials);
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = Settings {
             prefetch: setup.prefetch,
@@ -274,13 +274,21 @@ pub struct Source {
 impl Source {
     /// Hands an event to the lane; its tag counts from 0.
     pub async fn send(&mut self, event: impl ToString) -> u64 {
+        self.hand_over(event.to_string(), false).await
+    }
+
+    /// Hands over an event that was handed out before.
+    pub async fn send_again(&mut self, event: impl ToString) -> u64 {
+        self.hand_over(event.to_string(), true).await
+    }
+
+    async fn hand_over(&mut self, body: String, redelivered: bool) -> u64 {
         let tag = self.next;
         self.next += 1;
-        let body = event.to_string();
         self.sent.push(body.clone());
         let place = self.settle.clone().reserve_owned().await.unwrap();
         let receipt = Receipt::new(tag, place, self.dropped.clone());
-        let delivery = Delivery { body: body.into(), queued_at: Timestamp::now(), receipt };
+        let delivery = Delivery { body: body.into(), queued_at: Timestamp::now(), redelivered, receipt };
         if let Err(refused) = self.deliver.as_ref().unwrap().send(delivery).await {
             refused.0.receipt.settle(Outcome::Returned, 0);
         }
