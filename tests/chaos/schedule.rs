@@ -20,11 +20,13 @@ pub fn draw(settings: &Settings) -> Vec<Step> {
     while drawn < settings.faults {
         if deck.is_empty() {
             deck = Kind::ALL.to_vec();
+            deck.retain(|kind| kind.as_str().contains(&settings.only));
+            assert!(!deck.is_empty(), "no fault is called {:?}", settings.only);
             dice.shuffle(&mut deck);
         }
         let kind = deck.pop().unwrap();
         let mut faults = vec![draw_fault(kind, settings, &mut dice)];
-        let besides = dice.percent(30) && kind.target() != Target::Account;
+        let besides = dice.percent(30) && kind.target() != Target::Account && settings.only.is_empty();
         if besides && drawn + 1 < settings.faults {
             faults.push(draw_fault(Kind::API[dice.below(Kind::API.len())], settings, &mut dice));
         }

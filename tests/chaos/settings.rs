@@ -15,11 +15,13 @@ pub struct Settings {
     pub accounts: usize,
     /// Contacts that are written about at the same time, for each account.
     pub contacts: usize,
+    /// Only kinds of faults whose names contain this.
+    pub only: String,
 }
 
 impl Settings {
     /// From `FRESHET_CHAOS` (`long` or nothing), `FRESHET_CHAOS_SEED`, `_FAULTS`, `_EVENTS`, `_REPLICAS`,
-    /// `_ACCOUNTS`, `_CONTACTS`.
+    /// `_ACCOUNTS`, `_CONTACTS`, `_ONLY`.
     pub fn read() -> Self {
         let long = env::var("FRESHET_CHAOS").is_ok_and(|form| form == "long");
         let or = |name: &str, short: usize, long_form: usize| {
@@ -33,16 +35,18 @@ impl Settings {
             replicas: or("REPLICAS", 2, 3),
             accounts: or("ACCOUNTS", 3, 5),
             contacts: or("CONTACTS", 12, 16),
+            only: number("ONLY").unwrap_or_default(),
         }
     }
 
     /// The command that draws the same faults and the same events again.
     pub fn command(&self) -> String {
-        let Self { seed, long, faults, events, replicas, accounts, contacts } = self;
+        let Self { seed, long, faults, events, replicas, accounts, contacts, only } = self;
         let (form, release) = if *long { ("FRESHET_CHAOS=long ", " --release") } else { ("", "") };
         format!(
             "{form}FRESHET_CHAOS_SEED={seed} FRESHET_CHAOS_FAULTS={faults} FRESHET_CHAOS_EVENTS={events} \
              FRESHET_CHAOS_REPLICAS={replicas} FRESHET_CHAOS_ACCOUNTS={accounts} FRESHET_CHAOS_CONTACTS={contacts} \
+             FRESHET_CHAOS_ONLY='{only}' \
              cargo test{release} --test chaos -- --nocapture"
         )
     }
