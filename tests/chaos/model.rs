@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
@@ -88,11 +89,20 @@ pub struct Ledger {
     /// Events whose publish had to be repeated: they may stand in the queue more than once.
     pub uncertain: usize,
     pub confirmed: usize,
+    /// When each was confirmed, to be compared with the logs.
+    pub times: HashMap<String, Timestamp>,
 }
 
 impl Ledger {
     pub fn new(accounts: Vec<Account>) -> Self {
-        Self { accounts, contacts: Vec::new(), events: HashMap::new(), uncertain: 0, confirmed: 0 }
+        Self {
+            accounts,
+            contacts: Vec::new(),
+            events: HashMap::new(),
+            uncertain: 0,
+            confirmed: 0,
+            times: HashMap::new(),
+        }
     }
 
     /// Somebody that nothing was written about yet.
@@ -114,6 +124,13 @@ impl Ledger {
         number
     }
 
+    /// An event's publish was confirmed; `certain` if the first one was.
+    pub fn confirm(&mut self, event: &Event, certain: bool) {
+        self.confirmed += 1;
+        self.uncertain += usize::from(!certain);
+        self.times.insert(event.id.clone(), Timestamp::now());
+    }
+
     /// The contact gets no more events.
     ///
     /// For an event that may be in the queue twice, the second time at any later moment: a node that was frozen may
@@ -121,7 +138,6 @@ impl Ledger {
     /// input that ends in an older state; behind none it changes nothing.
     pub fn retire(&mut self, contact: usize) {
         self.contacts[contact].over = true;
-        self.uncertain += 1;
     }
 
     /// The next event of a contact.

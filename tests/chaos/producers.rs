@@ -74,9 +74,7 @@ impl Producers {
             ledger.track(contact)
         };
         let certain = self.wires[account % self.wires.len()].publish(&event).await;
-        let mut ledger = self.ledger();
-        ledger.confirmed += 1;
-        ledger.uncertain += usize::from(!certain);
+        self.ledger().confirm(&event, certain);
     }
 
     /// Waits until all that was allowed is confirmed.
@@ -114,7 +112,7 @@ async fn write(
         contact = Some(number);
         let certain = wire.publish(&event).await;
         let mut ledger = lock(&ledger);
-        ledger.confirmed += 1;
+        ledger.confirm(&event, certain);
         if !certain {
             ledger.retire(number);
         }

@@ -14,6 +14,8 @@ pub struct Replica {
     config: String,
     process: Option<Freshet>,
     pub complaints: Vec<String>,
+    /// What its processes logged, one after another.
+    pub log: String,
     /// Calls that ended without an answer: Freshsales may have taken them, and they were sent again.
     pub lost_answers: u64,
 }
@@ -24,8 +26,15 @@ impl Replica {
     }
 
     pub fn start(number: usize, config: String, lines: Vec<Proxy>) -> Self {
-        let mut replica =
-            Self { number, lines, config, process: None, complaints: Vec::new(), lost_answers: 0 };
+        let mut replica = Self {
+            number,
+            lines,
+            config,
+            process: None,
+            complaints: Vec::new(),
+            log: String::new(),
+            lost_answers: 0,
+        };
         replica.launch();
         replica
     }
@@ -113,7 +122,10 @@ impl Replica {
 
     /// What must never stand in a log.
     fn read(&mut self, process: &Freshet) {
-        for line in process.log().lines() {
+        let log = process.log();
+        self.log.push_str(&log);
+        self.log.push('\n');
+        for line in log.lines() {
             if line.contains(SECRET)
                 || line.contains('@')
                 || line.contains("a bug")

@@ -1,6 +1,7 @@
 //! What became of every event, against what must have become of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 
 use lapin::message::Delivery;
 use serde_json::Value;
@@ -91,7 +92,7 @@ impl Verdict {
             expected.filter(|(_, contact)| contact.account == account && contact.last.is_some())
         {
             match found.remove(&contact.email) {
-                Some(record) => self.judge_contact(number, contact, &record, &mut companies),
+                Some(record) => self.judge_contact(ledger, number, contact, &record, &mut companies),
                 None => self.lost.extend(
                     contact.marks.values().map(|event| format!("identify {number}.{event}, and its contact")),
                 ),
@@ -103,6 +104,7 @@ impl Verdict {
 
     fn judge_contact(
         &mut self,
+        ledger: &Ledger,
         number: usize,
         contact: &Contact,
         record: &Value,
@@ -126,7 +128,15 @@ impl Verdict {
 
         let last = contact.last.map(|last| last.to_string());
         if record["job_title"].as_str() != last.as_deref() {
-            self.reordered.push(format!("contact {number} shows {}, last was {last:?}", record["job_title"]));
+            let (shown, changed) = (&record["job_title"], &record["updated_at"]);
+            let name = ledger.accounts[contact.account].name.as_str();
+            let mut told =
+                format!("contact {number} of {name} shows {shown} since {changed}, last was {last:?}:");
+            for event in contact.marks.values().rev().take(6).rev() {
+                let confirmed = ledger.times.get(&format!("{number}.{event}"));
+                write!(told, " {event} confirmed {confirmed:?},").unwrap();
+            }
+            self.reordered.push(told);
         }
         let external = contact.opaque.then_some(contact.user_id.as_str());
         if record["external_id"].as_str() != external {

@@ -123,7 +123,7 @@ impl World {
         let mut text = format!(
             "[broker]\nurl = [{}]\nqueue = \"{QUEUE}\"\nreplica = \"{}\"\nprefetch = {PREFETCH}\n\
              [http]\nlisten = \"127.0.0.1:0\"\n\
-             [delivery]\nrequest_timeout = \"2s\"\nshutdown_grace = \"10s\"\n",
+             [delivery]\nrequest_timeout = \"2s\"\nshutdown_grace = \"10s\"\n[log]\nlevel = \"info,freshet=debug\"\n",
             urls.join(", "),
             Replica::name(replica)
         );
