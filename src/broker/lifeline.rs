@@ -10,11 +10,12 @@
 use std::time::Duration;
 
 use futures_util::stream::SelectAll;
-use lapin::options::{BasicQosOptions, ConfirmSelectOptions};
-use lapin::{Channel, Connection, Event};
+use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Connection, Event, PublisherConfirm};
 
 use super::address::Address;
 use super::session::{Broken, connect};
+use super::topology::short;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Channels of each connection that are not for lanes: declaring, routing, the pulse.
@@ -118,6 +119,18 @@ impl Line<'_> {
     pub(super) fn connected(&self) -> bool {
         self.consuming.status().connected() && self.publishing.status().connected()
     }
+}
+
+/// Publishes one message that must reach a queue.
+pub(super) async fn publish(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> lapin::Result<PublisherConfirm> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }
 
 /// Lanes to a connection that takes so many channels; 0 stands for no limit.

@@ -132,9 +132,11 @@ impl Link {
         self.connected.set(0);
         inner.connected = false;
         why.clone_into(&mut inner.why);
-        // Of a connection that is gone nothing is known.
-        for stall in std::mem::take(&mut inner.stalls).into_keys() {
-            self.stalled.with_label_values(&[stall.as_str()]).set(0);
+        // Of a connection that is gone nothing is known; but a broker that confirmed nothing has to show that it does.
+        for stall in [Stall::Blocked, Stall::Lane] {
+            if inner.stalls.remove(&stall).is_some() {
+                self.stalled.with_label_values(&[stall.as_str()]).set(0);
+            }
         }
         if news {
             tracing::warn!(why, "not connected to the broker; trying again");

@@ -8,6 +8,7 @@
 //! Knows events only as far as it takes to find their account; never what a lane does with them.
 
 mod address;
+mod caution;
 mod claim;
 mod consumer;
 mod dead_letter;
@@ -22,6 +23,7 @@ mod pulse;
 mod republish;
 mod router;
 mod session;
+mod settling;
 mod topology;
 
 pub use address::{Address, AddressError, Addresses};

@@ -11,8 +11,8 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, options::Confirm
 use tokio_util::sync::CancellationToken;
 
 use super::address::Addresses;
-use super::consumer::publish;
 use super::directory::ACCOUNT_HEADER;
+use super::lifeline::publish;
 use super::lines::read_lines;
 use super::names::Names;
 use super::session::{Broken, connect};

@@ -10,8 +10,7 @@ use std::time::Duration;
 use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 
-use super::consumer::publish;
-use super::lifeline::{Lifeline, Line};
+use super::lifeline::{Lifeline, Line, publish};
 use super::link::Stall;
 use super::names::Names;
 use super::session::{Broken, Broker};
@@ -21,6 +20,9 @@ use super::topology;
 const BEAT: Duration = Duration::from_secs(5);
 /// So long a confirm may take. A new leader is elected within a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
+/// peers cannot reach, while they go on.
+const LEAVE_AFTER: u32 = 3;
 /// Cannot be an account's name.
 const KEY: &str = "_pulse";
 
@@ -33,11 +35,12 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
     topology::bind(connection, &names.pulse(), &names.lanes(), KEY).await
 }
 
-/// Publishes for as long as the connection holds, and tells when confirms stay away.
-pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
-    let Ok(line) = lifeline.line(0) else { return };
+/// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
+/// tried, and then tells why.
+pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) -> Broken {
+    let Ok(line) = lifeline.line(0) else { return Broken::Closed };
     let mut broken = beat_on(&broker, line).await;
-    while line.connected() {
+    while line.connected() && !matches!(broken, Broken::Unconfirmed) {
         tracing::debug!(%broken, "the pulse cannot be published");
         broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the pulse queue"));
         tokio::time::sleep(BEAT).await;
@@ -47,6 +50,7 @@ pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
             Err(error) => error.into(),
         };
     }
+    broken
 }
 
 async fn beat_on(broker: &Broker, line: Line<'_>) -> Broken {
@@ -57,14 +61,20 @@ async fn beat_on(broker: &Broker, line: Line<'_>) -> Broken {
     loop {
         // Published once, however long it takes: a confirm that comes late is as good.
         let mut confirmed = std::pin::pin!(confirmed(&channel, broker));
+        let mut missed = 0;
         let answer = loop {
             if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut confirmed).await {
                 break answer;
             }
             // An alarm keeps it from being sent; that is told already.
-            if !broker.link.is_stalled(Stall::Blocked) {
-                let why = "it confirms nothing; most of its nodes may be away";
-                broker.link.stalled(Stall::Unconfirmed, Some(why));
+            if broker.link.is_stalled(Stall::Blocked) {
+                continue;
+            }
+            let why = "it confirms nothing; most of its nodes may be away";
+            broker.link.stalled(Stall::Unconfirmed, Some(why));
+            missed += 1;
+            if missed >= LEAVE_AFTER && broker.addresses.count() > 1 {
+                return Broken::Unconfirmed;
             }
         };
         match answer {

@@ -18,9 +18,8 @@ use lapin::{Channel, Confirmation};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::publish;
 use super::directory::ACCOUNT_HEADER;
-use super::lifeline::Line;
+use super::lifeline::{Line, publish};
 use super::link::Stall;
 use super::names::dead_letter_key;
 use super::session::{Broken, Broker, Declared};
@@ -68,7 +67,7 @@ pub(super) async fn serve(
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
-    topology::close_settled(&channel, &served).await;
+    topology::close_settled(&channel, served.is_ok()).await;
     drop(consumer);
     topology::close(&publisher).await;
     served

@@ -66,6 +66,8 @@ pub(super) enum Broken {
     NotConfirmed { exchange: String, key: String },
     #[error("an acknowledgement could not be sent")]
     NotAcknowledged,
+    #[error("the node confirms nothing; trying another one")]
+    Unconfirmed,
     #[error("the connection was closed")]
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
@@ -165,9 +167,10 @@ impl Broker {
             tasks.spawn(self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone()));
         }
         tasks.spawn(self.clone().route(lifeline.clone(), stop.clone(), lost.clone()));
-        let mut beside = JoinSet::new();
-        beside.spawn(pulse::beat(self.clone(), lifeline.clone()));
-        beside.spawn(claim::hold(self.clone(), lifeline.clone()));
+        let mut pulse = JoinSet::new();
+        pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
+        let mut claim = JoinSet::new();
+        claim.spawn(claim::hold(self.clone(), lifeline.clone()));
         loop {
             tokio::select! {
                 fate = fates.next() => match fate {
@@ -182,6 +185,7 @@ impl Broker {
                     None => return Err(Broken::Closed),
                 },
                 broken = &mut silent => return Err(broken),
+                Some(Ok(Broken::Unconfirmed)) = pulse.join_next() => return Err(Broken::Unconfirmed),
                 ended = tasks.join_next() => match ended {
                     // Begun anew with the next connection, rather than missing for ever.
                     Some(Err(error)) if error.is_panic() => return Err(Broken::Panicked),

@@ -11,7 +11,6 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::names::{Names, dead_letter_key};
-use super::session::Broken;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
@@ -141,9 +140,9 @@ fn is_not_found(error: &lapin::Error) -> bool {
 /// settled would be delivered again. Nothing tells when they are through.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
 
-/// Closes a channel on which messages were acknowledged.
-pub(super) async fn close_settled(channel: &Channel, served: &Result<(), Broken>) {
-    if served.is_ok() {
+/// Closes a channel on which messages were acknowledged; `settled` if that was its good end.
+pub(super) async fn close_settled(channel: &Channel, settled: bool) {
+    if settled {
         tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
     }
     close(channel).await;

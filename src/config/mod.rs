@@ -63,6 +63,8 @@ pub struct Delivery {
     pub request_timeout: Duration,
     /// How long calls in flight may take to end after SIGTERM.
     pub shutdown_grace: Duration,
+    /// A lane that could settle something and settles nothing for so long is stuck.
+    pub stuck_after: Duration,
     /// Requests in flight per account.
     pub concurrency: usize,
 }
@@ -188,6 +190,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     let delivery = Delivery {
         request_timeout: section.duration("request_timeout").unwrap_or(Duration::from_secs(30)),
         shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(25)),
+        stuck_after: section.parsed("stuck_after", patience).unwrap_or(Duration::from_mins(15)),
         concurrency: section.whole("concurrency", 1..=256).map_or(8, |n| n as usize),
     };
     section.finish();
@@ -269,6 +272,14 @@ fn queue_name(text: &str) -> Result<String, &'static str> {
         return Err("expected a queue's name of 1 to 180 bytes that does not start with `amq.`");
     }
     Ok(text.to_owned())
+}
+
+/// Lanes are looked at every second.
+fn patience(text: &str) -> Result<Duration, String> {
+    parse_duration(text).and_then(|patience| {
+        let enough = patience >= Duration::from_secs(1);
+        enough.then_some(patience).ok_or_else(|| "expected at least one second".to_owned())
+    })
 }
 
 fn replica_name(text: &str) -> Result<String, &'static str> {

@@ -31,6 +31,7 @@ fn a_short_file_has_the_documented_defaults() {
     assert_eq!(config.delivery.request_timeout, Duration::from_secs(30));
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.delivery.concurrency, 8);
+    assert_eq!(config.delivery.stuck_after, Duration::from_mins(15));
     assert_eq!(config.log.level, "info");
     let account = &config.accounts[0];
     assert!((account.requests_per_hour - 900.0).abs() < 1e-9);
@@ -47,6 +48,7 @@ quue = "x"
 [delivery]
 request_timeout = 30
 shutdown_grace = "25"
+stuck_after = "900ms"
 [log]
 format = "xml"
 [[accounts]]
@@ -64,6 +66,7 @@ unknwon_custom_field = "ignore"
     broker.quue: unknown key; did you mean `queue`?
     delivery.request_timeout: expected a string, found integer
     delivery.shutdown_grace: expected a duration above zero with its unit, such as "30s" or "200ms"
+    delivery.stuck_after: expected at least one second
     log.format: expected "text" or "json"
     accounts[0].name: expected 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter or a digit
     accounts[0].url: plain http is for loopback addresses only; use https, or say `insecure_http = true`

@@ -162,6 +162,12 @@ impl<D> Dispatch<D> {
         self.starved
     }
 
+    /// Whether a call that failed waits to be sent again.
+    pub fn retrying(&self) -> bool {
+        let failed = |number| self.calls.get(number).is_some_and(|outgoing| outgoing.since.is_some());
+        self.due.iter().any(|(_, number)| failed(number))
+    }
+
     /// API calls that could go at once.
     pub fn quota_remaining(&self, now: Instant) -> f64 {
         u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)

@@ -15,6 +15,7 @@ use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
 use super::limit::Patience;
 use super::memory::Messages;
+use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
 use super::state::{Board, Phase};
@@ -94,6 +95,7 @@ impl Lane {
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<Session>, stop: CancellationToken) {
+        let vigil = self.board.vigil();
         while let Some(Some(session)) = stop.run_until_cancelled(sessions.recv()).await {
             self.serve(session, &stop).await;
         }
@@ -102,6 +104,7 @@ impl Lane {
         while let Some(mut session) = sessions.recv().await {
             give_back(&mut session).await;
         }
+        vigil.over();
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
@@ -114,20 +117,39 @@ impl Lane {
                 break;
             }
             let taking = open && self.held.is_empty() && self.dispatch.len() < self.settings.prefetch;
+            self.board.rests(self.mark());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = session.lost.cancelled() => break,
-                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(ended),
-                delivery = session.deliveries.recv(), if taking => match delivery {
-                    Some(delivery) => self.take(delivery),
-                    None => open = false,
-                },
-                () = until(wake) => {}
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+                    self.board.wakes();
+                    self.answered(ended);
+                }
+                delivery = session.deliveries.recv(), if taking => {
+                    self.board.wakes();
+                    match delivery {
+                        Some(delivery) => self.take(delivery),
+                        None => open = false,
+                    }
+                }
+                () = until(wake) => self.board.wakes(),
             }
             self.read_fields();
         }
         self.halt(&mut session, stop).await;
+    }
+
+    /// What others may know of the lane while it waits.
+    fn mark(&self) -> Mark {
+        let troubled = [Budget::Api, Budget::Tracking].iter().any(|b| self.dispatch.trouble(*b).is_some());
+        let excused = troubled
+            || self.dispatch.retrying()
+            || self.dispatch.starved()
+            || self.dispatch.taking_over(Instant::now())
+            || self.reading.pausing();
+        let unsettled = self.dispatch.len() + self.held.len();
+        Mark { unsettled, settled: self.ledger.settled(), excused }
     }
 
     /// Sends all that may go now; tells when to look again.
@@ -267,6 +289,7 @@ impl Lane {
     /// this replica's until all is settled. Once the session is lost another replica may have the lane, and waits no
     /// longer for them than they may take.
     async fn halt(&mut self, session: &mut Session, stop: &CancellationToken) {
+        self.board.halts();
         self.give_back();
         for delivery in self.held.drain(..) {
             delivery.receipt.settle(Outcome::Returned, 0);
@@ -309,6 +332,7 @@ impl Lane {
         self.give_back();
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
+        self.board.rests(self.mark());
     }
 
     fn give_back(&mut self) {

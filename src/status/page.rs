@@ -9,10 +9,13 @@ pub(super) fn render(status: &Status) -> String {
     let mut rows = String::new();
     for account in &status.accounts {
         let state = account.lane.state.as_str();
+        let stuck = account.stuck.map_or_else(String::new, |stuck| {
+            format!("<span class=\"stuck\">stuck for {} s: {}</span> ", stuck.seconds, stuck.why)
+        });
         let written = write!(
             rows,
             "<tr><td>{name}</td><td class=\"{state}\">{state}</td><td>{since}</td><td>{in_flight}</td>\
-             <td>{delivered}</td><td>{skipped}</td><td>{dead}</td><td>{left} of {hour} an hour</td><td>{why}</td></tr>",
+             <td>{delivered}</td><td>{skipped}</td><td>{dead}</td><td>{left} of {hour} an hour</td><td>{stuck}{why}</td></tr>",
             name = escape_html(&account.lane.account),
             since = account.lane.since.strftime("%F %T UTC"),
             in_flight = account.in_flight,
@@ -39,7 +42,7 @@ pub(super) fn render(status: &Status) -> String {
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }}
 table {{ border-collapse: collapse }} th, td {{ text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #ddd }}
 .flowing {{ color: #176b2c }} .standby {{ color: #666 }}
-.unauthorized, .retrying {{ color: #a11 }} .throttled, .waiting_for_schema {{ color: #8a5a00 }}
+.unauthorized, .retrying, .stuck {{ color: #a11 }} .throttled, .waiting_for_schema {{ color: #8a5a00 }}
 </style></head><body>
 <h1>Freshet</h1>
 <p>Replica {replica}{clash}, version {version}, up since {started}. Broker: {broker}.</p>
