@@ -183,6 +183,11 @@ pub async fn post(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(
     exchange(addr, &format!("{head}Content-Type: application/json\r\n\r\n{body}")).await
 }
 
+/// One plain HTTP request that deletes.
+pub async fn delete(addr: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    exchange(addr, &format!("DELETE {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")).await
+}
+
 async fn exchange(addr: SocketAddr, request: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(addr).await?;
     stream.write_all(request.as_bytes()).await?;
