@@ -233,3 +233,41 @@ async fn a_name_that_two_replicas_go_by_is_told_until_one_of_them_leaves() {
     world.fenced(&[&second, &other]).await;
     world.finish([second, other]).await;
 }
+
+#[tokio::test]
+async fn a_replica_that_stood_still_does_no_harm_when_it_goes_on() {
+    const CONTACTS: usize = 10;
+    const ROUNDS: usize = 30;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 64;
+    let url = format!("{}?heartbeat=2", world.vhost.url());
+    let names = ["one", "two"];
+    let first = preferred(&names, "acme");
+    let other = if first == "one" { "two" } else { "one" };
+    let still = world.start_at(&url, first).await;
+    world.subscribed(1).await;
+    let stayer = world.start_at(&url, other).await;
+    world.subscribed(2).await;
+    world.publish_all(stream(CONTACTS, 0, ROUNDS).map(|event| event.to_string())).await;
+    world.asked("acme", 100).await;
+    still.signal("STOP");
+    // Its memory still holds events that the other one has delivered long since.
+    soon("the other one has delivered all", async || {
+        let state = world.state("acme");
+        let last = |contact: &Value| contact["custom_field"]["cf_seats"] == ROUNDS - 1;
+        state["contacts"].as_array().unwrap().iter().filter(|contact| last(contact)).count() == CONTACTS
+    })
+    .await;
+    let before = world.state("acme")["total_requests"].clone();
+    still.signal("CONT");
+    soon("it has noticed", async || still.metric("freshet_broker_reconnects_total").await == 1.0).await;
+    assert_eq!(
+        world.state("acme")["total_requests"],
+        before,
+        "it began calls for events that are no longer its own"
+    );
+    world.fenced(&[&still, &stayer]).await;
+    let repeated = repeats(&world.state("acme"), CONTACTS, ROUNDS);
+    assert!(repeated <= 64, "{repeated} repeats, with 64 unsettled at most");
+    world.finish([still, stayer]).await;
+}
