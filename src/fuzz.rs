@@ -167,6 +167,16 @@ pub(crate) fn any_json(keys: &'static [&'static str]) -> BoxedStrategy<Value> {
     .boxed()
 }
 
+/// Marks a third of the strings that are values; the others may mean something as they are.
+pub(crate) fn marked(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.len() % 3 == 0 => Value::String(format!("{text}{MARK}")),
+        Value::Array(items) => items.into_iter().map(marked).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(key, value)| (key, marked(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
 fn any_key(keys: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop_oneof![9 => select(keys).prop_map(str::to_owned), 1 => any_text()]
 }

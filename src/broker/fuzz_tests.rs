@@ -93,7 +93,9 @@ fn table(entries: Vec<(ShortString, AMQPValue)>) -> FieldTable {
 fn any_headers() -> impl Strategy<Value = FieldTable> {
     let of =
         |longest, count| prop::collection::vec((any_name(), any_value(longest)), 0..count).prop_map(table);
-    prop_oneof![6 => of(64, 10), 1 => of(100_000, 8), 1 => of(2_000, 40)]
+    let text = (0_usize..70_000).prop_map(|length| AMQPValue::LongString("x".repeat(length).into()));
+    let long = prop::collection::vec((any_name(), text), 1..6).prop_map(table);
+    prop_oneof![6 => of(64, 10), 1 => of(100_000, 8), 1 => long]
 }
 
 fn any_properties() -> impl Strategy<Value = BasicProperties> {

@@ -279,7 +279,7 @@ fn any_override_of_the_environment_is_read_or_told() {
 #[test]
 fn any_text_is_a_duration_above_zero_or_none() {
     let units = select(vec!["s", "ms", "h", "m", "d", " ", "ns", "hours", "."]);
-    let written = prop::collection::vec((0_u64..100_000, units), 0..4)
+    let written = prop::collection::vec((prop_oneof![0_u64..3, 0_u64..100_000], units), 0..4)
         .prop_map(|parts| parts.iter().map(|(number, unit)| number.to_string() + unit).collect());
     feed("durations", &prop_oneof![2 => written, 1 => any_text()], |text: String| {
         if let Ok(duration) = parse_duration(&text) {

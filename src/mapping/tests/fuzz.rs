@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::fuzz::{MARK, any_json, any_text, feed};
+use crate::fuzz::{MARK, any_json, any_text, feed, marked};
 
 /// Names of traits and of fields; a value among them may be told, as a name.
 const NAMES: &[&str] = &[
@@ -97,16 +97,6 @@ fn any_rules() -> impl Strategy<Value = MappingRules> {
             coercion: if strict { Coercion::Strict } else { Coercion::Lossless },
         },
     )
-}
-
-/// Marks every string that is a value, but for those that make sense as they are.
-fn marked(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.len() % 3 == 0 => Value::String(format!("{text}{MARK}")),
-        Value::Array(items) => items.into_iter().map(marked).collect(),
-        Value::Object(entries) => entries.into_iter().map(|(key, value)| (key, marked(value))).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
-    }
 }
 
 /// What is written goes to fields that are there and can be written, or identifies and links.
