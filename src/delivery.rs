@@ -22,6 +22,8 @@ pub struct Delivery {
     pub body: Bytes,
     /// When it was queued, as well as the source can tell.
     pub queued_at: Timestamp,
+    /// It was handed out before and came back unsettled: whoever had it may still have calls under way for it.
+    pub redelivered: bool,
     /// Pays for the delivery.
     pub receipt: Receipt,
 }

@@ -81,10 +81,16 @@ metrics! {
     quota_wait_seconds: CounterVec = "freshet_quota_wait_seconds_total" ["account"];
     /// 1 for the state the account's lane is in.
     lane_state: IntGaugeVec = "freshet_lane_state" ["account", "state"];
+    /// 1 while the account's lane has work, nothing stands in the way, and nothing is settled for long.
+    lane_stuck: IntGaugeVec = "freshet_lane_stuck" ["account"];
     /// 1 while connected to the broker.
     broker_connected: IntGauge = "freshet_broker_connected" [];
     /// Connections made after the first.
     broker_reconnects: IntCounter = "freshet_broker_reconnects_total" [];
+    /// 1 while connected to a broker that takes no messages, by reason.
+    broker_stalled: IntGaugeVec = "freshet_broker_stalled" ["reason"];
+    /// 1 while another connection goes by this replica's name.
+    replica_name_taken: IntGauge = "freshet_replica_name_taken" [];
     /// Deliveries let go without an outcome; anything but 0 is a bug.
     receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
     /// Always 1; its labels tell what runs.
@@ -122,6 +128,7 @@ impl Metrics {
             skipped: curry(&self.events_skipped, name),
             dead_lettered: curry(&self.events_dead_lettered, name),
             lane_state: LabelledGauge { account: name.to_owned(), vec: self.lane_state.clone() },
+            lane_stuck: self.lane_stuck.with_label_values(&[name]),
             requests: Requests {
                 account: name.to_owned(),
                 count: self.api_requests.clone(),
@@ -236,5 +243,6 @@ pub struct AccountMetrics {
     pub quota_wait_seconds: prometheus::Counter,
     pub receipts_dropped: IntCounter,
     pub lane_state: LabelledGauge,
+    pub lane_stuck: IntGauge,
     pub requests: Requests,
 }

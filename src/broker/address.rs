@@ -1,7 +1,62 @@
-//! The broker's address, as the configuration gives it.
+//! The broker's addresses, as the configuration gives them.
 
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
+
+/// The nodes of one broker, in the order to try them in. Never empty.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    first: Address,
+    others: Vec<Address>,
+}
+
+impl From<Address> for Addresses {
+    fn from(first: Address) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+impl Addresses {
+    /// Nodes of one broker; `None` if there are none.
+    pub fn new(nodes: impl IntoIterator<Item = Address>) -> Option<Self> {
+        let mut nodes = nodes.into_iter();
+        nodes.next().map(|first| Self { first, others: nodes.collect() })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// The address for an attempt: one after another, and again from the first.
+    pub fn turn(&self, attempt: usize) -> &Address {
+        (attempt % self.count())
+            .checked_sub(1)
+            .and_then(|other| self.others.get(other))
+            .unwrap_or(&self.first)
+    }
+
+    /// The texts in a list as an environment variable holds it: with commas between. A comma that no address
+    /// follows belongs to a password.
+    pub fn split(list: &str) -> Vec<&str> {
+        let mut texts = Vec::new();
+        let mut rest = list;
+        let mut from = 0;
+        while let Some(comma) = rest.get(from..).and_then(|text| text.find(',')).map(|at| from + at) {
+            let (text, after) =
+                (rest.get(..comma).unwrap_or(rest), rest.get(comma + 1..).unwrap_or_default());
+            if ["amqp://", "amqps://"].iter().any(|scheme| after.trim_start().starts_with(scheme)) {
+                texts.push(text.trim());
+                rest = after;
+                from = 0;
+            } else {
+                from = comma + 1;
+            }
+        }
+        texts.push(rest.trim());
+        texts
+    }
+}
 
 /// An AMQP address that was understood. Holds a password; its `Debug` does not show it.
 #[derive(Debug, Clone)]
@@ -56,5 +111,26 @@ mod tests {
         assert_eq!(address.shown(), "broker:5673");
         assert!(!format!("{address:?}").contains("secret"));
         assert!(!Address::parse("amqp://user:secret@:x").unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_list_is_split_at_commas_that_an_address_follows() {
+        for (list, expected) in [
+            ("amqp://a", vec!["amqp://a"]),
+            ("amqp://a,amqps://b, amqp://c", vec!["amqp://a", "amqps://b", "amqp://c"]),
+            ("amqp://u:p,w@a,amqp://u:p,w@b", vec!["amqp://u:p,w@a", "amqp://u:p,w@b"]),
+            ("", vec![""]),
+        ] {
+            assert_eq!(Addresses::split(list), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let address = |host: &str| Address::parse(&format!("amqp://{host}")).unwrap();
+        let three = Addresses::new([address("a"), address("b"), address("c")]).unwrap();
+        let turns: Vec<String> = (0..4).map(|attempt| three.turn(attempt).shown()).collect();
+        assert_eq!(turns, ["a:5672", "b:5672", "c:5672", "a:5672"]);
+        assert_eq!(Addresses::from(address("a")).turn(7).shown(), "a:5672");
     }
 }

@@ -1,60 +1,74 @@
-//! One account's lane queue: deliveries out, acknowledgements and dead letters in.
+//! One account's lane queue: opens its channel, as wide as is wise, and serves it until something ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
-use lapin::Acker;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::lifeline::Lifeline;
-use super::names::{dead_letter_key, priority};
-use super::session::{Broken, Broker, LaneDoor};
+use super::caution::Caution;
+use super::lifeline::Line;
+use super::names::priority;
+use super::session::{Broken, Broker, Declared, LaneDoor};
+use super::settling::{Ended, Serving};
 use super::topology::{self, short};
-use super::{dead_letter, republish};
-use crate::delivery::{Delivery, Receipt, Session, Settlement};
-use crate::outcome::{Outcome, Refusal};
-
-/// A delivery that is not acknowledged yet.
-struct Unsettled {
-    acker: Acker,
-    body: Bytes,
-    properties: BasicProperties,
-}
-
-/// A dead letter on its way, with the delivery it pays for.
-type Letter = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send>>;
+use crate::delivery::Session;
 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    lifeline: &Lifeline,
+    line: Line<'_>,
     door: &LaneDoor,
+    declared: Declared,
     stop: &CancellationToken,
     connection_lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    topology::declare_lane(&lifeline.consuming, &broker.names, &door.account).await?;
-    let channel = lifeline.consuming.create_channel().await?;
-    channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
+    if declared == Declared::LongAgo {
+        // The dead letters, too: nobody else misses them.
+        topology::declare_shared(line.consuming, &broker.names).await?;
+        topology::declare_lane(line.consuming, &broker.names, &door.account).await?;
+    }
+    let mut caution = Caution::new(broker.prefetch);
+    loop {
+        match open(broker, line, door, &mut caution, stop, connection_lost).await? {
+            Ended::Stopped => return Ok(()),
+            Ended::Reopen => {}
+        }
+    }
+}
 
-    let prefetch = usize::from(broker.prefetch);
-    let (settle, settlements) = mpsc::channel(prefetch);
-    let (deliver, deliveries) = mpsc::channel(prefetch);
+/// Serves one channel.
+async fn open(
+    broker: &Broker,
+    line: Line<'_>,
+    door: &LaneDoor,
+    caution: &mut Caution,
+    stop: &CancellationToken,
+    connection_lost: &CancellationToken,
+) -> Result<Ended, Broken> {
+    let channel = line.consuming.create_channel().await?;
+    let prefetch = caution.open();
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    if prefetch < broker.prefetch {
+        let account = &*door.account;
+        tracing::warn!(
+            account,
+            prefetch,
+            "the lane's first message came back often; fewer are taken beside it"
+        );
+    }
+
+    let (settle, settlements) = mpsc::channel(usize::from(prefetch));
+    let (deliver, deliveries) = mpsc::channel(usize::from(prefetch));
     // However this ends, the lane must not go on working for answers that nobody can give.
     let lost = connection_lost.child_token();
     let _lost = lost.clone().drop_guard();
     let session = Session { deliveries, lost };
     match stop.run_until_cancelled(door.sessions.send(session)).await {
-        None => return Ok(()),
+        None => return Ok(Ended::Stopped),
         Some(Err(_)) => return Err(Broken::LaneGone),
         Some(Ok(())) => {}
     }
@@ -65,12 +79,13 @@ pub(super) async fn serve(
     arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
     let tag = short(&format!("{} {}", broker.replica, door.account));
     let mut consumer =
-        channel.basic_consume(short(&lane), tag.clone(), BasicConsumeOptions::default(), arguments).await?;
+        channel.basic_consume(short(&lane), tag, BasicConsumeOptions::default(), arguments).await?;
     let mut serving = Serving {
         broker,
         door,
-        lifeline,
-        publisher: None,
+        line,
+        caution,
+        publisher: Arc::new(OnceCell::new()),
         settle,
         unsettled: BTreeMap::new(),
         done: BTreeMap::new(),
@@ -80,202 +95,10 @@ pub(super) async fn serve(
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
     // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
     // cancels it, and another replica would be active ahead of what is given back here.
-    topology::close_settled(&channel, &served).await;
+    topology::close_settled(&channel, served.is_ok()).await;
     drop(consumer);
-    if let Some(publisher) = &serving.publisher {
+    if let Some(publisher) = serving.publisher.get() {
         topology::close(publisher).await;
     }
     served
-}
-
-struct Serving<'a> {
-    broker: &'a Broker,
-    door: &'a LaneDoor,
-    lifeline: &'a Lifeline,
-    /// Opened with the first dead letter: most lanes never need it.
-    publisher: Option<Channel>,
-    settle: mpsc::Sender<Settlement>,
-    unsettled: BTreeMap<u64, Unsettled>,
-    /// Settled, and to be acknowledged at the end of the turn.
-    done: BTreeMap<u64, Acker>,
-    /// Given back by the channel's end: never to be covered by an acknowledgement of others.
-    returned: BTreeSet<u64>,
-    letters: FuturesUnordered<Letter>,
-}
-
-impl Serving<'_> {
-    async fn run(
-        &mut self,
-        consumer: &mut lapin::Consumer,
-        deliver: mpsc::Sender<Delivery>,
-        mut settlements: mpsc::Receiver<Settlement>,
-        stop: &CancellationToken,
-        lane: &str,
-    ) -> Result<(), Broken> {
-        let mut deliver = Some(deliver);
-        loop {
-            if deliver.is_none() && self.unsettled.is_empty() {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                // Before all else, so that nothing more is taken. Not cancelled at the broker: it would make another
-                // replica active at once, ahead of what is settled or given back here. What still comes is given
-                // back when the channel closes.
-                () = stop.cancelled(), if deliver.is_some() => deliver = None,
-                Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
-                Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
-                    self.buried(tag, confirmed)?;
-                }
-                message = consumer.next(), if deliver.is_some() => {
-                    let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
-                    if let Some(deliver) = &deliver {
-                        self.take(message?, deliver, stop).await?;
-                    }
-                }
-            }
-            // All that is ready goes into few frames: those in line when a channel closes are lost, and what they
-            // settled would be delivered again.
-            while let Ok(settlement) = settlements.try_recv() {
-                self.settle(settlement, stop.is_cancelled()).await?;
-            }
-            while let Some(Some((tag, confirmed))) = self.letters.next().now_or_never() {
-                self.buried(tag, confirmed)?;
-            }
-            self.acknowledge().await?;
-        }
-    }
-
-    /// Hands a message to the lane. There is always room: the broker holds back what exceeds the prefetch.
-    async fn take(
-        &mut self,
-        message: lapin::message::Delivery,
-        deliver: &mpsc::Sender<Delivery>,
-        stop: &CancellationToken,
-    ) -> Result<(), Broken> {
-        let tag = message.delivery_tag;
-        let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
-        let body = Bytes::from(message.data);
-        let queued_at = republish::queued_at(&message.properties, Timestamp::now());
-        let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
-        let unsettled =
-            Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
-        self.unsettled.insert(tag, unsettled);
-        let refused = deliver.send(Delivery { body, queued_at, receipt }).await;
-        if let Err(mpsc::error::SendError(delivery)) = refused {
-            delivery.receipt.settle(Outcome::Returned, 0);
-            // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
-            // turn its whole queue round until the broker gives each message up.
-            if !stop.is_cancelled() {
-                return Err(Broken::LaneGone);
-            }
-        }
-        Ok(())
-    }
-
-    async fn settle(&mut self, settlement: Settlement, stopping: bool) -> Result<(), Broken> {
-        let Settlement { tag, outcome, attempts } = settlement;
-        match outcome {
-            Outcome::Delivered | Outcome::Skipped(_) => {
-                self.settled(tag);
-                Ok(())
-            }
-            Outcome::DeadLetter(refusal) => self.bury(tag, &refusal, attempts).await,
-            // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
-            // this very consumer, while those before it are still out.
-            Outcome::Returned if stopping => {
-                self.unsettled.remove(&tag);
-                self.returned.insert(tag);
-                Ok(())
-            }
-            Outcome::Returned => {
-                let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
-                let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                if unsettled.acker.nack(options).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
-            }
-        }
-    }
-
-    fn settled(&mut self, tag: u64) {
-        if let Some(unsettled) = self.unsettled.remove(&tag) {
-            self.done.insert(tag, unsettled.acker);
-        }
-    }
-
-    /// Acknowledges what was settled: with one frame up to the first delivery that is still out, and one by one
-    /// behind it.
-    async fn acknowledge(&mut self) -> Result<(), Broken> {
-        let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
-        let behind = out.map_or_else(BTreeMap::new, |out| self.done.split_off(out));
-        let prefix = std::mem::replace(&mut self.done, behind).pop_last();
-        let prefix = prefix.map(|(_, acker)| (acker, BasicAckOptions { multiple: true }));
-        let single =
-            std::mem::take(&mut self.done).into_values().map(|acker| (acker, BasicAckOptions::default()));
-        for (acker, options) in prefix.into_iter().chain(single) {
-            // `false` means that it was not sent.
-            if !acker.ack(options).await? {
-                return Err(Broken::NotAcknowledged);
-            }
-        }
-        Ok(())
-    }
-
-    /// A dead letter's confirm has come.
-    fn buried(&mut self, tag: u64, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
-        match confirmed? {
-            Confirmation::Ack(None) => {
-                self.settled(tag);
-                Ok(())
-            }
-            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
-                Err(self.not_confirmed())
-            }
-        }
-    }
-
-    /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
-    async fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) -> Result<(), Broken> {
-        let Some(unsettled) = self.unsettled.get(&tag) else { return Ok(()) };
-        let account = Some(&self.door.account);
-        let properties = dead_letter::properties(
-            &unsettled.properties,
-            refusal,
-            account,
-            &unsettled.body,
-            attempts,
-            Timestamp::now(),
-        );
-        let (exchange, key) = (self.broker.names.dead(), dead_letter_key(account, refusal.reason));
-        let body = unsettled.body.clone();
-        let publisher = match &self.publisher {
-            Some(publisher) => publisher.clone(),
-            None => self.publisher.insert(self.lifeline.publisher().await?).clone(),
-        };
-        // Publishing waits while an alarm blocks the connection; acknowledgements must not wait with it.
-        self.letters.push(Box::pin(async move {
-            let confirmed = match publish(&publisher, &exchange, &key, &body, properties).await {
-                Ok(confirm) => confirm.await,
-                Err(error) => Err(error),
-            };
-            (tag, confirmed)
-        }));
-        Ok(())
-    }
-
-    fn not_confirmed(&self) -> Broken {
-        let key = self.door.account.to_string();
-        Broken::NotConfirmed { exchange: self.broker.names.dead(), key }
-    }
-}
-
-/// Publishes one message that must reach a queue.
-pub(super) async fn publish(
-    channel: &Channel,
-    exchange: &str,
-    key: &str,
-    body: &[u8],
-    properties: BasicProperties,
-) -> lapin::Result<PublisherConfirm> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }

@@ -200,7 +200,7 @@ impl Feed {
         };
         pending.insert(line, Pending { account, body: body.clone() });
         let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
-        let sent = door.try_send(Delivery { body, queued_at: Timestamp::now(), receipt });
+        let sent = door.try_send(Delivery { body, queued_at: Timestamp::now(), redelivered: false, receipt });
         if let Err(refused) = sent {
             refused.into_inner().receipt.settle(Outcome::Returned, 0);
         }

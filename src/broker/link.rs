@@ -1,24 +1,57 @@
-//! Whether the broker can be reached, told in one place: readiness, metric and log agree.
+//! Whether the broker can be reached and takes messages, told in one place: readiness, metric and log agree.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
+
+/// Why a broker that is connected takes no messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stall {
+    /// A memory or disk alarm: it says so itself.
+    Blocked,
+    /// It confirms nothing: most of its nodes may be away.
+    Unconfirmed,
+    /// One account's lane confirms nothing.
+    Lane,
+}
+
+impl Stall {
+    const ALL: [Self; 3] = [Self::Blocked, Self::Unconfirmed, Self::Lane];
+
+    /// The label in the metric.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Lane => "lane",
+        }
+    }
+}
 
 /// The state of the connection. Shared with readiness and the status page.
 #[derive(Debug)]
 pub struct Link {
     connected: IntGauge,
     reconnects: IntCounter,
+    stalled: IntGaugeVec,
+    name_taken: IntGauge,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    view: LinkView,
+    connected: bool,
+    since: Timestamp,
+    /// Why it is not connected.
+    why: String,
+    /// Why it takes no messages, the gravest first.
+    stalls: BTreeMap<Stall, String>,
+    name_taken: bool,
     /// Connected at least once.
     known: bool,
 }
@@ -26,68 +59,127 @@ struct Inner {
 /// What a person sees of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkView {
-    /// Events can come and go.
+    /// There is a connection.
     pub connected: bool,
     /// Since when.
     pub since: Timestamp,
-    /// Why not, in words without secrets; empty if connected and unblocked.
+    /// Events can come and go.
+    pub ready: bool,
+    /// Why not, in words without secrets; empty if ready.
     pub why: String,
+    /// Another connection goes by this replica's name.
+    pub name_taken: bool,
 }
 
 impl Link {
     /// Not connected yet.
     pub fn new(metrics: &Metrics) -> Self {
-        let view = LinkView {
-            connected: false,
-            since: Timestamp::now(),
-            why: "connecting to the broker".to_owned(),
-        };
+        for stall in Stall::ALL {
+            metrics.broker_stalled.with_label_values(&[stall.as_str()]).set(0);
+        }
         Self {
             connected: metrics.broker_connected.clone(),
             reconnects: metrics.broker_reconnects.clone(),
-            inner: Mutex::new(Inner { view, known: false }),
+            stalled: metrics.broker_stalled.clone(),
+            name_taken: metrics.replica_name_taken.clone(),
+            inner: Mutex::new(Inner {
+                connected: false,
+                since: Timestamp::now(),
+                why: "connecting to the broker".to_owned(),
+                stalls: BTreeMap::new(),
+                name_taken: false,
+                known: false,
+            }),
         }
     }
 
     /// What a person sees.
     pub fn view(&self) -> LinkView {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).view.clone()
+        let inner = self.lock();
+        let stall = inner.stalls.values().next();
+        let why = match stall {
+            _ if !inner.connected => inner.why.clone(),
+            Some(why) => format!("the broker takes no messages for now: {why}"),
+            None => String::new(),
+        };
+        LinkView {
+            connected: inner.connected,
+            since: inner.since,
+            ready: inner.connected && stall.is_none(),
+            why,
+            name_taken: inner.name_taken,
+        }
     }
 
     pub(super) fn up(&self, address: &str) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.lock();
         if inner.known {
             self.reconnects.inc();
         }
         inner.known = true;
+        inner.connected = true;
+        inner.since = Timestamp::now();
         self.connected.set(1);
-        inner.view = LinkView { connected: true, since: Timestamp::now(), why: String::new() };
         tracing::info!(broker.address = address, "connected to the broker");
     }
 
     pub(super) fn down(&self, why: &str) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = inner.view.connected || inner.view.why != why;
-        if inner.view.connected {
-            inner.view.since = Timestamp::now();
+        let mut inner = self.lock();
+        let news = inner.connected || inner.why != why;
+        if inner.connected {
+            inner.since = Timestamp::now();
         }
         self.connected.set(0);
-        inner.view.connected = false;
-        why.clone_into(&mut inner.view.why);
+        inner.connected = false;
+        why.clone_into(&mut inner.why);
+        // Of a connection that is gone nothing is known; but a broker that confirmed nothing has to show that it does.
+        for stall in [Stall::Blocked, Stall::Lane] {
+            if inner.stalls.remove(&stall).is_some() {
+                self.stalled.with_label_values(&[stall.as_str()]).set(0);
+            }
+        }
         if news {
             tracing::warn!(why, "not connected to the broker; trying again");
         }
     }
 
-    /// The broker takes no messages for now (memory or disk alarm); what needs none goes on.
-    pub(super) fn blocked(&self, why: Option<&str>) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(why) = why {
-            tracing::warn!(why, "the broker takes no messages for now");
-            inner.view.why = format!("the broker takes no messages for now: {why}");
-        } else {
-            tracing::info!("the broker takes messages again");
-            inner.view.why.clear();
+    /// The broker takes no messages for now, or takes them again; what needs none goes on.
+    pub(super) fn stalled(&self, stall: Stall, why: Option<&str>) {
+        let mut inner = self.lock();
+        let before = match why {
+            Some(why) => inner.stalls.insert(stall, why.to_owned()),
+            None => inner.stalls.remove(&stall),
+        };
+        if before.as_deref() == why {
+            return;
         }
+        self.stalled.with_label_values(&[stall.as_str()]).set(i64::from(why.is_some()));
+        if let Some(why) = why {
+            tracing::warn!(why, stall = stall.as_str(), "the broker takes no messages for now");
+        } else {
+            tracing::info!(stall = stall.as_str(), "the broker takes messages again");
+        }
+    }
+
+    pub(super) fn is_stalled(&self, stall: Stall) -> bool {
+        self.lock().stalls.contains_key(&stall)
+    }
+
+    /// Whether another connection goes by this replica's name.
+    pub(super) fn name_taken(&self, taken: bool) {
+        let mut inner = self.lock();
+        if std::mem::replace(&mut inner.name_taken, taken) == taken {
+            return;
+        }
+        self.name_taken.set(i64::from(taken));
+        if taken {
+            tracing::warn!("another connection goes by this replica's name; set broker.replica");
+        } else {
+            tracing::info!("no other connection goes by this replica's name any more");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

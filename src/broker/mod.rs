@@ -8,6 +8,8 @@
 //! Knows events only as far as it takes to find their account; never what a lane does with them.
 
 mod address;
+mod caution;
+mod claim;
 mod consumer;
 mod dead_letter;
 mod directory;
@@ -19,12 +21,14 @@ mod lines;
 mod link;
 mod names;
 mod publisher;
+mod pulse;
 mod republish;
 mod router;
 mod session;
+mod settling;
 mod topology;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};
 pub use feed::{Counts, Feed, FeedError, Keep, Letter, Progress};
 pub use link::{Link, LinkView};

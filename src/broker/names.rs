@@ -35,6 +35,18 @@ impl Names {
         format!("{}.lane.{account}", self.queue)
     }
 
+    /// The queue that shows whether the broker takes messages.
+    pub fn pulse(&self) -> String {
+        format!("{}.pulse", self.queue)
+    }
+
+    /// The queue that shows whether a replica's name is taken.
+    pub fn replica(&self, replica: &str) -> String {
+        let name = format!("{}.replica.{replica}", self.queue);
+        // AMQP takes no longer ones.
+        if name.len() <= 255 { name } else { format!("{}.replica.{:016x}", self.queue, hash(&[replica])) }
+    }
+
     /// The dead-letter exchange, and the queue behind it.
     pub fn dead(&self) -> String {
         format!("{}.dead", self.queue)
@@ -49,12 +61,24 @@ pub(super) fn dead_letter_key(account: Option<&AccountName>, reason: DeadLetterR
 /// How much a replica wants a lane: rendezvous hashing. Every replica asks for every lane with its own number,
 /// and the broker gives the lane to the highest. 31 bits, because AMQP's integers are signed.
 pub fn priority(replica: &str, account: &str) -> i32 {
-    // Keys fixed for ever: all replicas, whatever their version, must agree.
+    i32::try_from(hash(&[replica, account]) >> 33).unwrap_or(i32::MAX)
+}
+
+/// At which of so many nodes a replica connects first.
+pub(super) fn first_turn(replica: &str, nodes: usize) -> usize {
+    usize::try_from(hash(&[replica]) >> 33).unwrap_or_default() % nodes.max(1)
+}
+
+/// Keys fixed for ever: all replicas, whatever their version, must agree.
+fn hash(parts: &[&str]) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(0x6672_6573_6865_7400, 0x6c61_6e65_7300_0000);
-    hasher.write(replica.as_bytes());
-    hasher.write_u8(0xff);
-    hasher.write(account.as_bytes());
-    i32::try_from(hasher.finish() >> 33).unwrap_or(i32::MAX)
+    for (number, part) in parts.iter().enumerate() {
+        if number > 0 {
+            hasher.write_u8(0xff);
+        }
+        hasher.write(part.as_bytes());
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, options::ConfirmSelectOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::address::Address;
-use super::consumer::publish;
+use super::address::Addresses;
 use super::directory::ACCOUNT_HEADER;
+use super::lifeline::publish;
 use super::lines::read_lines;
 use super::names::Names;
 use super::session::{Broken, connect};
@@ -59,13 +59,19 @@ type InFlight = FuturesUnordered<Pin<Box<dyn Future<Output = lapin::Result<Confi
 impl Publisher {
     /// Connects, and declares the queue if it is missing. Gives up after a few seconds.
     pub async fn connect(
-        address: &Address,
+        addresses: &Addresses,
         names: &Names,
         account: Option<String>,
     ) -> Result<Self, PublishError> {
         crate::tls::install_provider();
         let unreachable = |broken: Broken| PublishError::Unreachable(broken.to_string());
-        let connection = connect(address, "publish").await.map_err(unreachable)?;
+        let mut connected = connect(addresses.turn(0), "publish").await;
+        for node in 1..addresses.count() {
+            if connected.is_err() {
+                connected = connect(addresses.turn(node), "publish").await;
+            }
+        }
+        let connection = connected.map_err(unreachable)?;
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
             let channel = connection.create_channel().await?;

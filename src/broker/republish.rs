@@ -66,6 +66,31 @@ pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<
     properties.headers().as_ref()?.inner().get(name)
 }
 
+/// How often the broker has given the message out and got it back unsettled.
+pub(super) fn returns(properties: &BasicProperties) -> u64 {
+    let count = header(properties, "x-delivery-count").and_then(|value| match value {
+        AMQPValue::LongLongInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::LongInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::LongUInt(count) => Some(u64::from(*count)),
+        AMQPValue::ShortInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::ShortUInt(count) => Some(u64::from(*count)),
+        AMQPValue::ShortShortInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::ShortShortUInt(count) => Some(u64::from(*count)),
+        AMQPValue::Boolean(_)
+        | AMQPValue::Float(_)
+        | AMQPValue::Double(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::ShortString(_)
+        | AMQPValue::LongString(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::Timestamp(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::ByteArray(_)
+        | AMQPValue::Void => None,
+    });
+    count.unwrap_or_default()
+}
+
 /// A header's text: `None` where it is no string in UTF-8.
 pub(super) fn text(value: &AMQPValue) -> Option<&str> {
     if let AMQPValue::LongString(text) = value {

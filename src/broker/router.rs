@@ -4,7 +4,9 @@
 //! intake is acknowledged with one frame. A crash in between repeats some events in the lanes, which
 //! know their `messageId`s; it loses none.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -13,15 +15,17 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::publish;
 use super::directory::ACCOUNT_HEADER;
-use super::lifeline::Lifeline;
+use super::lifeline::{Line, publish};
+use super::link::Stall;
 use super::names::dead_letter_key;
-use super::session::{Broken, Broker};
+use super::session::{Broken, Broker, Declared};
 use super::topology::{self, short};
 use super::{UNROUTED, dead_letter, republish};
+use crate::delivery::AccountName;
 use crate::metrics::AccountMetrics;
 use crate::outcome::Refusal;
 use crate::segment;
@@ -29,47 +33,51 @@ use crate::segment;
 /// Publishes in flight; also the intake's prefetch.
 const IN_FLIGHT: u16 = 500;
 
+/// So long a confirm may take before it is told.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// A publish on its way; resolves to what it pays for.
 type Routed = Pin<Box<dyn Future<Output = (lapin::Acker, lapin::Result<Confirmation>)> + Send>>;
 
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    lifeline: &Lifeline,
+    line: Line<'_>,
+    declared: Declared,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    topology::declare_shared(&lifeline.consuming, &broker.names).await?;
-    let channel = lifeline.consuming.create_channel().await?;
-    let publisher = lifeline.publisher().await?;
+    if declared == Declared::LongAgo {
+        // The lanes, too: they hang on the exchange, which may have been gone.
+        broker.declare(line).await?;
+    }
+    let channel = line.consuming.create_channel().await?;
+    let publisher = line.publisher().await?;
     channel.basic_qos(IN_FLIGHT, BasicQosOptions::default()).await?;
     let intake = broker.names.intake();
     let tag = short(&broker.replica);
     let options = BasicConsumeOptions::default();
     let mut consumer = channel.basic_consume(short(intake), tag, options, FieldTable::default()).await?;
-    let mut router =
-        Router { broker, publisher: publisher.clone(), unrouted: broker.metrics.account(UNROUTED) };
+    let mut router = Router {
+        broker,
+        publisher: publisher.clone(),
+        unrouted: broker.metrics.account(UNROUTED),
+        in_flight: FuturesOrdered::new(),
+        since: VecDeque::new(),
+    };
     let served = router.run(&mut consumer, stop, lost).await;
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
-    topology::close_settled(&channel, &served).await;
+    topology::close_settled(&channel, served.is_ok()).await;
     drop(consumer);
     topology::close(&publisher).await;
     served
 }
 
-/// Takes every publish at the front that is confirmed, and acknowledges them all with the last one's tag.
-async fn acknowledge_prefix(
-    broker: &Broker,
-    first: (lapin::Acker, lapin::Result<Confirmation>),
-    in_flight: &mut FuturesOrdered<Routed>,
-) -> Result<(), Broken> {
-    let (mut acker, confirmed) = first;
-    check(broker, confirmed)?;
-    while let Some(Some((next, confirmed))) = in_flight.next().now_or_never() {
-        check(broker, confirmed)?;
-        acker = next;
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
-    if acker.ack(BasicAckOptions { multiple: true }).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
 }
 
 fn check(broker: &Broker, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
@@ -89,6 +97,9 @@ struct Router<'a> {
     broker: &'a Broker,
     publisher: Channel,
     unrouted: AccountMetrics,
+    in_flight: FuturesOrdered<Routed>,
+    /// When each of those in flight was published, and for whom.
+    since: VecDeque<(Instant, AccountName)>,
 }
 
 impl Router<'_> {
@@ -98,33 +109,66 @@ impl Router<'_> {
         stop: &CancellationToken,
         lost: &CancellationToken,
     ) -> Result<(), Broken> {
-        let mut in_flight: FuturesOrdered<Routed> = FuturesOrdered::new();
         let mut taking = true;
         loop {
-            if !taking && in_flight.is_empty() {
+            if !taking && self.in_flight.is_empty() {
                 return Ok(());
             }
+            let late = self.since.front().map(|(since, _)| *since + PATIENCE);
             tokio::select! {
                 biased;
                 // Before all else: while there is a backlog, the others are always ready. Not cancelled at the
                 // broker: another replica would route what is queued ahead of what is held here.
                 () = stop.cancelled(), if taking => taking = false,
-                Some(routed) = in_flight.next(), if !in_flight.is_empty() => {
-                    acknowledge_prefix(self.broker, routed, &mut in_flight).await?;
+                Some(routed) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.acknowledge_prefix(routed).await?;
                 }
                 () = lost.cancelled() => return Err(Broken::Closed),
-                message = consumer.next(), if taking && in_flight.len() < usize::from(IN_FLIGHT) => {
+                message = consumer.next(), if taking && self.in_flight.len() < usize::from(IN_FLIGHT) => {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
                     // Not given up at a stop: what was published and is not acknowledged would be routed twice.
                     tokio::select! {
-                        routed = self.route(message?) => in_flight.push_back(routed?),
+                        routed = self.route(message?) => self.in_flight.push_back(routed?),
                         () = lost.cancelled() => return Err(Broken::Closed),
                     }
                 }
+                () = until(late) => self.tell_late(),
             }
         }
+    }
+
+    /// Takes every publish at the front that is confirmed, and acknowledges them all with the last one's tag.
+    async fn acknowledge_prefix(
+        &mut self,
+        first: (lapin::Acker, lapin::Result<Confirmation>),
+    ) -> Result<(), Broken> {
+        let (mut acker, confirmed) = first;
+        check(self.broker, confirmed)?;
+        self.since.pop_front();
+        while let Some(Some((next, confirmed))) = self.in_flight.next().now_or_never() {
+            check(self.broker, confirmed)?;
+            self.since.pop_front();
+            acker = next;
+        }
+        self.broker.link.stalled(Stall::Lane, None);
+        if acker.ack(BasicAckOptions { multiple: true }).await? {
+            Ok(())
+        } else {
+            Err(Broken::NotAcknowledged)
+        }
+    }
+
+    /// A lane that takes nothing holds back all that stands behind it on the intake. Where the broker as a whole
+    /// takes nothing, that is told already.
+    fn tell_late(&mut self) {
+        let Some((since, account)) = self.since.front_mut() else { return };
+        let link = &self.broker.link;
+        if !link.is_stalled(Stall::Blocked) && !link.is_stalled(Stall::Unconfirmed) {
+            link.stalled(Stall::Lane, Some(&format!("the lane of {account} confirms nothing")));
+        }
+        *since += PATIENCE;
     }
 
     /// Publishes one event to its lane, or to the dead letters.
@@ -133,11 +177,13 @@ impl Router<'_> {
         let now = Timestamp::now();
         let confirm = match self.broker.directory.find(header, &message.data) {
             Ok(account) => {
+                self.since.push_back((Instant::now(), account.clone()));
                 let properties = republish::for_lane(&message.properties, now);
                 publish(&self.publisher, &self.broker.names.lanes(), &account, &message.data, properties)
                     .await?
             }
             Err(refusal) => {
+                self.since.push_back((Instant::now(), UNROUTED.into()));
                 self.count(&message.data, &refusal);
                 let properties =
                     dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);

@@ -11,14 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::address::Address;
-use super::consumer;
+use super::address::{Address, Addresses};
 use super::directory::Directory;
-use super::lifeline::Lifeline;
-use super::link::Link;
-use super::names::Names;
-use super::router;
-use super::topology;
+use super::lifeline::{Fate, Lifeline, Line};
+use super::link::{Link, Stall};
+use super::names::{self, Names};
+use super::{claim, consumer, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
@@ -37,8 +35,8 @@ pub struct LaneDoor {
 /// The daemon's side of RabbitMQ.
 #[derive(Debug)]
 pub struct Broker {
-    /// Where it is.
-    pub address: Address,
+    /// Where its nodes are.
+    pub addresses: Addresses,
     /// What its objects are called.
     pub names: Names,
     /// This replica's name.
@@ -68,8 +66,12 @@ pub(super) enum Broken {
     NotConfirmed { exchange: String, key: String },
     #[error("an acknowledgement could not be sent")]
     NotAcknowledged,
+    #[error("the node confirms nothing; trying another one")]
+    Unconfirmed,
     #[error("the connection was closed")]
     Closed,
+    #[error("the broker has not answered for {} s", .0.as_secs())]
+    Silent(Duration),
     #[error("the address cannot be understood")]
     Address,
     #[error("the lane is gone")]
@@ -78,10 +80,20 @@ pub(super) enum Broken {
     Panicked,
 }
 
+/// Whether the queues that are needed can be relied on to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// They were declared with the connection.
+    Lately,
+    /// Something broke since then: they may be gone.
+    LongAgo,
+}
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A channel that fails is opened again; the rest of the connection goes on.
 const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+const NEXT_NODE: Duration = Duration::from_millis(100);
 /// A connection or a channel that held this long was a good one: the next wait starts small again.
 const HELD: Duration = Duration::from_mins(1);
 
@@ -91,15 +103,17 @@ impl Broker {
         crate::tls::install_provider();
         let broker = Arc::new(self);
         let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
-        while !stop.is_cancelled() {
+        // Replicas begin at different nodes; each goes to the next one when it has to connect again.
+        let begin = names::first_turn(&broker.replica, broker.addresses.count());
+        for attempt in begin.. {
+            let address = broker.addresses.turn(attempt);
             let started = Instant::now();
-            let connected =
-                stop.run_until_cancelled(Lifeline::connect(&broker.address, &broker.replica)).await;
-            let broken = match connected {
+            let connecting = Lifeline::connect(address, &broker.replica, broker.lanes.len());
+            let broken = match stop.run_until_cancelled(connecting).await {
                 None => return,
                 Some(Ok(lifeline)) => {
                     let lifeline = Arc::new(lifeline);
-                    let served = broker.clone().serve(lifeline.clone(), &stop).await;
+                    let served = broker.clone().serve(lifeline.clone(), address, &stop).await;
                     if let Err(broken) = &served {
                         broker.link.down(&broken.to_string());
                     }
@@ -115,80 +129,63 @@ impl Broker {
             if started.elapsed() > HELD {
                 delays.reset();
             }
-            if stop.run_until_cancelled(tokio::time::sleep(delays.following())).await.is_none() {
+            // Nodes that were not tried yet are tried at once.
+            let wait = if (attempt + 1 - begin).is_multiple_of(broker.addresses.count()) {
+                delays.following()
+            } else {
+                NEXT_NODE
+            };
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Serves one pair of connections. `Ok` when told to stop and all was settled or given back.
-    async fn serve(self: Arc<Self>, lifeline: Arc<Lifeline>, stop: &CancellationToken) -> Result<(), Broken> {
-        let connection = &lifeline.consuming;
-        let mut events = connection.events_listener();
-        let mut publishing_events = std::pin::pin!(lifeline.publishing_events());
-        topology::declare_shared(connection, &self.names).await?;
-        for lane in &self.lanes {
-            // One that cannot be declared is told, and tried again when it is served; the others go on.
-            if let Err(error) = topology::declare_lane(connection, &self.names, &lane.account).await {
-                if !connection.status().connected() {
-                    return Err(error.into());
-                }
-                tracing::warn!(account = &*lane.account, %error, "a lane cannot be declared");
-            }
+    /// Serves one lifeline. `Ok` when told to stop and all was settled or given back.
+    async fn serve(
+        self: Arc<Self>,
+        lifeline: Arc<Lifeline>,
+        address: &Address,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let mut fates = lifeline.fates();
+        let silent = async {
+            let lifeline = lifeline.clone();
+            lifeline.silent().await
+        };
+        let mut silent = std::pin::pin!(silent);
+        tokio::select! {
+            declared = self.declare(lifeline.line(0)?) => declared?,
+            broken = &mut silent => return Err(broken),
         }
-        self.link.up(&self.address.shown());
+        self.link.up(&address.shown());
         // Dropped with this call, however it ends.
         let lost = CancellationToken::new();
         let _lost = lost.clone().drop_guard();
         let mut tasks = JoinSet::new();
-        for door in &self.lanes {
-            let (broker, lifeline, door) = (self.clone(), lifeline.clone(), door.clone());
-            let (stop, lost) = (stop.clone(), lost.clone());
-            tasks.spawn(async move {
-                let mut delays = channel_delays();
-                loop {
-                    let started = Instant::now();
-                    let served = consumer::serve(&broker, &lifeline, &door, &stop, &lost).await;
-                    let Err(broken) = served else { return };
-                    if started.elapsed() > HELD {
-                        delays.reset();
-                    }
-                    if !again(&lifeline, &door.account, &broken, &stop, &mut delays).await {
-                        return;
-                    }
-                }
-            });
+        for number in 0..self.lanes.len() {
+            tasks.spawn(self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone()));
         }
-        let (broker, router_lifeline) = (self.clone(), lifeline.clone());
-        let (router_stop, router_lost) = (stop.clone(), lost.clone());
-        tasks.spawn(async move {
-            let mut delays = channel_delays();
-            loop {
-                let started = Instant::now();
-                let served = router::serve(&broker, &router_lifeline, &router_stop, &router_lost).await;
-                let Err(broken) = served else { return };
-                if started.elapsed() > HELD {
-                    delays.reset();
-                }
-                if !again(&router_lifeline, super::UNROUTED, &broken, &router_stop, &mut delays).await {
-                    return;
-                }
-            }
-        });
+        tasks.spawn(self.clone().route(lifeline.clone(), stop.clone(), lost.clone()));
+        let mut pulse = JoinSet::new();
+        pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
+        let mut claim = JoinSet::new();
+        claim.spawn(claim::hold(self.clone(), lifeline.clone()));
         loop {
             tokio::select! {
-                event = publishing_events.next() => match event {
-                    Some(Event::ConnectionBlocked(why)) => self.link.blocked(Some(&why)),
-                    Some(Event::ConnectionUnblocked) => self.link.blocked(None),
-                    Some(Event::Error(error)) if !lifeline.connected() => return Err(error.into()),
+                fate = fates.next() => match fate {
+                    Some(Fate::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
+                    Some(Fate::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
+                    Some(Fate::Publishing(Event::Error(error)) | Fate::Consuming(Event::Error(error)))
+                        if !lifeline.connected() =>
+                    {
+                        return Err(error.into());
+                    }
                     Some(_) => {}
                     None => return Err(Broken::Closed),
                 },
-                event = events.next() => match event {
-                    Some(Event::Error(error)) if !lifeline.connected() => return Err(error.into()),
-                    Some(_) => {}
-                    None => return Err(Broken::Closed),
-                },
+                broken = &mut silent => return Err(broken),
+                Some(Ok(Broken::Unconfirmed)) = pulse.join_next() => return Err(Broken::Unconfirmed),
                 ended = tasks.join_next() => match ended {
                     // Begun anew with the next connection, rather than missing for ever.
                     Some(Err(error)) if error.is_panic() => return Err(Broken::Panicked),
@@ -199,28 +196,79 @@ impl Broker {
             }
         }
     }
+
+    /// Declares everything that is missing, and binds it.
+    pub(super) async fn declare(&self, line: Line<'_>) -> lapin::Result<()> {
+        topology::declare_shared(line.consuming, &self.names).await?;
+        pulse::declare(line.consuming, &self.names).await?;
+        let accounts = self.lanes.iter().map(|door| &door.account);
+        topology::declare_lanes(line.consuming, &self.names, accounts).await
+    }
+
+    /// Serves one lane for as long as the lifeline holds.
+    async fn serve_lane(
+        self: Arc<Self>,
+        lifeline: Arc<Lifeline>,
+        number: usize,
+        stop: CancellationToken,
+        lost: CancellationToken,
+    ) {
+        let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(number)) else { return };
+        let mut again = Again::new();
+        while let Err(broken) = consumer::serve(&self, line, door, again.declared, &stop, &lost).await {
+            if !again.wait(line, &door.account, &broken, &stop).await {
+                return;
+            }
+        }
+    }
+
+    /// Routes for as long as the lifeline holds.
+    async fn route(
+        self: Arc<Self>,
+        lifeline: Arc<Lifeline>,
+        stop: CancellationToken,
+        lost: CancellationToken,
+    ) {
+        let Ok(line) = lifeline.line(0) else { return };
+        let mut again = Again::new();
+        while let Err(broken) = router::serve(&self, line, again.declared, &stop, &lost).await {
+            if !again.wait(line, super::UNROUTED, &broken, &stop).await {
+                return;
+            }
+        }
+    }
 }
 
-fn channel_delays() -> Delays {
-    Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1)
+/// One channel after another.
+struct Again {
+    delays: Delays,
+    started: Instant,
+    declared: Declared,
 }
 
-/// Tells what broke and waits; false if there is no point in trying again on this connection.
-async fn again(
-    lifeline: &Lifeline,
-    lane: &str,
-    broken: &Broken,
-    stop: &CancellationToken,
-    delays: &mut Delays,
-) -> bool {
-    if matches!(broken, Broken::LaneGone) && !stop.is_cancelled() {
-        tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
+impl Again {
+    fn new() -> Self {
+        let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
+        Self { delays, started: Instant::now(), declared: Declared::Lately }
     }
-    if !lifeline.connected() || matches!(broken, Broken::LaneGone) {
-        return false;
+
+    /// Tells what broke and waits; false if there is no point in trying again on this connection.
+    async fn wait(&mut self, line: Line<'_>, lane: &str, broken: &Broken, stop: &CancellationToken) -> bool {
+        if matches!(broken, Broken::LaneGone) && !stop.is_cancelled() {
+            tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
+        }
+        if !line.connected() || matches!(broken, Broken::LaneGone) {
+            return false;
+        }
+        tracing::warn!(account = lane, %broken, "a channel broke; opening another");
+        if self.started.elapsed() > HELD {
+            self.delays.reset();
+        }
+        self.declared = Declared::LongAgo;
+        let waited = stop.run_until_cancelled(tokio::time::sleep(self.delays.following())).await;
+        self.started = Instant::now();
+        waited.is_some()
     }
-    tracing::warn!(account = lane, %broken, "a channel broke; opening another");
-    stop.run_until_cancelled(tokio::time::sleep(delays.following())).await.is_some()
 }
 
 /// Connects, or gives up after [`CONNECT_TIMEOUT`].

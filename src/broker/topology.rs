@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::names::{Names, dead_letter_key};
-use super::session::Broken;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
@@ -22,6 +22,8 @@ const NO_DELIVERY_LIMIT: i64 = -1;
 /// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
 const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
 const NOT_FOUND: u16 = 404;
+/// Lanes at the same time. Each waits for the broker's disk when it is new.
+const DECLARED_AT_ONCE: usize = 16;
 
 /// Declares what all accounts share.
 pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> lapin::Result<()> {
@@ -47,7 +49,29 @@ pub(super) async fn declare_lane(
     bind(connection, &lane, &names.lanes(), account).await
 }
 
-fn quorum() -> FieldTable {
+/// Declares the lanes of all accounts. One that cannot be declared is told, and tried again when it is served; the
+/// others go on.
+pub(super) async fn declare_lanes<'a>(
+    connection: &Connection,
+    names: &Names,
+    accounts: impl Iterator<Item = &'a AccountName>,
+) -> lapin::Result<()> {
+    let lanes: Vec<_> = accounts
+        .map(|account| declare_lane(connection, names, account).map(move |declared| (account, declared)))
+        .collect();
+    let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE);
+    while let Some((account, declared)) = declaring.next().await {
+        if let Err(error) = declared {
+            if !connection.status().connected() {
+                return Err(error);
+            }
+            tracing::warn!(account = &**account, %error, "a lane cannot be declared");
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     arguments
@@ -73,7 +97,7 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::R
     channel.exchange_declare(short(name), kind, options, FieldTable::default()).await
 }
 
-async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     match channel.queue_declare(short(name), passive, FieldTable::default()).await {
@@ -94,7 +118,12 @@ async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> la
     }
 }
 
-async fn bind(connection: &Connection, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+pub(super) async fn bind(
+    connection: &Connection,
+    queue: &str,
+    exchange: &str,
+    key: &str,
+) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let (queue, exchange, key) = (short(queue), short(exchange), short(key));
     channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await?;
@@ -111,9 +140,9 @@ fn is_not_found(error: &lapin::Error) -> bool {
 /// settled would be delivered again. Nothing tells when they are through.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
 
-/// Closes a channel on which messages were acknowledged.
-pub(super) async fn close_settled(channel: &Channel, served: &Result<(), Broken>) {
-    if served.is_ok() {
+/// Closes a channel on which messages were acknowledged; `settled` if that was its good end.
+pub(super) async fn close_settled(channel: &Channel, settled: bool) {
+    if settled {
         tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
     }
     close(channel).await;

@@ -2,6 +2,7 @@
 //! the commands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -14,7 +15,7 @@ use super::Failure;
 use crate::broker::{Claims, Directory, LaneDoor, Link};
 use crate::config::{Account, Config};
 use crate::freshsales::{Client, Credentials, Transport};
-use crate::lane::{Board, Lane, Patience, Settings};
+use crate::lane::{self, Board, Lane, Patience, Settings};
 use crate::metrics::Metrics;
 use crate::status::{self, Sights};
 
@@ -26,6 +27,9 @@ pub(super) struct Engine {
     pub(super) boards: Vec<Arc<Board>>,
     /// One task a lane; each ends when its door is closed or the stop is cancelled.
     pub(super) lanes: JoinSet<()>,
+    /// Looks after the lanes, until the stop.
+    watch: JoinSet<()>,
+    stuck_after: Duration,
 }
 
 impl Engine {
@@ -42,8 +46,15 @@ impl Engine {
             patience: Patience::default(),
         };
         let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
-        let mut engine =
-            Self { metrics, directory, doors: Vec::new(), boards: Vec::new(), lanes: JoinSet::new() };
+        let mut engine = Self {
+            metrics,
+            directory,
+            doors: Vec::new(),
+            boards: Vec::new(),
+            lanes: JoinSet::new(),
+            watch: JoinSet::new(),
+            stuck_after: config.delivery.stuck_after,
+        };
         for account in &config.accounts {
             let credentials = Credentials {
                 base_url: account.url.as_str().to_owned(),
@@ -58,6 +69,12 @@ impl Engine {
             engine.doors.push(LaneDoor { account: account.name.clone(), sessions: sessions_in, metrics });
             engine.lanes.spawn(lane.run(sessions, stop.clone()));
         }
+        let (boards, stop) = (engine.boards.clone(), stop.clone());
+        let stuck_after = engine.stuck_after;
+        engine.watch.spawn(async move {
+            let watching = lane::watch(boards, stuck_after);
+            stop.run_until_cancelled(watching).await;
+        });
         Ok(engine)
     }
 
@@ -66,6 +83,7 @@ impl Engine {
         Sights {
             metrics: self.metrics.clone(),
             lanes: self.boards.clone(),
+            stuck_after: self.stuck_after,
             broker,
             replica: replica.to_owned(),
             started: Timestamp::now(),

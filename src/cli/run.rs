@@ -45,7 +45,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let sights = engine.sights(&config.broker.replica, Some(link.clone()));
     let Engine { metrics, directory, doors, mut lanes, .. } = engine;
     let broker = Broker {
-        address: config.broker.url.clone(),
+        addresses: config.broker.url.clone(),
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),

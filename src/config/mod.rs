@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use crate::broker::Address;
+use crate::broker::{Address, Addresses};
 use reader::Section;
 
 /// The whole configuration.
@@ -41,8 +41,8 @@ pub struct Config {
 /// `[broker]`
 #[derive(Debug, Clone)]
 pub struct Broker {
-    /// `amqp://` or `amqps://`; holds a password.
-    pub url: Address,
+    /// `amqp://` or `amqps://`, one for each node of the broker; they hold passwords.
+    pub url: Addresses,
     /// The intake queue; every other object's name starts with it.
     pub queue: String,
     /// Unsettled events held per account.
@@ -65,6 +65,8 @@ pub struct Delivery {
     pub request_timeout: Duration,
     /// How long calls in flight may take to end after SIGTERM.
     pub shutdown_grace: Duration,
+    /// A lane that could settle something and settles nothing for so long is stuck.
+    pub stuck_after: Duration,
     /// Requests in flight per account.
     pub concurrency: usize,
 }
@@ -161,7 +163,10 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
 
     let mut section = Section::overridable(&mut root, "broker", environment, &mut problems);
     let broker = Broker {
-        url: section.parsed("url", Address::parse).unwrap_or_default(),
+        url: section
+            .parsed_each("url", Addresses::split, Address::parse)
+            .and_then(Addresses::new)
+            .unwrap_or_default(),
         queue: section.parsed("queue", queue_name).unwrap_or_else(|| "segment.events".to_owned()),
         prefetch: section
             .whole("prefetch", 1..=u32::from(u16::MAX))
@@ -187,6 +192,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     let delivery = Delivery {
         request_timeout: section.duration("request_timeout").unwrap_or(Duration::from_secs(30)),
         shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(25)),
+        stuck_after: section.parsed("stuck_after", patience).unwrap_or(Duration::from_mins(15)),
         concurrency: section.whole("concurrency", 1..=256).map_or(8, |n| n as usize),
     };
     section.finish();
@@ -268,6 +274,14 @@ fn queue_name(text: &str) -> Result<String, &'static str> {
         return Err("expected a queue's name of 1 to 180 bytes that does not start with `amq.`");
     }
     Ok(text.to_owned())
+}
+
+/// Lanes are looked at every second.
+fn patience(text: &str) -> Result<Duration, String> {
+    parse_duration(text).and_then(|patience| {
+        let enough = patience >= Duration::from_secs(1);
+        enough.then_some(patience).ok_or_else(|| "expected at least one second".to_owned())
+    })
 }
 
 fn replica_name(text: &str) -> Result<String, &'static str> {

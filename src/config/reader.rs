@@ -115,6 +115,40 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// One string or a list of them, each of which `parse` understands; `split` finds the list in a string.
+    pub(super) fn parsed_each<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        split: impl FnOnce(&str) -> Vec<&str>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let value = self.scalar(key)?;
+        let texts: Option<Vec<&str>> = match &value {
+            Value::String(text) => Some(split(text)),
+            Value::Array(items) if !items.is_empty() => items.iter().map(Value::as_str).collect(),
+            Value::Array(_)
+            | Value::Table(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_) => None,
+        };
+        let Some(texts) = texts else {
+            self.problem(key, "expected a string, or a list of strings");
+            return None;
+        };
+        let alone = texts.len() == 1;
+        let mut parsed = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            match parse(text) {
+                Ok(one) => parsed.push(one),
+                Err(error) if alone => self.problem(key, error.to_string()),
+                Err(error) => self.problem(&format!("{key}[{index}]"), error.to_string()),
+            }
+        }
+        Some(parsed)
+    }
+
     /// A number within a range; digits in a string where the environment says it.
     pub(super) fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
         let number = match self.scalar(key)? {

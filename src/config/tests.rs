@@ -24,13 +24,14 @@ api_key = { env = "KEY" }
 #[test]
 fn a_short_file_has_the_documented_defaults() {
     let config = read(ACME, &[("KEY", "secret")]).unwrap();
-    assert_eq!(config.broker.url.shown(), "127.0.0.1:5672");
+    assert_eq!(config.broker.url.turn(0).shown(), "127.0.0.1:5672");
     assert_eq!(config.broker.queue, "segment.events");
     assert_eq!(config.broker.prefetch.get(), 400);
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.delivery.request_timeout, Duration::from_secs(30));
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.delivery.concurrency, 8);
+    assert_eq!(config.delivery.stuck_after, Duration::from_mins(15));
     assert_eq!(config.log.level, "info");
     let account = &config.accounts[0];
     assert!((account.requests_per_hour - 900.0).abs() < 1e-9);
@@ -47,6 +48,7 @@ quue = "x"
 [delivery]
 request_timeout = 30
 shutdown_grace = "25"
+stuck_after = "900ms"
 [log]
 format = "xml"
 [[accounts]]
@@ -64,6 +66,7 @@ unknwon_custom_field = "ignore"
     broker.quue: unknown key; did you mean `queue`?
     delivery.request_timeout: expected a string, found integer
     delivery.shutdown_grace: expected a duration above zero with its unit, such as "30s" or "200ms"
+    delivery.stuck_after: expected at least one second
     log.format: expected "text" or "json"
     accounts[0].name: expected 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter or a digit
     accounts[0].url: plain http is for loopback addresses only; use https, or say `insecure_http = true`
@@ -86,10 +89,34 @@ fn the_environment_overrides_scalars_outside_accounts() {
         ("FRESHET_HTTP_LISTEN", "0.0.0.0:1"),
     ];
     let config = read(&format!("[broker]\nprefetch = 9\n{ACME}"), &variables).unwrap();
-    assert_eq!(config.broker.url.shown(), "broker.example.com:5671");
+    assert_eq!(config.broker.url.turn(0).shown(), "broker.example.com:5671");
     assert_eq!(config.broker.prefetch.get(), 7);
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(3));
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:1");
+}
+
+#[test]
+fn a_broker_of_several_nodes_has_several_addresses() {
+    let shown = |config: &Config| {
+        let url = &config.broker.url;
+        (0..url.count()).map(|turn| url.turn(turn).shown()).collect::<Vec<_>>()
+    };
+    let list = format!("[broker]\nurl = [\"amqp://a\", \"amqp://b:1\"]\n{ACME}");
+    assert_eq!(shown(&read(&list, &[("KEY", "k")]).unwrap()), ["a:5672", "b:1"]);
+    let variable = ("FRESHET_BROKER_URL", "amqp://u:p@c,amqps://u:p@d");
+    assert_eq!(shown(&read(&list, &[("KEY", "k"), variable]).unwrap()), ["c:5672", "d:5671"]);
+
+    let expected =
+        "expected an AMQP address, such as \"amqp://user:password@host:5672/%2f\" (%2f is the vhost `/`)";
+    for (url, problem) in [
+        ("[\"amqp://a\", \"http://s3cret\"]", format!("broker.url[1]: {expected}")),
+        ("\"http://s3cret\"", format!("broker.url: {expected}")),
+        ("[]", "broker.url: expected a string, or a list of strings".to_owned()),
+        ("[7]", "broker.url: expected a string, or a list of strings".to_owned()),
+    ] {
+        let text = format!("[broker]\nurl = {url}\n{ACME}");
+        assert_eq!(problems(&text, &[("KEY", "k")]), [problem], "{url}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl<D> Dispatch<D> {
             && !work.fresh
             && let Some(company) = &work.write.company
             && let Some(known) = self.memo.account(&company.name)
-            && known.written == fingerprint(&company.record)
+            && known.written == Some(fingerprint(&company.record))
             // While somebody writes it, what was written last is not known.
             && work.name().is_none_or(|name| !self.names.contains_key(&name))
         {
@@ -137,7 +137,7 @@ impl<D> Dispatch<D> {
                 let known = self.memo.account(&company.name).map(|account| account.id);
                 let id = record_id(body, Entity::SalesAccount.singular()).or(work.account).or(known);
                 if let Some(id) = id {
-                    let written = fingerprint(&company.record);
+                    let written = Some(fingerprint(&company.record));
                     self.memo.learn_account(&company.name, Account { id, written });
                 }
                 work.account = id;

@@ -233,7 +233,7 @@ fn first_write(write: &ContactWrite, memo: &mut Memo) -> Option<Entity> {
         None => None,
         Some(company) => {
             let known = memo.account(&company.name)?;
-            if known.written != fingerprint(&company.record) {
+            if known.written != Some(fingerprint(&company.record)) {
                 return memo.linked(&write.email, known.id).then_some(Entity::SalesAccount);
             }
             Some(known.id)

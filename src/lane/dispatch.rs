@@ -5,6 +5,7 @@
 //! then from all that waits: one event alone if it is alone, a hundred in one call if a hundred wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -22,6 +23,12 @@ use crate::freshsales::{Budget, Call, RateLimit, Verdict};
 use crate::mapping::{Identity, Mapped};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
+
+/// How long nothing is sent after a session brought its first redelivered event. Longer than [`LAST_CALLS`], so
+/// that the calls of whoever had the lane before are over.
+pub(super) const TAKE_OVER: Duration = Duration::from_secs(3);
+/// How long calls may still take once their session is lost.
+pub(super) const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// What to do now.
 #[derive(Debug)]
@@ -80,6 +87,8 @@ pub struct Dispatch<D> {
     pub(super) unclear: u32,
     /// Work stood ready at the last call of [`Dispatch::next`] and only quota was missing.
     starved: bool,
+    /// Until then nothing goes but what reads fields; set once a session.
+    take_over: Option<Instant>,
 }
 
 /// The oldest thing that could be done in a budget.
@@ -111,7 +120,26 @@ impl<D> Dispatch<D> {
             single_until: None,
             unclear: 0,
             starved: false,
+            take_over: None,
         }
+    }
+
+    /// Another session begins.
+    pub fn begin(&mut self) {
+        self.take_over = None;
+    }
+
+    /// The session brings an event that was handed out before. What its last holder sent for it may still take
+    /// effect, so nothing is sent for a moment. That it may have been this very process is no exception: another
+    /// replica may have had the lane in between. Once a session, because what was handed out before comes first;
+    /// what comes again later was given back in this session.
+    pub fn redelivered(&mut self, now: Instant) {
+        self.take_over.get_or_insert(now + TAKE_OVER);
+    }
+
+    /// Whether nothing goes because the calls of the last holder may not be over.
+    pub fn taking_over(&self, now: Instant) -> bool {
+        self.take_over.is_some_and(|until| now < until)
     }
 
     /// Events taken and not settled.
@@ -134,6 +162,12 @@ impl<D> Dispatch<D> {
         self.starved
     }
 
+    /// Whether a call that failed waits to be sent again.
+    pub fn retrying(&self) -> bool {
+        let failed = |number| self.calls.get(number).is_some_and(|outgoing| outgoing.since.is_some());
+        self.due.iter().any(|(_, number)| failed(number))
+    }
+
     /// API calls that could go at once.
     pub fn quota_remaining(&self, now: Instant) -> f64 {
         u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)
@@ -149,6 +183,10 @@ impl<D> Dispatch<D> {
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
     pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+        // A lane cannot move while this replica holds one of its events. Now it may have moved, and come back.
+        if self.window.is_empty() {
+            self.memo.doubt_values();
+        }
         if let Some((user_id, email)) = taught {
             self.identities.learn(&user_id, email);
         } else {
@@ -177,6 +215,10 @@ impl<D> Dispatch<D> {
         if let Some(number) = self.next_due(now, &mut wake) {
             return self.send(number, now);
         }
+        if let Some(until) = self.take_over.filter(|until| now < *until) {
+            wake.no_later(until);
+            return Next::Wait(wake.at);
+        }
         for budget in [Budget::Tracking, Budget::Api] {
             if let Some(number) = self.next_planned(budget, now, &mut wake) {
                 return self.send(number, now);
@@ -189,11 +231,15 @@ impl<D> Dispatch<D> {
     /// The first call that is due and may go.
     fn next_due(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
         let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
+        let taking_over = self.taking_over(now);
         for (at, number) in due {
             let Some(outgoing) = self.calls.get(&number) else {
                 self.due.remove(&(at, number));
                 continue;
             };
+            if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) {
+                continue;
+            }
             if self.granted(outgoing.call.endpoint.budget(), now, wake) {
                 self.due.remove(&(at, number));
                 return Some(number);
@@ -353,6 +399,15 @@ impl<D> Dispatch<D> {
             }
         };
         self.conclude(outgoing, result, now)
+    }
+
+    /// A call was broken off: what became of it is not known, and says nothing about the account.
+    pub fn aborted(&mut self, number: u64, now: Instant) {
+        let Some(outgoing) = self.calls.get(&number) else { return };
+        let (budget, probe) = (outgoing.call.endpoint.budget(), outgoing.probe);
+        self.sending = self.sending.saturating_sub(1);
+        self.limit(budget).aborted(probe);
+        self.due.insert((now, number));
     }
 
     /// Gives up what is not on its way: nothing more will be sent for it.

@@ -18,11 +18,17 @@ pub(super) struct Debt {
 pub(super) struct Ledger {
     account: AccountName,
     metrics: AccountMetrics,
+    settled: u64,
 }
 
 impl Ledger {
     pub(super) fn new(account: AccountName, metrics: AccountMetrics) -> Self {
-        Self { account, metrics }
+        Self { account, metrics, settled: 0 }
+    }
+
+    /// Events settled so far, however they ended.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
     }
 
     /// An event was taken.
@@ -32,7 +38,8 @@ impl Ledger {
     }
 
     /// It ended.
-    pub(super) fn settle(&self, debt: Debt, outcome: Outcome, attempts: u32) {
+    pub(super) fn settle(&mut self, debt: Debt, outcome: Outcome, attempts: u32) {
+        self.settled += 1;
         self.metrics.in_flight.dec();
         match &outcome {
             Outcome::Delivered => self.metrics.delivered.of(debt.kind).inc(),

@@ -69,6 +69,14 @@ impl Limit {
         }
     }
 
+    /// A call will not be answered.
+    pub(super) fn aborted(&mut self, probe: bool) {
+        self.sending = self.sending.saturating_sub(1);
+        if probe {
+            self.quota.give_back_probe();
+        }
+    }
+
     /// Notes what an answer says about the budget; tells when the call may be tried again, if it must be.
     pub(super) fn judge(
         &mut self,

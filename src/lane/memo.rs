@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
+use super::memory::memory;
 use crate::freshsales::Link;
 use crate::mapping::Record;
 
@@ -16,16 +17,18 @@ const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// Sales accounts by name, contacts by e-mail address.
 #[derive(Debug)]
 pub(super) struct Memo {
-    accounts: LruCache<String, Account>,
+    /// With the period that each was written in.
+    accounts: LruCache<String, (Account, u64)>,
     contacts: LruCache<String, Contact>,
+    period: u64,
 }
 
 /// A sales account that was written before.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
     pub(super) id: i64,
-    /// What was written last.
-    pub(super) written: u64,
+    /// What was written last, if nobody else can have written since.
+    pub(super) written: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,15 +39,21 @@ struct Contact {
 
 impl Memo {
     pub(super) fn new() -> Self {
-        Self { accounts: LruCache::new(ACCOUNTS), contacts: LruCache::new(CONTACTS) }
+        Self { accounts: memory(ACCOUNTS), contacts: memory(CONTACTS), period: 0 }
     }
 
     pub(super) fn account(&mut self, name: &str) -> Option<Account> {
-        self.accounts.get(&name.to_lowercase()).copied()
+        let (account, period) = self.accounts.get(&name.to_lowercase()).copied()?;
+        Some(Account { written: account.written.filter(|_| period == self.period), ..account })
     }
 
     pub(super) fn learn_account(&mut self, name: &str, account: Account) {
-        self.accounts.put(name.to_lowercase(), account);
+        self.accounts.put(name.to_lowercase(), (account, self.period));
+    }
+
+    /// Another replica may have the lane from now on, and write what this one does not see.
+    pub(super) fn doubt_values(&mut self) {
+        self.period += 1;
     }
 
     pub(super) fn contact_id(&mut self, email: &str) -> Option<i64> {

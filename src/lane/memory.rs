@@ -9,6 +9,13 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
+/// Remembers so many. Grows with what is remembered: most lanes of many never come near the bound.
+pub(super) fn memory<K: std::hash::Hash + Eq, V>(bound: NonZeroUsize) -> LruCache<K, V> {
+    let mut memory = LruCache::unbounded();
+    memory.resize(bound);
+    memory
+}
+
 /// Stands for a name in the memory. A sender may make a name as long as a body, and a hundred thousand
 /// of those would be a hundred gigabytes. 128 bits under a key of this process: no two names meet.
 #[derive(Debug)]
@@ -37,7 +44,7 @@ pub(super) struct Messages {
 
 impl Messages {
     pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), delivered: LruCache::new(REMEMBERED), pending: HashSet::new() }
+        Self { digests: Digests::new(), delivered: memory(REMEMBERED), pending: HashSet::new() }
     }
 
     /// Notes that the message is being worked on; false if it is or was already.
@@ -65,7 +72,7 @@ pub(super) struct Identities {
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), known: LruCache::new(REMEMBERED) }
+        Self { digests: Digests::new(), known: memory(REMEMBERED) }
     }
 
     /// The address, where one is known.

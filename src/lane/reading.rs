@@ -94,6 +94,11 @@ impl Reading {
         self.wanted
     }
 
+    /// There are no fields yet, and they are asked for again later: the last answer was of no use.
+    pub(super) fn pausing(&self) -> bool {
+        self.mapper.is_none() && self.draft.is_none() && self.wanted.is_some()
+    }
+
     /// Takes one answer. Tells why there are still no fields, if that is so.
     pub(super) fn read(
         &mut self,

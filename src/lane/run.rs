@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Dispatch, Effect, Next};
+use super::dispatch::{Dispatch, Effect, LAST_CALLS, Next};
 use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
 use super::limit::Patience;
 use super::memory::Messages;
+use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
 use super::state::{Board, Phase};
@@ -94,6 +95,7 @@ impl Lane {
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<Session>, stop: CancellationToken) {
+        let vigil = self.board.vigil();
         while let Some(Some(session)) = stop.run_until_cancelled(sessions.recv()).await {
             self.serve(session, &stop).await;
         }
@@ -102,9 +104,11 @@ impl Lane {
         while let Some(mut session) = sessions.recv().await {
             give_back(&mut session).await;
         }
+        vigil.over();
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
+        self.dispatch.begin();
         let mut open = true;
         loop {
             let planned = self.send_planned();
@@ -113,20 +117,39 @@ impl Lane {
                 break;
             }
             let taking = open && self.held.is_empty() && self.dispatch.len() < self.settings.prefetch;
+            self.board.rests(self.mark());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = session.lost.cancelled() => break,
-                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(ended),
-                delivery = session.deliveries.recv(), if taking => match delivery {
-                    Some(delivery) => self.take(delivery),
-                    None => open = false,
-                },
-                () = until(wake) => {}
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+                    self.board.wakes();
+                    self.answered(ended);
+                }
+                delivery = session.deliveries.recv(), if taking => {
+                    self.board.wakes();
+                    match delivery {
+                        Some(delivery) => self.take(delivery),
+                        None => open = false,
+                    }
+                }
+                () = until(wake) => self.board.wakes(),
             }
             self.read_fields();
         }
         self.halt(&mut session, stop).await;
+    }
+
+    /// What others may know of the lane while it waits.
+    fn mark(&self) -> Mark {
+        let troubled = [Budget::Api, Budget::Tracking].iter().any(|b| self.dispatch.trouble(*b).is_some());
+        let excused = troubled
+            || self.dispatch.retrying()
+            || self.dispatch.starved()
+            || self.dispatch.taking_over(Instant::now())
+            || self.reading.pausing();
+        let unsettled = self.dispatch.len() + self.held.len();
+        Mark { unsettled, settled: self.ledger.settled(), excused }
     }
 
     /// Sends all that may go now; tells when to look again.
@@ -157,6 +180,9 @@ impl Lane {
     /// Takes one delivery: it is judged, or held until the account's fields are known.
     fn take(&mut self, delivery: Delivery) {
         let now = Instant::now();
+        if delivery.redelivered {
+            self.dispatch.redelivered(now);
+        }
         let Some(mapper) = self.reading.mapper() else {
             self.reading.want(now);
             self.board.phase(Phase::WaitingForSchema);
@@ -223,6 +249,9 @@ impl Lane {
             }
             Err(error) => {
                 let Some(number) = self.names.remove(&error.id()) else { return };
+                if error.is_cancelled() {
+                    return self.dispatch.aborted(number, Instant::now());
+                }
                 tracing::error!(%error, "sending a call ended early; it is tried again; this is a bug");
                 let verdict = classify(crate::freshsales::Endpoint::Lookup, Err(NoAnswer::Connection));
                 (number, verdict, crate::freshsales::RateLimit::default())
@@ -256,18 +285,31 @@ impl Lane {
         self.ledger.settle(debt, outcome, attempts);
     }
 
-    /// Lets requests in flight end, and gives back the rest. The grace begins with the stop: where only the
-    /// session is lost, every answer is waited for, because what it settled must not be done again.
+    /// Lets requests in flight end, and gives back the rest. After a stop they have the grace, because the lane is
+    /// this replica's until all is settled. Once the session is lost another replica may have the lane, and waits no
+    /// longer for them than they may take.
     async fn halt(&mut self, session: &mut Session, stop: &CancellationToken) {
+        self.board.halts();
         self.give_back();
         for delivery in self.held.drain(..) {
             delivery.receipt.settle(Outcome::Returned, 0);
         }
         give_back(session).await;
         let grace = self.settings.grace;
-        let deadline = async {
+        let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
+        };
+        let lost = session.lost.clone();
+        let cut_off = async {
+            lost.cancelled().await;
+            tokio::time::sleep(LAST_CALLS).await;
+        };
+        let deadline = async {
+            tokio::select! {
+                () = stopped => {}
+                () = cut_off => {}
+            }
         };
         tokio::pin!(deadline);
         loop {
@@ -290,6 +332,7 @@ impl Lane {
         self.give_back();
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
+        self.board.rests(self.mark());
     }
 
     fn give_back(&mut self) {

@@ -1,11 +1,15 @@
 //! What state a lane is in, told in one place: the metric, the log and the status page agree.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::limit::Trouble;
+use super::pulse::{Mark, Pulse, Stuck};
 use crate::delivery::AccountName;
 use crate::freshsales::Budget;
 use crate::metrics::AccountMetrics;
@@ -78,6 +82,9 @@ pub struct Board {
     account: AccountName,
     metrics: AccountMetrics,
     inner: Mutex<Inner>,
+    pulse: Mutex<Pulse>,
+    /// Whether it was stuck when it was last looked at.
+    told: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -105,13 +112,65 @@ impl Board {
             state,
             since: Timestamp::now(),
         };
-        Self { account, metrics, inner: Mutex::new(inner) }
+        metrics.lane_stuck.set(0);
+        let pulse = Mutex::new(Pulse::new(Instant::now()));
+        Self { account, metrics, inner: Mutex::new(inner), pulse, told: AtomicBool::new(false) }
     }
 
     /// What a person sees.
     pub fn view(&self) -> View {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         View { account: self.account.clone(), state: inner.state, since: inner.since, why: inner.why.clone() }
+    }
+
+    /// Whether the lane is stuck: it could settle something, and settles nothing for `after`.
+    pub fn stuck(&self, after: Duration) -> Option<Stuck> {
+        self.pulse(|pulse, now| pulse.stuck(after, now))
+    }
+
+    /// Tells if the lane is stuck, or no longer is.
+    pub(super) fn look(&self, after: Duration) {
+        let stuck = self.stuck(after);
+        self.metrics.lane_stuck.set(i64::from(stuck.is_some()));
+        let told = self.told.swap(stuck.is_some(), Ordering::Relaxed);
+        let account = &*self.account;
+        match stuck {
+            Some(Stuck { seconds, events, why, .. }) if !told => {
+                tracing::error!(
+                    account,
+                    lane.events = events,
+                    lane.silent_s = seconds,
+                    why,
+                    "the lane is stuck"
+                );
+            }
+            None if told => tracing::info!(account, "the lane is no longer stuck"),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Leaves a mark at the end of a turn.
+    pub(super) fn rests(&self, mark: Mark) {
+        self.pulse(|pulse, now| pulse.rests(mark, now));
+    }
+
+    /// Leaves a mark at the beginning of a turn.
+    pub(super) fn wakes(&self) {
+        self.pulse(Pulse::wakes);
+    }
+
+    /// The session is over.
+    pub(super) fn halts(&self) {
+        self.pulse(|pulse, _| pulse.halts());
+    }
+
+    /// To be kept while the lane lives.
+    pub(super) fn vigil(self: &Arc<Self>) -> Vigil {
+        Vigil(Some(self.clone()))
+    }
+
+    fn pulse<T>(&self, look: impl FnOnce(&mut Pulse, Instant) -> T) -> T {
+        look(&mut self.pulse.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
     }
 
     /// The lane does something else now.
@@ -171,6 +230,24 @@ impl Board {
                     "lane changed"
                 );
             }
+        }
+    }
+}
+
+/// Notices the end of a lane that nobody told to end, a panic above all.
+pub(super) struct Vigil(Option<Arc<Board>>);
+
+impl Vigil {
+    /// The lane ends as it should.
+    pub(super) fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        if let Some(board) = &self.0 {
+            board.pulse(Pulse::ended);
         }
     }
 }

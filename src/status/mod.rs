@@ -4,6 +4,7 @@ mod page;
 
 use std::future::IntoFuture as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Link, LinkView};
-use crate::lane::{Board, View};
+use crate::lane::{Board, Stuck, View};
 use crate::metrics::Metrics;
 
 /// Everything there is to see.
@@ -26,6 +27,8 @@ pub struct Sights {
     pub metrics: Arc<Metrics>,
     /// One per account.
     pub lanes: Vec<Arc<Board>>,
+    /// A lane that settles nothing for so long is stuck.
+    pub stuck_after: Duration,
     /// `None` where events come from a file.
     pub broker: Option<Arc<Link>>,
     /// This replica's name.
@@ -50,6 +53,9 @@ struct Status {
 struct Account {
     #[serde(flatten)]
     lane: View,
+    /// Only where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stuck: Option<Stuck>,
     in_flight: i64,
     delivered: u64,
     skipped: u64,
@@ -65,13 +71,15 @@ impl Sights {
             replica: self.replica.clone(),
             started: self.started,
             broker: self.broker.as_ref().map(|link| link.view()),
-            accounts: self.lanes.iter().map(|board| self.account(board.view())).collect(),
+            accounts: self.lanes.iter().map(|board| self.account(board)).collect(),
         }
     }
 
-    fn account(&self, lane: View) -> Account {
+    fn account(&self, board: &Board) -> Account {
+        let lane = board.view();
         let totals = self.metrics.totals(&lane.account);
         Account {
+            stuck: board.stuck(self.stuck_after),
             in_flight: totals.in_flight,
             delivered: totals.delivered,
             skipped: totals.skipped,
@@ -89,7 +97,7 @@ pub async fn serve(listener: TcpListener, sights: Sights, stop: CancellationToke
         .route("/", get(page))
         .route("/api/status", get(status))
         .route("/metrics", get(metrics))
-        .route("/livez", get(|| async { "alive\n" }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(Arc::new(sights));
     let serving = axum::serve(listener, router).into_future();
@@ -115,10 +123,24 @@ async fn metrics(State(sights): State<Arc<Sights>>) -> Response {
     }
 }
 
+/// A lane that is stuck beyond hope wants the replica restarted: its lanes move then.
+async fn livez(State(sights): State<Arc<Sights>>) -> Response {
+    let hopeless = sights.lanes.iter().filter_map(|board| {
+        let Stuck { seconds, events, why, .. } = board.stuck(sights.stuck_after).filter(|s| s.hopeless)?;
+        let account = board.view().account;
+        Some(format!("not alive: {account} is stuck with {events} events for {seconds} s: {why}\n"))
+    });
+    let told: String = hopeless.collect();
+    if told.is_empty() {
+        return "alive\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+}
+
 async fn readyz(State(sights): State<Arc<Sights>>) -> Response {
     let view = sights.broker.as_ref().map(|link| link.view());
     match view {
-        Some(view) if !view.connected => {
+        Some(view) if !view.ready => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", view.why)).into_response()
         }
         _ => "ready\n".into_response(),

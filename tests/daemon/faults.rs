@@ -11,16 +11,16 @@ use crate::support::{Broker, Freshet, Proxy, eventually, get, soon};
 use crate::world::{World, sum};
 
 /// A sandbox that takes its time, so that there is a "mid-stream".
-fn slow() -> Options {
+pub fn slow() -> Options {
     Options { latency: Duration::from_millis(20), ..Options::default() }
 }
 
-fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String> {
+pub fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String> {
     events.map(|event| event.to_string())
 }
 
 /// Waits until `/readyz` says that the broker is away, and why.
-async fn not_ready(replica: &Freshet) {
+pub async fn not_ready(replica: &Freshet) {
     let addr = replica.http_addr().await;
     eventually(Duration::from_mins(1), "/readyz answers 503", async || match get(addr, "/readyz").await {
         Ok((503, why)) if why.trim().len() > "not ready:".len() => Ok(()),
@@ -31,7 +31,7 @@ async fn not_ready(replica: &Freshet) {
 }
 
 /// Waits for a series to have a value.
-async fn shows(replica: &Freshet, series: &str, value: f64) {
+pub async fn shows(replica: &Freshet, series: &str, value: f64) {
     soon(series, async || {
         let shown = replica.metric(series).await;
         if shown == value { Ok(()) } else { Err(shown.to_string()) }
@@ -40,7 +40,7 @@ async fn shows(replica: &Freshet, series: &str, value: f64) {
 }
 
 /// The rest of a stream is still to come: otherwise the test would show nothing.
-fn assert_midway(state: &Value, events: u64) {
+pub fn assert_midway(state: &Value, events: u64) {
     let asked = state["total_requests"].as_u64().unwrap();
     assert!(asked < events, "{asked} requests: all was over before it broke");
 }
@@ -333,4 +333,78 @@ async fn nothing_is_sent_before_the_time_that_retry_after_names() {
     assert_eq!(tracked_meanwhile.len(), 1);
     assert_eq!(state["contacts"].as_array().unwrap().len(), 20);
     world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_is_stuck_is_told_and_ends_livez_and_those_that_wait_on_purpose_are_not() {
+    let mut world = World::shared()
+        .await
+        .account("acme", "write_keys = [\"a\"]")
+        .await
+        .account("throttled", "write_keys = [\"t\"]")
+        .await
+        .account("refused", "write_keys = [\"r\"]")
+        .await
+        .account("down", "write_keys = [\"d\"]")
+        .await;
+    world.request_timeout = "1h";
+    let account = Proxy::to(&world.accounts[0].address.to_string()).await;
+    world.accounts[0].address = account.addr();
+    let config = world.config_at(world.vhost.url(), "one");
+    let config = config.replace("[delivery]\n", "[delivery]\nstuck_after = \"2s\"\n");
+    let replica = Freshet::start(&config, &World::environment());
+    replica.ready().await;
+
+    let of = |key: &str, contact: usize| {
+        let mut event = identify(contact, 0);
+        event["writeKey"] = json!(key);
+        event["messageId"] = json!(format!("{key} {contact}"));
+        event.to_string()
+    };
+    let waiting = [
+        ("throttled", json!({"status": 429, "headers": {"retry-after": "3600"}})),
+        ("refused", json!({"status": 401})),
+        ("down", json!({"status": 503})),
+    ];
+    for (name, action) in &waiting {
+        world.fault(name, json!({"endpoint": "contacts_upsert", "action": action})).await;
+    }
+    world.publish_all(["t", "r", "d"].map(|key| of(key, 0))).await;
+    for (name, state) in [("throttled", "throttled"), ("refused", "unauthorized"), ("down", "retrying")] {
+        shows(&replica, &format!("freshet_lane_state{{account=\"{name}\",state=\"{state}\"}}"), 1.0).await;
+    }
+
+    // The one account that says nothing at all, after those that do have waited for as long.
+    world.fault("acme", json!({"endpoint": "contacts_upsert", "action": {"hang": true}, "next": 1})).await;
+    world.publish(of("a", 0)).await;
+    let why = eventually(Duration::from_mins(1), "/livez answers 503", async || {
+        match replica.get("/livez").await {
+            (503, why) => Ok(why),
+            answer => Err(format!("{answer:?}")),
+        }
+    })
+    .await;
+    assert!(
+        why.starts_with("not alive: acme is stuck with 1 events for ") && why.lines().count() == 1,
+        "{why}"
+    );
+    let seconds: u64 = why.split(' ').find_map(|word| word.parse().ok().filter(|n| *n > 1)).unwrap();
+    assert!(seconds >= 4, "before twice delivery.stuck_after: {why}");
+    let line = replica.line("the lane is stuck").await;
+    assert!(line.contains("acme") && line.contains("nothing is settled"), "{line}");
+    let (_, metrics) = replica.get("/metrics").await;
+    assert_eq!(sum(&metrics, "freshet_lane_stuck", &[("account", "acme")]), 1);
+    assert_eq!(sum(&metrics, "freshet_lane_stuck", &[]), 1, "another lane is stuck, too");
+    let status: Value = serde_json::from_str(&replica.get("/api/status").await.1).unwrap();
+    assert_eq!(status["accounts"][0]["stuck"]["events"], 1, "{status}");
+    assert!(status["accounts"][1].get("stuck").is_none(), "{status}");
+    assert!(replica.get("/").await.1.contains("stuck for"));
+
+    // The call breaks, is sent again, and is answered.
+    account.cut();
+    replica.line("the lane is no longer stuck").await;
+    shows(&replica, "freshet_lane_stuck{account=\"acme\"}", 0.0).await;
+    assert_eq!(replica.get("/livez").await.0, 200);
+    let left = waiting.map(|(name, _)| (name, 1));
+    world.finish_leaving([replica], &BTreeMap::from(left)).await;
 }

@@ -15,12 +15,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broker_states;
 mod commands;
 mod dead_letters;
 mod documented;
 mod events;
 mod faults;
 mod replicas;
+mod rolling;
 mod skips;
+mod spread;
 mod topology;
 mod world;

@@ -14,7 +14,7 @@ use crate::world::{World, sum};
 const ACCOUNTS: [&str; 8] = ["acme", "globex", "initech", "hooli", "umbrella", "stark", "wayne", "wonka"];
 
 /// The replica that an account's lane prefers.
-fn preferred<'a>(replicas: &[&'a str], account: &str) -> &'a str {
+pub fn preferred<'a>(replicas: &[&'a str], account: &str) -> &'a str {
     replicas.iter().copied().max_by_key(|replica| priority(replica, account)).unwrap()
 }
 
@@ -30,7 +30,7 @@ fn slow() -> Options {
     Options { latency: Duration::from_millis(20), ..Options::default() }
 }
 
-fn addressed(mut event: Value, account: &str) -> String {
+pub fn addressed(mut event: Value, account: &str) -> String {
     event["writeKey"] = json!(account);
     event.to_string()
 }

@@ -40,13 +40,24 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
     let two = world.start("two").await;
     let queues = listed(&world, "list_queues", &["name", "type", "durable", "arguments"]).await;
     let names: Vec<&str> = queues.keys().map(String::as_str).collect();
-    assert_eq!(names, ["events", "events.dead", "events.lane.acme", "events.lane.globex"]);
-    for (name, queue) in &queues {
+    let (claims, kept): (Vec<&str>, Vec<&str>) =
+        names.iter().partition(|name| name.starts_with("events.replica."));
+    assert_eq!(claims, ["events.replica.one", "events.replica.two"]);
+    assert_eq!(kept, ["events", "events.dead", "events.lane.acme", "events.lane.globex", "events.pulse"]);
+    for claim in claims {
+        let queue = &queues[claim];
+        assert_eq!((&queue["type"], &queue["durable"]), (&json!("classic"), &json!(false)), "{claim}");
+    }
+    for name in kept {
+        let queue = &queues[name];
         assert_eq!((&queue["type"], &queue["durable"]), (&json!("quorum"), &json!(true)), "{name}");
         let mut expected = BTreeMap::from([("x-queue-type".to_owned(), json!("quorum"))]);
         let mut add = |name: &str, value: Value| drop(expected.insert(name.to_owned(), value));
         if name == "events.dead" {
             add("x-delivery-limit", json!(-1));
+        } else if name == "events.pulse" {
+            add("x-max-length", json!(1));
+            add("x-overflow", json!("drop-head"));
         } else {
             let owner = name.strip_prefix("events.lane.").unwrap_or("_unrouted");
             add("x-single-active-consumer", json!(true));
@@ -82,6 +93,7 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
             "events.dead\tevents.dead\t#",
             "events.lanes\tevents.lane.acme\tacme",
             "events.lanes\tevents.lane.globex\tglobex",
+            "events.lanes\tevents.pulse\t_pulse",
         ]
     );
     world.finish([one, two]).await;

@@ -38,7 +38,7 @@ impl Side {
         let claims = Claims { name: account.clone(), write_keys: vec![], project_ids: vec![] };
         let door = LaneDoor { account, sessions: sessions_in, metrics: metrics.account("acme") };
         let broker = Broker {
-            address: Address::parse(vhost.url()).unwrap(),
+            addresses: Address::parse(vhost.url()).unwrap().into(),
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,

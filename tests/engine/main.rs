@@ -28,4 +28,5 @@ mod order;
 mod quota;
 mod rig;
 mod sessions;
+mod stuck;
 mod transport;

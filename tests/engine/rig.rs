@@ -274,13 +274,21 @@ pub struct Source {
 impl Source {
     /// Hands an event to the lane; its tag counts from 0.
     pub async fn send(&mut self, event: impl ToString) -> u64 {
+        self.hand_over(event.to_string(), false).await
+    }
+
+    /// Hands over an event that was handed out before.
+    pub async fn send_again(&mut self, event: impl ToString) -> u64 {
+        self.hand_over(event.to_string(), true).await
+    }
+
+    async fn hand_over(&mut self, body: String, redelivered: bool) -> u64 {
         let tag = self.next;
         self.next += 1;
-        let body = event.to_string();
         self.sent.push(body.clone());
         let place = self.settle.clone().reserve_owned().await.unwrap();
         let receipt = Receipt::new(tag, place, self.dropped.clone());
-        let delivery = Delivery { body: body.into(), queued_at: Timestamp::now(), receipt };
+        let delivery = Delivery { body: body.into(), queued_at: Timestamp::now(), redelivered, receipt };
         if let Err(refused) = self.deliver.as_ref().unwrap().send(delivery).await {
             refused.0.receipt.settle(Outcome::Returned, 0);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use freshet::lane::Patience;
 use freshet::outcome::Outcome;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::rig::{Rig, Setup, Source, called, identify, reason, track};
 use crate::support::soon;
@@ -39,12 +40,12 @@ async fn a_lost_session_finishes_what_is_in_flight_and_gives_back_the_rest() {
 }
 
 #[tokio::test]
-async fn a_lost_session_waits_for_a_slow_answer_so_that_nothing_is_done_twice() {
-    // The grace is for stopping; a lane that goes on has no reason to give up an answer.
+async fn a_lost_session_waits_a_moment_for_a_slow_answer_so_that_nothing_is_done_twice() {
+    // The grace is for stopping; a lane that goes on has no reason to give up an answer at once.
     let rig = Rig::with(Setup { grace: Duration::from_millis(50), ..Setup::default() }).await;
     let mut first = rig.session().await;
     rig.faults(
-        json!({"endpoint": "track_events", "action": {"delay_ms": 1500}, "next": 1, "after_effect": true}),
+        json!({"endpoint": "track_events", "action": {"delay_ms": 800}, "next": 1, "after_effect": true}),
     )
     .await;
     first.send(track("m", "ada@example.com", "Came")).await;
@@ -56,6 +57,63 @@ async fn a_lost_session_waits_for_a_slow_answer_so_that_nothing_is_done_twice() 
     assert_eq!(reason(&second.outcomes().await[0]), "duplicate");
     assert_eq!(rig.activities().len(), 1);
     rig.finish(second).await;
+}
+
+#[tokio::test]
+async fn a_lost_session_waits_no_longer_than_the_next_holder_of_the_lane() {
+    let setup = Setup { request_timeout: Duration::from_hours(1), ..Setup::default() };
+    let rig = Rig::with(setup).await;
+    let mut first = rig.session().await;
+    rig.faults(json!({"endpoint": "track_events", "action": {"hang": true}, "next": 1})).await;
+    first.send(track("m", "ada@example.com", "Came")).await;
+    soon("the call", async || rig.in_force().await.is_empty()).await;
+    first.lost.cancel();
+    assert_eq!(first.outcomes().await, [Outcome::Returned]);
+    let mut second = rig.session().await;
+    second.send_again(&first.sent[0]).await;
+    assert_eq!(second.outcomes().await, [Outcome::Delivered]);
+    rig.finish(second).await;
+}
+
+#[tokio::test]
+async fn a_stop_during_which_the_session_is_lost_waits_no_longer_either() {
+    let setup = Setup {
+        request_timeout: Duration::from_hours(1),
+        grace: Duration::from_hours(1),
+        ..Setup::default()
+    };
+    let mut rig = Rig::with(setup).await;
+    let mut source = rig.session().await;
+    rig.faults(json!({"endpoint": "track_events", "action": {"hang": true}, "next": 1})).await;
+    source.send(track("m", "ada@example.com", "Came")).await;
+    soon("the call", async || rig.in_force().await.is_empty()).await;
+    rig.stop.cancel();
+    source.lost.cancel();
+    rig.stopped().await;
+    assert_eq!(source.outcomes().await, [Outcome::Returned]);
+}
+
+#[tokio::test]
+async fn a_lane_taken_over_sends_nothing_before_the_calls_of_its_last_holder_are_over() {
+    // Two replicas: the first one's call is under way when the broker gives the lane to the second.
+    let first = Rig::start().await;
+    let url = format!("http://{}", first.account.address);
+    let second = Rig::with(Setup { url: Some(url), ..Setup::default() }).await;
+    let mut source = first.session().await;
+    first.faults(json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 1000}, "next": 1})).await;
+    source.send(identify("a", "ada@example.com", json!({"firstName": "One"}))).await;
+    soon("the call", async || first.in_force().await.is_empty()).await;
+    source.lost.cancel();
+    let mut next = second.session().await;
+    let handed_over = Instant::now();
+    next.send_again(&source.sent[0]).await;
+    next.send_again(identify("b", "ada@example.com", json!({"firstName": "Two"}))).await;
+    assert_eq!(next.outcomes().await, [Outcome::Delivered, Outcome::Delivered]);
+    assert!(handed_over.elapsed() >= Duration::from_secs(3), "{:?}", handed_over.elapsed());
+    assert_eq!(source.outcomes().await, [Outcome::Delivered]);
+    assert_eq!(first.contact("ada@example.com")["first_name"], "Two");
+    second.finish(next).await;
+    first.finish(source).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! What the random tests do not reach: calls answered one by one, as a test wants it.
 
 use super::*;
-use crate::freshsales::{Endpoint, Trouble as Failure};
+use crate::freshsales::{Endpoint, Link, Trouble as Failure};
+use crate::lane::memo::{Account, fingerprint};
 use crate::mapping::{Activity, ContactWrite, Record, RelatedWrite};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -153,33 +154,28 @@ fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
     }
 }
 
-/// Contacts 0 to 2 known and linked to the company Acme (id 7), written with the size 1.
-fn acquainted(now: Instant) -> Dispatch<u64> {
-    let mut dispatch = dispatch(now);
+/// Makes contacts 0 to 2 known and linked to the company Acme (id 7), written with the size 1. The events are there
+/// already: values written before the lane was empty would not be relied on.
+fn acquaint(dispatch: &mut Dispatch<u64>) {
     for number in 0..3 {
-        let mut write = write(&format!("c{number}@x.com"), &json!({}));
-        write.company = Some(related("Acme", &json!({ "size": 1 })));
-        insert(&mut dispatch, write, number);
-        if number == 0 {
-            served(&mut dispatch, now, COMPANY, json!({ "sales_account": { "id": 7 } }));
-        }
-        let id = i64::try_from(number).unwrap();
-        let (_, effects) = served(&mut dispatch, now, CONTACT, contact(id + 1, &[7]));
-        assert_eq!(settled(effects), [(number, Outcome::Delivered)]);
+        let link = Link { id: 7, primary: true };
+        dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
-    dispatch
+    let written = Some(fingerprint(&record(&json!({ "size": 1 }))));
+    dispatch.memo.learn_account("Acme", Account { id: 7, written });
 }
 
 #[test]
 fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
     let now = Instant::now();
-    let mut dispatch = acquainted(now);
+    let mut dispatch = dispatch(now);
     for number in 0..3 {
         let mut write = write(&format!("c{number}@x.com"), &json!({ "a": 1 }));
         write.company = Some(related("Acme", &json!({ "size": 1 })));
         write.deal = Some(related("Deal", &json!({ "amount": number })));
         insert(&mut dispatch, write, number);
     }
+    acquaint(&mut dispatch);
     served(&mut dispatch, now, CONTACTS, job());
     // Others were written meanwhile, so many that these are remembered no more.
     for number in 0..3 {
@@ -200,12 +196,13 @@ fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
 #[test]
 fn a_company_that_is_being_written_is_not_taken_for_what_it_was() {
     let now = Instant::now();
-    let mut dispatch = acquainted(now);
+    let mut dispatch = dispatch(now);
     for (number, size) in [(0, 2), (1, 1)] {
         let mut write = write(&format!("c{number}@x.com"), &json!({}));
         write.company = Some(related("Acme", &json!({ "size": size })));
         insert(&mut dispatch, write, number);
     }
+    acquaint(&mut dispatch);
     let (number, call) = sent(&mut dispatch, now);
     assert_eq!(call.body.unwrap()["sales_account"]["size"], 2);
     assert!(matches!(dispatch.next(now), Next::Wait(None)), "the second overtakes the first");
@@ -222,6 +219,30 @@ fn a_company_that_is_being_written_is_not_taken_for_what_it_was() {
         dispatch.answered(number, Verdict::Done(answer), &RateLimit::default(), now);
     }
     assert_eq!(sizes, [1]);
+    assert!(dispatch.is_empty());
+}
+
+#[test]
+fn a_company_is_written_again_when_the_lane_may_have_been_away() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    let sized = |number: u64| {
+        let mut write = write(&format!("c{number}@x.com"), &json!({}));
+        write.company = Some(related("Acme", &json!({ "size": 1 })));
+        write
+    };
+    insert(&mut dispatch, sized(0), 0);
+    acquaint(&mut dispatch);
+    // As long as something is held, nobody else can have written.
+    insert(&mut dispatch, sized(1), 1);
+    for number in 0..2 {
+        let (_, effects) = served(&mut dispatch, now, CONTACT, contact(number + 1, &[7]));
+        assert_eq!(settled(effects).len(), 1);
+    }
+    // Empty: the lane may have moved to another replica and back.
+    insert(&mut dispatch, sized(2), 2);
+    served(&mut dispatch, now, COMPANY, json!({ "sales_account": { "id": 7 } }));
+    served(&mut dispatch, now, CONTACT, contact(3, &[7]));
     assert!(dispatch.is_empty());
 }
 
@@ -355,4 +376,52 @@ fn sales_accounts_that_are_known_and_changed_go_in_bulk() {
     let Next::Wait(Some(then)) = dispatch.next(now) else { panic!("the job is not asked for") };
     served(&mut dispatch, then, Endpoint::JobStatus, report(3, &[]));
     served(&mut dispatch, then, CONTACTS, job());
+}
+
+#[test]
+fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls_are_over() {
+    assert!(TAKE_OVER > LAST_CALLS);
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    dispatch.begin();
+    dispatch.redelivered(now);
+    insert(&mut dispatch, write("a@x.com", &json!({})), 0);
+    dispatch.read_fields(Entity::Deal, now);
+    served(&mut dispatch, now, Endpoint::Fields(Entity::Deal), json!({}));
+    let until = now + TAKE_OVER;
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(then)) if then == until));
+    let just_before = until.checked_sub(Duration::from_millis(1)).unwrap();
+    assert!(dispatch.taking_over(just_before) && matches!(dispatch.next(just_before), Next::Wait(Some(_))));
+    assert!(!dispatch.taking_over(until));
+    served(&mut dispatch, until, CONTACT, contact(1, &[]));
+
+    // What comes again later was given back in this session.
+    dispatch.redelivered(until);
+    insert(&mut dispatch, write("b@x.com", &json!({})), 1);
+    served(&mut dispatch, until, CONTACT, contact(2, &[]));
+
+    dispatch.begin();
+    insert(&mut dispatch, write("c@x.com", &json!({})), 2);
+    served(&mut dispatch, until, CONTACT, contact(3, &[]));
+    dispatch.redelivered(until);
+    insert(&mut dispatch, write("d@x.com", &json!({})), 3);
+    assert!(matches!(dispatch.next(until), Next::Wait(Some(then)) if then == until + TAKE_OVER));
+}
+
+#[test]
+fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    dispatch.api.quota.block(now, Duration::from_secs(1));
+    let now = now + Duration::from_secs(1);
+    insert(&mut dispatch, write("a@x.com", &json!({})), 0);
+    let (number, _) = sent(&mut dispatch, now);
+    assert!(dispatch.api.quota.is_blocked(), "it was the probe");
+    dispatch.aborted(number, now);
+    assert_eq!((dispatch.sending(), dispatch.api.sending), (0, 0));
+    assert!(dispatch.trouble(Budget::Api).is_none());
+    assert_eq!(dispatch.give_back(), [0]);
+    insert(&mut dispatch, write("b@x.com", &json!({})), 1);
+    // Another call may be the probe.
+    served(&mut dispatch, now, CONTACT, contact(1, &[]));
 }

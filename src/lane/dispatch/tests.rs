@@ -239,7 +239,8 @@ fn job_status(ended: bool, results: &[Row], mood: u8) -> Value {
 }
 
 /// Feeds all events and runs until nothing is left; returns how each ended.
-/// At some turns the session is lost: what is not settled goes back, and comes again in order.
+/// At some turns the session is lost: some calls end, others are broken off, and what is not settled goes back and
+/// comes again in order. Then nothing is sent for a while.
 fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Vec<Vec<Outcome>> {
     let start = Instant::now();
     let quota = |calls| Quota::new(calls, Duration::from_hours(1), 0.9, start);
@@ -248,10 +249,16 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut now = start;
     let mut queue: VecDeque<usize> = (0..events.len()).collect();
+    let mut again: BTreeSet<usize> = BTreeSet::new();
+    let mut quiet: Option<Instant> = None;
     for turn in 0..200_000 {
         if losses.contains(&turn) {
             let mut back = dispatch.give_back();
             while let Some(((at, number), verdict)) = answers.pop_first() {
+                if number % 3 == 0 {
+                    dispatch.aborted(number, now);
+                    continue;
+                }
                 now = now.max(at);
                 for effect in dispatch.answered(number, verdict, &RateLimit::default(), now) {
                     if let Effect::Settled { debt, outcome, .. } = effect {
@@ -262,18 +269,26 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
             back.extend(dispatch.give_back());
             assert!(dispatch.is_empty() && dispatch.sending() == 0, "{dispatch:#?}");
             assert!(dispatch.units.is_empty() && dispatch.calls.is_empty() && dispatch.names.is_empty());
+            again = back.iter().copied().collect();
             queue.extend(back);
             queue.make_contiguous().sort_unstable();
+            dispatch.begin();
+            quiet = None;
         }
         while dispatch.len() < prefetch
             && let Some(next) = queue.pop_front()
         {
             let key = Key::Email(email(events[next].contact));
+            if again.contains(&next) {
+                dispatch.redelivered(now);
+                quiet.get_or_insert(now + TAKE_OVER);
+            }
             dispatch.insert(mapped(next, &events[next]), vec![key], None, next);
         }
         let wake = loop {
             match dispatch.next(now) {
                 Next::Send(number, call) => {
+                    assert!(quiet.is_none_or(|until| now >= until), "sent while taking over");
                     let verdict = crm.answer(now, &call);
                     answers.insert((now + Duration::from_millis(200 + number % 7 * 100), number), verdict);
                 }

@@ -1,0 +1,48 @@
+//! Notices a replica's name that another replica goes by.
+//!
+//! Each replica holds an exclusive queue that is named after it. RabbitMQ gives such a queue to one connection only,
+//! and takes it away when that connection is gone, however it ended. Nothing is ever put into it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, ErrorKind};
+
+use super::lifeline::Lifeline;
+use super::session::Broker;
+use super::topology::{self, short};
+
+/// Between two attempts to get the name.
+const PAUSE: Duration = Duration::from_secs(5);
+const RESOURCE_LOCKED: u16 = 405;
+
+/// Gets hold of the name, and tells while it cannot. Ends when it is held, for as long as the connection holds.
+pub(super) async fn hold(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
+    let Ok(line) = lifeline.line(0) else { return };
+    loop {
+        match declare(line.consuming, &broker.names.replica(&broker.replica)).await {
+            Ok(()) => return broker.link.name_taken(false),
+            Err(error) if is_locked(&error) => broker.link.name_taken(true),
+            // Not worth more: a name that repeats costs balance, not events.
+            Err(error) => tracing::debug!(%error, "the replica's name cannot be looked at"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn declare(connection: &Connection, name: &str) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    // Said outright, because a virtual host may have another default.
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    channel.queue_declare(short(name), options, arguments).await?;
+    topology::close(&channel).await;
+    Ok(())
+}
+
+fn is_locked(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == RESOURCE_LOCKED)
+}

@@ -1,0 +1,94 @@
+//! Finds out whether the broker takes messages.
+//!
+//! A cluster that has lost the majority of its nodes keeps connections and answers questions, but confirms nothing:
+//! with no events on the way it would look well. So a small message goes to a queue of its own every few seconds. The
+//! queue keeps only the last one, and nobody reads it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::types::AMQPValue;
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+
+use super::lifeline::{Lifeline, Line, publish};
+use super::link::Stall;
+use super::names::Names;
+use super::session::{Broken, Broker};
+use super::topology;
+
+/// Between two messages.
+const BEAT: Duration = Duration::from_secs(5);
+/// So long a confirm may take. A new leader is elected within a few seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
+/// peers cannot reach, while they go on.
+const LEAVE_AFTER: u32 = 3;
+/// Cannot be an account's name.
+const KEY: &str = "_pulse";
+
+/// Declares the queue.
+pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
+    let mut arguments = topology::quorum();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+    topology::queue(connection, &names.pulse(), arguments).await?;
+    topology::bind(connection, &names.pulse(), &names.lanes(), KEY).await
+}
+
+/// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
+/// tried, and then tells why.
+pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) -> Broken {
+    let Ok(line) = lifeline.line(0) else { return Broken::Closed };
+    let mut broken = beat_on(&broker, line).await;
+    while line.connected() && !matches!(broken, Broken::Unconfirmed) {
+        tracing::debug!(%broken, "the pulse cannot be published");
+        broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the pulse queue"));
+        tokio::time::sleep(BEAT).await;
+        // The queue may be gone, or the exchange.
+        broken = match broker.declare(line).await {
+            Ok(()) => beat_on(&broker, line).await,
+            Err(error) => error.into(),
+        };
+    }
+    broken
+}
+
+async fn beat_on(broker: &Broker, line: Line<'_>) -> Broken {
+    let channel = match line.publisher().await {
+        Ok(channel) => channel,
+        Err(error) => return error.into(),
+    };
+    loop {
+        // Published once, however long it takes: a confirm that comes late is as good.
+        let mut confirmed = std::pin::pin!(confirmed(&channel, broker));
+        let mut missed = 0;
+        let answer = loop {
+            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut confirmed).await {
+                break answer;
+            }
+            // An alarm keeps it from being sent; that is told already.
+            if broker.link.is_stalled(Stall::Blocked) {
+                continue;
+            }
+            let why = "it confirms nothing; most of its nodes may be away";
+            broker.link.stalled(Stall::Unconfirmed, Some(why));
+            missed += 1;
+            if missed >= LEAVE_AFTER && broker.addresses.count() > 1 {
+                return Broken::Unconfirmed;
+            }
+        };
+        match answer {
+            Ok(Confirmation::Ack(None)) => broker.link.stalled(Stall::Unconfirmed, None),
+            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested) => {
+                topology::close(&channel).await;
+                return Broken::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
+            }
+            Err(error) => return error.into(),
+        }
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+async fn confirmed(channel: &Channel, broker: &Broker) -> lapin::Result<Confirmation> {
+    publish(channel, &broker.names.lanes(), KEY, b"", BasicProperties::default()).await?.await
+}

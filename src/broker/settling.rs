@@ -1,0 +1,226 @@
+//! A channel's deliveries from the queue to the lane, and what the lane says of them back to the broker:
+//! acknowledgements and dead letters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, BasicProperties, Channel, Confirmation};
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::caution::Caution;
+use super::lifeline::{Line, publish};
+use super::names::dead_letter_key;
+use super::session::{Broken, Broker, LaneDoor};
+use super::{dead_letter, republish};
+use crate::delivery::{Delivery, Receipt, Settlement};
+use crate::outcome::{Outcome, Refusal};
+
+/// Why a channel is not served any more, with nothing unsettled on it.
+pub(super) enum Ended {
+    /// Told to stop.
+    Stopped,
+    /// A channel of another width is needed.
+    Reopen,
+}
+
+/// A delivery that is not acknowledged yet.
+pub(super) struct Unsettled {
+    acker: Acker,
+    body: Bytes,
+    properties: BasicProperties,
+}
+
+/// A dead letter on its way, with the delivery it pays for.
+type Letter<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
+
+/// One channel at work.
+pub(super) struct Serving<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) door: &'a LaneDoor,
+    pub(super) line: Line<'a>,
+    pub(super) caution: &'a mut Caution,
+    /// Opened with the first dead letter: most lanes never need it.
+    pub(super) publisher: Arc<OnceCell<Channel>>,
+    pub(super) settle: mpsc::Sender<Settlement>,
+    pub(super) unsettled: BTreeMap<u64, Unsettled>,
+    /// Settled, and to be acknowledged at the end of the turn.
+    pub(super) done: BTreeMap<u64, Acker>,
+    /// Given back by the channel's end: never to be covered by an acknowledgement of others.
+    pub(super) returned: BTreeSet<u64>,
+    pub(super) letters: FuturesUnordered<Letter<'a>>,
+}
+
+impl Serving<'_> {
+    /// Hands deliveries over and settles them until nothing more is taken and all of it is settled.
+    pub(super) async fn run(
+        &mut self,
+        consumer: &mut lapin::Consumer,
+        deliver: mpsc::Sender<Delivery>,
+        mut settlements: mpsc::Receiver<Settlement>,
+        stop: &CancellationToken,
+        lane: &str,
+    ) -> Result<Ended, Broken> {
+        let mut deliver = Some(deliver);
+        loop {
+            if deliver.is_none() && self.unsettled.is_empty() {
+                return Ok(if stop.is_cancelled() { Ended::Stopped } else { Ended::Reopen });
+            }
+            tokio::select! {
+                biased;
+                // Before all else, so that nothing more is taken. Not cancelled at the broker: it would make another
+                // replica active at once, ahead of what is settled or given back here. What still comes is given
+                // back when the channel closes.
+                () = stop.cancelled(), if deliver.is_some() => deliver = None,
+                Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
+                Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
+                    self.buried(tag, confirmed)?;
+                }
+                message = consumer.next(), if deliver.is_some() => {
+                    let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
+                    let message = message?;
+                    if !self.caution.takes(republish::returns(&message.properties)) {
+                        deliver = None;
+                    }
+                    if let Some(deliver) = &deliver {
+                        self.take(message, deliver, stop).await?;
+                    }
+                }
+            }
+            // All that is ready goes into few frames: those in line when a channel closes are lost, and what they
+            // settled would be delivered again.
+            while let Ok(settlement) = settlements.try_recv() {
+                self.settle(settlement, stop.is_cancelled()).await?;
+            }
+            while let Some(Some((tag, confirmed))) = self.letters.next().now_or_never() {
+                self.buried(tag, confirmed)?;
+            }
+            self.acknowledge().await?;
+        }
+    }
+
+    /// Hands a message to the lane. There is always room: the broker holds back what exceeds the prefetch.
+    async fn take(
+        &mut self,
+        message: lapin::message::Delivery,
+        deliver: &mpsc::Sender<Delivery>,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let tag = message.delivery_tag;
+        let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
+        let body = Bytes::from(message.data);
+        let queued_at = republish::queued_at(&message.properties, Timestamp::now());
+        let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
+        let unsettled =
+            Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
+        self.unsettled.insert(tag, unsettled);
+        let refused =
+            deliver.send(Delivery { body, queued_at, redelivered: message.redelivered, receipt }).await;
+        if let Err(mpsc::error::SendError(delivery)) = refused {
+            delivery.receipt.settle(Outcome::Returned, 0);
+            // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
+            // turn its whole queue round until the broker gives each message up.
+            if !stop.is_cancelled() {
+                return Err(Broken::LaneGone);
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, settlement: Settlement, stopping: bool) -> Result<(), Broken> {
+        let Settlement { tag, outcome, attempts } = settlement;
+        match outcome {
+            Outcome::Delivered | Outcome::Skipped(_) => {
+                self.settled(tag);
+                Ok(())
+            }
+            Outcome::DeadLetter(refusal) => {
+                self.bury(tag, &refusal, attempts);
+                Ok(())
+            }
+            // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
+            // this very consumer, while those before it are still out.
+            Outcome::Returned if stopping => {
+                self.unsettled.remove(&tag);
+                self.returned.insert(tag);
+                Ok(())
+            }
+            Outcome::Returned => {
+                let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
+                let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                if unsettled.acker.nack(options).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
+            }
+        }
+    }
+
+    fn settled(&mut self, tag: u64) {
+        if let Some(unsettled) = self.unsettled.remove(&tag) {
+            self.done.insert(tag, unsettled.acker);
+        }
+    }
+
+    /// Acknowledges what was settled: with one frame up to the first delivery that is still out, and one by one
+    /// behind it.
+    async fn acknowledge(&mut self) -> Result<(), Broken> {
+        let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
+        let behind = out.map_or_else(BTreeMap::new, |out| self.done.split_off(out));
+        let prefix = std::mem::replace(&mut self.done, behind).pop_last();
+        let prefix = prefix.map(|(_, acker)| (acker, BasicAckOptions { multiple: true }));
+        let single =
+            std::mem::take(&mut self.done).into_values().map(|acker| (acker, BasicAckOptions::default()));
+        for (acker, options) in prefix.into_iter().chain(single) {
+            // `false` means that it was not sent.
+            if !acker.ack(options).await? {
+                return Err(Broken::NotAcknowledged);
+            }
+        }
+        Ok(())
+    }
+
+    /// A dead letter's confirm has come.
+    fn buried(&mut self, tag: u64, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
+        match confirmed? {
+            Confirmation::Ack(None) => {
+                self.settled(tag);
+                Ok(())
+            }
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
+                Err(self.not_confirmed())
+            }
+        }
+    }
+
+    /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
+    fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) {
+        let Some(unsettled) = self.unsettled.get(&tag) else { return };
+        let account = Some(&self.door.account);
+        let properties = dead_letter::properties(
+            &unsettled.properties,
+            refusal,
+            account,
+            &unsettled.body,
+            attempts,
+            Timestamp::now(),
+        );
+        let (exchange, key) = (self.broker.names.dead(), dead_letter_key(account, refusal.reason));
+        let body = unsettled.body.clone();
+        let (line, publisher) = (self.line, self.publisher.clone());
+        // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
+        let published = async move {
+            let publisher = publisher.get_or_try_init(|| line.publisher()).await?;
+            publish(publisher, &exchange, &key, &body, properties).await?.await
+        };
+        self.letters.push(published.map(move |confirmed| (tag, confirmed)).boxed());
+    }
+
+    fn not_confirmed(&self) -> Broken {
+        let key = self.door.account.to_string();
+        Broken::NotConfirmed { exchange: self.broker.names.dead(), key }
+    }
+}

@@ -1,0 +1,97 @@
+//! All replicas are restarted, one after another, while events keep coming.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use freshet::sandbox::Options;
+
+use crate::events::{assert_exact, stream};
+use crate::replicas::{addressed, preferred};
+use crate::support::{Freshet, soon};
+use crate::world::{World, sum};
+
+const NAMES: [&str; 3] = ["worker-0", "worker-1", "worker-2"];
+const CONTACTS: usize = 4;
+
+async fn delivered(replica: &Freshet) -> u64 {
+    sum(&replica.get("/metrics").await.1, "freshet_events_delivered_total", &[])
+}
+
+#[tokio::test]
+async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
+    const ACCOUNTS: usize = 12;
+    /// Published at once; more follow when a lane has room.
+    const ROUNDS: usize = 5;
+    let mut world = World::shared().await;
+    world.prefetch = 32;
+    for number in 0..ACCOUNTS {
+        let name = format!("account-{number}");
+        let options = Options { latency: Duration::from_millis(50), ..Options::default() };
+        world = world.account_with(&name, &format!("write_keys = [\"{name}\"]"), options).await;
+    }
+    for name in NAMES {
+        let share = world.accounts.iter().filter(|account| preferred(&NAMES, &account.name) == name);
+        assert!(share.count() > 0, "names for which the lanes are shared");
+    }
+    let mut replicas = Vec::new();
+    for name in NAMES {
+        replicas.push(world.start(name).await);
+    }
+    let names: Vec<String> = world.accounts.iter().map(|account| account.name.clone()).collect();
+
+    let (published, restarted) = (Cell::new(0), Cell::new(false));
+    let load =
+        async {
+            while !restarted.get() {
+                let rounds = stream(CONTACTS, published.get(), ROUNDS);
+                world
+                    .publish_all(rounds.flat_map(|event| {
+                        names.clone().into_iter().map(move |to| addressed(event.clone(), &to))
+                    }))
+                    .await;
+                published.set(published.get() + ROUNDS);
+                soon("there is room in a lane", async || {
+                    for name in &names {
+                        if world.amqp.depth(&world.lane(name)).await < Some(50) {
+                            return true;
+                        }
+                    }
+                    false
+                })
+                .await;
+            }
+        };
+    let restarts = async {
+        let mut ended = 0;
+        for number in 0..NAMES.len() {
+            soon("it works", async || delivered(&replicas[number]).await > 0).await;
+            ended += {
+                let replica = &mut replicas[number];
+                replica.signal("TERM");
+                let (_, metrics) = replica.try_get("/metrics").await.unwrap_or_default();
+                assert!(replica.exit().await.success(), "{}", replica.log());
+                sum(&metrics, "freshet_receipts_dropped_total", &[])
+            };
+            let others: Vec<&Freshet> = replicas
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != number)
+                .map(|(_, one)| one)
+                .collect();
+            for other in others {
+                let before = delivered(other).await;
+                soon("the others go on meanwhile", async || delivered(other).await > before + 50).await;
+            }
+            replicas[number] = world.start(NAMES[number]).await;
+        }
+        assert_eq!(ended, 0, "receipts dropped");
+        restarted.set(true);
+    };
+    tokio::join!(load, restarts);
+    let all: Vec<&Freshet> = replicas.iter().collect();
+    world.fenced(&all).await;
+    for account in &world.accounts {
+        assert_exact(&account.sandbox.state(), CONTACTS, published.get());
+    }
+    world.finish(replicas).await;
+}
