@@ -23,6 +23,7 @@ mod events;
 mod faults;
 mod replicas;
 mod rolling;
+mod scale;
 mod skips;
 mod spread;
 mod topology;
