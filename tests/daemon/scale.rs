@@ -20,6 +20,7 @@ const CHUNK: u64 = 5_000;
 /// What a replica may gain while the backlog grows tenfold, in KiB: far less than the backlog.
 const SLACK: u64 = 12 * 1024;
 
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests themselves")]
 fn backlog() -> u64 {
     std::env::var_os("FRESHET_TEST_BACKLOG").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(BACKLOG)
 }
@@ -91,6 +92,7 @@ fn accounts(world: &World, count: usize) -> String {
 }
 
 /// Starts a replica and waits until all its lanes have a consumer; tells how long that took.
+#[expect(clippy::print_stdout, reason = "how long it takes is told, not judged")]
 async fn up(broker: &Broker, world: &World, config: &str, lanes: usize) -> Freshet {
     let started = Instant::now();
     let replica = Freshet::start(config, &World::environment());
