@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::republish;
 use crate::delivery::AccountName;
+use crate::metrics::AccountMetrics;
 use crate::outcome::{Problem, Refusal};
 use crate::segment;
 
@@ -72,6 +73,19 @@ fn shortened(problem: &Problem) -> Problem {
         expected: cut_if_any(&problem.expected),
         got: cut_if_any(&problem.got),
     }
+}
+
+/// Counts and tells an event that becomes a dead letter without having been in a lane's hands.
+pub(super) fn count(metrics: &AccountMetrics, account: &str, body: &[u8], refusal: &Refusal) {
+    let glimpse = segment::glimpse(body);
+    metrics.received.of(glimpse.label()).inc();
+    metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+    tracing::warn!(
+        account,
+        event.message_id = glimpse.message_id,
+        reason = refusal.reason.as_str(),
+        "event dead-lettered"
+    );
 }
 
 /// The properties of a dead letter for RabbitMQ.

@@ -14,6 +14,8 @@ const LEFT_OUT: &str = "freshet-headers-left-out";
 
 /// When the router took the message; only lanes carry it.
 const QUEUED_AT: &str = "freshet-queued-at";
+/// The router had this message before, and may have put it into the lane then.
+const COPY: &str = "freshet-copy";
 
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
@@ -66,6 +68,18 @@ pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<
     properties.headers().as_ref()?.inner().get(name)
 }
 
+/// Notes that the message may be in the lane already.
+pub(super) fn as_copy(properties: BasicProperties) -> BasicProperties {
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(COPY.into(), AMQPValue::Boolean(true));
+    properties.with_headers(headers)
+}
+
+/// Whether the router may have put the message into the lane before.
+pub(super) fn is_copy(properties: &BasicProperties) -> bool {
+    matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
+}
+
 /// How often the broker has given the message out and got it back unsettled.
 pub(super) fn returns(properties: &BasicProperties) -> u64 {
     let count = header(properties, "x-delivery-count").and_then(|value| match value {
@@ -108,7 +122,7 @@ fn passive(original: &BasicProperties) -> FieldTable {
     for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
         if ACTING_HEADERS.contains(&name.as_str()) {
             headers.insert(kept(name.as_str()), value.clone());
-        } else if !BROKER_HEADERS.contains(&name.as_str()) {
+        } else if !BROKER_HEADERS.contains(&name.as_str()) && name.as_str() != COPY {
             headers.insert(name.clone(), value.clone());
         }
     }

@@ -16,11 +16,13 @@
 mod support;
 
 mod broker_states;
+mod cluster;
 mod commands;
 mod dead_letters;
 mod documented;
 mod events;
 mod faults;
+mod poison;
 mod replicas;
 mod rolling;
 mod scale;

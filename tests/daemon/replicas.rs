@@ -8,6 +8,7 @@ use freshet::sandbox::Options;
 use serde_json::{Value, json};
 
 use crate::events::{arrived, assert_exact, repeats, stream, track};
+use crate::faults::shows;
 use crate::support::{Freshet, soon};
 use crate::world::{World, sum};
 
@@ -205,4 +206,30 @@ async fn a_router_that_stops_hands_the_intake_over_without_loss_repeat_or_disord
     }
     assert_eq!(numbers, (0..EVENTS as u64).collect::<Vec<_>>());
     world.finish_leaving([], &BTreeMap::new()).await;
+}
+
+#[tokio::test]
+async fn a_name_that_two_replicas_go_by_is_told_until_one_of_them_leaves() {
+    let world = World::with_acme().await;
+    let taken = "freshet_replica_name_taken";
+    let mut first = world.start("one").await;
+    let other = world.start("two").await;
+    let second = world.start("one").await;
+    shows(&second, taken, 1.0).await;
+    second.line("another connection goes by this replica's name").await;
+    let status: Value = serde_json::from_str(&second.get("/api/status").await.1).unwrap();
+    assert_eq!(status["broker"]["name_taken"], true, "{status}");
+    for replica in [&first, &other] {
+        assert_eq!(replica.metric(taken).await, 0.0);
+        assert!(!replica.log().contains("another connection"), "{}", replica.log());
+    }
+    // It works all the same.
+    world.publish(track(0, 0).to_string()).await;
+    soon("the event arrives", async || world.state("acme")["activities"].as_array().unwrap().len() == 1)
+        .await;
+    first.stop().await;
+    shows(&second, taken, 0.0).await;
+    second.line("no other connection goes by this replica's name any more").await;
+    world.fenced(&[&second, &other]).await;
+    world.finish([second, other]).await;
 }
