@@ -33,12 +33,13 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 
 /// Properties for a dead letter: as they were, plus `added`.
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    for (name, value) in fitted(passive(original), size_of_table(added)).inner() {
+    let mut fresh = FieldTable::default();
+    for (name, value) in passive(original).inner() {
         if !stale(name.as_str()) {
-            headers.insert(name.clone(), value.clone());
+            fresh.insert(name.clone(), value.clone());
         }
     }
+    let mut headers = fitted(fresh, size_of_table(added));
     for (name, value) in added.inner() {
         headers.insert(name.clone(), value.clone());
     }
@@ -142,12 +143,14 @@ fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
     }
     let mut entries: Vec<_> = headers.inner().iter().collect();
     entries.sort_by_key(|(name, value)| size_of_entry(name, value));
-    let mut left_out = 0_i64;
+    // What the router left out is not there any more, and still missing.
+    let earlier = headers.inner().get(LEFT_OUT).and_then(AMQPValue::as_long_long_int);
+    let mut left_out = earlier.unwrap_or_default();
     while size > HEADERS_LIMIT
         && let Some((name, value)) = entries.pop()
     {
         size -= size_of_entry(name, value);
-        left_out += 1;
+        left_out = left_out.saturating_add(1);
     }
     let mut fitted = FieldTable::default();
     for (name, value) in entries {
@@ -270,6 +273,19 @@ mod tests {
         added.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(100_000).into()));
         let dead = for_dead_letter(&lane, &added);
         assert_eq!(names(&dead), ["freshet-detail", LEFT_OUT, "tenant"]);
+        assert_eq!(header(&dead, LEFT_OUT), Some(&AMQPValue::LongLongInt(2)), "the router's and this one");
+    }
+
+    #[test]
+    fn what_an_earlier_letter_said_takes_no_room_from_the_sender_s_headers() {
+        let mut headers = FieldTable::default();
+        headers.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(16_000).into()));
+        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
+        let mut added = FieldTable::default();
+        added.insert("freshet-detail".into(), AMQPValue::LongString("y".repeat(16_000).into()));
+        let dead = for_dead_letter(&BasicProperties::default().with_headers(headers.clone()), &added);
+        assert_eq!(header(&dead, "large"), headers.inner().get("large"));
+        assert_eq!(header(&dead, LEFT_OUT), None);
     }
 
     #[test]

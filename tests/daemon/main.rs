@@ -25,6 +25,7 @@ mod faults;
 mod poison;
 mod replicas;
 mod rolling;
+mod scale;
 mod skips;
 mod spread;
 mod topology;
