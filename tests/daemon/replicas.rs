@@ -233,3 +233,38 @@ async fn a_name_that_two_replicas_go_by_is_told_until_one_of_them_leaves() {
     world.fenced(&[&second, &other]).await;
     world.finish([second, other]).await;
 }
+
+#[tokio::test]
+async fn a_replica_that_stood_still_does_no_harm_when_it_goes_on() {
+    const CONTACTS: usize = 10;
+    const ROUNDS: usize = 30;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 64;
+    let url = format!("{}?heartbeat=2", world.vhost.url());
+    let names = ["one", "two"];
+    let first = preferred(&names, "acme");
+    let other = if first == "one" { "two" } else { "one" };
+    let still = world.start_at(&url, first).await;
+    world.subscribed(1).await;
+    let stayer = world.start_at(&url, other).await;
+    world.subscribed(2).await;
+    world.publish_all(stream(CONTACTS, 0, ROUNDS).map(|event| event.to_string())).await;
+    world.asked("acme", 100).await;
+    still.signal("STOP");
+    // Its memory still holds events that the other one has delivered long since.
+    soon("the other one has delivered all", async || {
+        let arrived = arrived(&world.state("acme"));
+        let whole = arrived.values().filter(|numbers| numbers.contains(&(ROUNDS as u64 - 1))).count();
+        whole == CONTACTS && stayer.metric("freshet_events_in_flight{account=\"acme\"}").await == 0.0
+    })
+    .await;
+    let asked = || world.state("acme")["total_requests"].as_u64().unwrap();
+    let before = asked();
+    still.signal("CONT");
+    soon("it has noticed", async || still.metric("freshet_broker_reconnects_total").await == 1.0).await;
+    assert_eq!(asked(), before, "it went on with what another one had delivered");
+    world.fenced(&[&still, &stayer]).await;
+    let repeated = repeats(&world.state("acme"), CONTACTS, ROUNDS);
+    assert!(repeated <= 64, "{repeated} repeats, with 64 unsettled at most");
+    world.finish([still, stayer]).await;
+}
