@@ -113,11 +113,15 @@ impl Broker {
                 None => return,
                 Some(Ok(lifeline)) => {
                     let lifeline = Arc::new(lifeline);
-                    let served = broker.clone().serve(lifeline.clone(), address, &stop).await;
+                    let mut tasks = JoinSet::new();
+                    let served = broker.clone().serve(&mut tasks, lifeline.clone(), address, &stop).await;
                     if let Err(broken) = &served {
                         broker.link.down(&broken.to_string());
                     }
+                    // Before the tasks go, and with them their consumers: their cancelling would make another one
+                    // active ahead of what is still unsettled here, and a network that fell silent may yet carry it.
                     lifeline.close().await;
+                    drop(tasks);
                     match served {
                         Ok(()) => return,
                         Err(broken) => broken,
@@ -144,6 +148,7 @@ impl Broker {
     /// Serves one lifeline. `Ok` when told to stop and all was settled or given back.
     async fn serve(
         self: Arc<Self>,
+        tasks: &mut JoinSet<()>,
         lifeline: Arc<Lifeline>,
         address: &Address,
         stop: &CancellationToken,
@@ -162,11 +167,12 @@ impl Broker {
         // Dropped with this call, however it ends.
         let lost = CancellationToken::new();
         let _lost = lost.clone().drop_guard();
-        let mut tasks = JoinSet::new();
         for number in 0..self.lanes.len() {
-            tasks.spawn(self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone()));
+            let serving = self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone());
+            tasks.spawn(rest_when(lost.clone(), serving));
         }
-        tasks.spawn(self.clone().route(lifeline.clone(), stop.clone(), lost.clone()));
+        let routing = self.clone().route(lifeline.clone(), stop.clone(), lost.clone());
+        tasks.spawn(rest_when(lost.clone(), routing));
         let mut pulse = JoinSet::new();
         pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
         let mut claim = JoinSet::new();
@@ -236,6 +242,16 @@ impl Broker {
                 return;
             }
         }
+    }
+}
+
+/// Leaves off where it stands once the lifeline is lost, and keeps what it holds until it is dropped.
+async fn rest_when(lost: CancellationToken, serving: impl Future<Output = ()> + Send) {
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        biased;
+        () = lost.cancelled() => std::future::pending().await,
+        () = &mut serving => {}
     }
 }
 
