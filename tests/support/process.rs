@@ -102,6 +102,22 @@ impl Freshet {
             .map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// The memory it has in use, in KiB.
+    pub fn resident(&self) -> u64 {
+        let id = self.process.id();
+        let read = match std::fs::read_to_string(format!("/proc/{id}/status")) {
+            Ok(status) => status.lines().find_map(|line| Some(line.strip_prefix("VmRSS:")?.to_owned())),
+            // Not on Linux.
+            Err(_) => Command::new("ps")
+                .args(["-o", "rss=", "-p", &id.to_string()])
+                .output()
+                .ok()
+                .and_then(|output| String::from_utf8(output.stdout).ok()),
+        };
+        let read = read.expect("the size of a running process");
+        read.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// A signal by its name: `TERM`, `HUP`, `INT`, `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
