@@ -131,9 +131,12 @@ impl<D> Dispatch<D> {
 
     /// The session brings an event that was handed out before. What its last holder sent for it may still take
     /// effect, so nothing is sent for a moment. That it may have been this very process is no exception: another
-    /// replica may have had the lane in between. Once a session, because what was handed out before comes first;
-    /// what comes again later was given back in this session.
+    /// replica may have had the lane in between. Once each time the lane comes here, because what was handed out
+    /// before comes first. It can have been elsewhere, within one session too, only if nothing of it is held here.
     pub fn redelivered(&mut self, now: Instant) {
+        if self.window.is_empty() {
+            self.take_over = None;
+        }
         self.take_over.get_or_insert(now + TAKE_OVER);
     }
 
