@@ -221,6 +221,7 @@ impl Lane {
             return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
         }
         self.dispatch.insert(mapped, keys, taught, debt);
+        self.show_trouble();
         self.reading.refresh_when_old(now);
     }
 
@@ -258,9 +259,7 @@ impl Lane {
             }
         };
         let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
-        for budget in [Budget::Api, Budget::Tracking] {
-            self.board.trouble(budget, self.dispatch.trouble(budget));
-        }
+        self.show_trouble();
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
@@ -275,6 +274,12 @@ impl Lane {
                     }
                 }
             }
+        }
+    }
+
+    fn show_trouble(&self) {
+        for budget in [Budget::Api, Budget::Tracking] {
+            self.board.trouble(budget, self.dispatch.trouble(budget));
         }
     }
 
@@ -332,6 +337,7 @@ impl Lane {
         self.give_back();
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
+        self.show_trouble();
         self.board.rests(self.mark());
     }
 
