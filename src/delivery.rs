@@ -4,10 +4,13 @@
 //! delivery over, so paying is neither async nor fallible. A receipt dropped unpaid is a bug: it is counted, and
 //! the event goes back to its source, so that nobody waits for it for ever.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use prometheus::IntCounter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::outcome::Outcome;
@@ -22,6 +25,9 @@ pub struct Delivery {
     pub body: Bytes,
     /// When it was queued, as well as the source can tell.
     pub queued_at: Timestamp,
+    /// The source may have put it there more than once, with others in between: an older copy may come after a newer
+    /// event.
+    pub copied: bool,
     /// It was handed out before and came back unsettled: whoever had it may still have calls under way for it.
     pub redelivered: bool,
     /// Pays for the delivery.
@@ -38,6 +44,38 @@ pub struct Session {
     pub deliveries: mpsc::Receiver<Delivery>,
     /// The source is gone.
     pub lost: CancellationToken,
+    /// Nothing may be begun while it does not hold.
+    pub lease: Lease,
+}
+
+/// The source's word that what it handed over is still nobody else's. A process that was stopped for a while, or a
+/// network that fell silent, learns late that the session is lost; what was handed over may be with another one by then.
+#[derive(Debug, Clone)]
+pub struct Lease(Option<(watch::Receiver<Instant>, Duration)>);
+
+impl Lease {
+    /// A source that gives to nobody else.
+    pub const ENDLESS: Self = Self(None);
+
+    /// Holds for `term` from the time at which the source last showed that it is there.
+    pub fn new(shown: watch::Receiver<Instant>, term: Duration) -> Self {
+        Self(Some((shown, term)))
+    }
+
+    /// Whether it holds.
+    pub fn holds(&self, now: Instant) -> bool {
+        self.0.as_ref().is_none_or(|(shown, term)| now.saturating_duration_since(*shown.borrow()) < *term)
+    }
+
+    /// Returns when the source shows again that it is there; never if it is gone.
+    pub async fn renewed(&mut self) {
+        if let Some((shown, _)) = &mut self.0
+            && shown.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What the source learns of one delivery.
@@ -83,5 +121,23 @@ impl Drop for Receipt {
             );
             place.send(Settlement { tag: self.tag, outcome: Outcome::Returned, attempts: 0 });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_holds_for_its_term_and_is_renewed() {
+        let (show, shown) = watch::channel(Instant::now());
+        let mut lease = Lease::new(shown, Duration::from_secs(3));
+        assert!(lease.holds(Instant::now()));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(!lease.holds(Instant::now()));
+        show.send_replace(Instant::now());
+        lease.renewed().await;
+        assert!(lease.holds(Instant::now()));
+        assert!(Lease::ENDLESS.holds(Instant::now() + Duration::from_hours(1)));
     }
 }

@@ -9,6 +9,8 @@ pub mod config;
 pub mod delays;
 pub mod delivery;
 pub mod freshsales;
+#[cfg(test)]
+mod fuzz;
 pub mod html;
 pub mod lane;
 pub mod mapping;

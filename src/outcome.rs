@@ -63,7 +63,7 @@ words! {
         TooLarge => "too_large",
         /// Freshsales refused the record for good.
         Rejected => "rejected",
-        /// Set by RabbitMQ: delivered too often without being settled.
+        /// Delivered too often without being settled. Mostly set by RabbitMQ.
         DeliveryLimit => "delivery_limit",
     }
 }

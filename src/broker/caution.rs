@@ -1,49 +1,51 @@
-//! How many messages a lane takes at a time when they have come back often. Pure.
+//! What a lane does about messages that have come back often. Pure.
 //!
-//! A message that makes a replica die comes back, and with it all that was delivered and not settled by then: RabbitMQ
-//! counts a return for each of them. So the more often the first message of a lane has come back, the fewer are taken
-//! beside it. In the end the culprit is alone, reaches the queue's delivery limit alone, and the others go on.
+//! A message that makes a replica die comes back, and with it all that was delivered and not settled by then. RabbitMQ
+//! counts a return for each of them, and at the queue's delivery limit condemns them all. So in time they are handed to
+//! the lane one at a time: what is harmless gets through, and the culprit comes to the front. There it is condemned
+//! before the limit would condemn those behind it, too.
+//!
+//! Taking fewer off the queue would not do: what is then given back comes behind what was given back before it, and
+//! the order is lost.
 
-/// So many returns are in the ordinary course of things: restarts, lost connections.
-const ORDINARY: u64 = 3;
+/// So many returns are in the ordinary course of things: restarts, lost connections. Alone, identifies cannot share a
+/// call, so this should not be too low.
+const DOUBTFUL: u64 = 20;
 
-/// One lane's prefetch.
+/// The first message of a lane is given up. Well below the queue's own limit: what stands behind it has come back as
+/// often, and must live to see it go.
+const CONDEMNED: u64 = 100;
+
+/// What is known of the messages that a channel brings.
 #[derive(Debug)]
 pub(super) struct Caution {
-    full: u16,
-    width: u16,
-    /// No message has come yet on this channel.
     first: bool,
+    alone: bool,
 }
 
 impl Caution {
-    /// Everything at once, until a message gives reason for less.
-    pub(super) fn new(full: u16) -> Self {
-        Self { full, width: full, first: true }
+    /// A channel that has brought nothing yet.
+    pub(super) fn new() -> Self {
+        Self { first: true, alone: false }
     }
 
-    /// The prefetch for the next channel.
-    pub(super) fn open(&mut self) -> u16 {
-        self.first = true;
-        self.width
-    }
-
-    /// Whether a message that has come back so often may be taken. If not, a channel of another width is needed: opened
-    /// when all that was taken is settled.
-    pub(super) fn takes(&mut self, returns: u64) -> bool {
+    /// Takes note of the next message, and how often it has come back; true if it is to be given up.
+    ///
+    /// Only the first one of a channel: those behind it may have come back as often without a fault of their own.
+    pub(super) fn condemns(&mut self, returns: u64) -> bool {
         let first = std::mem::take(&mut self.first);
-        let wanted = self.wanted(returns);
-        // What stands behind the first has come back no more often than it.
-        let other = (first && wanted < self.width) || (wanted == self.full && self.width < self.full);
-        if other {
-            self.width = wanted;
+        if first {
+            self.alone = returns >= DOUBTFUL;
+        } else if returns == 0 {
+            // Nothing is left of what came back.
+            self.alone = false;
         }
-        !other
+        first && returns >= CONDEMNED
     }
 
-    fn wanted(&self, returns: u64) -> u16 {
-        let halvings = u32::try_from(returns.saturating_sub(ORDINARY - 1)).unwrap_or(u32::MAX);
-        self.full.checked_shr(halvings).unwrap_or_default().max(1)
+    /// Whether a message is taken only when those before it are settled.
+    pub(super) fn alone(&self) -> bool {
+        self.alone
     }
 }
 
@@ -52,64 +54,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oftener_the_first_message_came_back_the_fewer_are_taken() {
-        for (returns, width) in [(0, 400), (2, 400), (3, 200), (4, 100), (10, 1), (11, 1), (u64::MAX, 1)] {
-            let mut caution = Caution::new(400);
-            assert_eq!(caution.open(), 400);
-            assert_eq!(caution.takes(returns), width == 400, "{returns}");
-            assert_eq!(caution.open(), width, "{returns}");
-            assert!(caution.takes(returns), "{returns}: opened anew for ever");
+    fn ordinary_returns_change_nothing() {
+        let mut caution = Caution::new();
+        for returns in [19, 19, 3, 0, 200] {
+            assert!(!caution.condemns(returns));
+            assert!(!caution.alone());
         }
     }
 
     #[test]
-    fn a_narrow_lane_is_widened_by_a_message_that_is_new() {
-        let mut caution = Caution::new(400);
-        caution.open();
-        assert!(!caution.takes(9));
-        assert_eq!(caution.open(), 3);
-        assert!(caution.takes(9) && caution.takes(8) && caution.takes(3));
-        assert!(!caution.takes(0));
-        assert_eq!(caution.open(), 400);
-        assert!(caution.takes(0));
+    fn what_came_back_often_is_taken_alone_until_something_new_comes() {
+        let mut caution = Caution::new();
+        for (returns, alone) in [(20, true), (20, true), (5, true), (0, false), (0, false)] {
+            assert!(!caution.condemns(returns));
+            assert_eq!(caution.alone(), alone, "{returns}");
+        }
     }
 
     #[test]
-    fn only_the_first_message_narrows() {
-        let mut caution = Caution::new(400);
-        caution.open();
-        assert!(caution.takes(0) && caution.takes(100));
-        assert_eq!(caution.open(), 400);
+    fn only_the_first_message_of_a_channel_is_condemned() {
+        let mut caution = Caution::new();
+        assert!(!caution.condemns(99));
+        let mut caution = Caution::new();
+        assert!(caution.condemns(100));
+        assert!(caution.alone());
+        assert!(!caution.condemns(100));
+        assert!(!caution.condemns(199));
     }
 
-    /// A lane of which one message kills the replica at once, and a queue with the documented limit. The worst case:
-    /// nothing that is taken together with the culprit is ever settled.
+    /// A lane with messages that kill the replica as soon as they are handed over; each life begins a new channel.
     #[test]
-    fn a_message_that_kills_reaches_the_limit_alone() {
+    fn culprits_are_condemned_and_the_innocent_are_not() {
         const LIMIT: u64 = 200;
-        for position in [0, 1, 7, 250, 399, 1000] {
-            let mut culprit: usize = position;
-            let mut returns = vec![0_u64; 2000];
-            let mut lives = 0;
-            while returns[culprit] <= LIMIT {
-                lives += 1;
-                // A new process knows nothing.
-                let mut caution = Caution::new(400);
-                let mut width = usize::from(caution.open());
-                while !caution.takes(returns[0]) {
-                    returns.iter_mut().take(width).for_each(|count| *count += 1);
-                    width = usize::from(caution.open());
+        const PREFETCH: usize = 400;
+        for culprits in [vec![0], vec![399], vec![1000], vec![3, 4, 390]] {
+            let mut lane: Vec<(bool, u64)> =
+                (0..2000).map(|number| (culprits.contains(&number), 0)).collect();
+            let mut condemned = 0;
+            while !lane.is_empty() {
+                let mut caution = Caution::new();
+                // Taken together, nothing is settled before the culprit strikes: the worst case.
+                while let Some((culprit, returns)) = lane.first().copied() {
+                    let given_up = caution.condemns(returns);
+                    assert!(!given_up || culprit, "{culprits:?}: an innocent was given up");
+                    condemned += usize::from(given_up);
+                    let together = if caution.alone() { 1 } else { PREFETCH };
+                    let dies = lane.iter().take(together).any(|(culprit, _)| *culprit);
+                    if dies && !given_up {
+                        lane.iter_mut().take(PREFETCH).for_each(|(_, returns)| *returns += 1);
+                        break;
+                    }
+                    lane.remove(0);
                 }
-                // What comes before the culprit is settled until the culprit is among what is taken.
-                let settled = (culprit + 1).saturating_sub(width);
-                returns.drain(..settled);
-                culprit -= settled;
-                returns.iter_mut().take(width).for_each(|count| *count += 1);
+                assert!(lane.iter().all(|(_, returns)| *returns < LIMIT), "{culprits:?}: the queue's limit");
             }
-            returns.remove(culprit);
-            let most = returns.iter().max().unwrap();
-            assert!(*most <= LIMIT / 2 + 10, "{position}: an innocent came back {most} times");
-            assert!(lives > 90, "{position}: after {lives} lives");
+            assert_eq!(condemned, culprits.len(), "{culprits:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One account's lane queue: opens its channel, as wide as is wise, and serves it until something ends it.
+//! One account's lane queue: subscribes, and serves until something ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::caution::Caution;
 use super::lifeline::Line;
 use super::names::priority;
 use super::session::{Broken, Broker, Declared, LaneDoor};
-use super::settling::{Ended, Serving};
+use super::settling::Serving;
 use super::topology::{self, short};
 use crate::delivery::Session;
 
@@ -31,44 +31,18 @@ pub(super) async fn serve(
         topology::declare_shared(line.consuming, &broker.names).await?;
         topology::declare_lane(line.consuming, &broker.names, &door.account).await?;
     }
-    let mut caution = Caution::new(broker.prefetch);
-    loop {
-        match open(broker, line, door, &mut caution, stop, connection_lost).await? {
-            Ended::Stopped => return Ok(()),
-            Ended::Reopen => {}
-        }
-    }
-}
-
-/// Serves one channel.
-async fn open(
-    broker: &Broker,
-    line: Line<'_>,
-    door: &LaneDoor,
-    caution: &mut Caution,
-    stop: &CancellationToken,
-    connection_lost: &CancellationToken,
-) -> Result<Ended, Broken> {
     let channel = line.consuming.create_channel().await?;
-    let prefetch = caution.open();
-    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    if prefetch < broker.prefetch {
-        let account = &*door.account;
-        tracing::warn!(
-            account,
-            prefetch,
-            "the lane's first message came back often; fewer are taken beside it"
-        );
-    }
+    channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
 
-    let (settle, settlements) = mpsc::channel(usize::from(prefetch));
-    let (deliver, deliveries) = mpsc::channel(usize::from(prefetch));
+    let prefetch = usize::from(broker.prefetch);
+    let (settle, settlements) = mpsc::channel(prefetch);
+    let (deliver, deliveries) = mpsc::channel(prefetch);
     // However this ends, the lane must not go on working for answers that nobody can give.
     let lost = connection_lost.child_token();
     let _lost = lost.clone().drop_guard();
-    let session = Session { deliveries, lost };
+    let session = Session { deliveries, lost, lease: line.lease() };
     match stop.run_until_cancelled(door.sessions.send(session)).await {
-        None => return Ok(Ended::Stopped),
+        None => return Ok(()),
         Some(Err(_)) => return Err(Broken::LaneGone),
         Some(Ok(())) => {}
     }
@@ -84,7 +58,8 @@ async fn open(
         broker,
         door,
         line,
-        caution,
+        lost: connection_lost,
+        caution: Caution::new(),
         publisher: Arc::new(OnceCell::new()),
         settle,
         unsettled: BTreeMap::new(),

@@ -7,11 +7,15 @@ use serde_json::{Map, Value};
 
 use super::republish;
 use crate::delivery::AccountName;
-use crate::outcome::Refusal;
+use crate::metrics::AccountMetrics;
+use crate::outcome::{Problem, Refusal};
 use crate::segment;
 
 /// The most that is kept of the problems: headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;
+/// The most characters that are kept of a text where one problem alone is over the limit. There are five texts, and
+/// JSON takes up to six bytes for a character.
+const TEXT_LIMIT: usize = 500;
 
 /// Everything a dead letter says beside its body, by header name.
 pub(super) fn headers(
@@ -41,16 +45,47 @@ pub(super) fn headers(
     headers
 }
 
-/// The problems as a JSON list, cut at whole problems.
+/// The problems as a JSON list, cut at whole problems; a problem that is too long alone, in its texts.
 fn detail(refusal: &Refusal) -> String {
+    let listed = |problems: &[Problem]| serde_json::to_string(problems).unwrap_or_else(|_| "[]".to_owned());
     let mut problems = refusal.problems.as_slice();
     loop {
-        let text = serde_json::to_string(problems).unwrap_or_else(|_| "[]".to_owned());
+        let text = listed(problems);
+        if text.len() <= DETAIL_LIMIT {
+            return text;
+        }
         match problems.split_last() {
-            Some((_, shorter)) if text.len() > DETAIL_LIMIT && !shorter.is_empty() => problems = shorter,
-            _ => return text,
+            Some((_, shorter)) if !shorter.is_empty() => problems = shorter,
+            Some((only, _)) => return listed(&[shortened(only)]),
+            None => return text,
         }
     }
+}
+
+/// The same problem with every text cut, so that all of them keep within [`DETAIL_LIMIT`] however they are escaped.
+fn shortened(problem: &Problem) -> Problem {
+    let cut = |text: &String| text.chars().take(TEXT_LIMIT).collect();
+    let cut_if_any = |text: &Option<String>| text.as_ref().map(cut);
+    Problem {
+        field: cut_if_any(&problem.field),
+        trait_path: cut_if_any(&problem.trait_path),
+        problem: cut(&problem.problem),
+        expected: cut_if_any(&problem.expected),
+        got: cut_if_any(&problem.got),
+    }
+}
+
+/// Counts and tells an event that becomes a dead letter without having been in a lane's hands.
+pub(super) fn count(metrics: &AccountMetrics, account: &str, body: &[u8], refusal: &Refusal) {
+    let glimpse = segment::glimpse(body);
+    metrics.received.of(glimpse.label()).inc();
+    metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+    tracing::warn!(
+        account,
+        event.message_id = glimpse.message_id,
+        reason = refusal.reason.as_str(),
+        "event dead-lettered"
+    );
 }
 
 /// The properties of a dead letter for RabbitMQ.
@@ -79,4 +114,31 @@ fn replays(original: &BasicProperties) -> i64 {
     let count = republish::header(original, "freshet-replays");
     let long = count.and_then(AMQPValue::as_long_long_int);
     long.or_else(|| count.and_then(AMQPValue::as_long_int).map(i64::from)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::DeadLetterReason;
+
+    fn said(problems: Vec<Problem>) -> Value {
+        let refusal = Refusal { reason: DeadLetterReason::InvalidField, problems, http_status: None };
+        let detail = detail(&refusal);
+        assert!(detail.len() <= DETAIL_LIMIT, "{}", detail.len());
+        serde_json::from_str(&detail).unwrap()
+    }
+
+    #[test]
+    fn the_detail_keeps_within_its_limit_and_says_what_it_can() {
+        let problem = |length| Problem {
+            problem: "wrong".into(),
+            expected: Some("\u{1}".repeat(length)),
+            ..Problem::default()
+        };
+        assert_eq!(said(vec![problem(10); 3]).as_array().unwrap().len(), 3);
+        assert_eq!(said(vec![problem(1000); 4]).as_array().unwrap().len(), 2);
+        let alone = said(vec![problem(100_000), problem(1)]);
+        assert_eq!(alone[0]["problem"], "wrong");
+        assert_eq!(alone[0]["expected"].as_str().unwrap().len(), TEXT_LIMIT);
+    }
 }

@@ -14,10 +14,9 @@ use super::directory::Directory;
 use super::lines::read_lines;
 use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
-use crate::delivery::{AccountName, Delivery, Receipt, Session, Settlement};
+use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};
-use crate::segment;
 
 /// What became of the events so far. Read while it grows.
 #[derive(Debug, Default)]
@@ -166,7 +165,7 @@ impl Feed {
         // Taken, so that the lanes see the end once their session is done.
         for door in std::mem::take(&mut self.lanes) {
             let (deliver, deliveries) = mpsc::channel(capacity);
-            let session = Session { deliveries, lost: CancellationToken::new() };
+            let session = Session { deliveries, lost: CancellationToken::new(), lease: Lease::ENDLESS };
             door.sessions.send(session).await.map_err(|_| FeedError::LaneGone)?;
             doors.insert(door.account.clone(), deliver);
         }
@@ -188,10 +187,7 @@ impl Feed {
         let account = match self.directory.find(None, &body) {
             Ok(account) => account,
             Err(refusal) => {
-                let unrouted = self.metrics.account(UNROUTED);
-                let glimpse = segment::glimpse(&body);
-                unrouted.received.of(glimpse.label()).inc();
-                unrouted.dead_lettered.of(refusal.reason.as_str()).inc();
+                dead_letter::count(&self.metrics.account(UNROUTED), UNROUTED, &body, &refusal);
                 return self.bury(None, &body, &refusal, 0);
             }
         };
@@ -200,7 +196,8 @@ impl Feed {
         };
         pending.insert(line, Pending { account, body: body.clone() });
         let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
-        let sent = door.try_send(Delivery { body, queued_at: Timestamp::now(), redelivered: false, receipt });
+        let queued_at = Timestamp::now();
+        let sent = door.try_send(Delivery { body, queued_at, copied: false, redelivered: false, receipt });
         if let Err(refused) = sent {
             refused.into_inner().receipt.settle(Outcome::Returned, 0);
         }

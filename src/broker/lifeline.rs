@@ -12,10 +12,13 @@ use std::time::Duration;
 use futures_util::stream::SelectAll;
 use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Connection, Event, PublisherConfirm};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::address::Address;
 use super::session::{Broken, connect};
 use super::topology::short;
+use crate::delivery::Lease;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Channels of each connection that are not for lanes: declaring, routing, the pulse.
@@ -24,6 +27,8 @@ const SPARE_CHANNELS: usize = 32;
 /// All connections; the session ends when one does.
 pub(super) struct Lifeline {
     consuming: Vec<Connection>,
+    /// When each of them last showed that it is there.
+    shown: Vec<watch::Sender<Instant>>,
     publishing: Vec<Connection>,
     /// Lanes to a connection.
     share: usize,
@@ -35,6 +40,7 @@ pub(super) struct Line<'a> {
     /// For deliveries and acknowledgements.
     pub(super) consuming: &'a Connection,
     publishing: &'a Connection,
+    shown: &'a watch::Sender<Instant>,
 }
 
 /// What befell a connection.
@@ -49,9 +55,11 @@ impl Lifeline {
         let consuming = connect(address, replica).await?;
         let share = share(consuming.configuration().channel_max());
         let publishing = connect(address, &format!("{replica}, publishing")).await?;
-        let mut lifeline = Self { consuming: vec![consuming], publishing: vec![publishing], share };
+        let shown = vec![watch::Sender::new(Instant::now())];
+        let mut lifeline = Self { consuming: vec![consuming], shown, publishing: vec![publishing], share };
         while lifeline.consuming.len() * share < lanes {
             lifeline.consuming.push(connect(address, replica).await?);
+            lifeline.shown.push(watch::Sender::new(Instant::now()));
             lifeline.publishing.push(connect(address, &format!("{replica}, publishing")).await?);
         }
         Ok(lifeline)
@@ -65,11 +73,9 @@ impl Lifeline {
     /// What the lane with this number works with.
     pub(super) fn line(&self, lane: usize) -> Result<Line<'_>, Broken> {
         let number = lane / self.share;
-        let (Some(consuming), Some(publishing)) = (self.consuming.get(number), self.publishing.get(number))
-        else {
-            return Err(Broken::Closed);
-        };
-        Ok(Line { consuming, publishing })
+        let all = (self.consuming.get(number), self.publishing.get(number), self.shown.get(number));
+        let (Some(consuming), Some(publishing), Some(shown)) = all else { return Err(Broken::Closed) };
+        Ok(Line { consuming, publishing, shown })
     }
 
     /// What happens to the connections.
@@ -90,7 +96,8 @@ impl Lifeline {
     /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
     /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
     pub(super) async fn silent(&self) -> Broken {
-        let asked = self.consuming.iter().map(|connection| Box::pin(ask_until_silent(connection)));
+        let asked = self.consuming.iter().zip(&self.shown);
+        let asked = asked.map(|(connection, shown)| Box::pin(ask_until_silent(connection, shown)));
         futures_util::future::select_all(asked).await.0
     }
 
@@ -113,6 +120,13 @@ impl Line<'_> {
         let channel = self.publishing.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(channel)
+    }
+
+    /// Holds while the consuming connection is known to be there; until shortly before the broker may give up this
+    /// client.
+    pub(super) fn lease(&self) -> Lease {
+        let term = heartbeat(self.consuming) * 3 / 4;
+        Lease::new(self.shown.subscribe(), term)
     }
 
     /// Whether both connections hold.
@@ -139,18 +153,26 @@ fn share(channel_max: u16) -> usize {
     channels.saturating_sub(SPARE_CHANNELS).max(1)
 }
 
-/// How long a connection may leave a question unanswered. The broker gives up a silent client after its heartbeat at
-/// the earliest; calls that are on their way then need some of the rest.
-fn silence(heartbeat: u16) -> Duration {
-    let heartbeat =
-        if heartbeat == 0 { Duration::from_mins(1) } else { Duration::from_secs(heartbeat.into()) };
+/// The broker gives up a client that was silent for this long, at the earliest.
+fn heartbeat(connection: &Connection) -> Duration {
+    match connection.configuration().heartbeat() {
+        0 => Duration::from_mins(1),
+        seconds => Duration::from_secs(seconds.into()),
+    }
+}
+
+/// How long a connection may leave a question unanswered. The calls that are on their way then need some of the rest
+/// of the heartbeat. A short heartbeat is left to itself: the lease is over in time all the same.
+fn silence(heartbeat: Duration) -> Duration {
     (heartbeat / 2).clamp(Duration::from_secs(5), Duration::from_secs(10))
 }
 
-async fn ask_until_silent(connection: &Connection) -> Broken {
-    let silence = silence(connection.configuration().heartbeat());
+async fn ask_until_silent(connection: &Connection, shown: &watch::Sender<Instant>) -> Broken {
+    let heartbeat = heartbeat(connection);
+    let silence = silence(heartbeat);
     let mut channel = None;
     loop {
+        let begun = Instant::now();
         let asked = async {
             let channel = match &channel {
                 Some(channel) => channel,
@@ -160,10 +182,12 @@ async fn ask_until_silent(connection: &Connection) -> Broken {
             channel.basic_qos(1, BasicQosOptions::default()).await
         };
         match tokio::time::timeout(silence, asked).await {
-            Ok(Ok(())) => tokio::time::sleep(silence / 2).await,
+            // It was there at some time since then.
+            Ok(Ok(())) => drop(shown.send_replace(begun)),
             Ok(Err(error)) => return error.into(),
             Err(_) => return Broken::Silent(silence),
         }
+        tokio::time::sleep(heartbeat / 8).await;
     }
 }
 
@@ -181,11 +205,8 @@ mod tests {
 
     #[test]
     fn silence_is_noticed_before_the_broker_notices_it() {
-        for heartbeat in [20, 60, 300] {
-            assert!(silence(heartbeat) * 2 <= Duration::from_secs(heartbeat.into()));
+        for heartbeat in [20, 60, 300].map(Duration::from_secs) {
+            assert!(silence(heartbeat) + heartbeat / 8 < heartbeat);
         }
-        assert_eq!(silence(0), Duration::from_secs(10));
-        // Shorter ones are left to the heartbeat itself.
-        assert_eq!(silence(1), Duration::from_secs(5));
     }
 }

@@ -14,6 +14,8 @@ mod consumer;
 mod dead_letter;
 mod directory;
 mod feed;
+#[cfg(test)]
+mod fuzz_tests;
 mod lifeline;
 mod lines;
 mod link;

@@ -14,6 +14,8 @@ const LEFT_OUT: &str = "freshet-headers-left-out";
 
 /// When the router took the message; only lanes carry it.
 const QUEUED_AT: &str = "freshet-queued-at";
+/// The router had this message before, and may have put it into the lane then.
+const COPY: &str = "freshet-copy";
 
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
@@ -31,12 +33,13 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 
 /// Properties for a dead letter: as they were, plus `added`.
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    for (name, value) in fitted(passive(original), size_of_table(added)).inner() {
+    let mut fresh = FieldTable::default();
+    for (name, value) in passive(original).inner() {
         if !stale(name.as_str()) {
-            headers.insert(name.clone(), value.clone());
+            fresh.insert(name.clone(), value.clone());
         }
     }
+    let mut headers = fitted(fresh, size_of_table(added));
     for (name, value) in added.inner() {
         headers.insert(name.clone(), value.clone());
     }
@@ -63,6 +66,18 @@ pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timesta
 /// A header's value.
 pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
+}
+
+/// Notes that the message may be in the lane already.
+pub(super) fn as_copy(properties: BasicProperties) -> BasicProperties {
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(COPY.into(), AMQPValue::Boolean(true));
+    properties.with_headers(headers)
+}
+
+/// Whether the router may have put the message into the lane before.
+pub(super) fn is_copy(properties: &BasicProperties) -> bool {
+    matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
 }
 
 /// How often the broker has given the message out and got it back unsettled.
@@ -107,7 +122,7 @@ fn passive(original: &BasicProperties) -> FieldTable {
     for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
         if ACTING_HEADERS.contains(&name.as_str()) {
             headers.insert(kept(name.as_str()), value.clone());
-        } else if !BROKER_HEADERS.contains(&name.as_str()) {
+        } else if !BROKER_HEADERS.contains(&name.as_str()) && name.as_str() != COPY {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -128,12 +143,14 @@ fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
     }
     let mut entries: Vec<_> = headers.inner().iter().collect();
     entries.sort_by_key(|(name, value)| size_of_entry(name, value));
-    let mut left_out = 0_i64;
+    // What the router left out is not there any more, and still missing.
+    let earlier = headers.inner().get(LEFT_OUT).and_then(AMQPValue::as_long_long_int);
+    let mut left_out = earlier.unwrap_or_default();
     while size > HEADERS_LIMIT
         && let Some((name, value)) = entries.pop()
     {
         size -= size_of_entry(name, value);
-        left_out += 1;
+        left_out = left_out.saturating_add(1);
     }
     let mut fitted = FieldTable::default();
     for (name, value) in entries {
@@ -256,6 +273,19 @@ mod tests {
         added.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(100_000).into()));
         let dead = for_dead_letter(&lane, &added);
         assert_eq!(names(&dead), ["freshet-detail", LEFT_OUT, "tenant"]);
+        assert_eq!(header(&dead, LEFT_OUT), Some(&AMQPValue::LongLongInt(2)), "the router's and this one");
+    }
+
+    #[test]
+    fn what_an_earlier_letter_said_takes_no_room_from_the_sender_s_headers() {
+        let mut headers = FieldTable::default();
+        headers.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(16_000).into()));
+        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
+        let mut added = FieldTable::default();
+        added.insert("freshet-detail".into(), AMQPValue::LongString("y".repeat(16_000).into()));
+        let dead = for_dead_letter(&BasicProperties::default().with_headers(headers.clone()), &added);
+        assert_eq!(header(&dead, "large"), headers.inner().get("large"));
+        assert_eq!(header(&dead, LEFT_OUT), None);
     }
 
     #[test]

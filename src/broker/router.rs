@@ -27,8 +27,6 @@ use super::topology::{self, short};
 use super::{UNROUTED, dead_letter, republish};
 use crate::delivery::AccountName;
 use crate::metrics::AccountMetrics;
-use crate::outcome::Refusal;
-use crate::segment;
 
 /// Publishes in flight; also the intake's prefetch.
 const IN_FLIGHT: u16 = 500;
@@ -178,13 +176,16 @@ impl Router<'_> {
         let confirm = match self.broker.directory.find(header, &message.data) {
             Ok(account) => {
                 self.since.push_back((Instant::now(), account.clone()));
-                let properties = republish::for_lane(&message.properties, now);
+                let mut properties = republish::for_lane(&message.properties, now);
+                if message.redelivered {
+                    properties = republish::as_copy(properties);
+                }
                 publish(&self.publisher, &self.broker.names.lanes(), &account, &message.data, properties)
                     .await?
             }
             Err(refusal) => {
                 self.since.push_back((Instant::now(), UNROUTED.into()));
-                self.count(&message.data, &refusal);
+                dead_letter::count(&self.unrouted, UNROUTED, &message.data, &refusal);
                 let properties =
                     dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);
                 let key = dead_letter_key(None, refusal.reason);
@@ -193,17 +194,5 @@ impl Router<'_> {
         };
         let acker = message.acker;
         Ok(Box::pin(async move { (acker, confirm.await) }))
-    }
-
-    fn count(&self, body: &[u8], refusal: &Refusal) {
-        let glimpse = segment::glimpse(body);
-        self.unrouted.received.of(glimpse.label()).inc();
-        self.unrouted.dead_lettered.of(refusal.reason.as_str()).inc();
-        tracing::warn!(
-            account = UNROUTED,
-            event.message_id = glimpse.message_id,
-            reason = refusal.reason.as_str(),
-            "event dead-lettered"
-        );
     }
 }

@@ -111,18 +111,10 @@ impl Broker {
             let connecting = Lifeline::connect(address, &broker.replica, broker.lanes.len());
             let broken = match stop.run_until_cancelled(connecting).await {
                 None => return,
-                Some(Ok(lifeline)) => {
-                    let lifeline = Arc::new(lifeline);
-                    let served = broker.clone().serve(lifeline.clone(), address, &stop).await;
-                    if let Err(broken) = &served {
-                        broker.link.down(&broken.to_string());
-                    }
-                    lifeline.close().await;
-                    match served {
-                        Ok(()) => return,
-                        Err(broken) => broken,
-                    }
-                }
+                Some(Ok(lifeline)) => match broker.clone().serve(lifeline, address, &stop).await {
+                    Ok(()) => return,
+                    Err(broken) => broken,
+                },
                 Some(Err(broken)) => broken,
             };
             broker.link.down(&broken.to_string());
@@ -141,28 +133,44 @@ impl Broker {
         }
     }
 
-    /// Serves one lifeline. `Ok` when told to stop and all was settled or given back.
+    /// Serves one lifeline to its end. `Ok` when told to stop and all was settled or given back.
     async fn serve(
         self: Arc<Self>,
-        lifeline: Arc<Lifeline>,
+        lifeline: Lifeline,
         address: &Address,
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
+        let lifeline = Arc::new(lifeline);
+        let lost = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let served = self.work(&lifeline, address, stop, &lost, &mut tasks).await;
+        if let Err(broken) = &served {
+            self.link.down(&broken.to_string());
+        }
+        lost.cancel();
+        // While the tasks live: with them go their consumers, each with a word to the broker, which would make another
+        // replica active ahead of what is still held here. Behind a good-bye the broker heeds no words.
+        lifeline.close().await;
+        tasks.shutdown().await;
+        served
+    }
+
+    /// Works until the lifeline breaks or `stop` is over.
+    async fn work(
+        self: &Arc<Self>,
+        lifeline: &Arc<Lifeline>,
+        address: &Address,
+        stop: &CancellationToken,
+        lost: &CancellationToken,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), Broken> {
         let mut fates = lifeline.fates();
-        let silent = async {
-            let lifeline = lifeline.clone();
-            lifeline.silent().await
-        };
-        let mut silent = std::pin::pin!(silent);
+        let mut silent = std::pin::pin!(lifeline.silent());
         tokio::select! {
             declared = self.declare(lifeline.line(0)?) => declared?,
             broken = &mut silent => return Err(broken),
         }
         self.link.up(&address.shown());
-        // Dropped with this call, however it ends.
-        let lost = CancellationToken::new();
-        let _lost = lost.clone().drop_guard();
-        let mut tasks = JoinSet::new();
         for number in 0..self.lanes.len() {
             tasks.spawn(self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone()));
         }

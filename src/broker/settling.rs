@@ -20,15 +20,7 @@ use super::names::dead_letter_key;
 use super::session::{Broken, Broker, LaneDoor};
 use super::{dead_letter, republish};
 use crate::delivery::{Delivery, Receipt, Settlement};
-use crate::outcome::{Outcome, Refusal};
-
-/// Why a channel is not served any more, with nothing unsettled on it.
-pub(super) enum Ended {
-    /// Told to stop.
-    Stopped,
-    /// A channel of another width is needed.
-    Reopen,
-}
+use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 
 /// A delivery that is not acknowledged yet.
 pub(super) struct Unsettled {
@@ -45,7 +37,9 @@ pub(super) struct Serving<'a> {
     pub(super) broker: &'a Broker,
     pub(super) door: &'a LaneDoor,
     pub(super) line: Line<'a>,
-    pub(super) caution: &'a mut Caution,
+    /// The connection is lost, or being closed.
+    pub(super) lost: &'a CancellationToken,
+    pub(super) caution: Caution,
     /// Opened with the first dead letter: most lanes never need it.
     pub(super) publisher: Arc<OnceCell<Channel>>,
     pub(super) settle: mpsc::Sender<Settlement>,
@@ -66,11 +60,11 @@ impl Serving<'_> {
         mut settlements: mpsc::Receiver<Settlement>,
         stop: &CancellationToken,
         lane: &str,
-    ) -> Result<Ended, Broken> {
+    ) -> Result<(), Broken> {
         let mut deliver = Some(deliver);
         loop {
             if deliver.is_none() && self.unsettled.is_empty() {
-                return Ok(if stop.is_cancelled() { Ended::Stopped } else { Ended::Reopen });
+                return Ok(());
             }
             tokio::select! {
                 biased;
@@ -78,31 +72,31 @@ impl Serving<'_> {
                 // replica active at once, ahead of what is settled or given back here. What still comes is given
                 // back when the channel closes.
                 () = stop.cancelled(), if deliver.is_some() => deliver = None,
-                Some(settlement) = settlements.recv() => self.settle(settlement, stop.is_cancelled()).await?,
+                Some(settlement) = settlements.recv() => self.settle(settlement, stop).await?,
                 Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
                     self.buried(tag, confirmed)?;
                 }
-                message = consumer.next(), if deliver.is_some() => {
+                message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
-                    let message = message?;
-                    if !self.caution.takes(republish::returns(&message.properties)) {
-                        deliver = None;
-                    }
                     if let Some(deliver) = &deliver {
-                        self.take(message, deliver, stop).await?;
+                        self.take(message?, deliver, stop).await?;
                     }
                 }
             }
             // All that is ready goes into few frames: those in line when a channel closes are lost, and what they
             // settled would be delivered again.
             while let Ok(settlement) = settlements.try_recv() {
-                self.settle(settlement, stop.is_cancelled()).await?;
+                self.settle(settlement, stop).await?;
             }
             while let Some(Some((tag, confirmed))) = self.letters.next().now_or_never() {
                 self.buried(tag, confirmed)?;
             }
             self.acknowledge().await?;
         }
+    }
+
+    fn takes(&self) -> bool {
+        !self.caution.alone() || self.unsettled.is_empty()
     }
 
     /// Hands a message to the lane. There is always room: the broker holds back what exceeds the prefetch.
@@ -113,15 +107,27 @@ impl Serving<'_> {
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let tag = message.delivery_tag;
-        let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
+        let returns = republish::returns(&message.properties);
+        let condemned = self.caution.condemns(returns);
         let body = Bytes::from(message.data);
         let queued_at = republish::queued_at(&message.properties, Timestamp::now());
-        let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
+        let copied = republish::is_copy(&message.properties);
         let unsettled =
             Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
         self.unsettled.insert(tag, unsettled);
-        let refused =
-            deliver.send(Delivery { body, queued_at, redelivered: message.redelivered, receipt }).await;
+        if condemned {
+            let problem = format!("came back {returns} times, and was first in its lane");
+            let problem = Problem { problem, ..Problem::default() };
+            let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
+            dead_letter::count(&self.door.metrics, &self.door.account, &body, &refusal);
+            self.bury(tag, &refusal, 0);
+            return Ok(());
+        }
+        let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
+        let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
+        let refused = deliver
+            .send(Delivery { body, queued_at, copied, redelivered: message.redelivered, receipt })
+            .await;
         if let Err(mpsc::error::SendError(delivery)) = refused {
             delivery.receipt.settle(Outcome::Returned, 0);
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
@@ -133,7 +139,7 @@ impl Serving<'_> {
         Ok(())
     }
 
-    async fn settle(&mut self, settlement: Settlement, stopping: bool) -> Result<(), Broken> {
+    async fn settle(&mut self, settlement: Settlement, stop: &CancellationToken) -> Result<(), Broken> {
         let Settlement { tag, outcome, attempts } = settlement;
         match outcome {
             Outcome::Delivered | Outcome::Skipped(_) => {
@@ -146,7 +152,7 @@ impl Serving<'_> {
             }
             // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
             // this very consumer, while those before it are still out.
-            Outcome::Returned if stopping => {
+            Outcome::Returned if stop.is_cancelled() || self.lost.is_cancelled() => {
                 self.unsettled.remove(&tag);
                 self.returned.insert(tag);
                 Ok(())

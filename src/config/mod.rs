@@ -4,6 +4,8 @@
 
 mod account;
 mod base_url;
+#[cfg(test)]
+mod fuzz_tests;
 mod reader;
 mod secret;
 
@@ -211,7 +213,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     let accounts = accounts(root.remove("accounts"), environment, &mut problems);
     for key in root.keys() {
         let known = ["broker", "http", "delivery", "log", "accounts"];
-        problems.push(Problem { key: key.clone(), message: reader::unknown_key(key, &known) });
+        problems.push(Problem { key: reader::named(key), message: reader::unknown_key(key, &known) });
     }
     if problems.is_empty() {
         Ok(Config { broker, http, delivery, log, accounts })

@@ -234,10 +234,21 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         for key in self.table.keys() {
             self.problems.push(Problem {
-                key: format!("{}.{key}", self.path),
+                key: format!("{}.{}", self.path, named(key)),
                 message: unknown_key(key, &self.known),
             });
         }
+    }
+}
+
+/// A key as it may be told. What is no plain word is not repeated: a quote or an `=` in the wrong place makes a key
+/// of a value, which may be a password.
+pub(super) fn named(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !key.is_empty() && key.bytes().all(plain) {
+        key.to_owned()
+    } else {
+        format!("(a key in quotes, of length {})", key.chars().count())
     }
 }
 

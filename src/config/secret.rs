@@ -14,9 +14,9 @@ pub(super) fn resolve(value: &Value, environment: Environment<'_>) -> Result<Sec
     };
     let source = (table.len() == 1).then(|| table.iter().next()).flatten();
     let text = match source {
-        Some((kind, Value::String(name))) if kind == "env" => environment(name).ok_or_else(|| {
-            format!("the environment variable {name} is not set; export it, or use {{ file = ... }}")
-        })?,
+        Some((kind, Value::String(name))) if kind == "env" => {
+            environment(name).ok_or_else(|| not_set(name))?
+        }
         Some((kind, Value::String(path))) if kind == "file" => {
             std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
         }
@@ -31,4 +31,15 @@ pub(super) fn resolve(value: &Value, environment: Environment<'_>) -> Result<Sec
         return Err("the secret holds blanks or characters that no key has".to_owned());
     }
     Ok(SecretString::from(secret))
+}
+
+/// A name that does not look like one is not repeated: it may be the secret itself.
+fn not_set(name: &str) -> String {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.bytes().all(usual) {
+        format!("the environment variable {name} is not set; export it, or use {{ file = ... }}")
+    } else {
+        "the environment variable is not set; `env` takes its name, such as ACME_API_KEY, and not the secret"
+            .to_owned()
+    }
 }

@@ -139,6 +139,22 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let pasted = ACME.replace("env = \"KEY\"", "env = \"s3cretKey\"");
+    assert_eq!(
+        problems(&pasted, &[]),
+        [
+            "accounts[0].api_key: the environment variable is not set; `env` takes its name, such as ACME_API_KEY, \
+             and not the secret"
+        ]
+    );
+    let text = format!("\"amqp://user:secret@host\" = 1\n[broker]\n\"\" = 2\n{ACME}");
+    let found = problems(&text, &[("KEY", "k")]).join("\n");
+    assert!(found.contains("broker.(a key in quotes, of length 0): unknown key"), "{found}");
+    assert!(found.contains("\n(a key in quotes, of length 23): unknown key"), "{found}");
+}
+
+#[test]
 fn a_name_or_a_key_belongs_to_one_account() {
     let one = format!("{ACME}write_keys = [\"wk\"]\n");
     let found = problems(&format!("{one}{one}"), &[("KEY", "k")]);

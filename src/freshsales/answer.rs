@@ -231,11 +231,14 @@ fn messages(status: u16, body: &Body) -> Vec<String> {
     if found.is_empty() {
         found.push(format!("status {status} without a message"));
     }
-    found.truncate(MESSAGES);
     found
 }
 
+/// Adds every text of a value, as long as there are few: an answer of megabytes must not keep a worker busy.
 pub(super) fn collect(value: &Value, found: &mut Vec<String>) {
+    if found.len() >= MESSAGES {
+        return;
+    }
     match value {
         Value::String(text) => {
             let text: String = text.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH).collect();

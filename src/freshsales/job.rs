@@ -82,6 +82,8 @@ fn report(body: &Value) -> Option<Job> {
         Some(_) => return None,
     };
     let rows: Vec<Failure> = rows;
+    // What cannot be added up speaks of no call of ours.
+    succeeded.checked_add(failed)?;
     (rows.len() as u64 == failed).then_some(Job::Ended { succeeded, failures: rows })
 }
 
@@ -154,6 +156,7 @@ mod tests {
             Job::Ended { succeeded: 2, failures: vec![] }
         );
         assert_eq!(read_job(&body("SUCCESS", 1, 1, json!([]))), Job::Unclear);
+        assert_eq!(read_job(&body("SUCCESS", u64::MAX, 1, json!([row]))), Job::Unclear);
         assert_eq!(read_job(&body("FAILED", 0, 0, json!([]))), Job::Unclear);
         assert_eq!(read_job(&json!({ "status": "SUCCESS" })), Job::Unclear);
         assert_eq!(read_job(&json!({ "status": "SUCCESS", "data": "{" })), Job::Unclear);

@@ -5,6 +5,8 @@
 mod answer;
 mod call;
 mod client;
+#[cfg(test)]
+mod fuzz_tests;
 mod job;
 mod limits;
 

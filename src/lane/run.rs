@@ -22,6 +22,7 @@ use super::state::{Board, Phase};
 use crate::config::Account;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Answer, Budget, Call, Client, NoAnswer, classify};
+use crate::mapping::Mapped;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, SkipReason};
 use crate::segment::EventType;
@@ -111,13 +112,14 @@ impl Lane {
         self.dispatch.begin();
         let mut open = true;
         loop {
-            let planned = self.send_planned();
+            let leased = session.lease.holds(Instant::now());
+            let planned = if leased { self.send_planned() } else { None };
             let wake = [planned, self.reading.wake()].into_iter().flatten().min();
             if !open && self.dispatch.is_empty() && self.held.is_empty() {
                 break;
             }
             let taking = open && self.held.is_empty() && self.dispatch.len() < self.settings.prefetch;
-            self.board.rests(self.mark());
+            self.board.rests(self.mark(leased));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -133,6 +135,7 @@ impl Lane {
                         None => open = false,
                     }
                 }
+                () = session.lease.renewed(), if !leased => self.board.wakes(),
                 () = until(wake) => self.board.wakes(),
             }
             self.read_fields();
@@ -141,9 +144,10 @@ impl Lane {
     }
 
     /// What others may know of the lane while it waits.
-    fn mark(&self) -> Mark {
+    fn mark(&self, leased: bool) -> Mark {
         let troubled = [Budget::Api, Budget::Tracking].iter().any(|b| self.dispatch.trouble(*b).is_some());
         let excused = troubled
+            || !leased
             || self.dispatch.retrying()
             || self.dispatch.starved()
             || self.dispatch.taking_over(Instant::now())
@@ -208,15 +212,19 @@ impl Lane {
             return;
         }
         self.metrics.traits_ignored.inc_by(judged.ignored.len() as u64);
-        let Delivery { queued_at, receipt, .. } = delivery;
+        let Delivery { queued_at, receipt, copied, .. } = delivery;
         self.ledger.open(judged.kind);
         let debt = Debt { kind: judged.kind, message_id: judged.message_id, queued_at, receipt };
         let Send { mapped, keys, taught } = match judged.verdict {
             Ok(send) => send,
             Err(outcome) => return self.ledger.settle(debt, outcome, 0),
         };
+        // An older copy of another identify may have come between this one and its like: then the last copy must win
+        // again. Copies come in order.
+        let wins_again = copied && matches!(mapped, Mapped::Contact(_));
         if let Some(id) = &debt.message_id
             && !self.messages.begin(id)
+            && !wins_again
         {
             return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
         }
@@ -338,7 +346,7 @@ impl Lane {
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
         self.show_trouble();
-        self.board.rests(self.mark());
+        self.board.rests(self.mark(true));
     }
 
     fn give_back(&mut self) {

@@ -10,6 +10,7 @@ use crate::schema::{Entity, Field, Fields, Schema};
 use crate::segment;
 
 mod documented;
+mod fuzz;
 mod identities;
 mod names;
 mod properties;

@@ -16,6 +16,8 @@ mod deals;
 mod endpoint;
 mod faults;
 mod fields;
+#[cfg(test)]
+mod fuzz_tests;
 mod journal;
 mod limit;
 mod options;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{answer::Refused, render::Include};
 
 /// A request, read whole.
+#[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
     /// As it was asked for.

@@ -4,6 +4,8 @@
 
 mod decode;
 mod event;
+#[cfg(test)]
+mod fuzz_tests;
 mod glimpse;
 mod json;
 

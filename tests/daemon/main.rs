@@ -16,13 +16,16 @@
 mod support;
 
 mod broker_states;
+mod cluster;
 mod commands;
 mod dead_letters;
 mod documented;
 mod events;
 mod faults;
+mod poison;
 mod replicas;
 mod rolling;
+mod scale;
 mod skips;
 mod spread;
 mod topology;

@@ -8,6 +8,7 @@ use freshet::sandbox::Options;
 use serde_json::{Value, json};
 
 use crate::events::{arrived, assert_exact, repeats, stream, track};
+use crate::faults::shows;
 use crate::support::{Freshet, soon};
 use crate::world::{World, sum};
 
@@ -205,4 +206,65 @@ async fn a_router_that_stops_hands_the_intake_over_without_loss_repeat_or_disord
     }
     assert_eq!(numbers, (0..EVENTS as u64).collect::<Vec<_>>());
     world.finish_leaving([], &BTreeMap::new()).await;
+}
+
+#[tokio::test]
+async fn a_name_that_two_replicas_go_by_is_told_until_one_of_them_leaves() {
+    let world = World::with_acme().await;
+    let taken = "freshet_replica_name_taken";
+    let mut first = world.start("one").await;
+    let other = world.start("two").await;
+    let second = world.start("one").await;
+    shows(&second, taken, 1.0).await;
+    second.line("another connection goes by this replica's name").await;
+    let status: Value = serde_json::from_str(&second.get("/api/status").await.1).unwrap();
+    assert_eq!(status["broker"]["name_taken"], true, "{status}");
+    for replica in [&first, &other] {
+        assert_eq!(replica.metric(taken).await, 0.0);
+        assert!(!replica.log().contains("another connection"), "{}", replica.log());
+    }
+    // It works all the same.
+    world.publish(track(0, 0).to_string()).await;
+    soon("the event arrives", async || world.state("acme")["activities"].as_array().unwrap().len() == 1)
+        .await;
+    first.stop().await;
+    shows(&second, taken, 0.0).await;
+    second.line("no other connection goes by this replica's name any more").await;
+    world.fenced(&[&second, &other]).await;
+    world.finish([second, other]).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_stood_still_does_no_harm_when_it_goes_on() {
+    const CONTACTS: usize = 10;
+    const ROUNDS: usize = 30;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 64;
+    let url = format!("{}?heartbeat=2", world.vhost.url());
+    let names = ["one", "two"];
+    let first = preferred(&names, "acme");
+    let other = if first == "one" { "two" } else { "one" };
+    let still = world.start_at(&url, first).await;
+    world.subscribed(1).await;
+    let stayer = world.start_at(&url, other).await;
+    world.subscribed(2).await;
+    world.publish_all(stream(CONTACTS, 0, ROUNDS).map(|event| event.to_string())).await;
+    world.asked("acme", 100).await;
+    still.signal("STOP");
+    // Its memory still holds events that the other one has delivered long since.
+    soon("the other one has delivered all", async || {
+        let arrived = arrived(&world.state("acme"));
+        let whole = arrived.values().filter(|numbers| numbers.contains(&(ROUNDS as u64 - 1))).count();
+        whole == CONTACTS && stayer.metric("freshet_events_in_flight{account=\"acme\"}").await == 0.0
+    })
+    .await;
+    let asked = || world.state("acme")["total_requests"].as_u64().unwrap();
+    let before = asked();
+    still.signal("CONT");
+    soon("it has noticed", async || still.metric("freshet_broker_reconnects_total").await == 1.0).await;
+    assert_eq!(asked(), before, "it went on with what another one had delivered");
+    world.fenced(&[&still, &stayer]).await;
+    let repeated = repeats(&world.state("acme"), CONTACTS, ROUNDS);
+    assert!(repeated <= 64, "{repeated} repeats, with 64 unsettled at most");
+    world.finish([still, stayer]).await;
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use freshet::sandbox::Options;
 use serde_json::Value;
 
 use crate::events::{assert_exact, repeats, stream};
-use crate::faults::slow;
 use crate::replicas::{addressed, preferred};
-use crate::support::{Broker, eventually, soon};
-use crate::world::World;
+use crate::support::{Broker, Freshet, eventually, soon};
+use crate::world::{World, sum};
 
 const ACCOUNTS: usize = 60;
-const CONTACTS: usize = 2;
+const CONTACTS: usize = 1;
 /// Seconds; a replica that is gone must be replaced within two of them.
 const HEARTBEAT: u64 = 10;
 
@@ -66,15 +66,27 @@ async fn midway(world: &World, some: usize, all: usize) {
     assert!(arrived() < all, "all was over already");
 }
 
+/// How many events a replica has delivered of the accounts that one of three prefers.
+async fn delivered(world: &World, by: &Freshet, of: &str, names: &[&str]) -> u64 {
+    let (_, metrics) = by.get("/metrics").await;
+    let accounts = world.accounts.iter().map(|account| account.name.as_str());
+    accounts
+        .filter(|account| preferred(names, account) == of)
+        .map(|account| sum(&metrics, "freshet_events_delivered_total", &[("account", account)]))
+        .sum()
+}
+
 #[tokio::test]
 async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that_goes_or_comes() {
     const ROUNDS: usize = 16;
     const PREFETCH: u16 = 16;
+    // Each contact's calls go one after another: this takes longer than a replica needs to start.
+    let options = Options { latency: Duration::from_millis(150), ..Options::default() };
     let mut world = World::shared().await;
     world.prefetch = PREFETCH;
     for number in 0..ACCOUNTS {
         let name = format!("account-{number}");
-        world = world.account_with(&name, &format!("write_keys = [\"{name}\"]"), slow()).await;
+        world = world.account_with(&name, &format!("write_keys = [\"{name}\"]"), options.clone()).await;
     }
     let url = format!("{}?heartbeat={HEARTBEAT}", world.vhost.url());
     let names = ["worker-0", "worker-1", "worker-2"];
@@ -96,6 +108,7 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
     let share = |name: &str| tags(&of_three).values().filter(|tag| tag.starts_with(name)).count();
     assert!(names.iter().all(|name| (10..=30).contains(&share(name))), "{:?}", names.map(share));
     world.settled(&[&zero, &one, &two]).await;
+    assert!(delivered(&world, &two, names[2], &names).await > 0, "it was given lanes when all was over");
     for account in &world.accounts {
         // Had two worked an account at once, some would have come twice, or in another order.
         assert_exact(&account.sandbox.state(), CONTACTS, ROUNDS);
@@ -112,6 +125,11 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
         assert!(moved || of_three[lane] == *now, "{lane} from {:?} to {now:?}", of_three[lane]);
     }
     world.fenced(&[&zero, &two]).await;
+    for heir in [&zero, &two] {
+        let inherited = delivered(&world, heir, names[1], &names).await;
+        let fences = wanted(&world, &names).values().filter(|tag| tag.starts_with(names[1])).count() as u64;
+        assert!(inherited > fences, "{inherited} events of the lanes that moved: all was over before");
+    }
     for account in &world.accounts {
         let state = account.sandbox.state();
         if preferred(&names, &account.name) == names[1] {

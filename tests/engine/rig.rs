@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet::config;
-use freshet::delivery::{Delivery, Receipt, Session, Settlement};
+use freshet::delivery::{Delivery, Lease, Receipt, Session, Settlement};
 use freshet::freshsales::{Client, Credentials, Transport};
 use freshet::lane::{Board, Lane, Patience, Settings};
 use freshet::metrics::Metrics;
@@ -153,7 +153,7 @@ impl Rig {
         let (deliver, deliveries) = mpsc::channel(1000);
         let (settle, settlements) = mpsc::channel(1000);
         let lost = CancellationToken::new();
-        let session = Session { deliveries, lost: lost.clone() };
+        let session = Session { deliveries, lost: lost.clone(), lease: Lease::ENDLESS };
         self.sessions.as_ref().unwrap().send(session).await.unwrap();
         let dropped = self.metrics.receipts_dropped.clone();
         Source { deliver: Some(deliver), settle, settlements, lost, dropped, next: 0, sent: Vec::new() }
@@ -288,7 +288,8 @@ impl Source {
         self.sent.push(body.clone());
         let place = self.settle.clone().reserve_owned().await.unwrap();
         let receipt = Receipt::new(tag, place, self.dropped.clone());
-        let delivery = Delivery { body: body.into(), queued_at: Timestamp::now(), redelivered, receipt };
+        let delivery =
+            Delivery { body: body.into(), queued_at: Timestamp::now(), copied: false, redelivered, receipt };
         if let Err(refused) = self.deliver.as_ref().unwrap().send(delivery).await {
             refused.0.receipt.settle(Outcome::Returned, 0);
         }

@@ -42,7 +42,7 @@ use std::time::Duration;
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
 pub use guard::Process;
-pub use process::{Freshet, freshet, get, listen_address, post};
+pub use process::{Freshet, delete, freshet, get, listen_address, post};
 pub use proxy::Proxy;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
@@ -56,16 +56,37 @@ pub async fn eventually<P: Probed>(
     what: &str,
     mut probe: impl AsyncFnMut() -> P,
 ) -> P::Seen {
-    let end = tokio::time::Instant::now() + deadline;
-    let mut pause = Duration::from_millis(5);
+    let mut wait = Wait::up_to(deadline);
     loop {
-        let last = match probe().await.seen() {
+        match probe().await.seen() {
             Ok(seen) => return seen,
-            Err(last) => last,
-        };
+            Err(last) => wait.again(what, &last).await,
+        }
+    }
+}
+
+/// The pauses of [`eventually`], for loops in tasks that move between threads, which cannot take its probe along.
+#[derive(Debug)]
+pub struct Wait {
+    deadline: Duration,
+    end: tokio::time::Instant,
+    pause: Duration,
+}
+
+impl Wait {
+    pub fn up_to(deadline: Duration) -> Self {
+        Self { deadline, end: tokio::time::Instant::now() + deadline, pause: Duration::from_millis(5) }
+    }
+
+    /// Pauses before the next try; `last` is what the one before saw, as a tail for a message.
+    ///
+    /// # Panics
+    /// When the deadline has passed.
+    pub async fn again(&mut self, what: &str, last: &str) {
+        let Self { deadline, end, pause } = *self;
         assert!(tokio::time::Instant::now() < end, "not within {deadline:?}: {what}{last}");
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(100));
+        self.pause = (pause * 2).min(Duration::from_millis(100));
     }
 }
 

@@ -15,10 +15,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Virtual hosts that a node is born with: making one later costs the start of an Erlang machine.
 pub const READY_VHOSTS: usize = 40;
 const START: Duration = Duration::from_mins(2);
+/// How long a connection may take to open.
+const ANSWER: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_mins(1);
 const COOKIE: &str = "freshet-tests";
 
@@ -139,7 +142,11 @@ impl Node {
             if let Some(status) = self.process().as_mut().and_then(Process::exited) {
                 panic!("{} ended at its start ({status}):\n{}", self.name, tail(&self.log_path()));
             }
-            Amqp::connect(&self.url("/")).await.map(drop)
+            // A node that is just pausing may take a connection and never answer on it.
+            match timeout(ANSWER, Amqp::connect(&self.url("/"))).await {
+                Ok(connected) => connected.map(drop).map_err(|error| error.to_string()),
+                Err(late) => Err(late.to_string()),
+            }
         })
         .await;
     }

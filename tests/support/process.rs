@@ -102,6 +102,22 @@ impl Freshet {
             .map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// The memory it has in use, in KiB.
+    pub fn resident(&self) -> u64 {
+        let id = self.process.id();
+        let read = match std::fs::read_to_string(format!("/proc/{id}/status")) {
+            Ok(status) => status.lines().find_map(|line| Some(line.strip_prefix("VmRSS:")?.to_owned())),
+            // Not on Linux.
+            Err(_) => Command::new("ps")
+                .args(["-o", "rss=", "-p", &id.to_string()])
+                .output()
+                .ok()
+                .and_then(|output| String::from_utf8(output.stdout).ok()),
+        };
+        let read = read.expect("the size of a running process");
+        read.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// A signal by its name: `TERM`, `HUP`, `INT`, `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
@@ -181,6 +197,11 @@ pub async fn post(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(
     let length = body.len();
     let head = format!("POST {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
     exchange(addr, &format!("{head}Content-Type: application/json\r\n\r\n{body}")).await
+}
+
+/// One plain HTTP request that deletes.
+pub async fn delete(addr: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    exchange(addr, &format!("DELETE {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")).await
 }
 
 async fn exchange(addr: SocketAddr, request: &str) -> std::io::Result<(u16, String)> {

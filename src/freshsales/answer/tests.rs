@@ -91,6 +91,19 @@ fn messages_are_found_in_every_shape() {
 }
 
 #[test]
+fn of_a_body_full_of_messages_only_the_first_are_read() {
+    let many: Value =
+        (0..100_000).map(|number| (format!("k{number}"), json!(format!("m{number}")))).collect();
+    let mut found = Vec::new();
+    collect(&many, &mut found);
+    assert_eq!((found.len(), found[0].as_str(), found[9].as_str()), (10, "m0", "m9"));
+    let Verdict::Refused { messages, .. } = judged(UPSERT, 400, Body::Json(json!({"errors": many}))) else {
+        panic!("not refused");
+    };
+    assert_eq!(messages, found);
+}
+
+#[test]
 fn retry_after_is_kept() {
     let mut throttled = answer(429, Body::Empty);
     throttled.retry_after = Some(Duration::from_secs(9));

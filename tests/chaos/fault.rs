@@ -1,0 +1,197 @@
+//! What can break, and for how long.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::dice::Dice;
+
+/// A kind of fault; [`Kind::ALL`] is the deck that a schedule is dealt from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// SIGKILL, and a new process of the same name.
+    ReplicaKilled,
+    /// SIGTERM, and a new process of the same name.
+    ReplicaStopped,
+    /// SIGSTOP and SIGCONT: short of what the broker notices, and longer.
+    ReplicaFrozen,
+    /// Every connection of one replica to the cluster goes silent.
+    ReplicaSilenced,
+    /// One replica finds no node: connections are closed and refused.
+    ReplicaCutOff,
+    /// A power cut of one broker node.
+    NodeKilled,
+    /// An orderly stop of one broker node.
+    NodeStopped,
+    /// SIGSTOP and SIGCONT for a broker node.
+    NodeFrozen,
+    /// One node loses its peers (Erlang's distribution is closed and refused); its clients still reach it.
+    NodePartitioned,
+    /// One node goes silent for all replicas.
+    NodeSilenced,
+    /// All connections of the replicas to one node end, by a close or a reset, and again.
+    NodeLinksBroken,
+    /// One node refuses the replicas.
+    NodeRefusing,
+    /// The leaders of all queues move to one node.
+    LeadersMoved,
+    /// A memory alarm: the cluster takes no messages.
+    MemoryAlarm,
+    /// An account answers nothing, sometimes after the call took its effect.
+    ApiHanging,
+    /// An account breaks connections, sometimes after the call took its effect.
+    ApiResetting,
+    /// Nine of ten calls get 503.
+    ApiFailing,
+    /// Each answer comes late.
+    ApiSlow,
+    /// An account answers 429 for long.
+    ApiThrottling,
+    /// Connections to an account break, also in the middle of an answer.
+    ApiLinkBroken,
+    /// The network to an account swallows all.
+    ApiLinkSilenced,
+}
+
+impl Kind {
+    pub const ALL: [Self; 21] = [
+        Self::ReplicaKilled,
+        Self::ReplicaStopped,
+        Self::ReplicaFrozen,
+        Self::ReplicaSilenced,
+        Self::ReplicaCutOff,
+        Self::NodeKilled,
+        Self::NodeStopped,
+        Self::NodeFrozen,
+        Self::NodePartitioned,
+        Self::NodeSilenced,
+        Self::NodeLinksBroken,
+        Self::NodeRefusing,
+        Self::LeadersMoved,
+        Self::MemoryAlarm,
+        Self::ApiHanging,
+        Self::ApiResetting,
+        Self::ApiFailing,
+        Self::ApiSlow,
+        Self::ApiThrottling,
+        Self::ApiLinkBroken,
+        Self::ApiLinkSilenced,
+    ];
+
+    /// What can happen to an account at the same time as something else.
+    pub const API: [Self; 7] = [
+        Self::ApiHanging,
+        Self::ApiResetting,
+        Self::ApiFailing,
+        Self::ApiSlow,
+        Self::ApiThrottling,
+        Self::ApiLinkBroken,
+        Self::ApiLinkSilenced,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReplicaKilled => "replica killed",
+            Self::ReplicaStopped => "replica stopped",
+            Self::ReplicaFrozen => "replica frozen",
+            Self::ReplicaSilenced => "replica silenced",
+            Self::ReplicaCutOff => "replica cut off",
+            Self::NodeKilled => "node killed",
+            Self::NodeStopped => "node stopped",
+            Self::NodeFrozen => "node frozen",
+            Self::NodePartitioned => "node partitioned",
+            Self::NodeSilenced => "node silenced",
+            Self::NodeLinksBroken => "node's links broken",
+            Self::NodeRefusing => "node refusing",
+            Self::LeadersMoved => "leaders moved",
+            Self::MemoryAlarm => "memory alarm",
+            Self::ApiHanging => "API hanging",
+            Self::ApiResetting => "API resetting",
+            Self::ApiFailing => "API failing",
+            Self::ApiSlow => "API slow",
+            Self::ApiThrottling => "API throttling",
+            Self::ApiLinkBroken => "API link broken",
+            Self::ApiLinkSilenced => "API link silenced",
+        }
+    }
+
+    /// What it befalls.
+    pub const fn target(self) -> Target {
+        match self {
+            Self::ReplicaKilled
+            | Self::ReplicaStopped
+            | Self::ReplicaFrozen
+            | Self::ReplicaSilenced
+            | Self::ReplicaCutOff => Target::Replica,
+            Self::NodeKilled
+            | Self::NodeStopped
+            | Self::NodeFrozen
+            | Self::NodePartitioned
+            | Self::NodeSilenced
+            | Self::NodeLinksBroken
+            | Self::NodeRefusing
+            | Self::LeadersMoved
+            | Self::MemoryAlarm => Target::Node,
+            Self::ApiHanging
+            | Self::ApiResetting
+            | Self::ApiFailing
+            | Self::ApiSlow
+            | Self::ApiThrottling
+            | Self::ApiLinkBroken
+            | Self::ApiLinkSilenced => Target::Account,
+        }
+    }
+
+    /// How long it may last, in milliseconds. With a heartbeat of 4 s a silent peer is given up after 8 to 12 s.
+    const fn lasts(self) -> (u64, u64) {
+        match self {
+            Self::ReplicaFrozen | Self::ReplicaSilenced | Self::NodeFrozen | Self::NodeSilenced => {
+                (1500, 14_000)
+            }
+            Self::ReplicaKilled | Self::ReplicaStopped | Self::ReplicaCutOff | Self::NodeRefusing => {
+                (0, 4000)
+            }
+            Self::NodeKilled | Self::NodeStopped | Self::NodePartitioned => (500, 6000),
+            Self::MemoryAlarm => (1000, 5000),
+            Self::NodeLinksBroken | Self::ApiLinkBroken => (500, 2000),
+            Self::LeadersMoved => (0, 0),
+            Self::ApiHanging
+            | Self::ApiResetting
+            | Self::ApiFailing
+            | Self::ApiSlow
+            | Self::ApiLinkSilenced => (2000, 6000),
+            Self::ApiThrottling => (6000, 12_000),
+        }
+    }
+}
+
+/// What a fault befalls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Replica,
+    Node,
+    Account,
+}
+
+/// One fault as it was drawn.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub kind: Kind,
+    /// The number of the replica, node or account.
+    pub whom: usize,
+    pub lasts: Duration,
+    /// Further chance for whoever stages it.
+    pub dice: Dice,
+}
+
+impl Fault {
+    pub fn draw(kind: Kind, whom: usize, dice: &mut Dice) -> Self {
+        let (from, to) = kind.lasts();
+        Self { kind, whom, lasts: dice.millis(from, to), dice: Dice::new(dice.roll()) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ({}) for {} ms", self.kind.as_str(), self.whom, self.lasts.as_millis())
+    }
+}

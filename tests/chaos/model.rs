@@ -1,0 +1,260 @@
+//! What each published event must come to, and what each contact must look like in the end.
+//!
+//! Every identify leaves a trace of its own, a field that no other identify of its contact writes, so a lost one
+//! shows even if later ones took effect. What they all write (`job_title`, the company's score) shows the last one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::dice::Dice;
+
+/// Fields `cf_mark_0` and so on: a contact takes no more identifies than this.
+pub const MARKS: usize = 24;
+/// Events of all kinds that are written about one contact, at most.
+const LIFE: usize = 60;
+
+/// What must become of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its contact's field with this number shows it.
+    Identified(usize),
+    /// It stands among the activities.
+    Tracked,
+    Skipped,
+    /// It stands among the dead letters, for this reason.
+    Dead(&'static str),
+}
+
+/// An event as it is published.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The `messageId`; also in a header, for bodies that cannot be read.
+    pub id: String,
+    pub body: String,
+    /// The account's name in a header, where the body does not tell it.
+    pub addressed: Option<String>,
+}
+
+/// A published event: whose it is, which one of that contact's, and what must become of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    pub contact: usize,
+    pub number: usize,
+    pub fate: Fate,
+}
+
+/// A contact as the events published so far leave it.
+#[derive(Debug, Clone)]
+pub struct Contact {
+    pub account: usize,
+    pub email: String,
+    pub user_id: String,
+    /// The `userId` is no address: it goes to `external_id`, and activities find the contact by it.
+    pub opaque: bool,
+    /// By field; what it must show.
+    pub marks: BTreeMap<usize, usize>,
+    pub last: Option<usize>,
+    /// The score that its company must show; the company is its own.
+    pub score: Option<usize>,
+    next: usize,
+    over: bool,
+}
+
+impl Contact {
+    pub fn is_over(&self) -> bool {
+        self.over || self.next >= LIFE || self.marks.len() >= MARKS
+    }
+
+    pub fn company(&self) -> String {
+        format!("Company of {}", self.user_id.replace('@', " at "))
+    }
+}
+
+/// An account as the events see it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub name: String,
+    /// Pages are skipped where it is false.
+    pub takes_pages: bool,
+}
+
+/// Everything published so far.
+#[derive(Debug)]
+pub struct Ledger {
+    pub accounts: Vec<Account>,
+    pub contacts: Vec<Contact>,
+    pub events: HashMap<String, Expected>,
+    /// Events whose publish had to be repeated: they may stand in the queue more than once.
+    pub uncertain: usize,
+    pub confirmed: usize,
+    /// When each was confirmed, to be compared with the logs.
+    pub times: HashMap<String, Timestamp>,
+}
+
+impl Ledger {
+    pub fn new(accounts: Vec<Account>) -> Self {
+        Self {
+            accounts,
+            contacts: Vec::new(),
+            events: HashMap::new(),
+            uncertain: 0,
+            confirmed: 0,
+            times: HashMap::new(),
+        }
+    }
+
+    /// Somebody that nothing was written about yet.
+    pub fn contact(&mut self, account: usize, opaque: bool) -> usize {
+        let number = self.contacts.len();
+        let email = format!("c{number}@{}.example", self.accounts[account].name);
+        let user_id = if opaque { format!("user-{number}") } else { email.clone() };
+        self.contacts.push(Contact {
+            account,
+            email,
+            user_id,
+            opaque,
+            marks: BTreeMap::new(),
+            last: None,
+            score: None,
+            next: 0,
+            over: false,
+        });
+        number
+    }
+
+    /// An event's publish was confirmed; `certain` if the first one was.
+    pub fn confirm(&mut self, event: &Event, certain: bool) {
+        self.confirmed += 1;
+        self.uncertain += usize::from(!certain);
+        self.times.insert(event.id.clone(), Timestamp::now());
+    }
+
+    /// The contact gets no more events.
+    ///
+    /// For an event that may be in the queue twice, the second time at any later moment: a node that was frozen may
+    /// carry out a publish that its producer gave up long ago. Behind newer events of the contact it would be legal
+    /// input that ends in an older state; behind none it changes nothing.
+    pub fn retire(&mut self, contact: usize) {
+        self.contacts[contact].over = true;
+    }
+
+    /// The next event of a contact.
+    pub fn next(&mut self, contact: usize, dice: &mut Dice) -> Event {
+        let draw = dice.below(100);
+        let opaque_and_new = self.contacts[contact].opaque && self.contacts[contact].next == 0;
+        match draw {
+            _ if opaque_and_new => self.identify(contact, dice),
+            0..48 => self.identify(contact, dice),
+            48..75 => self.track(contact),
+            75..86 => self.page(contact),
+            86..88 => self.broken(contact, "unknown_custom_field", json!({"cfNoSuchField": 1})),
+            88..90 => self.broken(contact, "invalid_custom_field", json!({"cfSeats": "many"})),
+            90..92 => self.nobody(contact),
+            92..94 => self.malformed(contact),
+            94..96 => self.unknown(contact),
+            96..98 => self.left_out(contact),
+            _ => self.screen(contact),
+        }
+    }
+
+    /// An activity of a contact.
+    pub fn track(&mut self, contact: usize) -> Event {
+        let (number, id) = self.begin(contact, Fate::Tracked);
+        let properties = json!({"id": id, "number": number});
+        self.event(contact, &id, json!({"type": "track", "event": "Numbered", "properties": properties}))
+    }
+
+    fn page(&mut self, contact: usize) -> Event {
+        let account = self.contacts[contact].account;
+        let fate = if self.accounts[account].takes_pages { Fate::Tracked } else { Fate::Skipped };
+        let (number, id) = self.begin(contact, fate);
+        let properties = json!({"id": id, "number": number, "url": "https://example.com/"});
+        self.event(contact, &id, json!({"type": "page", "name": "Numbered", "properties": properties}))
+    }
+
+    fn identify(&mut self, contact: usize, dice: &mut Dice) -> Event {
+        let mark = self.contacts[contact].marks.len();
+        let (number, id) = self.begin(contact, Fate::Identified(mark));
+        let with_company = dice.percent(12);
+        let known = &mut self.contacts[contact];
+        known.marks.insert(mark, number);
+        known.last = Some(number);
+        let mut traits = json!({"email": known.email, "jobTitle": number.to_string()});
+        traits[format!("cfMark{mark}")] = json!(number);
+        if with_company {
+            // Few values, so that one comes again that was written before another one.
+            let score = number % 2;
+            known.score = Some(score);
+            traits["company"] = json!({"name": known.company(), "cfHealthScore": score});
+        }
+        self.event(contact, &id, json!({"type": "identify", "traits": traits}))
+    }
+
+    /// An identify that would change the contact if it were not refused.
+    fn broken(&mut self, contact: usize, reason: &'static str, traits: Value) -> Event {
+        let (_, id) = self.begin(contact, Fate::Dead(reason));
+        let mut body = json!({"type": "identify", "traits": traits});
+        body["traits"]["email"] = json!(self.contacts[contact].email);
+        body["traits"]["jobTitle"] = json!("refused");
+        self.event(contact, &id, body)
+    }
+
+    fn nobody(&mut self, contact: usize) -> Event {
+        let (_, id) = self.begin(contact, Fate::Dead("missing_email"));
+        let mut event =
+            self.event(contact, &id, json!({"type": "identify", "traits": {"firstName": "Nobody"}}));
+        let mut body: Value = serde_json::from_str(&event.body).unwrap();
+        body["userId"] = json!(format!("nobody-{id}"));
+        event.body = body.to_string();
+        event
+    }
+
+    fn malformed(&mut self, contact: usize) -> Event {
+        let (_, id) = self.begin(contact, Fate::Dead("malformed_json"));
+        let account = &self.accounts[self.contacts[contact].account].name;
+        Event { body: format!("{{\"messageId\": “{id}”}}"), addressed: Some(account.clone()), id }
+    }
+
+    fn unknown(&mut self, contact: usize) -> Event {
+        let (_, id) = self.begin(contact, Fate::Dead("unknown_account"));
+        let mut event = self.event(contact, &id, json!({"type": "track", "event": "Lost"}));
+        let mut body: Value = serde_json::from_str(&event.body).unwrap();
+        body["writeKey"] = json!("nobody's");
+        event.body = body.to_string();
+        event
+    }
+
+    fn left_out(&mut self, contact: usize) -> Event {
+        let (_, id) = self.begin(contact, Fate::Skipped);
+        let traits = json!({"email": self.contacts[contact].email, "jobTitle": "left out"});
+        self.event(
+            contact,
+            &id,
+            json!({"type": "identify", "traits": traits, "integrations": {"All": false}}),
+        )
+    }
+
+    fn screen(&mut self, contact: usize) -> Event {
+        let (_, id) = self.begin(contact, Fate::Skipped);
+        self.event(contact, &id, json!({"type": "screen", "name": "Home", "properties": {"id": id}}))
+    }
+
+    fn begin(&mut self, contact: usize, fate: Fate) -> (usize, String) {
+        let known = &mut self.contacts[contact];
+        let number = known.next;
+        known.next += 1;
+        let id = format!("{contact}.{number}");
+        self.events.insert(id.clone(), Expected { contact, number, fate });
+        (number, id)
+    }
+
+    fn event(&self, contact: usize, id: &str, mut body: Value) -> Event {
+        let known = &self.contacts[contact];
+        body["messageId"] = json!(id);
+        body["userId"] = json!(known.user_id);
+        body["writeKey"] = json!(self.accounts[known.account].name);
+        Event { id: id.to_owned(), body: body.to_string(), addressed: None }
+    }
+}

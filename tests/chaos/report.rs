@@ -1,0 +1,89 @@
+//! What a run says of itself, as rows of Markdown.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::fault::Kind;
+use crate::verdict::Verdict;
+
+/// Collected while the run goes on.
+#[derive(Debug, Default)]
+pub struct Report {
+    recoveries: BTreeMap<Kind, Vec<Duration>>,
+    besides: BTreeMap<Kind, usize>,
+    pub sessions_lost: usize,
+}
+
+impl Report {
+    /// The first fault of a step is the one that its recovery is counted for.
+    pub fn note(&mut self, kinds: impl IntoIterator<Item = Kind>, recovery: Duration, sessions_lost: usize) {
+        let mut kinds = kinds.into_iter();
+        if let Some(first) = kinds.next() {
+            self.recoveries.entry(first).or_default().push(recovery);
+        }
+        for kind in kinds {
+            *self.besides.entry(kind).or_default() += 1;
+        }
+        self.sessions_lost += sessions_lost;
+    }
+
+    pub fn faults(&self) -> usize {
+        self.recoveries.values().map(Vec::len).sum::<usize>() + self.besides.values().sum::<usize>()
+    }
+
+    /// One row for the run, and one for each kind of fault.
+    pub fn markdown(
+        &self,
+        seed: u64,
+        events: usize,
+        bound: usize,
+        took: Duration,
+        verdict: &Verdict,
+    ) -> String {
+        let share = |part: usize, whole: usize| 100.0 * number(part) / number(whole.max(1));
+        let mut text = format!(
+            "\n| seed | events | faults | lost | reordered | unexpected | activities | repeated | bound | dead letters | repeated | minutes |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n\
+             | {seed} | {events} | {} | {} | {} | {} | {} | {} ({:.2} %) | {bound} | {} | {} ({:.2} %) | {:.1} |\n\n\
+             | fault | times | besides another | median recovery | worst |\n|---|---|---|---|---|\n",
+            self.faults(),
+            verdict.lost.len(),
+            verdict.reordered.len(),
+            verdict.unexpected.len(),
+            verdict.activities,
+            verdict.repeated,
+            share(verdict.repeated, verdict.activities),
+            verdict.letters,
+            verdict.repeated_letters,
+            share(verdict.repeated_letters, verdict.letters),
+            took.as_secs_f64() / 60.0,
+        );
+        for kind in Kind::ALL {
+            let mut recoveries = self.recoveries.get(&kind).cloned().unwrap_or_default();
+            let besides = self.besides.get(&kind).copied().unwrap_or_default();
+            if recoveries.is_empty() && besides == 0 {
+                continue;
+            }
+            recoveries.sort();
+            let shown = |duration: Option<&Duration>| {
+                duration.map_or_else(|| "-".to_owned(), |duration| format!("{:.1} s", duration.as_secs_f64()))
+            };
+            let (median, worst) = (recoveries.get(recoveries.len() / 2), recoveries.last());
+            writeln!(
+                text,
+                "| {} | {} | {besides} | {} | {} |",
+                kind.as_str(),
+                recoveries.len(),
+                shown(median),
+                shown(worst)
+            )
+            .unwrap();
+        }
+        text
+    }
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}

@@ -1,0 +1,261 @@
+//! How each fault is staged and ended, and how long it takes until all goes on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::dice::Dice;
+use crate::fault::{Fault, Kind};
+use crate::producers::Producers;
+use crate::schedule::Step;
+use crate::support::{Proxy, eventually};
+use crate::world::{NODES, World};
+
+/// What one step cost.
+#[derive(Debug)]
+pub struct Toll {
+    /// How often each lane may have lost its session.
+    pub sessions_lost: usize,
+    /// From the end of the faults until every account's events flow again.
+    pub recovery: Duration,
+}
+
+/// Stages a step's faults amid its events, ends them, and waits until every account's events flow again.
+pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll {
+    // A third before, so that there is work; a third while it lasts; a third right afterwards.
+    let third = step.events / 3;
+    let confirmed = producers.ledger().confirmed;
+    producers.allow(third);
+    eventually(Duration::from_mins(3), "the events before the fault are published", async || {
+        producers.ledger().confirmed >= confirmed + third / 2
+    })
+    .await;
+
+    let started = Instant::now();
+    let mut sessions_lost = 0;
+    for fault in &step.faults {
+        sessions_lost += strike(world, fault).await;
+    }
+    let mut healing: Vec<&Fault> = step.faults.iter().collect();
+    healing.sort_by_key(|fault| fault.lasts);
+    let mut allowed = 0;
+    for fault in &healing {
+        let until = started + fault.lasts;
+        // Evenly, up to the last one's end.
+        let whole = healing.last().map_or(fault.lasts, |last| last.lasts).as_secs_f64().max(0.001);
+        hold(until, || {
+            let due = share(third, started.elapsed().as_secs_f64() / whole);
+            producers.allow(due.saturating_sub(allowed));
+            allowed = allowed.max(due);
+        })
+        .await;
+        heal(world, fault).await;
+    }
+    producers.allow(step.events - third - allowed);
+    let recovery = recover(world, producers).await;
+    world.replicas.iter_mut().for_each(crate::replica::Replica::check_alive);
+    Toll { sessions_lost, recovery }
+}
+
+/// Lets a fault last: the only thing here that takes a time and not an event.
+async fn hold(until: Instant, mut meanwhile: impl FnMut()) {
+    let longest = until.saturating_duration_since(Instant::now()) + Duration::from_mins(1);
+    eventually(longest, "the fault has lasted", async || {
+        meanwhile();
+        Instant::now() >= until
+    })
+    .await;
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of events"
+)]
+fn share(whole: usize, part: f64) -> usize {
+    (whole as f64 * part.min(1.0)) as usize
+}
+
+/// Stages a fault; tells how often each lane may lose its session by it.
+async fn strike(world: &mut World, fault: &Fault) -> usize {
+    let (whom, mut dice) = (fault.whom, fault.dice.clone());
+    match fault.kind {
+        Kind::ReplicaKilled => world.replicas[whom].kill().await,
+        Kind::ReplicaStopped => {
+            world.replicas[whom].stop().await;
+            return 0;
+        }
+        Kind::ReplicaFrozen => world.replicas[whom].process().signal("STOP"),
+        Kind::ReplicaSilenced => {
+            for line in &world.replicas[whom].lines {
+                line.hang().await;
+            }
+        }
+        Kind::ReplicaCutOff => {
+            for line in &world.replicas[whom].lines {
+                line.down().await;
+            }
+        }
+        Kind::NodeKilled => tokio::task::block_in_place(|| world.broker.node(whom).kill_now()),
+        Kind::NodeStopped => world.broker.node(whom).stop().await,
+        Kind::NodeFrozen => world.broker.node(whom).freeze(),
+        Kind::NodePartitioned => {
+            // It still knows the others, but with another cookie: nobody gets through to anybody.
+            let part = "[begin erlang:set_cookie(P, apart), erlang:disconnect_node(P) end || P <- nodes()].";
+            world.control(whom, &["eval", part]);
+        }
+        Kind::NodeSilenced => {
+            for replica in &world.replicas {
+                replica.lines[whom].hang().await;
+            }
+        }
+        Kind::NodeLinksBroken => {
+            let breaks = 1 + dice.below(3);
+            for _ in 0..breaks {
+                for replica in &world.replicas {
+                    end_connections(&replica.lines[whom], &mut dice);
+                }
+                hold(Instant::now() + dice.millis(50, 800), || ()).await;
+            }
+            return breaks;
+        }
+        Kind::NodeRefusing => {
+            for replica in &world.replicas {
+                replica.lines[whom].down().await;
+            }
+        }
+        Kind::LeadersMoved => {
+            let list = format!("rabbit_amqqueue:list(<<\"{}\">>)", world.vhost.name);
+            let moved = format!("[catch rabbit_quorum_queue:transfer_leadership(Q, node()) || Q <- {list}].");
+            world.control(whom, &["eval", &moved]);
+        }
+        Kind::MemoryAlarm => {
+            world.control(whom, &["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+            return 0;
+        }
+        Kind::ApiHanging
+        | Kind::ApiResetting
+        | Kind::ApiFailing
+        | Kind::ApiSlow
+        | Kind::ApiThrottling
+        | Kind::ApiLinkBroken
+        | Kind::ApiLinkSilenced => {
+            strike_account(world, fault, &mut dice).await;
+            return 0;
+        }
+    }
+    // A silent or paused node may cost a session at its beginning and another one at its end.
+    2
+}
+
+async fn strike_account(world: &World, fault: &Fault, dice: &mut Dice) {
+    let site = &world.sites[fault.whom];
+    let after_effect = dice.percent(50);
+    let seed = dice.below(1000);
+    let fault = match fault.kind {
+        Kind::ApiHanging => {
+            json!({"endpoint": "*", "action": {"hang": true}, "share": 0.4, "seed": seed, "after_effect": after_effect})
+        }
+        Kind::ApiResetting => {
+            json!({"endpoint": "*", "action": {"reset": true}, "share": 0.4, "seed": seed, "after_effect": after_effect})
+        }
+        Kind::ApiFailing => {
+            json!({"endpoint": "*", "action": {"status": 503, "body": "no"}, "share": 0.9, "seed": seed})
+        }
+        // Short of `request_timeout`, and of the wait with which a lane is taken over: a call that is late by more
+        // may land behind its successor's, which no client can prevent.
+        Kind::ApiSlow => json!({"endpoint": "*", "action": {"delay_ms": 300 + dice.below(900)}}),
+        Kind::ApiThrottling => {
+            json!({"endpoint": "*", "action": {"status": 429, "headers": {"retry-after": "2"}}})
+        }
+        Kind::ApiLinkBroken => {
+            for _ in 0..=dice.below(4) {
+                end_connections(&site.proxy, dice);
+                hold(Instant::now() + dice.millis(50, 500), || ()).await;
+            }
+            return;
+        }
+        // The others befall no account.
+        _ => return site.proxy.hang().await,
+    };
+    site.fault(fault).await;
+}
+
+fn end_connections(proxy: &Proxy, dice: &mut Dice) {
+    if dice.percent(50) {
+        proxy.cut();
+    } else {
+        proxy.reset();
+    }
+}
+
+/// Ends a fault, and waits until what was down is up.
+async fn heal(world: &mut World, fault: &Fault) {
+    let whom = fault.whom;
+    match fault.kind {
+        Kind::ReplicaKilled | Kind::ReplicaStopped => world.replicas[whom].launch(),
+        Kind::ReplicaFrozen => world.replicas[whom].process().signal("CONT"),
+        Kind::ReplicaSilenced | Kind::ReplicaCutOff => {
+            for line in &world.replicas[whom].lines {
+                line.pass().await;
+            }
+        }
+        Kind::NodeKilled | Kind::NodeStopped => {
+            let node = world.broker.node(whom);
+            node.launch();
+            node.ready().await;
+        }
+        Kind::NodeFrozen => world.broker.node(whom).thaw(),
+        Kind::NodePartitioned => {
+            let peers = (0..NODES).filter(|peer| *peer != whom);
+            let peers: Vec<_> = peers.map(|peer| format!("'{}'", world.broker.node(peer).name)).collect();
+            let join = format!("[erlang:set_cookie(P, erlang:get_cookie()) || P <- [{}]].", peers.join(", "));
+            world.control(whom, &["eval", &join]);
+            world.broker.node(whom).ready().await;
+        }
+        Kind::NodeSilenced | Kind::NodeRefusing => {
+            for replica in &world.replicas {
+                replica.lines[whom].pass().await;
+            }
+        }
+        Kind::NodeLinksBroken | Kind::LeadersMoved | Kind::ApiLinkBroken => {}
+        Kind::MemoryAlarm => {
+            world.control(whom, &["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+        }
+        Kind::ApiHanging | Kind::ApiResetting | Kind::ApiFailing | Kind::ApiSlow | Kind::ApiThrottling => {
+            world.sites[whom].calm().await;
+        }
+        Kind::ApiLinkSilenced => {
+            // What it held back is gone for good: a call that was given up long ago must not take effect now.
+            let proxy = &world.sites[whom].proxy;
+            proxy.down().await;
+            eventually(Duration::from_secs(30), "connections end", async || proxy.open() == 0).await;
+            proxy.pass().await;
+        }
+    }
+}
+
+/// How long it takes until an event of every account is delivered.
+async fn recover(world: &World, producers: &Producers) -> Duration {
+    let healed = Instant::now();
+    let mut before = Vec::new();
+    for replica in &world.replicas {
+        before.push(replica.delivered().await);
+    }
+    // There may be no other work.
+    for account in 0..world.sites.len() {
+        producers.probe(account).await;
+    }
+    eventually(Duration::from_mins(3), "every account's events flow again", async || {
+        let mut waiting: Vec<&str> = world.sites.iter().map(|site| site.name).collect();
+        for (replica, before) in world.replicas.iter().zip(&before) {
+            let now = replica.delivered().await;
+            waiting.retain(|account| now.get(*account).copied() <= before.get(*account).copied());
+        }
+        if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?}")) }
+    })
+    .await;
+    healed.elapsed()
+}

@@ -1,0 +1,171 @@
+//! The world of one run: a cluster, replicas, accounts, and a breakable network between all of them.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use freshet::sandbox::{FieldFiles, JobReport, Options, Sandbox};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::MARKS;
+use crate::replica::Replica;
+use crate::settings::Settings;
+use crate::support::{self, Broker, Proxy, Vhost, post};
+
+/// Nodes of the cluster.
+pub const NODES: usize = 3;
+/// `broker.prefetch`.
+pub const PREFETCH: usize = 50;
+/// The intake.
+pub const QUEUE: &str = "events";
+const NAMES: [&str; 8] = ["acme", "globex", "initech", "hooli", "umbrella", "stark", "wayne", "wonka"];
+/// What stands in for every key and token; it must never be told.
+pub const SECRET: &str = "secret-key-0815";
+
+/// One account: its sandbox, and the network before it.
+pub struct Site {
+    pub name: &'static str,
+    pub takes_pages: bool,
+    pub sandbox: Sandbox,
+    pub address: SocketAddr,
+    pub proxy: Proxy,
+}
+
+impl Site {
+    /// Makes the sandbox misbehave.
+    pub async fn fault(&self, faults: Value) {
+        let (status, body) = post(self.address, "/_sandbox/faults", &faults.to_string()).await.unwrap();
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Ends all misbehaviour; tells how many requests it struck.
+    pub async fn calm(&self) -> u64 {
+        let (_, shown) = support::get(self.address, "/_sandbox/faults").await.unwrap();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let struck =
+            shown["faults"].as_array().unwrap().iter().filter_map(|fault| fault["struck"].as_u64()).sum();
+        let (status, body) = support::delete(self.address, "/_sandbox/faults").await.unwrap();
+        assert_eq!(status, 200, "{body}");
+        struck
+    }
+}
+
+/// Everything of one run.
+pub struct World {
+    /// Before the cluster, which they would miss.
+    pub replicas: Vec<Replica>,
+    pub sites: Vec<Site>,
+    pub vhost: Vhost,
+    pub broker: Broker,
+    _tasks: JoinSet<std::io::Result<()>>,
+    _fields: TempDir,
+}
+
+impl World {
+    pub async fn build(settings: &Settings) -> Self {
+        // A minority pauses, as clusters of three are run: otherwise the two sides of a partition go on apart, and
+        // RabbitMQ needs a person to bring them together.
+        let config = "cluster_partition_handling = pause_minority\nqueue_leader_locator = balanced\n";
+        let nodes = support::Settings { nodes: NODES, config: config.into(), plugins: Vec::new() };
+        let broker = Broker::private_with(nodes).await;
+        let vhost = broker.vhost();
+
+        let fields = fields();
+        let mut tasks = JoinSet::new();
+        let mut sites = Vec::new();
+        for (number, name) in NAMES.into_iter().take(settings.accounts).enumerate() {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let sandbox = Sandbox::new(Options {
+                fields: FieldFiles::load(fields.path()).unwrap(),
+                requests_per_hour: Some(10_000_000),
+                // Slower than events come, so that lanes and windows are never empty for long.
+                latency: Duration::from_millis(40),
+                job_report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
+                ..Options::default()
+            });
+            let served = sandbox.clone();
+            tasks.spawn(async move { served.serve(listener, CancellationToken::new()).await });
+            let proxy = Proxy::to(&address.to_string()).await;
+            sites.push(Site { name, takes_pages: number != 2, sandbox, address, proxy });
+        }
+
+        let mut world = Self { replicas: Vec::new(), sites, vhost, broker, _tasks: tasks, _fields: fields };
+        for number in 0..settings.replicas {
+            let mut lines = Vec::new();
+            for node in 0..NODES {
+                let direct = url::Url::parse(world.vhost.url_on(node)).unwrap();
+                lines.push(Proxy::to(&format!("127.0.0.1:{}", direct.port().unwrap())).await);
+            }
+            let config = world.config(number, &lines);
+            world.replicas.push(Replica::start(number, config, lines));
+        }
+        for replica in &world.replicas {
+            replica.ready().await;
+        }
+        // What `Node::kill` does before each power cut, here once: no queue is made later.
+        for node in 0..NODES {
+            world.control(node, &["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+        }
+        world
+    }
+
+    fn config(&self, replica: usize, lines: &[Proxy]) -> String {
+        let urls: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .map(|(node, line)| format!("\"{}?heartbeat=4\"", line.url(self.vhost.url_on(node))))
+            .collect();
+        let mut text = format!(
+            "[broker]\nurl = [{}]\nqueue = \"{QUEUE}\"\nreplica = \"{}\"\nprefetch = {PREFETCH}\n\
+             [http]\nlisten = \"127.0.0.1:0\"\n\
+             [delivery]\nrequest_timeout = \"2s\"\nshutdown_grace = \"10s\"\n[log]\nlevel = \"info,freshet=debug\"\n",
+            urls.join(", "),
+            Replica::name(replica)
+        );
+        for Site { name, takes_pages, proxy, .. } in &self.sites {
+            let address = proxy.addr();
+            let events = if *takes_pages { "" } else { "events = [\"identify\", \"track\"]\n" };
+            write!(
+                text,
+                "[[accounts]]\nname = \"{name}\"\nurl = \"http://{address}\"\napi_key = {{ env = \"TEST_KEY\" }}\n\
+                 app_token = {{ env = \"TEST_KEY\" }}\nrequests_per_hour = 10000000\n\
+                 tracking_requests_per_minute = 100000\nwrite_keys = [\"{name}\"]\n{events}\n"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    /// `rabbitmqctl` on a node, without holding up sandboxes and proxies.
+    pub fn control(&self, node: usize, arguments: &[&str]) -> String {
+        tokio::task::block_in_place(|| self.broker.node(node).control(arguments))
+    }
+
+    /// The names of intake and lanes.
+    pub fn queues(&self) -> Vec<String> {
+        let lanes = self.sites.iter().map(|site| format!("{QUEUE}.lane.{}", site.name));
+        std::iter::once(QUEUE.to_owned()).chain(lanes).collect()
+    }
+}
+
+/// The built-in contact fields, and one for each identify of a contact.
+fn fields() -> TempDir {
+    let built_in = include_str!("../../src/sandbox/metadata/contacts.json");
+    let mut contacts: Value = serde_json::from_str(built_in).unwrap();
+    let list = contacts["fields"].as_array_mut().unwrap();
+    for mark in 0..MARKS {
+        list.push(json!({
+            "id": 402_000_009_000_u64 + mark as u64, "label": format!("Mark {mark}"), "name": format!("cf_mark_{mark}"),
+            "type": "number", "default": false, "actionable": true, "position": 100 + mark, "choices": [],
+            "base_model": "Contact", "required": false, "quick_add_position": null, "visible": true
+        }));
+    }
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("contacts.json"), contacts.to_string()).unwrap();
+    folder
+}
