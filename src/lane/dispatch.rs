@@ -176,11 +176,8 @@ impl<D> Dispatch<D> {
     /// What keeps the calls of a budget from getting through. That Freshsales is down keeps nothing where nothing is
     /// to be sent.
     pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
-        let limit = match budget {
-            Budget::Api => &self.api,
-            Budget::Tracking => &self.tracking,
-        };
-        limit.trouble.as_ref().filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
+        let trouble = self.limit(budget).trouble.as_ref();
+        trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
     }
 
     fn has_work(&self, budget: Budget) -> bool {
@@ -265,11 +262,8 @@ impl<D> Dispatch<D> {
     /// In an outage a call that has been a probe is so again only after all others: one that Freshsales cannot stand
     /// must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
     fn line(&self, outgoing: &Outgoing) -> Line {
-        let limit = match outgoing.call.endpoint.budget() {
-            Budget::Api => &self.api,
-            Budget::Tracking => &self.tracking,
-        };
-        if limit.outage() && outgoing.since.is_some() { Line::Back } else { Line::Front }
+        let outage = self.limit(outgoing.call.endpoint.budget()).outage();
+        if outage && outgoing.since.is_some() { Line::Back } else { Line::Front }
     }
 
     fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
@@ -295,7 +289,7 @@ impl<D> Dispatch<D> {
     }
 
     fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
-        let limit = self.limit(budget);
+        let limit = self.limit_mut(budget);
         match limit.quota.ask(now) {
             Grant::Now => return true,
             Grant::At(then) => wake.no_later(then),
@@ -374,7 +368,7 @@ impl<D> Dispatch<D> {
             }
         }
         self.sending += 1;
-        let limit = self.limit(call.endpoint.budget());
+        let limit = self.limit_mut(call.endpoint.budget());
         limit.sending += 1;
         let probe = limit.quota.spend(now);
         if let Some(outgoing) = self.calls.get_mut(&number) {
@@ -384,7 +378,14 @@ impl<D> Dispatch<D> {
         Next::Send(number, call)
     }
 
-    pub(super) fn limit(&mut self, budget: Budget) -> &mut Limit {
+    fn limit(&self, budget: Budget) -> &Limit {
+        match budget {
+            Budget::Api => &self.api,
+            Budget::Tracking => &self.tracking,
+        }
+    }
+
+    fn limit_mut(&mut self, budget: Budget) -> &mut Limit {
         match budget {
             Budget::Api => &mut self.api,
             Budget::Tracking => &mut self.tracking,
@@ -402,7 +403,7 @@ impl<D> Dispatch<D> {
         self.sending = self.sending.saturating_sub(1);
         let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
         let budget = outgoing.call.endpoint.budget();
-        let limit = self.limit(budget);
+        let limit = self.limit_mut(budget);
         let outage = limit.outage();
         let again = limit.judge(number, &mut outgoing, &verdict, told, now);
         let worked = limit.worked;
@@ -443,7 +444,7 @@ impl<D> Dispatch<D> {
         let Some(outgoing) = self.calls.get(&number) else { return };
         let (budget, probe) = (outgoing.call.endpoint.budget(), outgoing.probe);
         self.sending = self.sending.saturating_sub(1);
-        self.limit(budget).aborted(probe);
+        self.limit_mut(budget).aborted(probe);
         self.due.insert((now, number));
     }
 
