@@ -176,12 +176,16 @@ impl<D> Dispatch<D> {
         u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)
     }
 
-    /// What keeps the calls of a budget from getting through.
+    /// What keeps the calls of a budget from getting through. That Freshsales is down keeps nothing where nothing is
+    /// to be sent.
     pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
-        match budget {
-            Budget::Api => self.api.trouble.as_ref(),
-            Budget::Tracking => self.tracking.trouble.as_ref(),
-        }
+        let trouble = self.limit(budget).trouble.as_ref();
+        trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
+    }
+
+    fn has_work(&self, budget: Budget) -> bool {
+        self.calls.values().any(|outgoing| outgoing.call.endpoint.budget() == budget)
+            || self.oldest(budget).is_some()
     }
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
@@ -215,24 +219,28 @@ impl<D> Dispatch<D> {
             return Next::Wait(None);
         }
         let mut wake = Wake::default();
-        if let Some(number) = self.next_due(now, &mut wake) {
+        if let Some(number) = self.next_due(Line::Front, now, &mut wake) {
             return self.send(number, now);
         }
-        if let Some(until) = self.take_over.filter(|until| now < *until) {
+        let taking_over = self.take_over.filter(|until| now < *until);
+        if let Some(until) = taking_over {
             wake.no_later(until);
-            return Next::Wait(wake.at);
-        }
-        for budget in [Budget::Tracking, Budget::Api] {
-            if let Some(number) = self.next_planned(budget, now, &mut wake) {
-                return self.send(number, now);
+        } else {
+            for budget in [Budget::Tracking, Budget::Api] {
+                if let Some(number) = self.next_planned(budget, now, &mut wake) {
+                    return self.send(number, now);
+                }
             }
         }
-        self.starved = wake.starved;
+        if let Some(number) = self.next_due(Line::Back, now, &mut wake) {
+            return self.send(number, now);
+        }
+        self.starved = wake.starved && taking_over.is_none();
         Next::Wait(wake.at)
     }
 
-    /// The first call that is due and may go.
-    fn next_due(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
+    /// The first call that is due and may go, of those that stand there in the line.
+    fn next_due(&mut self, line: Line, now: Instant, wake: &mut Wake) -> Option<u64> {
         let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
         let taking_over = self.taking_over(now);
         for (at, number) in due {
@@ -240,7 +248,7 @@ impl<D> Dispatch<D> {
                 self.due.remove(&(at, number));
                 continue;
             };
-            if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) {
+            if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) || self.line(outgoing) != line {
                 continue;
             }
             if self.granted(outgoing.call.endpoint.budget(), now, wake) {
@@ -252,6 +260,13 @@ impl<D> Dispatch<D> {
             wake.no_later(*at);
         }
         None
+    }
+
+    /// In an outage a call that has been a probe is so again only after all others: one that Freshsales cannot stand
+    /// must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
+    fn line(&self, outgoing: &Outgoing) -> Line {
+        let outage = self.limit(outgoing.call.endpoint.budget()).outage();
+        if outage && outgoing.since.is_some() { Line::Back } else { Line::Front }
     }
 
     fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
@@ -277,18 +292,15 @@ impl<D> Dispatch<D> {
     }
 
     fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
-        match self.limit(budget).quota.ask(now) {
-            Grant::Now => true,
-            Grant::At(then) => {
-                wake.no_later(then);
-                wake.starved = true;
-                false
-            }
-            Grant::AfterProbe => {
-                wake.starved = true;
-                false
-            }
+        let limit = self.limit_mut(budget);
+        match limit.quota.ask(now) {
+            Grant::Now => return true,
+            Grant::At(then) => wake.no_later(then),
+            Grant::AfterProbe => {}
         }
+        // In an outage it is not quota that is missing.
+        wake.starved |= !limit.outage();
+        false
     }
 
     fn oldest(&self, budget: Budget) -> Option<Candidate> {
@@ -359,7 +371,7 @@ impl<D> Dispatch<D> {
             }
         }
         self.sending += 1;
-        let limit = self.limit(call.endpoint.budget());
+        let limit = self.limit_mut(call.endpoint.budget());
         limit.sending += 1;
         let probe = limit.quota.spend(now);
         if let Some(outgoing) = self.calls.get_mut(&number) {
@@ -369,7 +381,14 @@ impl<D> Dispatch<D> {
         Next::Send(number, call)
     }
 
-    pub(super) fn limit(&mut self, budget: Budget) -> &mut Limit {
+    fn limit(&self, budget: Budget) -> &Limit {
+        match budget {
+            Budget::Api => &self.api,
+            Budget::Tracking => &self.tracking,
+        }
+    }
+
+    fn limit_mut(&mut self, budget: Budget) -> &mut Limit {
         match budget {
             Budget::Api => &mut self.api,
             Budget::Tracking => &mut self.tracking,
@@ -386,9 +405,14 @@ impl<D> Dispatch<D> {
     ) -> Vec<Effect<D>> {
         self.sending = self.sending.saturating_sub(1);
         let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
-        let limit = self.limit(outgoing.call.endpoint.budget());
-        let again = limit.judge(&verdict, told, outgoing.probe, &mut outgoing.delays, now);
+        let budget = outgoing.call.endpoint.budget();
+        let limit = self.limit_mut(budget);
+        let outage = limit.outage();
+        let again = limit.judge(number, &mut outgoing, &verdict, told, now);
         let worked = limit.worked;
+        if outage && !limit.outage() {
+            self.go_on(budget, now);
+        }
         let result = match verdict {
             Verdict::Unavailable { trouble, .. } if outgoing.hopeless(trouble, worked, now) => {
                 Err((0, Vec::new()))
@@ -404,12 +428,26 @@ impl<D> Dispatch<D> {
         self.conclude(outgoing, result, now)
     }
 
+    /// The outage is over: what failed in it waits no longer.
+    fn go_on(&mut self, budget: Budget, now: Instant) {
+        let failed = |number: &u64| {
+            self.calls
+                .get(number)
+                .is_some_and(|outgoing| outgoing.since.is_some() && outgoing.call.endpoint.budget() == budget)
+        };
+        let later: Vec<(Instant, u64)> = self.due.range((now, u64::MAX)..).copied().collect();
+        for (at, number) in later.into_iter().filter(|(_, number)| failed(number)) {
+            self.due.remove(&(at, number));
+            self.due.insert((now, number));
+        }
+    }
+
     /// A call was broken off: what became of it is not known, and says nothing about the account.
     pub fn aborted(&mut self, number: u64, now: Instant) {
         let Some(outgoing) = self.calls.get(&number) else { return };
         let (budget, probe) = (outgoing.call.endpoint.budget(), outgoing.probe);
         self.sending = self.sending.saturating_sub(1);
-        self.limit(budget).aborted(probe);
+        self.limit_mut(budget).aborted(probe);
         self.due.insert((now, number));
     }
 
@@ -433,6 +471,8 @@ impl<D> Dispatch<D> {
         }
         self.calls.retain(|number, _| !self.due.iter().any(|(_, due)| due == number));
         self.due.clear();
+        self.api.gave_back();
+        self.tracking.gave_back();
         debts
     }
 
@@ -442,6 +482,13 @@ impl<D> Dispatch<D> {
         let sent = self.calls.iter().filter(|(number, _)| !waiting.contains(number));
         sent.flat_map(|(_, outgoing)| outgoing.purpose.units().iter().copied()).collect()
     }
+}
+
+/// Where a call stands that is due: before what is planned next, or behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Front,
+    Back,
 }
 
 /// When to look again.
@@ -459,5 +506,7 @@ impl Wake {
 
 #[cfg(test)]
 mod by_hand;
+#[cfg(test)]
+mod outage;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::outgoing::Outgoing;
 use super::quota::Quota;
 use crate::delays::Delays;
 use crate::freshsales::{RateLimit, Trouble as Failure, Verdict};
@@ -40,6 +41,30 @@ pub enum Trouble {
     Retrying,
 }
 
+/// After so many answers in a row that were none, and not all to one call, Freshsales is taken to be down.
+const OUTAGE: u32 = 5;
+
+/// Answers in a row that were none.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// The call that failed first.
+    first: Option<u64>,
+    /// Another one failed, too: it is not one record that Freshsales cannot stand.
+    several: bool,
+}
+
+impl Failures {
+    fn add(&mut self, number: u64) {
+        self.count = self.count.saturating_add(1);
+        self.several |= *self.first.get_or_insert(number) != number;
+    }
+
+    fn many(&self) -> bool {
+        self.several && self.count >= OUTAGE
+    }
+}
+
 /// One budget of an account.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -52,6 +77,10 @@ pub(super) struct Limit {
     pub(super) worked: Option<Instant>,
     throttled: Delays,
     unauthorized: Delays,
+    unavailable: Delays,
+    failures: Failures,
+    /// Freshsales is down: nothing goes but probes, until one gets through.
+    outage: bool,
     /// What is wrong now, and why, in words without personal data.
     pub(super) trouble: Option<(Trouble, String)>,
 }
@@ -65,6 +94,9 @@ impl Limit {
             worked: None,
             throttled: Delays::new(patience.throttled.0, patience.throttled.1),
             unauthorized: Delays::new(patience.unauthorized.0, patience.unauthorized.1),
+            unavailable: Delays::new(patience.unavailable.0, patience.unavailable.1),
+            failures: Failures::default(),
+            outage: false,
             trouble: None,
         }
     }
@@ -77,19 +109,36 @@ impl Limit {
         }
     }
 
+    /// Whether nothing goes but probes, because Freshsales is down.
+    pub(super) fn outage(&self) -> bool {
+        self.outage
+    }
+
+    /// All was given back that was not on its way: what a call met with concerns nobody here any more. An outage
+    /// stays, or else each new session would begin with many calls.
+    pub(super) fn gave_back(&mut self) {
+        if self.sending > 0 || self.outage {
+            return;
+        }
+        self.failures = Failures::default();
+        self.trouble.take_if(|(trouble, _)| *trouble == Trouble::Retrying);
+    }
+
     /// Notes what an answer says about the budget; tells when the call may be tried again, if it must be.
     pub(super) fn judge(
         &mut self,
+        number: u64,
+        outgoing: &mut Outgoing,
         verdict: &Verdict,
         told: &RateLimit,
-        probe: bool,
-        delays: &mut Delays,
         now: Instant,
     ) -> Option<Instant> {
+        let probe = outgoing.probe;
         self.sending = self.sending.saturating_sub(1);
         match verdict {
             Verdict::Done(_) | Verdict::Refused { .. } => {
                 self.worked = Some(now);
+                self.failures = Failures::default();
                 if probe {
                     self.quota.unblock();
                 }
@@ -97,6 +146,8 @@ impl Limit {
                     self.trouble = None;
                     self.throttled.reset();
                     self.unauthorized.reset();
+                    self.unavailable.reset();
+                    self.outage = false;
                 }
                 self.quota.observe(now, told, self.sending);
                 if self.trouble.is_none()
@@ -132,9 +183,15 @@ impl Limit {
                 Some(now)
             }
             Verdict::Unavailable { trouble, retry_after } => {
-                // A probe that found the API down says nothing about the limit: the next call probes again.
+                self.failures.add(number);
+                self.outage |= self.failures.many();
+                // A probe that failed alone says nothing about the limit: the next call probes again.
                 if probe {
                     self.quota.give_back_probe();
+                }
+                // Calls that were under way when the outage began are old news, as above.
+                if self.outage && (probe || !self.quota.is_blocked()) {
+                    self.quota.block(now, self.unavailable.following());
                 }
                 // It speaks for the server, not for the record.
                 if let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) {
@@ -149,7 +206,7 @@ impl Limit {
                     Failure::Connection => "Freshsales cannot be reached".to_owned(),
                 };
                 self.trouble = Some((Trouble::Retrying, why));
-                Some(now + delays.following())
+                Some(now + outgoing.delays.following())
             }
         }
     }

@@ -229,6 +229,7 @@ impl Lane {
             return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
         }
         self.dispatch.insert(mapped, keys, taught, debt);
+        self.show_trouble();
         self.reading.refresh_when_old(now);
     }
 
@@ -266,9 +267,7 @@ impl Lane {
             }
         };
         let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
-        for budget in [Budget::Api, Budget::Tracking] {
-            self.board.trouble(budget, self.dispatch.trouble(budget));
-        }
+        self.show_trouble();
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
@@ -283,6 +282,12 @@ impl Lane {
                     }
                 }
             }
+        }
+    }
+
+    fn show_trouble(&self) {
+        for budget in [Budget::Api, Budget::Tracking] {
+            self.board.trouble(budget, self.dispatch.trouble(budget));
         }
     }
 
@@ -340,6 +345,7 @@ impl Lane {
         self.give_back();
         self.reading.interrupted();
         self.board.phase(Phase::Standby);
+        self.show_trouble();
         self.board.rests(self.mark(true));
     }
 

@@ -209,10 +209,10 @@ async fn a_known_company_costs_nothing_and_no_link_is_lost_or_repeated() {
     assert!(delivered(&together(&rig, &mut source, contacts("a", 4, &acme)).await));
     assert_eq!(rig.calls("sales_accounts_upsert"), 1);
     assert_eq!(rig.calls("contacts_update") - by_hand, 4);
-    // Now all is known.
+    // Now all is known, but for the company's values: the lane was empty, and may have been elsewhere.
     let singles = rig.calls("contacts_upsert");
     assert!(delivered(&together(&rig, &mut source, contacts("b", 4, &acme)).await));
-    assert_eq!(rig.calls("sales_accounts_upsert"), 1);
+    assert_eq!(rig.calls("sales_accounts_upsert"), 2);
     assert_eq!(rig.calls("contacts_update") - by_hand, 4);
     assert_eq!((rig.calls("contacts_bulk_upsert"), rig.calls("contacts_upsert")), (1, singles + 1));
     for number in 0..4 {

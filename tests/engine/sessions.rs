@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::lane::Patience;
+use freshet::lane::{LaneState, Patience};
 use freshet::outcome::Outcome;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -212,6 +212,23 @@ async fn a_stop_gives_everything_back_in_every_phase() {
     .await;
     let delivered = outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
     assert_eq!(delivered, 2, "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_failing_event_that_was_given_back_no_longer_shows_in_the_lane_s_state() {
+    let rig = Rig::start().await;
+    let mut first = rig.session().await;
+    rig.faults(json!({"endpoint": "track_events", "action": {"status": 500}})).await;
+    first.send(track("t", "ada@example.com", "Came")).await;
+    soon("the state", async || rig.board.view().state == LaneState::Retrying).await;
+    first.lost.cancel();
+    assert_eq!(first.outcomes().await, [Outcome::Returned]);
+    // The track went to another replica; here is only an identify to be done.
+    let mut second = rig.session().await;
+    second.send(identify("i", "zoe@example.com", json!({}))).await;
+    assert_eq!(second.outcomes().await, [Outcome::Delivered]);
+    assert_eq!(rig.board.view().state, LaneState::Flowing);
+    rig.finish(second).await;
 }
 
 #[tokio::test]

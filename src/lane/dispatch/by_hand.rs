@@ -20,20 +20,20 @@ fn record(values: &Value) -> Record {
     Record { fields: values.as_object().unwrap().clone(), ..Record::default() }
 }
 
-fn write(email: &str, values: &Value) -> ContactWrite {
+pub(super) fn write(email: &str, values: &Value) -> ContactWrite {
     ContactWrite { email: email.to_owned(), user_id: None, record: record(values), company: None, deal: None }
 }
 
-fn related(name: &str, values: &Value) -> RelatedWrite {
+pub(super) fn related(name: &str, values: &Value) -> RelatedWrite {
     RelatedWrite { name: name.to_owned(), record: record(values) }
 }
 
-fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
+pub(super) fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
     let key = Key::Email(write.email.clone());
     dispatch.insert(Mapped::Contact(Box::new(write)), vec![key], None, debt);
 }
 
-fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
+pub(super) fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
     match dispatch.next(now) {
         Next::Send(number, call) => (number, call),
         Next::Wait(wake) => panic!("nothing to send until {wake:?}: {dispatch:#?}"),
@@ -65,7 +65,7 @@ fn job() -> Value {
     json!({ "job_status_url": "https://x/api/job_statuses/1" })
 }
 
-fn report(succeeded: u64, failed: &[Value]) -> Value {
+pub(super) fn report(succeeded: u64, failed: &[Value]) -> Value {
     let counts = json!({ "succeeded": succeeded, "failed": failed.len() });
     let data = json!({ "record_status": counts, "detailed_failure_report": failed });
     json!({ "status": "SUCCESS", "data": data.to_string() })
@@ -75,7 +75,7 @@ const CONTACT: Endpoint = Endpoint::Upsert(Entity::Contact);
 const CONTACTS: Endpoint = Endpoint::BulkUpsert(Entity::Contact);
 const COMPANY: Endpoint = Endpoint::Upsert(Entity::SalesAccount);
 
-fn contact(id: i64, links: &[i64]) -> Value {
+pub(super) fn contact(id: i64, links: &[i64]) -> Value {
     let links: Vec<Value> = links.iter().map(|id| json!({ "id": id, "is_primary": true })).collect();
     json!({ "contact": { "id": id, "sales_accounts": links } })
 }
