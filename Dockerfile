@@ -16,8 +16,6 @@ RUN apt-get update \
     && groupadd --gid 10001 freshet \
     && useradd --uid 10001 --gid freshet --no-create-home --shell /usr/sbin/nologin freshet
 COPY --from=build /usr/local/bin/freshet /usr/local/bin/freshet
-# Headers may be nested deeper than the AMQP library's parser has stack for; this is address space, not memory.
-ENV RUST_MIN_STACK=268435456
 # Inside a container the loopback address reaches nobody.
 ENV FRESHET_CONFIG=/etc/freshet/freshet.toml \
     FRESHET_HTTP_LISTEN=0.0.0.0:9464

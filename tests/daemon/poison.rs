@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::events::{arrived, track};
-use crate::support::{header, next, soon};
+use crate::support::{Broker, header, next, soon};
 use crate::world::World;
 
 /// How often the poison and those beside it have come back before the first replica dies of it here. It is given up
@@ -86,4 +86,29 @@ async fn a_message_that_kills_replicas_ends_in_the_dead_letters_alone() {
         }
     }
     world.finish([last]).await;
+}
+
+#[tokio::test]
+async fn headers_nested_as_deep_as_a_frame_allows_do_no_harm() {
+    const DEPTH: u32 = 15_000;
+    let broker = Broker::private().await;
+    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let replica = world.start("one").await;
+    let body = track(0, 0).to_string();
+    // No client makes such headers by accident, and this test's own would not survive it: the broker itself does.
+    let publish = format!(
+        "Deep = lists:foldl(fun(_, Inner) -> [{{<<\"a\">>, table, Inner}}] end, [], lists:seq(1, {DEPTH})), \
+         Headers = [{{<<\"deep\">>, table, Deep}}], \
+         Properties = setelement(5, setelement(4, erlang:make_tuple(15, undefined, [{{1, 'P_basic'}}]), Headers), 2), \
+         Exchange = rabbit_misc:r(<<\"{vhost}\">>, exchange, <<>>), \
+         {{ok, Message}} = mc_amqpl:message(Exchange, <<\"{queue}\">>, rabbit_basic:build_content(Properties, <<{body:?}>>)), \
+         rabbit_queue_type:publish_at_most_once(Exchange, Message).",
+        vhost = world.vhost.name,
+        queue = world.queue(),
+    );
+    broker.control(&["eval", &publish]);
+    world.expect(1);
+    world.settled(&[&replica]).await;
+    assert_eq!(arrived(&world.state("acme")).len(), 1);
+    world.finish([replica]).await;
 }

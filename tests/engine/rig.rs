@@ -150,10 +150,15 @@ impl Rig {
 
     /// Opens the next session of the source.
     pub async fn session(&self) -> Source {
+        self.leased_session(Lease::ENDLESS).await
+    }
+
+    /// Opens the next session of a source that may give to others.
+    pub async fn leased_session(&self, lease: Lease) -> Source {
         let (deliver, deliveries) = mpsc::channel(1000);
         let (settle, settlements) = mpsc::channel(1000);
         let lost = CancellationToken::new();
-        let session = Session { deliveries, lost: lost.clone(), lease: Lease::ENDLESS };
+        let session = Session { deliveries, lost: lost.clone(), lease };
         self.sessions.as_ref().unwrap().send(session).await.unwrap();
         let dropped = self.metrics.receipts_dropped.clone();
         Source { deliver: Some(deliver), settle, settlements, lost, dropped, next: 0, sent: Vec::new() }
@@ -274,22 +279,27 @@ pub struct Source {
 impl Source {
     /// Hands an event to the lane; its tag counts from 0.
     pub async fn send(&mut self, event: impl ToString) -> u64 {
-        self.hand_over(event.to_string(), false).await
+        self.hand_over(event.to_string(), false, false).await
     }
 
     /// Hands over an event that was handed out before.
     pub async fn send_again(&mut self, event: impl ToString) -> u64 {
-        self.hand_over(event.to_string(), true).await
+        self.hand_over(event.to_string(), true, false).await
     }
 
-    async fn hand_over(&mut self, body: String, redelivered: bool) -> u64 {
+    /// Hands over an event that the router had before.
+    pub async fn send_copy(&mut self, event: impl ToString) -> u64 {
+        self.hand_over(event.to_string(), false, true).await
+    }
+
+    async fn hand_over(&mut self, body: String, redelivered: bool, copied: bool) -> u64 {
         let tag = self.next;
         self.next += 1;
         self.sent.push(body.clone());
         let place = self.settle.clone().reserve_owned().await.unwrap();
         let receipt = Receipt::new(tag, place, self.dropped.clone());
         let delivery =
-            Delivery { body: body.into(), queued_at: Timestamp::now(), copied: false, redelivered, receipt };
+            Delivery { body: body.into(), queued_at: Timestamp::now(), copied, redelivered, receipt };
         if let Err(refused) = self.deliver.as_ref().unwrap().send(delivery).await {
             refused.0.receipt.settle(Outcome::Returned, 0);
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use freshet::delivery::Lease;
 use freshet::lane::{LaneState, Patience};
-use freshet::outcome::Outcome;
+use freshet::outcome::{Outcome, SkipReason};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::rig::{Rig, Setup, Source, called, identify, reason, track};
@@ -229,6 +231,59 @@ async fn a_failing_event_that_was_given_back_no_longer_shows_in_the_lane_s_state
     assert_eq!(second.outcomes().await, [Outcome::Delivered]);
     assert_eq!(rig.board.view().state, LaneState::Flowing);
     rig.finish(second).await;
+}
+
+#[tokio::test]
+async fn nothing_is_begun_for_a_source_that_has_not_shown_itself_lately() {
+    let rig = Rig::start().await;
+    let mut source = rig.session().await;
+    source.send(track("0", "ada@example.com", "Came")).await;
+    assert_eq!(source.outcomes().await, [Outcome::Delivered]);
+    source.lost.cancel();
+
+    // As after a pause of the whole process.
+    let (_show, shown) = watch::channel(Instant::now());
+    let mut stale = rig.leased_session(Lease::new(shown, Duration::ZERO)).await;
+    for id in ["1", "2"] {
+        stale.send(track(id, "ada@example.com", "Came")).await;
+    }
+    soon("both are taken", async || rig.metrics.account("acme").in_flight.get() == 2).await;
+    // A call that was begun would be waited for.
+    stale.lost.cancel();
+    assert_eq!(stale.outcomes().await, [Outcome::Returned, Outcome::Returned]);
+    assert_eq!(rig.state()["activities"].as_array().unwrap().len(), 1);
+
+    let term = Duration::from_mins(10);
+    let (show, shown) = watch::channel(Instant::now());
+    let mut live = rig.leased_session(Lease::new(shown, term)).await;
+    live.send(track("1", "ada@example.com", "Came")).await;
+    assert_eq!(live.outcomes().await, [Outcome::Delivered]);
+    drop(show);
+    rig.finish(live).await;
+}
+
+#[tokio::test]
+async fn the_last_of_copied_identifies_wins_again_and_a_copied_track_is_left_out() {
+    let rig = Rig::start().await;
+    let mut source = rig.session().await;
+    let sized = |id: &str, seats: u32| identify(id, "ada@example.com", json!({"cfSeats": seats}));
+    source.send(sized("55", 55)).await;
+    source.send(track("t", "ada@example.com", "Came")).await;
+    for _ in 0..2 {
+        assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    }
+    // What the router had in flight when its connection was lost; the first of them another replica has delivered.
+    source.send_copy(sized("54", 54)).await;
+    source.send_copy(sized("55", 55)).await;
+    source.send_copy(track("t", "ada@example.com", "Came")).await;
+    for _ in 0..3 {
+        let settlement = source.settled().await;
+        let skipped = Outcome::Skipped(SkipReason::Duplicate);
+        assert_eq!(settlement.outcome, if settlement.tag == 4 { skipped } else { Outcome::Delivered });
+    }
+    assert_eq!(rig.contact("ada@example.com")["custom_field"]["cf_seats"], 55);
+    assert_eq!(rig.state()["activities"].as_array().unwrap().len(), 1);
+    rig.finish(source).await;
 }
 
 #[tokio::test]
