@@ -64,8 +64,16 @@ pub struct Address(SecretString);
 
 /// It was not understood. What was wrong is not repeated: it may be the password.
 #[derive(Debug, thiserror::Error)]
-#[error("expected an AMQP address, such as \"amqp://user:password@host:5672/%2f\" (%2f is the vhost `/`)")]
-pub struct AddressError;
+pub enum AddressError {
+    /// It is something else.
+    #[error(
+        "expected an AMQP address, such as \"amqp://user:password@host:5672/%2f\" (%2f is the vhost `/`)"
+    )]
+    NoAddress,
+    /// The client library would take it for `localhost`.
+    #[error("an IPv6 address cannot be used here; give a host's name that leads to it")]
+    Ipv6,
+}
 
 /// A silent peer is noticed within twice this long, where the address does not say otherwise.
 const HEARTBEAT_SECONDS: u16 = 20;
@@ -83,7 +91,11 @@ impl Default for Address {
 impl Address {
     /// Reads `amqp://` and `amqps://` addresses.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        text.parse::<AMQPUri>().map_err(|_| AddressError)?;
+        text.parse::<AMQPUri>().map_err(|_| AddressError::NoAddress)?;
+        let url = url::Url::parse(text).map_err(|_| AddressError::NoAddress)?;
+        if matches!(url.host(), Some(url::Host::Ipv6(_))) {
+            return Err(AddressError::Ipv6);
+        }
         Ok(Self(SecretString::from(text)))
     }
 
@@ -94,7 +106,7 @@ impl Address {
     }
 
     pub(super) fn uri(&self) -> Result<AMQPUri, AddressError> {
-        let mut uri: AMQPUri = self.0.expose_secret().parse().map_err(|_| AddressError)?;
+        let mut uri: AMQPUri = self.0.expose_secret().parse().map_err(|_| AddressError::NoAddress)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         uri.query.connection_timeout.get_or_insert(CONNECT_MILLISECONDS);
         Ok(uri)
@@ -111,6 +123,13 @@ mod tests {
         assert_eq!(address.shown(), "broker:5673");
         assert!(!format!("{address:?}").contains("secret"));
         assert!(!Address::parse("amqp://user:secret@:x").unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn an_ipv6_address_is_refused_rather_than_taken_for_localhost() {
+        let error = Address::parse("amqp://user:secret@[fd00::1]:5672/%2f").unwrap_err();
+        assert!(matches!(error, AddressError::Ipv6), "{error}");
+        assert_eq!(Address::parse("amqp://10.0.0.1").unwrap().shown(), "10.0.0.1:5672");
     }
 
     #[test]
