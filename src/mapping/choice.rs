@@ -1,6 +1,6 @@
 //! Drop-downs, radios and multi-selects: which choice a value means, and what the API takes for it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::{Number, Value};
 
@@ -14,28 +14,18 @@ const LISTED: usize = 10;
 /// What a problem says of a label that would fall apart on the wire.
 const SPLIT_LABEL: &str = "a label that contains ';' cannot be sent in a list joined with ';'";
 
-/// A field's choices, by everything that may name one.
+/// A field's choices. Looked through one by one: an account has a few hundred at most, and an index by everything that
+/// may name one would be the largest part of an idle lane.
 #[derive(Debug)]
 pub(super) struct Choices {
-    all: Vec<Choice>,
+    all: Box<[Choice]>,
     /// Custom fields take labels: the API silently drops ids there. Default fields take ids.
     by_label: bool,
-    labels: HashMap<String, Vec<usize>>,
-    folded: HashMap<String, Vec<usize>>,
-    ids: HashMap<String, usize>,
 }
 
 impl Choices {
     pub(super) fn new(choices: &[Choice], custom: bool) -> Self {
-        let mut labels: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut folded: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut ids = HashMap::new();
-        for (index, choice) in choices.iter().enumerate() {
-            labels.entry(choice.value.clone()).or_default().push(index);
-            folded.entry(fold(&choice.value)).or_default().push(index);
-            ids.entry(choice.id.to_string()).or_insert(index);
-        }
-        Self { all: choices.to_vec(), by_label: custom, labels, folded, ids }
+        Self { all: choices.into(), by_label: custom }
     }
 
     /// What the API takes for one choice.
@@ -51,17 +41,18 @@ impl Choices {
             return self.unlisted(text, value, coercion);
         }
         let lossless = coercion == Coercion::Lossless;
-        let label = || self.labels.get(text).map(Vec::as_slice);
-        let id = || self.ids.get(text).map(std::slice::from_ref);
-        let named_id = || id().filter(|found| lossless || self.any_text_id(found));
+        let labelled = || self.all(|choice| choice.value == text);
+        let id = || self.all.iter().find(|choice| choice.id.is(text)).into_iter().collect::<Vec<_>>();
         let found = if value.is_number() {
-            id().or_else(|| label().filter(|_| lossless))
+            some(id()).or_else(|| some(labelled()).filter(|_| lossless))
         } else {
-            let folded = || self.folded.get(&fold(text)).map(Vec::as_slice).filter(|_| lossless);
-            label().or_else(named_id).or_else(folded)
+            let text_id = |found: &Vec<&Choice>| found.iter().any(|c| matches!(c.id, ChoiceId::Text(_)));
+            let named_id = || some(id()).filter(|found| lossless || text_id(found));
+            let folded = fold(text);
+            let alike = || lossless.then(|| self.all(|choice| fold(&choice.value) == folded));
+            some(labelled()).or_else(named_id).or_else(alike)
         };
-        let mut wires =
-            found.unwrap_or_default().iter().filter_map(|index| self.all.get(*index)).map(|c| self.wire(c));
+        let mut wires = found.unwrap_or_default().into_iter().map(|choice| self.wire(choice));
         let Some(wire) = wires.next() else { return Err(self.unknown(value)) };
         if wires.all(|other| other == wire) {
             Ok(wire)
@@ -149,11 +140,8 @@ impl Choices {
         }
     }
 
-    fn any_text_id(&self, found: &[usize]) -> bool {
-        found
-            .iter()
-            .filter_map(|index| self.all.get(*index))
-            .any(|choice| matches!(choice.id, ChoiceId::Text(_)))
+    fn all(&self, is: impl Fn(&Choice) -> bool) -> Vec<&Choice> {
+        self.all.iter().filter(|choice| is(choice)).collect()
     }
 
     fn unknown(&self, got: &Value) -> Misfit {
@@ -170,6 +158,10 @@ impl Choices {
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("one of: {}{rest}", listed.join(", "))
     }
+}
+
+fn some<T>(found: Vec<T>) -> Option<Vec<T>> {
+    Some(found).filter(|found| !found.is_empty())
 }
 
 fn fold(label: &str) -> String {

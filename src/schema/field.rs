@@ -166,6 +166,16 @@ pub enum ChoiceId {
     Text(String),
 }
 
+impl ChoiceId {
+    /// Whether this text is how it is written.
+    pub fn is(&self, text: &str) -> bool {
+        match self {
+            Self::Number(number) => text.parse() == Ok(*number) && number.to_string() == text,
+            Self::Text(id) => id == text,
+        }
+    }
+}
+
 impl From<String> for ChoiceId {
     fn from(text: String) -> Self {
         match text.parse::<i64>() {
