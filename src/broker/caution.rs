@@ -8,6 +8,8 @@
 //! Taking fewer off the queue would not do: what is then given back comes behind what was given back before it, and
 //! the order is lost.
 
+use std::time::Duration;
+
 /// So many returns are in the ordinary course of things: restarts, lost connections. Alone, identifies cannot share a
 /// call, so this should not be too low.
 const DOUBTFUL: u64 = 20;
@@ -15,6 +17,11 @@ const DOUBTFUL: u64 = 20;
 /// The first message of a lane is given up. Well below the queue's own limit: what stands behind it has come back as
 /// often, and must live to see it go.
 const CONDEMNED: u64 = 100;
+
+/// A message that came back so often is not given up before the queue's limit would do it, if it took this long for
+/// each return: it belongs to an account that stands still for weeks, while replicas are restarted in good order.
+const UNHURRIED: Duration = Duration::from_hours(1);
+const AT_THE_LATEST: u64 = 180;
 
 /// What is known of the messages that a channel brings.
 #[derive(Debug)]
@@ -29,10 +36,10 @@ impl Caution {
         Self { first: true, alone: false }
     }
 
-    /// Takes note of the next message, and how often it has come back; true if it is to be given up.
+    /// Takes note of the next message, how often it has come back, and in what time; true if it is to be given up.
     ///
     /// Only the first one of a channel: those behind it may have come back as often without a fault of their own.
-    pub(super) fn condemns(&mut self, returns: u64) -> bool {
+    pub(super) fn condemns(&mut self, returns: u64, waited: Duration) -> bool {
         let first = std::mem::take(&mut self.first);
         if first {
             self.alone = returns >= DOUBTFUL;
@@ -40,7 +47,8 @@ impl Caution {
             // Nothing is left of what came back.
             self.alone = false;
         }
-        first && returns >= CONDEMNED
+        let hurried = waited < UNHURRIED * u32::try_from(returns).unwrap_or(u32::MAX);
+        first && (returns >= AT_THE_LATEST || (returns >= CONDEMNED && hurried))
     }
 
     /// Whether a message is taken only when those before it are settled.
@@ -57,7 +65,7 @@ mod tests {
     fn ordinary_returns_change_nothing() {
         let mut caution = Caution::new();
         for returns in [19, 19, 3, 0, 200] {
-            assert!(!caution.condemns(returns));
+            assert!(!caution.condemns(returns, Duration::from_hours(2)));
             assert!(!caution.alone());
         }
     }
@@ -66,7 +74,7 @@ mod tests {
     fn what_came_back_often_is_taken_alone_until_something_new_comes() {
         let mut caution = Caution::new();
         for (returns, alone) in [(20, true), (20, true), (5, true), (0, false), (0, false)] {
-            assert!(!caution.condemns(returns));
+            assert!(!caution.condemns(returns, Duration::from_hours(2)));
             assert_eq!(caution.alone(), alone, "{returns}");
         }
     }
@@ -74,12 +82,21 @@ mod tests {
     #[test]
     fn only_the_first_message_of_a_channel_is_condemned() {
         let mut caution = Caution::new();
-        assert!(!caution.condemns(99));
+        assert!(!caution.condemns(99, Duration::from_hours(2)));
         let mut caution = Caution::new();
-        assert!(caution.condemns(100));
+        assert!(caution.condemns(100, Duration::from_hours(2)));
         assert!(caution.alone());
-        assert!(!caution.condemns(100));
-        assert!(!caution.condemns(199));
+        assert!(!caution.condemns(100, Duration::from_hours(2)));
+        assert!(!caution.condemns(199, Duration::from_hours(2)));
+    }
+
+    #[test]
+    fn what_came_back_within_weeks_has_more_time() {
+        let weeks = Duration::from_hours(24 * 7 * 5);
+        assert!(!Caution::new().condemns(100, weeks));
+        assert!(!Caution::new().condemns(179, weeks));
+        assert!(Caution::new().condemns(180, weeks));
+        assert!(Caution::new().condemns(100, Duration::from_hours(8)));
     }
 
     /// A lane with messages that kill the replica as soon as they are handed over; each life begins a new channel.
@@ -95,7 +112,7 @@ mod tests {
                 let mut caution = Caution::new();
                 // Taken together, nothing is settled before the culprit strikes: the worst case.
                 while let Some((culprit, returns)) = lane.first().copied() {
-                    let given_up = caution.condemns(returns);
+                    let given_up = caution.condemns(returns, Duration::from_hours(2));
                     assert!(!given_up || culprit, "{culprits:?}: an innocent was given up");
                     condemned += usize::from(given_up);
                     let together = if caution.alone() { 1 } else { PREFETCH };

@@ -16,6 +16,7 @@ use super::topology::{self, short};
 
 /// Between two attempts to get the name.
 const PAUSE: Duration = Duration::from_secs(5);
+const ACCESS_REFUSED: u16 = 403;
 const RESOURCE_LOCKED: u16 = 405;
 
 /// Gets hold of the name, and tells while it cannot. Ends when it is held, for as long as the connection holds.
@@ -24,7 +25,9 @@ pub(super) async fn hold(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
     loop {
         match declare(line.consuming, &broker.names.replica(&broker.replica)).await {
             Ok(()) => return broker.link.name_taken(false),
-            Err(error) if is_locked(&error) => broker.link.name_taken(true),
+            Err(error) if is(&error, RESOURCE_LOCKED) => broker.link.name_taken(true),
+            // It would be refused each time.
+            Err(error) if is(&error, ACCESS_REFUSED) => return,
             // Not worth more: a name that repeats costs balance, not events.
             Err(error) => tracing::debug!(%error, "the replica's name cannot be looked at"),
         }
@@ -43,6 +46,6 @@ async fn declare(connection: &Connection, name: &str) -> lapin::Result<()> {
     Ok(())
 }
 
-fn is_locked(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == RESOURCE_LOCKED)
+fn is(error: &lapin::Error, code: u16) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
 }

@@ -39,7 +39,7 @@ pub(super) async fn serve(
     let (deliver, deliveries) = mpsc::channel(prefetch);
     // However this ends, the lane must not go on working for answers that nobody can give.
     let lost = connection_lost.child_token();
-    let _lost = lost.clone().drop_guard();
+    let guard = lost.clone().drop_guard();
     let session = Session { deliveries, lost, lease: line.lease() };
     match stop.run_until_cancelled(door.sessions.send(session)).await {
         None => return Ok(()),
@@ -68,6 +68,8 @@ pub(super) async fn serve(
         letters: FuturesUnordered::new(),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
+    // At once: with its channel another replica gets the lane.
+    drop(guard);
     // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
     // cancels it, and another replica would be active ahead of what is given back here.
     topology::close_settled(&channel, served.is_ok()).await;

@@ -52,6 +52,8 @@ struct Inner {
     /// Why it takes no messages, the gravest first.
     stalls: BTreeMap<Stall, String>,
     name_taken: bool,
+    /// Nodes left because they confirmed nothing, since one last did.
+    left: u32,
     /// Connected at least once.
     known: bool,
 }
@@ -63,7 +65,7 @@ pub struct LinkView {
     pub connected: bool,
     /// Since when.
     pub since: Timestamp,
-    /// Events can come and go.
+    /// Events can come and go, if perhaps not those of one account.
     pub ready: bool,
     /// Why not, in words without secrets; empty if ready.
     pub why: String,
@@ -88,6 +90,7 @@ impl Link {
                 why: "connecting to the broker".to_owned(),
                 stalls: BTreeMap::new(),
                 name_taken: false,
+                left: 0,
                 known: false,
             }),
         }
@@ -105,7 +108,8 @@ impl Link {
         LinkView {
             connected: inner.connected,
             since: inner.since,
-            ready: inner.connected && stall.is_none(),
+            // One account's lane is no reason to hold up a roll-out.
+            ready: inner.connected && inner.stalls.keys().all(|stall| *stall == Stall::Lane),
             why,
             name_taken: inner.name_taken,
         }
@@ -159,6 +163,22 @@ impl Link {
         } else {
             tracing::info!(stall = stall.as_str(), "the broker takes messages again");
         }
+    }
+
+    /// It confirms what it is sent.
+    pub(super) fn confirmed(&self) {
+        self.lock().left = 0;
+        self.stalled(Stall::Unconfirmed, None);
+    }
+
+    /// How many nodes were left because they confirmed nothing, since one last did.
+    pub(super) fn left(&self) -> u32 {
+        self.lock().left
+    }
+
+    /// Another one is left.
+    pub(super) fn leaves(&self) {
+        self.lock().left += 1;
     }
 
     pub(super) fn is_stalled(&self, stall: Stall) -> bool {

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
 /// peers cannot reach, while they go on.
 const LEAVE_AFTER: u32 = 3;
+/// How often the time until then doubles: to three quarters of an hour.
+const LEAVES_DOUBLED: u32 = 6;
 /// Cannot be an account's name.
 const KEY: &str = "_pulse";
 
@@ -73,12 +75,15 @@ async fn beat_on(broker: &Broker, line: Line<'_>) -> Broken {
             let why = "it confirms nothing; most of its nodes may be away";
             broker.link.stalled(Stall::Unconfirmed, Some(why));
             missed += 1;
-            if missed >= LEAVE_AFTER && broker.addresses.count() > 1 {
+            // Each time more patiently: where no node confirms, moving on costs every lane a hand-over.
+            let left = broker.link.left();
+            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) && broker.addresses.count() > 1 {
+                broker.link.leaves();
                 return Broken::Unconfirmed;
             }
         };
         match answer {
-            Ok(Confirmation::Ack(None)) => broker.link.stalled(Stall::Unconfirmed, None),
+            Ok(Confirmation::Ack(None)) => broker.link.confirmed(),
             Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested) => {
                 topology::close(&channel).await;
                 return Broken::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };

@@ -64,6 +64,8 @@ pub(super) async fn serve(
         since: VecDeque::new(),
     };
     let served = router.run(&mut consumer, stop, lost).await;
+    // Another one may route from now on.
+    broker.link.stalled(Stall::Lane, None);
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
     topology::close_settled(&channel, served.is_ok()).await;
     drop(consumer);

@@ -169,6 +169,7 @@ impl Broker {
         tokio::select! {
             declared = self.declare(lifeline.line(0)?) => declared?,
             broken = &mut silent => return Err(broken),
+            () = stop.cancelled() => return Ok(()),
         }
         self.link.up(&address.shown());
         for number in 0..self.lanes.len() {

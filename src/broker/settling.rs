@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use lapin::{Acker, BasicProperties, Channel, Confirmation};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -107,15 +107,16 @@ impl Serving<'_> {
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let tag = message.delivery_tag;
-        let returns = republish::returns(&message.properties);
-        let condemned = self.caution.condemns(returns);
+        // On a first delivery the header would be the sender's.
+        let returns = if message.redelivered { republish::returns(&message.properties) } else { 0 };
         let body = Bytes::from(message.data);
         let queued_at = republish::queued_at(&message.properties, Timestamp::now());
         let copied = republish::is_copy(&message.properties);
         let unsettled =
             Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
         self.unsettled.insert(tag, unsettled);
-        if condemned {
+        let waited = Timestamp::now().duration_since(queued_at).try_into().unwrap_or_default();
+        if self.caution.condemns(returns, waited) {
             let problem = format!("came back {returns} times, and was first in its lane");
             let problem = Problem { problem, ..Problem::default() };
             let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
@@ -132,7 +133,7 @@ impl Serving<'_> {
             delivery.receipt.settle(Outcome::Returned, 0);
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
             // turn its whole queue round until the broker gives each message up.
-            if !stop.is_cancelled() {
+            if !stop.is_cancelled() && !self.lost.is_cancelled() {
                 return Err(Broken::LaneGone);
             }
         }
@@ -159,8 +160,9 @@ impl Serving<'_> {
             }
             Outcome::Returned => {
                 let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
-                let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                if unsettled.acker.nack(options).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
+                // Not nack: later versions of RabbitMQ do not count that as a return, and it would go on for ever.
+                let options = BasicRejectOptions { requeue: true };
+                if unsettled.acker.reject(options).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
             }
         }
     }

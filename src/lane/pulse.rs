@@ -13,8 +13,9 @@ use tokio::time::Instant;
 pub(super) struct Mark {
     /// Events taken and not settled.
     pub(super) unsettled: usize,
-    /// Events settled since the lane began, however they ended.
-    pub(super) settled: u64,
+    /// Grows with each event that is settled, however it ended, and each call for one that was accepted: an event may
+    /// wait for several bulk jobs in a row.
+    pub(super) progress: u64,
     /// Something stands in the way that a restart would not mend: it waits on purpose.
     pub(super) excused: bool,
 }
@@ -47,14 +48,14 @@ pub struct Stuck {
 
 impl Pulse {
     pub(super) fn new(now: Instant) -> Self {
-        let last = Mark { unsettled: 0, settled: 0, excused: false };
+        let last = Mark { unsettled: 0, progress: 0, excused: false };
         Self { last, quiet_since: now, awake_since: None, gone_since: None }
     }
 
     /// A turn is over.
     pub(super) fn rests(&mut self, mark: Mark, now: Instant) {
         let could = |mark: &Mark| mark.unsettled > 0 && !mark.excused;
-        if !could(&self.last) || !could(&mark) || mark.settled != self.last.settled {
+        if !could(&self.last) || !could(&mark) || mark.progress != self.last.progress {
             self.quiet_since = now;
         }
         self.last = mark;
@@ -105,8 +106,8 @@ mod tests {
     const AFTER: Duration = Duration::from_mins(15);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn mark(unsettled: usize, settled: u64) -> Mark {
-        Mark { unsettled, settled, excused: false }
+    fn mark(unsettled: usize, progress: u64) -> Mark {
+        Mark { unsettled, progress, excused: false }
     }
 
     #[test]

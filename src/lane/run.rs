@@ -21,7 +21,7 @@ use super::reading::Reading;
 use super::state::{Board, Phase};
 use crate::config::Account;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Answer, Budget, Call, Client, NoAnswer, classify};
+use crate::freshsales::{Answer, Budget, Call, Client, Endpoint, NoAnswer, Verdict, classify};
 use crate::mapping::Mapped;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, SkipReason};
@@ -60,6 +60,8 @@ pub struct Lane {
     /// Deliveries that cannot be judged before the account's fields are read (again), in order.
     held: VecDeque<Delivery>,
     starved_since: Option<Instant>,
+    /// Calls that Freshsales accepted, questions about jobs aside.
+    steps: u64,
 }
 
 impl Lane {
@@ -86,6 +88,7 @@ impl Lane {
             names: HashMap::new(),
             held: VecDeque::new(),
             starved_since: None,
+            steps: 0,
         }
     }
 
@@ -153,7 +156,7 @@ impl Lane {
             || self.dispatch.taking_over(Instant::now())
             || self.reading.pausing();
         let unsettled = self.dispatch.len() + self.held.len();
-        Mark { unsettled, settled: self.ledger.settled(), excused }
+        Mark { unsettled, progress: self.ledger.settled() + self.steps, excused }
     }
 
     /// Sends all that may go now; tells when to look again.
@@ -253,6 +256,8 @@ impl Lane {
                 self.names.remove(&id);
                 let verdict = classify(call.endpoint, answer.as_ref().map_err(|error| *error));
                 let endpoint = call.endpoint.as_str();
+                let step = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
+                self.steps += u64::from(step);
                 self.metrics.requests.observe(endpoint, verdict.as_str(), elapsed, call.records());
                 (number, verdict, answer.map(|answer| answer.rate_limit).unwrap_or_default())
             }

@@ -55,7 +55,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lane_that_settles_nothing_is_told_until_it_settles_something() {
         let watched = watched();
-        let mark = |settled| Mark { unsettled: 2, settled, excused: false };
+        let mark = |progress| Mark { unsettled: 2, progress, excused: false };
         watched.board.rests(mark(0));
         assert_eq!(watched.gauge_after(AFTER.checked_sub(LOOK).unwrap()).await, 0);
         assert_eq!(watched.gauge_after(LOOK * 2).await, 1);
@@ -70,7 +70,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lane_that_waits_on_purpose_is_not_told() {
         let watched = watched();
-        watched.board.rests(Mark { unsettled: 2, settled: 0, excused: true });
+        watched.board.rests(Mark { unsettled: 2, progress: 0, excused: true });
         assert_eq!(watched.gauge_after(AFTER * 50).await, 0);
     }
 
