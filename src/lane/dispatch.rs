@@ -1,5 +1,5 @@
-//! Decides what is sent next, and what an answer settles. Pure: no clock, no socket, no broker; the time and the
-//! answers are handed in, so that a day can be simulated in a second.
+//! Holds what waits and what is on its way: what goes next ([`turn`](super::turn)), and what an answer settles. Pure: no
+//! clock, no socket, no broker; the time and the answers are handed in, so that a day can be simulated in a second.
 //!
 //! There is no timer that lingers for batches. A call is planned only when quota and a request slot are there, and
 //! then from all that waits: one event alone if it is alone, a hundred in one call if a hundred wait.
@@ -13,14 +13,13 @@ use super::jobs::JobTimes;
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
 use super::memory::Identities;
-use super::merge;
 use super::outgoing::{Outgoing, Purpose};
-use super::quota::{Grant, Quota};
-use super::unit::{Unit, Waiting, identity};
+use super::quota::Quota;
+use super::unit::{Unit, Waiting};
 use super::window::{Key, Window};
 use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Verdict};
-use crate::mapping::{Identity, Mapped};
+use crate::mapping::Mapped;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
@@ -62,7 +61,7 @@ pub enum Effect<D> {
 /// One account's work: what waits, what is on its way, what may go.
 #[derive(Debug)]
 pub struct Dispatch<D> {
-    concurrency: usize,
+    pub(super) concurrency: usize,
     patience: Patience,
     pub(super) window: Window<Waiting<D>>,
     /// By the number of their first event, so oldest first.
@@ -74,7 +73,7 @@ pub struct Dispatch<D> {
     pub(super) calls: HashMap<u64, Outgoing>,
     /// Calls to be sent (again) at a time.
     pub(super) due: BTreeSet<(Instant, u64)>,
-    sending: usize,
+    pub(super) sending: usize,
     numbers: u64,
     pub(super) api: Limit,
     pub(super) tracking: Limit,
@@ -86,16 +85,9 @@ pub struct Dispatch<D> {
     /// Bulk calls in a row whose report was of no use.
     pub(super) unclear: u32,
     /// Work stood ready at the last call of [`Dispatch::next`] and only quota was missing.
-    starved: bool,
+    pub(super) starved: bool,
     /// Until then nothing goes but what reads fields; set once a session.
-    take_over: Option<Instant>,
-}
-
-/// The oldest thing that could be done in a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Candidate {
-    Unit(u64),
-    Waiting(u64),
+    pub(super) take_over: Option<Instant>,
 }
 
 impl<D> Dispatch<D> {
@@ -212,142 +204,6 @@ impl<D> Dispatch<D> {
         self.enqueue(Call::fields(entity), Purpose::Fields(entity), now);
     }
 
-    /// What to do now. To be called again after each `Send`.
-    pub fn next(&mut self, now: Instant) -> Next {
-        self.starved = false;
-        if self.sending >= self.concurrency {
-            return Next::Wait(None);
-        }
-        let mut wake = Wake::default();
-        if let Some(number) = self.next_due(Line::Front, now, &mut wake) {
-            return self.send(number, now);
-        }
-        let taking_over = self.take_over.filter(|until| now < *until);
-        if let Some(until) = taking_over {
-            wake.no_later(until);
-        } else {
-            for budget in [Budget::Tracking, Budget::Api] {
-                if let Some(number) = self.next_planned(budget, now, &mut wake) {
-                    return self.send(number, now);
-                }
-            }
-        }
-        if let Some(number) = self.next_due(Line::Back, now, &mut wake) {
-            return self.send(number, now);
-        }
-        self.starved = wake.starved && taking_over.is_none();
-        Next::Wait(wake.at)
-    }
-
-    /// The first call that is due and may go, of those that stand there in the line.
-    fn next_due(&mut self, line: Line, now: Instant, wake: &mut Wake) -> Option<u64> {
-        let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
-        let taking_over = self.taking_over(now);
-        for (at, number) in due {
-            let Some(outgoing) = self.calls.get(&number) else {
-                self.due.remove(&(at, number));
-                continue;
-            };
-            if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) || self.line(outgoing) != line {
-                continue;
-            }
-            if self.granted(outgoing.call.endpoint.budget(), now, wake) {
-                self.due.remove(&(at, number));
-                return Some(number);
-            }
-        }
-        if let Some((at, _)) = self.due.range((now, u64::MAX)..).next() {
-            wake.no_later(*at);
-        }
-        None
-    }
-
-    /// In an outage a call that has been a probe is so again only after all others: one that Freshsales cannot stand
-    /// must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
-    fn line(&self, outgoing: &Outgoing) -> Line {
-        let outage = self.limit(outgoing.call.endpoint.budget()).outage();
-        if outage && outgoing.since.is_some() { Line::Back } else { Line::Front }
-    }
-
-    fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
-        // Forming a unit may show that it must wait for another one's record: then the next is looked at.
-        while let Some(candidate) = self.oldest(budget) {
-            if !self.granted(budget, now, wake) {
-                return None;
-            }
-            match candidate {
-                Candidate::Unit(unit) => {
-                    if let Some(number) = self.plan(unit, now) {
-                        return Some(number);
-                    }
-                    // It has no call to make. It cannot be left idle, or this would not end.
-                    self.idle.remove(&unit);
-                }
-                Candidate::Waiting(number) => {
-                    self.form(number);
-                }
-            }
-        }
-        None
-    }
-
-    fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
-        let limit = self.limit_mut(budget);
-        match limit.quota.ask(now) {
-            Grant::Now => return true,
-            Grant::At(then) => wake.no_later(then),
-            Grant::AfterProbe => {}
-        }
-        // In an outage it is not quota that is missing.
-        wake.starved |= !limit.outage();
-        false
-    }
-
-    fn oldest(&self, budget: Budget) -> Option<Candidate> {
-        let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
-        let waiting =
-            self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped) == budget).map(|(n, _)| n);
-        match (unit, waiting) {
-            (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
-            (Some(unit), _) => Some(Candidate::Unit(unit)),
-            (None, waiting) => waiting.map(Candidate::Waiting),
-        }
-    }
-
-    fn unit_budget(&self, unit: u64) -> Option<Budget> {
-        let unit = self.units.get(&unit)?;
-        unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped))
-    }
-
-    /// The budget of an event's next call.
-    fn budget(&self, mapped: &Mapped) -> Budget {
-        match identity(mapped) {
-            None => Budget::Api,
-            Some(Identity::UserId(user_id)) if self.identities.unknown(user_id) => Budget::Api,
-            Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
-        }
-    }
-
-    /// Takes a waiting event, and the identifies right behind it that can be written with it.
-    pub(super) fn form(&mut self, number: u64) -> Option<u64> {
-        let mut all: Option<crate::mapping::ContactWrite> = None;
-        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut all) {
-            (Mapped::Contact(write), None) => {
-                all = Some((**write).clone());
-                true
-            }
-            (Mapped::Contact(write), Some(all)) if merge::may_merge(all, write) => {
-                merge::absorb(all, write);
-                true
-            }
-            _ => false,
-        });
-        let unit = Unit::new(events)?;
-        self.units.insert(number, unit);
-        self.settle_stage(number);
-        Some(number)
-    }
-
     pub(super) fn enqueue(&mut self, call: Call, purpose: Purpose, at: Instant) -> u64 {
         let number = self.prepare(call, purpose);
         self.due.insert((at, number));
@@ -362,33 +218,14 @@ impl<D> Dispatch<D> {
         number
     }
 
-    fn send(&mut self, number: u64, now: Instant) -> Next {
-        let Some(outgoing) = self.calls.get(&number) else { return Next::Wait(Some(now)) };
-        let call = outgoing.call.clone();
-        for unit in outgoing.purpose.units() {
-            if let Some(unit) = self.units.get_mut(unit) {
-                unit.attempts += 1;
-            }
-        }
-        self.sending += 1;
-        let limit = self.limit_mut(call.endpoint.budget());
-        limit.sending += 1;
-        let probe = limit.quota.spend(now);
-        if let Some(outgoing) = self.calls.get_mut(&number) {
-            outgoing.probe = probe;
-            outgoing.since.get_or_insert(now);
-        }
-        Next::Send(number, call)
-    }
-
-    fn limit(&self, budget: Budget) -> &Limit {
+    pub(super) fn limit(&self, budget: Budget) -> &Limit {
         match budget {
             Budget::Api => &self.api,
             Budget::Tracking => &self.tracking,
         }
     }
 
-    fn limit_mut(&mut self, budget: Budget) -> &mut Limit {
+    pub(super) fn limit_mut(&mut self, budget: Budget) -> &mut Limit {
         match budget {
             Budget::Api => &mut self.api,
             Budget::Tracking => &mut self.tracking,
@@ -481,26 +318,6 @@ impl<D> Dispatch<D> {
         let waiting: BTreeSet<u64> = self.due.iter().map(|(_, number)| *number).collect();
         let sent = self.calls.iter().filter(|(number, _)| !waiting.contains(number));
         sent.flat_map(|(_, outgoing)| outgoing.purpose.units().iter().copied()).collect()
-    }
-}
-
-/// Where a call stands that is due: before what is planned next, or behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Front,
-    Back,
-}
-
-/// When to look again.
-#[derive(Debug, Default)]
-struct Wake {
-    at: Option<Instant>,
-    starved: bool,
-}
-
-impl Wake {
-    fn no_later(&mut self, at: Instant) {
-        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
     }
 }
 

@@ -23,6 +23,7 @@ mod quota;
 mod reading;
 mod run;
 mod state;
+mod turn;
 mod unit;
 mod watch;
 mod window;

@@ -1,6 +1,6 @@
 //! Whether a lane is stuck: there is work, nothing stands in the way, and nothing comes of it.
 //!
-//! The lane only leaves marks at each turn. They are judged by somebody else ([`super::watch`], `/livez`), so that a
+//! The lane only leaves marks at each turn. They are judged by somebody else ([`mod@super::watch`], `/livez`), so that a
 //! lane that hangs, spins or is gone is noticed, too. Pure: the time is handed in.
 
 use std::time::Duration;

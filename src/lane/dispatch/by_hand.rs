@@ -3,7 +3,7 @@
 use super::*;
 use crate::freshsales::{Endpoint, Link, Trouble as Failure};
 use crate::lane::memo::{Account, fingerprint};
-use crate::mapping::{Activity, ContactWrite, Record, RelatedWrite};
+use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use super::by_hand::{contact, insert, related, report, sent, write};
 use super::*;
 use crate::freshsales::{Endpoint, Trouble as Failure};
 use crate::mapping::Activity;
+use crate::mapping::Identity;
 use serde_json::{Map, Value, json};
 
 const CONCURRENCY: usize = 8;

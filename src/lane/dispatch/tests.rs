@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::freshsales::{Endpoint, Trouble};
-use crate::mapping::{Activity, ContactWrite, Record, RelatedWrite};
+use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::time::Duration;

@@ -1,0 +1,195 @@
+//! What goes next: calls that are due, and what is planned of what waits, the oldest first.
+
+use tokio::time::Instant;
+
+use super::dispatch::{Dispatch, Next};
+use super::merge;
+use super::outgoing::{Outgoing, Purpose};
+use super::quota::Grant;
+use super::unit::{Unit, identity};
+use crate::freshsales::Budget;
+use crate::mapping::{Identity, Mapped};
+
+/// The oldest thing that could be done in a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Candidate {
+    Unit(u64),
+    Waiting(u64),
+}
+
+impl<D> Dispatch<D> {
+    /// What to do now. To be called again after each `Send`.
+    pub fn next(&mut self, now: Instant) -> Next {
+        self.starved = false;
+        if self.sending >= self.concurrency {
+            return Next::Wait(None);
+        }
+        let mut wake = Wake::default();
+        if let Some(number) = self.next_due(Line::Front, now, &mut wake) {
+            return self.send(number, now);
+        }
+        let taking_over = self.take_over.filter(|until| now < *until);
+        if let Some(until) = taking_over {
+            wake.no_later(until);
+        } else {
+            for budget in [Budget::Tracking, Budget::Api] {
+                if let Some(number) = self.next_planned(budget, now, &mut wake) {
+                    return self.send(number, now);
+                }
+            }
+        }
+        if let Some(number) = self.next_due(Line::Back, now, &mut wake) {
+            return self.send(number, now);
+        }
+        self.starved = wake.starved && taking_over.is_none();
+        Next::Wait(wake.at)
+    }
+
+    /// The first call that is due and may go, of those that stand there in the line.
+    fn next_due(&mut self, line: Line, now: Instant, wake: &mut Wake) -> Option<u64> {
+        let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
+        let taking_over = self.taking_over(now);
+        for (at, number) in due {
+            let Some(outgoing) = self.calls.get(&number) else {
+                self.due.remove(&(at, number));
+                continue;
+            };
+            if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) || self.line(outgoing) != line {
+                continue;
+            }
+            if self.granted(outgoing.call.endpoint.budget(), now, wake) {
+                self.due.remove(&(at, number));
+                return Some(number);
+            }
+        }
+        if let Some((at, _)) = self.due.range((now, u64::MAX)..).next() {
+            wake.no_later(*at);
+        }
+        None
+    }
+
+    /// In an outage a call that has been a probe is so again only after all others: one that Freshsales cannot stand
+    /// must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
+    fn line(&self, outgoing: &Outgoing) -> Line {
+        let outage = self.limit(outgoing.call.endpoint.budget()).outage();
+        if outage && outgoing.since.is_some() { Line::Back } else { Line::Front }
+    }
+
+    fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
+        // Forming a unit may show that it must wait for another one's record: then the next is looked at.
+        while let Some(candidate) = self.oldest(budget) {
+            if !self.granted(budget, now, wake) {
+                return None;
+            }
+            match candidate {
+                Candidate::Unit(unit) => {
+                    if let Some(number) = self.plan(unit, now) {
+                        return Some(number);
+                    }
+                    // It has no call to make. It cannot be left idle, or this would not end.
+                    self.idle.remove(&unit);
+                }
+                Candidate::Waiting(number) => {
+                    self.form(number);
+                }
+            }
+        }
+        None
+    }
+
+    fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
+        let limit = self.limit_mut(budget);
+        match limit.quota.ask(now) {
+            Grant::Now => return true,
+            Grant::At(then) => wake.no_later(then),
+            Grant::AfterProbe => {}
+        }
+        // In an outage it is not quota that is missing.
+        wake.starved |= !limit.outage();
+        false
+    }
+
+    pub(super) fn oldest(&self, budget: Budget) -> Option<Candidate> {
+        let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
+        let waiting =
+            self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped) == budget).map(|(n, _)| n);
+        match (unit, waiting) {
+            (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
+            (Some(unit), _) => Some(Candidate::Unit(unit)),
+            (None, waiting) => waiting.map(Candidate::Waiting),
+        }
+    }
+
+    fn unit_budget(&self, unit: u64) -> Option<Budget> {
+        let unit = self.units.get(&unit)?;
+        unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped))
+    }
+
+    /// The budget of an event's next call.
+    fn budget(&self, mapped: &Mapped) -> Budget {
+        match identity(mapped) {
+            None => Budget::Api,
+            Some(Identity::UserId(user_id)) if self.identities.unknown(user_id) => Budget::Api,
+            Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
+        }
+    }
+
+    /// Takes a waiting event, and the identifies right behind it that can be written with it.
+    pub(super) fn form(&mut self, number: u64) -> Option<u64> {
+        let mut all: Option<crate::mapping::ContactWrite> = None;
+        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut all) {
+            (Mapped::Contact(write), None) => {
+                all = Some((**write).clone());
+                true
+            }
+            (Mapped::Contact(write), Some(all)) if merge::may_merge(all, write) => {
+                merge::absorb(all, write);
+                true
+            }
+            _ => false,
+        });
+        let unit = Unit::new(events)?;
+        self.units.insert(number, unit);
+        self.settle_stage(number);
+        Some(number)
+    }
+
+    fn send(&mut self, number: u64, now: Instant) -> Next {
+        let Some(outgoing) = self.calls.get(&number) else { return Next::Wait(Some(now)) };
+        let call = outgoing.call.clone();
+        for unit in outgoing.purpose.units() {
+            if let Some(unit) = self.units.get_mut(unit) {
+                unit.attempts += 1;
+            }
+        }
+        self.sending += 1;
+        let limit = self.limit_mut(call.endpoint.budget());
+        limit.sending += 1;
+        let probe = limit.quota.spend(now);
+        if let Some(outgoing) = self.calls.get_mut(&number) {
+            outgoing.probe = probe;
+            outgoing.since.get_or_insert(now);
+        }
+        Next::Send(number, call)
+    }
+}
+
+/// Where a call stands that is due: before what is planned next, or behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Front,
+    Back,
+}
+
+/// When to look again.
+#[derive(Debug, Default)]
+struct Wake {
+    at: Option<Instant>,
+    starved: bool,
+}
+
+impl Wake {
+    fn no_later(&mut self, at: Instant) {
+        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
