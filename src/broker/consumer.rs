@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::stream::FuturesUnordered;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -12,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::caution::Caution;
 use super::lifeline::Line;
 use super::names::priority;
-use super::session::{Broken, Broker, Declared, LaneDoor};
+use super::session::{Broken, Broker, Declared, LaneDoor, subscribe};
 use super::settling::Serving;
-use super::topology::{self, short};
+use super::topology;
 use crate::delivery::Session;
 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
@@ -31,9 +30,6 @@ pub(super) async fn serve(
         topology::declare_shared(line.consuming, &broker.names).await?;
         topology::declare_lane(line.consuming, &broker.names, &door.account).await?;
     }
-    let channel = line.consuming.create_channel().await?;
-    channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
-
     let prefetch = usize::from(broker.prefetch);
     let (settle, settlements) = mpsc::channel(prefetch);
     let (deliver, deliveries) = mpsc::channel(prefetch);
@@ -51,9 +47,8 @@ pub(super) async fn serve(
     let mut arguments = FieldTable::default();
     let wanted = priority(&broker.replica, &door.account);
     arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
-    let tag = short(&format!("{} {}", broker.replica, door.account));
-    let mut consumer =
-        channel.basic_consume(short(&lane), tag, BasicConsumeOptions::default(), arguments).await?;
+    let tag = format!("{} {}", broker.replica, door.account);
+    let (channel, mut consumer) = subscribe(line.consuming, &lane, &tag, broker.prefetch, arguments).await?;
     let mut serving = Serving {
         broker,
         door,

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::BasicAckOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation};
 use tokio::time::Instant;
@@ -22,8 +22,8 @@ use super::directory::ACCOUNT_HEADER;
 use super::lifeline::{Line, publish};
 use super::link::Stall;
 use super::names::dead_letter_key;
-use super::session::{Broken, Broker, Declared};
-use super::topology::{self, short};
+use super::session::{Broken, Broker, Declared, subscribe};
+use super::topology;
 use super::{UNROUTED, dead_letter, republish};
 use crate::delivery::AccountName;
 use crate::metrics::AccountMetrics;
@@ -49,13 +49,10 @@ pub(super) async fn serve(
         // The lanes, too: they hang on the exchange, which may have been gone.
         broker.declare(line).await?;
     }
-    let channel = line.consuming.create_channel().await?;
     let publisher = line.publisher().await?;
-    channel.basic_qos(IN_FLIGHT, BasicQosOptions::default()).await?;
     let intake = broker.names.intake();
-    let tag = short(&broker.replica);
-    let options = BasicConsumeOptions::default();
-    let mut consumer = channel.basic_consume(short(intake), tag, options, FieldTable::default()).await?;
+    let (channel, mut consumer) =
+        subscribe(line.consuming, intake, &broker.replica, IN_FLIGHT, FieldTable::default()).await?;
     let mut router = Router {
         broker,
         publisher: publisher.clone(),

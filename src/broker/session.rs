@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties, Consumer, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,6 +18,7 @@ use super::directory::Directory;
 use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
+use super::topology::short;
 use super::{claim, consumer, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
@@ -68,6 +71,8 @@ pub(super) enum Broken {
     NotAcknowledged,
     #[error("the node confirms nothing; trying another one")]
     Unconfirmed,
+    #[error("the broker has not let anyone subscribe to {0} within {seconds} s", seconds = ANSWER_TIMEOUT.as_secs())]
+    Unanswered(String),
     #[error("the connection was closed")]
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
@@ -90,6 +95,8 @@ pub(super) enum Declared {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A queue without a leader may keep a subscription waiting. An election takes a few seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A channel that fails is opened again; the rest of the connection goes on.
 const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -278,6 +285,29 @@ impl Again {
         self.started = Instant::now();
         waited.is_some()
     }
+}
+
+/// Subscribes to a queue on a channel of its own, or gives that channel up after [`ANSWER_TIMEOUT`]: its subscription
+/// must not come to be when nobody waits for it any more.
+pub(super) async fn subscribe(
+    connection: &Connection,
+    queue: &str,
+    tag: &str,
+    prefetch: u16,
+    arguments: FieldTable,
+) -> Result<(Channel, Consumer), Broken> {
+    let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel())
+        .await
+        .map_err(|_| Broken::Unanswered(queue.to_owned()))??;
+    let subscribed = async {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        channel.basic_consume(short(queue), short(tag), BasicConsumeOptions::default(), arguments).await
+    };
+    let Ok(consumer) = tokio::time::timeout(ANSWER_TIMEOUT, subscribed).await else {
+        topology::close(&channel).await;
+        return Err(Broken::Unanswered(queue.to_owned()));
+    };
+    Ok((channel, consumer?))
 }
 
 /// Connects, or gives up after [`CONNECT_TIMEOUT`].
