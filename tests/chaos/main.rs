@@ -95,9 +95,6 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
     println!("{}", report.markdown(settings.seed, ledger.events.len(), bound, started.elapsed(), &verdict));
     println!("{lost_answers} calls without an answer, {} events published again", ledger.uncertain);
     let complaints: Vec<&String> = world.replicas.iter().flat_map(|replica| &replica.complaints).collect();
-    if !complaints.is_empty() || !verdict.holds() {
-        keep_logs(&settings, &world);
-    }
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert!(verdict.holds(), "{verdict:#?}");
     assert!(
@@ -134,16 +131,6 @@ async fn quiet(world: &World, producers: &Producers) -> Amqp {
     })
     .await;
     amqp
-}
-
-/// Leaves the replicas' logs where they can be read.
-fn keep_logs(settings: &Settings, world: &World) {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}", settings.seed));
-    std::fs::create_dir_all(&folder).unwrap();
-    for replica in &world.replicas {
-        std::fs::write(folder.join(format!("replica-{}.log", replica.number)), &replica.log).unwrap();
-    }
-    println!("the replicas' logs are in {}", folder.display());
 }
 
 /// Says how to do it again if the test fails.

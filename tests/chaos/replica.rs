@@ -15,7 +15,7 @@ pub struct Replica {
     process: Option<Freshet>,
     pub complaints: Vec<String>,
     /// What its processes logged, one after another.
-    pub log: String,
+    log: String,
     /// Calls that ended without an answer: Freshsales may have taken them, and they were sent again.
     pub lost_answers: u64,
 }
@@ -45,6 +45,12 @@ impl Replica {
 
     pub fn process(&self) -> &Freshet {
         self.process.as_ref().expect("the replica runs")
+    }
+
+    /// What all its processes logged, the one that runs included.
+    pub fn whole_log(&self) -> String {
+        let running = self.process.as_ref().map(Freshet::log).unwrap_or_default();
+        format!("{}{running}", self.log)
     }
 
     /// Waits until it serves.

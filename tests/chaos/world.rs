@@ -61,8 +61,25 @@ pub struct World {
     pub sites: Vec<Site>,
     pub vhost: Vhost,
     pub broker: Broker,
+    seed: u64,
     _tasks: JoinSet<std::io::Result<()>>,
     _fields: TempDir,
+}
+
+impl Drop for World {
+    /// Leaves the replicas' logs where they can be read, if the test fails.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}", self.seed));
+        let mut kept = std::fs::create_dir_all(&folder);
+        for replica in &self.replicas {
+            let file = folder.join(format!("replica-{}.log", replica.number));
+            kept = kept.and_then(|()| std::fs::write(file, replica.whole_log()));
+        }
+        println!("the replicas' logs are in {} ({kept:?})", folder.display());
+    }
 }
 
 impl World {
@@ -94,7 +111,15 @@ impl World {
             sites.push(Site { name, takes_pages: number != 2, sandbox, address, proxy });
         }
 
-        let mut world = Self { replicas: Vec::new(), sites, vhost, broker, _tasks: tasks, _fields: fields };
+        let mut world = Self {
+            replicas: Vec::new(),
+            sites,
+            vhost,
+            broker,
+            seed: settings.seed,
+            _tasks: tasks,
+            _fields: fields,
+        };
         for number in 0..settings.replicas {
             let mut lines = Vec::new();
             for node in 0..NODES {
