@@ -10,7 +10,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, Consumer, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Addresses};
@@ -101,6 +101,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 const NEXT_NODE: Duration = Duration::from_millis(100);
+/// Between two looks at whether all connections hold.
+const LOOK: Duration = Duration::from_secs(1);
 /// A connection or a channel that held this long was a good one: the next wait starts small again.
 const HELD: Duration = Duration::from_mins(1);
 
@@ -187,8 +189,14 @@ impl Broker {
         pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
         let mut claim = JoinSet::new();
         claim.spawn(claim::hold(self.clone(), lifeline.clone()));
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // A connection that the broker closed in good order ends without an event.
+                _ = looks.tick() => if !lifeline.connected() {
+                    return Err(Broken::Closed);
+                },
                 fate = fates.next() => match fate {
                     Some(Fate::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
                     Some(Fate::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
