@@ -1,9 +1,10 @@
-//! The waits between attempts: exponential, jittered, without an end. The only user of `backoff`.
+//! Waits: between attempts, exponential, jittered, without an end, and until a time. The only user of `backoff`.
 
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
+use tokio::time::Instant;
 
 /// A sequence of growing waits. `reset` after a success.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl Delays {
     /// Starts over.
     pub fn reset(&mut self) {
         self.inner.reset();
+    }
+}
+
+/// Returns at that time, or never if there is none.
+pub async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Connection, ErrorKind};
 
 use super::lifeline::Lifeline;
 use super::session::Broker;
-use super::topology::{self, short};
+use super::topology::{self, is_refused, short};
 
 /// Between two attempts to get the name.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -23,11 +23,11 @@ const RESOURCE_LOCKED: u16 = 405;
 pub(super) async fn hold(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
     let Ok(line) = lifeline.line(0) else { return };
     loop {
-        match declare(line.consuming, &broker.names.replica(&broker.replica)).await {
+        match declare(&line.consuming, &broker.names.replica(&broker.replica)).await {
             Ok(()) => return broker.link.name_taken(false),
-            Err(error) if is(&error, RESOURCE_LOCKED) => broker.link.name_taken(true),
+            Err(error) if is_refused(&error, RESOURCE_LOCKED) => broker.link.name_taken(true),
             // It would be refused each time.
-            Err(error) if is(&error, ACCESS_REFUSED) => return,
+            Err(error) if is_refused(&error, ACCESS_REFUSED) => return,
             // Not worth more: a name that repeats costs balance, not events.
             Err(error) => tracing::debug!(%error, "the replica's name cannot be looked at"),
         }
@@ -44,8 +44,4 @@ async fn declare(connection: &Connection, name: &str) -> lapin::Result<()> {
     channel.queue_declare(short(name), options, arguments).await?;
     topology::close(&channel).await;
     Ok(())
-}
-
-fn is(error: &lapin::Error, code: u16) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
 }

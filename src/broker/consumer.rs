@@ -19,7 +19,7 @@ use crate::delivery::Session;
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    line: Line<'_>,
+    line: &Line,
     door: &LaneDoor,
     declared: Declared,
     stop: &CancellationToken,
@@ -27,8 +27,8 @@ pub(super) async fn serve(
 ) -> Result<(), Broken> {
     if declared == Declared::LongAgo {
         // The dead letters, too: nobody else misses them.
-        topology::declare_shared(line.consuming, &broker.names).await?;
-        topology::declare_lane(line.consuming, &broker.names, &door.account).await?;
+        topology::declare_shared(&line.consuming, &broker.names).await?;
+        topology::declare_lane(&line.consuming, &broker.names, &door.account).await?;
     }
     let prefetch = usize::from(broker.prefetch);
     let (settle, settlements) = mpsc::channel(prefetch);
@@ -48,7 +48,7 @@ pub(super) async fn serve(
     let wanted = priority(&broker.replica, &door.account);
     arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
     let tag = format!("{} {}", broker.replica, door.account);
-    let (channel, mut consumer) = subscribe(line.consuming, &lane, &tag, broker.prefetch, arguments).await?;
+    let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, broker.prefetch, arguments).await?;
     let mut serving = Serving {
         broker,
         door,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::stream::SelectAll;
 use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Connection, Event, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -24,23 +24,20 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Channels of each connection that are not for lanes: declaring, routing, the pulse.
 const SPARE_CHANNELS: usize = 32;
 
-/// All connections; the session ends when one does.
+/// All connections, in pairs; the session ends when one does.
 pub(super) struct Lifeline {
-    consuming: Vec<Connection>,
-    /// When each of them last showed that it is there.
-    shown: Vec<watch::Sender<Instant>>,
-    publishing: Vec<Connection>,
-    /// Lanes to a connection.
+    lines: Vec<Line>,
+    /// Lanes to a line.
     share: usize,
 }
 
-/// What one lane has of a lifeline.
-#[derive(Clone, Copy)]
-pub(super) struct Line<'a> {
+/// A pair of connections, and what some lanes have of a lifeline.
+pub(super) struct Line {
     /// For deliveries and acknowledgements.
-    pub(super) consuming: &'a Connection,
-    publishing: &'a Connection,
-    shown: &'a watch::Sender<Instant>,
+    pub(super) consuming: Connection,
+    publishing: Connection,
+    /// When the consuming one last showed that it is there.
+    shown: watch::Sender<Instant>,
 }
 
 /// What befell a connection.
@@ -52,41 +49,32 @@ pub(super) enum Fate {
 impl Lifeline {
     /// Connects as often as so many lanes need.
     pub(super) async fn connect(address: &Address, replica: &str, lanes: usize) -> Result<Self, Broken> {
-        let consuming = connect(address, replica).await?;
-        let share = share(consuming.configuration().channel_max());
-        let publishing = connect(address, &format!("{replica}, publishing")).await?;
-        let shown = vec![watch::Sender::new(Instant::now())];
-        let mut lifeline = Self { consuming: vec![consuming], shown, publishing: vec![publishing], share };
-        while lifeline.consuming.len() * share < lanes {
-            lifeline.consuming.push(connect(address, replica).await?);
-            lifeline.shown.push(watch::Sender::new(Instant::now()));
-            lifeline.publishing.push(connect(address, &format!("{replica}, publishing")).await?);
+        let first = Line::connect(address, replica).await?;
+        let share = share(first.consuming.configuration().channel_max());
+        let mut lifeline = Self { lines: vec![first], share };
+        while lifeline.lines.len() * share < lanes {
+            lifeline.lines.push(Line::connect(address, replica).await?);
         }
         Ok(lifeline)
     }
 
     /// Whether all hold.
     pub(super) fn connected(&self) -> bool {
-        self.consuming.iter().chain(&self.publishing).all(|connection| connection.status().connected())
+        self.lines.iter().all(Line::connected)
     }
 
     /// What the lane with this number works with.
-    pub(super) fn line(&self, lane: usize) -> Result<Line<'_>, Broken> {
-        let number = lane / self.share;
-        let all = (self.consuming.get(number), self.publishing.get(number), self.shown.get(number));
-        let (Some(consuming), Some(publishing), Some(shown)) = all else { return Err(Broken::Closed) };
-        Ok(Line { consuming, publishing, shown })
+    pub(super) fn line(&self, lane: usize) -> Result<&Line, Broken> {
+        self.lines.get(lane / self.share).ok_or(Broken::Closed)
     }
 
     /// What happens to the connections.
     pub(super) fn fates(&self) -> impl futures_util::Stream<Item = Fate> + Send + use<> {
         use futures_util::StreamExt as _;
         let mut fates = SelectAll::new();
-        for connection in &self.consuming {
-            fates.push(connection.events_listener().map(Fate::Consuming).boxed());
-        }
-        for connection in &self.publishing {
-            fates.push(connection.events_listener().map(Fate::Publishing).boxed());
+        for line in &self.lines {
+            fates.push(line.consuming.events_listener().map(Fate::Consuming).boxed());
+            fates.push(line.publishing.events_listener().map(Fate::Publishing).boxed());
         }
         fates
     }
@@ -96,14 +84,13 @@ impl Lifeline {
     /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
     /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
     pub(super) async fn silent(&self) -> Broken {
-        let asked = self.consuming.iter().zip(&self.shown);
-        let asked = asked.map(|(connection, shown)| Box::pin(ask_until_silent(connection, shown)));
+        let asked = self.lines.iter().map(|line| Box::pin(ask_until_silent(line)));
         futures_util::future::select_all(asked).await.0
     }
 
     /// Says good-bye, but does not wait for a peer that may be gone.
     pub(super) async fn close(&self) {
-        let all = self.publishing.iter().chain(&self.consuming);
+        let all = self.lines.iter().flat_map(|line| [&line.publishing, &line.consuming]);
         let closing = all.map(async |connection| {
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
             if !matches!(closed, Ok(Ok(()))) {
@@ -114,18 +101,23 @@ impl Lifeline {
     }
 }
 
-impl Line<'_> {
+impl Line {
+    async fn connect(address: &Address, replica: &str) -> Result<Self, Broken> {
+        let consuming = connect(address, replica).await?;
+        let shown = watch::Sender::new(Instant::now());
+        let publishing = connect(address, &format!("{replica}, publishing")).await?;
+        Ok(Self { consuming, publishing, shown })
+    }
+
     /// A channel whose publishes are confirmed.
     pub(super) async fn publisher(&self) -> lapin::Result<Channel> {
-        let channel = self.publishing.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(channel)
+        publisher(&self.publishing).await
     }
 
     /// Holds while the consuming connection is known to be there; until shortly before the broker may give up this
     /// client.
     pub(super) fn lease(&self) -> Lease {
-        let term = heartbeat(self.consuming) * 3 / 4;
+        let term = heartbeat(&self.consuming) * 3 / 4;
         Lease::new(self.shown.subscribe(), term)
     }
 
@@ -133,6 +125,18 @@ impl Line<'_> {
     pub(super) fn connected(&self) -> bool {
         self.consuming.status().connected() && self.publishing.status().connected()
     }
+}
+
+/// A channel whose publishes are confirmed.
+pub(super) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Whether the broker has taken a message, and a queue with it.
+pub(super) fn is_taken(confirmation: &Confirmation) -> bool {
+    matches!(confirmation, Confirmation::Ack(None))
 }
 
 /// Publishes one message that must reach a queue.
@@ -167,8 +171,8 @@ fn silence(heartbeat: Duration) -> Duration {
     (heartbeat / 2).clamp(Duration::from_secs(5), Duration::from_secs(10))
 }
 
-async fn ask_until_silent(connection: &Connection, shown: &watch::Sender<Instant>) -> Broken {
-    let heartbeat = heartbeat(connection);
+async fn ask_until_silent(Line { consuming, shown, .. }: &Line) -> Broken {
+    let heartbeat = heartbeat(consuming);
     let silence = silence(heartbeat);
     let mut channel = None;
     loop {
@@ -176,7 +180,7 @@ async fn ask_until_silent(connection: &Connection, shown: &watch::Sender<Instant
         let asked = async {
             let channel = match &channel {
                 Some(channel) => channel,
-                None => channel.insert(connection.create_channel().await?),
+                None => channel.insert(consuming.create_channel().await?),
             };
             // Something that is answered and changes nothing.
             channel.basic_qos(1, BasicQosOptions::default()).await

@@ -7,12 +7,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, options::ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Addresses;
 use super::directory::ACCOUNT_HEADER;
-use super::lifeline::publish;
+use super::lifeline::{is_taken, publish, publisher};
 use super::lines::read_lines;
 use super::names::Names;
 use super::session::{Broken, connect};
@@ -74,9 +74,7 @@ impl Publisher {
         let connection = connected.map_err(unreachable)?;
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
-            let channel = connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            Ok(channel)
+            publisher(&connection).await
         };
         let channel = prepared.await.map_err(|error: lapin::Error| unreachable(error.into()))?;
         Ok(Self { connection, channel, queue: names.intake().to_owned(), account })
@@ -147,10 +145,9 @@ impl Publisher {
 }
 
 fn taken(queue: &str, answer: lapin::Result<Confirmation>) -> Result<(), Broken> {
-    match answer? {
-        Confirmation::Ack(None) => Ok(()),
-        Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
-            Err(Broken::NotConfirmed { exchange: "(default)".to_owned(), key: queue.to_owned() })
-        }
+    if is_taken(&answer?) {
+        Ok(())
+    } else {
+        Err(Broken::NotConfirmed { exchange: "(default)".to_owned(), key: queue.to_owned() })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 
-use super::lifeline::{Lifeline, Line, publish};
+use super::lifeline::{Lifeline, Line, is_taken, publish};
 use super::link::Stall;
 use super::names::Names;
 use super::session::{Broken, Broker};
@@ -55,7 +55,7 @@ pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) -> Broken
     broken
 }
 
-async fn beat_on(broker: &Broker, line: Line<'_>) -> Broken {
+async fn beat_on(broker: &Broker, line: &Line) -> Broken {
     let channel = match line.publisher().await {
         Ok(channel) => channel,
         Err(error) => return error.into(),
@@ -83,8 +83,8 @@ async fn beat_on(broker: &Broker, line: Line<'_>) -> Broken {
             }
         };
         match answer {
-            Ok(Confirmation::Ack(None)) => broker.link.confirmed(),
-            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested) => {
+            Ok(confirmation) if is_taken(&confirmation) => broker.link.confirmed(),
+            Ok(_) => {
                 topology::close(&channel).await;
                 return Broken::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
             }

@@ -25,6 +25,7 @@ use super::names::dead_letter_key;
 use super::session::{Broken, Broker, Declared, subscribe};
 use super::topology;
 use super::{UNROUTED, dead_letter, republish};
+use crate::delays::until;
 use crate::delivery::AccountName;
 use crate::metrics::AccountMetrics;
 
@@ -40,7 +41,7 @@ type Routed = Pin<Box<dyn Future<Output = (lapin::Acker, lapin::Result<Confirmat
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
     broker: &Broker,
-    line: Line<'_>,
+    line: &Line,
     declared: Declared,
     stop: &CancellationToken,
     lost: &CancellationToken,
@@ -52,7 +53,7 @@ pub(super) async fn serve(
     let publisher = line.publisher().await?;
     let intake = broker.names.intake();
     let (channel, mut consumer) =
-        subscribe(line.consuming, intake, &broker.replica, IN_FLIGHT, FieldTable::default()).await?;
+        subscribe(&line.consuming, intake, &broker.replica, IN_FLIGHT, FieldTable::default()).await?;
     let mut router = Router {
         broker,
         publisher: publisher.clone(),
@@ -68,13 +69,6 @@ pub(super) async fn serve(
     drop(consumer);
     topology::close(&publisher).await;
     served
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn check(broker: &Broker, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {

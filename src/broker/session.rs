@@ -118,15 +118,15 @@ impl Broker {
             let address = broker.addresses.turn(attempt);
             let started = Instant::now();
             let connecting = Lifeline::connect(address, &broker.replica, broker.lanes.len());
-            let broken = match stop.run_until_cancelled(connecting).await {
+            match stop.run_until_cancelled(connecting).await {
                 None => return,
-                Some(Ok(lifeline)) => match broker.clone().serve(lifeline, address, &stop).await {
-                    Ok(()) => return,
-                    Err(broken) => broken,
-                },
-                Some(Err(broken)) => broken,
-            };
-            broker.link.down(&broken.to_string());
+                Some(Ok(lifeline)) => {
+                    if broker.clone().serve(lifeline, address, &stop).await.is_ok() {
+                        return;
+                    }
+                }
+                Some(Err(broken)) => broker.link.down(&broken.to_string()),
+            }
             if started.elapsed() > HELD {
                 delays.reset();
             }
@@ -222,11 +222,11 @@ impl Broker {
     }
 
     /// Declares everything that is missing, and binds it.
-    pub(super) async fn declare(&self, line: Line<'_>) -> lapin::Result<()> {
-        topology::declare_shared(line.consuming, &self.names).await?;
-        pulse::declare(line.consuming, &self.names).await?;
+    pub(super) async fn declare(&self, line: &Line) -> lapin::Result<()> {
+        topology::declare_shared(&line.consuming, &self.names).await?;
+        pulse::declare(&line.consuming, &self.names).await?;
         let accounts = self.lanes.iter().map(|door| &door.account);
-        topology::declare_lanes(line.consuming, &self.names, accounts).await
+        topology::declare_lanes(&line.consuming, &self.names, accounts).await
     }
 
     /// Serves one lane for as long as the lifeline holds.
@@ -277,7 +277,7 @@ impl Again {
     }
 
     /// Tells what broke and waits; false if there is no point in trying again on this connection.
-    async fn wait(&mut self, line: Line<'_>, lane: &str, broken: &Broken, stop: &CancellationToken) -> bool {
+    async fn wait(&mut self, line: &Line, lane: &str, broken: &Broken, stop: &CancellationToken) -> bool {
         if matches!(broken, Broken::LaneGone) && !stop.is_cancelled() {
             tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
         }

@@ -15,7 +15,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::caution::Caution;
-use super::lifeline::{Line, publish};
+use super::lifeline::{Line, is_taken, publish};
 use super::names::dead_letter_key;
 use super::session::{Broken, Broker, LaneDoor};
 use super::{dead_letter, republish};
@@ -36,7 +36,7 @@ type Letter<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)
 pub(super) struct Serving<'a> {
     pub(super) broker: &'a Broker,
     pub(super) door: &'a LaneDoor,
-    pub(super) line: Line<'a>,
+    pub(super) line: &'a Line,
     /// The connection is lost, or being closed.
     pub(super) lost: &'a CancellationToken,
     pub(super) caution: Caution,
@@ -110,12 +110,13 @@ impl Serving<'_> {
         // On a first delivery the header would be the sender's.
         let returns = if message.redelivered { republish::returns(&message.properties) } else { 0 };
         let body = Bytes::from(message.data);
-        let queued_at = republish::queued_at(&message.properties, Timestamp::now());
+        let now = Timestamp::now();
+        let queued_at = republish::queued_at(&message.properties, now);
         let copied = republish::is_copy(&message.properties);
         let unsettled =
             Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
         self.unsettled.insert(tag, unsettled);
-        let waited = Timestamp::now().duration_since(queued_at).try_into().unwrap_or_default();
+        let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         if self.caution.condemns(returns, waited) {
             let problem = format!("came back {returns} times, and was first in its lane");
             let problem = Problem { problem, ..Problem::default() };
@@ -193,15 +194,12 @@ impl Serving<'_> {
 
     /// A dead letter's confirm has come.
     fn buried(&mut self, tag: u64, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
-        match confirmed? {
-            Confirmation::Ack(None) => {
-                self.settled(tag);
-                Ok(())
-            }
-            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
-                Err(self.not_confirmed())
-            }
+        if !is_taken(&confirmed?) {
+            let key = self.door.account.to_string();
+            return Err(Broken::NotConfirmed { exchange: self.broker.names.dead(), key });
         }
+        self.settled(tag);
+        Ok(())
     }
 
     /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
@@ -225,10 +223,5 @@ impl Serving<'_> {
             publish(publisher, &exchange, &key, &body, properties).await?.await
         };
         self.letters.push(published.map(move |confirmed| (tag, confirmed)).boxed());
-    }
-
-    fn not_confirmed(&self) -> Broken {
-        let key = self.door.account.to_string();
-        Broken::NotConfirmed { exchange: self.broker.names.dead(), key }
     }
 }

@@ -106,7 +106,7 @@ pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldT
             Ok(())
         }
         // The refusal closed the channel.
-        Err(error) if is_not_found(&error) => {
+        Err(error) if is_refused(&error, NOT_FOUND) => {
             let channel = connection.create_channel().await?;
             let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
             channel.queue_declare(short(name), durable, arguments).await?;
@@ -131,8 +131,9 @@ pub(super) async fn bind(
     Ok(())
 }
 
-fn is_not_found(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
+/// Whether the broker answered with this reply code.
+pub(super) fn is_refused(error: &lapin::Error, code: u16) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
 }
 
 /// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a

@@ -20,6 +20,7 @@ use super::quota::Quota;
 use super::reading::Reading;
 use super::state::{Board, Phase};
 use crate::config::Account;
+use crate::delays::until;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Answer, Budget, Call, Client, Endpoint, NoAnswer, Verdict, classify};
 use crate::mapping::Mapped;
@@ -366,12 +367,5 @@ async fn give_back(session: &mut Session) {
     session.deliveries.close();
     while let Some(delivery) = session.deliveries.recv().await {
         delivery.receipt.settle(Outcome::Returned, 0);
-    }
-}
-
-async fn until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }
