@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -161,4 +162,26 @@ fn refusal(mapping: Mapping) -> Refusal {
 /// Why the trait of this path was ignored.
 fn why(mapping: &Mapping, path: &str) -> Option<&'static str> {
     mapping.ignored.iter().find(|ignored| ignored.trait_path == path).map(|ignored| ignored.why)
+}
+
+/// Any settings of an account's mapping, with overrides of such names to such fields.
+fn any_rules<N, F>(names: impl Fn() -> N, fields: impl Fn() -> F) -> impl Strategy<Value = MappingRules>
+where
+    N: Strategy<Value = String>,
+    F: Strategy<Value = String>,
+{
+    let pairs = || prop::collection::btree_map(names(), fields(), 0..3);
+    (pairs(), pairs(), pairs(), any::<bool>(), any::<bool>()).prop_map(
+        |(fields, company_fields, deal_fields, strict, ignore)| MappingRules {
+            fields,
+            company_fields,
+            deal_fields,
+            unknown_custom_field: if ignore {
+                UnknownCustomField::Ignore
+            } else {
+                UnknownCustomField::DeadLetter
+            },
+            coercion: if strict { Coercion::Strict } else { Coercion::Lossless },
+        },
+    )
 }

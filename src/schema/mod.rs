@@ -77,6 +77,23 @@ impl Schema {
     }
 }
 
+/// Every type's word, and one that is none.
+#[cfg(test)]
+pub(crate) const KINDS: &[&str] = &[
+    "text",
+    "textarea",
+    "number",
+    "dropdown",
+    "multi_select_dropdown",
+    "checkbox",
+    "date",
+    "radio",
+    "auto_complete",
+    "group_field",
+    "date_time_split",
+    "hologram",
+];
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -104,24 +121,11 @@ mod tests {
 
     #[test]
     fn every_type_reads_and_tells_the_same_word() {
-        for word in [
-            "text",
-            "textarea",
-            "number",
-            "dropdown",
-            "multi_select_dropdown",
-            "checkbox",
-            "date",
-            "radio",
-            "auto_complete",
-            "group_field",
-            "date_time_split",
-            "hologram",
-        ] {
+        for word in KINDS {
             let fields = fields(&json!([{"name": "a", "type": word, "choices": null}]));
             let kind = &fields.get("a").unwrap().kind;
-            assert_eq!(kind.as_str(), word);
-            assert_eq!(matches!(kind, FieldType::Other(_)), word == "hologram");
+            assert_eq!(kind.as_str(), *word);
+            assert_eq!(matches!(kind, FieldType::Other(_)), *word == "hologram");
         }
     }
 

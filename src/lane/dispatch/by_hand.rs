@@ -80,64 +80,58 @@ pub(super) fn contact(id: i64, links: &[i64]) -> Value {
     json!({ "contact": { "id": id, "sales_accounts": links } })
 }
 
-/// Three contacts in one bulk call that was taken; the time of the first question.
-fn submitted(now: Instant) -> (Dispatch<u64>, Instant) {
+/// Three contacts that go in one bulk call.
+fn three(now: Instant) -> Dispatch<u64> {
     let mut dispatch = dispatch(now);
     for number in 0..3 {
         insert(&mut dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
     }
+    dispatch
+}
+
+/// Three contacts in one bulk call that was taken; the time of the first question.
+fn submitted(now: Instant) -> (Dispatch<u64>, Instant) {
+    let mut dispatch = three(now);
     served(&mut dispatch, now, CONTACTS, job());
     let Next::Wait(Some(then)) = dispatch.next(now) else { panic!("the job is not asked for") };
     (dispatch, then)
 }
 
-#[test]
-fn a_job_whose_status_is_never_told_does_not_hold_its_events_for_ever() {
-    let (mut dispatch, mut now) = submitted(Instant::now());
-    let end = now + Duration::from_mins(15);
-    loop {
-        match dispatch.next(now) {
-            Next::Send(number, call) if call.endpoint == Endpoint::JobStatus => {
-                // A sign-in page, say.
-                let verdict = Verdict::Unavailable { trouble: Failure::ServerError(200), retry_after: None };
-                assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
-            }
-            Next::Send(_, call) => {
-                assert_eq!(call.endpoint, CONTACT);
-                break;
-            }
-            Next::Wait(Some(then)) => now = then,
-            Next::Wait(None) => panic!("stuck"),
-        }
-        assert!(now < end, "still asking");
-    }
-}
-
-#[test]
-fn a_bulk_call_that_is_never_taken_is_done_one_by_one_in_the_end() {
-    let mut now = Instant::now();
-    let mut dispatch = dispatch(now);
-    for number in 0..3 {
-        insert(&mut dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
-    }
+/// Answers every call to an endpoint with a failure until a contact is written alone, which must be within a quarter of
+/// an hour; how often the endpoint was called.
+fn failing(dispatch: &mut Dispatch<u64>, mut now: Instant, endpoint: Endpoint, status: u16) -> usize {
     let end = now + Duration::from_mins(15);
     let mut asked = 0;
     loop {
         match dispatch.next(now) {
-            Next::Send(number, call) if call.endpoint == CONTACTS => {
+            Next::Send(number, call) if call.endpoint == endpoint => {
                 asked += 1;
-                let verdict = Verdict::Unavailable { trouble: Failure::ServerError(405), retry_after: None };
+                let trouble = Failure::ServerError(status);
+                let verdict = Verdict::Unavailable { trouble, retry_after: None };
                 assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
             }
             Next::Send(_, call) => {
                 assert_eq!(call.endpoint, CONTACT);
-                break;
+                return asked;
             }
             Next::Wait(Some(then)) => now = then,
             Next::Wait(None) => panic!("stuck"),
         }
         assert!(now < end, "still trying");
     }
+}
+
+#[test]
+fn a_job_whose_status_is_never_told_does_not_hold_its_events_for_ever() {
+    let (mut dispatch, now) = submitted(Instant::now());
+    // A sign-in page, say.
+    failing(&mut dispatch, now, Endpoint::JobStatus, 200);
+}
+
+#[test]
+fn a_bulk_call_that_is_never_taken_is_done_one_by_one_in_the_end() {
+    let now = Instant::now();
+    let asked = failing(&mut three(now), now, CONTACTS, 405);
     assert!((5..30).contains(&asked), "{asked}");
 }
 

@@ -5,6 +5,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::fuzz::{MARK, any_json, any_text, feed, marked};
+use crate::schema::KINDS;
 
 /// Names of traits and of fields; a value among them may be told, as a name.
 const NAMES: &[&str] = &[
@@ -40,21 +41,6 @@ const NAMES: &[&str] = &[
     "",
 ];
 
-const KINDS: &[&str] = &[
-    "text",
-    "textarea",
-    "number",
-    "dropdown",
-    "multi_select_dropdown",
-    "checkbox",
-    "date",
-    "radio",
-    "auto_complete",
-    "group_field",
-    "date_time_split",
-    "hologram",
-];
-
 fn any_field() -> impl Strategy<Value = Field> {
     let choice =
         (prop_oneof![any::<i32>().prop_map(Value::from), any_text().prop_map(Value::from)], any_text())
@@ -81,22 +67,9 @@ fn any_schema() -> impl Strategy<Value = Schema> {
     ]
 }
 
-fn any_rules() -> impl Strategy<Value = MappingRules> {
+fn rules() -> impl Strategy<Value = MappingRules> {
     let name = || prop_oneof![select(NAMES).prop_map(str::to_owned), any_text()];
-    let pairs = move || prop::collection::btree_map(name(), name(), 0..3);
-    (pairs(), pairs(), pairs(), any::<bool>(), any::<bool>()).prop_map(
-        |(fields, company_fields, deal_fields, strict, ignore)| MappingRules {
-            fields,
-            company_fields,
-            deal_fields,
-            unknown_custom_field: if ignore {
-                UnknownCustomField::Ignore
-            } else {
-                UnknownCustomField::DeadLetter
-            },
-            coercion: if strict { Coercion::Strict } else { Coercion::Lossless },
-        },
-    )
+    any_rules(name, name)
 }
 
 /// What is written goes to fields that are there and can be written, or identifies and links.
@@ -116,7 +89,7 @@ fn is_known(record: &Record, fields: &Fields) -> Result<(), TestCaseError> {
 #[test]
 fn any_traits_against_any_fields_are_mapped_or_refused_without_telling_a_value() {
     let traits = prop::collection::vec((select(NAMES), any_json(NAMES)), 0..8);
-    let inputs = (any_schema(), any_rules(), traits, any::<bool>());
+    let inputs = (any_schema(), rules(), traits, any::<bool>());
     feed("traits and fields", &inputs, |(schema, rules, traits, with_email)| {
         let mut traits: serde_json::Map<String, Value> =
             traits.into_iter().map(|(name, value)| (name.to_owned(), marked(value))).collect();
