@@ -9,9 +9,10 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::caution::Caution;
+use super::hunger::Watch;
 use super::lifeline::Line;
 use super::names::priority;
-use super::session::{Broken, Broker, Declared, LaneDoor, subscribe};
+use super::session::{Again, Broken, Broker, Declared, LaneDoor, subscribe};
 use super::settling::Serving;
 use super::topology;
 use crate::delivery::Session;
@@ -21,11 +22,11 @@ pub(super) async fn serve(
     broker: &Broker,
     line: &Line,
     door: &LaneDoor,
-    declared: Declared,
+    again: &mut Again,
     stop: &CancellationToken,
     connection_lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    if declared == Declared::LongAgo {
+    if again.declared == Declared::LongAgo {
         // The dead letters, too: nobody else misses them.
         topology::declare_shared(&line.consuming, &broker.names).await?;
         topology::declare_lane(&line.consuming, &broker.names, &door.account).await?;
@@ -55,6 +56,7 @@ pub(super) async fn serve(
         line,
         lost: connection_lost,
         caution: Caution::new(),
+        watch: Watch::new(&mut again.hunger, &line.consuming, &lane),
         publisher: Arc::new(OnceCell::new()),
         settle,
         unsettled: BTreeMap::new(),

@@ -16,6 +16,7 @@ mod directory;
 mod feed;
 #[cfg(test)]
 mod fuzz_tests;
+mod hunger;
 mod lifeline;
 mod lines;
 mod link;

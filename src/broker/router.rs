@@ -19,10 +19,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::directory::ACCOUNT_HEADER;
+use super::hunger::Watch;
 use super::lifeline::{Line, publish};
 use super::link::Stall;
 use super::names::dead_letter_key;
-use super::session::{Broken, Broker, Declared, subscribe};
+use super::session::{Again, Broken, Broker, Declared, subscribe};
 use super::topology;
 use super::{UNROUTED, dead_letter, republish};
 use crate::delays::until;
@@ -42,11 +43,11 @@ type Routed = Pin<Box<dyn Future<Output = (lapin::Acker, lapin::Result<Confirmat
 pub(super) async fn serve(
     broker: &Broker,
     line: &Line,
-    declared: Declared,
+    again: &mut Again,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> Result<(), Broken> {
-    if declared == Declared::LongAgo {
+    if again.declared == Declared::LongAgo {
         // The lanes, too: they hang on the exchange, which may have been gone.
         broker.declare(line).await?;
     }
@@ -58,6 +59,7 @@ pub(super) async fn serve(
         broker,
         publisher: publisher.clone(),
         unrouted: broker.metrics.account(UNROUTED),
+        watch: Watch::new(&mut again.hunger, &line.consuming, intake),
         in_flight: FuturesOrdered::new(),
         since: VecDeque::new(),
     };
@@ -88,6 +90,7 @@ struct Router<'a> {
     broker: &'a Broker,
     publisher: Channel,
     unrouted: AccountMetrics,
+    watch: Watch<'a>,
     in_flight: FuturesOrdered<Routed>,
     /// When each of those in flight was published, and for whom.
     since: VecDeque<(Instant, AccountName)>,
@@ -119,6 +122,7 @@ impl Router<'_> {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
+                    self.watch.fed();
                     // Not given up at a stop: what was published and is not acknowledged would be routed twice.
                     tokio::select! {
                         routed = self.route(message?) => self.in_flight.push_back(routed?),
@@ -126,6 +130,9 @@ impl Router<'_> {
                     }
                 }
                 () = until(late) => self.tell_late(),
+                () = self.watch.forgotten(), if taking && self.in_flight.is_empty() => {
+                    return Err(Broken::Forgotten(self.broker.names.intake().to_owned()));
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Addresses};
 use super::directory::Directory;
+use super::hunger::Hunger;
 use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
@@ -73,6 +74,8 @@ pub(super) enum Broken {
     Unconfirmed,
     #[error("the broker has not let anyone subscribe to {0} within {seconds} s", seconds = ANSWER_TIMEOUT.as_secs())]
     Unanswered(String),
+    #[error("messages wait in {0} and none is handed out here")]
+    Forgotten(String),
     #[error("the connection was closed")]
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
@@ -239,7 +242,7 @@ impl Broker {
     ) {
         let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(number)) else { return };
         let mut again = Again::new();
-        while let Err(broken) = consumer::serve(&self, line, door, again.declared, &stop, &lost).await {
+        while let Err(broken) = consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
             if !again.wait(line, &door.account, &broken, &stop).await {
                 return;
             }
@@ -255,7 +258,7 @@ impl Broker {
     ) {
         let Ok(line) = lifeline.line(0) else { return };
         let mut again = Again::new();
-        while let Err(broken) = router::serve(&self, line, again.declared, &stop, &lost).await {
+        while let Err(broken) = router::serve(&self, line, &mut again, &stop, &lost).await {
             if !again.wait(line, super::UNROUTED, &broken, &stop).await {
                 return;
             }
@@ -264,16 +267,18 @@ impl Broker {
 }
 
 /// One channel after another.
-struct Again {
+pub(super) struct Again {
     delays: Delays,
     started: Instant,
-    declared: Declared,
+    pub(super) declared: Declared,
+    pub(super) hunger: Hunger,
 }
 
 impl Again {
     fn new() -> Self {
         let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
-        Self { delays, started: Instant::now(), declared: Declared::Lately }
+        let (started, hunger) = (Instant::now(), Hunger::new(Instant::now()));
+        Self { delays, started, declared: Declared::Lately, hunger }
     }
 
     /// Tells what broke and waits; false if there is no point in trying again on this connection.
@@ -284,7 +289,16 @@ impl Again {
         if !line.connected() || matches!(broken, Broken::LaneGone) {
             return false;
         }
-        tracing::warn!(account = lane, %broken, "a channel broke; opening another");
+        if let Broken::Forgotten(queue) = broken {
+            // Mostly another replica is at work on them.
+            tracing::info!(
+                account = lane,
+                queue,
+                "messages wait and none is handed out here; subscribing anew"
+            );
+        } else {
+            tracing::warn!(account = lane, %broken, "a channel broke; opening another");
+        }
         if self.started.elapsed() > HELD {
             self.delays.reset();
         }

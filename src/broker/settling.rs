@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::caution::Caution;
+use super::hunger::Watch;
 use super::lifeline::{Line, is_taken, publish};
 use super::names::dead_letter_key;
 use super::session::{Broken, Broker, LaneDoor};
@@ -40,6 +41,7 @@ pub(super) struct Serving<'a> {
     /// The connection is lost, or being closed.
     pub(super) lost: &'a CancellationToken,
     pub(super) caution: Caution,
+    pub(super) watch: Watch<'a>,
     /// Opened with the first dead letter: most lanes never need it.
     pub(super) publisher: Arc<OnceCell<Channel>>,
     pub(super) settle: mpsc::Sender<Settlement>,
@@ -78,9 +80,13 @@ impl Serving<'_> {
                 }
                 message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
+                    self.watch.fed();
                     if let Some(deliver) = &deliver {
                         self.take(message?, deliver, stop).await?;
                     }
+                }
+                () = self.watch.forgotten(), if deliver.is_some() && self.unsettled.is_empty() => {
+                    return Err(Broken::Forgotten(lane.to_owned()));
                 }
             }
             // All that is ready goes into few frames: those in line when a channel closes are lost, and what they

@@ -118,6 +118,15 @@ pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldT
     }
 }
 
+/// How many messages wait in a queue to be handed out.
+pub(super) async fn waiting(connection: &Connection, name: &str) -> lapin::Result<u32> {
+    let channel = connection.create_channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare(short(name), passive, FieldTable::default()).await?;
+    close(&channel).await;
+    Ok(queue.message_count())
+}
+
 pub(super) async fn bind(
     connection: &Connection,
     queue: &str,

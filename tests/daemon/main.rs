@@ -29,4 +29,5 @@ mod scale;
 mod skips;
 mod spread;
 mod topology;
+mod unanswered;
 mod world;
