@@ -32,10 +32,16 @@ pub enum Kind {
     NodeLinksBroken,
     /// One node refuses the replicas.
     NodeRefusing,
+    /// A power cut of all nodes but one, which then takes no clients.
+    MajorityKilled,
+    /// SIGSTOP and SIGCONT for all nodes but one, which keeps its clients and confirms nothing.
+    MajorityFrozen,
     /// The leaders of all queues move to one node.
     LeadersMoved,
     /// A memory alarm: the cluster takes no messages.
     MemoryAlarm,
+    /// A disk alarm: the same.
+    DiskAlarm,
     /// An account answers nothing, sometimes after the call took its effect.
     ApiHanging,
     /// An account breaks connections, sometimes after the call took its effect.
@@ -53,7 +59,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::ReplicaKilled,
         Self::ReplicaStopped,
         Self::ReplicaFrozen,
@@ -66,8 +72,11 @@ impl Kind {
         Self::NodeSilenced,
         Self::NodeLinksBroken,
         Self::NodeRefusing,
+        Self::MajorityKilled,
+        Self::MajorityFrozen,
         Self::LeadersMoved,
         Self::MemoryAlarm,
+        Self::DiskAlarm,
         Self::ApiHanging,
         Self::ApiResetting,
         Self::ApiFailing,
@@ -102,8 +111,11 @@ impl Kind {
             Self::NodeSilenced => "node silenced",
             Self::NodeLinksBroken => "node's links broken",
             Self::NodeRefusing => "node refusing",
+            Self::MajorityKilled => "majority killed",
+            Self::MajorityFrozen => "majority frozen",
             Self::LeadersMoved => "leaders moved",
             Self::MemoryAlarm => "memory alarm",
+            Self::DiskAlarm => "disk alarm",
             Self::ApiHanging => "API hanging",
             Self::ApiResetting => "API resetting",
             Self::ApiFailing => "API failing",
@@ -129,8 +141,11 @@ impl Kind {
             | Self::NodeSilenced
             | Self::NodeLinksBroken
             | Self::NodeRefusing
+            | Self::MajorityKilled
+            | Self::MajorityFrozen
             | Self::LeadersMoved
-            | Self::MemoryAlarm => Target::Node,
+            | Self::MemoryAlarm
+            | Self::DiskAlarm => Target::Node,
             Self::ApiHanging
             | Self::ApiResetting
             | Self::ApiFailing
@@ -144,14 +159,18 @@ impl Kind {
     /// How long it may last, in milliseconds. With a heartbeat of 4 s a silent peer is given up after 8 to 12 s.
     const fn lasts(self) -> (u64, u64) {
         match self {
-            Self::ReplicaFrozen | Self::ReplicaSilenced | Self::NodeFrozen | Self::NodeSilenced => {
-                (1500, 14_000)
-            }
+            Self::ReplicaFrozen
+            | Self::ReplicaSilenced
+            | Self::NodeFrozen
+            | Self::NodeSilenced
+            | Self::MajorityFrozen => (1500, 14_000),
             Self::ReplicaKilled | Self::ReplicaStopped | Self::ReplicaCutOff | Self::NodeRefusing => {
                 (0, 4000)
             }
-            Self::NodeKilled | Self::NodeStopped | Self::NodePartitioned => (500, 6000),
-            Self::MemoryAlarm => (1000, 5000),
+            Self::NodeKilled | Self::NodeStopped | Self::NodePartitioned | Self::MajorityKilled => {
+                (500, 6000)
+            }
+            Self::MemoryAlarm | Self::DiskAlarm => (1000, 5000),
             Self::NodeLinksBroken | Self::ApiLinkBroken => (500, 2000),
             Self::LeadersMoved => (0, 0),
             Self::ApiHanging

@@ -131,8 +131,18 @@ async fn strike(world: &mut World, fault: &Fault) -> usize {
             let moved = format!("[catch rabbit_quorum_queue:transfer_leadership(Q, node()) || Q <- {list}].");
             world.control(whom, &["eval", &moved]);
         }
+        Kind::MajorityKilled => {
+            for node in all_but(whom) {
+                tokio::task::block_in_place(|| world.broker.node(node).kill_now());
+            }
+        }
+        Kind::MajorityFrozen => all_but(whom).for_each(|node| world.broker.node(node).freeze()),
         Kind::MemoryAlarm => {
-            world.control(whom, &["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+            alarm(world, whom, "set_alarm({{resource_limit, memory, node()}, []})");
+            return 0;
+        }
+        Kind::DiskAlarm => {
+            alarm(world, whom, "set_alarm({{resource_limit, disk, node()}, []})");
             return 0;
         }
         Kind::ApiHanging
@@ -183,6 +193,14 @@ async fn strike_account(world: &World, fault: &Fault, dice: &mut Dice) {
     site.fault(fault).await;
 }
 
+fn all_but(whom: usize) -> impl Iterator<Item = usize> {
+    (0..NODES).filter(move |node| *node != whom)
+}
+
+fn alarm(world: &World, node: usize, call: &str) {
+    world.control(node, &["eval", &format!("rabbit_alarm:{call}.")]);
+}
+
 fn end_connections(proxy: &Proxy, dice: &mut Dice) {
     if dice.percent(50) {
         proxy.cut();
@@ -209,8 +227,8 @@ async fn heal(world: &mut World, fault: &Fault) {
         }
         Kind::NodeFrozen => world.broker.node(whom).thaw(),
         Kind::NodePartitioned => {
-            let peers = (0..NODES).filter(|peer| *peer != whom);
-            let peers: Vec<_> = peers.map(|peer| format!("'{}'", world.broker.node(peer).name)).collect();
+            let peers: Vec<_> =
+                all_but(whom).map(|peer| format!("'{}'", world.broker.node(peer).name)).collect();
             let join = format!("[erlang:set_cookie(P, erlang:get_cookie()) || P <- [{}]].", peers.join(", "));
             world.control(whom, &["eval", &join]);
             world.broker.node(whom).ready().await;
@@ -221,9 +239,18 @@ async fn heal(world: &mut World, fault: &Fault) {
             }
         }
         Kind::NodeLinksBroken | Kind::LeadersMoved | Kind::ApiLinkBroken => {}
-        Kind::MemoryAlarm => {
-            world.control(whom, &["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+        Kind::MajorityKilled => {
+            // They wait for each other.
+            for node in all_but(whom) {
+                world.broker.node(node).launch();
+            }
+            for node in 0..NODES {
+                world.broker.node(node).ready().await;
+            }
         }
+        Kind::MajorityFrozen => all_but(whom).for_each(|node| world.broker.node(node).thaw()),
+        Kind::MemoryAlarm => alarm(world, whom, "clear_alarm({resource_limit, memory, node()})"),
+        Kind::DiskAlarm => alarm(world, whom, "clear_alarm({resource_limit, disk, node()})"),
         Kind::ApiHanging | Kind::ApiResetting | Kind::ApiFailing | Kind::ApiSlow | Kind::ApiThrottling => {
             world.sites[whom].calm().await;
         }
