@@ -1,17 +1,17 @@
 //! One account's lane queue: subscribes, and serves until something ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use futures_util::stream::FuturesUnordered;
 use lapin::types::{AMQPValue, FieldTable};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::acks::Acks;
 use super::caution::Caution;
 use super::hunger::Watch;
 use super::lifeline::Line;
 use super::names::priority;
+use super::post::Post;
 use super::session::{Again, Broken, Broker, Declared, LaneDoor, subscribe};
 use super::settling::Serving;
 use super::topology;
@@ -53,26 +53,23 @@ pub(super) async fn serve(
     let mut serving = Serving {
         broker,
         door,
-        line,
         lost: connection_lost,
         caution: Caution::new(),
         watch: Watch::new(&mut again.hunger, &line.consuming, &lane),
-        publisher: Arc::new(OnceCell::new()),
+        letters: Post::new(&broker.names, line),
         settle,
         unsettled: BTreeMap::new(),
-        done: BTreeMap::new(),
+        acks: Acks::default(),
         returned: BTreeSet::new(),
-        letters: FuturesUnordered::new(),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
+    broker.link.letters(&door.account, None);
     // At once: with its channel another replica gets the lane.
     drop(guard);
     // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
     // cancels it, and another replica would be active ahead of what is given back here.
-    topology::close_settled(&channel, served.is_ok()).await;
+    topology::close_settled(&channel, &lane, served.is_ok()).await;
     drop(consumer);
-    if let Some(publisher) = serving.publisher.get() {
-        topology::close(publisher).await;
-    }
+    serving.letters.close().await;
     served
 }

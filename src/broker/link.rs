@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 use serde::Serialize;
 
+use crate::delivery::AccountName;
 use crate::metrics::Metrics;
 
 /// Why a broker that is connected takes no messages.
@@ -16,12 +17,14 @@ pub(super) enum Stall {
     Blocked,
     /// It confirms nothing: most of its nodes may be away.
     Unconfirmed,
-    /// One account's lane confirms nothing.
+    /// What is published for one account's lane is refused or not confirmed.
     Lane,
+    /// The same of dead letters.
+    Letters,
 }
 
 impl Stall {
-    const ALL: [Self; 3] = [Self::Blocked, Self::Unconfirmed, Self::Lane];
+    const ALL: [Self; 4] = [Self::Blocked, Self::Unconfirmed, Self::Lane, Self::Letters];
 
     /// The label in the metric.
     const fn as_str(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Stall {
             Self::Blocked => "blocked",
             Self::Unconfirmed => "unconfirmed",
             Self::Lane => "lane",
+            Self::Letters => "letters",
         }
     }
 }
@@ -51,6 +55,8 @@ struct Inner {
     why: String,
     /// Why it takes no messages, the gravest first.
     stalls: BTreeMap<Stall, String>,
+    /// Lanes whose dead letters do not get through, and why.
+    letters: BTreeMap<AccountName, String>,
     name_taken: bool,
     /// Nodes left because they confirmed nothing, since one last did.
     left: u32,
@@ -89,6 +95,7 @@ impl Link {
                 since: Timestamp::now(),
                 why: "connecting to the broker".to_owned(),
                 stalls: BTreeMap::new(),
+                letters: BTreeMap::new(),
                 name_taken: false,
                 left: 0,
                 known: false,
@@ -108,8 +115,8 @@ impl Link {
         LinkView {
             connected: inner.connected,
             since: inner.since,
-            // One account's lane is no reason to hold up a roll-out.
-            ready: inner.connected && inner.stalls.keys().all(|stall| *stall == Stall::Lane),
+            // One account's lane is no reason to hold up a roll-out, nor are dead letters.
+            ready: inner.connected && inner.stalls.keys().all(|stall| *stall >= Stall::Lane),
             why,
             name_taken: inner.name_taken,
         }
@@ -137,7 +144,7 @@ impl Link {
         inner.connected = false;
         why.clone_into(&mut inner.why);
         // Of a connection that is gone nothing is known; but a broker that confirmed nothing has to show that it does.
-        for stall in [Stall::Blocked, Stall::Lane] {
+        for stall in [Stall::Blocked, Stall::Lane, Stall::Letters] {
             if inner.stalls.remove(&stall).is_some() {
                 self.stalled.with_label_values(&[stall.as_str()]).set(0);
             }
@@ -163,6 +170,25 @@ impl Link {
         } else {
             tracing::info!(stall = stall.as_str(), "the broker takes messages again");
         }
+    }
+
+    /// Why a lane's dead letters do not get through, if that is so.
+    pub(super) fn letters(&self, account: &AccountName, why: Option<String>) {
+        let first = {
+            let letters = &mut self.lock().letters;
+            match why {
+                Some(why) => _ = letters.insert(account.clone(), why),
+                None if letters.remove(account).is_none() => return,
+                None => {}
+            }
+            letters.values().next().cloned()
+        };
+        self.stalled(Stall::Letters, first.as_deref());
+    }
+
+    /// Whether the broker as a whole takes nothing.
+    pub(super) fn takes_nothing(&self) -> bool {
+        self.is_stalled(Stall::Blocked) || self.is_stalled(Stall::Unconfirmed)
     }
 
     /// It confirms what it is sent.

@@ -7,6 +7,7 @@
 //!
 //! Knows events only as far as it takes to find their account; never what a lane does with them.
 
+mod acks;
 mod address;
 mod caution;
 mod claim;
@@ -21,6 +22,8 @@ mod lifeline;
 mod lines;
 mod link;
 mod names;
+mod outbox;
+mod post;
 mod publisher;
 mod pulse;
 mod republish;

@@ -2,22 +2,22 @@
 //! acknowledgements and dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use lapin::options::{BasicAckOptions, BasicRejectOptions};
-use lapin::{Acker, BasicProperties, Channel, Confirmation};
-use tokio::sync::{OnceCell, mpsc};
+use lapin::options::BasicRejectOptions;
+use lapin::{Acker, BasicProperties};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::acks::Acks;
 use super::caution::Caution;
 use super::hunger::Watch;
-use super::lifeline::{Line, is_taken, publish};
 use super::names::dead_letter_key;
+use super::outbox::{Parcel, Route};
+use super::post::{LOOK, News, Post};
 use super::session::{Broken, Broker, LaneDoor};
 use super::{dead_letter, republish};
 use crate::delivery::{Delivery, Receipt, Settlement};
@@ -30,27 +30,22 @@ pub(super) struct Unsettled {
     properties: BasicProperties,
 }
 
-/// A dead letter on its way, with the delivery it pays for.
-type Letter<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
-
 /// One channel at work.
 pub(super) struct Serving<'a> {
     pub(super) broker: &'a Broker,
     pub(super) door: &'a LaneDoor,
-    pub(super) line: &'a Line,
     /// The connection is lost, or being closed.
     pub(super) lost: &'a CancellationToken,
     pub(super) caution: Caution,
     pub(super) watch: Watch<'a>,
-    /// Opened with the first dead letter: most lanes never need it.
-    pub(super) publisher: Arc<OnceCell<Channel>>,
+    /// Dead letters, by the tag of the delivery that each pays for.
+    pub(super) letters: Post<'a>,
     pub(super) settle: mpsc::Sender<Settlement>,
     pub(super) unsettled: BTreeMap<u64, Unsettled>,
     /// Settled, and to be acknowledged at the end of the turn.
-    pub(super) done: BTreeMap<u64, Acker>,
+    pub(super) acks: Acks,
     /// Given back by the channel's end: never to be covered by an acknowledgement of others.
     pub(super) returned: BTreeSet<u64>,
-    pub(super) letters: FuturesUnordered<Letter<'a>>,
 }
 
 impl Serving<'_> {
@@ -64,8 +59,11 @@ impl Serving<'_> {
         lane: &str,
     ) -> Result<(), Broken> {
         let mut deliver = Some(deliver);
+        let mut look_at = Instant::now() + LOOK;
         loop {
-            if deliver.is_none() && self.unsettled.is_empty() {
+            // A letter that is refused time and again is no reason to stay: its event is given back.
+            let letters = self.letters.outbox().len();
+            if deliver.is_none() && self.unsettled.len() == letters && self.letters.outbox().rests() {
                 return Ok(());
             }
             tokio::select! {
@@ -75,15 +73,18 @@ impl Serving<'_> {
                 // back when the channel closes.
                 () = stop.cancelled(), if deliver.is_some() => deliver = None,
                 Some(settlement) = settlements.recv() => self.settle(settlement, stop).await?,
-                Some((tag, confirmed)) = self.letters.next(), if !self.letters.is_empty() => {
-                    self.buried(tag, confirmed)?;
-                }
+                news = self.letters.news(), if letters > 0 => self.heed(news?),
                 message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
                     self.watch.fed();
                     if let Some(deliver) = &deliver {
                         self.take(message?, deliver, stop).await?;
                     }
+                }
+                () = tokio::time::sleep_until(look_at), if letters > 0 => {
+                    look_at = Instant::now() + LOOK;
+                    let trouble = self.letters.trouble(self.broker.link.takes_nothing());
+                    self.broker.link.letters(&self.door.account, trouble);
                 }
                 () = self.watch.forgotten(), if deliver.is_some() && self.unsettled.is_empty() => {
                     return Err(Broken::Forgotten(lane.to_owned()));
@@ -94,10 +95,14 @@ impl Serving<'_> {
             while let Ok(settlement) = settlements.try_recv() {
                 self.settle(settlement, stop).await?;
             }
-            while let Some(Some((tag, confirmed))) = self.letters.next().now_or_never() {
-                self.buried(tag, confirmed)?;
+            while let Some(news) = self.letters.more_news()? {
+                self.heed(news);
             }
-            self.acknowledge().await?;
+            if letters > 0 && self.letters.outbox().is_empty() {
+                self.broker.link.letters(&self.door.account, None);
+            }
+            let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
+            self.acks.send(out.copied()).await?;
         }
     }
 
@@ -176,36 +181,21 @@ impl Serving<'_> {
 
     fn settled(&mut self, tag: u64) {
         if let Some(unsettled) = self.unsettled.remove(&tag) {
-            self.done.insert(tag, unsettled.acker);
+            self.acks.add(tag, unsettled.acker);
         }
     }
 
-    /// Acknowledges what was settled: with one frame up to the first delivery that is still out, and one by one
-    /// behind it.
-    async fn acknowledge(&mut self) -> Result<(), Broken> {
-        let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
-        let behind = out.map_or_else(BTreeMap::new, |out| self.done.split_off(out));
-        let prefix = std::mem::replace(&mut self.done, behind).pop_last();
-        let prefix = prefix.map(|(_, acker)| (acker, BasicAckOptions { multiple: true }));
-        let single =
-            std::mem::take(&mut self.done).into_values().map(|acker| (acker, BasicAckOptions::default()));
-        for (acker, options) in prefix.into_iter().chain(single) {
-            // `false` means that it was not sent.
-            if !acker.ack(options).await? {
-                return Err(Broken::NotAcknowledged);
-            }
+    fn heed(&mut self, news: News) {
+        let account = &self.door.account;
+        match news {
+            News::Taken(tag) => self.settled(tag),
+            News::Refused(route) => tracing::warn!(
+                account = &**account,
+                exchange = route.exchange,
+                key = route.key,
+                "messages are refused; they are sent again"
+            ),
         }
-        Ok(())
-    }
-
-    /// A dead letter's confirm has come.
-    fn buried(&mut self, tag: u64, confirmed: lapin::Result<Confirmation>) -> Result<(), Broken> {
-        if !is_taken(&confirmed?) {
-            let key = self.door.account.to_string();
-            return Err(Broken::NotConfirmed { exchange: self.broker.names.dead(), key });
-        }
-        self.settled(tag);
-        Ok(())
     }
 
     /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
@@ -220,14 +210,8 @@ impl Serving<'_> {
             attempts,
             Timestamp::now(),
         );
-        let (exchange, key) = (self.broker.names.dead(), dead_letter_key(account, refusal.reason));
-        let body = unsettled.body.clone();
-        let (line, publisher) = (self.line, self.publisher.clone());
-        // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
-        let published = async move {
-            let publisher = publisher.get_or_try_init(|| line.publisher()).await?;
-            publish(publisher, &exchange, &key, &body, properties).await?.await
-        };
-        self.letters.push(published.map(move |confirmed| (tag, confirmed)).boxed());
+        let route =
+            Route { exchange: self.broker.names.dead(), key: dead_letter_key(account, refusal.reason) };
+        self.letters.put(tag, Parcel { route, body: unsettled.body.clone(), properties });
     }
 }

@@ -99,8 +99,7 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::R
 
 pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(short(name), passive, FieldTable::default()).await {
+    match ask(&channel, name).await {
         Ok(_) => {
             close(&channel).await;
             Ok(())
@@ -118,11 +117,16 @@ pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldT
     }
 }
 
+/// Asks for a queue that should be there; that it is not closes the channel.
+async fn ask(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(short(name), passive, FieldTable::default()).await
+}
+
 /// How many messages wait in a queue to be handed out.
 pub(super) async fn waiting(connection: &Connection, name: &str) -> lapin::Result<u32> {
     let channel = connection.create_channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let queue = channel.queue_declare(short(name), passive, FieldTable::default()).await?;
+    let queue = ask(&channel, name).await?;
     close(&channel).await;
     Ok(queue.message_count())
 }
@@ -150,10 +154,15 @@ pub(super) fn is_refused(error: &lapin::Error, code: u16) -> bool {
 /// settled would be delivered again. Nothing tells when they are through.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
 
-/// Closes a channel on which messages were acknowledged; `settled` if that was its good end.
-pub(super) async fn close_settled(channel: &Channel, settled: bool) {
+/// Closes a channel on which messages of a queue were acknowledged; `settled` if that was its good end.
+pub(super) async fn close_settled(channel: &Channel, queue: &str, settled: bool) {
     if settled {
         tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
+        // A question to the queue is answered behind what it was told before, however long that takes.
+        let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
+        if !matches!(asked, Ok(Ok(_))) {
+            tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
+        }
     }
     close(channel).await;
 }

@@ -67,7 +67,7 @@ pub struct World {
 }
 
 impl Drop for World {
-    /// Leaves the replicas' logs where they can be read, if the test fails.
+    /// Leaves the logs of replicas and nodes where they can be read, if the test fails.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
@@ -78,7 +78,11 @@ impl Drop for World {
             let file = folder.join(format!("replica-{}.log", replica.number));
             kept = kept.and_then(|()| std::fs::write(file, replica.whole_log()));
         }
-        println!("the replicas' logs are in {} ({kept:?})", folder.display());
+        for node in 0..NODES {
+            let file = folder.join(format!("node-{node}.log"));
+            kept = kept.and_then(|()| std::fs::write(file, self.broker.node(node).log()));
+        }
+        println!("the logs are in {} ({kept:?})", folder.display());
     }
 }
 

@@ -405,6 +405,8 @@ async fn a_lane_that_is_stuck_is_told_and_ends_livez_and_those_that_wait_on_purp
     replica.line("the lane is no longer stuck").await;
     shows(&replica, "freshet_lane_stuck{account=\"acme\"}", 0.0).await;
     assert_eq!(replica.get("/livez").await.0, 200);
+    // While it waits to be sent again it is not stuck either.
+    shows(&replica, "freshet_events_delivered_total{account=\"acme\",type=\"identify\"}", 1.0).await;
     let left = waiting.map(|(name, _)| (name, 1));
     world.finish_leaving([replica], &BTreeMap::from(left)).await;
 }

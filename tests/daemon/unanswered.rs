@@ -1,7 +1,14 @@
-//! What RabbitMQ owes and does not give: deliveries, answers.
+//! What RabbitMQ owes and does not give: deliveries, confirms, answers; and what it refuses.
 
-use crate::events::track;
-use crate::support::Broker;
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::types::AMQPValue;
+use serde_json::{Value, json};
+
+use crate::events::{assert_exact, stream, track};
+use crate::faults::shows;
+use crate::support::{Broker, Freshet, delete, eventually, soon};
 use crate::world::World;
 
 /// Runs Erlang on the shared broker, with `Leader` bound to the process that leads a queue.
@@ -35,9 +42,7 @@ async fn a_subscription_that_the_broker_forgot_is_made_anew() {
     }
     world.publish(track(0, 1).to_string()).await;
     // As somebody does who knows the account.
-    world
-        .publish_to("", &world.lane("acme"), [(track(1, 0).to_string(), lapin::BasicProperties::default())])
-        .await;
+    world.publish_to("", &world.lane("acme"), [(track(1, 0).to_string(), BasicProperties::default())]).await;
     world.settled(&[&replica]).await;
     let log = replica.log();
     let anew = log.lines().filter(|line| line.contains("none is handed out here")).count();
@@ -45,4 +50,142 @@ async fn a_subscription_that_the_broker_forgot_is_made_anew() {
     assert_eq!(world.state("acme")["activities"].as_array().unwrap().len(), 3);
     assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);
     world.finish([replica]).await;
+}
+
+async fn two_accounts() -> World {
+    World::shared().await.account("acme", "").await.account("globex", "").await
+}
+
+/// Puts events on the intake, each for both accounts.
+async fn publish_to_both(world: &World, events: impl IntoIterator<Item = Value>) {
+    let addressed = events.into_iter().flat_map(|event| {
+        ["acme", "globex"].map(|account| {
+            let mut headers = lapin::types::FieldTable::default();
+            headers.insert("freshsales-account".into(), AMQPValue::LongString(account.into()));
+            (event.to_string(), BasicProperties::default().with_headers(headers))
+        })
+    });
+    world.publish_to("", &world.queue(), addressed).await;
+}
+
+fn activities(world: &World, account: &str) -> usize {
+    world.state(account)["activities"].as_array().unwrap().len()
+}
+
+/// Nothing was done twice, and no channel was given up on the way.
+async fn assert_undisturbed(world: &World, replica: &Freshet) {
+    for account in ["acme", "globex"] {
+        for series in [
+            format!("freshet_events_returned_total{{account=\"{account}\"}}"),
+            format!("freshet_events_skipped_total{{account=\"{account}\",reason=\"duplicate\"}}"),
+        ] {
+            assert_eq!(replica.metric(&series).await, 0.0, "{series}");
+        }
+    }
+    assert!(!replica.log().contains("a channel broke"), "{}: {}", world.queue(), replica.log());
+}
+
+#[tokio::test]
+async fn a_lane_that_is_full_holds_back_nobody_else_and_is_filled_as_it_empties() {
+    const EVENTS: usize = 200;
+    let mut world = two_accounts().await;
+    world.prefetch = 10;
+    let arguments = [
+        ("x-single-active-consumer", AMQPValue::Boolean(true)),
+        ("x-max-length", AMQPValue::LongLongInt(20)),
+        ("x-overflow", AMQPValue::LongString("reject-publish".into())),
+    ];
+    world.amqp.declare_quorum(&world.lane("acme"), &arguments).await;
+    world.fault("acme", json!([{"endpoint": "*", "action": {"hang": true}}])).await;
+    let replica = world.start("one").await;
+    // A queue takes what is on its way when it tells that it is full.
+    publish_to_both(&world, (0..EVENTS / 4).map(|contact| track(contact, 0))).await;
+    soon("it is full", async || world.amqp.depth(&world.lane("acme")).await >= Some(20)).await;
+    publish_to_both(&world, (EVENTS / 4..EVENTS).map(|contact| track(contact, 0))).await;
+    soon("the other account's events arrive", async || activities(&world, "globex") == EVENTS).await;
+    let stalled = "freshet_broker_stalled{reason=\"lane\"}";
+    shows(&replica, stalled, 1.0).await;
+    assert_eq!(replica.get("/readyz").await.0, 200, "one account's lane");
+
+    let (status, body) = delete(world.at("acme").address, "/_sandbox/faults").await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    world.settled(&[&replica]).await;
+    assert_eq!(activities(&world, "acme"), EVENTS);
+    shows(&replica, stalled, 0.0).await;
+    assert_undisturbed(&world, &replica).await;
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn dead_letters_that_find_no_room_hold_back_only_their_own_events() {
+    const EVENTS: usize = 20;
+    let world = two_accounts().await;
+    let arguments = [
+        ("x-max-length", AMQPValue::LongLongInt(5)),
+        ("x-overflow", AMQPValue::LongString("reject-publish".into())),
+    ];
+    world.amqp.declare_quorum(&world.dead(), &arguments).await;
+    let replica = world.start("one").await;
+    let refused =
+        |number| json!({"type": "track", "userId": "a@example.com", "event": "", "messageId": number});
+    for number in 0..EVENTS {
+        publish_to_both(&world, [refused(number.to_string()), track(number, 0)]).await;
+    }
+    for account in ["acme", "globex"] {
+        soon("all others arrive", async || activities(&world, account) == EVENTS).await;
+    }
+    let stalled = "freshet_broker_stalled{reason=\"letters\"}";
+    shows(&replica, stalled, 1.0).await;
+    assert_eq!(replica.get("/readyz").await.0, 200);
+
+    let mut letters = Vec::new();
+    eventually(Duration::from_mins(2), "room for a few at a time brings all of them", async || {
+        letters.append(&mut world.amqp.take_all(&world.dead()).await);
+        if letters.len() >= 2 * EVENTS { Ok(()) } else { Err(format!("{} letters", letters.len())) }
+    })
+    .await;
+    world.settled(&[&replica]).await;
+    assert_eq!(letters.len(), 2 * EVENTS, "each once");
+    shows(&replica, stalled, 0.0).await;
+    assert_undisturbed(&world, &replica).await;
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_lane_whose_leader_answers_nothing_holds_back_nobody_else() {
+    const CONTACTS: usize = 10;
+    const ROUNDS: usize = 5;
+    let world = two_accounts().await;
+    let first = world.start("one").await;
+    publish_to_both(&world, stream(CONTACTS, 0, 1)).await;
+    world.settled(&[&first]).await;
+    let lane = world.lane("acme");
+    at_leader(&world, &lane, "sys:suspend(element(1, Leader))").await;
+
+    publish_to_both(&world, stream(CONTACTS, 1, ROUNDS - 1)).await;
+    soon("the other account's events arrive", async || activities(&world, "globex") == CONTACTS * ROUNDS)
+        .await;
+    let stalled = "freshet_broker_stalled{reason=\"lane\"}";
+    shows(&first, stalled, 1.0).await;
+    // Its subscription is not answered, and not waited for without an end.
+    let second = world.start("two").await;
+    // What the lane does not confirm is sent once more in time: it may be lost.
+    let told = [
+        (&second, format!("has not let anyone subscribe to {lane}")),
+        (&first, "what the queue may have missed is sent once more".to_owned()),
+    ];
+    for (replica, line) in &told {
+        eventually(Duration::from_mins(3), line, async || {
+            let log = replica.log();
+            if log.contains(line) { Ok(()) } else { Err(log) }
+        })
+        .await;
+    }
+    assert_eq!(activities(&world, "acme"), CONTACTS);
+
+    at_leader(&world, &lane, "sys:resume(element(1, Leader))").await;
+    world.fenced(&[&first, &second]).await;
+    assert_exact(&world.state("acme"), CONTACTS, ROUNDS);
+    assert_exact(&world.state("globex"), CONTACTS, ROUNDS);
+    world.finish([first, second]).await;
 }

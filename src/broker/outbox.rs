@@ -1,0 +1,421 @@
+//! Messages that must get to a queue: each is sent until the broker has taken it. Pure: sending is done elsewhere, and
+//! the time is handed in.
+//!
+//! A message that the broker refuses (a full queue, one that is missing) is sent again after a while. Until it is taken,
+//! others of its route wait behind it, so that their order is kept as far as it can be: what had been sent behind it
+//! before the refusal was known, the broker may have taken. Other routes go on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use tokio::time::Instant;
+
+use super::republish;
+use crate::delays::Delays;
+
+/// Between two attempts with what the broker refuses.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// A message, and where it must get to.
+#[derive(Debug, Clone)]
+pub(super) struct Parcel {
+    pub(super) route: Route,
+    pub(super) body: Bytes,
+    pub(super) properties: BasicProperties,
+}
+
+/// An exchange and a routing key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Route {
+    pub(super) exchange: String,
+    pub(super) key: String,
+}
+
+/// What is not taken yet, by the number under which it was put in.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    held: BTreeMap<u64, Held>,
+    refused: HashMap<Route, Refused>,
+}
+
+#[derive(Debug)]
+struct Held {
+    parcel: Parcel,
+    /// On its way since then, however often it was sent; else it waits behind another one, or to be sent again.
+    sent: Option<Instant>,
+}
+
+/// A route on which something was refused.
+#[derive(Debug)]
+struct Refused {
+    delays: Delays,
+    /// All that is not known to be taken, but for what was on its way when the refusal came.
+    waiting: BTreeSet<u64>,
+    /// Of those, what is on its way again.
+    out: BTreeSet<u64>,
+    /// How many may be so: one at first, for the order's sake, and twice as many each time that all are taken.
+    window: usize,
+    /// When the next are sent, if there are none on their way.
+    again: Option<Instant>,
+}
+
+impl Refused {
+    fn new() -> Self {
+        let delays = Delays::new(AGAIN.0, AGAIN.1);
+        Self { delays, waiting: BTreeSet::new(), out: BTreeSet::new(), window: 1, again: None }
+    }
+
+    fn send(&mut self) -> BTreeSet<u64> {
+        self.out = self.waiting.iter().copied().take(self.window).collect();
+        self.out.clone()
+    }
+
+    fn wait(&mut self, now: Instant) {
+        self.window = 1;
+        if self.out.is_empty() && self.again.is_none() {
+            self.again = Some(now + self.delays.following());
+        }
+    }
+}
+
+impl Outbox {
+    /// How many are not taken yet.
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether all is taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// The first that is not taken yet.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.held.keys().next().copied()
+    }
+
+    /// Notes that the broker may have what is on its way to this exchange, and gets it once more.
+    pub(super) fn note_copies(&mut self, exchange: &str) {
+        for Held { parcel, sent } in self.held.values_mut() {
+            if sent.is_some() && parcel.route.exchange == exchange {
+                parcel.properties = republish::as_copy(std::mem::take(&mut parcel.properties));
+            }
+        }
+    }
+
+    /// A message that is not taken yet.
+    pub(super) fn parcel(&self, number: u64) -> Option<&Parcel> {
+        self.held.get(&number).map(|held| &held.parcel)
+    }
+
+    /// A route on which something was refused, and not all taken since.
+    pub(super) fn refusing(&self) -> Option<&Route> {
+        self.refused.keys().next()
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn rests(&self) -> bool {
+        self.held.values().all(|held| held.sent.is_none())
+    }
+
+    /// Takes one in, under a number of its own; true if it is to be sent now. Of those that wait, the smallest is sent
+    /// first.
+    pub(super) fn put(&mut self, number: u64, parcel: Parcel, now: Instant) -> bool {
+        let refused = self.refused.get_mut(&parcel.route);
+        let goes = refused.is_none();
+        if let Some(refused) = refused {
+            refused.waiting.insert(number);
+        }
+        self.held.insert(number, Held { parcel, sent: goes.then_some(now) });
+        goes
+    }
+
+    /// The broker took one; tells which are to be sent now, in this order.
+    pub(super) fn taken(&mut self, number: u64, now: Instant) -> BTreeSet<u64> {
+        let none = BTreeSet::new();
+        let Some(Held { parcel, .. }) = self.held.remove(&number) else { return none };
+        let Some(refused) = self.refused.get_mut(&parcel.route) else { return none };
+        // Others were on their way before the refusal, and say nothing about what comes after it.
+        if !refused.out.remove(&number) {
+            return none;
+        }
+        refused.waiting.remove(&number);
+        refused.delays.reset();
+        if !refused.out.is_empty() || refused.again.is_some() {
+            return none;
+        }
+        if refused.waiting.is_empty() {
+            self.refused.remove(&parcel.route);
+            return none;
+        }
+        refused.window *= 2;
+        let next = refused.send();
+        self.mark_sent(&next, now);
+        next
+    }
+
+    /// The broker refused one; true if nothing of its route was refused before.
+    pub(super) fn refused(&mut self, number: u64, now: Instant) -> bool {
+        let Some(held) = self.held.get_mut(&number) else { return false };
+        held.sent = None;
+        let route = &held.parcel.route;
+        let anew = !self.refused.contains_key(route);
+        let refused = self.refused.entry(route.clone()).or_insert_with(Refused::new);
+        refused.waiting.insert(number);
+        if refused.out.remove(&number) || refused.out.is_empty() {
+            refused.wait(now);
+        }
+        anew
+    }
+
+    /// When something is to be sent again.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.refused.values().filter_map(|refused| refused.again).min()
+    }
+
+    /// What is to be sent again now: the first of each route whose time has come.
+    pub(super) fn again(&mut self, now: Instant) -> BTreeSet<u64> {
+        let mut numbers = BTreeSet::new();
+        for refused in self.refused.values_mut() {
+            if refused.again.take_if(|again| *again <= now).is_some() {
+                numbers.append(&mut refused.send());
+            }
+        }
+        self.mark_sent(&numbers, now);
+        numbers
+    }
+
+    fn mark_sent(&mut self, numbers: &BTreeSet<u64>, now: Instant) {
+        for number in numbers {
+            if let Some(held) = self.held.get_mut(number) {
+                held.sent = Some(now);
+            }
+        }
+    }
+
+    /// Those on their way.
+    pub(super) fn on_their_way(&self) -> Vec<u64> {
+        self.held.iter().filter(|(_, held)| held.sent.is_some()).map(|(number, _)| *number).collect()
+    }
+
+    /// Of those on their way, the one that is longest so, and since when.
+    pub(super) fn longest_sent(&self) -> Option<(Instant, &Route)> {
+        self.held
+            .values()
+            .filter_map(|held| held.sent.map(|sent| (sent, &held.parcel.route)))
+            .min_by_key(|(sent, _)| *sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parcel(key: &str) -> Parcel {
+        let route = Route { exchange: "lanes".to_owned(), key: key.to_owned() };
+        Parcel { route, body: Bytes::new(), properties: BasicProperties::default() }
+    }
+
+    fn sent(numbers: BTreeSet<u64>) -> Vec<u64> {
+        numbers.into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_refused_holds_back_its_route_and_no_other() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        assert!(outbox.put(1, parcel("a"), now) && outbox.put(2, parcel("b"), now));
+        assert!(outbox.refused(1, now));
+        for number in 3..10 {
+            assert!(!outbox.put(number, parcel("a"), now));
+        }
+        assert!(outbox.put(10, parcel("b"), now));
+        assert_eq!((outbox.first(), outbox.refusing()), (Some(1), Some(&parcel("a").route)));
+        let again = outbox.wake().unwrap();
+        assert!(again > now && outbox.again(now).is_empty());
+        assert_eq!(sent(outbox.again(again)), [1]);
+        assert_eq!((sent(outbox.again(again)), outbox.wake()), (vec![], None));
+        assert_eq!(sent(outbox.taken(1, again)), [3, 4], "ever more at a time");
+        assert!(outbox.taken(3, again).is_empty());
+        assert_eq!(sent(outbox.taken(4, again)), [5, 6, 7, 8]);
+        assert!(!outbox.refused(6, again), "one of them");
+        for number in [5, 7, 2, 10] {
+            assert!(outbox.taken(number, again).is_empty());
+        }
+        assert_eq!(sent(outbox.taken(8, again)), [6, 9]);
+        assert!(outbox.taken(6, again).is_empty() && outbox.taken(9, again).is_empty());
+        assert!(outbox.is_empty() && outbox.wake().is_none() && outbox.refusing().is_none());
+        assert!(outbox.put(11, parcel("a"), again), "its route is free");
+    }
+
+    #[test]
+    fn attempts_come_ever_more_rarely_and_never_end() {
+        let start = Instant::now();
+        let mut outbox = Outbox::default();
+        outbox.put(1, parcel("a"), start);
+        outbox.refused(1, start);
+        let mut attempts = 0;
+        while let Some(now) = outbox.wake().filter(|now| *now < start + Duration::from_hours(1)) {
+            assert_eq!(sent(outbox.again(now)), [1]);
+            assert!(!outbox.refused(1, now));
+            attempts += 1;
+        }
+        assert!((90..250).contains(&attempts), "{attempts}");
+    }
+
+    /// A broker that takes or refuses, at random, what it was sent first; answers come in any order.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(u8),
+        Decide { takes: bool },
+        Answer(prop::sample::Index),
+        Wait,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0..3u8).prop_map(Step::Put),
+            3 => prop::bool::weighted(0.7).prop_map(|takes| Step::Decide { takes }),
+            3 => any::<prop::sample::Index>().prop_map(Step::Answer),
+            1 => Just(Step::Wait),
+        ];
+        prop::collection::vec(step, 1..200)
+    }
+
+    #[derive(Debug)]
+    struct Wire {
+        now: Instant,
+        outbox: Outbox,
+        put: Vec<u8>,
+        sent: Vec<u64>,
+        decided: Vec<(u64, bool)>,
+        in_queue: Vec<u64>,
+    }
+
+    impl Wire {
+        fn new() -> Self {
+            let (put, sent, decided, in_queue) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            Self { now: Instant::now(), outbox: Outbox::default(), put, sent, decided, in_queue }
+        }
+
+        /// From now on the broker takes all.
+        fn drain(&mut self) {
+            for _ in 0..1000 {
+                self.decide(true);
+                if self.decided.is_empty() {
+                    self.wait();
+                } else {
+                    self.answer(0);
+                }
+            }
+        }
+
+        fn send(&mut self, numbers: impl IntoIterator<Item = u64>) {
+            for number in numbers {
+                assert!(
+                    !self.sent.contains(&number) && !self.in_queue.contains(&number),
+                    "{number} goes twice"
+                );
+                self.sent.push(number);
+            }
+        }
+
+        fn put(&mut self, key: u8) {
+            self.put.push(key);
+            let number = self.put.len() as u64;
+            if self.outbox.put(number, parcel(&key.to_string()), self.now) {
+                self.send([number]);
+            }
+        }
+
+        fn decide(&mut self, takes: bool) {
+            if !self.sent.is_empty() {
+                let number = self.sent.remove(0);
+                self.decided.push((number, takes));
+                if takes {
+                    self.in_queue.push(number);
+                }
+            }
+        }
+
+        fn answer(&mut self, index: usize) {
+            let (number, takes) = self.decided.remove(index);
+            if takes {
+                let more = self.outbox.taken(number, self.now);
+                self.send(more);
+            } else {
+                self.outbox.refused(number, self.now);
+            }
+        }
+
+        fn wait(&mut self) {
+            if let Some(wake) = self.outbox.wake() {
+                self.now = wake;
+                let again = self.outbox.again(wake);
+                assert!(!again.is_empty());
+                self.send(again);
+            }
+        }
+
+        fn key(&self, number: u64) -> u8 {
+            self.put[usize::try_from(number).unwrap() - 1]
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn everything_is_taken_once_whatever_is_refused(steps in steps()) {
+            let mut wire = Wire::new();
+            for step in steps {
+                match step {
+                    Step::Put(key) => wire.put(key),
+                    Step::Decide { takes } => wire.decide(takes),
+                    Step::Answer(index) => {
+                        if !wire.decided.is_empty() {
+                            wire.answer(index.index(wire.decided.len()));
+                        }
+                    }
+                    Step::Wait => wire.wait(),
+                }
+            }
+            wire.drain();
+            prop_assert!(wire.outbox.is_empty() && wire.outbox.wake().is_none(), "{:?}", wire.outbox);
+            let mut all = wire.in_queue.clone();
+            all.sort_unstable();
+            prop_assert_eq!(all, (1..=wire.put.len() as u64).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn order_is_kept_where_the_broker_refuses_all_until_it_takes_all(
+            keys in prop::collection::vec((0..3u8, any::<bool>()), 1..100),
+        ) {
+            let mut wire = Wire::new();
+            for (key, takes) in keys {
+                wire.put(key);
+                while !wire.sent.is_empty() {
+                    wire.decide(takes);
+                    wire.answer(0);
+                }
+                wire.wait();
+                while takes && !wire.sent.is_empty() {
+                    wire.decide(true);
+                    wire.answer(0);
+                }
+                if !takes {
+                    for _ in 0..wire.sent.len() {
+                        wire.decide(false);
+                        wire.answer(0);
+                    }
+                }
+            }
+            wire.drain();
+            for key in 0..3 {
+                let of: Vec<u64> = wire.in_queue.iter().copied().filter(|number| wire.key(*number) == key).collect();
+                prop_assert!(of.is_sorted(), "{of:?}");
+            }
+        }
+    }
+}

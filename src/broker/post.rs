@@ -1,0 +1,189 @@
+//! Publishes on a channel of its own what stands in an [`Outbox`], in its order, until the broker has confirmed it.
+//!
+//! A confirm may stay away for a minute where a queue's leader was away, and for ever where it has none.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::{Channel, Confirmation};
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+
+use super::lifeline::{Line, is_taken, publish};
+use super::names::Names;
+use super::outbox::{Outbox, Parcel, Route};
+use super::session::Broken;
+use super::topology;
+use crate::delays::until;
+
+/// How often to ask for trouble.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+/// So long a confirm may take before it is told.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// So long it may take, and each time twice as long up to the second, before the message goes once more on another
+/// channel: the queue may have lost it, and with it the confirm.
+const LIMBO: (Duration, Duration) = (Duration::from_mins(2), Duration::from_hours(4));
+
+/// One message on its way.
+type Sent<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
+
+/// What became of a message.
+pub(super) enum News {
+    /// The broker has it.
+    Taken(u64),
+    /// It was refused, as the first of its route: a full queue, one that is missing. It is sent again after a while.
+    Refused(Route),
+}
+
+/// A publishing channel and what goes over it.
+pub(super) struct Post<'a> {
+    names: &'a Names,
+    line: &'a Line,
+    /// Opened with the first message: most lanes never need it.
+    channel: Arc<OnceCell<Channel>>,
+    /// Who publishes next: futures are woken in any order, messages must go in theirs.
+    turn: Arc<Mutex<()>>,
+    outbox: Outbox,
+    sent: FuturesUnordered<Sent<'a>>,
+    /// No confirm before that time counts as late.
+    excused: Instant,
+    /// When what was on its way last went once more, and how often in a row.
+    renewed: (Instant, u32),
+}
+
+impl<'a> Post<'a> {
+    pub(super) fn new(names: &'a Names, line: &'a Line) -> Self {
+        let (channel, turn, now) = (Arc::default(), Arc::default(), Instant::now());
+        let (outbox, sent) = (Outbox::default(), FuturesUnordered::new());
+        Self { names, line, channel, turn, outbox, sent, excused: now, renewed: (now, 0) }
+    }
+
+    /// What is not taken yet.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Sends a message, under a number of its own, or lets it wait behind one that was refused.
+    pub(super) fn put(&mut self, number: u64, parcel: Parcel) {
+        if self.outbox.put(number, parcel, Instant::now()) {
+            self.send(number, false);
+        }
+    }
+
+    /// Waits for news. To be awaited while something is not taken; can be given up at any time, and awaited again.
+    pub(super) async fn news(&mut self) -> Result<News, Broken> {
+        loop {
+            tokio::select! {
+                Some((number, answer)) = self.sent.next(), if !self.sent.is_empty() => {
+                    if let Some(news) = self.answered(number, &answer?) {
+                        return Ok(news);
+                    }
+                }
+                () = until(self.outbox.wake()) => {
+                    for number in self.outbox.again(Instant::now()) {
+                        self.send(number, true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// News that need not be waited for.
+    pub(super) fn more_news(&mut self) -> Result<Option<News>, Broken> {
+        while let Some(Some((number, answer))) = self.sent.next().now_or_never() {
+            if let Some(news) = self.answered(number, &answer?) {
+                return Ok(Some(news));
+            }
+        }
+        Ok(None)
+    }
+
+    fn answered(&mut self, number: u64, answer: &Confirmation) -> Option<News> {
+        let now = Instant::now();
+        if is_taken(answer) {
+            for number in self.outbox.taken(number, now) {
+                self.send(number, false);
+            }
+            return Some(News::Taken(number));
+        }
+        let route = self.outbox.parcel(number).map(|parcel| parcel.route.clone());
+        self.outbox.refused(number, now).then_some(route).flatten().map(News::Refused)
+    }
+
+    /// Puts a message on its way; `anew` if it has been so in vain: then what it goes to may be missing.
+    fn send(&mut self, number: u64, anew: bool) {
+        let Some(parcel) = self.outbox.parcel(number).cloned() else { return };
+        let (names, line) = (self.names, self.line);
+        let (channel, turn) = (self.channel.clone(), self.turn.clone());
+        // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
+        let sent = async move {
+            if anew {
+                declare(names, line, &parcel.route).await;
+            }
+            let Parcel { route, body, properties } = parcel;
+            let confirm = {
+                let _turn = turn.lock().await;
+                let channel = channel.get_or_try_init(|| line.publisher()).await?;
+                publish(channel, &route.exchange, &route.key, &body, properties).await?
+            };
+            confirm.await
+        };
+        self.sent.push(sent.map(move |confirmed| (number, confirmed)).boxed());
+    }
+
+    /// To be asked now and then: why messages do not get through, if that has lasted. `excused`: because the broker as
+    /// a whole takes none.
+    pub(super) fn trouble(&mut self, excused: bool) -> Option<String> {
+        let now = Instant::now();
+        if excused {
+            self.excused = now;
+        }
+        if let Some(Route { key, .. }) = self.outbox.refusing() {
+            return Some(format!("what is published for {key} is refused; its queue may be full"));
+        }
+        let late = self.outbox.longest_sent();
+        let late = late.map(|(sent, route)| (sent.max(self.excused), route.key.clone()));
+        let Some((since, key)) = late.filter(|(since, _)| now >= *since + PATIENCE) else {
+            self.renewed.1 = 0;
+            return None;
+        };
+        let limbo = LIMBO.0.saturating_mul(1 << self.renewed.1).min(LIMBO.1);
+        if now >= since.max(self.renewed.0) + limbo {
+            tracing::warn!(key, "no confirm comes; what the queue may have missed is sent once more");
+            self.renew(now);
+        }
+        Some(format!("what is published for {key} is not confirmed"))
+    }
+
+    fn renew(&mut self, now: Instant) {
+        self.renewed = (now, (self.renewed.1 + 1).min(10));
+        // With its last handle the old channel is closed.
+        (self.channel, self.turn, self.sent) = (Arc::default(), Arc::default(), FuturesUnordered::new());
+        self.outbox.note_copies(&self.names.lanes());
+        for number in self.outbox.on_their_way() {
+            self.send(number, true);
+        }
+    }
+
+    /// Ends it; what is not taken is not sent any more.
+    pub(super) async fn close(self) {
+        if let Some(channel) = self.channel.get() {
+            topology::close(channel).await;
+        }
+    }
+}
+
+/// Declares what a route leads to, if it is missing. That it cannot be is no news: the message is refused again.
+async fn declare(names: &Names, line: &Line, route: &Route) {
+    let declared = if route.exchange == names.lanes() {
+        topology::declare_lane(&line.consuming, names, &route.key.as_str().into()).await
+    } else {
+        topology::declare_shared(&line.consuming, names).await
+    };
+    if let Err(error) = declared {
+        tracing::debug!(%error, "what refuses messages cannot be declared anew");
+    }
+}
