@@ -31,7 +31,7 @@ pub enum Body {
     Markup,
     /// Cut-off JSON, anything else.
     Unreadable,
-    /// More than is read of any answer.
+    /// More than is taken of any answer.
     TooLarge,
 }
 
@@ -105,7 +105,7 @@ impl Verdict {
 ///
 /// A 4xx condemns the record only where it speaks of the record. Everything not understood is
 /// tried again, because a wrong "try again" costs time and a wrong "refused" costs an event.
-pub fn classify(endpoint: Endpoint, answer: Result<&Answer, NoAnswer>) -> Verdict {
+pub fn classify(endpoint: Endpoint, answer: Result<Answer, NoAnswer>) -> Verdict {
     let answer = match answer {
         Ok(answer) => answer,
         Err(NoAnswer::Timeout) => return unavailable(Trouble::Timeout, None),
@@ -134,14 +134,15 @@ fn unavailable(trouble: Trouble, retry_after: Option<Duration>) -> Verdict {
     Verdict::Unavailable { trouble, retry_after }
 }
 
-fn good(endpoint: Endpoint, answer: &Answer) -> Verdict {
-    let body = match &answer.body {
-        Body::Json(body) => body.clone(),
+fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
+    // A sign-in or maintenance page with status 200 would lose the activity.
+    let from_api = !matches!(answer.body, Body::Markup | Body::TooLarge);
+    let body = match answer.body {
+        Body::Json(body) => body,
         Body::Empty | Body::Markup | Body::Unreadable | Body::TooLarge => Value::Null,
     };
     let believable = match endpoint.answers() {
-        // A sign-in or maintenance page with status 200 would lose the activity.
-        Expected::Anything => !matches!(answer.body, Body::Markup | Body::TooLarge),
+        Expected::Anything => from_api,
         Expected::Key(key) => body.get(key).is_some(),
         Expected::Record(key) => record_id(&body, key).is_some(),
     };

@@ -11,7 +11,7 @@ use super::answer::{Answer, Body, NoAnswer};
 use super::call::{Budget, Call};
 use super::limits::{RateLimit, retry_after};
 
-/// The most that is read of an answer.
+/// The most that is taken of an answer.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Where an account is and how to be let in.
@@ -47,6 +47,25 @@ impl Transport {
     }
 }
 
+/// An answer as it came. As a JSON value it takes many times the memory of its text, and hundreds of answers may wait
+/// for their lanes at once; so it is read when its lane has come to it.
+#[derive(Debug)]
+pub struct Unread {
+    status: u16,
+    rate_limit: RateLimit,
+    retry_after: Option<Duration>,
+    /// None if it was more than is taken of any answer.
+    body: Option<Vec<u8>>,
+}
+
+impl Unread {
+    /// Reads the body, as far as it can be read.
+    pub fn read(self) -> Answer {
+        let Self { status, rate_limit, retry_after, body } = self;
+        Answer { status, rate_limit, retry_after, body: body.map_or(Body::TooLarge, |body| read(&body)) }
+    }
+}
+
 /// A client of one account. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -65,18 +84,17 @@ impl Client {
         self.credentials.app_token.is_some()
     }
 
-    /// Sends the call and reads the answer to its end.
-    pub async fn send(&self, call: &Call) -> Result<Answer, NoAnswer> {
+    /// Sends the call and takes the answer to its end.
+    pub async fn send(&self, call: &Call) -> Result<Unread, NoAnswer> {
         let response = self.request(call).send().await.map_err(|error| no_answer(&error))?;
         let now = Timestamp::now();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = read(response).await?;
-        Ok(Answer {
+        Ok(Unread {
             status,
             rate_limit: RateLimit::read(|name| text(&headers, name), now),
             retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
-            body,
+            body: take(response).await?,
         })
     }
 
@@ -117,20 +135,23 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Body, NoAnswer> {
+async fn take(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, NoAnswer> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
         if bytes.len() + chunk.len() > ANSWER_LIMIT {
-            return Ok(Body::TooLarge);
+            return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }
-    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None => return Ok(Body::Empty),
-        Some(b'<') => return Ok(Body::Markup),
-        Some(_) => {}
+    Ok(Some(bytes))
+}
+
+fn read(body: &[u8]) -> Body {
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Body::Empty,
+        Some(b'<') => Body::Markup,
+        Some(_) => serde_json::from_slice(body).map_or(Body::Unreadable, Body::Json),
     }
-    Ok(serde_json::from_slice(&bytes).map_or(Body::Unreadable, Body::Json))
 }
 
 fn no_answer(error: &reqwest::Error) -> NoAnswer {

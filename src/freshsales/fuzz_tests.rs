@@ -110,8 +110,8 @@ fn any_answer_is_classified() {
         };
         let good = (200..=299).contains(&status);
         let answer = Answer { status, rate_limit: RateLimit::default(), retry_after: wait, body };
-        let verdict = classify(endpoint, Ok(&answer));
-        prop_assert_eq!(&classify(endpoint, Ok(&answer)), &verdict);
+        let verdict = classify(endpoint, Ok(answer.clone()));
+        prop_assert_eq!(&classify(endpoint, Ok(answer.clone())), &verdict);
         match &verdict {
             Verdict::Done(body) => {
                 prop_assert!(good, "{status} is not good");

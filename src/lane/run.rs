@@ -22,7 +22,7 @@ use super::state::{Board, Phase};
 use crate::config::Account;
 use crate::delays::until;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Answer, Budget, Call, Client, Endpoint, NoAnswer, Verdict, classify};
+use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
 use crate::mapping::Mapped;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, SkipReason};
@@ -42,7 +42,7 @@ pub struct Settings {
 }
 
 /// A call that was sent, under its number, with its answer and how long that took.
-type Sent = (u64, Call, Result<Answer, NoAnswer>, Duration);
+type Sent = (u64, Call, Result<Unread, NoAnswer>, Duration);
 
 /// One account's lane. Outlives sessions: what it knows of the account stays.
 pub struct Lane {
@@ -255,12 +255,14 @@ impl Lane {
         let (number, verdict, told) = match ended {
             Ok((id, (number, call, answer, elapsed))) => {
                 self.names.remove(&id);
-                let verdict = classify(call.endpoint, answer.as_ref().map_err(|error| *error));
+                let answer = answer.map(Unread::read);
+                let told = answer.as_ref().map(|answer| answer.rate_limit).unwrap_or_default();
+                let verdict = classify(call.endpoint, answer);
                 let endpoint = call.endpoint.as_str();
                 let step = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
                 self.steps += u64::from(step);
                 self.metrics.requests.observe(endpoint, verdict.as_str(), elapsed, call.records());
-                (number, verdict, answer.map(|answer| answer.rate_limit).unwrap_or_default())
+                (number, verdict, told)
             }
             Err(error) => {
                 let Some(number) = self.names.remove(&error.id()) else { return };

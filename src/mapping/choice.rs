@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use serde_json::{Number, Value};
 
 use super::Coercion;
+use super::texts::{Text, Texts};
 use super::value::Misfit;
-use crate::schema::{Choice, ChoiceId};
+use crate::schema::{self, ChoiceId};
 
 /// How many labels a problem lists.
 const LISTED: usize = 10;
@@ -16,16 +17,42 @@ const SPLIT_LABEL: &str = "a label that contains ';' cannot be sent in a list jo
 
 /// A field's choices. Looked through one by one: an account has a few hundred at most, and an index by everything that
 /// may name one would be the largest part of an idle lane.
-#[derive(Debug)]
-pub(super) struct Choices {
-    all: Box<[Choice]>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choices<'a> {
+    kept: &'a [KeptChoice],
+    texts: &'a Texts,
     /// Custom fields take labels: the API silently drops ids there. Default fields take ids.
     by_label: bool,
 }
 
-impl Choices {
-    pub(super) fn new(choices: &[Choice], custom: bool) -> Self {
-        Self { all: choices.into(), by_label: custom }
+/// A choice as it is kept, its texts elsewhere.
+#[derive(Debug)]
+pub(super) struct KeptChoice {
+    id: ChoiceId<Text>,
+    label: Text,
+}
+
+impl KeptChoice {
+    pub(super) fn new(choice: &schema::Choice, texts: &mut Texts) -> Self {
+        Self { label: texts.add(&choice.value), id: choice.id.map(|id| texts.add(id)) }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Choice<'a> {
+    id: ChoiceId<&'a str>,
+    label: &'a str,
+}
+
+impl<'a> Choices<'a> {
+    pub(super) fn new(kept: &'a [KeptChoice], texts: &'a Texts, custom: bool) -> Self {
+        Self { kept, texts, by_label: custom }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Choice<'a>> {
+        let texts = self.texts;
+        let read = move |text: &Text| texts.get(*text);
+        self.kept.iter().map(move |kept| Choice { id: kept.id.map(read), label: read(&kept.label) })
     }
 
     /// What the API takes for one choice.
@@ -37,19 +64,19 @@ impl Choices {
                 return Err(self.unknown(value));
             }
         };
-        if self.all.is_empty() {
+        if self.kept.is_empty() {
             return self.unlisted(text, value, coercion);
         }
         let lossless = coercion == Coercion::Lossless;
-        let labelled = || self.all(|choice| choice.value == text);
-        let id = || self.all.iter().find(|choice| choice.id.is(text)).into_iter().collect::<Vec<_>>();
+        let labelled = || self.all(|choice| choice.label == text);
+        let id = || self.iter().find(|choice| choice.id.is(text)).into_iter().collect::<Vec<_>>();
         let found = if value.is_number() {
             some(id()).or_else(|| some(labelled()).filter(|_| lossless))
         } else {
-            let text_id = |found: &Vec<&Choice>| found.iter().any(|c| matches!(c.id, ChoiceId::Text(_)));
+            let text_id = |found: &Vec<Choice<'_>>| found.iter().any(|c| matches!(c.id, ChoiceId::Text(_)));
             let named_id = || some(id()).filter(|found| lossless || text_id(found));
             let folded = fold(text);
-            let alike = || lossless.then(|| self.all(|choice| fold(&choice.value) == folded));
+            let alike = || lossless.then(|| self.all(|choice| fold(choice.label) == folded));
             some(labelled()).or_else(named_id).or_else(alike)
         };
         let mut wires = found.unwrap_or_default().into_iter().map(|choice| self.wire(choice));
@@ -130,18 +157,18 @@ impl Choices {
         }
     }
 
-    fn wire(&self, choice: &Choice) -> Value {
+    fn wire(&self, choice: Choice<'_>) -> Value {
         if self.by_label {
-            return Value::String(choice.value.clone());
+            return Value::from(choice.label);
         }
-        match &choice.id {
-            ChoiceId::Number(id) => Value::from(*id),
-            ChoiceId::Text(id) => Value::String(id.clone()),
+        match choice.id {
+            ChoiceId::Number(id) => Value::from(id),
+            ChoiceId::Text(id) => Value::from(id),
         }
     }
 
-    fn all(&self, is: impl Fn(&Choice) -> bool) -> Vec<&Choice> {
-        self.all.iter().filter(|choice| is(choice)).collect()
+    fn all(&self, is: impl Fn(&Choice<'_>) -> bool) -> Vec<Choice<'a>> {
+        self.iter().filter(is).collect()
     }
 
     fn unknown(&self, got: &Value) -> Misfit {
@@ -149,12 +176,12 @@ impl Choices {
     }
 
     fn expected(&self) -> String {
-        if self.all.is_empty() {
+        if self.kept.is_empty() {
             let what = if self.by_label { "a choice's label" } else { "a choice's id, as an integer" };
             return what.into();
         }
-        let listed: Vec<&str> = self.all.iter().take(LISTED).map(|choice| choice.value.as_str()).collect();
-        let more = self.all.len().saturating_sub(LISTED);
+        let listed: Vec<&str> = self.iter().take(LISTED).map(|choice| choice.label).collect();
+        let more = self.kept.len().saturating_sub(LISTED);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("one of: {}{rest}", listed.join(", "))
     }

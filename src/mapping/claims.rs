@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::UnknownCustomField;
 use super::findings::{At, Findings, bounded};
-use super::names::{Names, Override, Rank, Target, fold, named_like_custom};
+use super::names::{Names, Override, Rank, fold, named_like_custom};
+use super::targets::Target;
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::Entity;
 use crate::segment::JsonMap;
@@ -24,7 +25,7 @@ pub(super) struct Claim<'a> {
     pub(super) rank: Rank,
     pub(super) path: String,
     pub(super) value: Value,
-    pub(super) target: &'a Target,
+    pub(super) target: Target<'a>,
 }
 
 /// Where in the event the traits of one record stand.
@@ -120,7 +121,7 @@ fn hollow(value: &Value) -> bool {
 }
 
 /// Segment's reserved traits that Freshsales calls otherwise.
-fn alias<'a>(names: &'a Names, folded: &str) -> Option<(Rank, &'a Target)> {
+fn alias<'a>(names: &'a Names, folded: &str) -> Option<(Rank, Target<'a>)> {
     let field = match (names.entity, folded) {
         (Entity::Contact, "title") => "job_title",
         (Entity::Contact, "phone") => "work_number",
@@ -173,7 +174,7 @@ fn no_field(
         return;
     }
     let compared = findings.count() < COMPARED;
-    let nearest = compared.then(|| names.nearest(key)).flatten().map(str::to_owned);
+    let nearest = compared.then(|| names.nearest(key)).flatten();
     if named_like_custom(key) && unknown == UnknownCustomField::DeadLetter {
         let problem = Problem {
             trait_path: Some(path),
@@ -198,7 +199,7 @@ fn missing_target(
     unknown: UnknownCustomField,
     findings: &mut Findings,
 ) {
-    let nearest = names.nearest(&rule.field).map(str::to_owned);
+    let nearest = names.nearest(&rule.field);
     let reason = match (named_like_custom(&rule.field), unknown) {
         (true, UnknownCustomField::Ignore) => return findings.ignore(path, NO_SUCH_FIELD, nearest),
         (true, UnknownCustomField::DeadLetter) => DeadLetterReason::UnknownCustomField,

@@ -1,5 +1,7 @@
 //! The room's front: one account's rules and schema, asked event by event.
 
+use std::mem::take;
+
 use serde_json::{Value, json};
 
 use super::claims::Scope;
@@ -8,14 +10,13 @@ use super::names::Names;
 use super::record::{Surroundings, record};
 use super::{Coercion, ContactWrite, Mapped, Mapping, MappingRules, RelatedWrite, activity, email};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
-use crate::schema::{Entity, Field, Schema};
+use crate::schema::{Entity, Schema};
 use crate::segment::{Event, JsonMap, Payload, describe};
 
-/// One account's mapping. Look-ups are prepared once, when the schema is read.
+/// One account's mapping. Look-ups are prepared once, when the schema is read; nothing else is kept of it.
 #[derive(Debug)]
 pub struct Mapper {
     rules: MappingRules,
-    schema: Schema,
     contact: Names,
     sales_account: Names,
     deal: Names,
@@ -23,22 +24,21 @@ pub struct Mapper {
 
 impl Mapper {
     /// Prepares the mapping of an account with this configuration and these fields.
-    pub fn new(rules: MappingRules, schema: Schema) -> Self {
-        let contact = Names::new(Entity::Contact, &schema.contact, &rules.fields);
-        let sales_account = Names::new(Entity::SalesAccount, &schema.sales_account, &rules.company_fields);
-        let deal = Names::new(Entity::Deal, &schema.deal, &rules.deal_fields);
-        Self { rules, schema, contact, sales_account, deal }
+    pub fn new(mut rules: MappingRules, schema: Schema) -> Self {
+        let Schema { contact, sales_account, deal } = schema;
+        // The names keep the overrides; nothing else asks for them.
+        let contact = Names::new(Entity::Contact, contact.fields, take(&mut rules.fields));
+        let company_rules = take(&mut rules.company_fields);
+        let sales_account = Names::new(Entity::SalesAccount, sales_account.fields, company_rules);
+        let deal = Names::new(Entity::Deal, deal.fields, take(&mut rules.deal_fields));
+        Self { rules, contact, sales_account, deal }
     }
 
-    /// The fields this mapping was prepared for.
-    pub fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    /// What a sender writes to reach a field: its name in camelCase, or as it is
-    /// where another field would answer to that.
-    pub fn trait_name<'a>(&'a self, entity: Entity, field: &'a Field) -> &'a str {
-        self.names(entity).get(&field.name).map_or(&field.name, |target| &target.trait_name)
+    /// What a sender writes to reach the field of this internal name: that in camelCase, or as it is where another
+    /// field would answer to it.
+    pub fn trait_name(&self, entity: Entity, field: &str) -> Option<String> {
+        let names = self.names(entity);
+        names.get(field).map(|target| names.trait_name(target))
     }
 
     /// What becomes of one event, and the traits that reach no field.

@@ -14,6 +14,8 @@ mod mapper;
 mod names;
 mod record;
 mod rules;
+mod targets;
+mod texts;
 mod value;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Which field a trait's name means: one entity's fields, prepared for look-ups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::choice::Choices;
-use crate::schema::{Entity, Field, FieldType, Fields};
+use super::targets::{Target, Targets};
+use super::texts::place;
+use crate::schema::{Entity, Field, FieldType};
 
 /// How much alike the nearest name has to be, from 0 to 1.
 const LIKENESS: f64 = 0.88;
@@ -24,97 +25,76 @@ pub(super) enum Rank {
     Alias,
 }
 
-/// A field as a destination of traits.
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "the metadata's own flags")]
-pub(super) struct Target {
-    pub(super) name: String,
-    /// What a sender writes to reach it.
-    pub(super) trait_name: String,
-    pub(super) kind: FieldType,
-    pub(super) custom: bool,
-    pub(super) read_only: bool,
-    pub(super) required: bool,
-    pub(super) multiple: bool,
-    pub(super) choices: Choices,
-    folded: String,
-}
-
-/// A trait path that the configuration sends to a field; the index is none if no such field exists.
+/// A trait path that the configuration sends to a field; the target is none if no such field exists.
 #[derive(Debug)]
 pub(super) struct Override {
     pub(super) path: String,
     pub(super) field: String,
-    index: Option<usize>,
+    target: Option<u32>,
 }
 
 /// One entity's fields by every name a trait may use.
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) entity: Entity,
-    pub(super) targets: Vec<Target>,
-    pub(super) overrides: Vec<Override>,
-    exact: HashMap<String, usize>,
-    folded: HashMap<String, usize>,
+    pub(super) targets: Targets,
+    pub(super) overrides: Box<[Override]>,
+    /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
+    exact: Box<[u32]>,
+    /// The same, sorted by their folded names.
+    folded: Box<[u32]>,
 }
 
 impl Names {
-    pub(super) fn new(entity: Entity, fields: &Fields, overrides: &BTreeMap<String, String>) -> Self {
-        let mut targets: Vec<Target> = fields.fields.iter().map(Target::new).collect();
+    pub(super) fn new(entity: Entity, mut fields: Vec<Field>, overrides: BTreeMap<String, String>) -> Self {
         match entity {
             Entity::Contact => {}
             // The name is what these are upserted by, whatever the schema says of it.
-            Entity::SalesAccount | Entity::Deal => match targets.iter_mut().find(|t| t.name == "name") {
+            Entity::SalesAccount | Entity::Deal => match fields.iter_mut().find(|f| f.name == "name") {
                 Some(name) => name.required = true,
-                None => targets.push(Target::name()),
+                None => fields.push(demanded_name()),
             },
         }
-        let (mut exact, mut folded) = (HashMap::new(), HashMap::new());
-        for (index, target) in targets.iter().enumerate() {
-            exact.entry(target.name.clone()).or_insert(index);
-            folded.entry(target.folded.clone()).or_insert(index);
-        }
-        let mut names = Self { entity, targets, overrides: Vec::new(), exact, folded };
-        let reachable: Vec<bool> = names
-            .targets
-            .iter()
-            .enumerate()
-            .map(|(index, t)| names.index(&t.trait_name) == Some(index))
-            .collect();
-        for (target, reachable) in names.targets.iter_mut().zip(reachable) {
-            if !reachable {
-                target.trait_name.clone_from(&target.name);
-            }
-        }
+        let mut exact: Box<[u32]> = (0..place(fields.len())).collect();
+        let mut folded = exact.clone();
+        let targets = Targets::new(fields);
+        let name = |place: &u32| targets.get(*place).map(|target| target.name).unwrap_or_default();
+        exact.sort_by_key(name);
+        folded.sort_by_cached_key(|place| fold(name(place)));
+        let mut names = Self { entity, targets, overrides: Box::default(), exact, folded };
         names.overrides = overrides
-            .iter()
-            .map(|(path, field)| Override {
-                path: path.clone(),
-                field: field.clone(),
-                index: names.index(field),
-            })
+            .into_iter()
+            .map(|(path, field)| Override { path, target: names.index(&field), field })
             .collect();
         names
     }
 
     /// The field of this internal name, to the letter.
-    pub(super) fn get(&self, name: &str) -> Option<&Target> {
-        self.exact.get(name).and_then(|index| self.targets.get(*index))
+    pub(super) fn get(&self, name: &str) -> Option<Target<'_>> {
+        let first = self.exact.partition_point(|place| self.name(*place) < name);
+        self.targets.get(*self.exact.get(first)?).filter(|target| target.name == name)
     }
 
     /// The field a trait of this name reaches, aliases aside.
-    pub(super) fn resolve(&self, key: &str) -> Option<(Rank, &Target)> {
-        let rank = if self.exact.contains_key(key) { Rank::Exact } else { Rank::Folded };
-        self.index(key).and_then(|index| self.targets.get(index)).map(|target| (rank, target))
+    pub(super) fn resolve(&self, key: &str) -> Option<(Rank, Target<'_>)> {
+        let exact = self.get(key).map(|target| (Rank::Exact, target));
+        exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
     }
 
     /// The field an override leads to.
-    pub(super) fn overridden(&self, rule: &Override) -> Option<&Target> {
-        rule.index.and_then(|index| self.targets.get(index))
+    pub(super) fn overridden(&self, rule: &Override) -> Option<Target<'_>> {
+        rule.target.and_then(|place| self.targets.get(place))
+    }
+
+    /// What a sender writes to reach a field: its name in camelCase, or as it is where another field would answer to
+    /// that.
+    pub(super) fn trait_name(&self, target: Target<'_>) -> String {
+        let camel = camel_case(target.name);
+        if self.index(&camel) == Some(target.place) { camel } else { target.name.to_owned() }
     }
 
     /// The trait name of the field most like this one, if any is.
-    pub(super) fn nearest(&self, key: &str) -> Option<&str> {
+    pub(super) fn nearest(&self, key: &str) -> Option<String> {
         if key.len() > COMPARED_LIMIT {
             return None;
         }
@@ -122,50 +102,49 @@ impl Names {
         self.targets
             .iter()
             .filter(|target| !target.read_only)
-            .map(|target| (strsim::jaro_winkler(&key, &target.folded), target))
+            .map(|target| (strsim::jaro_winkler(&key, &fold(target.name)), target))
             .filter(|(likeness, _)| *likeness >= LIKENESS)
             .max_by(|(one, _), (other, _)| one.total_cmp(other))
-            .map(|(_, target)| target.trait_name.as_str())
+            .map(|(_, target)| self.trait_name(target))
     }
 
-    fn index(&self, key: &str) -> Option<usize> {
-        self.exact.get(key).or_else(|| self.folded.get(&fold(key))).copied()
+    fn get_folded(&self, folded: &str) -> Option<Target<'_>> {
+        let before = |place: &u32| letters(self.name(*place)).lt(folded.chars());
+        let first = self.folded.partition_point(before);
+        self.targets.get(*self.folded.get(first)?).filter(|target| letters(target.name).eq(folded.chars()))
+    }
+
+    fn index(&self, key: &str) -> Option<u32> {
+        self.resolve(key).map(|(_, target)| target.place)
+    }
+
+    fn name(&self, place: u32) -> &str {
+        self.targets.get(place).map(|target| target.name).unwrap_or_default()
     }
 }
 
-impl Target {
-    fn new(field: &Field) -> Self {
-        Self {
-            name: field.name.clone(),
-            trait_name: camel_case(&field.name),
-            kind: field.kind.clone(),
-            custom: field.custom(),
-            read_only: field.read_only(),
-            required: field.required,
-            multiple: field.multiple,
-            choices: Choices::new(&field.choices, field.custom()),
-            folded: fold(&field.name),
-        }
-    }
-
-    fn name() -> Self {
-        Self {
-            name: "name".into(),
-            trait_name: "name".into(),
-            kind: FieldType::Text,
-            custom: false,
-            read_only: false,
-            required: true,
-            multiple: false,
-            choices: Choices::new(&[], false),
-            folded: "name".into(),
-        }
+/// For an account that does not tell of its field `name`.
+fn demanded_name() -> Field {
+    Field {
+        label: String::new(),
+        name: "name".to_owned(),
+        kind: FieldType::Text,
+        default: true,
+        actionable: true,
+        required: true,
+        choices: Vec::new(),
+        multiple: false,
+        auto_suggest_url: None,
     }
 }
 
 /// A name without case and underscores.
 pub(super) fn fold(name: &str) -> String {
-    name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
+    letters(name).collect()
+}
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase)
 }
 
 /// An internal name as a trait: `cf_plan_type` is `cfPlanType`.

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::claims::{Claim, Scope, claims};
 use super::findings::{At, FIRST, Findings};
-use super::names::{Names, Target};
+use super::names::Names;
+use super::targets::Target;
 use super::value::{Misfit, TEXT_LIMIT, coerce, text, wanted};
 use super::{MappingRules, Record, email};
 use crate::outcome::{DeadLetterReason, Problem};
@@ -46,7 +47,7 @@ pub(super) fn record(
             findings.ignore(claim.path, why, None);
             continue;
         }
-        if winners.get(target.name.as_str()) != Some(&index) {
+        if winners.get(target.name) != Some(&index) {
             findings.ignore(claim.path, "another trait sets this field", None);
             continue;
         }
@@ -58,13 +59,13 @@ pub(super) fn record(
         match coerced {
             Ok(Some(value)) => {
                 let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
-                values.insert(target.name.clone(), value);
-                given.insert(&target.name);
+                values.insert(target.name.to_owned(), value);
+                given.insert(target.name);
             }
             Ok(None) => findings.ignore(claim.path, "empty", None),
             Err(misfit) => {
-                given.insert(&target.name);
-                findings.flaw(claim.at, refusing(target), misfit.of(&target.name, claim.path));
+                given.insert(target.name);
+                findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
             }
         }
     }
@@ -79,7 +80,7 @@ pub(super) fn record(
         given.insert("external_id");
     }
     for target in names.targets.iter().filter(|target| target.required && !target.read_only) {
-        if !given.contains(target.name.as_str()) {
+        if !given.contains(target.name) {
             findings.flaw(around.end, DeadLetterReason::InvalidField, missing(names, target, around.scope));
         }
     }
@@ -92,14 +93,14 @@ fn winners<'a>(claims: &[Claim<'a>]) -> HashMap<&'a str, usize> {
     ranked.sort_by_key(|(_, claim)| claim.rank);
     let mut winners = HashMap::new();
     for (index, claim) in ranked {
-        winners.entry(claim.target.name.as_str()).or_insert(index);
+        winners.entry(claim.target.name).or_insert(index);
     }
     winners
 }
 
 /// Why no trait may write this field, if none may.
-fn managed(entity: Entity, target: &Target, user_known: bool) -> Option<&'static str> {
-    match (entity, target.name.as_str()) {
+fn managed(entity: Entity, target: Target<'_>, user_known: bool) -> Option<&'static str> {
+    match (entity, target.name) {
         (Entity::Contact, "sales_accounts") => Some("set through company"),
         (Entity::Deal, "contacts") => Some("set through the contact"),
         (Entity::Contact, "external_id") if user_known => Some("userId sets this field"),
@@ -107,18 +108,18 @@ fn managed(entity: Entity, target: &Target, user_known: bool) -> Option<&'static
     }
 }
 
-fn refusing(target: &Target) -> DeadLetterReason {
+fn refusing(target: Target<'_>) -> DeadLetterReason {
     if target.custom { DeadLetterReason::InvalidCustomField } else { DeadLetterReason::InvalidField }
 }
 
-fn missing(names: &Names, target: &Target, scope: Scope) -> Problem {
-    let trait_name = match (names.entity, target.name.as_str()) {
-        (Entity::Contact, "sales_accounts") => "company",
-        _ => target.trait_name.as_str(),
+fn missing(names: &Names, target: Target<'_>, scope: Scope) -> Problem {
+    let trait_name = match (names.entity, target.name) {
+        (Entity::Contact, "sales_accounts") => "company".to_owned(),
+        _ => names.trait_name(target),
     };
     Problem {
-        field: Some(target.name.clone()),
-        trait_path: Some(scope.path(trait_name)),
+        field: Some(target.name.to_owned()),
+        trait_path: Some(scope.path(&trait_name)),
         problem: "a required field is missing".into(),
         expected: Some(wanted(target).into()),
         got: None,

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value, json};
 
-use super::names::Target;
+use super::targets::Target;
 use super::{Coercion, date};
 use crate::schema::FieldType;
 use crate::segment::describe;
@@ -25,12 +25,12 @@ impl Misfit {
 }
 
 /// What the API takes for this value; none if it is empty and the type knows no emptiness.
-pub(super) fn coerce(target: &Target, value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+pub(super) fn coerce(target: Target<'_>, value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
     if value.as_array().is_some_and(Vec::is_empty) {
         return Ok(None);
     }
     let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
-    match &target.kind {
+    match target.kind {
         FieldType::Text => text(&value, Some(TEXT_LIMIT), coercion).map(Some),
         FieldType::Textarea => text(&value, None, coercion).map(Some),
         _ if blank => Ok(None),
@@ -48,8 +48,8 @@ pub(super) fn coerce(target: &Target, value: Value, coercion: Coercion) -> Resul
 }
 
 /// What a sender writes for a field, in words.
-pub(super) fn wanted(target: &Target) -> &'static str {
-    match &target.kind {
+pub(super) fn wanted(target: Target<'_>) -> &'static str {
+    match target.kind {
         FieldType::Text | FieldType::Textarea => "a string",
         FieldType::Number => "a number",
         FieldType::Dropdown | FieldType::Radio => "one of the field's choices",

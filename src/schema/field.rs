@@ -158,20 +158,30 @@ pub struct Choice {
 }
 
 /// A choice's id: a number, digits in a string, or a plain name, as the account sends it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ChoiceId {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChoiceId<Text = String> {
     /// A number, or a string of digits, which the API takes as a number.
     Number(i64),
     /// A name (`time_zone`'s choices).
-    Text(String),
+    Text(Text),
 }
 
-impl ChoiceId {
+impl<Text> ChoiceId<Text> {
+    /// The same id, its text kept in another way.
+    pub fn map<'a, Other>(&'a self, keep: impl FnOnce(&'a Text) -> Other) -> ChoiceId<Other> {
+        match self {
+            Self::Number(number) => ChoiceId::Number(*number),
+            Self::Text(text) => ChoiceId::Text(keep(text)),
+        }
+    }
+}
+
+impl<Text: AsRef<str>> ChoiceId<Text> {
     /// Whether this text is how it is written.
     pub fn is(&self, text: &str) -> bool {
         match self {
             Self::Number(number) => text.parse() == Ok(*number) && number.to_string() == text,
-            Self::Text(id) => id == text,
+            Self::Text(id) => id.as_ref() == text,
         }
     }
 }

@@ -111,7 +111,7 @@ async fn up(broker: &Broker, world: &World, config: &str, lanes: usize) -> Fresh
 }
 
 #[tokio::test]
-async fn five_hundred_idle_lanes_fit_into_128_mebibytes() {
+async fn five_hundred_lanes_fit_into_128_mebibytes_after_an_event_each() {
     const LANES: usize = 500;
     let broker = Broker::private().await;
     let world = World::on(broker.vhost()).await.account_with("acme", "", Options::default()).await;
@@ -124,7 +124,6 @@ async fn five_hundred_idle_lanes_fit_into_128_mebibytes() {
     let mut replica = up(&broker, &world, &config, LANES).await;
     let idle = replica.resident();
     println!("{idle} KiB with {LANES} lanes before their first event");
-    assert!(idle < 128 * 1024, "{idle} KiB");
     // With its first event a lane reads its account's fields, and keeps them.
     for number in 0..LANES {
         let event = json!({"type": "identify", "messageId": format!("m{number}"), "userId": "ada@example.com",
@@ -139,6 +138,6 @@ async fn five_hundred_idle_lanes_fit_into_128_mebibytes() {
     .await;
     let used = replica.resident();
     println!("{used} KiB with {LANES} lanes that have had an event");
-    assert!(used < idle + LANES as u64 * 512, "{used} KiB after {idle}");
+    assert!(used < 128 * 1024, "{used} KiB after {idle}");
     replica.stop().await;
 }

@@ -9,7 +9,7 @@ fn answer(status: u16, body: Body) -> Answer {
 }
 
 fn judged(endpoint: Endpoint, status: u16, body: Body) -> Verdict {
-    classify(endpoint, Ok(&answer(status, body)))
+    classify(endpoint, Ok(answer(status, body)))
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn retry_after_is_kept() {
     let mut throttled = answer(429, Body::Empty);
     throttled.retry_after = Some(Duration::from_secs(9));
     assert_eq!(
-        classify(UPSERT, Ok(&throttled)),
+        classify(UPSERT, Ok(throttled.clone())),
         Verdict::Throttled { retry_after: Some(Duration::from_secs(9)) }
     );
     let unavailable = Answer { status: 503, ..throttled };
     assert_eq!(
-        classify(UPSERT, Ok(&unavailable)),
+        classify(UPSERT, Ok(unavailable)),
         Verdict::Unavailable {
             trouble: Trouble::ServerError(503),
             retry_after: Some(Duration::from_secs(9))

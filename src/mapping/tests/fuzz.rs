@@ -97,7 +97,7 @@ fn any_traits_against_any_fields_are_mapped_or_refused_without_telling_a_value()
             traits.insert("email".to_owned(), json!("Ada@example.com"));
         }
         let body = json!({"type": "identify", "userId": format!("u-{MARK}"), "traits": traits});
-        let mapper = Mapper::new(rules, schema);
+        let mapper = Mapper::new(rules, schema.clone());
         let mapping = map_body(&mapper, &body);
         prop_assert_eq!(&map_body(&mapper, &body).verdict, &mapping.verdict);
         match mapping.verdict {
@@ -112,14 +112,14 @@ fn any_traits_against_any_fields_are_mapped_or_refused_without_telling_a_value()
             }
             Ok(Mapped::Contact(contact)) => {
                 prop_assert!(contact.email.contains('@'));
-                is_known(&contact.record, &mapper.schema().contact)?;
+                is_known(&contact.record, &schema.contact)?;
                 if let Some(company) = &contact.company {
                     prop_assert!(!company.name.trim().is_empty());
-                    is_known(&company.record, &mapper.schema().sales_account)?;
+                    is_known(&company.record, &schema.sales_account)?;
                 }
                 if let Some(deal) = &contact.deal {
                     prop_assert!(!deal.name.trim().is_empty());
-                    is_known(&deal.record, &mapper.schema().deal)?;
+                    is_known(&deal.record, &schema.deal)?;
                 }
             }
             Ok(Mapped::Track(_) | Mapped::Page(_)) => prop_assert!(false, "not a contact"),

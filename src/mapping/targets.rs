@@ -1,0 +1,89 @@
+//! One entity's fields as destinations of traits, with their choices.
+//!
+//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So only
+//! what mapping asks for is kept, and that in three allocations: one for each text would take more memory, and lie
+//! scattered between what is freed once the account's answer has been read, so that it could not be given back.
+
+use std::ops::Range;
+
+use super::choice::{Choices, KeptChoice};
+use super::texts::{Text, Texts, index, place};
+use crate::schema::{Field, FieldType};
+
+/// A field as a destination of traits.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "the metadata's own flags")]
+pub(super) struct Target<'a> {
+    /// Its place among the entity's fields.
+    pub(super) place: u32,
+    pub(super) name: &'a str,
+    pub(super) kind: &'a FieldType,
+    pub(super) custom: bool,
+    pub(super) read_only: bool,
+    pub(super) required: bool,
+    pub(super) multiple: bool,
+    pub(super) choices: Choices<'a>,
+}
+
+/// One entity's fields, in the account's own order.
+#[derive(Debug)]
+pub(super) struct Targets {
+    fields: Box<[Kept]>,
+    /// Those of all fields, one field's behind the other's.
+    choices: Box<[KeptChoice]>,
+    texts: Texts,
+}
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the metadata's own flags")]
+struct Kept {
+    name: Text,
+    kind: FieldType,
+    custom: bool,
+    read_only: bool,
+    required: bool,
+    multiple: bool,
+    choices: Range<u32>,
+}
+
+impl Targets {
+    pub(super) fn new(fields: Vec<Field>) -> Self {
+        let mut choices = Vec::with_capacity(fields.iter().map(|field| field.choices.len()).sum());
+        let mut texts = Texts::default();
+        let keep = |field: Field| {
+            let first = place(choices.len());
+            choices.extend(field.choices.iter().map(|choice| KeptChoice::new(choice, &mut texts)));
+            Kept {
+                name: texts.add(&field.name),
+                custom: field.custom(),
+                read_only: field.read_only(),
+                required: field.required,
+                multiple: field.multiple,
+                choices: first..place(choices.len()),
+                kind: field.kind,
+            }
+        };
+        let fields = fields.into_iter().map(keep).collect::<Vec<_>>().into_boxed_slice();
+        texts.complete();
+        Self { fields, choices: choices.into_boxed_slice(), texts }
+    }
+
+    pub(super) fn get(&self, place: u32) -> Option<Target<'_>> {
+        let kept = self.fields.get(index(place))?;
+        let choices = index(kept.choices.start)..index(kept.choices.end);
+        Some(Target {
+            place,
+            name: self.texts.get(kept.name),
+            kind: &kept.kind,
+            custom: kept.custom,
+            read_only: kept.read_only,
+            required: kept.required,
+            multiple: kept.multiple,
+            choices: Choices::new(self.choices.get(choices).unwrap_or_default(), &self.texts, kept.custom),
+        })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Target<'_>> {
+        (0..place(self.fields.len())).filter_map(|place| self.get(place))
+    }
+}
