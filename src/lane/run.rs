@@ -185,12 +185,18 @@ impl Lane {
         wake
     }
 
-    /// Takes one delivery: it is judged, or held until the account's fields are known.
+    /// Takes one delivery that has just come.
     fn take(&mut self, delivery: Delivery) {
-        let now = Instant::now();
+        // Only now: one that is held would let the wait begin anew when it is let in.
         if delivery.redelivered {
-            self.dispatch.redelivered(now);
+            self.dispatch.redelivered(Instant::now());
         }
+        self.let_in(delivery);
+    }
+
+    /// Judges a delivery, or holds it until the account's fields are known.
+    fn let_in(&mut self, delivery: Delivery) {
+        let now = Instant::now();
         let Some(mapper) = self.reading.mapper() else {
             self.reading.want(now);
             self.board.phase(Phase::WaitingForSchema);
@@ -246,7 +252,7 @@ impl Lane {
         if self.reading.settled() && !self.held.is_empty() {
             self.board.phase(Phase::Active);
             for delivery in std::mem::take(&mut self.held) {
-                self.take(delivery);
+                self.let_in(delivery);
             }
         }
     }

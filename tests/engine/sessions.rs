@@ -119,6 +119,19 @@ async fn a_lane_taken_over_sends_nothing_before_the_calls_of_its_last_holder_are
 }
 
 #[tokio::test]
+async fn a_lane_taken_over_waits_from_its_first_event_on_also_where_its_fields_must_be_read() {
+    let rig = Rig::start().await;
+    let slow = json!({"endpoint": "contacts_fields", "action": {"delay_ms": 3100}});
+    rig.faults(slow).await;
+    let mut source = rig.session().await;
+    source.send_again(track("m", "ada@example.com", "Came")).await;
+    assert_eq!(source.outcomes().await, [Outcome::Delivered]);
+    let [read, came] = ["contacts_fields", "track_events"].map(|endpoint| rig.log(endpoint)[0].0);
+    assert!(came - read < 3000, "the three seconds were over, and began anew: {read}, {came} ms");
+    rig.finish(source).await;
+}
+
+#[tokio::test]
 async fn a_session_that_waits_for_its_turn_is_served_after_the_lost_one() {
     let rig = Rig::start().await;
     let mut first = rig.session().await;

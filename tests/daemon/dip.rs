@@ -1,0 +1,227 @@
+//! What a rolling restart costs: how much less is delivered while one of three replicas is away.
+//!
+//! A replica is *away* from its SIGTERM until its new process has delivered an event of each of its lanes. It is
+//! started at once when the old one has ended. That is the hardest case: a hand-over costs its lanes the same few
+//! seconds however long the replica stays away, so in a longer absence they are a smaller part.
+//!
+//! The promise: meanwhile all lanes together deliver at least two thirds of what they did before and after, and the
+//! lanes that the replica does not have deliver as much as ever.
+//!
+//! What bounds the throughput is how long the accounts take to answer, and how many requests a lane may have open: not
+//! the machine. What is compared is of the same run. And a machine that is busy just then slows down all that runs on
+//! it: so a daemon stands by that has nothing to do with the restarts, and what its lanes lose is no dip.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use freshet::sandbox::Options;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::events::{arrived, track};
+use crate::replicas::{addressed, preferred};
+use crate::support::{Freshet, delete, eventually, soon};
+use crate::throughput::{Calls, Dip, LATENCY, Stretch};
+use crate::world::{World, sum};
+
+const NAMES: [&str; 3] = ["worker-0", "worker-1", "worker-2"];
+/// Lanes that each replica prefers.
+const SHARE: usize = 4;
+/// Lanes of the daemon that stands by.
+const BYSTANDERS: usize = 3;
+/// As many as a lane holds, so that no event waits for another one of its contact.
+const CONTACTS: usize = 16;
+/// Rounds published at once, whenever a lane has less than [`LOW`] events waiting.
+const ROUNDS: usize = 8;
+const LOW: u32 = 64;
+/// Calls that each lane makes in a stretch without a restart: four times eight at once.
+const STRETCH: u64 = 32;
+/// What the replicas that are left must keep up of the whole.
+const LEFT: f64 = 2.0 / 3.0;
+/// What the lanes that stay must keep up, together and each by itself: all but noise. One that waited for as long as
+/// those that move would keep two thirds.
+const KEPT: f64 = 0.9;
+const KEPT_BY_EACH: f64 = 0.8;
+
+/// A world of accounts that take their time to answer.
+async fn world(accounts: impl Iterator<Item = String>) -> World {
+    let mut world = World::shared().await;
+    world.prefetch = u16::try_from(CONTACTS).unwrap();
+    for account in accounts {
+        let settings = format!("write_keys = [\"{account}\"]");
+        world = world.account_with(&account, &settings, Options::default()).await;
+        // By a fault, because it can be taken back when all is measured.
+        let slow = json!({"endpoint": "*", "action": {"delay_ms": LATENCY.subsec_millis()}});
+        world.fault(&account, slow).await;
+    }
+    world
+}
+
+/// Keeps events waiting in every lane.
+struct Load<'a> {
+    world: &'a World,
+    /// Rounds published so far.
+    rounds: Cell<usize>,
+    over: Cell<bool>,
+}
+
+impl<'a> Load<'a> {
+    async fn begin(world: &'a World) -> Self {
+        let load = Self { world, rounds: Cell::new(0), over: Cell::new(false) };
+        load.publish().await;
+        soon("events wait in every lane", async || load.least().await > 0).await;
+        load
+    }
+
+    async fn publish(&self) {
+        let from = self.rounds.get();
+        self.rounds.set(from + ROUNDS);
+        let all =
+            (from..from + ROUNDS).flat_map(|number| (0..CONTACTS).map(move |contact| (contact, number)));
+        let accounts = &self.world.accounts;
+        let to_each =
+            |(contact, number)| accounts.iter().map(move |to| addressed(track(contact, number), &to.name));
+        self.world.publish_all(all.flat_map(to_each)).await;
+    }
+
+    /// Events that wait in the shortest lane. Also 0 where the broker is too busy to count them in time.
+    async fn least(&self) -> u32 {
+        let mut least = u32::MAX;
+        for account in &self.world.accounts {
+            let depth = self.world.amqp.depth(&self.world.lane(&account.name)).await;
+            least = least.min(depth.unwrap_or_default());
+        }
+        least
+    }
+
+    /// Whether a lane has room, what was published is in the lanes, and none has run dry.
+    async fn room(&self) -> bool {
+        let routed = self.world.amqp.depth(&self.world.queue()).await == Some(0);
+        routed && (1..LOW).contains(&self.least().await)
+    }
+
+    /// Publishes until it is over.
+    async fn keep_up(&self) {
+        loop {
+            let enough = Duration::from_mins(1);
+            eventually(enough, "there is room", async || self.over.get() || self.room().await).await;
+            if self.over.get() {
+                return;
+            }
+            self.publish().await;
+        }
+    }
+
+    /// Lets the accounts answer at once, until all that was published has gone through; tells when each call was.
+    async fn end(&self, replicas: &[Freshet], began: Timestamp) -> Vec<Calls<'a>> {
+        for account in &self.world.accounts {
+            delete(account.address, "/_sandbox/faults").await.unwrap();
+        }
+        self.world.fenced(&replicas.iter().collect::<Vec<_>>()).await;
+        self.world.accounts.iter().map(|account| Calls::of(account, began)).collect()
+    }
+
+    /// Every event arrived once and in order.
+    fn assert_exact(&self) {
+        let wanted: Vec<u64> = (0..self.rounds.get() as u64).collect();
+        for account in &self.world.accounts {
+            let arrived = arrived(&account.sandbox.state());
+            assert_eq!(arrived.len(), CONTACTS);
+            for (contact, numbers) in arrived {
+                assert_eq!(numbers, wanted, "{} {contact}", account.name);
+            }
+        }
+    }
+}
+
+/// Waits until these replicas together have delivered so many more events of each account.
+async fn delivered(accounts: &[&str], by: &[Freshet], more: u64) {
+    let count = async || {
+        let mut counts = vec![0; accounts.len()];
+        for replica in by {
+            let (_, metrics) = replica.get("/metrics").await;
+            for (count, account) in counts.iter_mut().zip(accounts) {
+                *count += sum(&metrics, "freshet_events_delivered_total", &[("account", account)]);
+            }
+        }
+        counts
+    };
+    let before = count().await;
+    eventually(Duration::from_mins(1), "every lane goes on", async || {
+        let gained: Vec<u64> = count().await.iter().zip(&before).map(|(now, before)| now - before).collect();
+        if gained.iter().all(|gained| *gained >= more) { Ok(()) } else { Err(format!("{gained:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_a_replica_is_away_the_others_keep_up_their_share_and_their_lanes_do_not_dip() {
+    let preferring = |name| {
+        let accounts = (0..).map(|number| format!("account-{number}"));
+        accounts.filter(move |account| preferred(&NAMES, account) == name).take(SHARE)
+    };
+    let world_apart = world((0..BYSTANDERS).map(|number| format!("bystander-{number}"))).await;
+    let world = world(NAMES.into_iter().flat_map(preferring)).await;
+    let apart = [world_apart.start("bystander").await];
+    let mut replicas = Vec::new();
+    for name in NAMES {
+        replicas.push(world.start(name).await);
+    }
+    world.subscribed(NAMES.len()).await;
+    let began = Timestamp::now();
+    let clock = || Timestamp::now().duration_since(began).as_secs_f64();
+    let accounts: Vec<&str> = world.accounts.iter().map(|account| &*account.name).collect();
+
+    let (load, load_apart) = (Load::begin(&world).await, Load::begin(&world_apart).await);
+    let restarts = async {
+        let (mut steady, mut away) = (Vec::new(), Vec::new());
+        delivered(&accounts, &replicas, STRETCH / 2).await;
+        let mut from = clock();
+        delivered(&accounts, &replicas, STRETCH).await;
+        steady.push(Stretch { from, until: clock() });
+        for (number, name) in NAMES.into_iter().enumerate() {
+            from = clock();
+            replicas[number].signal("TERM");
+            assert!(replicas[number].exit().await.success(), "{}", replicas[number].log());
+            replicas[number] = world.start(name).await;
+            let its_own: Vec<&str> =
+                accounts.iter().copied().filter(|account| preferred(&NAMES, account) == name).collect();
+            delivered(&its_own, &replicas[number..=number], 1).await;
+            let back = clock();
+            away.push(Stretch { from, until: back });
+            delivered(&accounts, &replicas, STRETCH).await;
+            steady.push(Stretch { from: back, until: clock() });
+        }
+        // The last stretch ends amid calls, and these, too, take their time.
+        delivered(&accounts, &replicas, STRETCH / 2).await;
+        load.over.set(true);
+        load_apart.over.set(true);
+        (steady, away)
+    };
+    let (steady, away) = tokio::join!(restarts, load.keep_up(), load_apart.keep_up()).0;
+    let calls = load.end(&replicas, began).await;
+    let calls_apart = load_apart.end(&apart, began).await;
+
+    let around = steady.windows(2).map(|pair| [pair[0], pair[1]]);
+    let absences = NAMES.into_iter().zip(away).zip(around);
+    let dips: Vec<Dip> = absences
+        .map(|((name, away), around)| {
+            let moves = |account: &str| preferred(&NAMES, account) == name;
+            Dip::measure(&calls, moves, &calls_apart, away, around)
+        })
+        .collect();
+    println!("{}", Dip::HEAD);
+    for (name, dip) in NAMES.iter().zip(&dips) {
+        println!("| {name} {dip}");
+    }
+    for dip in &dips {
+        let usual = dip.bystanders.min(1.0);
+        assert!(dip.whole >= LEFT * usual, "the whole dips by more than one replica of three: {dip:?}");
+        assert!(dip.staying >= KEPT * usual, "lanes that stay dip: {dip:?}");
+        assert!(dip.least >= KEPT_BY_EACH * usual, "a lane that stays dips: {dip:?}");
+    }
+    load.assert_exact();
+    load_apart.assert_exact();
+    world.finish(replicas).await;
+    world_apart.finish(apart).await;
+}
