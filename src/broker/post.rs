@@ -113,14 +113,15 @@ impl<'a> Post<'a> {
         self.outbox.refused(number, now).then_some(route).flatten().map(News::Refused)
     }
 
-    /// Puts a message on its way; `anew` if it has been so in vain: then what it goes to may be missing.
-    fn send(&mut self, number: u64, anew: bool) {
+    /// Puts a message on its way; `refused` if it was: then what it goes to may be missing. Of each route only one at a
+    /// time is sent so: they would overtake each other.
+    fn send(&mut self, number: u64, refused: bool) {
         let Some(parcel) = self.outbox.parcel(number).cloned() else { return };
         let (names, line) = (self.names, self.line);
         let (channel, turn) = (self.channel.clone(), self.turn.clone());
         // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
         let sent = async move {
-            if anew {
+            if refused {
                 declare(names, line, &parcel.route).await;
             }
             let Parcel { route, body, properties } = parcel;
@@ -141,9 +142,14 @@ impl<'a> Post<'a> {
         if excused {
             self.excused = now;
         }
+        let late = self.late(now);
         if let Some(Route { key, .. }) = self.outbox.refusing() {
             return Some(format!("what is published for {key} is refused; its queue may be full"));
         }
+        late.map(|key| format!("what is published for {key} is not confirmed"))
+    }
+
+    fn late(&mut self, now: Instant) -> Option<String> {
         let late = self.outbox.longest_sent();
         let late = late.map(|(sent, route)| (sent.max(self.excused), route.key.clone()));
         let Some((since, key)) = late.filter(|(since, _)| now >= *since + PATIENCE) else {
@@ -155,7 +161,7 @@ impl<'a> Post<'a> {
             tracing::warn!(key, "no confirm comes; what the queue may have missed is sent once more");
             self.renew(now);
         }
-        Some(format!("what is published for {key} is not confirmed"))
+        Some(key)
     }
 
     fn renew(&mut self, now: Instant) {
@@ -164,7 +170,7 @@ impl<'a> Post<'a> {
         (self.channel, self.turn, self.sent) = (Arc::default(), Arc::default(), FuturesUnordered::new());
         self.outbox.note_copies(&self.names.lanes());
         for number in self.outbox.on_their_way() {
-            self.send(number, true);
+            self.send(number, false);
         }
     }
 
