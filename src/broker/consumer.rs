@@ -57,6 +57,7 @@ pub(super) async fn serve(
         caution: Caution::new(),
         watch: Watch::new(&mut again.hunger, &line.consuming, &lane),
         letters: Post::new(&broker.names, line),
+        ahead: None,
         settle,
         unsettled: BTreeMap::new(),
         acks: Acks::default(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::options::BasicRejectOptions;
 use lapin::{Acker, BasicProperties};
@@ -40,6 +40,8 @@ pub(super) struct Serving<'a> {
     pub(super) watch: Watch<'a>,
     /// Dead letters, by the tag of the delivery that each pays for.
     pub(super) letters: Post<'a>,
+    /// What the broker handed over while the message before it was worked alone.
+    pub(super) ahead: Option<lapin::message::Delivery>,
     pub(super) settle: mpsc::Sender<Settlement>,
     pub(super) unsettled: BTreeMap<u64, Unsettled>,
     /// Settled, and to be acknowledged at the end of the turn.
@@ -66,6 +68,15 @@ impl Serving<'_> {
             if deliver.is_none() && self.unsettled.len() == letters && self.letters.outbox().rests() {
                 return Ok(());
             }
+            if let Some(deliver) = &deliver
+                && self.takes()
+                && let Some(mut message) = self.ahead.take()
+            {
+                // Here before the last one was acknowledged: nobody else had it in between, or has calls under way.
+                let returns = returns(&message);
+                message.redelivered = false;
+                self.take(message, returns, deliver, stop).await?;
+            }
             tokio::select! {
                 biased;
                 // Before all else, so that nothing more is taken. Not cancelled at the broker: it would make another
@@ -77,8 +88,10 @@ impl Serving<'_> {
                 message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
                     self.watch.fed();
+                    let message = message?;
                     if let Some(deliver) = &deliver {
-                        self.take(message?, deliver, stop).await?;
+                        let returns = returns(&message);
+                        self.take(message, returns, deliver, stop).await?;
                     }
                 }
                 () = tokio::time::sleep_until(look_at), if letters > 0 => {
@@ -101,6 +114,9 @@ impl Serving<'_> {
             if letters > 0 && self.letters.outbox().is_empty() {
                 self.broker.link.letters(&self.door.account, None);
             }
+            if self.caution.alone() && self.ahead.is_none() {
+                self.ahead = consumer.next().now_or_never().flatten().transpose()?;
+            }
             let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
             self.acks.send(out.copied()).await?;
         }
@@ -114,12 +130,11 @@ impl Serving<'_> {
     async fn take(
         &mut self,
         message: lapin::message::Delivery,
+        returns: u64,
         deliver: &mpsc::Sender<Delivery>,
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let tag = message.delivery_tag;
-        // On a first delivery the header would be the sender's.
-        let returns = if message.redelivered { republish::returns(&message.properties) } else { 0 };
         let body = Bytes::from(message.data);
         let now = Timestamp::now();
         let queued_at = republish::queued_at(&message.properties, now);
@@ -214,4 +229,9 @@ impl Serving<'_> {
             Route { exchange: self.broker.names.dead(), key: dead_letter_key(account, refusal.reason) };
         self.letters.put(tag, Parcel { route, body: unsettled.body.clone(), properties });
     }
+}
+
+/// How often a message has come back. On a first delivery the header would be the sender's.
+fn returns(message: &lapin::message::Delivery) -> u64 {
+    if message.redelivered { republish::returns(&message.properties) } else { 0 }
 }

@@ -1,10 +1,12 @@
 //! A message that makes every replica die that works it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::events::{arrived, track};
+use crate::events::{arrived, identify, track};
 use crate::support::{Broker, header, next, soon};
 use crate::world::World;
 
@@ -21,6 +23,17 @@ fn strikes(world: &World) -> u64 {
 fn keyed(mut event: Value, key: &str) -> String {
     event["writeKey"] = json!(key);
     event.to_string()
+}
+
+/// Takes so many messages off the lane and gives them back, so often.
+async fn give_back(world: &World, times: usize, messages: usize) {
+    for _ in 0..times {
+        let (channel, mut consumer) = world.amqp.consume(&world.lane("acme"), PREFETCH, &[]).await;
+        for _ in 0..messages {
+            next(&mut consumer).await;
+        }
+        channel.close(200, "returned".into()).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -44,13 +57,7 @@ async fn a_message_that_kills_replicas_ends_in_the_dead_letters_alone() {
     let properties = lapin::BasicProperties::default;
     let to_acme = beside.iter().map(|event| (keyed(event.clone(), "a"), properties()));
     world.publish_to(&world.lanes(), "acme", to_acme).await;
-    for _ in 0..RETURNS {
-        let (channel, mut consumer) = world.amqp.consume(&world.lane("acme"), PREFETCH, &[]).await;
-        for _ in &beside {
-            next(&mut consumer).await;
-        }
-        channel.close(200, "returned".into()).await.unwrap();
-    }
+    give_back(&world, RETURNS, beside.len()).await;
     world.publish_all((4..CONTACTS).map(|contact| keyed(track(contact, 0), "a"))).await;
     world.publish_all((0..CONTACTS).map(|contact| keyed(track(contact, 0), "g"))).await;
 
@@ -86,6 +93,30 @@ async fn a_message_that_kills_replicas_ends_in_the_dead_letters_alone() {
         }
     }
     world.finish([last]).await;
+}
+
+#[tokio::test]
+async fn what_came_back_often_is_worked_one_by_one_and_without_a_wait_before_each() {
+    const EVENTS: usize = 8;
+    let mut world = World::with_acme().await;
+    world.prefetch = PREFETCH;
+    world.publish_early([]).await;
+    // Handed over together, they would share a call.
+    let events =
+        (0..EVENTS).map(|contact| (identify(contact, 0).to_string(), lapin::BasicProperties::default()));
+    world.publish_to(&world.lanes(), "acme", events).await;
+    give_back(&world, 25, EVENTS).await;
+    let replica = world.start("one").await;
+    let contacts = || world.state("acme")["contacts"].as_array().unwrap().len();
+    soon("the first is there", async || contacts() > 0).await;
+    let first = Instant::now();
+    soon("all are there", async || contacts() == EVENTS).await;
+    // A new holder waits three seconds for the last one's calls: once, and not before each.
+    assert!(first.elapsed() < Duration::from_secs(3 * (EVENTS as u64 - 2)), "{:?}", first.elapsed());
+    world.settled(&[&replica]).await;
+    let alone = world.state("acme")["requests"]["contacts_upsert"]["201"].as_u64();
+    assert_eq!(alone, Some(EVENTS as u64), "one call each: {}", world.state("acme")["requests"]);
+    world.finish([replica]).await;
 }
 
 #[tokio::test]
