@@ -96,10 +96,10 @@ impl Outbox {
         self.held.keys().next().copied()
     }
 
-    /// Notes that the broker may have what is on its way to this exchange, and gets it once more.
-    pub(super) fn note_copies(&mut self, exchange: &str) {
-        for Held { parcel, sent } in self.held.values_mut() {
-            if sent.is_some() && parcel.route.exchange == exchange {
+    /// Notes that the broker may have these, and gets them once more.
+    pub(super) fn note_copies<'a>(&mut self, numbers: impl IntoIterator<Item = &'a u64>) {
+        for number in numbers {
+            if let Some(Held { parcel, .. }) = self.held.get_mut(number) {
                 parcel.properties = republish::as_copy(std::mem::take(&mut parcel.properties));
             }
         }
@@ -195,9 +195,10 @@ impl Outbox {
         }
     }
 
-    /// Those on their way.
-    pub(super) fn on_their_way(&self) -> Vec<u64> {
-        self.held.iter().filter(|(_, held)| held.sent.is_some()).map(|(number, _)| *number).collect()
+    /// Those on their way, to this route or to all.
+    pub(super) fn on_their_way(&self, to: Option<&Route>) -> Vec<u64> {
+        let going = |held: &Held| held.sent.is_some() && to.is_none_or(|route| *route == held.parcel.route);
+        self.held.iter().filter(|(_, held)| going(held)).map(|(number, _)| *number).collect()
     }
 
     /// Of those on their way, the one that is longest so, and since when.

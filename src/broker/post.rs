@@ -2,6 +2,7 @@
 //!
 //! A confirm may stay away for a minute where a queue's leader was away, and for ever where it has none.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use lapin::{Channel, Confirmation};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::lifeline::{Line, is_taken, publish};
+use super::lifeline::{Line, publish};
 use super::names::Names;
 use super::outbox::{Outbox, Parcel, Route};
 use super::session::Broken;
@@ -48,6 +49,8 @@ pub(super) struct Post<'a> {
     turn: Arc<Mutex<()>>,
     outbox: Outbox,
     sent: FuturesUnordered<Sent<'a>>,
+    /// One of those for the same route came back: their confirms say nothing.
+    suspects: BTreeSet<u64>,
     /// No confirm before that time counts as late.
     excused: Instant,
     /// When what was on its way last went once more, and how often in a row.
@@ -57,8 +60,8 @@ pub(super) struct Post<'a> {
 impl<'a> Post<'a> {
     pub(super) fn new(names: &'a Names, line: &'a Line) -> Self {
         let (channel, turn, now) = (Arc::default(), Arc::default(), Instant::now());
-        let (outbox, sent) = (Outbox::default(), FuturesUnordered::new());
-        Self { names, line, channel, turn, outbox, sent, excused: now, renewed: (now, 0) }
+        let (outbox, sent, suspects) = (Outbox::default(), FuturesUnordered::new(), BTreeSet::new());
+        Self { names, line, channel, turn, outbox, sent, suspects, excused: now, renewed: (now, 0) }
     }
 
     /// What is not taken yet.
@@ -74,11 +77,12 @@ impl<'a> Post<'a> {
     }
 
     /// Waits for news. To be awaited while something is not taken; can be given up at any time, and awaited again.
-    pub(super) async fn news(&mut self) -> Result<News, Broken> {
+    pub(super) async fn news(&mut self) -> Result<Vec<News>, Broken> {
         loop {
             tokio::select! {
-                Some((number, answer)) = self.sent.next(), if !self.sent.is_empty() => {
-                    if let Some(news) = self.answered(number, &answer?) {
+                Some(answer) = self.sent.next(), if !self.sent.is_empty() => {
+                    let news = self.answered(answer)?;
+                    if !news.is_empty() {
                         return Ok(news);
                     }
                 }
@@ -91,26 +95,57 @@ impl<'a> Post<'a> {
         }
     }
 
-    /// News that need not be waited for.
-    pub(super) fn more_news(&mut self) -> Result<Option<News>, Broken> {
-        while let Some(Some((number, answer))) = self.sent.next().now_or_never() {
-            if let Some(news) = self.answered(number, &answer?) {
-                return Ok(Some(news));
-            }
+    /// Judges all answers that are there, the first one included.
+    ///
+    /// A message that reached no queue is returned before it is confirmed, but its return names no number, and the
+    /// client library hands it out with whatever confirm comes next. So no confirm is believed before every other one
+    /// that has come has been looked at; and after a return, none for that route which was on its way then.
+    fn answered(&mut self, first: (u64, lapin::Result<Confirmation>)) -> Result<Vec<News>, Broken> {
+        let mut answers = vec![first];
+        // Unconstrained: futures that had to give way would hide those behind them.
+        while let Some(Some(answer)) = tokio::task::unconstrained(self.sent.next()).now_or_never() {
+            answers.push(answer);
         }
-        Ok(None)
+        let mut confirms = Vec::with_capacity(answers.len());
+        for (number, answer) in answers {
+            let (taken, returned) = match answer? {
+                Confirmation::Ack(returned) => (true, returned),
+                Confirmation::Nack(returned) => (false, returned),
+                Confirmation::NotRequested => (false, None),
+            };
+            if let Some(returned) = returned {
+                let (exchange, key) = (returned.exchange.to_string(), returned.routing_key.to_string());
+                self.suspects.extend(self.outbox.on_their_way(Some(&Route { exchange, key })));
+            }
+            confirms.push((number, taken));
+        }
+        Ok(confirms.into_iter().filter_map(|(number, taken)| self.confirmed(number, taken)).collect())
     }
 
-    fn answered(&mut self, number: u64, answer: &Confirmation) -> Option<News> {
+    fn confirmed(&mut self, number: u64, taken: bool) -> Option<News> {
         let now = Instant::now();
-        if is_taken(answer) {
+        let suspect = self.suspects.remove(&number);
+        if taken && !suspect {
             for number in self.outbox.taken(number, now) {
                 self.send(number, false);
             }
             return Some(News::Taken(number));
         }
+        if suspect {
+            self.note_copies(&[number]);
+        }
         let route = self.outbox.parcel(number).map(|parcel| parcel.route.clone());
         self.outbox.refused(number, now).then_some(route).flatten().map(News::Refused)
+    }
+
+    /// Notes of messages for lanes that they may be there already; dead letters carry no such note.
+    fn note_copies(&mut self, numbers: &[u64]) {
+        let lanes = self.names.lanes();
+        let outbox = &self.outbox;
+        let to_lanes =
+            |number: &&u64| outbox.parcel(**number).is_some_and(|parcel| parcel.route.exchange == lanes);
+        let copies: Vec<u64> = numbers.iter().filter(to_lanes).copied().collect();
+        self.outbox.note_copies(&copies);
     }
 
     /// Puts a message on its way; `refused` if it was: then what it goes to may be missing. Of each route only one at a
@@ -168,8 +203,10 @@ impl<'a> Post<'a> {
         self.renewed = (now, (self.renewed.1 + 1).min(10));
         // With its last handle the old channel is closed.
         (self.channel, self.turn, self.sent) = (Arc::default(), Arc::default(), FuturesUnordered::new());
-        self.outbox.note_copies(&self.names.lanes());
-        for number in self.outbox.on_their_way() {
+        self.suspects.clear();
+        let numbers = self.outbox.on_their_way(None);
+        self.note_copies(&numbers);
+        for number in numbers {
             self.send(number, false);
         }
     }

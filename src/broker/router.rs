@@ -94,7 +94,7 @@ impl Router<'_> {
                 // Before all else: while there is a backlog, the others are always ready. Not cancelled at the
                 // broker: another replica would route what is queued ahead of what is held here.
                 () = stop.cancelled(), if taking => taking = false,
-                news = self.post.news(), if on_its_way > 0 => self.heed(news?),
+                news = self.post.news(), if on_its_way > 0 => news?.into_iter().for_each(|news| self.heed(news)),
                 () = lost.cancelled() => return Err(Broken::Closed),
                 message = consumer.next(), if taking && on_its_way < usize::from(IN_FLIGHT) => {
                     let Some(message) = message else {
@@ -112,9 +112,6 @@ impl Router<'_> {
                 () = self.watch.forgotten(), if taking && on_its_way == 0 => {
                     return Err(Broken::Forgotten(self.broker.names.intake().to_owned()));
                 }
-            }
-            while let Some(news) = self.post.more_news()? {
-                self.heed(news);
             }
             self.acks.send(self.post.outbox().first()).await?;
             if self.post.outbox().is_empty() {

@@ -272,13 +272,15 @@ pub(super) struct Again {
     started: Instant,
     pub(super) declared: Declared,
     pub(super) hunger: Hunger,
+    /// The last subscription, if it was forgotten: it is ended when there is another one.
+    pub(super) forgotten: Option<(Channel, Consumer)>,
 }
 
 impl Again {
     fn new() -> Self {
         let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
         let (started, hunger) = (Instant::now(), Hunger::new(Instant::now()));
-        Self { delays, started, declared: Declared::Lately, hunger }
+        Self { delays, started, declared: Declared::Lately, hunger, forgotten: None }
     }
 
     /// Tells what broke and waits; false if there is no point in trying again on this connection.

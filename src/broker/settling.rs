@@ -40,6 +40,8 @@ pub(super) struct Serving<'a> {
     pub(super) watch: Watch<'a>,
     /// Dead letters, by the tag of the delivery that each pays for.
     pub(super) letters: Post<'a>,
+    /// The lane got something of this channel.
+    pub(super) handed_over: bool,
     /// What the broker handed over while the message before it was worked alone.
     pub(super) ahead: Option<lapin::message::Delivery>,
     pub(super) settle: mpsc::Sender<Settlement>,
@@ -72,9 +74,10 @@ impl Serving<'_> {
                 && self.takes()
                 && let Some(mut message) = self.ahead.take()
             {
-                // Here before the last one was acknowledged: nobody else had it in between, or has calls under way.
                 let returns = returns(&message);
-                message.redelivered = false;
+                // Here before the last one was acknowledged: nobody else had it in between. Calls that were under way
+                // before were waited for with the first one that the lane got.
+                message.redelivered &= !self.handed_over;
                 self.take(message, returns, deliver, stop).await?;
             }
             tokio::select! {
@@ -84,7 +87,7 @@ impl Serving<'_> {
                 // back when the channel closes.
                 () = stop.cancelled(), if deliver.is_some() => deliver = None,
                 Some(settlement) = settlements.recv() => self.settle(settlement, stop).await?,
-                news = self.letters.news(), if letters > 0 => self.heed(news?),
+                news = self.letters.news(), if letters > 0 => news?.into_iter().for_each(|news| self.heed(news)),
                 message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
                     self.watch.fed();
@@ -107,9 +110,6 @@ impl Serving<'_> {
             // settled would be delivered again.
             while let Ok(settlement) = settlements.try_recv() {
                 self.settle(settlement, stop).await?;
-            }
-            while let Some(news) = self.letters.more_news()? {
-                self.heed(news);
             }
             if letters > 0 && self.letters.outbox().is_empty() {
                 self.broker.link.letters(&self.door.account, None);
@@ -156,6 +156,7 @@ impl Serving<'_> {
         let refused = deliver
             .send(Delivery { body, queued_at, copied, redelivered: message.redelivered, receipt })
             .await;
+        self.handed_over = true;
         if let Err(mpsc::error::SendError(delivery)) = refused {
             delivery.receipt.settle(Outcome::Returned, 0);
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would

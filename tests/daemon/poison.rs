@@ -120,6 +120,23 @@ async fn what_came_back_often_is_worked_one_by_one_and_without_a_wait_before_eac
 }
 
 #[tokio::test]
+async fn what_stands_behind_a_condemned_one_waits_for_the_last_holder_s_calls() {
+    let mut world = World::with_acme().await;
+    world.prefetch = PREFETCH;
+    world.publish_early([]).await;
+    let events = (0..2).map(|number| (track(0, number).to_string(), lapin::BasicProperties::default()));
+    world.publish_to(&world.lanes(), "acme", events).await;
+    give_back(&world, 100, 2).await;
+    let starting = Instant::now();
+    let replica = world.start("one").await;
+    soon("the second arrives", async || world.state("acme")["activities"].as_array().unwrap().len() == 1)
+        .await;
+    assert!(starting.elapsed() > Duration::from_secs(3), "{:?}", starting.elapsed());
+    assert_eq!(world.dead_letters(1).await[0].routing_key.as_str(), "acme.delivery_limit");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
 async fn headers_nested_as_deep_as_a_frame_allows_do_no_harm() {
     const DEPTH: u32 = 15_000;
     let broker = Broker::private().await;
