@@ -74,6 +74,8 @@ impl<'a> Watch<'a> {
     /// A message came.
     pub(super) fn fed(&mut self) {
         self.hunger.fed(Instant::now());
+        // It would hold its channel for as long as nobody waits for it, and then tell of old times.
+        self.looking = None;
     }
 
     /// Returns when the subscription is forgotten. To be awaited while no message is on hand; can be given up at any

@@ -144,6 +144,7 @@ impl Link {
         inner.connected = false;
         why.clone_into(&mut inner.why);
         // Of a connection that is gone nothing is known; but a broker that confirmed nothing has to show that it does.
+        inner.letters.clear();
         for stall in [Stall::Blocked, Stall::Lane, Stall::Letters] {
             if inner.stalls.remove(&stall).is_some() {
                 self.stalled.with_label_values(&[stall.as_str()]).set(0);
@@ -184,11 +185,6 @@ impl Link {
             letters.values().next().cloned()
         };
         self.stalled(Stall::Letters, first.as_deref());
-    }
-
-    /// Whether the broker as a whole takes nothing.
-    pub(super) fn takes_nothing(&self) -> bool {
-        self.is_stalled(Stall::Blocked) || self.is_stalled(Stall::Unconfirmed)
     }
 
     /// It confirms what it is sent.

@@ -2,8 +2,8 @@
 //! the time is handed in.
 //!
 //! A message that the broker refuses (a full queue, one that is missing) is sent again after a while. Until it is taken,
-//! others of its route wait behind it, so that their order is kept as far as it can be: what had been sent behind it
-//! before the refusal was known, the broker may have taken. Other routes go on.
+//! others for its queue wait behind it, so that their order is kept as far as it can be: what had been sent behind it
+//! before the refusal was known, the broker may have taken. Other queues go on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -15,12 +15,17 @@ use tokio::time::Instant;
 use super::republish;
 use crate::delays::Delays;
 
+/// The most that is on its way to one queue. RabbitMQ stops reading a connection with more than 32 publishes that a
+/// quorum queue has not answered (`quorum_commands_soft_limit`), and so one queue would hold up all others.
+const MOST: usize = 24;
 /// Between two attempts with what the broker refuses.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// A message, and where it must get to.
 #[derive(Debug, Clone)]
 pub(super) struct Parcel {
+    /// The queue that the route leads to.
+    pub(super) queue: String,
     pub(super) route: Route,
     pub(super) body: Bytes,
     pub(super) properties: BasicProperties,
@@ -37,7 +42,12 @@ pub(super) struct Route {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     held: BTreeMap<u64, Held>,
-    refused: HashMap<Route, Refused>,
+    /// By queue: what is on its way.
+    going: HashMap<String, usize>,
+    /// By queue: what waits because so much is on its way.
+    queued: HashMap<String, BTreeSet<u64>>,
+    /// By queue.
+    refused: HashMap<String, Refused>,
 }
 
 #[derive(Debug)]
@@ -47,7 +57,7 @@ struct Held {
     sent: Option<Instant>,
 }
 
-/// A route on which something was refused.
+/// A queue that refused something.
 #[derive(Debug)]
 struct Refused {
     delays: Delays,
@@ -110,9 +120,9 @@ impl Outbox {
         self.held.get(&number).map(|held| &held.parcel)
     }
 
-    /// A route on which something was refused, and not all taken since.
-    pub(super) fn refusing(&self) -> Option<&Route> {
-        self.refused.keys().next()
+    /// A queue that refused something, and has not taken all since.
+    pub(super) fn refusing(&self) -> Option<&str> {
+        self.refused.keys().next().map(String::as_str)
     }
 
     /// Whether nothing is on its way.
@@ -123,11 +133,17 @@ impl Outbox {
     /// Takes one in, under a number of its own; true if it is to be sent now. Of those that wait, the smallest is sent
     /// first.
     pub(super) fn put(&mut self, number: u64, parcel: Parcel, now: Instant) -> bool {
-        let refused = self.refused.get_mut(&parcel.route);
-        let goes = refused.is_none();
-        if let Some(refused) = refused {
+        let going = self.going.entry(parcel.queue.clone()).or_default();
+        let goes = if let Some(refused) = self.refused.get_mut(&parcel.queue) {
             refused.waiting.insert(number);
-        }
+            false
+        } else if *going >= MOST {
+            self.queued.entry(parcel.queue.clone()).or_default().insert(number);
+            false
+        } else {
+            *going += 1;
+            true
+        };
         self.held.insert(number, Held { parcel, sent: goes.then_some(now) });
         goes
     }
@@ -136,7 +152,13 @@ impl Outbox {
     pub(super) fn taken(&mut self, number: u64, now: Instant) -> BTreeSet<u64> {
         let none = BTreeSet::new();
         let Some(Held { parcel, .. }) = self.held.remove(&number) else { return none };
-        let Some(refused) = self.refused.get_mut(&parcel.route) else { return none };
+        self.arrived(&parcel.queue);
+        let Some(refused) = self.refused.get_mut(&parcel.queue) else {
+            let next = self.queued.get_mut(&parcel.queue).and_then(BTreeSet::pop_first);
+            let next = next.into_iter().collect();
+            self.mark_sent(&next, now);
+            return next;
+        };
         // Others were on their way before the refusal, and say nothing about what comes after it.
         if !refused.out.remove(&number) {
             return none;
@@ -147,22 +169,25 @@ impl Outbox {
             return none;
         }
         if refused.waiting.is_empty() {
-            self.refused.remove(&parcel.route);
+            self.refused.remove(&parcel.queue);
             return none;
         }
-        refused.window *= 2;
+        refused.window = (refused.window * 2).min(MOST);
         let next = refused.send();
         self.mark_sent(&next, now);
         next
     }
 
-    /// The broker refused one; true if nothing of its route was refused before.
+    /// The broker refused one; true if nothing for its queue was refused before.
     pub(super) fn refused(&mut self, number: u64, now: Instant) -> bool {
         let Some(held) = self.held.get_mut(&number) else { return false };
         held.sent = None;
-        let route = &held.parcel.route;
-        let anew = !self.refused.contains_key(route);
-        let refused = self.refused.entry(route.clone()).or_insert_with(Refused::new);
+        let queue = held.parcel.queue.clone();
+        self.arrived(&queue);
+        let anew = !self.refused.contains_key(&queue);
+        let queued = self.queued.remove(&queue).unwrap_or_default();
+        let refused = self.refused.entry(queue).or_insert_with(Refused::new);
+        refused.waiting.extend(queued);
         refused.waiting.insert(number);
         if refused.out.remove(&number) || refused.out.is_empty() {
             refused.wait(now);
@@ -175,7 +200,7 @@ impl Outbox {
         self.refused.values().filter_map(|refused| refused.again).min()
     }
 
-    /// What is to be sent again now: the first of each route whose time has come.
+    /// What is to be sent again now: the first for each queue whose time has come.
     pub(super) fn again(&mut self, now: Instant) -> BTreeSet<u64> {
         let mut numbers = BTreeSet::new();
         for refused in self.refused.values_mut() {
@@ -191,7 +216,15 @@ impl Outbox {
         for number in numbers {
             if let Some(held) = self.held.get_mut(number) {
                 held.sent = Some(now);
+                *self.going.entry(held.parcel.queue.clone()).or_default() += 1;
             }
+        }
+    }
+
+    /// One less is on its way to the queue.
+    fn arrived(&mut self, queue: &str) {
+        if let Some(going) = self.going.get_mut(queue) {
+            *going = going.saturating_sub(1);
         }
     }
 
@@ -202,10 +235,10 @@ impl Outbox {
     }
 
     /// Of those on their way, the one that is longest so, and since when.
-    pub(super) fn longest_sent(&self) -> Option<(Instant, &Route)> {
+    pub(super) fn longest_sent(&self) -> Option<(Instant, &str)> {
         self.held
             .values()
-            .filter_map(|held| held.sent.map(|sent| (sent, &held.parcel.route)))
+            .filter_map(|held| held.sent.map(|sent| (sent, held.parcel.queue.as_str())))
             .min_by_key(|(sent, _)| *sent)
     }
 }
@@ -217,7 +250,7 @@ mod tests {
 
     fn parcel(key: &str) -> Parcel {
         let route = Route { exchange: "lanes".to_owned(), key: key.to_owned() };
-        Parcel { route, body: Bytes::new(), properties: BasicProperties::default() }
+        Parcel { queue: key.to_owned(), route, body: Bytes::new(), properties: BasicProperties::default() }
     }
 
     fn sent(numbers: BTreeSet<u64>) -> Vec<u64> {
@@ -234,7 +267,7 @@ mod tests {
             assert!(!outbox.put(number, parcel("a"), now));
         }
         assert!(outbox.put(10, parcel("b"), now));
-        assert_eq!((outbox.first(), outbox.refusing()), (Some(1), Some(&parcel("a").route)));
+        assert_eq!((outbox.first(), outbox.refusing()), (Some(1), Some("a")));
         let again = outbox.wake().unwrap();
         assert!(again > now && outbox.again(now).is_empty());
         assert_eq!(sent(outbox.again(again)), [1]);
@@ -250,6 +283,27 @@ mod tests {
         assert!(outbox.taken(6, again).is_empty() && outbox.taken(9, again).is_empty());
         assert!(outbox.is_empty() && outbox.wake().is_none() && outbox.refusing().is_none());
         assert!(outbox.put(11, parcel("a"), again), "its route is free");
+    }
+
+    #[test]
+    fn only_so_many_are_on_their_way_to_one_queue() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let going = (0..100).filter(|number| outbox.put(*number, parcel("a"), now)).count();
+        assert_eq!((going, outbox.longest_sent().is_some()), (MOST, true));
+        assert!(outbox.put(100, parcel("b"), now), "others go on");
+        for number in 0..100 {
+            let next: Vec<u64> = (number + MOST as u64..100).take(1).collect();
+            assert_eq!(sent(outbox.taken(number, now)), next);
+        }
+        // What waits then is behind what is refused.
+        for number in 200..300 {
+            outbox.put(number, parcel("a"), now);
+        }
+        assert!(outbox.refused(200, now));
+        assert!(outbox.taken(201, now).is_empty());
+        assert_eq!(sent(outbox.again(outbox.wake().unwrap())), [200]);
+        assert_eq!(sent(outbox.taken(200, now)), [224, 225]);
     }
 
     #[test]

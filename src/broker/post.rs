@@ -35,8 +35,8 @@ type Sent<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> 
 pub(super) enum News {
     /// The broker has it.
     Taken(u64),
-    /// It was refused, as the first of its route: a full queue, one that is missing. It is sent again after a while.
-    Refused(Route),
+    /// This queue refused one, for the first time: it is full, or missing. It is sent again after a while.
+    Refused(String),
 }
 
 /// A publishing channel and what goes over it.
@@ -134,8 +134,8 @@ impl<'a> Post<'a> {
         if suspect {
             self.note_copies(&[number]);
         }
-        let route = self.outbox.parcel(number).map(|parcel| parcel.route.clone());
-        self.outbox.refused(number, now).then_some(route).flatten().map(News::Refused)
+        let queue = self.outbox.parcel(number).map(|parcel| parcel.queue.clone());
+        self.outbox.refused(number, now).then_some(queue).flatten().map(News::Refused)
     }
 
     /// Notes of messages for lanes that they may be there already; dead letters carry no such note.
@@ -159,7 +159,7 @@ impl<'a> Post<'a> {
             if refused {
                 declare(names, line, &parcel.route).await;
             }
-            let Parcel { route, body, properties } = parcel;
+            let Parcel { route, body, properties, .. } = parcel;
             let confirm = {
                 let _turn = turn.lock().await;
                 let channel = channel.get_or_try_init(|| line.publisher()).await?;
@@ -170,33 +170,33 @@ impl<'a> Post<'a> {
         self.sent.push(sent.map(move |confirmed| (number, confirmed)).boxed());
     }
 
-    /// To be asked now and then: why messages do not get through, if that has lasted. `excused`: because the broker as
-    /// a whole takes none.
+    /// To be asked now and then: why messages do not get through, if that has lasted. `excused`: they cannot leave for
+    /// now.
     pub(super) fn trouble(&mut self, excused: bool) -> Option<String> {
         let now = Instant::now();
         if excused {
             self.excused = now;
         }
         let late = self.late(now);
-        if let Some(Route { key, .. }) = self.outbox.refusing() {
-            return Some(format!("what is published for {key} is refused; its queue may be full"));
+        if let Some(queue) = self.outbox.refusing() {
+            return Some(format!("{queue} refuses messages; it may be full"));
         }
-        late.map(|key| format!("what is published for {key} is not confirmed"))
+        late.map(|queue| format!("{queue} confirms nothing"))
     }
 
     fn late(&mut self, now: Instant) -> Option<String> {
         let late = self.outbox.longest_sent();
-        let late = late.map(|(sent, route)| (sent.max(self.excused), route.key.clone()));
-        let Some((since, key)) = late.filter(|(since, _)| now >= *since + PATIENCE) else {
+        let late = late.map(|(sent, queue)| (sent.max(self.excused), queue.to_owned()));
+        let Some((since, queue)) = late.filter(|(since, _)| now >= *since + PATIENCE) else {
             self.renewed.1 = 0;
             return None;
         };
         let limbo = LIMBO.0.saturating_mul(1 << self.renewed.1).min(LIMBO.1);
         if now >= since.max(self.renewed.0) + limbo {
-            tracing::warn!(key, "no confirm comes; what the queue may have missed is sent once more");
+            tracing::warn!(queue, "no confirm comes; what the queue may have missed is sent once more");
             self.renew(now);
         }
-        Some(key)
+        Some(queue)
     }
 
     fn renew(&mut self, now: Instant) {

@@ -47,9 +47,10 @@ pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) -> Broken
         broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the pulse queue"));
         tokio::time::sleep(BEAT).await;
         // The queue may be gone, or the exchange.
-        broken = match broker.declare(line).await {
-            Ok(()) => beat_on(&broker, line).await,
-            Err(error) => error.into(),
+        let declared = tokio::time::timeout(PATIENCE, broker.declare(line)).await;
+        broken = match declared {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => beat_on(&broker, line).await,
         };
     }
     broken
@@ -77,9 +78,14 @@ async fn beat_on(broker: &Broker, line: &Line) -> Broken {
             missed += 1;
             // Each time more patiently: where no node confirms, moving on costs every lane a hand-over.
             let left = broker.link.left();
-            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) && broker.addresses.count() > 1 {
+            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) {
                 broker.link.leaves();
-                return Broken::Unconfirmed;
+                if broker.addresses.count() > 1 {
+                    return Broken::Unconfirmed;
+                }
+                // The queue may have lost the message, and with it the confirm.
+                topology::close(&channel).await;
+                return Broken::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
             }
         };
         match answer {

@@ -107,7 +107,7 @@ impl Router<'_> {
                     look_at = Instant::now() + LOOK;
                     // A lane that takes nothing holds back all that stands behind it on the intake, in the end.
                     let link = &self.broker.link;
-                    link.stalled(Stall::Lane, self.post.trouble(link.takes_nothing()).as_deref());
+                    link.stalled(Stall::Lane, self.post.trouble(link.is_stalled(Stall::Blocked)).as_deref());
                 }
                 () = self.watch.forgotten(), if taking && on_its_way == 0 => {
                     return Err(Broken::Forgotten(self.broker.names.intake().to_owned()));
@@ -127,11 +127,7 @@ impl Router<'_> {
                     self.acks.add(tag, acker);
                 }
             }
-            News::Refused(route) => tracing::warn!(
-                exchange = route.exchange,
-                key = route.key,
-                "messages are refused; they are sent again"
-            ),
+            News::Refused(queue) => tracing::warn!(queue, "messages are refused; they are sent again"),
         }
     }
 
@@ -139,22 +135,24 @@ impl Router<'_> {
     fn route(&mut self, message: Delivery) {
         let header = republish::header(&message.properties, ACCOUNT_HEADER).map(republish::text);
         let now = Timestamp::now();
-        let (exchange, key, properties) = match self.broker.directory.find(header, &message.data) {
+        let (queue, exchange, key, properties) = match self.broker.directory.find(header, &message.data) {
             Ok(account) => {
                 let mut properties = republish::for_lane(&message.properties, now);
                 if message.redelivered {
                     properties = republish::as_copy(properties);
                 }
-                (self.broker.names.lanes(), account.to_string(), properties)
+                (self.broker.names.lane(&account), self.broker.names.lanes(), account.to_string(), properties)
             }
             Err(refusal) => {
                 dead_letter::count(&self.unrouted, UNROUTED, &message.data, &refusal);
                 let properties =
                     dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);
-                (self.broker.names.dead(), dead_letter_key(None, refusal.reason), properties)
+                let dead = self.broker.names.dead();
+                (dead.clone(), dead, dead_letter_key(None, refusal.reason), properties)
             }
         };
-        let parcel = Parcel { route: Route { exchange, key }, body: Bytes::from(message.data), properties };
+        let parcel =
+            Parcel { queue, route: Route { exchange, key }, body: Bytes::from(message.data), properties };
         self.ackers.insert(message.delivery_tag, message.acker);
         self.post.put(message.delivery_tag, parcel);
     }

@@ -244,8 +244,13 @@ impl Broker {
         let mut again = Again::new();
         while let Err(broken) = consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
             if !again.wait(line, &door.account, &broken, &stop).await {
-                return;
+                break;
             }
+        }
+        if let Some((channel, consumer)) = again.forgotten.take() {
+            // In this order: see the lanes' consumer.
+            topology::close(&channel).await;
+            drop(consumer);
         }
     }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::acks::Acks;
 use super::caution::Caution;
 use super::hunger::Watch;
+use super::link::Stall;
 use super::names::dead_letter_key;
 use super::outbox::{Parcel, Route};
 use super::post::{LOOK, News, Post};
@@ -99,7 +100,7 @@ impl Serving<'_> {
                 }
                 () = tokio::time::sleep_until(look_at), if letters > 0 => {
                     look_at = Instant::now() + LOOK;
-                    let trouble = self.letters.trouble(self.broker.link.takes_nothing());
+                    let trouble = self.letters.trouble(self.broker.link.is_stalled(Stall::Blocked));
                     self.broker.link.letters(&self.door.account, trouble);
                 }
                 () = self.watch.forgotten(), if deliver.is_some() && self.unsettled.is_empty() => {
@@ -122,11 +123,14 @@ impl Serving<'_> {
         }
     }
 
+    /// Whether the lane gets another one. RabbitMQ may hand out more than the prefetch, for instance again what was
+    /// settled, when a queue's leader changes. Where there is no room for the answer, waiting for some here would keep
+    /// the answers from being taken that make it.
     fn takes(&self) -> bool {
-        !self.caution.alone() || self.unsettled.is_empty()
+        self.settle.capacity() > 0 && (!self.caution.alone() || self.unsettled.is_empty())
     }
 
-    /// Hands a message to the lane. There is always room: the broker holds back what exceeds the prefetch.
+    /// Hands a message to the lane; there is room, see [`Self::takes`].
     async fn take(
         &mut self,
         message: lapin::message::Delivery,
@@ -205,12 +209,9 @@ impl Serving<'_> {
         let account = &self.door.account;
         match news {
             News::Taken(tag) => self.settled(tag),
-            News::Refused(route) => tracing::warn!(
-                account = &**account,
-                exchange = route.exchange,
-                key = route.key,
-                "messages are refused; they are sent again"
-            ),
+            News::Refused(queue) => {
+                tracing::warn!(account = &**account, queue, "messages are refused; they are sent again");
+            }
         }
     }
 
@@ -226,9 +227,9 @@ impl Serving<'_> {
             attempts,
             Timestamp::now(),
         );
-        let route =
-            Route { exchange: self.broker.names.dead(), key: dead_letter_key(account, refusal.reason) };
-        self.letters.put(tag, Parcel { route, body: unsettled.body.clone(), properties });
+        let queue = self.broker.names.dead();
+        let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
+        self.letters.put(tag, Parcel { queue, route, body: unsettled.body.clone(), properties });
     }
 }
 

@@ -7,7 +7,7 @@ use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
 use crate::events::{assert_exact, stream, track};
-use crate::faults::shows;
+use crate::faults::{shows, slow};
 use crate::support::{Broker, Freshet, delete, eventually, soon};
 use crate::world::World;
 
@@ -21,14 +21,15 @@ async fn at_leader(world: &World, queue: &str, erlang: &str) -> String {
     Broker::shared().await.control(&["eval", &lookup])
 }
 
-/// Makes a queue believe that its consumers have all they may have, as it does when it lost track of deliveries.
-async fn forget_consumers(world: &World, queue: &str) {
+/// Tells a queue how many more messages its active consumer may have, whatever its prefetch.
+async fn allow(world: &World, queue: &str, messages: usize) {
     let keys = "{ok, {_, Keys}, _} = ra:local_query(Leader, fun(State) -> \
         lists:append([maps:keys(Map) || Map <- tuple_to_list(State), is_map(Map), \
                       [Consumer | _] <- [maps:values(Map)], is_tuple(Consumer), element(1, Consumer) =:= consumer]) end)";
-    let starve = "[ra:process_command(Leader, rabbit_fifo:make_credit(Key, 0, 0, false)) || Key <- Keys], length(Keys)";
-    let starved = at_leader(world, queue, &format!("{keys}, {starve}")).await;
-    assert_eq!(starved.trim(), "1", "{queue} has one consumer");
+    let allow = format!("rabbit_fifo:make_credit(Key, {messages}, 0, false)");
+    let each = format!("[ra:process_command(Leader, {allow}) || Key <- Keys], length(Keys)");
+    let consumers = at_leader(world, queue, &format!("{keys}, {each}")).await;
+    assert_eq!(consumers.trim(), "1", "{queue} has one consumer");
 }
 
 #[tokio::test]
@@ -42,7 +43,8 @@ async fn a_subscription_that_the_broker_forgot_is_made_anew_by_whom_it_belonged_
     let [one, two] = &replicas;
     let (holder, other) = if one.metric(delivered).await == 1.0 { (one, two) } else { (two, one) };
     for queue in [world.queue(), world.lane("acme")] {
-        forget_consumers(&world, &queue).await;
+        // As if it had all that it may have, which the queue believes when it lost track of acknowledgements.
+        allow(&world, &queue, 0).await;
     }
     world.publish(track(0, 1).to_string()).await;
     // As somebody does who knows the account.
@@ -56,6 +58,20 @@ async fn a_subscription_that_the_broker_forgot_is_made_anew_by_whom_it_belonged_
         assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);
     }
     world.finish(replicas).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_hands_out_more_than_was_asked_for_does_no_harm() {
+    const EVENTS: usize = 100;
+    let mut world = World::shared().await.account_with("acme", "", slow()).await;
+    world.prefetch = 5;
+    let replica = world.start("one").await;
+    world.subscribed(1).await;
+    allow(&world, &world.lane("acme"), EVENTS).await;
+    world.publish_all((0..EVENTS).map(|contact| track(contact, 0).to_string())).await;
+    world.settled(&[&replica]).await;
+    assert_eq!(world.state("acme")["activities"].as_array().unwrap().len(), EVENTS);
+    world.finish([replica]).await;
 }
 
 async fn two_accounts() -> World {
@@ -188,7 +204,8 @@ async fn dead_letters_that_find_no_room_hold_back_only_their_own_events() {
 
 #[tokio::test]
 async fn a_lane_whose_leader_answers_nothing_holds_back_nobody_else() {
-    const CONTACTS: usize = 10;
+    // More than RabbitMQ lets a channel have unanswered, and fewer than the router holds.
+    const CONTACTS: usize = 40;
     const ROUNDS: usize = 5;
     let world = two_accounts().await;
     let first = world.start("one").await;
