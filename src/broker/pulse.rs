@@ -44,7 +44,9 @@ pub(super) async fn beat(broker: Arc<Broker>, lifeline: Arc<Lifeline>) -> Broken
     let mut broken = beat_on(&broker, line).await;
     while line.connected() && !matches!(broken, Broken::Unconfirmed) {
         tracing::debug!(%broken, "the pulse cannot be published");
-        broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the pulse queue"));
+        if !broker.link.is_stalled(Stall::Unconfirmed) {
+            broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the pulse queue"));
+        }
         tokio::time::sleep(BEAT).await;
         // The queue may be gone, or the exchange.
         let declared = tokio::time::timeout(PATIENCE, broker.declare(line)).await;
