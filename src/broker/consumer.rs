@@ -52,10 +52,7 @@ pub(super) async fn serve(
     let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, broker.prefetch, arguments).await?;
     // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
     // that out again.
-    if let Some((forgotten, consumer)) = again.forgotten.take() {
-        topology::close(&forgotten).await;
-        drop(consumer);
-    }
+    again.end_forgotten().await;
     let mut serving = Serving {
         broker,
         door,
@@ -74,14 +71,14 @@ pub(super) async fn serve(
     broker.link.letters(&door.account, None);
     // At once: with its channel another replica gets the lane.
     drop(guard);
-    serving.letters.close().await;
     if matches!(served, Err(Broken::Forgotten(_))) {
         again.forgotten = Some((channel, consumer));
-        return served;
+    } else {
+        // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
+        // cancels it, and another replica would be active ahead of what is given back here.
+        topology::close_settled(&channel, &lane, served.is_ok()).await;
+        drop(consumer);
     }
-    // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
-    // cancels it, and another replica would be active ahead of what is given back here.
-    topology::close_settled(&channel, &lane, served.is_ok()).await;
-    drop(consumer);
+    serving.letters.close().await;
     served
 }

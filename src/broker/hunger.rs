@@ -1,9 +1,8 @@
 //! Whether a subscription is forgotten: messages wait, none is on hand, and none comes.
 //!
-//! A quorum queue may lose sight of what it has handed out, for instance where a follower caught up by a snapshot, and
-//! then waits for acknowledgements of messages that never came here; or it may have no active consumer although some
-//! stand by. Nothing tells, and nothing ends it but another subscription. Whoever merely stands by looks the same from
-//! here, and loses nothing by subscribing anew.
+//! A quorum queue may wait for acknowledgements that were sent and never reached it (rabbitmq-server pull request 13095
+//! and issue 15473); or it may have no active consumer although some stand by. Nothing tells, and nothing ends it but
+//! another subscription. Whoever merely stands by looks the same from here, and loses nothing by subscribing anew.
 
 use std::pin::Pin;
 use std::time::Duration;

@@ -42,12 +42,7 @@ pub(super) struct Route {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     held: BTreeMap<u64, Held>,
-    /// By queue: what is on its way.
-    going: HashMap<String, usize>,
-    /// By queue: what waits because so much is on its way.
-    queued: HashMap<String, BTreeSet<u64>>,
-    /// By queue.
-    refused: HashMap<String, Refused>,
+    queues: HashMap<String, Queue>,
 }
 
 #[derive(Debug)]
@@ -57,13 +52,21 @@ struct Held {
     sent: Option<Instant>,
 }
 
-/// A queue that refused something.
+/// How it stands with one queue.
+#[derive(Debug, Default)]
+struct Queue {
+    /// How many are on their way.
+    going: usize,
+    /// What is not: behind those, or behind one that was refused.
+    waiting: BTreeSet<u64>,
+    refused: Option<Refused>,
+}
+
+/// The queue refused something.
 #[derive(Debug)]
 struct Refused {
     delays: Delays,
-    /// All that is not known to be taken, but for what was on its way when the refusal came.
-    waiting: BTreeSet<u64>,
-    /// Of those, what is on its way again.
+    /// What was sent since then, and is on its way.
     out: BTreeSet<u64>,
     /// How many may be so: one at first, for the order's sake, and twice as many each time that all are taken.
     window: usize,
@@ -73,20 +76,55 @@ struct Refused {
 
 impl Refused {
     fn new() -> Self {
-        let delays = Delays::new(AGAIN.0, AGAIN.1);
-        Self { delays, waiting: BTreeSet::new(), out: BTreeSet::new(), window: 1, again: None }
+        Self { delays: Delays::new(AGAIN.0, AGAIN.1), out: BTreeSet::new(), window: 1, again: None }
     }
+}
 
-    fn send(&mut self) -> BTreeSet<u64> {
-        self.out = self.waiting.iter().copied().take(self.window).collect();
-        self.out.clone()
-    }
-
-    fn wait(&mut self, now: Instant) {
-        self.window = 1;
-        if self.out.is_empty() && self.again.is_none() {
-            self.again = Some(now + self.delays.following());
+impl Queue {
+    /// What goes next.
+    fn next(&mut self) -> BTreeSet<u64> {
+        let room = self.refused.as_ref().map_or(MOST.saturating_sub(self.going), |refused| refused.window);
+        let next: BTreeSet<u64> = std::iter::from_fn(|| self.waiting.pop_first()).take(room).collect();
+        self.going += next.len();
+        if let Some(refused) = &mut self.refused {
+            refused.out.clone_from(&next);
         }
+        next
+    }
+
+    /// The broker took one; tells which go next.
+    fn taken(&mut self, number: u64) -> BTreeSet<u64> {
+        self.going = self.going.saturating_sub(1);
+        if let Some(refused) = &mut self.refused {
+            // Others were on their way before the refusal, and say nothing about what comes after it.
+            if !refused.out.remove(&number) {
+                return BTreeSet::new();
+            }
+            refused.delays.reset();
+            if !refused.out.is_empty() {
+                return BTreeSet::new();
+            }
+            refused.window = (refused.window * 2).min(MOST);
+            if self.waiting.is_empty() {
+                self.refused = None;
+            }
+        }
+        self.next()
+    }
+
+    /// The broker refused one; true if it is the first.
+    fn refused(&mut self, number: u64, now: Instant) -> bool {
+        self.going = self.going.saturating_sub(1);
+        self.waiting.insert(number);
+        let anew = self.refused.is_none();
+        let refused = self.refused.get_or_insert_with(Refused::new);
+        if refused.out.remove(&number) || refused.out.is_empty() {
+            refused.window = 1;
+        }
+        if refused.out.is_empty() && refused.again.is_none() {
+            refused.again = Some(now + refused.delays.following());
+        }
+        anew
     }
 }
 
@@ -122,7 +160,7 @@ impl Outbox {
 
     /// A queue that refused something, and has not taken all since.
     pub(super) fn refusing(&self) -> Option<&str> {
-        self.refused.keys().next().map(String::as_str)
+        self.queues.iter().find(|(_, queue)| queue.refused.is_some()).map(|(name, _)| name.as_str())
     }
 
     /// Whether nothing is on its way.
@@ -133,47 +171,22 @@ impl Outbox {
     /// Takes one in, under a number of its own; true if it is to be sent now. Of those that wait, the smallest is sent
     /// first.
     pub(super) fn put(&mut self, number: u64, parcel: Parcel, now: Instant) -> bool {
-        let going = self.going.entry(parcel.queue.clone()).or_default();
-        let goes = if let Some(refused) = self.refused.get_mut(&parcel.queue) {
-            refused.waiting.insert(number);
-            false
-        } else if *going >= MOST {
-            self.queued.entry(parcel.queue.clone()).or_default().insert(number);
-            false
+        let queue = self.queues.entry(parcel.queue.clone()).or_default();
+        let goes = queue.refused.is_none() && queue.going < MOST;
+        if goes {
+            queue.going += 1;
         } else {
-            *going += 1;
-            true
-        };
+            queue.waiting.insert(number);
+        }
         self.held.insert(number, Held { parcel, sent: goes.then_some(now) });
         goes
     }
 
     /// The broker took one; tells which are to be sent now, in this order.
     pub(super) fn taken(&mut self, number: u64, now: Instant) -> BTreeSet<u64> {
-        let none = BTreeSet::new();
-        let Some(Held { parcel, .. }) = self.held.remove(&number) else { return none };
-        self.arrived(&parcel.queue);
-        let Some(refused) = self.refused.get_mut(&parcel.queue) else {
-            let next = self.queued.get_mut(&parcel.queue).and_then(BTreeSet::pop_first);
-            let next = next.into_iter().collect();
-            self.mark_sent(&next, now);
-            return next;
-        };
-        // Others were on their way before the refusal, and say nothing about what comes after it.
-        if !refused.out.remove(&number) {
-            return none;
-        }
-        refused.waiting.remove(&number);
-        refused.delays.reset();
-        if !refused.out.is_empty() || refused.again.is_some() {
-            return none;
-        }
-        if refused.waiting.is_empty() {
-            self.refused.remove(&parcel.queue);
-            return none;
-        }
-        refused.window = (refused.window * 2).min(MOST);
-        let next = refused.send();
+        let held = self.held.remove(&number);
+        let queue = held.and_then(|held| self.queues.get_mut(&held.parcel.queue));
+        let next = queue.map(|queue| queue.taken(number)).unwrap_or_default();
         self.mark_sent(&next, now);
         next
     }
@@ -182,30 +195,22 @@ impl Outbox {
     pub(super) fn refused(&mut self, number: u64, now: Instant) -> bool {
         let Some(held) = self.held.get_mut(&number) else { return false };
         held.sent = None;
-        let queue = held.parcel.queue.clone();
-        self.arrived(&queue);
-        let anew = !self.refused.contains_key(&queue);
-        let queued = self.queued.remove(&queue).unwrap_or_default();
-        let refused = self.refused.entry(queue).or_insert_with(Refused::new);
-        refused.waiting.extend(queued);
-        refused.waiting.insert(number);
-        if refused.out.remove(&number) || refused.out.is_empty() {
-            refused.wait(now);
-        }
-        anew
+        self.queues.get_mut(&held.parcel.queue).is_some_and(|queue| queue.refused(number, now))
     }
 
     /// When something is to be sent again.
     pub(super) fn wake(&self) -> Option<Instant> {
-        self.refused.values().filter_map(|refused| refused.again).min()
+        self.queues.values().filter_map(|queue| queue.refused.as_ref()?.again).min()
     }
 
     /// What is to be sent again now: the first for each queue whose time has come.
     pub(super) fn again(&mut self, now: Instant) -> BTreeSet<u64> {
         let mut numbers = BTreeSet::new();
-        for refused in self.refused.values_mut() {
-            if refused.again.take_if(|again| *again <= now).is_some() {
-                numbers.append(&mut refused.send());
+        for queue in self.queues.values_mut() {
+            let again =
+                queue.refused.as_mut().and_then(|refused| refused.again.take_if(|again| *again <= now));
+            if again.is_some() {
+                numbers.append(&mut queue.next());
             }
         }
         self.mark_sent(&numbers, now);
@@ -216,15 +221,7 @@ impl Outbox {
         for number in numbers {
             if let Some(held) = self.held.get_mut(number) {
                 held.sent = Some(now);
-                *self.going.entry(held.parcel.queue.clone()).or_default() += 1;
             }
-        }
-    }
-
-    /// One less is on its way to the queue.
-    fn arrived(&mut self, queue: &str) {
-        if let Some(going) = self.going.get_mut(queue) {
-            *going = going.saturating_sub(1);
         }
     }
 

@@ -247,11 +247,7 @@ impl Broker {
                 break;
             }
         }
-        if let Some((channel, consumer)) = again.forgotten.take() {
-            // In this order: see the lanes' consumer.
-            topology::close(&channel).await;
-            drop(consumer);
-        }
+        again.end_forgotten().await;
     }
 
     /// Routes for as long as the lifeline holds.
@@ -286,6 +282,15 @@ impl Again {
         let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
         let (started, hunger) = (Instant::now(), Hunger::new(Instant::now()));
         Self { delays, started, declared: Declared::Lately, hunger, forgotten: None }
+    }
+
+    /// Ends the subscription that was forgotten, if there is one.
+    pub(super) async fn end_forgotten(&mut self) {
+        if let Some((channel, consumer)) = self.forgotten.take() {
+            // In this order: see the lanes' consumer.
+            topology::close(&channel).await;
+            drop(consumer);
+        }
     }
 
     /// Tells what broke and waits; false if there is no point in trying again on this connection.
