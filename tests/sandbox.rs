@@ -629,6 +629,19 @@ async fn a_status_fault_strikes_its_endpoint_the_next_n_times() {
 }
 
 #[tokio::test]
+async fn a_fault_may_strike_one_record_only() {
+    let account = Account::start().await;
+    let blocked = json!({"status": 403, "body": "<html>blocked</html>"});
+    account.faults(json!({"endpoint": "*", "action": blocked, "containing": "<script>"})).await;
+    assert_eq!(account.upsert("a@example.com", json!({"city": "<script>"})).await.0, 403);
+    assert_eq!(account.upsert("b@example.com", json!({"city": "Turin"})).await.0, 201);
+    assert_eq!(account.get("/api/lookup?q=%3Cscript%3E&f=external_id&entities=contact").await.0, 403);
+    let (_, faults) = account.get("/_sandbox/faults").await;
+    assert_eq!(faults["faults"][0]["struck"], 2);
+    account.stop().await;
+}
+
+#[tokio::test]
 async fn a_share_of_requests_is_struck_and_the_admin_paths_never_are() {
     let account = Account::start().await;
     account.faults(json!({"endpoint": "*", "action": {"status": 500}, "share": 0.25})).await;

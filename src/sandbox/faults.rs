@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{Endpoint, within_account};
+use super::request::Request;
 
 /// An example that every complaint about a fault ends with.
 const EXAMPLE: &str = r#"[{"endpoint": "contacts_upsert", "action": {"status": 503}, "next": 3}]"#;
@@ -39,6 +40,8 @@ pub(super) enum Effect {
 struct Written {
     endpoint: String,
     action: WrittenAction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containing: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<NonZeroU64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,9 +118,9 @@ impl Faults {
     }
 
     /// What happens to this request, if anything does.
-    pub(super) fn strike(&mut self, endpoint: Endpoint, path: &str) -> Option<(Misbehaviour, Effect)> {
+    pub(super) fn strike(&mut self, endpoint: Endpoint, request: &Request) -> Option<(Misbehaviour, Effect)> {
         let name = endpoint.name();
-        let fault = self.0.iter_mut().find_map(|fault| fault.strikes(&name, path).then_some(fault))?;
+        let fault = self.0.iter_mut().find_map(|fault| fault.strikes(&name, request).then_some(fault))?;
         let effect = if fault.written.after_effect { Effect::Applied } else { Effect::Withheld };
         let struck = (fault.misbehaviour.clone(), effect);
         self.0.retain(|fault| !fault.spent());
@@ -143,6 +146,9 @@ impl Fault {
         {
             return Err(format!("share is {share}; expected more than 0 and at most 1"));
         }
+        if written.containing.as_deref() == Some("") {
+            return Err("containing is empty; leave it out to strike every request".to_owned());
+        }
         if written.seed.is_some() && written.share.is_none() {
             return Err("seed is of no use without share".to_owned());
         }
@@ -150,7 +156,8 @@ impl Fault {
         Ok(Self { written, misbehaviour, seen: 0, struck: 0 })
     }
 
-    fn strikes(&mut self, endpoint: &str, path: &str) -> bool {
+    fn strikes(&mut self, endpoint: &str, request: &Request) -> bool {
+        let path = request.path.as_str();
         let aimed = match self.written.endpoint.as_str() {
             "*" => true,
             prefix if prefix.starts_with('/') => {
@@ -158,7 +165,7 @@ impl Fault {
             }
             name => name == endpoint,
         };
-        if !aimed {
+        if !aimed || self.written.containing.as_ref().is_some_and(|text| !contains(request, text)) {
             return false;
         }
         let turn = self.seen;
@@ -220,6 +227,13 @@ fn teach(problem: &str) -> String {
     format!("{problem}. For example: {EXAMPLE}")
 }
 
+/// Whether the path, a value of the query or the body has this text.
+fn contains(request: &Request, text: &str) -> bool {
+    let in_query = || request.query.iter().any(|(_, value)| value.contains(text));
+    let in_body = || request.body.windows(text.len()).any(|window| window == text.as_bytes());
+    request.path.contains(text) || in_query() || in_body()
+}
+
 /// Whether turn `turn` is one of the evenly spaced ones that make up a share.
 #[expect(clippy::cast_precision_loss, reason = "turns stay far below 2^53")]
 fn evenly(share: f64, turn: u64) -> bool {
@@ -267,6 +281,7 @@ mod tests {
             (r#"{"endpoint":"*","action":{"reset":true,"body":"x"}}"#, "without status"),
             (r#"{"endpoint":"*","action":{"reset":true},"share":1.5}"#, "at most 1"),
             (r#"{"endpoint":"*","action":{"reset":true},"next":0}"#, "next"),
+            (r#"{"endpoint":"*","action":{"reset":true},"containing":""}"#, "containing is empty"),
             (r#"{"endpoint":"*","action":{"reset":true},"time":1}"#, "time"),
         ];
         for (body, expected) in wrong {

@@ -159,7 +159,7 @@ fn answered(state: &mut State, request: &Request) -> Result<(), TestCaseError> {
         (false, answer.unwrap())
     } else {
         let endpoint = State::endpoint(&request.method, path);
-        state.faults.strike(endpoint, &request.path);
+        state.faults.strike(endpoint, request);
         let answer = state.answer(request, path);
         state.enter(request, endpoint, answer.status.as_str().to_owned());
         (true, answer)

@@ -116,7 +116,7 @@ async fn handle(
     }
     let (_, path) = within_account(&request.path);
     let endpoint = State::endpoint(&request.method, path);
-    let struck = sandbox.lock().faults.strike(endpoint, &request.path);
+    let struck = sandbox.lock().faults.strike(endpoint, &request);
     let answer = || match whole {
         Whole::Yes => sandbox.answer(&request, path),
         Whole::TooLong => too_large(),
