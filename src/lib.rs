@@ -15,6 +15,7 @@ pub mod html;
 pub mod lane;
 pub mod mapping;
 pub mod metrics;
+pub mod object;
 pub mod outcome;
 pub mod sandbox;
 pub mod schema;

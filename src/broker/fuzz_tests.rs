@@ -269,6 +269,7 @@ fn any_problem() -> impl Strategy<Value = Problem> {
             problem,
             expected,
             got,
+            further: 0,
         })
 }
 

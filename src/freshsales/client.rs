@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use super::answer::{Answer, Body, NoAnswer};
 use super::call::{Budget, Call};
 use super::limits::{RateLimit, retry_after};
+use crate::object::quoted;
 
 /// The most that is taken of an answer.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
@@ -111,13 +112,13 @@ impl Client {
         match call.endpoint.budget() {
             Budget::Api => request = request.header(AUTHORIZATION, self.authorization()),
             Budget::Tracking => {
-                if let (Some(Value::Object(body)), Some(token)) = (&mut body, &self.credentials.app_token) {
-                    body.insert("application_token".to_owned(), Value::from(token.expose_secret()));
+                if let (Some(call), Some(token)) = (&call.body, &self.credentials.app_token) {
+                    body = Some(with_token(call, token.expose_secret()));
                 }
             }
         }
-        match &body {
-            Some(body) => request.json(body),
+        match body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body),
             None => request,
         }
     }
@@ -129,6 +130,20 @@ impl Client {
         value.set_sensitive(true);
         value
     }
+}
+
+/// An object with the app token as its first member.
+fn with_token(object: &Bytes, token: &str) -> Bytes {
+    let mut body = Vec::with_capacity(object.len() + token.len() + 30);
+    body.extend_from_slice(br#"{"application_token":"#);
+    body.extend_from_slice(quoted(token).as_bytes());
+    if let Some(rest) = object.strip_prefix(b"{") {
+        if !rest.starts_with(b"}") {
+            body.push(b',');
+        }
+        body.extend_from_slice(rest);
+    }
+    body.into()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use super::bulk::LEAST;
 use super::dispatch::{Dispatch, Effect};
+use super::held::HeldContact;
 use super::memo::{Account, fingerprint};
 use super::outgoing::{Outgoing, Polling, Purpose};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::Job;
 use crate::freshsales::{Call, Endpoint, Link, found_email, job_id, linked_accounts, read_job, record_id};
-use crate::mapping::{ContactWrite, Identity};
+use crate::mapping::Identity;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
@@ -269,7 +270,7 @@ impl<D> Dispatch<D> {
     }
 }
 
-fn deal_next(write: &ContactWrite) -> Option<Stage> {
+fn deal_next(write: &HeldContact) -> Option<Stage> {
     write.deal.is_some().then_some(Stage::Deal)
 }
 

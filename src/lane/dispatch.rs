@@ -196,7 +196,7 @@ impl<D> Dispatch<D> {
             let known: Vec<Key> = known.collect();
             keys.extend(known);
         }
-        self.window.insert(keys, Waiting { mapped, debt });
+        self.window.insert(keys, Waiting { mapped: mapped.into(), debt });
     }
 
     /// Asks for the fields of an entity; the answer comes as [`Effect::Fields`].
@@ -306,8 +306,9 @@ impl<D> Dispatch<D> {
             // Whoever held them is gone.
             self.names.clear();
         }
-        self.calls.retain(|number, _| !self.due.iter().any(|(_, due)| due == number));
-        self.due.clear();
+        for (_, number) in std::mem::take(&mut self.due) {
+            self.calls.remove(&number);
+        }
         self.api.gave_back();
         self.tracking.gave_back();
         debts

@@ -10,6 +10,7 @@
 mod advance;
 mod bulk;
 mod dispatch;
+mod held;
 mod jobs;
 mod judge;
 mod ledger;
@@ -35,6 +36,5 @@ pub use pulse::Stuck;
 pub use quota::{Grant, Quota};
 pub use run::{Lane, Settings};
 pub use state::{Board, LaneState, View};
-pub use unit::Waiting;
 pub use watch::watch;
 pub use window::{Key, Window};

@@ -177,7 +177,7 @@ mod tests {
     fn refused(reading: &Reading) -> Option<DeadLetterReason> {
         let event =
             json!({ "type": "identify", "userId": "a@x.com", "traits": { "size": "tall" } }).to_string();
-        match judge(event.as_bytes(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
+        match judge(&event.into(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
             Ok(_) => None,
             Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
             Err(other) => panic!("{other:?}"),

@@ -73,15 +73,23 @@ impl<T> Window<T> {
             return Vec::new();
         }
         let mut taken = BTreeSet::from([number]);
-        // Of each queue, how many of its first are taken: a contact's events may be many, and are walked once.
+        // Of each queue, how many of its first are taken: a contact's events may be many, each under a name of its own,
+        // and each is looked at once.
         let mut ahead: HashMap<&Key, usize> = HashMap::new();
+        // What stands first behind those taken, in each of their queues.
+        let mut behind = BTreeSet::new();
         let mut last = number;
         while self.item(last).is_some_and(&mut join) {
             taken.insert(last);
             for key in self.entries.get(&last).iter().flat_map(|entry| &entry.keys) {
-                *ahead.entry(key).or_default() += 1;
+                let taken = ahead.entry(key).or_default();
+                *taken += 1;
+                behind.extend(self.queues.get(key).and_then(|queue| queue.get(*taken)));
             }
-            let Some(next) = self.behind(&ahead) else { break };
+            behind.remove(&last);
+            let Some(next) = behind.first().copied().filter(|next| self.follows(*next, &ahead)) else {
+                break;
+            };
             last = next;
         }
         let take = |number| Some((number, self.entries.get_mut(&number)?.item.take()?));
@@ -92,12 +100,11 @@ impl<T> Window<T> {
         self.entries.get(&number)?.item.as_ref()
     }
 
-    /// The first event behind those taken, if nothing else stands before it. What is taken stands first in its queues.
-    fn behind(&self, ahead: &HashMap<&Key, usize>) -> Option<u64> {
-        let first = |key: &Key, taken: usize| self.queues.get(key)?.get(taken).copied();
-        let next = ahead.iter().filter_map(|(key, taken)| first(key, *taken)).min()?;
-        let mut keys = self.entries.get(&next)?.keys.iter();
-        keys.all(|key| first(key, ahead.get(key).copied().unwrap_or_default()) == Some(next)).then_some(next)
+    /// Whether nothing but what is taken stands before an event. What is taken stands first in its queues.
+    fn follows(&self, next: u64, ahead: &HashMap<&Key, usize>) -> bool {
+        let first =
+            |key: &Key| self.queues.get(key)?.get(ahead.get(key).copied().unwrap_or_default()).copied();
+        self.entries.get(&next).is_some_and(|entry| entry.keys.iter().all(|key| first(key) == Some(next)))
     }
 
     /// Gives a taken event back to wait, now known by one more name: it stands behind all that were queued before it.
@@ -107,7 +114,7 @@ impl<T> Window<T> {
         if !entry.keys.contains(&key) {
             entry.keys.push(key.clone());
             let queue = self.queues.entry(key).or_default();
-            let place = queue.iter().position(|other| *other > number).unwrap_or(queue.len());
+            let place = queue.partition_point(|other| *other < number);
             queue.insert(place, number);
         }
         self.consider(number);
@@ -118,7 +125,10 @@ impl<T> Window<T> {
         let Some(entry) = self.entries.remove(&number) else { return };
         for key in entry.keys {
             let Some(queue) = self.queues.get_mut(&key) else { continue };
-            queue.retain(|waiting| *waiting != number);
+            // Queues are in the order of the numbers, and mostly the first ends first.
+            if let Ok(place) = queue.binary_search(&number) {
+                queue.remove(place);
+            }
             let head = queue.front().copied();
             if queue.is_empty() {
                 self.queues.remove(&key);

@@ -133,7 +133,7 @@ fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn map_body(mapper: &Mapper, body: &Value) -> Mapping {
-    mapper.map(&segment::decode(body.to_string().as_bytes()).unwrap())
+    mapper.map(&segment::decode(&body.to_string().into()).unwrap())
 }
 
 /// Maps an identify of user `u-1`; the e-mail address is put in where the traits have none.

@@ -5,7 +5,8 @@ use super::*;
 use crate::freshsales::{Endpoint, Trouble as Failure};
 use crate::mapping::Activity;
 use crate::mapping::Identity;
-use serde_json::{Map, Value, json};
+use crate::object::ObjectText;
+use serde_json::{Value, json};
 
 const CONCURRENCY: usize = 8;
 const ANSWER: Duration = Duration::from_millis(200);
@@ -47,7 +48,7 @@ impl Account {
     fn track(&mut self, number: u64) {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), number.to_string());
-        let track = Mapped::Track(Activity { identity, name, properties: Map::new() });
+        let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
         self.dispatch.insert(track, vec![Key::Email(email)], None, number);
     }
 
@@ -112,7 +113,7 @@ impl Account {
 }
 
 fn is_track(call: &Call, number: u64) -> bool {
-    call.body.as_ref().is_some_and(|body| body["event"]["name"] == number.to_string().as_str())
+    call.json()["event"]["name"] == number.to_string().as_str()
 }
 
 fn plain(account: &mut Account, number: u64) {
