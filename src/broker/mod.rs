@@ -17,6 +17,7 @@ mod directory;
 mod feed;
 #[cfg(test)]
 mod fuzz_tests;
+mod held;
 mod hunger;
 mod lifeline;
 mod lines;
@@ -35,6 +36,7 @@ mod topology;
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};
 pub use feed::{Counts, Feed, FeedError, Keep, Letter, Progress};
+pub use held::Held;
 pub use link::{Link, LinkView};
 pub use names::{Names, priority};
 pub use publisher::{PublishError, Publisher};

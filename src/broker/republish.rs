@@ -161,7 +161,7 @@ fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
 }
 
 /// What a table takes on the wire.
-fn size_of_table(table: &FieldTable) -> usize {
+pub(super) fn size_of_table(table: &FieldTable) -> usize {
     4 + table.inner().iter().map(|(name, value)| size_of_entry(name, value)).sum::<usize>()
 }
 

@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
 url = "amqp://user:pw!Zq7x@broker:5672/%2f"
 queue = "segment.events"
 prefetch = 400
+prefetch_bytes = "64MiB"
 replica = "one"
 [http]
 listen = "127.0.0.1:9464"
@@ -104,6 +105,7 @@ const KEYS: &[&str] = &[
     "url",
     "queue",
     "prefetch",
+    "prefetch_bytes",
     "replica",
     "listen",
     "request_timeout",
