@@ -23,6 +23,8 @@ mod dip;
 mod documented;
 mod events;
 mod faults;
+mod logs;
+mod memory;
 mod poison;
 mod replicas;
 mod rolling;
