@@ -24,6 +24,7 @@ mod lines;
 mod link;
 mod names;
 mod outbox;
+mod packed;
 mod post;
 mod publisher;
 mod pulse;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
+use lapin::Acker;
 use lapin::options::BasicRejectOptions;
-use lapin::{Acker, BasicProperties};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use super::hunger::Watch;
 use super::link::Stall;
 use super::names::dead_letter_key;
 use super::outbox::{Parcel, Route};
+use super::packed::Packed;
 use super::post::{LOOK, News, Post};
 use super::session::{Broken, Broker, LaneDoor};
 use super::{dead_letter, republish};
@@ -29,7 +30,7 @@ use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 pub(super) struct Unsettled {
     acker: Acker,
     body: Bytes,
-    properties: BasicProperties,
+    properties: Packed,
     /// What it counts for in the account's share.
     bytes: u64,
 }
@@ -49,7 +50,7 @@ pub(super) struct Serving<'a> {
     /// What the broker handed over while the message before it was worked alone.
     pub(super) ahead: Option<lapin::message::Delivery>,
     pub(super) settle: mpsc::Sender<Settlement>,
-    pub(super) unsettled: BTreeMap<u64, Unsettled>,
+    pub(super) unsettled: BTreeMap<u64, Box<Unsettled>>,
     /// Settled, and to be acknowledged at the end of the turn.
     pub(super) acks: Acks,
     /// Given back by the channel's end: never to be covered by an acknowledgement of others.
@@ -153,9 +154,13 @@ impl Serving<'_> {
         let copied = republish::is_copy(&message.properties);
         let bytes = held::size(&body, &message.properties);
         self.share.add(bytes);
-        let unsettled =
-            Unsettled { acker: message.acker, body: body.clone(), properties: message.properties, bytes };
-        self.unsettled.insert(tag, unsettled);
+        let unsettled = Unsettled {
+            acker: message.acker,
+            body: body.clone(),
+            properties: Packed::new(message.properties),
+            bytes,
+        };
+        self.unsettled.insert(tag, Box::new(unsettled));
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         if self.caution.condemns(returns, waited) {
             let problem = format!("came back {returns} times, and was first in its lane");
@@ -216,7 +221,7 @@ impl Serving<'_> {
     }
 
     /// The event is held no longer.
-    fn let_go(&mut self, tag: u64) -> Option<Unsettled> {
+    fn let_go(&mut self, tag: u64) -> Option<Box<Unsettled>> {
         let unsettled = self.unsettled.remove(&tag)?;
         self.share.remove(unsettled.bytes);
         Some(unsettled)
@@ -237,7 +242,7 @@ impl Serving<'_> {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let account = Some(&self.door.account);
         let properties = dead_letter::properties(
-            &unsettled.properties,
+            &unsettled.properties.unpack(),
             refusal,
             account,
             &unsettled.body,

@@ -242,7 +242,7 @@ impl<D> Dispatch<D> {
             None => self.identities.looked_up_in_vain(&user_id),
         }
         let key = self.identities.email(&user_id).map_or(Key::UserId(user_id), Key::Email);
-        self.window.put_back(event, key, waiting);
+        self.window.put_back(event, &key, waiting);
     }
 
     /// The events being worked on end; the rest, if any, is taken up.

@@ -196,7 +196,7 @@ impl<D> Dispatch<D> {
             let known: Vec<Key> = known.collect();
             keys.extend(known);
         }
-        self.window.insert(keys, Waiting { mapped: mapped.into(), debt });
+        self.window.insert(&keys, Waiting { mapped: mapped.into(), debt });
     }
 
     /// Asks for the fields of an entity; the answer comes as [`Effect::Fields`].

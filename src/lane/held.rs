@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::mapping::{Activity, ContactWrite, Mapped, PageView, Record, RelatedWrite};
 use crate::object::{Member, ObjectWriter, find, members};
+use crate::segment::JsonMap;
 
 /// What one event asks for.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(super) enum Held {
 pub(super) struct HeldContact {
     pub(super) email: Box<str>,
     pub(super) record: RecordText,
-    pub(super) company: Option<HeldRelated>,
-    pub(super) deal: Option<HeldRelated>,
+    pub(super) company: Option<Box<HeldRelated>>,
+    pub(super) deal: Option<Box<HeldRelated>>,
 }
 
 /// A sales account or a deal to upsert by name.
@@ -35,7 +36,7 @@ pub(super) struct HeldRelated {
     pub(super) record: RecordText,
 }
 
-/// A record as the texts of two objects.
+/// A record as the texts of two objects; that of one without members is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RecordText {
     fields: Box<str>,
@@ -56,7 +57,7 @@ impl RecordText {
         for member in members(&self.fields) {
             object.member(member);
         }
-        if members(&self.custom_field).next().is_some() {
+        if !self.custom_field.is_empty() {
             object.json("custom_field", &self.custom_field);
         }
         for (name, value) in more {
@@ -86,6 +87,9 @@ fn overlaid<'a>(objects: impl Iterator<Item = &'a str>) -> Box<str> {
             None => all.push(member),
         }
     }
+    if all.is_empty() {
+        return Box::default();
+    }
     let size = all.iter().map(|member| member.key.len() + member.value.len() + 2).sum::<usize>();
     let mut object = ObjectWriter::with_capacity(size + 2);
     for member in all {
@@ -96,7 +100,13 @@ fn overlaid<'a>(objects: impl Iterator<Item = &'a str>) -> Box<str> {
 
 impl From<&Record> for RecordText {
     fn from(record: &Record) -> Self {
-        let text = |values| serde_json::to_string(values).unwrap_or_default().into();
+        let text = |values: &JsonMap| -> Box<str> {
+            if values.is_empty() {
+                Box::default()
+            } else {
+                serde_json::to_string(values).unwrap_or_default().into()
+            }
+        };
         Self { fields: text(&record.fields), custom_field: text(&record.custom_field) }
     }
 }
@@ -112,8 +122,8 @@ impl From<&ContactWrite> for HeldContact {
         Self {
             email: write.email.as_str().into(),
             record: (&write.record).into(),
-            company: write.company.as_ref().map(Into::into),
-            deal: write.deal.as_ref().map(Into::into),
+            company: write.company.as_ref().map(|company| Box::new(company.into())),
+            deal: write.deal.as_ref().map(|deal| Box::new(deal.into())),
         }
     }
 }

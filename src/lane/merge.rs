@@ -26,8 +26,8 @@ impl Joined {
     pub(super) fn join(&mut self, later: &Arc<HeldContact>) -> bool {
         // A list of addresses adds to what is there, so it is never replaced by a later one.
         let joins = self.first.email == later.email
-            && same(self.company.company.as_ref(), later.company.as_ref())
-            && same(self.deal.deal.as_ref(), later.deal.as_ref())
+            && same(self.company.company.as_deref(), later.company.as_deref())
+            && same(self.deal.deal.as_deref(), later.deal.as_deref())
             && self.first.record.field("emails") == later.record.field("emails");
         if joins && later.company.is_some() {
             self.company = later.clone();
@@ -55,13 +55,16 @@ pub(super) fn merged<'a>(
     let related = |of: fn(&HeldContact) -> Option<&HeldRelated>| {
         let related = all.clone().filter_map(|write| of(write));
         let name = related.clone().last()?.name.clone();
-        Some(HeldRelated { name, record: RecordText::merged(related.map(|related| &related.record)) })
+        Some(Box::new(HeldRelated {
+            name,
+            record: RecordText::merged(related.map(|related| &related.record)),
+        }))
     };
     Some(Arc::new(HeldContact {
         email: first.email.clone(),
         record: RecordText::merged(all.clone().map(|write| &write.record)),
-        company: related(|write| write.company.as_ref()),
-        deal: related(|write| write.deal.as_ref()),
+        company: related(|write| write.company.as_deref()),
+        deal: related(|write| write.deal.as_deref()),
     }))
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use freshet::sandbox::Options;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
@@ -77,7 +76,7 @@ async fn a_hundred_full_windows_fit_into_160_mebibytes() {
         write!(
             config,
             "[[accounts]]\nname = \"a{number:03}\"\nurl = \"http://{address}\"\napi_key = {{ env = \"TEST_KEY\" }}\n\
-             write_keys = [\"wk{number}\"]\nrequests_per_hour = 1000000\n"
+             write_keys = [\"wk{number}\"]\nplan = \"enterprise\"\n"
         )
         .unwrap();
     }
@@ -102,5 +101,4 @@ async fn a_hundred_full_windows_fit_into_160_mebibytes() {
     assert!(held < 160 * 1024, "{held} KiB");
     replica.kill();
     replica.exit().await;
-    drop(Options::default());
 }
