@@ -15,9 +15,9 @@ pub(super) enum Held {
     /// From an identify. Shared with the unit that works on it alone.
     Contact(Arc<HeldContact>),
     /// From a track.
-    Track(Activity),
+    Track(Box<Activity>),
     /// From a page.
-    Page(PageView),
+    Page(Box<PageView>),
 }
 
 /// A contact to upsert, with the company and the deal that came along.
@@ -132,8 +132,8 @@ impl From<Mapped> for Held {
     fn from(mapped: Mapped) -> Self {
         match mapped {
             Mapped::Contact(write) => Self::Contact(Arc::new((&*write).into())),
-            Mapped::Track(activity) => Self::Track(activity),
-            Mapped::Page(page) => Self::Page(page),
+            Mapped::Track(activity) => Self::Track(Box::new(activity)),
+            Mapped::Page(page) => Self::Page(Box::new(page)),
         }
     }
 }
