@@ -6,6 +6,8 @@
 pub mod broker;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod cost;
 pub mod delays;
 pub mod delivery;
 pub mod freshsales;

@@ -12,6 +12,8 @@ mod address;
 mod caution;
 mod claim;
 mod consumer;
+#[cfg(test)]
+mod cost_tests;
 mod dead_letter;
 mod directory;
 mod feed;

@@ -9,6 +9,8 @@
 
 mod advance;
 mod bulk;
+#[cfg(test)]
+mod cost_tests;
 mod dispatch;
 mod held;
 mod jobs;

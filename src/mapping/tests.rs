@@ -10,6 +10,7 @@ use crate::outcome::{DeadLetterReason, Refusal};
 use crate::schema::{Entity, Field, Fields, Schema};
 use crate::segment;
 
+mod cost;
 mod documented;
 mod fuzz;
 mod identities;

@@ -203,6 +203,20 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&cut).unwrap(), json!({"message": "m"}));
     }
 
+    #[test]
+    fn a_line_of_any_length_costs_no_square() {
+        for piece in ["a@", "a@[", "@", "%4", "ada@example.com ", "\"", "\\"] {
+            crate::cost::stays_linear(
+                piece,
+                |bytes| piece.repeat(bytes / piece.len()),
+                |line| {
+                    drop(text(line).into_owned());
+                    drop(json(&Value::from_iter([("message", line.as_str())]).to_string()).into_owned());
+                },
+            );
+        }
+    }
+
     /// An address as the mapping takes it, and around it what a line may hold.
     fn address() -> impl Strategy<Value = String> {
         "[a-zA-Z0-9é]{1,8}([.!#$%&'*+/?^_`{|}~-][a-z0-9]{1,5}){0,3}@[a-z0-9é]{1,8}(\\.[a-z]{2,5}){0,2}"

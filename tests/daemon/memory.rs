@@ -105,9 +105,8 @@ async fn a_hundred_full_windows_fit_into_160_mebibytes_while_quota_is_missing() 
 }
 
 #[tokio::test]
-async fn a_hundred_full_windows_fit_into_160_mebibytes_while_the_api_hangs() {
+async fn a_hundred_full_windows_take_little_more_while_the_api_hangs() {
     let held = full_windows("plan = \"enterprise\"").await;
-    // Without optimisation the program itself takes 30 MiB more.
-    let program = if cfg!(debug_assertions) { 30 } else { 0 };
-    assert!(held < (160 + program) * 1024, "{held} KiB");
+    // Eight calls of each account are under way, each on a connection of its own, which takes 40 KiB.
+    assert!(held < 160 * 1024 + 100 * 8 * 40, "{held} KiB");
 }
