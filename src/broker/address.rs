@@ -86,6 +86,8 @@ pub(super) struct Endpoint {
     pub(super) tls: bool,
     /// How long the network may take to let a connection in.
     pub(super) timeout: Duration,
+    /// The largest frame that this side takes.
+    pub(super) frame_max: u32,
 }
 
 /// A silent peer is noticed within twice this long, where the address does not say otherwise.
@@ -93,6 +95,10 @@ const HEARTBEAT_SECONDS: u16 = 20;
 
 /// How long the network may take to let a connection in, likewise.
 const CONNECT_MILLISECONDS: u64 = 10_000;
+
+/// The largest frame, likewise; RabbitMQ's own limit where nobody sets one. The client library keeps room for 64 of
+/// them, so a broker without a limit must not choose.
+const FRAME_MAX: u32 = 131_072;
 
 impl Default for Address {
     /// A broker as its packages install it, on this machine.
@@ -127,12 +133,19 @@ impl Address {
             Some(url::Host::Ipv4(_) | url::Host::Domain(_)) | None => uri.authority.host,
         };
         let timeout = Duration::from_millis(uri.query.connection_timeout.unwrap_or(CONNECT_MILLISECONDS));
-        Ok(Endpoint { host, port: uri.authority.port, tls: uri.scheme == AMQPScheme::AMQPS, timeout })
+        Ok(Endpoint {
+            host,
+            port: uri.authority.port,
+            tls: uri.scheme == AMQPScheme::AMQPS,
+            timeout,
+            frame_max: uri.query.frame_max.unwrap_or(FRAME_MAX),
+        })
     }
 
     pub(super) fn uri(&self) -> Result<AMQPUri, AddressError> {
         let mut uri: AMQPUri = self.0.expose_secret().parse().map_err(|_| AddressError::NoAddress)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         uri.query.connection_timeout.get_or_insert(CONNECT_MILLISECONDS);
         Ok(uri)
     }

@@ -6,11 +6,16 @@
 
 mod dial;
 mod fields;
+#[cfg(test)]
+mod fuzz_tests;
 mod greeting;
+mod oversize;
 mod properties;
 mod runtime;
 mod seen;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod walker;
 
 use std::io;
@@ -70,8 +75,9 @@ pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, 
 
 async fn open(address: &Address, name: &str, shared: Arc<Shared>) -> Result<Connection, Broken> {
     let uri = address.uri().map_err(|_| Broken::Address)?;
-    let socket = dial::dial(&address.endpoint().map_err(|_| Broken::Address)?).await?;
-    let transport = Mutex::new(Some(Transport::new(socket, shared.clone())));
+    let endpoint = address.endpoint().map_err(|_| Broken::Address)?;
+    let socket = dial::dial(&endpoint).await?;
+    let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
         // There is one. The session connects again by itself, and looks at all addresses then.
         let transport = transport.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -71,13 +71,13 @@ struct Inbox {
 }
 
 impl Transport {
-    pub(super) fn new(socket: Socket, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(socket: Socket, frame_max: u32, shared: Arc<Shared>) -> Self {
         let ending = Box::pin(shared.ended.clone().cancelled_owned());
         Self {
             socket,
             inbox: Inbox::default(),
             greeting: Greeting::default(),
-            walker: Walker::default(),
+            walker: Walker::new(frame_max),
             shared,
             ending,
             log_from: None,
