@@ -21,7 +21,7 @@ use super::link::{Link, Stall};
 use super::names::{self, Names};
 use super::topology::short;
 use super::transport::{DialError, Stranger};
-use super::{claim, consumer, pulse, router, topology};
+use super::{claim, consumer, lifeline, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
@@ -68,9 +68,15 @@ pub(super) enum Broken {
     #[error("no broker is there: {0}")]
     Stranger(Stranger),
     #[error(
-        "the broker took the connection and has not said all that it must within 15 s; is it an AMQP port?"
+        "something took the connection and was no broker that is ready within {} s; is it an AMQP port?",
+        .0.as_secs_f32()
     )]
-    Mute,
+    Mute(Duration),
+    #[error(
+        "the broker allows {0} channels on a connection (channel_max), and at least {least} are needed",
+        least = lifeline::LEAST_CHANNELS
+    )]
+    TooFewChannels(u16),
     #[error("the broker ended the subscription to {0}; was the queue deleted?")]
     ConsumerCancelled(String),
     #[error("the broker did not take a message for exchange {exchange}, key {key}")]

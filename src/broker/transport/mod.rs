@@ -21,21 +21,17 @@ mod walker;
 use std::io;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
 
 pub(super) use dial::DialError;
 pub(super) use greeting::Stranger;
-pub(super) use seen::{Seen, SeenDelivery};
+pub(super) use seen::Seen;
 
-use super::address::Address;
+use super::address::{Address, Endpoint};
 use super::session::Broken;
 use stream::{Shared, Transport};
-
-/// From the first packet to a connection that can be used.
-const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A connection of the client library, and what this side of it knows.
 ///
@@ -62,21 +58,27 @@ impl Deref for Connected {
     }
 }
 
-/// Connects, or gives up after [`TIMEOUT`].
+/// Connects, or gives up after half as long again as the network may take.
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, Broken> {
+    let endpoint = address.endpoint().map_err(|_| Broken::Address)?;
     let shared = Arc::new(Shared::default());
-    // Also if nobody waits for this any more.
+    // Also when nobody waits for this any more.
     let ended = shared.ended.clone().drop_guard();
-    let connection = tokio::time::timeout(TIMEOUT, open(address, name, shared.clone()))
+    let time = endpoint.timeout * 3 / 2;
+    let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
-        .map_err(|_| Broken::Mute)??;
+        .map_err(|_| Broken::Mute(time))??;
     Ok(Connected { connection, seen: shared.seen.clone(), _ended: ended })
 }
 
-async fn open(address: &Address, name: &str, shared: Arc<Shared>) -> Result<Connection, Broken> {
+async fn open(
+    address: &Address,
+    endpoint: &Endpoint,
+    name: &str,
+    shared: Arc<Shared>,
+) -> Result<Connection, Broken> {
     let uri = address.uri().map_err(|_| Broken::Address)?;
-    let endpoint = address.endpoint().map_err(|_| Broken::Address)?;
-    let socket = dial::dial(&endpoint).await?;
+    let socket = dial::dial(endpoint).await?;
     let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
         // There is one. The session connects again by itself, and looks at all addresses then.
