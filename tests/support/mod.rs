@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
@@ -32,6 +33,7 @@ mod node;
 mod ports;
 mod process;
 mod proxy;
+pub mod raw;
 mod server;
 mod tree;
 
