@@ -38,8 +38,7 @@ const LONGEST_TEXT: usize = 500;
 
 /// The same properties, less what does not fit. A sixteenth of the frame is left to the broker: it adds headers when it
 /// gives a message out again or condemns it.
-pub(super) fn fit(properties: BasicProperties, frame_max: u32) -> BasicProperties {
-    let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX);
+pub(super) fn fit(properties: BasicProperties, frame_max: usize) -> BasicProperties {
     let room = frame_max - frame_max / 16;
     let fixed = FIXED + texts(&properties);
     match properties.headers() {
@@ -175,7 +174,7 @@ mod tests {
     use super::*;
     use crate::broker::republish;
 
-    const FRAME_MAX: u32 = 131_072;
+    const FRAME_MAX: usize = 131_072;
 
     fn long(length: usize) -> AMQPValue {
         AMQPValue::LongString("x".repeat(length).into())

@@ -131,8 +131,8 @@ impl Line {
     }
 
     /// The largest frame that can be published.
-    pub(super) fn frame_max(&self) -> u32 {
-        self.publishing.configuration().frame_max()
+    pub(super) fn frame_max(&self) -> usize {
+        self.publishing.frame_max()
     }
 
     /// Whether both connections hold.

@@ -23,10 +23,12 @@ fn unknown_fields(count: usize) -> Value {
 
 #[tokio::test]
 async fn letters_and_copies_fit_the_frames_of_a_broker_that_allows_small_ones() {
-    for frame_max in [4096, 8192] {
-        let config = format!("frame_max = {frame_max}\n");
+    for frame_max in [8192, 4096] {
+        let config = "frame_max = 8192\n".to_owned();
         let broker = Broker::private_with(Settings { config, ..Settings::default() }).await;
         let world = two_accounts(World::on(broker.vhost()).await).await;
+        // The test's own client knows no smaller frames: it is connected by now.
+        broker.control(&["eval", &format!("application:set_env(rabbit, frame_max, {frame_max}).")]);
         let replica = world.start("one").await;
         world.publish(unknown_fields(120).to_string()).await;
         // With headers that fill a frame, so that the router's note does not fit.
@@ -37,12 +39,19 @@ async fn letters_and_copies_fit_the_frames_of_a_broker_that_allows_small_ones() 
         beside["writeKey"] = json!("g");
         world.publish_with(beside.to_string(), properties()).await;
         world.publish_with(r#"{"type":"track","userId":"u","writeKey":"a"}"#, properties()).await;
+        // A body of many frames, through the router and into the dead letters.
+        let long = format!("{{\"writeKey\":\"a\",\"type\":\"{}\"", "y".repeat(50_000));
+        world.publish(&long).await;
         world.settled(&[&replica]).await;
         assert_eq!(arrived(&world.state("globex")).len(), 1);
-        let letters = world.dead_letters(2).await;
+        let letters = world.dead_letters(3).await;
+        assert!(letters.iter().any(|letter| letter.data == long.as_bytes()));
         for letter in &letters {
             let reason = header(letter, "freshet-reason").unwrap();
-            assert!(["unknown_custom_field", "invalid_event"].contains(&reason.as_str()), "{reason}");
+            assert!(
+                ["unknown_custom_field", "invalid_event", "malformed_json"].contains(&reason.as_str()),
+                "{reason}"
+            );
             let detail: Value = serde_json::from_str(&header(letter, "freshet-detail").unwrap()).unwrap();
             assert!(!detail.as_array().unwrap().is_empty(), "{detail}");
         }

@@ -9,6 +9,7 @@ mod fields;
 #[cfg(test)]
 mod fuzz_tests;
 mod greeting;
+mod outgoing;
 mod oversize;
 mod properties;
 mod runtime;
@@ -20,6 +21,7 @@ mod walker;
 
 use std::io;
 use std::ops::Deref;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
@@ -39,14 +41,19 @@ use stream::{Shared, Transport};
 #[derive(Debug)]
 pub(super) struct Connected {
     connection: Connection,
-    seen: Arc<Seen>,
+    shared: Arc<Shared>,
     _ended: DropGuard,
 }
 
 impl Connected {
+    /// The largest frame that both sides take.
+    pub(super) fn frame_max(&self) -> usize {
+        self.shared.frame_max.load(Ordering::Relaxed)
+    }
+
     /// What it has brought lately; outlives the connection.
     pub(super) fn seen(&self) -> &Arc<Seen> {
-        &self.seen
+        &self.shared.seen
     }
 }
 
@@ -68,7 +75,7 @@ pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, 
     let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
         .map_err(|_| Broken::Mute(time))??;
-    Ok(Connected { connection, seen: shared.seen.clone(), _ended: ended })
+    Ok(Connected { connection, shared, _ended: ended })
 }
 
 async fn open(

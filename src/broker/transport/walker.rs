@@ -9,9 +9,9 @@ use super::oversize;
 use super::properties;
 use super::seen::Recent;
 
-const METHOD: u8 = 1;
+pub(super) const METHOD: u8 = 1;
 const HEADER: u8 = 2;
-const BODY: u8 = 3;
+pub(super) const BODY: u8 = 3;
 pub(super) const HEARTBEAT: u8 = 8;
 pub(super) const END: u8 = 0xCE;
 /// Type, channel and size come before a frame's payload.
@@ -114,6 +114,11 @@ impl Walker {
             }
         }
         done
+    }
+
+    /// The largest frame that both sides take, as far as it is known.
+    pub(super) fn frame_max(&self) -> usize {
+        self.frame_max
     }
 
     /// What was changed since it was last asked, and on which channel.
