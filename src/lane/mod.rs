@@ -17,6 +17,7 @@ mod limit;
 mod memo;
 mod memory;
 mod merge;
+mod omissions;
 mod outgoing;
 mod pulse;
 mod quota;

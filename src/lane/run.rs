@@ -15,6 +15,7 @@ use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
 use super::limit::Patience;
 use super::memory::Messages;
+use super::omissions::Omissions;
 use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
@@ -25,7 +26,7 @@ use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
 use crate::mapping::Mapped;
 use crate::metrics::AccountMetrics;
-use crate::outcome::{Outcome, SkipReason};
+use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
 use crate::segment::EventType;
 
 /// How a lane works, beyond what its account says.
@@ -53,6 +54,7 @@ pub struct Lane {
     metrics: AccountMetrics,
     ledger: Ledger,
     messages: Messages,
+    omissions: Omissions,
     reading: Reading,
     dispatch: Dispatch<Debt>,
     tasks: JoinSet<Sent>,
@@ -83,6 +85,7 @@ impl Lane {
             ledger: Ledger::new(account.name.clone(), metrics.clone()),
             metrics,
             messages: Messages::new(),
+            omissions: Omissions::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking),
             tasks: JoinSet::new(),
@@ -215,9 +218,12 @@ impl Lane {
             return;
         };
         // An admin may just have added the field or the choice that is missed.
-        if let Err(Outcome::DeadLetter(refusal)) = &judged.verdict
-            && self.reading.doubts(refusal.reason, now)
-        {
+        let complaint = match &judged.verdict {
+            Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
+            Ok(_) if !judged.omitted.is_empty() => Some(DeadLetterReason::InvalidField),
+            Ok(_) | Err(Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => None,
+        };
+        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) {
             self.held.push_back(delivery);
             return;
         }
@@ -237,6 +243,10 @@ impl Lane {
             && !wins_again
         {
             return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
+        }
+        self.metrics.values_omitted.inc_by(judged.omitted.len() as u64);
+        for omitted in &judged.omitted {
+            self.omissions.tell(omitted, now);
         }
         self.dispatch.insert(mapped, keys, taught, debt);
         self.show_trouble();

@@ -5,10 +5,13 @@ use std::mem::take;
 use serde_json::{Value, json};
 
 use super::claims::Scope;
-use super::findings::{FIRST, Findings, LAST};
+use super::findings::{At, FIRST, Findings, LAST};
 use super::names::Names;
 use super::record::{Surroundings, record};
-use super::{Coercion, ContactWrite, Mapped, Mapping, MappingRules, RelatedWrite, activity, email};
+use super::{
+    Coercion, ContactWrite, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite, activity,
+    email,
+};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::schema::{Entity, Schema};
 use crate::segment::{Event, JsonMap, Payload, describe};
@@ -47,11 +50,11 @@ impl Mapper {
             Payload::Identify { traits } => self.identify(event.user_id.as_deref(), traits),
             Payload::Track { event: name, properties } => {
                 let (activity, ignored) = activity::track(event, name, properties);
-                Mapping { verdict: Ok(Mapped::Track(activity)), ignored }
+                Mapping { verdict: Ok(Mapped::Track(activity)), ignored, omitted: Vec::new() }
             }
             Payload::Page { name, category, url, properties } => {
                 let page = activity::page(event, name.as_deref(), category.as_deref(), url, properties);
-                Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new() }
+                Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new(), omitted: Vec::new() }
             }
         }
     }
@@ -83,7 +86,7 @@ impl Mapper {
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
         let deal = self.related(Entity::Deal, "deal", traits, linked, &mut findings);
 
-        let (refusal, ignored) = findings.finish();
+        let (refusal, ignored, omitted) = findings.finish();
         let verdict = match (refusal, email) {
             (None, Some(email)) => Ok(Mapped::Contact(Box::new(ContactWrite {
                 email,
@@ -96,7 +99,7 @@ impl Mapper {
             // Not reached, as an absent address is a flaw; said in full rather than by a panic.
             (None, None) => Err(Refusal::new(DeadLetterReason::MissingEmail, Problem::default())),
         };
-        Mapping { verdict, ignored }
+        Mapping { verdict, ignored, omitted }
     }
 
     /// The company or the deal that came along, if one did and nothing is wrong with it.
@@ -129,28 +132,57 @@ impl Mapper {
                     got: Some(describe(wrong)),
                     ..Problem::default()
                 };
-                findings.flaw(scope.at(0), DeadLetterReason::InvalidField, problem);
+                self.unwritable(entity, scope.at(0), problem, findings.omitted(), findings);
                 return None;
             }
         };
+        let before = findings.omitted();
         let end = scope.at(usize::MAX);
         let around = Surroundings { scope, email: None, external_id: None, linked, end };
         let mut record = record(self.names(entity), &self.rules, traits, around, findings);
-        // Absent means that the name was refused or missing, which has been said.
-        let name = record.fields.get("name")?.as_str().unwrap_or_default().trim().to_owned();
+        let name = record.fields.get("name").and_then(Value::as_str).map(|name| name.trim().to_owned());
+        if name.is_none() && self.rules.invalid_value == InvalidValue::DeadLetter {
+            // It was refused or missing, which has been said.
+            return None;
+        }
+        let blank = name.is_some();
+        let name = name.unwrap_or_default();
         if name.is_empty() {
             let problem = Problem {
                 field: Some("name".into()),
                 trait_path: Some(scope.path("name")),
-                problem: "the name is blank".into(),
+                problem: if blank { "the name is blank" } else { "there is no name that fits" }.into(),
                 expected: Some("a string that is not blank".into()),
                 ..Problem::default()
             };
-            findings.flaw(end, DeadLetterReason::InvalidField, problem);
+            self.unwritable(entity, end, problem, before, findings);
             return None;
         }
         record.fields.insert("name".into(), name.as_str().into());
         Some(RelatedWrite { name, record })
+    }
+
+    /// A company or deal that cannot be written: the event is refused, or goes without it, as the rules say.
+    fn unwritable(
+        &self,
+        entity: Entity,
+        at: At,
+        problem: Problem,
+        omitted_before: usize,
+        findings: &mut Findings,
+    ) {
+        match self.rules.invalid_value {
+            InvalidValue::DeadLetter => findings.flaw(at, DeadLetterReason::InvalidField, problem),
+            InvalidValue::Omit => {
+                let omitted = Omitted {
+                    entity,
+                    field: entity.singular().to_owned(),
+                    trait_path: problem.trait_path.unwrap_or_default(),
+                    why: problem.problem,
+                };
+                findings.omit_whole(omitted_before, omitted);
+            }
+        }
     }
 }
 

@@ -192,6 +192,18 @@ async fn every_verdict_without_a_call_has_its_reason() {
 }
 
 #[tokio::test]
+async fn a_value_that_does_not_fit_is_left_out_where_the_account_says_so() {
+    let rig = Rig::with(Setup { settings: "invalid_value = \"omit\"", ..Setup::default() }).await;
+    let mut source = rig.session().await;
+    let traits = json!({"firstName": "Ada", "lifecycleStageId": "Nobody", "company": {"phone": "1"}});
+    source.send(identify("m1", "ada@example.com", traits)).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    assert_eq!(rig.contact("ada@example.com")["first_name"], "Ada");
+    assert!((rig.sum("freshet_values_omitted_total", &["account=\"acme\""]) - 2.0).abs() < 0.1);
+    rig.finish(source).await;
+}
+
+#[tokio::test]
 async fn a_receipt_let_go_is_counted_and_its_event_goes_back() {
     let dropped = prometheus::IntCounter::new("dropped", "dropped").unwrap();
     let (settle, mut settlements) = tokio::sync::mpsc::channel(1);
