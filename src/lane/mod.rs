@@ -10,6 +10,7 @@
 mod advance;
 mod bulk;
 mod dispatch;
+mod doubt;
 mod jobs;
 mod judge;
 mod ledger;
