@@ -41,6 +41,8 @@ pub(super) struct Name {
 
 /// Identifies of one contact that go together and do not get through are done one by one after this long.
 const TOGETHER: Duration = Duration::from_mins(1);
+/// So often the fields of sales accounts or deals are asked for before the lane goes on without them.
+const FIELDS_TRIES: u32 = 3;
 /// With fewer failures nothing is said to never get through, however long it took.
 const FEWEST_FAILURES: u32 = 5;
 
@@ -350,7 +352,14 @@ impl<D> Dispatch<D> {
         {
             return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
         }
-        let Purpose::Step(unit) = outgoing.purpose else { return None };
+        let unit = match outgoing.purpose {
+            Purpose::Step(unit) => unit,
+            // Contacts can be written without them.
+            Purpose::Fields(Entity::SalesAccount | Entity::Deal) if outgoing.failures >= FIELDS_TRIES => {
+                return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
+            }
+            Purpose::Fields(_) | Purpose::Check(_) | Purpose::Bulk(_) | Purpose::Poll(_) => return None,
+        };
         let through = self.passages.through(outgoing.call.endpoint.family());
         let unit = self.units.get_mut(&unit)?;
         let since = *unit.failing.get_or_insert(through);

@@ -94,6 +94,12 @@ impl Doubt {
         }
     }
 
+    /// Whether a call of one budget that gets through says anything about one of the other. The app token is tried by
+    /// tracks and pages only; what is no answer of Freshsales has nothing to do with it.
+    fn can_be_told_by(&self, through: Budget, own: Budget) -> bool {
+        through == own || through == Budget::Api && matches!(self.oddity, Oddity::Foreign(_))
+    }
+
     fn refused(&self, family: Family) -> Refused {
         match &self.oddity {
             Oddity::Denied(status, messages) => {
@@ -177,6 +183,7 @@ impl<D> Dispatch<D> {
         let turn = usize::try_from(doubt.strikes).unwrap_or(usize::MAX);
         let wait = WAITS.get(turn).or(WAITS.last()).copied().unwrap_or_default();
         let oddity = doubt.oddity.clone();
+        let others = doubt.others;
         // Without a strike it would come again at the first wait for ever.
         let patient = outgoing.delays.following();
         let again = (self.patience.foreign / 60 * wait).max(if doubt.strikes == 0 {
@@ -189,8 +196,13 @@ impl<D> Dispatch<D> {
         self.due.insert((now + again, number));
         self.stand_aside(number);
         match budget {
-            // No harmless call takes the app token: several tracks that meet the same are the best that can be had.
-            Budget::Tracking => self.tracking.met(&oddity, several, number, probe, now),
+            // No harmless call takes the app token: other tracks are the best that can be had.
+            Budget::Tracking => {
+                self.tracking.met(&oddity, several, number, probe, now);
+                if matches!(oddity, Oddity::Foreign(_)) && (others || !several) {
+                    self.check(Entity::Contact, now);
+                }
+            }
             Budget::Api => {
                 if matches!(oddity, Oddity::Unauthorized(_)) && !self.api.is_shut() {
                     self.api.shut(&oddity, Duration::ZERO, now);
@@ -223,18 +235,18 @@ impl<D> Dispatch<D> {
         let mut suspects = Vec::new();
         for (number, outgoing) in &mut self.calls {
             let endpoint = outgoing.call.endpoint;
-            let Some(doubt) = outgoing.doubt.as_mut().filter(|_| endpoint.budget() == budget) else {
-                continue;
-            };
+            let Some(doubt) = outgoing.doubt.as_mut() else { continue };
             let alike = record && endpoint.family() == family;
-            doubt.others |= alike;
-            if doubt.open.is_none_or(|open| sent < open) || (budget == Budget::Tracking && !alike) {
+            doubt.others |= alike && sent >= doubt.first;
+            if doubt.open.is_none_or(|open| sent < open) || !doubt.can_be_told_by(budget, endpoint.budget()) {
                 continue;
             }
             let foreign = matches!(doubt.oddity, Oddity::Foreign(_));
-            if foreign && !doubt.others && self.passages.several(endpoint.family()) {
-                suspects.push(*number);
+            if foreign && !alike && !doubt.others && self.passages.several(endpoint.family()) {
                 doubt.open = None;
+                if endpoint.budget() == Budget::Api {
+                    suspects.push(*number);
+                }
                 continue;
             }
             doubt.open = None;

@@ -128,7 +128,11 @@ async fn refused_credentials_keep_every_event_until_they_are_mended() {
     assert!(rig.board.view().why.contains("api_key"), "{}", rig.board.view().why);
     // It is probed with what reads fields, and with no record again.
     called(&rig, "sales_accounts_fields", 5).await;
-    assert!(rig.calls("contacts_upsert") + rig.calls("contacts_bulk_upsert") <= 1 + 8, "{:?}", rig.log("contacts_upsert"));
+    assert!(
+        rig.calls("contacts_upsert") + rig.calls("contacts_bulk_upsert") <= 1 + 8,
+        "{:?}",
+        rig.log("contacts_upsert")
+    );
     assert!(source.try_settled().is_none());
     // Activities have a credential of their own.
     source.send(track("t", "zoe@example.com", "Came")).await;
