@@ -150,9 +150,11 @@ impl<D> Dispatch<D> {
                 Err(refused) => self.step_refused(unit, outgoing.call.endpoint, refused, now),
             },
             Purpose::Bulk(units)
-                if let Err(Refused { ground: Ground::Denied(..) | Ground::Seen(_), status }) = &result =>
+                if let Err(Refused { ground: ground @ (Ground::Denied(..) | Ground::Seen(_)), .. }) =
+                    &result =>
             {
-                self.not_together(units, outgoing.call.endpoint, status.unwrap_or_default(), now)
+                let right = matches!(ground, Ground::Denied(Some(_), _));
+                self.not_together(units, outgoing.call.endpoint, right, now)
             }
             Purpose::Bulk(units) => {
                 let Some(job) = result.ok().as_ref().and_then(job_id) else { return self.singly(units, now) };

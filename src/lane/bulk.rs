@@ -168,10 +168,10 @@ impl<D> Dispatch<D> {
         &mut self,
         units: Vec<u64>,
         endpoint: Endpoint,
-        status: u16,
+        no_right: bool,
         now: Instant,
     ) -> Vec<Effect<D>> {
-        if let (Endpoint::BulkUpsert(entity), 403) = (endpoint, status) {
+        if no_right && let Endpoint::BulkUpsert(entity) = endpoint {
             self.bulk_denied.insert(entity, now + SINGLE_FOR);
         }
         self.one_by_one(units);

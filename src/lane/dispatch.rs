@@ -318,6 +318,7 @@ impl<D> Dispatch<D> {
                 outgoing.failures += 1;
                 if let Purpose::Check(entity) = outgoing.purpose {
                     self.next_check = after(entity);
+                    self.acquit();
                     return effects;
                 }
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
@@ -466,5 +467,7 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 mod by_hand;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ const SEVERAL: usize = 3;
 const LEAST_TRIES: u32 = 4;
 /// The same for records that go together, which are then done one by one.
 const GROUP_TRIES: u32 = 2;
+/// What gets through later than this after an odd answer says nothing about it.
+const TIMELY: Duration = Duration::from_secs(30);
 /// When to try again, in sixtieths of the time after which the record is refused.
 const WAITS: [u32; 5] = [1, 4, 15, 20, 20];
 /// Of a longer gap between two records that got through the rest is not counted: it may have been an outage.
@@ -241,6 +243,11 @@ impl<D> Dispatch<D> {
             if doubt.open.is_none_or(|open| sent < open) || !doubt.can_be_told_by(budget, endpoint.budget()) {
                 continue;
             }
+            if doubt.open.is_some_and(|open| now.saturating_duration_since(open) > TIMELY) {
+                // What everybody met may have been mended since.
+                doubt.open = None;
+                continue;
+            }
             let foreign = matches!(doubt.oddity, Oddity::Foreign(_));
             if foreign && !alike && !doubt.others && self.passages.several(endpoint.family()) {
                 doubt.open = None;
@@ -260,6 +267,13 @@ impl<D> Dispatch<D> {
         }
         decided.sort_unstable();
         decided.into_iter().flat_map(|number| self.decide(number, now)).collect()
+    }
+
+    /// The harmless call did not get through either: what was in doubt is everybody's, whatever gets through later.
+    pub(super) fn acquit(&mut self) {
+        for doubt in self.calls.values_mut().filter_map(|outgoing| outgoing.doubt.as_mut()) {
+            doubt.open = None;
+        }
     }
 
     /// Gives a call up if enough is known of it.
