@@ -146,10 +146,8 @@ impl Limit {
     pub(super) fn shut(&mut self, oddity: &Oddity, wait: Duration, now: Instant) {
         self.shut = true;
         self.quota.block(now, wait);
-        let (trouble, mut why) = oddity.trouble(self.credential);
-        if !wait.is_zero() {
-            why.push_str(&format!("; asking again in {} s", wait.as_secs()));
-        }
+        let (trouble, why) = oddity.trouble(self.credential);
+        let why = if wait.is_zero() { why } else { format!("{why}; asking again in {} s", wait.as_secs()) };
         self.trouble = Some((trouble, why));
     }
 
