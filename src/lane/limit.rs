@@ -220,7 +220,8 @@ impl Limit {
                     self.failures = Failures::default();
                 }
                 if !self.quota.is_blocked() {
-                    self.trouble = None;
+                    // Credentials that read fields may still not write records: that is over when one is written.
+                    self.trouble.take_if(|(trouble, _)| !check || *trouble != Trouble::Unauthorized);
                     self.throttled.reset();
                     self.unauthorized.reset();
                     self.unavailable.reset();
