@@ -218,7 +218,7 @@ impl<D> Dispatch<D> {
             }
             Budget::Api => {
                 if matches!(oddity, Oddity::Unauthorized(_)) && !self.api.is_shut() {
-                    self.api.shut(&oddity, Duration::ZERO, now);
+                    self.api.refused(&oddity, asks, now);
                 }
                 self.check(if asks { Entity::SalesAccount } else { Entity::Contact }, now);
             }

@@ -151,6 +151,12 @@ impl Limit {
         self.trouble = Some((trouble, why));
     }
 
+    /// The credentials were refused. Where it was not a harmless call that met this, one asks at once.
+    pub(super) fn refused(&mut self, oddity: &Oddity, harmless: bool, now: Instant) {
+        let wait = if harmless { self.unauthorized.following() } else { Duration::ZERO };
+        self.shut(oddity, wait, now);
+    }
+
     /// A record met something that may be everybody's, where no harmless call can tell. So did `several` others.
     pub(super) fn met(&mut self, oddity: &Oddity, several: bool, number: u64, probe: bool, now: Instant) {
         // Calls that were under way when a block began are old news: they make it no longer.
