@@ -312,7 +312,9 @@ impl<D> Dispatch<D> {
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
-        let mut effects = self.clear(&outgoing, now);
+        // That a record is not there may also be said where the account is not.
+        let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
+        let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
         effects.extend(self.conclude(outgoing, result, now));
         effects
     }
