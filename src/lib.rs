@@ -16,6 +16,7 @@ mod fuzz;
 pub mod html;
 pub mod lane;
 pub mod mapping;
+pub mod mask;
 pub mod metrics;
 pub mod object;
 pub mod outcome;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lapin::BasicProperties;
 use tokio::sync::watch;
 
-use super::republish;
+use super::fitting;
 
 /// All accounts together may hold so many times what one may.
 const PROCESS: u64 = 8;
@@ -110,7 +110,7 @@ impl Drop for Share {
 
 /// What a message takes, as far as its sender decides it.
 pub(super) fn size(body: &[u8], properties: &BasicProperties) -> u64 {
-    let headers = properties.headers().as_ref().map_or(0, republish::size_of_table);
+    let headers = properties.headers().as_ref().map_or(0, fitting::size_of_entries);
     (body.len() + headers) as u64
 }
 

@@ -17,6 +17,7 @@ mod cost_tests;
 mod dead_letter;
 mod directory;
 mod feed;
+mod fitting;
 #[cfg(test)]
 mod fuzz_tests;
 mod held;
@@ -35,6 +36,7 @@ mod router;
 mod session;
 mod settling;
 mod topology;
+mod transport;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};

@@ -12,10 +12,8 @@ use crate::mapping::{ContactWrite, Mapped, Record};
 use std::time::Duration;
 
 fn dispatch(now: Instant) -> Dispatch<usize> {
-    let wait = (Duration::from_secs(1), Duration::from_secs(1));
-    let patience = Patience { unavailable: wait, throttled: wait, unauthorized: wait };
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 1.0, now);
-    Dispatch::new(8, patience, quota(), quota())
+    Dispatch::new(8, Patience::default(), quota(), quota())
 }
 
 fn identify(number: usize) -> Mapped {

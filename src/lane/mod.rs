@@ -12,6 +12,7 @@ mod bulk;
 #[cfg(test)]
 mod cost_tests;
 mod dispatch;
+mod doubt;
 mod held;
 mod jobs;
 mod judge;

@@ -24,9 +24,10 @@ use crate::config::Account;
 use crate::delays::until;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
-use crate::mapping::Mapped;
+use crate::mapping::{InvalidValue, Mapped, Omitted};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
+use crate::schema::Entity;
 use crate::segment::EventType;
 
 /// How a lane works, beyond what its account says.
@@ -87,7 +88,8 @@ impl Lane {
             messages: Messages::new(),
             omissions: Omissions::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
-            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking),
+            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
+                .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit),
             tasks: JoinSet::new(),
             names: HashMap::new(),
             held: VecDeque::new(),
@@ -300,6 +302,7 @@ impl Lane {
                     "reports of bulk upserts cannot be used; records go one by one for an hour"
                 ),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
+                Effect::LeftOut(entity) => self.tell_omitted(entity),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
                         self.board.explain(&why);
@@ -307,6 +310,18 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// A whole sales account or deal was left out, because the key has no right to it.
+    fn tell_omitted(&mut self, entity: Entity) {
+        self.metrics.values_omitted.inc();
+        let omitted = Omitted {
+            entity,
+            field: entity.singular().to_owned(),
+            trait_path: entity.singular().to_owned(),
+            why: "the API key has no right to write it".to_owned(),
+        };
+        self.omissions.tell(&omitted, Instant::now());
     }
 
     fn show_trouble(&self) {

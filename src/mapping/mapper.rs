@@ -16,6 +16,15 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::schema::{Entity, Schema};
 use crate::segment::{Event, JsonMap, Payload, describe};
 
+/// Why nothing is known of an entity's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The account's key has no right to read them.
+    Forbidden,
+    /// They could not be read so far.
+    NotYet,
+}
+
 /// One account's mapping. Look-ups are prepared once, when the schema is read; nothing else is kept of it.
 #[derive(Debug)]
 pub struct Mapper {
@@ -23,6 +32,7 @@ pub struct Mapper {
     contact: Names,
     sales_account: Names,
     deal: Names,
+    unreadable: Vec<(Entity, Unreadable)>,
 }
 
 impl Mapper {
@@ -34,7 +44,7 @@ impl Mapper {
         let company_rules = take(&mut rules.company_fields);
         let sales_account = Names::new(Entity::SalesAccount, sales_account.fields, company_rules);
         let deal = Names::new(Entity::Deal, deal.fields, take(&mut rules.deal_fields));
-        Self { rules, contact, sales_account, deal }
+        Self { rules, contact, sales_account, deal, unreadable: Vec::new() }
     }
 
     /// What a sender writes to reach the field of this internal name: that in camelCase, or as it is where another
@@ -69,6 +79,13 @@ impl Mapper {
         };
         let key = ignored.trait_path.strip_prefix(prefix)?;
         self.names(ignored.entity).nearest(key)
+    }
+
+    /// The same for an account whose sales accounts' or deals' fields could not be read.
+    #[must_use]
+    pub fn without(mut self, unreadable: Vec<(Entity, Unreadable)>) -> Self {
+        self.unreadable = unreadable;
+        self
     }
 
     fn names(&self, entity: Entity) -> &Names {
@@ -148,6 +165,10 @@ impl Mapper {
                 return None;
             }
         };
+        if let Some((_, why)) = self.unreadable.iter().find(|(unreadable, _)| *unreadable == entity) {
+            self.unread(entity, *why, key, scope, findings);
+            return None;
+        }
         let before = findings.omitted();
         let end = scope.at(usize::MAX);
         let around = Surroundings { scope, email: None, external_id: None, linked, end };
@@ -172,6 +193,31 @@ impl Mapper {
         }
         record.fields.insert("name".into(), name.as_str().into());
         Some(RelatedWrite { name, record })
+    }
+
+    /// A company or deal of whose fields nothing is known.
+    fn unread(&self, entity: Entity, why: Unreadable, key: &str, scope: Scope, findings: &mut Findings) {
+        let word = entity.singular().replace('_', " ");
+        let (reason, problem, expected) = match why {
+            Unreadable::Forbidden => (
+                DeadLetterReason::Rejected,
+                format!("the API key has no right to read the fields of a {word}, so none can be written"),
+                format!("an API key whose user may read the settings of {word} fields"),
+            ),
+            Unreadable::NotYet => (
+                DeadLetterReason::InvalidField,
+                format!("the fields of a {word} cannot be read yet"),
+                "fields that can be read".to_owned(),
+            ),
+        };
+        if why == Unreadable::Forbidden && self.rules.invalid_value == InvalidValue::Omit {
+            let field = entity.singular().to_owned();
+            findings.omit(Omitted { entity, field, trait_path: key.to_owned(), why: problem });
+            return;
+        }
+        let problem =
+            Problem { trait_path: Some(key.into()), problem, expected: Some(expected), ..Problem::default() };
+        findings.flaw(scope.at(0), reason, problem);
     }
 
     /// A company or deal that cannot be written: the event is refused, or goes without it, as the rules say.

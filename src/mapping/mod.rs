@@ -24,5 +24,5 @@ mod tests;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Mapped, Mapping, Omitted, PageView, Record, RelatedWrite,
 };
-pub use mapper::Mapper;
+pub use mapper::{Mapper, Unreadable};
 pub use rules::{Coercion, InvalidValue, MappingRules, UnknownCustomField};

@@ -48,7 +48,13 @@ impl Default for Setup {
             concurrency: 8,
             grace: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            patience: Patience { unavailable: short, throttled: short, unauthorized: short },
+            patience: Patience {
+                unavailable: short,
+                throttled: short,
+                unauthorized: short,
+                foreign: Duration::from_millis(400),
+                ..Patience::default()
+            },
             requests_per_hour: 1_000_000,
             url: None,
             settings: "",
