@@ -38,6 +38,7 @@ struct Entry<T> {
 #[derive(Debug)]
 enum Queue {
     One(u64),
+    #[expect(clippy::box_collection, reason = "unboxed it would make the many that are one twice as large")]
     Many(Box<VecDeque<u64>>),
 }
 
