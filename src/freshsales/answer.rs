@@ -66,6 +66,9 @@ pub enum Verdict {
         /// As asked by the answer.
         retry_after: Option<Duration>,
     },
+    /// A bulk upsert came while too many jobs of the account run, those of other programs included. It says nothing
+    /// about the records, nor about Freshsales' health.
+    TooManyJobs,
     /// Not now; trying again later is right.
     Unavailable {
         /// What kind of trouble.
@@ -93,7 +96,7 @@ impl Verdict {
             Self::Done(_) => "ok",
             Self::Refused { .. } => "rejected",
             Self::Unauthorized { .. } => "unauthorized",
-            Self::Throttled { .. } => "throttled",
+            Self::Throttled { .. } | Self::TooManyJobs => "throttled",
             Self::Unavailable { trouble: Trouble::ServerError(_), .. } => "server_error",
             Self::Unavailable { trouble: Trouble::Timeout, .. } => "timeout",
             Self::Unavailable { trouble: Trouble::Connection, .. } => "connection",
@@ -120,9 +123,15 @@ pub fn classify(endpoint: Endpoint, answer: Result<Answer, NoAnswer>) -> Verdict
         200..=299 => good(endpoint, answer),
         401..=403 => Verdict::Unauthorized { status },
         429 => Verdict::Throttled { retry_after: answer.retry_after },
+        405 if too_many_jobs(endpoint, &answer.body) => Verdict::TooManyJobs,
         status if condemns(status) => Verdict::Refused { status, messages: messages(status, &answer.body) },
         _ => unavailable(Trouble::ServerError(status), answer.retry_after),
     }
+}
+
+/// Whether a 405 is the API's word that too many bulk jobs run. In a web page it is somebody else's.
+const fn too_many_jobs(endpoint: Endpoint, body: &Body) -> bool {
+    matches!(endpoint, Endpoint::BulkUpsert(_)) && !matches!(body, Body::Markup | Body::TooLarge)
 }
 
 /// Whether a status speaks of the record, and not of the server, the credentials or the moment.

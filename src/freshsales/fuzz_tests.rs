@@ -136,6 +136,10 @@ fn any_answer_is_classified() {
                 prop_assert!(status == 429 || good);
                 prop_assert_eq!(*retry_after, wait);
             }
+            Verdict::TooManyJobs => {
+                prop_assert!(status == 405 || good);
+                prop_assert!(matches!(endpoint, Endpoint::BulkUpsert(_)));
+            }
             Verdict::Unavailable { trouble, retry_after } => {
                 prop_assert!(matches!(trouble, Trouble::ServerError(_)));
                 prop_assert_eq!(*retry_after, wait);
@@ -146,6 +150,7 @@ fn any_answer_is_classified() {
             let expected = match status {
                 401..=403 => "unauthorized",
                 429 => "throttled",
+                405 if verdict == Verdict::TooManyJobs => "throttled",
                 status if condemns(status) => "rejected",
                 _ => "server_error",
             };

@@ -67,7 +67,8 @@ impl<D> Dispatch<D> {
 
     /// Makes the unit's next step a call, with as many like it as may go along.
     pub(super) fn plan(&mut self, number: u64, now: Instant) -> Option<u64> {
-        let bulk = self.bulk_entity(number, now).map(|entity| (entity, self.gather(number, entity, now)));
+        let entity = self.bulk_entity(number, now).filter(|_| self.job_free(now));
+        let bulk = entity.map(|entity| (entity, self.gather(number, entity, now)));
         if let Some((entity, units)) = bulk
             && units.len() >= LEAST
         {
@@ -111,6 +112,7 @@ impl<D> Dispatch<D> {
             },
             Purpose::Bulk(units) => {
                 let Some(job) = result.ok().as_ref().and_then(job_id) else { return self.singly(units, now) };
+                self.slots.accept();
                 let guess = self.times.first();
                 let polling = Polling { units, asked: 0, submitted: now, guess };
                 self.enqueue(Call::job_status(&job), Purpose::Poll(polling), now + guess);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::jobs::JobTimes;
+use super::jobs::{JobSlots, JobTimes, Refusals};
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
 use super::memory::Identities;
@@ -52,6 +52,12 @@ pub enum Effect<D> {
     },
     /// Nothing goes in bulk for a while: the account's answers to bulk calls are of no use.
     BulkGivenUp,
+    /// Bulk upserts are refused because too many jobs of the account run: records wait, or, where that has lasted too
+    /// long, go one by one until a bulk upsert is accepted.
+    TooManyJobs {
+        /// They go one by one.
+        one_by_one: bool,
+    },
     /// So many identifies were merged into others.
     Coalesced(u64),
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
@@ -80,6 +86,7 @@ pub struct Dispatch<D> {
     pub(super) memo: Memo,
     pub(super) identities: Identities,
     pub(super) times: JobTimes,
+    pub(super) slots: JobSlots,
     /// Until then nothing goes in bulk: the account's answers to bulk calls are of no use.
     pub(super) single_until: Option<Instant>,
     /// Bulk calls in a row whose report was of no use.
@@ -109,11 +116,19 @@ impl<D> Dispatch<D> {
             memo: Memo::new(),
             identities: Identities::new(),
             times: JobTimes::new(),
+            slots: JobSlots::new(patience.jobs),
             single_until: None,
             unclear: 0,
             starved: false,
             take_over: None,
         }
+    }
+
+    /// The same, with at most so many bulk jobs at once.
+    #[must_use]
+    pub fn with_bulk_jobs(mut self, most: usize) -> Self {
+        self.slots.at_most(most);
+        self
     }
 
     /// Another session begins.
@@ -171,7 +186,13 @@ impl<D> Dispatch<D> {
     /// What keeps the calls of a budget from getting through. That Freshsales is down keeps nothing where nothing is
     /// to be sent.
     pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
-        let trouble = self.limit(budget).trouble.as_ref();
+        let trouble = match budget {
+            Budget::Api => self.api.trouble.as_ref().or_else(|| {
+                let trouble = self.slots.trouble();
+                trouble.filter(|_| self.has_work(budget))
+            }),
+            Budget::Tracking => self.tracking.trouble.as_ref(),
+        };
         trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
     }
 
@@ -250,19 +271,37 @@ impl<D> Dispatch<D> {
         if outage && !limit.outage() {
             self.go_on(budget, now);
         }
+        if verdict == Verdict::TooManyJobs
+            && let Purpose::Bulk(units) = outgoing.purpose
+        {
+            return self.too_many_jobs(units, now);
+        }
         let result = match verdict {
             Verdict::Unavailable { trouble, .. } if outgoing.hopeless(trouble, worked, now) => {
                 Err((0, Vec::new()))
             }
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err((status, messages)),
-            Verdict::Unauthorized { .. } | Verdict::Throttled { .. } | Verdict::Unavailable { .. } => {
+            Verdict::Unauthorized { .. }
+            | Verdict::Throttled { .. }
+            | Verdict::TooManyJobs
+            | Verdict::Unavailable { .. } => {
                 self.due.insert((again.unwrap_or(now), number));
                 self.calls.insert(number, outgoing);
                 return Vec::new();
             }
         };
         self.conclude(outgoing, result, now)
+    }
+
+    /// A bulk upsert was refused because too many jobs run: its records gather with others until one may be submitted.
+    fn too_many_jobs(&mut self, units: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
+        self.idle.extend(units.into_iter().filter(|unit| self.units.contains_key(unit)));
+        match self.slots.refuse(now) {
+            Refusals::Began => vec![Effect::TooManyJobs { one_by_one: false }],
+            Refusals::LastTooLong => vec![Effect::TooManyJobs { one_by_one: true }],
+            Refusals::GoOn => Vec::new(),
+        }
     }
 
     /// The outage is over: what failed in it waits no longer.
@@ -323,6 +362,8 @@ impl<D> Dispatch<D> {
 
 #[cfg(test)]
 mod by_hand;
+#[cfg(test)]
+mod many_jobs;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Patience {
     pub throttled: (Duration, Duration),
     /// Credentials are refused.
     pub unauthorized: (Duration, Duration),
+    /// Too many bulk jobs of the account run.
+    pub jobs: (Duration, Duration),
 }
 
 impl Default for Patience {
@@ -26,6 +28,7 @@ impl Default for Patience {
             unavailable: (Duration::from_millis(500), Duration::from_mins(1)),
             throttled: (Duration::from_secs(5), Duration::from_mins(5)),
             unauthorized: (Duration::from_secs(30), Duration::from_mins(5)),
+            jobs: (Duration::from_secs(2), Duration::from_mins(1)),
         }
     }
 }
@@ -136,7 +139,7 @@ impl Limit {
         let probe = outgoing.probe;
         self.sending = self.sending.saturating_sub(1);
         match verdict {
-            Verdict::Done(_) | Verdict::Refused { .. } => {
+            Verdict::Done(_) | Verdict::Refused { .. } | Verdict::TooManyJobs => {
                 self.worked = Some(now);
                 self.failures = Failures::default();
                 if probe {
@@ -183,8 +186,10 @@ impl Limit {
                 Some(now)
             }
             Verdict::Unavailable { trouble, retry_after } => {
-                self.failures.add(number);
-                self.outage |= self.failures.many();
+                if may_be_down(*trouble) {
+                    self.failures.add(number);
+                    self.outage |= self.failures.many();
+                }
                 // A probe that failed alone says nothing about the limit: the next call probes again.
                 if probe {
                     self.quota.give_back_probe();
@@ -210,4 +215,9 @@ impl Limit {
             }
         }
     }
+}
+
+/// Whether a failure is one that an outage is made of. A 4xx is the word of a server that works.
+const fn may_be_down(trouble: Failure) -> bool {
+    !matches!(trouble, Failure::ServerError(400..=407 | 409..=499))
 }

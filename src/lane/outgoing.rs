@@ -50,6 +50,14 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
+    /// Whether a bulk job runs for it, or will if it is accepted.
+    pub(super) const fn is_job(&self) -> bool {
+        match self {
+            Self::Fields(_) | Self::Step(_) => false,
+            Self::Bulk(_) | Self::Poll(_) => true,
+        }
+    }
+
     /// The units that the call is made for.
     pub(super) fn units(&self) -> &[u64] {
         match self {

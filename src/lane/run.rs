@@ -84,7 +84,8 @@ impl Lane {
             metrics,
             messages: Messages::new(),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
-            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking),
+            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
+                .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
             held: VecDeque::new(),
@@ -289,6 +290,7 @@ impl Lane {
                     account = &*self.board.view().account,
                     "reports of bulk upserts cannot be used; records go one by one for an hour"
                 ),
+                Effect::TooManyJobs { one_by_one } => self.tell_too_many_jobs(one_by_one),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
@@ -296,6 +298,21 @@ impl Lane {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_too_many_jobs(&self, one_by_one: bool) {
+        let account = &*self.board.view().account;
+        if one_by_one {
+            tracing::warn!(
+                account,
+                "bulk upserts have been refused for five minutes; records go one by one until one is accepted"
+            );
+        } else {
+            tracing::info!(
+                account,
+                "too many bulk jobs of the account are running; records wait for one to end"
+            );
         }
     }
 

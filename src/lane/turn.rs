@@ -2,13 +2,16 @@
 
 use tokio::time::Instant;
 
+use super::bulk::writes_one_of;
 use super::dispatch::{Dispatch, Next};
+use super::memory::Identities;
 use super::merge;
 use super::outgoing::{Outgoing, Purpose};
 use super::quota::Grant;
 use super::unit::{Unit, identity};
 use crate::freshsales::Budget;
 use crate::mapping::{Identity, Mapped};
+use crate::schema::Entity;
 
 /// The oldest thing that could be done in a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,8 +79,17 @@ impl<D> Dispatch<D> {
     }
 
     fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
+        let held = match budget {
+            Budget::Api => self.waiting_for_jobs(now),
+            Budget::Tracking => Vec::new(),
+        };
+        if !held.is_empty()
+            && let Some(at) = self.slots.ask_at().filter(|at| now < *at)
+        {
+            wake.no_later(at);
+        }
         // Forming a unit may show that it must wait for another one's record: then the next is looked at.
-        while let Some(candidate) = self.oldest(budget) {
+        while let Some(candidate) = self.oldest_of_others(budget, &held, now) {
             if !self.granted(budget, now, wake) {
                 return None;
             }
@@ -109,15 +121,29 @@ impl<D> Dispatch<D> {
         false
     }
 
+    /// The oldest thing that could be done and does not write one of the entities whose records wait for a bulk job.
+    fn oldest_of_others(&mut self, budget: Budget, held: &[Entity], now: Instant) -> Option<Candidate> {
+        if held.is_empty() {
+            return self.oldest(budget);
+        }
+        let units: Vec<u64> = self.idle.iter().copied().collect();
+        let unit = units.into_iter().find(|unit| {
+            self.unit_budget(*unit) == Some(budget)
+                && self.bulk_entity(*unit, now).is_none_or(|entity| !held.contains(&entity))
+        });
+        let memo = &mut self.memo;
+        let identities = &self.identities;
+        let waiting = self.window.ready().find(|(_, waiting)| {
+            budget_of(&waiting.mapped, identities) == budget && !writes_one_of(held, &waiting.mapped, memo)
+        });
+        first(unit, waiting.map(|(number, _)| number))
+    }
+
     pub(super) fn oldest(&self, budget: Budget) -> Option<Candidate> {
         let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
         let waiting =
             self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped) == budget).map(|(n, _)| n);
-        match (unit, waiting) {
-            (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
-            (Some(unit), _) => Some(Candidate::Unit(unit)),
-            (None, waiting) => waiting.map(Candidate::Waiting),
-        }
+        first(unit, waiting)
     }
 
     fn unit_budget(&self, unit: u64) -> Option<Budget> {
@@ -125,13 +151,8 @@ impl<D> Dispatch<D> {
         unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped))
     }
 
-    /// The budget of an event's next call.
     fn budget(&self, mapped: &Mapped) -> Budget {
-        match identity(mapped) {
-            None => Budget::Api,
-            Some(Identity::UserId(user_id)) if self.identities.unknown(user_id) => Budget::Api,
-            Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
-        }
+        budget_of(mapped, &self.identities)
     }
 
     /// Takes a waiting event, and the identifies right behind it that can be written with it.
@@ -171,6 +192,24 @@ impl<D> Dispatch<D> {
             outgoing.since.get_or_insert(now);
         }
         Next::Send(number, call)
+    }
+}
+
+/// The budget of an event's next call.
+fn budget_of(mapped: &Mapped, identities: &Identities) -> Budget {
+    match identity(mapped) {
+        None => Budget::Api,
+        Some(Identity::UserId(user_id)) if identities.unknown(user_id) => Budget::Api,
+        Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
+    }
+}
+
+/// The older of a unit and of an event that waits.
+fn first(unit: Option<u64>, waiting: Option<u64>) -> Option<Candidate> {
+    match (unit, waiting) {
+        (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
+        (Some(unit), _) => Some(Candidate::Unit(unit)),
+        (None, waiting) => waiting.map(Candidate::Waiting),
     }
 }
 

@@ -46,7 +46,7 @@ impl Default for Setup {
             concurrency: 8,
             grace: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            patience: Patience { unavailable: short, throttled: short, unauthorized: short },
+            patience: Patience { unavailable: short, throttled: short, unauthorized: short, jobs: short },
             requests_per_hour: 1_000_000,
             url: None,
         }
@@ -196,6 +196,11 @@ impl Rig {
         let body = answer.text().await.unwrap();
         assert!(status.is_success(), "{method} {path}: {status}: {body}");
         serde_json::from_str(&body).unwrap_or_default()
+    }
+
+    /// Other programs run so many bulk jobs in the account.
+    pub async fn jobs_of_others(&self, number: usize) {
+        self.meddle("PUT", "/_sandbox/jobs", json!({"others": number})).await;
     }
 
     pub fn state(&self) -> Value {

@@ -42,6 +42,17 @@ fn each_status_has_its_verdict() {
 }
 
 #[test]
+fn a_405_to_a_bulk_upsert_says_that_too_many_jobs_run() {
+    let bulk = Endpoint::BulkUpsert(Entity::Deal);
+    let said = || Body::Json(json!({"errors": {"code": 405, "message": ["Max of 10 transactions"]}}));
+    for (status, body) in [(405, said()), (405, Body::Empty), (200, said())] {
+        assert_eq!(judged(bulk, status, body.clone()), Verdict::TooManyJobs, "{status} {body:?}");
+        assert_ne!(judged(UPSERT, status, body), Verdict::TooManyJobs);
+    }
+    assert_ne!(judged(bulk, 405, Body::Markup), Verdict::TooManyJobs, "a proxy's page");
+}
+
+#[test]
 fn a_good_status_with_a_body_that_is_no_answer_is_not_believed() {
     for body in [
         Body::Empty,

@@ -7,7 +7,7 @@ use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-fn dispatch(now: Instant) -> Dispatch<u64> {
+pub(super) fn dispatch(now: Instant) -> Dispatch<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
     let mut dispatch = Dispatch::new(8, Patience::default(), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
@@ -56,7 +56,7 @@ fn served(
 fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
         Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
-        Effect::Coalesced(_) | Effect::BulkGivenUp | Effect::Fields(..) => None,
+        Effect::Coalesced(_) | Effect::BulkGivenUp | Effect::TooManyJobs { .. } | Effect::Fields(..) => None,
     });
     settled.collect()
 }
@@ -131,7 +131,7 @@ fn a_job_whose_status_is_never_told_does_not_hold_its_events_for_ever() {
 #[test]
 fn a_bulk_call_that_is_never_taken_is_done_one_by_one_in_the_end() {
     let now = Instant::now();
-    let asked = failing(&mut three(now), now, CONTACTS, 405);
+    let asked = failing(&mut three(now), now, CONTACTS, 418);
     assert!((5..30).contains(&asked), "{asked}");
 }
 
