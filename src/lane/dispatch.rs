@@ -202,22 +202,53 @@ impl<D> Dispatch<D> {
     }
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
-    pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+    pub fn insert(&mut self, mapped: Mapped, keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+        let place = self.keep(&keys);
+        self.fill(place, mapped, keys, taught, debt);
+    }
+
+    /// Keeps a place for an event about these that cannot be judged yet: later ones of the same contact wait for it. To
+    /// be ended by [`Dispatch::fill`] or [`Dispatch::leave`].
+    pub fn keep(&mut self, keys: &[Key]) -> u64 {
         // A lane cannot move while this replica holds one of its events. Now it may have moved, and come back.
         if self.window.is_empty() {
             self.memo.doubt_values();
         }
+        self.window.keep(self.with_addresses(keys))
+    }
+
+    /// Whether a place is kept for an event of the same contact.
+    pub fn kept_before(&self, keys: &[Key]) -> bool {
+        self.window.kept_before(&self.with_addresses(keys))
+    }
+
+    /// Puts an event into the place that was kept for it.
+    pub fn fill(
+        &mut self,
+        place: u64,
+        mapped: Mapped,
+        keys: Vec<Key>,
+        taught: Option<(String, String)>,
+        debt: D,
+    ) {
         if let Some((user_id, email)) = taught {
             self.identities.learn(&user_id, email);
-        } else {
-            let known = keys.iter().filter_map(|key| match key {
-                Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
-                Key::Email(_) => None,
-            });
-            let known: Vec<Key> = known.collect();
-            keys.extend(known);
         }
-        self.window.insert(keys, Waiting { mapped, debt });
+        self.window.fill(place, keys, Waiting { mapped, debt });
+    }
+
+    /// Nothing comes into the place that was kept.
+    pub fn leave(&mut self, place: u64) {
+        self.window.finish(place);
+    }
+
+    /// The keys, and the e-mail addresses that are known to belong to their `userId`s.
+    fn with_addresses(&self, keys: &[Key]) -> Vec<Key> {
+        let known = keys.iter().filter_map(|key| match key {
+            Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
+            Key::Email(_) => None,
+        });
+        known.chain(keys.iter().cloned()).collect()
     }
 
     /// Asks for the fields of an entity; the answer comes as [`Effect::Fields`].

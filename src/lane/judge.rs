@@ -3,7 +3,8 @@
 use super::window::Key;
 use crate::mapping::{Identity, Ignored, Mapped, Mapper};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
-use crate::segment::{self, Event, EventType, Undelivered};
+use crate::segment::{self, Event, EventType, Payload, Undelivered};
+use serde_json::Value;
 
 /// What one body is.
 pub(super) struct Judged {
@@ -11,6 +12,8 @@ pub(super) struct Judged {
     pub(super) kind: &'static str,
     /// The sender's name for it.
     pub(super) message_id: Option<String>,
+    /// Whom a refused identify may be about; no fewer names than it would have if it were not refused.
+    pub(super) names: Vec<Key>,
     /// What to send, or the outcome that needs no sending.
     pub(super) verdict: Result<Send, Outcome>,
     /// Traits that reached no field.
@@ -37,6 +40,7 @@ pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &
             return Judged {
                 kind: glimpse.label(),
                 message_id: glimpse.message_id,
+                names: Vec::new(),
                 verdict: Err(outcome),
                 ignored: Vec::new(),
             };
@@ -52,7 +56,8 @@ pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &
         let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
         (verdict, mapping.ignored)
     };
-    Judged { kind: event_type.as_str(), message_id: event.message_id, verdict, ignored }
+    let names = if verdict.is_err() { names(&event) } else { Vec::new() };
+    Judged { kind: event_type.as_str(), message_id: event.message_id, names, verdict, ignored }
 }
 
 fn not_configured() -> Refusal {
@@ -62,6 +67,20 @@ fn not_configured() -> Refusal {
         ..Problem::default()
     };
     Refusal::new(DeadLetterReason::TrackingNotConfigured, problem)
+}
+
+fn names(event: &Event) -> Vec<Key> {
+    let address = |text: &str| Key::Email(text.trim().to_lowercase());
+    let mut names = Vec::with_capacity(3);
+    if let Some(user_id) = &event.user_id {
+        names.extend([Key::UserId(user_id.clone()), address(user_id)]);
+    }
+    if let Payload::Identify { traits } = &event.payload
+        && let Some(Value::String(email)) = traits.get("email")
+    {
+        names.push(address(email));
+    }
+    names
 }
 
 fn addressed(event: &Event, mapped: Mapped) -> Send {

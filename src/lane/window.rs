@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// A name by which an event knows its contact.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// An e-mail address, trimmed and lower-cased.
     Email(String),
@@ -29,6 +29,8 @@ struct Entry<T> {
     keys: Vec<Key>,
     /// Gone once it is being worked on.
     item: Option<T>,
+    /// The place is kept for an event that cannot be judged yet.
+    kept: bool,
 }
 
 impl<T> Default for Window<T> {
@@ -49,14 +51,45 @@ impl<T> Window<T> {
     }
 
     /// Adds an event behind all that share a key with it.
-    pub fn insert(&mut self, mut keys: Vec<Key>, item: T) {
+    pub fn insert(&mut self, keys: Vec<Key>, item: T) {
+        let number = self.keep(keys);
+        self.fill(number, Vec::new(), item);
+    }
+
+    /// Keeps a place for an event that cannot be judged yet, behind all that share a key with it. Those that come later
+    /// and share one wait for it. It ends by [`Window::fill`] or [`Window::finish`].
+    pub fn keep(&mut self, mut keys: Vec<Key>) -> u64 {
         let number = self.next;
         self.next += 1;
+        keys.sort_unstable();
         keys.dedup();
         for key in &keys {
             self.queues.entry(key.clone()).or_default().push_back(number);
         }
-        self.entries.insert(number, Entry { keys, item: Some(item) });
+        self.entries.insert(number, Entry { keys, item: None, kept: true });
+        number
+    }
+
+    /// Whether a place is kept for an event that shares one of these keys.
+    pub fn kept_before(&self, keys: &[Key]) -> bool {
+        let queues = keys.iter().filter_map(|key| self.queues.get(key));
+        queues.flatten().any(|number| self.entries.get(number).is_some_and(|entry| entry.kept))
+    }
+
+    /// Puts an event into its place, maybe known by more names: it stands behind all that came before it.
+    pub fn fill(&mut self, number: u64, keys: Vec<Key>, item: T) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        entry.item = Some(item);
+        entry.kept = false;
+        for key in keys {
+            if entry.keys.contains(&key) {
+                continue;
+            }
+            entry.keys.push(key.clone());
+            let queue = self.queues.entry(key).or_default();
+            let place = queue.iter().position(|other| *other > number).unwrap_or(queue.len());
+            queue.insert(place, number);
+        }
         self.consider(number);
     }
 
@@ -102,18 +135,10 @@ impl<T> Window<T> {
 
     /// Gives a taken event back to wait, now known by one more name: it stands behind all that were queued before it.
     pub fn put_back(&mut self, number: u64, key: Key, item: T) {
-        let Some(entry) = self.entries.get_mut(&number) else { return };
-        entry.item = Some(item);
-        if !entry.keys.contains(&key) {
-            entry.keys.push(key.clone());
-            let queue = self.queues.entry(key).or_default();
-            let place = queue.iter().position(|other| *other > number).unwrap_or(queue.len());
-            queue.insert(place, number);
-        }
-        self.consider(number);
+        self.fill(number, vec![key], item);
     }
 
-    /// The event taken under this number is done: those behind it may follow.
+    /// The event under this number is done, or nothing comes into the place kept for it: those behind it may follow.
     pub fn finish(&mut self, number: u64) {
         let Some(entry) = self.entries.remove(&number) else { return };
         for key in entry.keys {

@@ -20,6 +20,8 @@ mod support;
 
 mod broker;
 mod bulk;
+mod doubted;
+mod duplicates;
 mod failures;
 mod front;
 mod hostile;
