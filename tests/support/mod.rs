@@ -7,6 +7,7 @@
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
+//! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
 //! | `guard.rs`, `ports.rs` | nothing outlives the tests; no two tests take one port |
@@ -27,6 +28,7 @@
 
 mod amqp;
 mod broker;
+mod doubler;
 mod guard;
 mod node;
 mod ports;
@@ -41,6 +43,7 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
+pub use doubler::Doubler;
 pub use guard::Process;
 pub use process::{Freshet, delete, freshet, get, listen_address, post};
 pub use proxy::Proxy;
