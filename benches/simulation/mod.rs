@@ -111,7 +111,7 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     let mut dispatch: Dispatch<usize> = Dispatch::new(
         CONCURRENCY,
         Patience::default(),
-        Quota::new(f64::from(ALLOWED), HOUR, SHARE, start),
+        Quota::new(f64::from(ALLOWED), HOUR, SHARE, start).with_reserve(3),
         Quota::new(400.0, Duration::from_mins(1), SHARE, start),
     )
     .with_bulk_jobs(BULK_JOBS);

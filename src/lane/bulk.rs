@@ -106,9 +106,8 @@ impl<D> Dispatch<D> {
         // A company is written by one of its contacts; the others find it written.
         let mut companies = BTreeSet::new();
         let waiting = self.window.ready().filter(|(_, waiting)| {
-            joins(&waiting.mapped, entity, memo).is_some_and(|write| {
-                entity == Entity::Contact || companies.insert(company_name(write))
-            })
+            joins(&waiting.mapped, entity, memo)
+                .is_some_and(|write| entity == Entity::Contact || companies.insert(company_name(write)))
         });
         waiting.map(|(number, _)| number).take(MOST).collect()
     }

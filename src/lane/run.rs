@@ -23,6 +23,7 @@ use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
 use crate::metrics::AccountMetrics;
 use crate::outcome::Outcome;
+use crate::schema::Entity;
 use crate::segment::EventType;
 
 /// How a lane works, beyond what its account says.
@@ -72,7 +73,8 @@ impl Lane {
         let board = Arc::new(Board::new(account.name.clone(), metrics.clone()));
         metrics.quota_requests_per_hour.set(account.requests_per_hour);
         let hour = Duration::from_hours(1);
-        let api = Quota::new(account.requests_per_hour, hour, account.quota_share, now);
+        let api = Quota::new(account.requests_per_hour, hour, account.quota_share, now)
+            .with_reserve(Entity::ALL.len());
         let minute = Duration::from_mins(1);
         let tracking = Quota::new(account.tracking_requests_per_minute, minute, account.quota_share, now);
         Self {

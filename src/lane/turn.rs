@@ -60,7 +60,8 @@ impl<D> Dispatch<D> {
             if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) || self.line(outgoing) != line {
                 continue;
             }
-            if self.granted(outgoing.call.endpoint.budget(), now, wake) {
+            let (budget, reads) = (outgoing.call.endpoint.budget(), outgoing.purpose.reads_fields());
+            if self.granted(budget, reads, now, wake) {
                 self.due.remove(&(at, number));
                 return Some(number);
             }
@@ -90,7 +91,7 @@ impl<D> Dispatch<D> {
         }
         // Forming a unit may show that it must wait for another one's record: then the next is looked at.
         while let Some(candidate) = self.oldest_of_others(budget, &held, now) {
-            if !self.granted(budget, now, wake) {
+            if !self.granted(budget, false, now, wake) {
                 return None;
             }
             match candidate {
@@ -109,9 +110,11 @@ impl<D> Dispatch<D> {
         None
     }
 
-    fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
+    /// Whether a call may go; those that read fields may where others may not.
+    fn granted(&mut self, budget: Budget, reads_fields: bool, now: Instant, wake: &mut Wake) -> bool {
         let limit = self.limit_mut(budget);
-        match limit.quota.ask(now) {
+        let grant = if reads_fields { limit.quota.ask_to_read(now) } else { limit.quota.ask(now) };
+        match grant {
             Grant::Now => return true,
             Grant::At(then) => wake.no_later(then),
             Grant::AfterProbe => {}
@@ -184,9 +187,10 @@ impl<D> Dispatch<D> {
             }
         }
         self.sending += 1;
+        let reads_fields = outgoing.purpose.reads_fields();
         let limit = self.limit_mut(call.endpoint.budget());
         limit.sending += 1;
-        let probe = limit.quota.spend(now);
+        let probe = if reads_fields { limit.quota.spend_to_read(now) } else { limit.quota.spend(now) };
         if let Some(outgoing) = self.calls.get_mut(&number) {
             outgoing.probe = probe;
             outgoing.since.get_or_insert(now);

@@ -286,6 +286,39 @@ mod tests {
         assert!(take(&mut window).is_none());
     }
 
+    #[test]
+    fn a_kept_place_holds_up_its_contact_and_nobody_else() {
+        let mut window = Window::default();
+        let place = window.keep(vec![user("u"), email("a")]);
+        window.insert(vec![email("a")], "by address");
+        window.insert(vec![user("u")], "by id");
+        window.insert(vec![email("b")], "other");
+        assert!(window.kept_before(&[email("c"), user("u")]));
+        assert!(!window.kept_before(&[email("b")]));
+        assert_eq!(take(&mut window).unwrap().1, "other");
+        assert!(take(&mut window).is_none());
+        assert!(window.drain_waiting().len() == 2 && window.len() == 2);
+        window.insert(vec![email("a")], "by address");
+        window.fill(place, vec![email("a")], "kept");
+        assert!(!window.kept_before(&[email("a")]));
+        assert_eq!(take(&mut window), Some((place, "kept")));
+        window.finish(place);
+        assert_eq!(take(&mut window).unwrap().1, "by address");
+        let place = window.keep(vec![email("d")]);
+        window.insert(vec![email("d")], "behind");
+        window.finish(place);
+        assert_eq!(take(&mut window).unwrap().1, "behind");
+    }
+
+    /// What a model knows of an event.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Is {
+        Kept,
+        Waiting,
+        Working,
+        Over,
+    }
+
     proptest! {
         /// Nothing lost, nothing twice, order kept between any two events that share a key, never two at once.
         #[test]
@@ -328,6 +361,71 @@ mod tests {
                     let shared = keys(&events[*index]).iter().any(|key| keys(&events[*later]).contains(key));
                     prop_assert!(!shared || index < later);
                 }
+            }
+        }
+
+        /// With places kept for events that are judged later, if at all: ready is exactly what waits and has nothing
+        /// before it that shares a key and is not over.
+        #[test]
+        fn what_is_ready_is_what_nothing_stands_before(
+            events in prop::collection::vec(
+                (prop::collection::vec((any::<bool>(), 0u8..4), 1..3), any::<bool>()), 1..40),
+            steps in prop::collection::vec((0u8..5, any::<prop::sample::Index>()), 0..200),
+        ) {
+            let keys = |event: &[(bool, u8)]| -> Vec<Key> {
+                event.iter().map(|(mail, n)| if *mail { email(&n.to_string()) } else { user(&n.to_string()) }).collect()
+            };
+            let share = |one: usize, other: usize| {
+                let others = keys(&events[other].0);
+                keys(&events[one].0).iter().any(|key| others.contains(key))
+            };
+            let mut window = Window::default();
+            let mut model: Vec<Is> = Vec::new();
+            for (step, pick) in steps {
+                let all = |wanted: Is, model: &[Is]| -> Vec<usize> {
+                    (0..model.len()).filter(|index| model[*index] == wanted).collect()
+                };
+                let chosen = |from: Vec<usize>| (!from.is_empty()).then(|| from[pick.index(from.len())]);
+                match step {
+                    0 | 1 if model.len() < events.len() => {
+                        let (named, kept) = &events[model.len()];
+                        if *kept {
+                            prop_assert_eq!(window.keep(keys(named)), model.len() as u64);
+                            model.push(Is::Kept);
+                        } else {
+                            window.insert(keys(named), model.len());
+                            model.push(Is::Waiting);
+                        }
+                    }
+                    2 => {
+                        let number = window.ready().next().map(|(number, _)| number);
+                        if let Some((number, index)) = number.and_then(|number| window.take(number, |_| false).pop()) {
+                            prop_assert_eq!(number, index as u64);
+                            model[index] = Is::Working;
+                        }
+                    }
+                    3 => {
+                        if let Some(index) = chosen(all(Is::Working, &model)) {
+                            window.finish(index as u64);
+                            model[index] = Is::Over;
+                        }
+                    }
+                    _ => {
+                        if let Some(index) = chosen(all(Is::Kept, &model)) {
+                            let saved = pick.index(3) > 0;
+                            if saved { window.fill(index as u64, keys(&events[index].0), index) } else { window.finish(index as u64) }
+                            model[index] = if saved { Is::Waiting } else { Is::Over };
+                        }
+                    }
+                }
+                let free = |index: &usize| {
+                    model[*index] == Is::Waiting
+                        && (0..*index).all(|before| model[before] == Is::Over || !share(before, *index))
+                };
+                let expected: Vec<usize> = (0..model.len()).filter(free).collect();
+                let ready: Vec<usize> = window.ready().map(|(_, index)| *index).collect();
+                prop_assert_eq!(ready, expected);
+                prop_assert_eq!(window.len(), model.iter().filter(|is| **is != Is::Over).count());
             }
         }
     }

@@ -148,8 +148,13 @@ async fn a_copied_identify_wins_again_beside_its_like_and_a_third_one_joins_both
     assert!(source.try_settled().is_none());
     rig.mend().await;
     let delivered = Outcome::Delivered;
-    let expected =
-        [delivered.clone(), delivered.clone(), delivered.clone(), delivered, Outcome::Skipped(SkipReason::Duplicate)];
+    let expected = [
+        delivered.clone(),
+        delivered.clone(),
+        delivered.clone(),
+        delivered,
+        Outcome::Skipped(SkipReason::Duplicate),
+    ];
     assert_eq!(source.outcomes().await, expected);
     assert_eq!(rig.contact(ADA)["city"], "Bonn");
     rig.finish(source).await;

@@ -422,3 +422,23 @@ fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account
     // Another call may be the probe.
     served(&mut dispatch, now, CONTACT, contact(1, &[]));
 }
+
+#[test]
+fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
+    let now = Instant::now();
+    let quota = || Quota::new(900.0, Duration::from_hours(1), 1.0, now);
+    let mut dispatch: Dispatch<u64> = Dispatch::new(8, Patience::default(), quota().with_reserve(3), quota());
+    insert(&mut dispatch, write("c@x.com", &json!({})), 0);
+    let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
+    dispatch.api.quota.observe(now, &told, 0);
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(_))));
+    for entity in Entity::ALL {
+        dispatch.read_fields(*entity, now);
+    }
+    for entity in Entity::ALL {
+        let (body, effects) = served(&mut dispatch, now, Endpoint::Fields(*entity), json!({ "fields": [] }));
+        assert_eq!(body, Value::Null);
+        assert!(matches!(effects[..], [Effect::Fields(..)]), "{effects:?}");
+    }
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(_))), "a record went on the reserve");
+}

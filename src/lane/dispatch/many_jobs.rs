@@ -149,7 +149,8 @@ fn no_more_jobs_run_at_once_than_the_account_may_have() {
                 Next::Send(number, call) => {
                     assert_eq!(call.endpoint, Endpoint::JobStatus);
                     let records = running.remove(&call.path).unwrap();
-                    let effects = answer(&mut dispatch, number, Verdict::Done(report(records.into(), &[])), now);
+                    let effects =
+                        answer(&mut dispatch, number, Verdict::Done(report(records.into(), &[])), now);
                     delivered += effects.len();
                 }
                 Next::Wait(Some(then)) => now = then,
