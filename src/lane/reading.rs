@@ -10,7 +10,7 @@ use crate::delays::Delays;
 use crate::delivery::AccountName;
 use crate::mapping::{Mapper, MappingRules};
 use crate::outcome::DeadLetterReason;
-use crate::schema::{Entity, Fields, Schema};
+use crate::schema::{Entity, Fields, LeftOut, Schema};
 
 /// Fields older than this are read again.
 const OLD: Duration = Duration::from_hours(1);
@@ -108,8 +108,12 @@ impl Reading {
     ) -> Option<String> {
         let (schema, missing) = self.draft.as_mut()?;
         let word = entity.singular();
-        let why = match result.map(serde_json::from_value::<Fields>) {
-            Ok(Ok(fields)) => {
+        let why = match result.map(|answer| Fields::read(&answer)) {
+            Ok(Some((fields, left_out))) => {
+                for LeftOut { name, why } in left_out {
+                    let account = &*self.account;
+                    tracing::warn!(account, entity = word, field = name, why, "a field is left out");
+                }
                 match entity {
                     Entity::Contact => schema.contact = fields,
                     Entity::SalesAccount => schema.sales_account = fields,
@@ -126,7 +130,7 @@ impl Reading {
                 }
                 return None;
             }
-            Ok(Err(error)) => format!("the {word} fields cannot be understood: {error}"),
+            Ok(None) => format!("the {word} fields cannot be understood: there is no list of them"),
             Err(status) => {
                 format!("reading the {word} fields is answered with {status}: check the account's url")
             }

@@ -112,3 +112,20 @@ async fn events_in_doubt_are_given_back_with_those_behind_them() {
     drop(source);
     rig.finish(next).await;
 }
+
+#[tokio::test]
+async fn an_odd_field_does_not_keep_the_others_from_being_used() {
+    let rig = Rig::start().await;
+    let mut source = rig.session().await;
+    let mut fields = with_field("cf_good");
+    let listed = fields["fields"].as_array_mut().unwrap();
+    listed.push(json!({"name": "cf_odd", "type": "dropdown", "choices": {"1": "New"}}));
+    listed.push(json!({"label": "Nameless", "type": "text"}));
+    let action = json!({"status": 200, "body": fields});
+    rig.faults(json!({"endpoint": "contacts_fields", "action": action, "next": 1})).await;
+    source.send(identify("m0", ADA, json!({"city": "Ulm"}))).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    source.send(identify("m1", ADA, json!({"cfOdd": "New"}))).await;
+    assert_eq!(reason(&source.settled().await.outcome), "unknown_custom_field");
+    rig.finish(source).await;
+}
