@@ -131,6 +131,14 @@ impl<D> Dispatch<D> {
         self
     }
 
+    /// Nothing goes before this time, because a gateway before Freshsales asks all accounts to stay away; then one call of
+    /// each budget goes first.
+    pub fn stay_away(&mut self, until: Instant, now: Instant) {
+        for limit in [&mut self.api, &mut self.tracking] {
+            limit.stay_away(until, now);
+        }
+    }
+
     /// Another session begins.
     pub fn begin(&mut self) {
         self.take_over = None;

@@ -117,6 +117,19 @@ impl Limit {
         self.outage
     }
 
+    /// A gateway before Freshsales asks to stay away until then.
+    pub(super) fn stay_away(&mut self, until: Instant, now: Instant) {
+        let wait = until.saturating_duration_since(now);
+        self.quota.block(now, wait);
+        if self.trouble.as_ref().is_none_or(|(trouble, _)| *trouble != Trouble::Unauthorized) {
+            let why = format!(
+                "a gateway before Freshsales asks all accounts of this host to stay away; going on in {} s",
+                wait.as_secs()
+            );
+            self.trouble = Some((Trouble::Throttled, why));
+        }
+    }
+
     /// All was given back that was not on its way: what a call met with concerns nobody here any more. An outage
     /// stays, or else each new session would begin with many calls.
     pub(super) fn gave_back(&mut self) {

@@ -20,7 +20,9 @@ use super::state::{Board, Phase};
 use crate::config::Account;
 use crate::delays::until;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
+use crate::freshsales::{
+    Answer, Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, asked_by_gateway, classify,
+};
 use crate::metrics::AccountMetrics;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -62,6 +64,8 @@ pub struct Lane {
     /// kept for it.
     pub(super) doubted: VecDeque<(u64, Delivery)>,
     starved_since: Option<Instant>,
+    /// The last wait of a gateway that was heard of.
+    stays_away: Option<Instant>,
     /// Calls that Freshsales accepted, questions about jobs aside.
     steps: u64,
 }
@@ -93,6 +97,7 @@ impl Lane {
             unread: VecDeque::new(),
             doubted: VecDeque::new(),
             starved_since: None,
+            stays_away: None,
             steps: 0,
         }
     }
@@ -170,6 +175,7 @@ impl Lane {
 
     /// Sends all that may go now; tells when to look again.
     fn send_planned(&mut self) -> Option<Instant> {
+        self.hear_gateway(Instant::now());
         let wake = loop {
             match self.dispatch.next(Instant::now()) {
                 Next::Send(number, call) => {
@@ -198,6 +204,7 @@ impl Lane {
             Ok((id, (number, call, answer, elapsed))) => {
                 self.names.remove(&id);
                 let answer = answer.map(Unread::read);
+                self.tell_gateway(answer.as_ref().ok());
                 let told = answer.as_ref().map(|answer| answer.rate_limit).unwrap_or_default();
                 let verdict = classify(call.endpoint, answer);
                 let endpoint = call.endpoint.as_str();
@@ -233,6 +240,33 @@ impl Lane {
                     }
                 }
             }
+        }
+    }
+
+    /// Stays away where another account on the host was asked to.
+    fn hear_gateway(&mut self, now: Instant) {
+        let until = self.client.gateway().closed_until(now);
+        if let Some(until) = until.filter(|until| self.stays_away != Some(*until)) {
+            self.stays_away = Some(until);
+            self.dispatch.stay_away(until, now);
+            self.show_trouble();
+        }
+    }
+
+    /// Lets the other accounts on the host know what an answer says of the gateway before it.
+    fn tell_gateway(&self, answer: Option<&Answer>) {
+        let (gateway, now) = (self.client.gateway(), Instant::now());
+        let Some(answer) = answer else { return };
+        if let Some(wait) = asked_by_gateway(answer) {
+            if gateway.close(wait, now) {
+                tracing::warn!(
+                    account = &*self.board.view().account,
+                    wait_s = wait.as_secs(),
+                    "a gateway before Freshsales asks to stay away; all accounts on the host do"
+                );
+            }
+        } else if answer.status < 300 {
+            gateway.pass(now);
         }
     }
 

@@ -317,7 +317,9 @@ async fn an_account_that_is_throttled_leaves_tracking_and_another_lane_alone() {
     let (mut slow_source, mut quick_source) = (slow.session().await, quick.session().await);
     slow_source.send(identify("w", "w@example.com", json!({}))).await;
     slow_source.settled().await;
-    let action = json!({"status": 429, "headers": {"retry-after": "3600"}});
+    // The account's own limit: a gateway's wait would hold for the tracking calls to its host, too.
+    let headers = json!({"retry-after": "3600", "x-ratelimit-remaining": "0"});
+    let action = json!({"status": 429, "headers": headers});
     slow.faults(json!({"endpoint": "contacts_upsert", "action": action})).await;
     slow_source.send(identify("m", "ada@example.com", json!({}))).await;
     called(&slow, "contacts_upsert", 2).await;

@@ -36,6 +36,8 @@ pub struct Setup {
     pub requests_per_hour: u32,
     /// Where the account is, if not at the sandbox itself.
     pub url: Option<String>,
+    /// What it shares with other lanes, if anything.
+    pub transport: Option<Transport>,
 }
 
 impl Default for Setup {
@@ -49,6 +51,7 @@ impl Default for Setup {
             patience: Patience { unavailable: short, throttled: short, unauthorized: short, jobs: short },
             requests_per_hour: 1_000_000,
             url: None,
+            transport: None,
         }
     }
 }
@@ -123,7 +126,8 @@ impl Rig {
             api_key: configured.api_key.clone(),
             app_token: configured.app_token.clone(),
         };
-        let client = Client::new(&Transport::new(setup.request_timeout).unwrap(), credentials);
+        let transport = setup.transport.unwrap_or_else(|| Transport::new(setup.request_timeout).unwrap());
+        let client = Client::new(&transport, credentials);
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = Settings {
             prefetch: setup.prefetch,
