@@ -122,10 +122,8 @@ impl Limit {
         let wait = until.saturating_duration_since(now);
         self.quota.block(now, wait);
         if self.trouble.as_ref().is_none_or(|(trouble, _)| *trouble != Trouble::Unauthorized) {
-            let why = format!(
-                "a gateway before Freshsales asks all accounts of this host to stay away; going on in {} s",
-                wait.as_secs()
-            );
+            let wait = wait.as_secs();
+            let why = format!("too many calls for the gateway before Freshsales; going on in {wait} s");
             self.trouble = Some((Trouble::Throttled, why));
         }
     }

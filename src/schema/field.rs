@@ -206,12 +206,15 @@ impl std::fmt::Display for ChoiceId {
 
 impl<'de> Deserialize<'de> for ChoiceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let id = any_scalar(deserializer)?;
-        // Sent in place of a choice's id, an empty text would clear the field.
-        if id.is_empty() {
-            return Err(serde::de::Error::custom("a choice without an id"));
+        match Value::deserialize(deserializer)? {
+            // Sent in place of an id, an empty text would clear the field.
+            Value::Null => Err(serde::de::Error::custom("a choice without an id")),
+            id @ (Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => any_scalar(id).map(Self::from).map_err(serde::de::Error::custom),
         }
-        Ok(Self::from(id))
     }
 }
 
