@@ -31,9 +31,16 @@ pub fn asked(answer: &Answer) -> Option<Duration> {
     answer.retry_after.filter(|wait| speaks && *wait >= SHORTEST)
 }
 
-/// The gateways of all hosts, each with the number of its accounts.
+/// The gateways of all hosts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gateways(Arc<Mutex<HashMap<String, (Arc<Host>, u32)>>>);
+pub(super) struct Gateways(Arc<Mutex<HashMap<String, Shared>>>);
+
+/// One host, and the number of its accounts.
+#[derive(Debug)]
+struct Shared {
+    host: Arc<Host>,
+    accounts: u32,
+}
 
 impl Gateways {
     /// The gateway of the host that this address names, for one account more.
@@ -43,10 +50,10 @@ impl Gateways {
         let host = host.map_or_else(|| base_url.to_owned(), |(host, port)| format!("{host}:{port}"));
         // Only while lanes are set up.
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (host, accounts) = hosts.entry(host).or_insert_with(|| (Arc::new(Host::new()), 0));
-        let place = *accounts % PLACES;
-        *accounts = accounts.wrapping_add(1);
-        Gateway { host: host.clone(), mine: Arc::default(), place }
+        let shared = hosts.entry(host).or_insert_with(|| Shared { host: Arc::new(Host::new()), accounts: 0 });
+        let place = shared.accounts % PLACES;
+        shared.accounts = shared.accounts.wrapping_add(1);
+        Gateway { host: shared.host.clone(), mine: Arc::default(), place }
     }
 }
 

@@ -40,12 +40,11 @@ impl Lane {
             }
         }
         for (place, delivery) in std::mem::take(&mut self.doubted) {
-            match self.judge(&delivery) {
-                Some(judged) => self.admit(delivery, judged, Some(place)),
-                None => {
-                    self.dispatch.leave(place);
-                    delivery.receipt.settle(Outcome::Returned, 0);
-                }
+            if let Some(judged) = self.judge(&delivery) {
+                self.admit(delivery, judged, Some(place));
+            } else {
+                self.dispatch.leave(place);
+                delivery.receipt.settle(Outcome::Returned, 0);
             }
         }
     }
