@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::judge::{self, Judged, Send};
 use super::ledger::Debt;
-use super::memory::Known;
+use super::memory::Seen;
 use super::run::Lane;
 use super::state::Phase;
 use crate::delivery::Delivery;
 use crate::mapping::Mapped;
-use crate::outcome::{Outcome, SkipReason};
+use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
 
 impl Lane {
     /// Takes one delivery that has just come.
@@ -40,11 +40,15 @@ impl Lane {
             }
         }
         for (place, delivery) in std::mem::take(&mut self.doubted) {
-            if let Some(judged) = self.judge(&delivery) {
-                self.admit(delivery, judged, Some(place));
-            } else {
-                self.dispatch.leave(place);
-                delivery.receipt.settle(Outcome::Returned, 0);
+            match self.judge(&delivery) {
+                Some(judged) if self.in_doubt(&judged, Some(place), now) => {
+                    self.doubted.push_back((place, delivery));
+                }
+                Some(judged) => self.admit(delivery, judged, Some(place)),
+                None => {
+                    self.dispatch.leave(place);
+                    delivery.receipt.settle(Outcome::Returned, 0);
+                }
             }
         }
     }
@@ -73,7 +77,8 @@ impl Lane {
         let Some(judged) = self.judge(&delivery) else {
             return delivery.receipt.settle(Outcome::Returned, 0);
         };
-        if let Some(place) = self.place_in_doubt(&judged, now) {
+        if self.in_doubt(&judged, None, now) {
+            let place = self.dispatch.keep(judged.names());
             self.doubted.push_back((place, delivery));
             return;
         }
@@ -94,15 +99,19 @@ impl Lane {
         judged
     }
 
-    /// A place for an event that is judged again with newer fields. It is refused, and an admin may just have added the
-    /// field or the choice that is missed; or one of its contact before it is, and would be overtaken.
-    fn place_in_doubt(&mut self, judged: &Judged, now: Instant) -> Option<u64> {
-        let keys = match &judged.verdict {
-            Ok(send) if !self.doubted.is_empty() && self.dispatch.kept_before(&send.keys) => &send.keys,
-            Err(Outcome::DeadLetter(refusal)) if self.reading.doubts(refusal.reason, now) => &judged.names,
-            Ok(_) | Err(_) => return None,
+    /// Whether an event is judged again with newer fields. Something is wrong with it, and an admin may just have added the
+    /// field or the choice that is missed; or that is so of one of its contact before it, which it would overtake.
+    fn in_doubt(&mut self, judged: &Judged, place: Option<u64>, now: Instant) -> bool {
+        let complaint = match &judged.verdict {
+            Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
+            Ok(_) if !judged.omitted.is_empty() => Some(DeadLetterReason::InvalidField),
+            Ok(_) | Err(Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => None,
         };
-        Some(self.dispatch.keep(keys))
+        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) {
+            return true;
+        }
+        let behind = |send: &Send| self.dispatch.kept_before(place, &send.keys);
+        !self.doubted.is_empty() && judged.verdict.as_ref().is_ok_and(behind)
     }
 
     /// Counts a delivery that is judged, and settles it or hands it on to be sent. `place` was kept for it.
@@ -123,6 +132,10 @@ impl Lane {
         };
         if let Some(id) = &debt.message_id {
             self.messages.begin(id);
+        }
+        self.metrics.values_omitted.inc_by(judged.omitted.len() as u64);
+        for omitted in &judged.omitted {
+            self.omissions.tell(omitted, Instant::now());
         }
         let Send { mapped, keys, taught } = send;
         match place {
@@ -147,10 +160,10 @@ impl Lane {
             return Some(debt);
         }
         let Some(id) = debt.message_id.clone() else { return Some(debt) };
-        match self.messages.known(&id) {
-            Known::Not => Some(debt),
-            Known::UnderWay => self.messages.join(&id, debt).err(),
-            Known::Delivered => {
+        match self.messages.seen(&id) {
+            Seen::Not => Some(debt),
+            Seen::UnderWay => self.messages.join(&id, debt).err(),
+            Seen::Delivered => {
                 self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
                 None
             }

@@ -1,7 +1,7 @@
 //! From a body to what is to be done with it. Pure but for what the lane remembers.
 
 use super::window::Key;
-use crate::mapping::{Identity, Ignored, Mapped, Mapper};
+use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::segment::{self, Event, EventType, Payload, Undelivered};
 use serde_json::Value;
@@ -12,12 +12,21 @@ pub(super) struct Judged {
     pub(super) kind: &'static str,
     /// The sender's name for it.
     pub(super) message_id: Option<String>,
-    /// Whom a refused identify may be about; no fewer names than it would have if it were not refused.
-    pub(super) names: Vec<Key>,
+    /// Whom a refused event may be about; no fewer names than it would have if it were not refused.
+    names: Vec<Key>,
     /// What to send, or the outcome that needs no sending.
     pub(super) verdict: Result<Send, Outcome>,
     /// Traits that reached no field.
     pub(super) ignored: Vec<Ignored>,
+    /// Values that do not fit and are left out.
+    pub(super) omitted: Vec<Omitted>,
+}
+
+impl Judged {
+    /// Whom it is or may be about.
+    pub(super) fn names(&self) -> &[Key] {
+        self.verdict.as_ref().map_or(&self.names, |send| &send.keys)
+    }
 }
 
 /// What to send, and whom it is about.
@@ -43,21 +52,22 @@ pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &
                 names: Vec::new(),
                 verdict: Err(outcome),
                 ignored: Vec::new(),
+                omitted: Vec::new(),
             };
         }
     };
     let event_type = event.event_type();
-    let (verdict, ignored) = if !types.contains(&event_type) {
-        (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new())
+    let (verdict, ignored, omitted) = if !types.contains(&event_type) {
+        (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new(), Vec::new())
     } else if event_type != EventType::Identify && !can_track {
-        (Err(Outcome::DeadLetter(not_configured())), Vec::new())
+        (Err(Outcome::DeadLetter(not_configured())), Vec::new(), Vec::new())
     } else {
         let mapping = mapper.map(&event);
         let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
-        (verdict, mapping.ignored)
+        (verdict, mapping.ignored, mapping.omitted)
     };
     let names = if verdict.is_err() { names(&event) } else { Vec::new() };
-    Judged { kind: event_type.as_str(), message_id: event.message_id, names, verdict, ignored }
+    Judged { kind: event_type.as_str(), message_id: event.message_id, names, verdict, ignored, omitted }
 }
 
 fn not_configured() -> Refusal {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use lru::LruCache;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use tokio::time::Instant;
 
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
@@ -54,7 +56,7 @@ struct UnderWay<D> {
 
 /// What is known of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum Seen {
     /// Nothing.
     Not,
     /// It is on its way.
@@ -69,14 +71,14 @@ impl<D> Messages<D> {
     }
 
     /// What is known of the message.
-    pub(super) fn known(&mut self, id: &str) -> Known {
+    pub(super) fn seen(&mut self, id: &str) -> Seen {
         let id = self.digests.of(id);
         if self.under_way.contains_key(&id) {
-            Known::UnderWay
+            Seen::UnderWay
         } else if self.delivered.get(&id).is_some() {
-            Known::Delivered
+            Seen::Delivered
         } else {
-            Known::Not
+            Seen::Not
         }
     }
 
@@ -118,36 +120,73 @@ impl<D> Messages<D> {
     }
 }
 
+/// After a look-up that found nobody, and at the longest: it is asked again, because the contact may have been created
+/// since, by somebody else or by an event that stood behind.
+const FIRST_VAIN: Duration = Duration::from_mins(1);
+const LONGEST_VAIN: Duration = Duration::from_hours(1);
+
 /// The e-mail address behind a `userId`, as identifies and look-ups told.
 #[derive(Debug)]
 pub(super) struct Identities {
     digests: Digests,
-    known: LruCache<u128, Option<String>>,
+    known: LruCache<u128, Known>,
+    /// The time of the planner's last turn.
+    now: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Known {
+    Email(String),
+    /// There was nobody, and this long it was not asked again.
+    Nobody {
+        until: Option<Instant>,
+        wait: Duration,
+    },
 }
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), known: memory(REMEMBERED) }
+        Self { digests: Digests::new(), known: memory(REMEMBERED), now: None }
+    }
+
+    /// Time goes on.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.now = Some(now);
     }
 
     /// The address, where one is known.
     pub(super) fn email(&self, user_id: &str) -> Option<String> {
-        self.known.peek(&self.digests.of(user_id)).cloned().flatten()
+        match self.known.peek(&self.digests.of(user_id))? {
+            Known::Email(email) => Some(email.clone()),
+            Known::Nobody { .. } => None,
+        }
     }
 
     /// Whether it is worth looking up.
     pub(super) fn unknown(&self, user_id: &str) -> bool {
-        !self.known.contains(&self.digests.of(user_id))
+        match self.known.peek(&self.digests.of(user_id)) {
+            None => true,
+            Some(Known::Email(_)) => false,
+            Some(Known::Nobody { until, .. }) => *until <= self.now,
+        }
     }
 
     /// An identify or a look-up told the address.
     pub(super) fn learn(&mut self, user_id: &str, email: String) {
-        self.known.put(self.digests.of(user_id), Some(email));
+        self.known.put(self.digests.of(user_id), Known::Email(email));
     }
 
     /// A look-up found nobody. An address that became known meanwhile stays.
-    pub(super) fn looked_up_in_vain(&mut self, user_id: &str) {
-        self.known.get_or_insert(self.digests.of(user_id), || None);
+    pub(super) fn looked_up_in_vain(&mut self, user_id: &str, now: Instant) {
+        let until = |wait: Duration| Some(now + wait);
+        let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::Nobody {
+            until: None,
+            wait: FIRST_VAIN / 2,
+        });
+        if let Known::Nobody { until: again, wait } = known {
+            *wait = (*wait * 2).min(LONGEST_VAIN);
+            *again = until(*wait);
+        }
     }
 }
 
@@ -158,14 +197,14 @@ mod tests {
     #[test]
     fn only_what_took_effect_is_remembered() {
         let mut messages: Messages<u8> = Messages::new();
-        assert_eq!(messages.known("m"), Known::Not);
+        assert_eq!(messages.seen("m"), Seen::Not);
         messages.begin("m");
-        assert_eq!(messages.known("m"), Known::UnderWay);
+        assert_eq!(messages.seen("m"), Seen::UnderWay);
         assert!(messages.end("m", false).is_empty());
-        assert_eq!(messages.known("m"), Known::Not);
+        assert_eq!(messages.seen("m"), Seen::Not);
         messages.begin("m");
         assert!(messages.end("m", true).is_empty());
-        assert_eq!(messages.known("m"), Known::Delivered);
+        assert_eq!(messages.seen("m"), Seen::Delivered);
     }
 
     #[test]
@@ -180,9 +219,30 @@ mod tests {
         assert_eq!(messages.join("m", 3), Ok(()));
         assert_eq!(messages.joined(), 3);
         assert!(messages.end("m", true).is_empty());
-        assert_eq!(messages.known("m"), Known::UnderWay);
+        assert_eq!(messages.seen("m"), Seen::UnderWay);
         assert_eq!(messages.end("m", false), [1, 2, 3]);
-        assert_eq!((messages.known("m"), messages.joined()), (Known::Delivered, 0));
+        assert_eq!((messages.seen("m"), messages.joined()), (Seen::Delivered, 0));
         assert!(messages.end("m", false).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {
+        let mut identities = Identities::new();
+        let mut now = Instant::now();
+        identities.tick(now);
+        assert!(identities.unknown("u"));
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            identities.looked_up_in_vain("u", now);
+            assert!(!identities.unknown("u") && identities.email("u").is_none());
+            let again = now + Duration::from_mins(minutes);
+            identities.tick(again.checked_sub(Duration::from_millis(1)).unwrap());
+            assert!(!identities.unknown("u"), "before {minutes} minutes");
+            identities.tick(again);
+            assert!(identities.unknown("u"), "after {minutes} minutes");
+            now = again;
+        }
+        identities.learn("u", "ada@example.com".into());
+        identities.looked_up_in_vain("u", now);
+        assert_eq!(identities.email("u").as_deref(), Some("ada@example.com"));
     }
 }

@@ -13,6 +13,7 @@ use super::dispatch::{Dispatch, Effect, LAST_CALLS, Next};
 use super::ledger::{Debt, Ledger, of_duplicate};
 use super::limit::Patience;
 use super::memory::Messages;
+use super::omissions::Omissions;
 use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
@@ -23,6 +24,7 @@ use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
     Answer, Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, asked_by_gateway, classify,
 };
+use crate::mapping::{InvalidValue, Omitted};
 use crate::metrics::AccountMetrics;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -53,6 +55,7 @@ pub struct Lane {
     pub(super) metrics: AccountMetrics,
     pub(super) ledger: Ledger,
     pub(super) messages: Messages<Debt>,
+    pub(super) omissions: Omissions,
     pub(super) reading: Reading,
     pub(super) dispatch: Dispatch<Debt>,
     tasks: JoinSet<Sent>,
@@ -89,8 +92,10 @@ impl Lane {
             ledger: Ledger::new(account.name.clone(), metrics.clone()),
             metrics,
             messages: Messages::new(),
+            omissions: Omissions::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
+                .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
                 .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
@@ -234,6 +239,7 @@ impl Lane {
                 ),
                 Effect::TooManyJobs { one_by_one } => self.tell_too_many_jobs(one_by_one),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
+                Effect::LeftOut(entity) => self.tell_omitted(entity),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
                         self.board.explain(&why);
@@ -283,6 +289,18 @@ impl Lane {
                 "too many bulk jobs of the account are running; records wait for one to end"
             );
         }
+    }
+
+    /// A whole sales account or deal was left out, because the key has no right to it.
+    fn tell_omitted(&mut self, entity: Entity) {
+        self.metrics.values_omitted.inc();
+        let omitted = Omitted {
+            entity,
+            field: entity.singular().to_owned(),
+            trait_path: entity.singular().to_owned(),
+            why: "the API key has no right to write it".to_owned(),
+        };
+        self.omissions.tell(&omitted, Instant::now());
     }
 
     pub(super) fn show_trouble(&self) {

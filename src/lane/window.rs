@@ -70,10 +70,11 @@ impl<T> Window<T> {
         number
     }
 
-    /// Whether a place is kept for an event that shares one of these keys.
-    pub fn kept_before(&self, keys: &[Key]) -> bool {
+    /// Whether a place before this one is kept for an event that shares one of these keys; without a place, any.
+    pub fn kept_before(&self, place: Option<u64>, keys: &[Key]) -> bool {
         let queues = keys.iter().filter_map(|key| self.queues.get(key));
-        queues.flatten().any(|number| self.entries.get(number).is_some_and(|entry| entry.kept))
+        let mut before = queues.flatten().filter(|number| place.is_none_or(|place| **number < place));
+        before.any(|number| self.entries.get(number).is_some_and(|entry| entry.kept))
     }
 
     /// Puts an event into its place, maybe known by more names: it stands behind all that came before it.
@@ -293,14 +294,16 @@ mod tests {
         window.insert(vec![email("a")], "by address");
         window.insert(vec![user("u")], "by id");
         window.insert(vec![email("b")], "other");
-        assert!(window.kept_before(&[email("c"), user("u")]));
-        assert!(!window.kept_before(&[email("b")]));
+        assert!(window.kept_before(None, &[email("c"), user("u")]));
+        assert!(!window.kept_before(None, &[email("b")]));
+        assert!(!window.kept_before(Some(place), &[user("u")]));
+        assert!(window.kept_before(Some(place + 1), &[user("u")]));
         assert_eq!(take(&mut window).unwrap().1, "other");
         assert!(take(&mut window).is_none());
         assert!(window.drain_waiting().len() == 2 && window.len() == 2);
         window.insert(vec![email("a")], "by address");
         window.fill(place, vec![email("a")], "kept");
-        assert!(!window.kept_before(&[email("a")]));
+        assert!(!window.kept_before(None, &[email("a")]));
         assert_eq!(take(&mut window), Some((place, "kept")));
         window.finish(place);
         assert_eq!(take(&mut window).unwrap().1, "by address");

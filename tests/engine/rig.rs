@@ -38,6 +38,8 @@ pub struct Setup {
     pub url: Option<String>,
     /// What it shares with other lanes, if anything.
     pub transport: Option<Transport>,
+    /// More lines of the account's configuration.
+    pub settings: &'static str,
 }
 
 impl Default for Setup {
@@ -48,10 +50,18 @@ impl Default for Setup {
             concurrency: 8,
             grace: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            patience: Patience { unavailable: short, throttled: short, unauthorized: short, jobs: short },
+            patience: Patience {
+                unavailable: short,
+                throttled: short,
+                unauthorized: short,
+                jobs: short,
+                foreign: Duration::from_millis(400),
+                ..Patience::default()
+            },
             requests_per_hour: 1_000_000,
             url: None,
             transport: None,
+            settings: "",
         }
     }
 }
@@ -111,8 +121,8 @@ impl Rig {
         let text = format!(
             "[[accounts]]\nname = \"acme\"\nurl = \"{url}\"\napi_key = {{ env = \"KEY\" }}\n\
              app_token = {{ env = \"TOKEN\" }}\nrequests_per_hour = {}\nquota_share = 1.0\n\
-             tracking_requests_per_minute = 100000\n",
-            setup.requests_per_hour
+             tracking_requests_per_minute = 100000\n{}\n",
+            setup.requests_per_hour, setup.settings
         );
         let environment = |name: &str| match name {
             "KEY" => Some(API_KEY.to_owned()),
