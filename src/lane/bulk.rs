@@ -51,14 +51,16 @@ impl<D> Dispatch<D> {
 
     /// The entity that the unit's next step could write in bulk.
     pub(super) fn bulk_entity(&mut self, number: u64, now: Instant) -> Option<Entity> {
-        self.fit_for_bulk(number, now)
-            .filter(|entity| self.bulk_denied.get(entity).is_none_or(|until| *until <= now))
+        self.fit_for_bulk(number).filter(|entity| self.goes_in_bulk(*entity, now))
     }
 
-    fn fit_for_bulk(&mut self, number: u64, now: Instant) -> Option<Entity> {
-        if self.single_until.is_some_and(|until| now < until) {
-            return None;
-        }
+    /// Whether the account's answers to bulk calls with this entity are of use.
+    fn goes_in_bulk(&self, entity: Entity, now: Instant) -> bool {
+        let over = |until: Option<Instant>| until.is_none_or(|until| until <= now);
+        over(self.single_until) && over(self.bulk_denied.get(&entity).copied())
+    }
+
+    fn fit_for_bulk(&mut self, number: u64) -> Option<Entity> {
         let work = self.units.get(&number)?.contact()?;
         if work.alone {
             return None;
@@ -103,7 +105,7 @@ impl<D> Dispatch<D> {
 
     /// Events that wait, and whose first step writes this entity in bulk.
     fn would_join(&mut self, entity: Entity, now: Instant) -> Vec<u64> {
-        if self.single_until.is_some_and(|until| now < until) {
+        if !self.goes_in_bulk(entity, now) {
             return Vec::new();
         }
         let memo = &mut self.memo;
