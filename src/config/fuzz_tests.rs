@@ -37,6 +37,7 @@ app_token = { env = "TOKEN" }
 plan = "growth"
 quota_share = 0.9
 tracking_requests_per_minute = 400
+bulk_jobs = 6
 write_keys = ["wk_a", "wk_b"]
 project_ids = ["p"]
 events = ["identify", "track", "page"]
@@ -121,6 +122,7 @@ const KEYS: &[&str] = &[
     "requests_per_hour",
     "quota_share",
     "tracking_requests_per_minute",
+    "bulk_jobs",
     "write_keys",
     "project_ids",
     "events",

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::answer::{Answer, Body, NoAnswer};
 use super::call::{Budget, Call};
+use super::gateway::{Gateway, Gateways};
 use super::limits::{RateLimit, retry_after};
 use crate::object::quoted;
 
@@ -26,12 +27,16 @@ pub struct Credentials {
     pub app_token: Option<SecretString>,
 }
 
-/// What all accounts' clients share: TLS and its roots, and a pool of connections for each host. It holds no
-/// credentials and no cookies, and has no limit that one account could use up for another. Cheap to clone.
+/// What all accounts' clients share: TLS and its roots, a pool of connections for each host, and how long each host's
+/// gateway asks to stay away. It holds no credentials and no cookies, and has no limit that one account could use up for
+/// another. Cheap to clone.
 ///
 /// One for all, because each has root certificates of its own: 500 of them take 55 MB and a second to start.
 #[derive(Debug, Clone)]
-pub struct Transport(reqwest::Client);
+pub struct Transport {
+    http: reqwest::Client,
+    gateways: Gateways,
+}
 
 impl Transport {
     /// A call without an answer within `timeout` fails.
@@ -44,7 +49,7 @@ impl Transport {
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .timeout(timeout)
             .build()?;
-        Ok(Self(http))
+        Ok(Self { http, gateways: Gateways::default() })
     }
 }
 
@@ -75,17 +80,24 @@ impl Unread {
 pub struct Client {
     transport: Transport,
     credentials: Credentials,
+    gateway: Gateway,
 }
 
 impl Client {
     /// A client that calls through `transport`.
     pub fn new(transport: &Transport, credentials: Credentials) -> Self {
-        Self { transport: transport.clone(), credentials }
+        let gateway = transport.gateways.before(&credentials.base_url);
+        Self { transport: transport.clone(), credentials, gateway }
     }
 
     /// Whether activities can be sent.
     pub fn can_track(&self) -> bool {
         self.credentials.app_token.is_some()
+    }
+
+    /// The gateway before the account's host.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// Sends the call and takes the answer to its end.
@@ -105,7 +117,7 @@ impl Client {
 
     fn request(&self, call: &Call) -> reqwest::RequestBuilder {
         let url = format!("{}{}", self.credentials.base_url, call.path);
-        let Transport(http) = &self.transport;
+        let http = &self.transport.http;
         let mut request = match call.endpoint.method() {
             "GET" => http.get(url),
             "PUT" => http.put(url),

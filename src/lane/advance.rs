@@ -104,7 +104,8 @@ impl<D> Dispatch<D> {
 
     /// Makes the unit's next step a call, with as many like it as may go along.
     pub(super) fn plan(&mut self, number: u64, now: Instant) -> Option<u64> {
-        let bulk = self.bulk_entity(number, now).map(|entity| (entity, self.gather(number, entity, now)));
+        let entity = self.bulk_entity(number, now).filter(|_| self.job_free(now));
+        let bulk = entity.map(|entity| (entity, self.gather(number, entity, now)));
         if let Some((entity, units)) = bulk
             && units.len() >= LEAST
         {
@@ -159,6 +160,7 @@ impl<D> Dispatch<D> {
             }
             Purpose::Bulk(units) => {
                 let Some(job) = result.ok().as_ref().and_then(job_id) else { return self.singly(units, now) };
+                self.slots.accept();
                 let guess = self.times.first();
                 let polling = Polling { units, asked: 0, submitted: now, guess };
                 self.enqueue(Call::job_status(&job), Purpose::Poll(polling), now + guess);
@@ -313,7 +315,7 @@ impl<D> Dispatch<D> {
             None => self.identities.looked_up_in_vain(&user_id, now),
         }
         let key = self.identities.email(&user_id).map_or(Key::UserId(user_id), Key::Email);
-        self.window.put_back(event, &key, waiting);
+        self.window.put_back(event, key, waiting);
     }
 
     /// The events being worked on end; the rest, if any, is taken up.

@@ -7,6 +7,7 @@
 //!
 //! Knows mapping and Freshsales; where deliveries come from is none of its business.
 
+mod admit;
 mod advance;
 mod bulk;
 #[cfg(test)]

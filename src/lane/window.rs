@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
 use super::memory::Digests;
 
 /// A name by which an event knows its contact.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// An e-mail address, trimmed and lower-cased.
     Email(String),
@@ -32,6 +32,8 @@ struct Entry<T> {
     keys: Box<[u128]>,
     /// Gone once it is being worked on.
     item: Option<Box<T>>,
+    /// The place is kept for an event that cannot be judged yet.
+    kept: bool,
 }
 
 /// The events of one key, in the order they were queued. Mostly there is one, and that takes no room of its own.
@@ -48,6 +50,11 @@ impl Queue {
             Self::One(number) => (place == 0).then_some(*number),
             Self::Many(numbers) => numbers.get(place).copied(),
         }
+    }
+
+    /// All of them, in their order.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        (0..).map_while(|place| self.get(place))
     }
 
     fn insert(&mut self, number: u64) {
@@ -100,14 +107,46 @@ impl<T> Window<T> {
 
     /// Adds an event behind all that share a key with it.
     pub fn insert(&mut self, keys: &[Key], item: T) {
+        let number = self.keep(keys);
+        self.fill(number, &[], item);
+    }
+
+    /// Keeps a place for an event that cannot be judged yet, behind all that share a key with it. Those that come later
+    /// and share one wait for it. It ends by [`Window::fill`] or [`Window::finish`].
+    pub fn keep(&mut self, keys: &[Key]) -> u64 {
         let number = self.next;
         self.next += 1;
-        let mut keys: Vec<u128> = keys.iter().map(|key| self.digest(key)).collect();
+        let mut keys = self.digests_of(keys);
+        keys.sort_unstable();
         keys.dedup();
         for key in &keys {
             self.queue(*key, number);
         }
-        self.entries.insert(number, Entry { keys: keys.into(), item: Some(Box::new(item)) });
+        self.entries.insert(number, Entry { keys: keys.into(), item: None, kept: true });
+        number
+    }
+
+    /// Whether a place before this one is kept for an event that shares one of these keys; without a place, any.
+    pub fn kept_before(&self, place: Option<u64>, keys: &[Key]) -> bool {
+        let queues = keys.iter().filter_map(|key| self.queues.get(&self.digest(key)));
+        let mut before =
+            queues.flat_map(Queue::numbers).filter(|number| place.is_none_or(|place| *number < place));
+        before.any(|number| self.entries.get(&number).is_some_and(|entry| entry.kept))
+    }
+
+    /// Puts an event into its place, maybe known by more names: it stands behind all that came before it.
+    pub fn fill(&mut self, number: u64, keys: &[Key], item: T) {
+        let keys = self.digests_of(keys);
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        entry.item = Some(Box::new(item));
+        entry.kept = false;
+        for key in keys {
+            let Some(entry) = self.entries.get_mut(&number) else { return };
+            if !entry.keys.contains(&key) {
+                entry.keys = entry.keys.iter().copied().chain([key]).collect();
+                self.queue(key, number);
+            }
+        }
         self.consider(number);
     }
 
@@ -158,15 +197,12 @@ impl<T> Window<T> {
     }
 
     /// Gives a taken event back to wait, now known by one more name: it stands behind all that were queued before it.
-    pub fn put_back(&mut self, number: u64, key: &Key, item: T) {
-        let key = self.digest(key);
-        let Some(entry) = self.entries.get_mut(&number) else { return };
-        entry.item = Some(Box::new(item));
-        if !entry.keys.contains(&key) {
-            entry.keys = entry.keys.iter().copied().chain([key]).collect();
-            self.queue(key, number);
-        }
-        self.consider(number);
+    pub fn put_back(&mut self, number: u64, key: Key, item: T) {
+        self.fill(number, &[key], item);
+    }
+
+    fn digests_of(&self, keys: &[Key]) -> Vec<u128> {
+        keys.iter().map(|key| self.digest(key)).collect()
     }
 
     fn digest(&self, key: &Key) -> u128 {
@@ -185,7 +221,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// The event taken under this number is done: those behind it may follow.
+    /// The event under this number is done, or nothing comes into the place kept for it: those behind it may follow.
     pub fn finish(&mut self, number: u64) {
         let Some(entry) = self.entries.remove(&number) else { return };
         for key in entry.keys {
@@ -287,7 +323,7 @@ mod tests {
         window.insert(&[email("e")], "later page");
         let (first, _) = take(&mut window).unwrap();
         let (second, item) = take(&mut window).unwrap();
-        window.put_back(second, &email("e"), item);
+        window.put_back(second, email("e"), item);
         assert!(take(&mut window).is_none());
         window.finish(first);
         assert_eq!(take(&mut window).unwrap().1, "track by user id");
@@ -328,6 +364,41 @@ mod tests {
         window.finish(number);
         assert!(window.is_empty());
         assert!(take(&mut window).is_none());
+    }
+
+    #[test]
+    fn a_kept_place_holds_up_its_contact_and_nobody_else() {
+        let mut window = Window::default();
+        let place = window.keep(&[user("u"), email("a")]);
+        window.insert(&[email("a")], "by address");
+        window.insert(&[user("u")], "by id");
+        window.insert(&[email("b")], "other");
+        assert!(window.kept_before(None, &[email("c"), user("u")]));
+        assert!(!window.kept_before(None, &[email("b")]));
+        assert!(!window.kept_before(Some(place), &[user("u")]));
+        assert!(window.kept_before(Some(place + 1), &[user("u")]));
+        assert_eq!(take(&mut window).unwrap().1, "other");
+        assert!(take(&mut window).is_none());
+        assert!(window.drain_waiting().len() == 2 && window.len() == 2);
+        window.insert(&[email("a")], "by address");
+        window.fill(place, &[email("a")], "kept");
+        assert!(!window.kept_before(None, &[email("a")]));
+        assert_eq!(take(&mut window), Some((place, "kept")));
+        window.finish(place);
+        assert_eq!(take(&mut window).unwrap().1, "by address");
+        let place = window.keep(&[email("d")]);
+        window.insert(&[email("d")], "behind");
+        window.finish(place);
+        assert_eq!(take(&mut window).unwrap().1, "behind");
+    }
+
+    /// What a model knows of an event.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Is {
+        Kept,
+        Waiting,
+        Working,
+        Over,
     }
 
     proptest! {
@@ -372,6 +443,71 @@ mod tests {
                     let shared = keys(&events[*index]).iter().any(|key| keys(&events[*later]).contains(key));
                     prop_assert!(!shared || index < later);
                 }
+            }
+        }
+
+        /// With places kept for events that are judged later, if at all: ready is exactly what waits and has nothing
+        /// before it that shares a key and is not over.
+        #[test]
+        fn what_is_ready_is_what_nothing_stands_before(
+            events in prop::collection::vec(
+                (prop::collection::vec((any::<bool>(), 0u8..4), 1..3), any::<bool>()), 1..40),
+            steps in prop::collection::vec((0u8..5, any::<prop::sample::Index>()), 0..200),
+        ) {
+            let keys = |event: &[(bool, u8)]| -> Vec<Key> {
+                event.iter().map(|(mail, n)| if *mail { email(&n.to_string()) } else { user(&n.to_string()) }).collect()
+            };
+            let share = |one: usize, other: usize| {
+                let others = keys(&events[other].0);
+                keys(&events[one].0).iter().any(|key| others.contains(key))
+            };
+            let mut window = Window::default();
+            let mut model: Vec<Is> = Vec::new();
+            for (step, pick) in steps {
+                let all = |wanted: Is, model: &[Is]| -> Vec<usize> {
+                    (0..model.len()).filter(|index| model[*index] == wanted).collect()
+                };
+                let chosen = |from: Vec<usize>| (!from.is_empty()).then(|| from[pick.index(from.len())]);
+                match step {
+                    0 | 1 if model.len() < events.len() => {
+                        let (named, kept) = &events[model.len()];
+                        if *kept {
+                            prop_assert_eq!(window.keep(&keys(named)), model.len() as u64);
+                            model.push(Is::Kept);
+                        } else {
+                            window.insert(&keys(named), model.len());
+                            model.push(Is::Waiting);
+                        }
+                    }
+                    2 => {
+                        let number = window.ready().next().map(|(number, _)| number);
+                        if let Some((number, index)) = number.and_then(|number| window.take(number, |_| false).pop()) {
+                            prop_assert_eq!(number, index as u64);
+                            model[index] = Is::Working;
+                        }
+                    }
+                    3 => {
+                        if let Some(index) = chosen(all(Is::Working, &model)) {
+                            window.finish(index as u64);
+                            model[index] = Is::Over;
+                        }
+                    }
+                    _ => {
+                        if let Some(index) = chosen(all(Is::Kept, &model)) {
+                            let saved = pick.index(3) > 0;
+                            if saved { window.fill(index as u64, &keys(&events[index].0), index) } else { window.finish(index as u64) }
+                            model[index] = if saved { Is::Waiting } else { Is::Over };
+                        }
+                    }
+                }
+                let free = |index: &usize| {
+                    model[*index] == Is::Waiting
+                        && (0..*index).all(|before| model[before] == Is::Over || !share(before, *index))
+                };
+                let expected: Vec<usize> = (0..model.len()).filter(free).collect();
+                let ready: Vec<usize> = window.ready().map(|(_, index)| *index).collect();
+                prop_assert_eq!(ready, expected);
+                prop_assert_eq!(window.len(), model.iter().filter(|is| **is != Is::Over).count());
             }
         }
     }

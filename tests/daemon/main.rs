@@ -21,6 +21,7 @@ mod commands;
 mod dead_letters;
 mod dip;
 mod documented;
+mod doubled;
 mod events;
 mod faults;
 mod limits;

@@ -8,7 +8,7 @@ use crate::object::ObjectText;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-fn dispatch(now: Instant) -> Dispatch<u64> {
+pub(super) fn dispatch(now: Instant) -> Dispatch<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
     let mut dispatch = Dispatch::new(8, Patience::default(), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
@@ -57,7 +57,11 @@ fn served(
 fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
         Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
-        Effect::Coalesced(_) | Effect::BulkGivenUp | Effect::LeftOut(_) | Effect::Fields(..) => None,
+        Effect::Coalesced(_)
+        | Effect::BulkGivenUp
+        | Effect::TooManyJobs { .. }
+        | Effect::LeftOut(_)
+        | Effect::Fields(..) => None,
     });
     settled.collect()
 }
@@ -132,7 +136,7 @@ fn a_job_whose_status_is_never_told_does_not_hold_its_events_for_ever() {
 #[test]
 fn a_bulk_call_that_is_never_taken_is_done_one_by_one_in_the_end() {
     let now = Instant::now();
-    let asked = failing(&mut three(now), now, CONTACTS, 405);
+    let asked = failing(&mut three(now), now, CONTACTS, 418);
     assert!((5..30).contains(&asked), "{asked}");
 }
 
@@ -422,4 +426,24 @@ fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account
     insert(&mut dispatch, write("b@x.com", &json!({})), 1);
     // Another call may be the probe.
     served(&mut dispatch, now, CONTACT, contact(1, &[]));
+}
+
+#[test]
+fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
+    let now = Instant::now();
+    let quota = || Quota::new(900.0, Duration::from_hours(1), 1.0, now);
+    let mut dispatch: Dispatch<u64> = Dispatch::new(8, Patience::default(), quota().with_reserve(3), quota());
+    insert(&mut dispatch, write("c@x.com", &json!({})), 0);
+    let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
+    dispatch.api.quota.observe(now, &told, 0);
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(_))));
+    for entity in Entity::ALL {
+        dispatch.read_fields(*entity, now);
+    }
+    for entity in Entity::ALL {
+        let (body, effects) = served(&mut dispatch, now, Endpoint::Fields(*entity), json!({ "fields": [] }));
+        assert_eq!(body, Value::Null);
+        assert!(matches!(effects[..], [Effect::Fields(..)]), "{effects:?}");
+    }
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(_))), "a record went on the reserve");
 }

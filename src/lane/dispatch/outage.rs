@@ -116,7 +116,10 @@ impl Account {
                             self.delivered.push((self.now, debt));
                         }
                         Effect::LeftOut(entity) => self.left_out.push(entity),
-                        Effect::BulkGivenUp | Effect::Coalesced(_) | Effect::Fields(..) => {}
+                        Effect::BulkGivenUp
+                        | Effect::TooManyJobs { .. }
+                        | Effect::Coalesced(_)
+                        | Effect::Fields(..) => {}
                     }
                 }
                 for budget in [Budget::Api, Budget::Tracking] {

@@ -226,6 +226,7 @@ impl Crm {
             31..=33 if matches!(call.endpoint, Endpoint::JobStatus | Endpoint::BulkUpsert(_)) => {
                 Verdict::Refused { status: 404, messages: vec!["gone".to_owned()] }
             }
+            37..=45 if matches!(call.endpoint, Endpoint::BulkUpsert(_)) => Verdict::TooManyJobs,
             34..=36 if matches!(call.endpoint, Endpoint::BulkUpsert(_)) => {
                 Verdict::Done(json!({ "message": "what?" }))
             }
@@ -271,7 +272,8 @@ fn job_status(ended: bool, results: &[Row], mood: u8) -> Value {
 fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Vec<Vec<Outcome>> {
     let start = Instant::now();
     let quota = |calls| Quota::new(calls, Duration::from_hours(1), 0.9, start);
-    let mut dispatch: Dispatch<usize> = Dispatch::new(4, Patience::default(), quota(500.0), quota(500.0));
+    let mut dispatch: Dispatch<usize> =
+        Dispatch::new(4, Patience::default(), quota(500.0), quota(500.0)).with_bulk_jobs(2);
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut now = start;
