@@ -127,7 +127,7 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
             }
             waiting.pop_front();
             let email = format!("c{index}@example.com");
-            dispatch.insert(identify(&email), vec![Key::Email(email)], None, index);
+            dispatch.insert(identify(&email), &[Key::Email(email)], None, index);
         }
         let wake = loop {
             match dispatch.next(now) {

@@ -139,8 +139,8 @@ impl Lane {
         }
         let Send { mapped, keys, taught } = send;
         match place {
-            Some(place) => self.dispatch.fill(place, mapped, keys, taught, debt),
-            None => self.dispatch.insert(mapped, keys, taught, debt),
+            Some(place) => self.dispatch.fill(place, mapped, &keys, taught, debt),
+            None => self.dispatch.insert(mapped, &keys, taught, debt),
         }
         self.show_trouble();
     }

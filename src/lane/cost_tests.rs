@@ -35,7 +35,7 @@ async fn merging_many_identifies_costs_no_square() {
             for number in 0..*events {
                 let email = "ada@example.com".to_owned();
                 let keys = vec![Key::UserId(format!("u{number}")), Key::Email(email.clone())];
-                dispatch.insert(identify(number), keys, Some((format!("u{number}"), email)), number);
+                dispatch.insert(identify(number), &keys, Some((format!("u{number}"), email)), number);
             }
             let Next::Send(_, call) = dispatch.next(now) else { panic!("nothing to send") };
             let fields = call.json()["contact"].as_object().unwrap().len();

@@ -247,8 +247,8 @@ impl<D> Dispatch<D> {
     }
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
-    pub fn insert(&mut self, mapped: Mapped, keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
-        let place = self.keep(&keys);
+    pub fn insert(&mut self, mapped: Mapped, keys: &[Key], taught: Option<(String, String)>, debt: D) {
+        let place = self.keep(keys);
         self.fill(place, mapped, keys, taught, debt);
     }
 
@@ -272,14 +272,14 @@ impl<D> Dispatch<D> {
         &mut self,
         place: u64,
         mapped: Mapped,
-        keys: Vec<Key>,
+        keys: &[Key],
         taught: Option<(String, String)>,
         debt: D,
     ) {
         if let Some((user_id, email)) = taught {
             self.identities.learn(&user_id, email);
         }
-        self.window.fill(place, &keys, Waiting { mapped: mapped.into(), debt });
+        self.window.fill(place, keys, Waiting { mapped: mapped.into(), debt });
     }
 
     /// Nothing comes into the place that was kept.

@@ -31,7 +31,7 @@ pub(super) fn related(name: &str, values: &Value) -> RelatedWrite {
 
 pub(super) fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
     let key = Key::Email(write.email.clone());
-    dispatch.insert(Mapped::Contact(Box::new(write)), vec![key], None, debt);
+    dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, debt);
 }
 
 pub(super) fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
@@ -270,7 +270,7 @@ fn calls_of_the_other_budget_take_nothing_from_what_is_left() {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), "Seen".to_owned());
         let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
-        dispatch.insert(track, vec![Key::Email(email)], None, number);
+        dispatch.insert(track, &[Key::Email(email)], None, number);
         sent(&mut dispatch, now);
     }
     for number in 0..2 {

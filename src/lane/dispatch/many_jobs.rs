@@ -18,7 +18,7 @@ fn plain(dispatch: &mut Dispatch<u64>, numbers: std::ops::Range<u64>) {
 fn track(dispatch: &mut Dispatch<u64>, identity: Identity, key: Key, number: u64) {
     let track =
         Mapped::Track(Activity { identity, name: "Seen".to_owned(), properties: ObjectText::default() });
-    dispatch.insert(track, vec![key], None, number);
+    dispatch.insert(track, &[key], None, number);
 }
 
 fn answer(dispatch: &mut Dispatch<u64>, number: u64, verdict: Verdict, now: Instant) -> Vec<Effect<u64>> {

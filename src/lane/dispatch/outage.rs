@@ -57,7 +57,7 @@ impl Account {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), number.to_string());
         let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
-        self.dispatch.insert(track, vec![Key::Email(email)], None, number);
+        self.dispatch.insert(track, &[Key::Email(email)], None, number);
     }
 
     fn good(&mut self, call: &Call) -> Verdict {

@@ -482,7 +482,7 @@ fn a_userid_that_nobody_has_is_looked_up_again_later() {
             name: number.to_string(),
             properties: crate::object::ObjectText::default(),
         };
-        account.dispatch.insert(Mapped::Track(activity), vec![Key::UserId("u".to_owned())], None, number);
+        account.dispatch.insert(Mapped::Track(activity), &[Key::UserId("u".to_owned())], None, number);
     };
     for (number, expected) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 2), (5, 3)] {
         track(&mut account, number);

@@ -312,7 +312,7 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
                 dispatch.redelivered(now);
                 quiet.get_or_insert(now + TAKE_OVER);
             }
-            dispatch.insert(mapped(next, &events[next]), vec![key], None, next);
+            dispatch.insert(mapped(next, &events[next]), &[key], None, next);
         }
         let wake = loop {
             match dispatch.next(now) {
@@ -416,7 +416,7 @@ fn a_hundred_contacts_that_wait_together_go_in_one_call() {
             contact,
             identify: Some(Identify { field: 0, bad: false, walled: false, company: None, deal: None }),
         };
-        dispatch.insert(mapped(0, &asked), vec![Key::Email(email(contact))], None, contact);
+        dispatch.insert(mapped(0, &asked), &[Key::Email(email(contact))], None, contact);
     }
     let Next::Send(_, call) = dispatch.next(start) else { panic!("nothing to send") };
     assert_eq!((call.endpoint, call.records()), (Endpoint::BulkUpsert(Entity::Contact), 100));
