@@ -15,6 +15,7 @@ mod consumer;
 mod dead_letter;
 mod directory;
 mod feed;
+mod fitting;
 #[cfg(test)]
 mod fuzz_tests;
 mod hunger;
@@ -31,6 +32,7 @@ mod router;
 mod session;
 mod settling;
 mod topology;
+mod transport;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};

@@ -1,31 +1,28 @@
 //! What a message's properties become when it is published again, into a lane or the dead letters.
-//! Pure. Bodies are never touched.
+//! Pure. Bodies are never touched. How large the headers may be is for [`super::fitting`] to say.
 
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-/// The most bytes of headers that a copy carries. They travel in one frame, and one that is larger than the
-/// broker's limit (131072 bytes, less other properties and what it adds on redelivery) costs the connection, again
-/// and again, for every account.
-const HEADERS_LIMIT: usize = 120 * 1024;
-/// How many of the original's headers were left out to keep within [`HEADERS_LIMIT`].
-const LEFT_OUT: &str = "freshet-headers-left-out";
+use super::fitting;
 
 /// When the router took the message; only lanes carry it.
-const QUEUED_AT: &str = "freshet-queued-at";
+pub(super) const QUEUED_AT: &str = "freshet-queued-at";
 /// The router had this message before, and may have put it into the lane then.
-const COPY: &str = "freshet-copy";
+pub(super) const COPY: &str = "freshet-copy";
 
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
 const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
+/// RabbitMQ refuses it from a channel that waits for no reply.
+const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// The broker's own count, true only of the queue it came from.
 const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 
 /// Properties for a lane: as they were, plus when the message was queued.
 pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
-    let mut headers = fitted(passive(original), 0);
+    let mut headers = passive(original);
     let queued_at = queued_at(original, now).as_millisecond();
     headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(queued_at));
     without_acting(original).with_headers(headers)
@@ -33,13 +30,12 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 
 /// Properties for a dead letter: as they were, plus `added`.
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
-    let mut fresh = FieldTable::default();
+    let mut headers = FieldTable::default();
     for (name, value) in passive(original).inner() {
         if !stale(name.as_str()) {
-            fresh.insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
     }
-    let mut headers = fitted(fresh, size_of_table(added));
     for (name, value) in added.inner() {
         headers.insert(name.clone(), value.clone());
     }
@@ -48,7 +44,7 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
 
 /// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
 fn stale(name: &str) -> bool {
-    name.starts_with("freshet-") && !name.starts_with("freshet-original-") && name != LEFT_OUT
+    name.starts_with("freshet-") && !name.starts_with("freshet-original-") && name != fitting::LEFT_OUT
 }
 
 /// When a message was queued: as the router noted it, else as its publisher did, else now.
@@ -129,69 +125,25 @@ fn passive(original: &BasicProperties) -> FieldTable {
     if let Some(expiration) = original.expiration() {
         headers.insert(kept("expiration"), AMQPValue::LongString(expiration.as_str().into()));
     }
+    if let Some(reply_to) = original.reply_to().as_ref().filter(|reply_to| is_direct(reply_to)) {
+        headers.insert(kept("reply-to"), AMQPValue::LongString(reply_to.as_str().into()));
+    }
     if let Some(user) = original.user_id() {
         headers.insert(kept("user-id"), AMQPValue::LongString(user.as_str().into()));
     }
     headers
 }
 
-/// Leaves out the largest headers until the rest and `reserved` bytes keep within the limit.
-fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
-    let mut size = size_of_table(&headers) + reserved;
-    if size <= HEADERS_LIMIT {
-        return headers;
-    }
-    let mut entries: Vec<_> = headers.inner().iter().collect();
-    entries.sort_by_key(|(name, value)| size_of_entry(name, value));
-    // What the router left out is not there any more, and still missing.
-    let earlier = headers.inner().get(LEFT_OUT).and_then(AMQPValue::as_long_long_int);
-    let mut left_out = earlier.unwrap_or_default();
-    while size > HEADERS_LIMIT
-        && let Some((name, value)) = entries.pop()
-    {
-        size -= size_of_entry(name, value);
-        left_out = left_out.saturating_add(1);
-    }
-    let mut fitted = FieldTable::default();
-    for (name, value) in entries {
-        fitted.insert(name.clone(), value.clone());
-    }
-    fitted.insert(LEFT_OUT.into(), AMQPValue::LongLongInt(left_out));
-    fitted
-}
-
-/// What a table takes on the wire.
-fn size_of_table(table: &FieldTable) -> usize {
-    4 + table.inner().iter().map(|(name, value)| size_of_entry(name, value)).sum::<usize>()
-}
-
-fn size_of_entry(name: &ShortString, value: &AMQPValue) -> usize {
-    2 + name.as_str().len() + size_of_value(value)
-}
-
-fn size_of_value(value: &AMQPValue) -> usize {
-    if let AMQPValue::LongString(text) = value {
-        4 + text.as_bytes().len()
-    } else if let AMQPValue::ShortString(text) = value {
-        1 + text.as_str().len()
-    } else if let AMQPValue::ByteArray(bytes) = value {
-        4 + bytes.as_slice().len()
-    } else if let AMQPValue::FieldArray(items) = value {
-        4 + items.as_slice().iter().map(|item| 1 + size_of_value(item)).sum::<usize>()
-    } else if let AMQPValue::FieldTable(table) = value {
-        size_of_table(table)
-    } else {
-        // A number, a flag, a time or nothing.
-        8
-    }
-}
-
 fn kept(name: &str) -> ShortString {
     ShortString::try_new(format!("freshet-original-{}", name.to_lowercase())).unwrap_or_default()
 }
 
-/// The other properties. An `expiration` would let the copy vanish, and a `user_id` that is not the
-/// connection's own closes the channel: both go, and are kept as headers.
+fn is_direct(reply_to: &ShortString) -> bool {
+    reply_to.as_str() == DIRECT_REPLY
+}
+
+/// The other properties. An `expiration` would let the copy vanish; a `user_id` that is not the connection's own and a
+/// `reply_to` that asks for a direct reply close the channel: they go, and are kept as headers.
 fn without_acting(original: &BasicProperties) -> BasicProperties {
     let mut copy = BasicProperties::default();
     macro_rules! keep {
@@ -205,14 +157,16 @@ fn without_acting(original: &BasicProperties) -> BasicProperties {
         delivery_mode => with_delivery_mode,
         priority => with_priority,
         correlation_id => with_correlation_id,
-        reply_to => with_reply_to,
         message_id => with_message_id,
         timestamp => with_timestamp,
         kind => with_type,
         app_id => with_app_id,
         cluster_id => with_cluster_id,
     );
-    copy
+    match original.reply_to() {
+        Some(reply_to) if !is_direct(reply_to) => copy.with_reply_to(reply_to.clone()),
+        Some(_) | None => copy,
+    }
 }
 
 #[cfg(test)]
@@ -258,34 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_fill_a_frame_are_left_out_largest_first() {
-        let mut headers = FieldTable::default();
-        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
-        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        headers.insert("small".into(), AMQPValue::LongString("x".repeat(30_000).into()));
-        let original = BasicProperties::default().with_headers(headers);
-        let names = |properties: &BasicProperties| -> Vec<String> {
-            properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect()
+    fn a_reply_that_only_its_sender_may_ask_for_is_kept_as_a_header() {
+        let asked = |reply_to: &str| {
+            for_lane(&BasicProperties::default().with_reply_to(reply_to.into()), Timestamp::now())
         };
-        let lane = for_lane(&original, Timestamp::from_second(1_800_000_000).unwrap());
-        assert_eq!(names(&lane), [LEFT_OUT, QUEUED_AT, "small", "tenant"]);
-        let mut added = FieldTable::default();
-        added.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        let dead = for_dead_letter(&lane, &added);
-        assert_eq!(names(&dead), ["freshet-detail", LEFT_OUT, "tenant"]);
-        assert_eq!(header(&dead, LEFT_OUT), Some(&AMQPValue::LongLongInt(2)), "the router's and this one");
-    }
-
-    #[test]
-    fn what_an_earlier_letter_said_takes_no_room_from_the_sender_s_headers() {
-        let mut headers = FieldTable::default();
-        headers.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(16_000).into()));
-        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        let mut added = FieldTable::default();
-        added.insert("freshet-detail".into(), AMQPValue::LongString("y".repeat(16_000).into()));
-        let dead = for_dead_letter(&BasicProperties::default().with_headers(headers.clone()), &added);
-        assert_eq!(header(&dead, "large"), headers.inner().get("large"));
-        assert_eq!(header(&dead, LEFT_OUT), None);
+        let direct = asked("amq.rabbitmq.reply-to");
+        assert_eq!(direct.reply_to(), &None);
+        let kept = header(&direct, "freshet-original-reply-to").and_then(text);
+        assert_eq!(kept, Some("amq.rabbitmq.reply-to"));
+        assert_eq!(asked("answers").reply_to().as_ref().map(ShortString::as_str), Some("answers"));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
+//! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
@@ -32,7 +34,9 @@ mod node;
 mod ports;
 mod process;
 mod proxy;
+pub mod raw;
 mod server;
+mod tls;
 mod tree;
 
 use std::fmt::Display;
@@ -44,6 +48,7 @@ pub use broker::{Broker, Settings, Vhost};
 pub use guard::Process;
 pub use process::{Freshet, delete, freshet, get, listen_address, post};
 pub use proxy::Proxy;
+pub use tls::TlsFront;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
 ///
