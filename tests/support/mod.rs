@@ -9,6 +9,7 @@
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
+//! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
 //! | `guard.rs`, `ports.rs` | nothing outlives the tests; no two tests take one port |
@@ -29,6 +30,7 @@
 
 mod amqp;
 mod broker;
+mod doubler;
 mod guard;
 mod node;
 mod ports;
@@ -45,6 +47,7 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
+pub use doubler::Doubler;
 pub use guard::Process;
 pub use process::{Freshet, delete, freshet, get, listen_address, post};
 pub use proxy::Proxy;
