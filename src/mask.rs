@@ -96,8 +96,9 @@ fn is_phone(run: &str) -> bool {
 
 /// `2026-03-01`, and what may follow of a time.
 fn is_date(run: &str) -> bool {
-    let lengths: Vec<usize> = run.split('-').map(str::len).collect();
-    matches!(lengths[..], [4, 2, 2])
+    let parts: Vec<&str> = run.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    matches!(lengths[..], [4, 2, 2]) && parts.iter().all(|part| part.chars().all(|c| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -117,6 +118,7 @@ mod tests {
             ("phone 926-555-9503.", "phone [phone]."),
             ("+19265559503", "[phone]"),
             ("5559503", "[phone]"),
+            ("+000-00-00", "[phone]"),
             ("(0)30 1234567", "[phone]"),
             ("0041 44 668 18 00", "[phone]"),
             ("Name has already been taken", "Name has already been taken"),

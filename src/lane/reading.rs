@@ -82,8 +82,8 @@ impl Reading {
                 | DeadLetterReason::InvalidCustomField
                 | DeadLetterReason::InvalidField
         );
-        if about_fields && self.unreadable.iter().any(|(_, why)| *why == Unreadable::NotYet) {
-            // They are read again as often as is good for Freshsales.
+        if reason == DeadLetterReason::Undeliverable {
+            // Nothing is known of what it writes. They are read again as often as is good for Freshsales.
             let at = self.retry.unwrap_or(now);
             if self.draft.is_none() {
                 self.wanted.get_or_insert(at);
@@ -133,7 +133,11 @@ impl Reading {
     ) -> Option<String> {
         let (schema, _) = self.draft.as_mut()?;
         let word = entity.singular();
-        let forbidden = result == Err(403);
+        let unreadable = match &result {
+            Err(403) => Unreadable::Forbidden,
+            Err(404 | 410) => Unreadable::Missing,
+            Ok(_) | Err(_) => Unreadable::NotYet,
+        };
         let why = match result.map(|answer| Fields::read(&answer)) {
             Ok(Some((fields, left_out))) => {
                 for LeftOut { name, why } in left_out {
@@ -160,8 +164,7 @@ impl Reading {
         if entity != Entity::Contact && !known {
             // Only who writes them needs them.
             self.unreadable.retain(|(other, _)| *other != entity);
-            self.unreadable
-                .push((entity, if forbidden { Unreadable::Forbidden } else { Unreadable::NotYet }));
+            self.unreadable.push((entity, unreadable));
             self.came(entity, now);
             return None;
         }
@@ -291,9 +294,9 @@ mod tests {
         };
         for (answered, reason) in [
             (Err(403), DeadLetterReason::Rejected),
-            (Err(404), DeadLetterReason::InvalidField),
-            (Err(0), DeadLetterReason::InvalidField),
-            (Ok(json!({ "fields": "none" })), DeadLetterReason::InvalidField),
+            (Err(404), DeadLetterReason::Rejected),
+            (Err(0), DeadLetterReason::Undeliverable),
+            (Ok(json!({ "fields": "none" })), DeadLetterReason::Undeliverable),
         ] {
             let start = Instant::now();
             let mut reading = Reading::new("acme".into(), MappingRules::default());
@@ -309,7 +312,8 @@ mod tests {
             assert_eq!(judged(&reading, &plain), None);
             assert_eq!(judged(&reading, &deal), Some(reason), "{answered:?}");
             // What may be known soon is waited for, and no other is.
-            assert_eq!(reading.doubts(reason, start), reason == DeadLetterReason::InvalidField);
+            assert!(!reading.doubts(DeadLetterReason::InvalidField, start), "it is kept waiting for deals");
+            assert_eq!(reading.doubts(reason, start), reason == DeadLetterReason::Undeliverable);
             let again = reading.wake().expect("they are never read again");
             assert!(again > start && again <= start + Duration::from_secs(10));
             answers(&mut reading, &Ok(json!({ "fields": [] })), again);

@@ -21,7 +21,9 @@ use crate::segment::{Event, JsonMap, Payload, describe};
 pub enum Unreadable {
     /// The account's key has no right to read them.
     Forbidden,
-    /// They could not be read so far.
+    /// Freshsales knows of none.
+    Missing,
+    /// They could not be read so far; until then no event is refused for it.
     NotYet,
 }
 
@@ -204,13 +206,18 @@ impl Mapper {
                 format!("the API key has no right to read the fields of a {word}, so none can be written"),
                 format!("an API key whose user may read the settings of {word} fields"),
             ),
+            Unreadable::Missing => (
+                DeadLetterReason::Rejected,
+                format!("the account has no fields of a {word}, so none can be written"),
+                "an account with them".to_owned(),
+            ),
             Unreadable::NotYet => (
-                DeadLetterReason::InvalidField,
+                DeadLetterReason::Undeliverable,
                 format!("the fields of a {word} cannot be read yet"),
                 "fields that can be read".to_owned(),
             ),
         };
-        if why == Unreadable::Forbidden && self.rules.invalid_value == InvalidValue::Omit {
+        if why != Unreadable::NotYet && self.rules.invalid_value == InvalidValue::Omit {
             let field = entity.singular().to_owned();
             findings.omit(Omitted { entity, field, trait_path: key.to_owned(), why: problem });
             return;

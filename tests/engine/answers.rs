@@ -24,10 +24,15 @@ async fn delivered(source: &mut Source, event: Value) {
     assert_eq!(source.settled().await.outcome, Outcome::Delivered);
 }
 
-fn no_more_records(rig: &Rig) -> Vec<usize> {
+/// How many calls carried records.
+fn records_sent(rig: &Rig) -> usize {
     let endpoints = ["contacts_upsert", "contacts_bulk_upsert", "sales_accounts_upsert", "deals_upsert"];
-    endpoints.iter().map(|endpoint| rig.calls(endpoint)).collect()
+    endpoints.iter().map(|endpoint| rig.calls(endpoint)).sum()
 }
+
+/// The most that go before it is known that none gets through: those on their way then, and those that took the places
+/// of the first that were answered.
+const ON_THEIR_WAY: usize = 30;
 
 #[tokio::test]
 async fn a_web_page_to_every_call_condemns_nothing_and_is_told() {
@@ -45,22 +50,21 @@ async fn a_web_page_to_every_call_condemns_nothing_and_is_told() {
                 delivered(&mut source, identify("warm", "zoe@example.com", json!({}))).await;
             }
             rig.faults(json!({"endpoint": "*", "action": {"status": status, "body": PAGE}})).await;
-            for number in 0..20 {
+            for number in 0..100 {
                 let company = json!({"company": {"name": format!("Company {number}")}});
                 source
                     .send(identify(&format!("m{number}"), &format!("c{number}@example.com"), company))
                     .await;
             }
             soon("the words", async || rig.board.view().why.contains(told)).await;
-            let before = no_more_records(&rig);
             called(&rig, "deals_fields", 8).await;
-            assert_eq!(no_more_records(&rig), before, "{status}: records were sent");
+            assert!(records_sent(&rig) <= ON_THEIR_WAY, "{status}: {} records", records_sent(&rig));
             assert!(source.try_settled().is_none(), "{status}");
             if warm {
                 assert_eq!(rig.board.view().state, LaneState::Retrying);
             }
             rig.mend().await;
-            for _ in 0..20 {
+            for _ in 0..100 {
                 assert_eq!(source.settled().await.outcome, Outcome::Delivered, "{status}");
             }
             soon("the state", async || rig.board.view().state == LaneState::Flowing).await;
@@ -244,9 +248,8 @@ async fn a_403_to_one_record_is_that_record_s_and_a_403_to_all_stops_the_account
     }
     soon("the state", async || rig.board.view().state == LaneState::Unauthorized).await;
     assert!(rig.board.view().why.contains("403: check api_key"), "{}", rig.board.view().why);
-    let before = no_more_records(&rig);
     called(&rig, "deals_fields", 5).await;
-    assert_eq!(no_more_records(&rig), before, "records were sent");
+    assert!(records_sent(&rig) <= ON_THEIR_WAY, "{} records", records_sent(&rig));
     assert!(source.try_settled().is_none());
     rig.mend().await;
     for _ in 0..20 {
