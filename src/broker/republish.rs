@@ -1,7 +1,11 @@
 //! What a message's properties become when it is published again, into a lane or the dead letters.
 //! Pure. Bodies are never touched.
+//!
+//! Headers that begin with `freshet-` are Freshet's own. A sender may set them all the same, so they are believed only
+//! of messages that came by the exchange `Q.lanes`: RabbitMQ says by which exchange a message came, not its sender. The
+//! router and the dead-letter commands publish there. An application may do so, too; what it then sets is bounded.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -12,6 +16,11 @@ const HEADERS_LIMIT: usize = 120 * 1024;
 /// How many of the original's headers were left out to keep within [`HEADERS_LIMIT`].
 const LEFT_OUT: &str = "freshet-headers-left-out";
 
+/// What the names of Freshet's own headers begin with.
+const OWN: &str = "freshet-";
+/// What the names of those begin with that keep something of the sender's under another name.
+const ORIGINAL: &str = "freshet-original-";
+
 /// When the router took the message; only lanes carry it.
 const QUEUED_AT: &str = "freshet-queued-at";
 /// The router had this message before, and may have put it into the lane then.
@@ -20,8 +29,35 @@ const COPY: &str = "freshet-copy";
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
 const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
+/// The longest that a message is believed to have been queued. A time before that comes from a wrong clock or a hostile
+/// sender, and in a histogram it would outweigh all others.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// The broker's own count, true only of the queue it came from.
 const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
+
+/// The properties, without what the sender set in Freshet's name if the message did not come by `exchange_of_ours`.
+///
+/// `freshet-original-*` stays: it only says what the message once was, and an event that is sent back from the dead
+/// letters still has it.
+pub(super) fn believed(
+    properties: &BasicProperties,
+    exchange: &str,
+    exchange_of_ours: &str,
+) -> BasicProperties {
+    let sender_s = |name: &ShortString| {
+        name.as_str().starts_with(OWN) && !name.as_str().starts_with(ORIGINAL)
+    };
+    let Some(headers) = properties.headers() else { return properties.clone() };
+    if exchange == exchange_of_ours || !headers.inner().keys().any(sender_s) {
+        return properties.clone();
+    }
+    let mut kept = FieldTable::default();
+    for (name, value) in headers.inner().iter().filter(|(name, _)| !sender_s(name)) {
+        kept.insert(name.clone(), value.clone());
+    }
+    properties.clone().with_headers(kept)
+}
 
 /// Properties for a lane: as they were, plus when the message was queued.
 pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
@@ -48,10 +84,11 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
 
 /// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
 fn stale(name: &str) -> bool {
-    name.starts_with("freshet-") && !name.starts_with("freshet-original-") && name != LEFT_OUT
+    name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != LEFT_OUT
 }
 
-/// When a message was queued: as the router noted it, else as its publisher did, else now.
+/// When a message was queued: as the router noted it, else as its publisher did, else now. Never in the future, and no
+/// longer ago than [`LONGEST_WAIT`]; a publisher whose clock says otherwise is not believed.
 pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timestamp {
     let noted = header(properties, QUEUED_AT)
         .and_then(AMQPValue::as_long_long_int)
@@ -60,7 +97,12 @@ pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timesta
         let second = i64::try_from((*properties.timestamp())?).ok()?;
         Timestamp::from_second(second).ok()
     };
-    noted.or_else(published).filter(|then| *then <= now).unwrap_or(now)
+    let earliest = now.saturating_sub(LONGEST_WAIT).unwrap_or(now);
+    noted
+        .map(|then| then.max(earliest))
+        .or_else(|| published().filter(|then| *then >= earliest))
+        .filter(|then| *then <= now)
+        .unwrap_or(now)
 }
 
 /// A header's value.
@@ -187,7 +229,7 @@ fn size_of_value(value: &AMQPValue) -> usize {
 }
 
 fn kept(name: &str) -> ShortString {
-    ShortString::try_new(format!("freshet-original-{}", name.to_lowercase())).unwrap_or_default()
+    ShortString::try_new(format!("{ORIGINAL}{}", name.to_lowercase())).unwrap_or_default()
 }
 
 /// The other properties. An `expiration` would let the copy vanish, and a `user_id` that is not the
@@ -290,13 +332,54 @@ mod tests {
 
     #[test]
     fn queued_at_is_the_first_time_known_and_never_ahead_of_now() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let now = Timestamp::from_second(1_700_100_000).unwrap();
         let published = Timestamp::from_second(1_700_000_000).unwrap();
         assert_eq!(queued_at(&original(), now), published);
         assert_eq!(queued_at(&for_lane(&original(), now), now), published);
         assert_eq!(queued_at(&BasicProperties::default(), now), now);
         assert_eq!(queued_at(&original(), Timestamp::from_second(5).unwrap()).as_second(), 5);
-        let earlier = Timestamp::from_second(1_600_000_000).unwrap();
+        let earlier = Timestamp::from_second(1_699_000_000).unwrap();
         assert_eq!(queued_at(&for_lane(&BasicProperties::default(), earlier), now), earlier);
+    }
+
+    #[test]
+    fn no_clock_says_that_a_message_waited_for_years() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let earliest = now - LONGEST_WAIT;
+        for noted in [i64::MIN, -1, 0, earliest.as_millisecond() - 1] {
+            let mut headers = FieldTable::default();
+            headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(noted));
+            let queued_at = queued_at(&BasicProperties::default().with_headers(headers), now);
+            assert!(queued_at == earliest || queued_at == now, "{noted}: {queued_at}");
+        }
+        for published in [0, 5, 1_700_000_000, u64::MAX] {
+            let properties = BasicProperties::default().with_timestamp(published);
+            assert_eq!(queued_at(&properties, now), now, "{published}");
+        }
+    }
+
+    #[test]
+    fn what_a_sender_says_in_freshet_s_name_is_believed_only_by_way_of_the_lanes_exchange() {
+        let mut headers = FieldTable::default();
+        for (name, value) in [
+            (QUEUED_AT, AMQPValue::LongLongInt(1)),
+            (COPY, AMQPValue::Boolean(true)),
+            ("freshet-replays", AMQPValue::LongLongInt(7)),
+            ("freshet-reason", AMQPValue::LongString("rejected".into())),
+            (LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
+            ("freshet-original-cc", AMQPValue::LongString("elsewhere".into())),
+            ("tenant", AMQPValue::LongString("t1".into())),
+        ] {
+            headers.insert(name.into(), value);
+        }
+        let sent = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
+        for exchange in ["", "amq.topic", "Q"] {
+            let believed = believed(&sent, exchange, "Q.lanes");
+            let names: Vec<_> =
+                believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
+            assert_eq!(names, ["freshet-original-cc", "tenant"], "by way of {exchange:?}");
+            assert_eq!(believed.message_id(), sent.message_id());
+        }
+        assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);
     }
 }

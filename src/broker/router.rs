@@ -133,20 +133,21 @@ impl Router<'_> {
 
     /// Sends one event to its lane, or to the dead letters.
     fn route(&mut self, message: Delivery) {
-        let header = republish::header(&message.properties, ACCOUNT_HEADER).map(republish::text);
+        let lanes = self.broker.names.lanes();
+        let sent = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let header = republish::header(&sent, ACCOUNT_HEADER).map(republish::text);
         let now = Timestamp::now();
         let (queue, exchange, key, properties) = match self.broker.directory.find(header, &message.data) {
             Ok(account) => {
-                let mut properties = republish::for_lane(&message.properties, now);
+                let mut properties = republish::for_lane(&sent, now);
                 if message.redelivered {
                     properties = republish::as_copy(properties);
                 }
-                (self.broker.names.lane(&account), self.broker.names.lanes(), account.to_string(), properties)
+                (self.broker.names.lane(&account), lanes, account.to_string(), properties)
             }
             Err(refusal) => {
                 dead_letter::count(&self.unrouted, UNROUTED, &message.data, &refusal);
-                let properties =
-                    dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);
+                let properties = dead_letter::properties(&sent, &refusal, None, &message.data, 0, now);
                 let dead = self.broker.names.dead();
                 (dead.clone(), dead, dead_letter_key(None, refusal.reason), properties)
             }

@@ -141,10 +141,11 @@ impl Serving<'_> {
         let tag = message.delivery_tag;
         let body = Bytes::from(message.data);
         let now = Timestamp::now();
-        let queued_at = republish::queued_at(&message.properties, now);
-        let copied = republish::is_copy(&message.properties);
-        let unsettled =
-            Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
+        let lanes = self.broker.names.lanes();
+        let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let queued_at = republish::queued_at(&properties, now);
+        let copied = republish::is_copy(&properties);
+        let unsettled = Unsettled { acker: message.acker, body: body.clone(), properties };
         self.unsettled.insert(tag, unsettled);
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         if self.caution.condemns(returns, waited) {
