@@ -18,6 +18,7 @@ mod feed;
 #[cfg(test)]
 mod fuzz_tests;
 mod hunger;
+mod inspect;
 mod lifeline;
 mod lines;
 mod link;

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::message::Delivery;
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -44,8 +44,15 @@ pub(super) async fn serve(
         broker.declare(line).await?;
     }
     let intake = broker.names.intake();
-    let (channel, mut consumer) =
-        subscribe(&line.consuming, intake, &broker.replica, IN_FLIGHT, FieldTable::default()).await?;
+    // The default, and said outright so that RabbitMQ refuses a stream.
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
+    let subscribed = subscribe(&line.consuming, intake, &broker.replica, IN_FLIGHT, arguments).await;
+    if let Err(Broken::Unusable(why)) = &subscribed {
+        broker.link.stalled(Stall::Intake, Some(why));
+    }
+    let (channel, mut consumer) = subscribed?;
+    broker.link.stalled(Stall::Intake, None);
     let mut router = Router {
         broker,
         unrouted: broker.metrics.account(UNROUTED),

@@ -20,7 +20,7 @@ use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
 use super::topology::short;
-use super::{claim, consumer, pulse, router, topology};
+use super::{claim, consumer, inspect, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
@@ -76,6 +76,8 @@ pub(super) enum Broken {
     Unanswered(String),
     #[error("messages wait in {0} and none is handed out here")]
     Forgotten(String),
+    #[error("{0}")]
+    Unusable(String),
     #[error("the connection was closed")]
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
@@ -192,6 +194,8 @@ impl Broker {
         pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
         let mut claim = JoinSet::new();
         claim.spawn(claim::hold(self.clone(), lifeline.clone()));
+        let mut inspection = JoinSet::new();
+        inspection.spawn(inspect::look_over(self.clone(), lifeline.clone()));
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -227,6 +231,13 @@ impl Broker {
     /// Declares everything that is missing, and binds it.
     pub(super) async fn declare(&self, line: &Line) -> lapin::Result<()> {
         topology::declare_shared(&line.consuming, &self.names).await?;
+        if let Err(error) = topology::declare_intake(&line.consuming, &self.names).await {
+            if !line.consuming.status().connected() {
+                return Err(error);
+            }
+            // It is one that may not be used; the router finds out why. The lanes go on.
+            tracing::debug!(%error, "the intake cannot be declared");
+        }
         pulse::declare(&line.consuming, &self.names).await?;
         let accounts = self.lanes.iter().map(|door| &door.account);
         topology::declare_lanes(&line.consuming, &self.names, accounts).await
@@ -308,7 +319,7 @@ impl Again {
                 queue,
                 "messages wait and none is handed out here; subscribing anew"
             );
-        } else {
+        } else if !matches!(broken, Broken::Unusable(_)) || lane != super::UNROUTED {
             tracing::warn!(account = lane, %broken, "a channel broke; opening another");
         }
         if self.started.elapsed() > HELD {
@@ -323,6 +334,9 @@ impl Again {
 
 /// Subscribes to a queue on a channel of its own, or gives that channel up after [`ANSWER_TIMEOUT`]: its subscription
 /// must not come to be when nobody waits for it any more.
+///
+/// The arguments have to name an `x-priority`: RabbitMQ refuses that for a stream, and a stream must not be consumed, see
+/// [`topology::unusable`].
 pub(super) async fn subscribe(
     connection: &Connection,
     queue: &str,
@@ -341,7 +355,11 @@ pub(super) async fn subscribe(
         topology::close(&channel).await;
         return Err(Broken::Unanswered(queue.to_owned()));
     };
-    Ok((channel, consumer?))
+    let consumer = consumer.map_err(|error| match topology::unusable(&error, queue) {
+        Some(why) => Broken::Unusable(why),
+        None => error.into(),
+    })?;
+    Ok((channel, consumer))
 }
 
 /// Connects, or gives up after [`CONNECT_TIMEOUT`].

@@ -23,6 +23,8 @@ mod dip;
 mod documented;
 mod events;
 mod faults;
+mod foreign_queues;
+mod forged;
 mod poison;
 mod replicas;
 mod rolling;
