@@ -10,7 +10,8 @@ use crate::world::World;
 
 fn forged() -> BasicProperties {
     BasicProperties::default().with_headers(table(&[
-        ("freshet-queued-at", AMQPValue::LongLongInt(i64::MIN)),
+        // The year 5.
+        ("freshet-queued-at", AMQPValue::LongLongInt(-62_000_000_000_000)),
         ("freshet-copy", AMQPValue::Boolean(true)),
         ("freshet-replays", AMQPValue::LongLongInt(7)),
     ]))
@@ -26,7 +27,7 @@ async fn a_sender_s_own_headers_change_nothing() {
     refused["event"] = json!("");
     // By the intake, and straight to the lane's queue.
     for queue in [world.queue(), world.lane("acme")] {
-        let long_ago = [0, -1, 1, i64::MIN, i64::MAX].map(|queued_at| {
+        let long_ago = [0, -62_000_000_000_000, 1, i64::MIN, i64::MAX].map(|queued_at| {
             let headers = table(&[("freshet-queued-at", AMQPValue::LongLongInt(queued_at))]);
             (track(2, 0).to_string(), BasicProperties::default().with_headers(headers).with_timestamp(1))
         });
