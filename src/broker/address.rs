@@ -1,6 +1,8 @@
 //! The broker's addresses, as the configuration gives them.
 
-use lapin::uri::AMQPUri;
+use std::time::Duration;
+
+use lapin::uri::{AMQPScheme, AMQPUri};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The nodes of one broker, in the order to try them in. Never empty.
@@ -75,6 +77,17 @@ pub enum AddressError {
     Ipv6,
 }
 
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// A name or an address.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
+    /// How long the network may take to let a connection in.
+    pub(super) timeout: Duration,
+}
+
 /// A silent peer is noticed within twice this long, where the address does not say otherwise.
 const HEARTBEAT_SECONDS: u16 = 20;
 
@@ -103,6 +116,18 @@ impl Address {
     pub fn shown(&self) -> String {
         self.uri()
             .map_or_else(|_| String::new(), |uri| format!("{}:{}", uri.authority.host, uri.authority.port))
+    }
+
+    /// Where to connect to.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, AddressError> {
+        let uri = self.uri()?;
+        let url = url::Url::parse(self.0.expose_secret()).map_err(|_| AddressError::NoAddress)?;
+        let host = match url.host() {
+            Some(url::Host::Ipv6(address)) => address.to_string(),
+            Some(url::Host::Ipv4(_) | url::Host::Domain(_)) | None => uri.authority.host,
+        };
+        let timeout = Duration::from_millis(uri.query.connection_timeout.unwrap_or(CONNECT_MILLISECONDS));
+        Ok(Endpoint { host, port: uri.authority.port, tls: uri.scheme == AMQPScheme::AMQPS, timeout })
     }
 
     pub(super) fn uri(&self) -> Result<AMQPUri, AddressError> {

@@ -16,8 +16,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::session::{Broken, connect};
+use super::session::Broken;
 use super::topology::short;
+use super::transport::{self, Connected};
 use crate::delivery::Lease;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,8 +35,8 @@ pub(super) struct Lifeline {
 /// A pair of connections, and what some lanes have of a lifeline.
 pub(super) struct Line {
     /// For deliveries and acknowledgements.
-    pub(super) consuming: Connection,
-    publishing: Connection,
+    pub(super) consuming: Connected,
+    publishing: Connected,
     /// When the consuming one last showed that it is there.
     shown: watch::Sender<Instant>,
 }
@@ -103,9 +104,9 @@ impl Lifeline {
 
 impl Line {
     async fn connect(address: &Address, replica: &str) -> Result<Self, Broken> {
-        let consuming = connect(address, replica).await?;
+        let consuming = transport::connect(address, replica).await?;
         let shown = watch::Sender::new(Instant::now());
-        let publishing = connect(address, &format!("{replica}, publishing")).await?;
+        let publishing = transport::connect(address, &format!("{replica}, publishing")).await?;
         Ok(Self { consuming, publishing, shown })
     }
 

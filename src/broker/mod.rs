@@ -32,6 +32,7 @@ mod router;
 mod session;
 mod settling;
 mod topology;
+mod transport;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};

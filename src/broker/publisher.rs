@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Addresses;
@@ -15,8 +15,9 @@ use super::directory::ACCOUNT_HEADER;
 use super::lifeline::{is_taken, publish, publisher};
 use super::lines::read_lines;
 use super::names::Names;
-use super::session::{Broken, connect};
+use super::session::Broken;
 use super::topology;
+use super::transport::{Connected, connect};
 
 /// Publishes in flight.
 const IN_FLIGHT: usize = 500;
@@ -24,7 +25,7 @@ const PERSISTENT: u8 = 2;
 
 /// A connection that takes events.
 pub struct Publisher {
-    connection: Connection,
+    connection: Connected,
     channel: Channel,
     queue: String,
     account: Option<String>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties, Consumer, Event};
+use lapin::{Channel, Connection, Consumer, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -20,6 +20,7 @@ use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
 use super::topology::short;
+use super::transport::{DialError, Stranger};
 use super::{claim, consumer, inspect, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
@@ -62,8 +63,14 @@ pub struct Broker {
 pub(super) enum Broken {
     #[error("{0}")]
     Amqp(#[from] lapin::Error),
-    #[error("the broker cannot be reached within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimeout,
+    #[error("the broker cannot be reached: {0}")]
+    Unreachable(#[from] DialError),
+    #[error("no broker is there: {0}")]
+    Stranger(Stranger),
+    #[error(
+        "the broker took the connection and has not said all that it must within 15 s; is it an AMQP port?"
+    )]
+    Mute,
     #[error("the broker ended the subscription to {0}; was the queue deleted?")]
     ConsumerCancelled(String),
     #[error("the broker did not take a message for exchange {exchange}, key {key}")]
@@ -99,7 +106,6 @@ pub(super) enum Declared {
     LongAgo,
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A queue without a leader may keep a subscription waiting. An election takes a few seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A channel that fails is opened again; the rest of the connection goes on.
@@ -360,14 +366,4 @@ pub(super) async fn subscribe(
         None => error.into(),
     })?;
     Ok((channel, consumer))
-}
-
-/// Connects, or gives up after [`CONNECT_TIMEOUT`].
-pub(super) async fn connect(address: &Address, name: &str) -> Result<Connection, Broken> {
-    let uri = address.uri().map_err(|_| Broken::Address)?;
-    let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
-    tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties))
-        .await
-        .map_err(|_| Broken::ConnectTimeout)?
-        .map_err(Broken::from)
 }

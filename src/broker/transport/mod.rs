@@ -1,0 +1,86 @@
+//! The way from the client library to the broker's socket, which is ours.
+//!
+//! It connects with a deadline, does TLS, and makes readable what the library would end a connection for. It owns the
+//! socket: when it is let go, socket and thread go, whatever the peer does. It changes no length, and nothing that can
+//! be read as it is. Called by the session and by the publisher; they see a connection of the client library.
+
+mod dial;
+mod fields;
+mod greeting;
+mod properties;
+mod runtime;
+mod seen;
+mod stream;
+mod walker;
+
+use std::io;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use tokio_util::sync::DropGuard;
+
+pub(super) use dial::DialError;
+pub(super) use greeting::Stranger;
+pub(super) use seen::{Seen, SeenDelivery};
+
+use super::address::Address;
+use super::session::Broken;
+use stream::{Shared, Transport};
+
+/// From the first packet to a connection that can be used.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection of the client library, and what this side of it knows.
+///
+/// Let go, it ends at once: close it first where something may still be on its way.
+#[derive(Debug)]
+pub(super) struct Connected {
+    connection: Connection,
+    seen: Arc<Seen>,
+    _ended: DropGuard,
+}
+
+impl Connected {
+    /// What it has brought lately; outlives the connection.
+    pub(super) fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+}
+
+impl Deref for Connected {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Connects, or gives up after [`TIMEOUT`].
+pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, Broken> {
+    let shared = Arc::new(Shared::default());
+    // Also if nobody waits for this any more.
+    let ended = shared.ended.clone().drop_guard();
+    let connection = tokio::time::timeout(TIMEOUT, open(address, name, shared.clone()))
+        .await
+        .map_err(|_| Broken::Mute)??;
+    Ok(Connected { connection, seen: shared.seen.clone(), _ended: ended })
+}
+
+async fn open(address: &Address, name: &str, shared: Arc<Shared>) -> Result<Connection, Broken> {
+    let uri = address.uri().map_err(|_| Broken::Address)?;
+    let socket = dial::dial(&address.endpoint().map_err(|_| Broken::Address)?).await?;
+    let transport = Mutex::new(Some(Transport::new(socket, shared.clone())));
+    let hand_over = async move |_, _| {
+        // There is one. The session connects again by itself, and looks at all addresses then.
+        let transport = transport.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let transport =
+            transport.ok_or_else(|| lapin::Error::from(io::Error::from(io::ErrorKind::NotConnected)))?;
+        Ok(AsyncTcpStream::Plain(transport))
+    };
+    let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
+    Connection::connector(uri, runtime::current(), hand_over, properties)
+        .await
+        .map_err(|error| shared.stranger().map_or_else(|| error.into(), Broken::Stranger))
+}
