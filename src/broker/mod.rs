@@ -27,12 +27,14 @@ mod outbox;
 mod post;
 mod publisher;
 mod pulse;
+mod quarantine;
 mod republish;
 mod router;
 mod session;
 mod settling;
 mod topology;
 mod transport;
+mod unreadable;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};

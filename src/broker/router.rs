@@ -25,11 +25,21 @@ use super::outbox::{Parcel, Route};
 use super::post::{LOOK, News, Post};
 use super::session::{Again, Broken, Broker, Declared, subscribe};
 use super::topology;
+use super::unreadable::Subscription;
 use super::{UNROUTED, dead_letter, republish};
 use crate::metrics::AccountMetrics;
 
 /// Publishes in flight; also the intake's prefetch.
 const IN_FLIGHT: u16 = 500;
+
+/// How the intake is consumed.
+pub(super) fn subscription(broker: &Broker) -> Subscription {
+    // The default, and said outright so that RabbitMQ refuses a stream.
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
+    let (queue, tag) = (broker.names.intake().to_owned(), broker.replica.clone());
+    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
+}
 
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
@@ -44,10 +54,8 @@ pub(super) async fn serve(
         broker.declare(line).await?;
     }
     let intake = broker.names.intake();
-    // The default, and said outright so that RabbitMQ refuses a stream.
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
-    let subscribed = subscribe(&line.consuming, intake, &broker.replica, IN_FLIGHT, arguments).await;
+    let Subscription { tag, prefetch, arguments, .. } = subscription(broker);
+    let subscribed = subscribe(&line.consuming, intake, &tag, prefetch, arguments).await;
     if let Err(Broken::Unusable(why)) = &subscribed {
         broker.link.stalled(Stall::Intake, Some(why));
     }

@@ -1,6 +1,7 @@
 //! One connection after another: connect, declare, serve until it breaks, wait, again.
 //! There is no other recovery: what was unsettled is delivered again by the broker.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
 use super::topology::short;
+use super::quarantine::{Quarantine, Ward};
 use super::transport::{DialError, Stranger};
+use super::unreadable::{Consumed, is_unreadable};
 use super::{claim, consumer, inspect, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
@@ -114,6 +117,8 @@ const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Dur
 const NEXT_NODE: Duration = Duration::from_millis(100);
 /// Between two looks at whether all connections hold.
 const LOOK: Duration = Duration::from_secs(1);
+/// The most queues that one log line names.
+const TOLD: usize = 10;
 /// A connection or a channel that held this long was a good one: the next wait starts small again.
 const HELD: Duration = Duration::from_mins(1);
 
@@ -124,6 +129,7 @@ impl Broker {
         let broker = Arc::new(self);
         let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
         // Replicas begin at different nodes; each goes to the next one when it has to connect again.
+        let quarantine = Arc::new(Quarantine::default());
         let begin = names::first_turn(&broker.replica, broker.addresses.count());
         for attempt in begin.. {
             let address = broker.addresses.turn(attempt);
@@ -132,7 +138,7 @@ impl Broker {
             match stop.run_until_cancelled(connecting).await {
                 None => return,
                 Some(Ok(lifeline)) => {
-                    if broker.clone().serve(lifeline, address, &stop).await.is_ok() {
+                    if broker.clone().serve(lifeline, address, &quarantine, &stop).await.is_ok() {
                         return;
                     }
                 }
@@ -158,12 +164,18 @@ impl Broker {
         self: Arc<Self>,
         lifeline: Lifeline,
         address: &Address,
+        quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let lifeline = Arc::new(lifeline);
         let lost = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let served = self.work(&lifeline, address, stop, &lost, &mut tasks).await;
+        let served = self.work(&lifeline, address, quarantine, stop, &lost, &mut tasks).await;
+        if let Err(Broken::Amqp(error)) = &served
+            && is_unreadable(error)
+        {
+            self.suspect(&lifeline, quarantine);
+        }
         if let Err(broken) = &served {
             self.link.down(&broken.to_string());
         }
@@ -180,6 +192,7 @@ impl Broker {
         self: &Arc<Self>,
         lifeline: &Arc<Lifeline>,
         address: &Address,
+        quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
         lost: &CancellationToken,
         tasks: &mut JoinSet<()>,
@@ -192,10 +205,29 @@ impl Broker {
             () = stop.cancelled() => return Ok(()),
         }
         self.link.up(&address.shown());
-        for number in 0..self.lanes.len() {
-            tasks.spawn(self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone()));
+        let (suspects, guilty) = quarantine.apart(Instant::now());
+        let consume = |queue: Consumed| {
+            let line = match queue {
+                Consumed::Intake => 0,
+                Consumed::Lane(number) => number,
+            };
+            self.clone().consume(lifeline.clone(), line, queue, stop.clone(), lost.clone())
+        };
+        for queue in self.consumed().filter(|queue| !suspects.contains(queue) && !guilty.contains(queue)) {
+            tasks.spawn(consume(queue));
         }
-        tasks.spawn(self.clone().route(lifeline.clone(), stop.clone(), lost.clone()));
+        let (clear, mut cleared) = mpsc::channel(1);
+        if !suspects.is_empty() || !guilty.is_empty() {
+            let ward = Ward {
+                broker: self.clone(),
+                quarantine: quarantine.clone(),
+                address: address.clone(),
+                cleared: clear,
+                stop: stop.clone(),
+                lost: lost.clone(),
+            };
+            tasks.spawn(ward.run(suspects, guilty));
+        }
         let mut pulse = JoinSet::new();
         pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
         let mut claim = JoinSet::new();
@@ -208,8 +240,11 @@ impl Broker {
             tokio::select! {
                 // A connection that the broker closed in good order ends without an event.
                 _ = looks.tick() => if !lifeline.connected() {
-                    return Err(Broken::Closed);
+                    return Err(lifeline.cause(&mut fates).await);
                 },
+                Some(queue) = cleared.recv() => {
+                    tasks.spawn(consume(queue));
+                }
                 fate = fates.next() => match fate {
                     Some(Fate::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
                     Some(Fate::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
@@ -249,15 +284,65 @@ impl Broker {
         topology::declare_lanes(&line.consuming, &self.names, accounts).await
     }
 
+    /// All queues that are consumed.
+    fn consumed(&self) -> impl Iterator<Item = Consumed> + use<> {
+        std::iter::once(Consumed::Intake).chain((0..self.lanes.len()).map(Consumed::Lane))
+    }
+
+    /// Tells the quarantine what a lifeline may have ended over.
+    fn suspect(&self, lifeline: &Lifeline, quarantine: &Quarantine) {
+        let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
+        let mut known = true;
+        for (lanes, read) in lifeline.gone() {
+            all.extend(self.consumed().filter(|queue| match queue {
+                Consumed::Intake => lanes.start == 0,
+                Consumed::Lane(number) => lanes.contains(number),
+            }));
+            known &= read.is_some();
+            let tags: BTreeSet<String> =
+                read.unwrap_or_default().into_iter().map(|delivery| delivery.consumer_tag).collect();
+            suspects.extend(self.consumed().filter(|queue| {
+                self.subscription(*queue).is_some_and(|subscription| tags.contains(&subscription.tag))
+            }));
+        }
+        if all.is_empty() {
+            // It was a connection that delivers nothing.
+            return;
+        }
+        if !known {
+            suspects.clear();
+        }
+        let suspects = quarantine.suspect(suspects, all);
+        let names = suspects.iter().filter_map(|queue| Some(self.subscription(*queue)?.queue));
+        let queues = names.take(TOLD).collect::<Vec<_>>().join(", ");
+        tracing::warn!(queues, count = suspects.len(), "the connection ended over what was read from one of these");
+    }
+
+    /// Consumes a queue for as long as the lifeline holds, on the line with this number.
+    pub(super) async fn consume(
+        self: Arc<Self>,
+        lifeline: Arc<Lifeline>,
+        line: usize,
+        queue: Consumed,
+        stop: CancellationToken,
+        lost: CancellationToken,
+    ) {
+        match queue {
+            Consumed::Intake => self.route(lifeline, stop, lost).await,
+            Consumed::Lane(number) => self.serve_lane(lifeline, line, number, stop, lost).await,
+        }
+    }
+
     /// Serves one lane for as long as the lifeline holds.
     async fn serve_lane(
         self: Arc<Self>,
         lifeline: Arc<Lifeline>,
+        line: usize,
         number: usize,
         stop: CancellationToken,
         lost: CancellationToken,
     ) {
-        let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(number)) else { return };
+        let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(line)) else { return };
         let mut again = Again::new();
         while let Err(broken) = consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
             if !again.wait(line, &door.account, &broken, &stop).await {

@@ -34,4 +34,5 @@ mod spread;
 mod throughput;
 mod topology;
 mod unanswered;
+mod unreadable;
 mod world;

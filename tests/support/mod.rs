@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
@@ -27,6 +28,7 @@
 
 mod amqp;
 mod broker;
+mod distort;
 mod guard;
 mod node;
 mod ports;
@@ -41,6 +43,7 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
+pub use distort::{Distorter, Distortion, Distortions};
 pub use guard::Process;
 pub use process::{Freshet, delete, freshet, get, listen_address, post};
 pub use proxy::Proxy;

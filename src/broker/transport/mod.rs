@@ -10,6 +10,7 @@ mod greeting;
 mod properties;
 mod runtime;
 mod seen;
+mod sieve;
 mod stream;
 mod walker;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::DropGuard;
 pub(super) use dial::DialError;
 pub(super) use greeting::Stranger;
 pub(super) use seen::{Seen, SeenDelivery};
+pub(super) use sieve::{Kept, Print, Sieve, Sifting};
 
 use super::address::Address;
 use super::session::Broken;
@@ -59,7 +61,20 @@ impl Deref for Connected {
 
 /// Connects, or gives up after [`TIMEOUT`].
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, Broken> {
-    let shared = Arc::new(Shared::default());
+    connect_with(address, name, Shared::default()).await
+}
+
+/// The same, with a sieve for what it delivers.
+pub(super) async fn connect_sifted(
+    address: &Address,
+    name: &str,
+    sieve: Arc<Sieve>,
+) -> Result<Connected, Broken> {
+    connect_with(address, name, Shared::with(sieve)).await
+}
+
+async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, Broken> {
+    let shared = Arc::new(shared);
     // Also if nobody waits for this any more.
     let ended = shared.ended.clone().drop_guard();
     let connection = tokio::time::timeout(TIMEOUT, open(address, name, shared.clone()))

@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::fields::Changes;
 use super::greeting::{Greeting, Stranger};
 use super::seen::Seen;
+use super::sieve::Sieve;
 use super::walker::Walker;
 
 /// What is read from the socket at once.
@@ -32,9 +33,15 @@ pub(super) struct Shared {
     /// The owner has let go.
     pub(super) ended: CancellationToken,
     stranger: Mutex<Option<Stranger>>,
+    /// Where deliveries are not simply handed on.
+    pub(super) sieve: Option<Arc<Sieve>>,
 }
 
 impl Shared {
+    pub(super) fn with(sieve: Arc<Sieve>) -> Self {
+        Self { sieve: Some(sieve), ..Self::default() }
+    }
+
     /// What the peer is, if it does not speak AMQP 0-9-1.
     pub(super) fn stranger(&self) -> Option<Stranger> {
         *self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,6 +174,11 @@ impl Inbox {
         self.bytes.get_mut(self.walked..self.filled).unwrap_or_default()
     }
 
+    /// What can be handed on.
+    fn ready(&self) -> &[u8] {
+        self.bytes.get(self.handed..self.walked).unwrap_or_default()
+    }
+
     /// Hands on as much as there is and fits.
     fn hand(&mut self, to: &mut [u8]) -> usize {
         let mut ready = self.bytes.get(self.handed..self.walked).unwrap_or_default();
@@ -182,7 +194,17 @@ impl AsyncRead for Transport {
         this.poll_held(context)?;
         this.shared.seen.lock().reading();
         loop {
-            let count = this.inbox.hand(to);
+            let count = match &this.shared.sieve {
+                Some(sieve) => {
+                    let ready = this.inbox.ready();
+                    if !ready.is_empty() {
+                        sieve.take(ready);
+                        this.inbox.handed = this.inbox.walked;
+                    }
+                    sieve.hand(to)
+                }
+                None => this.inbox.hand(to),
+            };
             if count > 0 || to.is_empty() {
                 return Poll::Ready(Ok(count));
             }

@@ -8,19 +8,19 @@ use super::fields::{Changes, Fields, Malformed};
 use super::properties;
 use super::seen::Recent;
 
-const METHOD: u8 = 1;
-const HEADER: u8 = 2;
-const BODY: u8 = 3;
-const HEARTBEAT: u8 = 8;
+pub(super) const METHOD: u8 = 1;
+pub(super) const HEADER: u8 = 2;
+pub(super) const BODY: u8 = 3;
+pub(super) const HEARTBEAT: u8 = 8;
 const END: u8 = 0xCE;
 /// Type, channel and size come before a frame's payload.
-const START: usize = 7;
+pub(super) const START: usize = 7;
 /// Class, weight and body size come before the properties.
-const CONTENT_HEADER: usize = 12;
+pub(super) const CONTENT_HEADER: usize = 12;
 /// A frame larger than this is not held: no broker allows it.
 const MOST_HELD: usize = 16 * 1024 * 1024;
 
-const DELIVER: [u8; 4] = [0, 60, 0, 60];
+pub(super) const DELIVER: [u8; 4] = [0, 60, 0, 60];
 const TUNE: [u8; 4] = [0, 10, 0, 30];
 
 /// A part of a method's arguments.
