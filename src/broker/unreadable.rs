@@ -29,6 +29,8 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// Nothing more is on its way when nothing came for this long.
 const QUIET: Duration = Duration::from_secs(1);
+/// A queue that lets nobody subscribe for so long is not looked at.
+const SUBSCRIBED: Duration = Duration::from_secs(5);
 /// For one connection's work: what takes longer is done anew.
 const LIMIT: Duration = Duration::from_mins(1);
 /// So many looks must end at a message: one may have ended by chance.
@@ -108,30 +110,34 @@ async fn look_on(
     queues: &[Consumed],
     sieve: &Sieve,
 ) -> Result<Look, Broken> {
+    let subscribing = queues.iter().filter_map(|consumed| {
+        let Subscription { queue, tag, prefetch, arguments } = broker.subscription(*consumed)?;
+        Some(async move {
+            let subscribing = subscribe(connection, &queue, &tag, prefetch, arguments);
+            match tokio::time::timeout(SUBSCRIBED, subscribing).await {
+                Ok(Ok((channel, consumer))) => Some((*consumed, prefetch, channel, consumer)),
+                Ok(Err(broken)) => {
+                    tracing::debug!(queue, %broken, "a queue cannot be looked at");
+                    None
+                }
+                Err(_) => None,
+            }
+        })
+    });
+    let subscribed = futures_util::future::join_all(subscribing).await;
     let mut by_channel = HashMap::new();
+    // Closed with the last handle.
     let mut channels = Vec::new();
     let mut consumers = SelectAll::new();
-    let mut ended = None;
     let mut most = 0;
-    for consumed in queues {
-        let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(*consumed) else {
-            continue;
-        };
-        match subscribe(connection, &queue, &tag, prefetch, arguments).await {
-            Ok((channel, consumer)) => {
-                most += u64::from(prefetch);
-                by_channel.insert(channel.id(), *consumed);
-                channels.push(channel);
-                let consumed = *consumed;
-                consumers.push(consumer.map(move |delivery| delivery.map(|_| consumed)));
-            }
-            Err(broken) if connection.status().connected() => {
-                tracing::debug!(queue, %broken, "a queue cannot be looked at");
-            }
-            Err(Broken::Amqp(error)) => ended = Some(error),
-            Err(_) => {}
-        }
+    for (consumed, prefetch, channel, consumer) in subscribed.into_iter().flatten() {
+        most += u64::from(prefetch);
+        by_channel.insert(channel.id(), consumed);
+        channels.push(channel);
+        consumers.push(consumer.map(move |delivery| delivery.map(|_| consumed)));
     }
+    sieve.open(by_channel.keys().copied().collect());
+    let mut ended = None;
     let (mut read, mut of) = (0, BTreeSet::new());
     loop {
         let next = tokio::select! {

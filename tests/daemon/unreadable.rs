@@ -8,7 +8,7 @@ use lapin::message::Delivery;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::events::{assert_exact, stream};
+use crate::events::{assert_exact, repeats, stream};
 use crate::faults::lines;
 use crate::support::{Distortion, Freshet, Proxy, eventually, header};
 use crate::world::World;
@@ -49,7 +49,7 @@ fn numbered(key: &str, from: usize) -> Vec<String> {
 /// many it published.
 ///
 /// Asserts that they come in time, and that those events do, too.
-async fn until_condemned(world: &World, letters: u32) -> usize {
+async fn until_condemned(world: &World, replica: &Freshet, letters: u32) -> usize {
     let begun = Instant::now();
     let (mut published, mut paused, mut last) = (0, Duration::ZERO, (Instant::now(), 0));
     loop {
@@ -59,12 +59,12 @@ async fn until_condemned(world: &World, letters: u32) -> usize {
         }
         let waited = last.0.elapsed();
         paused = paused.max(waited);
-        assert!(paused < PAUSE, "nothing arrives at the other account for {paused:?}");
+        assert!(paused < PAUSE, "nothing arrives at the other account for {paused:?}:\n{}", replica.log());
         if world.amqp.depth(&world.dead()).await == Some(letters) {
             eprintln!("condemned after {:?}; the other account paused for {paused:?}", begun.elapsed());
             return published;
         }
-        assert!(begun.elapsed() < CONDEMNED, "not within {CONDEMNED:?}");
+        assert!(begun.elapsed() < CONDEMNED, "not within {CONDEMNED:?}:\n{}", replica.log());
         let event = json!({
             "type": "track", "userId": "meanwhile@example.com", "messageId": format!("meanwhile {published}"),
             "event": "Numbered", "properties": {"number": published},
@@ -124,7 +124,7 @@ async fn a_lane(distortion: Distortion) {
     for key in ["a", "g"] {
         world.publish_all(numbered(key, ROUNDS)).await;
     }
-    until_condemned(&world, 1).await;
+    until_condemned(&world, &replica, 1).await;
     let line = replica.line("was made a dead letter").await;
     assert!(line.contains(&world.lane("acme")) && line.contains("property-1"), "{line}");
     innocent(&world, &[&replica], 2 * ROUNDS).await;
@@ -160,7 +160,7 @@ async fn a_message_on_the_intake_that_connections_end_over_is_condemned_alone() 
     for key in ["a", "g"] {
         world.publish_all(numbered(key, ROUNDS)).await;
     }
-    until_condemned(&world, 1).await;
+    until_condemned(&world, &replica, 1).await;
     innocent(&world, &[&replica], 2 * ROUNDS).await;
     let letters = world.dead_letters(1).await;
     assert_eq!(letters[0].data, culprit.as_bytes());
@@ -197,7 +197,11 @@ async fn several_in_several_queues_are_condemned_and_nothing_else_is() {
         depth => Err(format!("{depth:?}")),
     })
     .await;
-    innocent(&world, &[&one, &two], 2 * ROUNDS).await;
+    world.fenced(&[&one, &two]).await;
+    for account in ["acme", "globex"] {
+        // Settled by one replica and not acknowledged when its connection ended, it comes again at the other one.
+        repeats(&world.state(account), CONTACTS, 2 * ROUNDS);
+    }
     let letters = world.dead_letters(6).await;
     assert_eq!(bodies(&letters), BTreeSet::from(culprits("a")));
     world.finish([one, two]).await;

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hasher as _;
 use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use siphasher::sip::SipHasher13;
 use tokio::sync::Notify;
@@ -20,7 +21,8 @@ pub(in crate::broker) type Print = u64;
 /// What becomes of deliveries.
 #[derive(Debug, Clone)]
 pub(in crate::broker) enum Sifting {
-    /// All but these are handed on.
+    /// All but these are handed on, once [`Sieve::open`] says of which channels. Until then all wait here: what ends a
+    /// connection before its owner has all consumers would leave unknown what came out of the library.
     Without(BTreeSet<Print>),
     /// None is handed on, and these are kept.
     Keep(BTreeSet<Print>),
@@ -60,6 +62,12 @@ struct State {
     /// These are no frames: all passes.
     astray: bool,
     deliveries: HashMap<u16, Begun>,
+    /// The channels whose deliveries are handed on, once that is known.
+    open: Option<BTreeSet<u16>>,
+    /// What waits for that: a delivery's channel, print and frames.
+    waiting: Vec<(u16, Print, Vec<u8>)>,
+    /// Who reads, while there is nothing to be read.
+    reader: Option<Waker>,
     /// Deliveries so far, by channel.
     counts: HashMap<u16, u64>,
     passed: Vec<Passed>,
@@ -84,6 +92,9 @@ impl Sieve {
             out: (Vec::new(), 0),
             astray: false,
             deliveries: HashMap::new(),
+            open: None,
+            waiting: Vec::new(),
+            reader: None,
             counts: HashMap::new(),
             passed: Vec::new(),
             kept: Vec::new(),
@@ -94,6 +105,18 @@ impl Sieve {
     /// Returns when something was read since this was last awaited.
     pub(in crate::broker) async fn news(&self) {
         self.news.notified().await;
+    }
+
+    /// Hands on what these channels bring from now on, and what they brought before.
+    pub(in crate::broker) fn open(&self, channels: BTreeSet<u16>) {
+        let mut state = self.lock();
+        state.open = Some(channels);
+        for (channel, print, frames) in std::mem::take(&mut state.waiting) {
+            state.pass(channel, print, frames);
+        }
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 
     /// How many deliveries came.
@@ -122,9 +145,11 @@ impl Sieve {
         self.news.notify_one();
     }
 
-    /// Hands on as much as there is and fits.
-    pub(super) fn hand(&self, to: &mut [u8]) -> usize {
-        let (out, handed) = &mut self.lock().out;
+    /// Hands on as much as there is and fits. Wakes the reader when there is more than nothing.
+    pub(super) fn hand(&self, to: &mut [u8], reader: &Waker) -> usize {
+        let mut state = self.lock();
+        state.reader = Some(reader.clone());
+        let (out, handed) = &mut state.out;
         let mut ready = out.get(*handed..).unwrap_or_default();
         let count = ready.read(to).unwrap_or_default();
         *handed += count;
@@ -203,14 +228,24 @@ impl State {
         let print = print(&body);
         match &self.sifting {
             Sifting::Without(prints) if prints.contains(&print) => {}
-            Sifting::Without(_) => {
-                self.out.0.extend(frames);
-                self.passed.push(Passed { channel, print });
-            }
+            Sifting::Without(_) => self.pass(channel, print, frames),
             Sifting::Keep(prints) if prints.contains(&print) => {
                 self.kept.push(Kept { tag: *tag, properties, body });
             }
             Sifting::Keep(_) => {}
+        }
+    }
+}
+
+impl State {
+    fn pass(&mut self, channel: u16, print: Print, frames: Vec<u8>) {
+        match &self.open {
+            None => self.waiting.push((channel, print, frames)),
+            Some(channels) if channels.contains(&channel) => {
+                self.out.0.extend(frames);
+                self.passed.push(Passed { channel, print });
+            }
+            Some(_) => {}
         }
     }
 }
@@ -251,7 +286,7 @@ mod tests {
         for part in bytes.chunks(chunk) {
             sieve.take(part);
             loop {
-                let count = sieve.hand(&mut room);
+                let count = sieve.hand(&mut room, Waker::noop());
                 if count == 0 {
                     break;
                 }
@@ -282,6 +317,7 @@ mod tests {
                 }
             }
             let sieve = Sieve::new(Sifting::Without(prints.clone()));
+            sieve.open(BTreeSet::from([1, 2]));
             prop_assert_eq!(sifted(&sieve, &all, chunk), without);
             let passed: Vec<_> = (0..).map_while(|number| sieve.passed(number)).collect();
             let expected = bodies.iter().filter(|(_, body)| !prints.contains(&print(body)));
@@ -299,6 +335,28 @@ mod tests {
                 prints.contains(&print(body)).then_some(kept)
             });
             prop_assert_eq!(sieve.take_kept(), kept.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn deliveries_wait_until_it_is_open_and_those_of_other_channels_go(
+            bodies in proptest::collection::vec((1..4_u16, proptest::collection::vec(any::<u8>(), 0..9)), 0..9),
+            early in 0..9_usize,
+        ) {
+            let deliveries: Vec<_> = bodies.iter().map(|(channel, body)| (*channel, delivery(*channel, body, 0))).collect();
+            let (before, behind) = deliveries.split_at(early.min(deliveries.len()));
+            let whole = |deliveries: &[(u16, Vec<u8>)]| -> Vec<u8> {
+                deliveries.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+            };
+            let sieve = Sieve::new(Sifting::Without(BTreeSet::new()));
+            prop_assert!(sifted(&sieve, &whole(before), 9).is_empty());
+            sieve.open(BTreeSet::from([1, 2]));
+            let mut out = sifted(&sieve, b"", 1);
+            let mut room = vec![0; 4096];
+            let count = sieve.hand(&mut room, Waker::noop());
+            out.extend(&room[..count]);
+            out.extend(sifted(&sieve, &whole(behind), 9));
+            let wanted: Vec<_> = deliveries.into_iter().filter(|(channel, _)| *channel < 3).collect();
+            prop_assert_eq!(out, whole(&wanted));
         }
 
         #[test]

@@ -201,7 +201,7 @@ impl AsyncRead for Transport {
                         sieve.take(ready);
                         this.inbox.handed = this.inbox.walked;
                     }
-                    sieve.hand(to)
+                    sieve.hand(to, context.waker())
                 }
                 None => this.inbox.hand(to),
             };
