@@ -122,8 +122,13 @@ pub(super) fn is_copy(properties: &BasicProperties) -> bool {
     matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
 }
 
+/// How often a message has come back. On a first delivery the header would be the sender's.
+pub(super) fn returns_of(message: &lapin::message::Delivery) -> u64 {
+    if message.redelivered { returns(&message.properties) } else { 0 }
+}
+
 /// How often the broker has given the message out and got it back unsettled.
-pub(super) fn returns(properties: &BasicProperties) -> u64 {
+fn returns(properties: &BasicProperties) -> u64 {
     let count = header(properties, "x-delivery-count").and_then(|value| match value {
         AMQPValue::LongLongInt(count) => u64::try_from(*count).ok(),
         AMQPValue::LongInt(count) => u64::try_from(*count).ok(),

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
+use super::caution::Caution;
 use super::directory::ACCOUNT_HEADER;
 use super::hunger::Watch;
 use super::lifeline::Line;
@@ -28,6 +29,7 @@ use super::topology;
 use super::unreadable::Subscription;
 use super::{UNROUTED, dead_letter, republish};
 use crate::metrics::AccountMetrics;
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// Publishes in flight; also the intake's prefetch.
 const IN_FLIGHT: u16 = 500;
@@ -68,6 +70,7 @@ pub(super) async fn serve(
         post: Post::new(&broker.names, line),
         ackers: HashMap::new(),
         acks: Acks::default(),
+        caution: Caution::new(),
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // Another one may route from now on.
@@ -87,6 +90,7 @@ struct Router<'a> {
     post: Post<'a>,
     ackers: HashMap<u64, Acker>,
     acks: Acks,
+    caution: Caution,
 }
 
 impl Router<'_> {
@@ -111,7 +115,7 @@ impl Router<'_> {
                 () = stop.cancelled(), if taking => taking = false,
                 news = self.post.news(), if on_its_way > 0 => news?.into_iter().for_each(|news| self.heed(news)),
                 () = lost.cancelled() => return Err(Broken::Closed),
-                message = consumer.next(), if taking && on_its_way < usize::from(IN_FLIGHT) => {
+                message = consumer.next(), if taking && on_its_way < self.most() => {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
@@ -135,6 +139,11 @@ impl Router<'_> {
         }
     }
 
+    /// How many are on their way together.
+    fn most(&self) -> usize {
+        if self.caution.alone() { 1 } else { usize::from(IN_FLIGHT) }
+    }
+
     fn heed(&mut self, news: News) {
         match news {
             News::Taken(tag) => {
@@ -150,9 +159,18 @@ impl Router<'_> {
     fn route(&mut self, message: Delivery) {
         let lanes = self.broker.names.lanes();
         let sent = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
-        let header = republish::header(&sent, ACCOUNT_HEADER).map(republish::text);
         let now = Timestamp::now();
-        let (queue, exchange, key, properties) = match self.broker.directory.find(header, &message.data) {
+        let returns = republish::returns_of(&message);
+        let waited = now.duration_since(republish::queued_at(&sent, now)).try_into().unwrap_or_default();
+        let condemned = self.caution.condemns(returns, waited);
+        let header = republish::header(&sent, ACCOUNT_HEADER).map(republish::text);
+        let found = if condemned {
+            let problem = format!("came back {returns} times, and was first on the intake");
+            Err(Refusal::new(DeadLetterReason::DeliveryLimit, Problem { problem, ..Problem::default() }))
+        } else {
+            self.broker.directory.find(header, &message.data)
+        };
+        let (queue, exchange, key, properties) = match found {
             Ok(account) => {
                 let mut properties = republish::for_lane(&sent, now);
                 if message.redelivered {

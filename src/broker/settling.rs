@@ -75,7 +75,7 @@ impl Serving<'_> {
                 && self.takes()
                 && let Some(mut message) = self.ahead.take()
             {
-                let returns = returns(&message);
+                let returns = republish::returns_of(&message);
                 // Here before the last one was acknowledged: nobody else had it in between. Calls that were under way
                 // before were waited for with the first one that the lane got.
                 message.redelivered &= !self.handed_over;
@@ -94,7 +94,7 @@ impl Serving<'_> {
                     self.watch.fed();
                     let message = message?;
                     if let Some(deliver) = &deliver {
-                        let returns = returns(&message);
+                        let returns = republish::returns_of(&message);
                         self.take(message, returns, deliver, stop).await?;
                     }
                 }
@@ -232,9 +232,4 @@ impl Serving<'_> {
         let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
         self.letters.put(tag, Parcel { queue, route, body: unsettled.body.clone(), properties });
     }
-}
-
-/// How often a message has come back. On a first delivery the header would be the sender's.
-fn returns(message: &lapin::message::Delivery) -> u64 {
-    if message.redelivered { republish::returns(&message.properties) } else { 0 }
 }
