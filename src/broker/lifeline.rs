@@ -31,6 +31,10 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Channels of each connection that are not for lanes: declaring, routing, the pulse.
 const SPARE_CHANNELS: usize = 32;
 
+/// One connection may have to hold these at once: what shows that it is there, the router, a lane, that lane's next
+/// subscription, a look at each of both queues, and one to declare on; the client library counts channel 0, too.
+pub(super) const LEAST_CHANNELS: u16 = 8;
+
 /// All connections, in pairs; the session ends when one does.
 pub(super) struct Lifeline {
     lines: Vec<Line>,
@@ -57,7 +61,11 @@ impl Lifeline {
     /// Connects as often as so many lanes need.
     pub(super) async fn connect(address: &Address, replica: &str, lanes: usize) -> Result<Self, Broken> {
         let first = Line::connect(address, replica).await?;
-        let share = share(first.consuming.configuration().channel_max());
+        let channels = first.consuming.configuration().channel_max();
+        if channels < LEAST_CHANNELS {
+            return Err(Broken::TooFewChannels(channels));
+        }
+        let share = share(channels);
         let mut lifeline = Self { lines: vec![first], share };
         while lifeline.lines.len() * share < lanes {
             lifeline.lines.push(Line::connect(address, replica).await?);
@@ -158,6 +166,11 @@ impl Line {
         Lease::new(self.shown.subscribe(), term)
     }
 
+    /// The largest frame that can be published.
+    pub(super) fn frame_max(&self) -> usize {
+        self.publishing.frame_max()
+    }
+
     /// Whether both connections hold.
     pub(super) fn connected(&self) -> bool {
         self.consuming.status().connected() && self.publishing.status().connected()
@@ -188,10 +201,9 @@ pub(super) async fn publish(
     channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }
 
-/// Lanes to a connection that takes so many channels; 0 stands for no limit.
+/// Lanes to a connection that takes so many channels.
 fn share(channel_max: u16) -> usize {
-    let channels = if channel_max == 0 { usize::from(u16::MAX) } else { usize::from(channel_max) };
-    channels.saturating_sub(SPARE_CHANNELS).max(1)
+    usize::from(channel_max).saturating_sub(SPARE_CHANNELS).max(1)
 }
 
 /// The broker gives up a client that was silent for this long, at the earliest.
@@ -240,8 +252,8 @@ mod tests {
     fn a_connection_takes_as_many_lanes_as_it_has_channels_to_spare() {
         assert_eq!(share(2047), 2015);
         assert_eq!(share(40), 8);
-        assert_eq!(share(3), 1);
-        assert_eq!(share(0), 65_503);
+        assert_eq!(share(LEAST_CHANNELS), 1);
+        assert_eq!(share(u16::MAX), 65_503);
     }
 
     #[test]

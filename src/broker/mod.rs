@@ -15,6 +15,7 @@ mod consumer;
 mod dead_letter;
 mod directory;
 mod feed;
+mod fitting;
 #[cfg(test)]
 mod fuzz_tests;
 mod hunger;

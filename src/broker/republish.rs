@@ -1,5 +1,5 @@
 //! What a message's properties become when it is published again, into a lane or the dead letters.
-//! Pure. Bodies are never touched.
+//! Pure. Bodies are never touched. How large the headers may be is for [`super::fitting`] to say.
 //!
 //! Headers that begin with `freshet-` are Freshet's own. A sender may set them all the same, so they are believed only
 //! of messages that came by the exchange `Q.lanes`: RabbitMQ says by which exchange a message came, not its sender. The
@@ -9,12 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-/// The most bytes of headers that a copy carries. They travel in one frame, and one that is larger than the
-/// broker's limit (131072 bytes, less other properties and what it adds on redelivery) costs the connection, again
-/// and again, for every account.
-const HEADERS_LIMIT: usize = 120 * 1024;
-/// How many of the original's headers were left out to keep within [`HEADERS_LIMIT`].
-const LEFT_OUT: &str = "freshet-headers-left-out";
+use super::fitting;
 
 /// What the names of Freshet's own headers begin with.
 const OWN: &str = "freshet-";
@@ -22,9 +17,9 @@ const OWN: &str = "freshet-";
 const ORIGINAL: &str = "freshet-original-";
 
 /// When the router took the message; only lanes carry it.
-const QUEUED_AT: &str = "freshet-queued-at";
+pub(super) const QUEUED_AT: &str = "freshet-queued-at";
 /// The router had this message before, and may have put it into the lane then.
-const COPY: &str = "freshet-copy";
+pub(super) const COPY: &str = "freshet-copy";
 
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
@@ -38,16 +33,14 @@ const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 
 /// The properties, without what the sender set in Freshet's name if the message did not come by `exchange_of_ours`.
 ///
-/// `freshet-original-*` stays: it only says what the message once was, and an event that is sent back from the dead
-/// letters still has it.
+/// `freshet-original-*` and [`fitting::LEFT_OUT`] stay: they only say what the message once was. An event that is sent
+/// back from the dead letters still has them, and our own transport notes what it had to leave out.
 pub(super) fn believed(
     properties: &BasicProperties,
     exchange: &str,
     exchange_of_ours: &str,
 ) -> BasicProperties {
-    let sender_s = |name: &ShortString| {
-        name.as_str().starts_with(OWN) && !name.as_str().starts_with(ORIGINAL)
-    };
+    let sender_s = |name: &ShortString| stale(name.as_str());
     let Some(headers) = properties.headers() else { return properties.clone() };
     if exchange == exchange_of_ours || !headers.inner().keys().any(sender_s) {
         return properties.clone();
@@ -61,7 +54,7 @@ pub(super) fn believed(
 
 /// Properties for a lane: as they were, plus when the message was queued.
 pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
-    let mut headers = fitted(passive(original), 0);
+    let mut headers = passive(original);
     let queued_at = queued_at(original, now).as_millisecond();
     headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(queued_at));
     without_acting(original).with_headers(headers)
@@ -69,13 +62,12 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 
 /// Properties for a dead letter: as they were, plus `added`.
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
-    let mut fresh = FieldTable::default();
+    let mut headers = FieldTable::default();
     for (name, value) in passive(original).inner() {
         if !stale(name.as_str()) {
-            fresh.insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
     }
-    let mut headers = fitted(fresh, size_of_table(added));
     for (name, value) in added.inner() {
         headers.insert(name.clone(), value.clone());
     }
@@ -84,7 +76,7 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
 
 /// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
 fn stale(name: &str) -> bool {
-    name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != LEFT_OUT
+    name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != fitting::LEFT_OUT
 }
 
 /// When a message was queued: as the router noted it, else as its publisher did, else now. Never in the future, and no
@@ -182,57 +174,6 @@ fn passive(original: &BasicProperties) -> FieldTable {
     headers
 }
 
-/// Leaves out the largest headers until the rest and `reserved` bytes keep within the limit.
-fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
-    let mut size = size_of_table(&headers) + reserved;
-    if size <= HEADERS_LIMIT {
-        return headers;
-    }
-    let mut entries: Vec<_> = headers.inner().iter().collect();
-    entries.sort_by_key(|(name, value)| size_of_entry(name, value));
-    // What the router left out is not there any more, and still missing.
-    let earlier = headers.inner().get(LEFT_OUT).and_then(AMQPValue::as_long_long_int);
-    let mut left_out = earlier.unwrap_or_default();
-    while size > HEADERS_LIMIT
-        && let Some((name, value)) = entries.pop()
-    {
-        size -= size_of_entry(name, value);
-        left_out = left_out.saturating_add(1);
-    }
-    let mut fitted = FieldTable::default();
-    for (name, value) in entries {
-        fitted.insert(name.clone(), value.clone());
-    }
-    fitted.insert(LEFT_OUT.into(), AMQPValue::LongLongInt(left_out));
-    fitted
-}
-
-/// What a table takes on the wire.
-fn size_of_table(table: &FieldTable) -> usize {
-    4 + table.inner().iter().map(|(name, value)| size_of_entry(name, value)).sum::<usize>()
-}
-
-fn size_of_entry(name: &ShortString, value: &AMQPValue) -> usize {
-    2 + name.as_str().len() + size_of_value(value)
-}
-
-fn size_of_value(value: &AMQPValue) -> usize {
-    if let AMQPValue::LongString(text) = value {
-        4 + text.as_bytes().len()
-    } else if let AMQPValue::ShortString(text) = value {
-        1 + text.as_str().len()
-    } else if let AMQPValue::ByteArray(bytes) = value {
-        4 + bytes.as_slice().len()
-    } else if let AMQPValue::FieldArray(items) = value {
-        4 + items.as_slice().iter().map(|item| 1 + size_of_value(item)).sum::<usize>()
-    } else if let AMQPValue::FieldTable(table) = value {
-        size_of_table(table)
-    } else {
-        // A number, a flag, a time or nothing.
-        8
-    }
-}
-
 fn kept(name: &str) -> ShortString {
     ShortString::try_new(format!("{ORIGINAL}{}", name.to_lowercase())).unwrap_or_default()
 }
@@ -305,37 +246,6 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_fill_a_frame_are_left_out_largest_first() {
-        let mut headers = FieldTable::default();
-        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
-        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        headers.insert("small".into(), AMQPValue::LongString("x".repeat(30_000).into()));
-        let original = BasicProperties::default().with_headers(headers);
-        let names = |properties: &BasicProperties| -> Vec<String> {
-            properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect()
-        };
-        let lane = for_lane(&original, Timestamp::from_second(1_800_000_000).unwrap());
-        assert_eq!(names(&lane), [LEFT_OUT, QUEUED_AT, "small", "tenant"]);
-        let mut added = FieldTable::default();
-        added.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        let dead = for_dead_letter(&lane, &added);
-        assert_eq!(names(&dead), ["freshet-detail", LEFT_OUT, "tenant"]);
-        assert_eq!(header(&dead, LEFT_OUT), Some(&AMQPValue::LongLongInt(2)), "the router's and this one");
-    }
-
-    #[test]
-    fn what_an_earlier_letter_said_takes_no_room_from_the_sender_s_headers() {
-        let mut headers = FieldTable::default();
-        headers.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(16_000).into()));
-        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        let mut added = FieldTable::default();
-        added.insert("freshet-detail".into(), AMQPValue::LongString("y".repeat(16_000).into()));
-        let dead = for_dead_letter(&BasicProperties::default().with_headers(headers.clone()), &added);
-        assert_eq!(header(&dead, "large"), headers.inner().get("large"));
-        assert_eq!(header(&dead, LEFT_OUT), None);
-    }
-
-    #[test]
     fn queued_at_is_the_first_time_known_and_never_ahead_of_now() {
         let now = Timestamp::from_second(1_700_100_000).unwrap();
         let published = Timestamp::from_second(1_700_000_000).unwrap();
@@ -371,7 +281,7 @@ mod tests {
             (COPY, AMQPValue::Boolean(true)),
             ("freshet-replays", AMQPValue::LongLongInt(7)),
             ("freshet-reason", AMQPValue::LongString("rejected".into())),
-            (LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
+            (fitting::LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
             ("freshet-original-cc", AMQPValue::LongString("elsewhere".into())),
             ("tenant", AMQPValue::LongString("t1".into())),
         ] {
@@ -382,7 +292,7 @@ mod tests {
             let believed = believed(&sent, exchange, "Q.lanes");
             let names: Vec<_> =
                 believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
-            assert_eq!(names, ["freshet-original-cc", "tenant"], "by way of {exchange:?}");
+            assert_eq!(names, [fitting::LEFT_OUT, "freshet-original-cc", "tenant"], "by way of {exchange:?}");
             assert_eq!(believed.message_id(), sent.message_id());
         }
         assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);

@@ -24,7 +24,7 @@ use super::topology::short;
 use super::quarantine::{Quarantine, Ward};
 use super::transport::{DialError, Stranger};
 use super::unreadable::{Consumed, is_unreadable};
-use super::{claim, consumer, inspect, pulse, router, topology};
+use super::{claim, consumer, inspect, lifeline, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
@@ -71,9 +71,15 @@ pub(super) enum Broken {
     #[error("no broker is there: {0}")]
     Stranger(Stranger),
     #[error(
-        "the broker took the connection and has not said all that it must within 15 s; is it an AMQP port?"
+        "something took the connection and was no broker that is ready within {} s; is it an AMQP port?",
+        .0.as_secs_f32()
     )]
-    Mute,
+    Mute(Duration),
+    #[error(
+        "the broker allows {0} channels on a connection (channel_max), and at least {least} are needed",
+        least = lifeline::LEAST_CHANNELS
+    )]
+    TooFewChannels(u16),
     #[error("the broker ended the subscription to {0}; was the queue deleted?")]
     ConsumerCancelled(String),
     #[error("the broker did not take a message for exchange {exchange}, key {key}")]

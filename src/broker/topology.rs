@@ -64,7 +64,9 @@ pub(super) async fn declare_lanes<'a>(
     let lanes: Vec<_> = accounts
         .map(|account| declare_lane(connection, names, account).map(move |declared| (account, declared)))
         .collect();
-    let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE);
+    // Others need channels, too.
+    let few = usize::from(connection.configuration().channel_max() / 4).max(1);
+    let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE.min(few));
     while let Some((account, declared)) = declaring.next().await {
         if let Err(error) = declared {
             if !connection.status().connected() {

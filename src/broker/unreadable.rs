@@ -23,8 +23,8 @@ use super::address::Address;
 use super::lifeline::{is_taken, publish, publisher};
 use super::names::dead_letter_key;
 use super::session::{Broken, Broker, subscribe};
-use super::transport::{self, Kept, Print, Sieve, Sifting};
-use super::{consumer, dead_letter, republish, router, topology};
+use super::transport::{self, Connected, Kept, Print, Sieve, Sifting};
+use super::{consumer, dead_letter, fitting, republish, router, topology};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// Nothing more is on its way when nothing came for this long.
@@ -208,7 +208,7 @@ async fn take_out(
 
 async fn take_out_on(
     broker: &Broker,
-    connection: &lapin::Connection,
+    connection: &Connected,
     consumed: Consumed,
     sieve: &Sieve,
     wanted: usize,
@@ -225,7 +225,7 @@ async fn take_out_on(
     }
     for kept in sieve.take_kept() {
         let tag = kept.tag;
-        bury(broker, &letters, consumed, &queue, kept).await?;
+        bury(broker, &letters, connection.frame_max(), consumed, &queue, kept).await?;
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
     topology::close_settled(&channel, &queue, true).await;
@@ -237,6 +237,7 @@ async fn take_out_on(
 async fn bury(
     broker: &Broker,
     letters: &lapin::Channel,
+    frame_max: usize,
     consumed: Consumed,
     queue: &str,
     Kept { properties, body, .. }: Kept,
@@ -254,6 +255,7 @@ async fn bury(
     let problem = Problem { problem, ..Problem::default() };
     let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
     let letter = dead_letter::properties(&original, &refusal, account, &body, 0, Timestamp::now());
+    let letter = fitting::fit(letter, frame_max);
     let (exchange, key) = (broker.names.dead(), dead_letter_key(account, refusal.reason));
     let confirmation = publish(letters, &exchange, &key, &body, letter).await?.await?;
     if !is_taken(&confirmation) {

@@ -7,6 +7,7 @@
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
+//! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
@@ -34,6 +35,7 @@ mod node;
 mod ports;
 mod process;
 mod proxy;
+pub mod raw;
 mod server;
 mod tree;
 

@@ -72,3 +72,37 @@ impl Greeting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known of a peer that says this, a byte at a time, and no more.
+    fn known(words: &[u8]) -> Result<(), Stranger> {
+        let mut greeting = Greeting::default();
+        for byte in words {
+            greeting.heard(&[*byte])?;
+        }
+        greeting.ended()
+    }
+
+    #[test]
+    fn a_peer_is_known_by_its_first_bytes() {
+        for (words, expected) in [
+            // The beginning of connection.start.
+            (&b"\x01\0\0\0\0\x01\xf4\0\x0a\0\x0a"[..], Ok(())),
+            (b"\x01", Ok(())),
+            (b"HTTP/1.1 400 Bad Request\r\n", Err(Stranger::Http)),
+            (b"HTTP", Err(Stranger::Http)),
+            (b"\x15\x03\x03\0\x02\x02\x46", Err(Stranger::Tls)),
+            (b"AMQP\0\x01\0\0", Err(Stranger::OtherAmqp(1, 0))),
+            (b"AMQP\x03\x01\0\0", Err(Stranger::OtherAmqp(1, 0))),
+            (b"AMQP\0\0\x09\x01", Err(Stranger::OtherAmqp(9, 1))),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Err(Stranger::Unknown)),
+            (b"-ERR", Err(Stranger::Unknown)),
+            (b"", Err(Stranger::Closed)),
+        ] {
+            assert_eq!(known(words), expected, "{:?}", String::from_utf8_lossy(words));
+        }
+    }
+}

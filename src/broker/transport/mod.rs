@@ -6,18 +6,24 @@
 
 mod dial;
 mod fields;
+#[cfg(test)]
+mod fuzz_tests;
 mod greeting;
+mod outgoing;
+mod oversize;
 mod properties;
 mod runtime;
 mod seen;
 mod sieve;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod walker;
 
 use std::io;
 use std::ops::Deref;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
@@ -27,12 +33,9 @@ pub(super) use greeting::Stranger;
 pub(super) use seen::{Seen, SeenDelivery};
 pub(super) use sieve::{Kept, Print, Sieve, Sifting};
 
-use super::address::Address;
+use super::address::{Address, Endpoint};
 use super::session::Broken;
 use stream::{Shared, Transport};
-
-/// From the first packet to a connection that can be used.
-const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A connection of the client library, and what this side of it knows.
 ///
@@ -40,14 +43,19 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Connected {
     connection: Connection,
-    seen: Arc<Seen>,
+    shared: Arc<Shared>,
     _ended: DropGuard,
 }
 
 impl Connected {
+    /// The largest frame that both sides take.
+    pub(super) fn frame_max(&self) -> usize {
+        self.shared.frame_max.load(Ordering::Relaxed)
+    }
+
     /// What it has brought lately; outlives the connection.
     pub(super) fn seen(&self) -> &Arc<Seen> {
-        &self.seen
+        &self.shared.seen
     }
 }
 
@@ -59,7 +67,7 @@ impl Deref for Connected {
     }
 }
 
-/// Connects, or gives up after [`TIMEOUT`].
+/// Connects, or gives up after half as long again as the network may take.
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, Broken> {
     connect_with(address, name, Shared::default()).await
 }
@@ -74,19 +82,26 @@ pub(super) async fn connect_sifted(
 }
 
 async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, Broken> {
+    let endpoint = address.endpoint().map_err(|_| Broken::Address)?;
     let shared = Arc::new(shared);
-    // Also if nobody waits for this any more.
+    // Also when nobody waits for this any more.
     let ended = shared.ended.clone().drop_guard();
-    let connection = tokio::time::timeout(TIMEOUT, open(address, name, shared.clone()))
+    let time = endpoint.timeout * 3 / 2;
+    let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
-        .map_err(|_| Broken::Mute)??;
-    Ok(Connected { connection, seen: shared.seen.clone(), _ended: ended })
+        .map_err(|_| Broken::Mute(time))??;
+    Ok(Connected { connection, shared, _ended: ended })
 }
 
-async fn open(address: &Address, name: &str, shared: Arc<Shared>) -> Result<Connection, Broken> {
+async fn open(
+    address: &Address,
+    endpoint: &Endpoint,
+    name: &str,
+    shared: Arc<Shared>,
+) -> Result<Connection, Broken> {
     let uri = address.uri().map_err(|_| Broken::Address)?;
-    let socket = dial::dial(&address.endpoint().map_err(|_| Broken::Address)?).await?;
-    let transport = Mutex::new(Some(Transport::new(socket, shared.clone())));
+    let socket = dial::dial(endpoint).await?;
+    let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
         // There is one. The session connects again by itself, and looks at all addresses then.
         let transport = transport.lock().unwrap_or_else(PoisonError::into_inner).take();

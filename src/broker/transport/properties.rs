@@ -4,6 +4,8 @@
 //! client library gives up a connection for the first and reads the second by recursion. Here bytes change and lengths
 //! do not, so nothing else in the frame moves.
 
+use std::ops::Range;
+
 use super::fields::{Changes, Fields, Malformed};
 
 /// Tables and arrays may be nested so deeply; what is deeper becomes a byte array.
@@ -54,10 +56,43 @@ pub(super) fn walk<'a>(properties: &'a mut [u8], changes: &mut Changes) -> Optio
     }
 }
 
-fn walk_each(
-    properties: &mut [u8],
-    changes: &mut Changes,
-) -> Result<Option<std::ops::Range<usize>>, Malformed> {
+/// Where the entries of the headers stand in properties that were walked over, and each one among them.
+pub(super) fn headers(properties: &mut [u8]) -> Result<(Range<usize>, Vec<Range<usize>>), Malformed> {
+    let length = properties.len();
+    let mut fields = Fields::of(properties);
+    let flags = fields.number_of(2)?;
+    for (bit, kind) in KINDS {
+        if flags & 1 << bit == 0 {
+            continue;
+        }
+        match kind {
+            Kind::Text => _ = fields.short_string(&mut Changes::default())?,
+            Kind::Number(width) => _ = fields.take(width)?,
+            Kind::Headers => {
+                let table = fields.long_string()?;
+                let end = length - fields.len();
+                return Ok((end - table.len()..end, entries(table)?));
+            }
+        }
+    }
+    Err(Malformed)
+}
+
+/// Each entry of a table.
+fn entries(table: &mut [u8]) -> Result<Vec<Range<usize>>, Malformed> {
+    let length = table.len();
+    let mut fields = Fields::of(table);
+    let mut entries = Vec::new();
+    while fields.len() > 0 {
+        let start = length - fields.len();
+        fields.short_string(&mut Changes::default())?;
+        value(&mut fields, 0, &mut Changes::default())?;
+        entries.push(start..length - fields.len());
+    }
+    Ok(entries)
+}
+
+fn walk_each(properties: &mut [u8], changes: &mut Changes) -> Result<Option<Range<usize>>, Malformed> {
     let length = properties.len();
     let mut fields = Fields::of(properties);
     let flags = fields.number_of(2)?;

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read as _};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::fields::Changes;
 use super::greeting::{Greeting, Stranger};
+use super::outgoing::Outgoing;
 use super::seen::Seen;
 use super::sieve::Sieve;
 use super::walker::Walker;
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     pub(super) seen: Arc<Seen>,
     /// The owner has let go.
     pub(super) ended: CancellationToken,
+    /// The largest frame that both sides take.
+    pub(super) frame_max: AtomicUsize,
     stranger: Mutex<Option<Stranger>>,
     /// Where deliveries are not simply handed on.
     pub(super) sieve: Option<Arc<Sieve>>,
@@ -62,6 +66,8 @@ pub(super) struct Transport {
     inbox: Inbox,
     greeting: Greeting,
     walker: Walker,
+    /// Until nothing has to be changed any more on the way out.
+    outgoing: Option<Outgoing>,
     shared: Arc<Shared>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
     log_from: Option<Instant>,
@@ -78,13 +84,14 @@ struct Inbox {
 }
 
 impl Transport {
-    pub(super) fn new(socket: Socket, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(socket: Socket, frame_max: u32, shared: Arc<Shared>) -> Self {
         let ending = Box::pin(shared.ended.clone().cancelled_owned());
         Self {
             socket,
             inbox: Inbox::default(),
             greeting: Greeting::default(),
-            walker: Walker::default(),
+            walker: Walker::new(frame_max),
+            outgoing: Some(Outgoing::default()),
             shared,
             ending,
             log_from: None,
@@ -120,10 +127,27 @@ impl Transport {
         self.judge(heard)?;
         self.inbox.filled += read;
         self.inbox.walked += self.walker.walk(self.inbox.unwalked(), &mut self.shared.seen.lock());
+        self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
         if let Some((channel, changes)) = self.walker.take_changed() {
             self.log(channel, changes);
         }
         Poll::Ready(Ok(true))
+    }
+
+    /// Sends what waits on its way out.
+    fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(outgoing) = &mut self.outgoing else { return Poll::Ready(Ok(())) };
+        while !outgoing.ready().is_empty() {
+            let sent = ready!(self.socket.poll_write(context, &[io::IoSlice::new(outgoing.ready())]))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outgoing.sent(sent);
+        }
+        if outgoing.done(self.walker.frame_max()) {
+            self.outgoing = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn judge(&self, verdict: Result<(), Stranger>) -> io::Result<()> {
@@ -224,10 +248,18 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.held()?;
-        match &mut this.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Socket::Tls(socket) => Pin::new(socket).poll_write(context, bytes),
+        if this.outgoing.is_none() {
+            return this.socket.poll_write(context, &[io::IoSlice::new(bytes)]);
         }
+        ready!(this.poll_outgoing(context))?;
+        if let Some(outgoing) = &mut this.outgoing {
+            outgoing.take(bytes, this.walker.frame_max());
+        }
+        // What does not go yet goes with the next write or flush.
+        if let Poll::Ready(sent) = this.poll_outgoing(context) {
+            sent?;
+        }
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_write_vectored(
@@ -235,23 +267,28 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.outgoing.is_some() {
+            let first = bytes.iter().find(|bytes| !bytes.is_empty());
+            return self.poll_write(context, first.map_or(&[], |bytes| bytes));
+        }
         let this = self.get_mut();
         this.held()?;
-        match &mut this.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
-            Socket::Tls(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
-        }
+        this.socket.poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let this = self.get_mut();
+        ready!(this.poll_outgoing(context))?;
+        match &mut this.socket {
             Socket::Plain(socket) => Pin::new(socket).poll_flush(context),
             Socket::Tls(socket) => Pin::new(socket).poll_flush(context),
         }
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let this = self.get_mut();
+        ready!(this.poll_outgoing(context))?;
+        match &mut this.socket {
             Socket::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             Socket::Tls(socket) => Pin::new(socket).poll_shutdown(context),
         }
@@ -259,6 +296,17 @@ impl AsyncWrite for Transport {
 }
 
 impl Socket {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
+            Self::Tls(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
+        }
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(socket) => Pin::new(socket).poll_read(context, to),

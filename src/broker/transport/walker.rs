@@ -4,7 +4,8 @@
 //! passes, too, and from then on everything: the client library then ends the connection, as it must. The same holds
 //! for a frame with a wrong end and for one that is cut off.
 
-use super::fields::{Changes, Fields, Malformed};
+use super::fields::{Changes, Fields, Malformed, big_endian};
+use super::oversize;
 use super::properties;
 use super::seen::Recent;
 
@@ -12,7 +13,7 @@ pub(super) const METHOD: u8 = 1;
 pub(super) const HEADER: u8 = 2;
 pub(super) const BODY: u8 = 3;
 pub(super) const HEARTBEAT: u8 = 8;
-const END: u8 = 0xCE;
+pub(super) const END: u8 = 0xCE;
 /// Type, channel and size come before a frame's payload.
 pub(super) const START: usize = 7;
 /// Class, weight and body size come before the properties.
@@ -21,6 +22,8 @@ pub(super) const CONTENT_HEADER: usize = 12;
 const MOST_HELD: usize = 16 * 1024 * 1024;
 
 pub(super) const DELIVER: [u8; 4] = [0, 60, 0, 60];
+/// No side may ask for less.
+const FRAME_MIN: usize = 4096;
 const TUNE: [u8; 4] = [0, 10, 0, 30];
 
 /// A part of a method's arguments.
@@ -52,8 +55,10 @@ const METHODS: [([u8; 4], &[Part]); 8] = [
 ];
 
 /// One connection's frames, one after another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Walker {
+    /// The largest frame that the client library takes.
+    frame_max: usize,
     /// So many bytes pass as they are.
     passing: u64,
     /// These are no frames.
@@ -62,6 +67,12 @@ pub(super) struct Walker {
 }
 
 impl Walker {
+    /// `frame_max` is what this side allows.
+    pub(super) fn new(frame_max: u32) -> Self {
+        let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX).max(FRAME_MIN);
+        Self { frame_max, passing: 0, astray: false, changed: None }
+    }
+
     /// Walks over bytes that follow on those walked over before. Returns how many of them can be handed on; the rest
     /// is to be brought again with what follows it.
     pub(super) fn walk(&mut self, bytes: &mut [u8], recent: &mut Recent) -> usize {
@@ -87,9 +98,16 @@ impl Walker {
                 (METHOD | HEADER, Ok(size)) if size <= MOST_HELD => {
                     let Some(frame) = behind.get_mut(..=size) else { break };
                     if let Some((&mut END, payload)) = frame.split_last_mut() {
-                        self.frame(kind, channel, payload, recent);
+                        self.payload(kind, channel, payload, recent);
                     }
-                    done += START + size + 1;
+                    let length = START + size + 1;
+                    if kind == HEADER
+                        && length > self.frame_max
+                        && let Some(frame) = rest.get_mut(..length)
+                    {
+                        self.cut(channel, frame);
+                    }
+                    done += length;
                 }
                 (BODY | HEARTBEAT, _) => self.passing = u64::from(size) + (START as u64) + 1,
                 _ => self.astray = true,
@@ -98,15 +116,20 @@ impl Walker {
         done
     }
 
+    /// The largest frame that both sides take, as far as it is known.
+    pub(super) fn frame_max(&self) -> usize {
+        self.frame_max
+    }
+
     /// What was changed since it was last asked, and on which channel.
     pub(super) fn take_changed(&mut self) -> Option<(u16, Changes)> {
         self.changed.take()
     }
 
-    fn frame(&mut self, kind: u8, channel: u16, payload: &mut [u8], recent: &mut Recent) {
+    fn payload(&mut self, kind: u8, channel: u16, payload: &mut [u8], recent: &mut Recent) {
         let mut changes = Changes::default();
         if kind == METHOD {
-            method(channel, payload, &mut changes, recent);
+            self.method(channel, payload, &mut changes, recent);
         } else if let Some(properties) = payload.get_mut(CONTENT_HEADER..) {
             let message_id = properties::walk(properties, &mut changes);
             recent.properties(channel, message_id);
@@ -115,14 +138,36 @@ impl Walker {
             self.changed = Some((channel, changes));
         }
     }
-}
 
-fn method(channel: u16, payload: &mut [u8], changes: &mut Changes, recent: &mut Recent) {
-    let Some((name, arguments)) = payload.split_first_chunk_mut::<4>() else { return };
-    let Some((_, parts)) = METHODS.iter().find(|(known, _)| known == name) else { return };
-    // What does not fit is left as it is.
-    if texts(arguments, parts, changes).is_ok() && *name == DELIVER {
-        recent.delivery(channel, arguments);
+    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Changes, recent: &mut Recent) {
+        let Some((name, arguments)) = payload.split_first_chunk_mut::<4>() else { return };
+        if *name == TUNE {
+            self.tune(arguments);
+        }
+        let Some((_, parts)) = METHODS.iter().find(|(known, _)| known == name) else { return };
+        // What does not fit is left as it is.
+        if texts(arguments, parts, changes).is_ok() && *name == DELIVER {
+            recent.delivery(channel, arguments);
+        }
+    }
+
+    /// The broker names its limits; the client library agrees to the smaller one of this and its own.
+    fn tune(&mut self, arguments: &[u8]) {
+        // Behind the most channels.
+        let theirs = arguments.get(2..6).map(big_endian).and_then(|size| usize::try_from(size).ok());
+        if let Some(theirs) = theirs.filter(|size| *size > 0) {
+            self.frame_max = self.frame_max.min(theirs.max(FRAME_MIN));
+        }
+    }
+
+    /// RabbitMQ does not look at how large the properties are that it sends. What it adds when it gives a message out
+    /// again comes on top of a frame that the sender filled; or the limit was larger when the message came.
+    fn cut(&mut self, channel: u16, frame: &mut [u8]) {
+        if oversize::cut(frame, self.frame_max).is_ok() {
+            let (_, changes) = self.changed.get_or_insert_default();
+            changes.size = true;
+            self.changed = Some((channel, *changes));
+        }
     }
 }
 
