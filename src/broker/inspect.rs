@@ -59,10 +59,12 @@ async fn find(connection: &Connection, queue: &str, ours: Found) -> lapin::Resul
     let mut guess = ours;
     for _ in 1..MOST_TRIES {
         match declare(connection, queue, &guess).await {
-            Err(error) if is_refused(&error, PRECONDITION_FAILED) => match corrected(&guess, &error.to_string()) {
-                Some(corrected) if corrected != guess => guess = corrected,
-                Some(_) | None => return Err(error),
-            },
+            Err(error) if is_refused(&error, PRECONDITION_FAILED) => {
+                match corrected(&guess, &error.to_string()) {
+                    Some(corrected) if corrected != guess => guess = corrected,
+                    Some(_) | None => return Err(error),
+                }
+            }
             declared => return declared.map(|()| guess),
         }
     }
@@ -122,7 +124,9 @@ fn dangers(found: &Found) -> Vec<String> {
     let text = |name: &str| argument(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
     let mut dangers = Vec::new();
     if found.auto_delete {
-        dangers.push("auto-delete: RabbitMQ deletes it, with all that waits, when its last consumer leaves".to_owned());
+        dangers.push(
+            "auto-delete: RabbitMQ deletes it, with all that waits, when its last consumer leaves".to_owned(),
+        );
     }
     if !found.durable {
         dangers.push("not durable: it is gone after a restart of RabbitMQ".to_owned());
@@ -135,7 +139,8 @@ fn dangers(found: &Found) -> Vec<String> {
     }
     // A queue that refuses what does not fit loses nothing: its publishers are told.
     let refuses = text("x-overflow").is_some_and(|overflow| overflow.starts_with("reject-publish"));
-    for limit in ["x-max-length", "x-max-length-bytes"].into_iter().filter(|limit| argument(limit).is_some()) {
+    for limit in ["x-max-length", "x-max-length-bytes"].into_iter().filter(|limit| argument(limit).is_some())
+    {
         if !refuses {
             dangers.push(format!("{limit}: RabbitMQ takes out the oldest messages when it is full"));
         }
@@ -173,9 +178,9 @@ mod tests {
             ("x-max-age", "none but current is the value '1D' of type 'longstr'"),
             ("x-overflow", "the value 'reject-publish' of type 'longstr' but current is none"),
         ];
-        let found = told.iter().fold(ours(), |found, (argument, but)| {
-            corrected(&found, &refusal(argument, but)).unwrap()
-        });
+        let found = told
+            .iter()
+            .fold(ours(), |found, (argument, but)| corrected(&found, &refusal(argument, but)).unwrap());
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
         arguments.insert("x-expires".into(), AMQPValue::LongLongInt(1000));

@@ -115,7 +115,9 @@ impl Link {
         let why = match inner.stalls.first_key_value() {
             _ if !inner.connected => inner.why.clone(),
             Some((Stall::Intake, why)) => format!("the intake cannot be used: {why}"),
-            Some((Stall::Blocked | Stall::Unconfirmed | Stall::Lane | Stall::Letters, why)) => format!("the broker takes no messages for now: {why}"),
+            Some((Stall::Blocked | Stall::Unconfirmed | Stall::Lane | Stall::Letters, why)) => {
+                format!("the broker takes no messages for now: {why}")
+            }
             None => String::new(),
         };
         LinkView {
@@ -173,9 +175,10 @@ impl Link {
         }
         self.stalled.with_label_values(&[stall.as_str()]).set(i64::from(why.is_some()));
         if stall == Stall::Intake {
-            match why {
-                Some(why) => tracing::error!(why, "the intake cannot be used; what waits there stays there"),
-                None => tracing::info!("the intake can be used again"),
+            if let Some(why) = why {
+                tracing::error!(why, "the intake cannot be used; what waits there stays there");
+            } else {
+                tracing::info!("the intake can be used again");
             }
         } else if let Some(why) = why {
             tracing::warn!(why, stall = stall.as_str(), "the broker takes no messages for now");

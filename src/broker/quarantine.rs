@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,8 @@ use crate::delays::Delays;
 const APART: Duration = Duration::from_mins(10);
 /// Between two attempts that failed.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// So few suspects are consumed apart without proof, where they cannot be looked at. Each takes two connections.
+const FEW: usize = 8;
 /// So many failed looks, and a queue is consumed without one: apart, it can harm no other.
 const MOST_LOOKS: u32 = 3;
 
@@ -48,7 +50,11 @@ enum Standing {
 impl Quarantine {
     /// A connection ended over something that was read from one of `suspects`, or from one of `all` if those were
     /// suspected in vain or are none.
-    pub(super) fn suspect(&self, suspects: BTreeSet<Consumed>, all: BTreeSet<Consumed>) -> BTreeSet<Consumed> {
+    pub(super) fn suspect(
+        &self,
+        suspects: BTreeSet<Consumed>,
+        all: BTreeSet<Consumed>,
+    ) -> BTreeSet<Consumed> {
         let mut known = self.lock();
         let missed = std::mem::take(&mut known.missed);
         let suspects = if missed || suspects.is_empty() { all } else { suspects };
@@ -66,7 +72,8 @@ impl Quarantine {
             Standing::Guilty(found) => now < *found + APART,
         });
         let of = |suspect: bool| {
-            let queues = known.queues.iter().filter(|(_, standing)| (**standing == Standing::Suspect) == suspect);
+            let queues =
+                known.queues.iter().filter(|(_, standing)| (**standing == Standing::Suspect) == suspect);
             queues.map(|(queue, _)| *queue).collect()
         };
         (of(true), of(false))
@@ -128,7 +135,9 @@ impl Ward {
                 Err(broken) => {
                     failed += 1;
                     tracing::debug!(%broken, "queues could not be looked at");
-                    if failed >= MOST_LOOKS {
+                    if failed >= MOST_LOOKS && suspects.len() <= FEW {
+                        apart.extend(suspects.drain(..).map(|queue| self.apart(queue)));
+                    } else if failed >= MOST_LOOKS {
                         self.clear(&suspects, false).await;
                         suspects.clear();
                     } else {
@@ -191,28 +200,23 @@ impl Ward {
         let lost = self.lost.child_token();
         let broker = self.broker.clone();
         let consuming = broker.consume(lifeline.clone(), 0, queue, self.stop.clone(), lost.clone());
-        let mut consuming = std::pin::pin!(consuming);
+        let mut consuming = std::pin::pin!(consuming.fuse());
         let mut fates = lifeline.fates();
         let consumed = tokio::select! {
-            () = &mut consuming => match self.stop.is_cancelled() {
-                true => Ok(()),
-                false => Err(lifeline.cause(&mut fates).await),
+            () = &mut consuming => if self.stop.is_cancelled() {
+                Ok(())
+            } else {
+                Err(lifeline.cause(&mut fates).await)
             },
             broken = lifeline.silent() => Err(broken),
             () = lifeline.ended() => Err(lifeline.cause(&mut fates).await),
         };
         lost.cancel();
-        let going_on = async {
-            consuming.await;
-            std::future::pending::<()>().await;
-        };
-        match consumed {
-            Ok(()) => lifeline.close().await,
-            // Its consumers have a word to say behind the good-bye, see the session.
-            Err(_) => tokio::select! {
-                () = lifeline.close() => {}
-                () = going_on => {}
-            },
+        // Its consumers live on until then, see the session.
+        let mut closing = std::pin::pin!(lifeline.close());
+        tokio::select! {
+            () = &mut closing => {}
+            () = &mut consuming => closing.await,
         }
         consumed
     }

@@ -20,8 +20,8 @@ use super::hunger::Hunger;
 use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
-use super::topology::short;
 use super::quarantine::{Quarantine, Ward};
+use super::topology::short;
 use super::transport::{DialError, Stranger};
 use super::unreadable::{Consumed, is_unreadable};
 use super::{claim, consumer, inspect, lifeline, pulse, router, topology};
@@ -321,7 +321,11 @@ impl Broker {
         let suspects = quarantine.suspect(suspects, all);
         let names = suspects.iter().filter_map(|queue| Some(self.subscription(*queue)?.queue));
         let queues = names.take(TOLD).collect::<Vec<_>>().join(", ");
-        tracing::warn!(queues, count = suspects.len(), "the connection ended over what was read from one of these");
+        tracing::warn!(
+            queues,
+            count = suspects.len(),
+            "the connection ended over what was read from one of these"
+        );
     }
 
     /// Consumes a queue for as long as the lifeline holds, on the line with this number.

@@ -16,7 +16,7 @@ use futures_util::stream::SelectAll;
 use jiff::Timestamp;
 use lapin::options::BasicAckOptions;
 use lapin::protocol::basic;
-use lapin::types::{AMQPValue, ByteArray, FieldTable};
+use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, ErrorKind};
 
 use super::address::Address;
@@ -272,16 +272,17 @@ async fn bury(
 
 /// Properties as the client library reads them, or else with the bytes in a header.
 fn readable(properties: &[u8]) -> BasicProperties {
-    basic::parse_properties(properties).map(|(_, properties)| properties).unwrap_or_else(|_| {
-        let mut headers = FieldTable::default();
-        headers.insert(PROPERTIES.into(), AMQPValue::ByteArray(ByteArray::from(properties)));
-        BasicProperties::default().with_headers(headers)
-    })
+    if let Ok((_, properties)) = basic::parse_properties(properties) {
+        return properties;
+    }
+    let mut headers = FieldTable::default();
+    headers.insert(PROPERTIES.into(), AMQPValue::ByteArray(ByteArray::from(properties)));
+    BasicProperties::default().with_headers(headers)
 }
 
 /// The property `message_id` for the log, unless it may be an e-mail address.
 fn named(properties: &BasicProperties) -> Option<&str> {
-    properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.contains('@'))
+    properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.contains('@'))
 }
 
 async fn close(connection: &lapin::Connection) {

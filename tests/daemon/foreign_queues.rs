@@ -14,8 +14,13 @@ async fn declare(world: &World, queue: &str, options: QueueDeclareOptions, argum
     world.amqp.channel().await.queue_declare(queue.into(), options, table(arguments)).await.unwrap();
 }
 
-const DURABLE: QueueDeclareOptions =
-    QueueDeclareOptions { passive: false, durable: true, exclusive: false, auto_delete: false, nowait: false };
+const DURABLE: QueueDeclareOptions = QueueDeclareOptions {
+    passive: false,
+    durable: true,
+    exclusive: false,
+    auto_delete: false,
+    nowait: false,
+};
 
 async fn readiness(replica: &Freshet, status: u16, told: &str) {
     eventually(Duration::from_mins(2), told, async || match replica.get("/readyz").await {
@@ -66,7 +71,9 @@ async fn an_intake_that_another_connection_holds_exclusively_is_told_and_the_lan
     let replica = Freshet::start(&world.config_at(world.vhost.url(), "one"), &World::environment());
     readiness(&replica, 503, "is exclusive to another connection").await;
     let other = world.vhost.connect().await;
-    other.publish_to(&world.lanes(), "acme", track(0, 0).to_string(), lapin::BasicProperties::default()).await;
+    other
+        .publish_to(&world.lanes(), "acme", track(0, 0).to_string(), lapin::BasicProperties::default())
+        .await;
     world.expect(1);
     soon("what stands in the lane is delivered", async || activities(&world) == 1).await;
     // It goes with its connection.

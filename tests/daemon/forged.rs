@@ -40,7 +40,10 @@ async fn a_sender_s_own_headers_change_nothing() {
         assert_eq!(replays, Some(AMQPValue::LongLongInt(0)));
     }
     world.settled(&[&replica]).await;
-    assert_eq!(replica.metric("freshet_events_skipped_total{account=\"acme\",reason=\"duplicate\"}").await, 10.0);
+    assert_eq!(
+        replica.metric("freshet_events_skipped_total{account=\"acme\",reason=\"duplicate\"}").await,
+        10.0
+    );
     assert!((0.0..3600.0).contains(&replica.metric(LATENCY).await), "{}", replica.metric(LATENCY).await);
     world.finish([replica]).await;
 }

@@ -16,17 +16,24 @@ pub enum Distortion {
 
 /// What is to be distorted: deliveries that hold this text.
 #[derive(Debug, Clone, Default)]
-pub struct Distortions(Arc<Mutex<Vec<(Vec<u8>, Distortion, usize)>>>);
+pub struct Distortions(Arc<Mutex<Vec<Rule>>>);
+
+#[derive(Debug)]
+struct Rule {
+    marker: Vec<u8>,
+    distortion: Distortion,
+    struck: usize,
+}
 
 impl Distortions {
     pub fn add(&self, marker: &str, distortion: Distortion) {
-        self.0.lock().unwrap().push((marker.as_bytes().to_vec(), distortion, 0));
+        self.0.lock().unwrap().push(Rule { marker: marker.into(), distortion, struck: 0 });
     }
 
     /// How often deliveries with this text were distorted.
     pub fn struck(&self, marker: &str) -> usize {
         let all = self.0.lock().unwrap();
-        all.iter().filter(|(of, ..)| of == marker.as_bytes()).map(|(.., struck)| struck).sum()
+        all.iter().filter(|rule| rule.marker == marker.as_bytes()).map(|rule| rule.struck).sum()
     }
 
     pub fn are_none(&self) -> bool {
@@ -35,8 +42,8 @@ impl Distortions {
 
     fn strike(&self, frames: &mut [Vec<u8>]) {
         let whole = frames.concat();
-        for (marker, distortion, struck) in self.0.lock().unwrap().iter_mut() {
-            if !whole.windows(marker.len()).any(|part| part == marker) {
+        for Rule { marker, distortion, struck } in self.0.lock().unwrap().iter_mut() {
+            if !whole.windows(marker.len()).any(|part| part == marker.as_slice()) {
                 continue;
             }
             *struck += 1;
@@ -87,7 +94,8 @@ impl Distorter {
             self.deliveries.insert(channel, vec![frame]);
             return;
         }
-        let Some(frames) = self.deliveries.get_mut(&channel).filter(|_| frame[0] == 2 || frame[0] == 3) else {
+        let Some(frames) = self.deliveries.get_mut(&channel).filter(|_| frame[0] == 2 || frame[0] == 3)
+        else {
             out.extend(frame);
             return;
         };

@@ -182,8 +182,7 @@ impl Carrier {
         };
         let (client_reads, client_writes) = client.split();
         let (server_reads, server_writes) = server.split();
-        let distorter =
-            (!self.distortions.are_none()).then(|| Distorter::new(self.distortions.clone()));
+        let distorter = (!self.distortions.are_none()).then(|| Distorter::new(self.distortions.clone()));
         let ended = tokio::select! {
             _done = async {
                 tokio::try_join!(

@@ -180,7 +180,8 @@ impl State {
             }
             let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(usize::MAX);
             let Some(payload) = behind.get(..size) else { break };
-            let Some((frame, next)) = rest.split_at_checked(START.saturating_add(size).saturating_add(1)) else {
+            let Some((frame, next)) = rest.split_at_checked(START.saturating_add(size).saturating_add(1))
+            else {
                 break;
             };
             self.frame(kind, u16::from_be_bytes([channel_high, channel_low]), payload, frame);
@@ -202,7 +203,8 @@ impl State {
                 return;
             }
         }
-        let Some(delivery) = self.deliveries.get_mut(&channel).filter(|_| kind == HEADER || kind == BODY) else {
+        let Some(delivery) = self.deliveries.get_mut(&channel).filter(|_| kind == HEADER || kind == BODY)
+        else {
             self.out.0.extend_from_slice(frame);
             return;
         };
