@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::events::{assert_exact, repeats, stream};
 use crate::faults::lines;
-use crate::support::{Distortion, Freshet, Proxy, eventually, header};
+use crate::support::{Distortion, Freshet, Proxy, delete, eventually, header};
 use crate::world::World;
 
 /// From the first death to the dead letter.
@@ -178,6 +178,31 @@ async fn a_message_on_the_intake_that_connections_end_over_is_condemned_alone() 
     let letters = world.dead_letters(1).await;
     assert_eq!(letters[0].data, culprit.as_bytes());
     condemned(&letters[0], "_unrouted.delivery_limit");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn one_in_a_lane_that_stands_still_is_condemned_all_the_same() {
+    let mut world = two_accounts().await;
+    // The window is full, and nothing of it is settled.
+    world.prefetch = 50;
+    let (proxy, url) = through(&world).await;
+    proxy.distortions().add("unreadable-1", Distortion::HeaderEnd);
+    world.publish_early([]).await;
+    let in_lane = |body: String| (body, BasicProperties::default());
+    let events = numbered("a", 0);
+    let (before, behind) = events.split_at(30);
+    let bad = culprit("unreadable-1", "a");
+    let all = before.iter().chain([&bad]).chain(behind).cloned().map(in_lane);
+    world.publish_to(&world.lanes(), "acme", all).await;
+    world.fault("acme", json!([{"endpoint": "*", "action": {"hang": true}}])).await;
+    let replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
+    until_condemned(&world, &replica, 1).await;
+    assert_eq!(world.state("acme")["activities"].as_array().unwrap().len(), 0);
+    delete(world.at("acme").address, "/_sandbox/faults").await.unwrap();
+    world.fenced(&[&replica]).await;
+    assert_exact(&world.state("acme"), CONTACTS, ROUNDS);
+    condemned(&world.dead_letters(1).await[0], "acme.delivery_limit");
     world.finish([replica]).await;
 }
 
