@@ -7,7 +7,7 @@ use lapin::types::AMQPValue;
 use serde_json::json;
 
 use crate::events::track;
-use crate::support::{Freshet, eventually, soon, table, text};
+use crate::support::{Freshet, eventually, header, soon, table, text};
 use crate::world::World;
 
 async fn declare(world: &World, queue: &str, options: QueueDeclareOptions, arguments: &[(&str, AMQPValue)]) {
@@ -132,4 +132,18 @@ async fn queues_that_may_lose_messages_are_warned_of_and_used() {
     replica.stop().await;
     assert_eq!(world.amqp.depth(&world.lane("acme")).await, Some(0));
     assert_eq!(world.amqp.depth(&world.dead()).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_letter_that_rabbitmq_made_says_why() {
+    let world = World::with_acme().await;
+    world.retire(world.start("early").await).await;
+    let expiring = lapin::BasicProperties::default().with_expiration("1".into());
+    world.amqp.publish_to("", &world.queue(), track(0, 0).to_string(), expiring).await;
+    let letter = world.dead_letters(1).await.remove(0);
+    assert_eq!(letter.routing_key.as_str(), "_unrouted.delivery_limit");
+    assert_eq!(header(&letter, "freshet-reason"), None);
+    assert_eq!(header(&letter, "x-first-death-reason").as_deref(), Some("expired"));
+    assert_eq!(header(&letter, "x-first-death-queue"), Some(world.queue()));
+    world.finish([]).await;
 }
