@@ -88,8 +88,11 @@ pub enum AddressError {
     NoParameter,
 }
 
-/// The parameters that an address may have, what each must be, and whether a text is that.
-const PARAMETERS: [(&str, &str, fn(&str) -> bool); 5] = [
+/// Its name, what it must be, and whether a text is that.
+type Parameter = (&'static str, &'static str, fn(&str) -> bool);
+
+/// The parameters that an address may have.
+const PARAMETERS: [Parameter; 5] = [
     ("frame_max", "a number of bytes from 4096 to 16777216", |text| {
         text.parse::<u32>().is_ok_and(|bytes| (FRAME_MIN..=FRAME_MOST).contains(&bytes))
     }),

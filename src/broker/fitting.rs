@@ -65,8 +65,9 @@ fn less(headers: &FieldTable, room: usize, detail_room: usize) -> FieldTable {
         .iter()
         .map(|(name, value)| {
             let size = size_of_entry(name, value);
-            let own = OWN.contains(&name.as_str()) && size <= LARGEST_OWN;
-            (!own && !(own_detail && name.as_str() == DETAIL), size, name.clone())
+            let own = (OWN.contains(&name.as_str()) && size <= LARGEST_OWN)
+                || (own_detail && name.as_str() == DETAIL);
+            (!own, size, name.clone())
         })
         .collect();
     candidates.sort();

@@ -28,6 +28,8 @@ const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
 /// sender, and in a histogram it would outweigh all others.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// RabbitMQ refuses it from a channel that waits for no reply.
+const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// The broker's own count, true only of the queue it came from.
 const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 
@@ -168,6 +170,9 @@ fn passive(original: &BasicProperties) -> FieldTable {
     if let Some(expiration) = original.expiration() {
         headers.insert(kept("expiration"), AMQPValue::LongString(expiration.as_str().into()));
     }
+    if let Some(reply_to) = original.reply_to().as_ref().filter(|reply_to| is_direct(reply_to)) {
+        headers.insert(kept("reply-to"), AMQPValue::LongString(reply_to.as_str().into()));
+    }
     if let Some(user) = original.user_id() {
         headers.insert(kept("user-id"), AMQPValue::LongString(user.as_str().into()));
     }
@@ -178,8 +183,12 @@ fn kept(name: &str) -> ShortString {
     ShortString::try_new(format!("{ORIGINAL}{}", name.to_lowercase())).unwrap_or_default()
 }
 
-/// The other properties. An `expiration` would let the copy vanish, and a `user_id` that is not the
-/// connection's own closes the channel: both go, and are kept as headers.
+fn is_direct(reply_to: &ShortString) -> bool {
+    reply_to.as_str() == DIRECT_REPLY
+}
+
+/// The other properties. An `expiration` would let the copy vanish; a `user_id` that is not the connection's own and a
+/// `reply_to` that asks for a direct reply close the channel: they go, and are kept as headers.
 fn without_acting(original: &BasicProperties) -> BasicProperties {
     let mut copy = BasicProperties::default();
     macro_rules! keep {
@@ -193,14 +202,16 @@ fn without_acting(original: &BasicProperties) -> BasicProperties {
         delivery_mode => with_delivery_mode,
         priority => with_priority,
         correlation_id => with_correlation_id,
-        reply_to => with_reply_to,
         message_id => with_message_id,
         timestamp => with_timestamp,
         kind => with_type,
         app_id => with_app_id,
         cluster_id => with_cluster_id,
     );
-    copy
+    match original.reply_to() {
+        Some(reply_to) if !is_direct(reply_to) => copy.with_reply_to(reply_to.clone()),
+        Some(_) | None => copy,
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +254,18 @@ mod tests {
                 "tenant"
             ]
         );
+    }
+
+    #[test]
+    fn a_reply_that_only_its_sender_may_ask_for_is_kept_as_a_header() {
+        let asked = |reply_to: &str| {
+            for_lane(&BasicProperties::default().with_reply_to(reply_to.into()), Timestamp::now())
+        };
+        let direct = asked("amq.rabbitmq.reply-to");
+        assert_eq!(direct.reply_to(), &None);
+        let kept = header(&direct, "freshet-original-reply-to").and_then(text);
+        assert_eq!(kept, Some("amq.rabbitmq.reply-to"));
+        assert_eq!(asked("answers").reply_to().as_ref().map(ShortString::as_str), Some("answers"));
     }
 
     #[test]

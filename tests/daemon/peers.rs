@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{Freshet, soon};
+use crate::events::{arrived, track};
+use crate::support::{Freshet, TlsFront, soon};
 use crate::world::World;
 
 /// Says these words to whoever connects, and hangs up if told to; else it stays silent and keeps the connection.
@@ -98,5 +99,40 @@ async fn a_peer_that_stays_silent_leaves_no_thread_and_no_socket_behind() {
         .await;
         replica.line("within 0.15 s; is it an AMQP port?").await;
         replica.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_behind_tls_is_reached_by_those_who_trust_its_authority() {
+    let world = World::with_acme().await;
+    let front = TlsFront::to(&world.vhost.addr()).await;
+    let url = format!("amqps://guest:guest@localhost:{}/{}", front.port, world.vhost.name);
+    let config = world.config_at(&url, "one");
+
+    let mut wary = Freshet::start(&config, &World::environment());
+    wary.line("its certificate is not accepted").await;
+    wary.stop().await;
+
+    let authority = front.authority().display().to_string();
+    let environment = [World::environment()[0], ("SSL_CERT_FILE", authority.as_str())];
+    let replica = Freshet::start(&config, &environment);
+    replica.ready().await;
+    world.publish_all((0..20).map(|contact| track(contact, 0).to_string())).await;
+    world.settled(&[&replica]).await;
+    assert_eq!(arrived(&world.state("acme")).len(), 20);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_of_the_address_is_named_at_the_start() {
+    let world = World::with_acme().await;
+    for (parameters, named) in
+        [("heartbeat=abc", "heartbeat"), ("channel_max=x", "channel_max"), ("hartbeat=5", "hartbeat")]
+    {
+        let url = format!("amqp://guest:s3cret@localhost/%2f?{parameters}");
+        let mut replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
+        assert_eq!(replica.exit().await.code(), Some(64), "{}", replica.log());
+        let line = replica.line("broker.url").await;
+        assert!(line.contains(named) && !replica.log().contains("s3cret"), "{}", replica.log());
     }
 }

@@ -8,6 +8,7 @@
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
+//! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
@@ -37,6 +38,7 @@ mod process;
 mod proxy;
 pub mod raw;
 mod server;
+mod tls;
 mod tree;
 
 use std::fmt::Display;
@@ -49,6 +51,7 @@ pub use distort::{Distorter, Distortion, Distortions};
 pub use guard::Process;
 pub use process::{Freshet, delete, freshet, get, listen_address, post};
 pub use proxy::Proxy;
+pub use tls::TlsFront;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
 ///

@@ -59,11 +59,14 @@ pub(super) async fn dial(endpoint: &Endpoint) -> Result<Socket, DialError> {
 
 async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(DialError::Name)?.collect();
+    connect_to_any(found.map_err(DialError::Name)?.collect()).await
+}
+
+/// Tries all, each a little later than the one before: one that nobody answers at must not use up the time.
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
     if addresses.is_empty() {
         return Err(DialError::NoAddress);
     }
-    // One that nobody answers at must not use up the time of the next one.
     let attempts = addresses.into_iter().zip(0..).map(|(address, before)| {
         Box::pin(async move {
             tokio::time::sleep(START * before).await;
@@ -84,5 +87,25 @@ fn why_no_tls(error: io::Error) -> DialError {
             DialError::Closed
         }
         Some(_) | None => DialError::Tls(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_several_addresses_one_that_answers_is_enough() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for addresses in [vec![open], vec![closed, open], vec![open, closed]] {
+            let socket = connect_to_any(addresses).await.unwrap();
+            assert_eq!(socket.peer_addr().unwrap(), open);
+        }
+        assert!(matches!(connect_to_any(vec![closed]).await, Err(DialError::Connect(_))));
+        assert!(matches!(connect_to_any(Vec::new()).await, Err(DialError::NoAddress)));
     }
 }

@@ -1,32 +1,48 @@
 //! Reads the fields of a frame, one after another, and makes short strings readable.
 
-/// What was changed so that the client library can read it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Changes {
+use std::collections::BTreeSet;
+
+/// A kind of change that lets the client library read a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
     /// Bytes that are no UTF-8 became `?`.
-    pub(super) text: bool,
+    Text,
     /// Tables or arrays that are nested too deeply became byte arrays.
-    pub(super) nesting: bool,
+    Nesting,
     /// Properties that cannot be taken apart became one header.
-    pub(super) properties: bool,
+    Form,
     /// Headers that do not fit the negotiated frame were left out.
-    pub(super) size: bool,
+    Size,
 }
 
+impl Change {
+    /// For the log.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Text => "bytes that are no UTF-8",
+            Self::Nesting => "headers nested too deeply",
+            Self::Form => "properties of an unknown form",
+            Self::Size => "headers larger than a frame",
+        }
+    }
+}
+
+/// What was changed in one frame.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes(BTreeSet<Change>);
+
 impl Changes {
-    pub(super) fn any(self) -> bool {
-        self != Self::default()
+    pub(super) fn note(&mut self, change: Change) {
+        self.0.insert(change);
+    }
+
+    pub(super) fn any(&self) -> bool {
+        !self.0.is_empty()
     }
 
     /// The kinds in words, for the log.
-    pub(super) fn words(self) -> String {
-        let kinds = [
-            (self.text, "bytes that are no UTF-8"),
-            (self.nesting, "headers nested too deeply"),
-            (self.properties, "properties of an unknown form"),
-            (self.size, "headers larger than a frame"),
-        ];
-        kinds.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+    pub(super) fn words(&self) -> String {
+        self.0.iter().map(|change| change.words()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -89,7 +105,9 @@ impl<'a> Fields<&'a mut [u8]> {
     pub(super) fn short_string(&mut self, changes: &mut Changes) -> Result<&'a mut [u8], Malformed> {
         let length = usize::from(*self.byte()?);
         let text = self.take(length)?;
-        changes.text |= make_utf8(text);
+        if make_utf8(text) {
+            changes.note(Change::Text);
+        }
         Ok(text)
     }
 

@@ -13,7 +13,7 @@ use crate::fuzz::{any_text, feed};
 /// Bytes of a short string.
 fn any_short(clean: bool) -> BoxedStrategy<Vec<u8>> {
     let text = prop_oneof![8 => any_text(), 1 => (0_usize..256).prop_map(|length| "y".repeat(length))];
-    let text = text.prop_map(|text| text.into_bytes()).prop_filter("a short string", |text| text.len() < 256);
+    let text = text.prop_map(String::into_bytes).prop_filter("a short string", |text| text.len() < 256);
     if clean {
         return text.boxed();
     }

@@ -64,9 +64,9 @@ impl Greeting {
         match self.bytes.as_slice() {
             [] => Stranger::Closed,
             [b'H', b'T', b'T', b'P', ..] => Stranger::Http,
-            // The last two are the revision of 0-9-1, or the version of 1.0 after the kind of its security.
-            [b'A', b'M', b'Q', b'P', 0, 0, major, minor, ..] => Stranger::OtherAmqp(*major, *minor),
-            [b'A', b'M', b'Q', b'P', _, major, minor, ..] => Stranger::OtherAmqp(*major, *minor),
+            // What 0-9-1 puts last comes in other versions after the kind of its security.
+            [b'A', b'M', b'Q', b'P', 0, 0, major, minor, ..]
+            | [b'A', b'M', b'Q', b'P', _, major, minor, ..] => Stranger::OtherAmqp(*major, *minor),
             bytes if bytes.starts_with(TLS_ALERT) => Stranger::Tls,
             _ => Stranger::Unknown,
         }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::fields::{Changes, Fields, Malformed};
+use super::fields::{Change, Changes, Fields, Malformed};
 
 /// Tables and arrays may be nested so deeply; what is deeper becomes a byte array.
 const DEEPEST: usize = 32;
@@ -46,14 +46,12 @@ enum Kind {
 /// What has another form than the client library knows becomes one header that holds the bytes: then the message has
 /// no properties, but it can be read. Only properties without room for their flags are left as they are.
 pub(super) fn walk<'a>(properties: &'a mut [u8], changes: &mut Changes) -> Option<&'a [u8]> {
-    match walk_each(properties, changes) {
-        Ok(message_id) => message_id.and_then(|range| properties.get(range)),
-        Err(Malformed) => {
-            changes.properties = true;
-            as_one_header(properties);
-            None
-        }
-    }
+    let Ok(message_id) = walk_each(properties, changes) else {
+        changes.note(Change::Form);
+        as_one_header(properties);
+        return None;
+    };
+    message_id.and_then(|range| properties.get(range))
 }
 
 /// Where the entries of the headers stand in properties that were walked over, and each one among them.
@@ -150,10 +148,10 @@ fn value(fields: &mut Fields<&mut [u8]>, depth: usize, changes: &mut Changes) ->
             let inner = fields.long_string()?;
             let walk_inner = if *kind == b'F' { table } else { array };
             if depth == DEEPEST {
-                changes.nesting = true;
+                changes.note(Change::Nesting);
                 *kind = b'x';
             } else if walk_inner(inner, depth + 1, changes).is_err() {
-                changes.properties = true;
+                changes.note(Change::Form);
                 *kind = b'x';
             }
             return Ok(());

@@ -129,7 +129,7 @@ impl Transport {
         self.inbox.walked += self.walker.walk(self.inbox.unwalked(), &mut self.shared.seen.lock());
         self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
         if let Some((channel, changes)) = self.walker.take_changed() {
-            self.log(channel, changes);
+            self.log(channel, &changes);
         }
         Poll::Ready(Ok(true))
     }
@@ -158,7 +158,7 @@ impl Transport {
     }
 
     /// Senders may do it in every message.
-    fn log(&mut self, channel: u16, changes: Changes) {
+    fn log(&mut self, channel: u16, changes: &Changes) {
         self.unlogged += 1;
         let now = Instant::now();
         if self.log_from.is_none_or(|from| now >= from) {
@@ -180,6 +180,9 @@ impl Inbox {
     fn room(&mut self) -> &mut [u8] {
         if self.handed == self.filled {
             (self.handed, self.walked, self.filled) = (0, 0, 0);
+            // A large frame is rare.
+            self.bytes.truncate(READ);
+            self.bytes.shrink_to(READ);
         }
         if self.filled == self.bytes.len() {
             if self.handed > 0 {

@@ -4,7 +4,7 @@
 //! passes, too, and from then on everything: the client library then ends the connection, as it must. The same holds
 //! for a frame with a wrong end and for one that is cut off.
 
-use super::fields::{Changes, Fields, Malformed, big_endian};
+use super::fields::{Change, Changes, Fields, Malformed, big_endian};
 use super::oversize;
 use super::properties;
 use super::seen::Recent;
@@ -164,9 +164,9 @@ impl Walker {
     /// again comes on top of a frame that the sender filled; or the limit was larger when the message came.
     fn cut(&mut self, channel: u16, frame: &mut [u8]) {
         if oversize::cut(frame, self.frame_max).is_ok() {
-            let (_, changes) = self.changed.get_or_insert_default();
-            changes.size = true;
-            self.changed = Some((channel, *changes));
+            let (_, mut changes) = self.changed.take().unwrap_or_default();
+            changes.note(Change::Size);
+            self.changed = Some((channel, changes));
         }
     }
 }
