@@ -23,7 +23,7 @@ use super::names::{self, Names};
 use super::quarantine::{Quarantine, Ward};
 use super::topology::short;
 use super::transport::{DialError, Stranger};
-use super::unreadable::{Consumed, is_unreadable};
+use super::unreadable::{Consumed, is_our_own, is_unreadable};
 use super::{claim, consumer, inspect, lifeline, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
@@ -180,7 +180,7 @@ impl Broker {
         if let Err(Broken::Amqp(error)) = &served
             && is_unreadable(error)
         {
-            self.suspect(&lifeline, quarantine);
+            self.suspect(error, &lifeline, quarantine);
         }
         if let Err(broken) = &served {
             self.link.down(&broken.to_string());
@@ -296,7 +296,7 @@ impl Broker {
     }
 
     /// Tells the quarantine what a lifeline may have ended over.
-    fn suspect(&self, lifeline: &Lifeline, quarantine: &Quarantine) {
+    fn suspect(&self, error: &lapin::Error, lifeline: &Lifeline, quarantine: &Quarantine) {
         let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
         let mut known = true;
         for (lanes, read) in lifeline.gone() {
@@ -311,12 +311,12 @@ impl Broker {
                 self.subscription(*queue).is_some_and(|subscription| tags.contains(&subscription.tag))
             }));
         }
-        if all.is_empty() {
-            // It was a connection that delivers nothing.
-            return;
-        }
         if !known {
             suspects.clear();
+        }
+        // It was a connection that delivers nothing, or the broker's own trouble.
+        if all.is_empty() || (suspects.is_empty() && !is_our_own(error)) {
+            return;
         }
         let suspects = quarantine.suspect(suspects, all);
         let names = suspects.iter().filter_map(|queue| Some(self.subscription(*queue)?.queue));

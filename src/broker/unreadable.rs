@@ -71,6 +71,14 @@ impl Broker {
     }
 }
 
+/// Whether such an error was found by this side. The broker has trouble of its own that has the same codes.
+pub(super) fn is_our_own(error: &lapin::Error) -> bool {
+    if let ErrorKind::ProtocolError(error) = error.kind() {
+        return [FRAME_ERROR, UNEXPECTED_FRAME].contains(&error.get_id());
+    }
+    matches!(error.kind(), ErrorKind::ParsingError(_))
+}
+
 /// Whether an error of a connection may come from what was delivered over it.
 pub(super) fn is_unreadable(error: &lapin::Error) -> bool {
     if let ErrorKind::ProtocolError(error) = error.kind() {
@@ -289,5 +297,53 @@ async fn close(connection: &lapin::Connection) {
     let closed = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "done".into())).await;
     if !matches!(closed, Ok(Ok(()))) {
         tracing::debug!("a connection could not be closed in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError};
+
+    use super::*;
+
+    #[test]
+    fn only_what_was_read_makes_queues_suspect() {
+        let hard = |error: AMQPHardError| {
+            let kind: AMQPErrorKind = error.into();
+            lapin::Error::from(ErrorKind::ProtocolError(AMQPError::new(kind, "why".into())))
+        };
+        let of_reading = [
+            (AMQPHardError::FRAMEERROR, true),
+            (AMQPHardError::UNEXPECTEDFRAME, true),
+            (AMQPHardError::SYNTAXERROR, false),
+            (AMQPHardError::INTERNALERROR, false),
+        ];
+        for (error, own) in of_reading {
+            let error = hard(error);
+            assert!(is_unreadable(&error), "{error}");
+            assert_eq!(is_our_own(&error), own, "{error}");
+        }
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let others = [
+            reset.into(),
+            ErrorKind::MissingHeartbeatError.into(),
+            hard(AMQPHardError::CONNECTIONFORCED),
+            hard(AMQPHardError::NOTALLOWED),
+            hard(AMQPHardError::RESOURCEERROR),
+        ];
+        for error in others {
+            assert!(!is_unreadable(&error) && !is_our_own(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn properties_that_cannot_be_read_are_kept_as_bytes() {
+        let whole = readable(&[0x00, 0x80, 3, b'm', b'-', b'1']);
+        assert_eq!(named(&whole), Some("m-1"));
+        let address = readable(&[0x00, 0x80, 3, b'a', b'@', b'b']);
+        assert_eq!(named(&address), None);
+        let broken = [0x00, 0x80, 200, b'm'];
+        let kept = republish::header(&readable(&broken), PROPERTIES).cloned();
+        assert_eq!(kept, Some(AMQPValue::ByteArray(ByteArray::from(broken.as_slice()))));
     }
 }
