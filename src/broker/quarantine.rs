@@ -97,7 +97,7 @@ impl Quarantine {
 }
 
 /// What one session's quarantine works with.
-pub(super) struct Ward {
+pub(super) struct Isolation {
     pub(super) broker: Arc<Broker>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) address: Address,
@@ -107,7 +107,7 @@ pub(super) struct Ward {
     pub(super) lost: CancellationToken,
 }
 
-impl Ward {
+impl Isolation {
     /// Looks at suspects and consumes what has to be apart, for as long as the session holds.
     pub(super) async fn run(self, mut suspects: Vec<Consumed>, guilty: Vec<Consumed>) {
         let mut apart: FuturesUnordered<_> = guilty.into_iter().map(|queue| self.apart(queue)).collect();

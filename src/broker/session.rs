@@ -20,7 +20,7 @@ use super::hunger::Hunger;
 use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
-use super::quarantine::{Quarantine, Ward};
+use super::quarantine::{Isolation, Quarantine};
 use super::topology::short;
 use super::transport::{DialError, Stranger};
 use super::unreadable::{Consumed, is_our_own, is_unreadable};
@@ -224,7 +224,7 @@ impl Broker {
         }
         let (clear, mut cleared) = mpsc::channel(1);
         if !suspects.is_empty() || !guilty.is_empty() {
-            let ward = Ward {
+            let isolation = Isolation {
                 broker: self.clone(),
                 quarantine: quarantine.clone(),
                 address: address.clone(),
@@ -232,7 +232,7 @@ impl Broker {
                 stop: stop.clone(),
                 lost: lost.clone(),
             };
-            tasks.spawn(ward.run(suspects, guilty));
+            tasks.spawn(isolation.run(suspects, guilty));
         }
         let mut pulse = JoinSet::new();
         pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));

@@ -23,7 +23,7 @@ use super::address::Address;
 use super::lifeline::{is_taken, publish, publisher};
 use super::names::dead_letter_key;
 use super::session::{Broken, Broker, subscribe};
-use super::transport::{self, Connected, Kept, Print, Sieve, Sifting};
+use super::transport::{self, Connected, DeliveryFilter, Fingerprint, Kept, Rule};
 use super::{consumer, dead_letter, fitting, republish, router, topology};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
@@ -91,7 +91,7 @@ pub(super) fn is_unreadable(error: &lapin::Error) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// This message of this queue cannot be read.
-    Culprit(Consumed, Print),
+    Culprit(Consumed, Fingerprint),
     /// All could be read. Of these queues there was something.
     Clean(BTreeSet<Consumed>),
 }
@@ -101,12 +101,12 @@ pub(super) async fn look(
     broker: &Broker,
     address: &Address,
     queues: &[Consumed],
-    known: &BTreeSet<Print>,
+    known: &BTreeSet<Fingerprint>,
 ) -> Result<Look, Broken> {
-    let sieve = std::sync::Arc::new(Sieve::new(Sifting::Without(known.clone())));
+    let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Without(known.clone())));
     let name = format!("{}, looking", broker.replica);
-    let connection = transport::connect_sifted(address, &name, sieve.clone()).await?;
-    let looking = look_on(broker, &connection, queues, &sieve);
+    let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
+    let looking = look_on(broker, &connection, queues, &filter);
     let looked = tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(Broken::Unanswered(name)));
     close(&connection).await;
     looked
@@ -116,7 +116,7 @@ async fn look_on(
     broker: &Broker,
     connection: &lapin::Connection,
     queues: &[Consumed],
-    sieve: &Sieve,
+    filter: &DeliveryFilter,
 ) -> Result<Look, Broken> {
     let subscribing = queues.iter().filter_map(|consumed| {
         let Subscription { queue, tag, prefetch, arguments } = broker.subscription(*consumed)?;
@@ -144,14 +144,14 @@ async fn look_on(
         channels.push(channel);
         consumers.push(consumer.map(move |delivery| delivery.map(|_| consumed)));
     }
-    sieve.open(by_channel.keys().copied().collect());
+    filter.open(by_channel.keys().copied().collect());
     let mut ended = None;
     let (mut read, mut of) = (0, BTreeSet::new());
     loop {
         let next = tokio::select! {
             biased;
             next = consumers.next() => next,
-            () = sieve.news() => continue,
+            () = filter.news() => continue,
             () = tokio::time::sleep(QUIET) => break,
         };
         match next {
@@ -172,9 +172,9 @@ async fn look_on(
         return Ok(Look::Clean(of));
     }
     // In the order in which they were handed on; what was read has come out of the library by now.
-    let culprit = sieve.passed(read).filter(|_| over);
-    match culprit.and_then(|passed| Some((by_channel.get(&passed.channel)?, passed.print))) {
-        Some((consumed, print)) => Ok(Look::Culprit(*consumed, print)),
+    let culprit = filter.passed(read).filter(|_| over);
+    match culprit.and_then(|passed| Some((by_channel.get(&passed.channel)?, passed.fingerprint))) {
+        Some((consumed, fingerprint)) => Ok(Look::Culprit(*consumed, fingerprint)),
         None => Err(ended.map_or(Broken::Closed, Broken::Amqp)),
     }
 }
@@ -182,12 +182,15 @@ async fn look_on(
 /// Makes a dead letter of each message of a queue that cannot be read, until none is left among those that are handed
 /// out. Returns whether there was any message.
 pub(super) async fn cleanse(broker: &Broker, address: &Address, queue: Consumed) -> Result<bool, Broken> {
-    let mut proofs = BTreeMap::<Print, u32>::new();
+    let mut proofs = BTreeMap::<Fingerprint, u32>::new();
     loop {
-        let known: BTreeSet<Print> =
-            proofs.iter().filter(|(_, count)| **count >= PROOFS).map(|(print, _)| *print).collect();
+        let known: BTreeSet<Fingerprint> = proofs
+            .iter()
+            .filter(|(_, count)| **count >= PROOFS)
+            .map(|(fingerprint, _)| *fingerprint)
+            .collect();
         match look(broker, address, &[queue], &known).await? {
-            Look::Culprit(_, print) => *proofs.entry(print).or_default() += 1,
+            Look::Culprit(_, fingerprint) => *proofs.entry(fingerprint).or_default() += 1,
             Look::Clean(of) if known.is_empty() => return Ok(!of.is_empty()),
             Look::Clean(_) => {
                 take_out(broker, address, queue, &known).await?;
@@ -203,12 +206,12 @@ async fn take_out(
     broker: &Broker,
     address: &Address,
     queue: Consumed,
-    prints: &BTreeSet<Print>,
+    fingerprints: &BTreeSet<Fingerprint>,
 ) -> Result<(), Broken> {
-    let sieve = std::sync::Arc::new(Sieve::new(Sifting::Keep(prints.clone())));
+    let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(fingerprints.clone())));
     let name = format!("{}, dead-lettering", broker.replica);
-    let connection = transport::connect_sifted(address, &name, sieve.clone()).await?;
-    let taking_out = take_out_on(broker, &connection, queue, &sieve, prints.len());
+    let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
+    let taking_out = take_out_on(broker, &connection, queue, &filter, fingerprints.len());
     let taken = tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(Broken::Unanswered(name)));
     close(&connection).await;
     taken
@@ -218,7 +221,7 @@ async fn take_out_on(
     broker: &Broker,
     connection: &Connected,
     consumed: Consumed,
-    sieve: &Sieve,
+    filter: &DeliveryFilter,
     wanted: usize,
 ) -> Result<(), Broken> {
     let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(consumed) else {
@@ -226,12 +229,12 @@ async fn take_out_on(
     };
     let letters = publisher(connection).await?;
     let (channel, subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
-    while sieve.kept() < wanted && sieve.arrived() < u64::from(prefetch) {
-        if tokio::time::timeout(QUIET, sieve.news()).await.is_err() {
+    while filter.kept() < wanted && filter.arrived() < u64::from(prefetch) {
+        if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
             break;
         }
     }
-    for kept in sieve.take_kept() {
+    for kept in filter.take_kept() {
         let tag = kept.tag;
         bury(broker, &letters, connection.frame_max(), consumed, &queue, kept).await?;
         channel.basic_ack(tag, BasicAckOptions::default()).await?;

@@ -6,6 +6,7 @@
 
 mod dial;
 mod fields;
+mod filter;
 #[cfg(test)]
 mod fuzz_tests;
 mod greeting;
@@ -14,7 +15,6 @@ mod oversize;
 mod properties;
 mod runtime;
 mod seen;
-mod sieve;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -29,9 +29,9 @@ use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
 
 pub(super) use dial::DialError;
+pub(super) use filter::{DeliveryFilter, Fingerprint, Kept, Rule};
 pub(super) use greeting::Stranger;
 pub(super) use seen::{Seen, SeenDelivery};
-pub(super) use sieve::{Kept, Print, Sieve, Sifting};
 
 use super::address::{Address, Endpoint};
 use super::session::Broken;
@@ -73,13 +73,13 @@ pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, 
     connect_with(address, name, Shared::default()).await
 }
 
-/// The same, with a sieve for what it delivers.
-pub(super) async fn connect_sifted(
+/// The same, with a filter for what it delivers.
+pub(super) async fn connect_filtered(
     address: &Address,
     name: &str,
-    sieve: Arc<Sieve>,
+    filter: Arc<DeliveryFilter>,
 ) -> Result<Connected, Broken> {
-    connect_with(address, name, Shared::with(sieve)).await
+    connect_with(address, name, Shared::with(filter)).await
 }
 
 async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, Broken> {

@@ -17,10 +17,10 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::fields::Changes;
+use super::filter::DeliveryFilter;
 use super::greeting::{Greeting, Stranger};
 use super::outgoing::Outgoing;
 use super::seen::Seen;
-use super::sieve::Sieve;
 use super::walker::Walker;
 
 /// What is read from the socket at once.
@@ -38,12 +38,12 @@ pub(super) struct Shared {
     pub(super) frame_max: AtomicUsize,
     stranger: Mutex<Option<Stranger>>,
     /// Where deliveries are not simply handed on.
-    pub(super) sieve: Option<Arc<Sieve>>,
+    pub(super) filter: Option<Arc<DeliveryFilter>>,
 }
 
 impl Shared {
-    pub(super) fn with(sieve: Arc<Sieve>) -> Self {
-        Self { sieve: Some(sieve), ..Self::default() }
+    pub(super) fn with(filter: Arc<DeliveryFilter>) -> Self {
+        Self { filter: Some(filter), ..Self::default() }
     }
 
     /// What the peer is, if it does not speak AMQP 0-9-1.
@@ -221,14 +221,14 @@ impl AsyncRead for Transport {
         this.poll_held(context)?;
         this.shared.seen.lock().reading();
         loop {
-            let count = match &this.shared.sieve {
-                Some(sieve) => {
+            let count = match &this.shared.filter {
+                Some(filter) => {
                     let ready = this.inbox.ready();
                     if !ready.is_empty() {
-                        sieve.take(ready);
+                        filter.take(ready);
                         this.inbox.handed = this.inbox.walked;
                     }
-                    sieve.hand(to, context.waker())
+                    filter.hand(to, context.waker())
                 }
                 None => this.inbox.hand(to),
             };

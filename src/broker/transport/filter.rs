@@ -16,23 +16,23 @@ use tokio::sync::Notify;
 use super::walker::{BODY, CONTENT_HEADER, DELIVER, HEADER, HEARTBEAT, METHOD, START};
 
 /// Tells one message from another, whenever and wherever it is delivered: a hash of its body.
-pub(in crate::broker) type Print = u64;
+pub(in crate::broker) type Fingerprint = u64;
 
 /// What becomes of deliveries.
 #[derive(Debug, Clone)]
-pub(in crate::broker) enum Sifting {
-    /// All but these are handed on, once [`Sieve::open`] says of which channels. Until then all wait here: what ends a
+pub(in crate::broker) enum Rule {
+    /// All but these are handed on, once [`DeliveryFilter::open`] says of which channels. Until then all wait here: what ends a
     /// connection before its owner has all consumers would leave unknown what came out of the library.
-    Without(BTreeSet<Print>),
+    Without(BTreeSet<Fingerprint>),
     /// None is handed on, and these are kept.
-    Keep(BTreeSet<Print>),
+    Keep(BTreeSet<Fingerprint>),
 }
 
 /// A delivery that was handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::broker) struct Passed {
     pub(in crate::broker) channel: u16,
-    pub(in crate::broker) print: Print,
+    pub(in crate::broker) fingerprint: Fingerprint,
 }
 
 /// A delivery that was kept.
@@ -45,16 +45,16 @@ pub(in crate::broker) struct Kept {
     pub(in crate::broker) body: Vec<u8>,
 }
 
-/// One connection's sieve, shared between its stream and its owner.
+/// One connection's filter, shared between its stream and its owner.
 #[derive(Debug)]
-pub(in crate::broker) struct Sieve {
+pub(in crate::broker) struct DeliveryFilter {
     state: Mutex<State>,
     news: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    sifting: Sifting,
+    rule: Rule,
     /// Of a frame that is not whole yet.
     begun: Vec<u8>,
     /// To be handed on, and how much of it was.
@@ -64,8 +64,8 @@ struct State {
     deliveries: HashMap<u16, Begun>,
     /// The channels whose deliveries are handed on, once that is known.
     open: Option<BTreeSet<u16>>,
-    /// What waits for that: a delivery's channel, print and frames.
-    waiting: Vec<(u16, Print, Vec<u8>)>,
+    /// What waits for that: a delivery's channel, fingerprint and frames.
+    waiting: Vec<(u16, Fingerprint, Vec<u8>)>,
     /// Who reads, while there is nothing to be read.
     reader: Option<Waker>,
     /// Deliveries so far, by channel.
@@ -84,10 +84,10 @@ struct Begun {
     body: Vec<u8>,
 }
 
-impl Sieve {
-    pub(in crate::broker) fn new(sifting: Sifting) -> Self {
+impl DeliveryFilter {
+    pub(in crate::broker) fn new(rule: Rule) -> Self {
         let state = State {
-            sifting,
+            rule,
             begun: Vec::new(),
             out: (Vec::new(), 0),
             astray: false,
@@ -111,8 +111,8 @@ impl Sieve {
     pub(in crate::broker) fn open(&self, channels: BTreeSet<u16>) {
         let mut state = self.lock();
         state.open = Some(channels);
-        for (channel, print, frames) in std::mem::take(&mut state.waiting) {
-            state.pass(channel, print, frames);
+        for (channel, fingerprint, frames) in std::mem::take(&mut state.waiting) {
+            state.pass(channel, fingerprint, frames);
         }
         if let Some(reader) = state.reader.take() {
             reader.wake();
@@ -227,32 +227,32 @@ impl State {
         let Some(Begun { frames, properties, body, .. }) = self.deliveries.remove(&channel) else { return };
         let tag = self.counts.entry(channel).or_default();
         *tag += 1;
-        let print = print(&body);
-        match &self.sifting {
-            Sifting::Without(prints) if prints.contains(&print) => {}
-            Sifting::Without(_) => self.pass(channel, print, frames),
-            Sifting::Keep(prints) if prints.contains(&print) => {
+        let fingerprint = fingerprint(&body);
+        match &self.rule {
+            Rule::Without(fingerprints) if fingerprints.contains(&fingerprint) => {}
+            Rule::Without(_) => self.pass(channel, fingerprint, frames),
+            Rule::Keep(fingerprints) if fingerprints.contains(&fingerprint) => {
                 self.kept.push(Kept { tag: *tag, properties, body });
             }
-            Sifting::Keep(_) => {}
+            Rule::Keep(_) => {}
         }
     }
 }
 
 impl State {
-    fn pass(&mut self, channel: u16, print: Print, frames: Vec<u8>) {
+    fn pass(&mut self, channel: u16, fingerprint: Fingerprint, frames: Vec<u8>) {
         match &self.open {
-            None => self.waiting.push((channel, print, frames)),
+            None => self.waiting.push((channel, fingerprint, frames)),
             Some(channels) if channels.contains(&channel) => {
                 self.out.0.extend(frames);
-                self.passed.push(Passed { channel, print });
+                self.passed.push(Passed { channel, fingerprint });
             }
             Some(_) => {}
         }
     }
 }
 
-fn print(body: &[u8]) -> Print {
+fn fingerprint(body: &[u8]) -> Fingerprint {
     let mut hasher = SipHasher13::new();
     hasher.write(body);
     hasher.finish()
@@ -282,13 +282,13 @@ mod tests {
         bytes
     }
 
-    fn sifted(sieve: &Sieve, bytes: &[u8], chunk: usize) -> Vec<u8> {
+    fn filtered(filter: &DeliveryFilter, bytes: &[u8], chunk: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let mut room = [0; 7];
         for part in bytes.chunks(chunk) {
-            sieve.take(part);
+            filter.take(part);
             loop {
-                let count = sieve.hand(&mut room, Waker::noop());
+                let count = filter.hand(&mut room, Waker::noop());
                 if count == 0 {
                     break;
                 }
@@ -306,37 +306,37 @@ mod tests {
         ) {
             let other = frame(METHOD, 1, b"\x00\x3c\x00\x50", 0xCE);
             let heartbeat = frame(HEARTBEAT, 0, b"", 0xCE);
-            let prints: BTreeSet<Print> = bodies.get(wanted).map(|(_, body)| print(body)).into_iter().collect();
+            let fingerprints: BTreeSet<Fingerprint> = bodies.get(wanted).map(|(_, body)| fingerprint(body)).into_iter().collect();
             let (mut all, mut without, mut none) = (Vec::new(), Vec::new(), Vec::new());
             for (channel, body) in &bodies {
                 let bytes = delivery(*channel, body, end);
                 all.extend(&bytes);
-                if !prints.contains(&print(body)) {
+                if !fingerprints.contains(&fingerprint(body)) {
                     without.extend(bytes);
                 }
                 for to in [&mut all, &mut without, &mut none] {
                     to.extend([&other[..], &heartbeat].concat());
                 }
             }
-            let sieve = Sieve::new(Sifting::Without(prints.clone()));
-            sieve.open(BTreeSet::from([1, 2]));
-            prop_assert_eq!(sifted(&sieve, &all, chunk), without);
-            let passed: Vec<_> = (0..).map_while(|number| sieve.passed(number)).collect();
-            let expected = bodies.iter().filter(|(_, body)| !prints.contains(&print(body)));
+            let filter = DeliveryFilter::new(Rule::Without(fingerprints.clone()));
+            filter.open(BTreeSet::from([1, 2]));
+            prop_assert_eq!(filtered(&filter, &all, chunk), without);
+            let passed: Vec<_> = (0..).map_while(|number| filter.passed(number)).collect();
+            let expected = bodies.iter().filter(|(_, body)| !fingerprints.contains(&fingerprint(body)));
             let expected: Vec<_> =
-                expected.map(|(channel, body)| Passed { channel: *channel, print: print(body) }).collect();
+                expected.map(|(channel, body)| Passed { channel: *channel, fingerprint: fingerprint(body) }).collect();
             prop_assert_eq!(passed, expected);
 
-            let sieve = Sieve::new(Sifting::Keep(prints.clone()));
-            prop_assert_eq!(sifted(&sieve, &all, chunk), none);
-            prop_assert_eq!(sieve.arrived(), bodies.len() as u64);
+            let filter = DeliveryFilter::new(Rule::Keep(fingerprints.clone()));
+            prop_assert_eq!(filtered(&filter, &all, chunk), none);
+            prop_assert_eq!(filter.arrived(), bodies.len() as u64);
             let mut counts = HashMap::new();
             let kept = bodies.iter().filter_map(|(channel, body)| {
                 let tag = counts.entry(*channel).and_modify(|tag| *tag += 1).or_insert(1_u64);
                 let kept = Kept { tag: *tag, properties: vec![0, 0], body: body.clone() };
-                prints.contains(&print(body)).then_some(kept)
+                fingerprints.contains(&fingerprint(body)).then_some(kept)
             });
-            prop_assert_eq!(sieve.take_kept(), kept.collect::<Vec<_>>());
+            prop_assert_eq!(filter.take_kept(), kept.collect::<Vec<_>>());
         }
 
         #[test]
@@ -349,23 +349,23 @@ mod tests {
             let whole = |deliveries: &[(u16, Vec<u8>)]| -> Vec<u8> {
                 deliveries.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
             };
-            let sieve = Sieve::new(Sifting::Without(BTreeSet::new()));
-            prop_assert!(sifted(&sieve, &whole(before), 9).is_empty());
-            sieve.open(BTreeSet::from([1, 2]));
-            let mut out = sifted(&sieve, b"", 1);
+            let filter = DeliveryFilter::new(Rule::Without(BTreeSet::new()));
+            prop_assert!(filtered(&filter, &whole(before), 9).is_empty());
+            filter.open(BTreeSet::from([1, 2]));
+            let mut out = filtered(&filter, b"", 1);
             let mut room = vec![0; 4096];
-            let count = sieve.hand(&mut room, Waker::noop());
+            let count = filter.hand(&mut room, Waker::noop());
             out.extend(&room[..count]);
-            out.extend(sifted(&sieve, &whole(behind), 9));
+            out.extend(filtered(&filter, &whole(behind), 9));
             let wanted: Vec<_> = deliveries.into_iter().filter(|(channel, _)| *channel < 3).collect();
             prop_assert_eq!(out, whole(&wanted));
         }
 
         #[test]
         fn what_is_no_frame_passes(bytes in proptest::collection::vec(any::<u8>(), 0..40), chunk in 1..9_usize) {
-            let sieve = Sieve::new(Sifting::Keep(BTreeSet::new()));
+            let filter = DeliveryFilter::new(Rule::Keep(BTreeSet::new()));
             let bytes = [b"AMQP\x00\x00\x09\x01".as_slice(), &bytes].concat();
-            prop_assert_eq!(sifted(&sieve, &bytes, chunk), bytes);
+            prop_assert_eq!(filtered(&filter, &bytes, chunk), bytes);
         }
     }
 }
