@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
+use super::held::Held;
 use super::lines::read_lines;
 use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
@@ -77,6 +78,8 @@ pub struct Feed {
     pub lanes: Vec<LaneDoor>,
     /// Unsettled events per account.
     pub prefetch: u16,
+    /// How many bytes of events it holds. Lines come in one after another, so only all accounts together are bounded.
+    pub held: Held,
     /// For events without an account.
     pub metrics: Arc<Metrics>,
     /// Counts along.
@@ -132,6 +135,7 @@ impl Feed {
             if !reading && pending.is_empty() {
                 break;
             }
+            let room = pending.is_empty() || !self.held.full();
             let step = tokio::select! {
                 biased;
                 Some(settlement) = settlements.recv() => self.settle(&settlement, &mut pending),
@@ -139,7 +143,7 @@ impl Feed {
                     doors.clear();
                     Ok(())
                 }
-                read = lines.recv(), if reading && pending.len() < capacity => match read {
+                read = lines.recv(), if reading && room && pending.len() < capacity => match read {
                     None => {
                         doors.clear();
                         Ok(())
@@ -194,6 +198,7 @@ impl Feed {
         let (Some(door), Ok(place)) = (doors.get(&account), settle.clone().try_reserve_owned()) else {
             return Err(FeedError::LaneGone);
         };
+        self.held.add(body.len() as u64);
         pending.insert(line, Pending { account, body: body.clone() });
         let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
         let queued_at = Timestamp::now();
@@ -210,6 +215,7 @@ impl Feed {
         pending: &mut HashMap<u64, Pending>,
     ) -> Result<(), FeedError> {
         let Some(Pending { account, body }) = pending.remove(&settlement.tag) else { return Ok(()) };
+        self.held.remove(body.len() as u64);
         let name = account.to_string();
         match &settlement.outcome {
             Outcome::Delivered => {

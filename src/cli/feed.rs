@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{Failure, files, summary};
-use crate::broker::{Counts, Feed, FeedError, Keep, Letter, Progress};
+use crate::broker::{Counts, Feed, FeedError, Held, Keep, Letter, Progress};
 use crate::config::Config;
 
 pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {
@@ -65,6 +65,7 @@ pub(super) async fn deliver(
         directory,
         lanes: doors,
         prefetch: config.broker.prefetch.get(),
+        held: Held::new(config.broker.prefetch_bytes),
         metrics,
         progress: progress.clone(),
         keep,

@@ -17,12 +17,14 @@ const FILES: &[&str] = &[
 url = "amqp://user:pw!Zq7x@broker:5672/%2f"
 queue = "segment.events"
 prefetch = 400
+prefetch_bytes = "64MiB"
 replica = "one"
 [http]
 listen = "127.0.0.1:9464"
 [delivery]
 request_timeout = "30s"
 shutdown_grace = "1h30m"
+give_up_after = "3d"
 concurrency = 8
 [log]
 format = "json"
@@ -104,6 +106,7 @@ const KEYS: &[&str] = &[
     "url",
     "queue",
     "prefetch",
+    "prefetch_bytes",
     "replica",
     "listen",
     "request_timeout",

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use super::answer::{Answer, Body, NoAnswer};
 use super::call::{Budget, Call};
 use super::limits::{RateLimit, retry_after};
+use crate::object::quoted;
 
 /// The most that is taken of an answer.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
@@ -64,10 +65,7 @@ impl Unread {
     /// Reads the body, as far as it can be read.
     pub fn read(self) -> Answer {
         let Self { status, rate_limit, retry_after, mislabelled, body } = self;
-        let body = match body.map_or(Body::TooLarge, |body| read(&body)) {
-            Body::Json(json) if mislabelled => Body::Mislabelled(json),
-            body => body,
-        };
+        let body = body.map_or(Body::TooLarge, |body| read(&body, mislabelled));
         Answer { status, rate_limit, retry_after, body }
     }
 }
@@ -118,13 +116,13 @@ impl Client {
         match call.endpoint.budget() {
             Budget::Api => request = request.header(AUTHORIZATION, self.authorization()),
             Budget::Tracking => {
-                if let (Some(Value::Object(body)), Some(token)) = (&mut body, &self.credentials.app_token) {
-                    body.insert("application_token".to_owned(), Value::from(token.expose_secret()));
+                if let (Some(call), Some(token)) = (&call.body, &self.credentials.app_token) {
+                    body = Some(with_token(call, token.expose_secret()));
                 }
             }
         }
-        match &body {
-            Some(body) => request.json(body),
+        match body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body),
             None => request,
         }
     }
@@ -136,6 +134,20 @@ impl Client {
         value.set_sensitive(true);
         value
     }
+}
+
+/// An object with the app token as its first member.
+fn with_token(object: &Bytes, token: &str) -> Bytes {
+    let mut body = Vec::with_capacity(object.len() + token.len() + 30);
+    body.extend_from_slice(br#"{"application_token":"#);
+    body.extend_from_slice(quoted(token).as_bytes());
+    if let Some(rest) = object.strip_prefix(b"{") {
+        if !rest.starts_with(b"}") {
+            body.push(b',');
+        }
+        body.extend_from_slice(rest);
+    }
+    body.into()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -162,13 +174,14 @@ fn is_not_json(content_type: &str) -> bool {
 /// Pages are known by what they start with: far more than that is never looked at.
 const START: usize = 1024;
 
-fn read(body: &[u8]) -> Body {
+fn read(body: &[u8], mislabelled: bool) -> Body {
     // Windows servers and editors put a byte order mark first.
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Body::Empty;
     }
     match serde_json::from_slice(body) {
+        Ok(json) if mislabelled => Body::Mislabelled(json),
         Ok(json) => Body::Json(json),
         Err(_) if is_markup(body) => Body::Markup,
         Err(_) => Body::Unreadable,
@@ -207,15 +220,16 @@ mod tests {
             &utf16,
         ];
         for body in page {
-            assert_eq!(read(body), Body::Markup, "{body:?}");
+            assert_eq!(read(body, false), Body::Markup, "{body:?}");
         }
         for body in [&b""[..], b" \n", b"\xef\xbb\xbf"] {
-            assert_eq!(read(body), Body::Empty);
+            assert_eq!(read(body, false), Body::Empty);
         }
         for body in [&b"OK"[..], b"{\"contact\":{", b"error code: 1020", b"1 < 2", b"\xff\xd8"] {
-            assert_eq!(read(body), Body::Unreadable, "{body:?}");
+            assert_eq!(read(body, false), Body::Unreadable, "{body:?}");
         }
-        assert_eq!(read(b"\xef\xbb\xbf{\"a\":1}"), Body::Json(json!({"a": 1})));
+        assert_eq!(read(b"\xef\xbb\xbf{\"a\":1}", false), Body::Json(json!({"a": 1})));
+        assert_eq!(read(b"{\"a\":1}", true), Body::Mislabelled(json!({"a": 1})));
         for (kind, expected) in [
             ("application/json; charset=utf-8", false),
             ("application/problem+json", false),

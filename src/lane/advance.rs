@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use super::bulk::LEAST;
 use super::dispatch::{Dispatch, Effect, Name};
+use super::held::HeldContact;
 use super::memo::{Account, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::Job;
 use crate::freshsales::{Call, Endpoint, Link, found_email, job_id, linked_accounts, read_job, record_id};
-use crate::mapping::{ContactWrite, Identity};
+use crate::mapping::Identity;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
@@ -312,7 +313,7 @@ impl<D> Dispatch<D> {
             None => self.identities.looked_up_in_vain(&user_id, now),
         }
         let key = self.identities.email(&user_id).map_or(Key::UserId(user_id), Key::Email);
-        self.window.put_back(event, key, waiting);
+        self.window.put_back(event, &key, waiting);
     }
 
     /// The events being worked on end; the rest, if any, is taken up.
@@ -340,7 +341,7 @@ impl<D> Dispatch<D> {
     }
 }
 
-fn deal_next(write: &ContactWrite) -> Option<Stage> {
+fn deal_next(write: &HeldContact) -> Option<Stage> {
     write.deal.is_some().then_some(Stage::Deal)
 }
 

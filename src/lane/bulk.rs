@@ -7,12 +7,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::dispatch::{Dispatch, Effect};
+use super::held::{Held, HeldContact};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::outgoing::{Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit};
 use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
-use crate::mapping::{ContactWrite, Mapped};
 use crate::schema::Entity;
 
 /// The most records of one bulk call.
@@ -46,7 +46,7 @@ impl<D> Dispatch<D> {
                 }
             }
         }
-        Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(units)))
+        Some(self.prepare(Call::bulk_upsert(entity, &records), Purpose::Bulk(units)))
     }
 
     /// The entity that the unit's next step could write in bulk.
@@ -96,11 +96,11 @@ impl<D> Dispatch<D> {
             .window
             .ready()
             .filter(|(_, waiting)| match &waiting.mapped {
-                Mapped::Contact(write) => {
+                Held::Contact(write) => {
                     first_write(write, memo) == Some(entity)
                         && (entity == Entity::Contact || companies.insert(company_name(write)))
                 }
-                Mapped::Track(_) | Mapped::Page(_) => false,
+                Held::Track(_) | Held::Page(_) => false,
             })
             .map(|(number, _)| number)
             .take(MOST)
@@ -200,8 +200,8 @@ impl<D> Dispatch<D> {
         let mut results: Vec<(u64, Option<Refused>)> = units.iter().map(|unit| (*unit, None)).collect();
         for failure in failures {
             let mut named = results.iter_mut().filter(|(unit, _)| {
-                let record = self.units.get(unit).and_then(Unit::contact).and_then(ContactWork::record);
-                record.is_some_and(|(_, name, _)| failure.names.contains(&name.to_lowercase()))
+                let record = self.units.get(unit).and_then(Unit::contact).and_then(ContactWork::identifier);
+                record.is_some_and(|(_, name)| failure.names.contains(&name.to_lowercase()))
             });
             let (_, failed) = named.next()?;
             if named.next().is_some() || failed.is_some() {
@@ -241,7 +241,7 @@ impl<D> Dispatch<D> {
 }
 
 /// Whether a contact can be written without needing anything from the answer.
-fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut Memo) -> bool {
+fn plain(write: &HeldContact, account: Option<i64>, fresh: bool, memo: &mut Memo) -> bool {
     let linked = match (&write.company, account) {
         (None, _) => true,
         (Some(_), Some(account)) => !fresh && memo.linked(&write.email, account),
@@ -251,7 +251,7 @@ fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut Mem
 }
 
 /// What the first step of a waiting identify writes, if that can go in a bulk call.
-fn first_write(write: &ContactWrite, memo: &mut Memo) -> Option<Entity> {
+fn first_write(write: &HeldContact, memo: &mut Memo) -> Option<Entity> {
     let account = match &write.company {
         None => None,
         Some(company) => {
@@ -265,6 +265,6 @@ fn first_write(write: &ContactWrite, memo: &mut Memo) -> Option<Entity> {
     plain(write, account, false, memo).then_some(Entity::Contact)
 }
 
-fn company_name(write: &ContactWrite) -> Option<String> {
+fn company_name(write: &HeldContact) -> Option<String> {
     write.company.as_ref().map(|company| company.name.to_lowercase())
 }

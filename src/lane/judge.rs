@@ -1,5 +1,7 @@
 //! From a body to what is to be done with it. Pure but for what the lane remembers.
 
+use bytes::Bytes;
+
 use super::window::Key;
 use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
@@ -27,7 +29,7 @@ pub(super) struct Send {
     pub(super) taught: Option<(String, String)>,
 }
 
-pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &Mapper) -> Judged {
+pub(super) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: &Mapper) -> Judged {
     let event = match segment::decode(body) {
         Ok(event) => event,
         Err(undelivered) => {

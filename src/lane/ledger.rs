@@ -6,6 +6,9 @@ use crate::delivery::{AccountName, Receipt};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, Refusal};
 
+/// How many traits a line names.
+const NAMED: usize = 20;
+
 /// One event's account book: what must be known when it ends.
 pub(super) struct Debt {
     pub(super) kind: &'static str,
@@ -72,6 +75,7 @@ impl Ledger {
             .problems
             .iter()
             .filter_map(|problem| problem.trait_path.as_deref().or(problem.field.as_deref()))
+            .take(NAMED)
             .collect();
         tracing::warn!(
             account = &*self.account,

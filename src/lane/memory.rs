@@ -21,16 +21,24 @@ pub(super) fn memory<K: std::hash::Hash + Eq, V>(bound: NonZeroUsize) -> LruCach
 /// Stands for a name in the memory. A sender may make a name as long as a body, and a hundred thousand
 /// of those would be a hundred gigabytes. 128 bits under a key of this process: no two names meet.
 #[derive(Debug)]
-struct Digests(u64, u64);
+pub(super) struct Digests(u64, u64);
 
 impl Digests {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let random = || RandomState::new().build_hasher().finish();
         Self(random(), random())
     }
 
     fn of(&self, name: &str) -> u128 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(name.as_bytes());
+        hasher.finish128().as_u128()
+    }
+
+    /// The same for names of several kinds, which are different whatever they are.
+    pub(super) fn of_kind(&self, kind: u8, name: &str) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(&[kind]);
         hasher.write(name.as_bytes());
         hasher.finish128().as_u128()
     }

@@ -229,7 +229,7 @@ mod tests {
     fn refused(reading: &Reading) -> Option<DeadLetterReason> {
         let event =
             json!({ "type": "identify", "userId": "a@x.com", "traits": { "size": "tall" } }).to_string();
-        match judge(event.as_bytes(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
+        match judge(&event.into(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
             Ok(_) => None,
             Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
             Err(other) => panic!("{other:?}"),
@@ -279,7 +279,7 @@ mod tests {
         let plain = json!({ "type": "identify", "userId": "a@x.com" });
         let judged = |reading: &Reading, event: &Value| {
             let mapper = reading.mapper().expect("no mapper");
-            match judge(event.to_string().as_bytes(), &[EventType::Identify], true, mapper).verdict {
+            match judge(&event.to_string().into(), &[EventType::Identify], true, mapper).verdict {
                 Ok(_) => None,
                 Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
                 Err(other) => panic!("{other:?}"),

@@ -3,13 +3,14 @@
 use tokio::time::Instant;
 
 use super::dispatch::{Dispatch, Next};
+use super::held::Held;
 use super::limit::Trouble;
-use super::merge;
+use super::merge::Joined;
 use super::outgoing::{Outgoing, Purpose};
 use super::quota::Grant;
 use super::unit::{Unit, identity};
 use crate::freshsales::{Budget, Call};
-use crate::mapping::{Identity, Mapped};
+use crate::mapping::Identity;
 
 /// The oldest thing that could be done in a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +162,7 @@ impl<D> Dispatch<D> {
     }
 
     /// The budget of an event's next call.
-    fn budget(&self, mapped: &Mapped) -> Budget {
+    fn budget(&self, mapped: &Held) -> Budget {
         match identity(mapped) {
             None => Budget::Api,
             Some(Identity::UserId(user_id)) if self.identities.unknown(user_id) => Budget::Api,
@@ -171,17 +172,14 @@ impl<D> Dispatch<D> {
 
     /// Takes a waiting event, and the identifies right behind it that can be written with it.
     pub(super) fn form(&mut self, number: u64) -> Option<u64> {
-        let mut all: Option<crate::mapping::ContactWrite> = None;
-        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut all) {
-            (Mapped::Contact(write), None) => {
-                all = Some((**write).clone());
+        let mut joined: Option<Joined> = None;
+        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut joined) {
+            (Held::Contact(write), None) => {
+                joined = Some(Joined::new(write));
                 true
             }
-            (Mapped::Contact(write), Some(all)) if merge::may_merge(all, write) => {
-                merge::absorb(all, write);
-                true
-            }
-            _ => false,
+            (Held::Contact(write), Some(joined)) => joined.join(write),
+            (Held::Track(_) | Held::Page(_), _) => false,
         });
         let unit = Unit::new(events)?;
         self.units.insert(number, unit);

@@ -26,6 +26,8 @@ mod faults;
 mod foreign_queues;
 mod forged;
 mod limits;
+mod logs;
+mod memory;
 mod peers;
 mod poison;
 mod replicas;

@@ -4,7 +4,8 @@ use super::*;
 use crate::freshsales::{Endpoint, Link, Trouble as Failure};
 use crate::lane::memo::{Account, fingerprint};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
-use serde_json::{Map, Value, json};
+use crate::object::ObjectText;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 fn dispatch(now: Instant) -> Dispatch<u64> {
@@ -50,7 +51,7 @@ fn served(
     let (number, call) = sent(dispatch, now);
     assert_eq!(call.endpoint, endpoint);
     let effects = dispatch.answered(number, Verdict::Done(answer), &RateLimit::default(), now);
-    (call.body.unwrap_or_default(), effects)
+    (call.json(), effects)
 }
 
 fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
@@ -155,7 +156,7 @@ fn acquaint(dispatch: &mut Dispatch<u64>) {
         let link = Link { id: 7, primary: true };
         dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
-    let written = Some(fingerprint(&record(&json!({ "size": 1 }))));
+    let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
     dispatch.memo.learn_account("Acme", Account { id: 7, written });
 }
 
@@ -198,14 +199,14 @@ fn a_company_that_is_being_written_is_not_taken_for_what_it_was() {
     }
     acquaint(&mut dispatch);
     let (number, call) = sent(&mut dispatch, now);
-    assert_eq!(call.body.unwrap()["sales_account"]["size"], 2);
+    assert_eq!(call.json()["sales_account"]["size"], 2);
     assert!(matches!(dispatch.next(now), Next::Wait(None)), "the second overtakes the first");
     let answer = Verdict::Done(json!({ "sales_account": { "id": 7 } }));
     dispatch.answered(number, answer, &RateLimit::default(), now);
     let mut sizes = Vec::new();
     while let Next::Send(number, call) = dispatch.next(now) {
         let answer = if call.endpoint == COMPANY {
-            sizes.push(call.body.unwrap()["sales_account"]["size"].clone());
+            sizes.push(call.json()["sales_account"]["size"].clone());
             json!({ "sales_account": { "id": 7 } })
         } else {
             contact(1, &[7])
@@ -264,7 +265,7 @@ fn calls_of_the_other_budget_take_nothing_from_what_is_left() {
     for number in 0..4u64 {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), "Seen".to_owned());
-        let track = Mapped::Track(Activity { identity, name, properties: Map::new() });
+        let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
         dispatch.insert(track, vec![Key::Email(email)], None, number);
         sent(&mut dispatch, now);
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::freshsales::{Answer, Endpoint, Trouble};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
+use crate::object::ObjectText;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn email(contact: u8) -> String {
 fn mapped(number: usize, asked: &Asked) -> Mapped {
     let email = email(asked.contact);
     let Some(identify) = &asked.identify else {
-        let properties = Map::new();
+        let properties = ObjectText::default();
         return Mapped::Track(Activity {
             identity: Identity::Email(email),
             name: number.to_string(),
@@ -156,7 +157,7 @@ impl Crm {
     }
 
     fn effect(&mut self, now: Instant, call: &Call) -> Verdict {
-        let body = call.body.clone().unwrap_or_default();
+        let body = call.json();
         if body.to_string().contains("walled") {
             return page();
         }
