@@ -7,9 +7,11 @@
 //! A connection has a limited number of channels, and every lane takes one of each kind: so many lanes take more
 //! connections.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::stream::SelectAll;
+use futures_util::{Stream, StreamExt as _};
 use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio::sync::watch;
@@ -18,10 +20,14 @@ use tokio::time::Instant;
 use super::address::Address;
 use super::session::Broken;
 use super::topology::short;
-use super::transport::{self, Connected};
+use super::transport::{self, Connected, SeenDelivery};
 use crate::delivery::Lease;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks at whether all connections hold.
+const LOOK: Duration = Duration::from_millis(200);
+/// The reason follows the end of a connection at once, if there is one.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Channels of each connection that are not for lanes: declaring, routing, the pulse.
 const SPARE_CHANNELS: usize = 32;
 
@@ -77,9 +83,39 @@ impl Lifeline {
         self.lines.get(lane / self.share).ok_or(Broken::Closed)
     }
 
+    /// The lines whose consuming connection is gone: which lanes they are for, and what was read last, if all of that is
+    /// known.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
+        let gone = self.lines.iter().enumerate().filter(|(_, line)| !line.consuming.status().connected());
+        gone.map(|(number, line)| {
+            let seen = line.consuming.seen();
+            let read = (!seen.is_full()).then(|| seen.recent_deliveries());
+            (number * self.share..(number + 1) * self.share, read)
+        })
+    }
+
+    /// Returns when a connection is gone.
+    pub(super) async fn ended(&self) {
+        while self.connected() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Why a connection is gone, as far as it comes to be known.
+    pub(super) async fn cause(&self, fates: &mut (impl Stream<Item = Fate> + Unpin)) -> Broken {
+        let told = async {
+            while let Some(fate) = fates.next().await {
+                if let Fate::Consuming(Event::Error(error)) | Fate::Publishing(Event::Error(error)) = fate {
+                    return error.into();
+                }
+            }
+            Broken::Closed
+        };
+        tokio::time::timeout(LAST_WORDS, told).await.unwrap_or(Broken::Closed)
+    }
+
     /// What happens to the connections.
     pub(super) fn fates(&self) -> impl futures_util::Stream<Item = Fate> + Send + use<> {
-        use futures_util::StreamExt as _;
         let mut fates = SelectAll::new();
         for line in &self.lines {
             fates.push(line.consuming.events_listener().map(Fate::Consuming).boxed());

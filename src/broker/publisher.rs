@@ -75,6 +75,7 @@ impl Publisher {
         let connection = connected.map_err(unreachable)?;
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
+            topology::declare_intake(&connection, names).await?;
             publisher(&connection).await
         };
         let channel = prepared.await.map_err(|error: lapin::Error| unreachable(error.into()))?;

@@ -1,11 +1,20 @@
 //! What a message's properties become when it is published again, into a lane or the dead letters.
 //! Pure. Bodies are never touched. How large the headers may be is for [`super::fitting`] to say.
+//!
+//! Headers that begin with `freshet-` are Freshet's own. A sender may set them all the same, so they are believed only
+//! of messages that came by the exchange `Q.lanes`: RabbitMQ says by which exchange a message came, not its sender. The
+//! router and the dead-letter commands publish there. An application may do so, too; what it then sets is bounded.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::fitting;
+
+/// What the names of Freshet's own headers begin with.
+const OWN: &str = "freshet-";
+/// What the names of those begin with that keep something of the sender's under another name.
+const ORIGINAL: &str = "freshet-original-";
 
 /// When the router took the message; only lanes carry it.
 pub(super) const QUEUED_AT: &str = "freshet-queued-at";
@@ -15,10 +24,35 @@ pub(super) const COPY: &str = "freshet-copy";
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
 const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
+/// The longest that a message is believed to have been queued. A time before that comes from a wrong clock or a hostile
+/// sender, and in a histogram it would outweigh all others.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// RabbitMQ refuses it from a channel that waits for no reply.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// The broker's own count, true only of the queue it came from.
 const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
+
+/// The properties, without what the sender set in Freshet's name if the message did not come by `exchange_of_ours`.
+///
+/// `freshet-original-*` and [`fitting::LEFT_OUT`] stay: they only say what the message once was. An event that is sent
+/// back from the dead letters still has them, and our own transport notes what it had to leave out.
+pub(super) fn believed(
+    properties: &BasicProperties,
+    exchange: &str,
+    exchange_of_ours: &str,
+) -> BasicProperties {
+    let sender_s = |name: &ShortString| stale(name.as_str());
+    let Some(headers) = properties.headers() else { return properties.clone() };
+    if exchange == exchange_of_ours || !headers.inner().keys().any(sender_s) {
+        return properties.clone();
+    }
+    let mut kept = FieldTable::default();
+    for (name, value) in headers.inner().iter().filter(|(name, _)| !sender_s(name)) {
+        kept.insert(name.clone(), value.clone());
+    }
+    properties.clone().with_headers(kept)
+}
 
 /// Properties for a lane: as they were, plus when the message was queued.
 pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
@@ -44,10 +78,11 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
 
 /// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
 fn stale(name: &str) -> bool {
-    name.starts_with("freshet-") && !name.starts_with("freshet-original-") && name != fitting::LEFT_OUT
+    name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != fitting::LEFT_OUT
 }
 
-/// When a message was queued: as the router noted it, else as its publisher did, else now.
+/// When a message was queued: as the router noted it, else as its publisher did, else now. Never in the future, and no
+/// longer ago than [`LONGEST_WAIT`]; a publisher whose clock says otherwise is not believed.
 pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timestamp {
     let noted = header(properties, QUEUED_AT)
         .and_then(AMQPValue::as_long_long_int)
@@ -56,7 +91,12 @@ pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timesta
         let second = i64::try_from((*properties.timestamp())?).ok()?;
         Timestamp::from_second(second).ok()
     };
-    noted.or_else(published).filter(|then| *then <= now).unwrap_or(now)
+    let earliest = now.saturating_sub(LONGEST_WAIT).unwrap_or(now);
+    noted
+        .map(|then| then.max(earliest))
+        .or_else(|| published().filter(|then| *then >= earliest))
+        .filter(|then| *then <= now)
+        .unwrap_or(now)
 }
 
 /// A header's value.
@@ -76,8 +116,13 @@ pub(super) fn is_copy(properties: &BasicProperties) -> bool {
     matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
 }
 
+/// How often a message has come back. On a first delivery the header would be the sender's.
+pub(super) fn returns_of(message: &lapin::message::Delivery) -> u64 {
+    if message.redelivered { returns(&message.properties) } else { 0 }
+}
+
 /// How often the broker has given the message out and got it back unsettled.
-pub(super) fn returns(properties: &BasicProperties) -> u64 {
+fn returns(properties: &BasicProperties) -> u64 {
     let count = header(properties, "x-delivery-count").and_then(|value| match value {
         AMQPValue::LongLongInt(count) => u64::try_from(*count).ok(),
         AMQPValue::LongInt(count) => u64::try_from(*count).ok(),
@@ -135,7 +180,7 @@ fn passive(original: &BasicProperties) -> FieldTable {
 }
 
 fn kept(name: &str) -> ShortString {
-    ShortString::try_new(format!("freshet-original-{}", name.to_lowercase())).unwrap_or_default()
+    ShortString::try_new(format!("{ORIGINAL}{}", name.to_lowercase())).unwrap_or_default()
 }
 
 fn is_direct(reply_to: &ShortString) -> bool {
@@ -225,13 +270,54 @@ mod tests {
 
     #[test]
     fn queued_at_is_the_first_time_known_and_never_ahead_of_now() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let now = Timestamp::from_second(1_700_100_000).unwrap();
         let published = Timestamp::from_second(1_700_000_000).unwrap();
         assert_eq!(queued_at(&original(), now), published);
         assert_eq!(queued_at(&for_lane(&original(), now), now), published);
         assert_eq!(queued_at(&BasicProperties::default(), now), now);
         assert_eq!(queued_at(&original(), Timestamp::from_second(5).unwrap()).as_second(), 5);
-        let earlier = Timestamp::from_second(1_600_000_000).unwrap();
+        let earlier = Timestamp::from_second(1_699_000_000).unwrap();
         assert_eq!(queued_at(&for_lane(&BasicProperties::default(), earlier), now), earlier);
+    }
+
+    #[test]
+    fn no_clock_says_that_a_message_waited_for_years() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let earliest = now - LONGEST_WAIT;
+        for noted in [i64::MIN, -1, 0, earliest.as_millisecond() - 1] {
+            let mut headers = FieldTable::default();
+            headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(noted));
+            let queued_at = queued_at(&BasicProperties::default().with_headers(headers), now);
+            assert!(queued_at == earliest || queued_at == now, "{noted}: {queued_at}");
+        }
+        for published in [0, 5, 1_700_000_000, u64::MAX] {
+            let properties = BasicProperties::default().with_timestamp(published);
+            assert_eq!(queued_at(&properties, now), now, "{published}");
+        }
+    }
+
+    #[test]
+    fn what_a_sender_says_in_freshet_s_name_is_believed_only_by_way_of_the_lanes_exchange() {
+        let mut headers = FieldTable::default();
+        for (name, value) in [
+            (QUEUED_AT, AMQPValue::LongLongInt(1)),
+            (COPY, AMQPValue::Boolean(true)),
+            ("freshet-replays", AMQPValue::LongLongInt(7)),
+            ("freshet-reason", AMQPValue::LongString("rejected".into())),
+            (fitting::LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
+            ("freshet-original-cc", AMQPValue::LongString("elsewhere".into())),
+            ("tenant", AMQPValue::LongString("t1".into())),
+        ] {
+            headers.insert(name.into(), value);
+        }
+        let sent = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
+        for exchange in ["", "amq.topic", "Q"] {
+            let believed = believed(&sent, exchange, "Q.lanes");
+            let names: Vec<_> =
+                believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
+            assert_eq!(names, [fitting::LEFT_OUT, "freshet-original-cc", "tenant"], "by way of {exchange:?}");
+            assert_eq!(believed.message_id(), sent.message_id());
+        }
+        assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);
     }
 }

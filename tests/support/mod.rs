@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
@@ -30,6 +31,7 @@
 
 mod amqp;
 mod broker;
+mod distort;
 mod doubler;
 mod guard;
 mod node;
@@ -47,6 +49,7 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
+pub use distort::{Distorter, Distortion, Distortions};
 pub use doubler::Doubler;
 pub use guard::Process;
 pub use process::{Freshet, delete, freshet, get, listen_address, post};

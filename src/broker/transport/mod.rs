@@ -6,6 +6,7 @@
 
 mod dial;
 mod fields;
+mod filter;
 #[cfg(test)]
 mod fuzz_tests;
 mod greeting;
@@ -28,8 +29,9 @@ use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
 
 pub(super) use dial::DialError;
+pub(super) use filter::{DeliveryFilter, Fingerprint, Kept, Rule};
 pub(super) use greeting::Stranger;
-pub(super) use seen::Seen;
+pub(super) use seen::{Seen, SeenDelivery};
 
 use super::address::{Address, Endpoint};
 use super::session::Broken;
@@ -68,8 +70,21 @@ impl Deref for Connected {
 
 /// Connects, or gives up after half as long again as the network may take.
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, Broken> {
+    connect_with(address, name, Shared::default()).await
+}
+
+/// The same, with a filter for what it delivers.
+pub(super) async fn connect_filtered(
+    address: &Address,
+    name: &str,
+    filter: Arc<DeliveryFilter>,
+) -> Result<Connected, Broken> {
+    connect_with(address, name, Shared::with(filter)).await
+}
+
+async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, Broken> {
     let endpoint = address.endpoint().map_err(|_| Broken::Address)?;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(shared);
     // Also when nobody waits for this any more.
     let ended = shared.ended.clone().drop_guard();
     let time = endpoint.timeout * 3 / 2;

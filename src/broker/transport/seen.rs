@@ -57,6 +57,11 @@ impl Seen {
         self.lock().newest_first().into_iter().rev().filter_map(Slot::read).collect()
     }
 
+    /// Whether there were more of them than are remembered.
+    pub(in crate::broker) fn is_full(&self) -> bool {
+        self.lock().counted >= REMEMBERED
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Recent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

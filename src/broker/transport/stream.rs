@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::fields::Changes;
+use super::filter::DeliveryFilter;
 use super::greeting::{Greeting, Stranger};
 use super::outgoing::Outgoing;
 use super::seen::Seen;
@@ -36,9 +37,15 @@ pub(super) struct Shared {
     /// The largest frame that both sides take.
     pub(super) frame_max: AtomicUsize,
     stranger: Mutex<Option<Stranger>>,
+    /// Where deliveries are not simply handed on.
+    pub(super) filter: Option<Arc<DeliveryFilter>>,
 }
 
 impl Shared {
+    pub(super) fn with(filter: Arc<DeliveryFilter>) -> Self {
+        Self { filter: Some(filter), ..Self::default() }
+    }
+
     /// What the peer is, if it does not speak AMQP 0-9-1.
     pub(super) fn stranger(&self) -> Option<Stranger> {
         *self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
@@ -194,6 +201,11 @@ impl Inbox {
         self.bytes.get_mut(self.walked..self.filled).unwrap_or_default()
     }
 
+    /// What can be handed on.
+    fn ready(&self) -> &[u8] {
+        self.bytes.get(self.handed..self.walked).unwrap_or_default()
+    }
+
     /// Hands on as much as there is and fits.
     fn hand(&mut self, to: &mut [u8]) -> usize {
         let mut ready = self.bytes.get(self.handed..self.walked).unwrap_or_default();
@@ -209,7 +221,17 @@ impl AsyncRead for Transport {
         this.poll_held(context)?;
         this.shared.seen.lock().reading();
         loop {
-            let count = this.inbox.hand(to);
+            let count = match &this.shared.filter {
+                Some(filter) => {
+                    let ready = this.inbox.ready();
+                    if !ready.is_empty() {
+                        filter.take(ready);
+                        this.inbox.handed = this.inbox.walked;
+                    }
+                    filter.hand(to, context.waker())
+                }
+                None => this.inbox.hand(to),
+            };
             if count > 0 || to.is_empty() {
                 return Poll::Ready(Ok(count));
             }

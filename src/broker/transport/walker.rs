@@ -10,7 +10,7 @@ use super::properties;
 use super::seen::Recent;
 
 pub(super) const METHOD: u8 = 1;
-const HEADER: u8 = 2;
+pub(super) const HEADER: u8 = 2;
 pub(super) const BODY: u8 = 3;
 pub(super) const HEARTBEAT: u8 = 8;
 pub(super) const END: u8 = 0xCE;
@@ -21,7 +21,7 @@ pub(super) const CONTENT_HEADER: usize = 12;
 /// A frame larger than this is not held: no broker allows it.
 const MOST_HELD: usize = 16 * 1024 * 1024;
 
-const DELIVER: [u8; 4] = [0, 60, 0, 60];
+pub(super) const DELIVER: [u8; 4] = [0, 60, 0, 60];
 /// No side may ask for less.
 const FRAME_MIN: usize = 4096;
 const TUNE: [u8; 4] = [0, 10, 0, 30];
