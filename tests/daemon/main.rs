@@ -26,6 +26,7 @@ mod events;
 mod faults;
 mod foreign_queues;
 mod forged;
+mod languages;
 mod limits;
 mod logs;
 mod memory;

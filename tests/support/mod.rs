@@ -30,6 +30,7 @@
 )]
 
 mod amqp;
+pub mod amqp10;
 mod broker;
 mod distort;
 mod doubler;
