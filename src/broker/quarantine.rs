@@ -375,4 +375,47 @@ mod tests {
         tokio::time::advance(APART / 4).await;
         assert_eq!(quarantine.apart(Instant::now()), (vec![B], vec![]));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_broker_s_trouble_counts_when_it_comes_again_soon() {
+        let quarantine = Quarantine::default();
+        assert!(!quarantine.is_troubled_again(Instant::now()));
+        tokio::time::advance(AGAIN).await;
+        assert!(!quarantine.is_troubled_again(Instant::now()));
+        tokio::time::advance(AGAIN / 2).await;
+        assert!(quarantine.is_troubled_again(Instant::now()));
+    }
+
+    #[test]
+    fn fewer_are_looked_at_and_the_intake_first() {
+        assert_eq!(half(&[Consumed::Intake, A, B]), 1);
+        assert_eq!(half(&[Consumed::Intake]), 1);
+        assert_eq!(half(&[A, B]), 1);
+        assert_eq!(half(&[A, B, Consumed::Lane(2)]), 2);
+        assert_eq!(half(&[A]), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_at_a_time_ends_with_something_new_or_with_nothing_for_a_while() {
+        let watched = |pace: &Pace| match pace {
+            Pace::Singly(progress) => Box::pin(over(progress.subscribe())),
+            Pace::Together => panic!("not singly"),
+        };
+        let pace = Pace::Singly(watch::Sender::new(Progress::Idle));
+        let mut ending = watched(&pace);
+        tokio::time::advance(GONE_WELL / 2).await;
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        pace.took(true);
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        tokio::time::advance(GONE_WELL * 9).await;
+        assert!(futures_util::poll!(ending.as_mut()).is_pending(), "it is held");
+        pace.rests();
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        tokio::time::advance(GONE_WELL).await;
+        assert!(futures_util::poll!(ending.as_mut()).is_ready());
+        let mut ending = watched(&pace);
+        pace.took(false);
+        pace.rests();
+        assert!(futures_util::poll!(ending.as_mut()).is_ready());
+    }
 }

@@ -7,6 +7,7 @@
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
+//! | `amqp10.rs` | [`amqp10::Sender`]: a sender that speaks AMQP 1.0 |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
