@@ -78,9 +78,9 @@ fn start(text: &str, bytes: usize) -> &str {
 /// The sign in an address as a URL writes it.
 const ESCAPED_AT: &str = "%40";
 
-/// The sign in an address, also the wide one.
+/// The sign in an address, also the wide one and the small one.
 fn is_at(c: char) -> bool {
-    matches!(c, '@' | '＠')
+    matches!(c, '@' | '＠' | '﹫')
 }
 
 /// The text with everything that looks like an e-mail address masked. Walks the text once.
@@ -124,13 +124,28 @@ fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
         let opened = quoted.get(from..).and_then(|quoted| quoted.rfind('"'));
         return opened.map_or(0, |opened| before.len() - from - opened);
     }
-    let name = before.len() - before.trim_end_matches(&local).len();
-    let head = before.get(..before.len() - name).unwrap_or_default();
-    // The letter behind a backslash belongs to an escape, and what stands up to an `m` behind the escape character
-    // of a terminal to a colour.
-    let escape = usize::from(head.ends_with('\\') && name > 0);
-    let colour = head.ends_with("\u{1b}[").then(|| before.get(head.len()..)?.find('m').map(|at| at + 1));
-    name - escape.max(colour.flatten().unwrap_or_default()).min(name)
+    let mut end = before.len();
+    loop {
+        let whole = before.get(..end).unwrap_or_default();
+        let head = whole.trim_end_matches(&local);
+        let name = whole.get(head.len()..).unwrap_or_default();
+        // What stands up to an `m` behind the escape character of a terminal belongs to a colour.
+        let colour =
+            head.ends_with("\u{1b}[").then(|| name.find('m').map_or(0, |at| at + 1)).unwrap_or_default();
+        // A sender's own signs that nobody sees, as they are or escaped, do not end an address.
+        let unseen = if head.ends_with('\\') && name.starts_with("u{") {
+            1
+        } else if head.ends_with("\\u{1b}[") {
+            1
+        } else if head.ends_with("\u{1b}[") && colour == name.len() {
+            2
+        } else {
+            // The letter behind a backslash belongs to an escape.
+            let escape = usize::from(head.ends_with('\\') && !name.is_empty());
+            return before.len() - head.len() - escape.max(colour).min(name.len());
+        };
+        end = head.len() - unseen;
+    }
 }
 
 /// How many bytes of an address stand at the beginning of what follows its sign.
@@ -139,7 +154,19 @@ fn host_length(after: &str) -> usize {
         return start(after, QUOTED).find(']').map_or(0, |end| end + 1);
     }
     let host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || foreign(c);
-    after.len() - after.trim_start_matches(host).len()
+    let seen = unescaped(after);
+    let length = seen.len() - seen.trim_start_matches(host).len();
+    if length == 0 { 0 } else { after.len() - seen.len() + length }
+}
+
+/// The text behind the characters that it begins with and that were escaped, because nobody sees them.
+fn unescaped(mut text: &str) -> &str {
+    while let Some(rest) = text.strip_prefix("\\u{")
+        && let Some((_, behind)) = rest.split_once('}')
+    {
+        text = behind;
+    }
+    text
 }
 
 /// What the part before the sign may be made of.
@@ -168,6 +195,10 @@ mod tests {
             ("\"line\\nada@x.co\"", "\"line\\n[e-mail]\""),
             ("\u{1b}[2m=\u{1b}[0mada@x.co\u{1b}[0m", "\u{1b}[2m=\u{1b}[0m[e-mail]\u{1b}[0m"),
             ("größe@müller.example", "[e-mail]"),
+            ("id=\"ada\\u{200b}@x.co\"", "id=\"[e-mail]\""),
+            ("id=\"ada@\\u{200b}x.co\"", "id=\"[e-mail]\""),
+            ("id=\"ada\\u{1b}[0m@x.co\"", "id=\"[e-mail]\""),
+            ("ada\u{fe6b}x.co", "[e-mail]"),
             ("a \"john doe\"@example.com b", "a [e-mail] b"),
             ("a@b@c.de", "[e-mail]@c.de"),
             ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),
@@ -184,6 +215,9 @@ mod tests {
         let expected =
             json!({"message": "it\nbroke", "id": "[e-mail]", "n": 5, "why": "[e-mail]\\b[e-mail]"});
         assert_eq!(read, expected);
+        let coloured = json!({"id": "ada\u{1b}[0m@x.co ada\u{1b}[31mbob@x.co \u{1b}[0m@x.co"});
+        let read: Value = serde_json::from_str(&json(&format!("{coloured}\n"))).unwrap();
+        assert!(!read["id"].as_str().unwrap().contains('@'), "{read}");
         let quiet = "{\"message\":\"a\",\"n\":1}\n";
         assert!(matches!(json(quiet), Cow::Borrowed(same) if same == quiet));
     }
