@@ -275,7 +275,7 @@ impl Isolation {
                     ONCE_MORE
                 }
                 Err(broken) => {
-                    tracing::debug!(queue = name, %broken, "a queue that is worked singly is tried again");
+                    tracing::debug!(queue = name, %broken, "a queue that is consumed apart is tried again");
                     delays.following()
                 }
             };

@@ -40,17 +40,17 @@ async fn what_can_be_translated_is_delivered() {
 
 /// The one message is a dead letter in the end, all others of its queue have arrived once and in order, and nobody else
 /// stood for long.
-async fn given_up_alone(world: World, replica: Freshet) {
-    until_condemned(&world, &replica, 1).await;
+async fn given_up_alone(world: World, replicas: Vec<Freshet>) {
+    until_condemned(&world, &replicas[0], 1).await;
     world.publish(event(EVENTS)).await;
-    world.fenced(&[&replica]).await;
+    world.fenced(&replicas.iter().collect::<Vec<_>>()).await;
     let numbers: Vec<u64> = (0..=EVENTS as u64).collect();
     assert_eq!(arrived(&without_meanwhile(world.state("acme"))).into_values().collect::<Vec<_>>(), [numbers]);
     assert_eq!(world.amqp.depth(&world.dead()).await, Some(1));
     // No client that speaks AMQP 0-9-1 can take it.
     let channel = world.amqp.channel().await;
     channel.queue_purge(world.dead().into(), QueuePurgeOptions::default()).await.unwrap();
-    world.finish([replica]).await;
+    world.finish(replicas).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_message_on_the_intake_that_rabbitmq_cannot_translate_stops_no_account
     sender(&world, &world.queue()).await.send(&[uuid(), data(b"{}")].concat()).await;
     world.publish_all((EVENTS / 2..EVENTS).map(|number| String::from_utf8(event(number)).unwrap())).await;
     let replica = world.start("one").await;
-    given_up_alone(world, replica).await;
+    given_up_alone(world, vec![replica]).await;
 }
 
 #[tokio::test]
@@ -69,5 +69,15 @@ async fn a_message_in_a_lane_that_rabbitmq_cannot_translate_stops_no_other_accou
     let replica = world.start("one").await;
     sender(&world, &world.lane("acme")).await.send(&[uuid(), data(b"{}")].concat()).await;
     world.publish_all((0..EVENTS).map(|number| String::from_utf8(event(number)).unwrap())).await;
-    given_up_alone(world, replica).await;
+    given_up_alone(world, vec![replica]).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_stands_by_for_such_a_message_condemns_nothing_either() {
+    let world = two_accounts().await;
+    let replicas = vec![world.start("one").await, world.start("two").await];
+    world.subscribed(2).await;
+    sender(&world, &world.queue()).await.send(&[uuid(), data(b"{}")].concat()).await;
+    world.publish_all((0..EVENTS).map(|number| String::from_utf8(event(number)).unwrap())).await;
+    given_up_alone(world, replicas).await;
 }
