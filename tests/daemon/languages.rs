@@ -4,7 +4,7 @@ use lapin::options::QueuePurgeOptions;
 
 use crate::events::{arrived, track};
 use crate::support::Freshet;
-use crate::support::amqp10::{Sender, application_property, data, properties, text};
+use crate::support::amqp10::{NULL, Sender, application_property, data, properties, symbol, text};
 use crate::unreadable::{keyed, two_accounts, until_condemned, without_meanwhile};
 use crate::world::World;
 
@@ -67,7 +67,9 @@ async fn a_message_on_the_intake_that_rabbitmq_cannot_translate_stops_no_account
 async fn a_message_in_a_lane_that_rabbitmq_cannot_translate_stops_no_other_account() {
     let world = two_accounts().await;
     let replica = world.start("one").await;
-    sender(&world, &world.lane("acme")).await.send(&[uuid(), data(b"{}")].concat()).await;
+    // A content type that is too long for AMQP 0-9-1 does it, too.
+    let long = properties(&[NULL, NULL, NULL, NULL, NULL, NULL, &symbol(&[b'x'; 300])]);
+    sender(&world, &world.lane("acme")).await.send(&[long, data(b"{}")].concat()).await;
     world.publish_all((0..EVENTS).map(|number| String::from_utf8(event(number)).unwrap())).await;
     given_up_alone(world, vec![replica]).await;
 }
