@@ -18,6 +18,7 @@ mod feed;
 #[cfg(test)]
 mod fuzz_tests;
 mod hunger;
+mod letter;
 mod lifeline;
 mod lines;
 mod link;
@@ -34,7 +35,8 @@ mod topology;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};
-pub use feed::{Counts, Feed, FeedError, Keep, Letter, Progress};
+pub use feed::{Counts, Feed, FeedError, Keep, Progress};
+pub use letter::Letter;
 pub use link::{Link, LinkView};
 pub use names::{Names, priority};
 pub use publisher::{PublishError, Publisher};

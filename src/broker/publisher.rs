@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Addresses;
 use super::directory::ACCOUNT_HEADER;
+use super::letter::{self, Letter, REPLAYS};
 use super::lifeline::{is_taken, publish, publisher};
 use super::lines::read_lines;
 use super::names::Names;
+use super::republish;
 use super::session::{Broken, connect};
 use super::topology;
 
@@ -127,21 +129,48 @@ impl Publisher {
         Ok(count)
     }
 
-    async fn send(&self, body: &[u8]) -> Result<lapin::PublisherConfirm, Broken> {
-        let mut properties = BasicProperties::default()
-            .with_content_type("application/json".into())
-            .with_delivery_mode(PERSISTENT);
-        if let Ok(second) = u64::try_from(Timestamp::now().as_second()) {
-            properties = properties.with_timestamp(second);
-        }
-        if let Some(account) = &self.account {
-            let mut headers = FieldTable::default();
-            headers.insert(ACCOUNT_HEADER.into(), AMQPValue::LongString(account.as_str().into()));
-            properties = properties.with_headers(headers);
-        }
+    async fn send(&self, line: &[u8]) -> Result<lapin::PublisherConfirm, Broken> {
+        let letter = Letter::from_line(line);
+        let body = letter.as_ref().map_or(line, |letter| &letter.body);
+        let properties = match &letter {
+            Some(letter) => sent_back(letter, self.account.as_deref()),
+            None => new(self.account.as_deref()),
+        };
         // The default exchange leads to the queue of the key's name.
         Ok(publish(&self.channel, "", &self.queue, body, properties).await?)
     }
+}
+
+/// The properties of an event that is published for the first time.
+fn new(account: Option<&str>) -> BasicProperties {
+    let mut properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT);
+    if let Ok(second) = u64::try_from(Timestamp::now().as_second()) {
+        properties = properties.with_timestamp(second);
+    }
+    if let Some(account) = account {
+        let mut headers = FieldTable::default();
+        name_account(&mut headers, account);
+        properties = properties.with_headers(headers);
+    }
+    properties
+}
+
+/// The properties of an event that comes from a dead letter: the sender's own, the letter's account unless another one
+/// is asked for, and one replay more.
+fn sent_back(letter: &Letter, account: Option<&str>) -> BasicProperties {
+    let original = letter.amqp_properties().with_headers(letter::amqp_headers(&letter.headers));
+    let mut headers = FieldTable::default();
+    if let Some(account) = account.or_else(|| letter.account()) {
+        name_account(&mut headers, account);
+    }
+    headers.insert(REPLAYS.into(), AMQPValue::LongLongInt(letter.replays()));
+    republish::for_dead_letter(&original, &headers).with_delivery_mode(PERSISTENT)
+}
+
+fn name_account(headers: &mut FieldTable, account: &str) {
+    headers.insert(ACCOUNT_HEADER.into(), AMQPValue::LongString(account.into()));
 }
 
 fn taken(queue: &str, answer: lapin::Result<Confirmation>) -> Result<(), Broken> {
@@ -149,5 +178,29 @@ fn taken(queue: &str, answer: lapin::Result<Confirmation>) -> Result<(), Broken>
         Ok(())
     } else {
         Err(Broken::NotConfirmed { exchange: "(default)".to_owned(), key: queue.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_sent_back_with_its_sender_s_headers_to_its_account_and_counted() {
+        let line =
+            br#"{"headers":{"freshet-reason":"rejected","freshet-detail":"[]","freshet-account":"acme",
+            "freshet-replays":2,"tenant":"t","x-delivery-count":7,"CC":["elsewhere"]},
+            "properties":{"message_id":"m-1","delivery_mode":1},"routing_key":"acme.rejected","body":{}}"#;
+        let letter = Letter::from_line(line).unwrap();
+        for (asked, account) in [(None, "acme"), (Some("globex"), "globex")] {
+            let properties = sent_back(&letter, asked);
+            let headers = properties.headers().as_ref().unwrap().inner();
+            let names: Vec<&str> = headers.keys().map(lapin::types::ShortString::as_str).collect();
+            assert_eq!(names, ["freshet-original-cc", REPLAYS, ACCOUNT_HEADER, "tenant"]);
+            assert_eq!(headers.get(REPLAYS), Some(&AMQPValue::LongLongInt(3)));
+            assert_eq!(headers.get(ACCOUNT_HEADER), Some(&AMQPValue::LongString(account.into())));
+            assert_eq!(*properties.delivery_mode(), Some(PERSISTENT), "whatever the letter says");
+            assert_eq!(properties.message_id().as_ref().map(lapin::types::ShortString::as_str), Some("m-1"));
+        }
     }
 }

@@ -59,7 +59,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         kept.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
         Ok(())
     });
-    let counts = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await?;
+    let (counts, fed) = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await;
+    fed.map_err(Failure::failed)?;
     print!("{}", summary::counts(&counts));
 
     println!("\nWhat arrived:");

@@ -23,6 +23,7 @@ mod dip;
 mod documented;
 mod events;
 mod faults;
+mod files;
 mod poison;
 mod replicas;
 mod rolling;

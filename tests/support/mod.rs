@@ -42,7 +42,7 @@ use std::time::Duration;
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
 pub use guard::Process;
-pub use process::{Freshet, delete, freshet, get, listen_address, post};
+pub use process::{Freshet, delete, freshet, get, listen_address, post, script};
 pub use proxy::Proxy;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
