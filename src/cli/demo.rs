@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let engine = Engine::start(&config, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
-    let _pages = engine::watch(listener, engine.sights("demo", None), stop.clone());
+    let _pages = engine::watch(listener, engine.sights("demo", None), &stop)?;
     let letters = Arc::new(Mutex::new(Vec::new()));
     let kept = letters.clone();
     let keep = Box::new(move |letter| {

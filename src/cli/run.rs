@@ -56,7 +56,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     };
     // Watched to the very end, so that a slow stop can be seen.
     let closed = CancellationToken::new();
-    let _pages = engine::watch(listener, sights, closed.clone());
+    let _pages = engine::watch(listener, sights, &closed)?;
     tracing::info!(
         replica = config.broker.replica,
         accounts = config.accounts.len(),

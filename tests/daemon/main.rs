@@ -24,6 +24,7 @@ mod documented;
 mod events;
 mod faults;
 mod files;
+mod pages;
 mod poison;
 mod replicas;
 mod rolling;
