@@ -20,6 +20,7 @@ mod cluster;
 mod commands;
 mod dead_letters;
 mod dip;
+mod disturbance;
 mod documented;
 mod events;
 mod faults;

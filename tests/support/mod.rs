@@ -6,9 +6,11 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `raw.rs`, `hostile.rs` | [`Raw`]: publishes byte by byte; [`hostile()`]: properties that nobody expects |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
+//! | `pauses.rs` | [`Pauses`]: for how long an account got nothing, less what the machine adds |
 //! | `guard.rs`, `ports.rs` | nothing outlives the tests; no two tests take one port |
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "no test binary uses all of the support")]
 #![allow(
@@ -28,10 +30,13 @@
 mod amqp;
 mod broker;
 mod guard;
+mod hostile;
 mod node;
+mod pauses;
 mod ports;
 mod process;
 mod proxy;
+mod raw;
 mod server;
 mod tree;
 
@@ -42,8 +47,11 @@ use std::time::Duration;
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
 pub use guard::Process;
+pub use hostile::hostile;
+pub use pauses::{Pauses, Stretch};
 pub use process::{Freshet, delete, freshet, get, listen_address, post, script};
 pub use proxy::Proxy;
+pub use raw::{Properties, Raw};
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
 ///

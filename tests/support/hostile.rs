@@ -1,0 +1,96 @@
+//! Properties and headers that RabbitMQ takes, and that nobody expects.
+
+use super::raw::{Properties, long, short, table};
+
+/// No UTF-8: a word in Latin-1.
+const LATIN: &[u8] = b"caf\xe9";
+
+/// Each by a name, in a frame of this size with room for what RabbitMQ adds.
+pub fn hostile(frame_max: usize) -> Vec<(&'static str, Properties)> {
+    let room = frame_max - 1024;
+    let plain = Properties::default;
+    let texts = ["content_type", "correlation_id", "reply_to", "message_id", "type", "app_id", "cluster_id"];
+    let every = |value: &[u8]| texts.iter().fold(plain(), |properties, name| properties.text(name, value));
+    let inner = table(&[(LATIN, b'S', long(LATIN))]);
+    let array = [vec![b'F'], inner.clone()].concat();
+    let forged: [(&[u8], u8, Vec<u8>); 8] = [
+        (b"freshet-queued-at", b'l', i64::MIN.to_be_bytes().to_vec()),
+        (b"freshet-copy", b't', vec![1]),
+        (b"freshet-replays", b'l', i64::MAX.to_be_bytes().to_vec()),
+        (b"freshet-account", b'S', long(b"nobody")),
+        (b"freshet-reason", b'S', long(b"rejected")),
+        (b"freshet-detail", b'F', inner.clone()),
+        (b"freshet-failed-at", b'V', Vec::new()),
+        (b"x-delivery-count", b'l', 1_000_000_i64.to_be_bytes().to_vec()),
+    ];
+    vec![
+        ("a property that is no UTF-8", plain().text("app_id", LATIN)),
+        ("every property that is no UTF-8", every(LATIN)),
+        ("every property as long as can be", every(&[0xFF; 255])),
+        ("a header's name that is no UTF-8", plain().headers(&[(LATIN, b'S', long(b"x"))])),
+        ("a header's text that is no UTF-8", plain().headers(&[(b"x", b'S', long(LATIN))])),
+        (
+            "names inside headers that are no UTF-8",
+            plain().headers(&[(b"table", b'F', inner), (b"array", b'A', long(&array))]),
+        ),
+        ("tables as deep as a frame has room for", plain().headers(&[(b"x", b'F', deep_tables(room / 7))])),
+        ("arrays as deep as a frame has room for", plain().headers(&[(b"x", b'A', deep_arrays(room / 5))])),
+        (
+            "a header as large as a frame has room for",
+            plain().headers(&[(b"x", b'S', long(&vec![b'x'; room]))]),
+        ),
+        ("as many headers as a frame has room for", plain().headers(&many(room / 8))),
+        ("every type of header", plain().headers(&types())),
+        ("headers without a name, and twice", plain().headers(&[(b"", b'V', vec![]), (b"", b't', vec![1])])),
+        ("Freshet's own headers, forged", plain().headers(&forged)),
+        ("times and priorities beyond all bounds", plain().timestamp(u64::MAX).priority(255)),
+    ]
+}
+
+/// Each table is the only entry, `n`, of the one around it.
+fn deep_tables(levels: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for inside in (0..levels).rev() {
+        bytes.extend(u32::try_from(inside * 7 + 7).expect("a size").to_be_bytes());
+        bytes.extend(b"\x01nF");
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+fn deep_arrays(levels: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for inside in (0..levels).rev() {
+        bytes.extend(u32::try_from(inside * 5 + 5).expect("a size").to_be_bytes());
+        bytes.push(b'A');
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+fn many(entries: usize) -> Vec<(&'static [u8], u8, Vec<u8>)> {
+    vec![(b"many", b't', vec![1]); entries]
+}
+
+/// Those that RabbitMQ knows.
+fn types() -> Vec<(&'static [u8], u8, Vec<u8>)> {
+    vec![
+        (b"t", b't', vec![2]),
+        (b"b", b'b', vec![0x80]),
+        (b"B", b'B', vec![0xFF]),
+        (b"s", b's', vec![0x80, 0]),
+        (b"u", b'u', vec![0xFF, 0xFF]),
+        (b"I", b'I', vec![0x80, 0, 0, 0]),
+        (b"i", b'i', vec![0xFF; 4]),
+        (b"l", b'l', vec![0x80, 0, 0, 0, 0, 0, 0, 0]),
+        (b"f", b'f', f32::NAN.to_be_bytes().to_vec()),
+        (b"d", b'd', f64::INFINITY.to_be_bytes().to_vec()),
+        (b"D", b'D', vec![255, 0xFF, 0xFF, 0xFF, 0xFF]),
+        (b"T", b'T', vec![0xFF; 8]),
+        (b"x", b'x', long(&[0xFF, 0, 1])),
+        (b"V", b'V', vec![]),
+        (b"S", b'S', long(b"")),
+        (b"A", b'A', long(&[b'V', b't', 1])),
+        (b"F", b'F', long(&[short(b"").as_slice(), b"V"].concat())),
+    ]
+}
