@@ -125,7 +125,8 @@ async fn others_do_not_pause_whatever_happens_to_one_account_or_is_in_one_messag
                 [(String::new(), world.queue()), (world.lanes(), "acme".to_owned())].iter().enumerate()
             {
                 let body = keyed(track(1 + place, number), "acme");
-                raw.publish(exchange, key, properties, body.as_bytes()).await.unwrap();
+                let taken = raw.publish(exchange, key, properties, body.as_bytes()).await;
+                assert_eq!(taken, Ok(()), "RabbitMQ takes {name}");
                 world.expect(1);
             }
             let delivered = format!("{name} is delivered");

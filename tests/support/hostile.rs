@@ -72,7 +72,7 @@ fn many(entries: usize) -> Vec<(&'static [u8], u8, Vec<u8>)> {
     vec![(b"many", b't', vec![1]); entries]
 }
 
-/// Those that RabbitMQ knows.
+/// Those that RabbitMQ knows; numbers that are none it does not take.
 fn types() -> Vec<(&'static [u8], u8, Vec<u8>)> {
     vec![
         (b"t", b't', vec![2]),
@@ -83,8 +83,8 @@ fn types() -> Vec<(&'static [u8], u8, Vec<u8>)> {
         (b"I", b'I', vec![0x80, 0, 0, 0]),
         (b"i", b'i', vec![0xFF; 4]),
         (b"l", b'l', vec![0x80, 0, 0, 0, 0, 0, 0, 0]),
-        (b"f", b'f', f32::NAN.to_be_bytes().to_vec()),
-        (b"d", b'd', f64::INFINITY.to_be_bytes().to_vec()),
+        (b"f", b'f', f32::MIN_POSITIVE.to_be_bytes().to_vec()),
+        (b"d", b'd', f64::MAX.to_be_bytes().to_vec()),
         (b"D", b'D', vec![255, 0xFF, 0xFF, 0xFF, 0xFF]),
         (b"T", b'T', vec![0xFF; 8]),
         (b"x", b'x', long(&[0xFF, 0, 1])),
