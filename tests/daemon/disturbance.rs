@@ -173,7 +173,7 @@ async fn others_do_not_pause_whatever_happens_to_one_account_or_is_in_one_messag
     tokio::join!(staging, trickle.run());
     let others: Vec<Value> = OTHERS.iter().map(|name| world.state(name)).collect();
     let bystander = apart.state("bystander");
-    println!("| what happens to one account | the others pause | a bystander | net |\n|---|---|---|---|");
+    println!("| what happens to one account | the others pause | a bystander | less that |\n|---|---|---|---|");
     let mut too_long = Vec::new();
     for (name, stretch) in stretches {
         let pauses = Pauses::of(&others, &bystander, stretch);
