@@ -36,7 +36,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
     let names = Names::new(&config.broker.queue);
-    let publisher = Publisher::connect(&config.broker.url, &names, arguments.account)
+    let accounts = config.accounts.iter().map(|account| account.name.clone()).collect();
+    let account = arguments.account.map(Into::into);
+    let publisher = Publisher::connect(&config.broker.url, &names, account, accounts)
         .await
         .map_err(|error| Failure::Unreachable(format!("{error}; check `broker.url`")))?;
     let bar = files::bar();
