@@ -1,0 +1,134 @@
+//! What senders and the API do, apart from machines and networks: messages that nobody expects, and answers that are none
+//! or that concern one record only.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::dice::Dice;
+use crate::fault::Kind;
+use crate::model::Event;
+use crate::producers::Producers;
+use crate::support::{Properties, Raw, eventually, hostile};
+use crate::world::{QUEUE, World};
+
+const PAGE: &str = "<!DOCTYPE html><html><head><title>Not here</title></head><body>Not here</body></html>";
+/// A record is refused for good after several tries; two minutes are allowed.
+const VERDICT: Duration = Duration::from_mins(3);
+/// Traits that an event has room for.
+const LARGEST: usize = 40_000;
+
+fn refusal(status: u16, message: &str) -> Value {
+    json!({"status": status, "body": {"errors": {"code": status, "message": [message]}}})
+}
+
+fn page(status: u16) -> Value {
+    json!({"status": status, "headers": {"content-type": "text/html"}, "body": PAGE})
+}
+
+/// What an account answers to everything, or to all bulk upserts.
+pub fn answers(kind: Kind, dice: &mut Dice) -> Value {
+    let everything = |action: Value| json!({"endpoint": "*", "action": action});
+    match kind {
+        Kind::ApiMarkup => everything(match dice.below(6) {
+            0 => page(404),
+            1 => page(410),
+            2 => page(400),
+            3 => page(200),
+            4 => json!({"status": 200, "body": format!("\u{feff}{PAGE}")}),
+            _ => json!({"status": 302, "headers": {"location": "/login"}}),
+        }),
+        Kind::ApiJobsFull => {
+            json!({"endpoint": "contacts_bulk_upsert", "action": refusal(405, "Max of 10 transactions")})
+        }
+        Kind::ApiInnerThrottle => everything(refusal(
+            400,
+            "UCR contact fetch failure :: response_code :: 429 :: response :: Too many requests",
+        )),
+        // Once: whoever hears it asks no more until it is over.
+        Kind::ApiGatewayWaits => json!({
+            "endpoint": "*", "next": 1,
+            "action": {"status": 429, "headers": {"retry-after": "6", "content-type": "text/html"}, "body": PAGE}
+        }),
+        other => panic!("{other:?} is no answer to everything"),
+    }
+}
+
+/// Answers that concern one record, or deals only; returns when what must be condemned for them is.
+pub async fn records(world: &World, producers: &Producers, kind: Kind, account: usize, dice: &mut Dice) {
+    let site = &world.sites[account];
+    let (contact, text) = producers.ledger().marked(account);
+    let forbidden = if dice.percent(50) {
+        page(403)
+    } else {
+        refusal(403, "You are not authorized to perform this action")
+    };
+    let (fault, events, condemned): (Value, Vec<Event>, u64) = match kind {
+        Kind::ApiForbidsRecord => {
+            let fault = json!({"endpoint": "*", "containing": text, "action": forbidden});
+            (fault, producers.ledger().refused(contact).into(), 2)
+        }
+        Kind::ApiForbidsDeals => {
+            let fault = json!({"endpoint": "/api/deals", "action": refusal(403, "not authorized")});
+            (fault, vec![producers.ledger().deal(contact)], 1)
+        }
+        Kind::ApiRecordFails => {
+            let fault = json!({"endpoint": "*", "containing": text, "action": {"status": 500, "body": "no"}});
+            (fault, producers.ledger().pair(contact, dice).into(), 0)
+        }
+        other => panic!("{other:?} concerns more than a record"),
+    };
+    site.fault(fault).await;
+    let before = rejected(world, site.name).await;
+    for event in &events {
+        producers.publish(account, event).await;
+    }
+    eventually(VERDICT, "what is refused for good is condemned", async || {
+        let now = rejected(world, site.name).await;
+        if now >= before + condemned { Ok(()) } else { Err(format!("{} of {condemned}", now - before)) }
+    })
+    .await;
+}
+
+async fn rejected(world: &World, account: &str) -> u64 {
+    let mut count = 0;
+    for replica in &world.replicas {
+        count += replica.refused("rejected").await.get(account).copied().unwrap_or_default();
+    }
+    count
+}
+
+/// Good events with properties that nobody expects, to the intake or the lane.
+pub async fn hostile_messages(world: &World, producers: &Producers, account: usize, dice: &mut Dice) {
+    let mut raw = Raw::connect(world.vhost.url_on(dice.below(crate::world::NODES))).await;
+    let mut all = hostile(raw.frame_max());
+    all.push(("nothing unusual", Properties::default()));
+    dice.shuffle(&mut all);
+    for (name, properties) in all {
+        let event = {
+            let mut ledger = producers.ledger();
+            let contact = ledger.contact(account, false);
+            ledger.track(contact)
+        };
+        let (exchange, key) = if dice.percent(50) {
+            (String::new(), QUEUE)
+        } else {
+            (format!("{QUEUE}.lanes"), world.sites[account].name)
+        };
+        let taken = raw.publish(&exchange, key, &properties, event.body.as_bytes()).await;
+        assert_eq!(taken, Ok(()), "RabbitMQ takes {name}");
+        producers.ledger().confirm(&event, true);
+    }
+}
+
+/// Events that have as many problems as they have room for, and fewer.
+pub async fn huge_messages(producers: &Producers, account: usize, dice: &mut Dice) {
+    for _ in 0..3 {
+        let event = {
+            let mut ledger = producers.ledger();
+            let contact = ledger.contact(account, false);
+            ledger.odd(contact, 1000 + dice.below(LARGEST - 1000))
+        };
+        producers.publish(account, &event).await;
+    }
+}
