@@ -14,6 +14,7 @@ mod fuzz;
 pub mod html;
 pub mod lane;
 pub mod mapping;
+pub mod mask;
 pub mod metrics;
 pub mod outcome;
 pub mod sandbox;

@@ -67,6 +67,8 @@ metrics! {
     events_coalesced: IntCounterVec = "freshet_events_coalesced_total" ["account"];
     /// Traits that reach no field.
     traits_ignored: IntCounterVec = "freshet_traits_ignored_total" ["account"];
+    /// Values that did not fit their field and were left out of what was written.
+    values_omitted: IntCounterVec = "freshet_values_omitted_total" ["account"];
     /// Events taken and not yet settled.
     events_in_flight: IntGaugeVec = "freshet_events_in_flight" ["account"];
     /// Seconds from queueing to settlement.
@@ -123,6 +125,7 @@ impl Metrics {
             returned: self.events_returned.with_label_values(&[name]),
             coalesced: self.events_coalesced.with_label_values(&[name]),
             traits_ignored: self.traits_ignored.with_label_values(&[name]),
+            values_omitted: self.values_omitted.with_label_values(&[name]),
             in_flight: self.events_in_flight.with_label_values(&[name]),
             delivery_seconds: self.delivery_seconds.with_label_values(&[name]),
             quota_requests_per_hour: self.quota_requests_per_hour.with_label_values(&[name]),
@@ -263,6 +266,7 @@ pub struct AccountMetrics {
     pub returned: IntCounter,
     pub coalesced: IntCounter,
     pub traits_ignored: IntCounter,
+    pub values_omitted: IntCounter,
     pub in_flight: IntGauge,
     pub delivery_seconds: Histogram,
     pub quota_requests_per_hour: Gauge,

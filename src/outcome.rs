@@ -63,6 +63,8 @@ words! {
         TooLarge => "too_large",
         /// Freshsales refused the record for good.
         Rejected => "rejected",
+        /// It never got through, for a long time in which other records did.
+        Undeliverable => "undeliverable",
         /// Delivered too often without being settled. Mostly set by RabbitMQ.
         DeliveryLimit => "delivery_limit",
     }
@@ -84,22 +86,20 @@ words! {
     }
 }
 
-/// One thing that is wrong with an event. Holds no value of the event, only names, types and lengths.
+/// One thing that is wrong with an event. Holds no value of the event, only names, types and lengths. All five keys are
+/// always written, so that a reader need not ask which are there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Freshsales' internal name of the field, where one is concerned.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// The trait's path as the sender wrote it (`company.name`), or the envelope's key.
-    #[serde(rename = "trait", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "trait")]
     pub trait_path: Option<String>,
     /// What is wrong, in lower case, ready to be read.
     pub problem: String,
     /// What would have been right.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
     /// A type or a length ("string of 300 characters"), never a value.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub got: Option<String>,
 }
 

@@ -142,11 +142,11 @@ fn arrived(state: &Value) -> String {
 /// One dead letter: which event, why, and every problem.
 fn told(headers: &serde_json::Map<String, Value>) -> String {
     let text = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or("-");
-    let detail =
-        serde_json::from_str::<Vec<BTreeMap<String, String>>>(text("freshet-detail")).unwrap_or_default();
+    let detail = serde_json::from_str::<Vec<BTreeMap<String, Option<String>>>>(text("freshet-detail"))
+        .unwrap_or_default();
     let mut lines = format!("{:<24} {}", text("freshet-reason"), text("freshet-message-id"));
     for problem in detail {
-        let part = |name: &str| problem.get(name).map(String::as_str);
+        let part = |name: &str| problem.get(name).and_then(Option::as_deref);
         let place = part("trait").or(part("field")).map(|place| format!("{place}: ")).unwrap_or_default();
         let got = part("got").map(|got| format!(", got {got}")).unwrap_or_default();
         let expected = part("expected").map(|expected| format!("; expected {expected}")).unwrap_or_default();

@@ -43,7 +43,7 @@ impl Engine {
             concurrency: config.delivery.concurrency,
             // The rest of the grace is for acknowledging what ended last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
-            patience: Patience::default(),
+            patience: Patience { give_up_after: config.delivery.give_up_after, ..Patience::default() },
         };
         let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine = Self {

@@ -8,7 +8,7 @@ use super::base_url::BaseUrl;
 use super::reader::{Environment, Section};
 use super::secret;
 use crate::delivery::AccountName;
-use crate::mapping::{Coercion, MappingRules, UnknownCustomField};
+use crate::mapping::{Coercion, InvalidValue, MappingRules, UnknownCustomField};
 use crate::segment::EventType;
 
 /// One Freshsales account.
@@ -140,12 +140,18 @@ fn mapping(section: &mut Section<'_>) -> MappingRules {
         "strict" => Ok(Coercion::Strict),
         _ => Err("expected \"lossless\" or \"strict\""),
     });
+    let invalid_value = section.parsed("invalid_value", |text| match text {
+        "dead_letter" => Ok(InvalidValue::DeadLetter),
+        "omit" => Ok(InvalidValue::Omit),
+        _ => Err("expected \"dead_letter\" or \"omit\""),
+    });
     MappingRules {
         fields: overrides(section, "fields"),
         company_fields: overrides(section, "company_fields"),
         deal_fields: overrides(section, "deal_fields"),
         unknown_custom_field: unknown_custom_field.unwrap_or_default(),
         coercion: coercion.unwrap_or_default(),
+        invalid_value: invalid_value.unwrap_or_default(),
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Delivery {
     pub shutdown_grace: Duration,
     /// A lane that could settle something and settles nothing for so long is stuck.
     pub stuck_after: Duration,
+    /// A record that never gets through for so long, while others do, is given up.
+    pub give_up_after: Duration,
     /// Requests in flight per account.
     pub concurrency: usize,
 }
@@ -193,6 +195,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
         request_timeout: section.duration("request_timeout").unwrap_or(Duration::from_secs(30)),
         shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(25)),
         stuck_after: section.parsed("stuck_after", patience).unwrap_or(Duration::from_mins(15)),
+        give_up_after: section.parsed("give_up_after", patience).unwrap_or(Duration::from_hours(72)),
         concurrency: section.whole("concurrency", 1..=256).map_or(8, |n| n as usize),
     };
     section.finish();

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::call::{Endpoint, Expected, Link};
 use super::limits::RateLimit;
+use crate::mask::mask;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,11 +26,13 @@ pub struct Answer {
 pub enum Body {
     /// JSON.
     Json(Value),
+    /// JSON that the headers call something else, as only something before the API does.
+    Mislabelled(Value),
     /// Nothing.
     Empty,
     /// A web page, or other markup: from something that stands before the API.
     Markup,
-    /// Cut-off JSON, anything else.
+    /// Cut-off JSON, plain text, anything else.
     Unreadable,
     /// More than is taken of any answer.
     TooLarge,
@@ -56,6 +59,17 @@ pub enum Verdict {
         /// At least one.
         messages: Vec<String>,
     },
+    /// This call is not let in, or leads nowhere: 403, or 404 where no record was asked for by its id. It may be what
+    /// was asked for, or everything; only other calls can tell.
+    Denied {
+        /// The HTTP status.
+        status: u16,
+        /// At least one.
+        messages: Vec<String>,
+    },
+    /// Something else than the API answered. It may dislike this record, or stand before all calls; only other calls
+    /// can tell.
+    Foreign(Sight),
     /// The credentials are not accepted: no call of this account can succeed until somebody mends them.
     Unauthorized {
         /// The HTTP status.
@@ -86,15 +100,75 @@ pub enum Trouble {
     Connection,
 }
 
+/// What came in place of an answer of the API. Shown in words that hold nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// The HTTP status.
+    pub status: u16,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Page,
+    Redirect,
+    Nothing,
+    Text,
+    OtherJson,
+    /// A good status, and a body that says that it failed.
+    Failure,
+}
+
+impl Sight {
+    const fn of(status: u16, body: &Body) -> Self {
+        let what = match body {
+            _ if status >= 300 && status < 400 => What::Redirect,
+            Body::Markup => What::Page,
+            Body::Empty => What::Nothing,
+            Body::Unreadable | Body::TooLarge => What::Text,
+            Body::Json(_) | Body::Mislabelled(_) if status < 300 => What::Failure,
+            Body::Json(_) | Body::Mislabelled(_) => What::OtherJson,
+        };
+        Self { status, what }
+    }
+
+    /// What to look at first where every call is answered so.
+    pub const fn advice(self) -> &'static str {
+        match (self.what, self.status) {
+            (_, 407) => "does a proxy ask for credentials?",
+            (_, 404 | 410) => "was the account renamed? check url",
+            (What::Redirect, _) => "was the account moved? check url",
+            (What::Page, 200..=299) => "is it a sign-in or maintenance page? check url",
+            (_, 200..=299) => "check url",
+            (_, 403 | 405 | 406) => "does a firewall or a proxy stand in the way?",
+            _ => "does a proxy stand in the way? check url",
+        }
+    }
+}
+
+impl std::fmt::Display for Sight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let status = self.status;
+        match self.what {
+            What::Page => write!(f, "a web page with status {status}"),
+            What::Redirect => write!(f, "a redirect, status {status}"),
+            What::Nothing => write!(f, "an empty answer with status {status}"),
+            What::Text => write!(f, "something that is no JSON, with status {status}"),
+            What::OtherJson => write!(f, "JSON that is not the API's, with status {status}"),
+            What::Failure => write!(f, "status {status} and a body that says that it failed"),
+        }
+    }
+}
+
 impl Verdict {
     /// The `outcome` label in metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Done(_) => "ok",
-            Self::Refused { .. } => "rejected",
-            Self::Unauthorized { .. } => "unauthorized",
+            Self::Unauthorized { .. } | Self::Denied { status: 403, .. } => "unauthorized",
+            Self::Refused { .. } | Self::Denied { .. } => "rejected",
             Self::Throttled { .. } => "throttled",
-            Self::Unavailable { trouble: Trouble::ServerError(_), .. } => "server_error",
+            Self::Foreign(_) | Self::Unavailable { trouble: Trouble::ServerError(_), .. } => "server_error",
             Self::Unavailable { trouble: Trouble::Timeout, .. } => "timeout",
             Self::Unavailable { trouble: Trouble::Connection, .. } => "connection",
         }
@@ -103,25 +177,40 @@ impl Verdict {
 
 /// Decides what an answer means. The one place that does.
 ///
-/// A 4xx condemns the record only where it speaks of the record. Everything not understood is
-/// tried again, because a wrong "try again" costs time and a wrong "refused" costs an event.
+/// Only the API's own JSON condemns a record, and only where it speaks of the record. Everything not understood is tried
+/// again, because a wrong "try again" costs time and a wrong "refused" costs an event.
 pub fn classify(endpoint: Endpoint, answer: Result<Answer, NoAnswer>) -> Verdict {
     let answer = match answer {
         Ok(answer) => answer,
         Err(NoAnswer::Timeout) => return unavailable(Trouble::Timeout, None),
         Err(NoAnswer::Connection) => return unavailable(Trouble::Connection, None),
     };
-    // An error body may come with a 200; its own code then counts.
-    let status = match (answer.status, &answer.body) {
-        (200..=299, Body::Json(body)) => error_code(body).unwrap_or(answer.status),
-        (status, _) => status,
+    let status = match inner_status(endpoint, &answer) {
+        Inner::None => answer.status,
+        Inner::Status(status) => status,
+        Inner::Failure => return Verdict::Foreign(Sight::of(answer.status, &answer.body)),
     };
     match status {
         200..=299 => good(endpoint, answer),
-        401..=403 => Verdict::Unauthorized { status },
+        401 | 402 => Verdict::Unauthorized { status },
         429 => Verdict::Throttled { retry_after: answer.retry_after },
-        status if condemns(status) => Verdict::Refused { status, messages: messages(status, &answer.body) },
-        _ => unavailable(Trouble::ServerError(status), answer.retry_after),
+        408 | 425 | 500..=599 => unavailable(Trouble::ServerError(status), answer.retry_after),
+        400..=499 => not_taken(endpoint, status, &answer),
+        _ => Verdict::Foreign(Sight::of(answer.status, &answer.body)),
+    }
+}
+
+/// A 4xx that does not speak of the credentials, the server or the moment.
+fn not_taken(endpoint: Endpoint, status: u16, answer: &Answer) -> Verdict {
+    let Some(messages) = messages(status, &answer.body) else {
+        return Verdict::Foreign(Sight::of(answer.status, &answer.body));
+    };
+    match status {
+        405 => unavailable(Trouble::ServerError(status), answer.retry_after),
+        // Without an id it is the path that is not there: of the account, or of this part of the API.
+        404 | 410 if !endpoint.names_an_id() => Verdict::Denied { status, messages },
+        status if condemns(status) => Verdict::Refused { status, messages },
+        _ => Verdict::Denied { status, messages },
     }
 }
 
@@ -135,14 +224,21 @@ fn unavailable(trouble: Trouble, retry_after: Option<Duration>) -> Verdict {
 }
 
 fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
-    // A sign-in or maintenance page with status 200 would lose the activity.
-    let from_api = !matches!(answer.body, Body::Markup | Body::TooLarge);
+    let sight = Sight::of(answer.status, &answer.body);
     let body = match answer.body {
-        Body::Json(body) => body,
-        Body::Empty | Body::Markup | Body::Unreadable | Body::TooLarge => Value::Null,
+        Body::Json(body) | Body::Mislabelled(body) => body,
+        // A sign-in or maintenance page with status 200 would lose the activity.
+        Body::Markup => return Verdict::Foreign(sight),
+        Body::Empty => match endpoint.answers() {
+            Expected::Anything => Value::Null,
+            Expected::Key(_) | Expected::Record(_) => return Verdict::Foreign(sight),
+        },
+        // What the tracking endpoints answer is not known: "OK" would be plausible.
+        Body::Unreadable => Value::Null,
+        Body::TooLarge => return unavailable(Trouble::ServerError(answer.status), answer.retry_after),
     };
     let believable = match endpoint.answers() {
-        Expected::Anything => from_api,
+        Expected::Anything => true,
         Expected::Key(key) => body.get(key).is_some(),
         Expected::Record(key) => record_id(&body, key).is_some(),
     };
@@ -150,6 +246,70 @@ fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
         Verdict::Done(body)
     } else {
         unavailable(Trouble::ServerError(answer.status), answer.retry_after)
+    }
+}
+
+/// What an answer says inside, where that counts more than its HTTP status.
+enum Inner {
+    None,
+    Status(u16),
+    /// It failed, and no status says why.
+    Failure,
+}
+
+fn inner_status(endpoint: Endpoint, answer: &Answer) -> Inner {
+    let (Body::Json(body) | Body::Mislabelled(body)) = &answer.body else { return Inner::None };
+    match answer.status {
+        // An error body may come with a 200; its own code then counts.
+        200..=299 => match error_code(body) {
+            Some(code) => Inner::Status(code),
+            None if says_failure(endpoint, body) => Inner::Failure,
+            None => Inner::None,
+        },
+        // The record's own refusals are 400, too; what is behind Freshsales is not, and says so by its status.
+        400 => error_code(body)
+            .into_iter()
+            .chain(
+                messages(400, &answer.body).iter().flatten().filter_map(|message| upstream_status(message)),
+            )
+            .find(|status| matches!(status, 408 | 429 | 500..=599))
+            .map_or(Inner::None, Inner::Status),
+        _ => Inner::None,
+    }
+}
+
+/// The status of what is behind Freshsales, as its messages carry it: `... :: response_code :: 429 :: response :: ...`.
+/// The words around it are translated, this is not.
+pub(super) fn upstream_status(message: &str) -> Option<u16> {
+    const NAME: &str = "response_code";
+    let lower = message.to_ascii_lowercase();
+    let (_, after) = lower.split_once(NAME)?;
+    let digits = after.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits.get(..end).filter(|digits| digits.len() == 3)?.parse().ok()
+}
+
+/// Whether a body with a good status and without a code says that the call failed.
+fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
+    let told = |key: &str| body.get(key).is_some_and(has_content);
+    if told("errors") {
+        return true;
+    }
+    match endpoint {
+        Endpoint::TrackEvent | Endpoint::TrackPageView => {
+            let no = |key: &str| body.get(key).and_then(Value::as_bool) == Some(false);
+            let status = body.get("status").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+            let failed = matches!(status.as_str(), "error" | "fail" | "failed" | "failure");
+            told("error") || no("success") || no("ok") || failed
+        }
+        // Here a status is the job's, and the others must hold what was asked for.
+        Endpoint::Fields(_)
+        | Endpoint::Upsert(_)
+        | Endpoint::BulkUpsert(_)
+        | Endpoint::JobStatus
+        | Endpoint::ContactRead
+        | Endpoint::ContactUpdate
+        | Endpoint::Lookup => false,
     }
 }
 
@@ -178,12 +338,32 @@ pub fn linked_accounts(body: &Value) -> Option<Vec<Link>> {
         .collect()
 }
 
-/// The address of the contact whose `external_id` is exactly this one.
+/// The address of the contact whose `external_id` this is. An answer may hold others, or tell no `external_id`: they are
+/// somebody else. Freshsales compares without case, and so two contacts with ids that differ in case only cannot be; if
+/// an answer holds several all the same, the one in the same case counts, and else nobody.
 pub fn found_email(body: &Value, user_id: &str) -> Option<String> {
     let contacts = body.get("contacts")?.get("contacts")?.as_array()?;
-    let contact = contacts.iter().find(|contact| {
-        contact.get("external_id").is_none_or(|id| id.as_str() == Some(user_id) || id.is_null())
-    })?;
+    let id = |contact: &Value| match contact.get("external_id")? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let deleted = |contact: &Value| contact.get("is_deleted").and_then(Value::as_bool) == Some(true);
+    let wanted = user_id.to_lowercase();
+    let found: Vec<(String, String)> = contacts
+        .iter()
+        .filter(|contact| !deleted(contact))
+        .filter_map(|contact| Some((id(contact)?, address(contact)?)))
+        .filter(|(id, _)| id.to_lowercase() == wanted)
+        .collect();
+    let same_case: Vec<_> = found.iter().filter(|(id, _)| id == user_id).cloned().collect();
+    let candidates = if same_case.is_empty() { found } else { same_case };
+    let ((_, email), others) = candidates.split_first()?;
+    others.iter().all(|(_, other)| other == email).then(|| email.clone())
+}
+
+/// A contact's primary address, in lower case.
+fn address(contact: &Value) -> Option<String> {
     let listed = || {
         let emails = contact.get("emails")?.as_array()?;
         let primary = |email: &&Value| email.get("is_primary").and_then(Value::as_bool).unwrap_or(false);
@@ -199,11 +379,8 @@ fn error_code(body: &Value) -> Option<u16> {
         return None;
     }
     let code = errors.and_then(|errors| errors.get("code")).or_else(|| body.get("code"));
-    match code.and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()) {
-        Some(code) => (400..=599).contains(&code).then_some(code),
-        // Errors without a code: something is wrong, but it is not said to be the record.
-        None => errors.filter(|errors| has_content(errors)).map(|_| 500),
-    }
+    let code = code.and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok())?;
+    (400..=599).contains(&code).then_some(code)
 }
 
 fn has_content(value: &Value) -> bool {
@@ -219,30 +396,33 @@ fn has_content(value: &Value) -> bool {
 const MESSAGE_LENGTH: usize = 300;
 const MESSAGES: usize = 10;
 
-/// What Freshsales says is wrong, in any of the shapes it was seen to use.
-fn messages(status: u16, body: &Body) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Body::Json(body) = body {
-        for key in ["errors", "message", "description", "error"] {
-            if let Some(value) = body.get(key) {
-                collect(value, &mut found);
-            }
-        }
+/// What Freshsales says is wrong, in any of the shapes it was seen to use; `None` if that is not how it speaks.
+fn messages(status: u16, body: &Body) -> Option<Vec<String>> {
+    let Body::Json(body) = body else { return None };
+    let told: Vec<&Value> = ["errors", "message", "description", "error"]
+        .iter()
+        .filter_map(|key| body.get(key))
+        .filter(|value| !value.is_null())
+        .collect();
+    if told.is_empty() {
+        return None;
     }
+    let mut found = Vec::new();
+    told.into_iter().for_each(|value| collect(value, &mut found));
     if found.is_empty() {
         found.push(format!("status {status} without a message"));
     }
-    found
+    Some(found)
 }
 
-/// Adds every text of a value, as long as there are few: an answer of megabytes must not keep a worker busy.
+/// Adds every text of a value, masked, as long as there are few: an answer of megabytes must not keep a worker busy.
 pub(super) fn collect(value: &Value, found: &mut Vec<String>) {
     if found.len() >= MESSAGES {
         return;
     }
     match value {
         Value::String(text) => {
-            let text: String = text.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH).collect();
+            let text = message(text);
             if !text.is_empty() && !found.contains(&text) {
                 found.push(text);
             }
@@ -253,6 +433,16 @@ pub(super) fn collect(value: &Value, found: &mut Vec<String>) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// One message as it may leave: bounded, in one line, without addresses and phone numbers.
+fn message(text: &str) -> String {
+    let mut part: String = text.chars().filter(|c| !c.is_control()).take(2 * MESSAGE_LENGTH).collect();
+    // Half of an address would not be known for one.
+    if part.chars().count() == 2 * MESSAGE_LENGTH {
+        part.truncate(part.rfind(char::is_whitespace).unwrap_or(0));
+    }
+    mask(&part).chars().take(MESSAGE_LENGTH).collect()
 }
 
 #[cfg(test)]

@@ -81,6 +81,37 @@ impl Endpoint {
         }
     }
 
+    /// Whether it asks for a record by its id, so that "not found" speaks of that record.
+    pub const fn names_an_id(self) -> bool {
+        match self {
+            Self::JobStatus | Self::ContactRead | Self::ContactUpdate => true,
+            Self::Fields(_)
+            | Self::Upsert(_)
+            | Self::BulkUpsert(_)
+            | Self::Lookup
+            | Self::TrackEvent
+            | Self::TrackPageView => false,
+        }
+    }
+
+    /// What it belongs to where rights and failures are concerned.
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Fields(_) => Family::Fields,
+            Self::Upsert(Entity::Contact)
+            | Self::BulkUpsert(Entity::Contact)
+            | Self::ContactRead
+            | Self::ContactUpdate => Family::Contacts,
+            Self::Upsert(Entity::SalesAccount) | Self::BulkUpsert(Entity::SalesAccount) => {
+                Family::SalesAccounts
+            }
+            Self::Upsert(Entity::Deal) | Self::BulkUpsert(Entity::Deal) => Family::Deals,
+            Self::JobStatus => Family::Jobs,
+            Self::Lookup => Family::Lookups,
+            Self::TrackEvent | Self::TrackPageView => Family::Tracking,
+        }
+    }
+
     /// What a good answer holds. Tracking answers are not known; any 2xx is good that is no web page.
     pub const fn answers(self) -> Expected {
         match self {
@@ -92,6 +123,40 @@ impl Endpoint {
             Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => {
                 Expected::Anything
             }
+        }
+    }
+}
+
+/// Endpoints that need the same right, and that mostly fail together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Reading the fields of any entity.
+    Fields,
+    /// Writing contacts, and reading one.
+    Contacts,
+    /// Writing sales accounts.
+    SalesAccounts,
+    /// Writing deals.
+    Deals,
+    /// Reading what became of jobs.
+    Jobs,
+    /// Finding contacts.
+    Lookups,
+    /// Reporting events and page views.
+    Tracking,
+}
+
+impl Family {
+    /// What somebody must have the right to do.
+    pub const fn right(self) -> &'static str {
+        match self {
+            Self::Fields => "read the settings of fields",
+            Self::Contacts => "write contacts",
+            Self::SalesAccounts => "write sales accounts",
+            Self::Deals => "write deals",
+            Self::Jobs => "read the status of jobs",
+            Self::Lookups => "look up contacts",
+            Self::Tracking => "report events and page views",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -54,6 +54,8 @@ pub struct Unread {
     status: u16,
     rate_limit: RateLimit,
     retry_after: Option<Duration>,
+    /// Whether the headers call the body something else than JSON.
+    mislabelled: bool,
     /// None if it was more than is taken of any answer.
     body: Option<Vec<u8>>,
 }
@@ -61,8 +63,12 @@ pub struct Unread {
 impl Unread {
     /// Reads the body, as far as it can be read.
     pub fn read(self) -> Answer {
-        let Self { status, rate_limit, retry_after, body } = self;
-        Answer { status, rate_limit, retry_after, body: body.map_or(Body::TooLarge, |body| read(&body)) }
+        let Self { status, rate_limit, retry_after, mislabelled, body } = self;
+        let body = match body.map_or(Body::TooLarge, |body| read(&body)) {
+            Body::Json(json) if mislabelled => Body::Mislabelled(json),
+            body => body,
+        };
+        Answer { status, rate_limit, retry_after, body }
     }
 }
 
@@ -94,6 +100,7 @@ impl Client {
             status,
             rate_limit: RateLimit::read(|name| text(&headers, name), now),
             retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
+            mislabelled: text(&headers, CONTENT_TYPE.as_str()).is_some_and(is_not_json),
             body: take(response).await?,
         })
     }
@@ -146,14 +153,77 @@ async fn take(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, NoAnsw
     Ok(Some(bytes))
 }
 
+/// Whether a content type says that the body is no JSON. An empty one says nothing.
+fn is_not_json(content_type: &str) -> bool {
+    let content_type = content_type.trim().to_ascii_lowercase();
+    !content_type.is_empty() && !content_type.contains("json")
+}
+
+/// Pages are known by what they start with: far more than that is never looked at.
+const START: usize = 1024;
+
 fn read(body: &[u8]) -> Body {
-    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None => Body::Empty,
-        Some(b'<') => Body::Markup,
-        Some(_) => serde_json::from_slice(body).map_or(Body::Unreadable, Body::Json),
+    // Windows servers and editors put a byte order mark first.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Body::Empty;
     }
+    match serde_json::from_slice(body) {
+        Ok(json) => Body::Json(json),
+        Err(_) if is_markup(body) => Body::Markup,
+        Err(_) => Body::Unreadable,
+    }
+}
+
+/// Whether it is a web page or XML, in UTF-8 or UTF-16.
+fn is_markup(body: &[u8]) -> bool {
+    let start = body.get(..START).unwrap_or(body);
+    // In UTF-16 every other byte of a page's tags is 0.
+    let start: Vec<u8> = start.iter().copied().filter(|byte| *byte != 0 && byte.is_ascii()).collect();
+    let start = String::from_utf8_lossy(&start).to_ascii_lowercase();
+    start.trim_start().starts_with('<')
+        || ["<html", "<!doctype", "<head", "<body", "<title", "<script"].iter().any(|tag| start.contains(tag))
 }
 
 fn no_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Connection }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_body_is_known_for_what_it_is() {
+        let utf16: Vec<u8> = "\u{feff}<!DOCTYPE html>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let page: &[&[u8]] = &[
+            b"<html>",
+            b" \r\n\t<!DOCTYPE html><title>Sign in</title>",
+            b"\xef\xbb\xbf<html>",
+            b"\xef\xbb\xbf\xef\xbb\xbf\n<html>",
+            b"\xc2\xa0<?xml version=\"1.0\"?>",
+            b"while(1);<HTML><body>",
+            &utf16,
+        ];
+        for body in page {
+            assert_eq!(read(body), Body::Markup, "{body:?}");
+        }
+        for body in [&b""[..], b" \n", b"\xef\xbb\xbf"] {
+            assert_eq!(read(body), Body::Empty);
+        }
+        for body in [&b"OK"[..], b"{\"contact\":{", b"error code: 1020", b"1 < 2", b"\xff\xd8"] {
+            assert_eq!(read(body), Body::Unreadable, "{body:?}");
+        }
+        assert_eq!(read(b"\xef\xbb\xbf{\"a\":1}"), Body::Json(json!({"a": 1})));
+        for (kind, expected) in [
+            ("application/json; charset=utf-8", false),
+            ("application/problem+json", false),
+            ("text/html", true),
+            ("Text/Plain", true),
+            ("", false),
+        ] {
+            assert_eq!(is_not_json(kind), expected, "{kind}");
+        }
+    }
 }

@@ -79,6 +79,7 @@ fn any_body() -> impl Strategy<Value = Body> {
     let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_or(Body::Unreadable, Body::Json);
     prop_oneof![
         4 => any_json(KEYS).prop_map(Body::Json),
+        1 => any_json(KEYS).prop_map(Body::Mislabelled),
         4 => almost_json(ANSWERS).prop_map(read),
         1 => select(vec![Body::Empty, Body::Markup, Body::Unreadable, Body::TooLarge]),
     ]
@@ -105,7 +106,7 @@ fn any_answer_is_classified() {
     let wait = prop::option::of((0_u64..90_000).prop_map(Duration::from_secs));
     feed("answers", &(any_endpoint(), any_status(), any_body(), wait), |(endpoint, status, body, wait)| {
         let json = match &body {
-            Body::Json(json) => json.clone(),
+            Body::Json(json) | Body::Mislabelled(json) => json.clone(),
             Body::Empty | Body::Markup | Body::Unreadable | Body::TooLarge => Value::Null,
         };
         let good = (200..=299).contains(&status);
@@ -127,13 +128,24 @@ fn any_answer_is_classified() {
                 prop_assert!(
                     *told == status || (good && json.get("errors").or(json.get("message")).is_some())
                 );
+                // Nothing but the API's own words condemns.
+                prop_assert!(matches!(answer.body, Body::Json(_)));
                 is_bounded(messages)?;
             }
+            Verdict::Denied { status: told, messages } => {
+                prop_assert!((403..500).contains(told) && (*told == status || good));
+                prop_assert!(matches!(answer.body, Body::Json(_)));
+                is_bounded(messages)?;
+            }
+            Verdict::Foreign(sight) => {
+                prop_assert!(!(500..600).contains(&status) && !matches!(status, 401 | 402 | 429));
+                prop_assert_eq!(sight.status, status);
+            }
             Verdict::Unauthorized { status: told } => {
-                prop_assert!((401..=403).contains(told) && (*told == status || good));
+                prop_assert!((401..=402).contains(told) && (*told == status || good));
             }
             Verdict::Throttled { retry_after } => {
-                prop_assert!(status == 429 || good);
+                prop_assert!(status == 429 || status == 400 || good);
                 prop_assert_eq!(*retry_after, wait);
             }
             Verdict::Unavailable { trouble, retry_after } => {
@@ -141,15 +153,12 @@ fn any_answer_is_classified() {
                 prop_assert_eq!(*retry_after, wait);
             }
         }
-        // What the body says counts only with a good status.
-        if !good {
-            let expected = match status {
-                401..=403 => "unauthorized",
-                429 => "throttled",
-                status if condemns(status) => "rejected",
-                _ => "server_error",
-            };
-            prop_assert_eq!(verdict.as_str(), expected);
+        // What the body says inside counts only with a good status, and with 400.
+        match status {
+            401 | 402 => prop_assert_eq!(verdict.as_str(), "unauthorized"),
+            429 => prop_assert_eq!(verdict.as_str(), "throttled"),
+            408 | 425 | 500..=599 => prop_assert_eq!(verdict.as_str(), "server_error"),
+            _ => prop_assert!(good || verdict.as_str() != "ok"),
         }
         Ok(())
     });

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use super::answer::{collect, upstream_status};
+
 /// What a job's status says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
@@ -94,6 +96,10 @@ const STATUS_KEYS: &[&str] = &["code", "status_code"];
 fn failure(row: &Value) -> Failure {
     let mut failure = Failure::default();
     names(row, &mut failure);
+    // What is behind Freshsales failed, not the record.
+    if let Some(status) = failure.messages.iter().find_map(|message| upstream_status(message)) {
+        failure.status = Some(status);
+    }
     failure
 }
 
@@ -105,7 +111,7 @@ fn names(value: &Value, failure: &mut Failure) {
         Value::Object(entries) => {
             for (key, value) in entries {
                 if MESSAGE_KEYS.contains(&key.as_str()) {
-                    super::answer::collect(value, &mut failure.messages);
+                    collect(value, &mut failure.messages);
                 } else if STATUS_KEYS.contains(&key.as_str()) {
                     failure.status = value.as_u64().and_then(|code| u16::try_from(code).ok());
                 } else {

@@ -11,9 +11,10 @@ mod job;
 mod limits;
 
 pub use answer::{
-    Answer, Body, NoAnswer, Trouble, Verdict, classify, condemns, found_email, linked_accounts, record_id,
+    Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, found_email, linked_accounts,
+    record_id,
 };
-pub use call::{Budget, Call, Endpoint, Expected, Link};
+pub use call::{Budget, Call, Endpoint, Expected, Family, Link};
 pub use client::{Client, Credentials, Transport, Unread};
 pub use job::{Failure, Job, job_id, read_job};
 pub use limits::{RateLimit, retry_after};

@@ -6,9 +6,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::bulk::LEAST;
-use super::dispatch::{Dispatch, Effect};
+use super::dispatch::{Dispatch, Effect, Name};
 use super::memo::{Account, fingerprint};
-use super::outgoing::{Outgoing, Polling, Purpose};
+use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::Job;
@@ -16,9 +16,6 @@ use crate::freshsales::{Call, Endpoint, Link, found_email, job_id, linked_accoun
 use crate::mapping::{ContactWrite, Identity};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
-
-/// A refusal as an answer or a report tells it.
-pub(super) type Refused = (u16, Vec<String>);
 
 impl<D> Dispatch<D> {
     /// Passes over what is known, and finds out whether the unit's next step may be planned.
@@ -42,10 +39,10 @@ impl<D> Dispatch<D> {
         }
         match work.name() {
             Some(name) => {
-                if let Some(others) = self.names.get_mut(&name) {
-                    others.push_back(number);
+                if let Some(taken) = self.names.get_mut(&name).filter(|taken| taken.holder != number) {
+                    taken.others.push_back(number);
                 } else {
-                    self.names.insert(name, VecDeque::new());
+                    self.names.entry(name).or_insert(Name { holder: number, others: VecDeque::new() });
                     self.idle.insert(number);
                 }
             }
@@ -57,11 +54,50 @@ impl<D> Dispatch<D> {
 
     /// The unit no longer writes the record of this stage: the next one may.
     fn release(&mut self, number: u64) {
-        let Some(name) = self.units.get(&number).and_then(Unit::contact).and_then(ContactWork::name) else {
+        let Some(name) = self.name(number) else { return };
+        if self.names.get(&name).is_none_or(|taken| taken.holder != number) {
+            return;
+        }
+        for other in self.names.remove(&name).map(|taken| taken.others).unwrap_or_default() {
+            self.settle_stage(other);
+        }
+    }
+
+    fn name(&self, number: u64) -> Option<(Entity, String)> {
+        self.units.get(&number).and_then(Unit::contact).and_then(ContactWork::name)
+    }
+
+    /// A call failed and waits. If it may take long, others may write its sales account or deal meanwhile: one contact's
+    /// trouble must not be all its company's.
+    pub(super) fn stand_aside(&mut self, call: u64) {
+        let Some(&Purpose::Step(number)) = self.calls.get(&call).map(|outgoing| &outgoing.purpose) else {
             return;
         };
-        for other in self.names.remove(&name).unwrap_or_default() {
-            self.settle_stage(other);
+        if let Some(company) = self.units.get(&number).and_then(Unit::contact).and_then(|work| {
+            work.write
+                .company
+                .as_ref()
+                .filter(|_| work.stage == Stage::Company)
+                .map(|company| company.name.clone())
+        }) && let Some(known) = self.memo.account(&company)
+        {
+            // It may have taken effect all the same.
+            self.memo.learn_account(&company, Account { written: None, ..known });
+        }
+        self.release(number);
+    }
+
+    /// Whether another unit writes the record that a call is to write.
+    pub(super) fn name_is_taken(&self, outgoing: &Outgoing) -> bool {
+        let Purpose::Step(number) = outgoing.purpose else { return false };
+        let taken = self.name(number).and_then(|name| self.names.get(&name).map(|taken| taken.holder));
+        taken.is_some_and(|holder| holder != number)
+    }
+
+    /// The unit's record is being written.
+    pub(super) fn claim_name(&mut self, number: u64) {
+        if let Some(name) = self.name(number) {
+            self.names.entry(name).or_insert(Name { holder: number, others: VecDeque::new() });
         }
     }
 
@@ -103,12 +139,23 @@ impl<D> Dispatch<D> {
     ) -> Vec<Effect<D>> {
         match outgoing.purpose {
             Purpose::Fields(entity) => {
-                vec![Effect::Fields(entity, result.map_err(|(status, _)| status))]
+                vec![Effect::Fields(entity, result.map_err(|refused| refused.status.unwrap_or_default()))]
+            }
+            Purpose::Check(_) => {
+                self.next_check = Entity::Contact;
+                Vec::new()
             }
             Purpose::Step(unit) => match result {
-                Ok(body) => self.step_done(unit, outgoing.call.endpoint, &body),
-                Err(refused) => self.step_refused(unit, outgoing.call.endpoint, refused),
+                Ok(body) => self.step_done(unit, outgoing.call.endpoint, &body, now),
+                Err(refused) => self.step_refused(unit, outgoing.call.endpoint, refused, now),
             },
+            Purpose::Bulk(units)
+                if let Err(Refused { ground: ground @ (Ground::Denied(..) | Ground::Seen(_)), .. }) =
+                    &result =>
+            {
+                let right = matches!(ground, Ground::Denied(Some(_), _));
+                self.not_together(units, outgoing.call.endpoint, right, now)
+            }
             Purpose::Bulk(units) => {
                 let Some(job) = result.ok().as_ref().and_then(job_id) else { return self.singly(units, now) };
                 let guess = self.times.first();
@@ -123,12 +170,19 @@ impl<D> Dispatch<D> {
         }
     }
 
-    pub(super) fn step_done(&mut self, number: u64, endpoint: Endpoint, body: &Value) -> Vec<Effect<D>> {
+    pub(super) fn step_done(
+        &mut self,
+        number: u64,
+        endpoint: Endpoint,
+        body: &Value,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
         if let Endpoint::Lookup = endpoint {
-            self.looked_up(number, Some(body));
+            self.looked_up(number, Some(body), now);
             return Vec::new();
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
+        unit.failing = None;
         let Some(work) = unit.contact_mut() else { return self.finish(number, &Outcome::Delivered) };
         let email = work.write.email.clone();
         let next = match work.stage.clone() {
@@ -168,7 +222,7 @@ impl<D> Dispatch<D> {
                 (Some(_), None) => {
                     let problem =
                         "its links to sales accounts cannot be read, so none can be added safely".to_owned();
-                    return self.step_refused(number, endpoint, (200, vec![problem]));
+                    return self.step_refused(number, endpoint, Refused::said(200, vec![problem]), now);
                 }
                 _ => deal_next(&work.write),
             },
@@ -197,26 +251,43 @@ impl<D> Dispatch<D> {
         &mut self,
         number: u64,
         endpoint: Endpoint,
-        (status, messages): Refused,
+        refused: Refused,
+        now: Instant,
     ) -> Vec<Effect<D>> {
         if let Endpoint::Lookup = endpoint {
             // Refused is as good as not found: the userId itself is sent.
-            self.looked_up(number, None);
+            self.looked_up(number, None, now);
             return Vec::new();
         }
         self.release(number);
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
+        let gone = endpoint.names_an_id() && matches!(refused.status, Some(404 | 410));
+        let said = matches!(refused.ground, Ground::Said(_));
         if let Some(work) = unit.contact()
-            && work.remembered
+            && (work.remembered || gone)
             && !work.fresh
+            && said
         {
-            // What was remembered may be gone: once more without.
+            // What was remembered may be gone, and a contact may be deleted while it is written: once more without its id.
             let company = work.write.company.as_ref().map(|company| company.name.clone());
             let email = work.write.email.clone();
             self.memo.forget(&email, company.as_deref());
             unit.refresh();
             self.settle_stage(number);
             return Vec::new();
+        }
+        if self.leaves_out
+            && let Ground::Denied(Some(_), _) = refused.ground
+            && let Some(work) = unit.contact_mut()
+            && let Some(entity) = work.leave_out()
+        {
+            let mut effects = vec![Effect::LeftOut(entity)];
+            if entity == Entity::Deal {
+                effects.extend(self.finish(number, &Outcome::Delivered));
+            } else {
+                self.settle_stage(number);
+            }
+            return effects;
         }
         if unit.events.len() > 1 {
             // Which of them is refused cannot be told from the answer to all.
@@ -225,20 +296,20 @@ impl<D> Dispatch<D> {
             return Vec::new();
         }
         let place = unit.contact().map_or("activity", ContactWork::place);
-        let outcome = Outcome::DeadLetter(refusal(place, status, messages));
+        let outcome = Outcome::DeadLetter(refused.refusal(place));
         self.finish(number, &outcome)
     }
 
     /// A look-up ended. An event whose contact is known by its e-mail address now waits for those queued before it
     /// under that address.
-    fn looked_up(&mut self, number: u64, body: Option<&Value>) {
+    fn looked_up(&mut self, number: u64, body: Option<&Value>, now: Instant) {
         let Some(mut unit) = self.units.remove(&number) else { return };
         let Some((event, waiting)) = unit.events.pop() else { return };
         let Some(Identity::UserId(user_id)) = identity(&waiting.mapped) else { return };
         let user_id = user_id.clone();
         match body.and_then(|body| found_email(body, &user_id)) {
             Some(email) => self.identities.learn(&user_id, email),
-            None => self.identities.looked_up_in_vain(&user_id),
+            None => self.identities.looked_up_in_vain(&user_id, now),
         }
         let key = self.identities.email(&user_id).map_or(Key::UserId(user_id), Key::Email);
         self.window.put_back(event, key, waiting);
@@ -280,13 +351,29 @@ fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
     links
 }
 
-fn refusal(place: &str, status: u16, messages: Vec<String>) -> Refusal {
-    let problems = messages
-        .into_iter()
-        .map(|message| Problem {
-            problem: format!("Freshsales refused the {place}: {message}"),
-            ..Problem::default()
-        })
-        .collect();
-    Refusal { reason: DeadLetterReason::Rejected, problems, http_status: Some(status) }
+impl Refused {
+    /// What becomes of the event.
+    fn refusal(self, place: &str) -> Refusal {
+        let told =
+            |problem: String, expected: Option<String>| Problem { problem, expected, ..Problem::default() };
+        let quoted = |messages: Vec<String>, expected: &Option<String>| {
+            let quote =
+                |message| told(format!("Freshsales refused the {place}: {message}"), expected.clone());
+            messages.into_iter().map(quote).collect()
+        };
+        let (reason, problems) = match self.ground {
+            Ground::Said(messages) => (DeadLetterReason::Rejected, quoted(messages, &None)),
+            Ground::Denied(family, messages) => {
+                let expected = family.map(|family| format!("an API key whose user may {}", family.right()));
+                (DeadLetterReason::Rejected, quoted(messages, &expected))
+            }
+            Ground::Seen(what) => {
+                (DeadLetterReason::Rejected, vec![told(format!("the {place} {what}"), None)])
+            }
+            Ground::Never(what) => {
+                (DeadLetterReason::Undeliverable, vec![told(format!("the {place} {what}"), None)])
+            }
+        };
+        Refusal { reason, problems, http_status: self.status }
+    }
 }

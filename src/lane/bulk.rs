@@ -6,11 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::advance::Refused;
 use super::dispatch::{Dispatch, Effect};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
-use super::outgoing::{Polling, Purpose};
+use super::outgoing::{Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit};
 use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
 use crate::mapping::{ContactWrite, Mapped};
@@ -52,6 +51,11 @@ impl<D> Dispatch<D> {
 
     /// The entity that the unit's next step could write in bulk.
     pub(super) fn bulk_entity(&mut self, number: u64, now: Instant) -> Option<Entity> {
+        self.fit_for_bulk(number, now)
+            .filter(|entity| self.bulk_denied.get(entity).is_none_or(|until| *until <= now))
+    }
+
+    fn fit_for_bulk(&mut self, number: u64, now: Instant) -> Option<Entity> {
         if self.single_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -140,7 +144,7 @@ impl<D> Dispatch<D> {
         };
         if let Some(results) = results {
             self.unclear = 0;
-            results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed)).collect()
+            results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed, now)).collect()
         } else {
             self.singly(polling.units, now)
         }
@@ -155,13 +159,32 @@ impl<D> Dispatch<D> {
             self.single_until = Some(now + SINGLE_FOR);
             effects.push(Effect::BulkGivenUp);
         }
+        self.one_by_one(units);
+        effects
+    }
+
+    /// A bulk call that is not let in, because of one of its records or because of what it asks for: each alone will tell.
+    pub(super) fn not_together(
+        &mut self,
+        units: Vec<u64>,
+        endpoint: Endpoint,
+        no_right: bool,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        if no_right && let Endpoint::BulkUpsert(entity) = endpoint {
+            self.bulk_denied.insert(entity, now + SINGLE_FOR);
+        }
+        self.one_by_one(units);
+        Vec::new()
+    }
+
+    fn one_by_one(&mut self, units: Vec<u64>) {
         for unit in units {
             if let Some(work) = self.units.get_mut(&unit).and_then(Unit::contact_mut) {
                 work.alone = true;
                 self.idle.insert(unit);
             }
         }
-        effects
     }
 
     /// Which unit failed and which did not; `None` unless every failure belongs to exactly one of them.
@@ -189,12 +212,12 @@ impl<D> Dispatch<D> {
             } else {
                 failure.messages.clone()
             };
-            *failed = Some((failure.status.unwrap_or(400), messages));
+            *failed = Some(Refused::said(failure.status.unwrap_or(400), messages));
         }
         Some(results)
     }
 
-    fn bulk_done(&mut self, number: u64, failed: Option<Refused>) -> Vec<Effect<D>> {
+    fn bulk_done(&mut self, number: u64, failed: Option<Refused>, now: Instant) -> Vec<Effect<D>> {
         let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return Vec::new() };
         let endpoint = match work.stage {
             Stage::Company => Endpoint::Upsert(Entity::SalesAccount),
@@ -203,16 +226,16 @@ impl<D> Dispatch<D> {
         };
         match failed {
             // It speaks of something else than the record: what is meant, the record's own call will tell.
-            Some((status, _)) if !condemns(status) => {
+            Some(refused) if !refused.status.is_some_and(condemns) => {
                 if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
                     work.alone = true;
                     self.idle.insert(number);
                 }
                 Vec::new()
             }
-            Some(refused) => self.step_refused(number, endpoint, refused),
+            Some(refused) => self.step_refused(number, endpoint, refused, now),
             // The job tells no ids; what needed one did not go in bulk.
-            None => self.step_done(number, endpoint, &Value::Null),
+            None => self.step_done(number, endpoint, &Value::Null, now),
         }
     }
 }

@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::doubt::{Oddity, Passages};
 use super::jobs::JobTimes;
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
 use super::memory::Identities;
-use super::outgoing::{Outgoing, Purpose};
+use super::outgoing::{Ground, Outgoing, Purpose, Refused};
 use super::quota::Quota;
 use super::unit::{Unit, Waiting};
 use super::window::{Key, Window};
 use crate::delays::Delays;
-use crate::freshsales::{Budget, Call, RateLimit, Verdict};
+use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
 use crate::mapping::Mapped;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -28,6 +29,22 @@ use crate::schema::Entity;
 pub(super) const TAKE_OVER: Duration = Duration::from_secs(3);
 /// How long calls may still take once their session is lost.
 pub(super) const LAST_CALLS: Duration = Duration::from_secs(2);
+
+/// A record of a sales account or a deal that is being written.
+#[derive(Debug)]
+pub(super) struct Name {
+    /// The unit that writes it.
+    pub(super) holder: u64,
+    /// Those that want to write it next.
+    pub(super) others: VecDeque<u64>,
+}
+
+/// Identifies of one contact that go together and do not get through are done one by one after this long.
+const TOGETHER: Duration = Duration::from_mins(1);
+/// So often the fields of sales accounts or deals are asked for before the lane goes on without them.
+const FIELDS_TRIES: u32 = 3;
+/// With fewer failures nothing is said to never get through, however long it took.
+const FEWEST_FAILURES: u32 = 5;
 
 /// What to do now.
 #[derive(Debug)]
@@ -54,6 +71,8 @@ pub enum Effect<D> {
     BulkGivenUp,
     /// So many identifies were merged into others.
     Coalesced(u64),
+    /// This was left out of an event, because the account's key has no right to write it.
+    LeftOut(Entity),
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
     Fields(Entity, Result<serde_json::Value, u16>),
 }
@@ -62,14 +81,16 @@ pub enum Effect<D> {
 #[derive(Debug)]
 pub struct Dispatch<D> {
     pub(super) concurrency: usize,
-    patience: Patience,
+    pub(super) patience: Patience,
+    /// What the key has no right to write is left out, and the rest of the event delivered.
+    pub(super) leaves_out: bool,
     pub(super) window: Window<Waiting<D>>,
     /// By the number of their first event, so oldest first.
     pub(super) units: BTreeMap<u64, Unit<D>>,
     /// Units whose next step is not on its way and waits for nothing but its turn.
     pub(super) idle: BTreeSet<u64>,
-    /// Sales accounts and deals being written, and the units that want to write them next.
-    pub(super) names: HashMap<(Entity, String), VecDeque<u64>>,
+    /// Sales accounts and deals being written, by whom, and the units that want to write them next.
+    pub(super) names: HashMap<(Entity, String), Name>,
     pub(super) calls: HashMap<u64, Outgoing>,
     /// Calls to be sent (again) at a time.
     pub(super) due: BTreeSet<(Instant, u64)>,
@@ -77,11 +98,16 @@ pub struct Dispatch<D> {
     numbers: u64,
     pub(super) api: Limit,
     pub(super) tracking: Limit,
+    pub(super) passages: Passages,
+    /// Whose fields to read next to find out whether Freshsales lets the account in.
+    pub(super) next_check: Entity,
     pub(super) memo: Memo,
     pub(super) identities: Identities,
     pub(super) times: JobTimes,
     /// Until then nothing goes in bulk: the account's answers to bulk calls are of no use.
     pub(super) single_until: Option<Instant>,
+    /// Until then an entity's records do not go in bulk: the account is not let in with them.
+    pub(super) bulk_denied: HashMap<Entity, Instant>,
     /// Bulk calls in a row whose report was of no use.
     pub(super) unclear: u32,
     /// Work stood ready at the last call of [`Dispatch::next`] and only quota was missing.
@@ -96,6 +122,7 @@ impl<D> Dispatch<D> {
         Self {
             concurrency,
             patience,
+            leaves_out: false,
             window: Window::default(),
             units: BTreeMap::new(),
             idle: BTreeSet::new(),
@@ -104,16 +131,25 @@ impl<D> Dispatch<D> {
             due: BTreeSet::new(),
             sending: 0,
             numbers: 0,
-            api: Limit::new("api_key", api, patience),
-            tracking: Limit::new("app_token", tracking, patience),
+            api: Limit::new(Budget::Api, api, patience),
+            tracking: Limit::new(Budget::Tracking, tracking, patience),
+            passages: Passages::default(),
+            next_check: Entity::Contact,
             memo: Memo::new(),
             identities: Identities::new(),
             times: JobTimes::new(),
             single_until: None,
+            bulk_denied: HashMap::new(),
             unclear: 0,
             starved: false,
             take_over: None,
         }
+    }
+
+    /// Leaves out what the account's key has no right to write, instead of giving up the event.
+    pub fn leaving_out_what_is_denied(mut self, leaves_out: bool) -> Self {
+        self.leaves_out = leaves_out;
+        self
     }
 
     /// Another session begins.
@@ -175,7 +211,7 @@ impl<D> Dispatch<D> {
         trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
     }
 
-    fn has_work(&self, budget: Budget) -> bool {
+    pub(super) fn has_work(&self, budget: Budget) -> bool {
         self.calls.values().any(|outgoing| outgoing.call.endpoint.budget() == budget)
             || self.oldest(budget).is_some()
     }
@@ -214,7 +250,17 @@ impl<D> Dispatch<D> {
         let number = self.numbers;
         self.numbers += 1;
         let delays = Delays::new(self.patience.unavailable.0, self.patience.unavailable.1);
-        self.calls.insert(number, Outgoing { call, purpose, delays, since: None, probe: false });
+        let outgoing = Outgoing {
+            call,
+            purpose,
+            delays,
+            since: None,
+            sent: None,
+            doubt: None,
+            failures: 0,
+            probe: false,
+        };
+        self.calls.insert(number, outgoing);
         number
     }
 
@@ -250,19 +296,87 @@ impl<D> Dispatch<D> {
         if outage && !limit.outage() {
             self.go_on(budget, now);
         }
+        let mut effects = Vec::new();
         let result = match verdict {
-            Verdict::Unavailable { trouble, .. } if outgoing.hopeless(trouble, worked, now) => {
-                Err((0, Vec::new()))
+            Verdict::Done(_) | Verdict::Refused { .. } => {
+                effects = self.clear(&outgoing, now);
+                match verdict {
+                    Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
+                    Verdict::Done(body) => Ok(body),
+                    Verdict::Denied { .. }
+                    | Verdict::Foreign(_)
+                    | Verdict::Unauthorized { .. }
+                    | Verdict::Throttled { .. }
+                    | Verdict::Unavailable { .. } => return effects,
+                }
             }
-            Verdict::Done(body) => Ok(body),
-            Verdict::Refused { status, messages } => Err((status, messages)),
-            Verdict::Unauthorized { .. } | Verdict::Throttled { .. } | Verdict::Unavailable { .. } => {
-                self.due.insert((again.unwrap_or(now), number));
-                self.calls.insert(number, outgoing);
-                return Vec::new();
+            Verdict::Denied { .. }
+            | Verdict::Foreign(_)
+            | Verdict::Unauthorized { .. }
+            | Verdict::Throttled { .. }
+            | Verdict::Unavailable { .. } => {
+                outgoing.failures += 1;
+                if let Purpose::Check(entity) = outgoing.purpose {
+                    self.next_check = after(entity);
+                    self.acquit();
+                    return effects;
+                }
+                if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
+                    Err(never)
+                } else {
+                    match Oddity::of(&verdict) {
+                        Some(oddity) => self.accuse(number, outgoing, oddity, now),
+                        None => {
+                            self.due.insert((again.unwrap_or(now), number));
+                            self.calls.insert(number, outgoing);
+                            self.stand_aside(number);
+                        }
+                    }
+                    return effects;
+                }
             }
         };
-        self.conclude(outgoing, result, now)
+        effects.extend(self.conclude(outgoing, result, now));
+        effects
+    }
+
+    /// Why a call that did not get through is not tried again, if it is not.
+    fn hopeless(
+        &mut self,
+        outgoing: &Outgoing,
+        verdict: &Verdict,
+        worked: Option<Instant>,
+        now: Instant,
+    ) -> Option<Refused> {
+        if let Verdict::Unavailable { trouble, .. } = verdict
+            && outgoing.hopeless(*trouble, worked, now)
+        {
+            return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
+        }
+        let unit = match outgoing.purpose {
+            Purpose::Step(unit) => unit,
+            // Contacts can be written without them.
+            Purpose::Fields(Entity::SalesAccount | Entity::Deal) if outgoing.failures >= FIELDS_TRIES => {
+                return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
+            }
+            Purpose::Fields(_) | Purpose::Check(_) | Purpose::Bulk(_) | Purpose::Poll(_) => return None,
+        };
+        let through = self.passages.through(outgoing.call.endpoint.family());
+        let unit = self.units.get_mut(&unit)?;
+        let since = *unit.failing.get_or_insert(through);
+        let single = unit.events.len() <= 1;
+        let patience =
+            if single { self.patience.give_up_after } else { self.patience.give_up_after.min(TOGETHER) };
+        let lasted = through.saturating_sub(since);
+        if outgoing.failures < FEWEST_FAILURES || lasted < patience {
+            return None;
+        }
+        let (status, last) = last_words(verdict);
+        let why = format!(
+            "never got through while others did; it was tried {} times, and last {last}",
+            unit.attempts
+        );
+        Some(Refused { status, ground: Ground::Never(why) })
     }
 
     /// The outage is over: what failed in it waits no longer.
@@ -308,6 +422,7 @@ impl<D> Dispatch<D> {
         }
         self.calls.retain(|number, _| !self.due.iter().any(|(_, due)| due == number));
         self.due.clear();
+        self.passages.forget_units();
         self.api.gave_back();
         self.tracking.gave_back();
         debts
@@ -321,9 +436,38 @@ impl<D> Dispatch<D> {
     }
 }
 
+fn after(entity: Entity) -> Entity {
+    match entity {
+        Entity::Contact => Entity::SalesAccount,
+        Entity::SalesAccount => Entity::Deal,
+        Entity::Deal => Entity::Contact,
+    }
+}
+
+/// What a call met last, and its status, if it had one.
+fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
+    let answered = |status: u16| (Some(status), format!("answered with status {status}"));
+    match verdict {
+        Verdict::Unavailable { trouble: Failure::ServerError(status @ ..300), .. } => {
+            (Some(*status), format!("answered with status {status} and a body that cannot be read"))
+        }
+        Verdict::Unavailable { trouble: Failure::ServerError(status), .. }
+        | Verdict::Unauthorized { status }
+        | Verdict::Denied { status, .. }
+        | Verdict::Refused { status, .. } => answered(*status),
+        Verdict::Unavailable { trouble: Failure::Timeout, .. } => (None, "not answered in time".to_owned()),
+        Verdict::Unavailable { trouble: Failure::Connection, .. } => (None, "broken off".to_owned()),
+        Verdict::Throttled { .. } => answered(429),
+        Verdict::Foreign(sight) => (Some(sight.status), format!("answered with {sight}")),
+        Verdict::Done(_) => (None, "accepted".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod tests;

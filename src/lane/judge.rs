@@ -1,7 +1,7 @@
 //! From a body to what is to be done with it. Pure but for what the lane remembers.
 
 use super::window::Key;
-use crate::mapping::{Identity, Ignored, Mapped, Mapper};
+use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::segment::{self, Event, EventType, Undelivered};
 
@@ -15,6 +15,8 @@ pub(super) struct Judged {
     pub(super) verdict: Result<Send, Outcome>,
     /// Traits that reached no field.
     pub(super) ignored: Vec<Ignored>,
+    /// Values that do not fit and are left out.
+    pub(super) omitted: Vec<Omitted>,
 }
 
 /// What to send, and whom it is about.
@@ -39,20 +41,21 @@ pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &
                 message_id: glimpse.message_id,
                 verdict: Err(outcome),
                 ignored: Vec::new(),
+                omitted: Vec::new(),
             };
         }
     };
     let event_type = event.event_type();
-    let (verdict, ignored) = if !types.contains(&event_type) {
-        (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new())
+    let (verdict, ignored, omitted) = if !types.contains(&event_type) {
+        (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new(), Vec::new())
     } else if event_type != EventType::Identify && !can_track {
-        (Err(Outcome::DeadLetter(not_configured())), Vec::new())
+        (Err(Outcome::DeadLetter(not_configured())), Vec::new(), Vec::new())
     } else {
         let mapping = mapper.map(&event);
         let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
-        (verdict, mapping.ignored)
+        (verdict, mapping.ignored, mapping.omitted)
     };
-    Judged { kind: event_type.as_str(), message_id: event.message_id, verdict, ignored }
+    Judged { kind: event_type.as_str(), message_id: event.message_id, verdict, ignored, omitted }
 }
 
 fn not_configured() -> Refusal {

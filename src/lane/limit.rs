@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::outgoing::Outgoing;
+use super::doubt::Oddity;
+use super::outgoing::{Outgoing, Purpose};
 use super::quota::Quota;
 use crate::delays::Delays;
-use crate::freshsales::{RateLimit, Trouble as Failure, Verdict};
+use crate::freshsales::{Budget, RateLimit, Trouble as Failure, Verdict};
 
 /// How long to wait where no answer says it: the first wait and the longest.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,10 @@ pub struct Patience {
     pub throttled: (Duration, Duration),
     /// Credentials are refused.
     pub unauthorized: (Duration, Duration),
+    /// For how long a record is tried that alone gets answers which are not the API's.
+    pub foreign: Duration,
+    /// For how long a record is tried that never gets through, counted while others do.
+    pub give_up_after: Duration,
 }
 
 impl Default for Patience {
@@ -26,6 +31,8 @@ impl Default for Patience {
             unavailable: (Duration::from_millis(500), Duration::from_mins(1)),
             throttled: (Duration::from_secs(5), Duration::from_mins(5)),
             unauthorized: (Duration::from_secs(30), Duration::from_mins(5)),
+            foreign: Duration::from_mins(1),
+            give_up_after: Duration::from_hours(72),
         }
     }
 }
@@ -70,6 +77,8 @@ impl Failures {
 pub(super) struct Limit {
     /// What its calls are let in with, as the configuration calls it.
     credential: &'static str,
+    /// Whether one of its calls is harmless: the fields are read with the API's credentials.
+    harmless: bool,
     pub(super) quota: Quota,
     /// Its calls that are not answered yet.
     pub(super) sending: usize,
@@ -81,14 +90,22 @@ pub(super) struct Limit {
     failures: Failures,
     /// Freshsales is down: nothing goes but probes, until one gets through.
     outage: bool,
+    /// No record goes, not even as a probe: only a call that reads fields, until one gets through. A record that is
+    /// itself the reason would keep the account shut for ever.
+    shut: bool,
     /// What is wrong now, and why, in words without personal data.
     pub(super) trouble: Option<(Trouble, String)>,
 }
 
 impl Limit {
-    pub(super) fn new(credential: &'static str, quota: Quota, patience: Patience) -> Self {
+    pub(super) fn new(budget: Budget, quota: Quota, patience: Patience) -> Self {
+        let (credential, harmless) = match budget {
+            Budget::Api => ("api_key", true),
+            Budget::Tracking => ("app_token", false),
+        };
         Self {
             credential,
+            harmless,
             quota,
             sending: 0,
             worked: None,
@@ -97,6 +114,7 @@ impl Limit {
             unavailable: Delays::new(patience.unavailable.0, patience.unavailable.1),
             failures: Failures::default(),
             outage: false,
+            shut: false,
             trouble: None,
         }
     }
@@ -114,10 +132,62 @@ impl Limit {
         self.outage
     }
 
+    /// Whether nothing goes but what reads fields.
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut
+    }
+
+    /// Whether a call that was a probe stands behind those that were not: one record must not be every probe.
+    pub(super) fn probes_in_turn(&self) -> bool {
+        self.outage || self.quota.is_blocked() && matches!(self.trouble, Some((Trouble::Unauthorized, _)))
+    }
+
+    /// Lets nothing go but what reads fields, and that after this wait.
+    pub(super) fn shut(&mut self, oddity: &Oddity, wait: Duration, now: Instant) {
+        self.shut = true;
+        self.quota.block(now, wait);
+        let (trouble, mut why) = oddity.trouble(self.credential);
+        if !wait.is_zero() {
+            why.push_str(&format!("; asking again in {} s", wait.as_secs()));
+        }
+        self.trouble = Some((trouble, why));
+    }
+
+    /// A record met something that may be everybody's, where no harmless call can tell. So did `several` others.
+    pub(super) fn met(&mut self, oddity: &Oddity, several: bool, number: u64, probe: bool, now: Instant) {
+        // Calls that were under way when a block began are old news: they make it no longer.
+        if self.quota.is_blocked() && !probe {
+            return;
+        }
+        self.trouble = Some(oddity.trouble(self.credential));
+        match oddity {
+            Oddity::Denied(..) if !several => {}
+            Oddity::Unauthorized(_) | Oddity::Denied(..) => {
+                let wait = self.unauthorized.following();
+                self.quota.block(now, wait);
+            }
+            Oddity::Foreign(_) if several => self.suspect(number, now),
+            Oddity::Foreign(_) => {
+                if self.outage {
+                    self.quota.block(now, self.unavailable.following());
+                }
+            }
+        }
+    }
+
+    /// A record met what several others met, too: it counts as a failure of all.
+    pub(super) fn suspect(&mut self, number: u64, now: Instant) {
+        self.failures.add(number);
+        if self.failures.many() {
+            self.outage = true;
+            self.quota.block(now, self.unavailable.following());
+        }
+    }
+
     /// All was given back that was not on its way: what a call met with concerns nobody here any more. An outage
     /// stays, or else each new session would begin with many calls.
     pub(super) fn gave_back(&mut self) {
-        if self.sending > 0 || self.outage {
+        if self.sending > 0 || self.outage || self.shut {
             return;
         }
         self.failures = Failures::default();
@@ -134,13 +204,22 @@ impl Limit {
         now: Instant,
     ) -> Option<Instant> {
         let probe = outgoing.probe;
+        let check = matches!(outgoing.purpose, Purpose::Check(_));
         self.sending = self.sending.saturating_sub(1);
         match verdict {
             Verdict::Done(_) | Verdict::Refused { .. } => {
-                self.worked = Some(now);
-                self.failures = Failures::default();
                 if probe {
                     self.quota.unblock();
+                    self.shut &= self.quota.is_blocked();
+                }
+                if check {
+                    // That fields can be read says nothing about records that fail.
+                    if self.outage && !self.quota.is_blocked() {
+                        self.quota.block(now, self.unavailable.following());
+                    }
+                } else {
+                    self.worked = Some(now);
+                    self.failures = Failures::default();
                 }
                 if !self.quota.is_blocked() {
                     self.trouble = None;
@@ -158,15 +237,23 @@ impl Limit {
                 }
                 None
             }
-            // Calls that were under way when the block began are old news: they make it no longer.
-            Verdict::Unauthorized { .. } if self.quota.is_blocked() && !probe => Some(now),
-            Verdict::Unauthorized { status } => {
-                let wait = self.unauthorized.following();
-                self.quota.block(now, wait);
-                let (credential, wait) = (self.credential, wait.as_secs());
-                let why =
-                    format!("Freshsales answered {status}: check {credential}; trying again in {wait} s");
-                self.trouble = Some((Trouble::Unauthorized, why));
+            // What a record meets is told apart elsewhere. Calls that were under way when a block began are old news: they
+            // make it no longer.
+            Verdict::Unauthorized { .. } | Verdict::Denied { .. } | Verdict::Foreign(_) => {
+                if probe && !check {
+                    self.quota.give_back_probe();
+                }
+                if check
+                    && (probe || !self.shut)
+                    && let Some(oddity) = Oddity::of(verdict)
+                {
+                    let delays = match oddity.trouble(self.credential).0 {
+                        Trouble::Unauthorized => &mut self.unauthorized,
+                        Trouble::Throttled | Trouble::Retrying => &mut self.unavailable,
+                    };
+                    let wait = delays.following();
+                    self.shut(&oddity, wait, now);
+                }
                 Some(now)
             }
             Verdict::Throttled { retry_after } => {
@@ -179,8 +266,10 @@ impl Limit {
                     self.quota.block(now, wait);
                     let why = format!("too many calls; going on in {} s", wait.as_secs());
                     self.trouble = Some((Trouble::Throttled, why));
+                    self.shut |= self.harmless;
                 }
-                Some(now)
+                // One record may be the only one that is throttled.
+                Some(now + outgoing.delays.following())
             }
             Verdict::Unavailable { trouble, retry_after } => {
                 self.failures.add(number);
@@ -188,6 +277,9 @@ impl Limit {
                 // A probe that failed alone says nothing about the limit: the next call probes again.
                 if probe {
                     self.quota.give_back_probe();
+                }
+                if check && self.shut {
+                    self.quota.block(now, self.unavailable.following());
                 }
                 // Calls that were under way when the outage began are old news, as above.
                 if self.outage && (probe || !self.quota.is_blocked()) {

@@ -10,6 +10,7 @@
 mod advance;
 mod bulk;
 mod dispatch;
+mod doubt;
 mod jobs;
 mod judge;
 mod ledger;
@@ -17,6 +18,7 @@ mod limit;
 mod memo;
 mod memory;
 mod merge;
+mod omissions;
 mod outgoing;
 mod pulse;
 mod quota;

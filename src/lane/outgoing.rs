@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::doubt::Doubt;
 use super::jobs::GIVEN_UP;
 use crate::delays::Delays;
-use crate::freshsales::{Call, Trouble as Failure};
+use crate::freshsales::{Call, Family, Trouble as Failure};
 use crate::schema::Entity;
 
 /// A call and what it is for.
@@ -17,6 +18,12 @@ pub(super) struct Outgoing {
     pub(super) delays: Delays,
     /// When it was sent for the first time.
     pub(super) since: Option<Instant>,
+    /// When it was sent last.
+    pub(super) sent: Option<Instant>,
+    /// It met something that may be its own fault.
+    pub(super) doubt: Option<Doubt>,
+    /// How often it was answered, and did not get through.
+    pub(super) failures: u32,
     /// It was sent to find out whether a block is over.
     pub(super) probe: bool,
 }
@@ -27,7 +34,7 @@ impl Outgoing {
     pub(super) fn hopeless(&self, trouble: Failure, worked: Option<Instant>, now: Instant) -> bool {
         let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
         match self.purpose {
-            Purpose::Fields(_) | Purpose::Step(_) => false,
+            Purpose::Fields(_) | Purpose::Check(_) | Purpose::Step(_) => false,
             Purpose::Poll(Polling { submitted, .. }) => long(submitted),
             Purpose::Bulk(_) => self.since.is_some_and(|since| {
                 let outage = !matches!(trouble, Failure::ServerError(..500));
@@ -41,6 +48,9 @@ impl Outgoing {
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
     Fields(Entity),
+    /// Whether Freshsales is there and lets the account in. Reads fields, because that has no effect; what they are is
+    /// not looked at.
+    Check(Entity),
     /// One unit's next step.
     Step(u64),
     /// The same step of many units.
@@ -50,13 +60,47 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
+    /// Whether the call changes nothing and belongs to no event.
+    pub(super) fn is_harmless(&self) -> bool {
+        match self {
+            Self::Fields(_) | Self::Check(_) => true,
+            Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => false,
+        }
+    }
+
     /// The units that the call is made for.
     pub(super) fn units(&self) -> &[u64] {
         match self {
-            Self::Fields(_) => &[],
+            Self::Fields(_) | Self::Check(_) => &[],
             Self::Step(unit) => std::slice::from_ref(unit),
             Self::Bulk(units) | Self::Poll(Polling { units, .. }) => units,
         }
+    }
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The HTTP status, where there was an answer.
+    pub(super) status: Option<u16>,
+    pub(super) ground: Ground,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// What Freshsales says about the record.
+    Said(Vec<String>),
+    /// It is not let in, in Freshsales' words, and the right that is missing, where it is one.
+    Denied(Option<Family>, Vec<String>),
+    /// What stands before Freshsales lets all through but this one.
+    Seen(String),
+    /// It never got through, for too long.
+    Never(String),
+}
+
+impl Refused {
+    pub(super) fn said(status: u16, messages: Vec<String>) -> Self {
+        Self { status: Some(status), ground: Ground::Said(messages) }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::delays::Delays;
 use crate::delivery::AccountName;
-use crate::mapping::{Mapper, MappingRules};
+use crate::mapping::{Mapper, MappingRules, Unreadable};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Fields, Schema};
 
@@ -28,6 +28,10 @@ pub(super) struct Reading {
     read_at: Option<Instant>,
     /// Under way: what has come so far, and whose answers are missing.
     draft: Option<(Schema, Vec<Entity>)>,
+    /// Of whom nothing could be read. Contacts go on without.
+    unreadable: Vec<(Entity, Unreadable)>,
+    /// When to try again to read them.
+    retry: Option<Instant>,
     /// To be begun at this time.
     wanted: Option<Instant>,
     delays: Delays,
@@ -36,7 +40,17 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn new(account: AccountName, rules: MappingRules) -> Self {
         let delays = Delays::new(DELAYS.0, DELAYS.1);
-        Self { account, rules, mapper: None, read_at: None, draft: None, wanted: None, delays }
+        Self {
+            account,
+            rules,
+            mapper: None,
+            read_at: None,
+            draft: None,
+            unreadable: Vec::new(),
+            retry: None,
+            wanted: None,
+            delays,
+        }
     }
 
     pub(super) fn mapper(&self) -> Option<&Mapper> {
@@ -68,6 +82,14 @@ impl Reading {
                 | DeadLetterReason::InvalidCustomField
                 | DeadLetterReason::InvalidField
         );
+        if about_fields && self.unreadable.iter().any(|(_, why)| *why == Unreadable::NotYet) {
+            // They are read again as often as is good for Freshsales.
+            let at = self.retry.unwrap_or(now);
+            if self.draft.is_none() {
+                self.wanted.get_or_insert(at);
+            }
+            return true;
+        }
         let doubtful = about_fields && self.age(now) > DOUBTFUL;
         if doubtful {
             self.want(now);
@@ -81,8 +103,9 @@ impl Reading {
 
     /// The entities to ask for now.
     pub(super) fn ask(&mut self, now: Instant) -> &'static [Entity] {
-        if self.wanted.is_some_and(|at| at <= now) && self.draft.is_none() {
-            self.wanted = None;
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if (due(self.wanted) || due(self.retry)) && self.draft.is_none() {
+            (self.wanted, self.retry) = (None, None);
             self.draft = Some((Schema::default(), Entity::ALL.to_vec()));
             return Entity::ALL;
         }
@@ -91,12 +114,14 @@ impl Reading {
 
     /// When to ask next, if that is in the future.
     pub(super) fn wake(&self) -> Option<Instant> {
-        self.wanted
+        [self.wanted, self.retry].into_iter().flatten().min()
     }
 
     /// There are no fields yet, and they are asked for again later: the last answer was of no use.
     pub(super) fn pausing(&self) -> bool {
-        self.mapper.is_none() && self.draft.is_none() && self.wanted.is_some()
+        self.draft.is_none()
+            && self.wanted.is_some()
+            && (self.mapper.is_none() || !self.unreadable.is_empty())
     }
 
     /// Takes one answer. Tells why there are still no fields, if that is so.
@@ -106,8 +131,9 @@ impl Reading {
         result: Result<Value, u16>,
         now: Instant,
     ) -> Option<String> {
-        let (schema, missing) = self.draft.as_mut()?;
+        let (schema, _) = self.draft.as_mut()?;
         let word = entity.singular();
+        let forbidden = result == Err(403);
         let why = match result.map(serde_json::from_value::<Fields>) {
             Ok(Ok(fields)) => {
                 match entity {
@@ -115,37 +141,63 @@ impl Reading {
                     Entity::SalesAccount => schema.sales_account = fields,
                     Entity::Deal => schema.deal = fields,
                 }
-                missing.retain(|other| *other != entity);
-                if missing.is_empty() {
-                    let schema = std::mem::take(schema);
-                    self.mapper = Some(Mapper::new(self.rules.clone(), schema));
-                    self.read_at = Some(now);
-                    self.draft = None;
-                    self.delays.reset();
-                    tracing::info!(account = &*self.account, "fields read");
-                }
+                self.unreadable.retain(|(other, _)| *other != entity);
+                self.came(entity, now);
                 return None;
             }
             Ok(Err(error)) => format!("the {word} fields cannot be understood: {error}"),
+            Err(0) => format!("the {word} fields cannot be read: Freshsales does not answer"),
             Err(status) => {
                 format!("reading the {word} fields is answered with {status}: check the account's url")
             }
         };
         tracing::warn!(account = &*self.account, why, "fields cannot be read");
+        let known = self.mapper.is_some() && self.unreadable.iter().all(|(other, _)| *other != entity);
+        if entity != Entity::Contact && !known {
+            // Only who writes them needs them.
+            self.unreadable.retain(|(other, _)| *other != entity);
+            self.unreadable
+                .push((entity, if forbidden { Unreadable::Forbidden } else { Unreadable::NotYet }));
+            self.came(entity, now);
+            return None;
+        }
         self.draft = None;
         if self.mapper.is_some() {
             // The old fields are better than none; they are tried again when they are old again.
             self.read_at = Some(now);
+            if !self.unreadable.is_empty() {
+                self.retry = Some(now + self.delays.following());
+            }
             return None;
         }
         self.wanted = Some(now + self.delays.following());
         Some(why)
     }
 
+    /// An entity's answer has come, whatever it was. After the last one there is a mapper.
+    fn came(&mut self, entity: Entity, now: Instant) {
+        let Some((schema, missing)) = self.draft.as_mut() else { return };
+        missing.retain(|other| *other != entity);
+        if !missing.is_empty() {
+            return;
+        }
+        let schema = std::mem::take(schema);
+        self.mapper = Some(Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone()));
+        self.read_at = Some(now);
+        self.draft = None;
+        if self.unreadable.is_empty() {
+            self.delays.reset();
+        } else {
+            self.retry = Some(now + self.delays.following());
+        }
+        tracing::info!(account = &*self.account, "fields read");
+    }
+
     /// Answers under way will not come.
     pub(super) fn interrupted(&mut self) {
         self.draft = None;
         self.wanted = None;
+        self.retry = None;
     }
 }
 
@@ -218,5 +270,53 @@ mod tests {
         assert!(reading.settled());
         assert!(!reading.doubts(reason, later + Duration::from_secs(1)));
         assert_eq!(reading.ask(later + Duration::from_secs(1)), &[]);
+    }
+
+    #[test]
+    fn contacts_do_not_wait_for_the_fields_of_deals() {
+        let deal =
+            json!({ "type": "identify", "userId": "a@x.com", "traits": { "deal": { "name": "Big" } } });
+        let plain = json!({ "type": "identify", "userId": "a@x.com" });
+        let judged = |reading: &Reading, event: &Value| {
+            let mapper = reading.mapper().expect("no mapper");
+            match judge(event.to_string().as_bytes(), &[EventType::Identify], true, mapper).verdict {
+                Ok(_) => None,
+                Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        for (answered, reason) in [
+            (Err(403), DeadLetterReason::Rejected),
+            (Err(404), DeadLetterReason::InvalidField),
+            (Err(0), DeadLetterReason::InvalidField),
+            (Ok(json!({ "fields": "none" })), DeadLetterReason::InvalidField),
+        ] {
+            let start = Instant::now();
+            let mut reading = Reading::new("acme".into(), MappingRules::default());
+            reading.want(start);
+            let answers = |reading: &mut Reading, deal: &Result<Value, u16>, now: Instant| {
+                for entity in reading.ask(now) {
+                    let result = if *entity == Entity::Deal { deal.clone() } else { Ok(fields("number")) };
+                    assert_eq!(reading.read(*entity, result, now), None);
+                }
+            };
+            answers(&mut reading, &answered, start);
+            assert!(reading.settled(), "{answered:?}");
+            assert_eq!(judged(&reading, &plain), None);
+            assert_eq!(judged(&reading, &deal), Some(reason), "{answered:?}");
+            // What may be known soon is waited for, and no other is.
+            assert_eq!(reading.doubts(reason, start), reason == DeadLetterReason::InvalidField);
+            let again = reading.wake().expect("they are never read again");
+            assert!(again > start && again <= start + Duration::from_secs(10));
+            answers(&mut reading, &Ok(json!({ "fields": [] })), again);
+            assert!(reading.settled() && reading.wake().is_none());
+            // Once known, they are not forgotten for a bad answer.
+            reading.want(again);
+            for entity in reading.ask(again) {
+                let result = if *entity == Entity::Deal { Err(403) } else { Ok(fields("number")) };
+                reading.read(*entity, result, again);
+            }
+            assert_eq!(judged(&reading, &deal), None);
+        }
     }
 }

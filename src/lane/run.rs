@@ -15,6 +15,7 @@ use super::judge::{self, Send};
 use super::ledger::{Debt, Ledger};
 use super::limit::Patience;
 use super::memory::Messages;
+use super::omissions::Omissions;
 use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
@@ -23,9 +24,10 @@ use crate::config::Account;
 use crate::delays::until;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
-use crate::mapping::Mapped;
+use crate::mapping::{InvalidValue, Mapped, Omitted};
 use crate::metrics::AccountMetrics;
-use crate::outcome::{Outcome, SkipReason};
+use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
+use crate::schema::Entity;
 use crate::segment::EventType;
 
 /// How a lane works, beyond what its account says.
@@ -53,6 +55,7 @@ pub struct Lane {
     metrics: AccountMetrics,
     ledger: Ledger,
     messages: Messages,
+    omissions: Omissions,
     reading: Reading,
     dispatch: Dispatch<Debt>,
     tasks: JoinSet<Sent>,
@@ -83,8 +86,10 @@ impl Lane {
             ledger: Ledger::new(account.name.clone(), metrics.clone()),
             metrics,
             messages: Messages::new(),
+            omissions: Omissions::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
-            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking),
+            dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
+                .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit),
             tasks: JoinSet::new(),
             names: HashMap::new(),
             held: VecDeque::new(),
@@ -215,9 +220,12 @@ impl Lane {
             return;
         };
         // An admin may just have added the field or the choice that is missed.
-        if let Err(Outcome::DeadLetter(refusal)) = &judged.verdict
-            && self.reading.doubts(refusal.reason, now)
-        {
+        let complaint = match &judged.verdict {
+            Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
+            Ok(_) if !judged.omitted.is_empty() => Some(DeadLetterReason::InvalidField),
+            Ok(_) | Err(Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => None,
+        };
+        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) {
             self.held.push_back(delivery);
             return;
         }
@@ -237,6 +245,10 @@ impl Lane {
             && !wins_again
         {
             return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
+        }
+        self.metrics.values_omitted.inc_by(judged.omitted.len() as u64);
+        for omitted in &judged.omitted {
+            self.omissions.tell(omitted, now);
         }
         self.dispatch.insert(mapped, keys, taught, debt);
         self.show_trouble();
@@ -290,6 +302,7 @@ impl Lane {
                     "reports of bulk upserts cannot be used; records go one by one for an hour"
                 ),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
+                Effect::LeftOut(entity) => self.tell_omitted(entity),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
                         self.board.explain(&why);
@@ -297,6 +310,18 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// A whole sales account or deal was left out, because the key has no right to it.
+    fn tell_omitted(&mut self, entity: Entity) {
+        self.metrics.values_omitted.inc();
+        let omitted = Omitted {
+            entity,
+            field: entity.singular().to_owned(),
+            trait_path: entity.singular().to_owned(),
+            why: "the API key has no right to write it".to_owned(),
+        };
+        self.omissions.tell(&omitted, Instant::now());
     }
 
     fn show_trouble(&self) {

@@ -3,11 +3,12 @@
 use tokio::time::Instant;
 
 use super::dispatch::{Dispatch, Next};
+use super::limit::Trouble;
 use super::merge;
 use super::outgoing::{Outgoing, Purpose};
 use super::quota::Grant;
 use super::unit::{Unit, identity};
-use crate::freshsales::Budget;
+use crate::freshsales::{Budget, Call};
 use crate::mapping::{Identity, Mapped};
 
 /// The oldest thing that could be done in a budget.
@@ -21,10 +22,14 @@ impl<D> Dispatch<D> {
     /// What to do now. To be called again after each `Send`.
     pub fn next(&mut self, now: Instant) -> Next {
         self.starved = false;
+        self.identities.tick(now);
         if self.sending >= self.concurrency {
             return Next::Wait(None);
         }
         let mut wake = Wake::default();
+        if let Some(number) = self.next_check(now, &mut wake) {
+            return self.send(number, now);
+        }
         if let Some(number) = self.next_due(Line::Front, now, &mut wake) {
             return self.send(number, now);
         }
@@ -45,6 +50,30 @@ impl<D> Dispatch<D> {
         Next::Wait(wake.at)
     }
 
+    /// What finds out whether the account is let in again.
+    fn next_check(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
+        if !self.api.is_shut() || !self.has_work(Budget::Api) {
+            return None;
+        }
+        wake.starved |= !matches!(self.api.trouble, Some((Trouble::Retrying, _)));
+        match self.api.quota.ask(now) {
+            Grant::Now => {}
+            Grant::At(then) => {
+                wake.no_later(then);
+                return None;
+            }
+            Grant::AfterProbe => return None,
+        }
+        let waiting = self.due.iter().find(|(_, number)| {
+            self.calls.get(number).is_some_and(|outgoing| matches!(outgoing.purpose, Purpose::Check(_)))
+        });
+        if let Some((at, number)) = waiting.copied() {
+            self.due.remove(&(at, number));
+            return Some(number);
+        }
+        Some(self.prepare(Call::fields(self.next_check), Purpose::Check(self.next_check)))
+    }
+
     /// The first call that is due and may go, of those that stand there in the line.
     fn next_due(&mut self, line: Line, now: Instant, wake: &mut Wake) -> Option<u64> {
         let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
@@ -54,7 +83,10 @@ impl<D> Dispatch<D> {
                 self.due.remove(&(at, number));
                 continue;
             };
-            if taking_over && !matches!(outgoing.purpose, Purpose::Fields(_)) || self.line(outgoing) != line {
+            if taking_over && !outgoing.purpose.is_harmless() || self.line(outgoing) != line {
+                continue;
+            }
+            if self.name_is_taken(outgoing) {
                 continue;
             }
             if self.granted(outgoing.call.endpoint.budget(), now, wake) {
@@ -68,11 +100,11 @@ impl<D> Dispatch<D> {
         None
     }
 
-    /// In an outage a call that has been a probe is so again only after all others: one that Freshsales cannot stand
-    /// must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
+    /// While a budget is probed, a call that has been a probe is so again only after all others: one that Freshsales cannot
+    /// stand must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
     fn line(&self, outgoing: &Outgoing) -> Line {
-        let outage = self.limit(outgoing.call.endpoint.budget()).outage();
-        if outage && outgoing.since.is_some() { Line::Back } else { Line::Front }
+        let in_turn = self.limit(outgoing.call.endpoint.budget()).probes_in_turn();
+        if in_turn && outgoing.since.is_some() { Line::Back } else { Line::Front }
     }
 
     fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
@@ -99,6 +131,9 @@ impl<D> Dispatch<D> {
 
     fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
         let limit = self.limit_mut(budget);
+        if limit.is_shut() {
+            return false;
+        }
         match limit.quota.ask(now) {
             Grant::Now => return true,
             Grant::At(then) => wake.no_later(then),
@@ -162,12 +197,16 @@ impl<D> Dispatch<D> {
                 unit.attempts += 1;
             }
         }
+        if let Purpose::Step(unit) = outgoing.purpose {
+            self.claim_name(unit);
+        }
         self.sending += 1;
         let limit = self.limit_mut(call.endpoint.budget());
         limit.sending += 1;
         let probe = limit.quota.spend(now);
         if let Some(outgoing) = self.calls.get_mut(&number) {
             outgoing.probe = probe;
+            outgoing.sent = Some(now);
             outgoing.since.get_or_insert(now);
         }
         Next::Send(number, call)

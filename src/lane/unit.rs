@@ -1,6 +1,7 @@
 //! One contact's events on their way, and how far they have come. Pure.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::merge;
 use crate::freshsales::{Call, Link};
@@ -27,6 +28,8 @@ pub(super) struct Unit<D> {
     pub(super) work: Work,
     /// Calls sent for it.
     pub(super) attempts: u32,
+    /// Its step does not get through. Since when, on the clock that runs while others do.
+    pub(super) failing: Option<Duration>,
     /// Those of them that were sent for the rest, too.
     shared: u32,
 }
@@ -64,7 +67,7 @@ pub(super) enum Stage {
 impl<D> Unit<D> {
     pub(super) fn new(events: Vec<(u64, Waiting<D>)>) -> Option<Self> {
         let work = Work::of(&events)?;
-        Some(Self { events, rest: VecDeque::new(), work, attempts: 0, shared: 0 })
+        Some(Self { events, rest: VecDeque::new(), work, attempts: 0, failing: None, shared: 0 })
     }
 
     /// After a refusal of all together: the first alone, the others after it.
@@ -185,6 +188,19 @@ impl ContactWork {
             }
             Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
             Stage::Link(links) => Some(Call::contact_links(self.contact?, links)),
+        }
+    }
+
+    /// Passes over the sales account or the deal that the stage writes; which of them, if it is one.
+    pub(super) fn leave_out(&mut self) -> Option<Entity> {
+        match self.stage {
+            Stage::Company => {
+                self.write.company = None;
+                self.stage = Stage::Contact;
+                Some(Entity::SalesAccount)
+            }
+            Stage::Deal => Some(Entity::Deal),
+            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => None,
         }
     }
 

@@ -9,6 +9,9 @@ use super::value::Misfit;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
 
+/// The most addresses that Freshsales keeps for a contact.
+const MOST: usize = 10;
+
 const ADDRESS: &str = "an e-mail address such as ada@example.com";
 
 /// The text as an e-mail address, trimmed and lower-cased; none if it is no bare address.
@@ -75,6 +78,14 @@ pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>
         } else if seen.insert(folded) {
             others.push(with_value(object, text.trim()));
         }
+    }
+    let count = others.len() + usize::from(first.is_some());
+    if count > MOST {
+        return Err(Misfit {
+            problem: "a contact has too many e-mail addresses".into(),
+            expected: format!("at most {MOST} addresses, the one that identifies the contact included"),
+            got: format!("{count} addresses"),
+        });
     }
     if others.is_empty() && first.is_none() {
         return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Ignored;
+use super::{Ignored, Omitted};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// Where in the event something stands: the trait's position, then the position inside it.
@@ -21,6 +21,7 @@ const PATH_LIMIT: usize = 120;
 pub(super) struct Findings {
     flaws: Vec<(At, DeadLetterReason, Problem)>,
     ignored: Vec<Ignored>,
+    omitted: Vec<Omitted>,
     /// Paths that an override of the contact has read, even inside `company` and `deal`.
     pub(super) overridden: HashSet<String>,
 }
@@ -38,16 +39,31 @@ impl Findings {
         self.ignored.push(Ignored { trait_path, why, nearest });
     }
 
+    pub(super) fn omit(&mut self, omitted: Omitted) {
+        self.omitted.push(omitted);
+    }
+
+    /// How many values are left out so far.
+    pub(super) fn omitted(&self) -> usize {
+        self.omitted.len()
+    }
+
+    /// A whole record is left out, and with it what was left out of it since there were so many.
+    pub(super) fn omit_whole(&mut self, before: usize, omitted: Omitted) {
+        self.omitted.truncate(before);
+        self.omitted.push(omitted);
+    }
+
     pub(super) fn count(&self) -> usize {
         self.flaws.len().saturating_add(self.ignored.len())
     }
 
-    /// The refusal, if there is any reason for one; and what was ignored.
-    pub(super) fn finish(mut self) -> (Option<Refusal>, Vec<Ignored>) {
+    /// The refusal, if there is any reason for one; what was ignored; and what was left out.
+    pub(super) fn finish(mut self) -> (Option<Refusal>, Vec<Ignored>, Vec<Omitted>) {
         self.flaws.sort_by_key(|(at, ..)| *at);
         let reason = self.flaws.first().map(|(_, reason, _)| *reason);
         let problems = self.flaws.into_iter().map(|(.., problem)| problem).collect();
-        (reason.map(|reason| Refusal { reason, problems, http_status: None }), self.ignored)
+        (reason.map(|reason| Refusal { reason, problems, http_status: None }), self.ignored, self.omitted)
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::outcome::Refusal;
+use crate::schema::Entity;
 use crate::segment::JsonMap;
 
 /// What mapping made of one event.
@@ -12,6 +13,8 @@ pub struct Mapping {
     pub verdict: Result<Mapped, Refusal>,
     /// Traits that reach no field. Told whatever the verdict.
     pub ignored: Vec<Ignored>,
+    /// Values that do not fit and are left out, where the account's rules say so; at most one for each field.
+    pub omitted: Vec<Omitted>,
 }
 
 /// What one event asks of Freshsales.
@@ -89,6 +92,19 @@ pub struct PageView {
     pub url: String,
     /// As sent, less `url`; the page's `name` and `category` where the properties had none.
     pub properties: JsonMap,
+}
+
+/// A value that does not fit its field and is not written, although the rest of the record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Omitted {
+    /// The entity whose field it is.
+    pub entity: Entity,
+    /// The field's internal name; the entity's where a whole company or deal is left out.
+    pub field: String,
+    /// The trait's path as the sender wrote it.
+    pub trait_path: String,
+    /// Why it does not fit, ready to be read. Holds no part of the value.
+    pub why: String,
 }
 
 /// A trait that reaches no field, and why.

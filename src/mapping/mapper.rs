@@ -5,13 +5,25 @@ use std::mem::take;
 use serde_json::{Value, json};
 
 use super::claims::Scope;
-use super::findings::{FIRST, Findings, LAST};
+use super::findings::{At, FIRST, Findings, LAST};
 use super::names::Names;
 use super::record::{Surroundings, record};
-use super::{Coercion, ContactWrite, Mapped, Mapping, MappingRules, RelatedWrite, activity, email};
+use super::{
+    Coercion, ContactWrite, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite, activity,
+    email,
+};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::schema::{Entity, Schema};
 use crate::segment::{Event, JsonMap, Payload, describe};
+
+/// Why nothing is known of an entity's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The account's key has no right to read them.
+    Forbidden,
+    /// They could not be read so far.
+    NotYet,
+}
 
 /// One account's mapping. Look-ups are prepared once, when the schema is read; nothing else is kept of it.
 #[derive(Debug)]
@@ -20,6 +32,7 @@ pub struct Mapper {
     contact: Names,
     sales_account: Names,
     deal: Names,
+    unreadable: Vec<(Entity, Unreadable)>,
 }
 
 impl Mapper {
@@ -31,7 +44,7 @@ impl Mapper {
         let company_rules = take(&mut rules.company_fields);
         let sales_account = Names::new(Entity::SalesAccount, sales_account.fields, company_rules);
         let deal = Names::new(Entity::Deal, deal.fields, take(&mut rules.deal_fields));
-        Self { rules, contact, sales_account, deal }
+        Self { rules, contact, sales_account, deal, unreadable: Vec::new() }
     }
 
     /// What a sender writes to reach the field of this internal name: that in camelCase, or as it is where another
@@ -47,13 +60,20 @@ impl Mapper {
             Payload::Identify { traits } => self.identify(event.user_id.as_deref(), traits),
             Payload::Track { event: name, properties } => {
                 let (activity, ignored) = activity::track(event, name, properties);
-                Mapping { verdict: Ok(Mapped::Track(activity)), ignored }
+                Mapping { verdict: Ok(Mapped::Track(activity)), ignored, omitted: Vec::new() }
             }
             Payload::Page { name, category, url, properties } => {
                 let page = activity::page(event, name.as_deref(), category.as_deref(), url, properties);
-                Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new() }
+                Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new(), omitted: Vec::new() }
             }
         }
+    }
+
+    /// The same for an account whose sales accounts' or deals' fields could not be read.
+    #[must_use]
+    pub fn without(mut self, unreadable: Vec<(Entity, Unreadable)>) -> Self {
+        self.unreadable = unreadable;
+        self
     }
 
     fn names(&self, entity: Entity) -> &Names {
@@ -83,7 +103,7 @@ impl Mapper {
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
         let deal = self.related(Entity::Deal, "deal", traits, linked, &mut findings);
 
-        let (refusal, ignored) = findings.finish();
+        let (refusal, ignored, omitted) = findings.finish();
         let verdict = match (refusal, email) {
             (None, Some(email)) => Ok(Mapped::Contact(Box::new(ContactWrite {
                 email,
@@ -96,7 +116,7 @@ impl Mapper {
             // Not reached, as an absent address is a flaw; said in full rather than by a panic.
             (None, None) => Err(Refusal::new(DeadLetterReason::MissingEmail, Problem::default())),
         };
-        Mapping { verdict, ignored }
+        Mapping { verdict, ignored, omitted }
     }
 
     /// The company or the deal that came along, if one did and nothing is wrong with it.
@@ -129,28 +149,86 @@ impl Mapper {
                     got: Some(describe(wrong)),
                     ..Problem::default()
                 };
-                findings.flaw(scope.at(0), DeadLetterReason::InvalidField, problem);
+                self.unwritable(entity, scope.at(0), problem, findings.omitted(), findings);
                 return None;
             }
         };
+        if let Some((_, why)) = self.unreadable.iter().find(|(unreadable, _)| *unreadable == entity) {
+            self.unread(entity, *why, key, scope, findings);
+            return None;
+        }
+        let before = findings.omitted();
         let end = scope.at(usize::MAX);
         let around = Surroundings { scope, email: None, external_id: None, linked, end };
         let mut record = record(self.names(entity), &self.rules, traits, around, findings);
-        // Absent means that the name was refused or missing, which has been said.
-        let name = record.fields.get("name")?.as_str().unwrap_or_default().trim().to_owned();
+        let name = record.fields.get("name").and_then(Value::as_str).map(|name| name.trim().to_owned());
+        if name.is_none() && self.rules.invalid_value == InvalidValue::DeadLetter {
+            // It was refused or missing, which has been said.
+            return None;
+        }
+        let blank = name.is_some();
+        let name = name.unwrap_or_default();
         if name.is_empty() {
             let problem = Problem {
                 field: Some("name".into()),
                 trait_path: Some(scope.path("name")),
-                problem: "the name is blank".into(),
+                problem: if blank { "the name is blank" } else { "there is no name that fits" }.into(),
                 expected: Some("a string that is not blank".into()),
                 ..Problem::default()
             };
-            findings.flaw(end, DeadLetterReason::InvalidField, problem);
+            self.unwritable(entity, end, problem, before, findings);
             return None;
         }
         record.fields.insert("name".into(), name.as_str().into());
         Some(RelatedWrite { name, record })
+    }
+
+    /// A company or deal of whose fields nothing is known.
+    fn unread(&self, entity: Entity, why: Unreadable, key: &str, scope: Scope, findings: &mut Findings) {
+        let word = entity.singular().replace('_', " ");
+        let (reason, problem, expected) = match why {
+            Unreadable::Forbidden => (
+                DeadLetterReason::Rejected,
+                format!("the API key has no right to read the fields of a {word}, so none can be written"),
+                format!("an API key whose user may read the settings of {word} fields"),
+            ),
+            Unreadable::NotYet => (
+                DeadLetterReason::InvalidField,
+                format!("the fields of a {word} cannot be read yet"),
+                "fields that can be read".to_owned(),
+            ),
+        };
+        if why == Unreadable::Forbidden && self.rules.invalid_value == InvalidValue::Omit {
+            let field = entity.singular().to_owned();
+            findings.omit(Omitted { entity, field, trait_path: key.to_owned(), why: problem });
+            return;
+        }
+        let problem =
+            Problem { trait_path: Some(key.into()), problem, expected: Some(expected), ..Problem::default() };
+        findings.flaw(scope.at(0), reason, problem);
+    }
+
+    /// A company or deal that cannot be written: the event is refused, or goes without it, as the rules say.
+    fn unwritable(
+        &self,
+        entity: Entity,
+        at: At,
+        problem: Problem,
+        omitted_before: usize,
+        findings: &mut Findings,
+    ) {
+        match self.rules.invalid_value {
+            InvalidValue::DeadLetter => findings.flaw(at, DeadLetterReason::InvalidField, problem),
+            InvalidValue::Omit => {
+                let omitted = Omitted {
+                    entity,
+                    field: entity.singular().to_owned(),
+                    trait_path: problem.trait_path.unwrap_or_default(),
+                    why: problem.problem,
+                };
+                findings.omit_whole(omitted_before, omitted);
+            }
+        }
     }
 }
 

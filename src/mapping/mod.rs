@@ -22,7 +22,7 @@ mod value;
 mod tests;
 
 pub use mapped::{
-    Activity, ContactWrite, Identity, Ignored, Mapped, Mapping, PageView, Record, RelatedWrite,
+    Activity, ContactWrite, Identity, Ignored, Mapped, Mapping, Omitted, PageView, Record, RelatedWrite,
 };
-pub use mapper::Mapper;
-pub use rules::{Coercion, MappingRules, UnknownCustomField};
+pub use mapper::{Mapper, Unreadable};
+pub use rules::{Coercion, InvalidValue, MappingRules, UnknownCustomField};

@@ -6,8 +6,8 @@ use super::claims::{Claim, Scope, claims};
 use super::findings::{At, FIRST, Findings};
 use super::names::Names;
 use super::targets::Target;
-use super::value::{Misfit, TEXT_LIMIT, coerce, text, wanted};
-use super::{MappingRules, Record, email};
+use super::value::{Misfit, TEXT_LIMIT, coerce, kept, text, wanted};
+use super::{InvalidValue, MappingRules, Omitted, Record, email};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::Entity;
 use crate::segment::JsonMap;
@@ -56,7 +56,7 @@ pub(super) fn record(
         } else {
             coerce(target, claim.value, rules.coercion)
         };
-        match coerced {
+        match coerced.and_then(|value| kept(names.entity, target, value)) {
             Ok(Some(value)) => {
                 let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
                 values.insert(target.name.to_owned(), value);
@@ -65,7 +65,17 @@ pub(super) fn record(
             Ok(None) => findings.ignore(claim.path, "empty", None),
             Err(misfit) => {
                 given.insert(target.name);
-                findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
+                match rules.invalid_value {
+                    InvalidValue::DeadLetter => {
+                        findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
+                    }
+                    InvalidValue::Omit => findings.omit(Omitted {
+                        entity: names.entity,
+                        field: target.name.to_owned(),
+                        trait_path: claim.path,
+                        why: misfit.problem,
+                    }),
+                }
             }
         }
     }
@@ -80,7 +90,9 @@ pub(super) fn record(
         given.insert("external_id");
     }
     for target in names.targets.iter().filter(|target| target.required && !target.read_only) {
-        if !given.contains(target.name) {
+        // Without its name a company or deal is left out as a whole.
+        let whole = identifies(names.entity, target) && rules.invalid_value == InvalidValue::Omit;
+        if !whole && !given.contains(target.name) {
             findings.flaw(around.end, DeadLetterReason::InvalidField, missing(names, target, around.scope));
         }
     }
@@ -105,6 +117,14 @@ fn managed(entity: Entity, target: Target<'_>, user_known: bool) -> Option<&'sta
         (Entity::Deal, "contacts") => Some("set through the contact"),
         (Entity::Contact, "external_id") if user_known => Some("userId sets this field"),
         _ => target.read_only.then_some("read-only field"),
+    }
+}
+
+/// Whether the field is what the record is upserted by, so that no record can be written without it.
+fn identifies(entity: Entity, target: Target<'_>) -> bool {
+    match entity {
+        Entity::Contact => false,
+        Entity::SalesAccount | Entity::Deal => target.name == "name",
     }
 }
 

@@ -17,6 +17,8 @@ pub struct MappingRules {
     pub unknown_custom_field: UnknownCustomField,
     /// How far a value may differ from its field's type.
     pub coercion: Coercion,
+    /// What a value that does not fit its field does.
+    pub invalid_value: InvalidValue,
 }
 
 /// What happens to a trait named like a custom field (`cf...`) that the account does not have.
@@ -28,6 +30,17 @@ pub enum UnknownCustomField {
     DeadLetter,
     /// The trait is ignored and counted.
     Ignore,
+}
+
+/// What happens to a value that does not fit its field.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvalidValue {
+    /// The event is dead-lettered.
+    #[default]
+    DeadLetter,
+    /// The value is left out, counted and logged; the rest is written.
+    Omit,
 }
 
 /// How far a value may differ from its field's type.

@@ -14,6 +14,7 @@ mod documented;
 mod fuzz;
 mod identities;
 mod names;
+mod omitted;
 mod properties;
 mod records;
 mod values;
@@ -171,8 +172,8 @@ where
     F: Strategy<Value = String>,
 {
     let pairs = || prop::collection::btree_map(names(), fields(), 0..3);
-    (pairs(), pairs(), pairs(), any::<bool>(), any::<bool>()).prop_map(
-        |(fields, company_fields, deal_fields, strict, ignore)| MappingRules {
+    (pairs(), pairs(), pairs(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(fields, company_fields, deal_fields, strict, ignore, omit)| MappingRules {
             fields,
             company_fields,
             deal_fields,
@@ -182,6 +183,7 @@ where
                 UnknownCustomField::DeadLetter
             },
             coercion: if strict { Coercion::Strict } else { Coercion::Lossless },
+            invalid_value: if omit { InvalidValue::Omit } else { InvalidValue::DeadLetter },
         },
     )
 }

@@ -4,7 +4,7 @@ use serde_json::{Number, Value, json};
 
 use super::targets::Target;
 use super::{Coercion, date};
-use crate::schema::FieldType;
+use crate::schema::{Entity, FieldType};
 use crate::segment::describe;
 
 /// The longest line of text Freshsales takes, in characters.
@@ -44,6 +44,46 @@ pub(super) fn coerce(target: Target<'_>, value: Value, coercion: Coercion) -> Re
         FieldType::AutoComplete => reference(value).map(Some),
         FieldType::GroupField => group(value, coercion),
         FieldType::Other(_) => scalar(value).map(Some),
+    }
+}
+
+/// The largest whole number that Freshsales takes for a deal's amount: beyond it a float skips numbers.
+const LARGEST_AMOUNT: f64 = 9_007_199_254_740_991.0;
+
+/// Refuses numbers that Freshsales, which keeps them as 64-bit floats, could only keep as something else: `1e400` would
+/// be infinite, `1e-400` zero.
+pub(super) fn kept(
+    entity: Entity,
+    target: Target<'_>,
+    value: Option<Value>,
+) -> Result<Option<Value>, Misfit> {
+    let Some(value) = value else { return Ok(None) };
+    if let Some(number) = lost_number(&value) {
+        return Err(Misfit::new(
+            "no 64-bit float holds this number",
+            "a number that a 64-bit float holds",
+            number,
+        ));
+    }
+    let amount = entity == Entity::Deal && target.name == "amount";
+    if amount && value.as_f64().is_some_and(|amount| amount.abs() > LARGEST_AMOUNT) {
+        return Err(Misfit::new("the amount is too large", "an amount of at most 9007199254740991", &value));
+    }
+    Ok(Some(value))
+}
+
+/// A number, at any depth, that no float holds. The parser bounds the depth.
+fn lost_number(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Number(number) => {
+            let float = number.as_str().parse::<f64>().unwrap_or(f64::INFINITY);
+            let mantissa = number.as_str().split(['e', 'E']).next().unwrap_or_default();
+            let zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+            (!float.is_finite() || (float == 0.0 && !zero)).then_some(value)
+        }
+        Value::Array(items) => items.iter().find_map(lost_number),
+        Value::Object(object) => object.values().find_map(lost_number),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
     }
 }
 

@@ -92,7 +92,7 @@ async fn what_is_refused_for_good_is_dead_lettered_and_holds_nobody_up() {
     for (number, (status, body)) in [
         (400, json!({"errors": {"code": 400, "message": ["Amount is not a number"]}})),
         (404, json!({"message": "Not found"})),
-        (422, json!("<html>no</html>")),
+        (422, json!({"errors": {"message": ["No"]}})),
         (413, json!({"message": "too large"})),
         (200, json!({"errors": {"code": 400, "message": "Source can't be empty"}})),
     ]
@@ -126,7 +126,13 @@ async fn refused_credentials_keep_every_event_until_they_are_mended() {
     }
     soon("the state", async || rig.board.view().state == LaneState::Unauthorized).await;
     assert!(rig.board.view().why.contains("api_key"), "{}", rig.board.view().why);
-    called(&rig, "contacts_upsert", 12).await;
+    // It is probed with what reads fields, and with no record again.
+    called(&rig, "sales_accounts_fields", 5).await;
+    assert!(
+        rig.calls("contacts_upsert") + rig.calls("contacts_bulk_upsert") <= 1 + 8,
+        "{:?}",
+        rig.log("contacts_upsert")
+    );
     assert!(source.try_settled().is_none());
     // Activities have a credential of their own.
     source.send(track("t", "zoe@example.com", "Came")).await;
@@ -188,6 +194,18 @@ async fn every_verdict_without_a_call_has_its_reason() {
     for ((body, expected), outcome) in cases.iter().zip(&outcomes) {
         assert_eq!(reason(outcome), *expected, "{}", body.chars().take(100).collect::<String>());
     }
+    rig.finish(source).await;
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_fit_is_left_out_where_the_account_says_so() {
+    let rig = Rig::with(Setup { settings: "invalid_value = \"omit\"", ..Setup::default() }).await;
+    let mut source = rig.session().await;
+    let traits = json!({"firstName": "Ada", "lifecycleStageId": "Nobody", "company": {"phone": "1"}});
+    source.send(identify("m1", "ada@example.com", traits)).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    assert_eq!(rig.contact("ada@example.com")["first_name"], "Ada");
+    assert!((rig.sum("freshet_values_omitted_total", &["account=\"acme\""]) - 2.0).abs() < 0.1);
     rig.finish(source).await;
 }
 

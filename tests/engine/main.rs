@@ -18,6 +18,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod broker;
 mod bulk;
 mod failures;

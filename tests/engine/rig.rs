@@ -36,6 +36,8 @@ pub struct Setup {
     pub requests_per_hour: u32,
     /// Where the account is, if not at the sandbox itself.
     pub url: Option<String>,
+    /// More lines of the account's configuration.
+    pub settings: &'static str,
 }
 
 impl Default for Setup {
@@ -46,9 +48,16 @@ impl Default for Setup {
             concurrency: 8,
             grace: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            patience: Patience { unavailable: short, throttled: short, unauthorized: short },
+            patience: Patience {
+                unavailable: short,
+                throttled: short,
+                unauthorized: short,
+                foreign: Duration::from_millis(400),
+                ..Patience::default()
+            },
             requests_per_hour: 1_000_000,
             url: None,
+            settings: "",
         }
     }
 }
@@ -108,8 +117,8 @@ impl Rig {
         let text = format!(
             "[[accounts]]\nname = \"acme\"\nurl = \"{url}\"\napi_key = {{ env = \"KEY\" }}\n\
              app_token = {{ env = \"TOKEN\" }}\nrequests_per_hour = {}\nquota_share = 1.0\n\
-             tracking_requests_per_minute = 100000\n",
-            setup.requests_per_hour
+             tracking_requests_per_minute = 100000\n{}\n",
+            setup.requests_per_hour, setup.settings
         );
         let environment = |name: &str| match name {
             "KEY" => Some(API_KEY.to_owned()),

@@ -13,7 +13,7 @@ const NO_PATIENCE: Duration = Duration::ZERO;
 
 fn for_hours() -> Setup {
     let long = (Duration::from_hours(1), Duration::from_hours(1));
-    let patience = Patience { unavailable: long, throttled: long, unauthorized: long };
+    let patience = Patience { unavailable: long, throttled: long, unauthorized: long, ..Patience::default() };
     Setup {
         request_timeout: Duration::from_hours(1),
         grace: Duration::from_millis(50),

@@ -15,6 +15,10 @@ fn judged(endpoint: Endpoint, status: u16, body: Body) -> Verdict {
 #[test]
 fn each_status_has_its_verdict() {
     let contact = || Body::Json(json!({"contact": {"id": 7}}));
+    let contact = |status: u16| match status {
+        200..=299 => contact(),
+        _ => Body::Json(json!({"errors": {"code": status, "message": ["No"]}})),
+    };
     for (status, expected) in [
         (200, "ok"),
         (201, "ok"),
@@ -35,7 +39,7 @@ fn each_status_has_its_verdict() {
         (503, "server_error"),
         (999, "server_error"),
     ] {
-        assert_eq!(judged(UPSERT, status, contact()).as_str(), expected, "{status}");
+        assert_eq!(judged(UPSERT, status, contact(status)).as_str(), expected, "{status}");
     }
     assert_eq!(classify(UPSERT, Err(NoAnswer::Timeout)).as_str(), "timeout");
     assert_eq!(classify(UPSERT, Err(NoAnswer::Connection)).as_str(), "connection");
@@ -45,6 +49,7 @@ fn each_status_has_its_verdict() {
 fn a_good_status_with_a_body_that_is_no_answer_is_not_believed() {
     for body in [
         Body::Empty,
+        Body::Markup,
         Body::Unreadable,
         Body::TooLarge,
         Body::Json(json!({})),
@@ -82,7 +87,7 @@ fn messages_are_found_in_every_shape() {
         (json!({"errors": [{"message": "a"}, {"message": "b"}]}), vec!["a", "b"]),
         (json!({"code": 400, "message": "old form"}), vec!["old form"]),
         (json!({"description": "d", "errors": ["e"]}), vec!["e", "d"]),
-        (json!("nothing"), vec!["status 400 without a message"]),
+        (json!({"errors": {"code": 400}}), vec!["status 400 without a message"]),
     ] {
         let verdict = judged(UPSERT, 400, Body::Json(body.clone()));
         let expected = expected.into_iter().map(str::to_owned).collect();
@@ -141,5 +146,191 @@ proptest::proptest! {
                 proptest::prop_assert!(!messages.is_empty());
             }
         }
+    }
+}
+
+/// Every answer that was thought of, to a contact's upsert, with its verdict. The record of decisions has the same table
+/// in words.
+#[test]
+fn each_answer_is_known_for_whose_it_is() {
+    let said = |code: u16| Body::Json(json!({"errors": {"code": code, "message": ["No"]}}));
+    let gateway = || Body::Json(json!({"message": "no Route matched with those values"}));
+    let labelled = || Body::Mislabelled(json!({"errors": {"code": 400, "message": ["No"]}}));
+    let behind = |inner: &str| {
+        let text =
+            format!("UCR contact fetch failure :: response_code :: {inner} :: response :: Too many requests");
+        Body::Json(json!({"errors": {"message": [text]}}))
+    };
+    let cases: Vec<(u16, Body, &str)> = vec![
+        // Freshsales' own words.
+        (400, said(400), "refused"),
+        (409, said(409), "refused"),
+        (413, said(413), "refused"),
+        (422, said(422), "refused"),
+        (200, said(400), "refused"),
+        (400, behind("404"), "refused"),
+        (400, behind("none"), "refused"),
+        (401, said(401), "unauthorized"),
+        (402, said(402), "unauthorized"),
+        (401, Body::Json(json!({"login": "failed"})), "unauthorized"),
+        (401, Body::Markup, "unauthorized"),
+        (403, said(403), "denied"),
+        (200, said(403), "denied"),
+        (404, said(404), "denied"),
+        (410, said(410), "denied"),
+        (415, said(415), "denied"),
+        (404, gateway(), "denied"),
+        (403, gateway(), "denied"),
+        (429, said(429), "throttled"),
+        (429, Body::Markup, "throttled"),
+        (400, said(429), "throttled"),
+        (400, behind("429"), "throttled"),
+        (400, behind("503"), "server_error"),
+        (400, said(503), "server_error"),
+        (405, said(405), "server_error"),
+        (408, Body::Empty, "server_error"),
+        (500, said(500), "server_error"),
+        (503, Body::Markup, "server_error"),
+        // What stands before it.
+        (302, Body::Empty, "a redirect, status 302"),
+        (308, Body::Markup, "a redirect, status 308"),
+        (400, Body::Markup, "a web page with status 400"),
+        (403, Body::Markup, "a web page with status 403"),
+        (404, Body::Markup, "a web page with status 404"),
+        (405, Body::Markup, "a web page with status 405"),
+        (410, Body::Markup, "a web page with status 410"),
+        (407, Body::Markup, "a web page with status 407"),
+        (413, Body::Markup, "a web page with status 413"),
+        (422, Body::Markup, "a web page with status 422"),
+        (999, Body::Markup, "a web page with status 999"),
+        (200, Body::Markup, "a web page with status 200"),
+        (403, Body::Unreadable, "something that is no JSON, with status 403"),
+        (403, Body::TooLarge, "something that is no JSON, with status 403"),
+        (404, Body::Empty, "an empty answer with status 404"),
+        (200, Body::Empty, "an empty answer with status 200"),
+        (204, Body::Empty, "an empty answer with status 204"),
+        (400, labelled(), "JSON that is not the API's, with status 400"),
+        (400, Body::Json(json!({"detail": 1})), "JSON that is not the API's, with status 400"),
+        (404, Body::Json(json!("nothing")), "JSON that is not the API's, with status 404"),
+        (200, Body::Json(json!({"errors": ["No"]})), "status 200 and a body that says that it failed"),
+        // A good status and half an answer: it may have taken effect.
+        (200, Body::Unreadable, "server_error"),
+        (200, Body::TooLarge, "server_error"),
+        (200, Body::Json(json!({})), "server_error"),
+        (200, Body::Mislabelled(json!({"contact": {"id": 7}})), "ok"),
+    ];
+    for (status, body, expected) in cases {
+        let verdict = judged(UPSERT, status, body.clone());
+        let told = match &verdict {
+            Verdict::Refused { .. } => "refused".to_owned(),
+            Verdict::Denied { .. } => "denied".to_owned(),
+            Verdict::Foreign(sight) => sight.to_string(),
+            Verdict::Done(_)
+            | Verdict::Unauthorized { .. }
+            | Verdict::Throttled { .. }
+            | Verdict::Unavailable { .. } => verdict.as_str().to_owned(),
+        };
+        assert_eq!(told, expected, "{status} {body:?}");
+    }
+}
+
+#[test]
+fn not_found_speaks_of_the_record_only_where_one_was_asked_for() {
+    let gone = || Body::Json(json!({"errors": {"code": 404, "message": ["Not found"]}}));
+    for endpoint in [Endpoint::ContactRead, Endpoint::ContactUpdate, Endpoint::JobStatus] {
+        assert!(
+            matches!(judged(endpoint, 404, gone()), Verdict::Refused { status: 404, .. }),
+            "{endpoint:?}"
+        );
+        assert!(matches!(judged(endpoint, 404, Body::Markup), Verdict::Foreign(_)), "{endpoint:?}");
+    }
+    for endpoint in [UPSERT, Endpoint::Lookup, Endpoint::TrackEvent, Endpoint::Fields(Entity::Deal)] {
+        assert!(matches!(judged(endpoint, 404, gone()), Verdict::Denied { status: 404, .. }), "{endpoint:?}");
+    }
+}
+
+#[test]
+fn an_activity_is_delivered_by_whatever_is_no_page_and_says_no_failure() {
+    for body in [
+        Body::Empty,
+        Body::Unreadable,
+        Body::Json(json!({})),
+        Body::Json(json!("OK")),
+        Body::Json(json!(true)),
+        Body::Json(Value::Null),
+        Body::Json(json!({"status": "success"})),
+        Body::Json(json!({"success": true, "errors": []})),
+        Body::Mislabelled(json!({"message": "ok"})),
+    ] {
+        assert_eq!(judged(Endpoint::TrackEvent, 200, body.clone()).as_str(), "ok", "{body:?}");
+    }
+    for body in [
+        Body::Markup,
+        Body::TooLarge,
+        Body::Json(json!({"success": false})),
+        Body::Json(json!({"ok": false})),
+        Body::Json(json!({"status": "Error"})),
+        Body::Json(json!({"error": "invalid token"})),
+        Body::Json(json!({"errors": ["No"]})),
+    ] {
+        assert_eq!(judged(Endpoint::TrackPageView, 200, body.clone()).as_str(), "server_error", "{body:?}");
+    }
+}
+
+#[test]
+fn a_message_is_masked_and_so_are_the_rows_of_a_job() {
+    let body =
+        json!({"errors": {"message": ["ada@example.com already exists.", "+1 926 555-9503 is taken"]}});
+    let Verdict::Refused { messages, .. } = judged(UPSERT, 400, Body::Json(body)) else {
+        panic!("not refused")
+    };
+    assert_eq!(messages, ["[e-mail] already exists.", "[phone] is taken"]);
+    // An address at the very end of what is kept.
+    let long = format!("{} ada@example.com", "x ".repeat(293));
+    let Verdict::Refused { messages, .. } = judged(UPSERT, 400, Body::Json(json!({"message": long}))) else {
+        panic!("not refused")
+    };
+    assert!(!messages[0].contains("ada"), "{messages:?}");
+}
+
+#[test]
+fn a_contact_is_found_by_its_own_external_id_only() {
+    let contact = |id: Value, email: &str| json!({"id": 7, "email": email, "external_id": id});
+    let found = |contacts: Value, user: &str| found_email(&json!({"contacts": {"contacts": contacts}}), user);
+    let ada = |id: Value| contact(id, "Ada@example.com");
+    let ada_is = Some("ada@example.com");
+    for (contacts, user, expected) in [
+        (json!([ada(json!("u-12"))]), "u-12", ada_is),
+        // As Freshsales compares.
+        (json!([ada(json!("U-12"))]), "u-12", ada_is),
+        (json!([ada(json!(12))]), "12", ada_is),
+        (json!([]), "u-12", None),
+        (json!([ada(Value::Null)]), "u-12", None),
+        (json!([{"id": 7, "email": "ada@example.com"}]), "u-12", None),
+        (json!([ada(json!("u-123"))]), "u-12", None),
+        (json!([ada(json!("u-1")), ada(json!("u-12"))]), "u-12", ada_is),
+        (json!([contact(json!("u-1"), "zoe@example.com"), ada(json!("u-12"))]), "u-12", ada_is),
+        (
+            json!([{"id": 7, "external_id": "u-12", "emails": [{"value": "z@x.com"}, {"value": "Ada@example.com", "is_primary": true}]}]),
+            "u-12",
+            ada_is,
+        ),
+        (json!([{"id": 7, "external_id": "u-12"}]), "u-12", None),
+        // Several: the same case decides, then the same address, else nobody.
+        (json!([contact(json!("U-12"), "zoe@example.com"), ada(json!("u-12"))]), "u-12", ada_is),
+        (
+            json!([contact(json!("U-12"), "zoe@example.com"), ada(json!("u-12"))]),
+            "U-12",
+            Some("zoe@example.com"),
+        ),
+        (json!([ada(json!("u-12")), ada(json!("u-12"))]), "u-12", ada_is),
+        (json!([contact(json!("u-12"), "zoe@example.com"), ada(json!("u-12"))]), "u-12", None),
+        (
+            json!([{"id": 7, "external_id": "u-12", "email": "z@x.com", "is_deleted": true}, ada(json!("u-12"))]),
+            "u-12",
+            ada_is,
+        ),
+    ] {
+        assert_eq!(found(contacts.clone(), user).as_deref(), expected, "{user}: {contacts}");
     }
 }

@@ -56,7 +56,7 @@ fn served(
 fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
         Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
-        Effect::Coalesced(_) | Effect::BulkGivenUp | Effect::Fields(..) => None,
+        Effect::Coalesced(_) | Effect::BulkGivenUp | Effect::LeftOut(_) | Effect::Fields(..) => None,
     });
     settled.collect()
 }

@@ -7,30 +7,35 @@ use crate::mapping::Activity;
 use crate::mapping::Identity;
 use serde_json::{Map, Value, json};
 
-const CONCURRENCY: usize = 8;
-const ANSWER: Duration = Duration::from_millis(200);
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
+pub(super) const CONCURRENCY: usize = 8;
+pub(super) const ANSWER: Duration = Duration::from_millis(200);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 /// The longest wait between two probes: a minute and a third.
-const LONGEST: Duration = Duration::from_secs(80);
+pub(super) const LONGEST: Duration = Duration::from_secs(80);
 
 fn down() -> Verdict {
     Verdict::Unavailable { trouble: Failure::ServerError(503), retry_after: None }
 }
 
 /// An account of the plan growth, and a clock that jumps.
-struct Account {
-    dispatch: Dispatch<u64>,
-    start: Instant,
-    now: Instant,
+pub(super) struct Account {
+    pub(super) dispatch: Dispatch<u64>,
+    pub(super) start: Instant,
+    pub(super) now: Instant,
     answers: BTreeMap<(Instant, u64), Verdict>,
     jobs: Vec<u32>,
-    sent: Vec<(Instant, Call)>,
-    delivered: Vec<(Instant, u64)>,
+    pub(super) sent: Vec<(Instant, Call)>,
+    pub(super) delivered: Vec<(Instant, u64)>,
+    /// What ended otherwise.
+    pub(super) refused: Vec<(Instant, u64, crate::outcome::Refusal)>,
+    pub(super) left_out: Vec<Entity>,
+    /// What is in the way, whenever it changes.
+    pub(super) troubles: Vec<(Instant, String)>,
 }
 
 impl Account {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let start = Instant::now();
         let (api, tracking) = (Quota::new(900.0, HOUR, 0.9, start), Quota::new(400.0, MINUTE, 0.9, start));
         Self {
@@ -41,10 +46,13 @@ impl Account {
             jobs: Vec::new(),
             sent: Vec::new(),
             delivered: Vec::new(),
+            refused: Vec::new(),
+            left_out: Vec::new(),
+            troubles: Vec::new(),
         }
     }
 
-    fn track(&mut self, number: u64) {
+    pub(super) fn track(&mut self, number: u64) {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), number.to_string());
         let track = Mapped::Track(Activity { identity, name, properties: Map::new() });
@@ -71,11 +79,17 @@ impl Account {
 
     /// Goes on until then, or until nothing is left. Calls that `fails` tells of are not served.
     fn until(&mut self, end: Instant, mut fails: impl FnMut(&Call) -> bool) {
+        self.run(end, |call| fails(call).then(down));
+        assert_eq!(self.refused, []);
+    }
+
+    /// Goes on until then, or until nothing is left. Where `answer` says nothing, the account answers well.
+    pub(super) fn run(&mut self, end: Instant, mut answer: impl FnMut(&Call) -> Option<Verdict>) {
         loop {
             let wake = loop {
                 match self.dispatch.next(self.now) {
                     Next::Send(number, call) => {
-                        let verdict = if fails(&call) { down() } else { self.good(&call) };
+                        let verdict = answer(&call).unwrap_or_else(|| self.good(&call));
                         self.answers.insert((self.now + ANSWER, number), verdict);
                         self.sent.push((self.now, call));
                     }
@@ -92,9 +106,21 @@ impl Account {
             while let Some(entry) = self.answers.first_entry().filter(|entry| entry.key().0 <= self.now) {
                 let ((_, number), verdict) = entry.remove_entry();
                 for effect in self.dispatch.answered(number, verdict, &RateLimit::default(), self.now) {
-                    if let Effect::Settled { debt, outcome, .. } = effect {
-                        assert_eq!(outcome, Outcome::Delivered);
-                        self.delivered.push((self.now, debt));
+                    match effect {
+                        Effect::Settled { debt, outcome: Outcome::DeadLetter(refusal), .. } => {
+                            self.refused.push((self.now, debt, refusal));
+                        }
+                        Effect::Settled { debt, outcome, .. } => {
+                            assert_eq!(outcome, Outcome::Delivered);
+                            self.delivered.push((self.now, debt));
+                        }
+                        Effect::LeftOut(entity) => self.left_out.push(entity),
+                        Effect::BulkGivenUp | Effect::Coalesced(_) | Effect::Fields(..) => {}
+                    }
+                }
+                for budget in [Budget::Api, Budget::Tracking] {
+                    if let Some((_, why)) = self.dispatch.trouble(budget) {
+                        self.troubles.push((self.now, why.clone()));
                     }
                 }
             }
@@ -106,20 +132,20 @@ impl Account {
         self.sent.iter().filter(|(_, call)| is_track(call, number)).count()
     }
 
-    fn trouble(&self, budget: Budget) -> Option<Trouble> {
+    pub(super) fn trouble(&self, budget: Budget) -> Option<Trouble> {
         self.dispatch.trouble(budget).map(|(trouble, _)| *trouble)
     }
 }
 
-fn is_track(call: &Call, number: u64) -> bool {
+pub(super) fn is_track(call: &Call, number: u64) -> bool {
     call.body.as_ref().is_some_and(|body| body["event"]["name"] == number.to_string().as_str())
 }
 
-fn plain(account: &mut Account, number: u64) {
+pub(super) fn plain(account: &mut Account, number: u64) {
     insert(&mut account.dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
 }
 
-fn with_new_company(account: &mut Account, number: u64) {
+pub(super) fn with_new_company(account: &mut Account, number: u64) {
     let company = Some(related(&format!("Company {number}"), &json!({})));
     let write = write(&format!("c{number}@x.com"), &json!({}));
     insert(&mut account.dispatch, crate::mapping::ContactWrite { company, ..write }, number);

@@ -1,7 +1,7 @@
 //! Random events against a modelled account that refuses, fails, throttles and reports as it likes.
 
 use super::*;
-use crate::freshsales::{Endpoint, Trouble};
+use crate::freshsales::{Answer, Endpoint, Trouble};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -18,6 +18,8 @@ struct Asked {
 struct Identify {
     field: u8,
     bad: bool,
+    /// A firewall does not let it through.
+    walled: bool,
     company: Option<u8>,
     deal: Option<u8>,
 }
@@ -26,12 +28,18 @@ fn asked() -> impl Strategy<Value = Asked> {
     let identify = (
         0u8..3,
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
         prop::option::weighted(0.4, 0u8..3),
         prop::option::weighted(0.3, 0u8..3),
     )
-        .prop_map(|(field, bad, company, deal)| Identify { field, bad, company, deal });
-    (0u8..6, prop::option::weighted(0.7, identify))
-        .prop_map(|(contact, identify)| Asked { contact, identify })
+        .prop_map(|(field, bad, walled, company, deal)| Identify { field, bad, walled, company, deal });
+    (0u8..6, prop::option::weighted(0.7, identify)).prop_map(|(contact, mut identify)| {
+        if let Some(identify) = &mut identify {
+            // Were it several contacts, it might be everybody.
+            identify.walled &= contact == 0 && !identify.bad;
+        }
+        Asked { contact, identify }
+    })
 }
 
 fn email(contact: u8) -> String {
@@ -53,6 +61,9 @@ fn mapped(number: usize, asked: &Asked) -> Mapped {
     record.fields.insert(format!("field_{}", identify.field), Value::from(number));
     if identify.bad {
         record.fields.insert("bad".to_owned(), Value::from(true));
+    }
+    if identify.walled {
+        record.fields.insert("walled".to_owned(), Value::from(true));
     }
     let related = |kind: &str, name: u8| {
         let name = format!("{kind} {name}");
@@ -146,6 +157,9 @@ impl Crm {
 
     fn effect(&mut self, now: Instant, call: &Call) -> Verdict {
         let body = call.body.clone().unwrap_or_default();
+        if body.to_string().contains("walled") {
+            return page();
+        }
         let done = match call.endpoint {
             Endpoint::Upsert(entity) => {
                 let identifier = body["unique_identifier"].as_object().unwrap().values().next().unwrap();
@@ -186,7 +200,8 @@ impl Crm {
                 self.activities.push((body["identifier"].as_str().unwrap().to_owned(), name));
                 Ok(Value::Null)
             }
-            Endpoint::Fields(_) | Endpoint::Lookup | Endpoint::TrackPageView => unreachable!("not asked for"),
+            Endpoint::Fields(_) => Ok(json!({ "fields": [] })),
+            Endpoint::Lookup | Endpoint::TrackPageView => unreachable!("not asked for"),
         };
         match done {
             Ok(body) => Verdict::Done(body),
@@ -206,6 +221,7 @@ impl Crm {
             20..=24 => Verdict::Throttled { retry_after: Some(Duration::from_secs(10)) },
             25..=27 => Verdict::Throttled { retry_after: None },
             28..=30 => Verdict::Unauthorized { status: 401 },
+            40..=42 => page(),
             31..=33 if matches!(call.endpoint, Endpoint::JobStatus | Endpoint::BulkUpsert(_)) => {
                 Verdict::Refused { status: 404, messages: vec!["gone".to_owned()] }
             }
@@ -215,6 +231,16 @@ impl Crm {
             _ => self.effect(now, call),
         }
     }
+}
+
+fn page() -> Verdict {
+    let answer = Answer {
+        status: 403,
+        rate_limit: RateLimit::default(),
+        retry_after: None,
+        body: crate::freshsales::Body::Markup,
+    };
+    crate::freshsales::classify(Endpoint::Lookup, Ok(answer))
 }
 
 /// The report in one of the forms it may have.
@@ -288,7 +314,8 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
         let wake = loop {
             match dispatch.next(now) {
                 Next::Send(number, call) => {
-                    assert!(quiet.is_none_or(|until| now >= until), "sent while taking over");
+                    let harmless = matches!(call.endpoint, Endpoint::Fields(_));
+                    assert!(harmless || quiet.is_none_or(|until| now >= until), "sent while taking over");
                     let verdict = crm.answer(now, &call);
                     answers.insert((now + Duration::from_millis(200 + number % 7 * 100), number), verdict);
                 }
@@ -330,9 +357,14 @@ proptest! {
         let mut expected: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
         for (number, asked) in events.iter().enumerate() {
             let bad = asked.identify.as_ref().is_some_and(|identify| identify.bad);
+            let walled = asked.identify.as_ref().is_some_and(|identify| identify.walled);
             prop_assert_eq!(outcomes[number].len(), 1, "event {} ended {:?}", number, outcomes[number]);
             match &outcomes[number][0] {
-                Outcome::Delivered => prop_assert!(!bad),
+                Outcome::Delivered => prop_assert!(!bad && !walled),
+                Outcome::DeadLetter(refusal) if walled => {
+                    let said = refusal.problems[0].problem.as_str();
+                    prop_assert!(said.starts_with("the contact was answered with a web page with status 403"), "{said}");
+                }
                 Outcome::DeadLetter(refusal) => {
                     prop_assert!(bad);
                     prop_assert_eq!(refusal.problems[0].problem.as_str(), "Freshsales refused the contact: Bad is not allowed");
@@ -340,7 +372,7 @@ proptest! {
                 other @ (Outcome::Skipped(_) | Outcome::Returned) => prop_assert!(false, "{other:?}"),
             }
             let email = email(asked.contact);
-            if let Some(identify) = asked.identify.as_ref().filter(|identify| !identify.bad) {
+            if let Some(identify) = asked.identify.as_ref().filter(|identify| !identify.bad && !identify.walled) {
                 let Mapped::Contact(write) = mapped(number, asked) else { unreachable!() };
                 expected.entry(email.clone()).or_default().extend(write.record.fields.clone());
                 if let Some(company) = identify.company {
@@ -377,8 +409,10 @@ fn a_hundred_contacts_that_wait_together_go_in_one_call() {
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 0.9, start);
     let mut dispatch: Dispatch<u8> = Dispatch::new(8, Patience::default(), quota(), quota());
     for contact in 0..100 {
-        let asked =
-            Asked { contact, identify: Some(Identify { field: 0, bad: false, company: None, deal: None }) };
+        let asked = Asked {
+            contact,
+            identify: Some(Identify { field: 0, bad: false, walled: false, company: None, deal: None }),
+        };
         dispatch.insert(mapped(0, &asked), vec![Key::Email(email(contact))], None, contact);
     }
     let Next::Send(_, call) = dispatch.next(start) else { panic!("nothing to send") };
