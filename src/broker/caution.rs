@@ -1,8 +1,8 @@
-//! What a lane does about messages that have come back often. Pure.
+//! What a lane and the intake do about messages that have come back often. Pure.
 //!
 //! A message that makes a replica die comes back, and with it all that was delivered and not settled by then. RabbitMQ
-//! counts a return for each of them, and at the queue's delivery limit condemns them all. So in time they are handed to
-//! the lane one at a time: what is harmless gets through, and the culprit comes to the front. There it is condemned
+//! counts a return for each of them, and at the queue's delivery limit condemns them all. So in time they are handed over
+//! one at a time: what is harmless gets through, and the culprit comes to the front. There it is condemned
 //! before the limit would condemn those behind it, too.
 //!
 //! Taking fewer off the queue would not do: what is then given back comes behind what was given back before it, and
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// call, so this should not be too low.
 const DOUBTFUL: u64 = 20;
 
-/// The first message of a lane is given up. Well below the queue's own limit: what stands behind it has come back as
+/// The first message of a queue is given up. Well below the queue's own limit: what stands behind it has come back as
 /// often, and must live to see it go.
 const CONDEMNED: u64 = 100;
 

@@ -12,12 +12,10 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use super::lifeline::Lifeline;
 use super::session::Broker;
-use super::topology::{self, is_refused, short};
+use super::topology::{self, ACCESS_REFUSED, RESOURCE_LOCKED, is_refused, short};
 
 /// Between two attempts to get the name.
 const PAUSE: Duration = Duration::from_secs(5);
-const ACCESS_REFUSED: u16 = 403;
-const RESOURCE_LOCKED: u16 = 405;
 
 /// Gets hold of the name, and tells while it cannot. Ends when it is held, for as long as the connection holds.
 pub(super) async fn hold(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {

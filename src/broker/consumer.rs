@@ -15,7 +15,17 @@ use super::post::Post;
 use super::session::{Again, Broken, Broker, Declared, LaneDoor, subscribe};
 use super::settling::Serving;
 use super::topology;
-use crate::delivery::Session;
+use super::unreadable::Subscription;
+use crate::delivery::{AccountName, Session};
+
+/// How an account's lane is consumed.
+pub(super) fn subscription(broker: &Broker, account: &AccountName) -> Subscription {
+    let mut arguments = FieldTable::default();
+    let wanted = priority(&broker.replica, account);
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
+    let (queue, tag) = (broker.names.lane(account), format!("{} {account}", broker.replica));
+    Subscription { queue, tag, prefetch: broker.prefetch, arguments }
+}
 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
@@ -44,12 +54,8 @@ pub(super) async fn serve(
         Some(Ok(())) => {}
     }
 
-    let lane = broker.names.lane(&door.account);
-    let mut arguments = FieldTable::default();
-    let wanted = priority(&broker.replica, &door.account);
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
-    let tag = format!("{} {}", broker.replica, door.account);
-    let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, broker.prefetch, arguments).await?;
+    let Subscription { queue: lane, tag, prefetch, arguments } = subscription(broker, &door.account);
+    let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, prefetch, arguments).await?;
     // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
     // that out again.
     again.end_forgotten().await;

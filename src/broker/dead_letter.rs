@@ -109,11 +109,12 @@ pub(super) fn properties(
     republish::for_dead_letter(original, &table)
 }
 
-/// How often it was sent back from the dead letters before.
+/// How often it was sent back from the dead letters before. Bounded, so that a forged count can be counted up.
 fn replays(original: &BasicProperties) -> i64 {
     let count = republish::header(original, "freshet-replays");
     let long = count.and_then(AMQPValue::as_long_long_int);
-    long.or_else(|| count.and_then(AMQPValue::as_long_int).map(i64::from)).unwrap_or_default()
+    let count = long.or_else(|| count.and_then(AMQPValue::as_long_int).map(i64::from)).unwrap_or_default();
+    count.clamp(0, i64::from(u32::MAX))
 }
 
 #[cfg(test)]

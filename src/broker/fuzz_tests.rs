@@ -1,5 +1,6 @@
 //! Any headers and properties: what is published again fits into a frame, acts on nothing, and loses nothing that fits.
 
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame};
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, ShortString};
@@ -8,6 +9,7 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use super::directory::ACCOUNT_HEADER;
+use super::fitting::fit;
 use super::{Claims, Directory, dead_letter, republish};
 use crate::delivery::AccountName;
 use crate::fuzz::{almost_json, any_text, feed};
@@ -152,23 +154,11 @@ fn written_table(table: &FieldTable) -> usize {
     4 + table.inner().iter().map(|(name, value)| 1 + name.as_str().len() + 1 + written(value)).sum::<usize>()
 }
 
-/// The frame that carries a message's properties.
+/// The frame that carries a message's properties, as the client library writes it.
 fn frame(properties: &BasicProperties) -> usize {
-    let texts = [
-        properties.content_type(),
-        properties.content_encoding(),
-        properties.correlation_id(),
-        properties.reply_to(),
-        properties.expiration(),
-        properties.message_id(),
-        properties.kind(),
-        properties.user_id(),
-        properties.app_id(),
-        properties.cluster_id(),
-    ];
-    let texts: usize = texts.into_iter().flatten().map(|text| 1 + text.as_str().len()).sum();
-    // Frame, class, weight, body's size, flags; then delivery mode, priority and timestamp.
-    8 + 2 + 2 + 8 + 2 + 1 + 1 + 8 + texts + properties.headers().as_ref().map_or(0, written_table)
+    let header = AMQPContentHeader { class_id: 60, body_size: 1, properties: properties.clone() };
+    let frame = AMQPFrame::Header(1, header);
+    gen_frame(&frame)(WriteContext::from(Vec::new())).unwrap().into_inner().0.len()
 }
 
 fn names(properties: &BasicProperties) -> Vec<&str> {
@@ -180,8 +170,13 @@ fn left_out(properties: &BasicProperties) -> bool {
 }
 
 /// What holds of every copy.
-fn is_harmless(original: &BasicProperties, copy: &BasicProperties) -> Result<(), TestCaseError> {
-    prop_assert!(frame(copy) + ADDED_BY_BROKER <= FRAME, "{} bytes", frame(copy));
+fn is_harmless(
+    original: &BasicProperties,
+    copy: &BasicProperties,
+    frame_max: usize,
+) -> Result<(), TestCaseError> {
+    let size = frame(copy);
+    prop_assert!(size + ADDED_BY_BROKER <= frame_max, "{size} bytes of {frame_max}");
     for acting in ["CC", "BCC", "x-delivery-count", "x-acquired-count"] {
         prop_assert!(!names(copy).contains(&acting), "{acting}");
     }
@@ -237,15 +232,15 @@ fn renamed(name: &str) -> bool {
 #[test]
 fn whatever_the_headers_a_lane_gets_a_harmless_copy() {
     feed("headers into a lane", &(any_properties(), any_time()), |(original, now)| {
-        let copy = republish::for_lane(&original, now);
-        is_harmless(&original, &copy)?;
+        let copy = fit(republish::for_lane(&original, now), FRAME);
+        is_harmless(&original, &copy, FRAME)?;
         prop_assert!(republish::queued_at(&copy, now) <= now);
         prop_assert_eq!(republish::queued_at(&copy, now), republish::queued_at(&original, now));
         let still = |name: &str| renamed(name) || name == "freshet-queued-at";
         if size(&original) + 2 * SMALL < 120 * 1024 {
             keeps(&original, &copy, still)?;
             // To be routed again changes nothing.
-            prop_assert_eq!(&republish::for_lane(&copy, now), &copy);
+            prop_assert_eq!(&fit(republish::for_lane(&copy, now), FRAME), &copy);
         } else if !left_out(&copy) {
             keeps(&original, &copy, still)?;
         }
@@ -289,10 +284,12 @@ fn whatever_is_refused_its_letter_fits_and_says_why() {
     let inputs =
         (any_properties(), any_refusal(), almost_json(BODIES), any_time(), any::<u32>(), any::<bool>());
     feed("dead letters", &inputs, |(original, refusal, body, now, attempts, through_lane)| {
-        let taken = if through_lane { republish::for_lane(&original, now) } else { original.clone() };
+        let taken =
+            if through_lane { fit(republish::for_lane(&original, now), FRAME) } else { original.clone() };
         let account: AccountName = "acme".into();
         let letter = dead_letter::properties(&taken, &refusal, Some(&account), &body, attempts, now);
-        is_harmless(&original, &letter)?;
+        let letter = fit(letter, FRAME);
+        is_harmless(&original, &letter, FRAME)?;
         let text = |name: &str| republish::header(&letter, name).and_then(republish::text);
         prop_assert_eq!(text("freshet-reason"), Some(refusal.reason.as_str()));
         prop_assert_eq!(text("freshet-account"), Some("acme"));
@@ -308,6 +305,34 @@ fn whatever_is_refused_its_letter_fits_and_says_why() {
         if !through_lane && !own && senders(&original) + 20 * 1024 + SMALL < 120 * 1024 {
             prop_assert!(!left_out(&letter), "{} bytes would have fitted", senders(&original));
         }
+        Ok(())
+    });
+}
+
+/// From what AMQP allows to more than anyone has.
+fn any_frame_max() -> impl Strategy<Value = usize> {
+    prop_oneof![select(vec![4096, 4097, 8192, 16_384, FRAME]), 4096..300_000_usize]
+}
+
+#[test]
+fn whatever_the_frame_a_copy_and_a_letter_fit_it_and_the_letter_says_why() {
+    let message_id =
+        (0_usize..100_000).prop_map(|length| format!(r#"{{"messageId":"{}"}}"#, "m".repeat(length)));
+    let inputs = (any_properties(), any_refusal(), message_id, any_time(), any_frame_max());
+    feed("frames of any size", &inputs, |(original, refusal, body, now, frame_max)| {
+        let copy = fit(republish::as_copy(republish::for_lane(&original, now)), frame_max);
+        is_harmless(&original, &copy, frame_max)?;
+        prop_assert!(republish::is_copy(&copy));
+        prop_assert_eq!(republish::queued_at(&copy, now), republish::queued_at(&original, now));
+        let account: AccountName = "acme".into();
+        let letter = dead_letter::properties(&copy, &refusal, Some(&account), body.as_bytes(), 1, now);
+        let letter = fit(letter, frame_max);
+        is_harmless(&original, &letter, frame_max)?;
+        let text = |name: &str| republish::header(&letter, name).and_then(republish::text);
+        prop_assert_eq!(text("freshet-reason"), Some(refusal.reason.as_str()));
+        prop_assert_eq!(text("freshet-account"), Some("acme"));
+        let detail: Value = serde_json::from_str(text("freshet-detail").unwrap_or_default()).unwrap();
+        prop_assert!(detail.as_array().is_some_and(|problems| !problems.is_empty()));
         Ok(())
     });
 }

@@ -7,22 +7,33 @@
 //! A connection has a limited number of channels, and every lane takes one of each kind: so many lanes take more
 //! connections.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::stream::SelectAll;
+use futures_util::{Stream, StreamExt as _};
 use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::session::{Broken, connect};
+use super::session::Broken;
 use super::topology::short;
+use super::transport::{self, Connected, SeenDelivery};
 use crate::delivery::Lease;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks at whether all connections hold.
+const LOOK: Duration = Duration::from_millis(200);
+/// The reason follows the end of a connection at once, if there is one.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Channels of each connection that are not for lanes: declaring, routing, the pulse.
 const SPARE_CHANNELS: usize = 32;
+
+/// One connection may have to hold these at once: what shows that it is there, the router, a lane, that lane's next
+/// subscription, a look at each of both queues, and one to declare on; the client library counts channel 0, too.
+pub(super) const LEAST_CHANNELS: u16 = 8;
 
 /// All connections, in pairs; the session ends when one does.
 pub(super) struct Lifeline {
@@ -34,8 +45,8 @@ pub(super) struct Lifeline {
 /// A pair of connections, and what some lanes have of a lifeline.
 pub(super) struct Line {
     /// For deliveries and acknowledgements.
-    pub(super) consuming: Connection,
-    publishing: Connection,
+    pub(super) consuming: Connected,
+    publishing: Connected,
     /// When the consuming one last showed that it is there.
     shown: watch::Sender<Instant>,
 }
@@ -50,7 +61,11 @@ impl Lifeline {
     /// Connects as often as so many lanes need.
     pub(super) async fn connect(address: &Address, replica: &str, lanes: usize) -> Result<Self, Broken> {
         let first = Line::connect(address, replica).await?;
-        let share = share(first.consuming.configuration().channel_max());
+        let channels = first.consuming.configuration().channel_max();
+        if channels < LEAST_CHANNELS {
+            return Err(Broken::TooFewChannels(channels));
+        }
+        let share = share(channels);
         let mut lifeline = Self { lines: vec![first], share };
         while lifeline.lines.len() * share < lanes {
             lifeline.lines.push(Line::connect(address, replica).await?);
@@ -68,9 +83,39 @@ impl Lifeline {
         self.lines.get(lane / self.share).ok_or(Broken::Closed)
     }
 
+    /// The lines whose consuming connection is gone: which lanes they are for, and what was read last, if all of that is
+    /// known.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
+        let gone = self.lines.iter().enumerate().filter(|(_, line)| !line.consuming.status().connected());
+        gone.map(|(number, line)| {
+            let seen = line.consuming.seen();
+            let read = (!seen.is_full()).then(|| seen.recent_deliveries());
+            (number * self.share..(number + 1) * self.share, read)
+        })
+    }
+
+    /// Returns when a connection is gone.
+    pub(super) async fn ended(&self) {
+        while self.connected() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Why a connection is gone, as far as it comes to be known.
+    pub(super) async fn cause(&self, fates: &mut (impl Stream<Item = Fate> + Unpin)) -> Broken {
+        let told = async {
+            while let Some(fate) = fates.next().await {
+                if let Fate::Consuming(Event::Error(error)) | Fate::Publishing(Event::Error(error)) = fate {
+                    return error.into();
+                }
+            }
+            Broken::Closed
+        };
+        tokio::time::timeout(LAST_WORDS, told).await.unwrap_or(Broken::Closed)
+    }
+
     /// What happens to the connections.
     pub(super) fn fates(&self) -> impl futures_util::Stream<Item = Fate> + Send + use<> {
-        use futures_util::StreamExt as _;
         let mut fates = SelectAll::new();
         for line in &self.lines {
             fates.push(line.consuming.events_listener().map(Fate::Consuming).boxed());
@@ -103,9 +148,9 @@ impl Lifeline {
 
 impl Line {
     async fn connect(address: &Address, replica: &str) -> Result<Self, Broken> {
-        let consuming = connect(address, replica).await?;
+        let consuming = transport::connect(address, replica).await?;
         let shown = watch::Sender::new(Instant::now());
-        let publishing = connect(address, &format!("{replica}, publishing")).await?;
+        let publishing = transport::connect(address, &format!("{replica}, publishing")).await?;
         Ok(Self { consuming, publishing, shown })
     }
 
@@ -119,6 +164,11 @@ impl Line {
     pub(super) fn lease(&self) -> Lease {
         let term = heartbeat(&self.consuming) * 3 / 4;
         Lease::new(self.shown.subscribe(), term)
+    }
+
+    /// The largest frame that can be published.
+    pub(super) fn frame_max(&self) -> usize {
+        self.publishing.frame_max()
     }
 
     /// Whether both connections hold.
@@ -151,10 +201,9 @@ pub(super) async fn publish(
     channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }
 
-/// Lanes to a connection that takes so many channels; 0 stands for no limit.
+/// Lanes to a connection that takes so many channels.
 fn share(channel_max: u16) -> usize {
-    let channels = if channel_max == 0 { usize::from(u16::MAX) } else { usize::from(channel_max) };
-    channels.saturating_sub(SPARE_CHANNELS).max(1)
+    usize::from(channel_max).saturating_sub(SPARE_CHANNELS).max(1)
 }
 
 /// The broker gives up a client that was silent for this long, at the earliest.
@@ -203,8 +252,8 @@ mod tests {
     fn a_connection_takes_as_many_lanes_as_it_has_channels_to_spare() {
         assert_eq!(share(2047), 2015);
         assert_eq!(share(40), 8);
-        assert_eq!(share(3), 1);
-        assert_eq!(share(0), 65_503);
+        assert_eq!(share(LEAST_CHANNELS), 1);
+        assert_eq!(share(u16::MAX), 65_503);
     }
 
     #[test]

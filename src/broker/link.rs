@@ -1,6 +1,6 @@
 //! Whether the broker can be reached and takes messages, told in one place: readiness, metric and log agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -17,6 +17,8 @@ pub(super) enum Stall {
     Blocked,
     /// It confirms nothing: most of its nodes may be away.
     Unconfirmed,
+    /// The intake is of a kind that cannot be consumed without loss, or may not be consumed.
+    Intake,
     /// What is published for one account's lane is refused or not confirmed.
     Lane,
     /// The same of dead letters.
@@ -24,13 +26,14 @@ pub(super) enum Stall {
 }
 
 impl Stall {
-    const ALL: [Self; 4] = [Self::Blocked, Self::Unconfirmed, Self::Lane, Self::Letters];
+    const ALL: [Self; 5] = [Self::Blocked, Self::Unconfirmed, Self::Intake, Self::Lane, Self::Letters];
 
     /// The label in the metric.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Blocked => "blocked",
             Self::Unconfirmed => "unconfirmed",
+            Self::Intake => "intake",
             Self::Lane => "lane",
             Self::Letters => "letters",
         }
@@ -58,6 +61,8 @@ struct Inner {
     /// Lanes whose dead letters do not get through, and why.
     letters: BTreeMap<AccountName, String>,
     name_taken: bool,
+    /// Queues that were looked over.
+    looked_over: HashSet<String>,
     /// Nodes left because they confirmed nothing, since one last did.
     left: u32,
     /// Connected at least once.
@@ -97,6 +102,7 @@ impl Link {
                 stalls: BTreeMap::new(),
                 letters: BTreeMap::new(),
                 name_taken: false,
+                looked_over: HashSet::new(),
                 left: 0,
                 known: false,
             }),
@@ -106,10 +112,12 @@ impl Link {
     /// What a person sees.
     pub fn view(&self) -> LinkView {
         let inner = self.lock();
-        let stall = inner.stalls.values().next();
-        let why = match stall {
+        let why = match inner.stalls.first_key_value() {
             _ if !inner.connected => inner.why.clone(),
-            Some(why) => format!("the broker takes no messages for now: {why}"),
+            Some((Stall::Intake, why)) => format!("the intake cannot be used: {why}"),
+            Some((Stall::Blocked | Stall::Unconfirmed | Stall::Lane | Stall::Letters, why)) => {
+                format!("the broker takes no messages for now: {why}")
+            }
             None => String::new(),
         };
         LinkView {
@@ -145,7 +153,7 @@ impl Link {
         why.clone_into(&mut inner.why);
         // Of a connection that is gone nothing is known; but a broker that confirmed nothing has to show that it does.
         inner.letters.clear();
-        for stall in [Stall::Blocked, Stall::Lane, Stall::Letters] {
+        for stall in [Stall::Blocked, Stall::Intake, Stall::Lane, Stall::Letters] {
             if inner.stalls.remove(&stall).is_some() {
                 self.stalled.with_label_values(&[stall.as_str()]).set(0);
             }
@@ -166,7 +174,13 @@ impl Link {
             return;
         }
         self.stalled.with_label_values(&[stall.as_str()]).set(i64::from(why.is_some()));
-        if let Some(why) = why {
+        if stall == Stall::Intake {
+            if let Some(why) = why {
+                tracing::error!(why, "the intake cannot be used; what waits there stays there");
+            } else {
+                tracing::info!("the intake can be used again");
+            }
+        } else if let Some(why) = why {
             tracing::warn!(why, stall = stall.as_str(), "the broker takes no messages for now");
         } else {
             tracing::info!(stall = stall.as_str(), "the broker takes messages again");
@@ -185,6 +199,11 @@ impl Link {
             letters.values().next().cloned()
         };
         self.stalled(Stall::Letters, first.as_deref());
+    }
+
+    /// Whether this queue was not looked over yet; from now on it was.
+    pub(super) fn first_look(&self, queue: &str) -> bool {
+        self.lock().looked_over.insert(queue.to_owned())
     }
 
     /// It confirms what it is sent.

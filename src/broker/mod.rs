@@ -15,9 +15,11 @@ mod consumer;
 mod dead_letter;
 mod directory;
 mod feed;
+mod fitting;
 #[cfg(test)]
 mod fuzz_tests;
 mod hunger;
+mod inspect;
 mod letter;
 mod lifeline;
 mod lines;
@@ -27,11 +29,14 @@ mod outbox;
 mod post;
 mod publisher;
 mod pulse;
+mod quarantine;
 mod republish;
 mod router;
 mod session;
 mod settling;
 mod topology;
+mod transport;
+mod unreadable;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};

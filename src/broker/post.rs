@@ -17,7 +17,7 @@ use super::lifeline::{Line, publish};
 use super::names::Names;
 use super::outbox::{Outbox, Parcel, Route};
 use super::session::Broken;
-use super::topology;
+use super::{fitting, topology};
 use crate::delays::until;
 
 /// How often to ask for trouble.
@@ -160,6 +160,7 @@ impl<'a> Post<'a> {
                 declare(names, line, &parcel.route).await;
             }
             let Parcel { route, body, properties, .. } = parcel;
+            let properties = fitting::fit(properties, line.frame_max());
             let confirm = {
                 let _turn = turn.lock().await;
                 let channel = channel.get_or_try_init(|| line.publisher()).await?;

@@ -8,18 +8,20 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Addresses;
 use super::directory::ACCOUNT_HEADER;
+use super::fitting::fit;
 use super::letter::{self, Letter, REPLAYS};
 use super::lifeline::{is_taken, publish, publisher};
 use super::lines::read_lines;
 use super::names::Names;
 use super::republish;
-use super::session::{Broken, connect};
+use super::session::Broken;
 use super::topology;
+use super::transport::{Connected, connect};
 use crate::delivery::AccountName;
 
 /// Publishes in flight.
@@ -28,7 +30,7 @@ const PERSISTENT: u8 = 2;
 
 /// A connection that takes events.
 pub struct Publisher {
-    connection: Connection,
+    connection: Connected,
     channel: Channel,
     names: Names,
     /// The account of every event, where it is said.
@@ -86,6 +88,7 @@ impl Publisher {
         let connection = connected.map_err(unreachable)?;
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
+            topology::declare_intake(&connection, names).await?;
             publisher(&connection).await
         };
         let channel = prepared.await.map_err(|error: lapin::Error| unreachable(error.into()))?;
@@ -143,7 +146,8 @@ impl Publisher {
         let letter = Letter::from_line(line);
         let body = letter.as_ref().map_or(line, |letter| &letter.body);
         let properties = match &letter {
-            Some(letter) => sent_back(letter, self.account.as_deref()),
+            // The letter may come from a broker that takes larger frames.
+            Some(letter) => fit(sent_back(letter, self.account.as_deref()), self.connection.frame_max()),
             None => new(self.account.as_deref()),
         };
         // How often it was sent back is believed only of what comes by the lanes' exchange.

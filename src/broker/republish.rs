@@ -1,31 +1,62 @@
 //! What a message's properties become when it is published again, into a lane or the dead letters.
-//! Pure. Bodies are never touched.
+//! Pure. Bodies are never touched. How large the headers may be is for [`super::fitting`] to say.
+//!
+//! Headers that begin with `freshet-` are Freshet's own. A sender may set them all the same, so they are believed only
+//! of messages that came by the exchange `Q.lanes`: RabbitMQ says by which exchange a message came, not its sender. The
+//! router and the dead-letter commands publish there. An application may do so, too; what it then sets is bounded.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-/// The most bytes of headers that a copy carries. They travel in one frame, and one that is larger than the
-/// broker's limit (131072 bytes, less other properties and what it adds on redelivery) costs the connection, again
-/// and again, for every account.
-const HEADERS_LIMIT: usize = 120 * 1024;
-/// How many of the original's headers were left out to keep within [`HEADERS_LIMIT`].
-const LEFT_OUT: &str = "freshet-headers-left-out";
+use super::fitting;
+
+/// What the names of Freshet's own headers begin with.
+const OWN: &str = "freshet-";
+/// What the names of those begin with that keep something of the sender's under another name.
+const ORIGINAL: &str = "freshet-original-";
 
 /// When the router took the message; only lanes carry it.
-const QUEUED_AT: &str = "freshet-queued-at";
+pub(super) const QUEUED_AT: &str = "freshet-queued-at";
 /// The router had this message before, and may have put it into the lane then.
-const COPY: &str = "freshet-copy";
+pub(super) const COPY: &str = "freshet-copy";
 
 /// Headers that would make the broker do something to the copy; kept under another name.
 /// `CC` and `BCC` route to further queues, and an unfit one closes the channel.
 const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
+/// The longest that a message is believed to have been queued. A time before that comes from a wrong clock or a hostile
+/// sender, and in a histogram it would outweigh all others.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// RabbitMQ refuses it from a channel that waits for no reply.
+const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// The broker's own count, true only of the queue it came from.
 const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 
+/// The properties, without what the sender set in Freshet's name if the message did not come by `exchange_of_ours`.
+///
+/// `freshet-original-*` and [`fitting::LEFT_OUT`] stay: they only say what the message once was. An event that is sent
+/// back from the dead letters still has them, and our own transport notes what it had to leave out.
+pub(super) fn believed(
+    properties: &BasicProperties,
+    exchange: &str,
+    exchange_of_ours: &str,
+) -> BasicProperties {
+    let sender_s = |name: &ShortString| stale(name.as_str());
+    let Some(headers) = properties.headers() else { return properties.clone() };
+    if exchange == exchange_of_ours || !headers.inner().keys().any(sender_s) {
+        return properties.clone();
+    }
+    let mut kept = FieldTable::default();
+    for (name, value) in headers.inner().iter().filter(|(name, _)| !sender_s(name)) {
+        kept.insert(name.clone(), value.clone());
+    }
+    properties.clone().with_headers(kept)
+}
+
 /// Properties for a lane: as they were, plus when the message was queued.
 pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
-    let mut headers = fitted(passive(original), 0);
+    let mut headers = passive(original);
     let queued_at = queued_at(original, now).as_millisecond();
     headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(queued_at));
     without_acting(original).with_headers(headers)
@@ -33,13 +64,12 @@ pub(super) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicPrope
 
 /// Properties for a dead letter: as they were, plus `added`.
 pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
-    let mut fresh = FieldTable::default();
+    let mut headers = FieldTable::default();
     for (name, value) in passive(original).inner() {
         if !stale(name.as_str()) {
-            fresh.insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
     }
-    let mut headers = fitted(fresh, size_of_table(added));
     for (name, value) in added.inner() {
         headers.insert(name.clone(), value.clone());
     }
@@ -48,10 +78,11 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
 
 /// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
 pub(super) fn stale(name: &str) -> bool {
-    name.starts_with("freshet-") && !name.starts_with("freshet-original-") && name != LEFT_OUT
+    name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != fitting::LEFT_OUT
 }
 
-/// When a message was queued: as the router noted it, else as its publisher did, else now.
+/// When a message was queued: as the router noted it, else as its publisher did, else now. Never in the future, and no
+/// longer ago than [`LONGEST_WAIT`]; a publisher whose clock says otherwise is not believed.
 pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timestamp {
     let noted = header(properties, QUEUED_AT)
         .and_then(AMQPValue::as_long_long_int)
@@ -60,7 +91,12 @@ pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timesta
         let second = i64::try_from((*properties.timestamp())?).ok()?;
         Timestamp::from_second(second).ok()
     };
-    noted.or_else(published).filter(|then| *then <= now).unwrap_or(now)
+    let earliest = now.saturating_sub(LONGEST_WAIT).unwrap_or(now);
+    noted
+        .map(|then| then.max(earliest))
+        .or_else(|| published().filter(|then| *then >= earliest))
+        .filter(|then| *then <= now)
+        .unwrap_or(now)
 }
 
 /// A header's value.
@@ -80,8 +116,13 @@ pub(super) fn is_copy(properties: &BasicProperties) -> bool {
     matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
 }
 
+/// How often a message has come back. On a first delivery the header would be the sender's.
+pub(super) fn returns_of(message: &lapin::message::Delivery) -> u64 {
+    if message.redelivered { returns(&message.properties) } else { 0 }
+}
+
 /// How often the broker has given the message out and got it back unsettled.
-pub(super) fn returns(properties: &BasicProperties) -> u64 {
+fn returns(properties: &BasicProperties) -> u64 {
     let count = header(properties, "x-delivery-count").and_then(|value| match value {
         AMQPValue::LongLongInt(count) => u64::try_from(*count).ok(),
         AMQPValue::LongInt(count) => u64::try_from(*count).ok(),
@@ -129,69 +170,25 @@ fn passive(original: &BasicProperties) -> FieldTable {
     if let Some(expiration) = original.expiration() {
         headers.insert(kept("expiration"), AMQPValue::LongString(expiration.as_str().into()));
     }
+    if let Some(reply_to) = original.reply_to().as_ref().filter(|reply_to| is_direct(reply_to)) {
+        headers.insert(kept("reply-to"), AMQPValue::LongString(reply_to.as_str().into()));
+    }
     if let Some(user) = original.user_id() {
         headers.insert(kept("user-id"), AMQPValue::LongString(user.as_str().into()));
     }
     headers
 }
 
-/// Leaves out the largest headers until the rest and `reserved` bytes keep within the limit.
-fn fitted(headers: FieldTable, reserved: usize) -> FieldTable {
-    let mut size = size_of_table(&headers) + reserved;
-    if size <= HEADERS_LIMIT {
-        return headers;
-    }
-    let mut entries: Vec<_> = headers.inner().iter().collect();
-    entries.sort_by_key(|(name, value)| size_of_entry(name, value));
-    // What the router left out is not there any more, and still missing.
-    let earlier = headers.inner().get(LEFT_OUT).and_then(AMQPValue::as_long_long_int);
-    let mut left_out = earlier.unwrap_or_default();
-    while size > HEADERS_LIMIT
-        && let Some((name, value)) = entries.pop()
-    {
-        size -= size_of_entry(name, value);
-        left_out = left_out.saturating_add(1);
-    }
-    let mut fitted = FieldTable::default();
-    for (name, value) in entries {
-        fitted.insert(name.clone(), value.clone());
-    }
-    fitted.insert(LEFT_OUT.into(), AMQPValue::LongLongInt(left_out));
-    fitted
-}
-
-/// What a table takes on the wire.
-fn size_of_table(table: &FieldTable) -> usize {
-    4 + table.inner().iter().map(|(name, value)| size_of_entry(name, value)).sum::<usize>()
-}
-
-fn size_of_entry(name: &ShortString, value: &AMQPValue) -> usize {
-    2 + name.as_str().len() + size_of_value(value)
-}
-
-fn size_of_value(value: &AMQPValue) -> usize {
-    if let AMQPValue::LongString(text) = value {
-        4 + text.as_bytes().len()
-    } else if let AMQPValue::ShortString(text) = value {
-        1 + text.as_str().len()
-    } else if let AMQPValue::ByteArray(bytes) = value {
-        4 + bytes.as_slice().len()
-    } else if let AMQPValue::FieldArray(items) = value {
-        4 + items.as_slice().iter().map(|item| 1 + size_of_value(item)).sum::<usize>()
-    } else if let AMQPValue::FieldTable(table) = value {
-        size_of_table(table)
-    } else {
-        // A number, a flag, a time or nothing.
-        8
-    }
-}
-
 fn kept(name: &str) -> ShortString {
-    ShortString::try_new(format!("freshet-original-{}", name.to_lowercase())).unwrap_or_default()
+    ShortString::try_new(format!("{ORIGINAL}{}", name.to_lowercase())).unwrap_or_default()
 }
 
-/// The other properties. An `expiration` would let the copy vanish, and a `user_id` that is not the
-/// connection's own closes the channel: both go, and are kept as headers.
+fn is_direct(reply_to: &ShortString) -> bool {
+    reply_to.as_str() == DIRECT_REPLY
+}
+
+/// The other properties. An `expiration` would let the copy vanish; a `user_id` that is not the connection's own and a
+/// `reply_to` that asks for a direct reply close the channel: they go, and are kept as headers.
 fn without_acting(original: &BasicProperties) -> BasicProperties {
     let mut copy = BasicProperties::default();
     macro_rules! keep {
@@ -205,14 +202,16 @@ fn without_acting(original: &BasicProperties) -> BasicProperties {
         delivery_mode => with_delivery_mode,
         priority => with_priority,
         correlation_id => with_correlation_id,
-        reply_to => with_reply_to,
         message_id => with_message_id,
         timestamp => with_timestamp,
         kind => with_type,
         app_id => with_app_id,
         cluster_id => with_cluster_id,
     );
-    copy
+    match original.reply_to() {
+        Some(reply_to) if !is_direct(reply_to) => copy.with_reply_to(reply_to.clone()),
+        Some(_) | None => copy,
+    }
 }
 
 #[cfg(test)]
@@ -258,45 +257,67 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_fill_a_frame_are_left_out_largest_first() {
-        let mut headers = FieldTable::default();
-        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
-        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        headers.insert("small".into(), AMQPValue::LongString("x".repeat(30_000).into()));
-        let original = BasicProperties::default().with_headers(headers);
-        let names = |properties: &BasicProperties| -> Vec<String> {
-            properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect()
+    fn a_reply_that_only_its_sender_may_ask_for_is_kept_as_a_header() {
+        let asked = |reply_to: &str| {
+            for_lane(&BasicProperties::default().with_reply_to(reply_to.into()), Timestamp::now())
         };
-        let lane = for_lane(&original, Timestamp::from_second(1_800_000_000).unwrap());
-        assert_eq!(names(&lane), [LEFT_OUT, QUEUED_AT, "small", "tenant"]);
-        let mut added = FieldTable::default();
-        added.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        let dead = for_dead_letter(&lane, &added);
-        assert_eq!(names(&dead), ["freshet-detail", LEFT_OUT, "tenant"]);
-        assert_eq!(header(&dead, LEFT_OUT), Some(&AMQPValue::LongLongInt(2)), "the router's and this one");
-    }
-
-    #[test]
-    fn what_an_earlier_letter_said_takes_no_room_from_the_sender_s_headers() {
-        let mut headers = FieldTable::default();
-        headers.insert("freshet-detail".into(), AMQPValue::LongString("x".repeat(16_000).into()));
-        headers.insert("large".into(), AMQPValue::LongString("x".repeat(100_000).into()));
-        let mut added = FieldTable::default();
-        added.insert("freshet-detail".into(), AMQPValue::LongString("y".repeat(16_000).into()));
-        let dead = for_dead_letter(&BasicProperties::default().with_headers(headers.clone()), &added);
-        assert_eq!(header(&dead, "large"), headers.inner().get("large"));
-        assert_eq!(header(&dead, LEFT_OUT), None);
+        let direct = asked("amq.rabbitmq.reply-to");
+        assert_eq!(direct.reply_to(), &None);
+        let kept = header(&direct, "freshet-original-reply-to").and_then(text);
+        assert_eq!(kept, Some("amq.rabbitmq.reply-to"));
+        assert_eq!(asked("answers").reply_to().as_ref().map(ShortString::as_str), Some("answers"));
     }
 
     #[test]
     fn queued_at_is_the_first_time_known_and_never_ahead_of_now() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let now = Timestamp::from_second(1_700_100_000).unwrap();
         let published = Timestamp::from_second(1_700_000_000).unwrap();
         assert_eq!(queued_at(&original(), now), published);
         assert_eq!(queued_at(&for_lane(&original(), now), now), published);
         assert_eq!(queued_at(&BasicProperties::default(), now), now);
         assert_eq!(queued_at(&original(), Timestamp::from_second(5).unwrap()).as_second(), 5);
-        let earlier = Timestamp::from_second(1_600_000_000).unwrap();
+        let earlier = Timestamp::from_second(1_699_000_000).unwrap();
         assert_eq!(queued_at(&for_lane(&BasicProperties::default(), earlier), now), earlier);
+    }
+
+    #[test]
+    fn no_clock_says_that_a_message_waited_for_years() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let earliest = now - LONGEST_WAIT;
+        for noted in [i64::MIN, -1, 0, earliest.as_millisecond() - 1] {
+            let mut headers = FieldTable::default();
+            headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(noted));
+            let queued_at = queued_at(&BasicProperties::default().with_headers(headers), now);
+            assert!(queued_at == earliest || queued_at == now, "{noted}: {queued_at}");
+        }
+        for published in [0, 5, 1_700_000_000, u64::MAX] {
+            let properties = BasicProperties::default().with_timestamp(published);
+            assert_eq!(queued_at(&properties, now), now, "{published}");
+        }
+    }
+
+    #[test]
+    fn what_a_sender_says_in_freshet_s_name_is_believed_only_by_way_of_the_lanes_exchange() {
+        let mut headers = FieldTable::default();
+        for (name, value) in [
+            (QUEUED_AT, AMQPValue::LongLongInt(1)),
+            (COPY, AMQPValue::Boolean(true)),
+            ("freshet-replays", AMQPValue::LongLongInt(7)),
+            ("freshet-reason", AMQPValue::LongString("rejected".into())),
+            (fitting::LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
+            ("freshet-original-cc", AMQPValue::LongString("elsewhere".into())),
+            ("tenant", AMQPValue::LongString("t1".into())),
+        ] {
+            headers.insert(name.into(), value);
+        }
+        let sent = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
+        for exchange in ["", "amq.topic", "Q"] {
+            let believed = believed(&sent, exchange, "Q.lanes");
+            let names: Vec<_> =
+                believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
+            assert_eq!(names, [fitting::LEFT_OUT, "freshet-original-cc", "tenant"], "by way of {exchange:?}");
+            assert_eq!(believed.message_id(), sent.message_id());
+        }
+        assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);
     }
 }

@@ -11,11 +11,12 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::message::Delivery;
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
+use super::caution::Caution;
 use super::directory::ACCOUNT_HEADER;
 use super::hunger::Watch;
 use super::lifeline::Line;
@@ -25,11 +26,22 @@ use super::outbox::{Parcel, Route};
 use super::post::{LOOK, News, Post};
 use super::session::{Again, Broken, Broker, Declared, subscribe};
 use super::topology;
+use super::unreadable::Subscription;
 use super::{UNROUTED, dead_letter, republish};
 use crate::metrics::AccountMetrics;
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// Publishes in flight; also the intake's prefetch.
 const IN_FLIGHT: u16 = 500;
+
+/// How the intake is consumed.
+pub(super) fn subscription(broker: &Broker) -> Subscription {
+    // The default, and said outright so that RabbitMQ refuses a stream.
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
+    let (queue, tag) = (broker.names.intake().to_owned(), broker.replica.clone());
+    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
+}
 
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
@@ -44,8 +56,13 @@ pub(super) async fn serve(
         broker.declare(line).await?;
     }
     let intake = broker.names.intake();
-    let (channel, mut consumer) =
-        subscribe(&line.consuming, intake, &broker.replica, IN_FLIGHT, FieldTable::default()).await?;
+    let Subscription { tag, prefetch, arguments, .. } = subscription(broker);
+    let subscribed = subscribe(&line.consuming, intake, &tag, prefetch, arguments).await;
+    if let Err(Broken::Unusable(why)) = &subscribed {
+        broker.link.stalled(Stall::Intake, Some(why));
+    }
+    let (channel, mut consumer) = subscribed?;
+    broker.link.stalled(Stall::Intake, None);
     let mut router = Router {
         broker,
         unrouted: broker.metrics.account(UNROUTED),
@@ -53,6 +70,7 @@ pub(super) async fn serve(
         post: Post::new(&broker.names, line),
         ackers: HashMap::new(),
         acks: Acks::default(),
+        caution: Caution::new(),
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // Another one may route from now on.
@@ -72,6 +90,7 @@ struct Router<'a> {
     post: Post<'a>,
     ackers: HashMap<u64, Acker>,
     acks: Acks,
+    caution: Caution,
 }
 
 impl Router<'_> {
@@ -96,7 +115,7 @@ impl Router<'_> {
                 () = stop.cancelled(), if taking => taking = false,
                 news = self.post.news(), if on_its_way > 0 => news?.into_iter().for_each(|news| self.heed(news)),
                 () = lost.cancelled() => return Err(Broken::Closed),
-                message = consumer.next(), if taking && on_its_way < usize::from(IN_FLIGHT) => {
+                message = consumer.next(), if taking && on_its_way < self.most() => {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
@@ -120,6 +139,11 @@ impl Router<'_> {
         }
     }
 
+    /// How many are on their way together.
+    fn most(&self) -> usize {
+        if self.caution.alone() { 1 } else { usize::from(IN_FLIGHT) }
+    }
+
     fn heed(&mut self, news: News) {
         match news {
             News::Taken(tag) => {
@@ -133,20 +157,30 @@ impl Router<'_> {
 
     /// Sends one event to its lane, or to the dead letters.
     fn route(&mut self, message: Delivery) {
-        let header = republish::header(&message.properties, ACCOUNT_HEADER).map(republish::text);
+        let lanes = self.broker.names.lanes();
+        let sent = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
         let now = Timestamp::now();
-        let (queue, exchange, key, properties) = match self.broker.directory.find(header, &message.data) {
+        let returns = republish::returns_of(&message);
+        let waited = now.duration_since(republish::queued_at(&sent, now)).try_into().unwrap_or_default();
+        let condemned = self.caution.condemns(returns, waited);
+        let header = republish::header(&sent, ACCOUNT_HEADER).map(republish::text);
+        let found = if condemned {
+            let problem = format!("came back {returns} times, and was first on the intake");
+            Err(Refusal::new(DeadLetterReason::DeliveryLimit, Problem { problem, ..Problem::default() }))
+        } else {
+            self.broker.directory.find(header, &message.data)
+        };
+        let (queue, exchange, key, properties) = match found {
             Ok(account) => {
-                let mut properties = republish::for_lane(&message.properties, now);
+                let mut properties = republish::for_lane(&sent, now);
                 if message.redelivered {
                     properties = republish::as_copy(properties);
                 }
-                (self.broker.names.lane(&account), self.broker.names.lanes(), account.to_string(), properties)
+                (self.broker.names.lane(&account), lanes, account.to_string(), properties)
             }
             Err(refusal) => {
                 dead_letter::count(&self.unrouted, UNROUTED, &message.data, &refusal);
-                let properties =
-                    dead_letter::properties(&message.properties, &refusal, None, &message.data, 0, now);
+                let properties = dead_letter::properties(&sent, &refusal, None, &message.data, 0, now);
                 let dead = self.broker.names.dead();
                 (dead.clone(), dead, dead_letter_key(None, refusal.reason), properties)
             }

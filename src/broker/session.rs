@@ -1,13 +1,14 @@
 //! One connection after another: connect, declare, serve until it breaks, wait, again.
 //! There is no other recovery: what was unsettled is delivered again by the broker.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties, Consumer, Event};
+use lapin::{Channel, Connection, Consumer, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -19,8 +20,11 @@ use super::hunger::Hunger;
 use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
 use super::names::{self, Names};
+use super::quarantine::{Quarantine, Ward};
 use super::topology::short;
-use super::{claim, consumer, pulse, router, topology};
+use super::transport::{DialError, Stranger};
+use super::unreadable::{Consumed, is_unreadable};
+use super::{claim, consumer, inspect, lifeline, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
@@ -62,8 +66,20 @@ pub struct Broker {
 pub(super) enum Broken {
     #[error("{0}")]
     Amqp(#[from] lapin::Error),
-    #[error("the broker cannot be reached within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimeout,
+    #[error("the broker cannot be reached: {0}")]
+    Unreachable(#[from] DialError),
+    #[error("no broker is there: {0}")]
+    Stranger(Stranger),
+    #[error(
+        "something took the connection and was no broker that is ready within {} s; is it an AMQP port?",
+        .0.as_secs_f32()
+    )]
+    Mute(Duration),
+    #[error(
+        "the broker allows {0} channels on a connection (channel_max), and at least {least} are needed",
+        least = lifeline::LEAST_CHANNELS
+    )]
+    TooFewChannels(u16),
     #[error("the broker ended the subscription to {0}; was the queue deleted?")]
     ConsumerCancelled(String),
     #[error("the broker did not take a message for exchange {exchange}, key {key}")]
@@ -76,6 +92,8 @@ pub(super) enum Broken {
     Unanswered(String),
     #[error("messages wait in {0} and none is handed out here")]
     Forgotten(String),
+    #[error("{0}")]
+    Unusable(String),
     #[error("the connection was closed")]
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
@@ -97,7 +115,6 @@ pub(super) enum Declared {
     LongAgo,
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A queue without a leader may keep a subscription waiting. An election takes a few seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A channel that fails is opened again; the rest of the connection goes on.
@@ -106,6 +123,8 @@ const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Dur
 const NEXT_NODE: Duration = Duration::from_millis(100);
 /// Between two looks at whether all connections hold.
 const LOOK: Duration = Duration::from_secs(1);
+/// The most queues that one log line names.
+const TOLD: usize = 10;
 /// A connection or a channel that held this long was a good one: the next wait starts small again.
 const HELD: Duration = Duration::from_mins(1);
 
@@ -116,6 +135,7 @@ impl Broker {
         let broker = Arc::new(self);
         let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
         // Replicas begin at different nodes; each goes to the next one when it has to connect again.
+        let quarantine = Arc::new(Quarantine::default());
         let begin = names::first_turn(&broker.replica, broker.addresses.count());
         for attempt in begin.. {
             let address = broker.addresses.turn(attempt);
@@ -124,7 +144,7 @@ impl Broker {
             match stop.run_until_cancelled(connecting).await {
                 None => return,
                 Some(Ok(lifeline)) => {
-                    if broker.clone().serve(lifeline, address, &stop).await.is_ok() {
+                    if broker.clone().serve(lifeline, address, &quarantine, &stop).await.is_ok() {
                         return;
                     }
                 }
@@ -150,12 +170,18 @@ impl Broker {
         self: Arc<Self>,
         lifeline: Lifeline,
         address: &Address,
+        quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let lifeline = Arc::new(lifeline);
         let lost = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let served = self.work(&lifeline, address, stop, &lost, &mut tasks).await;
+        let served = self.work(&lifeline, address, quarantine, stop, &lost, &mut tasks).await;
+        if let Err(Broken::Amqp(error)) = &served
+            && is_unreadable(error)
+        {
+            self.suspect(&lifeline, quarantine);
+        }
         if let Err(broken) = &served {
             self.link.down(&broken.to_string());
         }
@@ -172,6 +198,7 @@ impl Broker {
         self: &Arc<Self>,
         lifeline: &Arc<Lifeline>,
         address: &Address,
+        quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
         lost: &CancellationToken,
         tasks: &mut JoinSet<()>,
@@ -184,22 +211,46 @@ impl Broker {
             () = stop.cancelled() => return Ok(()),
         }
         self.link.up(&address.shown());
-        for number in 0..self.lanes.len() {
-            tasks.spawn(self.clone().serve_lane(lifeline.clone(), number, stop.clone(), lost.clone()));
+        let (suspects, guilty) = quarantine.apart(Instant::now());
+        let consume = |queue: Consumed| {
+            let line = match queue {
+                Consumed::Intake => 0,
+                Consumed::Lane(number) => number,
+            };
+            self.clone().consume(lifeline.clone(), line, queue, stop.clone(), lost.clone())
+        };
+        for queue in self.consumed().filter(|queue| !suspects.contains(queue) && !guilty.contains(queue)) {
+            tasks.spawn(consume(queue));
         }
-        tasks.spawn(self.clone().route(lifeline.clone(), stop.clone(), lost.clone()));
+        let (clear, mut cleared) = mpsc::channel(1);
+        if !suspects.is_empty() || !guilty.is_empty() {
+            let ward = Ward {
+                broker: self.clone(),
+                quarantine: quarantine.clone(),
+                address: address.clone(),
+                cleared: clear,
+                stop: stop.clone(),
+                lost: lost.clone(),
+            };
+            tasks.spawn(ward.run(suspects, guilty));
+        }
         let mut pulse = JoinSet::new();
         pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
         let mut claim = JoinSet::new();
         claim.spawn(claim::hold(self.clone(), lifeline.clone()));
+        let mut inspection = JoinSet::new();
+        inspection.spawn(inspect::look_over(self.clone(), lifeline.clone()));
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // A connection that the broker closed in good order ends without an event.
                 _ = looks.tick() => if !lifeline.connected() {
-                    return Err(Broken::Closed);
+                    return Err(lifeline.cause(&mut fates).await);
                 },
+                Some(queue) = cleared.recv() => {
+                    tasks.spawn(consume(queue));
+                }
                 fate = fates.next() => match fate {
                     Some(Fate::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
                     Some(Fate::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
@@ -227,20 +278,81 @@ impl Broker {
     /// Declares everything that is missing, and binds it.
     pub(super) async fn declare(&self, line: &Line) -> lapin::Result<()> {
         topology::declare_shared(&line.consuming, &self.names).await?;
+        if let Err(error) = topology::declare_intake(&line.consuming, &self.names).await {
+            if !line.consuming.status().connected() {
+                return Err(error);
+            }
+            // It is one that may not be used; the router finds out why. The lanes go on.
+            tracing::debug!(%error, "the intake cannot be declared");
+        }
         pulse::declare(&line.consuming, &self.names).await?;
         let accounts = self.lanes.iter().map(|door| &door.account);
         topology::declare_lanes(&line.consuming, &self.names, accounts).await
+    }
+
+    /// All queues that are consumed.
+    fn consumed(&self) -> impl Iterator<Item = Consumed> + use<> {
+        std::iter::once(Consumed::Intake).chain((0..self.lanes.len()).map(Consumed::Lane))
+    }
+
+    /// Tells the quarantine what a lifeline may have ended over.
+    fn suspect(&self, lifeline: &Lifeline, quarantine: &Quarantine) {
+        let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
+        let mut known = true;
+        for (lanes, read) in lifeline.gone() {
+            all.extend(self.consumed().filter(|queue| match queue {
+                Consumed::Intake => lanes.start == 0,
+                Consumed::Lane(number) => lanes.contains(number),
+            }));
+            known &= read.is_some();
+            let tags: BTreeSet<String> =
+                read.unwrap_or_default().into_iter().map(|delivery| delivery.consumer_tag).collect();
+            suspects.extend(self.consumed().filter(|queue| {
+                self.subscription(*queue).is_some_and(|subscription| tags.contains(&subscription.tag))
+            }));
+        }
+        if all.is_empty() {
+            // It was a connection that delivers nothing.
+            return;
+        }
+        if !known {
+            suspects.clear();
+        }
+        let suspects = quarantine.suspect(suspects, all);
+        let names = suspects.iter().filter_map(|queue| Some(self.subscription(*queue)?.queue));
+        let queues = names.take(TOLD).collect::<Vec<_>>().join(", ");
+        tracing::warn!(
+            queues,
+            count = suspects.len(),
+            "the connection ended over what was read from one of these"
+        );
+    }
+
+    /// Consumes a queue for as long as the lifeline holds, on the line with this number.
+    pub(super) async fn consume(
+        self: Arc<Self>,
+        lifeline: Arc<Lifeline>,
+        line: usize,
+        queue: Consumed,
+        stop: CancellationToken,
+        lost: CancellationToken,
+    ) {
+        match queue {
+            Consumed::Intake => self.route(lifeline, stop, lost).await,
+            Consumed::Lane(number) => self.serve_lane(lifeline, line, number, stop, lost).await,
+        }
     }
 
     /// Serves one lane for as long as the lifeline holds.
     async fn serve_lane(
         self: Arc<Self>,
         lifeline: Arc<Lifeline>,
+        line: usize,
         number: usize,
         stop: CancellationToken,
         lost: CancellationToken,
     ) {
-        let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(number)) else { return };
+        let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(line)) else { return };
         let mut again = Again::new();
         while let Err(broken) = consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
             if !again.wait(line, &door.account, &broken, &stop).await {
@@ -308,7 +420,7 @@ impl Again {
                 queue,
                 "messages wait and none is handed out here; subscribing anew"
             );
-        } else {
+        } else if !matches!(broken, Broken::Unusable(_)) || lane != super::UNROUTED {
             tracing::warn!(account = lane, %broken, "a channel broke; opening another");
         }
         if self.started.elapsed() > HELD {
@@ -323,6 +435,9 @@ impl Again {
 
 /// Subscribes to a queue on a channel of its own, or gives that channel up after [`ANSWER_TIMEOUT`]: its subscription
 /// must not come to be when nobody waits for it any more.
+///
+/// The arguments have to name an `x-priority`: RabbitMQ refuses that for a stream, and a stream must not be consumed, see
+/// [`topology::unusable`].
 pub(super) async fn subscribe(
     connection: &Connection,
     queue: &str,
@@ -341,15 +456,9 @@ pub(super) async fn subscribe(
         topology::close(&channel).await;
         return Err(Broken::Unanswered(queue.to_owned()));
     };
-    Ok((channel, consumer?))
-}
-
-/// Connects, or gives up after [`CONNECT_TIMEOUT`].
-pub(super) async fn connect(address: &Address, name: &str) -> Result<Connection, Broken> {
-    let uri = address.uri().map_err(|_| Broken::Address)?;
-    let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
-    tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties))
-        .await
-        .map_err(|_| Broken::ConnectTimeout)?
-        .map_err(Broken::from)
+    let consumer = consumer.map_err(|error| match topology::unusable(&error, queue) {
+        Some(why) => Broken::Unusable(why),
+        None => error.into(),
+    })?;
+    Ok((channel, consumer))
 }

@@ -75,7 +75,7 @@ impl Serving<'_> {
                 && self.takes()
                 && let Some(mut message) = self.ahead.take()
             {
-                let returns = returns(&message);
+                let returns = republish::returns_of(&message);
                 // Here before the last one was acknowledged: nobody else had it in between. Calls that were under way
                 // before were waited for with the first one that the lane got.
                 message.redelivered &= !self.handed_over;
@@ -94,7 +94,7 @@ impl Serving<'_> {
                     self.watch.fed();
                     let message = message?;
                     if let Some(deliver) = &deliver {
-                        let returns = returns(&message);
+                        let returns = republish::returns_of(&message);
                         self.take(message, returns, deliver, stop).await?;
                     }
                 }
@@ -141,10 +141,11 @@ impl Serving<'_> {
         let tag = message.delivery_tag;
         let body = Bytes::from(message.data);
         let now = Timestamp::now();
-        let queued_at = republish::queued_at(&message.properties, now);
-        let copied = republish::is_copy(&message.properties);
-        let unsettled =
-            Unsettled { acker: message.acker, body: body.clone(), properties: message.properties };
+        let lanes = self.broker.names.lanes();
+        let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let queued_at = republish::queued_at(&properties, now);
+        let copied = republish::is_copy(&properties);
+        let unsettled = Unsettled { acker: message.acker, body: body.clone(), properties };
         self.unsettled.insert(tag, unsettled);
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         if self.caution.condemns(returns, waited) {
@@ -231,9 +232,4 @@ impl Serving<'_> {
         let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
         self.letters.put(tag, Parcel { queue, route, body: unsettled.body.clone(), properties });
     }
-}
-
-/// How often a message has come back. On a first delivery the header would be the sender's.
-fn returns(message: &lapin::message::Delivery) -> u64 {
-    if message.redelivered { republish::returns(&message.properties) } else { 0 }
 }

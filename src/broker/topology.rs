@@ -21,7 +21,10 @@ const DELIVERY_LIMIT: i64 = 200;
 const NO_DELIVERY_LIMIT: i64 = -1;
 /// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
 const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
+pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
+pub(super) const RESOURCE_LOCKED: u16 = 405;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
 /// Lanes at the same time. Each waits for the broker's disk when it is new.
 const DECLARED_AT_ONCE: usize = 16;
 
@@ -31,10 +34,12 @@ pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> la
     exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
     exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
     close(&channel).await;
-    let mut dead = quorum();
-    dead.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(NO_DELIVERY_LIMIT));
-    queue(connection, &names.dead(), dead).await?;
-    bind(connection, &names.dead(), &names.dead(), "#").await?;
+    queue(connection, &names.dead(), dead_letters()).await?;
+    bind(connection, &names.dead(), &names.dead(), "#").await
+}
+
+/// Declares the intake.
+pub(super) async fn declare_intake(connection: &Connection, names: &Names) -> lapin::Result<()> {
     queue(connection, names.intake(), consumed(names, None)).await
 }
 
@@ -59,7 +64,9 @@ pub(super) async fn declare_lanes<'a>(
     let lanes: Vec<_> = accounts
         .map(|account| declare_lane(connection, names, account).map(move |declared| (account, declared)))
         .collect();
-    let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE);
+    // Others need channels, too.
+    let few = usize::from(connection.configuration().channel_max() / 4).max(1);
+    let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE.min(few));
     while let Some((account, declared)) = declaring.next().await {
         if let Err(error) = declared {
             if !connection.status().connected() {
@@ -71,6 +78,13 @@ pub(super) async fn declare_lanes<'a>(
     Ok(())
 }
 
+/// The arguments of the queue for dead letters.
+pub(super) fn dead_letters() -> FieldTable {
+    let mut arguments = quorum();
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(NO_DELIVERY_LIMIT));
+    arguments
+}
+
 pub(super) fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -79,7 +93,7 @@ pub(super) fn quorum() -> FieldTable {
 
 /// A queue that is worked: by one consumer at a time, and whatever the broker takes out of it stands in
 /// the dead letters (at least once, which needs publishers to be refused rather than the head dropped).
-fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
+pub(super) fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
     let key = dead_letter_key(account, DeadLetterReason::DeliveryLimit);
     let mut arguments = quorum();
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
@@ -147,6 +161,23 @@ pub(super) async fn bind(
 /// Whether the broker answered with this reply code.
 pub(super) fn is_refused(error: &lapin::Error, code: u16) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
+}
+
+/// Why a queue cannot be consumed, in words for those who can mend it; `None` where that is nothing about the queue.
+///
+/// Whoever consumes a stream gets only what is published from then on, and passes over what waited without a word.
+pub(super) fn unusable(error: &lapin::Error, queue: &str) -> Option<String> {
+    let told = error.to_string();
+    if is_refused(error, PRECONDITION_FAILED) && told.contains("rabbit_stream_queue") {
+        Some(format!(
+            "{queue} is a stream, whose consumers do not get what was published before they came; put a quorum queue in \
+             its place"
+        ))
+    } else if is_refused(error, RESOURCE_LOCKED) {
+        Some(format!("{queue} is exclusive to another connection; put a quorum queue in its place"))
+    } else {
+        is_refused(error, ACCESS_REFUSED).then_some(told)
+    }
 }
 
 /// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a

@@ -9,7 +9,6 @@ mod letters;
 mod publish;
 mod run;
 mod sandbox;
-mod stack;
 mod summary;
 
 use std::io::{ErrorKind, Write as _};
@@ -99,9 +98,6 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
         }
     };
-    if matches!(cli.command, Command::Run(_)) {
-        stack::deepen();
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::events::{arrived, identify, track};
-use crate::support::{Broker, header, next, soon};
+use crate::support::{Broker, eventually, header, next, soon, text};
 use crate::world::World;
 
 /// How often the poison and those beside it have come back before the first replica dies of it here. It is given up
@@ -27,8 +28,12 @@ fn keyed(mut event: Value, key: &str) -> String {
 
 /// Takes so many messages off the lane and gives them back, so often.
 async fn give_back(world: &World, times: usize, messages: usize) {
+    give_back_to(world, &world.lane("acme"), times, messages).await;
+}
+
+async fn give_back_to(world: &World, queue: &str, times: usize, messages: usize) {
     for _ in 0..times {
-        let (channel, mut consumer) = world.amqp.consume(&world.lane("acme"), PREFETCH, &[]).await;
+        let (channel, mut consumer) = world.amqp.consume(queue, PREFETCH, &[]).await;
         for _ in 0..messages {
             next(&mut consumer).await;
         }
@@ -133,6 +138,55 @@ async fn what_stands_behind_a_condemned_one_waits_for_the_last_holder_s_calls() 
         .await;
     assert!(starting.elapsed() > Duration::from_secs(3), "{:?}", starting.elapsed());
     assert_eq!(world.dead_letters(1).await[0].routing_key.as_str(), "acme.delivery_limit");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn the_first_on_the_intake_that_came_back_too_often_is_condemned_and_those_behind_it_are_not() {
+    let world = World::with_acme().await;
+    world.publish_early([]).await;
+    world.publish_all((0..3).map(|number| track(0, number).to_string())).await;
+    give_back_to(&world, &world.queue(), 100, 3).await;
+    let replica = world.start("one").await;
+    world.settled(&[&replica]).await;
+    let letters = world.dead_letters(1).await;
+    assert_eq!(letters[0].data, track(0, 0).to_string().as_bytes());
+    assert_eq!(letters[0].routing_key.as_str(), "_unrouted.delivery_limit");
+    assert_eq!(header(&letters[0], "freshet-reason").as_deref(), Some("delivery_limit"));
+    assert_eq!(arrived(&world.state("acme"))["contact.0@example.com"], [1, 2]);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn what_came_back_often_to_the_intake_is_routed_one_by_one() {
+    const UNROUTED: usize = 5;
+    let world = World::shared()
+        .await
+        .account("acme", "write_keys = [\"a\"]")
+        .await
+        .account("globex", "write_keys = [\"g\"]")
+        .await;
+    // So soon full that what is to go there stays on its way.
+    let full = [("x-max-length", AMQPValue::LongInt(2)), ("x-overflow", text("reject-publish"))];
+    world.amqp.declare_quorum(&world.dead(), &full).await;
+    world.retire(world.start("early").await).await;
+    for letter in 0..2 {
+        world.amqp.publish(&world.dead(), letter.to_string(), &[]).await;
+    }
+    world.publish_all((0..UNROUTED).map(|contact| track(contact, 0).to_string())).await;
+    world.publish_all([keyed(track(0, 0), "g")]).await;
+    give_back_to(&world, &world.queue(), 25, UNROUTED + 1).await;
+    let replica = world.start("one").await;
+    replica.line("messages are refused").await;
+    assert_eq!(arrived(&world.state("globex")).len(), 0, "it was routed beside those before it");
+    let mut letters = 0;
+    eventually(Duration::from_mins(1), "room brings them all", async || {
+        letters += world.amqp.take_all(&world.dead()).await.len();
+        letters == UNROUTED + 2
+    })
+    .await;
+    world.settled(&[&replica]).await;
+    assert_eq!(arrived(&world.state("globex")).len(), 1);
     world.finish([replica]).await;
 }
 

@@ -1,6 +1,6 @@
 //! Properties and headers that RabbitMQ takes, and that nobody expects.
 
-use super::raw::{Properties, long, short, table};
+use super::raw::{entry, long, short};
 
 /// No UTF-8: a word in Latin-1.
 const LATIN: &[u8] = b"caf\xe9";
@@ -55,6 +55,60 @@ pub fn hostile(frame_max: usize) -> Vec<(&'static str, Properties)> {
         ("Freshet's own headers, forged", plain().headers(&forged)),
         ("times and priorities beyond all bounds", plain().timestamp(u64::MAX).priority(255)),
     ]
+}
+
+/// A message's properties as bytes. Texts need be no UTF-8.
+#[derive(Debug, Clone, Default)]
+pub struct Properties(Vec<(u16, Vec<u8>)>);
+
+impl Properties {
+    /// A property that is a short text, by its name in AMQP.
+    pub fn text(mut self, name: &str, value: &[u8]) -> Self {
+        let bit = match name {
+            "content_type" => 15,
+            "correlation_id" => 10,
+            "reply_to" => 9,
+            "message_id" => 7,
+            "type" => 5,
+            "app_id" => 3,
+            "cluster_id" => 2,
+            other => panic!("no text property is called {other}"),
+        };
+        self.0.push((bit, short(value)));
+        self
+    }
+
+    fn priority(mut self, value: u8) -> Self {
+        self.0.push((11, vec![value]));
+        self
+    }
+
+    fn timestamp(mut self, value: u64) -> Self {
+        self.0.push((6, value.to_be_bytes().to_vec()));
+        self
+    }
+
+    /// Each a name, the letter of a type, and the value's bytes.
+    pub fn headers(mut self, entries: &[(&[u8], u8, Vec<u8>)]) -> Self {
+        self.0.push((13, table(entries)));
+        self
+    }
+
+    /// From their flags on.
+    pub fn bytes(&self) -> Vec<u8> {
+        // Persistent, whatever else it is.
+        let mut parts = [self.0.clone(), vec![(12, vec![2])]].concat();
+        parts.sort_by_key(|(bit, _)| std::cmp::Reverse(*bit));
+        let flags = parts.iter().fold(0_u16, |flags, (bit, _)| flags | 1 << bit);
+        let mut bytes = flags.to_be_bytes().to_vec();
+        bytes.extend(parts.into_iter().flat_map(|(_, value)| value));
+        bytes
+    }
+}
+
+fn table(entries: &[(&[u8], u8, Vec<u8>)]) -> Vec<u8> {
+    let entries = entries.iter().flat_map(|(name, kind, value)| entry(name, *kind, value));
+    long(&entries.collect::<Vec<u8>>())
 }
 
 /// Each table is the only entry, `n`, of the one around it.

@@ -6,7 +6,10 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
-//! | `raw.rs`, `hostile.rs` | [`Raw`]: publishes byte by byte; [`hostile()`]: properties that nobody expects |
+//! | `hostile.rs` | [`hostile()`]: properties that nobody expects |
+//! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
+//! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
+//! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
@@ -29,6 +32,7 @@
 
 mod amqp;
 mod broker;
+mod distort;
 mod guard;
 mod hostile;
 mod node;
@@ -36,8 +40,9 @@ mod pauses;
 mod ports;
 mod process;
 mod proxy;
-mod raw;
+pub mod raw;
 mod server;
+mod tls;
 mod tree;
 
 use std::fmt::Display;
@@ -46,12 +51,14 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
+pub use distort::{Distorter, Distortion, Distortions};
 pub use guard::Process;
-pub use hostile::hostile;
+pub use hostile::{Properties, hostile};
 pub use pauses::{Pauses, Stretch};
 pub use process::{Freshet, delete, freshet, get, listen_address, post, script};
 pub use proxy::Proxy;
-pub use raw::{Properties, Raw};
+pub use raw::Raw;
+pub use tls::TlsFront;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
 ///

@@ -127,6 +127,16 @@ impl Freshet {
         read.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
     }
 
+    /// How many threads it has, and how many files and sockets are open. Linux only.
+    pub fn threads_and_files(&self) -> (usize, usize) {
+        let count = |what| {
+            std::fs::read_dir(format!("/proc/{}/{what}", self.process.id()))
+                .expect("a running process")
+                .count()
+        };
+        (count("task"), count("fd"))
+    }
+
     /// A signal by its name: `TERM`, `HUP`, `INT`, `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) {
         self.process.signal(signal);

@@ -1,5 +1,6 @@
 //! A TCP proxy that misbehaves on demand.
 
+use super::distort::{Distorter, Distortions};
 use super::ports::{self, Port};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub struct Proxy {
     listening: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
     accepted: Arc<AtomicUsize>,
+    distortions: Distortions,
     _task: JoinSet<()>,
 }
 
@@ -49,11 +51,18 @@ impl Proxy {
         let number = port.number;
         let open = Arc::new(AtomicUsize::new(0));
         let accepted = Arc::new(AtomicUsize::new(0));
-        let carrier = Carrier { server: server.into(), modes, ends, open: Arc::clone(&open) };
+        let distortions = Distortions::default();
+        let carrier = Carrier {
+            server: server.into(),
+            modes,
+            ends,
+            open: Arc::clone(&open),
+            distortions: distortions.clone(),
+        };
         let mut task = JoinSet::new();
         task.spawn(listen(port, carrier, listens, Arc::clone(&accepted)));
         listening.wait_for(|listens| *listens).await.expect("the proxy listens");
-        Self { port: number, mode, end, listening, open, accepted, _task: task }
+        Self { port: number, mode, end, listening, open, accepted, distortions, _task: task }
     }
 
     /// Where clients reach it.
@@ -101,6 +110,11 @@ impl Proxy {
     pub async fn down(&self) {
         self.refuse().await;
         self.cut();
+    }
+
+    /// AMQP deliveries that it makes unreadable, on connections opened while there is any such distortion.
+    pub fn distortions(&self) -> &Distortions {
+        &self.distortions
     }
 
     /// Connections that are open now.
@@ -152,6 +166,7 @@ struct Carrier {
     modes: watch::Receiver<Mode>,
     ends: watch::Receiver<End>,
     open: Arc<AtomicUsize>,
+    distortions: Distortions,
 }
 
 impl Carrier {
@@ -167,11 +182,12 @@ impl Carrier {
         };
         let (client_reads, client_writes) = client.split();
         let (server_reads, server_writes) = server.split();
+        let distorter = (!self.distortions.are_none()).then(|| Distorter::new(self.distortions.clone()));
         let ended = tokio::select! {
             _done = async {
                 tokio::try_join!(
-                    pump(client_reads, server_writes, self.modes.clone()),
-                    pump(server_reads, client_writes, self.modes.clone()),
+                    pump(client_reads, server_writes, self.modes.clone(), None),
+                    pump(server_reads, client_writes, self.modes.clone(), distorter),
                 )
             } => false,
             told = self.ends.changed() => told.is_ok(),
@@ -187,6 +203,7 @@ async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut modes: watch::Receiver<Mode>,
+    mut distorter: Option<Distorter>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -195,7 +212,10 @@ async fn pump(
         if length == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&buffer[..length]).await?;
+        match &mut distorter {
+            Some(distorter) => to.write_all(&distorter.pass(&buffer[..length])).await?,
+            None => to.write_all(&buffer[..length]).await?,
+        }
     }
 }
 

@@ -1,0 +1,217 @@
+//! Finds out, once at the start, whether queues that Freshet did not declare itself may lose messages, and warns of it.
+//!
+//! AMQP does not tell a queue's arguments. But RabbitMQ refuses to declare a queue anew that has others, and names the
+//! first one that differs, with its value. So the queue is declared with Freshet's arguments, then with those corrected,
+//! until RabbitMQ agrees. Policies are not arguments: they do not show here. Nothing is changed, and nothing depends on
+//! the answers but the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::Connection;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use super::lifeline::Lifeline;
+use super::session::Broker;
+use super::topology::{self, PRECONDITION_FAILED, is_refused, short};
+
+/// More than there are arguments.
+const MOST_TRIES: usize = 24;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A queue as it was declared, as far as AMQP shows it.
+#[derive(Debug, Clone, PartialEq)]
+struct Found {
+    arguments: FieldTable,
+    durable: bool,
+    auto_delete: bool,
+}
+
+/// Looks over the intake, the dead letters and the lanes, once for each process.
+pub(super) async fn look_over(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
+    let Ok(line) = lifeline.line(0) else { return };
+    let names = &broker.names;
+    let consumed = |account| topology::consumed(names, account);
+    let shared = [(names.intake().to_owned(), consumed(None)), (names.dead(), topology::dead_letters())];
+    let lanes = broker.lanes.iter().map(|door| (names.lane(&door.account), consumed(Some(&door.account))));
+    for (queue, arguments) in shared.into_iter().chain(lanes) {
+        if !broker.link.first_look(&queue) {
+            continue;
+        }
+        let ours = Found { arguments, durable: true, auto_delete: false };
+        let found = tokio::time::timeout(ANSWER_TIMEOUT, find(&line.consuming, &queue, ours)).await;
+        match found {
+            Ok(Ok(found)) => {
+                for why in dangers(&found) {
+                    tracing::warn!(queue, why, "a queue may lose messages");
+                }
+            }
+            // A queue of somebody else's, or one that may not be declared; whoever uses it says so.
+            Ok(Err(error)) => tracing::debug!(queue, %error, "a queue cannot be looked over"),
+            Err(_) => tracing::debug!(queue, "a queue was not looked over in time"),
+        }
+    }
+}
+
+/// Declares a queue that is there until RabbitMQ agrees how.
+async fn find(connection: &Connection, queue: &str, ours: Found) -> lapin::Result<Found> {
+    let mut guess = ours;
+    for _ in 1..MOST_TRIES {
+        match declare(connection, queue, &guess).await {
+            Err(error) if is_refused(&error, PRECONDITION_FAILED) => {
+                match corrected(&guess, &error.to_string()) {
+                    Some(corrected) if corrected != guess => guess = corrected,
+                    Some(_) | None => return Err(error),
+                }
+            }
+            declared => return declared.map(|()| guess),
+        }
+    }
+    declare(connection, queue, &guess).await.map(|()| guess)
+}
+
+async fn declare(connection: &Connection, queue: &str, found: &Found) -> lapin::Result<()> {
+    // A refusal closes the channel.
+    let channel = connection.create_channel().await?;
+    let Found { durable, auto_delete, .. } = *found;
+    let options = QueueDeclareOptions { durable, auto_delete, ..QueueDeclareOptions::default() };
+    channel.queue_declare(short(queue), options, found.arguments.clone()).await?;
+    topology::close(&channel).await;
+    Ok(())
+}
+
+/// What was declared, as RabbitMQ's refusal says it should have been: `inequivalent arg 'x-expires' for queue 'q' in
+/// vhost '/': received none but current is the value '1000' of type 'signedint'`.
+fn corrected(declared: &Found, refusal: &str) -> Option<Found> {
+    let (_, rest) = refusal.split_once("inequivalent arg '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    // The queue's name may hold anything; what is asked for stands at the end.
+    let (_, current) = rest.rsplit_once(" but current is ")?;
+    let mut found = declared.clone();
+    match (name, current.trim_end()) {
+        ("durable", is) => found.durable = is == "'true'",
+        ("auto_delete", is) => found.auto_delete = is == "'true'",
+        (name, "none") => found.arguments = without(&found.arguments, name),
+        (name, is) => _ = found.arguments.insert(ShortString::try_new(name).ok()?, value(is)?),
+    }
+    Some(found)
+}
+
+/// `the value 'stream' of type 'longstr'`, or `'stream'`.
+fn value(told: &str) -> Option<AMQPValue> {
+    let told = told.strip_prefix("the value ").unwrap_or(told);
+    let (value, kind) = told.rsplit_once(" of type ").unwrap_or((told, "'longstr'"));
+    let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+    Some(match kind {
+        "'longstr'" => AMQPValue::LongString(value.into()),
+        "'bool'" | "'boolean'" => AMQPValue::Boolean(value == "true"),
+        _ => AMQPValue::LongLongInt(value.parse().ok()?),
+    })
+}
+
+fn without(arguments: &FieldTable, name: &str) -> FieldTable {
+    let mut rest = FieldTable::default();
+    for (key, value) in arguments.inner().iter().filter(|(key, _)| key.as_str() != name) {
+        rest.insert(key.clone(), value.clone());
+    }
+    rest
+}
+
+/// What may make such a queue lose messages, in words.
+fn dangers(found: &Found) -> Vec<String> {
+    let argument = |name: &str| found.arguments.inner().get(name);
+    let text = |name: &str| argument(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
+    let mut dangers = Vec::new();
+    if found.auto_delete {
+        dangers.push(
+            "auto-delete: RabbitMQ deletes it, with all that waits, when its last consumer leaves".to_owned(),
+        );
+    }
+    if !found.durable {
+        dangers.push("not durable: it is gone after a restart of RabbitMQ".to_owned());
+    }
+    if argument("x-expires").is_some() {
+        dangers.push("x-expires: RabbitMQ deletes it, with all that waits, when nobody uses it".to_owned());
+    }
+    if argument("x-message-ttl").is_some() {
+        dangers.push("x-message-ttl: RabbitMQ takes out what waits too long".to_owned());
+    }
+    // A queue that refuses what does not fit loses nothing: its publishers are told.
+    let refuses = text("x-overflow").is_some_and(|overflow| overflow.starts_with("reject-publish"));
+    for limit in ["x-max-length", "x-max-length-bytes"].into_iter().filter(|limit| argument(limit).is_some())
+    {
+        if !refuses {
+            dangers.push(format!("{limit}: RabbitMQ takes out the oldest messages when it is full"));
+        }
+    }
+    if text("x-queue-type").as_deref() == Some("stream") {
+        dangers.push("a stream: messages go when they are old, and cannot be taken out singly".to_owned());
+    }
+    dangers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> Found {
+        let mut arguments = topology::quorum();
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        Found { arguments, durable: true, auto_delete: false }
+    }
+
+    fn refusal(argument: &str, but: &str) -> String {
+        format!(
+            "protocol error: AMQP soft error: PRECONDITION-FAILED: PRECONDITION_FAILED - inequivalent arg '{argument}' \
+             for queue 'its but current is none' in vhost '/': received {but}"
+        )
+    }
+
+    #[test]
+    fn a_refusal_tells_what_the_queue_is() {
+        let told = [
+            ("auto_delete", "'false' but current is 'true'"),
+            ("durable", "'true' but current is 'false'"),
+            ("x-queue-type", "'quorum' but current is 'stream'"),
+            ("x-expires", "none but current is the value '1000' of type 'signedint'"),
+            ("x-max-age", "none but current is the value '1D' of type 'longstr'"),
+            ("x-overflow", "the value 'reject-publish' of type 'longstr' but current is none"),
+        ];
+        let found = told
+            .iter()
+            .fold(ours(), |found, (argument, but)| corrected(&found, &refusal(argument, but)).unwrap());
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+        arguments.insert("x-expires".into(), AMQPValue::LongLongInt(1000));
+        arguments.insert("x-max-age".into(), AMQPValue::LongString("1D".into()));
+        assert_eq!(found, Found { arguments, durable: false, auto_delete: true });
+        for other in ["PRECONDITION_FAILED - unknown delivery tag 1", "inequivalent arg 'x", ""] {
+            assert_eq!(corrected(&ours(), other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_may_lose_messages_is_named_and_nothing_else() {
+        assert!(dangers(&ours()).is_empty());
+        let with = |name: &str, value: AMQPValue| {
+            let mut found = ours();
+            found.arguments.insert(name.into(), value);
+            found
+        };
+        let number = AMQPValue::LongLongInt(10);
+        assert!(dangers(&with("x-max-length", number.clone())).is_empty(), "publishers are told");
+        for name in ["x-expires", "x-message-ttl"] {
+            let dangers = dangers(&with(name, number.clone()));
+            assert!(dangers.len() == 1 && dangers[0].starts_with(name), "{dangers:?}");
+        }
+        for name in ["x-max-length", "x-max-length-bytes"] {
+            let mut found = with(name, number.clone());
+            found.arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+            assert!(dangers(&found)[0].starts_with(name));
+            found.arguments = without(&found.arguments, "x-overflow");
+            assert!(dangers(&found)[0].starts_with(name), "drop-head is the default");
+        }
+        assert_eq!(dangers(&Found { durable: false, auto_delete: true, ..ours() }).len(), 2);
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads the fields of a frame, one after another, and makes short strings readable.
+
+use std::collections::BTreeSet;
+
+/// A kind of change that lets the client library read a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// Bytes that are no UTF-8 became `?`.
+    Text,
+    /// Tables or arrays that are nested too deeply became byte arrays.
+    Nesting,
+    /// Properties that cannot be taken apart became one header.
+    Form,
+    /// Headers that do not fit the negotiated frame were left out.
+    Size,
+}
+
+impl Change {
+    /// For the log.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Text => "bytes that are no UTF-8",
+            Self::Nesting => "headers nested too deeply",
+            Self::Form => "properties of an unknown form",
+            Self::Size => "headers larger than a frame",
+        }
+    }
+}
+
+/// What was changed in one frame.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes(BTreeSet<Change>);
+
+impl Changes {
+    pub(super) fn note(&mut self, change: Change) {
+        self.0.insert(change);
+    }
+
+    pub(super) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The kinds in words, for the log.
+    pub(super) fn words(&self) -> String {
+        self.0.iter().map(|change| change.words()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The bytes end before the field does, or mean nothing that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// What is left of some bytes.
+#[derive(Debug)]
+pub(super) struct Fields<B>(B);
+
+impl<'a> Fields<&'a [u8]> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// A number of so many bytes, at most eight.
+    pub(super) fn number(&mut self, width: usize) -> Option<u64> {
+        let (number, rest) = self.0.split_at_checked(width)?;
+        self.0 = rest;
+        Some(big_endian(number))
+    }
+
+    /// A short string.
+    pub(super) fn text(&mut self) -> Option<String> {
+        let length = usize::try_from(self.number(1)?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+impl<'a> Fields<&'a mut [u8]> {
+    pub(super) fn of(bytes: &'a mut [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// How many bytes are left.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The next bytes, so many.
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a mut [u8], Malformed> {
+        let (taken, rest) = std::mem::take(&mut self.0).split_at_mut_checked(count).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// A number of so many bytes, at most eight.
+    pub(super) fn number_of(&mut self, width: usize) -> Result<u64, Malformed> {
+        self.take(width).map(|bytes| big_endian(bytes))
+    }
+
+    pub(super) fn byte(&mut self) -> Result<&'a mut u8, Malformed> {
+        self.take(1)?.first_mut().ok_or(Malformed)
+    }
+
+    /// A short string's bytes, readable from now on.
+    pub(super) fn short_string(&mut self, changes: &mut Changes) -> Result<&'a mut [u8], Malformed> {
+        let length = usize::from(*self.byte()?);
+        let text = self.take(length)?;
+        if make_utf8(text) {
+            changes.note(Change::Text);
+        }
+        Ok(text)
+    }
+
+    /// Bytes behind their length in four bytes.
+    pub(super) fn long_string(&mut self) -> Result<&'a mut [u8], Malformed> {
+        let length = usize::try_from(big_endian(self.take(4)?)).map_err(|_| Malformed)?;
+        self.take(length)
+    }
+}
+
+/// A number as AMQP writes it.
+pub(super) fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Makes each byte that belongs to no character a `?`; whether there was one.
+fn make_utf8(text: &mut [u8]) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
+    let mut changed = false;
+    let mut from = 0;
+    while let Some(rest) = text.get_mut(from..)
+        && let Err(error) = std::str::from_utf8(rest)
+    {
+        let wrong = error.valid_up_to();
+        let end = error.error_len().map_or(rest.len(), |length| wrong + length);
+        if let Some(bytes) = rest.get_mut(wrong..end) {
+            bytes.fill(b'?');
+        }
+        from += end;
+        changed = true;
+    }
+    changed
+}

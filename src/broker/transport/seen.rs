@@ -1,0 +1,141 @@
+//! The deliveries that a connection has brought lately, for whoever asks what a connection died of.
+//!
+//! The client library reads from the socket until nothing more is there, and only then parses what it has read. So
+//! whatever it cannot parse is among the deliveries that were read since it last waited for the socket.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::fields::Fields;
+
+/// Deliveries that are remembered.
+const REMEMBERED: usize = 256;
+
+/// What one connection has brought lately.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Seen(Mutex<Recent>);
+
+/// One delivery: what stands in its frames, changed where it was not readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::broker) struct SeenDelivery {
+    pub(in crate::broker) channel: u16,
+    /// Says whose it is: the consumers of one replica have tags of their own.
+    pub(in crate::broker) consumer_tag: String,
+    pub(in crate::broker) delivery_tag: u64,
+    pub(in crate::broker) redelivered: bool,
+    pub(in crate::broker) exchange: String,
+    pub(in crate::broker) routing_key: String,
+    /// Of the message's properties; `None` also while they are not there yet.
+    pub(in crate::broker) message_id: Option<String>,
+}
+
+/// A ring of the newest deliveries. Its memory is used again and again: it is written for every delivery and read
+/// hardly ever.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    slots: Vec<Slot>,
+    /// Where the next one goes, once all slots are there.
+    next: usize,
+    /// How many of the newest count.
+    counted: usize,
+    quiet: bool,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    channel: u16,
+    /// The arguments of `basic.deliver` as they were sent.
+    arguments: Vec<u8>,
+    /// Its properties came, too.
+    complete: bool,
+    message_id: Option<Vec<u8>>,
+}
+
+impl Seen {
+    #[allow(dead_code, reason = "for whoever looks for the message that a connection ended over")]
+    /// The deliveries that were read since the connection last had nothing to read, oldest first.
+    pub(in crate::broker) fn recent_deliveries(&self) -> Vec<SeenDelivery> {
+        self.lock().newest_first().into_iter().rev().filter_map(Slot::read).collect()
+    }
+
+    /// Whether there were more of them than are remembered.
+    pub(in crate::broker) fn is_full(&self) -> bool {
+        self.lock().counted >= REMEMBERED
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Recent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recent {
+    /// Nothing more is there to be read: the client library now parses what it has.
+    pub(super) fn quiet(&mut self) {
+        self.quiet = true;
+    }
+
+    /// The client library comes back for more: what it had, it could read.
+    pub(super) fn reading(&mut self) {
+        if std::mem::take(&mut self.quiet) {
+            // Of one whose properties are still on their way, not all was read.
+            let unread = self.newest_first().iter().rposition(|slot| !slot.complete);
+            self.counted = unread.map_or(0, |oldest| oldest + 1);
+        }
+    }
+
+    /// A delivery begins.
+    pub(super) fn delivery(&mut self, channel: u16, arguments: &[u8]) {
+        if self.slots.len() < REMEMBERED {
+            self.slots.push(Slot::default());
+            self.next = self.slots.len() - 1;
+        }
+        if let Some(slot) = self.slots.get_mut(self.next) {
+            slot.channel = channel;
+            slot.arguments.clear();
+            slot.arguments.extend_from_slice(arguments);
+            slot.complete = false;
+            slot.message_id = None;
+        }
+        self.next = (self.next + 1) % REMEMBERED;
+        self.counted = (self.counted + 1).min(REMEMBERED);
+    }
+
+    /// The properties of the newest delivery of a channel came, with this `message_id`.
+    pub(super) fn properties(&mut self, channel: u16, message_id: Option<&[u8]>) {
+        let (counted, middle) = (self.counted, self.next.min(self.slots.len()));
+        let (wrapped, older) = self.slots.split_at_mut(middle);
+        let newest_first = wrapped.iter_mut().rev().chain(older.iter_mut().rev());
+        if let Some(slot) = newest_first.take(counted).find(|slot| slot.channel == channel) {
+            slot.complete = true;
+            slot.message_id = message_id.map(<[u8]>::to_vec);
+        }
+    }
+
+    /// The consumer that the newest delivery of a channel is for.
+    pub(super) fn consumer(&self, channel: u16) -> Option<String> {
+        let slot = self.newest_first().into_iter().find(|slot| slot.channel == channel)?;
+        slot.read().map(|delivery| delivery.consumer_tag)
+    }
+
+    fn newest_first(&self) -> Vec<&Slot> {
+        let (wrapped, older) = self.slots.split_at(self.next.min(self.slots.len()));
+        wrapped.iter().rev().chain(older.iter().rev()).take(self.counted).collect()
+    }
+}
+
+impl Slot {
+    fn read(&self) -> Option<SeenDelivery> {
+        let mut fields = Fields::new(&self.arguments);
+        let consumer_tag = fields.text()?;
+        let delivery_tag = fields.number(8)?;
+        let redelivered = fields.number(1)? != 0;
+        Some(SeenDelivery {
+            channel: self.channel,
+            consumer_tag,
+            delivery_tag,
+            redelivered,
+            exchange: fields.text()?,
+            routing_key: fields.text()?,
+            message_id: self.message_id.as_ref().map(|id| String::from_utf8_lossy(id).into_owned()),
+        })
+    }
+}

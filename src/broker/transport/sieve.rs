@@ -1,0 +1,371 @@
+//! Hands deliveries to the client library whole and knows which, or holds them back. For connections that look for a
+//! message that the library cannot read.
+//!
+//! Pure, for any chunks of a broker's frames. It relies on nothing but the frames' lengths: what a frame holds may be
+//! as unreadable as it likes. What is no delivery passes as it comes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hasher as _;
+use std::io::Read as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use siphasher::sip::SipHasher13;
+use tokio::sync::Notify;
+
+use super::walker::{BODY, CONTENT_HEADER, DELIVER, HEADER, HEARTBEAT, METHOD, START};
+
+/// Tells one message from another, whenever and wherever it is delivered: a hash of its body.
+pub(in crate::broker) type Print = u64;
+
+/// What becomes of deliveries.
+#[derive(Debug, Clone)]
+pub(in crate::broker) enum Sifting {
+    /// All but these are handed on, once [`Sieve::open`] says of which channels. Until then all wait here: what ends a
+    /// connection before its owner has all consumers would leave unknown what came out of the library.
+    Without(BTreeSet<Print>),
+    /// None is handed on, and these are kept.
+    Keep(BTreeSet<Print>),
+}
+
+/// A delivery that was handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::broker) struct Passed {
+    pub(in crate::broker) channel: u16,
+    pub(in crate::broker) print: Print,
+}
+
+/// A delivery that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::broker) struct Kept {
+    /// Its delivery tag, on a channel with one consumer.
+    pub(in crate::broker) tag: u64,
+    /// From the property flags on.
+    pub(in crate::broker) properties: Vec<u8>,
+    pub(in crate::broker) body: Vec<u8>,
+}
+
+/// One connection's sieve, shared between its stream and its owner.
+#[derive(Debug)]
+pub(in crate::broker) struct Sieve {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    sifting: Sifting,
+    /// Of a frame that is not whole yet.
+    begun: Vec<u8>,
+    /// To be handed on, and how much of it was.
+    out: (Vec<u8>, usize),
+    /// These are no frames: all passes.
+    astray: bool,
+    deliveries: HashMap<u16, Begun>,
+    /// The channels whose deliveries are handed on, once that is known.
+    open: Option<BTreeSet<u16>>,
+    /// What waits for that: a delivery's channel, print and frames.
+    waiting: Vec<(u16, Print, Vec<u8>)>,
+    /// Who reads, while there is nothing to be read.
+    reader: Option<Waker>,
+    /// Deliveries so far, by channel.
+    counts: HashMap<u16, u64>,
+    passed: Vec<Passed>,
+    kept: Vec<Kept>,
+}
+
+/// A delivery that is not whole yet.
+#[derive(Debug, Default)]
+struct Begun {
+    frames: Vec<u8>,
+    /// The body's size, once its header is there.
+    size: Option<u64>,
+    properties: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Sieve {
+    pub(in crate::broker) fn new(sifting: Sifting) -> Self {
+        let state = State {
+            sifting,
+            begun: Vec::new(),
+            out: (Vec::new(), 0),
+            astray: false,
+            deliveries: HashMap::new(),
+            open: None,
+            waiting: Vec::new(),
+            reader: None,
+            counts: HashMap::new(),
+            passed: Vec::new(),
+            kept: Vec::new(),
+        };
+        Self { state: Mutex::new(state), news: Notify::new() }
+    }
+
+    /// Returns when something was read since this was last awaited.
+    pub(in crate::broker) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Hands on what these channels bring from now on, and what they brought before.
+    pub(in crate::broker) fn open(&self, channels: BTreeSet<u16>) {
+        let mut state = self.lock();
+        state.open = Some(channels);
+        for (channel, print, frames) in std::mem::take(&mut state.waiting) {
+            state.pass(channel, print, frames);
+        }
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// How many deliveries came.
+    pub(in crate::broker) fn arrived(&self) -> u64 {
+        self.lock().counts.values().sum()
+    }
+
+    /// The delivery that was handed on as the one with this number, from 0.
+    pub(in crate::broker) fn passed(&self, number: usize) -> Option<Passed> {
+        self.lock().passed.get(number).copied()
+    }
+
+    /// How many deliveries were kept, and not taken yet.
+    pub(in crate::broker) fn kept(&self) -> usize {
+        self.lock().kept.len()
+    }
+
+    /// The deliveries that were kept.
+    pub(in crate::broker) fn take_kept(&self) -> Vec<Kept> {
+        std::mem::take(&mut self.lock().kept)
+    }
+
+    /// Takes bytes that follow on those before.
+    pub(super) fn take(&self, bytes: &[u8]) {
+        self.lock().take(bytes);
+        self.news.notify_one();
+    }
+
+    /// Hands on as much as there is and fits. Wakes the reader when there is more than nothing.
+    pub(super) fn hand(&self, to: &mut [u8], reader: &Waker) -> usize {
+        let mut state = self.lock();
+        state.reader = Some(reader.clone());
+        let (out, handed) = &mut state.out;
+        let mut ready = out.get(*handed..).unwrap_or_default();
+        let count = ready.read(to).unwrap_or_default();
+        *handed += count;
+        if *handed == out.len() {
+            out.clear();
+            *handed = 0;
+        }
+        count
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, bytes: &[u8]) {
+        self.begun.extend_from_slice(bytes);
+        let begun = std::mem::take(&mut self.begun);
+        let mut rest = begun.as_slice();
+        while !self.astray
+            && let Some((start, behind)) = rest.split_first_chunk::<START>()
+        {
+            let [kind, channel_high, channel_low, size @ ..] = *start;
+            if ![METHOD, HEADER, BODY, HEARTBEAT].contains(&kind) {
+                self.astray = true;
+                break;
+            }
+            let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(usize::MAX);
+            let Some(payload) = behind.get(..size) else { break };
+            let Some((frame, next)) = rest.split_at_checked(START.saturating_add(size).saturating_add(1))
+            else {
+                break;
+            };
+            self.frame(kind, u16::from_be_bytes([channel_high, channel_low]), payload, frame);
+            rest = next;
+        }
+        if self.astray {
+            self.out.0.extend_from_slice(rest);
+        } else {
+            self.begun = rest.to_vec();
+        }
+    }
+
+    fn frame(&mut self, kind: u8, channel: u16, payload: &[u8], frame: &[u8]) {
+        if kind == METHOD {
+            // A delivery whose body is shorter than its header says ends here.
+            self.whole(channel);
+            if payload.starts_with(&DELIVER) {
+                self.deliveries.insert(channel, Begun { frames: frame.to_vec(), ..Begun::default() });
+                return;
+            }
+        }
+        let Some(delivery) = self.deliveries.get_mut(&channel).filter(|_| kind == HEADER || kind == BODY)
+        else {
+            self.out.0.extend_from_slice(frame);
+            return;
+        };
+        delivery.frames.extend_from_slice(frame);
+        if kind == HEADER {
+            let size = payload.get(4..CONTENT_HEADER).and_then(|size| size.try_into().ok());
+            delivery.size = Some(size.map_or(0, u64::from_be_bytes));
+            delivery.properties = payload.get(CONTENT_HEADER..).unwrap_or_default().to_vec();
+        } else {
+            delivery.body.extend_from_slice(payload);
+        }
+        let there = u64::try_from(delivery.body.len()).unwrap_or(u64::MAX);
+        if delivery.size.is_some_and(|size| there >= size) {
+            self.whole(channel);
+        }
+    }
+
+    /// Decides what becomes of a channel's delivery.
+    fn whole(&mut self, channel: u16) {
+        let Some(Begun { frames, properties, body, .. }) = self.deliveries.remove(&channel) else { return };
+        let tag = self.counts.entry(channel).or_default();
+        *tag += 1;
+        let print = print(&body);
+        match &self.sifting {
+            Sifting::Without(prints) if prints.contains(&print) => {}
+            Sifting::Without(_) => self.pass(channel, print, frames),
+            Sifting::Keep(prints) if prints.contains(&print) => {
+                self.kept.push(Kept { tag: *tag, properties, body });
+            }
+            Sifting::Keep(_) => {}
+        }
+    }
+}
+
+impl State {
+    fn pass(&mut self, channel: u16, print: Print, frames: Vec<u8>) {
+        match &self.open {
+            None => self.waiting.push((channel, print, frames)),
+            Some(channels) if channels.contains(&channel) => {
+                self.out.0.extend(frames);
+                self.passed.push(Passed { channel, print });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn print(body: &[u8]) -> Print {
+    let mut hasher = SipHasher13::new();
+    hasher.write(body);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, channel: u16, payload: &[u8], end: u8) -> Vec<u8> {
+        let mut frame = vec![kind];
+        frame.extend(channel.to_be_bytes());
+        frame.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        frame.extend(payload);
+        frame.push(end);
+        frame
+    }
+
+    /// A delivery with this body in frames of at most three bytes; `end` stands where each frame should end.
+    fn delivery(channel: u16, body: &[u8], end: u8) -> Vec<u8> {
+        let mut bytes = frame(METHOD, channel, &[&DELIVER[..], b"\xffarguments"].concat(), end);
+        let size = u64::try_from(body.len()).unwrap().to_be_bytes();
+        bytes.extend(frame(HEADER, channel, &[&[0, 60, 0, 0], &size[..], b"\x00\x00"].concat(), end));
+        bytes.extend(body.chunks(3).flat_map(|part| frame(BODY, channel, part, end)));
+        bytes
+    }
+
+    fn sifted(sieve: &Sieve, bytes: &[u8], chunk: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut room = [0; 7];
+        for part in bytes.chunks(chunk) {
+            sieve.take(part);
+            loop {
+                let count = sieve.hand(&mut room, Waker::noop());
+                if count == 0 {
+                    break;
+                }
+                out.extend(&room[..count]);
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn each_delivery_passes_whole_or_not_at_all(
+            bodies in proptest::collection::vec((1..3_u16, proptest::collection::vec(any::<u8>(), 0..9)), 0..9),
+            end in any::<u8>(), chunk in 1..40_usize, wanted in 0..9_usize,
+        ) {
+            let other = frame(METHOD, 1, b"\x00\x3c\x00\x50", 0xCE);
+            let heartbeat = frame(HEARTBEAT, 0, b"", 0xCE);
+            let prints: BTreeSet<Print> = bodies.get(wanted).map(|(_, body)| print(body)).into_iter().collect();
+            let (mut all, mut without, mut none) = (Vec::new(), Vec::new(), Vec::new());
+            for (channel, body) in &bodies {
+                let bytes = delivery(*channel, body, end);
+                all.extend(&bytes);
+                if !prints.contains(&print(body)) {
+                    without.extend(bytes);
+                }
+                for to in [&mut all, &mut without, &mut none] {
+                    to.extend([&other[..], &heartbeat].concat());
+                }
+            }
+            let sieve = Sieve::new(Sifting::Without(prints.clone()));
+            sieve.open(BTreeSet::from([1, 2]));
+            prop_assert_eq!(sifted(&sieve, &all, chunk), without);
+            let passed: Vec<_> = (0..).map_while(|number| sieve.passed(number)).collect();
+            let expected = bodies.iter().filter(|(_, body)| !prints.contains(&print(body)));
+            let expected: Vec<_> =
+                expected.map(|(channel, body)| Passed { channel: *channel, print: print(body) }).collect();
+            prop_assert_eq!(passed, expected);
+
+            let sieve = Sieve::new(Sifting::Keep(prints.clone()));
+            prop_assert_eq!(sifted(&sieve, &all, chunk), none);
+            prop_assert_eq!(sieve.arrived(), bodies.len() as u64);
+            let mut counts = HashMap::new();
+            let kept = bodies.iter().filter_map(|(channel, body)| {
+                let tag = counts.entry(*channel).and_modify(|tag| *tag += 1).or_insert(1_u64);
+                let kept = Kept { tag: *tag, properties: vec![0, 0], body: body.clone() };
+                prints.contains(&print(body)).then_some(kept)
+            });
+            prop_assert_eq!(sieve.take_kept(), kept.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn deliveries_wait_until_it_is_open_and_those_of_other_channels_go(
+            bodies in proptest::collection::vec((1..4_u16, proptest::collection::vec(any::<u8>(), 0..9)), 0..9),
+            early in 0..9_usize,
+        ) {
+            let deliveries: Vec<_> = bodies.iter().map(|(channel, body)| (*channel, delivery(*channel, body, 0))).collect();
+            let (before, behind) = deliveries.split_at(early.min(deliveries.len()));
+            let whole = |deliveries: &[(u16, Vec<u8>)]| -> Vec<u8> {
+                deliveries.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+            };
+            let sieve = Sieve::new(Sifting::Without(BTreeSet::new()));
+            prop_assert!(sifted(&sieve, &whole(before), 9).is_empty());
+            sieve.open(BTreeSet::from([1, 2]));
+            let mut out = sifted(&sieve, b"", 1);
+            let mut room = vec![0; 4096];
+            let count = sieve.hand(&mut room, Waker::noop());
+            out.extend(&room[..count]);
+            out.extend(sifted(&sieve, &whole(behind), 9));
+            let wanted: Vec<_> = deliveries.into_iter().filter(|(channel, _)| *channel < 3).collect();
+            prop_assert_eq!(out, whole(&wanted));
+        }
+
+        #[test]
+        fn what_is_no_frame_passes(bytes in proptest::collection::vec(any::<u8>(), 0..40), chunk in 1..9_usize) {
+            let sieve = Sieve::new(Sifting::Keep(BTreeSet::new()));
+            let bytes = [b"AMQP\x00\x00\x09\x01".as_slice(), &bytes].concat();
+            prop_assert_eq!(sifted(&sieve, &bytes, chunk), bytes);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One connection's bytes on their way between the socket and the client library.
+//!
+//! Polled by the client library on a thread of its own. It ends when its owner lets go of it, whatever the peer does.
+
+use std::io::{self, Read as _};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::fields::Changes;
+use super::greeting::{Greeting, Stranger};
+use super::outgoing::Outgoing;
+use super::seen::Seen;
+use super::sieve::Sieve;
+use super::walker::Walker;
+
+/// What is read from the socket at once.
+const READ: usize = 128 * 1024;
+/// Between two log lines about messages that were changed.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a stream and its owner share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) seen: Arc<Seen>,
+    /// The owner has let go.
+    pub(super) ended: CancellationToken,
+    /// The largest frame that both sides take.
+    pub(super) frame_max: AtomicUsize,
+    stranger: Mutex<Option<Stranger>>,
+    /// Where deliveries are not simply handed on.
+    pub(super) sieve: Option<Arc<Sieve>>,
+}
+
+impl Shared {
+    pub(super) fn with(sieve: Arc<Sieve>) -> Self {
+        Self { sieve: Some(sieve), ..Self::default() }
+    }
+
+    /// What the peer is, if it does not speak AMQP 0-9-1.
+    pub(super) fn stranger(&self) -> Option<Stranger> {
+        *self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connected socket, with or without TLS.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The stream that the client library reads and writes.
+#[derive(Debug)]
+pub(super) struct Transport {
+    socket: Socket,
+    inbox: Inbox,
+    greeting: Greeting,
+    walker: Walker,
+    /// Until nothing has to be changed any more on the way out.
+    outgoing: Option<Outgoing>,
+    shared: Arc<Shared>,
+    ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    log_from: Option<Instant>,
+    unlogged: u64,
+}
+
+/// What was read: handed on, then walked over, then not walked over yet, then room.
+#[derive(Debug, Default)]
+struct Inbox {
+    bytes: Vec<u8>,
+    handed: usize,
+    walked: usize,
+    filled: usize,
+}
+
+impl Transport {
+    pub(super) fn new(socket: Socket, frame_max: u32, shared: Arc<Shared>) -> Self {
+        let ending = Box::pin(shared.ended.clone().cancelled_owned());
+        Self {
+            socket,
+            inbox: Inbox::default(),
+            greeting: Greeting::default(),
+            walker: Walker::new(frame_max),
+            outgoing: Some(Outgoing::default()),
+            shared,
+            ending,
+            log_from: None,
+            unlogged: 0,
+        }
+    }
+
+    /// Fails once the owner has let go, and wakes the reader when that happens.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !self.shared.ended.is_cancelled() && self.ending.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    /// Fails once the owner has let go. The reader alone is woken.
+    fn held(&self) -> io::Result<()> {
+        if self.shared.ended.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    /// Reads some, and walks over it. False at the end of the stream.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = ReadBuf::new(self.inbox.room());
+        ready!(self.socket.poll_read(context, &mut room))?;
+        let read = room.filled().len();
+        if read == 0 {
+            self.judge(self.greeting.ended())?;
+            // Cut off within a frame: the client library says so.
+            self.inbox.walked = self.inbox.filled;
+            return Poll::Ready(Ok(self.inbox.walked > self.inbox.handed));
+        }
+        let heard = self.greeting.heard(room.filled());
+        self.judge(heard)?;
+        self.inbox.filled += read;
+        self.inbox.walked += self.walker.walk(self.inbox.unwalked(), &mut self.shared.seen.lock());
+        self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
+        if let Some((channel, changes)) = self.walker.take_changed() {
+            self.log(channel, &changes);
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Sends what waits on its way out.
+    fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(outgoing) = &mut self.outgoing else { return Poll::Ready(Ok(())) };
+        while !outgoing.ready().is_empty() {
+            let sent = ready!(self.socket.poll_write(context, &[io::IoSlice::new(outgoing.ready())]))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outgoing.sent(sent);
+        }
+        if outgoing.done(self.walker.frame_max()) {
+            self.outgoing = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn judge(&self, verdict: Result<(), Stranger>) -> io::Result<()> {
+        verdict.map_err(|stranger| {
+            *self.shared.stranger.lock().unwrap_or_else(PoisonError::into_inner) = Some(stranger);
+            io::Error::new(io::ErrorKind::InvalidData, stranger)
+        })
+    }
+
+    /// Senders may do it in every message.
+    fn log(&mut self, channel: u16, changes: &Changes) {
+        self.unlogged += 1;
+        let now = Instant::now();
+        if self.log_from.is_none_or(|from| now >= from) {
+            let consumer = self.shared.seen.lock().consumer(channel).unwrap_or_default();
+            tracing::warn!(
+                consumer,
+                changed = changes.words(),
+                messages = self.unlogged,
+                "messages were changed so that they can be read"
+            );
+            self.log_from = Some(now + LOG_PAUSE);
+            self.unlogged = 0;
+        }
+    }
+}
+
+impl Inbox {
+    /// Where more can be read to: at least one byte.
+    fn room(&mut self) -> &mut [u8] {
+        if self.handed == self.filled {
+            (self.handed, self.walked, self.filled) = (0, 0, 0);
+            // A large frame is rare.
+            self.bytes.truncate(READ);
+            self.bytes.shrink_to(READ);
+        }
+        if self.filled == self.bytes.len() {
+            if self.handed > 0 {
+                self.bytes.copy_within(self.handed..self.filled, 0);
+                self.walked -= self.handed;
+                self.filled -= self.handed;
+                self.handed = 0;
+            } else {
+                self.bytes.resize(self.bytes.len() + READ, 0);
+            }
+        }
+        self.bytes.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    fn unwalked(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.walked..self.filled).unwrap_or_default()
+    }
+
+    /// What can be handed on.
+    fn ready(&self) -> &[u8] {
+        self.bytes.get(self.handed..self.walked).unwrap_or_default()
+    }
+
+    /// Hands on as much as there is and fits.
+    fn hand(&mut self, to: &mut [u8]) -> usize {
+        let mut ready = self.bytes.get(self.handed..self.walked).unwrap_or_default();
+        let count = ready.read(to).unwrap_or_default();
+        self.handed += count;
+        count
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.poll_held(context)?;
+        this.shared.seen.lock().reading();
+        loop {
+            let count = match &this.shared.sieve {
+                Some(sieve) => {
+                    let ready = this.inbox.ready();
+                    if !ready.is_empty() {
+                        sieve.take(ready);
+                        this.inbox.handed = this.inbox.walked;
+                    }
+                    sieve.hand(to, context.waker())
+                }
+                None => this.inbox.hand(to),
+            };
+            if count > 0 || to.is_empty() {
+                return Poll::Ready(Ok(count));
+            }
+            match this.poll_fill(context)? {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(Ok(0)),
+                Poll::Pending => {
+                    this.shared.seen.lock().quiet();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.held()?;
+        if this.outgoing.is_none() {
+            return this.socket.poll_write(context, &[io::IoSlice::new(bytes)]);
+        }
+        ready!(this.poll_outgoing(context))?;
+        if let Some(outgoing) = &mut this.outgoing {
+            outgoing.take(bytes, this.walker.frame_max());
+        }
+        // What does not go yet goes with the next write or flush.
+        if let Poll::Ready(sent) = this.poll_outgoing(context) {
+            sent?;
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.outgoing.is_some() {
+            let first = bytes.iter().find(|bytes| !bytes.is_empty());
+            return self.poll_write(context, first.map_or(&[], |bytes| bytes));
+        }
+        let this = self.get_mut();
+        this.held()?;
+        this.socket.poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_outgoing(context))?;
+        match &mut this.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Socket::Tls(socket) => Pin::new(socket).poll_flush(context),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_outgoing(context))?;
+        match &mut this.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Socket::Tls(socket) => Pin::new(socket).poll_shutdown(context),
+        }
+    }
+}
+
+impl Socket {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
+            Self::Tls(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, to),
+            Self::Tls(socket) => Pin::new(socket).poll_read(context, to),
+        }
+    }
+}

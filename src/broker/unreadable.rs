@@ -1,0 +1,293 @@
+//! Finds the message that a connection cannot read, and makes it a dead letter.
+//!
+//! For each look a connection of its own consumes the queues as they are consumed otherwise, with the same prefetch, and
+//! settles nothing. It drops what it can read. If it ends over what it read, the first delivery that was handed to the
+//! client library and did not come out of it is the one. When the connection is gone RabbitMQ puts all back in its order:
+//! taking fewer would change that, see RABBITMQ.md.
+//!
+//! A message is condemned when two looks ended at it. It is then taken out on a connection whose deliveries never reach
+//! the client library. Called by the quarantine; must not touch what others hold.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::SelectAll;
+use jiff::Timestamp;
+use lapin::options::BasicAckOptions;
+use lapin::protocol::basic;
+use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
+use lapin::{BasicProperties, ErrorKind};
+
+use super::address::Address;
+use super::lifeline::{is_taken, publish, publisher};
+use super::names::dead_letter_key;
+use super::session::{Broken, Broker, subscribe};
+use super::transport::{self, Connected, Kept, Print, Sieve, Sifting};
+use super::{consumer, dead_letter, fitting, republish, router, topology};
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+
+/// Nothing more is on its way when nothing came for this long.
+const QUIET: Duration = Duration::from_secs(1);
+/// A queue that lets nobody subscribe for so long is not looked at.
+const SUBSCRIBED: Duration = Duration::from_secs(5);
+/// For one connection's work: what takes longer is done anew.
+const LIMIT: Duration = Duration::from_mins(1);
+/// So many looks must end at a message: one may have ended by chance.
+const PROOFS: u32 = 2;
+/// What is kept of properties that cannot be read.
+const PROPERTIES: &str = "freshet-original-properties";
+
+const FRAME_ERROR: u16 = 501;
+const SYNTAX_ERROR: u16 = 502;
+const UNEXPECTED_FRAME: u16 = 505;
+const INTERNAL_ERROR: u16 = 541;
+
+/// A queue that this replica consumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Consumed {
+    Intake,
+    /// The lane of the account with this number.
+    Lane(usize),
+}
+
+/// How a queue is consumed.
+pub(super) struct Subscription {
+    pub(super) queue: String,
+    pub(super) tag: String,
+    pub(super) prefetch: u16,
+    pub(super) arguments: FieldTable,
+}
+
+impl Broker {
+    /// How a queue is consumed; `None` for a lane that is not there.
+    pub(super) fn subscription(&self, consumed: Consumed) -> Option<Subscription> {
+        match consumed {
+            Consumed::Intake => Some(router::subscription(self)),
+            Consumed::Lane(number) => {
+                self.lanes.get(number).map(|door| consumer::subscription(self, &door.account))
+            }
+        }
+    }
+}
+
+/// Whether an error of a connection may come from what was delivered over it.
+pub(super) fn is_unreadable(error: &lapin::Error) -> bool {
+    if let ErrorKind::ProtocolError(error) = error.kind() {
+        return [FRAME_ERROR, SYNTAX_ERROR, UNEXPECTED_FRAME, INTERNAL_ERROR].contains(&error.get_id());
+    }
+    matches!(error.kind(), ErrorKind::ParsingError(_))
+}
+
+/// What a look found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// This message of this queue cannot be read.
+    Culprit(Consumed, Print),
+    /// All could be read. Of these queues there was something.
+    Clean(BTreeSet<Consumed>),
+}
+
+/// Looks for a message that cannot be read, leaving out those that are known.
+pub(super) async fn look(
+    broker: &Broker,
+    address: &Address,
+    queues: &[Consumed],
+    known: &BTreeSet<Print>,
+) -> Result<Look, Broken> {
+    let sieve = std::sync::Arc::new(Sieve::new(Sifting::Without(known.clone())));
+    let name = format!("{}, looking", broker.replica);
+    let connection = transport::connect_sifted(address, &name, sieve.clone()).await?;
+    let looking = look_on(broker, &connection, queues, &sieve);
+    let looked = tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(Broken::Unanswered(name)));
+    close(&connection).await;
+    looked
+}
+
+async fn look_on(
+    broker: &Broker,
+    connection: &lapin::Connection,
+    queues: &[Consumed],
+    sieve: &Sieve,
+) -> Result<Look, Broken> {
+    let subscribing = queues.iter().filter_map(|consumed| {
+        let Subscription { queue, tag, prefetch, arguments } = broker.subscription(*consumed)?;
+        Some(async move {
+            let subscribing = subscribe(connection, &queue, &tag, prefetch, arguments);
+            match tokio::time::timeout(SUBSCRIBED, subscribing).await {
+                Ok(Ok((channel, consumer))) => Some((*consumed, prefetch, channel, consumer)),
+                Ok(Err(broken)) => {
+                    tracing::debug!(queue, %broken, "a queue cannot be looked at");
+                    None
+                }
+                Err(_) => None,
+            }
+        })
+    });
+    let subscribed = futures_util::future::join_all(subscribing).await;
+    let mut by_channel = HashMap::new();
+    // Closed with the last handle.
+    let mut channels = Vec::new();
+    let mut consumers = SelectAll::new();
+    let mut most = 0;
+    for (consumed, prefetch, channel, consumer) in subscribed.into_iter().flatten() {
+        most += u64::from(prefetch);
+        by_channel.insert(channel.id(), consumed);
+        channels.push(channel);
+        consumers.push(consumer.map(move |delivery| delivery.map(|_| consumed)));
+    }
+    sieve.open(by_channel.keys().copied().collect());
+    let mut ended = None;
+    let (mut read, mut of) = (0, BTreeSet::new());
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = consumers.next() => next,
+            () = sieve.news() => continue,
+            () = tokio::time::sleep(QUIET) => break,
+        };
+        match next {
+            Some(Ok(consumed)) => {
+                read += 1;
+                of.insert(consumed);
+                if u64::try_from(read).is_ok_and(|read| read >= most) {
+                    break;
+                }
+            }
+            Some(Err(error)) => ended = Some(error),
+            None => break,
+        }
+    }
+    // The library tells its consumers before it changes the connection's state.
+    let over = ended.as_ref().is_some_and(is_unreadable);
+    if !over && connection.status().connected() {
+        return Ok(Look::Clean(of));
+    }
+    // In the order in which they were handed on; what was read has come out of the library by now.
+    let culprit = sieve.passed(read).filter(|_| over);
+    match culprit.and_then(|passed| Some((by_channel.get(&passed.channel)?, passed.print))) {
+        Some((consumed, print)) => Ok(Look::Culprit(*consumed, print)),
+        None => Err(ended.map_or(Broken::Closed, Broken::Amqp)),
+    }
+}
+
+/// Makes a dead letter of each message of a queue that cannot be read, until none is left among those that are handed
+/// out. Returns whether there was any message.
+pub(super) async fn cleanse(broker: &Broker, address: &Address, queue: Consumed) -> Result<bool, Broken> {
+    let mut proofs = BTreeMap::<Print, u32>::new();
+    loop {
+        let known: BTreeSet<Print> =
+            proofs.iter().filter(|(_, count)| **count >= PROOFS).map(|(print, _)| *print).collect();
+        match look(broker, address, &[queue], &known).await? {
+            Look::Culprit(_, print) => *proofs.entry(print).or_default() += 1,
+            Look::Clean(of) if known.is_empty() => return Ok(!of.is_empty()),
+            Look::Clean(_) => {
+                take_out(broker, address, queue, &known).await?;
+                // What follows them is handed out only now.
+                proofs.clear();
+            }
+        }
+    }
+}
+
+/// Makes dead letters of these messages.
+async fn take_out(
+    broker: &Broker,
+    address: &Address,
+    queue: Consumed,
+    prints: &BTreeSet<Print>,
+) -> Result<(), Broken> {
+    let sieve = std::sync::Arc::new(Sieve::new(Sifting::Keep(prints.clone())));
+    let name = format!("{}, dead-lettering", broker.replica);
+    let connection = transport::connect_sifted(address, &name, sieve.clone()).await?;
+    let taking_out = take_out_on(broker, &connection, queue, &sieve, prints.len());
+    let taken = tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(Broken::Unanswered(name)));
+    close(&connection).await;
+    taken
+}
+
+async fn take_out_on(
+    broker: &Broker,
+    connection: &Connected,
+    consumed: Consumed,
+    sieve: &Sieve,
+    wanted: usize,
+) -> Result<(), Broken> {
+    let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(consumed) else {
+        return Ok(());
+    };
+    let letters = publisher(connection).await?;
+    let (channel, subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
+    while sieve.kept() < wanted && sieve.arrived() < u64::from(prefetch) {
+        if tokio::time::timeout(QUIET, sieve.news()).await.is_err() {
+            break;
+        }
+    }
+    for kept in sieve.take_kept() {
+        let tag = kept.tag;
+        bury(broker, &letters, connection.frame_max(), consumed, &queue, kept).await?;
+        channel.basic_ack(tag, BasicAckOptions::default()).await?;
+    }
+    topology::close_settled(&channel, &queue, true).await;
+    drop(subscription);
+    Ok(())
+}
+
+/// Publishes a dead letter, and waits until RabbitMQ has it.
+async fn bury(
+    broker: &Broker,
+    letters: &lapin::Channel,
+    frame_max: usize,
+    consumed: Consumed,
+    queue: &str,
+    Kept { properties, body, .. }: Kept,
+) -> Result<(), Broken> {
+    let lanes = broker.names.lanes();
+    let (account, exchange, metrics) = match consumed {
+        Consumed::Intake => (None, "", broker.metrics.account(super::UNROUTED)),
+        Consumed::Lane(number) => {
+            let Some(door) = broker.lanes.get(number) else { return Ok(()) };
+            (Some(&door.account), lanes.as_str(), door.metrics.clone())
+        }
+    };
+    let original = republish::believed(&readable(&properties), exchange, &lanes);
+    let problem = "the connection ended each time that the message was delivered".to_owned();
+    let problem = Problem { problem, ..Problem::default() };
+    let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
+    let letter = dead_letter::properties(&original, &refusal, account, &body, 0, Timestamp::now());
+    let letter = fitting::fit(letter, frame_max);
+    let (exchange, key) = (broker.names.dead(), dead_letter_key(account, refusal.reason));
+    let confirmation = publish(letters, &exchange, &key, &body, letter).await?.await?;
+    if !is_taken(&confirmation) {
+        return Err(Broken::NotConfirmed { exchange, key });
+    }
+    dead_letter::count(&metrics, account.map_or(super::UNROUTED, |name| name), &body, &refusal);
+    tracing::warn!(
+        queue,
+        property.message_id = named(&original),
+        "a message that connections ended over was made a dead letter"
+    );
+    Ok(())
+}
+
+/// Properties as the client library reads them, or else with the bytes in a header.
+fn readable(properties: &[u8]) -> BasicProperties {
+    if let Ok((_, properties)) = basic::parse_properties(properties) {
+        return properties;
+    }
+    let mut headers = FieldTable::default();
+    headers.insert(PROPERTIES.into(), AMQPValue::ByteArray(ByteArray::from(properties)));
+    BasicProperties::default().with_headers(headers)
+}
+
+/// The property `message_id` for the log, unless it may be an e-mail address.
+fn named(properties: &BasicProperties) -> Option<&str> {
+    properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.contains('@'))
+}
+
+async fn close(connection: &lapin::Connection) {
+    let closed = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "done".into())).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::debug!("a connection could not be closed in time");
+    }
+}

@@ -1,0 +1,246 @@
+//! Messages that connections end over: made unreadable on their way to the client library, each time anew.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::events::{assert_exact, repeats, stream};
+use crate::faults::lines;
+use crate::support::{Distortion, Freshet, Proxy, delete, eventually, header};
+use crate::world::World;
+
+/// From the first death to the dead letter.
+const CONDEMNED: Duration = Duration::from_mins(2);
+/// How long accounts may pause that are not concerned, in all.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// Whom the events are about that come while a culprit is looked for.
+const MEANWHILE: &str = "meanwhile@example.com";
+
+const CONTACTS: usize = 20;
+const ROUNDS: usize = 10;
+
+fn keyed(mut event: Value, key: &str) -> Value {
+    event["writeKey"] = json!(key);
+    event
+}
+
+/// An event over which the connection ends, if the proxy knows this marker.
+fn culprit(marker: &str, key: &str) -> String {
+    keyed(json!({"type": "track", "userId": "culprit@example.com", "messageId": marker, "event": "Bad"}), key)
+        .to_string()
+}
+
+async fn two_accounts() -> World {
+    World::shared()
+        .await
+        .account("acme", "write_keys = [\"a\"]")
+        .await
+        .account("globex", "write_keys = [\"g\"]")
+        .await
+}
+
+fn numbered(key: &str, from: usize) -> Vec<String> {
+    lines(stream(CONTACTS, from, ROUNDS).map(|event| keyed(event, key))).collect()
+}
+
+/// Publishes an event for globex now and then, straight to its lane, until so many dead letters are there and those
+/// events have arrived.
+///
+/// Asserts that the letters come in time, and that the other account does not pause for too long.
+async fn until_condemned(world: &World, replica: &Freshet, letters: u32) {
+    let meanwhile = || {
+        let state = world.state("globex");
+        let activities = state["activities"].as_array().unwrap();
+        activities.iter().filter(|one| one["identifier"] == MEANWHILE).count()
+    };
+    let begun = Instant::now();
+    let (mut published, mut paused, mut last) = (0, Duration::ZERO, (Instant::now(), 0));
+    let mut condemned = None;
+    loop {
+        let arrived = meanwhile();
+        if arrived > last.1 {
+            last = (Instant::now(), arrived);
+        }
+        paused = paused.max(last.0.elapsed());
+        let so_far = || format!("paused for {paused:?}, {:?} in all:\n{}", begun.elapsed(), replica.log());
+        assert!(paused < PAUSE, "{}", so_far());
+        if condemned.is_none() {
+            assert!(begun.elapsed() < CONDEMNED, "{}", so_far());
+            if world.amqp.depth(&world.dead()).await == Some(letters) {
+                condemned = Some(begun.elapsed());
+            }
+        } else if arrived == published {
+            return;
+        }
+        if condemned.is_none() && published < arrived + 5 {
+            let event = json!({
+                "type": "track", "userId": MEANWHILE, "messageId": format!("meanwhile {published}"),
+                "event": "Numbered", "properties": {"number": published},
+            });
+            let event = (event.to_string(), BasicProperties::default());
+            world.publish_to(&world.lanes(), "globex", [event]).await;
+            published += 1;
+        }
+        let looked = Instant::now();
+        eventually(Duration::from_mins(1), "more arrives, or some time passes", async || {
+            meanwhile() > arrived || looked.elapsed() > Duration::from_millis(50)
+        })
+        .await;
+    }
+}
+
+fn bodies(letters: &[Delivery]) -> BTreeSet<String> {
+    letters.iter().map(|letter| String::from_utf8(letter.data.clone()).unwrap()).collect()
+}
+
+fn condemned(letter: &Delivery, key: &str) {
+    assert_eq!(letter.routing_key.as_str(), key);
+    assert_eq!(header(letter, "freshet-reason").as_deref(), Some("delivery_limit"));
+}
+
+/// The events of others, without those that were sent meanwhile.
+fn without_meanwhile(mut state: Value) -> Value {
+    state["activities"].as_array_mut().unwrap().retain(|one| one["identifier"] != MEANWHILE);
+    state
+}
+
+async fn through(world: &World) -> (Proxy, String) {
+    let proxy = Proxy::to(&world.vhost.addr()).await;
+    let url = proxy.url(world.vhost.url());
+    (proxy, url)
+}
+
+/// All events of the others arrived once and in order.
+async fn innocent(world: &World, replicas: &[&Freshet], rounds: usize) {
+    world.fenced(replicas).await;
+    for account in ["acme", "globex"] {
+        assert_exact(&without_meanwhile(world.state(account)), CONTACTS, rounds);
+    }
+}
+
+async fn a_lane(distortion: Distortion) {
+    let world = two_accounts().await;
+    let (proxy, url) = through(&world).await;
+    proxy.distortions().add("unreadable-1", distortion);
+    let replica = world.start_at(&url, "one").await;
+    for key in ["a", "g"] {
+        world.publish_all(numbered(key, 0)).await;
+    }
+    let culprit = culprit("unreadable-1", "a");
+    let properties = BasicProperties::default().with_message_id("property-1".into());
+    world.publish_to(&world.lanes(), "acme", [(culprit.clone(), properties)]).await;
+    for key in ["a", "g"] {
+        world.publish_all(numbered(key, ROUNDS)).await;
+    }
+    until_condemned(&world, &replica, 1).await;
+    let line = replica.line("was made a dead letter").await;
+    assert!(line.contains(&world.lane("acme")) && line.contains("property-1"), "{line}");
+    innocent(&world, &[&replica], 2 * ROUNDS).await;
+    let letters = world.dead_letters(1).await;
+    assert_eq!(letters[0].data, culprit.as_bytes());
+    assert_eq!(letters[0].properties.message_id().as_ref().unwrap().as_str(), "property-1");
+    condemned(&letters[0], "acme.delivery_limit");
+    assert!(proxy.distortions().struck("unreadable-1") < 10, "each time costs the others a return");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_message_in_a_lane_that_connections_end_over_is_condemned_alone() {
+    a_lane(Distortion::HeaderEnd).await;
+}
+
+#[tokio::test]
+async fn so_is_one_of_which_not_even_the_queue_is_known() {
+    a_lane(Distortion::Arguments).await;
+}
+
+#[tokio::test]
+async fn a_message_on_the_intake_that_connections_end_over_is_condemned_alone() {
+    let world = two_accounts().await;
+    let (proxy, url) = through(&world).await;
+    proxy.distortions().add("unreadable-1", Distortion::BodyEnd);
+    let replica = world.start_at(&url, "one").await;
+    let culprit = culprit("unreadable-1", "a");
+    for key in ["a", "g"] {
+        world.publish_all(numbered(key, 0)).await;
+    }
+    world.publish(culprit.clone()).await;
+    for key in ["a", "g"] {
+        world.publish_all(numbered(key, ROUNDS)).await;
+    }
+    until_condemned(&world, &replica, 1).await;
+    innocent(&world, &[&replica], 2 * ROUNDS).await;
+    let letters = world.dead_letters(1).await;
+    assert_eq!(letters[0].data, culprit.as_bytes());
+    condemned(&letters[0], "_unrouted.delivery_limit");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn one_in_a_lane_that_stands_still_is_condemned_all_the_same() {
+    let mut world = two_accounts().await;
+    // The window is full, and nothing of it is settled.
+    world.prefetch = 50;
+    let (proxy, url) = through(&world).await;
+    proxy.distortions().add("unreadable-1", Distortion::HeaderEnd);
+    world.publish_early([]).await;
+    let in_lane = |body: String| (body, BasicProperties::default());
+    let events = numbered("a", 0);
+    let (before, behind) = events.split_at(30);
+    let bad = culprit("unreadable-1", "a");
+    let all = before.iter().chain([&bad]).chain(behind).cloned().map(in_lane);
+    world.publish_to(&world.lanes(), "acme", all).await;
+    world.fault("acme", json!([{"endpoint": "*", "action": {"hang": true}}])).await;
+    let replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
+    until_condemned(&world, &replica, 1).await;
+    assert_eq!(world.state("acme")["activities"].as_array().unwrap().len(), 0);
+    delete(world.at("acme").address, "/_sandbox/faults").await.unwrap();
+    world.fenced(&[&replica]).await;
+    assert_exact(&world.state("acme"), CONTACTS, ROUNDS);
+    condemned(&world.dead_letters(1).await[0], "acme.delivery_limit");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn several_in_several_queues_are_condemned_and_nothing_else_is() {
+    let world = two_accounts().await;
+    let (proxy, url) = through(&world).await;
+    let distortions = [Distortion::HeaderEnd, Distortion::Arguments, Distortion::BodyEnd];
+    for (number, distortion) in distortions.into_iter().cycle().take(6).enumerate() {
+        proxy.distortions().add(&format!("unreadable-{number}"), distortion);
+    }
+    let culprits = |key| [0, 1, 2, 3, 4, 5].map(|number| culprit(&format!("unreadable-{number}"), key));
+    let [first, second, third, fourth, fifth, sixth] = culprits("a");
+    let one = world.start_at(&url, "one").await;
+    let two = world.start_at(&url, "two").await;
+    let in_lane = |body: &String| (body.clone(), BasicProperties::default());
+    for key in ["a", "g"] {
+        world.publish_all(numbered(key, 0)).await;
+    }
+    world.publish_to(&world.lanes(), "acme", [in_lane(&first), in_lane(&second)]).await;
+    world.publish(third.clone()).await;
+    for key in ["a", "g"] {
+        world.publish_all(numbered(key, ROUNDS)).await;
+    }
+    world.publish_to(&world.lanes(), "acme", [in_lane(&fourth)]).await;
+    world.publish(fifth.clone()).await;
+    world.publish(sixth.clone()).await;
+    eventually(CONDEMNED, "all are condemned", async || match world.amqp.depth(&world.dead()).await {
+        Some(6) => Ok(()),
+        depth => Err(format!("{depth:?}")),
+    })
+    .await;
+    world.fenced(&[&one, &two]).await;
+    for account in ["acme", "globex"] {
+        // Settled by one replica and not acknowledged when its connection ended, it comes again at the other one.
+        repeats(&world.state(account), CONTACTS, 2 * ROUNDS);
+    }
+    let letters = world.dead_letters(6).await;
+    assert_eq!(bodies(&letters), BTreeSet::from(culprits("a")));
+    world.finish([one, two]).await;
+}

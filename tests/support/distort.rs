@@ -1,0 +1,111 @@
+//! Makes deliveries unreadable on their way from RabbitMQ to a client: a fault in the client's library, from outside.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// What is wrong with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distortion {
+    /// The frame of its properties does not end as a frame should.
+    HeaderEnd,
+    /// A string in the arguments of `basic.deliver` is longer than the frame.
+    Arguments,
+    /// The last frame of its body does not end as a frame should.
+    BodyEnd,
+}
+
+/// What is to be distorted: deliveries that hold this text.
+#[derive(Debug, Clone, Default)]
+pub struct Distortions(Arc<Mutex<Vec<Rule>>>);
+
+#[derive(Debug)]
+struct Rule {
+    marker: Vec<u8>,
+    distortion: Distortion,
+    struck: usize,
+}
+
+impl Distortions {
+    pub fn add(&self, marker: &str, distortion: Distortion) {
+        self.0.lock().unwrap().push(Rule { marker: marker.into(), distortion, struck: 0 });
+    }
+
+    /// How often deliveries with this text were distorted.
+    pub fn struck(&self, marker: &str) -> usize {
+        let all = self.0.lock().unwrap();
+        all.iter().filter(|rule| rule.marker == marker.as_bytes()).map(|rule| rule.struck).sum()
+    }
+
+    pub fn are_none(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+
+    fn strike(&self, frames: &mut [Vec<u8>]) {
+        let whole = frames.concat();
+        for Rule { marker, distortion, struck } in self.0.lock().unwrap().iter_mut() {
+            if !whole.windows(marker.len()).any(|part| part == marker.as_slice()) {
+                continue;
+            }
+            *struck += 1;
+            let last = frames.len() - 1;
+            match distortion {
+                Distortion::HeaderEnd => *frames[1].last_mut().unwrap() = 0,
+                Distortion::BodyEnd => *frames[last].last_mut().unwrap() = 0,
+                // Behind start, class and method: the length of the consumer tag.
+                Distortion::Arguments => frames[0][11] = 255,
+            }
+        }
+    }
+}
+
+/// One connection's frames from RabbitMQ.
+#[derive(Debug)]
+pub struct Distorter {
+    distortions: Distortions,
+    begun: Vec<u8>,
+    /// Frames of a delivery that is not whole yet, by channel.
+    deliveries: HashMap<[u8; 2], Vec<Vec<u8>>>,
+}
+
+impl Distorter {
+    pub fn new(distortions: Distortions) -> Self {
+        Self { distortions, begun: Vec::new(), deliveries: HashMap::new() }
+    }
+
+    /// What comes out when this goes in.
+    pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.begun.extend(bytes);
+        let mut out = Vec::new();
+        while self.begun.len() >= 7 {
+            let size = u32::from_be_bytes(self.begun[3..7].try_into().unwrap()) as usize;
+            if self.begun.len() < size + 8 {
+                break;
+            }
+            let behind = self.begun.split_off(size + 8);
+            let frame = std::mem::replace(&mut self.begun, behind);
+            self.frame(frame, &mut out);
+        }
+        out
+    }
+
+    fn frame(&mut self, frame: Vec<u8>, out: &mut Vec<u8>) {
+        let channel = [frame[1], frame[2]];
+        if frame[0] == 1 && frame[7..].starts_with(&[0, 60, 0, 60]) {
+            self.deliveries.insert(channel, vec![frame]);
+            return;
+        }
+        let Some(frames) = self.deliveries.get_mut(&channel).filter(|_| frame[0] == 2 || frame[0] == 3)
+        else {
+            out.extend(frame);
+            return;
+        };
+        frames.push(frame);
+        let size = u64::from_be_bytes(frames[1][11..19].try_into().unwrap());
+        let there: usize = frames[2..].iter().map(|frame| frame.len() - 8).sum();
+        if there as u64 >= size {
+            let mut frames = self.deliveries.remove(&channel).unwrap();
+            self.distortions.strike(&mut frames);
+            out.extend(frames.concat());
+        }
+    }
+}
