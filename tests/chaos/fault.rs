@@ -58,6 +58,8 @@ pub enum Kind {
     ApiLinkSilenced,
     /// Messages with properties and headers that nobody expects, some with forged ones, to intake and lanes.
     MessagesHostile,
+    /// Messages that the client library cannot read, made so on their way.
+    MessagesUnreadable,
     /// Events as large as can be, with as many wrong traits as they have room for.
     MessagesHuge,
     /// An account answers everything with web pages, of various statuses.
@@ -79,7 +81,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::ReplicaKilled,
         Self::ReplicaStopped,
         Self::ReplicaFrozen,
@@ -105,6 +107,7 @@ impl Kind {
         Self::ApiLinkBroken,
         Self::ApiLinkSilenced,
         Self::MessagesHostile,
+        Self::MessagesUnreadable,
         Self::MessagesHuge,
         Self::ApiMarkup,
         Self::ApiForbidsRecord,
@@ -154,6 +157,7 @@ impl Kind {
             Self::ApiLinkBroken => "API link broken",
             Self::ApiLinkSilenced => "API link silenced",
             Self::MessagesHostile => "messages hostile",
+            Self::MessagesUnreadable => "messages unreadable",
             Self::MessagesHuge => "messages huge",
             Self::ApiMarkup => "API markup",
             Self::ApiForbidsRecord => "API forbids a record",
@@ -194,6 +198,7 @@ impl Kind {
             | Self::ApiLinkBroken
             | Self::ApiLinkSilenced
             | Self::MessagesHostile
+            | Self::MessagesUnreadable
             | Self::MessagesHuge
             | Self::ApiMarkup
             | Self::ApiForbidsRecord
@@ -212,6 +217,15 @@ impl Kind {
             // All accounts on the host hear the gateway; a replica starts anew.
             Self::ApiGatewayWaits | Self::ApiDealFields => false,
             _ => matches!(self.target(), Target::Account),
+        }
+    }
+
+    /// For how long the other accounts may pause, in seconds.
+    pub const fn pause(self) -> f64 {
+        match self {
+            // The connection dies, and a new one looks for the message over which it did.
+            Self::MessagesUnreadable => 15.0,
+            _ => 1.0,
         }
     }
 
@@ -256,6 +270,7 @@ impl Kind {
             | Self::ApiInnerThrottle
             | Self::ApiRecordFails => (2000, 6000),
             Self::MessagesHostile
+            | Self::MessagesUnreadable
             | Self::MessagesHuge
             | Self::ApiForbidsRecord
             | Self::ApiForbidsDeals

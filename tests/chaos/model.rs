@@ -212,6 +212,13 @@ impl Ledger {
         self.broken(contact, "unknown_custom_field", Value::Object(traits))
     }
 
+    /// A track that nobody can read.
+    pub fn unreadable(&mut self, contact: usize) -> Event {
+        let (number, id) = self.begin(contact, Fate::Dead("delivery_limit"));
+        let properties = json!({"id": id, "number": number});
+        self.event(contact, &id, json!({"type": "track", "event": "Numbered", "properties": properties}))
+    }
+
     /// An identify and a track of a contact that Freshsales refuses for good.
     pub fn refused(&mut self, contact: usize) -> [Event; 2] {
         self.contacts[contact].loose = true;

@@ -9,7 +9,7 @@ use crate::dice::Dice;
 use crate::fault::Kind;
 use crate::model::Event;
 use crate::producers::Producers;
-use crate::support::{Properties, Raw, eventually, hostile};
+use crate::support::{Distortion, Properties, Raw, eventually, hostile};
 use crate::world::{QUEUE, World};
 
 const PAGE: &str = "<!DOCTYPE html><html><head><title>Not here</title></head><body>Not here</body></html>";
@@ -63,7 +63,7 @@ pub async fn records(world: &World, producers: &Producers, kind: Kind, account: 
     } else {
         refusal(403, "You are not authorized to perform this action")
     };
-    let (fault, events, condemned): (Value, Vec<Event>, u64) = match kind {
+    let (fault, events, wanted): (Value, Vec<Event>, u64) = match kind {
         Kind::ApiForbidsRecord => {
             let fault = json!({"endpoint": "*", "containing": text, "action": forbidden});
             (fault, producers.ledger().refused(contact).into(), 2)
@@ -79,21 +79,22 @@ pub async fn records(world: &World, producers: &Producers, kind: Kind, account: 
         other => panic!("{other:?} concerns more than a record"),
     };
     site.fault(fault).await;
-    let before = rejected(world, site.name).await;
+    let before = condemned(world, site.name, "rejected").await;
     for event in &events {
         producers.publish(account, event).await;
     }
     eventually(VERDICT, "what is refused for good is condemned", async || {
-        let now = rejected(world, site.name).await;
-        if now >= before + condemned { Ok(()) } else { Err(format!("{} of {condemned}", now - before)) }
+        let now = condemned(world, site.name, "rejected").await;
+        if now >= before + wanted { Ok(()) } else { Err(format!("{} of {wanted}", now - before)) }
     })
     .await;
 }
 
-async fn rejected(world: &World, account: &str) -> u64 {
+/// An account's dead letters for a reason.
+async fn condemned(world: &World, account: &str, reason: &str) -> u64 {
     let mut count = 0;
     for replica in &world.replicas {
-        count += replica.refused("rejected").await.get(account).copied().unwrap_or_default();
+        count += replica.refused(reason).await.get(account).copied().unwrap_or_default();
     }
     count
 }
@@ -119,6 +120,44 @@ pub async fn hostile_messages(world: &World, producers: &Producers, account: usi
         raw.publish(exchange, key, &properties.bytes(), event.body.as_bytes()).await;
         producers.ledger().confirm(&event, true);
     }
+}
+
+/// An event over which every connection ends that it is delivered to, until it is condemned.
+pub async fn unreadable_messages(world: &World, producers: &Producers, account: usize, dice: &mut Dice) {
+    let (contact, text) = producers.ledger().marked(account);
+    let event = producers.ledger().unreadable(contact);
+    let distortion = match dice.below(3) {
+        0 => Distortion::HeaderEnd,
+        1 => Distortion::Arguments,
+        _ => Distortion::BodyEnd,
+    };
+    for replica in &world.replicas {
+        for line in &replica.lines {
+            line.distortions().add(&text, distortion);
+            // Only connections made from now on are distorted.
+            line.cut();
+        }
+    }
+    for account in 0..world.sites.len() {
+        producers.probe(account).await;
+    }
+    for replica in &world.replicas {
+        replica.ready().await;
+    }
+    // Found on the intake, where it belongs to no account yet.
+    let name = "_unrouted";
+    let before = condemned(world, name, "delivery_limit").await;
+    producers.publish(account, &event).await;
+    let struck = || {
+        let lines = world.replicas.iter().flat_map(|replica| &replica.lines);
+        lines.map(|line| line.distortions().struck(&text)).sum::<usize>()
+    };
+    eventually(VERDICT, "the unreadable message is condemned", async || {
+        let now = condemned(world, name, "delivery_limit").await;
+        if now > before { Ok(()) } else { Err(format!("struck {} times", struck())) }
+    })
+    .await;
+    assert!(struck() > 0, "it was never delivered");
 }
 
 /// Events that have as many problems as they have room for, and fewer.

@@ -19,9 +19,6 @@ pub struct Report {
     pauses: BTreeMap<Kind, Vec<Pauses>>,
 }
 
-/// The longest that other accounts may pause for what befalls one account or is in one message, in seconds.
-const PAUSE: f64 = 1.0;
-
 impl Report {
     /// The first fault of a step is the one that its recovery is counted for.
     pub fn note(&mut self, kinds: impl IntoIterator<Item = Kind>, toll: &Toll) {
@@ -45,7 +42,7 @@ impl Report {
     /// Pauses that were too long.
     pub fn too_long(&self) -> Vec<(Kind, Pauses)> {
         let all = self.pauses.iter().flat_map(|(kind, pauses)| pauses.iter().map(|pauses| (*kind, *pauses)));
-        all.filter(|(_, pauses)| pauses.net() > PAUSE).collect()
+        all.filter(|(kind, pauses)| pauses.net() > kind.pause()).collect()
     }
 
     /// One row for the run, and one for each kind of fault.

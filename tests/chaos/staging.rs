@@ -205,6 +205,11 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
             outside::hostile_messages(world, producers, whom, &mut dice).await;
             return 0;
         }
+        Kind::MessagesUnreadable => {
+            outside::unreadable_messages(world, producers, whom, &mut dice).await;
+            // Each of its returns may cost every session.
+            return 10;
+        }
         Kind::MessagesHuge => {
             outside::huge_messages(producers, whom, &mut dice).await;
             return 0;
@@ -296,6 +301,7 @@ async fn heal(world: &mut World, fault: &Fault) {
         | Kind::LeadersMoved
         | Kind::ApiLinkBroken
         | Kind::MessagesHostile
+        | Kind::MessagesUnreadable
         | Kind::MessagesHuge => {}
         Kind::MajorityKilled => {
             // They wait for each other.
