@@ -142,4 +142,11 @@ mod tests {
         assert_eq!(alone[0]["problem"], "wrong");
         assert_eq!(alone[0]["expected"].as_str().unwrap().len(), TEXT_LIMIT);
     }
+
+    #[test]
+    fn every_problem_has_its_five_keys_whatever_there_is_to_say() {
+        let said = said(vec![Problem { problem: "wrong".into(), ..Problem::default() }]);
+        let expected = serde_json::json!([{"field": null, "trait": null, "problem": "wrong", "expected": null, "got": null}]);
+        assert_eq!(said, expected);
+    }
 }

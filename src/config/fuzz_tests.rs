@@ -23,6 +23,7 @@ listen = "127.0.0.1:9464"
 [delivery]
 request_timeout = "30s"
 shutdown_grace = "1h30m"
+give_up_after = "3d"
 concurrency = 8
 [log]
 format = "json"

@@ -266,10 +266,22 @@ pub(super) fn unknown_key(key: &str, known: &[&'static str]) -> String {
 
 /// A duration such as `30s`, `200ms` or `1h30m`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    text.trim()
-        .parse::<jiff::SignedDuration>()
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
+    let text = text.trim();
+    // A day is 24 hours here; the library leaves days to calendars.
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) if !days.is_empty() && days.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (days, rest)
+        }
+        _ => ("0", text),
+    };
+    let days = days.parse::<u32>().ok().map(|days| Duration::from_hours(24).saturating_mul(days));
+    let rest = if rest.is_empty() && text.ends_with('d') {
+        Some(Duration::ZERO)
+    } else {
+        rest.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok())
+    };
+    days.zip(rest)
+        .and_then(|(days, rest)| days.checked_add(rest))
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| {
             "expected a duration above zero with its unit, such as \"30s\" or \"200ms\"".to_owned()

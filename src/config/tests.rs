@@ -32,6 +32,7 @@ fn a_short_file_has_the_documented_defaults() {
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.delivery.concurrency, 8);
     assert_eq!(config.delivery.stuck_after, Duration::from_mins(15));
+    assert_eq!(config.delivery.give_up_after, Duration::from_hours(72));
     assert_eq!(config.log.level, "info");
     let account = &config.accounts[0];
     assert!((account.requests_per_hour - 900.0).abs() < 1e-9);
@@ -49,6 +50,7 @@ quue = "x"
 request_timeout = 30
 shutdown_grace = "25"
 stuck_after = "900ms"
+give_up_after = "3"
 [log]
 format = "xml"
 [[accounts]]
@@ -67,6 +69,7 @@ unknwon_custom_field = "ignore"
     delivery.request_timeout: expected a string, found integer
     delivery.shutdown_grace: expected a duration above zero with its unit, such as "30s" or "200ms"
     delivery.stuck_after: expected at least one second
+    delivery.give_up_after: expected a duration above zero with its unit, such as "30s" or "200ms"
     log.format: expected "text" or "json"
     accounts[0].name: expected 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter or a digit
     accounts[0].url: plain http is for loopback addresses only; use https, or say `insecure_http = true`
@@ -202,4 +205,22 @@ fn broken_toml_is_told_by_its_line_and_never_shown() {
     let error = read("[broker]\nurl = \"amqp://user:secret@host\n", &[]).unwrap_err().to_string();
     assert!(error.starts_with("freshet.toml, line 2: not valid TOML"), "{error}");
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_duration_may_have_days() {
+    for (text, expected) in [
+        ("3d", Some(72 * 3600)),
+        ("1d12h", Some(36 * 3600)),
+        ("0d5s", Some(5)),
+        ("1m30s", Some(90)),
+        ("0d", None),
+        ("d", None),
+        ("3", None),
+        ("-1d", None),
+        ("1d-5s", None),
+        ("99999999999d", None),
+    ] {
+        assert_eq!(parse_duration(text).ok(), expected.map(Duration::from_secs), "{text}");
+    }
 }

@@ -408,7 +408,9 @@ fn messages(status: u16, body: &Body) -> Option<Vec<String>> {
         return None;
     }
     let mut found = Vec::new();
-    told.into_iter().for_each(|value| collect(value, &mut found));
+    for value in told {
+        collect(value, &mut found);
+    }
     if found.is_empty() {
         found.push(format!("status {status} without a message"));
     }

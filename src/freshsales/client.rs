@@ -64,10 +64,7 @@ impl Unread {
     /// Reads the body, as far as it can be read.
     pub fn read(self) -> Answer {
         let Self { status, rate_limit, retry_after, mislabelled, body } = self;
-        let body = match body.map_or(Body::TooLarge, |body| read(&body)) {
-            Body::Json(json) if mislabelled => Body::Mislabelled(json),
-            body => body,
-        };
+        let body = body.map_or(Body::TooLarge, |body| read(&body, mislabelled));
         Answer { status, rate_limit, retry_after, body }
     }
 }
@@ -162,13 +159,14 @@ fn is_not_json(content_type: &str) -> bool {
 /// Pages are known by what they start with: far more than that is never looked at.
 const START: usize = 1024;
 
-fn read(body: &[u8]) -> Body {
+fn read(body: &[u8], mislabelled: bool) -> Body {
     // Windows servers and editors put a byte order mark first.
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Body::Empty;
     }
     match serde_json::from_slice(body) {
+        Ok(json) if mislabelled => Body::Mislabelled(json),
         Ok(json) => Body::Json(json),
         Err(_) if is_markup(body) => Body::Markup,
         Err(_) => Body::Unreadable,
@@ -207,15 +205,16 @@ mod tests {
             &utf16,
         ];
         for body in page {
-            assert_eq!(read(body), Body::Markup, "{body:?}");
+            assert_eq!(read(body, false), Body::Markup, "{body:?}");
         }
         for body in [&b""[..], b" \n", b"\xef\xbb\xbf"] {
-            assert_eq!(read(body), Body::Empty);
+            assert_eq!(read(body, false), Body::Empty);
         }
         for body in [&b"OK"[..], b"{\"contact\":{", b"error code: 1020", b"1 < 2", b"\xff\xd8"] {
-            assert_eq!(read(body), Body::Unreadable, "{body:?}");
+            assert_eq!(read(body, false), Body::Unreadable, "{body:?}");
         }
-        assert_eq!(read(b"\xef\xbb\xbf{\"a\":1}"), Body::Json(json!({"a": 1})));
+        assert_eq!(read(b"\xef\xbb\xbf{\"a\":1}", false), Body::Json(json!({"a": 1})));
+        assert_eq!(read(b"{\"a\":1}", true), Body::Mislabelled(json!({"a": 1})));
         for (kind, expected) in [
             ("application/json; charset=utf-8", false),
             ("application/problem+json", false),

@@ -147,6 +147,7 @@ impl<D> Dispatch<D> {
     }
 
     /// Leaves out what the account's key has no right to write, instead of giving up the event.
+    #[must_use]
     pub fn leaving_out_what_is_denied(mut self, leaves_out: bool) -> Self {
         self.leaves_out = leaves_out;
         self
@@ -296,48 +297,50 @@ impl<D> Dispatch<D> {
         if outage && !limit.outage() {
             self.go_on(budget, now);
         }
-        let mut effects = Vec::new();
         let result = match verdict {
-            Verdict::Done(_) | Verdict::Refused { .. } => {
-                effects = self.clear(&outgoing, now);
-                match verdict {
-                    Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
-                    Verdict::Done(body) => Ok(body),
-                    Verdict::Denied { .. }
-                    | Verdict::Foreign(_)
-                    | Verdict::Unauthorized { .. }
-                    | Verdict::Throttled { .. }
-                    | Verdict::Unavailable { .. } => return effects,
-                }
-            }
+            Verdict::Done(body) => Ok(body),
+            Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
             Verdict::Denied { .. }
             | Verdict::Foreign(_)
             | Verdict::Unauthorized { .. }
             | Verdict::Throttled { .. }
             | Verdict::Unavailable { .. } => {
                 outgoing.failures += 1;
-                if let Purpose::Check(entity) = outgoing.purpose {
-                    self.next_check = after(entity);
-                    self.acquit();
-                    return effects;
-                }
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
-                    Err(never)
-                } else {
-                    match Oddity::of(&verdict) {
-                        Some(oddity) => self.accuse(number, outgoing, oddity, now),
-                        None => {
-                            self.due.insert((again.unwrap_or(now), number));
-                            self.calls.insert(number, outgoing);
-                            self.stand_aside(number);
-                        }
-                    }
-                    return effects;
+                    return self.conclude(outgoing, Err(never), now);
                 }
+                return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
+        // That a record is not there may also be said where the account is not.
+        let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
+        let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
         effects.extend(self.conclude(outgoing, result, now));
         effects
+    }
+
+    /// A call did not get through, and is tried again.
+    fn later(
+        &mut self,
+        number: u64,
+        outgoing: Outgoing,
+        verdict: &Verdict,
+        again: Instant,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        if let Purpose::Check(entity) = outgoing.purpose {
+            // Only what is in doubt needs it, and asks again. One form alone may be forbidden.
+            self.next_check = after(entity);
+            self.acquit();
+            return Vec::new();
+        }
+        if let Some(oddity) = Oddity::of(verdict) {
+            return self.accuse(number, outgoing, oddity, now);
+        }
+        self.due.insert((again, number));
+        self.calls.insert(number, outgoing);
+        self.stand_aside(number);
+        Vec::new()
     }
 
     /// Why a call that did not get through is not tried again, if it is not.

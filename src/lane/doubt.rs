@@ -19,7 +19,8 @@ const SEVERAL: usize = 3;
 const LEAST_TRIES: u32 = 4;
 /// The same for records that go together, which are then done one by one.
 const GROUP_TRIES: u32 = 2;
-/// What gets through later than this after an odd answer says nothing about it.
+/// What gets through later than this after an odd answer does not decide: what everybody met may have been mended since.
+/// Then the record is tried again.
 const TIMELY: Duration = Duration::from_secs(30);
 /// When to try again, in sixtieths of the time after which the record is refused.
 const WAITS: [u32; 5] = [1, 4, 15, 20, 20];
@@ -76,6 +77,8 @@ pub(super) struct Doubt {
     first: Instant,
     /// When the last one came, if no other call has told yet what it means.
     open: Option<Instant>,
+    /// Another call got through since then, but so late that only a further such answer counts.
+    late: bool,
     /// How often others got through while this one did not.
     strikes: u32,
     /// Another record of the family got through since the first one.
@@ -166,7 +169,13 @@ impl Passages {
 
 impl<D> Dispatch<D> {
     /// A call met something odd. It waits; what it means, other calls must tell.
-    pub(super) fn accuse(&mut self, number: u64, mut outgoing: Outgoing, oddity: Oddity, now: Instant) {
+    pub(super) fn accuse(
+        &mut self,
+        number: u64,
+        mut outgoing: Outgoing,
+        oddity: Oddity,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
         let endpoint = outgoing.call.endpoint;
         let (family, budget) = (endpoint.family(), endpoint.budget());
         if let Purpose::Step(unit) = outgoing.purpose {
@@ -177,11 +186,13 @@ impl<D> Dispatch<D> {
             oddity: oddity.clone(),
             first: now,
             open: None,
+            late: false,
             strikes: 0,
             others: false,
         });
         doubt.oddity = oddity;
         doubt.open = Some(now);
+        doubt.strikes += u32::from(std::mem::take(&mut doubt.late));
         let turn = usize::try_from(doubt.strikes).unwrap_or(usize::MAX);
         let wait = WAITS.get(turn).or(WAITS.last()).copied().unwrap_or_default();
         let oddity = doubt.oddity.clone();
@@ -207,11 +218,12 @@ impl<D> Dispatch<D> {
             }
             Budget::Api => {
                 if matches!(oddity, Oddity::Unauthorized(_)) && !self.api.is_shut() {
-                    self.api.shut(&oddity, Duration::ZERO, now);
+                    self.api.refused(&oddity, asks, now);
                 }
                 self.check(if asks { Entity::SalesAccount } else { Entity::Contact }, now);
             }
         }
+        self.decide(number, now)
     }
 
     /// Asks something harmless, unless that is done already.
@@ -235,6 +247,7 @@ impl<D> Dispatch<D> {
         }
         let mut decided = Vec::new();
         let mut suspects = Vec::new();
+        let mut again = Vec::new();
         for (number, outgoing) in &mut self.calls {
             let endpoint = outgoing.call.endpoint;
             let Some(doubt) = outgoing.doubt.as_mut() else { continue };
@@ -244,8 +257,8 @@ impl<D> Dispatch<D> {
                 continue;
             }
             if doubt.open.is_some_and(|open| now.saturating_duration_since(open) > TIMELY) {
-                // What everybody met may have been mended since.
-                doubt.open = None;
+                (doubt.open, doubt.late) = (None, true);
+                again.push(*number);
                 continue;
             }
             let foreign = matches!(doubt.oddity, Oddity::Foreign(_));
@@ -265,6 +278,12 @@ impl<D> Dispatch<D> {
         for number in suspects {
             self.api.suspect(number, now);
         }
+        for number in again {
+            if let Some(due) = self.due.iter().find(|(_, due)| *due == number).copied() {
+                self.due.remove(&due);
+                self.due.insert((now, number));
+            }
+        }
         decided.sort_unstable();
         decided.into_iter().flat_map(|number| self.decide(number, now)).collect()
     }
@@ -272,7 +291,7 @@ impl<D> Dispatch<D> {
     /// The harmless call did not get through either: what was in doubt is everybody's, whatever gets through later.
     pub(super) fn acquit(&mut self) {
         for doubt in self.calls.values_mut().filter_map(|outgoing| outgoing.doubt.as_mut()) {
-            doubt.open = None;
+            (doubt.open, doubt.late) = (None, false);
         }
     }
 

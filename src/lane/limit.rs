@@ -146,11 +146,15 @@ impl Limit {
     pub(super) fn shut(&mut self, oddity: &Oddity, wait: Duration, now: Instant) {
         self.shut = true;
         self.quota.block(now, wait);
-        let (trouble, mut why) = oddity.trouble(self.credential);
-        if !wait.is_zero() {
-            why.push_str(&format!("; asking again in {} s", wait.as_secs()));
-        }
+        let (trouble, why) = oddity.trouble(self.credential);
+        let why = if wait.is_zero() { why } else { format!("{why}; asking again in {} s", wait.as_secs()) };
         self.trouble = Some((trouble, why));
+    }
+
+    /// The credentials were refused. Where it was not a harmless call that met this, one asks at once.
+    pub(super) fn refused(&mut self, oddity: &Oddity, harmless: bool, now: Instant) {
+        let wait = if harmless { self.unauthorized.following() } else { Duration::ZERO };
+        self.shut(oddity, wait, now);
     }
 
     /// A record met something that may be everybody's, where no harmless call can tell. So did `several` others.
@@ -222,7 +226,8 @@ impl Limit {
                     self.failures = Failures::default();
                 }
                 if !self.quota.is_blocked() {
-                    self.trouble = None;
+                    // Credentials that read fields may still not write records: that is over when one is written.
+                    self.trouble.take_if(|(trouble, _)| !check || *trouble != Trouble::Unauthorized);
                     self.throttled.reset();
                     self.unauthorized.reset();
                     self.unavailable.reset();

@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use serde_json::{Value, json};
 
 use crate::events::{identify, repeats, track};
-use crate::support::{header, table, text};
+use crate::support::{Freshet, eventually, header, table, text};
 use crate::world::{World, sum};
 
 const LIMIT: usize = 1_048_576;
@@ -280,10 +280,11 @@ async fn each_reason_ends_in_a_letter_with_the_same_bytes_and_everything_that_is
         let counted = sum(&metrics, "freshet_events_dead_lettered_total", &labels);
         assert_eq!(counted, alike as u64, "{labels:?}");
     }
-    // Every reason but the one that only the broker gives.
+    // Every reason but the one that only the broker gives, and the one that takes its time.
     for reason in freshet::outcome::DeadLetterReason::ALL {
         let covered = cases.iter().any(|case| case.reason == reason.as_str());
-        assert!(covered || reason.as_str() == "delivery_limit", "no case of {reason}");
+        let elsewhere = ["delivery_limit", "undeliverable"].contains(&reason.as_str());
+        assert!(covered || elsewhere, "no case of {reason}");
     }
     world.finish([replica]).await;
 }
@@ -328,9 +329,9 @@ fn assert_letter(case: &Case, letter: &Delivery, sent: &BasicProperties, what: &
     assert_eq!([first["field"].as_str(), first["trait"].as_str()], case.names, "{what}: {detail}");
     assert!(case.reason == "rejected" || first["expected"].is_string(), "{what}: {detail}");
     for problem in &problems {
-        for key in problem.as_object().unwrap().keys() {
-            assert!(["field", "trait", "problem", "expected", "got"].contains(&key.as_str()), "{detail}");
-        }
+        let mut keys: Vec<&str> = problem.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["expected", "field", "got", "problem", "trait"], "{detail}");
     }
 }
 
@@ -464,5 +465,43 @@ async fn two_hundred_bad_events_hold_up_no_good_one() {
     keys.sort_unstable();
     buried.sort_unstable();
     assert_eq!(keys, buried);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_record_that_never_gets_through_while_others_do_becomes_a_letter() {
+    let world = World::with_acme().await;
+    let config = world.config_at(world.vhost.url(), "one");
+    let config = config.replace("[delivery]\n", "[delivery]\ngive_up_after = \"2s\"\n");
+    let replica = Freshet::start(&config, &World::environment());
+    replica.ready().await;
+    world.fault("acme", json!({"endpoint": "*", "containing": "Never", "action": {"status": 500}})).await;
+    let event = |number: usize, name: &str| {
+        let traits = json!({"email": format!("c{number}@example.com"), "firstName": name});
+        json!({"type": "identify", "userId": format!("u{number}"), "traits": traits}).to_string()
+    };
+    world.publish(event(0, "Never")).await;
+    world.publish(event(0, "Later")).await;
+    let mut number = 0;
+    let counted = "freshet_events_dead_lettered_total{account=\"acme\",reason=\"undeliverable\"}";
+    eventually(std::time::Duration::from_mins(1), "it is given up", async || {
+        number += 1;
+        world.publish(event(number, "Ada")).await;
+        let given_up = replica.metric(counted).await;
+        if given_up == 1.0 { Ok(()) } else { Err(given_up.to_string()) }
+    })
+    .await;
+    world.settled(&[&replica]).await;
+    let letters = world.dead_letters(1).await;
+    assert_eq!(header(&letters[0], "freshet-reason").as_deref(), Some("undeliverable"));
+    assert_eq!(integer(&letters[0], "freshet-http-status"), Some(500));
+    assert!(integer(&letters[0], "freshet-attempts").unwrap() >= 5);
+    let detail: Value = serde_json::from_str(&header(&letters[0], "freshet-detail").unwrap()).unwrap();
+    let said = detail[0]["problem"].as_str().unwrap();
+    assert!(said.starts_with("the contact never got through while others did"), "{said}");
+    assert!(said.ends_with("answered with status 500"), "{said}");
+    let contacts = world.state("acme")["contacts"].clone();
+    let first = contacts.as_array().unwrap().iter().find(|one| one["email"] == "c0@example.com");
+    assert_eq!(first.unwrap()["first_name"], "Later", "what stood behind it did not go on");
     world.finish([replica]).await;
 }

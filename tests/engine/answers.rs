@@ -14,7 +14,7 @@ const PAGE: &str = "<!DOCTYPE html><html><title>Nothing to see here</title></htm
 fn refusal(outcome: &Outcome) -> &Refusal {
     match outcome {
         Outcome::DeadLetter(refusal) => refusal,
-        other => panic!("{other:?}"),
+        other @ (Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => panic!("{other:?}"),
     }
 }
 
