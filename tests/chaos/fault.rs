@@ -58,6 +58,8 @@ pub enum Kind {
     ApiLinkSilenced,
     /// Messages with properties and headers that nobody expects, some with forged ones, to intake and lanes.
     MessagesHostile,
+    /// A delivery that is handed out twice, and then the end of the replica that has it.
+    MessageDoubled,
     /// Messages that the client library cannot read, made so on their way.
     MessagesUnreadable,
     /// Events as large as can be, with as many wrong traits as they have room for.
@@ -81,7 +83,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::ReplicaKilled,
         Self::ReplicaStopped,
         Self::ReplicaFrozen,
@@ -107,6 +109,7 @@ impl Kind {
         Self::ApiLinkBroken,
         Self::ApiLinkSilenced,
         Self::MessagesHostile,
+        Self::MessageDoubled,
         Self::MessagesUnreadable,
         Self::MessagesHuge,
         Self::ApiMarkup,
@@ -157,6 +160,7 @@ impl Kind {
             Self::ApiLinkBroken => "API link broken",
             Self::ApiLinkSilenced => "API link silenced",
             Self::MessagesHostile => "messages hostile",
+            Self::MessageDoubled => "message doubled",
             Self::MessagesUnreadable => "messages unreadable",
             Self::MessagesHuge => "messages huge",
             Self::ApiMarkup => "API markup",
@@ -198,6 +202,7 @@ impl Kind {
             | Self::ApiLinkBroken
             | Self::ApiLinkSilenced
             | Self::MessagesHostile
+            | Self::MessageDoubled
             | Self::MessagesUnreadable
             | Self::MessagesHuge
             | Self::ApiMarkup
@@ -214,8 +219,8 @@ impl Kind {
     /// Nothing but one account or one message is bad: the other accounts' deliveries must not pause.
     pub const fn concerns_one(self) -> bool {
         match self {
-            // All accounts on the host hear the gateway; a replica starts anew.
-            Self::ApiGatewayWaits | Self::ApiDealFields => false,
+            // All accounts on the host hear the gateway; a replica starts anew, or dies.
+            Self::ApiGatewayWaits | Self::ApiDealFields | Self::MessageDoubled => false,
             _ => matches!(self.target(), Target::Account),
         }
     }
@@ -270,6 +275,7 @@ impl Kind {
             | Self::ApiInnerThrottle
             | Self::ApiRecordFails => (2000, 6000),
             Self::MessagesHostile
+            | Self::MessageDoubled
             | Self::MessagesUnreadable
             | Self::MessagesHuge
             | Self::ApiForbidsRecord

@@ -128,9 +128,9 @@ impl Ledger {
     }
 
     /// Somebody that a fault can tell from all others: by this text, which all that concerns it contains.
-    pub fn marked(&mut self, account: usize) -> (usize, String) {
+    pub fn marked(&mut self, account: usize, mark: &str) -> (usize, String) {
         let number = self.contact(account, false);
-        let text = format!("marked-{number}-");
+        let text = format!("{mark}{number}-");
         let known = &mut self.contacts[number];
         known.email = format!("{text}{}", known.email);
         known.user_id.clone_from(&known.email);

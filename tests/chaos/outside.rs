@@ -9,8 +9,9 @@ use crate::dice::Dice;
 use crate::fault::Kind;
 use crate::model::Event;
 use crate::producers::Producers;
-use crate::support::{Distortion, Properties, Raw, eventually, hostile};
-use crate::world::{QUEUE, World};
+use crate::staging::flows;
+use crate::support::{Distortion, Doubler, Properties, Raw, eventually, hostile};
+use crate::world::{QUEUE, TWICE, World};
 
 const PAGE: &str = "<!DOCTYPE html><html><head><title>Not here</title></head><body>Not here</body></html>";
 /// A record is refused for good after several tries; two minutes are allowed.
@@ -57,7 +58,7 @@ pub fn answers(kind: Kind, dice: &mut Dice) -> Value {
 /// Answers that concern one record, or deals only; returns when what must be condemned for them is.
 pub async fn records(world: &World, producers: &Producers, kind: Kind, account: usize, dice: &mut Dice) {
     let site = &world.sites[account];
-    let (contact, text) = producers.ledger().marked(account);
+    let (contact, text) = producers.ledger().marked(account, "marked-");
     let forbidden = if dice.percent(50) {
         page(403)
     } else {
@@ -124,7 +125,7 @@ pub async fn hostile_messages(world: &World, producers: &Producers, account: usi
 
 /// An event over which every connection ends that it is delivered to, until it is condemned.
 pub async fn unreadable_messages(world: &World, producers: &Producers, account: usize, dice: &mut Dice) {
-    let (contact, text) = producers.ledger().marked(account);
+    let (contact, text) = producers.ledger().marked(account, "marked-");
     let event = producers.ledger().unreadable(contact);
     let distortion = match dice.below(3) {
         0 => Distortion::HeaderEnd,
@@ -158,6 +159,33 @@ pub async fn unreadable_messages(world: &World, producers: &Producers, account: 
     })
     .await;
     assert!(struck() > 0, "it was never delivered");
+}
+
+/// An event that is handed out twice while its calls do not get through; then the replica that has it is killed. Tells
+/// which.
+pub async fn doubled(world: &mut World, producers: &Producers, account: usize) -> Option<usize> {
+    let (contact, text) = producers.ledger().marked(account, TWICE);
+    let event = producers.ledger().track(contact);
+    let failing = json!({"endpoint": "*", "containing": text, "action": {"status": 503, "body": "no"}});
+    world.sites[account].fault(failing).await;
+    let count = |world: &World| -> Vec<usize> {
+        let of = |doublers: &Vec<Doubler>| doublers.iter().filter(|doubler| doubler.doubled()).count();
+        world.doublers.iter().map(of).collect()
+    };
+    let before = count(world);
+    let mut raw = Raw::connect(&world.vhost.addr(), &world.vhost.name).await;
+    let lanes = format!("{QUEUE}.lanes");
+    let properties = Properties::default().bytes();
+    let key = world.sites[account].name.as_bytes();
+    raw.publish(lanes.as_bytes(), key, &properties, event.body.as_bytes()).await;
+    producers.ledger().confirm(&event, true);
+    eventually(VERDICT, "the event's calls fail", async || world.sites[account].struck().await > 0).await;
+    // Behind others of its account: by then the second delivery is settled, if it ever is before the first.
+    flows(world, producers, [account]).await;
+    // Each line doubles once in a run: later it may be on a line that has.
+    let hit = count(world).iter().zip(&before).position(|(now, before)| now > before)?;
+    world.replicas[hit].kill().await;
+    Some(hit)
 }
 
 /// Events that have as many problems as they have room for, and fewer.

@@ -205,6 +205,11 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
             outside::hostile_messages(world, producers, whom, &mut dice).await;
             return 0;
         }
+        Kind::MessageDoubled => {
+            if let Some(killed) = outside::doubled(world, producers, whom).await {
+                world.replicas[killed].launch();
+            }
+        }
         Kind::MessagesUnreadable => {
             outside::unreadable_messages(world, producers, whom, &mut dice).await;
             // Each of its returns may cost every session.
@@ -327,7 +332,8 @@ async fn heal(world: &mut World, fault: &Fault) {
         | Kind::ApiInnerThrottle
         | Kind::ApiGatewayWaits
         | Kind::ApiDealFields
-        | Kind::ApiRecordFails => {
+        | Kind::ApiRecordFails
+        | Kind::MessageDoubled => {
             world.sites[whom].calm().await;
         }
         Kind::ApiLinkSilenced => {
@@ -341,7 +347,7 @@ async fn heal(world: &mut World, fault: &Fault) {
 }
 
 /// Waits until an event of each of these accounts is delivered.
-async fn flows(world: &World, producers: &Producers, accounts: impl IntoIterator<Item = usize>) {
+pub async fn flows(world: &World, producers: &Producers, accounts: impl IntoIterator<Item = usize>) {
     let accounts: Vec<usize> = accounts.into_iter().collect();
     let mut before = Vec::new();
     for replica in &world.replicas {

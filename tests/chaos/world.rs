@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::MARKS;
 use crate::replica::Replica;
 use crate::settings::Settings;
-use crate::support::{self, Broker, Freshet, Proxy, Vhost, post};
+use crate::support::{self, Broker, Doubler, Freshet, Proxy, Vhost, post};
 
 /// Nodes of the cluster.
 pub const NODES: usize = 3;
@@ -41,12 +41,16 @@ impl Site {
         assert_eq!(status, 200, "{body}");
     }
 
-    /// Ends all misbehaviour; tells how many requests it struck.
-    pub async fn calm(&self) -> u64 {
+    /// How many requests misbehaviour has struck.
+    pub async fn struck(&self) -> u64 {
         let (_, shown) = support::get(self.address, "/_sandbox/faults").await.unwrap();
         let shown: Value = serde_json::from_str(&shown).unwrap();
-        let struck =
-            shown["faults"].as_array().unwrap().iter().filter_map(|fault| fault["struck"].as_u64()).sum();
+        shown["faults"].as_array().unwrap().iter().filter_map(|fault| fault["struck"].as_u64()).sum()
+    }
+
+    /// Ends all misbehaviour; tells how many requests it struck.
+    pub async fn calm(&self) -> u64 {
+        let struck = self.struck().await;
         let (status, body) = support::delete(self.address, "/_sandbox/faults").await.unwrap();
         assert_eq!(status, 200, "{body}");
         struck
@@ -59,6 +63,9 @@ pub struct Bystander {
     pub sandbox: Sandbox,
 }
 
+/// On each connection's way, the first delivery that has this text is handed out twice.
+pub const TWICE: &str = "twice-";
+
 /// Its intake.
 pub const APART: &str = "apart";
 
@@ -68,6 +75,8 @@ pub struct World {
     pub replicas: Vec<Replica>,
     pub sites: Vec<Site>,
     pub bystander: Bystander,
+    /// Behind each replica's proxies.
+    pub doublers: Vec<Vec<Doubler>>,
     pub vhost: Vhost,
     pub broker: Broker,
     seed: u64,
@@ -127,6 +136,7 @@ impl World {
             replicas: Vec::new(),
             sites,
             bystander,
+            doublers: Vec::new(),
             vhost,
             broker,
             seed: settings.seed,
@@ -134,13 +144,17 @@ impl World {
             _fields: fields,
         };
         for number in 0..settings.replicas {
-            let mut lines = Vec::new();
+            let (mut lines, mut doublers) = (Vec::new(), Vec::new());
             for node in 0..NODES {
                 let direct = url::Url::parse(world.vhost.url_on(node)).unwrap();
-                lines.push(Proxy::to(&format!("127.0.0.1:{}", direct.port().unwrap())).await);
+                let doubler = Doubler::to(&format!("127.0.0.1:{}", direct.port().unwrap()), TWICE).await;
+                let before = url::Url::parse(&doubler.url(direct.as_str())).unwrap();
+                doublers.push(doubler);
+                lines.push(Proxy::to(&format!("127.0.0.1:{}", before.port().unwrap())).await);
             }
             let config = world.config(number, &lines);
             world.replicas.push(Replica::start(number, config, lines));
+            world.doublers.push(doublers);
         }
         for replica in &world.replicas {
             replica.ready().await;

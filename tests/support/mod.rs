@@ -7,6 +7,7 @@
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
 //! | `hostile.rs` | [`hostile()`]: properties that nobody expects |
+//! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
@@ -33,6 +34,7 @@
 mod amqp;
 mod broker;
 mod distort;
+mod doubler;
 mod guard;
 mod hostile;
 mod node;
@@ -52,6 +54,7 @@ use std::time::Duration;
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
 pub use distort::{Distorter, Distortion, Distortions};
+pub use doubler::Doubler;
 pub use guard::Process;
 pub use hostile::{Properties, hostile};
 pub use pauses::{Pauses, Stretch};
