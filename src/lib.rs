@@ -6,6 +6,8 @@
 pub mod broker;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod cost;
 pub mod delays;
 pub mod delivery;
 pub mod freshsales;
@@ -16,6 +18,7 @@ pub mod lane;
 pub mod mapping;
 pub mod mask;
 pub mod metrics;
+pub mod object;
 pub mod outcome;
 pub mod sandbox;
 pub mod schema;

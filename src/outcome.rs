@@ -101,6 +101,34 @@ pub struct Problem {
     pub expected: Option<String>,
     /// A type or a length ("string of 300 characters"), never a value.
     pub got: Option<String>,
+    /// How many problems that are not told this one stands for; 0 for a problem of its own.
+    #[serde(skip)]
+    pub further: usize,
+}
+
+/// The most problems of one event that are told one by one; a sender may make as many as a body has room for.
+pub const PROBLEMS_TOLD: usize = 100;
+
+impl Problem {
+    /// Stands behind the problems that are told, for so many more; none if there are none.
+    pub fn further(count: usize) -> Option<Self> {
+        let problem =
+            || Self { problem: format!("and {} more", grouped(count)), further: count, ..Self::default() };
+        (count > 0).then(problem)
+    }
+}
+
+/// A number with a comma after every three digits.
+fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Why an event cannot be delivered: the reason, and every problem found.

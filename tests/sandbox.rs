@@ -445,14 +445,19 @@ async fn bulk_upserts_are_bounded_in_records_and_in_jobs() {
         assert_eq!(account.post(path, json!({"sales_accounts": wrong})).await.0, 400);
     }
     let mut urls = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..10 {
         let (status, body) = account.post(path, json!({"sales_accounts": records(100)})).await;
         assert_eq!(status, 200);
         urls.push(body["job_status_url"].as_str().unwrap().replace(&account.url, ""));
     }
     let deals = json!({"deals": [{"name": "D", "data": {"amount": 1}}]});
-    assert_eq!(account.post("/api/deals/bulk_upsert", deals.clone()).await.0, 405);
+    let refused = json!({"errors": {"code": 405, "message": ["Max of 10 transactions"]}});
+    assert_eq!(account.post("/api/deals/bulk_upsert", deals.clone()).await, (405, refused.clone()));
     tokio::time::sleep(job_time).await;
+    let others = |number: u32| account.put("/_sandbox/jobs", json!({"others": number}));
+    assert_eq!(others(10).await.0, 200);
+    assert_eq!(account.post("/api/deals/bulk_upsert", deals.clone()).await, (405, refused));
+    assert_eq!(others(9).await.0, 200);
     assert_eq!(account.post("/api/deals/bulk_upsert", deals).await.0, 200);
     let job = account.get(&urls[0]).await.1;
     let data: Value = serde_json::from_str(job["data"].as_str().unwrap()).unwrap();

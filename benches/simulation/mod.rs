@@ -18,6 +18,7 @@ pub const ALLOWED: u32 = 900;
 pub const ANSWER: Duration = Duration::from_millis(300);
 pub const CONCURRENCY: usize = 8;
 pub const PREFETCH: usize = 400;
+pub const BULK_JOBS: usize = 6;
 
 /// How long the n-th job takes.
 pub fn job_time(number: u64) -> Duration {
@@ -110,9 +111,10 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     let mut dispatch: Dispatch<usize> = Dispatch::new(
         CONCURRENCY,
         Patience::default(),
-        Quota::new(f64::from(ALLOWED), HOUR, SHARE, start),
+        Quota::new(f64::from(ALLOWED), HOUR, SHARE, start).with_reserve(3),
         Quota::new(400.0, Duration::from_mins(1), SHARE, start),
-    );
+    )
+    .with_bulk_jobs(BULK_JOBS);
     let mut answers: BTreeMap<(Instant, u64), (Verdict, RateLimit)> = BTreeMap::new();
     let mut waiting: VecDeque<usize> = (0..arrivals.len()).collect();
     let mut latencies = Vec::with_capacity(arrivals.len());

@@ -72,6 +72,7 @@ pub(super) async fn serve(
         unsettled: BTreeMap::new(),
         acks: Acks::default(),
         returned: BTreeSet::new(),
+        share: broker.held.share(),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
     broker.link.letters(&door.account, None);

@@ -13,6 +13,8 @@ use crate::segment;
 
 /// The most that is kept of the problems: headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;
+/// What is left free of it for the number of the problems that are not told.
+const MORE_ROOM: usize = 200;
 /// The most characters that are kept of a text where one problem alone is over the limit. There are five texts, and
 /// JSON takes up to six bytes for a character.
 const TEXT_LIMIT: usize = 500;
@@ -45,21 +47,42 @@ pub(super) fn headers(
     headers
 }
 
-/// The problems as a JSON list, cut at whole problems; a problem that is too long alone, in its texts.
+/// The problems as a JSON list, as many as there is room for, and then how many more there are; a problem that is too
+/// long alone is cut in its texts.
 fn detail(refusal: &Refusal) -> String {
-    let listed = |problems: &[Problem]| serde_json::to_string(problems).unwrap_or_else(|_| "[]".to_owned());
-    let mut problems = refusal.problems.as_slice();
-    loop {
-        let text = listed(problems);
-        if text.len() <= DETAIL_LIMIT {
-            return text;
+    let mut list = "[".to_owned();
+    let mut untold = 0;
+    for (told, problem) in refusal.problems.iter().enumerate() {
+        if problem.further > 0 || untold > 0 {
+            untold += problem.further.max(1);
+            continue;
         }
-        match problems.split_last() {
-            Some((_, shorter)) if !shorter.is_empty() => problems = shorter,
-            Some((only, _)) => return listed(&[shortened(only)]),
-            None => return text,
+        let mut text = json(problem);
+        if told == 0 && text.len() > DETAIL_LIMIT - MORE_ROOM {
+            text = json(&shortened(problem));
+        }
+        if list.len() + text.len() + MORE_ROOM > DETAIL_LIMIT {
+            untold = 1;
+        } else {
+            add(&mut list, &text);
         }
     }
+    if let Some(more) = Problem::further(untold) {
+        add(&mut list, &json(&more));
+    }
+    list.push(']');
+    list
+}
+
+fn json(problem: &Problem) -> String {
+    serde_json::to_string(problem).unwrap_or_default()
+}
+
+fn add(list: &mut String, item: &str) {
+    if list.len() > 1 {
+        list.push(',');
+    }
+    list.push_str(item);
 }
 
 /// The same problem with every text cut, so that all of them keep within [`DETAIL_LIMIT`] however they are escaped.
@@ -72,6 +95,7 @@ fn shortened(problem: &Problem) -> Problem {
         problem: cut(&problem.problem),
         expected: cut_if_any(&problem.expected),
         got: cut_if_any(&problem.got),
+        further: problem.further,
     }
 }
 
@@ -137,7 +161,17 @@ mod tests {
             ..Problem::default()
         };
         assert_eq!(said(vec![problem(10); 3]).as_array().unwrap().len(), 3);
-        assert_eq!(said(vec![problem(1000); 4]).as_array().unwrap().len(), 2);
+        let some = said(vec![problem(1000); 4]);
+        assert_eq!((some.as_array().unwrap().len(), &some[2]["problem"]), (3, &Value::from("and 2 more")));
+        let mut many = vec![problem(10); 100];
+        many.extend(Problem::further(39_900));
+        let many = said(many);
+        assert_eq!(many.as_array().unwrap().len(), 101);
+        assert_eq!(many[100]["problem"], "and 39,900 more");
+        let mut long = vec![problem(400); 100];
+        long.extend(Problem::further(39_900));
+        let long = said(long);
+        assert_eq!(long.as_array().unwrap().last().unwrap()["problem"], "and 39,994 more");
         let alone = said(vec![problem(100_000), problem(1)]);
         assert_eq!(alone[0]["problem"], "wrong");
         assert_eq!(alone[0]["expected"].as_str().unwrap().len(), TEXT_LIMIT);

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
+use super::held::Held;
 use super::letter::Letter;
 use super::lines::read_lines;
 use super::names::dead_letter_key;
@@ -76,6 +77,8 @@ pub struct Feed {
     pub lanes: Vec<LaneDoor>,
     /// Unsettled events per account.
     pub prefetch: u16,
+    /// How many bytes of events it holds. Lines come in one after another, so only all accounts together are bounded.
+    pub held: Held,
     /// For events without an account.
     pub metrics: Arc<Metrics>,
     /// Counts along.
@@ -115,6 +118,13 @@ struct Event {
     replays: i64,
 }
 
+impl Event {
+    /// What is held of it. A letter's headers are few beside it.
+    fn size(&self) -> u64 {
+        self.body.len() as u64
+    }
+}
+
 /// An event on its way.
 struct Pending {
     account: AccountName,
@@ -143,11 +153,12 @@ impl Feed {
             if !reading && pending.is_empty() {
                 break;
             }
+            let room = pending.is_empty() || !self.held.full();
             let step = tokio::select! {
                 biased;
                 Some(settlement) = settlements.recv() => self.settle(&settlement, &mut pending),
                 () = stop.cancelled(), if reading => Err(FeedError::Stopped),
-                read = lines.recv(), if reading && pending.len() < capacity => match read {
+                read = lines.recv(), if reading && room && pending.len() < capacity => match read {
                     None => {
                         doors.clear();
                         Ok(())
@@ -212,6 +223,7 @@ impl Feed {
             return Err(FeedError::LaneGone);
         };
         let body = event.body.clone();
+        self.held.add(event.size());
         pending.insert(line, Pending { account, event });
         let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
         let queued_at = Timestamp::now();
@@ -228,6 +240,7 @@ impl Feed {
         pending: &mut HashMap<u64, Pending>,
     ) -> Result<(), FeedError> {
         let Some(Pending { account, event }) = pending.remove(&settlement.tag) else { return Ok(()) };
+        self.held.remove(event.size());
         let name = account.to_string();
         match &settlement.outcome {
             Outcome::Delivered => {

@@ -145,7 +145,7 @@ fn texts(properties: &BasicProperties) -> usize {
     texts.into_iter().flatten().map(|text| 1 + text.as_str().len()).sum()
 }
 
-fn size_of_entries(table: &FieldTable) -> usize {
+pub(super) fn size_of_entries(table: &FieldTable) -> usize {
     table.inner().iter().map(|(name, value)| size_of_entry(name, value)).sum()
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::directory::ACCOUNT_HEADER;
 use super::fitting::fit;
+use super::packed::Packed;
 use super::{Claims, Directory, dead_letter, republish};
 use crate::delivery::AccountName;
 use crate::fuzz::{almost_json, any_text, feed};
@@ -264,6 +265,7 @@ fn any_problem() -> impl Strategy<Value = Problem> {
             problem,
             expected,
             got,
+            further: 0,
         })
 }
 
@@ -278,6 +280,16 @@ const BODIES: &[&str] = &[
     r#"{"messageId":"m\u0041","type":"track","event":"Did","projectId":"p_a","writeKey":null}"#,
     r#"{"writeKey":"wk_g","projectId":"p_a"}"#,
 ];
+
+#[test]
+fn whatever_the_properties_they_come_out_as_they_went_in() {
+    feed("packed properties", &any_properties(), |properties| {
+        let packed = Packed::new(properties.clone());
+        // Compared as text: no number that is none equals itself.
+        prop_assert_eq!(format!("{:?}", packed.unpack()), format!("{properties:?}"));
+        Ok(())
+    });
+}
 
 #[test]
 fn whatever_is_refused_its_letter_fits_and_says_why() {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Addresses};
 use super::directory::Directory;
+use super::held::Held;
 use super::hunger::Hunger;
 use super::lifeline::{Fate, Lifeline, Line};
 use super::link::{Link, Stall};
@@ -51,6 +52,8 @@ pub struct Broker {
     pub replica: String,
     /// Unsettled events per account.
     pub prefetch: u16,
+    /// How many bytes of events it holds.
+    pub held: Arc<Held>,
     /// Finds an event's account.
     pub directory: Directory,
     /// One per account.

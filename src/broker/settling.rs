@@ -6,18 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
+use lapin::Acker;
 use lapin::options::BasicRejectOptions;
-use lapin::{Acker, BasicProperties};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
 use super::caution::Caution;
+use super::held::{self, Share};
 use super::hunger::Watch;
 use super::link::Stall;
 use super::names::dead_letter_key;
 use super::outbox::{Parcel, Route};
+use super::packed::Packed;
 use super::post::{LOOK, News, Post};
 use super::session::{Broken, Broker, LaneDoor};
 use super::{dead_letter, republish};
@@ -28,7 +30,9 @@ use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 pub(super) struct Unsettled {
     acker: Acker,
     body: Bytes,
-    properties: BasicProperties,
+    properties: Packed,
+    /// What it counts for in the account's share.
+    bytes: u64,
 }
 
 /// One channel at work.
@@ -46,11 +50,13 @@ pub(super) struct Serving<'a> {
     /// What the broker handed over while the message before it was worked alone.
     pub(super) ahead: Option<lapin::message::Delivery>,
     pub(super) settle: mpsc::Sender<Settlement>,
-    pub(super) unsettled: BTreeMap<u64, Unsettled>,
+    pub(super) unsettled: BTreeMap<u64, Box<Unsettled>>,
     /// Settled, and to be acknowledged at the end of the turn.
     pub(super) acks: Acks,
     /// Given back by the channel's end: never to be covered by an acknowledgement of others.
     pub(super) returned: BTreeSet<u64>,
+    /// How many bytes are unsettled.
+    pub(super) share: Share,
 }
 
 impl Serving<'_> {
@@ -103,6 +109,7 @@ impl Serving<'_> {
                     let trouble = self.letters.trouble(self.broker.link.is_stalled(Stall::Blocked));
                     self.broker.link.letters(&self.door.account, trouble);
                 }
+                () = self.share.room(), if deliver.is_some() && self.share.waits_for_others() => {}
                 () = self.watch.forgotten(), if deliver.is_some() && self.unsettled.is_empty() => {
                     return Err(Broken::Forgotten(lane.to_owned()));
                 }
@@ -127,7 +134,9 @@ impl Serving<'_> {
     /// settled, when a queue's leader changes. Where there is no room for the answer, waiting for some here would keep
     /// the answers from being taken that make it.
     fn takes(&self) -> bool {
-        self.settle.capacity() > 0 && (!self.caution.alone() || self.unsettled.is_empty())
+        self.settle.capacity() > 0
+            && self.share.has_room()
+            && (!self.caution.alone() || self.unsettled.is_empty())
     }
 
     /// Hands a message to the lane; there is room, see [`Self::takes`].
@@ -145,8 +154,15 @@ impl Serving<'_> {
         let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
         let queued_at = republish::queued_at(&properties, now);
         let copied = republish::is_copy(&properties);
-        let unsettled = Unsettled { acker: message.acker, body: body.clone(), properties };
-        self.unsettled.insert(tag, unsettled);
+        let bytes = held::size(&body, &properties);
+        self.share.add(bytes);
+        let unsettled = Unsettled {
+            acker: message.acker,
+            body: body.clone(),
+            properties: Packed::new(properties),
+            bytes,
+        };
+        self.unsettled.insert(tag, Box::new(unsettled));
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         if self.caution.condemns(returns, waited) {
             let problem = format!("came back {returns} times, and was first in its lane");
@@ -187,12 +203,12 @@ impl Serving<'_> {
             // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
             // this very consumer, while those before it are still out.
             Outcome::Returned if stop.is_cancelled() || self.lost.is_cancelled() => {
-                self.unsettled.remove(&tag);
+                self.let_go(tag);
                 self.returned.insert(tag);
                 Ok(())
             }
             Outcome::Returned => {
-                let Some(unsettled) = self.unsettled.remove(&tag) else { return Ok(()) };
+                let Some(unsettled) = self.let_go(tag) else { return Ok(()) };
                 // Not nack: later versions of RabbitMQ do not count that as a return, and it would go on for ever.
                 let options = BasicRejectOptions { requeue: true };
                 if unsettled.acker.reject(options).await? { Ok(()) } else { Err(Broken::NotAcknowledged) }
@@ -201,9 +217,16 @@ impl Serving<'_> {
     }
 
     fn settled(&mut self, tag: u64) {
-        if let Some(unsettled) = self.unsettled.remove(&tag) {
+        if let Some(unsettled) = self.let_go(tag) {
             self.acks.add(tag, unsettled.acker);
         }
+    }
+
+    /// The event is held no longer.
+    fn let_go(&mut self, tag: u64) -> Option<Box<Unsettled>> {
+        let unsettled = self.unsettled.remove(&tag)?;
+        self.share.remove(unsettled.bytes);
+        Some(unsettled)
     }
 
     fn heed(&mut self, news: News) {
@@ -221,7 +244,7 @@ impl Serving<'_> {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let account = Some(&self.door.account);
         let properties = dead_letter::properties(
-            &unsettled.properties,
+            &unsettled.properties.unpack(),
             refusal,
             account,
             &unsettled.body,

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{ConfigFile, Failure, feed};
-use crate::broker::{Broker, Link, Names};
+use crate::broker::{Broker, Held, Link, Names};
 use crate::config::{self, Config};
 use crate::telemetry;
 
@@ -49,6 +49,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
+        held: Arc::new(Held::new(config.broker.prefetch_bytes)),
         directory,
         lanes: doors,
         metrics,

@@ -28,6 +28,8 @@ pub struct Account {
     pub quota_share: f64,
     /// Calls a minute to the tracking endpoints.
     pub tracking_requests_per_minute: f64,
+    /// Bulk jobs of this program that may run at once.
+    pub bulk_jobs: usize,
     /// Segment sources that belong to it.
     pub write_keys: Vec<String>,
     /// Segment projects that belong to it.
@@ -43,6 +45,9 @@ const PLANS: &[(&str, u32)] = &[("free", 1000), ("growth", 1000), ("pro", 2000),
 const DEFAULT_PLAN: u32 = 1000;
 const DEFAULT_SHARE: f64 = 0.9;
 const DEFAULT_TRACKING_PER_MINUTE: u32 = 400;
+/// Freshsales runs about ten jobs of an account at once, those of all its programs together.
+const MOST_BULK_JOBS: u32 = 10;
+const DEFAULT_BULK_JOBS: u32 = 6;
 
 /// Reads one account; `None` if its problems were noted.
 pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Option<Account> {
@@ -56,6 +61,7 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
     let share = section.number("quota_share", 0.01..=1.0).unwrap_or(DEFAULT_SHARE);
     let tracking =
         section.whole("tracking_requests_per_minute", 1..=100_000).unwrap_or(DEFAULT_TRACKING_PER_MINUTE);
+    let bulk_jobs = section.whole("bulk_jobs", 1..=MOST_BULK_JOBS).unwrap_or(DEFAULT_BULK_JOBS);
     let write_keys = section.strings("write_keys").unwrap_or_default();
     let project_ids = section.strings("project_ids").unwrap_or_default();
     let events = events(&mut section);
@@ -69,6 +75,7 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
         requests_per_hour: f64::from(hourly) * share,
         quota_share: share,
         tracking_requests_per_minute: f64::from(tracking),
+        bulk_jobs: bulk_jobs as usize,
         write_keys,
         project_ids,
         events,

@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
 url = "amqp://user:pw!Zq7x@broker:5672/%2f"
 queue = "segment.events"
 prefetch = 400
+prefetch_bytes = "64MiB"
 replica = "one"
 [http]
 listen = "127.0.0.1:9464"
@@ -36,6 +37,7 @@ app_token = { env = "TOKEN" }
 plan = "growth"
 quota_share = 0.9
 tracking_requests_per_minute = 400
+bulk_jobs = 6
 write_keys = ["wk_a", "wk_b"]
 project_ids = ["p"]
 events = ["identify", "track", "page"]
@@ -105,6 +107,7 @@ const KEYS: &[&str] = &[
     "url",
     "queue",
     "prefetch",
+    "prefetch_bytes",
     "replica",
     "listen",
     "request_timeout",
@@ -119,6 +122,7 @@ const KEYS: &[&str] = &[
     "requests_per_hour",
     "quota_share",
     "tracking_requests_per_minute",
+    "bulk_jobs",
     "write_keys",
     "project_ids",
     "events",

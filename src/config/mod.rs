@@ -47,6 +47,8 @@ pub struct Broker {
     pub queue: String,
     /// Unsettled events held per account.
     pub prefetch: NonZeroU16,
+    /// Bytes of unsettled events held per account.
+    pub prefetch_bytes: u64,
     /// This replica's name.
     pub replica: String,
 }
@@ -175,6 +177,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
             .and_then(|n| u16::try_from(n).ok())
             .and_then(NonZeroU16::new)
             .unwrap_or(DEFAULT_PREFETCH),
+        prefetch_bytes: section.size("prefetch_bytes").unwrap_or(DEFAULT_PREFETCH_BYTES),
         replica: section.parsed("replica", replica_name).unwrap_or_else(host_name),
     };
     section.finish();
@@ -225,6 +228,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     }
 }
 
+const DEFAULT_PREFETCH_BYTES: u64 = 64 * 1024 * 1024;
 const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(400).unwrap();
 
 fn accounts(value: Option<Value>, environment: Environment<'_>, problems: &mut Vec<Problem>) -> Vec<Account> {

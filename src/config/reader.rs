@@ -185,6 +185,22 @@ impl<'a> Section<'a> {
         self.parsed(key, parse_duration)
     }
 
+    /// A number of bytes: with its unit, or a whole number.
+    pub(super) fn size(&mut self, key: &'static str) -> Option<u64> {
+        let size = match self.scalar(key)? {
+            Value::String(text) => text.trim().parse::<bytesize::ByteSize>().ok().map(|size| size.0),
+            Value::Integer(bytes) => u64::try_from(bytes).ok(),
+            Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                None
+            }
+        };
+        let size = size.filter(|size| *size > 0);
+        if size.is_none() {
+            self.problem(key, "expected a size above zero, such as \"64MiB\", \"500kB\" or 1048576");
+        }
+        size
+    }
+
     /// True or false.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
         let value = self.raw(key)?;

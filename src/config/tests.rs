@@ -27,6 +27,7 @@ fn a_short_file_has_the_documented_defaults() {
     assert_eq!(config.broker.url.turn(0).shown(), "127.0.0.1:5672");
     assert_eq!(config.broker.queue, "segment.events");
     assert_eq!(config.broker.prefetch.get(), 400);
+    assert_eq!(config.broker.prefetch_bytes, 64 << 20);
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.delivery.request_timeout, Duration::from_secs(30));
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(25));
@@ -45,6 +46,7 @@ fn every_mistake_shows_at_once_and_names_its_key() {
     let text = r#"
 [broker]
 prefetch = 0
+prefetch_bytes = "64 apples"
 quue = "x"
 [delivery]
 request_timeout = 30
@@ -65,6 +67,7 @@ unknwon_custom_field = "ignore"
 "#;
     insta::assert_snapshot!(problems(text, &[]).join("\n"), @r#"
     broker.prefetch: expected a number from 1 to 65535
+    broker.prefetch_bytes: expected a size above zero, such as "64MiB", "500kB" or 1048576
     broker.quue: unknown key; did you mean `queue`?
     delivery.request_timeout: expected a string, found integer
     delivery.shutdown_grace: expected a duration above zero with its unit, such as "30s" or "200ms"
@@ -96,6 +99,29 @@ fn the_environment_overrides_scalars_outside_accounts() {
     assert_eq!(config.broker.prefetch.get(), 7);
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(3));
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:1");
+}
+
+#[test]
+fn a_size_has_a_unit_or_is_a_number_of_bytes() {
+    for (text, bytes) in [
+        ("\"64MiB\"", Some(67_108_864)),
+        ("\"500kB\"", Some(500_000)),
+        ("\" 1.5 KiB \"", Some(1536)),
+        ("\"9000\"", Some(9000)),
+        ("9000", Some(9000)),
+        ("0", None),
+        ("-1", None),
+        ("\"-1MiB\"", None),
+        ("\"\"", None),
+        ("\"64 M iB\"", None),
+        ("1.5", None),
+        ("true", None),
+    ] {
+        let config = read(&format!("[broker]\nprefetch_bytes = {text}\n{ACME}"), &[("KEY", "k")]);
+        assert_eq!(config.ok().map(|config| config.broker.prefetch_bytes), bytes, "{text}");
+    }
+    let variables = [("KEY", "k"), ("FRESHET_BROKER_PREFETCH_BYTES", "1GiB")];
+    assert_eq!(read(ACME, &variables).unwrap().broker.prefetch_bytes, 1 << 30);
 }
 
 #[test]

@@ -80,6 +80,9 @@ pub enum Verdict {
         /// As asked by the answer.
         retry_after: Option<Duration>,
     },
+    /// A bulk upsert came while too many jobs of the account run, those of other programs included. It says nothing
+    /// about the records, nor about Freshsales' health.
+    TooManyJobs,
     /// Not now; trying again later is right.
     Unavailable {
         /// What kind of trouble.
@@ -167,7 +170,7 @@ impl Verdict {
             Self::Done(_) => "ok",
             Self::Unauthorized { .. } | Self::Denied { status: 403, .. } => "unauthorized",
             Self::Refused { .. } | Self::Denied { .. } => "rejected",
-            Self::Throttled { .. } => "throttled",
+            Self::Throttled { .. } | Self::TooManyJobs => "throttled",
             Self::Foreign(_) | Self::Unavailable { trouble: Trouble::ServerError(_), .. } => "server_error",
             Self::Unavailable { trouble: Trouble::Timeout, .. } => "timeout",
             Self::Unavailable { trouble: Trouble::Connection, .. } => "connection",
@@ -206,6 +209,7 @@ fn not_taken(endpoint: Endpoint, status: u16, answer: &Answer) -> Verdict {
         return Verdict::Foreign(Sight::of(answer.status, &answer.body));
     };
     match status {
+        405 if matches!(endpoint, Endpoint::BulkUpsert(_)) => Verdict::TooManyJobs,
         405 => unavailable(Trouble::ServerError(status), answer.retry_after),
         // Without an id it is the path that is not there: of the account, or of this part of the API.
         404 | 410 if !endpoint.names_an_id() => Verdict::Denied { status, messages },

@@ -1,7 +1,9 @@
 //! The endpoints table, and the calls that are made of it. A call holds no secret.
 
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use serde_json::json;
 
+use crate::object::{ObjectWriter, members};
 use crate::schema::Entity;
 
 /// Every endpoint Freshet calls.
@@ -172,7 +174,7 @@ pub enum Expected {
     Anything,
 }
 
-/// One request, ready but for the credentials.
+/// One request, ready but for the credentials. Cheap to clone: its body is shared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// What is called.
@@ -181,8 +183,9 @@ pub struct Call {
     pub path: String,
     /// Not yet encoded.
     pub query: Vec<(&'static str, String)>,
-    /// JSON, for POST and PUT.
-    pub body: Option<Value>,
+    /// A JSON object, for POST and PUT, as it is sent; for activities less the app token.
+    pub body: Option<Bytes>,
+    records: u32,
 }
 
 /// A contact's link to a sales account.
@@ -204,44 +207,49 @@ impl Call {
         Self::get(Endpoint::Fields(entity), format!("/api/settings/{}/fields", entity.plural()), vec![])
     }
 
-    /// Creates or updates the contact with this e-mail address; the answer carries its links.
-    pub fn contact_upsert(email: &str, contact: Map<String, Value>) -> Self {
-        let mut call = Self::upsert(Entity::Contact, json!({ "emails": email }), contact);
+    /// Creates or updates the contact with this e-mail address; the answer carries its links. `contact` is an object's
+    /// text.
+    pub fn contact_upsert(email: &str, contact: &str) -> Self {
+        let mut call = Self::upsert(Entity::Contact, "emails", email, contact);
         call.query = vec![("include", "sales_accounts".to_owned())];
         call
     }
 
-    /// Creates or updates a sales account or a deal by name.
-    pub fn named_upsert(entity: Entity, name: &str, record: Map<String, Value>) -> Self {
-        Self::upsert(entity, json!({ "name": name }), record)
+    /// Creates or updates a sales account or a deal by name. `record` is an object's text.
+    pub fn named_upsert(entity: Entity, name: &str, record: &str) -> Self {
+        Self::upsert(entity, "name", name, record)
     }
 
-    fn upsert(entity: Entity, identifier: Value, record: Map<String, Value>) -> Self {
-        let mut body = Map::new();
-        body.insert("unique_identifier".to_owned(), identifier);
-        body.insert(entity.singular().to_owned(), Value::Object(record));
-        Self {
-            endpoint: Endpoint::Upsert(entity),
-            path: format!("/api/{}/upsert", entity.plural()),
-            query: vec![],
-            body: Some(Value::Object(body)),
-        }
+    fn upsert(entity: Entity, key: &str, identifier: &str, record: &str) -> Self {
+        let mut unique = ObjectWriter::with_capacity(identifier.len() + 20);
+        unique.text(key, identifier);
+        let mut body = ObjectWriter::with_capacity(record.len() + identifier.len() + 80);
+        body.json("unique_identifier", &unique.finish());
+        body.json(entity.singular(), record);
+        Self::with_body(Endpoint::Upsert(entity), format!("/api/{}/upsert", entity.plural()), body.finish())
     }
 
-    /// Creates or updates many records, each under its identifier: e-mail address or name.
-    pub fn bulk_upsert(entity: Entity, records: Vec<(String, Map<String, Value>)>) -> Self {
+    /// Creates or updates many records, each under its identifier (e-mail address or name), each an object's text.
+    pub fn bulk_upsert(entity: Entity, records: &[(String, String)]) -> Self {
         let identifier = match entity {
             Entity::Contact => "emails",
             Entity::SalesAccount | Entity::Deal => "name",
         };
-        let records: Vec<_> =
-            records.into_iter().map(|(name, data)| json!({ identifier: name, "data": data })).collect();
-        Self {
-            endpoint: Endpoint::BulkUpsert(entity),
-            path: format!("/api/{}/bulk_upsert", entity.plural()),
-            query: vec![],
-            body: Some(json!({ entity.plural(): records })),
+        let size = records.iter().map(|(name, data)| name.len() + data.len() + 40).sum();
+        let mut list = String::with_capacity(size);
+        for (name, data) in records {
+            list.push(if list.is_empty() { '[' } else { ',' });
+            let mut record = ObjectWriter::with_capacity(name.len() + data.len() + 40);
+            record.text(identifier, name);
+            record.json("data", data);
+            list.push_str(&record.finish());
         }
+        list.push_str(if list.is_empty() { "[]" } else { "]" });
+        let mut body = ObjectWriter::with_capacity(list.len() + 40);
+        body.json(entity.plural(), &list);
+        let path = format!("/api/{}/bulk_upsert", entity.plural());
+        let call = Self::with_body(Endpoint::BulkUpsert(entity), path, body.finish());
+        Self { records: u32::try_from(records.len()).unwrap_or(u32::MAX), ..call }
     }
 
     /// Asks what became of a job.
@@ -259,12 +267,10 @@ impl Call {
     pub fn contact_links(id: i64, links: &[Link]) -> Self {
         let links: Vec<_> =
             links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary })).collect();
-        Self {
-            endpoint: Endpoint::ContactUpdate,
-            path: format!("/api/contacts/{id}"),
-            query: vec![("include", "sales_accounts".to_owned())],
-            body: Some(json!({ "contact": { "sales_accounts": links } })),
-        }
+        let body = json!({ "contact": { "sales_accounts": links } }).to_string();
+        let mut call = Self::with_body(Endpoint::ContactUpdate, format!("/api/contacts/{id}"), body);
+        call.query = vec![("include", "sales_accounts".to_owned())];
+        call
     }
 
     /// Finds the contact with this `external_id`.
@@ -277,14 +283,20 @@ impl Call {
         Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
     }
 
-    /// Reports an event. The name cannot be displaced by a property.
-    pub fn track_event(identifier: &str, name: &str, properties: &Map<String, Value>) -> Self {
-        Self::track(Endpoint::TrackEvent, "events", "event", identifier, ("name", name), properties)
+    /// Reports an event. `properties` is an object's text; the name cannot be displaced by one of them.
+    pub fn track_event(identifier: &str, name: &str, properties: &str) -> Self {
+        Self::track(Endpoint::TrackEvent, "events", "event", identifier, ("name", name), properties, &[])
     }
 
-    /// Reports a page view.
-    pub fn track_page_view(identifier: &str, url: &str, properties: &Map<String, Value>) -> Self {
-        Self::track(Endpoint::TrackPageView, "page_views", "page_view", identifier, ("url", url), properties)
+    /// Reports a page view. `properties` is an object's text; `added` take the place of those of the same name.
+    pub fn track_page_view(
+        identifier: &str,
+        url: &str,
+        properties: &str,
+        added: &[(&'static str, String)],
+    ) -> Self {
+        let endpoint = Endpoint::TrackPageView;
+        Self::track(endpoint, "page_views", "page_view", identifier, ("url", url), properties, added)
     }
 
     fn track(
@@ -293,32 +305,44 @@ impl Call {
         wrapper: &str,
         identifier: &str,
         (key, value): (&str, &str),
-        properties: &Map<String, Value>,
+        properties: &str,
+        added: &[(&'static str, String)],
     ) -> Self {
-        let mut inner = Map::new();
-        inner.insert(key.to_owned(), Value::from(value));
-        for (name, property) in properties {
-            if name != key {
-                inner.insert(name.clone(), property.clone());
+        let mut inner = ObjectWriter::with_capacity(properties.len() + value.len() + 80);
+        inner.text(key, value);
+        for member in members(properties) {
+            let name = member.name();
+            if name != key && added.iter().all(|(added, _)| name != *added) {
+                inner.member(member);
             }
         }
-        let mut body = Map::new();
-        body.insert("identifier".to_owned(), Value::from(identifier));
-        body.insert(wrapper.to_owned(), Value::Object(inner));
-        body.insert("sdk".to_owned(), Value::from(SDK));
-        Self { endpoint, path: format!("/track/{path}"), query: vec![], body: Some(Value::Object(body)) }
+        for (name, value) in added {
+            inner.text(name, value);
+        }
+        let inner = inner.finish();
+        let mut body = ObjectWriter::with_capacity(inner.len() + identifier.len() + 80);
+        body.text("identifier", identifier);
+        body.json(wrapper, &inner);
+        body.text("sdk", SDK);
+        Self::with_body(endpoint, format!("/track/{path}"), body.finish())
     }
 
     /// Records carried.
     pub fn records(&self) -> u32 {
-        let Endpoint::BulkUpsert(entity) = self.endpoint else { return 1 };
-        let records = self.body.as_ref().and_then(|body| body.get(entity.plural()));
-        records
-            .and_then(Value::as_array)
-            .map_or(1, |records| u32::try_from(records.len()).unwrap_or(u32::MAX))
+        self.records
+    }
+
+    /// The body as a value.
+    #[cfg(test)]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        self.body.as_ref().map(|body| serde_json::from_slice(body).unwrap()).unwrap_or_default()
+    }
+
+    fn with_body(endpoint: Endpoint, path: String, body: String) -> Self {
+        Self { endpoint, path, query: vec![], body: Some(body.into()), records: 1 }
     }
 
     fn get(endpoint: Endpoint, path: String, query: Vec<(&'static str, String)>) -> Self {
-        Self { endpoint, path, query, body: None }
+        Self { endpoint, path, query, body: None, records: 1 }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use super::answer::{Answer, Body, NoAnswer};
 use super::call::{Budget, Call};
+use super::gateway::{Gateway, Gateways};
 use super::limits::{RateLimit, retry_after};
+use crate::object::quoted;
 
 /// The most that is taken of an answer.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
@@ -25,12 +27,16 @@ pub struct Credentials {
     pub app_token: Option<SecretString>,
 }
 
-/// What all accounts' clients share: TLS and its roots, and a pool of connections for each host. It holds no
-/// credentials and no cookies, and has no limit that one account could use up for another. Cheap to clone.
+/// What all accounts' clients share: TLS and its roots, a pool of connections for each host, and how long each host's
+/// gateway asks to stay away. It holds no credentials and no cookies, and has no limit that one account could use up for
+/// another. Cheap to clone.
 ///
 /// One for all, because each has root certificates of its own: 500 of them take 55 MB and a second to start.
 #[derive(Debug, Clone)]
-pub struct Transport(reqwest::Client);
+pub struct Transport {
+    http: reqwest::Client,
+    gateways: Gateways,
+}
 
 impl Transport {
     /// A call without an answer within `timeout` fails.
@@ -43,7 +49,7 @@ impl Transport {
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .timeout(timeout)
             .build()?;
-        Ok(Self(http))
+        Ok(Self { http, gateways: Gateways::default() })
     }
 }
 
@@ -74,17 +80,24 @@ impl Unread {
 pub struct Client {
     transport: Transport,
     credentials: Credentials,
+    gateway: Gateway,
 }
 
 impl Client {
     /// A client that calls through `transport`.
     pub fn new(transport: &Transport, credentials: Credentials) -> Self {
-        Self { transport: transport.clone(), credentials }
+        let gateway = transport.gateways.before(&credentials.base_url);
+        Self { transport: transport.clone(), credentials, gateway }
     }
 
     /// Whether activities can be sent.
     pub fn can_track(&self) -> bool {
         self.credentials.app_token.is_some()
+    }
+
+    /// The gateway before the account's host.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// Sends the call and takes the answer to its end.
@@ -104,7 +117,7 @@ impl Client {
 
     fn request(&self, call: &Call) -> reqwest::RequestBuilder {
         let url = format!("{}{}", self.credentials.base_url, call.path);
-        let Transport(http) = &self.transport;
+        let http = &self.transport.http;
         let mut request = match call.endpoint.method() {
             "GET" => http.get(url),
             "PUT" => http.put(url),
@@ -115,13 +128,13 @@ impl Client {
         match call.endpoint.budget() {
             Budget::Api => request = request.header(AUTHORIZATION, self.authorization()),
             Budget::Tracking => {
-                if let (Some(Value::Object(body)), Some(token)) = (&mut body, &self.credentials.app_token) {
-                    body.insert("application_token".to_owned(), Value::from(token.expose_secret()));
+                if let (Some(call), Some(token)) = (&call.body, &self.credentials.app_token) {
+                    body = Some(with_token(call, token.expose_secret()));
                 }
             }
         }
-        match &body {
-            Some(body) => request.json(body),
+        match body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body),
             None => request,
         }
     }
@@ -133,6 +146,20 @@ impl Client {
         value.set_sensitive(true);
         value
     }
+}
+
+/// An object with the app token as its first member.
+fn with_token(object: &Bytes, token: &str) -> Bytes {
+    let mut body = Vec::with_capacity(object.len() + token.len() + 30);
+    body.extend_from_slice(br#"{"application_token":"#);
+    body.extend_from_slice(quoted(token).as_bytes());
+    if let Some(rest) = object.strip_prefix(b"{") {
+        if !rest.starts_with(b"}") {
+            body.push(b',');
+        }
+        body.extend_from_slice(rest);
+    }
+    body.into()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

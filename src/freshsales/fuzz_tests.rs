@@ -148,6 +148,10 @@ fn any_answer_is_classified() {
                 prop_assert!(status == 429 || status == 400 || good);
                 prop_assert_eq!(*retry_after, wait);
             }
+            Verdict::TooManyJobs => {
+                prop_assert!(status == 405 || good);
+                prop_assert!(matches!(endpoint, Endpoint::BulkUpsert(_)));
+            }
             Verdict::Unavailable { trouble, retry_after } => {
                 prop_assert!(matches!(trouble, Trouble::ServerError(_)));
                 prop_assert_eq!(*retry_after, wait);

@@ -43,16 +43,24 @@ fn reset(text: &str, now: Timestamp) -> Option<Duration> {
     Some(until(point.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW)
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date. A date that has passed means "now". More than a day is taken
+/// Reads `Retry-After`: seconds, or an HTTP date in any of its three forms. A date that has passed means "now". More than a day is taken
 /// for a day: one absurd answer must not stop an account until somebody restarts the daemon.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let wait = if let Ok(seconds) = text.parse::<u32>() {
         Duration::from_secs(u64::from(seconds))
     } else {
-        until(jiff::fmt::rfc2822::parse(text).ok()?.timestamp(), now)
+        until(date(text)?, now)
     };
     Some(wait.min(LONGEST_WINDOW))
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    match httpdate::parse_http_date(text) {
+        Ok(point) => point.try_into().ok(),
+        // Senders of mail write an offset in place of GMT, and some servers do as they do.
+        Err(_) => Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp()),
+    }
 }
 
 fn until(point: Timestamp, now: Timestamp) -> Duration {
@@ -75,6 +83,12 @@ mod tests {
             (" 7 ", Some(7)),
             ("Sun, 01 Mar 2026 12:01:30 GMT", Some(90)),
             ("Sun, 01 Mar 2026 11:00:00 GMT", Some(0)),
+            ("Sunday, 01-Mar-26 12:01:30 GMT", Some(90)),
+            ("Sun Mar  1 12:01:30 2026", Some(90)),
+            ("Sun, 01 Mar 2026 13:01:30 +0100", Some(90)),
+            ("Sunday, 01-Mar-26 11:00:00 GMT", Some(0)),
+            ("Sun Mar  1 12:01:30 2099", Some(86_400)),
+            ("Sun Mar 32 12:01:30 2026", None),
             ("soon", None),
             ("-5", None),
             ("1.5", None),

@@ -7,6 +7,7 @@ mod call;
 mod client;
 #[cfg(test)]
 mod fuzz_tests;
+mod gateway;
 mod job;
 mod limits;
 
@@ -16,5 +17,6 @@ pub use answer::{
 };
 pub use call::{Budget, Call, Endpoint, Expected, Family, Link};
 pub use client::{Client, Credentials, Transport, Unread};
+pub use gateway::{Gateway, asked as asked_by_gateway};
 pub use job::{Failure, Job, job_id, read_job};
 pub use limits::{RateLimit, retry_after};

@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use super::bulk::LEAST;
 use super::dispatch::{Dispatch, Effect, Name};
+use super::held::HeldContact;
 use super::memo::{Account, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::Job;
 use crate::freshsales::{Call, Endpoint, Link, found_email, job_id, linked_accounts, read_job, record_id};
-use crate::mapping::{ContactWrite, Identity};
+use crate::mapping::Identity;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
@@ -103,7 +104,8 @@ impl<D> Dispatch<D> {
 
     /// Makes the unit's next step a call, with as many like it as may go along.
     pub(super) fn plan(&mut self, number: u64, now: Instant) -> Option<u64> {
-        let bulk = self.bulk_entity(number, now).map(|entity| (entity, self.gather(number, entity, now)));
+        let entity = self.bulk_entity(number, now).filter(|_| self.job_free(now));
+        let bulk = entity.map(|entity| (entity, self.gather(number, entity, now)));
         if let Some((entity, units)) = bulk
             && units.len() >= LEAST
         {
@@ -158,6 +160,7 @@ impl<D> Dispatch<D> {
             }
             Purpose::Bulk(units) => {
                 let Some(job) = result.ok().as_ref().and_then(job_id) else { return self.singly(units, now) };
+                self.slots.accept();
                 let guess = self.times.first();
                 let polling = Polling { units, asked: 0, submitted: now, guess };
                 self.enqueue(Call::job_status(&job), Purpose::Poll(polling), now + guess);
@@ -340,7 +343,7 @@ impl<D> Dispatch<D> {
     }
 }
 
-fn deal_next(write: &ContactWrite) -> Option<Stage> {
+fn deal_next(write: &HeldContact) -> Option<Stage> {
     write.deal.is_some().then_some(Stage::Deal)
 }
 

@@ -7,12 +7,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::dispatch::{Dispatch, Effect};
+use super::held::{Held, HeldContact};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::outgoing::{Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit};
 use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
-use crate::mapping::{ContactWrite, Mapped};
 use crate::schema::Entity;
 
 /// The most records of one bulk call.
@@ -46,19 +46,21 @@ impl<D> Dispatch<D> {
                 }
             }
         }
-        Some(self.prepare(Call::bulk_upsert(entity, records), Purpose::Bulk(units)))
+        Some(self.prepare(Call::bulk_upsert(entity, &records), Purpose::Bulk(units)))
     }
 
     /// The entity that the unit's next step could write in bulk.
     pub(super) fn bulk_entity(&mut self, number: u64, now: Instant) -> Option<Entity> {
-        self.fit_for_bulk(number, now)
-            .filter(|entity| self.bulk_denied.get(entity).is_none_or(|until| *until <= now))
+        self.fit_for_bulk(number).filter(|entity| self.goes_in_bulk(*entity, now))
     }
 
-    fn fit_for_bulk(&mut self, number: u64, now: Instant) -> Option<Entity> {
-        if self.single_until.is_some_and(|until| now < until) {
-            return None;
-        }
+    /// Whether the account's answers to bulk calls with this entity are of use.
+    fn goes_in_bulk(&self, entity: Entity, now: Instant) -> bool {
+        let over = |until: Option<Instant>| until.is_none_or(|until| until <= now);
+        over(self.single_until) && over(self.bulk_denied.get(&entity).copied())
+    }
+
+    fn fit_for_bulk(&mut self, number: u64) -> Option<Entity> {
         let work = self.units.get(&number)?.contact()?;
         if work.alone {
             return None;
@@ -80,6 +82,42 @@ impl<D> Dispatch<D> {
         }
     }
 
+    /// Whether a bulk job may be submitted now.
+    pub(super) fn job_free(&self, now: Instant) -> bool {
+        let running = self.calls.values().filter(|outgoing| outgoing.purpose.is_job()).count();
+        self.slots.free(running, now)
+    }
+
+    /// The entities whose records wait until a bulk job may be submitted. Where too few wait for a bulk call, they need
+    /// no job.
+    pub(super) fn waiting_for_jobs(&mut self, now: Instant) -> Vec<Entity> {
+        if !self.slots.worth_waiting() || self.job_free(now) {
+            return Vec::new();
+        }
+        let idle: Vec<u64> = self.idle.iter().copied().collect();
+        let idle: Vec<Entity> = idle.into_iter().filter_map(|unit| self.bulk_entity(unit, now)).collect();
+        let entities = Entity::ALL.iter().copied().filter(|entity| {
+            let on_their_way = idle.iter().filter(|other| *other == entity).count();
+            on_their_way + self.would_join(*entity, now).len() >= LEAST
+        });
+        entities.collect()
+    }
+
+    /// Events that wait, and whose first step writes this entity in bulk.
+    fn would_join(&mut self, entity: Entity, now: Instant) -> Vec<u64> {
+        if !self.goes_in_bulk(entity, now) {
+            return Vec::new();
+        }
+        let memo = &mut self.memo;
+        // A company is written by one of its contacts; the others find it written.
+        let mut companies = BTreeSet::new();
+        let waiting = self.window.ready().filter(|(_, waiting)| {
+            joins(&waiting.mapped, entity, memo)
+                .is_some_and(|write| entity == Entity::Contact || companies.insert(company_name(write)))
+        });
+        waiting.map(|(number, _)| number).take(MOST).collect()
+    }
+
     /// The unit, and the others whose next step writes the same entity in bulk: on their way already, or waiting.
     pub(super) fn gather(&mut self, number: u64, entity: Entity, now: Instant) -> Vec<u64> {
         let mut units = BTreeSet::from([number]);
@@ -89,22 +127,7 @@ impl<D> Dispatch<D> {
                 units.insert(other);
             }
         }
-        let memo = &mut self.memo;
-        // A company is written by one of its contacts; the others find it written.
-        let mut companies = BTreeSet::new();
-        let waiting: Vec<u64> = self
-            .window
-            .ready()
-            .filter(|(_, waiting)| match &waiting.mapped {
-                Mapped::Contact(write) => {
-                    first_write(write, memo) == Some(entity)
-                        && (entity == Entity::Contact || companies.insert(company_name(write)))
-                }
-                Mapped::Track(_) | Mapped::Page(_) => false,
-            })
-            .map(|(number, _)| number)
-            .take(MOST)
-            .collect();
+        let waiting = self.would_join(entity, now);
         // Too few for a bulk call: let them wait, so that more may join them.
         if units.len() + waiting.len() < LEAST {
             return units.into_iter().collect();
@@ -142,6 +165,7 @@ impl<D> Dispatch<D> {
             Job::Running | Job::Unclear => None,
             Job::Ended { succeeded, failures } => self.pinned(&polling.units, succeeded, &failures),
         };
+        self.slots.job_over(now);
         if let Some(results) = results {
             self.unclear = 0;
             results.into_iter().flat_map(|(unit, failed)| self.bulk_done(unit, failed, now)).collect()
@@ -200,8 +224,8 @@ impl<D> Dispatch<D> {
         let mut results: Vec<(u64, Option<Refused>)> = units.iter().map(|unit| (*unit, None)).collect();
         for failure in failures {
             let mut named = results.iter_mut().filter(|(unit, _)| {
-                let record = self.units.get(unit).and_then(Unit::contact).and_then(ContactWork::record);
-                record.is_some_and(|(_, name, _)| failure.names.contains(&name.to_lowercase()))
+                let record = self.units.get(unit).and_then(Unit::contact).and_then(ContactWork::identifier);
+                record.is_some_and(|(_, name)| failure.names.contains(&name.to_lowercase()))
             });
             let (_, failed) = named.next()?;
             if named.next().is_some() || failed.is_some() {
@@ -240,8 +264,21 @@ impl<D> Dispatch<D> {
     }
 }
 
+/// Whether an event that waits would write one of these entities in bulk.
+pub(super) fn writes_one_of(entities: &[Entity], mapped: &Held, memo: &mut Memo) -> bool {
+    entities.iter().any(|entity| joins(mapped, *entity, memo).is_some())
+}
+
+/// The write of a waiting event, if its first step writes this entity in bulk.
+fn joins<'a>(mapped: &'a Held, entity: Entity, memo: &mut Memo) -> Option<&'a HeldContact> {
+    match mapped {
+        Held::Contact(write) => (first_write(write, memo) == Some(entity)).then_some(write),
+        Held::Track(_) | Held::Page(_) => None,
+    }
+}
+
 /// Whether a contact can be written without needing anything from the answer.
-fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut Memo) -> bool {
+fn plain(write: &HeldContact, account: Option<i64>, fresh: bool, memo: &mut Memo) -> bool {
     let linked = match (&write.company, account) {
         (None, _) => true,
         (Some(_), Some(account)) => !fresh && memo.linked(&write.email, account),
@@ -251,7 +288,7 @@ fn plain(write: &ContactWrite, account: Option<i64>, fresh: bool, memo: &mut Mem
 }
 
 /// What the first step of a waiting identify writes, if that can go in a bulk call.
-fn first_write(write: &ContactWrite, memo: &mut Memo) -> Option<Entity> {
+fn first_write(write: &HeldContact, memo: &mut Memo) -> Option<Entity> {
     let account = match &write.company {
         None => None,
         Some(company) => {
@@ -265,6 +302,6 @@ fn first_write(write: &ContactWrite, memo: &mut Memo) -> Option<Entity> {
     plain(write, account, false, memo).then_some(Entity::Contact)
 }
 
-fn company_name(write: &ContactWrite) -> Option<String> {
+fn company_name(write: &HeldContact) -> Option<String> {
     write.company.as_ref().map(|company| company.name.to_lowercase())
 }

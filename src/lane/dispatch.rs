@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::doubt::{Oddity, Passages};
-use super::jobs::JobTimes;
+use super::jobs::{JobSlots, JobTimes, Refusals};
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
 use super::memory::Identities;
@@ -69,6 +69,12 @@ pub enum Effect<D> {
     },
     /// Nothing goes in bulk for a while: the account's answers to bulk calls are of no use.
     BulkGivenUp,
+    /// Bulk upserts are refused because too many jobs of the account run: records wait, or, where that has lasted too
+    /// long, go one by one until a bulk upsert is accepted.
+    TooManyJobs {
+        /// They go one by one.
+        one_by_one: bool,
+    },
     /// So many identifies were merged into others.
     Coalesced(u64),
     /// This was left out of an event, because the account's key has no right to write it.
@@ -104,6 +110,7 @@ pub struct Dispatch<D> {
     pub(super) memo: Memo,
     pub(super) identities: Identities,
     pub(super) times: JobTimes,
+    pub(super) slots: JobSlots,
     /// Until then nothing goes in bulk: the account's answers to bulk calls are of no use.
     pub(super) single_until: Option<Instant>,
     /// Until then an entity's records do not go in bulk: the account is not let in with them.
@@ -138,11 +145,27 @@ impl<D> Dispatch<D> {
             memo: Memo::new(),
             identities: Identities::new(),
             times: JobTimes::new(),
+            slots: JobSlots::new(patience.jobs),
             single_until: None,
             bulk_denied: HashMap::new(),
             unclear: 0,
             starved: false,
             take_over: None,
+        }
+    }
+
+    /// The same, with at most so many bulk jobs at once.
+    #[must_use]
+    pub fn with_bulk_jobs(mut self, most: usize) -> Self {
+        self.slots.at_most(most);
+        self
+    }
+
+    /// Nothing goes before this time, because a gateway before Freshsales asks all accounts to stay away; then one call of
+    /// each budget goes first.
+    pub fn stay_away(&mut self, until: Instant, now: Instant) {
+        for limit in [&mut self.api, &mut self.tracking] {
+            limit.stay_away(until, now);
         }
     }
 
@@ -208,7 +231,13 @@ impl<D> Dispatch<D> {
     /// What keeps the calls of a budget from getting through. That Freshsales is down keeps nothing where nothing is
     /// to be sent.
     pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
-        let trouble = self.limit(budget).trouble.as_ref();
+        let trouble = match budget {
+            Budget::Api => self.api.trouble.as_ref().or_else(|| {
+                let trouble = self.slots.trouble();
+                trouble.filter(|_| self.has_work(budget))
+            }),
+            Budget::Tracking => self.tracking.trouble.as_ref(),
+        };
         trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
     }
 
@@ -218,22 +247,53 @@ impl<D> Dispatch<D> {
     }
 
     /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
-    pub fn insert(&mut self, mapped: Mapped, mut keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+    pub fn insert(&mut self, mapped: Mapped, keys: Vec<Key>, taught: Option<(String, String)>, debt: D) {
+        let place = self.keep(&keys);
+        self.fill(place, mapped, keys, taught, debt);
+    }
+
+    /// Keeps a place for an event about these that cannot be judged yet: later ones of the same contact wait for it. To
+    /// be ended by [`Dispatch::fill`] or [`Dispatch::leave`].
+    pub fn keep(&mut self, keys: &[Key]) -> u64 {
         // A lane cannot move while this replica holds one of its events. Now it may have moved, and come back.
         if self.window.is_empty() {
             self.memo.doubt_values();
         }
+        self.window.keep(&self.with_addresses(keys))
+    }
+
+    /// Whether a place before this one is kept for an event of the same contact; without a place, any.
+    pub fn kept_before(&self, place: Option<u64>, keys: &[Key]) -> bool {
+        self.window.kept_before(place, &self.with_addresses(keys))
+    }
+
+    /// Puts an event into the place that was kept for it.
+    pub fn fill(
+        &mut self,
+        place: u64,
+        mapped: Mapped,
+        keys: Vec<Key>,
+        taught: Option<(String, String)>,
+        debt: D,
+    ) {
         if let Some((user_id, email)) = taught {
             self.identities.learn(&user_id, email);
-        } else {
-            let known = keys.iter().filter_map(|key| match key {
-                Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
-                Key::Email(_) => None,
-            });
-            let known: Vec<Key> = known.collect();
-            keys.extend(known);
         }
-        self.window.insert(keys, Waiting { mapped, debt });
+        self.window.fill(place, &keys, Waiting { mapped: mapped.into(), debt });
+    }
+
+    /// Nothing comes into the place that was kept.
+    pub fn leave(&mut self, place: u64) {
+        self.window.finish(place);
+    }
+
+    /// The keys, and the e-mail addresses that are known to belong to their `userId`s.
+    fn with_addresses(&self, keys: &[Key]) -> Vec<Key> {
+        let known = keys.iter().filter_map(|key| match key {
+            Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
+            Key::Email(_) => None,
+        });
+        known.chain(keys.iter().cloned()).collect()
     }
 
     /// Asks for the fields of an entity; the answer comes as [`Effect::Fields`].
@@ -297,6 +357,11 @@ impl<D> Dispatch<D> {
         if outage && !limit.outage() {
             self.go_on(budget, now);
         }
+        if verdict == Verdict::TooManyJobs
+            && let Purpose::Bulk(units) = outgoing.purpose
+        {
+            return self.too_many_jobs(units, now);
+        }
         let result = match verdict {
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
@@ -304,6 +369,7 @@ impl<D> Dispatch<D> {
             | Verdict::Foreign(_)
             | Verdict::Unauthorized { .. }
             | Verdict::Throttled { .. }
+            | Verdict::TooManyJobs
             | Verdict::Unavailable { .. } => {
                 outgoing.failures += 1;
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
@@ -382,6 +448,16 @@ impl<D> Dispatch<D> {
         Some(Refused { status, ground: Ground::Never(why) })
     }
 
+    /// A bulk upsert was refused because too many jobs run: its records gather with others until one may be submitted.
+    fn too_many_jobs(&mut self, units: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
+        self.idle.extend(units.into_iter().filter(|unit| self.units.contains_key(unit)));
+        match self.slots.refuse(now) {
+            Refusals::Began => vec![Effect::TooManyJobs { one_by_one: false }],
+            Refusals::LastTooLong => vec![Effect::TooManyJobs { one_by_one: true }],
+            Refusals::GoOn => Vec::new(),
+        }
+    }
+
     /// The outage is over: what failed in it waits no longer.
     fn go_on(&mut self, budget: Budget, now: Instant) {
         let failed = |number: &u64| {
@@ -423,8 +499,9 @@ impl<D> Dispatch<D> {
             // Whoever held them is gone.
             self.names.clear();
         }
-        self.calls.retain(|number, _| !self.due.iter().any(|(_, due)| due == number));
-        self.due.clear();
+        for (_, number) in std::mem::take(&mut self.due) {
+            self.calls.remove(&number);
+        }
         self.passages.forget_units();
         self.api.gave_back();
         self.tracking.gave_back();
@@ -461,6 +538,7 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
         Verdict::Unavailable { trouble: Failure::Timeout, .. } => (None, "not answered in time".to_owned()),
         Verdict::Unavailable { trouble: Failure::Connection, .. } => (None, "broken off".to_owned()),
         Verdict::Throttled { .. } => answered(429),
+        Verdict::TooManyJobs => answered(405),
         Verdict::Foreign(sight) => (Some(sight.status), format!("answered with {sight}")),
         Verdict::Done(_) => (None, "accepted".to_owned()),
     }
@@ -468,6 +546,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 
 #[cfg(test)]
 mod by_hand;
+#[cfg(test)]
+mod many_jobs;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]

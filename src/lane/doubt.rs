@@ -47,6 +47,7 @@ impl Oddity {
             Verdict::Done(_)
             | Verdict::Refused { .. }
             | Verdict::Throttled { .. }
+            | Verdict::TooManyJobs
             | Verdict::Unavailable { .. } => None,
         }
     }

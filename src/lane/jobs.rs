@@ -1,7 +1,14 @@
-//! When to ask what became of a bulk job. Every question costs a call, so the schedule learns how long the
-//! account's jobs take.
+//! Bulk jobs: when one may be submitted, and when to ask what became of it. Pure.
+//!
+//! Every question costs a call, so the schedule learns how long the account's jobs take. Freshsales runs about ten jobs
+//! of an account at once, those of all programs together, and refuses more: then records wait for a job to end.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::limit::Trouble;
+use crate::delays::Delays;
 
 /// The learned schedule.
 #[derive(Debug)]
@@ -50,6 +57,107 @@ impl JobTimes {
         };
         self.untried &= ended;
         self.usual = self.usual.mul_f64(factor).clamp(SHORTEST, LONGEST);
+    }
+}
+
+/// When bulk upserts have been refused for so long, other programs may hold the account's jobs for good, or the account
+/// may have none: records go one by one until a bulk upsert is accepted.
+const ONE_BY_ONE_AFTER: Duration = Duration::from_mins(5);
+
+/// Whether one more bulk job may be submitted.
+#[derive(Debug)]
+pub(super) struct JobSlots {
+    /// Jobs of this program that may run at once.
+    most: usize,
+    refused: Option<RefusedJobs>,
+    delays: Delays,
+}
+
+/// Bulk upserts are being refused because too many jobs run.
+#[derive(Debug)]
+struct RefusedJobs {
+    since: Instant,
+    /// When to submit one again.
+    ask_at: Instant,
+    one_by_one: bool,
+    /// What the lane tells meanwhile.
+    why: (Trouble, String),
+}
+
+/// What a refusal changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusals {
+    /// It is the first: records wait.
+    Began,
+    /// They have lasted too long: records go one by one.
+    LastTooLong,
+    /// Nothing new.
+    GoOn,
+}
+
+impl JobSlots {
+    /// No bound of our own; `waits` are the first wait after a refusal and the longest.
+    pub(super) fn new(waits: (Duration, Duration)) -> Self {
+        Self { most: usize::MAX, refused: None, delays: Delays::new(waits.0, waits.1) }
+    }
+
+    /// At most so many jobs at once.
+    pub(super) fn at_most(&mut self, most: usize) {
+        self.most = most.max(1);
+    }
+
+    /// Whether one may be submitted now, while so many are running.
+    pub(super) fn free(&self, running: usize, now: Instant) -> bool {
+        running < self.most && self.refused.as_ref().is_none_or(|refused| refused.ask_at <= now)
+    }
+
+    /// Whether records wait where none may be submitted.
+    pub(super) fn worth_waiting(&self) -> bool {
+        self.refused.as_ref().is_none_or(|refused| !refused.one_by_one)
+    }
+
+    /// When to submit one again after a refusal.
+    pub(super) fn ask_at(&self) -> Option<Instant> {
+        self.refused.as_ref().map(|refused| refused.ask_at)
+    }
+
+    /// What to tell of it while records wait.
+    pub(super) fn trouble(&self) -> Option<&(Trouble, String)> {
+        self.refused.as_ref().filter(|refused| !refused.one_by_one).map(|refused| &refused.why)
+    }
+
+    /// One was refused because too many run.
+    pub(super) fn refuse(&mut self, now: Instant) -> Refusals {
+        // Where nobody asked for long, the last refusal says nothing about the time between.
+        self.refused.take_if(|refused| now.saturating_duration_since(refused.ask_at) > ONE_BY_ONE_AFTER);
+        if self.refused.is_none() {
+            self.delays.reset();
+        }
+        let ask_at = now + self.delays.following();
+        let Some(refused) = &mut self.refused else {
+            let why = "too many bulk jobs of the account are running; records wait for one to end".to_owned();
+            let why = (Trouble::Throttled, why);
+            self.refused = Some(RefusedJobs { since: now, ask_at, one_by_one: false, why });
+            return Refusals::Began;
+        };
+        refused.ask_at = ask_at;
+        if refused.one_by_one || now.saturating_duration_since(refused.since) < ONE_BY_ONE_AFTER {
+            return Refusals::GoOn;
+        }
+        refused.one_by_one = true;
+        Refusals::LastTooLong
+    }
+
+    /// One was accepted.
+    pub(super) fn accept(&mut self) {
+        self.refused = None;
+    }
+
+    /// A job of ours is over: there may be room at once.
+    pub(super) fn job_over(&mut self, now: Instant) {
+        if let Some(refused) = &mut self.refused {
+            refused.ask_at = refused.ask_at.min(now);
+        }
     }
 }
 

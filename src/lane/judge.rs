@@ -1,9 +1,12 @@
 //! From a body to what is to be done with it. Pure but for what the lane remembers.
 
+use bytes::Bytes;
+
 use super::window::Key;
 use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
-use crate::segment::{self, Event, EventType, Undelivered};
+use crate::segment::{self, Event, EventType, Payload, Undelivered};
+use serde_json::Value;
 
 /// What one body is.
 pub(super) struct Judged {
@@ -11,12 +14,21 @@ pub(super) struct Judged {
     pub(super) kind: &'static str,
     /// The sender's name for it.
     pub(super) message_id: Option<String>,
+    /// Whom a refused event may be about; no fewer names than it would have if it were not refused.
+    names: Vec<Key>,
     /// What to send, or the outcome that needs no sending.
     pub(super) verdict: Result<Send, Outcome>,
     /// Traits that reached no field.
     pub(super) ignored: Vec<Ignored>,
     /// Values that do not fit and are left out.
     pub(super) omitted: Vec<Omitted>,
+}
+
+impl Judged {
+    /// Whom it is or may be about.
+    pub(super) fn names(&self) -> &[Key] {
+        self.verdict.as_ref().map_or(&self.names, |send| &send.keys)
+    }
 }
 
 /// What to send, and whom it is about.
@@ -27,7 +39,7 @@ pub(super) struct Send {
     pub(super) taught: Option<(String, String)>,
 }
 
-pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &Mapper) -> Judged {
+pub(super) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: &Mapper) -> Judged {
     let event = match segment::decode(body) {
         Ok(event) => event,
         Err(undelivered) => {
@@ -39,6 +51,7 @@ pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &
             return Judged {
                 kind: glimpse.label(),
                 message_id: glimpse.message_id,
+                names: Vec::new(),
                 verdict: Err(outcome),
                 ignored: Vec::new(),
                 omitted: Vec::new(),
@@ -55,7 +68,8 @@ pub(super) fn judge(body: &[u8], types: &[EventType], can_track: bool, mapper: &
         let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
         (verdict, mapping.ignored, mapping.omitted)
     };
-    Judged { kind: event_type.as_str(), message_id: event.message_id, verdict, ignored, omitted }
+    let names = if verdict.is_err() { names(&event) } else { Vec::new() };
+    Judged { kind: event_type.as_str(), message_id: event.message_id, names, verdict, ignored, omitted }
 }
 
 fn not_configured() -> Refusal {
@@ -65,6 +79,20 @@ fn not_configured() -> Refusal {
         ..Problem::default()
     };
     Refusal::new(DeadLetterReason::TrackingNotConfigured, problem)
+}
+
+fn names(event: &Event) -> Vec<Key> {
+    let address = |text: &str| Key::Email(text.trim().to_lowercase());
+    let mut names = Vec::with_capacity(3);
+    if let Some(user_id) = &event.user_id {
+        names.extend([Key::UserId(user_id.clone()), address(user_id)]);
+    }
+    if let Payload::Identify { traits } = &event.payload
+        && let Some(Value::String(email)) = traits.get("email")
+    {
+        names.push(address(email));
+    }
+    names
 }
 
 fn addressed(event: &Event, mapped: Mapped) -> Send {

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use crate::delivery::{AccountName, Receipt};
 use crate::metrics::AccountMetrics;
-use crate::outcome::{Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal, SkipReason};
+
+/// How many traits a line names.
+const NAMED: usize = 20;
 
 /// One event's account book: what must be known when it ends.
 pub(super) struct Debt {
@@ -72,6 +75,7 @@ impl Ledger {
             .problems
             .iter()
             .filter_map(|problem| problem.trait_path.as_deref().or(problem.field.as_deref()))
+            .take(NAMED)
             .collect();
         tracing::warn!(
             account = &*self.account,
@@ -82,5 +86,15 @@ impl Ledger {
             traits = (!named.is_empty()).then(|| named.join(",")),
             "event dead-lettered"
         );
+    }
+}
+
+/// The outcome of a duplicate that waited for the end of the delivery it repeats. A dead letter becomes one, too: its
+/// delivery may stand for the same message of the queue, and is acknowledged only when a letter is confirmed.
+pub(super) fn of_duplicate(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Delivered | Outcome::Skipped(_) => Outcome::Skipped(SkipReason::Duplicate),
+        Outcome::DeadLetter(refusal) => Outcome::DeadLetter(refusal.clone()),
+        Outcome::Returned => Outcome::Returned,
     }
 }

@@ -19,6 +19,8 @@ pub struct Patience {
     pub throttled: (Duration, Duration),
     /// Credentials are refused.
     pub unauthorized: (Duration, Duration),
+    /// Too many bulk jobs of the account run.
+    pub jobs: (Duration, Duration),
     /// For how long a record is tried that alone gets answers which are not the API's.
     pub foreign: Duration,
     /// For how long a record is tried that never gets through, counted while others do.
@@ -31,6 +33,7 @@ impl Default for Patience {
             unavailable: (Duration::from_millis(500), Duration::from_mins(1)),
             throttled: (Duration::from_secs(5), Duration::from_mins(5)),
             unauthorized: (Duration::from_secs(30), Duration::from_mins(5)),
+            jobs: (Duration::from_secs(2), Duration::from_mins(1)),
             foreign: Duration::from_mins(1),
             give_up_after: Duration::from_hours(72),
         }
@@ -132,6 +135,18 @@ impl Limit {
         self.outage
     }
 
+    /// A gateway before Freshsales asks to stay away until then.
+    pub(super) fn stay_away(&mut self, until: Instant, now: Instant) {
+        let wait = until.saturating_duration_since(now);
+        self.quota.block(now, wait);
+        if self.trouble.as_ref().is_none_or(|(trouble, _)| *trouble != Trouble::Unauthorized) {
+            let wait = wait.as_secs();
+            let why = format!("too many calls for the gateway before Freshsales; going on in {wait} s");
+            self.trouble = Some((Trouble::Throttled, why));
+            self.shut |= self.harmless;
+        }
+    }
+
     /// Whether nothing goes but what reads fields.
     pub(super) fn is_shut(&self) -> bool {
         self.shut
@@ -211,7 +226,7 @@ impl Limit {
         let check = matches!(outgoing.purpose, Purpose::Check(_));
         self.sending = self.sending.saturating_sub(1);
         match verdict {
-            Verdict::Done(_) | Verdict::Refused { .. } => {
+            Verdict::Done(_) | Verdict::Refused { .. } | Verdict::TooManyJobs => {
                 if probe {
                     self.quota.unblock();
                     self.shut &= self.quota.is_blocked();
@@ -277,8 +292,10 @@ impl Limit {
                 Some(now + outgoing.delays.following())
             }
             Verdict::Unavailable { trouble, retry_after } => {
-                self.failures.add(number);
-                self.outage |= self.failures.many();
+                if may_be_down(*trouble) {
+                    self.failures.add(number);
+                    self.outage |= self.failures.many();
+                }
                 // A probe that failed alone says nothing about the limit: the next call probes again.
                 if probe {
                     self.quota.give_back_probe();
@@ -307,4 +324,9 @@ impl Limit {
             }
         }
     }
+}
+
+/// Whether a failure is one that an outage is made of. A 4xx is the word of a server that works.
+const fn may_be_down(trouble: Failure) -> bool {
+    !matches!(trouble, Failure::ServerError(400..=407 | 409..=499))
 }

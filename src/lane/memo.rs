@@ -7,9 +7,9 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
+use super::held::RecordText;
 use super::memory::memory;
 use crate::freshsales::Link;
-use crate::mapping::Record;
 
 const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -83,11 +83,8 @@ impl Memo {
 }
 
 /// A number that differs when the record does.
-pub(super) fn fingerprint(record: &Record) -> u64 {
+pub(super) fn fingerprint(record: &RecordText) -> u64 {
     let mut hasher = SipHasher13::new();
-    for (key, value) in record.fields.iter().chain(&record.custom_field) {
-        key.hash(&mut hasher);
-        value.to_string().hash(&mut hasher);
-    }
+    record.hash(&mut hasher);
     hasher.finish()
 }

@@ -3,64 +3,77 @@
 //! Merging must equal writing one after another: later values win, and what would not come out the same is not
 //! merged.
 
-use crate::mapping::{ContactWrite, RelatedWrite};
+use std::sync::Arc;
 
-/// Whether writing both at once equals writing one after the other.
-pub(super) fn may_merge(earlier: &ContactWrite, later: &ContactWrite) -> bool {
-    let same_name = |one: &Option<RelatedWrite>, other: &Option<RelatedWrite>| match (one, other) {
-        (Some(one), Some(other)) => one.name.to_lowercase() == other.name.to_lowercase(),
-        _ => true,
-    };
-    // A list of addresses adds to what is there, so it is never replaced by a later one.
-    let addresses = |write: &ContactWrite| write.record.fields.get("emails").cloned();
-    earlier.email == later.email
-        && same_name(&earlier.company, &later.company)
-        && same_name(&earlier.deal, &later.deal)
-        && addresses(earlier) == addresses(later)
+use super::held::{HeldContact, HeldRelated, RecordText};
+
+/// What a later identify must agree with, to be written together with those before it.
+#[derive(Debug)]
+pub(super) struct Joined {
+    first: Arc<HeldContact>,
+    /// The last one that names a company; at first any.
+    company: Arc<HeldContact>,
+    /// The last one that names a deal; at first any.
+    deal: Arc<HeldContact>,
+}
+
+impl Joined {
+    pub(super) fn new(first: &Arc<HeldContact>) -> Self {
+        Self { first: first.clone(), company: first.clone(), deal: first.clone() }
+    }
+
+    /// Takes a later one in; false if writing it with the others does not equal writing it after them.
+    pub(super) fn join(&mut self, later: &Arc<HeldContact>) -> bool {
+        // A list of addresses adds to what is there, so it is never replaced by a later one.
+        let joins = self.first.email == later.email
+            && same(self.company.company.as_deref(), later.company.as_deref())
+            && same(self.deal.deal.as_deref(), later.deal.as_deref())
+            && self.first.record.field("emails") == later.record.field("emails");
+        if joins && later.company.is_some() {
+            self.company = later.clone();
+        }
+        if joins && later.deal.is_some() {
+            self.deal = later.clone();
+        }
+        joins
+    }
+}
+
+fn same(one: Option<&HeldRelated>, other: Option<&HeldRelated>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one.name.to_lowercase() == other.name.to_lowercase())
 }
 
 /// The one write that equals these, one after another.
-pub(super) fn merged<'a>(mut writes: impl Iterator<Item = &'a ContactWrite>) -> Option<ContactWrite> {
-    let mut all = writes.next()?.clone();
-    for later in writes {
-        absorb(&mut all, later);
+pub(super) fn merged<'a>(
+    mut writes: impl Iterator<Item = &'a Arc<HeldContact>> + Clone,
+) -> Option<Arc<HeldContact>> {
+    let all = writes.clone();
+    let first = writes.next()?;
+    if writes.next().is_none() {
+        return Some(first.clone());
     }
-    Some(all)
-}
-
-/// Adds a later write to the one that equals all before it.
-pub(super) fn absorb(all: &mut ContactWrite, later: &ContactWrite) {
-    overwrite(&mut all.record, &later.record);
-    related(&mut all.company, later.company.as_ref());
-    related(&mut all.deal, later.deal.as_ref());
-    if later.user_id.is_some() {
-        all.user_id.clone_from(&later.user_id);
-    }
-}
-
-fn related(all: &mut Option<RelatedWrite>, later: Option<&RelatedWrite>) {
-    match (all.as_mut(), later) {
-        (Some(all), Some(later)) => {
-            all.name.clone_from(&later.name);
-            overwrite(&mut all.record, &later.record);
-        }
-        (None, Some(later)) => *all = Some(later.clone()),
-        (_, None) => {}
-    }
-}
-
-fn overwrite(all: &mut crate::mapping::Record, later: &crate::mapping::Record) {
-    let pairs = |map: &crate::segment::JsonMap| map.clone().into_iter();
-    all.fields.extend(pairs(&later.fields));
-    all.custom_field.extend(pairs(&later.custom_field));
+    let related = |of: fn(&HeldContact) -> Option<&HeldRelated>| {
+        let related = all.clone().filter_map(|write| of(write));
+        let name = related.clone().last()?.name.clone();
+        Some(Box::new(HeldRelated {
+            name,
+            record: RecordText::merged(related.map(|related| &related.record)),
+        }))
+    };
+    Some(Arc::new(HeldContact {
+        email: first.email.clone(),
+        record: RecordText::merged(all.clone().map(|write| &write.record)),
+        company: related(|write| write.company.as_deref()),
+        deal: related(|write| write.deal.as_deref()),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::Record;
+    use crate::mapping::{ContactWrite, Record, RelatedWrite};
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
     fn record(values: &BTreeMap<u8, u8>) -> Record {
@@ -86,14 +99,17 @@ mod tests {
     /// What a CRM holds after a write: the values by field, and the companies linked with theirs.
     type Held = (BTreeMap<String, u64>, BTreeMap<String, BTreeMap<String, u64>>);
 
-    fn apply(held: &mut Held, write: &ContactWrite) {
-        let values = |record: &Record| -> Vec<(String, u64)> {
-            let all = record.fields.iter().chain(record.custom_field.iter());
-            all.map(|(key, value)| (key.clone(), value.as_u64().unwrap())).collect()
+    fn apply(held: &mut Held, write: &HeldContact) {
+        let values = |record: &RecordText| -> Vec<(String, u64)> {
+            let record: Value = serde_json::from_str(&record.object(&[])).unwrap();
+            let mut all = record.as_object().unwrap().clone();
+            let custom = all.remove("custom_field").unwrap_or_default();
+            all.extend(custom.as_object().cloned().unwrap_or_default());
+            all.into_iter().map(|(key, value)| (key, value.as_u64().unwrap())).collect()
         };
         held.0.extend(values(&write.record));
         if let Some(company) = &write.company {
-            held.1.entry(company.name.clone()).or_default().extend(values(&company.record));
+            held.1.entry(company.name.to_string()).or_default().extend(values(&company.record));
         }
     }
 
@@ -102,19 +118,24 @@ mod tests {
         fn merging_equals_writing_one_after_another(
             events in prop::collection::vec((prop::collection::btree_map(0u8..6, any::<u8>(), 0..4), prop::option::of(0u8..2)), 1..6)
         ) {
-            let writes: Vec<ContactWrite> = events.iter().map(|(values, company)| write(values, *company)).collect();
+            let writes: Vec<Arc<HeldContact>> =
+                events.iter().map(|(values, company)| Arc::new((&write(values, *company)).into())).collect();
             let mut one_by_one = Held::default();
             let mut at_once = Held::default();
-            let mut group: Vec<&ContactWrite> = Vec::new();
+            let mut group: Vec<Arc<HeldContact>> = Vec::new();
+            let mut joined: Option<Joined> = None;
             for next in &writes {
                 apply(&mut one_by_one, next);
-                let joins = merged(group.iter().copied()).is_none_or(|all| may_merge(&all, next));
-                if !joins {
-                    apply(&mut at_once, &merged(group.drain(..)).unwrap());
+                if !joined.as_mut().is_some_and(|joined| joined.join(next)) {
+                    if let Some(all) = merged(group.iter()) {
+                        apply(&mut at_once, &all);
+                    }
+                    group.clear();
+                    joined = Some(Joined::new(next));
                 }
-                group.push(next);
+                group.push(next.clone());
             }
-            apply(&mut at_once, &merged(group.into_iter()).unwrap());
+            apply(&mut at_once, &merged(group.iter()).unwrap());
             prop_assert_eq!(one_by_one, at_once);
         }
     }

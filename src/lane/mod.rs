@@ -7,10 +7,14 @@
 //!
 //! Knows mapping and Freshsales; where deliveries come from is none of its business.
 
+mod admit;
 mod advance;
 mod bulk;
+#[cfg(test)]
+mod cost_tests;
 mod dispatch;
 mod doubt;
+mod held;
 mod jobs;
 mod judge;
 mod ledger;
@@ -36,6 +40,5 @@ pub use pulse::Stuck;
 pub use quota::{Grant, Quota};
 pub use run::{Lane, Settings};
 pub use state::{Board, LaneState, View};
-pub use unit::Waiting;
 pub use watch::watch;
 pub use window::{Key, Window};

@@ -60,6 +60,22 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
+    /// Whether it reads the account's fields.
+    pub(super) const fn reads_fields(&self) -> bool {
+        match self {
+            Self::Fields(_) => true,
+            Self::Check(_) | Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => false,
+        }
+    }
+
+    /// Whether a bulk job runs for it, or will if it is accepted.
+    pub(super) const fn is_job(&self) -> bool {
+        match self {
+            Self::Fields(_) | Self::Check(_) | Self::Step(_) => false,
+            Self::Bulk(_) | Self::Poll(_) => true,
+        }
+    }
+
     /// Whether the call changes nothing and belongs to no event.
     pub(super) fn is_harmless(&self) -> bool {
         match self {

@@ -28,6 +28,9 @@ pub struct Quota {
     slack: Duration,
     /// What the last answer said may still be spent, less what was granted since.
     left: Option<f64>,
+    /// Of what is left, so many calls go for nothing but reading fields: a lane that has used up its quota must still
+    /// find out that its fields changed.
+    reserve: usize,
     blocked: Option<Block>,
 }
 
@@ -36,6 +39,8 @@ pub struct Quota {
 struct Block {
     until: Instant,
     probing: bool,
+    /// Calls that may still read fields: the quota is used up but for these.
+    spare: usize,
 }
 
 /// Whether a call may go.
@@ -86,8 +91,16 @@ impl Quota {
             next: now,
             slack,
             left: None,
+            reserve: 0,
             blocked: None,
         }
+    }
+
+    /// Keeps so many calls of what answers say is left for reading fields; fewer where the quota is small.
+    #[must_use]
+    pub fn with_reserve(mut self, calls: usize) -> Self {
+        self.reserve = calls.min(self.burst / 10);
+        self
     }
 
     /// Whether a call may go now; it is counted by [`Quota::spend`].
@@ -98,6 +111,21 @@ impl Quota {
             }
             return if block.probing { Grant::AfterProbe } else { Grant::Now };
         }
+        self.allowance(now)
+    }
+
+    /// The same for a call that reads fields. It may also go while the quota is used up but for the reserve.
+    pub fn ask_to_read(&mut self, now: Instant) -> Grant {
+        if self.spare(now).is_some() { self.allowance(now) } else { self.ask(now) }
+    }
+
+    /// The calls that may read fields although nothing else goes, if there are any.
+    fn spare(&mut self, now: Instant) -> Option<&mut usize> {
+        let block = self.blocked.as_mut().filter(|block| now < block.until);
+        block.map(|block| &mut block.spare).filter(|spare| **spare > 0)
+    }
+
+    fn allowance(&mut self, now: Instant) -> Grant {
         for spent in [&mut self.spent, &mut self.withheld] {
             while spent.front().is_some_and(|back| *back <= now) {
                 spent.pop_front();
@@ -118,20 +146,51 @@ impl Quota {
         }
         if let Some(left) = &mut self.left {
             *left -= 1.0;
-            if *left < 1.0 && self.blocked.is_none() {
+            let left = *left;
+            if self.uses_up(left) && self.blocked.is_none() {
                 // What is left of the account's quota belongs to others until an answer says otherwise.
-                self.block(now, EXHAUSTED);
+                self.exhausted(now, EXHAUSTED, left);
                 // Told once, it must not bind for ever where answers stop telling.
                 self.left = None;
             }
         }
+        self.count(now);
+        probe
+    }
+
+    /// A call that reads fields goes, as [`Quota::ask_to_read`] just allowed. True if it is the probe after a block.
+    pub fn spend_to_read(&mut self, now: Instant) -> bool {
+        let Some(spare) = self.spare(now) else { return self.spend(now) };
+        *spare -= 1;
+        self.count(now);
+        false
+    }
+
+    fn count(&mut self, now: Instant) {
         if now >= self.next {
             let behind = now.checked_sub(self.slack).unwrap_or(now);
             self.next = self.next.max(behind) + self.interval;
         } else {
             self.spent.push_back(now + self.period);
         }
-        probe
+    }
+
+    fn uses_up(&self, left: f64) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a few calls")]
+        let reserve = self.reserve as f64;
+        left < 1.0 + reserve
+    }
+
+    /// Nothing is left but the reserve, or less.
+    fn exhausted(&mut self, now: Instant, wait: Duration, left: f64) {
+        // Where something else blocks already, what is spare stays that: nothing, or what is not spent yet.
+        let before = self.blocked.map(|block| block.spare);
+        self.block(now, wait);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few calls")]
+        let left = left.max(0.0) as usize;
+        if let Some(block) = &mut self.blocked {
+            block.spare = before.unwrap_or(self.reserve).min(left);
+        }
     }
 
     /// Takes what the headers of an answer say, while `in_flight` calls are not answered.
@@ -140,10 +199,11 @@ impl Quota {
         let Some(remaining) = told.remaining else { return };
         #[expect(clippy::cast_precision_loss, reason = "a few calls")]
         let left = (f64::from(remaining) * self.share).floor() - in_flight as f64;
-        if left < 1.0 {
+        if self.uses_up(left) {
             self.left = None;
             // A reset that has passed already is a clock that differs, not a licence.
-            self.block(now, told.reset.filter(|wait| !wait.is_zero()).unwrap_or(EXHAUSTED));
+            let wait = told.reset.filter(|wait| !wait.is_zero()).unwrap_or(EXHAUSTED);
+            self.exhausted(now, wait, left);
             return;
         }
         self.left = Some(left);
@@ -154,7 +214,7 @@ impl Quota {
     pub fn block(&mut self, now: Instant, wait: Duration) {
         let until = now + wait;
         let until = self.blocked.map_or(until, |block| block.until.max(until));
-        self.blocked = Some(Block { until, probing: false });
+        self.blocked = Some(Block { until, probing: false, spare: 0 });
     }
 
     /// The probe was answered well: others may go. Answers to calls sent before the block do not lift it,
@@ -215,6 +275,14 @@ mod tests {
         (0..10_000).take_while(|_| take(quota, now) == Grant::Now).count()
     }
 
+    fn reads(quota: &mut Quota, now: Instant) -> usize {
+        let take = |quota: &mut Quota| {
+            let granted = quota.ask_to_read(now) == Grant::Now;
+            granted && !quota.spend_to_read(now)
+        };
+        (0..10_000).take_while(|_| take(quota)).count()
+    }
+
     #[test]
     fn a_new_lane_starts_small_until_an_answer_tells() {
         let now = Instant::now();
@@ -243,6 +311,45 @@ mod tests {
         assert_eq!(take(&mut quota, later), Grant::AfterProbe);
         quota.unblock();
         assert_eq!(take(&mut quota, later), Grant::Now);
+    }
+
+    #[test]
+    fn what_is_left_at_last_reads_fields_and_does_nothing_else() {
+        let now = Instant::now();
+        let mut quota = Quota::new(900.0, HOUR, 0.9, now).with_reserve(3);
+        quota.observe(now, &told(10, Some(600)), 0);
+        // Nine are ours to spend.
+        assert_eq!(grants(&mut quota, now), 6);
+        assert_eq!(reads(&mut quota, now), 3);
+        assert_eq!(quota.ask(now), Grant::At(now + EXHAUSTED));
+        // An answer that was under way knows less; it adds nothing to what is spare.
+        quota.observe(now, &told(4, Some(600)), 0);
+        assert_eq!(reads(&mut quota, now), 0);
+        assert!(Quota::new(50.0, HOUR, 0.9, now).with_reserve(3).reserve <= 1);
+    }
+
+    #[test]
+    fn the_reserve_is_no_way_round_any_other_block() {
+        let now = Instant::now();
+        let quota = || Quota::new(900.0, HOUR, 0.9, now).with_reserve(3);
+        let mut blocked = quota();
+        blocked.block(now, HOUR);
+        blocked.observe(now, &told(3, Some(600)), 0);
+        assert_eq!(blocked.ask_to_read(now), Grant::At(now + HOUR));
+        let mut blocked = quota();
+        blocked.observe(now, &told(4, Some(600)), 0);
+        assert_eq!(blocked.ask_to_read(now), Grant::Now);
+        blocked.block(now, HOUR);
+        assert_eq!(blocked.ask_to_read(now), Grant::At(now + HOUR));
+        // Nothing is left: others have spent all of it.
+        let mut spent = quota();
+        spent.observe(now, &told(1, Some(600)), 0);
+        assert_eq!(spent.ask_to_read(now), Grant::At(now + Duration::from_mins(10)));
+        // The block is over: a call that reads fields is as good a probe as any.
+        let later = now + Duration::from_mins(10);
+        assert_eq!(spent.ask_to_read(later), Grant::Now);
+        assert!(spent.spend_to_read(later));
+        assert_eq!(spent.ask_to_read(later), Grant::AfterProbe);
     }
 
     #[test]
@@ -314,6 +421,10 @@ mod tests {
             let mut granted: Vec<Instant> = Vec::new();
             for gap in gaps {
                 now += Duration::from_millis(gap);
+                if gap % 5 == 0 && quota.ask_to_read(now) == Grant::Now {
+                    quota.spend_to_read(now);
+                    granted.push(now);
+                }
                 for _ in 0..20 {
                     match take(&mut quota, now) {
                         Grant::Now => granted.push(now),
@@ -334,6 +445,29 @@ mod tests {
                 let within = granted[index..].iter().take_while(|at| **at - *first < HOUR).count();
                 prop_assert!(within <= calls as usize, "{within} of {calls}");
             }
+        }
+
+        /// Whatever answers say is left, no more goes before the next answer; and of that the last few only to read.
+        #[test]
+        fn no_more_than_an_answer_left_goes_with_or_without_the_reserve(
+            remaining in 0u32..60,
+            reading in prop::collection::vec(any::<bool>(), 100),
+        ) {
+            let now = Instant::now();
+            let mut quota = Quota::new(900.0, HOUR, 1.0, now).with_reserve(3);
+            quota.observe(now, &told(remaining, Some(600)), 0);
+            let (mut reads, mut others) = (0, 0);
+            for read in reading {
+                if read && quota.ask_to_read(now) == Grant::Now {
+                    quota.spend_to_read(now);
+                    reads += 1;
+                } else if !read && quota.ask(now) == Grant::Now {
+                    quota.spend(now);
+                    others += 1;
+                }
+            }
+            prop_assert!(reads + others <= remaining, "{reads} and {others} of {remaining}");
+            prop_assert!(others == 0 || others + 3 <= remaining, "{others} of {remaining}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::delays::Delays;
 use crate::delivery::AccountName;
 use crate::mapping::{Mapper, MappingRules, Unreadable};
 use crate::outcome::DeadLetterReason;
-use crate::schema::{Entity, Fields, Schema};
+use crate::schema::{Entity, Fields, LeftOut, Schema};
 
 /// Fields older than this are read again.
 const OLD: Duration = Duration::from_hours(1);
@@ -134,8 +134,12 @@ impl Reading {
         let (schema, _) = self.draft.as_mut()?;
         let word = entity.singular();
         let forbidden = result == Err(403);
-        let why = match result.map(serde_json::from_value::<Fields>) {
-            Ok(Ok(fields)) => {
+        let why = match result.map(|answer| Fields::read(&answer)) {
+            Ok(Some((fields, left_out))) => {
+                for LeftOut { name, why } in left_out {
+                    let account = &*self.account;
+                    tracing::warn!(account, entity = word, field = name, why, "a field is left out");
+                }
                 match entity {
                     Entity::Contact => schema.contact = fields,
                     Entity::SalesAccount => schema.sales_account = fields,
@@ -145,7 +149,7 @@ impl Reading {
                 self.came(entity, now);
                 return None;
             }
-            Ok(Err(error)) => format!("the {word} fields cannot be understood: {error}"),
+            Ok(None) => format!("the {word} fields cannot be understood: there is no list of them"),
             Err(0) => format!("the {word} fields cannot be read: Freshsales does not answer"),
             Err(status) => {
                 format!("reading the {word} fields is answered with {status}: check the account's url")
@@ -229,7 +233,7 @@ mod tests {
     fn refused(reading: &Reading) -> Option<DeadLetterReason> {
         let event =
             json!({ "type": "identify", "userId": "a@x.com", "traits": { "size": "tall" } }).to_string();
-        match judge(event.as_bytes(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
+        match judge(&event.into(), &[EventType::Identify], true, reading.mapper().unwrap()).verdict {
             Ok(_) => None,
             Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
             Err(other) => panic!("{other:?}"),
@@ -279,7 +283,7 @@ mod tests {
         let plain = json!({ "type": "identify", "userId": "a@x.com" });
         let judged = |reading: &Reading, event: &Value| {
             let mapper = reading.mapper().expect("no mapper");
-            match judge(event.to_string().as_bytes(), &[EventType::Identify], true, mapper).verdict {
+            match judge(&event.to_string().into(), &[EventType::Identify], true, mapper).verdict {
                 Ok(_) => None,
                 Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
                 Err(other) => panic!("{other:?}"),

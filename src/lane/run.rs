@@ -1,7 +1,6 @@
 //! The lane's loop: takes deliveries, sends what [`Dispatch`] plans, settles what ends.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{Dispatch, Effect, LAST_CALLS, Next};
-use super::judge::{self, Send};
-use super::ledger::{Debt, Ledger};
+use super::ledger::{Debt, Ledger, of_duplicate};
 use super::limit::Patience;
 use super::memory::Messages;
 use super::omissions::Omissions;
@@ -23,10 +21,12 @@ use super::state::{Board, Phase};
 use crate::config::Account;
 use crate::delays::until;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, classify};
-use crate::mapping::{InvalidValue, Mapped, Omitted};
+use crate::freshsales::{
+    Answer, Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, asked_by_gateway, classify,
+};
+use crate::mapping::{InvalidValue, Omitted};
 use crate::metrics::AccountMetrics;
-use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
+use crate::outcome::Outcome;
 use crate::schema::Entity;
 use crate::segment::EventType;
 
@@ -49,21 +49,26 @@ type Sent = (u64, Call, Result<Unread, NoAnswer>, Duration);
 /// One account's lane. Outlives sessions: what it knows of the account stays.
 pub struct Lane {
     settings: Settings,
-    types: Vec<EventType>,
-    client: Client,
-    board: Arc<Board>,
-    metrics: AccountMetrics,
-    ledger: Ledger,
-    messages: Messages,
-    omissions: Omissions,
-    reading: Reading,
-    dispatch: Dispatch<Debt>,
+    pub(super) types: Vec<EventType>,
+    pub(super) client: Client,
+    pub(super) board: Arc<Board>,
+    pub(super) metrics: AccountMetrics,
+    pub(super) ledger: Ledger,
+    pub(super) messages: Messages<Debt>,
+    pub(super) omissions: Omissions,
+    pub(super) reading: Reading,
+    pub(super) dispatch: Dispatch<Debt>,
     tasks: JoinSet<Sent>,
     /// The number of the call that each task sends.
     names: HashMap<tokio::task::Id, u64>,
-    /// Deliveries that cannot be judged before the account's fields are read (again), in order.
-    held: VecDeque<Delivery>,
+    /// Deliveries that cannot be judged before the account's fields are read for the first time, in order.
+    pub(super) unread: VecDeque<Delivery>,
+    /// Deliveries that are judged again when the account's fields are read again, in order, each with the place that is
+    /// kept for it.
+    pub(super) doubted: VecDeque<(u64, Delivery)>,
     starved_since: Option<Instant>,
+    /// The last wait of a gateway that was heard of.
+    stays_away: Option<Instant>,
     /// Calls that Freshsales accepted, questions about jobs aside.
     steps: u64,
 }
@@ -75,7 +80,8 @@ impl Lane {
         let board = Arc::new(Board::new(account.name.clone(), metrics.clone()));
         metrics.quota_requests_per_hour.set(account.requests_per_hour);
         let hour = Duration::from_hours(1);
-        let api = Quota::new(account.requests_per_hour, hour, account.quota_share, now);
+        let api = Quota::new(account.requests_per_hour, hour, account.quota_share, now)
+            .with_reserve(Entity::ALL.len());
         let minute = Duration::from_mins(1);
         let tracking = Quota::new(account.tracking_requests_per_minute, minute, account.quota_share, now);
         Self {
@@ -89,11 +95,14 @@ impl Lane {
             omissions: Omissions::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
-                .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit),
+                .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
+                .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
-            held: VecDeque::new(),
+            unread: VecDeque::new(),
+            doubted: VecDeque::new(),
             starved_since: None,
+            stays_away: None,
             steps: 0,
         }
     }
@@ -124,10 +133,10 @@ impl Lane {
             let leased = session.lease.holds(Instant::now());
             let planned = if leased { self.send_planned() } else { None };
             let wake = [planned, self.reading.wake()].into_iter().flatten().min();
-            if !open && self.dispatch.is_empty() && self.held.is_empty() {
+            if !open && self.unsettled() == 0 {
                 break;
             }
-            let taking = open && self.held.is_empty() && self.dispatch.len() < self.settings.prefetch;
+            let taking = open && self.unread.is_empty() && self.unsettled() < self.settings.prefetch;
             self.board.rests(self.mark(leased));
             tokio::select! {
                 biased;
@@ -152,6 +161,11 @@ impl Lane {
         self.halt(&mut session, stop).await;
     }
 
+    /// Deliveries that were taken and are not settled.
+    fn unsettled(&self) -> usize {
+        self.dispatch.len() + self.unread.len() + self.messages.joined()
+    }
+
     /// What others may know of the lane while it waits.
     fn mark(&self, leased: bool) -> Mark {
         let troubled = [Budget::Api, Budget::Tracking].iter().any(|b| self.dispatch.trouble(*b).is_some());
@@ -161,12 +175,12 @@ impl Lane {
             || self.dispatch.starved()
             || self.dispatch.taking_over(Instant::now())
             || self.reading.pausing();
-        let unsettled = self.dispatch.len() + self.held.len();
-        Mark { unsettled, progress: self.ledger.settled() + self.steps, excused }
+        Mark { unsettled: self.unsettled(), progress: self.ledger.settled() + self.steps, excused }
     }
 
     /// Sends all that may go now; tells when to look again.
     fn send_planned(&mut self) -> Option<Instant> {
+        self.hear_gateway(Instant::now());
         let wake = loop {
             match self.dispatch.next(Instant::now()) {
                 Next::Send(number, call) => {
@@ -190,90 +204,12 @@ impl Lane {
         wake
     }
 
-    /// Takes one delivery that has just come.
-    fn take(&mut self, delivery: Delivery) {
-        // Only now: one that is held would let the wait begin anew when it is let in.
-        if delivery.redelivered {
-            self.dispatch.redelivered(Instant::now());
-        }
-        self.let_in(delivery);
-    }
-
-    /// Judges a delivery, or holds it until the account's fields are known.
-    fn let_in(&mut self, delivery: Delivery) {
-        let now = Instant::now();
-        let Some(mapper) = self.reading.mapper() else {
-            self.reading.want(now);
-            self.board.phase(Phase::WaitingForSchema);
-            self.held.push_back(delivery);
-            return;
-        };
-        self.board.phase(Phase::Active);
-        let (types, can_track) = (&self.types, self.client.can_track());
-        // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
-        let judged = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            judge::judge(&delivery.body, types, can_track, mapper)
-        }));
-        let Ok(judged) = judged else {
-            tracing::error!("judging an event panicked; it goes back to its source; this is a bug");
-            delivery.receipt.settle(Outcome::Returned, 0);
-            return;
-        };
-        // An admin may just have added the field or the choice that is missed.
-        let complaint = match &judged.verdict {
-            Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
-            Ok(_) if !judged.omitted.is_empty() => Some(DeadLetterReason::InvalidField),
-            Ok(_) | Err(Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => None,
-        };
-        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) {
-            self.held.push_back(delivery);
-            return;
-        }
-        self.metrics.traits_ignored.inc_by(judged.ignored.len() as u64);
-        let Delivery { queued_at, receipt, copied, .. } = delivery;
-        self.ledger.open(judged.kind);
-        let debt = Debt { kind: judged.kind, message_id: judged.message_id, queued_at, receipt };
-        let Send { mapped, keys, taught } = match judged.verdict {
-            Ok(send) => send,
-            Err(outcome) => return self.ledger.settle(debt, outcome, 0),
-        };
-        // An older copy of another identify may have come between this one and its like: then the last copy must win
-        // again. Copies come in order.
-        let wins_again = copied && matches!(mapped, Mapped::Contact(_));
-        if let Some(id) = &debt.message_id
-            && !self.messages.begin(id)
-            && !wins_again
-        {
-            return self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
-        }
-        self.metrics.values_omitted.inc_by(judged.omitted.len() as u64);
-        for omitted in &judged.omitted {
-            self.omissions.tell(omitted, now);
-        }
-        self.dispatch.insert(mapped, keys, taught, debt);
-        self.show_trouble();
-        self.reading.refresh_when_old(now);
-    }
-
-    /// Asks for the fields that are wanted, and judges what was held once they are there.
-    fn read_fields(&mut self) {
-        let now = Instant::now();
-        for entity in self.reading.ask(now) {
-            self.dispatch.read_fields(*entity, now);
-        }
-        if self.reading.settled() && !self.held.is_empty() {
-            self.board.phase(Phase::Active);
-            for delivery in std::mem::take(&mut self.held) {
-                self.let_in(delivery);
-            }
-        }
-    }
-
     fn answered(&mut self, ended: Result<(tokio::task::Id, Sent), tokio::task::JoinError>) {
         let (number, verdict, told) = match ended {
             Ok((id, (number, call, answer, elapsed))) => {
                 self.names.remove(&id);
                 let answer = answer.map(Unread::read);
+                self.tell_gateway(answer.as_ref().ok());
                 let told = answer.as_ref().map(|answer| answer.rate_limit).unwrap_or_default();
                 let verdict = classify(call.endpoint, answer);
                 let endpoint = call.endpoint.as_str();
@@ -301,6 +237,7 @@ impl Lane {
                     account = &*self.board.view().account,
                     "reports of bulk upserts cannot be used; records go one by one for an hour"
                 ),
+                Effect::TooManyJobs { one_by_one } => self.tell_too_many_jobs(one_by_one),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
                 Effect::LeftOut(entity) => self.tell_omitted(entity),
                 Effect::Fields(entity, result) => {
@@ -309,6 +246,48 @@ impl Lane {
                     }
                 }
             }
+        }
+    }
+
+    /// Stays away where another account on the host was asked to.
+    fn hear_gateway(&mut self, now: Instant) {
+        let until = self.client.gateway().closed_until(now);
+        if let Some(until) = until.filter(|until| self.stays_away != Some(*until)) {
+            self.stays_away = Some(until);
+            self.dispatch.stay_away(until, now);
+            self.show_trouble();
+        }
+    }
+
+    /// Lets the other accounts on the host know what an answer says of the gateway before it.
+    fn tell_gateway(&self, answer: Option<&Answer>) {
+        let (gateway, now) = (self.client.gateway(), Instant::now());
+        let Some(answer) = answer else { return };
+        if let Some(wait) = asked_by_gateway(answer) {
+            if gateway.close(wait, now) {
+                tracing::warn!(
+                    account = &*self.board.view().account,
+                    wait_s = wait.as_secs(),
+                    "a gateway before Freshsales asks to stay away; all accounts on the host do"
+                );
+            }
+        } else if answer.status < 300 {
+            gateway.pass(now);
+        }
+    }
+
+    fn tell_too_many_jobs(&self, one_by_one: bool) {
+        let account = &*self.board.view().account;
+        if one_by_one {
+            tracing::warn!(
+                account,
+                "bulk upserts have been refused for five minutes; records go one by one until one is accepted"
+            );
+        } else {
+            tracing::info!(
+                account,
+                "too many bulk jobs of the account are running; records wait for one to end"
+            );
         }
     }
 
@@ -324,17 +303,23 @@ impl Lane {
         self.omissions.tell(&omitted, Instant::now());
     }
 
-    fn show_trouble(&self) {
+    pub(super) fn show_trouble(&self) {
         for budget in [Budget::Api, Budget::Tracking] {
             self.board.trouble(budget, self.dispatch.trouble(budget));
         }
     }
 
+    /// An event that was worked on ended. What joined it shares its outcome: its duplicates may be the same message of
+    /// the queue, and to acknowledge one removes it.
     fn settle(&mut self, debt: Debt, outcome: Outcome, attempts: u32) {
-        if let Some(id) = &debt.message_id {
-            self.messages.end(id, outcome == Outcome::Delivered);
-        }
+        let id = debt.message_id.as_ref();
+        let joined = id.map(|id| self.messages.end(id, outcome == Outcome::Delivered)).unwrap_or_default();
+        let duplicates: Vec<(Debt, Outcome)> =
+            joined.into_iter().map(|debt| (debt, of_duplicate(&outcome))).collect();
         self.ledger.settle(debt, outcome, attempts);
+        for (debt, outcome) in duplicates {
+            self.ledger.settle(debt, outcome, attempts);
+        }
     }
 
     /// Lets requests in flight end, and gives back the rest. After a stop they have the grace, because the lane is
@@ -343,9 +328,7 @@ impl Lane {
     async fn halt(&mut self, session: &mut Session, stop: &CancellationToken) {
         self.board.halts();
         self.give_back();
-        for delivery in self.held.drain(..) {
-            delivery.receipt.settle(Outcome::Returned, 0);
-        }
+        self.give_back_unjudged();
         give_back(session).await;
         let grace = self.settings.grace;
         let stopped = async {

@@ -2,14 +2,18 @@
 
 use tokio::time::Instant;
 
+use super::bulk::writes_one_of;
 use super::dispatch::{Dispatch, Next};
+use super::held::Held;
 use super::limit::Trouble;
-use super::merge;
+use super::memory::Identities;
+use super::merge::Joined;
 use super::outgoing::{Outgoing, Purpose};
 use super::quota::Grant;
 use super::unit::{Unit, identity};
 use crate::freshsales::{Budget, Call};
-use crate::mapping::{Identity, Mapped};
+use crate::mapping::Identity;
+use crate::schema::Entity;
 
 /// The oldest thing that could be done in a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +93,8 @@ impl<D> Dispatch<D> {
             if self.name_is_taken(outgoing) {
                 continue;
             }
-            if self.granted(outgoing.call.endpoint.budget(), now, wake) {
+            let (budget, reads) = (outgoing.call.endpoint.budget(), outgoing.purpose.reads_fields());
+            if self.granted(budget, reads, now, wake) {
                 self.due.remove(&(at, number));
                 return Some(number);
             }
@@ -108,9 +113,18 @@ impl<D> Dispatch<D> {
     }
 
     fn next_planned(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> Option<u64> {
+        let held = match budget {
+            Budget::Api => self.waiting_for_jobs(now),
+            Budget::Tracking => Vec::new(),
+        };
+        if !held.is_empty()
+            && let Some(at) = self.slots.ask_at().filter(|at| now < *at)
+        {
+            wake.no_later(at);
+        }
         // Forming a unit may show that it must wait for another one's record: then the next is looked at.
-        while let Some(candidate) = self.oldest(budget) {
-            if !self.granted(budget, now, wake) {
+        while let Some(candidate) = self.oldest_of_others(budget, &held, now) {
+            if !self.granted(budget, false, now, wake) {
                 return None;
             }
             match candidate {
@@ -129,12 +143,14 @@ impl<D> Dispatch<D> {
         None
     }
 
-    fn granted(&mut self, budget: Budget, now: Instant, wake: &mut Wake) -> bool {
+    /// Whether a call may go; those that read fields may where others may not.
+    fn granted(&mut self, budget: Budget, reads_fields: bool, now: Instant, wake: &mut Wake) -> bool {
         let limit = self.limit_mut(budget);
         if limit.is_shut() {
             return false;
         }
-        match limit.quota.ask(now) {
+        let grant = if reads_fields { limit.quota.ask_to_read(now) } else { limit.quota.ask(now) };
+        match grant {
             Grant::Now => return true,
             Grant::At(then) => wake.no_later(then),
             Grant::AfterProbe => {}
@@ -144,15 +160,29 @@ impl<D> Dispatch<D> {
         false
     }
 
+    /// The oldest thing that could be done and does not write one of the entities whose records wait for a bulk job.
+    fn oldest_of_others(&mut self, budget: Budget, held: &[Entity], now: Instant) -> Option<Candidate> {
+        if held.is_empty() {
+            return self.oldest(budget);
+        }
+        let units: Vec<u64> = self.idle.iter().copied().collect();
+        let unit = units.into_iter().find(|unit| {
+            self.unit_budget(*unit) == Some(budget)
+                && self.bulk_entity(*unit, now).is_none_or(|entity| !held.contains(&entity))
+        });
+        let memo = &mut self.memo;
+        let identities = &self.identities;
+        let waiting = self.window.ready().find(|(_, waiting)| {
+            budget_of(&waiting.mapped, identities) == budget && !writes_one_of(held, &waiting.mapped, memo)
+        });
+        first(unit, waiting.map(|(number, _)| number))
+    }
+
     pub(super) fn oldest(&self, budget: Budget) -> Option<Candidate> {
         let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
         let waiting =
             self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped) == budget).map(|(n, _)| n);
-        match (unit, waiting) {
-            (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
-            (Some(unit), _) => Some(Candidate::Unit(unit)),
-            (None, waiting) => waiting.map(Candidate::Waiting),
-        }
+        first(unit, waiting)
     }
 
     fn unit_budget(&self, unit: u64) -> Option<Budget> {
@@ -161,27 +191,20 @@ impl<D> Dispatch<D> {
     }
 
     /// The budget of an event's next call.
-    fn budget(&self, mapped: &Mapped) -> Budget {
-        match identity(mapped) {
-            None => Budget::Api,
-            Some(Identity::UserId(user_id)) if self.identities.unknown(user_id) => Budget::Api,
-            Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
-        }
+    fn budget(&self, mapped: &Held) -> Budget {
+        budget_of(mapped, &self.identities)
     }
 
     /// Takes a waiting event, and the identifies right behind it that can be written with it.
     pub(super) fn form(&mut self, number: u64) -> Option<u64> {
-        let mut all: Option<crate::mapping::ContactWrite> = None;
-        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut all) {
-            (Mapped::Contact(write), None) => {
-                all = Some((**write).clone());
+        let mut joined: Option<Joined> = None;
+        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut joined) {
+            (Held::Contact(write), None) => {
+                joined = Some(Joined::new(write));
                 true
             }
-            (Mapped::Contact(write), Some(all)) if merge::may_merge(all, write) => {
-                merge::absorb(all, write);
-                true
-            }
-            _ => false,
+            (Held::Contact(write), Some(joined)) => joined.join(write),
+            (Held::Track(_) | Held::Page(_), _) => false,
         });
         let unit = Unit::new(events)?;
         self.units.insert(number, unit);
@@ -197,19 +220,38 @@ impl<D> Dispatch<D> {
                 unit.attempts += 1;
             }
         }
+        let reads_fields = outgoing.purpose.reads_fields();
         if let Purpose::Step(unit) = outgoing.purpose {
             self.claim_name(unit);
         }
         self.sending += 1;
         let limit = self.limit_mut(call.endpoint.budget());
         limit.sending += 1;
-        let probe = limit.quota.spend(now);
+        let probe = if reads_fields { limit.quota.spend_to_read(now) } else { limit.quota.spend(now) };
         if let Some(outgoing) = self.calls.get_mut(&number) {
             outgoing.probe = probe;
             outgoing.sent = Some(now);
             outgoing.since.get_or_insert(now);
         }
         Next::Send(number, call)
+    }
+}
+
+/// The budget of an event's next call.
+fn budget_of(mapped: &Held, identities: &Identities) -> Budget {
+    match identity(mapped) {
+        None => Budget::Api,
+        Some(Identity::UserId(user_id)) if identities.unknown(user_id) => Budget::Api,
+        Some(Identity::UserId(_) | Identity::Email(_)) => Budget::Tracking,
+    }
+}
+
+/// The older of a unit and of an event that waits.
+fn first(unit: Option<u64>, waiting: Option<u64>) -> Option<Candidate> {
+    match (unit, waiting) {
+        (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
+        (Some(unit), _) => Some(Candidate::Unit(unit)),
+        (None, waiting) => waiting.map(Candidate::Waiting),
     }
 }
 

@@ -3,19 +3,21 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use super::held::{Held, HeldContact};
 use super::merge;
 use crate::freshsales::{Call, Link};
-use crate::mapping::{ContactWrite, Identity, Mapped, Record};
+use crate::mapping::Identity;
 use crate::schema::Entity;
-use serde_json::{Map, Value};
 
 /// An event that waits: what it asks for, and to whom its end is owed.
 #[derive(Debug)]
-pub struct Waiting<D> {
+pub(super) struct Waiting<D> {
     /// What to write or to report.
-    pub mapped: Mapped,
+    pub(super) mapped: Held,
     /// Settled with the event's outcome.
-    pub debt: D,
+    pub(super) debt: D,
 }
 
 /// Events that go together, identifies merged.
@@ -43,7 +45,7 @@ pub(super) enum Work {
 /// How far a contact has come.
 #[derive(Debug)]
 pub(super) struct ContactWork {
-    pub(super) write: ContactWrite,
+    pub(super) write: Arc<HeldContact>,
     pub(super) stage: Stage,
     pub(super) account: Option<i64>,
     pub(super) contact: Option<i64>,
@@ -123,8 +125,8 @@ impl<D> Unit<D> {
 impl Work {
     fn of<D>(events: &[(u64, Waiting<D>)]) -> Option<Self> {
         let writes = events.iter().filter_map(|(_, waiting)| match &waiting.mapped {
-            Mapped::Contact(write) => Some(&**write),
-            Mapped::Track(_) | Mapped::Page(_) => None,
+            Held::Contact(write) => Some(write),
+            Held::Track(_) | Held::Page(_) => None,
         });
         match merge::merged(writes) {
             Some(write) => Some(Self::Contact(Box::new(ContactWork {
@@ -153,27 +155,30 @@ impl ContactWork {
         Some((entity, write?.name.to_lowercase()))
     }
 
-    /// The record that the stage writes, under its identifier.
-    pub(super) fn record(&self) -> Option<(Entity, String, Map<String, Value>)> {
-        match &self.stage {
-            Stage::Company => {
-                let company = self.write.company.as_ref()?;
-                Some((Entity::SalesAccount, company.name.clone(), flat(&company.record)))
-            }
-            Stage::Contact => Some((Entity::Contact, self.write.email.clone(), flat(&self.write.record))),
-            Stage::Deal => {
-                let deal = self.write.deal.as_ref()?;
-                let mut record = flat(&deal.record);
-                if let Some(account) = self.account {
-                    record.insert("sales_account_id".to_owned(), Value::from(account));
-                }
-                if let Some(contact) = self.contact {
-                    record.insert("contacts_added_list".to_owned(), Value::from(vec![contact]));
-                }
-                Some((Entity::Deal, deal.name.clone(), record))
-            }
+    /// The entity that the stage writes, and the identifier of its record.
+    pub(super) fn identifier(&self) -> Option<(Entity, &str)> {
+        match self.stage {
+            Stage::Company => Some((Entity::SalesAccount, &self.write.company.as_ref()?.name)),
+            Stage::Contact => Some((Entity::Contact, &self.write.email)),
+            Stage::Deal => Some((Entity::Deal, &self.write.deal.as_ref()?.name)),
             Stage::ReadLinks | Stage::Link(_) => None,
         }
+    }
+
+    /// The record that the stage writes, as an object's text, under its identifier.
+    pub(super) fn record(&self) -> Option<(Entity, String, String)> {
+        let (entity, name) = self.identifier()?;
+        let record = match entity {
+            Entity::SalesAccount => self.write.company.as_ref()?.record.object(&[]),
+            Entity::Contact => self.write.record.object(&[]),
+            Entity::Deal => {
+                let account = self.account.map(|id| ("sales_account_id", id.to_string()));
+                let contact = self.contact.map(|id| ("contacts_added_list", format!("[{id}]")));
+                let links: Vec<_> = account.into_iter().chain(contact).collect();
+                self.write.deal.as_ref()?.record.object(&links)
+            }
+        };
+        Some((entity, name.to_owned(), record))
     }
 
     /// The single call of the stage.
@@ -182,8 +187,8 @@ impl ContactWork {
             Stage::Company | Stage::Contact | Stage::Deal => {
                 let (entity, name, record) = self.record()?;
                 Some(match entity {
-                    Entity::Contact => Call::contact_upsert(&name, record),
-                    Entity::SalesAccount | Entity::Deal => Call::named_upsert(entity, &name, record),
+                    Entity::Contact => Call::contact_upsert(&name, &record),
+                    Entity::SalesAccount | Entity::Deal => Call::named_upsert(entity, &name, &record),
                 })
             }
             Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
@@ -195,7 +200,7 @@ impl ContactWork {
     pub(super) fn leave_out(&mut self) -> Option<Entity> {
         match self.stage {
             Stage::Company => {
-                self.write.company = None;
+                Arc::make_mut(&mut self.write).company = None;
                 self.stage = Stage::Contact;
                 Some(Entity::SalesAccount)
             }
@@ -216,28 +221,23 @@ impl ContactWork {
 }
 
 /// Whom an activity belongs to.
-pub(super) fn identity(mapped: &Mapped) -> Option<&Identity> {
+pub(super) fn identity(mapped: &Held) -> Option<&Identity> {
     match mapped {
-        Mapped::Contact(_) => None,
-        Mapped::Track(activity) => Some(&activity.identity),
-        Mapped::Page(page) => Some(&page.identity),
+        Held::Contact(_) => None,
+        Held::Track(activity) => Some(&activity.identity),
+        Held::Page(page) => Some(&page.identity),
     }
 }
 
 /// The call that reports an activity.
-pub(super) fn report(mapped: &Mapped, identifier: &str) -> Option<Call> {
+pub(super) fn report(mapped: &Held, identifier: &str) -> Option<Call> {
     match mapped {
-        Mapped::Contact(_) => None,
-        Mapped::Track(activity) => Some(Call::track_event(identifier, &activity.name, &activity.properties)),
-        Mapped::Page(page) => Some(Call::track_page_view(identifier, &page.url, &page.properties)),
+        Held::Contact(_) => None,
+        Held::Track(activity) => {
+            Some(Call::track_event(identifier, &activity.name, activity.properties.as_str()))
+        }
+        Held::Page(page) => {
+            Some(Call::track_page_view(identifier, &page.url, page.properties.as_str(), &page.added))
+        }
     }
-}
-
-/// The record as a body carries it: custom fields inside `custom_field`.
-fn flat(record: &Record) -> Map<String, Value> {
-    let mut map = record.fields.clone();
-    if !record.custom_field.is_empty() {
-        map.insert("custom_field".to_owned(), Value::Object(record.custom_field.clone()));
-    }
-    map
 }

@@ -1,16 +1,16 @@
-//! Tracks and pages: who it was, and the properties as they are passed on.
-
-use serde_json::Value;
+//! Tracks and pages: who it was, and what is passed on. Properties stay the text they are.
 
 use super::{Activity, Identity, Ignored, PageView, email};
-use crate::segment::{Event, JsonMap};
+use crate::object::{ObjectText, find};
+use crate::schema::Entity;
+use crate::segment::Event;
 
 /// Whom the event itself names. Decoding let no activity through without a `userId`.
 fn identity(event: &Event) -> Identity {
     let user_id = event.user_id.as_deref().unwrap_or_default();
     let context_email = || {
-        let traits = event.context.get("traits").and_then(Value::as_object)?;
-        traits.get("email").and_then(Value::as_str).and_then(email::address)
+        let email = find(find(event.context.as_str(), "traits")?, "email")?;
+        email::address(&serde_json::from_str::<String>(email).ok()?)
     };
     match email::address(user_id).or_else(context_email) {
         Some(address) => Identity::Email(address),
@@ -18,16 +18,21 @@ fn identity(event: &Event) -> Identity {
     }
 }
 
-pub(super) fn track(event: &Event, name: &str, properties: &JsonMap) -> (Activity, Vec<Ignored>) {
-    let mut properties = properties.clone();
+/// Whether the properties say something under this name.
+fn says(properties: &ObjectText, name: &str) -> bool {
+    find(properties.as_str(), name).is_some_and(|value| value != "null")
+}
+
+pub(super) fn track(event: &Event, name: &str, properties: &ObjectText) -> (Activity, Vec<Ignored>) {
     // The tracking API takes the event's name from the same object.
-    let displaced = properties.shift_remove("name").filter(|value| !value.is_null());
-    let ignored = displaced.map(|_| Ignored {
+    let displaced = says(properties, "name").then(|| Ignored {
+        entity: Entity::Contact,
         trait_path: "properties.name".into(),
         why: "the event's name is sent instead",
-        nearest: None,
     });
-    (Activity { identity: identity(event), name: name.to_owned(), properties }, Vec::from_iter(ignored))
+    let activity =
+        Activity { identity: identity(event), name: name.to_owned(), properties: properties.clone() };
+    (activity, Vec::from_iter(displaced))
 }
 
 pub(super) fn page(
@@ -35,16 +40,13 @@ pub(super) fn page(
     name: Option<&str>,
     category: Option<&str>,
     url: &str,
-    properties: &JsonMap,
+    properties: &ObjectText,
 ) -> PageView {
-    let mut properties = properties.clone();
-    properties.shift_remove("url");
-    for (key, value) in [("name", name), ("category", category)] {
-        if let Some(value) = value
-            && properties.get(key).is_none_or(Value::is_null)
-        {
-            properties.insert(key.to_owned(), value.into());
-        }
-    }
-    PageView { identity: identity(event), url: url.to_owned(), properties }
+    let added = [("name", name), ("category", category)]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .filter(|(key, _)| !says(properties, key))
+        .map(|(key, value)| (key, value.to_owned()))
+        .collect();
+    PageView { identity: identity(event), url: url.to_owned(), properties: properties.clone(), added }
 }

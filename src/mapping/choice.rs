@@ -12,6 +12,9 @@ use crate::schema::{self, ChoiceId};
 /// How many labels a problem lists.
 const LISTED: usize = 10;
 
+/// The most choices, repeated ones included, that one value may give: each is compared with all of the field's.
+const MOST: usize = 1000;
+
 /// What a problem says of a label that would fall apart on the wire.
 const SPLIT_LABEL: &str = "a label that contains ';' cannot be sent in a list joined with ';'";
 
@@ -75,8 +78,9 @@ impl<'a> Choices<'a> {
         } else {
             let text_id = |found: &Vec<Choice<'_>>| found.iter().any(|c| matches!(c.id, ChoiceId::Text(_)));
             let named_id = || some(id()).filter(|found| lossless || text_id(found));
-            let folded = fold(text);
-            let alike = || lossless.then(|| self.all(|choice| fold(choice.label) == folded));
+            let folded_text: Vec<char> = folded(text).collect();
+            let alike =
+                || lossless.then(|| self.all(|choice| folded(choice.label).eq(folded_text.iter().copied())));
             some(labelled()).or_else(named_id).or_else(alike)
         };
         let mut wires = found.unwrap_or_default().into_iter().map(|choice| self.wire(choice));
@@ -90,6 +94,15 @@ impl<'a> Choices<'a> {
 
     /// What the API takes for any number of choices; none if there are none.
     pub(super) fn several(&self, value: &Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+        let given = match value {
+            Value::Array(items) => items.len(),
+            Value::String(text) => text.split(';').count(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => 1,
+        };
+        if given > MOST {
+            let misfit = Misfit::new("too many choices are given", format!("at most {MOST} of them"), value);
+            return Err(Misfit { got: format!("{given} choices"), ..misfit });
+        }
         let mut wires = Vec::new();
         match value {
             Value::Array(items) => {
@@ -191,6 +204,7 @@ fn some<T>(found: Vec<T>) -> Option<Vec<T>> {
     Some(found).filter(|found| !found.is_empty())
 }
 
-fn fold(label: &str) -> String {
-    label.trim().to_lowercase()
+/// A label's letters in lower case, without the blanks around them.
+fn folded(label: &str) -> impl Iterator<Item = char> {
+    label.trim().chars().flat_map(char::to_lowercase)
 }

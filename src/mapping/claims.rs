@@ -10,8 +10,8 @@ use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 
-/// Names are compared for this many traits without a field; an event may have thousands.
-const COMPARED: usize = 64;
+/// The nearest name is looked for of this many unknown custom fields; an event may have thousands.
+const COMPARED: usize = 16;
 
 const NO_SUCH_FIELD: &str = "no such field";
 
@@ -157,7 +157,7 @@ fn spread<'a>(
                 claims.push(Claim { at, rank: Rank::Alias, path, value: value.clone(), target });
             }
             None if findings.overridden.contains(&path) => {}
-            None => findings.ignore(path, NO_SUCH_FIELD, None),
+            None => findings.ignore(names.entity, path, NO_SUCH_FIELD),
         }
     }
 }
@@ -173,9 +173,9 @@ fn no_field(
     if findings.overridden.contains(&path) {
         return;
     }
-    let compared = findings.count() < COMPARED;
-    let nearest = compared.then(|| names.nearest(key)).flatten();
     if named_like_custom(key) && unknown == UnknownCustomField::DeadLetter {
+        let compared = findings.flaws() < COMPARED;
+        let nearest = compared.then(|| names.nearest(key)).flatten();
         let problem = Problem {
             trait_path: Some(path),
             problem: format!("the account has no such custom field of its {}", names.entity.plural()),
@@ -188,7 +188,7 @@ fn no_field(
         findings.flaw(at, DeadLetterReason::UnknownCustomField, problem);
         return;
     }
-    findings.ignore(path, NO_SUCH_FIELD, nearest);
+    findings.ignore(names.entity, path, NO_SUCH_FIELD);
 }
 
 fn missing_target(
@@ -199,12 +199,12 @@ fn missing_target(
     unknown: UnknownCustomField,
     findings: &mut Findings,
 ) {
-    let nearest = names.nearest(&rule.field);
     let reason = match (named_like_custom(&rule.field), unknown) {
-        (true, UnknownCustomField::Ignore) => return findings.ignore(path, NO_SUCH_FIELD, nearest),
+        (true, UnknownCustomField::Ignore) => return findings.ignore(names.entity, path, NO_SUCH_FIELD),
         (true, UnknownCustomField::DeadLetter) => DeadLetterReason::UnknownCustomField,
         (false, _) => DeadLetterReason::InvalidField,
     };
+    let nearest = names.nearest(&rule.field);
     let problem = Problem {
         field: Some(rule.field.clone()),
         trait_path: Some(path),
@@ -213,7 +213,7 @@ fn missing_target(
             Some(nearest) => format!("a field of the account; the nearest is {nearest}"),
             None => "a field of the account".into(),
         }),
-        got: None,
+        ..Problem::default()
     };
     findings.flaw(at, reason, problem);
 }

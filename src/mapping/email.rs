@@ -12,11 +12,20 @@ use crate::segment::{JsonMap, describe};
 /// The most addresses that Freshsales keeps for a contact.
 const MOST: usize = 10;
 
+/// No address is longer: 64 bytes before the `@` and 255 behind it. A sender's text may be as long as a body.
+const LONGEST: usize = 320;
+/// The most entries that are looked at in a list of addresses, repeated ones included.
+const MOST_ENTRIES: usize = 100;
+
 const ADDRESS: &str = "an e-mail address such as ada@example.com";
 
 /// The text as an e-mail address, trimmed and lower-cased; none if it is no bare address.
 pub(super) fn address(text: &str) -> Option<String> {
-    let address = text.trim().to_lowercase();
+    let text = text.trim();
+    if text.len() > LONGEST {
+        return None;
+    }
+    let address = text.to_lowercase();
     let bare = Options::default().without_display_text().without_domain_literal();
     let valid = !address.contains(['<', '>']) && EmailAddress::parse_with_options(&address, bare).is_ok();
     valid.then_some(address)
@@ -31,6 +40,7 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Str
             problem: problem.into(),
             expected: Some(ADDRESS.into()),
             got: got.map(describe),
+            ..Problem::default()
         };
         Refusal::new(reason, problem)
     };
@@ -54,6 +64,14 @@ pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>
         Value::String(_) | Value::Object(_) => vec![value],
         Value::Null | Value::Bool(_) | Value::Number(_) => return Err(misfit(&value)),
     };
+    let too_many = |got: String| Misfit {
+        problem: "a contact has too many e-mail addresses".into(),
+        expected: format!("at most {MOST} addresses, the one that identifies the contact included"),
+        got,
+    };
+    if items.len() > MOST_ENTRIES {
+        return Err(too_many(format!("{} addresses", items.len())));
+    }
     let mut first = identity.map(|address| with_value(JsonMap::new(), address));
     let mut seen: HashSet<String> = identity.map(str::to_owned).into_iter().collect();
     let mut others = Vec::new();
@@ -81,11 +99,7 @@ pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>
     }
     let count = others.len() + usize::from(first.is_some());
     if count > MOST {
-        return Err(Misfit {
-            problem: "a contact has too many e-mail addresses".into(),
-            expected: format!("at most {MOST} addresses, the one that identifies the contact included"),
-            got: format!("{count} addresses"),
-        });
+        return Err(too_many(format!("{count} addresses")));
     }
     if others.is_empty() && first.is_none() {
         return Ok(None);

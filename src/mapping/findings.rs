@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::{Ignored, Omitted};
-use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, PROBLEMS_TOLD, Problem, Refusal};
+use crate::schema::Entity;
 
 /// Where in the event something stands: the trait's position, then the position inside it.
 pub(super) type At = (usize, usize);
@@ -20,6 +21,8 @@ const PATH_LIMIT: usize = 120;
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     flaws: Vec<(At, DeadLetterReason, Problem)>,
+    /// How many there were, those that are not told included.
+    found: usize,
     ignored: Vec<Ignored>,
     omitted: Vec<Omitted>,
     /// Paths that an override of the contact has read, even inside `company` and `deal`.
@@ -28,15 +31,27 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn flaw(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
+        self.found += 1;
         self.flaws.push((at, reason, problem));
+        // Of many only the first in the document are told. Twice as many are let in, so that sorting costs little.
+        if self.flaws.len() >= 2 * PROBLEMS_TOLD {
+            self.keep_first();
+        }
+    }
+
+    fn keep_first(&mut self) {
+        self.flaws.sort_by_key(|(at, ..)| *at);
+        self.flaws.truncate(PROBLEMS_TOLD);
     }
 
     pub(super) fn refuse(&mut self, at: At, refusal: Refusal) {
-        self.flaws.extend(refusal.problems.into_iter().map(|problem| (at, refusal.reason, problem)));
+        for problem in refusal.problems {
+            self.flaw(at, refusal.reason, problem);
+        }
     }
 
-    pub(super) fn ignore(&mut self, trait_path: String, why: &'static str, nearest: Option<String>) {
-        self.ignored.push(Ignored { trait_path, why, nearest });
+    pub(super) fn ignore(&mut self, entity: Entity, trait_path: String, why: &'static str) {
+        self.ignored.push(Ignored { entity, trait_path, why });
     }
 
     pub(super) fn omit(&mut self, omitted: Omitted) {
@@ -54,15 +69,17 @@ impl Findings {
         self.omitted.push(omitted);
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.flaws.len().saturating_add(self.ignored.len())
+    /// How many problems were found so far.
+    pub(super) fn flaws(&self) -> usize {
+        self.found
     }
 
     /// The refusal, if there is any reason for one; what was ignored; and what was left out.
     pub(super) fn finish(mut self) -> (Option<Refusal>, Vec<Ignored>, Vec<Omitted>) {
-        self.flaws.sort_by_key(|(at, ..)| *at);
+        self.keep_first();
         let reason = self.flaws.first().map(|(_, reason, _)| *reason);
-        let problems = self.flaws.into_iter().map(|(.., problem)| problem).collect();
+        let mut problems: Vec<_> = self.flaws.into_iter().map(|(.., problem)| problem).collect();
+        problems.extend(Problem::further(self.found.saturating_sub(problems.len())));
         (reason.map(|reason| Refusal { reason, problems, http_status: None }), self.ignored, self.omitted)
     }
 }

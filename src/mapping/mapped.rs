@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::object::ObjectText;
 use crate::outcome::Refusal;
 use crate::schema::Entity;
 use crate::segment::JsonMap;
@@ -18,8 +19,7 @@ pub struct Mapping {
 }
 
 /// What one event asks of Freshsales.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Mapped {
     /// From an identify.
     Contact(Box<ContactWrite>),
@@ -63,8 +63,7 @@ pub struct Record {
 }
 
 /// Whom an activity belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The contact's e-mail address is known.
     Email(String),
@@ -73,25 +72,27 @@ pub enum Identity {
 }
 
 /// A track.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Activity {
     /// Who.
     pub identity: Identity,
     /// The event's name.
     pub name: String,
-    /// As sent, less a property called `name`.
-    pub properties: JsonMap,
+    /// As sent; one called `name` is not passed on.
+    pub properties: ObjectText,
 }
 
 /// A page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PageView {
     /// Who.
     pub identity: Identity,
     /// Where.
     pub url: String,
-    /// As sent, less `url`; the page's `name` and `category` where the properties had none.
-    pub properties: JsonMap,
+    /// As sent; one called `url` is not passed on.
+    pub properties: ObjectText,
+    /// The page's `name` and `category`, where the properties say none.
+    pub added: Vec<(&'static str, String)>,
 }
 
 /// A value that does not fit its field and is not written, although the rest of the record is.
@@ -107,13 +108,13 @@ pub struct Omitted {
     pub why: String,
 }
 
-/// A trait that reaches no field, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A trait that reaches no field, and why. [`Mapper::nearest`](super::Mapper::nearest) tells which field it resembles.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
+    /// Whose field it could have been.
+    pub entity: Entity,
     /// The trait's path as the sender wrote it.
     pub trait_path: String,
     /// Why, ready to be read: "no such field", "read-only field", ...
     pub why: &'static str,
-    /// The nearest field's name in camelCase, where one is near.
-    pub nearest: Option<String>,
 }

@@ -9,8 +9,8 @@ use super::findings::{At, FIRST, Findings, LAST};
 use super::names::Names;
 use super::record::{Surroundings, record};
 use super::{
-    Coercion, ContactWrite, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite, activity,
-    email,
+    Coercion, ContactWrite, Ignored, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite,
+    activity, email,
 };
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::schema::{Entity, Schema};
@@ -67,6 +67,18 @@ impl Mapper {
                 Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new(), omitted: Vec::new() }
             }
         }
+    }
+
+    /// What a sender writes to reach the field whose name is most like an ignored trait's, if one is. Looking for it
+    /// compares the trait with every field, so it is for whoever shows it to people.
+    pub fn nearest(&self, ignored: &Ignored) -> Option<String> {
+        let prefix = match ignored.entity {
+            Entity::Contact => "",
+            Entity::SalesAccount => "company.",
+            Entity::Deal => "deal.",
+        };
+        let key = ignored.trait_path.strip_prefix(prefix)?;
+        self.names(ignored.entity).nearest(key)
     }
 
     /// The same for an account whose sales accounts' or deals' fields could not be read.

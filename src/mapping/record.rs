@@ -44,11 +44,11 @@ pub(super) fn record(
     for (index, claim) in claims.into_iter().enumerate() {
         let target = claim.target;
         if let Some(why) = managed(names.entity, target, around.external_id.is_some()) {
-            findings.ignore(claim.path, why, None);
+            findings.ignore(names.entity, claim.path, why);
             continue;
         }
         if winners.get(target.name) != Some(&index) {
-            findings.ignore(claim.path, "another trait sets this field", None);
+            findings.ignore(names.entity, claim.path, "another trait sets this field");
             continue;
         }
         let coerced = if names.entity == Entity::Contact && target.name == "emails" {
@@ -62,7 +62,7 @@ pub(super) fn record(
                 values.insert(target.name.to_owned(), value);
                 given.insert(target.name);
             }
-            Ok(None) => findings.ignore(claim.path, "empty", None),
+            Ok(None) => findings.ignore(names.entity, claim.path, "empty"),
             Err(misfit) => {
                 given.insert(target.name);
                 match rules.invalid_value {
@@ -142,7 +142,7 @@ fn missing(names: &Names, target: Target<'_>, scope: Scope) -> Problem {
         trait_path: Some(scope.path(&trait_name)),
         problem: "a required field is missing".into(),
         expected: Some(wanted(target).into()),
-        got: None,
+        ..Problem::default()
     }
 }
 
@@ -154,6 +154,7 @@ impl Misfit {
             problem: self.problem,
             expected: Some(self.expected),
             got: Some(self.got),
+            ..Problem::default()
         }
     }
 }

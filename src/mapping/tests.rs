@@ -10,6 +10,7 @@ use crate::outcome::{DeadLetterReason, Refusal};
 use crate::schema::{Entity, Field, Fields, Schema};
 use crate::segment;
 
+mod cost;
 mod documented;
 mod fuzz;
 mod identities;
@@ -133,7 +134,7 @@ fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn map_body(mapper: &Mapper, body: &Value) -> Mapping {
-    mapper.map(&segment::decode(body.to_string().as_bytes()).unwrap())
+    mapper.map(&segment::decode(&body.to_string().into()).unwrap())
 }
 
 /// Maps an identify of user `u-1`; the e-mail address is put in where the traits have none.

@@ -43,14 +43,16 @@ fn act(state: &mut State, request: &Request) -> Answer {
             faults(state)
         }
         ("PUT", ["_sandbox", "fields", word]) => put_fields(state, word, request),
-        (_, [] | ["_sandbox", "state" | "reset" | "faults"] | ["_sandbox", "fields", _]) => {
+        ("PUT", ["_sandbox", "jobs"]) => put_jobs(state, request),
+        (_, [] | ["_sandbox", "state" | "reset" | "faults" | "jobs"] | ["_sandbox", "fields", _]) => {
             let message = format!("{} is no method of {}", request.method, request.path);
             Answer::message(StatusCode::METHOD_NOT_ALLOWED, &message)
         }
         _ => Answer::message(
             StatusCode::NOT_FOUND,
             "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
-             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, POST /_sandbox/reset",
+             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, PUT /_sandbox/jobs, \
+             POST /_sandbox/reset",
         ),
     }
 }
@@ -76,6 +78,19 @@ fn put_fields(state: &mut State, word: &str, request: &Request) -> Answer {
             Answer::json(StatusCode::OK, &json!({ "fields": count }))
         }
         Err(problem) => wrong(&problem),
+    }
+}
+
+/// So many bulk jobs of other programs run in the account, until told otherwise.
+fn put_jobs(state: &mut State, request: &Request) -> Answer {
+    let body: Option<Value> = serde_json::from_slice(&request.body).ok();
+    let others = body.as_ref().and_then(|body| body.get("others")?.as_u64());
+    match others.and_then(|others| usize::try_from(others).ok()) {
+        Some(others) => {
+            state.jobs.others = others;
+            Answer::json(StatusCode::OK, &json!({ "others": others }))
+        }
+        None => wrong(r#"expected the number of bulk jobs that other programs run: {"others": 10}"#),
     }
 }
 

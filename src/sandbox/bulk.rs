@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,8 +18,8 @@ use crate::schema::Entity;
 /// The most records of one call.
 const MOST_RECORDS: usize = 100;
 
-/// The most jobs that run at a time.
-const MOST_JOBS: usize = 8;
+/// The most jobs of an account that run at a time, those of all programs together.
+const MOST_JOBS: usize = 10;
 
 /// How many jobs are remembered, the running ones included.
 const JOBS_KEPT: usize = 2000;
@@ -42,7 +43,11 @@ pub(super) struct Report {
 
 /// Every job, by id.
 #[derive(Default)]
-pub(super) struct Jobs(BTreeMap<u64, Job>);
+pub(super) struct Jobs {
+    by_id: BTreeMap<u64, Job>,
+    /// Jobs that other programs are said to run in this account.
+    pub(super) others: usize,
+}
 
 /// Why a bulk upsert was not taken.
 pub(super) enum NotTaken {
@@ -50,6 +55,18 @@ pub(super) enum NotTaken {
     Busy,
     /// The body is wrong.
     Refused(Refused),
+}
+
+impl From<NotTaken> for Refused {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Busy => Self {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                messages: vec![format!("Max of {MOST_JOBS} transactions")],
+            },
+            NotTaken::Refused(refused) => refused,
+        }
+    }
 }
 
 impl Jobs {
@@ -62,7 +79,8 @@ impl Jobs {
         now: Instant,
         job_time: Duration,
     ) -> Result<(), NotTaken> {
-        if self.0.values().filter(|job| job.report.is_none()).count() >= MOST_JOBS {
+        let ours = self.by_id.values().filter(|job| job.report.is_none()).count();
+        if ours.saturating_add(self.others) >= MOST_JOBS {
             return Err(NotTaken::Busy);
         }
         let plural = entity.plural();
@@ -73,26 +91,26 @@ impl Jobs {
             return Err(refused(format!("{plural} should have from 1 to {MOST_RECORDS} records")));
         }
         let job = Job { entity, due: now + job_time, records: records.clone(), report: None };
-        self.0.insert(id, job);
-        while self.0.len() > JOBS_KEPT {
-            self.0.pop_first();
+        self.by_id.insert(id, job);
+        while self.by_id.len() > JOBS_KEPT {
+            self.by_id.pop_first();
         }
         Ok(())
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&Job> {
-        self.0.get(&id)
+        self.by_id.get(&id)
     }
 
     /// Oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Job)> {
-        self.0.iter().map(|(id, job)| (*id, job))
+        self.by_id.iter().map(|(id, job)| (*id, job))
     }
 
     /// Does the work of the jobs that are due, in the order they were taken; tells what was refused.
     pub(super) fn settle(&mut self, now: Instant, writer: &mut Writer<'_>) -> Vec<(Entity, Refused)> {
         let mut refusals = Vec::new();
-        for job in self.0.values_mut().filter(|job| job.report.is_none() && job.due <= now) {
+        for job in self.by_id.values_mut().filter(|job| job.report.is_none() && job.due <= now) {
             let mut report = Report::default();
             for record in std::mem::take(&mut job.records) {
                 match upsert(job.entity, &record, writer) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, Refused},
-    bulk::{Jobs, NotTaken},
+    bulk::Jobs,
     clock::Clock,
     endpoint::{Action, Endpoint, NoRoute, Route, route},
     faults::Faults,
@@ -224,17 +224,10 @@ impl State {
     fn bulk(&mut self, request: &Request, entity: Entity) -> Result<Answer, Refused> {
         let body = request.json()?;
         let id = self.store.new_id();
-        match self.jobs.take(entity, &body, id, self.clock.instant(), self.options.job_time) {
-            Ok(()) => {
-                let url = format!("http://{}{}/api/job_statuses/{id}", request.host, request.prefix);
-                let message = "The records are being worked on; the job's status tells how they fared.";
-                Ok(Answer::json(StatusCode::OK, &json!({ "message": message, "job_status_url": url })))
-            }
-            Err(NotTaken::Busy) => {
-                Ok(Answer::message(StatusCode::METHOD_NOT_ALLOWED, "Too many bulk jobs are running"))
-            }
-            Err(NotTaken::Refused(refused)) => Err(refused),
-        }
+        self.jobs.take(entity, &body, id, self.clock.instant(), self.options.job_time)?;
+        let url = format!("http://{}{}/api/job_statuses/{id}", request.host, request.prefix);
+        let message = "The records are being worked on; the job's status tells how they fared.";
+        Ok(Answer::json(StatusCode::OK, &json!({ "message": message, "job_status_url": url })))
     }
 
     fn record(

@@ -8,7 +8,7 @@ use serde_json::Value;
 #[expect(clippy::struct_excessive_bools, reason = "the API's own shape")]
 pub struct Field {
     /// What people see.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub label: String,
     /// The internal name; custom fields start with `cf_`.
     pub name: String,
@@ -16,19 +16,19 @@ pub struct Field {
     #[serde(rename = "type")]
     pub kind: FieldType,
     /// True for Freshsales' own fields, false for the account's custom ones.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "null_is_yes")]
     pub default: bool,
     /// False where users may not change it.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "null_is_yes")]
     pub actionable: bool,
     /// An admin demands a value.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub required: bool,
     /// What a drop-down, radio or multi-select offers.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub choices: Vec<Choice>,
     /// An `auto_complete` that holds several values.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub multiple: bool,
     /// Where an `auto_complete` looks its values up.
     #[serde(default)]
@@ -206,7 +206,15 @@ impl std::fmt::Display for ChoiceId {
 
 impl<'de> Deserialize<'de> for ChoiceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        any_scalar(deserializer).map(Self::from)
+        match Value::deserialize(deserializer)? {
+            // Sent in place of an id, an empty text would clear the field.
+            Value::Null => Err(serde::de::Error::custom("a choice without an id")),
+            id @ (Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => any_scalar(id).map(Self::from).map_err(serde::de::Error::custom),
+        }
     }
 }
 
@@ -214,8 +222,14 @@ fn yes() -> bool {
     true
 }
 
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Choice>, D::Error> {
-    Ok(Option::<Vec<Choice>>::deserialize(deserializer)?.unwrap_or_default())
+fn null_is_yes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(true))
+}
+
+fn null_is_empty<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Ids and labels come as numbers or strings; both are read as their text.

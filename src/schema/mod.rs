@@ -5,7 +5,10 @@ mod field;
 
 pub use field::{Choice, ChoiceId, Field, FieldType};
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A kind of record with a schema of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +51,51 @@ pub struct Fields {
     pub fields: Vec<Field>,
 }
 
+/// A field whose metadata has a surprise, and which is therefore not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its internal name; its place in the account's order where it has none.
+    pub name: String,
+    /// What is odd, in words without the account's data.
+    pub why: String,
+}
+
+/// The longest name that is told of a field which is left out.
+const TOLD_NAME: usize = 80;
+
 impl Fields {
+    /// Reads an answer of the settings endpoint field by field, so that a surprise in one leaves the others in use; tells
+    /// which are left out. `None` if there is no list of fields.
+    pub fn read(answer: &Value) -> Option<(Self, Vec<LeftOut>)> {
+        let listed = answer.get("fields")?.as_array()?;
+        let mut fields: Vec<Field> = Vec::with_capacity(listed.len());
+        let mut left_out = Vec::new();
+        let mut names = HashSet::with_capacity(listed.len());
+        for (index, value) in listed.iter().enumerate() {
+            let why = match serde_path_to_error::deserialize::<_, Field>(value) {
+                Ok(_) if !value.is_object() => "it is no object".to_owned(),
+                Ok(field) if field.name.is_empty() => "it has no name".to_owned(),
+                Ok(field) if !names.insert(field.name.clone()) => "another field has its name".to_owned(),
+                Ok(field) => {
+                    fields.push(field);
+                    continue;
+                }
+                // The error itself may quote the account's data.
+                Err(error) => match error.path().to_string().as_str() {
+                    "." => "it is no object, or lacks a key".to_owned(),
+                    path => format!("its {path} is not what is expected"),
+                },
+            };
+            let named = value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+            let name = named.map_or_else(
+                || format!("number {}", index + 1),
+                |name| name.chars().filter(|c| !c.is_control()).take(TOLD_NAME).collect(),
+            );
+            left_out.push(LeftOut { name, why });
+        }
+        Some((Self { fields }, left_out))
+    }
+
     /// The field with this internal name, to the letter.
     pub fn get(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
@@ -117,6 +164,92 @@ mod tests {
         let labels: Vec<_> = field.choices.iter().map(|choice| choice.value.as_str()).collect();
         assert_eq!(labels, ["New", "5", "Q", ""]);
         assert!(field.custom());
+    }
+
+    #[test]
+    fn a_field_with_a_surprise_is_left_out_and_named_and_the_others_work() {
+        let good = json!({"name": "city", "type": "text"});
+        for (odd, name, why) in [
+            (json!({"name": "cf_a", "type": 7}), "cf_a", "type"),
+            (json!({"name": "cf_a"}), "cf_a", "lacks"),
+            (json!({"name": "cf_a", "type": null}), "cf_a", "type"),
+            (json!({"type": "text"}), "number 1", "lacks"),
+            (json!({"name": "", "type": "text"}), "number 1", "no name"),
+            (json!({"name": 5, "type": "text"}), "number 1", "name"),
+            (json!({"name": ["cf_a"], "type": "text"}), "number 1", "name"),
+            (json!({"name": "cf_a", "type": "dropdown", "choices": {"1": "New"}}), "cf_a", "choices"),
+            (json!({"name": "cf_a", "type": "dropdown", "choices": "New"}), "cf_a", "choices"),
+            (json!({"name": "cf_a", "type": "dropdown", "choices": [["New"]]}), "cf_a", "choices[0]"),
+            (
+                json!({"name": "cf_a", "type": "dropdown", "choices": [{"id": 1, "value": "a"}, {"value": "New"}]}),
+                "cf_a",
+                "choices[1]",
+            ),
+            (
+                json!({"name": "cf_a", "type": "dropdown", "choices": [{"id": null, "value": "New"}]}),
+                "cf_a",
+                "choices[0].id",
+            ),
+            (
+                json!({"name": "cf_a", "type": "dropdown", "choices": [{"id": {"id": 1}, "value": "New"}]}),
+                "cf_a",
+                "choices[0].id",
+            ),
+            (
+                json!({"name": "cf_a", "type": "dropdown", "choices": [{"id": 1, "value": ["New"]}]}),
+                "cf_a",
+                "choices[0].value",
+            ),
+            (json!({"name": "cf_a", "type": "text", "required": "yes"}), "cf_a", "required"),
+            (json!({"name": "cf_a", "type": "text", "default": 1}), "cf_a", "default"),
+            (json!({"name": "cf_a", "type": "text", "label": {"en": "New"}}), "cf_a", "label"),
+            (json!([{"name": "cf_a", "type": "text"}]), "number 1", "is"),
+            (json!(["label", "cf_a", "text"]), "number 1", "is"),
+            (json!(null), "number 1", "object"),
+            (json!("cf_a"), "number 1", "object"),
+        ] {
+            let (fields, left_out) = Fields::read(&json!({"fields": [odd, good]})).unwrap();
+            assert!(fields.get("city").is_some() && fields.fields.len() == 1, "{odd}");
+            let [LeftOut { name: told, why: because }] = &left_out[..] else { panic!("{odd}: {left_out:?}") };
+            assert_eq!(told, name, "{odd}");
+            assert!(because.contains(why) && !because.contains("New"), "{odd}: {because}");
+        }
+    }
+
+    #[test]
+    fn of_two_fields_with_one_name_the_first_is_used() {
+        let twice = json!([{"name": "city", "type": "text"}, {"name": "city", "type": "number"}]);
+        let (fields, left_out) = Fields::read(&json!({"fields": twice})).unwrap();
+        assert_eq!(fields.get("city").unwrap().kind, FieldType::Text);
+        assert_eq!(left_out.len(), 1);
+        assert_eq!(Fields::read(&json!({"fields": {"city": {}}})), None);
+    }
+
+    #[test]
+    fn what_may_be_absent_may_be_null() {
+        let nulls = json!({"name": "a", "type": "text", "label": null, "default": null, "actionable": null,
+            "required": null, "choices": null, "multiple": null, "auto_suggest_url": null});
+        let (fields, left_out) =
+            Fields::read(&json!({"fields": [nulls, {"name": "b", "type": "text"}]})).unwrap();
+        assert_eq!(left_out, []);
+        assert_eq!(fields.fields[0], Field { name: "a".to_owned(), ..fields.fields[1].clone() });
+    }
+
+    #[test]
+    fn whatever_stands_among_the_fields_the_good_ones_are_read() {
+        let odd = crate::fuzz::any_json(&["name", "type", "choices", "id", "value", "label"]);
+        crate::fuzz::feed(
+            "fields",
+            &(proptest::collection::vec(odd, 0..6), 0usize..6),
+            |(mut listed, place)| {
+                let place = place.min(listed.len());
+                listed.insert(place, json!({"name": "the good one", "type": "text"}));
+                let (fields, left_out) = Fields::read(&json!({"fields": listed})).unwrap();
+                proptest::prop_assert!(fields.get("the good one").is_some());
+                proptest::prop_assert_eq!(fields.fields.len() + left_out.len(), listed.len());
+                Ok(())
+            },
+        );
     }
 
     #[test]

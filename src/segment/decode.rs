@@ -1,11 +1,13 @@
 //! Bytes to [`Event`], or the reason why not. Judges the envelope only: what traits mean
 //! to an account is for `mapping`.
 
-use jiff::Timestamp;
-use serde_json::Value;
+use std::collections::HashMap;
 
-use super::json::{describe, parse_object};
-use super::{Event, EventType, JsonMap, Payload};
+use bytes::Bytes;
+
+use super::json::{Kind, check_whole, describe_text, map, object_text};
+use super::{Event, EventType, Payload};
+use crate::object::{ObjectText, find, members};
 use crate::outcome::{DeadLetterReason, Problem, Refusal, SkipReason};
 
 /// This destination's names in `integrations`; the first that is there decides.
@@ -27,32 +29,38 @@ impl From<Refusal> for Undelivered {
 }
 
 /// Decodes one event of a supported type. Never panics, whatever the bytes.
-pub fn decode(body: &[u8]) -> Result<Event, Undelivered> {
-    let mut envelope = Envelope { object: parse_object(body)?, problems: Vec::new() };
+pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
+    let text = object_text(body)?;
+    check_whole(text)?;
+    let mut envelope = Envelope { known: known(text), problems: Vec::new() };
     // First of all: an event nobody asked for is not worth judging further.
     let event_type = envelope.event_type()?;
 
     let message_id = envelope.text("messageId").filter(|id| !id.trim().is_empty());
     let user_id = envelope.user_id();
-    let anonymous_id = envelope.text("anonymousId");
-    let channel = envelope.text("channel");
-    let version = envelope.version();
-    let write_key = envelope.text("writeKey");
-    let project_id = envelope.text("projectId");
+    envelope.text("anonymousId");
+    envelope.text("channel");
+    envelope.version();
+    envelope.text("writeKey");
+    envelope.text("projectId");
     let context = envelope.object("context");
     let integrations = envelope.object("integrations");
     let traits = envelope.object("traits");
     let properties = envelope.object("properties");
-    let wanted = envelope.wanted(&integrations);
+    let wanted = envelope.wanted(integrations);
+    let part =
+        |text: &str| if text == EMPTY { ObjectText::default() } else { ObjectText::part_of(body, text) };
     let payload = match event_type {
         None => None,
-        Some(EventType::Identify) => Some(Payload::Identify { traits }),
-        Some(EventType::Track) => envelope.event_name().map(|event| Payload::Track { event, properties }),
+        Some(EventType::Identify) => Some(Payload::Identify { traits: map(traits) }),
+        Some(EventType::Track) => {
+            envelope.event_name().map(|event| Payload::Track { event, properties: part(properties) })
+        }
         Some(EventType::Page) => {
             let name = envelope.text("name");
             let category = envelope.text("category");
-            let url = envelope.page_url(&properties, &context);
-            url.map(|url| Payload::Page { name, category, url, properties })
+            let url = envelope.page_url(properties, context);
+            url.map(|url| Payload::Page { name, category, url, properties: part(properties) })
         }
     };
 
@@ -70,22 +78,7 @@ pub fn decode(body: &[u8]) -> Result<Event, Undelivered> {
     if user_id.is_none() {
         return Err(without_user(&payload));
     }
-    Ok(Event {
-        payload,
-        message_id,
-        user_id,
-        anonymous_id,
-        context,
-        integrations,
-        timestamp: envelope.time("timestamp"),
-        original_timestamp: envelope.time("originalTimestamp"),
-        sent_at: envelope.time("sentAt"),
-        received_at: envelope.time("receivedAt"),
-        channel,
-        version,
-        write_key,
-        project_id,
-    })
+    Ok(Event { payload, message_id, user_id, context: part(context) })
 }
 
 fn without_user(payload: &Payload) -> Undelivered {
@@ -103,108 +96,143 @@ fn without_user(payload: &Payload) -> Undelivered {
     }
 }
 
-/// The body's object, its known keys taken out one by one, and what was wrong with them.
-struct Envelope {
-    object: JsonMap,
+/// An object that is not there, or is null.
+const EMPTY: &str = "{}";
+
+/// The keys of the envelope that are read.
+const KEYS: [&str; 15] = [
+    "type",
+    "messageId",
+    "userId",
+    "anonymousId",
+    "channel",
+    "version",
+    "writeKey",
+    "projectId",
+    "context",
+    "integrations",
+    "traits",
+    "properties",
+    "event",
+    "name",
+    "category",
+];
+
+/// The values of [`KEYS`], of each the last.
+fn known(object: &str) -> HashMap<&'static str, &str> {
+    let mut known = HashMap::new();
+    for member in members(object) {
+        let name = member.name();
+        if let Some(key) = KEYS.iter().find(|key| **key == name) {
+            known.insert(*key, member.value);
+        }
+    }
+    known
+}
+
+/// What the envelope holds, as text, and what was wrong with it.
+struct Envelope<'a> {
+    known: HashMap<&'static str, &'a str>,
     problems: Vec<Problem>,
 }
 
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// None if the type itself is a problem.
     fn event_type(&mut self) -> Result<Option<EventType>, Undelivered> {
-        match self.take("type") {
-            Value::String(word) => match EventType::from_word(&word) {
+        let value = self.value("type");
+        match Kind::of(value) {
+            Kind::Text => match EventType::from_word(&string(value)) {
                 Some(event_type) => Ok(Some(event_type)),
                 None => Err(Undelivered::Skip(SkipReason::UnsupportedType)),
             },
-            Value::Null => {
+            Kind::Null => {
                 self.missing("type", "the event has no type", "identify, track or page");
                 Ok(None)
             }
-            wrong @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                self.wrong("type", "a string: identify, track or page", &wrong);
+            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+                self.wrong("type", "a string: identify, track or page", value);
                 Ok(None)
             }
         }
     }
 
-    fn take(&mut self, key: &str) -> Value {
-        self.object.get_mut(key).map(Value::take).unwrap_or_default()
+    fn value(&self, key: &str) -> &'a str {
+        self.known.get(key).copied().unwrap_or("null")
     }
 
     fn text(&mut self, key: &str) -> Option<String> {
-        match self.take(key) {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            wrong @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                self.wrong(key, "a string or null", &wrong);
+        let value = self.value(key);
+        match Kind::of(value) {
+            Kind::Null => None,
+            Kind::Text => Some(string(value)),
+            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+                self.wrong(key, "a string or null", value);
                 None
             }
         }
     }
 
     fn user_id(&mut self) -> Option<String> {
-        match self.take("userId") {
-            Value::Null => None,
-            Value::String(text) => Some(text.trim().to_owned()).filter(|id| !id.is_empty()),
-            Value::Number(number) if is_integer(number.as_str()) => Some(number.as_str().to_owned()),
-            wrong @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                self.wrong("userId", "a string, an integer or null", &wrong);
+        let value = self.value("userId");
+        match Kind::of(value) {
+            Kind::Null => None,
+            Kind::Text => Some(string(value).trim().to_owned()).filter(|id| !id.is_empty()),
+            Kind::Number if is_integer(value) => Some(value.to_owned()),
+            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+                self.wrong("userId", "a string, an integer or null", value);
                 None
             }
         }
     }
 
-    fn version(&mut self) -> Option<String> {
-        match self.take("version") {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            Value::Number(number) => Some(number.as_str().to_owned()),
-            wrong @ (Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-                self.wrong("version", "a string, a number or null", &wrong);
-                None
+    fn version(&mut self) {
+        let value = self.value("version");
+        match Kind::of(value) {
+            Kind::Null | Kind::Text | Kind::Number => {}
+            Kind::Bool | Kind::Array | Kind::Object => {
+                self.wrong("version", "a string, a number or null", value);
             }
         }
     }
 
-    fn object(&mut self, key: &str) -> JsonMap {
-        match self.take(key) {
-            Value::Null => JsonMap::new(),
-            Value::Object(object) => object,
-            wrong @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                self.wrong(key, "an object or null", &wrong);
-                JsonMap::new()
+    fn object(&mut self, key: &str) -> &'a str {
+        let value = self.value(key);
+        match Kind::of(value) {
+            Kind::Null => EMPTY,
+            Kind::Object => value,
+            Kind::Bool | Kind::Number | Kind::Text | Kind::Array => {
+                self.wrong(key, "an object or null", value);
+                EMPTY
             }
         }
-    }
-
-    fn time(&mut self, key: &str) -> Option<Timestamp> {
-        self.take(key).as_str().and_then(|text| text.trim().parse().ok())
     }
 
     fn event_name(&mut self) -> Option<String> {
-        match self.take("event") {
-            Value::String(name) if !name.trim().is_empty() => Some(name),
-            Value::Null | Value::String(_) => {
-                self.missing("event", "a track needs the event's name", "a string that is not blank");
-                None
+        let value = self.value("event");
+        match Kind::of(value) {
+            Kind::Text | Kind::Null => {
+                let name = Some(value).filter(|value| Kind::of(value) == Kind::Text).map(string);
+                let name = name.filter(|name| !name.trim().is_empty());
+                if name.is_none() {
+                    self.missing("event", "a track needs the event's name", "a string that is not blank");
+                }
+                name
             }
-            wrong @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                self.wrong("event", "a string that is not blank", &wrong);
+            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+                self.wrong("event", "a string that is not blank", value);
                 None
             }
         }
     }
 
-    fn page_url(&mut self, properties: &JsonMap, context: &JsonMap) -> Option<String> {
-        let context_page = context.get("page").and_then(Value::as_object);
-        let url = [properties.get("url"), context_page.and_then(|page| page.get("url"))]
+    fn page_url(&mut self, properties: &str, context: &str) -> Option<String> {
+        let context_page = find(context, "page").and_then(|page| find(page, "url"));
+        let url = [find(properties, "url"), context_page]
             .into_iter()
             .flatten()
-            .filter_map(Value::as_str)
-            .map(str::trim)
-            .find(|url| !url.is_empty())
-            .map(str::to_owned);
+            .filter(|value| Kind::of(value) == Kind::Text)
+            .map(|value| string(value).trim().to_owned())
+            .find(|url| !url.is_empty());
         if url.is_none() {
             self.missing(
                 "properties.url",
@@ -216,27 +244,28 @@ impl Envelope {
     }
 
     /// Whether the sender wants this destination to have the event.
-    fn wanted(&mut self, integrations: &JsonMap) -> bool {
+    fn wanted(&mut self, integrations: &str) -> bool {
         for name in OWN_NAMES {
-            match integrations.get(name) {
-                None | Some(Value::Null) => {}
-                Some(Value::Bool(wanted)) => return *wanted,
-                Some(Value::Object(_)) => return true,
-                Some(wrong @ (Value::Number(_) | Value::String(_) | Value::Array(_))) => {
-                    self.wrong(&format!("integrations.{name}"), "true, false, an object or null", wrong);
+            let Some(value) = find(integrations, name) else { continue };
+            match Kind::of(value) {
+                Kind::Null => {}
+                Kind::Bool => return value == "true",
+                Kind::Object => return true,
+                Kind::Number | Kind::Text | Kind::Array => {
+                    self.wrong(&format!("integrations.{name}"), "true, false, an object or null", value);
                     return true;
                 }
             }
         }
-        integrations.get("All") != Some(&Value::Bool(false))
+        find(integrations, "All") != Some("false")
     }
 
-    fn wrong(&mut self, key: &str, expected: &str, got: &Value) {
+    fn wrong(&mut self, key: &str, expected: &str, got: &str) {
         self.problems.push(Problem {
             trait_path: Some(key.into()),
             problem: "wrong kind of value".into(),
             expected: Some(expected.into()),
-            got: Some(describe(got)),
+            got: Some(describe_text(got)),
             ..Problem::default()
         });
     }
@@ -249,6 +278,11 @@ impl Envelope {
             ..Problem::default()
         });
     }
+}
+
+/// The string of a JSON text that is one.
+pub(super) fn string(text: &str) -> String {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 fn is_integer(digits: &str) -> bool {

@@ -1,7 +1,8 @@
 //! The decoded event: what every later stage works on.
 
-use jiff::Timestamp;
 use serde_json::Value;
+
+use crate::object::ObjectText;
 
 /// A JSON object that keeps its order.
 pub type JsonMap = serde_json::Map<String, Value>;
@@ -36,7 +37,8 @@ impl EventType {
     }
 }
 
-/// One decoded Segment event of a supported type.
+/// One decoded Segment event of a supported type: what is delivered of it, or decides how. What is only passed on stays
+/// text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// What the event says.
@@ -45,28 +47,8 @@ pub struct Event {
     pub message_id: Option<String>,
     /// The sender's name for the user; an integer was read as its digits; never blank.
     pub user_id: Option<String>,
-    /// The name of a user not yet known.
-    pub anonymous_id: Option<String>,
-    /// Where and how the event happened; `traits` and `page` inside matter here.
-    pub context: JsonMap,
-    /// Which destinations want the event.
-    pub integrations: JsonMap,
-    /// When it happened, if readable.
-    pub timestamp: Option<Timestamp>,
-    /// The sender's clock when it happened, if readable.
-    pub original_timestamp: Option<Timestamp>,
-    /// The sender's clock when it was sent, if readable.
-    pub sent_at: Option<Timestamp>,
-    /// Segment's clock when it arrived, if readable.
-    pub received_at: Option<Timestamp>,
-    /// browser, server or mobile.
-    pub channel: Option<String>,
-    /// The tracking API's version, as text.
-    pub version: Option<String>,
-    /// The Segment source's key.
-    pub write_key: Option<String>,
-    /// The Segment project.
-    pub project_id: Option<String>,
+    /// Where and how the event happened; `traits` inside matters here.
+    pub context: ObjectText,
 }
 
 impl Event {
@@ -93,7 +75,7 @@ pub enum Payload {
         /// The event's name; never blank.
         event: String,
         /// What is known of the action.
-        properties: JsonMap,
+        properties: ObjectText,
     },
     /// What the user looked at.
     Page {
@@ -104,6 +86,6 @@ pub enum Payload {
         /// `properties.url`, else `context.page.url`; never blank.
         url: String,
         /// What is known of the page, as sent.
-        properties: JsonMap,
+        properties: ObjectText,
     },
 }

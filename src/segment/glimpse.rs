@@ -3,11 +3,12 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::event::EventType;
-use super::json::{BODY_LIMIT, Json, NUMBER_KEY, describe, not_an_object, parse};
+use super::json::{BODY_LIMIT, Json, Kind, describe_text, object_text};
+use crate::object::members;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// The longest text a glimpse tells, in bytes.
@@ -40,19 +41,26 @@ impl Glimpse {
 
 /// Reads the keys by which the router finds an event's account, and skims over the rest.
 pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
-    let Keys::Object { write_key, project_id } = parse(body)? else {
-        return Err(not_an_object("another JSON value"));
-    };
+    let object = object_text(body)?;
     let mut problems = Vec::new();
-    let mut text = |key: &str, value: Value| match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        wrong @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+    // In one go: this is all the router reads of most events.
+    let (mut write_key, mut project_id) = ("null", "null");
+    for member in members(object) {
+        match &*member.name() {
+            "writeKey" => write_key = member.value,
+            "projectId" => project_id = member.value,
+            _ => {}
+        }
+    }
+    let mut text = |key: &str, value: &str| match Kind::of(value) {
+        Kind::Null => None,
+        Kind::Text => serde_json::from_str(value).ok(),
+        Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
             problems.push(Problem {
                 trait_path: Some(key.into()),
                 problem: "wrong kind of value".into(),
                 expected: Some("a string or null".into()),
-                got: Some(describe(&wrong)),
+                got: Some(describe_text(value)),
                 ..Problem::default()
             });
             None
@@ -74,73 +82,6 @@ pub fn glimpse(body: &[u8]) -> Glimpse {
     // An error is expected here; what was read before it is kept.
     drop(GlimpseSeed(&mut glimpse).deserialize(&mut serde_json::Deserializer::from_slice(start)));
     glimpse
-}
-
-enum Keys {
-    Object { write_key: Value, project_id: Value },
-    NoObject,
-}
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(KeysVisitor)
-    }
-}
-
-struct KeysVisitor;
-
-impl<'de> Visitor<'de> for KeysVisitor {
-    type Value = Keys;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_unit<E>(self) -> Result<Keys, E> {
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Keys, E> {
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Keys, E> {
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Keys, E> {
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Keys, E> {
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Keys, E> {
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Keys, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Keys::NoObject)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Keys, A::Error> {
-        let (mut write_key, mut project_id) = (Value::Null, Value::Null);
-        let (mut keys, mut number) = (0_usize, false);
-        while let Some(key) = entries.next_key::<String>()? {
-            keys += 1;
-            match key.as_str() {
-                "writeKey" => write_key = entries.next_value::<Json>()?.0,
-                "projectId" => project_id = entries.next_value::<Json>()?.0,
-                key => {
-                    number = key == NUMBER_KEY;
-                    entries.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(if number && keys == 1 { Keys::NoObject } else { Keys::Object { write_key, project_id } })
-    }
 }
 
 struct GlimpseSeed<'a>(&'a mut Glimpse);

@@ -1,8 +1,8 @@
-//! The body's bytes as one JSON object, or the reason why they are none.
+//! The body's bytes as the text of one JSON object, or the reason why they are none; and values of such texts.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
 use super::JsonMap;
@@ -14,19 +14,14 @@ pub const BODY_LIMIT: usize = 1_048_576;
 /// What a body has to be; told with every refusal of one.
 const ONE_OBJECT: &str = "one JSON object in UTF-8, its names and strings in straight double quotes";
 
+/// How deep arrays and objects may stand inside each other: what `serde_json` reads.
+const DEEPEST: usize = 127;
+
 /// Under this key `serde_json` hands a number's digits to a visitor.
-pub(super) const NUMBER_KEY: &str = "$serde_json::private::Number";
+const NUMBER_KEY: &str = "$serde_json::private::Number";
 
-/// Reads the body as one JSON object.
-pub(super) fn parse_object(body: &[u8]) -> Result<JsonMap, Refusal> {
-    match parse::<Json>(body)? {
-        Json(Value::Object(object)) => Ok(object),
-        Json(other) => Err(not_an_object(&describe(&other))),
-    }
-}
-
-/// Reads the body as whatever `T` makes of it.
-pub(super) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
+/// The body as the text of one JSON object, all of it looked at and nothing of it kept.
+pub(super) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
     if body.len() > BODY_LIMIT {
         return Err(Refusal::new(
             DeadLetterReason::TooLarge,
@@ -45,12 +40,135 @@ pub(super) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refu
         malformed(format!("the body is not UTF-8 from byte {} on", error.valid_up_to()), None)
     })?;
     // The parser's words name a place and a rule of JSON, never a part of the body.
-    serde_json::from_str(text).map_err(|error| malformed(format!("the body is not JSON: {error}"), None))
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|error| malformed(format!("the body is not JSON: {error}"), None))?;
+    match Kind::of(text) {
+        Kind::Object => Ok(text),
+        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Array => {
+            Err(malformed("the body is JSON, but no object".into(), Some(describe_text(text))))
+        }
+    }
 }
 
-/// The refusal of a body that is JSON, but of another kind.
-pub(super) fn not_an_object(got: &str) -> Refusal {
-    malformed("the body is JSON, but no object".into(), Some(got.to_owned()))
+/// Refuses what the parser passes over where it only skims, and would not read: too deep a nesting, and halves of
+/// characters (`\ud800`). `text` is JSON.
+pub(super) fn check_whole(text: &str) -> Result<(), Refusal> {
+    let mut depth = 0_usize;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' if half_character(&mut bytes) => {
+                return Err(malformed(
+                    "the body is not JSON: a string holds half of a character".into(),
+                    None,
+                ));
+            }
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(malformed(format!("the body is nested deeper than {DEEPEST} levels"), None));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a string to its end. Whether it holds one half of a surrogate pair without the other.
+fn half_character(bytes: &mut std::str::Bytes<'_>) -> bool {
+    let (mut awaited, mut half) = (false, false);
+    while let Some(byte) = bytes.next() {
+        let mut unit = 0;
+        if byte == b'\\' && bytes.next() == Some(b'u') {
+            for digit in bytes.by_ref().take(4) {
+                unit = unit * 16 + char::from(digit).to_digit(16).unwrap_or_default();
+            }
+        }
+        half |= awaited != (0xDC00..0xE000).contains(&unit);
+        awaited = (0xD800..0xDC00).contains(&unit);
+        if byte == b'"' {
+            break;
+        }
+    }
+    half
+}
+
+/// The object of this text, which has passed [`check_whole`].
+pub(super) fn map(object: &str) -> JsonMap {
+    match serde_json::from_str(object) {
+        Ok(Json(Value::Object(object))) => object,
+        // Not reached: it is an object that the parser reads.
+        Ok(_) | Err(_) => JsonMap::new(),
+    }
+}
+
+/// What a JSON text is, by its first character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Bool,
+    Number,
+    Text,
+    Array,
+    Object,
+}
+
+impl Kind {
+    pub(super) fn of(text: &str) -> Self {
+        match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::Text,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') | None => Self::Null,
+            Some(_) => Self::Number,
+        }
+    }
+}
+
+/// What [`describe`] says of the value of this text, without building it.
+pub(super) fn describe_text(text: &str) -> String {
+    match Kind::of(text) {
+        Kind::Null => "null".into(),
+        Kind::Bool => "boolean".into(),
+        Kind::Number => "number".into(),
+        Kind::Object => "object".into(),
+        Kind::Text => {
+            let length = serde_json::from_str::<String>(text).map_or(0, |text| text.chars().count());
+            format!("string of {}", counted(length, "character"))
+        }
+        Kind::Array => {
+            let length = serde_json::from_str::<Length>(text).map_or(0, |Length(length)| length);
+            format!("array of {}", counted(length, "element"))
+        }
+    }
+}
+
+/// How many elements an array has.
+struct Length(usize);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(LengthVisitor).map(Length)
+    }
+}
+
+struct LengthVisitor;
+
+impl<'de> Visitor<'de> for LengthVisitor {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<usize, A::Error> {
+        let mut length = 0;
+        while elements.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(length)
+    }
 }
 
 fn malformed(problem: String, got: Option<String>) -> Refusal {

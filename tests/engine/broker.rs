@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, Broker, Claims, Directory, LaneDoor, Link, Names};
+use freshet::broker::{Address, Broker, Claims, Directory, Held, LaneDoor, Link, Names};
 use freshet::delivery::Session;
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Amqp, Broker as RabbitMq, Vhost, next, soon, table, text};
 
 const PREFETCH: u16 = 50;
+const PREFETCH_BYTES: u64 = 1 << 20;
 
 /// The daemon's side of RabbitMQ with one account, whose lane the test plays.
 struct Side {
@@ -42,6 +43,7 @@ impl Side {
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,
+            held: Arc::new(Held::new(PREFETCH_BYTES)),
             directory: Directory::new(&[claims]),
             lanes: vec![door],
             metrics: metrics.clone(),
@@ -153,5 +155,40 @@ async fn headers_that_fill_a_frame_hold_nobody_up() {
         assert_eq!(delivery.body, expected);
         delivery.receipt.settle(Outcome::Delivered, 1);
     }
+    side.stopped().await;
+}
+
+#[tokio::test]
+async fn a_lane_is_handed_no_more_bytes_than_it_may_hold() {
+    let mut side = Side::start().await;
+    let mut session = side.sessions.recv().await.unwrap();
+    soon("the lane", async || side.amqp.depth(&side.lane()).await.is_some()).await;
+    let large = "x".repeat(300_000);
+    let messages = (0..20).map(|_| (large.clone(), BasicProperties::default()));
+    side.amqp.publish_all("", &side.lane(), messages).await;
+    // Far below the prefetch: RabbitMQ has handed out all of them.
+    soon("all are handed out", async || side.amqp.depth(&side.lane()).await == Some(0)).await;
+    let most = usize::try_from(PREFETCH_BYTES).unwrap() / large.len() + 1;
+    let mut held = Vec::new();
+    for _ in 0..most {
+        held.push(session.deliveries.recv().await.unwrap());
+    }
+    for _ in most..20 {
+        assert!(session.deliveries.try_recv().is_err(), "more than it may hold");
+        held.remove(0).receipt.settle(Outcome::Delivered, 1);
+        held.push(session.deliveries.recv().await.unwrap());
+    }
+    // One alone that is larger than all it may hold.
+    held.drain(..).for_each(|delivery| delivery.receipt.settle(Outcome::Delivered, 1));
+    let huge = "y".repeat(2 * usize::try_from(PREFETCH_BYTES).unwrap());
+    let messages = (0..2).map(|_| (huge.clone(), BasicProperties::default()));
+    side.amqp.publish_all("", &side.lane(), messages).await;
+    for _ in 0..2 {
+        let delivery = session.deliveries.recv().await.unwrap();
+        assert_eq!(delivery.body.len(), huge.len());
+        assert!(session.deliveries.try_recv().is_err());
+        delivery.receipt.settle(Outcome::Delivered, 1);
+    }
+    drop(session);
     side.stopped().await;
 }

@@ -180,6 +180,39 @@ async fn no_event_is_lost_to_a_bulk_call_that_goes_wrong() {
 }
 
 #[tokio::test]
+async fn records_wait_together_while_other_programs_run_all_the_jobs() {
+    let (rig, mut source) = rig().await;
+    rig.jobs_of_others(10).await;
+    rig.faults(json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 500}, "next": 1})).await;
+    source.send(identify("warm", "warm@example.com", json!({}))).await;
+    for event in contacts("m", 5, &json!({"city": "Ulm"})) {
+        source.send(event).await;
+    }
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    called(&rig, "contacts_bulk_upsert", 3).await;
+    // More of them come; what needs no job is delivered.
+    for number in 5..9 {
+        source.send(identify(&format!("m{number}"), &address(number), json!({"city": "Ulm"}))).await;
+    }
+    let tag = source.send(track("t", "somebody-1", "Seen")).await;
+    assert_eq!(source.settled().await.tag, tag);
+    let tag = source.send(identify("n", "new@example.com", json!({"company": {"name": "Acme"}}))).await;
+    assert_eq!(source.settled().await.tag, tag);
+    assert_eq!(rig.calls("contacts_upsert"), 2, "a record that waits for a job went alone");
+    let view = rig.board.view();
+    assert!(view.why.contains("too many bulk jobs"), "{view:?}");
+    rig.jobs_of_others(9).await;
+    for _ in 0..9 {
+        assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    }
+    let jobs = rig.state()["jobs"].clone();
+    assert_eq!((jobs.as_array().unwrap().len(), &jobs[0]["succeeded"]), (1, &json!(9)), "{jobs}");
+    assert_eq!(rig.calls("contacts_upsert"), 2);
+    assert_eq!(rig.sum("freshet_api_requests_total", &["server_error"]), 0.0);
+    rig.finish(source).await;
+}
+
+#[tokio::test]
 async fn after_three_useless_reports_nothing_goes_in_bulk() {
     let (rig, mut source) = rig().await;
     let action = json!({"status": 200, "body": {"status": "WHO_KNOWS"}});
@@ -284,7 +317,9 @@ async fn an_account_that_is_throttled_leaves_tracking_and_another_lane_alone() {
     let (mut slow_source, mut quick_source) = (slow.session().await, quick.session().await);
     slow_source.send(identify("w", "w@example.com", json!({}))).await;
     slow_source.settled().await;
-    let action = json!({"status": 429, "headers": {"retry-after": "3600"}});
+    // The account's own limit: a gateway's wait would hold for the tracking calls to its host, too.
+    let headers = json!({"retry-after": "3600", "x-ratelimit-remaining": "0"});
+    let action = json!({"status": 429, "headers": headers});
     slow.faults(json!({"endpoint": "contacts_upsert", "action": action})).await;
     slow_source.send(identify("m", "ada@example.com", json!({}))).await;
     called(&slow, "contacts_upsert", 2).await;

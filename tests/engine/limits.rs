@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use freshet::freshsales::Transport;
 use freshet::lane::{LaneState, Patience};
 use freshet::outcome::Outcome;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::front::{Front, Odd};
-use crate::rig::{Account, Rig, Setup, called, identify, track};
+use crate::rig::{Account, Rig, Setup, Source, called, identify, track};
 use crate::support::soon;
 
 /// The gap in the log after the first call that was answered so, in milliseconds.
@@ -224,4 +225,71 @@ async fn no_more_calls_are_in_flight_than_allowed() {
         }
         rig.finish(source).await;
     }
+}
+
+/// Two accounts on one host, both of which have delivered.
+async fn on_one_host() -> [(Rig, Source); 2] {
+    let transport = Transport::new(Duration::from_secs(10)).unwrap();
+    let one = Rig::with(Setup { transport: Some(transport.clone()), ..Setup::default() }).await;
+    let url = Some(format!("http://{}", one.account.address));
+    let other = Rig::with(Setup { transport: Some(transport), url, ..Setup::default() }).await;
+    let mut both = Vec::new();
+    for rig in [one, other] {
+        let mut source = rig.session().await;
+        source.send(identify("warm", "zoe@example.com", json!({}))).await;
+        source.send(track("warm-t", "zoe@example.com", "Seen")).await;
+        assert_eq!(source.outcomes().await, [Outcome::Delivered, Outcome::Delivered]);
+        both.push((rig, source));
+    }
+    both.try_into().unwrap_or_else(|_| panic!("two rigs"))
+}
+
+#[tokio::test]
+async fn a_gateway_s_wait_of_minutes_is_heard_by_all_accounts_on_its_host() {
+    let [(one, mut source), (other, mut other_source)] = on_one_host().await;
+    let action = json!({"status": 429, "headers": {"retry-after": "300"}, "body": "<html>slow down</html>"});
+    one.faults(json!({"endpoint": "contacts_upsert", "containing": "ada@", "action": action, "next": 1}))
+        .await;
+    source.send(identify("m", "ada@example.com", json!({}))).await;
+    soon("the wait", async || one.board.view().state == LaneState::Throttled).await;
+    let asked = || one.state()["total_requests"].as_u64().unwrap();
+    let before = asked();
+    source.send(track("t", "bob@example.com", "Seen")).await;
+    other_source.send(identify("m", "carl@example.com", json!({}))).await;
+    other_source.send(track("t", "dora@example.com", "Seen")).await;
+    soon("the other one waits, too", async || other.board.view().why.contains("gateway")).await;
+    soon("all is taken", async || other.sum("freshet_events_received_total", &[]) == 4.0).await;
+    // Just before it is over.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(290)).await;
+    tokio::time::resume();
+    assert_eq!(asked(), before, "a call went to the host");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    tokio::time::resume();
+    for source in [&mut source, &mut other_source] {
+        for _ in 0..2 {
+            assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+        }
+    }
+    assert_eq!(other.board.view().state, LaneState::Flowing);
+    one.finish(source).await;
+    other.finish(other_source).await;
+}
+
+#[tokio::test]
+async fn an_account_s_own_limit_is_its_own_also_where_others_are_on_its_host() {
+    let [(mut one, mut source), (other, mut other_source)] = on_one_host().await;
+    let headers = json!({"retry-after": "300", "x-ratelimit-remaining": "0", "x-ratelimit-limit": "1000"});
+    let action = json!({"status": 429, "headers": headers});
+    one.faults(json!({"endpoint": "contacts_upsert", "containing": "ada@", "action": action, "next": 1}))
+        .await;
+    source.send(identify("m", "ada@example.com", json!({}))).await;
+    soon("the wait", async || one.board.view().state == LaneState::Throttled).await;
+    source.send(track("t", "bob@example.com", "Seen")).await;
+    other_source.send(identify("m", "carl@example.com", json!({}))).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    assert_eq!(other_source.settled().await.outcome, Outcome::Delivered);
+    other.finish(other_source).await;
+    one.stopped().await;
 }

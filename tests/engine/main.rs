@@ -21,6 +21,8 @@ mod support;
 mod answers;
 mod broker;
 mod bulk;
+mod doubted;
+mod duplicates;
 mod failures;
 mod front;
 mod hostile;

@@ -36,6 +36,8 @@ pub struct Setup {
     pub requests_per_hour: u32,
     /// Where the account is, if not at the sandbox itself.
     pub url: Option<String>,
+    /// What it shares with other lanes, if anything.
+    pub transport: Option<Transport>,
     /// More lines of the account's configuration.
     pub settings: &'static str,
 }
@@ -52,11 +54,13 @@ impl Default for Setup {
                 unavailable: short,
                 throttled: short,
                 unauthorized: short,
+                jobs: short,
                 foreign: Duration::from_millis(400),
                 ..Patience::default()
             },
             requests_per_hour: 1_000_000,
             url: None,
+            transport: None,
             settings: "",
         }
     }
@@ -132,7 +136,8 @@ impl Rig {
             api_key: configured.api_key.clone(),
             app_token: configured.app_token.clone(),
         };
-        let client = Client::new(&Transport::new(setup.request_timeout).unwrap(), credentials);
+        let transport = setup.transport.unwrap_or_else(|| Transport::new(setup.request_timeout).unwrap());
+        let client = Client::new(&transport, credentials);
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = Settings {
             prefetch: setup.prefetch,
@@ -205,6 +210,11 @@ impl Rig {
         let body = answer.text().await.unwrap();
         assert!(status.is_success(), "{method} {path}: {status}: {body}");
         serde_json::from_str(&body).unwrap_or_default()
+    }
+
+    /// Other programs run so many bulk jobs in the account.
+    pub async fn jobs_of_others(&self, number: usize) {
+        self.meddle("PUT", "/_sandbox/jobs", json!({"others": number})).await;
     }
 
     pub fn state(&self) -> Value {

@@ -12,6 +12,7 @@
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
+//! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
 //! | `pauses.rs` | [`Pauses`]: for how long an account got nothing, less what the machine adds |

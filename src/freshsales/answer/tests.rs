@@ -46,6 +46,19 @@ fn each_status_has_its_verdict() {
 }
 
 #[test]
+fn a_405_to_a_bulk_upsert_says_that_too_many_jobs_run() {
+    let bulk = Endpoint::BulkUpsert(Entity::Deal);
+    let said = || Body::Json(json!({"errors": {"code": 405, "message": ["Max of 10 transactions"]}}));
+    for (status, body) in [(405, said()), (200, said())] {
+        assert_eq!(judged(bulk, status, body.clone()), Verdict::TooManyJobs, "{status} {body:?}");
+        assert_ne!(judged(UPSERT, status, body), Verdict::TooManyJobs);
+    }
+    for body in [Body::Markup, Body::Empty, Body::Unreadable] {
+        assert_ne!(judged(bulk, 405, body), Verdict::TooManyJobs, "the API's own word is JSON");
+    }
+}
+
+#[test]
 fn a_good_status_with_a_body_that_is_no_answer_is_not_believed() {
     for body in [
         Body::Empty,
@@ -228,6 +241,7 @@ fn each_answer_is_known_for_whose_it_is() {
             Verdict::Done(_)
             | Verdict::Unauthorized { .. }
             | Verdict::Throttled { .. }
+            | Verdict::TooManyJobs
             | Verdict::Unavailable { .. } => verdict.as_str().to_owned(),
         };
         assert_eq!(told, expected, "{status} {body:?}");

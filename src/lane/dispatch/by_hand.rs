@@ -4,10 +4,11 @@ use super::*;
 use crate::freshsales::{Endpoint, Link, Trouble as Failure};
 use crate::lane::memo::{Account, fingerprint};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
-use serde_json::{Map, Value, json};
+use crate::object::ObjectText;
+use serde_json::{Value, json};
 use std::time::Duration;
 
-fn dispatch(now: Instant) -> Dispatch<u64> {
+pub(super) fn dispatch(now: Instant) -> Dispatch<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
     let mut dispatch = Dispatch::new(8, Patience::default(), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
@@ -50,13 +51,17 @@ fn served(
     let (number, call) = sent(dispatch, now);
     assert_eq!(call.endpoint, endpoint);
     let effects = dispatch.answered(number, Verdict::Done(answer), &RateLimit::default(), now);
-    (call.body.unwrap_or_default(), effects)
+    (call.json(), effects)
 }
 
 fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
         Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
-        Effect::Coalesced(_) | Effect::BulkGivenUp | Effect::LeftOut(_) | Effect::Fields(..) => None,
+        Effect::Coalesced(_)
+        | Effect::BulkGivenUp
+        | Effect::TooManyJobs { .. }
+        | Effect::LeftOut(_)
+        | Effect::Fields(..) => None,
     });
     settled.collect()
 }
@@ -131,7 +136,7 @@ fn a_job_whose_status_is_never_told_does_not_hold_its_events_for_ever() {
 #[test]
 fn a_bulk_call_that_is_never_taken_is_done_one_by_one_in_the_end() {
     let now = Instant::now();
-    let asked = failing(&mut three(now), now, CONTACTS, 405);
+    let asked = failing(&mut three(now), now, CONTACTS, 418);
     assert!((5..30).contains(&asked), "{asked}");
 }
 
@@ -155,7 +160,7 @@ fn acquaint(dispatch: &mut Dispatch<u64>) {
         let link = Link { id: 7, primary: true };
         dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
-    let written = Some(fingerprint(&record(&json!({ "size": 1 }))));
+    let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
     dispatch.memo.learn_account("Acme", Account { id: 7, written });
 }
 
@@ -198,14 +203,14 @@ fn a_company_that_is_being_written_is_not_taken_for_what_it_was() {
     }
     acquaint(&mut dispatch);
     let (number, call) = sent(&mut dispatch, now);
-    assert_eq!(call.body.unwrap()["sales_account"]["size"], 2);
+    assert_eq!(call.json()["sales_account"]["size"], 2);
     assert!(matches!(dispatch.next(now), Next::Wait(None)), "the second overtakes the first");
     let answer = Verdict::Done(json!({ "sales_account": { "id": 7 } }));
     dispatch.answered(number, answer, &RateLimit::default(), now);
     let mut sizes = Vec::new();
     while let Next::Send(number, call) = dispatch.next(now) {
         let answer = if call.endpoint == COMPANY {
-            sizes.push(call.body.unwrap()["sales_account"]["size"].clone());
+            sizes.push(call.json()["sales_account"]["size"].clone());
             json!({ "sales_account": { "id": 7 } })
         } else {
             contact(1, &[7])
@@ -264,7 +269,7 @@ fn calls_of_the_other_budget_take_nothing_from_what_is_left() {
     for number in 0..4u64 {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), "Seen".to_owned());
-        let track = Mapped::Track(Activity { identity, name, properties: Map::new() });
+        let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
         dispatch.insert(track, vec![Key::Email(email)], None, number);
         sent(&mut dispatch, now);
     }
@@ -421,4 +426,24 @@ fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account
     insert(&mut dispatch, write("b@x.com", &json!({})), 1);
     // Another call may be the probe.
     served(&mut dispatch, now, CONTACT, contact(1, &[]));
+}
+
+#[test]
+fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
+    let now = Instant::now();
+    let quota = || Quota::new(900.0, Duration::from_hours(1), 1.0, now);
+    let mut dispatch: Dispatch<u64> = Dispatch::new(8, Patience::default(), quota().with_reserve(3), quota());
+    insert(&mut dispatch, write("c@x.com", &json!({})), 0);
+    let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
+    dispatch.api.quota.observe(now, &told, 0);
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(_))));
+    for entity in Entity::ALL {
+        dispatch.read_fields(*entity, now);
+    }
+    for entity in Entity::ALL {
+        let (body, effects) = served(&mut dispatch, now, Endpoint::Fields(*entity), json!({ "fields": [] }));
+        assert_eq!(body, Value::Null);
+        assert!(matches!(effects[..], [Effect::Fields(..)]), "{effects:?}");
+    }
+    assert!(matches!(dispatch.next(now), Next::Wait(Some(_))), "a record went on the reserve");
 }

@@ -5,7 +5,8 @@ use super::*;
 use crate::freshsales::{Endpoint, Trouble as Failure};
 use crate::mapping::Activity;
 use crate::mapping::Identity;
-use serde_json::{Map, Value, json};
+use crate::object::ObjectText;
+use serde_json::{Value, json};
 
 pub(super) const CONCURRENCY: usize = 8;
 pub(super) const ANSWER: Duration = Duration::from_millis(200);
@@ -55,7 +56,7 @@ impl Account {
     pub(super) fn track(&mut self, number: u64) {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), number.to_string());
-        let track = Mapped::Track(Activity { identity, name, properties: Map::new() });
+        let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
         self.dispatch.insert(track, vec![Key::Email(email)], None, number);
     }
 
@@ -115,7 +116,10 @@ impl Account {
                             self.delivered.push((self.now, debt));
                         }
                         Effect::LeftOut(entity) => self.left_out.push(entity),
-                        Effect::BulkGivenUp | Effect::Coalesced(_) | Effect::Fields(..) => {}
+                        Effect::BulkGivenUp
+                        | Effect::TooManyJobs { .. }
+                        | Effect::Coalesced(_)
+                        | Effect::Fields(..) => {}
                     }
                 }
                 for budget in [Budget::Api, Budget::Tracking] {
@@ -138,7 +142,7 @@ impl Account {
 }
 
 pub(super) fn is_track(call: &Call, number: u64) -> bool {
-    call.body.as_ref().is_some_and(|body| body["event"]["name"] == number.to_string().as_str())
+    call.json()["event"]["name"] == number.to_string().as_str()
 }
 
 pub(super) fn plain(account: &mut Account, number: u64) {

@@ -6,7 +6,7 @@ use super::*;
 use crate::freshsales::{Answer, Body, Endpoint, Trouble as Failure, classify};
 use crate::mapping::ContactWrite;
 use crate::outcome::{DeadLetterReason, Refusal};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -34,7 +34,7 @@ fn said(call: &Call, status: u16) -> Verdict {
 
 /// Whether a call is about this contact.
 fn is_about(call: &Call, number: u64) -> bool {
-    call.body.as_ref().is_some_and(|body| body.to_string().contains(&format!("\"c{number}@x.com\"")))
+    call.json().to_string().contains(&format!("\"c{number}@x.com\""))
 }
 
 fn reads_fields(call: &Call) -> bool {
@@ -115,7 +115,7 @@ fn what_waits_behind_a_refused_record_of_the_same_contact_goes_on() {
     insert(&mut account.dispatch, write("c0@x.com", &json!({"city": "<script>"})), 0);
     account.run(account.start + ANSWER * 2, |call| Some(page(call, 403)));
     insert(&mut account.dispatch, write("c0@x.com", &json!({"city": "Berne"})), 1);
-    let hostile = |call: &Call| call.body.as_ref().is_some_and(|body| body.to_string().contains("<script>"));
+    let hostile = |call: &Call| call.json().to_string().contains("<script>");
     let end = account.start + MINUTE * 3;
     account.run(end, |call| hostile(call).then(|| page(call, 403)));
     assert_eq!(only(&account).1, 0);
@@ -129,7 +129,7 @@ fn identifies_that_were_merged_are_told_apart() {
         let values = if number == 3 { json!({"note": "<script>"}) } else { json!({"city": "Berne"}) };
         insert(&mut account.dispatch, write("c0@x.com", &values), number);
     }
-    let hostile = |call: &Call| call.body.as_ref().is_some_and(|body| body.to_string().contains("<script>"));
+    let hostile = |call: &Call| call.json().to_string().contains("<script>");
     let end = account.start + MINUTE * 2;
     account.run(end, |call| hostile(call).then(|| page(call, 403)));
     assert_eq!(only(&account).1, 3);
@@ -401,7 +401,7 @@ fn a_contact_whose_company_meets_a_stranger_holds_up_no_other_contact_of_the_com
     for number in 1..5 {
         feed(&mut account, number, "Berne");
     }
-    let hostile = |call: &Call| call.body.as_ref().is_some_and(|body| body.to_string().contains("<script>"));
+    let hostile = |call: &Call| call.json().to_string().contains("<script>");
     account.run(account.start + Duration::from_secs(10), |call| hostile(call).then(|| page(call, 403)));
     assert_eq!(account.delivered.len(), 4);
     account.run(account.start + MINUTE * 2, |call| hostile(call).then(|| page(call, 403)));
@@ -480,7 +480,7 @@ fn a_userid_that_nobody_has_is_looked_up_again_later() {
         let activity = crate::mapping::Activity {
             identity,
             name: number.to_string(),
-            properties: serde_json::Map::new(),
+            properties: crate::object::ObjectText::default(),
         };
         account.dispatch.insert(Mapped::Track(activity), vec![Key::UserId("u".to_owned())], None, number);
     };
@@ -497,5 +497,5 @@ fn a_userid_that_nobody_has_is_looked_up_again_later() {
     let then = account.now + MINUTE;
     account.run(then, |call| (call.endpoint == Endpoint::Lookup).then(|| Verdict::Done(found.clone())));
     let (_, last) = account.sent.last().unwrap();
-    assert_eq!(last.body.as_ref().map(|body| &body["identifier"]), Some(&Value::from("a@x.com")));
+    assert_eq!(last.json()["identifier"], "a@x.com");
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::freshsales::{Answer, Endpoint, Trouble};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
+use crate::object::ObjectText;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn email(contact: u8) -> String {
 fn mapped(number: usize, asked: &Asked) -> Mapped {
     let email = email(asked.contact);
     let Some(identify) = &asked.identify else {
-        let properties = Map::new();
+        let properties = ObjectText::default();
         return Mapped::Track(Activity {
             identity: Identity::Email(email),
             name: number.to_string(),
@@ -156,7 +157,7 @@ impl Crm {
     }
 
     fn effect(&mut self, now: Instant, call: &Call) -> Verdict {
-        let body = call.body.clone().unwrap_or_default();
+        let body = call.json();
         if body.to_string().contains("walled") {
             return page();
         }
@@ -225,6 +226,7 @@ impl Crm {
             31..=33 if matches!(call.endpoint, Endpoint::JobStatus | Endpoint::BulkUpsert(_)) => {
                 Verdict::Refused { status: 404, messages: vec!["gone".to_owned()] }
             }
+            37..=45 if matches!(call.endpoint, Endpoint::BulkUpsert(_)) => Verdict::TooManyJobs,
             34..=36 if matches!(call.endpoint, Endpoint::BulkUpsert(_)) => {
                 Verdict::Done(json!({ "message": "what?" }))
             }
@@ -270,7 +272,8 @@ fn job_status(ended: bool, results: &[Row], mood: u8) -> Value {
 fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Vec<Vec<Outcome>> {
     let start = Instant::now();
     let quota = |calls| Quota::new(calls, Duration::from_hours(1), 0.9, start);
-    let mut dispatch: Dispatch<usize> = Dispatch::new(4, Patience::default(), quota(500.0), quota(500.0));
+    let mut dispatch: Dispatch<usize> =
+        Dispatch::new(4, Patience::default(), quota(500.0), quota(500.0)).with_bulk_jobs(2);
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut now = start;

@@ -1,6 +1,7 @@
 //! Who a contact or an activity is, and the list of a contact's addresses.
 
 use super::*;
+use crate::freshsales::Call;
 
 fn identified(user_id: &Value, email: &Value) -> Mapping {
     let body = json!({"type": "identify", "userId": user_id, "traits": {"email": email}});
@@ -125,22 +126,27 @@ fn a_property_called_name_does_not_displace_the_events_name() {
     assert_eq!(why(&mapping, "properties.name"), Some("the event's name is sent instead"));
     let Ok(Mapped::Track(activity)) = mapping.verdict else { panic!("no track") };
     assert_eq!(activity.name, "Bought");
-    assert_eq!(Value::Object(activity.properties).to_string(), r#"{"z":1,"a":{"b":[null]}}"#);
+    let call = Call::track_event("u", &activity.name, activity.properties.as_str());
+    assert_eq!(call.json()["event"].to_string(), r#"{"name":"Bought","z":1,"a":{"b":[null]}}"#);
 }
 
 #[test]
 fn a_pages_name_and_category_join_properties_that_have_none() {
     let mapper = Mapper::new(MappingRules::default(), Schema::default());
     let cases = [
-        (json!({"url": "u", "title": "T"}), json!({"title": "T", "name": "N", "category": "C"})),
-        (json!({"url": "u", "name": "own", "category": null}), json!({"name": "own", "category": "C"})),
+        (json!({"url": "u", "title": "T"}), json!({"url": "u", "title": "T", "name": "N", "category": "C"})),
+        (
+            json!({"url": "u", "name": "own", "category": null}),
+            json!({"url": "u", "name": "own", "category": "C"}),
+        ),
     ];
     for (properties, expected) in cases {
         let body =
             json!({"type": "page", "userId": "u", "name": "N", "category": "C", "properties": properties});
         let Ok(Mapped::Page(view)) = map_body(&mapper, &body).verdict else { panic!("no page") };
         assert_eq!(view.url, "u");
-        assert_eq!(Value::Object(view.properties), expected);
+        let call = Call::track_page_view("u", &view.url, view.properties.as_str(), &view.added);
+        assert_eq!(call.json()["page_view"], expected);
     }
 }
 
@@ -152,4 +158,18 @@ fn a_user_id_too_long_for_external_id_is_refused_here() {
     assert_eq!(refusal.problems[0].trait_path.as_deref(), Some("userId"));
     let address = format!("{}@{}example.com", "a".repeat(60), "sub.".repeat(40));
     assert!(identified(&json!(address), &json!(null)).verdict.is_ok());
+}
+
+#[test]
+fn properties_are_passed_on_as_they_are_written() {
+    let properties = r#"{ "b" : 1.10e+05, "a":"\u00e9\/", "name":0,"b":[ 1 , 2 ], "n":1e400,"$serde_json::private::Number":"7"}"#;
+    let body = format!(r#"{{"type":"track","event":"Bought","userId":"u","properties":{properties}}}"#);
+    let event = segment::decode(&body.into()).unwrap();
+    let mapping = Mapper::new(MappingRules::default(), Schema::default()).map(&event);
+    let Ok(Mapped::Track(activity)) = mapping.verdict else { panic!("no track") };
+    let call = Call::track_event("u", &activity.name, activity.properties.as_str());
+    assert_eq!(
+        String::from_utf8(call.body.unwrap().to_vec()).unwrap(),
+        r#"{"identifier":"u","event":{"name":"Bought","b":1.10e+05,"a":"\u00e9\/","b":[ 1 , 2 ],"n":1e400,"$serde_json::private::Number":"7"},"sdk":"ruby"}"#
+    );
 }

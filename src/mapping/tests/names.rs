@@ -180,8 +180,11 @@ fn an_unknown_custom_field_is_refused_or_ignored_and_others_are_ignored() {
     assert_eq!(why(&refused, "plan"), Some("no such field"));
     assert_eq!(why(&refused, "cfo"), Some("no such field"));
     assert_eq!(why(&refused, "nothing"), None);
-    let nearest = refused.ignored.iter().find(|ignored| ignored.trait_path == "fristName").unwrap();
-    assert_eq!(nearest.nearest.as_deref(), Some("firstName"));
+    let ignored = refused.ignored.iter().find(|ignored| ignored.trait_path == "fristName").unwrap();
+    let mapper = Mapper::new(MappingRules::default(), schema());
+    assert_eq!(mapper.nearest(ignored).as_deref(), Some("firstName"));
+    let inside = Ignored { entity: Entity::SalesAccount, trait_path: "company.webiste".into(), why: "" };
+    assert_eq!(mapper.nearest(&inside).as_deref(), Some("website"));
     let refusal = refusal(refused);
     assert_eq!(refusal.reason, DeadLetterReason::UnknownCustomField);
     assert_eq!(refusal.problems[0].trait_path.as_deref(), Some("cfGone"));

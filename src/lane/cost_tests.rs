@@ -1,0 +1,63 @@
+//! What many events of one contact cost, each under a name of its own.
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::dispatch::{Dispatch, Next};
+use super::limit::Patience;
+use super::quota::Quota;
+use super::window::{Key, Window};
+use crate::cost::stays_linear;
+use crate::mapping::{ContactWrite, Mapped, Record};
+use std::time::Duration;
+
+fn dispatch(now: Instant) -> Dispatch<usize> {
+    let quota = || Quota::new(1000.0, Duration::from_hours(1), 1.0, now);
+    Dispatch::new(8, Patience::default(), quota(), quota())
+}
+
+fn identify(number: usize) -> Mapped {
+    let mut record = Record::default();
+    record.fields.insert("emails".to_owned(), json!("ada@example.com"));
+    record.fields.insert(format!("field_{}", number % 100), json!(number));
+    let email = "ada@example.com".to_owned();
+    Mapped::Contact(Box::new(ContactWrite { email, user_id: None, record, company: None, deal: None }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn merging_many_identifies_costs_no_square() {
+    let now = Instant::now();
+    stays_linear(
+        "identifies",
+        |bytes| bytes / 200,
+        |events| {
+            let mut dispatch = dispatch(now);
+            for number in 0..*events {
+                let email = "ada@example.com".to_owned();
+                let keys = vec![Key::UserId(format!("u{number}")), Key::Email(email.clone())];
+                dispatch.insert(identify(number), keys, Some((format!("u{number}"), email)), number);
+            }
+            let Next::Send(_, call) = dispatch.next(now) else { panic!("nothing to send") };
+            let fields = call.json()["contact"].as_object().unwrap().len();
+            assert_eq!(fields, 101, "all are merged");
+            assert_eq!(dispatch.give_back().len(), 0, "all are on their way");
+        },
+    );
+}
+
+/// Walking the square of this number would not come to an end.
+#[test]
+fn the_events_of_one_contact_are_each_looked_at_once() {
+    const EVENTS: u64 = 300_000;
+    let mut window = Window::default();
+    for number in 0..EVENTS {
+        window.insert(&[Key::UserId(number.to_string()), Key::Email("ada@example.com".to_owned())], number);
+    }
+    let taken = window.take(0, |number| *number < EVENTS / 2);
+    assert_eq!(taken.len() as u64, EVENTS / 2);
+    for (number, _) in taken {
+        window.finish(number);
+    }
+    assert_eq!(window.drain_waiting().len() as u64, EVENTS / 2);
+    assert!(window.is_empty());
+}

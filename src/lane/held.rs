@@ -1,0 +1,139 @@
+//! What an event asks for, as a lane holds it until it is settled: records as the text they will be sent in, which takes
+//! a tenth of what their values take in memory, and activities as the part of the body they came in. Pure. Made when an
+//! event is taken in; merged and sent by units.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::mapping::{Activity, ContactWrite, Mapped, PageView, Record, RelatedWrite};
+use crate::object::{Member, ObjectWriter, find, members};
+use crate::segment::JsonMap;
+
+/// What one event asks for.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// From an identify. Shared with the unit that works on it alone.
+    Contact(Arc<HeldContact>),
+    /// From a track.
+    Track(Box<Activity>),
+    /// From a page.
+    Page(Box<PageView>),
+}
+
+/// A contact to upsert, with the company and the deal that came along.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HeldContact {
+    pub(super) email: Box<str>,
+    pub(super) record: RecordText,
+    pub(super) company: Option<Box<HeldRelated>>,
+    pub(super) deal: Option<Box<HeldRelated>>,
+}
+
+/// A sales account or a deal to upsert by name.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HeldRelated {
+    pub(super) name: Box<str>,
+    pub(super) record: RecordText,
+}
+
+/// A record as the texts of two objects; that of one without members is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct RecordText {
+    fields: Box<str>,
+    custom_field: Box<str>,
+}
+
+impl RecordText {
+    /// The value of a default field, as JSON.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        find(&self.fields, name)
+    }
+
+    /// The record as a body carries it: custom fields inside `custom_field`, and `more` members behind all.
+    pub(super) fn object(&self, more: &[(&str, String)]) -> String {
+        let extra: usize = more.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut object =
+            ObjectWriter::with_capacity(self.fields.len() + self.custom_field.len() + extra + 20);
+        for member in members(&self.fields) {
+            object.member(member);
+        }
+        if !self.custom_field.is_empty() {
+            object.json("custom_field", &self.custom_field);
+        }
+        for (name, value) in more {
+            object.json(name, value);
+        }
+        object.finish()
+    }
+
+    /// The one record that equals these, written one after another.
+    pub(super) fn merged<'a>(records: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        Self {
+            fields: overlaid(records.clone().map(|record| &*record.fields)),
+            custom_field: overlaid(records.map(|record| &*record.custom_field)),
+        }
+    }
+}
+
+/// The members of all, later ones in the places of earlier ones of the same name.
+fn overlaid<'a>(objects: impl Iterator<Item = &'a str>) -> Box<str> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut all: Vec<Member<'_>> = Vec::new();
+    for member in objects.flat_map(members) {
+        // All keys were written by this program, so equal names are equal texts.
+        let place = *places.entry(member.key).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(earlier) => *earlier = member,
+            None => all.push(member),
+        }
+    }
+    if all.is_empty() {
+        return Box::default();
+    }
+    let size = all.iter().map(|member| member.key.len() + member.value.len() + 2).sum::<usize>();
+    let mut object = ObjectWriter::with_capacity(size + 2);
+    for member in all {
+        object.member(member);
+    }
+    object.finish().into()
+}
+
+impl From<&Record> for RecordText {
+    fn from(record: &Record) -> Self {
+        let text = |values: &JsonMap| -> Box<str> {
+            if values.is_empty() {
+                Box::default()
+            } else {
+                serde_json::to_string(values).unwrap_or_default().into()
+            }
+        };
+        Self { fields: text(&record.fields), custom_field: text(&record.custom_field) }
+    }
+}
+
+impl From<&RelatedWrite> for HeldRelated {
+    fn from(write: &RelatedWrite) -> Self {
+        Self { name: write.name.as_str().into(), record: (&write.record).into() }
+    }
+}
+
+impl From<&ContactWrite> for HeldContact {
+    fn from(write: &ContactWrite) -> Self {
+        Self {
+            email: write.email.as_str().into(),
+            record: (&write.record).into(),
+            company: write.company.as_ref().map(|company| Box::new(company.into())),
+            deal: write.deal.as_ref().map(|deal| Box::new(deal.into())),
+        }
+    }
+}
+
+impl From<Mapped> for Held {
+    fn from(mapped: Mapped) -> Self {
+        match mapped {
+            Mapped::Contact(write) => Self::Contact(Arc::new((&*write).into())),
+            Mapped::Track(activity) => Self::Track(Box::new(activity)),
+            Mapped::Page(page) => Self::Page(Box::new(page)),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! JSON objects as text: read in place and put together, without building values of them.
+//!
+//! A JSON value in memory takes up to a hundred times its text, and events are held by the hundred. So what is only
+//! passed on stays text, and its digits, escapes and order stay as the sender wrote them. Whoever hands a text in has
+//! checked that it is one JSON object; of any other text less is read, and nothing panics.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+/// The text of one JSON object. Cheap to clone; mostly a part of the body it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectText(Bytes);
+
+impl ObjectText {
+    /// The object that `text` is, where that is a part of `body`: shared with it, not copied.
+    pub fn part_of(body: &Bytes, text: &str) -> Self {
+        Self(body.slice_ref(text.as_bytes()))
+    }
+
+    /// The text, braces included.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Default for ObjectText {
+    fn default() -> Self {
+        Self(Bytes::from_static(b"{}"))
+    }
+}
+
+impl From<String> for ObjectText {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+/// One member of an object, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// In its quotes.
+    pub key: &'a str,
+    /// Any JSON value.
+    pub value: &'a str,
+}
+
+impl<'a> Member<'a> {
+    /// The key without quotes and escapes.
+    pub fn name(&self) -> Cow<'a, str> {
+        if self.key.contains('\\') {
+            return serde_json::from_str::<String>(self.key).unwrap_or_default().into();
+        }
+        let inner = self.key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+        inner.unwrap_or_default().into()
+    }
+}
+
+/// The members of an object, in their order, repeated names too.
+#[derive(Debug, Clone)]
+pub struct Members<'a>(&'a str);
+
+/// Reads an object's members.
+pub fn members(object: &str) -> Members<'_> {
+    Members(object.trim_start_matches(blank).strip_prefix('{').unwrap_or_default())
+}
+
+/// The value of this name; of several the last, as parsers take it.
+pub fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    members(object).filter(|member| member.name() == name).last().map(|member| member.value)
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let rest = self.0.trim_start_matches(|c| blank(c) || c == ',');
+        if !rest.starts_with('"') {
+            return None;
+        }
+        let (key, rest) = rest.split_at_checked(end_of_value(rest))?;
+        let rest = rest.trim_start_matches(blank).strip_prefix(':')?.trim_start_matches(blank);
+        let (value, rest) = rest.split_at_checked(end_of_value(rest))?;
+        self.0 = rest;
+        Some(Member { key, value })
+    }
+}
+
+fn blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// Where the value ends that the text begins with.
+fn end_of_value(text: &str) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        if quoted {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => {
+                    quoted = false;
+                    if depth == 0 {
+                        return at + 1;
+                    }
+                }
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => quoted = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth > 1 => depth -= 1,
+            b'}' | b']' if depth == 1 => return at + 1,
+            b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Puts an object together, member by member.
+#[derive(Debug)]
+pub struct ObjectWriter(String);
+
+impl ObjectWriter {
+    /// An object without members, with room for a text of so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes);
+        text.push('{');
+        Self(text)
+    }
+
+    /// Adds a member as it is written elsewhere.
+    pub fn member(&mut self, member: Member<'_>) {
+        self.key(member.key);
+        self.0.push_str(member.value);
+    }
+
+    /// Adds a member whose value is JSON already.
+    pub fn json(&mut self, name: &str, value: &str) {
+        self.key(&quoted(name));
+        self.0.push_str(value);
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.json(name, &quoted(value));
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push_str(key);
+        self.0.push(':');
+    }
+
+    /// The object's text.
+    pub fn finish(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// A text as a JSON string.
+pub fn quoted(text: &str) -> String {
+    // A string always serialises.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::any_json;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn read(object: &str) -> Vec<(String, &str)> {
+        members(object).map(|member| (member.name().into_owned(), member.value)).collect()
+    }
+
+    #[test]
+    fn members_are_read_as_they_are_written() {
+        let text = " {\"a\" : 1.10e+5 , \"b\\\"\\u0041\":\"x,}\\\\\",\n\"c\":[1,{\"d\":\"]\"}] ,\"\":{},\"a\":null }";
+        let expected =
+            [("a", "1.10e+5"), ("b\"A", r#""x,}\\""#), ("c", r#"[1,{"d":"]"}]"#), ("", "{}"), ("a", "null")];
+        assert_eq!(read(text), expected.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(
+            (find(text, "a"), find(text, "b\"A"), find(text, "x")),
+            (Some("null"), Some(r#""x,}\\""#), None)
+        );
+        for none in ["", "{}", " { } ", "[1]", "1", "\"a\"", "null", "{,", "{\"a", "{\"a\":"] {
+            assert!(read(none).iter().all(|(_, value)| value.is_empty()), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_together_is_what_was_taken_apart() {
+        let mut object = ObjectWriter::with_capacity(0);
+        object.text("na\"me", "A\u{e9}\n");
+        object.json("list", "[1.0]");
+        for member in members(r#"{"\u0061":1e400}"#) {
+            object.member(member);
+        }
+        assert_eq!(object.finish(), r#"{"na\"me":"Aé\n","list":[1.0],"\u0061":1e400}"#);
+        assert_eq!(ObjectWriter::with_capacity(9).finish(), "{}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_object_is_read_as_the_parser_reads_it(
+            entries in prop::collection::vec((".{0,6}", any_json(&["a", "b"])), 0..6), pretty in any::<bool>(),
+        ) {
+            let object: serde_json::Map<String, Value> = entries.into_iter().collect();
+            let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) };
+            let text = text.unwrap();
+            let read: serde_json::Map<String, Value> = members(&text)
+                .map(|member| (member.name().into_owned(), serde_json::from_str(member.value).unwrap()))
+                .collect();
+            prop_assert_eq!(read, object);
+        }
+
+        #[test]
+        fn no_text_makes_reading_panic(text in "[{}\\[\\]\",:\\\\a1 é]{0,40}") {
+            prop_assert!(members(&text).count() <= text.len());
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What a log line may hold: no e-mail address, and not more than 4 KiB. Names and errors in a line may come from
+//! senders, brokers and APIs, so it is the finished line that is looked at. Pure.
+
+use std::borrow::Cow;
+
+use crate::object::{ObjectWriter, members};
+
+/// The longest line, in bytes, its line break included.
+pub(super) const LIMIT: usize = 4096;
+
+/// Stands for an address.
+const MASK: &str = "[e-mail]";
+
+/// What ends a text that is cut.
+const CUT: &str = "…";
+
+/// The longest local part in quotes, or host in brackets, that is taken for one; the standard allows 64 bytes.
+const QUOTED: usize = 70;
+
+/// A line for people as it may be written.
+pub(super) fn text(line: &str) -> Cow<'_, str> {
+    // There `=` stands between a field and its value.
+    let masked = masked(line, |c| local(c) && c != '=');
+    if masked.len() <= LIMIT {
+        return masked;
+    }
+    let more = |bytes: usize| format!("{CUT} ({bytes} bytes more)\n");
+    let kept = start(&masked, LIMIT - more(masked.len()).len());
+    format!("{kept}{}", more(masked.len() - kept.len())).into()
+}
+
+/// A line that is one JSON object, as it may be written. It is one still.
+pub(super) fn json(line: &str) -> Cow<'_, str> {
+    let quick = line.len() <= LIMIT && !line.contains(is_at) && !line.contains(ESCAPED_AT);
+    if quick {
+        return line.into();
+    }
+    // Long texts are cut, the longest of them first.
+    for longest in [usize::MAX, 2048, 1024, 512, 256, 128, 64, 32] {
+        let line = shortened(line, longest, |_| true);
+        if line.len() <= LIMIT {
+            return line.into();
+        }
+    }
+    shortened(line, 64, |name| ["timestamp", "level", "message"].contains(&name)).into()
+}
+
+/// The line with addresses masked, its texts cut to a length, and only the members that are `kept`.
+fn shortened(line: &str, longest: usize, kept: impl Fn(&str) -> bool) -> String {
+    let mut object = ObjectWriter::with_capacity(line.len().min(LIMIT));
+    for member in members(line) {
+        if !kept(&member.name()) {
+            continue;
+        }
+        match serde_json::from_str::<String>(member.value) {
+            Ok(text) => {
+                let masked = masked(&text, local);
+                let start = start(&masked, longest);
+                let end = if start.len() < masked.len() { CUT } else { "" };
+                object.text(&member.name(), &format!("{start}{end}"));
+            }
+            Err(_) if member.value.contains(is_at) || member.value.len() > longest => {
+                object.json(&member.name(), "null");
+            }
+            Err(_) => object.member(member),
+        }
+    }
+    let mut line = object.finish();
+    line.push('\n');
+    line
+}
+
+/// At most so many bytes of a text, ending between characters.
+fn start(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}
+
+/// The sign in an address as a URL writes it.
+const ESCAPED_AT: &str = "%40";
+
+/// The sign in an address, also the wide one.
+fn is_at(c: char) -> bool {
+    matches!(c, '@' | '＠')
+}
+
+/// The text with everything that looks like an e-mail address masked. Walks the text once.
+fn masked(text: &str, local: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut done = 0;
+    let mut from = 0;
+    while let Some((at, behind)) = next_at(text, from) {
+        from = behind;
+        let (Some(before), Some(after)) = (text.get(done..at), text.get(behind..)) else { continue };
+        let (name, host) = (name_length(before, &local), host_length(after));
+        if name == 0 || host == 0 {
+            continue;
+        }
+        masked.push_str(before.get(..before.len() - name).unwrap_or_default());
+        masked.push_str(MASK);
+        done = behind + host;
+        from = done;
+    }
+    if done == 0 {
+        return text.into();
+    }
+    masked.push_str(text.get(done..).unwrap_or_default());
+    masked.into()
+}
+
+/// Where the next sign of an address begins and ends.
+fn next_at(text: &str, from: usize) -> Option<(usize, usize)> {
+    text.get(from..)?.char_indices().find_map(|(at, c)| {
+        let at = from + at;
+        let escaped = c == '%' && text.get(at..)?.starts_with(ESCAPED_AT);
+        let length = if escaped { ESCAPED_AT.len() } else { c.len_utf8() };
+        (escaped || is_at(c)).then_some((at, at + length))
+    })
+}
+
+/// How many bytes of an address stand at the end of what precedes its sign.
+fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
+    if let Some(quoted) = before.strip_suffix('"') {
+        let from = quoted.ceil_char_boundary(quoted.len().saturating_sub(QUOTED));
+        let opened = quoted.get(from..).and_then(|quoted| quoted.rfind('"'));
+        return opened.map_or(0, |opened| before.len() - from - opened);
+    }
+    let name = before.len() - before.trim_end_matches(&local).len();
+    let head = before.get(..before.len() - name).unwrap_or_default();
+    // The letter behind a backslash belongs to an escape, and what stands up to an `m` behind the escape character
+    // of a terminal to a colour.
+    let escape = usize::from(head.ends_with('\\') && name > 0);
+    let colour = head.ends_with("\u{1b}[").then(|| before.get(head.len()..)?.find('m').map(|at| at + 1));
+    name - escape.max(colour.flatten().unwrap_or_default()).min(name)
+}
+
+/// How many bytes of an address stand at the beginning of what follows its sign.
+fn host_length(after: &str) -> usize {
+    if after.starts_with('[') {
+        return start(after, QUOTED).find(']').map_or(0, |end| end + 1);
+    }
+    let host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || foreign(c);
+    after.len() - after.trim_start_matches(host).len()
+}
+
+/// What the part before the sign may be made of.
+fn local(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c) || foreign(c)
+}
+
+fn foreign(c: char) -> bool {
+    !c.is_ascii() && !c.is_whitespace() && !is_at(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn addresses_are_masked_and_the_rest_stays() {
+        for (line, expected) in [
+            ("event.message_id=\"ada@example.com\" n=1\n", "event.message_id=\"[e-mail]\" n=1\n"),
+            ("why=ada.b+c@sub.example.co.uk, again\n", "why=[e-mail], again\n"),
+            ("traits=\"a,Ada@Example.COM,b\"", "traits=\"a,[e-mail],b\""),
+            ("q=ada%40example.com&f=1 100%", "q=[e-mail]&f=1 100%"),
+            ("<o'brien@localhost> and x@[127.0.0.1]!", "<[e-mail]> and [e-mail]!"),
+            ("\"line\\nada@x.co\"", "\"line\\n[e-mail]\""),
+            ("\u{1b}[2m=\u{1b}[0mada@x.co\u{1b}[0m", "\u{1b}[2m=\u{1b}[0m[e-mail]\u{1b}[0m"),
+            ("größe@müller.example", "[e-mail]"),
+            ("a \"john doe\"@example.com b", "a [e-mail] b"),
+            ("a@b@c.de", "[e-mail]@c.de"),
+            ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),
+        ] {
+            assert_eq!(text(line), expected);
+        }
+    }
+
+    #[test]
+    fn a_json_line_stays_one() {
+        let line =
+            json!({"message": "it\nbroke", "id": "ada@example.com", "n": 5, "why": "\"a b\"@x.co\\bob@x.co"});
+        let read: Value = serde_json::from_str(&json(&format!("{line}\n"))).unwrap();
+        let expected =
+            json!({"message": "it\nbroke", "id": "[e-mail]", "n": 5, "why": "[e-mail]\\b[e-mail]"});
+        assert_eq!(read, expected);
+        let quiet = "{\"message\":\"a\",\"n\":1}\n";
+        assert!(matches!(json(quiet), Cow::Borrowed(same) if same == quiet));
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        let line = format!("{} é{}\n", "x".repeat(4000), "é".repeat(500_000));
+        let cut = text(&line);
+        assert!(cut.len() <= LIMIT && cut.ends_with(" bytes more)\n"), "{cut}");
+        let long = json!({"timestamp": "t", "level": "WARN", "message": "m", "a": "\u{1}".repeat(9000), "b": "é@".repeat(9000)});
+        let cut = json(&format!("{long}\n")).into_owned();
+        let read: Value = serde_json::from_str(&cut).unwrap();
+        assert!(cut.len() <= LIMIT && read["message"] == "m" && read["a"].as_str().unwrap().ends_with('…'));
+        let mut many = serde_json::Map::from_iter([("message".to_owned(), json!("m"))]);
+        many.extend((0..2000).map(|n| (format!("field{n}"), json!("x"))));
+        let cut = json(&format!("{}\n", Value::from(many))).into_owned();
+        assert_eq!(serde_json::from_str::<Value>(&cut).unwrap(), json!({"message": "m"}));
+    }
+
+    #[test]
+    fn a_line_of_any_length_costs_no_square() {
+        for piece in ["a@", "a@[", "@", "%4", "ada@example.com ", "\"", "\\"] {
+            crate::cost::stays_linear(
+                piece,
+                |bytes| piece.repeat(bytes / piece.len()),
+                |line| {
+                    drop(text(line).into_owned());
+                    drop(json(&Value::from_iter([("message", line.as_str())]).to_string()).into_owned());
+                },
+            );
+        }
+    }
+
+    /// An address as the mapping takes it, and around it what a line may hold.
+    fn address() -> impl Strategy<Value = String> {
+        "[a-zA-Z0-9é]{1,8}([.!#$%&'*+/?^_`{|}~-][a-z0-9]{1,5}){0,3}@[a-z0-9é]{1,8}(\\.[a-z]{2,5}){0,2}"
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_holds_an_address_or_is_long(
+            before in "[ -~é\n]{0,40}[ ,:;\"'<(\n]", address in address(), after in "([ ,:;\"'>)\n][ -~é\n]{0,40})?",
+            padding in 0usize..9000,
+        ) {
+            let value = format!("{before}{address}{after}{}", "é ".repeat(padding));
+            let people = text(&value).into_owned();
+            prop_assert!(people.len() <= LIMIT && !people.contains(&address), "{people}");
+            let line = format!("{}\n", json!({"timestamp": "t", "message": value, "n": 1, "id": address}));
+            let machines = json(&line).into_owned();
+            let read: Value = serde_json::from_str(&machines).unwrap();
+            prop_assert!(machines.len() <= LIMIT && !machines.contains(&address), "{machines}");
+            prop_assert_eq!((&read["timestamp"], &read["n"], &read["id"]), (&json!("t"), &json!(1), &json!("[e-mail]")));
+        }
+
+        #[test]
+        fn any_line_can_be_written(line in "\\PC{0,200}", many in 1usize..60) {
+            let line = line.repeat(many);
+            prop_assert!(text(&line).len() <= LIMIT);
+            prop_assert!(json(&line).len() <= LIMIT);
+        }
+    }
+}
