@@ -52,14 +52,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let engine = Engine::start(&config, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
-    let _pages = engine::watch(listener, engine.sights("demo", None), stop.clone());
+    let _pages = engine::watch(listener, engine.sights("demo", None), &stop)?;
     let letters = Arc::new(Mutex::new(Vec::new()));
     let kept = letters.clone();
     let keep = Box::new(move |letter| {
         kept.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
         Ok(())
     });
-    let counts = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await?;
+    let (counts, fed) = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await;
+    fed.map_err(Failure::failed)?;
     print!("{}", summary::counts(&counts));
 
     println!("\nWhat arrived:");

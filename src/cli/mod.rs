@@ -5,11 +5,13 @@ mod demo;
 mod engine;
 mod feed;
 mod files;
+mod letters;
 mod publish;
 mod run;
 mod sandbox;
 mod summary;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -99,7 +101,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("freshet: cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -114,9 +116,25 @@ pub fn main() -> ExitCode {
                 Failure::Usage(text) => (text, USAGE),
                 Failure::Unreachable(text) => (text, UNREACHABLE),
             };
-            eprintln!("freshet: {text}");
+            complain(&text);
             ExitCode::from(code)
         }
+    }
+}
+
+/// Says on standard error what went wrong. Where nobody can be told, the exit status still tells it.
+fn complain(text: &str) {
+    writeln!(std::io::stderr(), "freshet: {text}").ok();
+}
+
+/// Says on standard output what was done. A reader that has gone has read enough.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

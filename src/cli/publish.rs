@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, Failure, engine, files, summary};
+use super::{ConfigFile, Failure, engine, files, say, summary};
 use crate::broker::{Names, PublishError, Publisher};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Events, one JSON object a line; gzip by its ending; - for standard input
+    /// Events, one JSON object a line, or dead letters as `run --dead-letters` writes them; gzip by its ending; - for
+    /// standard input
     #[arg(value_name = "FILE")]
     events: PathBuf,
     /// Name the account in a header, and skip looking for it in the events
@@ -35,18 +36,22 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
     let names = Names::new(&config.broker.queue);
-    let publisher = Publisher::connect(&config.broker.url, &names, arguments.account)
+    let accounts = config.accounts.iter().map(|account| account.name.clone()).collect();
+    let account = arguments.account.map(Into::into);
+    let publisher = Publisher::connect(&config.broker.url, &names, account, accounts)
         .await
         .map_err(|error| Failure::Unreachable(format!("{error}; check `broker.url`")))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
-    let published =
-        publisher.publish(input, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed"))).await;
+    let published = publisher
+        .publish(input.events, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed")))
+        .await;
     bar.finish_and_clear();
     let confirmed = published.map_err(|error: PublishError| Failure::failed(error))?;
-    println!("{} on {}, confirmed by the broker", summary::events(confirmed), config.broker.queue);
+    let said =
+        say(&format!("{} on {}, confirmed by the broker\n", summary::events(confirmed), config.broker.queue));
     if stop.is_cancelled() {
         return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
     }
-    Ok(())
+    said
 }
