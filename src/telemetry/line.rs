@@ -130,14 +130,13 @@ fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
         let head = whole.trim_end_matches(&local);
         let name = whole.get(head.len()..).unwrap_or_default();
         // What stands up to an `m` behind the escape character of a terminal belongs to a colour.
-        let colour =
-            head.ends_with("\u{1b}[").then(|| name.find('m').map_or(0, |at| at + 1)).unwrap_or_default();
+        let coloured = head.ends_with("\u{1b}[");
+        let colour = if coloured { name.find('m').map_or(0, |at| at + 1) } else { 0 };
         // A sender's own signs that nobody sees, as they are or escaped, do not end an address.
-        let unseen = if head.ends_with('\\') && name.starts_with("u{") {
+        let escaped = (head.ends_with('\\') && name.starts_with("u{")) || head.ends_with("\\u{1b}[");
+        let unseen = if escaped {
             1
-        } else if head.ends_with("\\u{1b}[") {
-            1
-        } else if head.ends_with("\u{1b}[") && colour == name.len() {
+        } else if coloured && colour == name.len() {
             2
         } else {
             // The letter behind a backslash belongs to an escape.

@@ -178,7 +178,7 @@ async fn a_priority_lets_no_event_overtake_another_in_its_lane() {
         // On the intake it would overtake, as its sender wishes.
         soon("it is in the lane", async || {
             let (_, metrics) = replica.get("/metrics").await;
-            let lane = world.amqp.depth(&world.lane("acme")).await.unwrap_or_default() as u64;
+            let lane = u64::from(world.amqp.depth(&world.lane("acme")).await.unwrap_or_default());
             let held = sum(&metrics, "freshet_events_in_flight", &[("account", "acme")]);
             let there = lane + held;
             if world.amqp.depth(&queue).await == Some(0) && there == number as u64 + 1 {
