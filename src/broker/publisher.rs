@@ -87,9 +87,10 @@ impl Publisher {
         accounts: Vec<AccountName>,
     ) -> Result<Self, PublishError> {
         crate::tls::install_provider();
-        let unreachable = |broken| match broken {
-            Broken::Unreachable(error) => PublishError::Unreachable(error.to_string()),
-            other => PublishError::Unreachable(other.to_string()),
+        let unreachable = |broken: Broken| {
+            let why =
+                if let Broken::Unreachable(why) = &broken { why.to_string() } else { broken.to_string() };
+            PublishError::Unreachable(why)
         };
         let mut connected = connect(addresses.turn(0), "publish").await;
         for node in 1..addresses.count() {

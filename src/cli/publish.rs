@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .await;
     bar.finish_and_clear();
     let published = published.map_err(|error: PublishError| Failure::failed(error))?;
-    let said = say(&format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
+    let said = say(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
     if stop.is_cancelled() {
         return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
     }

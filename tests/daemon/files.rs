@@ -307,6 +307,22 @@ async fn a_summary_that_cannot_be_written_is_told_on_standard_error() {
 }
 
 #[tokio::test]
+async fn no_command_panics_where_nobody_reads_what_it_says() {
+    let (_world, folder) = stage().await;
+    for command in ["demo", "completions bash"] {
+        let gone = format!("{{ $FRESHET {command}; echo $? > status; }} | true; exit $(cat status)");
+        let (status, out, err) = run(&folder, &gone).await;
+        assert_eq!(status, Some(0), "{command}: {out}{err}");
+        assert!(!err.contains("panicked"), "{command}: {err}");
+    }
+    for command in ["demo", "completions bash", "sandbox --listen 127.0.0.1:0"] {
+        let (status, out, err) = run(&folder, &format!("$FRESHET {command} > /dev/full")).await;
+        assert_eq!(status, Some(1), "{command}: {out}{err}");
+        assert!(err.contains("cannot write to standard output"), "{command}: {err}");
+    }
+}
+
+#[tokio::test]
 async fn events_that_cannot_be_read_on_are_no_success() {
     let (_world, folder) = stage().await;
     for (command, says) in [
