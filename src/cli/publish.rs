@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let account = arguments.account.map(Into::into);
     let publisher = Publisher::connect(&config.broker.url, &names, account, accounts)
         .await
-        .map_err(|error| Failure::Unreachable(format!("{error}; check `broker.url`")))?;
+        .map_err(|error| Failure::Unreachable(pointed_to_the_key(error.to_string())))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
     let published = publisher
@@ -53,6 +53,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
     }
     said
+}
+
+/// Why there is no connection, with the key to look at if it is not named yet.
+fn pointed_to_the_key(why: String) -> String {
+    if why.contains("broker.url") { why } else { format!("{why}; check broker.url") }
 }
 
 /// How many events are where.
@@ -69,6 +74,12 @@ fn places(Published { intake, lanes }: Published, queue: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_to_look_at_is_named_once() {
+        assert_eq!(pointed_to_the_key("refused".to_owned()), "refused; check broker.url");
+        assert_eq!(pointed_to_the_key("is broker.url right?".to_owned()), "is broker.url right?");
+    }
 
     #[test]
     fn it_says_where_the_events_are() {
