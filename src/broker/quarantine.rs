@@ -184,7 +184,12 @@ impl Isolation {
                     } else if failed >= MOST_LOOKS {
                         self.clear(&suspects, false).await;
                     } else {
-                        tokio::time::sleep(delays.following()).await;
+                        // What is consumed apart goes on meanwhile.
+                        tokio::select! {
+                            () = self.stop.cancelled() => break,
+                            () = tokio::time::sleep(delays.following()) => {}
+                            Some(()) = apart.next() => {}
+                        }
                         groups.push(suspects);
                     }
                 }

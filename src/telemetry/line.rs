@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::mask::{ESCAPED_AT, is_at};
 use crate::object::{ObjectWriter, members};
 
 /// The longest line, in bytes, its line break included.
@@ -73,14 +74,6 @@ fn shortened(line: &str, longest: usize, kept: impl Fn(&str) -> bool) -> String 
 /// At most so many bytes of a text, ending between characters.
 fn start(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
-}
-
-/// The sign in an address as a URL writes it.
-const ESCAPED_AT: &str = "%40";
-
-/// The sign in an address, also the wide one and the small one.
-fn is_at(c: char) -> bool {
-    matches!(c, '@' | '＠' | '﹫')
 }
 
 /// The text with everything that looks like an e-mail address masked. Walks the text once.
@@ -198,6 +191,7 @@ mod tests {
             ("id=\"ada@\\u{200b}x.co\"", "id=\"[e-mail]\""),
             ("id=\"ada\\u{1b}[0m@x.co\"", "id=\"[e-mail]\""),
             ("ada\u{fe6b}x.co", "[e-mail]"),
+            ("ada＠example.com and bob﹫example.com", "[e-mail] and [e-mail]"),
             ("a \"john doe\"@example.com b", "a [e-mail] b"),
             ("a@b@c.de", "[e-mail]@c.de"),
             ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),
