@@ -73,13 +73,3 @@ async fn a_message_in_a_lane_that_rabbitmq_cannot_translate_stops_no_other_accou
     world.publish_all((0..EVENTS).map(|number| String::from_utf8(event(number)).unwrap())).await;
     given_up_alone(world, vec![replica]).await;
 }
-
-#[tokio::test]
-async fn a_replica_that_stands_by_for_such_a_message_condemns_nothing_either() {
-    let world = two_accounts().await;
-    let replicas = vec![world.start("one").await, world.start("two").await];
-    world.subscribed(2).await;
-    sender(&world, &world.queue()).await.send(&[uuid(), data(b"{}")].concat()).await;
-    world.publish_all((0..EVENTS).map(|number| String::from_utf8(event(number)).unwrap())).await;
-    given_up_alone(world, replicas).await;
-}
