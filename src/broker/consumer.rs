@@ -55,6 +55,7 @@ pub(super) async fn serve(
     }
 
     let Subscription { queue: lane, tag, prefetch, arguments } = subscription(broker, &door.account);
+    let prefetch = again.pace.prefetch(prefetch);
     let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, prefetch, arguments).await?;
     // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
     // that out again.
@@ -73,6 +74,7 @@ pub(super) async fn serve(
         acks: Acks::default(),
         returned: BTreeSet::new(),
         share: broker.held.share(),
+        pace: again.pace.clone(),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
     broker.link.letters(&door.account, None);

@@ -183,7 +183,9 @@ fn is_harmless(
     }
     prop_assert_eq!((copy.expiration(), copy.user_id()), (&None, &None));
     let others = |of: &BasicProperties| {
-        of.clone().with_headers(FieldTable::default()).with_expiration(short("")).with_user_id(short(""))
+        // What overtakes is told apart.
+        let of = of.clone().with_priority(of.priority().filter(|priority| *priority < 5).unwrap_or_default());
+        of.with_headers(FieldTable::default()).with_expiration(short("")).with_user_id(short(""))
     };
     prop_assert_eq!(others(copy), others(original));
     Ok(())
@@ -206,6 +208,10 @@ fn keeps(
     let earlier = republish::header(original, "freshet-original-cc");
     if let Some(value) = earlier.or(republish::header(original, "CC")) {
         prop_assert_eq!(republish::header(copy, "freshet-original-cc"), Some(value));
+    }
+    if let Some(priority) = original.priority().filter(|priority| *priority >= 5) {
+        let kept = republish::header(copy, "freshet-original-priority").and_then(AMQPValue::as_long_long_int);
+        prop_assert_eq!((copy.priority(), kept), (&None, Some(priority.into())));
     }
     if let Some(expiration) = original.expiration() {
         let kept = republish::header(copy, "freshet-original-expiration").and_then(republish::text);

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::lifeline::Lifeline;
-use super::session::{Broken, Broker};
-use super::unreadable::{Consumed, Look, cleanse, is_unreadable, look};
+use super::session::{Broken, Broker, Pace, Progress};
+use super::unreadable::{Consumed, Look, cleanse, is_broker_s_own, is_unreadable, look};
 use crate::delays::Delays;
 
 /// A queue in which something was found is consumed apart for at least so long after the last time.
@@ -26,6 +26,14 @@ const APART: Duration = Duration::from_mins(10);
 const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// So few suspects are consumed apart without proof, where they cannot be looked at. Each takes two connections.
 const FEW: usize = 8;
+/// The broker failing twice within this time does not do so by chance.
+const AGAIN: Duration = Duration::from_mins(1);
+/// At a queue over which the broker fails so many looks must have ended: one may have by chance.
+const PROOFS: u32 = 2;
+/// Nothing is left of what came back to a queue when nothing comes for so long.
+const GONE_WELL: Duration = Duration::from_secs(5);
+/// Between two such failures. Each counts for the message's delivery limit, and there it ends.
+const ONCE_MORE: Duration = Duration::from_millis(50);
 /// So many failed looks, and a queue is consumed without one: apart, it can harm no other.
 const MOST_LOOKS: u32 = 3;
 
@@ -38,6 +46,8 @@ struct Known {
     queues: BTreeMap<Consumed, Standing>,
     /// The last look at all suspects found nothing, and so it is none of them.
     missed: bool,
+    /// When a connection last ended over trouble of the broker's own.
+    troubled: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +72,12 @@ impl Quarantine {
             known.queues.entry(*queue).or_insert(Standing::Suspect);
         }
         suspects
+    }
+
+    /// A connection ended over trouble of the broker's own. Whether that happens time and again.
+    pub(super) fn is_troubled_again(&self, now: Instant) -> bool {
+        let before = self.lock().troubled.replace(now);
+        before.is_some_and(|before| now.duration_since(before) < AGAIN)
     }
 
     /// The queues that a new session keeps apart: those to be looked at, and those to be consumed apart.
@@ -109,37 +125,64 @@ pub(super) struct Isolation {
 
 impl Isolation {
     /// Looks at suspects and consumes what has to be apart, for as long as the session holds.
-    pub(super) async fn run(self, mut suspects: Vec<Consumed>, guilty: Vec<Consumed>) {
+    pub(super) async fn run(self, suspects: Vec<Consumed>, guilty: Vec<Consumed>) {
         let mut apart: FuturesUnordered<_> = guilty.into_iter().map(|queue| self.apart(queue)).collect();
         let mut delays = Delays::new(DELAYS.0, DELAYS.1);
-        let mut failed = 0;
+        let (mut failed, mut by_broker) = (0, 0);
         let mut found = false;
-        while !suspects.is_empty() {
+        // Those behind are looked at first.
+        let mut groups = vec![suspects];
+        while let Some(mut suspects) = groups.pop() {
+            if suspects.is_empty() {
+                continue;
+            }
             let none = BTreeSet::new();
-            let looked = tokio::select! {
-                () = self.stop.cancelled() => break,
-                looked = look(&self.broker, &self.address, &suspects, &none) => looked,
-                Some(()) = apart.next() => continue,
+            let looked = {
+                let mut looking = std::pin::pin!(look(&self.broker, &self.address, &suspects, &none));
+                loop {
+                    tokio::select! {
+                        () = self.stop.cancelled() => break None,
+                        looked = &mut looking => break Some(looked),
+                        Some(()) = apart.next() => {}
+                    }
+                }
             };
             match looked {
-                Ok(Look::Culprit(queue, _)) => {
+                None => break,
+                Some(Ok(Look::Culprit(queue, _))) => {
                     found = true;
                     self.quarantine.guilty(queue, Instant::now());
                     suspects.retain(|suspect| *suspect != queue);
                     apart.push(self.apart(queue));
+                    groups.push(suspects);
                 }
-                Ok(Look::Clean(_)) => {
-                    self.clear(&suspects, !found).await;
-                    suspects.clear();
+                Some(Ok(Look::Clean(_))) => {
+                    by_broker = 0;
+                    self.clear(&suspects, !found && groups.is_empty()).await;
                 }
-                Err(broken) => {
+                Some(Err(Broken::Amqp(error))) if is_broker_s_own(&error) => {
+                    // Nothing of the message comes here: the queue is found by looking at fewer and fewer.
+                    let fewer = half(&suspects);
+                    let others = suspects.split_off(fewer);
+                    by_broker = if others.is_empty() { by_broker + 1 } else { 0 };
+                    if others.is_empty() && by_broker >= PROOFS {
+                        by_broker = 0;
+                        found = true;
+                        for queue in suspects {
+                            self.quarantine.guilty(queue, Instant::now());
+                            apart.push(self.apart(queue));
+                        }
+                    } else {
+                        groups.extend([others, suspects]);
+                    }
+                }
+                Some(Err(broken)) => {
                     failed += 1;
                     tracing::debug!(%broken, "queues could not be looked at");
                     if failed >= MOST_LOOKS && suspects.len() <= FEW {
                         apart.extend(suspects.drain(..).map(|queue| self.apart(queue)));
                     } else if failed >= MOST_LOOKS {
                         self.clear(&suspects, false).await;
-                        suspects.clear();
                     } else {
                         // What is consumed apart goes on meanwhile.
                         tokio::select! {
@@ -147,6 +190,7 @@ impl Isolation {
                             () = tokio::time::sleep(delays.following()) => {}
                             Some(()) = apart.next() => {}
                         }
+                        groups.push(suspects);
                     }
                 }
             }
@@ -173,14 +217,22 @@ impl Isolation {
             let cleansing = cleanse(&self.broker, &self.address, queue);
             let broken = match self.stop.run_until_cancelled(cleansing).await {
                 None => return,
+                Some(Err(Broken::Amqp(error))) if is_broker_s_own(&error) => {
+                    self.singly(queue).await;
+                    continue;
+                }
                 Some(Err(broken)) if failed < MOST_LOOKS => {
                     failed += 1;
                     broken
                 }
                 Some(Err(_) | Ok(_)) => {
                     failed = 0;
-                    match self.consume(queue).await {
+                    match self.consume(queue, Pace::Together, self.stop.clone()).await {
                         Ok(()) => return,
+                        Err(Broken::Amqp(error)) if is_broker_s_own(&error) => {
+                            self.singly(queue).await;
+                            continue;
+                        }
                         Err(Broken::Amqp(error)) if is_unreadable(&error) => {
                             self.quarantine.guilty(queue, Instant::now());
                             delays.reset();
@@ -198,17 +250,55 @@ impl Isolation {
         }
     }
 
+    /// Works a queue one message at a time, because it holds one that the broker cannot hand out. Each try counts for that
+    /// message alone, until the broker itself makes it a dead letter at the delivery limit.
+    async fn singly(&self, queue: Consumed) {
+        let name = self.broker.subscription(queue).map(|subscription| subscription.queue).unwrap_or_default();
+        tracing::warn!(
+            queue = name,
+            "the broker fails over a message of this queue, until its delivery limit; one is taken at a time"
+        );
+        let mut delays = Delays::new(DELAYS.0, DELAYS.1);
+        while !self.stop.is_cancelled() {
+            self.quarantine.guilty(queue, Instant::now());
+            let enough = self.stop.child_token();
+            let progress = watch::Sender::new(Progress::Idle);
+            let over = over(progress.subscribe());
+            let consuming = self.consume(queue, Pace::Singly(progress), enough.clone());
+            let mut consuming = std::pin::pin!(consuming);
+            let consumed = tokio::select! {
+                consumed = &mut consuming => consumed,
+                () = over => {
+                    enough.cancel();
+                    consuming.await
+                }
+            };
+            let wait = match consumed {
+                Ok(()) => return,
+                Err(Broken::Amqp(error)) if is_broker_s_own(&error) => {
+                    delays.reset();
+                    ONCE_MORE
+                }
+                Err(broken) => {
+                    tracing::debug!(queue = name, %broken, "a queue that is consumed apart is tried again");
+                    delays.following()
+                }
+            };
+            self.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+    }
+
     /// Consumes a queue on a pair of connections of its own until `stop` (then `Ok`) or until something breaks.
-    async fn consume(&self, queue: Consumed) -> Result<(), Broken> {
+    async fn consume(&self, queue: Consumed, pace: Pace, stop: CancellationToken) -> Result<(), Broken> {
         let name = format!("{}, apart", self.broker.replica);
         let lifeline = Arc::new(Lifeline::connect(&self.address, &name, 1).await?);
         let lost = self.lost.child_token();
         let broker = self.broker.clone();
-        let consuming = broker.consume(lifeline.clone(), 0, queue, self.stop.clone(), lost.clone());
+        let consuming = broker.consume(lifeline.clone(), 0, queue, pace, stop.clone(), lost.clone());
         let mut consuming = std::pin::pin!(consuming.fuse());
         let mut fates = lifeline.fates();
         let consumed = tokio::select! {
-            () = &mut consuming => if self.stop.is_cancelled() {
+            () = &mut consuming => if stop.is_cancelled() {
                 Ok(())
             } else {
                 Err(lifeline.cause(&mut fates).await)
@@ -225,6 +315,31 @@ impl Isolation {
         }
         consumed
     }
+}
+
+/// Returns when nothing is left of what came back to a queue. Not before: an event that is given back while others wait
+/// that came back, too, comes behind them.
+async fn over(mut progress: watch::Receiver<Progress>) {
+    loop {
+        let now = *progress.borrow_and_update();
+        let changed = match now {
+            Progress::Over => return,
+            Progress::Held => progress.changed().await,
+            Progress::Idle => match tokio::time::timeout(GONE_WELL, progress.changed()).await {
+                Ok(changed) => changed,
+                Err(_) => return,
+            },
+        };
+        if changed.is_err() {
+            // With the consumer that tells.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How many of the suspects to look at next: the intake alone, where anybody publishes; else half of them.
+fn half(suspects: &[Consumed]) -> usize {
+    if suspects.contains(&Consumed::Intake) { 1 } else { suspects.len().div_ceil(2) }
 }
 
 #[cfg(test)]
@@ -264,5 +379,48 @@ mod tests {
         assert_eq!(quarantine.apart(Instant::now()), (vec![B], vec![A]));
         tokio::time::advance(APART / 4).await;
         assert_eq!(quarantine.apart(Instant::now()), (vec![B], vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_broker_s_trouble_counts_when_it_comes_again_soon() {
+        let quarantine = Quarantine::default();
+        assert!(!quarantine.is_troubled_again(Instant::now()));
+        tokio::time::advance(AGAIN).await;
+        assert!(!quarantine.is_troubled_again(Instant::now()));
+        tokio::time::advance(AGAIN / 2).await;
+        assert!(quarantine.is_troubled_again(Instant::now()));
+    }
+
+    #[test]
+    fn fewer_are_looked_at_and_the_intake_first() {
+        assert_eq!(half(&[Consumed::Intake, A, B]), 1);
+        assert_eq!(half(&[Consumed::Intake]), 1);
+        assert_eq!(half(&[A, B]), 1);
+        assert_eq!(half(&[A, B, Consumed::Lane(2)]), 2);
+        assert_eq!(half(&[A]), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_at_a_time_ends_with_something_new_or_with_nothing_for_a_while() {
+        let watched = |pace: &Pace| match pace {
+            Pace::Singly(progress) => Box::pin(over(progress.subscribe())),
+            Pace::Together => panic!("not singly"),
+        };
+        let pace = Pace::Singly(watch::Sender::new(Progress::Idle));
+        let mut ending = watched(&pace);
+        tokio::time::advance(GONE_WELL / 2).await;
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        pace.took(true);
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        tokio::time::advance(GONE_WELL * 9).await;
+        assert!(futures_util::poll!(ending.as_mut()).is_pending(), "it is held");
+        pace.rests();
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        tokio::time::advance(GONE_WELL).await;
+        assert!(futures_util::poll!(ending.as_mut()).is_ready());
+        let mut ending = watched(&pace);
+        pace.took(false);
+        pace.rests();
+        assert!(futures_util::poll!(ending.as_mut()).is_ready());
     }
 }

@@ -28,6 +28,8 @@ const ACTING_HEADERS: &[&str] = &["CC", "BCC"];
 /// sender, and in a histogram it would outweigh all others.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// From this priority on, a quorum queue hands a message out ahead of others.
+const OVERTAKING: u8 = 5;
 /// RabbitMQ refuses it from a channel that waits for no reply.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// The broker's own count, true only of the queue it came from.
@@ -173,6 +175,9 @@ fn passive(original: &BasicProperties) -> FieldTable {
     if let Some(reply_to) = original.reply_to().as_ref().filter(|reply_to| is_direct(reply_to)) {
         headers.insert(kept("reply-to"), AMQPValue::LongString(reply_to.as_str().into()));
     }
+    if let Some(priority) = overtaking(original) {
+        headers.insert(kept("priority"), AMQPValue::LongLongInt(priority.into()));
+    }
     if let Some(user) = original.user_id() {
         headers.insert(kept("user-id"), AMQPValue::LongString(user.as_str().into()));
     }
@@ -183,11 +188,16 @@ fn kept(name: &str) -> ShortString {
     ShortString::try_new(format!("{ORIGINAL}{}", name.to_lowercase())).unwrap_or_default()
 }
 
+/// The priority, if it has an effect.
+fn overtaking(original: &BasicProperties) -> Option<u8> {
+    original.priority().filter(|priority| *priority >= OVERTAKING)
+}
+
 fn is_direct(reply_to: &ShortString) -> bool {
     reply_to.as_str() == DIRECT_REPLY
 }
 
-/// The other properties. An `expiration` would let the copy vanish; a `user_id` that is not the connection's own and a
+/// The other properties. An `expiration` would let the copy vanish, a high `priority` overtake what was queued before; a `user_id` that is not the connection's own and a
 /// `reply_to` that asks for a direct reply close the channel: they go, and are kept as headers.
 fn without_acting(original: &BasicProperties) -> BasicProperties {
     let mut copy = BasicProperties::default();
@@ -200,7 +210,6 @@ fn without_acting(original: &BasicProperties) -> BasicProperties {
         content_type => with_content_type,
         content_encoding => with_content_encoding,
         delivery_mode => with_delivery_mode,
-        priority => with_priority,
         correlation_id => with_correlation_id,
         message_id => with_message_id,
         timestamp => with_timestamp,
@@ -208,6 +217,9 @@ fn without_acting(original: &BasicProperties) -> BasicProperties {
         app_id => with_app_id,
         cluster_id => with_cluster_id,
     );
+    if let Some(priority) = original.priority().filter(|priority| *priority < OVERTAKING) {
+        copy = copy.with_priority(priority);
+    }
     match original.reply_to() {
         Some(reply_to) if !is_direct(reply_to) => copy.with_reply_to(reply_to.clone()),
         Some(_) | None => copy,
@@ -266,6 +278,16 @@ mod tests {
         let kept = header(&direct, "freshet-original-reply-to").and_then(text);
         assert_eq!(kept, Some("amq.rabbitmq.reply-to"));
         assert_eq!(asked("answers").reply_to().as_ref().map(ShortString::as_str), Some("answers"));
+    }
+
+    #[test]
+    fn a_priority_that_would_overtake_is_kept_as_a_header() {
+        for (priority, stays) in [(0, true), (4, true), (5, false), (255, false)] {
+            let lane = for_lane(&BasicProperties::default().with_priority(priority), Timestamp::now());
+            assert_eq!(lane.priority().is_some(), stays, "{priority}");
+            let kept = header(&lane, "freshet-original-priority").and_then(AMQPValue::as_long_long_int);
+            assert_eq!(kept, (!stays).then_some(priority.into()));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::link::Stall;
 use super::names::dead_letter_key;
 use super::outbox::{Parcel, Route};
 use super::post::{LOOK, News, Post};
-use super::session::{Again, Broken, Broker, Declared, subscribe};
+use super::session::{Again, Broken, Broker, Declared, Pace, subscribe};
 use super::topology;
 use super::unreadable::Subscription;
 use super::{UNROUTED, dead_letter, republish};
@@ -57,7 +57,7 @@ pub(super) async fn serve(
     }
     let intake = broker.names.intake();
     let Subscription { tag, prefetch, arguments, .. } = subscription(broker);
-    let subscribed = subscribe(&line.consuming, intake, &tag, prefetch, arguments).await;
+    let subscribed = subscribe(&line.consuming, intake, &tag, again.pace.prefetch(prefetch), arguments).await;
     if let Err(Broken::Unusable(why)) = &subscribed {
         broker.link.stalled(Stall::Intake, Some(why));
     }
@@ -71,6 +71,7 @@ pub(super) async fn serve(
         ackers: HashMap::new(),
         acks: Acks::default(),
         caution: Caution::new(),
+        pace: again.pace.clone(),
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // Another one may route from now on.
@@ -91,6 +92,7 @@ struct Router<'a> {
     ackers: HashMap<u64, Acker>,
     acks: Acks,
     caution: Caution,
+    pace: Pace,
 }
 
 impl Router<'_> {
@@ -120,7 +122,9 @@ impl Router<'_> {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
                     self.watch.fed();
-                    self.route(message?);
+                    let message = message?;
+                    self.pace.took(message.redelivered);
+                    self.route(message);
                 }
                 () = tokio::time::sleep_until(look_at), if on_its_way > 0 => {
                     look_at = Instant::now() + LOOK;
@@ -134,6 +138,7 @@ impl Router<'_> {
             }
             self.acks.send(self.post.outbox().first()).await?;
             if self.post.outbox().is_empty() {
+                self.pace.rests();
                 self.broker.link.stalled(Stall::Lane, None);
             }
         }

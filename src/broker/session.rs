@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer, ErrorKind, Event};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -233,7 +233,7 @@ impl Broker {
                 Consumed::Intake => 0,
                 Consumed::Lane(number) => number,
             };
-            self.clone().consume(lifeline.clone(), line, queue, stop.clone(), lost.clone())
+            self.clone().consume(lifeline.clone(), line, queue, Pace::Together, stop.clone(), lost.clone())
         };
         for queue in self.consumed().filter(|queue| !suspects.contains(queue) && !guilty.contains(queue)) {
             tasks.spawn(consume(queue));
@@ -330,18 +330,22 @@ impl Broker {
         if !known {
             suspects.clear();
         }
-        // It was a connection that delivers nothing, or the broker's own trouble.
-        if all.is_empty() || (suspects.is_empty() && !is_our_own(error)) {
+        // It was a connection that delivers nothing.
+        if all.is_empty() {
             return;
+        }
+        if !is_our_own(error) {
+            if quarantine.is_troubled_again(Instant::now()) {
+                // What the broker cannot hand out was never read.
+                suspects.clear();
+            } else if suspects.is_empty() {
+                return;
+            }
         }
         let suspects = quarantine.suspect(suspects, all);
         let names = suspects.iter().filter_map(|queue| Some(self.subscription(*queue)?.queue));
         let queues = names.take(TOLD).collect::<Vec<_>>().join(", ");
-        tracing::warn!(
-            queues,
-            count = suspects.len(),
-            "the connection ended over what was read from one of these"
-        );
+        tracing::warn!(queues, count = suspects.len(), "the connection ended over a message of one of these");
     }
 
     /// Consumes a queue for as long as the lifeline holds, on the line with this number.
@@ -350,12 +354,13 @@ impl Broker {
         lifeline: Arc<Lifeline>,
         line: usize,
         queue: Consumed,
+        pace: Pace,
         stop: CancellationToken,
         lost: CancellationToken,
     ) {
         match queue {
-            Consumed::Intake => self.route(lifeline, stop, lost).await,
-            Consumed::Lane(number) => self.serve_lane(lifeline, line, number, stop, lost).await,
+            Consumed::Intake => self.route(lifeline, pace, stop, lost).await,
+            Consumed::Lane(number) => self.serve_lane(lifeline, line, number, pace, stop, lost).await,
         }
     }
 
@@ -365,11 +370,12 @@ impl Broker {
         lifeline: Arc<Lifeline>,
         line: usize,
         number: usize,
+        pace: Pace,
         stop: CancellationToken,
         lost: CancellationToken,
     ) {
         let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(line)) else { return };
-        let mut again = Again::new();
+        let mut again = Again::new(pace);
         while let Err(broken) = consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
             if !again.wait(line, &door.account, &broken, &stop).await {
                 break;
@@ -382,11 +388,12 @@ impl Broker {
     async fn route(
         self: Arc<Self>,
         lifeline: Arc<Lifeline>,
+        pace: Pace,
         stop: CancellationToken,
         lost: CancellationToken,
     ) {
         let Ok(line) = lifeline.line(0) else { return };
-        let mut again = Again::new();
+        let mut again = Again::new(pace);
         while let Err(broken) = router::serve(&self, line, &mut again, &stop, &lost).await {
             if !again.wait(line, super::UNROUTED, &broken, &stop).await {
                 return;
@@ -395,8 +402,60 @@ impl Broker {
     }
 }
 
+/// How many messages of a queue are taken at once.
+#[derive(Debug, Clone)]
+pub(super) enum Pace {
+    /// The usual prefetch.
+    Together,
+    /// One at a time: no other comes back with one that the broker cannot hand out. Told how that goes.
+    Singly(watch::Sender<Progress>),
+}
+
+/// How it goes with a queue that is worked one message at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// A message is held that came back before.
+    Held,
+    /// None is.
+    Idle,
+    /// One came that never came back. What came back is handed out before it, so nothing of that is left.
+    Over,
+}
+
+impl Pace {
+    /// The prefetch to subscribe with, where this is the usual one.
+    pub(super) fn prefetch(&self, usual: u16) -> u16 {
+        match self {
+            Self::Together => usual,
+            Self::Singly(_) => 1,
+        }
+    }
+
+    /// A message came.
+    pub(super) fn took(&self, redelivered: bool) {
+        self.tell(if redelivered { Progress::Held } else { Progress::Over });
+    }
+
+    /// No message is held.
+    pub(super) fn rests(&self) {
+        self.tell(Progress::Idle);
+    }
+
+    fn tell(&self, news: Progress) {
+        let Self::Singly(progress) = self else { return };
+        progress.send_if_modified(|progress| {
+            let changed = *progress != news && *progress != Progress::Over;
+            if changed {
+                *progress = news;
+            }
+            changed
+        });
+    }
+}
+
 /// One channel after another.
 pub(super) struct Again {
+    pub(super) pace: Pace,
     delays: Delays,
     started: Instant,
     pub(super) declared: Declared,
@@ -406,10 +465,10 @@ pub(super) struct Again {
 }
 
 impl Again {
-    fn new() -> Self {
+    fn new(pace: Pace) -> Self {
         let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
         let (started, hunger) = (Instant::now(), Hunger::new(Instant::now()));
-        Self { delays, started, declared: Declared::Lately, hunger, forgotten: None }
+        Self { pace, delays, started, declared: Declared::Lately, hunger, forgotten: None }
     }
 
     /// Ends the subscription that was forgotten, if there is one.

@@ -21,7 +21,7 @@ use super::names::dead_letter_key;
 use super::outbox::{Parcel, Route};
 use super::packed::Packed;
 use super::post::{LOOK, News, Post};
-use super::session::{Broken, Broker, LaneDoor};
+use super::session::{Broken, Broker, LaneDoor, Pace};
 use super::{dead_letter, republish};
 use crate::delivery::{Delivery, Receipt, Settlement};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
@@ -57,6 +57,8 @@ pub(super) struct Serving<'a> {
     pub(super) returned: BTreeSet<u64>,
     /// How many bytes are unsettled.
     pub(super) share: Share,
+    /// Whether messages are taken one at a time.
+    pub(super) pace: Pace,
 }
 
 impl Serving<'_> {
@@ -98,9 +100,14 @@ impl Serving<'_> {
                 message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(Broken::ConsumerCancelled(lane.to_owned())) };
                     self.watch.fed();
-                    let message = message?;
+                    let mut message = message?;
+                    self.pace.took(message.redelivered);
+                    let returns = republish::returns_of(&message);
+                    if matches!(self.pace, Pace::Singly(_)) {
+                        // As above: nobody else had it since the lane got its first one.
+                        message.redelivered &= !self.handed_over;
+                    }
                     if let Some(deliver) = &deliver {
-                        let returns = republish::returns_of(&message);
                         self.take(message, returns, deliver, stop).await?;
                     }
                 }
@@ -124,6 +131,9 @@ impl Serving<'_> {
             }
             if self.caution.alone() && self.ahead.is_none() {
                 self.ahead = consumer.next().now_or_never().flatten().transpose()?;
+            }
+            if self.unsettled.is_empty() {
+                self.pace.rests();
             }
             let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
             self.acks.send(out.copied()).await?;

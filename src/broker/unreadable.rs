@@ -79,6 +79,11 @@ pub(super) fn is_our_own(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ParsingError(_))
 }
 
+/// Whether the broker itself failed, which it may also do over a message that it cannot hand out.
+pub(super) fn is_broker_s_own(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == INTERNAL_ERROR)
+}
+
 /// Whether an error of a connection may come from what was delivered over it.
 pub(super) fn is_unreadable(error: &lapin::Error) -> bool {
     if let ErrorKind::ProtocolError(error) = error.kind() {
@@ -167,7 +172,8 @@ async fn look_on(
         }
     }
     // The library tells its consumers before it changes the connection's state.
-    let over = ended.as_ref().is_some_and(is_unreadable);
+    // Where the broker itself failed, it is none of those that it has handed out.
+    let over = ended.as_ref().is_some_and(|error| is_unreadable(error) && !is_broker_s_own(error));
     if !over && connection.status().connected() {
         return Ok(Look::Clean(of));
     }

@@ -18,6 +18,15 @@ use crate::mapping::Identity;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
+/// No contact's `external_id` has more characters.
+const LONGEST_ID: usize = 255;
+
+/// Whether a contact can have this `userId`. A longer one need not be looked up, and might fit no URL: then its call could
+/// never be made, which looks like an outage.
+fn may_be_known(user_id: &str) -> bool {
+    user_id.chars().nth(LONGEST_ID).is_none()
+}
+
 impl<D> Dispatch<D> {
     /// Passes over what is known, and finds out whether the unit's next step may be planned.
     pub(super) fn settle_stage(&mut self, number: u64) {
@@ -123,7 +132,7 @@ impl<D> Dispatch<D> {
         let mapped = &self.units.get(&number)?.events.first()?.1.mapped;
         match identity(mapped)? {
             Identity::Email(email) => report(mapped, email),
-            Identity::UserId(user_id) if self.identities.unknown(user_id) => {
+            Identity::UserId(user_id) if self.identities.unknown(user_id) && may_be_known(user_id) => {
                 Some(Call::lookup_external_id(user_id))
             }
             Identity::UserId(user_id) => {

@@ -117,13 +117,27 @@ fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
         let opened = quoted.get(from..).and_then(|quoted| quoted.rfind('"'));
         return opened.map_or(0, |opened| before.len() - from - opened);
     }
-    let name = before.len() - before.trim_end_matches(&local).len();
-    let head = before.get(..before.len() - name).unwrap_or_default();
-    // The letter behind a backslash belongs to an escape, and what stands up to an `m` behind the escape character
-    // of a terminal to a colour.
-    let escape = usize::from(head.ends_with('\\') && name > 0);
-    let colour = head.ends_with("\u{1b}[").then(|| before.get(head.len()..)?.find('m').map(|at| at + 1));
-    name - escape.max(colour.flatten().unwrap_or_default()).min(name)
+    let mut end = before.len();
+    loop {
+        let whole = before.get(..end).unwrap_or_default();
+        let head = whole.trim_end_matches(&local);
+        let name = whole.get(head.len()..).unwrap_or_default();
+        // What stands up to an `m` behind the escape character of a terminal belongs to a colour.
+        let coloured = head.ends_with("\u{1b}[");
+        let colour = if coloured { name.find('m').map_or(0, |at| at + 1) } else { 0 };
+        // A sender's own signs that nobody sees, as they are or escaped, do not end an address.
+        let escaped = (head.ends_with('\\') && name.starts_with("u{")) || head.ends_with("\\u{1b}[");
+        let unseen = if escaped {
+            1
+        } else if coloured && colour == name.len() {
+            2
+        } else {
+            // The letter behind a backslash belongs to an escape.
+            let escape = usize::from(head.ends_with('\\') && !name.is_empty());
+            return before.len() - head.len() - escape.max(colour).min(name.len());
+        };
+        end = head.len() - unseen;
+    }
 }
 
 /// How many bytes of an address stand at the beginning of what follows its sign.
@@ -132,7 +146,19 @@ fn host_length(after: &str) -> usize {
         return start(after, QUOTED).find(']').map_or(0, |end| end + 1);
     }
     let host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || foreign(c);
-    after.len() - after.trim_start_matches(host).len()
+    let seen = unescaped(after);
+    let length = seen.len() - seen.trim_start_matches(host).len();
+    if length == 0 { 0 } else { after.len() - seen.len() + length }
+}
+
+/// The text behind the characters that it begins with and that were escaped, because nobody sees them.
+fn unescaped(mut text: &str) -> &str {
+    while let Some(rest) = text.strip_prefix("\\u{")
+        && let Some((_, behind)) = rest.split_once('}')
+    {
+        text = behind;
+    }
+    text
 }
 
 /// What the part before the sign may be made of.
@@ -162,6 +188,10 @@ mod tests {
             ("\u{1b}[2m=\u{1b}[0mada@x.co\u{1b}[0m", "\u{1b}[2m=\u{1b}[0m[e-mail]\u{1b}[0m"),
             ("größe@müller.example", "[e-mail]"),
             ("ada＠example.com and bob﹫example.com", "[e-mail] and [e-mail]"),
+            ("id=\"ada\\u{200b}@x.co\"", "id=\"[e-mail]\""),
+            ("id=\"ada@\\u{200b}x.co\"", "id=\"[e-mail]\""),
+            ("id=\"ada\\u{1b}[0m@x.co\"", "id=\"[e-mail]\""),
+            ("ada\u{fe6b}x.co", "[e-mail]"),
             ("a \"john doe\"@example.com b", "a [e-mail] b"),
             ("a@b@c.de", "[e-mail]@c.de"),
             ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),
@@ -178,6 +208,9 @@ mod tests {
         let expected =
             json!({"message": "it\nbroke", "id": "[e-mail]", "n": 5, "why": "[e-mail]\\b[e-mail]"});
         assert_eq!(read, expected);
+        let coloured = json!({"id": "ada\u{1b}[0m@x.co ada\u{1b}[31mbob@x.co \u{1b}[0m@x.co"});
+        let read: Value = serde_json::from_str(&json(&format!("{coloured}\n"))).unwrap();
+        assert!(!read["id"].as_str().unwrap().contains('@'), "{read}");
         let quiet = "{\"message\":\"a\",\"n\":1}\n";
         assert!(matches!(json(quiet), Cow::Borrowed(same) if same == quiet));
     }

@@ -1,11 +1,12 @@
 //! What senders put into properties and headers: it is delivered, and nobody else notices.
 
+use lapin::BasicProperties;
 use serde_json::{Value, json};
 
 use crate::events::{arrived, track};
 use crate::support::raw::{Raw, entry, headers, long, nested, property, short};
 use crate::support::{Freshet, header, next, soon};
-use crate::world::World;
+use crate::world::{World, sum};
 
 const RECONNECTS: &str = "freshet_broker_reconnects_total";
 
@@ -158,5 +159,39 @@ async fn many_hostile_messages_cost_a_line_now_and_then() {
     undisturbed(&world, &replica, 5).await;
     let lines = replica.log().matches("messages were changed").count();
     assert!(lines < 20, "{lines} lines");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_priority_lets_no_event_overtake_another_in_its_lane() {
+    const EVENTS: usize = 40;
+    let mut world = two_accounts(World::shared().await).await;
+    world.prefetch = 8;
+    let replica = world.start("one").await;
+    world.fault("acme", json!([{"endpoint": "track_events", "action": {"hang": true}}])).await;
+    let queue = world.queue();
+    for number in 0..EVENTS {
+        let priority = if number % 3 == 2 { 9 } else { 0 };
+        world
+            .publish_with(to_acme(track(0, number)), BasicProperties::default().with_priority(priority))
+            .await;
+        // On the intake it would overtake, as its sender wishes.
+        soon("it is in the lane", async || {
+            let (_, metrics) = replica.get("/metrics").await;
+            let lane = u64::from(world.amqp.depth(&world.lane("acme")).await.unwrap_or_default());
+            let held = sum(&metrics, "freshet_events_in_flight", &[("account", "acme")]);
+            let there = lane + held;
+            if world.amqp.depth(&queue).await == Some(0) && there == number as u64 + 1 {
+                Ok(())
+            } else {
+                Err(format!("{there}"))
+            }
+        })
+        .await;
+    }
+    world.at("acme").sandbox.reset();
+    world.settled(&[&replica]).await;
+    let numbers: Vec<u64> = (0..EVENTS as u64).collect();
+    assert_eq!(arrived(&world.state("acme")).into_values().collect::<Vec<_>>(), [numbers]);
     world.finish([replica]).await;
 }

@@ -24,7 +24,7 @@ const MEANWHILE: &str = "meanwhile@example.com";
 const CONTACTS: usize = 20;
 const ROUNDS: usize = 10;
 
-fn keyed(mut event: Value, key: &str) -> Value {
+pub fn keyed(mut event: Value, key: &str) -> Value {
     event["writeKey"] = json!(key);
     event
 }
@@ -35,7 +35,7 @@ fn culprit(marker: &str, key: &str) -> String {
         .to_string()
 }
 
-async fn two_accounts() -> World {
+pub async fn two_accounts() -> World {
     World::shared()
         .await
         .account("acme", "write_keys = [\"a\"]")
@@ -52,7 +52,7 @@ fn numbered(key: &str, from: usize) -> Vec<String> {
 /// events have arrived.
 ///
 /// Asserts that the letters come in time, and that the other account does not pause for too long.
-async fn until_condemned(world: &World, replica: &Freshet, letters: u32) {
+pub async fn until_condemned(world: &World, replica: &Freshet, letters: u32) {
     let meanwhile = || {
         let state = world.state("globex");
         let activities = state["activities"].as_array().unwrap();
@@ -106,7 +106,7 @@ fn condemned(letter: &Delivery, key: &str) {
 }
 
 /// The events of others, without those that were sent meanwhile.
-fn without_meanwhile(mut state: Value) -> Value {
+pub fn without_meanwhile(mut state: Value) -> Value {
     state["activities"].as_array_mut().unwrap().retain(|one| one["identifier"] != MEANWHILE);
     state
 }

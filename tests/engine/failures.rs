@@ -219,3 +219,17 @@ async fn a_receipt_let_go_is_counted_and_its_event_goes_back() {
     let settlement = settlements.recv().await.expect("whoever waits for the receipt waits for ever");
     assert_eq!((settlement.tag, settlement.outcome), (7, Outcome::Returned));
 }
+
+#[tokio::test]
+async fn a_user_id_that_fits_no_url_is_reported_and_not_looked_up() {
+    let rig = Rig::start().await;
+    let mut source = rig.session().await;
+    source.send(track("t0", &"u".repeat(100_000), "Long")).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    source.send(track("t1", &"u".repeat(256), "Too long for an external_id")).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    assert_eq!(rig.calls("lookup"), 0);
+    source.send(track("t2", &"ü".repeat(255), "Fits")).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    assert_eq!(rig.calls("lookup"), 1);
+}

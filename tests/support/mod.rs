@@ -9,6 +9,7 @@
 //! | `hostile.rs` | [`hostile()`]: properties that nobody expects |
 //! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
+//! | `amqp10.rs` | [`amqp10::Sender`]: a sender that speaks AMQP 1.0 |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
@@ -33,6 +34,7 @@
 )]
 
 mod amqp;
+pub mod amqp10;
 mod broker;
 mod distort;
 mod doubler;
