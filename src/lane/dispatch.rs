@@ -317,6 +317,7 @@ impl<D> Dispatch<D> {
             delays,
             since: None,
             sent: None,
+            told: None,
             doubt: None,
             failures: 0,
             probe: false,
@@ -417,9 +418,7 @@ impl<D> Dispatch<D> {
         worked: Option<Instant>,
         now: Instant,
     ) -> Option<Refused> {
-        if let Verdict::Unavailable { trouble, .. } = verdict
-            && outgoing.hopeless(*trouble, worked, now)
-        {
+        if outgoing.hopeless(verdict, worked, now) {
             return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
         }
         let unit = match outgoing.purpose {
@@ -548,6 +547,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 mod by_hand;
 #[cfg(test)]
 mod many_jobs;
+#[cfg(test)]
+mod nonsense;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
