@@ -228,17 +228,14 @@ impl<D> Dispatch<D> {
         u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)
     }
 
-    /// What keeps the calls of a budget from getting through. That Freshsales is down keeps nothing where nothing is
-    /// to be sent.
+    /// What keeps the calls of a budget from getting through. Only refused credentials are told where nothing is to be
+    /// sent: nothing is kept there by an outage, and nothing finds out when a wait is over.
     pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
         let trouble = match budget {
-            Budget::Api => self.api.trouble.as_ref().or_else(|| {
-                let trouble = self.slots.trouble();
-                trouble.filter(|_| self.has_work(budget))
-            }),
+            Budget::Api => self.api.trouble.as_ref().or_else(|| self.slots.trouble()),
             Budget::Tracking => self.tracking.trouble.as_ref(),
         };
-        trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
+        trouble.filter(|(trouble, _)| *trouble == Trouble::Unauthorized || self.has_work(budget))
     }
 
     pub(super) fn has_work(&self, budget: Budget) -> bool {
@@ -351,6 +348,7 @@ impl<D> Dispatch<D> {
         self.sending = self.sending.saturating_sub(1);
         let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
         let budget = outgoing.call.endpoint.budget();
+        let verdict = self.believed(&outgoing, verdict);
         let limit = self.limit_mut(budget);
         let outage = limit.outage();
         let again = limit.judge(number, &mut outgoing, &verdict, told, now);
