@@ -402,6 +402,11 @@ impl<D> Dispatch<D> {
         if let Some(oddity) = Oddity::of(verdict) {
             return self.accuse(number, outgoing, oddity, now);
         }
+        if let Purpose::Step(unit) = outgoing.purpose
+            && matches!(verdict, Verdict::Unavailable { .. })
+        {
+            self.passages.odd(outgoing.call.endpoint.family(), unit);
+        }
         self.due.insert((again, number));
         self.calls.insert(number, outgoing);
         self.stand_aside(number);

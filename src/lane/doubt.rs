@@ -146,7 +146,7 @@ struct Passage {
     worked: Option<Instant>,
     /// For how long records have got through, all in all.
     through: Duration,
-    /// Units that met something odd since one got through, those that were given up for it included.
+    /// Units that met something odd or no answer since one got through, those that were given up for it included.
     odd: BTreeSet<u64>,
 }
 
@@ -168,7 +168,7 @@ impl Passages {
         passage.odd.clear();
     }
 
-    fn odd(&mut self, family: Family, unit: u64) {
+    pub(super) fn odd(&mut self, family: Family, unit: u64) {
         let odd = &mut self.families.entry(family).or_default().odd;
         if odd.len() < SEVERAL {
             odd.insert(unit);

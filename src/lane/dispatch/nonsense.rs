@@ -2,9 +2,9 @@
 
 use super::by_hand::{contact, report};
 use super::outage::{ANSWER, Account, HOUR, MINUTE, plain, with_new_company};
-use super::strangers::{CONTACTS_AND_TRACKS, page, rich, said};
+use super::strangers::{CONTACTS_AND_TRACKS, page, rich, said, with_deal};
 use super::*;
-use crate::freshsales::{Endpoint, Trouble as Failure};
+use crate::freshsales::{Answer, Body, Endpoint, Trouble as Failure, classify};
 use serde_json::{Value, json};
 
 #[test]
@@ -75,16 +75,11 @@ fn where_every_second_answer_is_a_page_no_record_is_refused() {
     for share in [2, 3] {
         for (feed, _) in CONTACTS_AND_TRACKS {
             let mut account = rich();
-            let mut dice = 88_172_645_463_325_252_u64;
+            let mut roll = dice(share);
             for number in 0..600 {
                 feed(&mut account, number);
                 let then = account.now + Duration::from_secs(2);
-                account.run(then, |call| {
-                    dice ^= dice << 13;
-                    dice ^= dice >> 7;
-                    dice ^= dice << 17;
-                    dice.is_multiple_of(share).then(|| page(call, 403))
-                });
+                account.run(then, |call| (roll(share) == 0).then(|| page(call, 403)));
             }
             account.run(account.now + HOUR, |_| None);
             assert_eq!(account.refused, [], "{share}");
@@ -165,4 +160,108 @@ fn a_lane_with_nothing_to_do_tells_of_no_wait() {
     assert_eq!(account.trouble(Budget::Api), Some(Trouble::Throttled));
     account.run(account.start + HOUR, |_| None);
     assert_eq!((account.delivered.len(), account.trouble(Budget::Api)), (1, None));
+}
+
+#[test]
+fn one_record_s_page_is_everybody_s_where_the_others_get_no_answer() {
+    let mut account = rich();
+    for number in 0..3 {
+        with_new_company(&mut account, number);
+    }
+    account.run(account.start + HOUR, |call| {
+        let trouble = Failure::ServerError(500);
+        match call.endpoint {
+            Endpoint::Fields(_) => None,
+            _ if call.json().to_string().contains("Company 0") => Some(page(call, 403)),
+            _ => Some(Verdict::Unavailable { trouble, retry_after: None }),
+        }
+    });
+    assert_eq!(account.refused, []);
+    account.run(account.now + HOUR, |_| None);
+    assert_eq!(account.delivered.len(), 3);
+}
+
+/// A different number below `sides` each time.
+fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move |sides| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) % sides
+    }
+}
+
+#[test]
+fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
+    for seed in 0..20 {
+        let mut roll = dice(seed);
+        let mut account = Account::new();
+        let sick: Vec<u64> = (0..4).map(|_| roll(4)).collect();
+        let kinds: Vec<u64> = (0..3).map(|_| roll(22)).collect();
+        let share = 1 + roll(5);
+        let mut fed = 0;
+        for _ in 0..40 {
+            for _ in 0..roll(12) {
+                let feed = match roll(4) {
+                    0 => Account::track,
+                    1 => with_new_company,
+                    2 => with_deal,
+                    _ => plain,
+                };
+                feed(&mut account, fed);
+                fed += 1;
+            }
+            let then = account.now + Duration::from_secs(1 + roll(600));
+            account.run(then, |call| {
+                let family = match call.endpoint {
+                    Endpoint::Fields(_) => 0,
+                    Endpoint::BulkUpsert(_) | Endpoint::JobStatus => 1,
+                    Endpoint::Upsert(Entity::Deal) => 2,
+                    _ => 3,
+                };
+                let odd = sick.contains(&family) && roll(share) == 0;
+                let kind = kinds.get(usize::try_from(roll(3)).unwrap()).copied().unwrap();
+                odd.then(|| nonsense(call, kind, roll(4)))
+            });
+        }
+        account.run(account.now + HOUR * 80, |_| None);
+        let delivered = account.delivered.iter().map(|(_, number)| *number);
+        let mut all: Vec<u64> =
+            delivered.chain(account.refused.iter().map(|(_, number, _)| *number)).collect();
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..fed), "{seed}: {fed} fed, {} settled", all.len());
+        assert_eq!((account.dispatch.sending(), account.dispatch.units.len()), (0, 0), "{seed}");
+    }
+}
+
+fn nonsense(call: &Call, kind: u64, wait: u64) -> Verdict {
+    let wait = Some([0, 1, 90, 3600][usize::try_from(wait).unwrap()]).map(Duration::from_secs);
+    let counts = json!({"record_status": {"succeeded": 1, "failed": 1}, "detailed_failure_report": []});
+    let json = |value: Value| Body::Json(value);
+    let (status, retry_after, body) = match kind {
+        0 => (403, None, Body::Markup),
+        1 => (200, None, Body::Markup),
+        2 => (302, None, Body::Empty),
+        3 => (404, None, json(json!({"message": "no route"}))),
+        4 => (403, wait, json(json!({"message": "forbidden"}))),
+        5 => (401, None, Body::Empty),
+        6 => (429, wait, Body::Empty),
+        7 => (503, wait, Body::Markup),
+        8 => (405, wait, json(json!({"message": "Max of 10 transactions"}))),
+        9 => (200, None, json(json!({"contact": {"id": -4}}))),
+        10 => (200, None, json(json!({"contact": {"id": 77, "emails": [{"value": "eve@x.com"}]}}))),
+        11 => (200, None, json(json!([]))),
+        12 => (200, None, Body::TooLarge),
+        13 => (200, None, json(json!({"errors": {"code": 429}}))),
+        14 => (200, None, json(json!({"status": "SUCCESS", "data": counts.to_string()}))),
+        15 => (200, None, json(json!({"status": "in_progress", "job_status_url": "x/1"}))),
+        16 => (200, None, json(json!({"status": "weird", "job_status_url": "//evil/"}))),
+        17 => (999, None, Body::Unreadable),
+        18 => (402, None, json(json!({"message": "pay"}))),
+        19 => (200, None, Body::Empty),
+        20 => (500, None, Body::Markup),
+        _ => return Verdict::Unavailable { trouble: Failure::Timeout, retry_after: None },
+    };
+    classify(call.endpoint, Ok(Answer { status, rate_limit: RateLimit::default(), retry_after, body }))
 }

@@ -282,7 +282,7 @@ fn a_key_that_is_revoked_in_the_middle_condemns_nothing() {
     }
 }
 
-fn with_deal(account: &mut Account, number: u64) {
+pub(super) fn with_deal(account: &mut Account, number: u64) {
     let deal = Some(related(&format!("Deal {number}"), &json!({})));
     let contact = write(&format!("c{number}@x.com"), &json!({}));
     insert(&mut account.dispatch, ContactWrite { deal, ..contact }, number);
