@@ -317,6 +317,8 @@ impl<D> Dispatch<D> {
             told: None,
             doubt: None,
             failures: 0,
+            alone: 0,
+            failed: None,
             probe: false,
         };
         self.calls.insert(number, outgoing);
@@ -361,6 +363,10 @@ impl<D> Dispatch<D> {
         {
             return self.too_many_jobs(units, now);
         }
+        if outgoing.takes_turns() && matches!(verdict, Verdict::Done(_) | Verdict::Refused { .. }) {
+            // What was wrong with it may be over for the others, too.
+            self.limit_mut(budget).repeats = None;
+        }
         let result = match verdict {
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
@@ -371,6 +377,9 @@ impl<D> Dispatch<D> {
             | Verdict::TooManyJobs
             | Verdict::Unavailable { .. } => {
                 outgoing.failures += 1;
+                if matches!(verdict, Verdict::Unavailable { .. }) {
+                    outgoing.fails(worked, now);
+                }
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
                     return self.conclude(outgoing, Err(never), now);
                 }

@@ -85,6 +85,8 @@ pub(super) struct Limit {
     pub(super) quota: Quota,
     /// Its calls that are not answered yet.
     pub(super) sending: usize,
+    /// When the next call may be repeated that has often failed while others got through.
+    pub(super) repeats: Option<Instant>,
     /// When a call last got through.
     pub(super) worked: Option<Instant>,
     throttled: Delays,
@@ -111,6 +113,7 @@ impl Limit {
             harmless,
             quota,
             sending: 0,
+            repeats: None,
             worked: None,
             throttled: Delays::new(patience.throttled.0, patience.throttled.1),
             unauthorized: Delays::new(patience.unauthorized.0, patience.unauthorized.1),

@@ -26,9 +26,15 @@ pub(super) struct Outgoing {
     pub(super) doubt: Option<Doubt>,
     /// How often it was answered, and did not get through.
     pub(super) failures: u32,
+    /// How often it found no answer although others had got through since it did so before, and when it did last.
+    pub(super) alone: u32,
+    pub(super) failed: Option<Instant>,
     /// It was sent to find out whether a block is over.
     pub(super) probe: bool,
 }
+
+/// After so many failures of its own a call is repeated only in turn with others like it.
+const OFTEN: u32 = 5;
 
 impl Outgoing {
     /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
@@ -47,6 +53,19 @@ impl Outgoing {
                 long(since) && (own || self.others_got_through(worked))
             }),
         }
+    }
+
+    /// It found no answer; others got through last at `worked`.
+    pub(super) fn fails(&mut self, worked: Option<Instant>, now: Instant) {
+        let others = self.failed.zip(worked).is_some_and(|(failed, worked)| worked > failed);
+        self.alone += u32::from(others);
+        self.failed = Some(now);
+    }
+
+    /// Whether it is repeated only in turn with others like it: many of them must not use up the quota of those that get
+    /// through.
+    pub(super) fn takes_turns(&self) -> bool {
+        self.alone >= OFTEN && matches!(self.purpose, Purpose::Step(_))
     }
 
     /// Whether a call got through, the last of them at `worked`, since this one did not: after it was told to wait, only

@@ -265,3 +265,38 @@ fn nonsense(call: &Call, kind: u64, wait: u64) -> Verdict {
     };
     classify(call.endpoint, Ok(Answer { status, rate_limit: RateLimit::default(), retry_after, body }))
 }
+
+#[test]
+fn many_records_that_never_get_through_leave_most_of_the_quota_to_others() {
+    for status in [500, 503] {
+        let mut account = Account::new();
+        for number in 0..100 {
+            with_deal(&mut account, number);
+        }
+        let down = std::cell::Cell::new(true);
+        let mut answer = |call: &Call| {
+            let deal =
+                [Endpoint::Upsert(Entity::Deal), Endpoint::BulkUpsert(Entity::Deal)].contains(&call.endpoint);
+            (deal && down.get()).then(|| said(call, status))
+        };
+        account.run(account.start + HOUR * 2, &mut answer);
+        let mut fed = Vec::new();
+        for number in 100..160 {
+            fed.push(account.now);
+            plain(&mut account, number);
+            let then = account.now + MINUTE;
+            account.run(then, &mut answer);
+        }
+        let late = |(at, number): &&(Instant, u64)| {
+            *at > fed[usize::try_from(*number - 100).unwrap()] + Duration::from_secs(15)
+        };
+        assert_eq!((account.refused.len(), account.delivered.len()), (0, 60), "{status}");
+        // At first nothing tells them from an outage.
+        let late = account.delivered.iter().filter(|(_, number)| *number >= 130).filter(late).count();
+        assert!(late < 3, "{status}: {late} waited");
+        // When it is over, all go on.
+        down.set(false);
+        account.run(account.now + MINUTE * 20, &mut answer);
+        assert_eq!(account.delivered.len(), 160, "{status}");
+    }
+}
