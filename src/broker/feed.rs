@@ -1,4 +1,5 @@
-//! A file in RabbitMQ's place: the same deliveries, the same receipts, one line an event.
+//! A file in RabbitMQ's place: the same deliveries, the same receipts, one line an event. A line may also be a dead
+//! letter, which is sent back: its event counts as replayed once more, and goes to the account that the letter names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
 use super::held::Held;
+use super::letter::Letter;
 use super::lines::read_lines;
+use super::names::dead_letter_key;
 use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
 use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
@@ -34,7 +37,7 @@ pub struct Counts {
     pub skipped: BTreeMap<(String, &'static str), u64>,
     /// Dead letters, by account and reason.
     pub dead_lettered: BTreeMap<(String, &'static str), u64>,
-    /// Not settled, because it was told to stop.
+    /// Given back unsettled by a lane, mostly because it was told to stop.
     pub returned: u64,
 }
 
@@ -44,6 +47,11 @@ impl Counts {
         self.delivered.values().sum::<u64>()
             + self.skipped.values().sum::<u64>()
             + self.dead_lettered.values().sum::<u64>()
+    }
+
+    /// Events that were read and did not end.
+    pub fn unsettled(&self) -> u64 {
+        self.read.saturating_sub(self.settled())
     }
 }
 
@@ -56,15 +64,6 @@ impl Progress {
     fn edit(&self, edit: impl FnOnce(&mut Counts)) {
         edit(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-/// One dead letter, as it is handed to whoever keeps it.
-#[derive(Debug, Clone)]
-pub struct Letter {
-    /// The headers it would have on the queue.
-    pub headers: Map<String, Value>,
-    /// The event, byte for byte.
-    pub body: Bytes,
 }
 
 /// Keeps a dead letter. The event counts as settled only when it returns `Ok`.
@@ -91,6 +90,9 @@ pub struct Feed {
 /// Why the feed ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
+    /// Told to stop before the events ended.
+    #[error("told to stop before the events ended")]
+    Stopped,
     /// The events cannot be read on.
     #[error("cannot read on after line {line}: {source}")]
     Unreadable {
@@ -107,10 +109,26 @@ pub enum FeedError {
     LaneGone,
 }
 
+/// An event as it was read.
+struct Event {
+    body: Bytes,
+    /// Of the letter that it comes from.
+    headers: Map<String, Value>,
+    properties: Map<String, Value>,
+    replays: i64,
+}
+
+impl Event {
+    /// What is held of it. A letter's headers are few beside it.
+    fn size(&self) -> u64 {
+        self.body.len() as u64
+    }
+}
+
 /// An event on its way.
 struct Pending {
     account: AccountName,
-    body: Bytes,
+    event: Event,
 }
 
 type Doors = HashMap<AccountName, mpsc::Sender<Delivery>>;
@@ -139,10 +157,7 @@ impl Feed {
             let step = tokio::select! {
                 biased;
                 Some(settlement) = settlements.recv() => self.settle(&settlement, &mut pending),
-                () = stop.cancelled(), if reading => {
-                    doors.clear();
-                    Ok(())
-                }
+                () = stop.cancelled(), if reading => Err(FeedError::Stopped),
                 read = lines.recv(), if reading && room && pending.len() < capacity => match read {
                     None => {
                         doors.clear();
@@ -188,18 +203,28 @@ impl Feed {
             return Ok(());
         }
         self.progress.edit(|counts| counts.read += 1);
-        let account = match self.directory.find(None, &body) {
+        let letter = Letter::from_line(&body);
+        let body = letter.as_ref().map_or(body, |letter| letter.body.clone());
+        let found = self.directory.find(letter.as_ref().and_then(Letter::account).map(Some), &body);
+        let event = Event {
+            body,
+            replays: letter.as_ref().map_or(0, Letter::replays),
+            headers: letter.as_ref().map(Letter::kept_headers).unwrap_or_default(),
+            properties: letter.map(|letter| letter.properties).unwrap_or_default(),
+        };
+        let account = match found {
             Ok(account) => account,
             Err(refusal) => {
-                dead_letter::count(&self.metrics.account(UNROUTED), UNROUTED, &body, &refusal);
-                return self.bury(None, &body, &refusal, 0);
+                dead_letter::count(&self.metrics.account(UNROUTED), UNROUTED, &event.body, &refusal);
+                return self.bury(None, event, &refusal, 0);
             }
         };
         let (Some(door), Ok(place)) = (doors.get(&account), settle.clone().try_reserve_owned()) else {
             return Err(FeedError::LaneGone);
         };
-        self.held.add(body.len() as u64);
-        pending.insert(line, Pending { account, body: body.clone() });
+        let body = event.body.clone();
+        self.held.add(event.size());
+        pending.insert(line, Pending { account, event });
         let receipt = Receipt::new(line, place, self.metrics.receipts_dropped.clone());
         let queued_at = Timestamp::now();
         let sent = door.try_send(Delivery { body, queued_at, copied: false, redelivered: false, receipt });
@@ -214,8 +239,8 @@ impl Feed {
         settlement: &Settlement,
         pending: &mut HashMap<u64, Pending>,
     ) -> Result<(), FeedError> {
-        let Some(Pending { account, body }) = pending.remove(&settlement.tag) else { return Ok(()) };
-        self.held.remove(body.len() as u64);
+        let Some(Pending { account, event }) = pending.remove(&settlement.tag) else { return Ok(()) };
+        self.held.remove(event.size());
         let name = account.to_string();
         match &settlement.outcome {
             Outcome::Delivered => {
@@ -226,7 +251,7 @@ impl Feed {
                 self.progress.edit(|counts| *counts.skipped.entry(key).or_default() += 1);
             }
             Outcome::DeadLetter(refusal) => {
-                return self.bury(Some(&account), &body, refusal, settlement.attempts);
+                return self.bury(Some(&account), event, refusal, settlement.attempts);
             }
             Outcome::Returned => self.progress.edit(|counts| counts.returned += 1),
         }
@@ -236,12 +261,14 @@ impl Feed {
     fn bury(
         &mut self,
         account: Option<&AccountName>,
-        body: &Bytes,
+        event: Event,
         refusal: &Refusal,
         attempts: u32,
     ) -> Result<(), FeedError> {
-        let headers = dead_letter::headers(refusal, account, body, attempts, 0, Timestamp::now());
-        (self.keep)(Letter { headers, body: body.clone() }).map_err(FeedError::Unkept)?;
+        let Event { body, mut headers, properties, replays } = event;
+        headers.extend(dead_letter::headers(refusal, account, &body, attempts, replays, Timestamp::now()));
+        let routing_key = dead_letter_key(account, refusal.reason);
+        (self.keep)(Letter { headers, properties, routing_key, body }).map_err(FeedError::Unkept)?;
         let key = (account.map_or(UNROUTED, |name| name).to_owned(), refusal.reason.as_str());
         self.progress.edit(|counts| *counts.dead_lettered.entry(key).or_default() += 1);
         Ok(())

@@ -22,6 +22,9 @@ pub(super) fn read_lines(input: Box<dyn Read + Send>) -> mpsc::Receiver<std::io:
                 Ok(_) => {
                     if line.last() == Some(&b'\n') {
                         line.pop();
+                        if line.last() == Some(&b'\r') {
+                            line.pop();
+                        }
                     }
                     Ok(line)
                 }

@@ -23,6 +23,7 @@ mod fuzz_tests;
 mod held;
 mod hunger;
 mod inspect;
+mod letter;
 mod lifeline;
 mod lines;
 mod link;
@@ -43,11 +44,12 @@ mod unreadable;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};
-pub use feed::{Counts, Feed, FeedError, Keep, Letter, Progress};
+pub use feed::{Counts, Feed, FeedError, Keep, Progress};
 pub use held::Held;
+pub use letter::Letter;
 pub use link::{Link, LinkView};
 pub use names::{Names, priority};
-pub use publisher::{PublishError, Publisher};
+pub use publisher::{PublishError, Published, Publisher};
 pub use session::{Broker, LaneDoor};
 
 /// The label of events whose account is not known.

@@ -77,7 +77,7 @@ pub(super) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
 }
 
 /// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
-fn stale(name: &str) -> bool {
+pub(super) fn stale(name: &str) -> bool {
     name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != fitting::LEFT_OUT
 }
 

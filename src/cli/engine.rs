@@ -17,7 +17,7 @@ use crate::config::{Account, Config};
 use crate::freshsales::{Client, Credentials, Transport};
 use crate::lane::{self, Board, Lane, Patience, Settings};
 use crate::metrics::Metrics;
-use crate::status::{self, Sights};
+use crate::status::{self, Pages, Sights};
 
 /// The lanes at work, and what is needed to feed and to watch them.
 pub(super) struct Engine {
@@ -115,15 +115,14 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// Serves the status pages until `stop`.
-pub(super) fn watch(listener: TcpListener, sights: Sights, stop: CancellationToken) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        if let Err(error) = status::serve(listener, sights, stop).await {
-            tracing::error!(%error, "the status pages ended");
-        }
-    });
-    tasks
+/// Serves the status pages until `stop`, or until what is returned is dropped.
+pub(super) fn watch(
+    listener: TcpListener,
+    sights: Sights,
+    stop: &CancellationToken,
+) -> Result<Pages, Failure> {
+    status::serve(listener, sights, stop)
+        .map_err(|error| Failure::Failed(format!("cannot serve the status pages: {error}")))
 }
 
 /// Cancels `stop` at the first SIGTERM or SIGINT; the second one ends the process where it stands.

@@ -1,63 +1,82 @@
 //! `freshet run --events`: the same engine, fed from a file.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Write as _};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::{Failure, files, summary};
-use crate::broker::{Counts, Feed, FeedError, Held, Keep, Letter, Progress};
+use super::letters::Letters;
+use super::{Failure, files, say, summary};
+use crate::broker::{Counts, Feed, FeedError, Held, Keep, Progress};
 use crate::config::Config;
 
 pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {
     let input = files::open(events)?;
-    let keep = keeper(dead_letters)?;
+    let letters = dead_letters.map(|path| Letters::open(path, input.file)).transpose()?;
+    let keep = letters.as_ref().map_or_else(|| Ok(Box::new(|_| Ok(())) as Keep), Letters::keep)?;
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
     let engine = Engine::start(config, &stop)?;
     let closed = CancellationToken::new();
     // A daemon on this machine may have the address; a back-fill goes on without pages.
     let _pages = match engine::listen(config).await {
-        Ok(listener) => {
-            Some(engine::watch(listener, engine.sights(&config.broker.replica, None), closed.clone()))
-        }
+        Ok(listener) => Some(engine::watch(listener, engine.sights(&config.broker.replica, None), &closed)?),
         Err(Failure::Failed(error)) => {
             tracing::warn!(error, "no status pages");
             None
         }
         Err(failure) => return Err(failure),
     };
-    let counts = deliver(engine, config, input, keep, stop).await?;
+    let (counts, fed) = deliver(engine, config, input.events, keep, stop).await;
     closed.cancel();
-    print!("{}", summary::counts(&counts));
+    let synced = letters.map_or(Ok(()), Letters::finish);
+    let mut text = summary::counts(&counts);
     let buried: u64 = counts.dead_lettered.values().sum();
     if buried > 0 && dead_letters.is_none() {
-        println!("The dead letters were not kept; name a file with --dead-letters to have them.");
+        text.push_str("The dead letters were not kept; name a file with --dead-letters to have them.\n");
     }
-    if counts.returned > 0 {
-        return Err(Failure::Failed(format!(
-            "told to stop: {} of the {} events read were not settled; run again, identifies write the same values, but \
-             tracks and pages that were delivered will show twice",
-            counts.returned, counts.read
-        )));
-    }
-    Ok(())
+    let said = say(&text);
+    ended(&counts, fed)?;
+    synced?;
+    said.map_err(|failure| match failure {
+        Failure::Failed(text) => Failure::Failed(format!("{text}; but every event is settled")),
+        other @ (Failure::Usage(_) | Failure::Unreachable(_)) => other,
+    })
 }
 
-/// Feeds the input through the engine until all is settled.
+/// A failure unless all that there was to read was read and settled.
+fn ended(counts: &Counts, fed: Result<(), FeedError>) -> Result<(), Failure> {
+    let (unsettled, read) = (counts.unsettled(), counts.read);
+    let (why, rest) = match fed {
+        Ok(()) if unsettled == 0 => return Ok(()),
+        Ok(()) => ("told to stop".to_owned(), ""),
+        Err(error) => (error.to_string(), ", and what comes after them was not read"),
+    };
+    if read == 0 {
+        return Err(Failure::Failed(format!("{why}; no event was read")));
+    }
+    let those = match unsettled {
+        0 => format!("the {read} events read are settled"),
+        _ => format!("{unsettled} of the {read} events read were not settled"),
+    };
+    Err(Failure::Failed(format!(
+        "{why}: {those}{rest}; run again, identifies write the same values, but tracks and pages that were delivered \
+         will show twice"
+    )))
+}
+
+/// Feeds the input through the engine until all is settled. Tells what became of the events, however it ends.
 pub(super) async fn deliver(
     engine: Engine,
     config: &Config,
     input: Box<dyn Read + Send>,
     keep: Keep,
     stop: CancellationToken,
-) -> Result<Counts, Failure> {
+) -> (Counts, Result<(), FeedError>) {
     let progress = Arc::new(Progress::default());
     let bar = files::bar();
     let Engine { metrics, directory, doors, mut lanes, .. } = engine;
@@ -84,30 +103,7 @@ pub(super) async fn deliver(
         }
     };
     bar.finish_and_clear();
-    fed.map_err(|error: FeedError| Failure::failed(error))?;
-    Ok(progress.counts())
-}
-
-/// Writes each dead letter through to the file before its event counts as settled.
-fn keeper(path: Option<&Path>) -> Result<Keep, Failure> {
-    let Some(path) = path else { return Ok(Box::new(|_| Ok(()))) };
-    let file = File::create(path).map_err(|error| {
-        Failure::Failed(format!("cannot write dead letters to {}: {error}", path.display()))
-    })?;
-    let mut out = BufWriter::new(file);
-    Ok(Box::new(move |letter| {
-        serde_json::to_writer(&mut out, &line(&letter))?;
-        out.write_all(b"\n")?;
-        out.flush()
-    }))
-}
-
-/// One line of the dead-letter file: the headers, and the event as the text it was.
-fn line(letter: &Letter) -> Value {
-    match std::str::from_utf8(&letter.body) {
-        Ok(text) => json!({ "headers": letter.headers, "body": text }),
-        Err(_) => json!({ "headers": letter.headers, "body_bytes": letter.body.to_vec() }),
-    }
+    (progress.counts(), fed)
 }
 
 fn show(bar: &ProgressBar, counts: &Counts) {

@@ -1,15 +1,16 @@
 //! The commands, a file each. Here the parts are put together; nothing else knows all of them.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people")]
 
 mod demo;
 mod engine;
 mod feed;
 mod files;
+mod letters;
 mod publish;
 mod run;
 mod sandbox;
 mod summary;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -99,7 +100,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("freshet: cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -114,9 +115,25 @@ pub fn main() -> ExitCode {
                 Failure::Usage(text) => (text, USAGE),
                 Failure::Unreachable(text) => (text, UNREACHABLE),
             };
-            eprintln!("freshet: {text}");
+            complain(&text);
             ExitCode::from(code)
         }
+    }
+}
+
+/// Says on standard error what went wrong. Where nobody can be told, the exit status still tells it.
+fn complain(text: &str) {
+    writeln!(std::io::stderr(), "freshet: {text}").ok();
+}
+
+/// Says something on standard output. A reader that has gone has read enough.
+fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -128,8 +145,9 @@ impl Cli {
             Command::Publish(arguments) => publish::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "freshet", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "freshet", &mut script);
+                say(script)
             }
         }
     }

@@ -18,10 +18,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigFile,
     /// Take events from this file (one JSON object a line, gzip by its ending, - for standard input)
-    /// instead of RabbitMQ, and end when all are settled
+    /// instead of RabbitMQ, and end when all are settled; a file of dead letters is sent back as it is
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// Where to write what cannot be delivered, one JSON object a line; an older file is replaced
+    /// Where to write what cannot be delivered, one JSON object a line; an older file of dead letters is added to
     #[arg(long, value_name = "FILE", requires = "events")]
     dead_letters: Option<PathBuf>,
 }
@@ -57,7 +57,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     };
     // Watched to the very end, so that a slow stop can be seen.
     let closed = CancellationToken::new();
-    let _pages = engine::watch(listener, sights, closed.clone());
+    let _pages = engine::watch(listener, sights, &closed)?;
     tracing::info!(
         replica = config.broker.replica,
         accounts = config.accounts.len(),

@@ -18,8 +18,8 @@ pub(super) fn counts(counts: &Counts) -> String {
     }
     section(&mut line, "skipped", &counts.skipped);
     section(&mut line, "dead-lettered", &counts.dead_lettered);
-    if counts.returned > 0 {
-        line(format_args!("\n  not settled    {:>7}", counts.returned));
+    if counts.unsettled() > 0 {
+        line(format_args!("\n  not settled    {:>7}", counts.unsettled()));
     }
     line(format_args!("\n"));
     text

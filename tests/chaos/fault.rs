@@ -56,10 +56,34 @@ pub enum Kind {
     ApiLinkBroken,
     /// The network to an account swallows all.
     ApiLinkSilenced,
+    /// Messages with properties and headers that nobody expects, some with forged ones, to intake and lanes.
+    MessagesHostile,
+    /// A delivery that is handed out twice, and then the end of the replica that has it.
+    MessageDoubled,
+    /// Messages that the client library cannot read, made so on their way.
+    MessagesUnreadable,
+    /// Events as large as can be, with as many wrong traits as they have room for.
+    MessagesHuge,
+    /// An account answers everything with web pages, of various statuses.
+    ApiMarkup,
+    /// 403 to all that concerns one contact.
+    ApiForbidsRecord,
+    /// 403 to all that concerns deals.
+    ApiForbidsDeals,
+    /// 405 to bulk upserts: too many jobs of the account run.
+    ApiJobsFull,
+    /// 400 that says 429 inside.
+    ApiInnerThrottle,
+    /// A gateway's 429 with a longer `Retry-After`: minutes, scaled.
+    ApiGatewayWaits,
+    /// The fields of deals cannot be read when a replica starts.
+    ApiDealFields,
+    /// 500 to all that concerns one contact.
+    ApiRecordFails,
 }
 
 impl Kind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 36] = [
         Self::ReplicaKilled,
         Self::ReplicaStopped,
         Self::ReplicaFrozen,
@@ -84,6 +108,18 @@ impl Kind {
         Self::ApiThrottling,
         Self::ApiLinkBroken,
         Self::ApiLinkSilenced,
+        Self::MessagesHostile,
+        Self::MessageDoubled,
+        Self::MessagesUnreadable,
+        Self::MessagesHuge,
+        Self::ApiMarkup,
+        Self::ApiForbidsRecord,
+        Self::ApiForbidsDeals,
+        Self::ApiJobsFull,
+        Self::ApiInnerThrottle,
+        Self::ApiGatewayWaits,
+        Self::ApiDealFields,
+        Self::ApiRecordFails,
     ];
 
     /// What can happen to an account at the same time as something else.
@@ -123,6 +159,18 @@ impl Kind {
             Self::ApiThrottling => "API throttling",
             Self::ApiLinkBroken => "API link broken",
             Self::ApiLinkSilenced => "API link silenced",
+            Self::MessagesHostile => "messages hostile",
+            Self::MessageDoubled => "message doubled",
+            Self::MessagesUnreadable => "messages unreadable",
+            Self::MessagesHuge => "messages huge",
+            Self::ApiMarkup => "API markup",
+            Self::ApiForbidsRecord => "API forbids a record",
+            Self::ApiForbidsDeals => "API forbids deals",
+            Self::ApiJobsFull => "API jobs full",
+            Self::ApiInnerThrottle => "API inner throttle",
+            Self::ApiGatewayWaits => "API gateway waits",
+            Self::ApiDealFields => "API deal fields",
+            Self::ApiRecordFails => "API record fails",
         }
     }
 
@@ -152,8 +200,52 @@ impl Kind {
             | Self::ApiSlow
             | Self::ApiThrottling
             | Self::ApiLinkBroken
-            | Self::ApiLinkSilenced => Target::Account,
+            | Self::ApiLinkSilenced
+            | Self::MessagesHostile
+            | Self::MessageDoubled
+            | Self::MessagesUnreadable
+            | Self::MessagesHuge
+            | Self::ApiMarkup
+            | Self::ApiForbidsRecord
+            | Self::ApiForbidsDeals
+            | Self::ApiJobsFull
+            | Self::ApiInnerThrottle
+            | Self::ApiGatewayWaits
+            | Self::ApiDealFields
+            | Self::ApiRecordFails => Target::Account,
         }
+    }
+
+    /// Nothing but one account or one message is bad: the other accounts' deliveries must not pause.
+    pub const fn concerns_one(self) -> bool {
+        match self {
+            // All accounts on the host hear the gateway; a replica starts anew, or dies.
+            Self::ApiGatewayWaits | Self::ApiDealFields | Self::MessageDoubled => false,
+            _ => matches!(self.target(), Target::Account),
+        }
+    }
+
+    /// For how long the other accounts may pause, in seconds.
+    pub const fn pause(self) -> f64 {
+        match self {
+            // The connection dies, and a new one looks for the message over which it did.
+            Self::MessagesUnreadable => 15.0,
+            _ => 1.0,
+        }
+    }
+
+    /// The account itself goes on, too, except for what is bad.
+    pub const fn spares_the_account(self) -> bool {
+        matches!(
+            self,
+            Self::MessagesHostile
+                | Self::MessagesHuge
+                | Self::ApiForbidsRecord
+                | Self::ApiForbidsDeals
+                | Self::ApiJobsFull
+                | Self::ApiDealFields
+                | Self::ApiRecordFails
+        )
     }
 
     /// How long it may last, in milliseconds. With a heartbeat of 4 s a silent peer is given up after 8 to 12 s.
@@ -177,7 +269,19 @@ impl Kind {
             | Self::ApiResetting
             | Self::ApiFailing
             | Self::ApiSlow
-            | Self::ApiLinkSilenced => (2000, 6000),
+            | Self::ApiLinkSilenced
+            | Self::ApiMarkup
+            | Self::ApiJobsFull
+            | Self::ApiInnerThrottle
+            | Self::ApiRecordFails => (2000, 6000),
+            Self::MessagesHostile
+            | Self::MessageDoubled
+            | Self::MessagesUnreadable
+            | Self::MessagesHuge
+            | Self::ApiForbidsRecord
+            | Self::ApiForbidsDeals
+            | Self::ApiGatewayWaits
+            | Self::ApiDealFields => (1000, 3000),
             Self::ApiThrottling => (6000, 12_000),
         }
     }

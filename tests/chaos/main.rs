@@ -20,6 +20,7 @@ mod support;
 mod dice;
 mod fault;
 mod model;
+mod outside;
 mod producers;
 mod replica;
 mod report;
@@ -39,12 +40,12 @@ use report::Report;
 use settings::Settings;
 use support::{Amqp, eventually};
 use verdict::Verdict;
-use world::{PREFETCH, QUEUE, World};
+use world::{APART, PREFETCH, QUEUE, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_reordered_whatever_breaks() {
     let settings = Settings::read();
-    println!("seed {}", settings.seed);
+    println!("seed {}, frames of at most {} bytes", settings.seed, settings.frame_max);
     let _told = Told(settings.command());
     let started = Instant::now();
     let mut world = World::build(&settings).await;
@@ -53,7 +54,7 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
     let accounts =
         world.sites.iter().map(|site| Account { name: site.name.into(), takes_pages: site.takes_pages });
     let urls: Vec<String> = (0..world::NODES).map(|node| world.vhost.url_on(node).to_owned()).collect();
-    let mut producers = Producers::start(&settings, Ledger::new(accounts.collect()), &urls, QUEUE);
+    let mut producers = Producers::start(&settings, Ledger::new(accounts.collect()), &urls, QUEUE, APART);
     let mut report = Report::default();
     let steps = schedule::draw(&settings);
     for (number, step) in steps.iter().enumerate() {
@@ -67,13 +68,16 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
             planned.join(" + ")
         );
         let toll = staging::step(&mut world, &producers, step).await;
-        report.note(step.faults.iter().map(|fault| fault.kind), toll.recovery, toll.sessions_lost);
+        report.note(step.faults.iter().map(|fault| fault.kind), &toll);
         let confirmed = producers.ledger().confirmed;
         println!(
             "[{:>4}]      flows again after {:.1} s; {confirmed} events published",
             started.elapsed().as_secs(),
             toll.recovery.as_secs_f64()
         );
+        if let Some(pauses) = toll.pauses {
+            println!("            others pause, a bystander, less that: {pauses}");
+        }
     }
     producers.finish().await;
     let amqp = quiet(&world, &producers).await;
@@ -81,6 +85,7 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
     for replica in &mut world.replicas {
         replica.stop().await;
     }
+    world.bystander.process.stop().await;
     for queue in world.queues() {
         assert_eq!(amqp.depth(&queue).await, Some(0), "left on {queue}");
     }
@@ -97,6 +102,8 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
     let complaints: Vec<&String> = world.replicas.iter().flat_map(|replica| &replica.complaints).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert!(verdict.holds(), "{verdict:#?}");
+    let too_long = report.too_long();
+    assert!(too_long.is_empty(), "other accounts paused for what befell one: {too_long:?}");
     assert!(
         verdict.repeated <= bound,
         "{} activities repeated, at most {bound} are allowed",

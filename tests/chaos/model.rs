@@ -58,6 +58,8 @@ pub struct Contact {
     pub last: Option<usize>,
     /// The score that its company must show; the company is its own.
     pub score: Option<usize>,
+    /// Whatever an account has of it is right: what is written before a refusal stays.
+    pub loose: bool,
     next: usize,
     over: bool,
 }
@@ -118,10 +120,21 @@ impl Ledger {
             marks: BTreeMap::new(),
             last: None,
             score: None,
+            loose: false,
             next: 0,
             over: false,
         });
         number
+    }
+
+    /// Somebody that a fault can tell from all others: by this text, which all that concerns it contains.
+    pub fn marked(&mut self, account: usize, mark: &str) -> (usize, String) {
+        let number = self.contact(account, false);
+        let text = format!("{mark}{number}-");
+        let known = &mut self.contacts[number];
+        known.email = format!("{text}{}", known.email);
+        known.user_id.clone_from(&known.email);
+        (number, text)
     }
 
     /// An event's publish was confirmed; `certain` if the first one was.
@@ -190,6 +203,42 @@ impl Ledger {
             traits["company"] = json!({"name": known.company(), "cfHealthScore": score});
         }
         self.event(contact, &id, json!({"type": "identify", "traits": traits}))
+    }
+
+    /// An identify with so many traits of an unknown kind.
+    pub fn odd(&mut self, contact: usize, traits: usize) -> Event {
+        let traits: serde_json::Map<String, Value> =
+            (0..traits).map(|odd| (format!("cf{odd}"), json!(odd))).collect();
+        self.broken(contact, "unknown_custom_field", Value::Object(traits))
+    }
+
+    /// A track that nobody can read.
+    pub fn unreadable(&mut self, contact: usize) -> Event {
+        let (number, id) = self.begin(contact, Fate::Dead("delivery_limit"));
+        let properties = json!({"id": id, "number": number});
+        self.event(contact, &id, json!({"type": "track", "event": "Numbered", "properties": properties}))
+    }
+
+    /// An identify and a track of a contact that Freshsales refuses for good.
+    pub fn refused(&mut self, contact: usize) -> [Event; 2] {
+        self.contacts[contact].loose = true;
+        let identify = self.broken(contact, "rejected", json!({}));
+        let (number, id) = self.begin(contact, Fate::Dead("rejected"));
+        let properties = json!({"id": id, "number": number});
+        let track = json!({"type": "track", "event": "Numbered", "properties": properties});
+        [identify, self.event(contact, &id, track)]
+    }
+
+    /// An identify with a deal, of an account that takes none.
+    pub fn deal(&mut self, contact: usize) -> Event {
+        self.contacts[contact].loose = true;
+        let name = format!("Deal of {}", self.contacts[contact].user_id.replace('@', " at "));
+        self.broken(contact, "rejected", json!({"deal": {"name": name, "amount": 100}}))
+    }
+
+    /// An identify and a track.
+    pub fn pair(&mut self, contact: usize, dice: &mut Dice) -> [Event; 2] {
+        [self.identify(contact, dice), self.track(contact)]
     }
 
     /// An identify that would change the contact if it were not refused.

@@ -1,6 +1,6 @@
 //! Who publishes: with confirms, directly to the cluster, each contact's events one after another.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 pub struct Producers {
     ledger: Arc<Mutex<Ledger>>,
     wires: Vec<Arc<Wire>>,
+    /// To the bystander's intake.
+    apart: Arc<Wire>,
     /// Events that may be published now.
     budget: Arc<Semaphore>,
     writers: JoinSet<()>,
@@ -34,19 +36,11 @@ pub struct Producers {
 
 impl Producers {
     /// One wire for each of `urls`, the nodes; `settings.contacts` writers for each account.
-    pub fn start(settings: &Settings, ledger: Ledger, urls: &[String], queue: &str) -> Self {
+    pub fn start(settings: &Settings, ledger: Ledger, urls: &[String], queue: &str, apart: &str) -> Self {
         let accounts = ledger.accounts.len();
         let ledger = Arc::new(Mutex::new(ledger));
-        let wires: Vec<_> = (0..urls.len())
-            .map(|home| {
-                Arc::new(Wire {
-                    urls: urls.to_vec(),
-                    queue: queue.to_owned(),
-                    next: AtomicUsize::new(home),
-                    line: tokio::sync::Mutex::new(None),
-                })
-            })
-            .collect();
+        let wires: Vec<_> = (0..urls.len()).map(|home| Arc::new(Wire::new(urls, queue, home))).collect();
+        let apart = Arc::new(Wire::new(urls, apart, 0));
         let budget = Arc::new(Semaphore::new(0));
         let mut writers = JoinSet::new();
         for number in 0..accounts * settings.contacts {
@@ -54,7 +48,7 @@ impl Producers {
             let (wire, account) = (wires[number % wires.len()].clone(), number % accounts);
             writers.spawn(write(ledger.clone(), wire, budget.clone(), account, dice));
         }
-        Self { ledger, wires, budget, writers }
+        Self { ledger, wires, apart, budget, writers }
     }
 
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -73,8 +67,54 @@ impl Producers {
             let contact = ledger.contact(account, false);
             ledger.track(contact)
         };
-        let certain = self.wires[account % self.wires.len()].publish(&event).await;
-        self.ledger().confirm(&event, certain);
+        self.publish(account, &event).await;
+    }
+
+    /// An event of an account, once.
+    pub async fn publish(&self, account: usize, event: &Event) {
+        let certain = self.wires[account % self.wires.len()].publish(event).await;
+        self.ledger().confirm(event, certain);
+    }
+
+    /// One event after another for each account and for the bystander, until what is returned is stopped.
+    pub fn trickle(&self) -> Trickle {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        let accounts = self.ledger().accounts.len();
+        for account in 0..accounts {
+            let (ledger, wire) = (self.ledger.clone(), self.wires[account % self.wires.len()].clone());
+            let over = over.clone();
+            tasks.spawn(async move {
+                let mut ticks = ticks();
+                while !over.load(Ordering::Relaxed) {
+                    ticks.tick().await;
+                    let event = {
+                        let mut ledger = lock(&ledger);
+                        let contact = ledger.contact(account, false);
+                        ledger.track(contact)
+                    };
+                    let certain = wire.publish(&event).await;
+                    lock(&ledger).confirm(&event, certain);
+                }
+            });
+        }
+        let (wire, stopped) = (self.apart.clone(), over.clone());
+        tasks.spawn(async move {
+            let mut ticks = ticks();
+            for number in 0_u64.. {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                ticks.tick().await;
+                let id = format!("apart.{number}.{}", jiff::Timestamp::now().as_nanosecond());
+                let body = serde_json::json!({
+                    "type": "track", "event": "Numbered", "userId": "apart@example.com", "messageId": id,
+                    "writeKey": "apart", "properties": {"id": id}
+                });
+                wire.publish(&Event { id, body: body.to_string(), addressed: None }).await;
+            }
+        });
+        Trickle { over, tasks }
     }
 
     /// Waits until all that was allowed is confirmed.
@@ -85,6 +125,29 @@ impl Producers {
         .await;
         self.budget.close();
         while let Some(ended) = self.writers.join_next().await {
+            ended.expect("a producer ends well");
+        }
+    }
+}
+
+/// Often enough that a pause shows.
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(Duration::from_millis(75));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Events that come all the time.
+pub struct Trickle {
+    over: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl Trickle {
+    /// Waits until the last one is confirmed.
+    pub async fn stop(mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
             ended.expect("a producer ends well");
         }
     }
@@ -134,6 +197,15 @@ struct Line {
 }
 
 impl Wire {
+    fn new(urls: &[String], queue: &str, home: usize) -> Self {
+        Self {
+            urls: urls.to_vec(),
+            queue: queue.to_owned(),
+            next: AtomicUsize::new(home),
+            line: tokio::sync::Mutex::new(None),
+        }
+    }
+
     /// Publishes until it is confirmed. False if that took more than once: then it may be in the queue twice.
     async fn publish(&self, event: &Event) -> bool {
         let mut headers = vec![(ID, text(&event.id))];

@@ -99,6 +99,15 @@ impl Replica {
         by_account(&metrics, "freshet_events_delivered_total")
     }
 
+    /// Dead letters of this process for this reason, by account.
+    pub async fn refused(&self, reason: &str) -> BTreeMap<String, u64> {
+        let (_, metrics) = self.process().get("/metrics").await;
+        let label = format!("reason=\"{reason}\"");
+        let lines: String =
+            metrics.lines().filter(|line| line.contains(&label)).flat_map(|line| [line, "\n"]).collect();
+        by_account(&lines, "freshet_events_dead_lettered_total")
+    }
+
     /// Events taken and not yet settled.
     pub async fn in_flight(&self) -> u64 {
         let (_, metrics) = self.process().get("/metrics").await;

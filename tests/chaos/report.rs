@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::fault::Kind;
+use crate::staging::Toll;
+use crate::support::Pauses;
 use crate::verdict::Verdict;
 
 /// Collected while the run goes on.
@@ -13,23 +15,34 @@ pub struct Report {
     recoveries: BTreeMap<Kind, Vec<Duration>>,
     besides: BTreeMap<Kind, usize>,
     pub sessions_lost: usize,
+    /// Of the other accounts, by what befell one.
+    pauses: BTreeMap<Kind, Vec<Pauses>>,
 }
 
 impl Report {
     /// The first fault of a step is the one that its recovery is counted for.
-    pub fn note(&mut self, kinds: impl IntoIterator<Item = Kind>, recovery: Duration, sessions_lost: usize) {
+    pub fn note(&mut self, kinds: impl IntoIterator<Item = Kind>, toll: &Toll) {
         let mut kinds = kinds.into_iter();
         if let Some(first) = kinds.next() {
-            self.recoveries.entry(first).or_default().push(recovery);
+            self.recoveries.entry(first).or_default().push(toll.recovery);
+            if let Some(pauses) = toll.pauses {
+                self.pauses.entry(first).or_default().push(pauses);
+            }
         }
         for kind in kinds {
             *self.besides.entry(kind).or_default() += 1;
         }
-        self.sessions_lost += sessions_lost;
+        self.sessions_lost += toll.sessions_lost;
     }
 
     pub fn faults(&self) -> usize {
         self.recoveries.values().map(Vec::len).sum::<usize>() + self.besides.values().sum::<usize>()
+    }
+
+    /// Pauses that were too long.
+    pub fn too_long(&self) -> Vec<(Kind, Pauses)> {
+        let all = self.pauses.iter().flat_map(|(kind, pauses)| pauses.iter().map(|pauses| (*kind, *pauses)));
+        all.filter(|(kind, pauses)| pauses.net() > kind.pause()).collect()
     }
 
     /// One row for the run, and one for each kind of fault.
@@ -79,6 +92,13 @@ impl Report {
                 shown(worst)
             )
             .unwrap();
+        }
+        if !self.pauses.is_empty() {
+            text += "\n| what befalls one account | times | the others pause at most | a bystander | less that |\n|---|---|---|---|---|\n";
+        }
+        for (kind, pauses) in &self.pauses {
+            let worst = pauses.iter().max_by(|one, other| one.net().total_cmp(&other.net())).unwrap();
+            writeln!(text, "| {} | {} | {worst} |", kind.as_str(), pauses.len()).unwrap();
         }
         text
     }

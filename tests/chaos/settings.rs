@@ -15,22 +15,27 @@ pub struct Settings {
     pub accounts: usize,
     /// Contacts that are written about at the same time, for each account.
     pub contacts: usize,
+    /// The largest frame that the cluster takes; a message's properties travel in one.
+    pub frame_max: usize,
     /// Only kinds of faults whose names contain this.
     pub only: String,
 }
 
 impl Settings {
     /// From `FRESHET_CHAOS` (`long` or nothing), `FRESHET_CHAOS_SEED`, `_FAULTS`, `_EVENTS`, `_REPLICAS`,
-    /// `_ACCOUNTS`, `_CONTACTS`, `_ONLY`.
+    /// `_ACCOUNTS`, `_CONTACTS`, `_FRAME_MAX`, `_ONLY`.
     pub fn read() -> Self {
         let long = env::var("FRESHET_CHAOS").is_ok_and(|form| form == "long");
         let or = |name: &str, short: usize, long_form: usize| {
             number(name).unwrap_or(if long { long_form } else { short })
         };
+        let seed = number("SEED").unwrap_or_else(random);
         Self {
-            seed: number("SEED").unwrap_or_else(random),
+            seed,
+            // RabbitMQ's own default in every other seed.
+            frame_max: number("FRAME_MAX").unwrap_or(if seed % 2 == 0 { 8192 } else { 131_072 }),
             long,
-            faults: or("FAULTS", 12, 56),
+            faults: or("FAULTS", 12, 70),
             events: or("EVENTS", 6_000, 56_000),
             replicas: or("REPLICAS", 2, 3),
             accounts: or("ACCOUNTS", 3, 5),
@@ -41,12 +46,12 @@ impl Settings {
 
     /// The command that draws the same faults and the same events again.
     pub fn command(&self) -> String {
-        let Self { seed, long, faults, events, replicas, accounts, contacts, only } = self;
+        let Self { seed, long, faults, events, replicas, accounts, contacts, frame_max, only } = self;
         let (form, release) = if *long { ("FRESHET_CHAOS=long ", " --release") } else { ("", "") };
         format!(
             "{form}FRESHET_CHAOS_SEED={seed} FRESHET_CHAOS_FAULTS={faults} FRESHET_CHAOS_EVENTS={events} \
              FRESHET_CHAOS_REPLICAS={replicas} FRESHET_CHAOS_ACCOUNTS={accounts} FRESHET_CHAOS_CONTACTS={contacts} \
-             FRESHET_CHAOS_ONLY='{only}' \
+             FRESHET_CHAOS_FRAME_MAX={frame_max} FRESHET_CHAOS_ONLY='{only}' \
              cargo test{release} --test chaos -- --nocapture"
         )
     }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Kind};
+use crate::outside;
 use crate::producers::Producers;
 use crate::schedule::Step;
-use crate::support::{Proxy, eventually};
+use crate::support::{Pauses, Proxy, Stretch, eventually};
 use crate::world::{NODES, World};
 
 /// What one step cost.
@@ -19,6 +21,8 @@ pub struct Toll {
     pub sessions_lost: usize,
     /// From the end of the faults until every account's events flow again.
     pub recovery: Duration,
+    /// For how long the other accounts got nothing, where nothing but one account or one message was bad.
+    pub pauses: Option<Pauses>,
 }
 
 /// Stages a step's faults amid its events, ends them, and waits until every account's events flow again.
@@ -32,10 +36,16 @@ pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll
     })
     .await;
 
+    let concerns_one = step.faults.iter().all(|fault| fault.kind.concerns_one());
+    let trickle = concerns_one.then(|| producers.trickle());
+    if concerns_one {
+        flows(world, producers, 0..world.sites.len()).await;
+    }
+    let from = Timestamp::now();
     let started = Instant::now();
     let mut sessions_lost = 0;
     for fault in &step.faults {
-        sessions_lost += strike(world, fault).await;
+        sessions_lost += strike(world, producers, fault).await;
     }
     let mut healing: Vec<&Fault> = step.faults.iter().collect();
     healing.sort_by_key(|fault| fault.lasts);
@@ -50,12 +60,29 @@ pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll
             allowed = allowed.max(due);
         })
         .await;
+        // Before it ends: what was bad must not have stopped the others.
+        let spared = fault.kind.spares_the_account();
+        if concerns_one || spared {
+            let others = (0..world.sites.len()).filter(|account| spared || *account != fault.whom);
+            flows(world, producers, others).await;
+        }
         heal(world, fault).await;
     }
+    let until = Timestamp::now();
     producers.allow(step.events - third - allowed);
-    let recovery = recover(world, producers).await;
+    let healed = Instant::now();
+    flows(world, producers, 0..world.sites.len()).await;
+    let recovery = healed.elapsed();
+    let mut pauses = None;
+    if let Some(trickle) = trickle {
+        trickle.stop().await;
+        let bad: Vec<usize> = step.faults.iter().map(|fault| fault.whom).collect();
+        let others = world.sites.iter().enumerate().filter(|(account, _)| !bad.contains(account));
+        let states: Vec<Value> = others.map(|(_, site)| site.sandbox.state()).collect();
+        pauses = Some(Pauses::of(&states, &world.bystander.sandbox.state(), Stretch { from, until }));
+    }
     world.replicas.iter_mut().for_each(crate::replica::Replica::check_alive);
-    Toll { sessions_lost, recovery }
+    Toll { sessions_lost, recovery, pauses }
 }
 
 /// Lets a fault last: the only thing here that takes a time and not an event.
@@ -78,8 +105,8 @@ fn share(whole: usize, part: f64) -> usize {
     (whole as f64 * part.min(1.0)) as usize
 }
 
-/// Stages a fault; tells how often each lane may lose its session by it.
-async fn strike(world: &mut World, fault: &Fault) -> usize {
+/// Stages a fault; tells how often each lane may lose its session by it, and waits for the events that it condemns.
+async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usize {
     let (whom, mut dice) = (fault.whom, fault.dice.clone());
     match fault.kind {
         Kind::ReplicaKilled => world.replicas[whom].kill().await,
@@ -153,6 +180,43 @@ async fn strike(world: &mut World, fault: &Fault) -> usize {
         | Kind::ApiLinkBroken
         | Kind::ApiLinkSilenced => {
             strike_account(world, fault, &mut dice).await;
+            return 0;
+        }
+        Kind::ApiMarkup | Kind::ApiJobsFull | Kind::ApiInnerThrottle | Kind::ApiGatewayWaits => {
+            world.sites[whom].fault(outside::answers(fault.kind, &mut dice)).await;
+            return 0;
+        }
+        Kind::ApiForbidsRecord | Kind::ApiForbidsDeals | Kind::ApiRecordFails => {
+            outside::records(world, producers, fault.kind, whom, &mut dice).await;
+            return 0;
+        }
+        Kind::ApiDealFields => {
+            let unreadable = json!({"endpoint": "deals_fields", "action": {"status": 500, "body": "no"}});
+            world.sites[whom].fault(unreadable).await;
+            // Fields are read at the start.
+            for replica in &mut world.replicas {
+                replica.stop().await;
+                replica.launch();
+                replica.ready().await;
+            }
+            return 0;
+        }
+        Kind::MessagesHostile => {
+            outside::hostile_messages(world, producers, whom, &mut dice).await;
+            return 0;
+        }
+        Kind::MessageDoubled => {
+            if let Some(killed) = outside::doubled(world, producers, whom).await {
+                world.replicas[killed].launch();
+            }
+        }
+        Kind::MessagesUnreadable => {
+            outside::unreadable_messages(world, producers, whom, &mut dice).await;
+            // Each of its returns may cost every session.
+            return 10;
+        }
+        Kind::MessagesHuge => {
+            outside::huge_messages(producers, whom, &mut dice).await;
             return 0;
         }
     }
@@ -238,7 +302,12 @@ async fn heal(world: &mut World, fault: &Fault) {
                 replica.lines[whom].pass().await;
             }
         }
-        Kind::NodeLinksBroken | Kind::LeadersMoved | Kind::ApiLinkBroken => {}
+        Kind::NodeLinksBroken
+        | Kind::LeadersMoved
+        | Kind::ApiLinkBroken
+        | Kind::MessagesHostile
+        | Kind::MessagesUnreadable
+        | Kind::MessagesHuge => {}
         Kind::MajorityKilled => {
             // They wait for each other.
             for node in all_but(whom) {
@@ -251,7 +320,20 @@ async fn heal(world: &mut World, fault: &Fault) {
         Kind::MajorityFrozen => all_but(whom).for_each(|node| world.broker.node(node).thaw()),
         Kind::MemoryAlarm => alarm(world, whom, "clear_alarm({resource_limit, memory, node()})"),
         Kind::DiskAlarm => alarm(world, whom, "clear_alarm({resource_limit, disk, node()})"),
-        Kind::ApiHanging | Kind::ApiResetting | Kind::ApiFailing | Kind::ApiSlow | Kind::ApiThrottling => {
+        Kind::ApiHanging
+        | Kind::ApiResetting
+        | Kind::ApiFailing
+        | Kind::ApiSlow
+        | Kind::ApiThrottling
+        | Kind::ApiMarkup
+        | Kind::ApiForbidsRecord
+        | Kind::ApiForbidsDeals
+        | Kind::ApiJobsFull
+        | Kind::ApiInnerThrottle
+        | Kind::ApiGatewayWaits
+        | Kind::ApiDealFields
+        | Kind::ApiRecordFails
+        | Kind::MessageDoubled => {
             world.sites[whom].calm().await;
         }
         Kind::ApiLinkSilenced => {
@@ -264,19 +346,19 @@ async fn heal(world: &mut World, fault: &Fault) {
     }
 }
 
-/// How long it takes until an event of every account is delivered.
-async fn recover(world: &World, producers: &Producers) -> Duration {
-    let healed = Instant::now();
+/// Waits until an event of each of these accounts is delivered.
+pub async fn flows(world: &World, producers: &Producers, accounts: impl IntoIterator<Item = usize>) {
+    let accounts: Vec<usize> = accounts.into_iter().collect();
     let mut before = Vec::new();
     for replica in &world.replicas {
         before.push(replica.delivered().await);
     }
     // There may be no other work.
-    for account in 0..world.sites.len() {
-        producers.probe(account).await;
+    for account in &accounts {
+        producers.probe(*account).await;
     }
-    eventually(Duration::from_mins(3), "every account's events flow again", async || {
-        let mut waiting: Vec<&str> = world.sites.iter().map(|site| site.name).collect();
+    eventually(Duration::from_mins(3), "these accounts' events flow", async || {
+        let mut waiting: Vec<&str> = accounts.iter().map(|account| world.sites[*account].name).collect();
         for (replica, before) in world.replicas.iter().zip(&before) {
             let now = replica.delivered().await;
             waiting.retain(|account| now.get(*account).copied() <= before.get(*account).copied());
@@ -284,5 +366,4 @@ async fn recover(world: &World, producers: &Producers) -> Duration {
         if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?}")) }
     })
     .await;
-    healed.elapsed()
 }

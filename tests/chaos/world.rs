@@ -1,6 +1,5 @@
 //! The world of one run: a cluster, replicas, accounts, and a breakable network between all of them.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::MARKS;
 use crate::replica::Replica;
 use crate::settings::Settings;
-use crate::support::{self, Broker, Proxy, Vhost, post};
+use crate::support::{self, Broker, Doubler, Freshet, Proxy, Vhost, post};
 
 /// Nodes of the cluster.
 pub const NODES: usize = 3;
@@ -42,23 +41,42 @@ impl Site {
         assert_eq!(status, 200, "{body}");
     }
 
-    /// Ends all misbehaviour; tells how many requests it struck.
-    pub async fn calm(&self) -> u64 {
+    /// How many requests misbehaviour has struck.
+    pub async fn struck(&self) -> u64 {
         let (_, shown) = support::get(self.address, "/_sandbox/faults").await.unwrap();
         let shown: Value = serde_json::from_str(&shown).unwrap();
-        let struck =
-            shown["faults"].as_array().unwrap().iter().filter_map(|fault| fault["struck"].as_u64()).sum();
+        shown["faults"].as_array().unwrap().iter().filter_map(|fault| fault["struck"].as_u64()).sum()
+    }
+
+    /// Ends all misbehaviour; tells how many requests it struck.
+    pub async fn calm(&self) -> u64 {
+        let struck = self.struck().await;
         let (status, body) = support::delete(self.address, "/_sandbox/faults").await.unwrap();
         assert_eq!(status, 200, "{body}");
         struck
     }
 }
 
+/// A daemon with an account and queues of its own, which nothing befalls but what befalls the cluster and the machine.
+pub struct Bystander {
+    pub process: Freshet,
+    pub sandbox: Sandbox,
+}
+
+/// On each connection's way, the first delivery that has this text is handed out twice.
+pub const TWICE: &str = "twice-";
+
+/// Its intake.
+pub const APART: &str = "apart";
+
 /// Everything of one run.
 pub struct World {
     /// Before the cluster, which they would miss.
     pub replicas: Vec<Replica>,
     pub sites: Vec<Site>,
+    pub bystander: Bystander,
+    /// Behind each replica's proxies.
+    pub doublers: Vec<Vec<Doubler>>,
     pub vhost: Vhost,
     pub broker: Broker,
     seed: u64,
@@ -90,8 +108,11 @@ impl World {
     pub async fn build(settings: &Settings) -> Self {
         // A minority pauses, as clusters of three are run: otherwise the two sides of a partition go on apart, and
         // RabbitMQ needs a person to bring them together.
-        let config = "cluster_partition_handling = pause_minority\nqueue_leader_locator = balanced\n";
-        let nodes = support::Settings { nodes: NODES, config: config.into(), plugins: Vec::new() };
+        let config = format!(
+            "cluster_partition_handling = pause_minority\nqueue_leader_locator = balanced\nframe_max = {}\n",
+            settings.frame_max
+        );
+        let nodes = support::Settings { nodes: NODES, config, plugins: Vec::new() };
         let broker = Broker::private_with(nodes).await;
         let vhost = broker.vhost();
 
@@ -99,25 +120,23 @@ impl World {
         let mut tasks = JoinSet::new();
         let mut sites = Vec::new();
         for (number, name) in NAMES.into_iter().take(settings.accounts).enumerate() {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let sandbox = Sandbox::new(Options {
-                fields: FieldFiles::load(fields.path()).unwrap(),
-                requests_per_hour: Some(10_000_000),
-                // Slower than events come, so that lanes and windows are never empty for long.
-                latency: Duration::from_millis(40),
-                job_report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
-                ..Options::default()
-            });
-            let served = sandbox.clone();
-            tasks.spawn(async move { served.serve(listener, CancellationToken::new()).await });
+            let (sandbox, address) = sandbox(number, &fields, &mut tasks).await;
             let proxy = Proxy::to(&address.to_string()).await;
             sites.push(Site { name, takes_pages: number != 2, sandbox, address, proxy });
         }
 
+        let (apart, address) = sandbox(0, &fields, &mut tasks).await;
+        let urls: Vec<String> =
+            (0..NODES).map(|node| format!("\"{}?heartbeat=4\"", vhost.url_on(node))).collect();
+        let config = general(APART, APART, &urls) + &account(APART, &address.to_string(), true);
+        let process = Freshet::start(&config, &[("TEST_KEY", SECRET)]);
+        let bystander = Bystander { process, sandbox: apart };
+
         let mut world = Self {
             replicas: Vec::new(),
             sites,
+            bystander,
+            doublers: Vec::new(),
             vhost,
             broker,
             seed: settings.seed,
@@ -125,17 +144,22 @@ impl World {
             _fields: fields,
         };
         for number in 0..settings.replicas {
-            let mut lines = Vec::new();
+            let (mut lines, mut doublers) = (Vec::new(), Vec::new());
             for node in 0..NODES {
                 let direct = url::Url::parse(world.vhost.url_on(node)).unwrap();
-                lines.push(Proxy::to(&format!("127.0.0.1:{}", direct.port().unwrap())).await);
+                let doubler = Doubler::to(&format!("127.0.0.1:{}", direct.port().unwrap()), TWICE).await;
+                let before = url::Url::parse(&doubler.url(direct.as_str())).unwrap();
+                doublers.push(doubler);
+                lines.push(Proxy::to(&format!("127.0.0.1:{}", before.port().unwrap())).await);
             }
             let config = world.config(number, &lines);
             world.replicas.push(Replica::start(number, config, lines));
+            world.doublers.push(doublers);
         }
         for replica in &world.replicas {
             replica.ready().await;
         }
+        world.bystander.process.ready().await;
         // What `Node::kill` does before each power cut, here once: no queue is made later.
         for node in 0..NODES {
             world.control(node, &["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
@@ -149,25 +173,10 @@ impl World {
             .enumerate()
             .map(|(node, line)| format!("\"{}?heartbeat=4\"", line.url(self.vhost.url_on(node))))
             .collect();
-        let mut text = format!(
-            "[broker]\nurl = [{}]\nqueue = \"{QUEUE}\"\nreplica = \"{}\"\nprefetch = {PREFETCH}\n\
-             [http]\nlisten = \"127.0.0.1:0\"\n\
-             [delivery]\nrequest_timeout = \"2s\"\nshutdown_grace = \"10s\"\n[log]\nlevel = \"info,freshet=debug\"\n",
-            urls.join(", "),
-            Replica::name(replica)
-        );
-        for Site { name, takes_pages, proxy, .. } in &self.sites {
-            let address = proxy.addr();
-            let events = if *takes_pages { "" } else { "events = [\"identify\", \"track\"]\n" };
-            write!(
-                text,
-                "[[accounts]]\nname = \"{name}\"\nurl = \"http://{address}\"\napi_key = {{ env = \"TEST_KEY\" }}\n\
-                 app_token = {{ env = \"TEST_KEY\" }}\nrequests_per_hour = 10000000\n\
-                 tracking_requests_per_minute = 100000\nwrite_keys = [\"{name}\"]\n{events}\n"
-            )
-            .unwrap();
-        }
-        text
+        let accounts = self.sites.iter().map(|Site { name, takes_pages, proxy, .. }| {
+            account(name, &proxy.addr().to_string(), *takes_pages)
+        });
+        general(QUEUE, &Replica::name(replica), &urls) + &accounts.collect::<String>()
     }
 
     /// `rabbitmqctl` on a node, without holding up sandboxes and proxies.
@@ -180,6 +189,47 @@ impl World {
         let lanes = self.sites.iter().map(|site| format!("{QUEUE}.lane.{}", site.name));
         std::iter::once(QUEUE.to_owned()).chain(lanes).collect()
     }
+}
+
+/// An account's stand-in, on a socket.
+async fn sandbox(
+    number: usize,
+    fields: &TempDir,
+    tasks: &mut JoinSet<std::io::Result<()>>,
+) -> (Sandbox, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sandbox = Sandbox::new(Options {
+        fields: FieldFiles::load(fields.path()).unwrap(),
+        requests_per_hour: Some(10_000_000),
+        // Slower than events come, so that lanes and windows are never empty for long.
+        latency: Duration::from_millis(40),
+        job_report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
+        ..Options::default()
+    });
+    let served = sandbox.clone();
+    tasks.spawn(async move { served.serve(listener, CancellationToken::new()).await });
+    (sandbox, address)
+}
+
+/// A configuration without its accounts.
+fn general(queue: &str, replica: &str, urls: &[String]) -> String {
+    format!(
+        "[broker]\nurl = [{}]\nqueue = \"{queue}\"\nreplica = \"{replica}\"\nprefetch = {PREFETCH}\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n\
+         [delivery]\nrequest_timeout = \"2s\"\nshutdown_grace = \"10s\"\n[log]\nlevel = \"info,freshet=debug\"\n",
+        urls.join(", ")
+    )
+}
+
+/// One account of a configuration.
+fn account(name: &str, address: &str, takes_pages: bool) -> String {
+    let events = if takes_pages { "" } else { "events = [\"identify\", \"track\"]\n" };
+    format!(
+        "[[accounts]]\nname = \"{name}\"\nurl = \"http://{address}\"\napi_key = {{ env = \"TEST_KEY\" }}\n\
+         app_token = {{ env = \"TEST_KEY\" }}\nrequests_per_hour = 10000000\n\
+         tracking_requests_per_minute = 100000\nwrite_keys = [\"{name}\"]\n{events}\n"
+    )
 }
 
 /// The built-in contact fields, and one for each identify of a contact.

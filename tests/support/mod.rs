@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
+//! | `hostile.rs` | [`hostile()`]: properties that nobody expects |
+//! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
@@ -13,6 +15,7 @@
 //! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
+//! | `pauses.rs` | [`Pauses`]: for how long an account got nothing, less what the machine adds |
 //! | `guard.rs`, `ports.rs` | nothing outlives the tests; no two tests take one port |
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "no test binary uses all of the support")]
 #![allow(
@@ -34,7 +37,9 @@ mod broker;
 mod distort;
 mod doubler;
 mod guard;
+mod hostile;
 mod node;
+mod pauses;
 mod ports;
 mod process;
 mod proxy;
@@ -52,8 +57,11 @@ pub use broker::{Broker, Settings, Vhost};
 pub use distort::{Distorter, Distortion, Distortions};
 pub use doubler::Doubler;
 pub use guard::Process;
-pub use process::{Freshet, delete, freshet, get, listen_address, post};
+pub use hostile::{Properties, hostile};
+pub use pauses::{Pauses, Stretch};
+pub use process::{Freshet, delete, freshet, get, listen_address, post, script};
 pub use proxy::Proxy;
+pub use raw::Raw;
 pub use tls::TlsFront;
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.

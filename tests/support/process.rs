@@ -31,12 +31,21 @@ impl Freshet {
 
     /// A command that stays up, with this configuration in `$FRESHET_CONFIG`.
     pub fn start_command(arguments: &[&str], config: &str, environment: &[(&str, &str)]) -> Self {
+        let mut argv = vec![OsString::from(PROGRAM)];
+        argv.extend(arguments.iter().map(OsString::from));
+        Self::start_argv(&argv, config, environment)
+    }
+
+    /// The same by a shell, in which `$FRESHET` is the program: `exec` it, so that signals reach it.
+    pub fn start_script(script: &str, config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_argv(&["sh", "-c", script].map(OsString::from), config, environment)
+    }
+
+    fn start_argv(argv: &[OsString], config: &str, environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a folder for the configuration");
         let file = folder.path().join("freshet.toml");
         std::fs::write(&file, config).expect("the configuration is written");
-        let mut argv = vec![OsString::from(PROGRAM)];
-        argv.extend(arguments.iter().map(OsString::from));
-        let mut process = Process::spawn(&argv, |command| {
+        let mut process = Process::spawn(argv, |command| {
             prepare(command, environment);
             command.env("FRESHET_CONFIG", &file).stdout(Stdio::piped()).stderr(Stdio::piped());
         });
@@ -180,6 +189,13 @@ pub fn freshet(arguments: &[&str], folder: &Path, environment: &[(&str, &str)], 
     })
 }
 
+/// Runs a shell script to its end in `folder`; `$FRESHET` is the program.
+pub fn script(script: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new("sh");
+    prepare(&mut command, environment);
+    command.args(["-c", script]).current_dir(folder).stdin(Stdio::null()).output().expect("a shell starts")
+}
+
 /// The address in the field `http.listen` of a log line, text or JSON.
 pub fn listen_address(line: &str) -> Option<SocketAddr> {
     let after = line.split("http.listen").nth(1)?.trim_start_matches(['=', '"', ':', ' ']);
@@ -194,7 +210,11 @@ fn prepare(command: &mut Command, environment: &[(&str, &str)]) {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(environment.iter().copied());
+    command
+        .env("FRESHET", PROGRAM)
+        .env("NO_COLOR", "1")
+        .env("RUST_BACKTRACE", "1")
+        .envs(environment.iter().copied());
 }
 
 /// One plain HTTP request.

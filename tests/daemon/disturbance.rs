@@ -1,0 +1,210 @@
+//! Whatever happens to one account, or is in one message, the other accounts' deliveries do not pause.
+//!
+//! One of three accounts gets each badness in turn. Meanwhile an event comes for each account every 75 ms; the times at
+//! which the others' arrive are in their sandboxes. See [`crate::support::Pauses`] for what is the machine's.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::events::{arrived, track};
+use crate::support::{Pauses, Properties, Raw, Stretch, delete, eventually, header, hostile, soon};
+use crate::world::World;
+
+/// The longest that another account's deliveries may pause, in seconds.
+const BOUND: f64 = 1.0;
+const EVERY: Duration = Duration::from_millis(75);
+/// How long an account stays bad. A lane that others wait for shows within the first second.
+const LASTS: Duration = Duration::from_secs(3);
+const OTHERS: [&str; 2] = ["globex", "initech"];
+const PAGE: &str = "<!DOCTYPE html><html><head><title>Not here</title></head><body>Not here</body></html>";
+
+/// What an account answers while it is bad.
+fn answers() -> Vec<(&'static str, Value)> {
+    let all = |action: Value| json!({"endpoint": "*", "action": action});
+    let to = |endpoint: &str, action: Value| json!({"endpoint": endpoint, "action": action});
+    let page =
+        |status: u16| json!({"status": status, "headers": {"content-type": "text/html"}, "body": PAGE});
+    let refusal = |status: u16, message: &str| json!({"status": status, "body": {"errors": {"code": status, "message": [message]}}});
+    let inner = "UCR contact fetch failure :: response_code :: 429 :: response :: Too many requests";
+    let signed_out = format!("\u{feff}{PAGE}");
+    vec![
+        ("API: web pages, 404", all(page(404))),
+        ("API: web pages, 403", all(page(403))),
+        ("API: web pages, 200", all(page(200))),
+        ("API: a sign-in page behind a byte order mark", all(json!({"status": 200, "body": signed_out}))),
+        ("API: redirects", all(json!({"status": 302, "headers": {"location": "/login"}}))),
+        ("API: 401", all(refusal(401, "no"))),
+        ("API: 403 to everything", all(refusal(403, "You are not authorized to perform this action"))),
+        ("API: 403 to deals", to("/api/deals", refusal(403, "not authorized"))),
+        ("API: 405 to bulk upserts", to("contacts_bulk_upsert", refusal(405, "Max of 10 transactions"))),
+        ("API: a throttle inside 400", all(refusal(400, inner))),
+        ("API: 429", all(json!({"status": 429, "headers": {"retry-after": "1"}}))),
+        ("API: 500", all(json!({"status": 500, "body": "no"}))),
+        ("API: hangs", all(json!({"hang": true}))),
+        ("API: breaks off", all(json!({"reset": true}))),
+        ("API: slow", all(json!({"delay_ms": 1500}))),
+    ]
+}
+
+/// Events for all accounts, all the time, until it is over.
+struct Trickle<'a> {
+    world: &'a World,
+    apart: &'a World,
+    number: Cell<usize>,
+    over: Cell<bool>,
+}
+
+impl Trickle<'_> {
+    async fn run(&self) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.over.get() {
+            ticks.tick().await;
+            let number = self.number.replace(self.number.get() + 1);
+            for account in &self.world.accounts {
+                self.world.publish(keyed(track(0, number), &account.name)).await;
+            }
+            self.apart.publish(track(0, number).to_string()).await;
+        }
+    }
+}
+
+fn keyed(mut event: Value, account: &str) -> String {
+    event["writeKey"] = json!(account);
+    event.to_string()
+}
+
+/// An event as large as can be, with as many traits as it has room for that the account does not have.
+fn odd_traits(number: usize) -> String {
+    let traits: serde_json::Map<String, Value> =
+        (0..40_000).map(|odd| (format!("cf{odd}"), json!(odd))).collect();
+    let id = format!("odd {number}");
+    keyed(json!({"type": "identify", "userId": "odd@example.com", "messageId": id, "traits": traits}), "acme")
+}
+
+/// A property that has as much in it as an event may have.
+fn wide(number: usize) -> String {
+    let mut event = track(9, number);
+    event["properties"]["zeros"] = json!(vec![0; 400_000]);
+    keyed(event, "acme")
+}
+
+async fn pass(time: Duration) {
+    let until = Instant::now() + time;
+    eventually(time + Duration::from_mins(1), "it has lasted", async || Instant::now() >= until).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_do_not_pause_whatever_happens_to_one_account_or_is_in_one_message() {
+    let mut world = World::shared().await;
+    for name in ["acme"].into_iter().chain(OTHERS) {
+        world = world.account(name, &format!("write_keys = [\"{name}\"]")).await;
+    }
+    let apart = World::shared().await.account("bystander", "").await;
+    let (replica, replica_apart) = (world.start("one").await, apart.start("apart").await);
+    let trickle = Trickle { world: &world, apart: &apart, number: Cell::new(0), over: Cell::new(false) };
+    let mut stretches: Vec<(&str, Stretch)> = Vec::new();
+    let mut odd = 0;
+    let staging = async {
+        soon("every account gets events", async || {
+            let begun = |world: &World, name: &str| !arrived(&world.state(name)).is_empty();
+            world.accounts.iter().all(|account| begun(&world, &account.name)) && begun(&apart, "bystander")
+        })
+        .await;
+        let mut raw = Raw::connect(&world.vhost.addr(), &world.vhost.name).await;
+        let mut hostiles = hostile(raw.frame_max());
+        hostiles.push(("nothing unusual", Properties::default()));
+        for (number, (name, properties)) in hostiles.iter().enumerate() {
+            let from = Timestamp::now();
+            for (place, (exchange, key)) in
+                [(String::new(), world.queue()), (world.lanes(), "acme".to_owned())].iter().enumerate()
+            {
+                let body = keyed(track(1 + place, number), "acme");
+                let (exchange, key) = (exchange.as_bytes(), key.as_bytes());
+                raw.publish(exchange, key, &properties.bytes(), body.as_bytes()).await;
+                world.expect(1);
+            }
+            let delivered = format!("{name} is delivered");
+            eventually(Duration::from_mins(1), &delivered, async || {
+                let arrived = arrived(&world.state("acme"));
+                let wanted = u64::try_from(number).unwrap();
+                [1, 2].iter().all(|contact| {
+                    arrived.get(&crate::events::email(*contact)).is_some_and(|got| got.contains(&wanted))
+                })
+            })
+            .await;
+            stretches.push((name, Stretch { from, until: Timestamp::now() }));
+        }
+        for (name, body) in [
+            ("40,000 traits that the account does not have", odd_traits as fn(usize) -> String),
+            ("a property of 800 kB", wide),
+        ] {
+            let from = Timestamp::now();
+            for _ in 0..3 {
+                odd += 1;
+                world.publish(body(odd)).await;
+            }
+            pass(LASTS).await;
+            stretches.push((name, Stretch { from, until: Timestamp::now() }));
+        }
+        for (name, fault) in answers() {
+            let from = Timestamp::now();
+            world.fault("acme", fault).await;
+            // Contacts, a bulk call of them, and a deal, beside the activities that come all the time.
+            let people = (0..6).map(|person| {
+                let traits = json!({"firstName": "Ada", "deal": {"name": "Deal", "amount": 100}});
+                let id = format!("{name} {person}");
+                let user = format!("person.{person}@example.com");
+                let event = json!({"type": "identify", "userId": user, "messageId": id, "traits": traits});
+                keyed(event, "acme")
+            });
+            world.publish_all(people).await;
+            pass(LASTS).await;
+            delete(world.at("acme").address, "/_sandbox/faults").await.unwrap();
+            stretches.push((name, Stretch { from, until: Timestamp::now() }));
+        }
+        trickle.over.set(true);
+    };
+    tokio::join!(staging, trickle.run());
+    let others: Vec<Value> = OTHERS.iter().map(|name| world.state(name)).collect();
+    let bystander = apart.state("bystander");
+    println!(
+        "| what happens to one account | the others pause | a bystander | less that |\n|---|---|---|---|"
+    );
+    let mut too_long = Vec::new();
+    for (name, stretch) in stretches {
+        let pauses = Pauses::of(&others, &bystander, stretch);
+        println!("| {name} | {pauses} |");
+        if pauses.net() > BOUND {
+            too_long.push((name, pauses));
+        }
+    }
+    assert!(too_long.is_empty(), "{too_long:?}");
+    world.settled(&[&replica]).await;
+    apart.settled(&[&replica_apart]).await;
+    let others: Vec<Value> = OTHERS.iter().map(|name| world.state(name)).collect();
+    let bystander = apart.state("bystander");
+    let wanted: Vec<u64> = (0..trickle.number.get() as u64).collect();
+    for state in others.iter().chain([&bystander]) {
+        assert_eq!(arrived(state)[&crate::events::email(0)], wanted, "each once and in order");
+    }
+    // Nothing is condemned but what was wrong with it, and what the account had no right to.
+    let dead = world.amqp.take_all(&world.dead()).await;
+    let mut condemned: BTreeMap<String, String> = BTreeMap::new();
+    for letter in &dead {
+        let event: Value = serde_json::from_slice(&letter.data).unwrap();
+        let id = event["messageId"].as_str().unwrap();
+        let what = id.rsplit_once(' ').map_or(id, |(what, _)| what);
+        let said = ["freshet-reason", "freshet-detail"].map(|name| header(letter, name).unwrap_or_default());
+        condemned.insert(what.to_owned(), said.join(" ").chars().take(300).collect());
+    }
+    condemned.retain(|what, _| !["odd", "API: 403 to deals"].contains(&what.as_str()));
+    assert!(condemned.is_empty(), "{condemned:#?}");
+    world.finish([replica]).await;
+    apart.finish([replica_apart]).await;
+}
