@@ -4,7 +4,7 @@ use super::by_hand::{contact, report};
 use super::outage::{ANSWER, Account, HOUR, MINUTE, plain, with_new_company};
 use super::strangers::{CONTACTS_AND_TRACKS, page, rich, said, with_deal};
 use super::*;
-use crate::freshsales::{Answer, Body, Endpoint, Trouble as Failure, classify};
+use crate::freshsales::{Answer, Body, Endpoint, Family, Trouble as Failure, classify};
 use serde_json::{Value, json};
 
 #[test]
@@ -15,9 +15,12 @@ fn a_record_that_is_always_told_to_come_back_later_holds_up_others_once_at_most(
             let mut account = rich();
             feed(&mut account, 0);
             let retry_after = Some(wait);
-            let verdict = || match throttled {
-                true => Verdict::Throttled { retry_after },
-                false => Verdict::Unavailable { trouble: Failure::ServerError(503), retry_after },
+            let verdict = || {
+                if throttled {
+                    Verdict::Throttled { retry_after }
+                } else {
+                    Verdict::Unavailable { trouble: Failure::ServerError(503), retry_after }
+                }
             };
             let mut fed = Vec::new();
             for number in 1..60 {
@@ -53,10 +56,9 @@ fn a_bulk_call_or_a_job_that_alone_is_not_let_in_is_done_one_by_one() {
             for number in 0..50 {
                 plain(&mut account, number);
             }
-            let bad = |call: &Call| match call.endpoint {
-                Endpoint::BulkUpsert(_) => bulk,
-                Endpoint::JobStatus => !bulk,
-                _ => false,
+            let bad = |call: &Call| {
+                let submits = matches!(call.endpoint, Endpoint::BulkUpsert(_));
+                if bulk { submits } else { call.endpoint == Endpoint::JobStatus }
             };
             for number in 50..100 {
                 let then = account.now + MINUTE;
@@ -170,10 +172,12 @@ fn one_record_s_page_is_everybody_s_where_the_others_get_no_answer() {
     }
     account.run(account.start + HOUR, |call| {
         let trouble = Failure::ServerError(500);
-        match call.endpoint {
-            Endpoint::Fields(_) => None,
-            _ if call.json().to_string().contains("Company 0") => Some(page(call, 403)),
-            _ => Some(Verdict::Unavailable { trouble, retry_after: None }),
+        if matches!(call.endpoint, Endpoint::Fields(_)) {
+            None
+        } else if call.json().to_string().contains("Company 0") {
+            Some(page(call, 403))
+        } else {
+            Some(Verdict::Unavailable { trouble, retry_after: None })
         }
     });
     assert_eq!(account.refused, []);
@@ -214,11 +218,11 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
             }
             let then = account.now + Duration::from_secs(1 + roll(600));
             account.run(then, |call| {
-                let family = match call.endpoint {
-                    Endpoint::Fields(_) => 0,
-                    Endpoint::BulkUpsert(_) | Endpoint::JobStatus => 1,
-                    Endpoint::Upsert(Entity::Deal) => 2,
-                    _ => 3,
+                let family = match call.endpoint.family() {
+                    Family::Fields => 0,
+                    Family::Jobs => 1,
+                    Family::Deals => 2,
+                    Family::Contacts | Family::SalesAccounts | Family::Lookups | Family::Tracking => 3,
                 };
                 let odd = sick.contains(&family) && roll(share) == 0;
                 let kind = kinds.get(usize::try_from(roll(3)).unwrap()).copied().unwrap();
@@ -236,7 +240,7 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
 }
 
 fn nonsense(call: &Call, kind: u64, wait: u64) -> Verdict {
-    let wait = Some([0, 1, 90, 3600][usize::try_from(wait).unwrap()]).map(Duration::from_secs);
+    let wait = Some(Duration::from_secs([0, 1, 90, 3600][usize::try_from(wait).unwrap()]));
     let counts = json!({"record_status": {"succeeded": 1, "failed": 1}, "detailed_failure_report": []});
     let json = |value: Value| Body::Json(value);
     let (status, retry_after, body) = match kind {
