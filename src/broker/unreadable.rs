@@ -107,14 +107,14 @@ pub(super) async fn look(
     let name = format!("{}, looking", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let looking = look_on(broker, &connection, queues, &filter);
-    let looked = tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(Broken::Unanswered(name)));
-    close(&connection).await;
-    looked
+    tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(Broken::Unanswered(name)))
 }
 
+/// Ends the connection. While it holds, no consumer may be let go of: with its cancellation another replica gets what
+/// stands behind the messages that are held here, and these only later.
 async fn look_on(
     broker: &Broker,
-    connection: &lapin::Connection,
+    connection: &Connected,
     queues: &[Consumed],
     filter: &DeliveryFilter,
 ) -> Result<Look, Broken> {
@@ -132,11 +132,15 @@ async fn look_on(
             }
         })
     });
-    let subscribed = futures_util::future::join_all(subscribing).await;
+    let subscribing = std::pin::pin!(futures_util::future::join_all(subscribing));
+    // Wherever this is given up.
+    let ends_before_them = connection.end_with();
+    let subscribed = subscribing.await;
     let mut by_channel = HashMap::new();
     // Closed with the last handle.
     let mut channels = Vec::new();
     let mut consumers = SelectAll::new();
+    let _ends_before_those = ends_before_them;
     let mut most = 0;
     for (consumed, prefetch, channel, consumer) in subscribed.into_iter().flatten() {
         most += u64::from(prefetch);
@@ -168,7 +172,9 @@ async fn look_on(
     }
     // The library tells its consumers before it changes the connection's state.
     let over = ended.as_ref().is_some_and(is_unreadable);
-    if !over && connection.status().connected() {
+    let clean = !over && connection.status().connected();
+    close(connection).await;
+    if clean {
         return Ok(Look::Clean(of));
     }
     // In the order in which they were handed on; what was read has come out of the library by now.
@@ -212,11 +218,10 @@ async fn take_out(
     let name = format!("{}, dead-lettering", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let taking_out = take_out_on(broker, &connection, queue, &filter, fingerprints.len());
-    let taken = tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(Broken::Unanswered(name)));
-    close(&connection).await;
-    taken
+    tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(Broken::Unanswered(name)))
 }
 
+/// Ends the connection, as [`look_on`] does.
 async fn take_out_on(
     broker: &Broker,
     connection: &Connected,
@@ -228,7 +233,8 @@ async fn take_out_on(
         return Ok(());
     };
     let letters = publisher(connection).await?;
-    let (channel, subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
+    let (channel, _subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
+    let _ends_before_it = connection.end_with();
     while filter.kept() < wanted && filter.arrived() < u64::from(prefetch) {
         if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
             break;
@@ -240,7 +246,7 @@ async fn take_out_on(
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
     topology::close_settled(&channel, &queue, true).await;
-    drop(subscription);
+    close(connection).await;
     Ok(())
 }
 

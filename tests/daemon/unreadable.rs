@@ -242,3 +242,24 @@ async fn several_in_several_queues_are_condemned_and_nothing_else_is() {
     assert_eq!(bodies(&letters), BTreeSet::from(culprits("a")));
     world.finish([one, two]).await;
 }
+
+/// A consumer that is cancelled makes another replica active, which gets what stands behind the messages that are still
+/// held here: their order is lost.
+#[tokio::test]
+async fn no_look_cancels_a_consumer_while_it_holds_messages() {
+    let mut world = two_accounts().await;
+    for number in 0..150 {
+        world = world.account(&format!("other-{number}"), "write_keys = []").await;
+    }
+    let (proxy, url) = through(&world).await;
+    // It may be any queue: so all are looked at, and all but one are found good. With so many, letting go of them takes
+    // long enough for cancellations to leave before the connection ends.
+    proxy.distortions().add("unreadable-1", Distortion::Arguments);
+    let replica = world.start_at(&url, "one").await;
+    let in_lane = |body: String| (body, BasicProperties::default());
+    world.publish_to(&world.lanes(), "acme", [in_lane(culprit("unreadable-1", "a"))]).await;
+    until_condemned(&world, &replica, 1).await;
+    assert_eq!(proxy.distortions().cancellations(), 0);
+    condemned(&world.dead_letters(1).await[0], "acme.delivery_limit");
+    world.finish([replica]).await;
+}
