@@ -5,7 +5,8 @@
 //! client library and did not come out of it is the one. When the connection is gone RabbitMQ puts all back in its order:
 //! taking fewer would change that, see RABBITMQ.md.
 //!
-//! A message is condemned when two looks ended at it. It is then taken out on a connection whose deliveries never reach
+//! A message is condemned when two looks ended at it, or, where there are several, when the library's parser has refused
+//! it as often. It is then taken out on a connection whose deliveries never reach
 //! the client library. Called by the quarantine; must not touch what others hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -196,7 +197,15 @@ pub(super) async fn cleanse(broker: &Broker, address: &Address, queue: Consumed)
             .map(|(fingerprint, _)| *fingerprint)
             .collect();
         match look(broker, address, &[queue], &known).await? {
-            Look::Culprit(_, fingerprint) => *proofs.entry(fingerprint).or_default() += 1,
+            Look::Culprit(_, fingerprint) => {
+                *proofs.entry(fingerprint).or_default() += 1;
+                if proofs.len() > 1 {
+                    // There are several, and each look finds one, and is one more return for all that stand beside it.
+                    for fingerprint in survey(broker, address, queue).await? {
+                        *proofs.entry(fingerprint).or_default() += 1;
+                    }
+                }
+            }
             Look::Clean(of) if known.is_empty() => return Ok(!of.is_empty()),
             Look::Clean(_) => {
                 take_out(broker, address, queue, &known).await?;
@@ -205,6 +214,32 @@ pub(super) async fn cleanse(broker: &Broker, address: &Address, queue: Consumed)
             }
         }
     }
+}
+
+/// Finds out which messages the library's parser refuses, all at once: none reaches the library.
+async fn survey(
+    broker: &Broker,
+    address: &Address,
+    queue: Consumed,
+) -> Result<BTreeSet<Fingerprint>, Broken> {
+    let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(BTreeSet::new())));
+    let name = format!("{}, looking", broker.replica);
+    let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
+    let surveying = async {
+        let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(queue) else {
+            return Ok(BTreeSet::new());
+        };
+        let _subscribed = subscribe(&connection, &queue, &tag, prefetch, arguments).await?;
+        let _ends_before_it = connection.end_with();
+        while filter.arrived() < u64::from(prefetch) {
+            if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
+                break;
+            }
+        }
+        close(&connection).await;
+        Ok(filter.unreadable())
+    };
+    tokio::time::timeout(LIMIT, surveying).await.unwrap_or(Err(Broken::Unanswered(name)))
 }
 
 /// Makes dead letters of these messages.

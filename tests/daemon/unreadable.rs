@@ -263,3 +263,30 @@ async fn no_look_cancels_a_consumer_while_it_holds_messages() {
     condemned(&world.dead_letters(1).await[0], "acme.delivery_limit");
     world.finish([replica]).await;
 }
+
+#[tokio::test]
+async fn a_hundred_at_once_are_condemned_and_nothing_beside_them_is() {
+    const MANY: u32 = 120;
+    let world = two_accounts().await;
+    let (proxy, url) = through(&world).await;
+    let marker = |number| format!("unreadable-{number}.");
+    for number in 0..MANY {
+        proxy.distortions().add(&marker(number), Distortion::HeaderEnd);
+    }
+    world.publish_early([]).await;
+    // All of them stand in what is handed out together.
+    let innocents = numbered("a", 0);
+    let culprits = (0..MANY).map(|number| culprit(&marker(number), "a"));
+    let (before, behind) = innocents.split_at(5);
+    let all = before.iter().cloned().chain(culprits).chain(behind.iter().cloned());
+    let in_lane = |body: String| (body, BasicProperties::default());
+    world.publish_to(&world.lanes(), "acme", all.map(in_lane)).await;
+    world.publish_all(numbered("g", 0)).await;
+    let replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
+    until_condemned(&world, &replica, MANY).await;
+    innocent(&world, &[&replica], ROUNDS).await;
+    let letters = world.dead_letters(usize::try_from(MANY).unwrap()).await;
+    assert!(letters.iter().all(|letter| String::from_utf8_lossy(&letter.data).contains("culprit@")));
+    assert!(proxy.distortions().struck(&marker(0)) < 20, "each time costs the others a return");
+    world.finish([replica]).await;
+}
