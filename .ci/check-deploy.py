@@ -1,6 +1,7 @@
 """Reads every file that a deployment is made of, and holds them against each other."""
 
 import pathlib
+import re
 import sys
 import tomllib
 
@@ -61,6 +62,10 @@ def check_compose():
         check_configuration(config, config.read_text(), mounted, service["environment"])
 
 
+def mebibytes(size):
+    return int(re.fullmatch(r"(\d+)Mi(?:B)?", size)[1])
+
+
 def check_kubernetes():
     folder = pathlib.Path("deploy/kubernetes")
     objects = {}
@@ -90,6 +95,10 @@ def check_kubernetes():
     config = check_configuration(folder / "configmap.yaml", config, mounted, environment)
     grace = seconds(config["delivery"]["shutdown_grace"])
     expect(pod["terminationGracePeriodSeconds"] > grace, f"{folder}: pods are killed before the shutdown grace is over")
+    # All accounts together hold eight times what one may; the other half is for what is not events.
+    events = 8 * mebibytes(config["broker"].get("prefetch_bytes", "64MiB"))
+    limit = mebibytes(container["resources"]["limits"]["memory"])
+    expect(events <= limit / 2, f"{folder}: {events} MiB of events are too many for a pod of {limit} MiB")
 
 
 def check_runbook():

@@ -1,5 +1,6 @@
 //! Hides e-mail addresses and phone numbers in texts that somebody else wrote, such as Freshsales' messages, before they
-//! leave in a log line, a page or a dead letter. It does not look for names: no rule finds those.
+//! leave in a page or a dead letter. It does not look for names: no rule finds those. Words are masked whole here; a
+//! log line, whose signs have a meaning of their own, is masked where lines are finished, by the same signs.
 
 /// Fewer digits make no phone number.
 const FEWEST_DIGITS: usize = 7;
@@ -7,6 +8,15 @@ const FEWEST_DIGITS: usize = 7;
 const MOST_DIGITS: usize = 15;
 /// Digits in one piece, without a plus sign: from this many on they are taken for the id of a record.
 const ID_DIGITS: usize = 11;
+
+/// The sign in an address as a URL writes it.
+pub const ESCAPED_AT: &str = "%40";
+
+/// Whether a character is the sign in an e-mail address: also the wide and the small form, which people's mail
+/// programs take for it.
+pub fn is_at(c: char) -> bool {
+    matches!(c, '@' | '＠' | '﹫')
+}
 
 /// The text with each e-mail address and each phone number replaced by a word. Field names, status codes, dates and
 /// the long ids of records stay, because somebody has to find the record.
@@ -21,7 +31,7 @@ fn addresses(text: &str) -> String {
     while !rest.is_empty() {
         let end = rest.find(separates).unwrap_or(rest.len());
         let (token, after) = rest.split_at(end);
-        let holds_one = token.contains(['@', '＠', '﹫']) || token.contains("%40");
+        let holds_one = token.contains(is_at) || token.contains(ESCAPED_AT);
         masked.push_str(if holds_one { "[e-mail]" } else { token });
         let next = after.chars().next().map_or(0, char::len_utf8);
         let (separator, after) = after.split_at(next);

@@ -49,7 +49,7 @@ pub use held::Held;
 pub use letter::Letter;
 pub use link::{Link, LinkView};
 pub use names::{Names, priority};
-pub use publisher::{PublishError, Publisher};
+pub use publisher::{PublishError, Published, Publisher};
 pub use session::{Broker, LaneDoor};
 
 /// The label of events whose account is not known.

@@ -65,6 +65,15 @@ pub enum PublishError {
     },
 }
 
+/// What the broker has confirmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Events on the intake.
+    pub intake: u64,
+    /// Dead letters that went back to their accounts' lanes.
+    pub lanes: u64,
+}
+
 /// Where a message went, and what the broker says to it.
 type Answered = (String, String, lapin::Result<Confirmation>);
 type InFlightOne = Pin<Box<dyn Future<Output = Answered> + Send>>;
@@ -78,7 +87,11 @@ impl Publisher {
         accounts: Vec<AccountName>,
     ) -> Result<Self, PublishError> {
         crate::tls::install_provider();
-        let unreachable = |broken: Broken| PublishError::Unreachable(broken.to_string());
+        let unreachable = |broken: Broken| {
+            let why =
+                if let Broken::Unreachable(why) = &broken { why.to_string() } else { broken.to_string() };
+            PublishError::Unreachable(why)
+        };
         let mut connected = connect(addresses.turn(0), "publish").await;
         for node in 1..addresses.count() {
             if connected.is_err() {
@@ -96,23 +109,26 @@ impl Publisher {
     }
 
     /// Publishes every line that is not blank; `confirmed` is told the number after each confirm.
-    /// Returns the number that the broker has confirmed.
+    /// Returns what the broker has confirmed.
     pub async fn publish(
         mut self,
         input: Box<dyn Read + Send>,
         stop: &CancellationToken,
         mut confirmed: impl FnMut(u64),
-    ) -> Result<u64, PublishError> {
+    ) -> Result<Published, PublishError> {
         let mut lines = read_lines(input);
-        let mut in_flight = FuturesUnordered::new();
-        let mut count = 0;
+        let mut in_flight = FuturesUnordered::<InFlightOne>::new();
+        let (mut count, mut published) = (0, Published::default());
         let mut reading = true;
         while reading || !in_flight.is_empty() {
             let step: Result<(), Broken> = tokio::select! {
                 biased;
                 Some(answer) = in_flight.next(), if !in_flight.is_empty() => {
+                    let to_intake = answer.0.is_empty();
                     taken(answer).map(|()| {
                         count += 1;
+                        let place = if to_intake { &mut published.intake } else { &mut published.lanes };
+                        *place += 1;
                         confirmed(count);
                     })
                 }
@@ -139,7 +155,7 @@ impl Publisher {
         if let Err(error) = self.connection.close(200, "done".into()).await {
             tracing::debug!(%error, "closing the connection");
         }
-        Ok(count)
+        Ok(published)
     }
 
     async fn send(&mut self, line: &[u8]) -> Result<InFlightOne, Broken> {

@@ -141,7 +141,12 @@ impl Isolation {
                         self.clear(&suspects, false).await;
                         suspects.clear();
                     } else {
-                        tokio::time::sleep(delays.following()).await;
+                        // What is consumed apart goes on meanwhile.
+                        tokio::select! {
+                            () = self.stop.cancelled() => break,
+                            () = tokio::time::sleep(delays.following()) => {}
+                            Some(()) = apart.next() => {}
+                        }
                     }
                 }
             }

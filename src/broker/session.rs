@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Consumer, Event};
+use lapin::{Channel, Connection, Consumer, ErrorKind, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -67,7 +67,7 @@ pub struct Broker {
 /// Why a channel or a connection could not go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    #[error("{0}")]
+    #[error("{0}{hint}", hint = hint(.0))]
     Amqp(#[from] lapin::Error),
     #[error("the broker cannot be reached: {0}")]
     Unreachable(#[from] DialError),
@@ -107,6 +107,19 @@ pub(super) enum Broken {
     LaneGone,
     #[error("a task panicked; this is a bug")]
     Panicked,
+}
+
+/// What to look at where the broker's own words do not say it.
+fn hint(error: &lapin::Error) -> &'static str {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return "" };
+    let told = error.get_message().as_str();
+    if told.contains("Login was refused") {
+        " Are user and password in broker.url right?"
+    } else if told.contains("vhost") && told.contains("not found") {
+        "; the path of broker.url names the vhost, and %2f is the vhost `/`"
+    } else {
+        ""
+    }
 }
 
 /// Whether the queues that are needed can be relied on to be there.

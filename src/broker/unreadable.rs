@@ -316,7 +316,7 @@ async fn bury(
     dead_letter::count(&metrics, account.map_or(super::UNROUTED, |name| name), &body, &refusal);
     tracing::warn!(
         queue,
-        property.message_id = named(&original),
+        property.message_id = original.message_id().as_ref().map(ShortString::as_str),
         "a message that connections ended over was made a dead letter"
     );
     Ok(())
@@ -330,11 +330,6 @@ fn readable(properties: &[u8]) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(PROPERTIES.into(), AMQPValue::ByteArray(ByteArray::from(properties)));
     BasicProperties::default().with_headers(headers)
-}
-
-/// The property `message_id` for the log, unless it may be an e-mail address.
-fn named(properties: &BasicProperties) -> Option<&str> {
-    properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.contains('@'))
 }
 
 async fn close(connection: &lapin::Connection) {
@@ -383,9 +378,7 @@ mod tests {
     #[test]
     fn properties_that_cannot_be_read_are_kept_as_bytes() {
         let whole = readable(&[0x00, 0x80, 3, b'm', b'-', b'1']);
-        assert_eq!(named(&whole), Some("m-1"));
-        let address = readable(&[0x00, 0x80, 3, b'a', b'@', b'b']);
-        assert_eq!(named(&address), None);
+        assert_eq!(whole.message_id().as_ref().map(ShortString::as_str), Some("m-1"));
         let broken = [0x00, 0x80, 200, b'm'];
         let kept = republish::header(&readable(&broken), PROPERTIES).cloned();
         assert_eq!(kept, Some(AMQPValue::ByteArray(ByteArray::from(broken.as_slice()))));

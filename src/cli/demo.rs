@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::{Failure, feed, summary};
+use super::{Failure, feed, say, summary};
 use crate::config::{self, BaseUrl, Config, LogFormat};
 use crate::sandbox::{Options, Sandbox};
 use crate::telemetry;
@@ -45,10 +45,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         [sandbox("acme", &mut sandboxes, &stop).await?, sandbox("globex", &mut sandboxes, &stop).await?];
     let config = configuration(&accounts)?;
 
-    println!(
-        "Two sandboxes stand in for the Freshsales accounts acme and globex; a file stands in for RabbitMQ."
-    );
-    println!("Feeding examples/events.ndjson through the engine ...\n");
+    say(
+        "Two sandboxes stand in for the Freshsales accounts acme and globex; a file stands in for RabbitMQ.\n\
+         Feeding examples/events.ndjson through the engine ...\n\n",
+    )?;
     let engine = Engine::start(&config, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
@@ -61,30 +61,29 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     });
     let (counts, fed) = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await;
     fed.map_err(Failure::failed)?;
-    print!("{}", summary::counts(&counts));
-
-    println!("\nWhat arrived:");
-    for account in &accounts {
-        println!("  {:<8} {}", account.name, arrived(&account.sandbox.state()));
-    }
-    println!("\nThe dead letters, and why:");
-    for letter in letters.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        println!("  {}", told(&letter.headers));
-    }
-    println!(
-        "\nOn a queue, each of these would stand in segment.events.dead with the same reason in its headers."
+    let mut text = summary::counts(&counts);
+    let line = |account: &Account| format!("  {:<8} {}\n", account.name, arrived(&account.sandbox.state()));
+    text.push_str("\nWhat arrived:\n");
+    text.extend(accounts.iter().map(line));
+    text.push_str("\nThe dead letters, and why:\n");
+    let letters = std::mem::take(&mut *letters.lock().unwrap_or_else(PoisonError::into_inner));
+    text.extend(letters.iter().map(|letter| format!("  {}\n", told(&letter.headers))));
+    text.push_str(
+        "\nOn a queue, each of these would stand in segment.events.dead with the same reason in its headers.\n",
     );
     if !arguments.keep_running {
-        println!("Look around with: freshet demo --keep-running");
+        text.push_str("Look around with: freshet demo --keep-running\n");
+        say(text)?;
         stop.cancel();
         while sandboxes.join_next().await.is_some() {}
         return Ok(());
     }
-    println!("\nStill running; stop it with Ctrl-C.");
-    println!("  status page  http://{pages}/");
-    println!("  metrics      http://{pages}/metrics");
+    say(text)?;
+    say(format!(
+        "\nStill running; stop it with Ctrl-C.\n  status page  http://{pages}/\n  metrics      http://{pages}/metrics\n"
+    ))?;
     for account in &accounts {
-        println!("  {:<12} http://{}/", account.name, account.address);
+        say(format!("  {:<12} http://{}/\n", account.name, account.address))?;
     }
     stop.cancelled().await;
     Ok(())

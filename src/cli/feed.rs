@@ -56,9 +56,16 @@ fn ended(counts: &Counts, fed: Result<(), FeedError>) -> Result<(), Failure> {
         Ok(()) => ("told to stop".to_owned(), ""),
         Err(error) => (error.to_string(), ", and what comes after them was not read"),
     };
+    if read == 0 {
+        return Err(Failure::Failed(format!("{why}; no event was read")));
+    }
+    let those = match unsettled {
+        0 => format!("the {read} events read are settled"),
+        _ => format!("{unsettled} of the {read} events read were not settled"),
+    };
     Err(Failure::Failed(format!(
-        "{why}: {unsettled} of the {read} events read were not settled{rest}; run again, identifies write the same \
-         values, but tracks and pages that were delivered will show twice"
+        "{why}: {those}{rest}; run again, identifies write the same values, but tracks and pages that were delivered \
+         will show twice"
     )))
 }
 

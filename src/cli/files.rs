@@ -1,7 +1,7 @@
 //! Event files, and the progress shown while they are read.
 
 use std::fs::{File, Metadata};
-use std::io::{IsTerminal as _, Read};
+use std::io::{ErrorKind, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -40,15 +40,21 @@ pub(super) fn open(path: &Path) -> Result<Input, Failure> {
     if path == Path::new("-") {
         // Not by way of the standard library's own, to which one that cannot be read is an empty one.
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(unreadable)?;
-        let file = FileId::of(&stdin.metadata().map_err(unreadable)?);
+        let file = identify(&stdin).map_err(unreadable)?;
         return Ok(Input { events: Box::new(stdin), file });
     }
     let file = File::open(path).map_err(unreadable)?;
-    let id = FileId::of(&file.metadata().map_err(unreadable)?);
+    let id = identify(&file).map_err(unreadable)?;
     let packed = path.extension().is_some_and(|ending| ending == "gz");
     let events: Box<dyn Read + Send> =
         if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     Ok(Input { events, file: id })
+}
+
+/// Which file it is. A folder can be opened, but holds no events.
+fn identify(file: &File) -> std::io::Result<Option<FileId>> {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(FileId::of(&metadata)) }
 }
 
 /// A spinner with a message, where somebody looks.

@@ -1,5 +1,4 @@
 //! The commands, a file each. Here the parts are put together; nothing else knows all of them.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people")]
 
 mod demo;
 mod engine;
@@ -127,10 +126,10 @@ fn complain(text: &str) {
     writeln!(std::io::stderr(), "freshet: {text}").ok();
 }
 
-/// Says on standard output what was done. A reader that has gone has read enough.
-fn say(text: &str) -> Result<(), Failure> {
+/// Says something on standard output. A reader that has gone has read enough.
+fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Failed(format!("cannot write to standard output: {error}")))
         }
@@ -146,8 +145,9 @@ impl Cli {
             Command::Publish(arguments) => publish::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "freshet", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "freshet", &mut script);
+                say(script)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, Failure, engine, files, say, summary};
-use crate::broker::{Names, PublishError, Publisher};
+use crate::broker::{Names, PublishError, Published, Publisher};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -40,18 +40,56 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let account = arguments.account.map(Into::into);
     let publisher = Publisher::connect(&config.broker.url, &names, account, accounts)
         .await
-        .map_err(|error| Failure::Unreachable(format!("{error}; check `broker.url`")))?;
+        .map_err(|error| Failure::Unreachable(pointed_to_the_key(error.to_string())))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
     let published = publisher
         .publish(input.events, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed")))
         .await;
     bar.finish_and_clear();
-    let confirmed = published.map_err(|error: PublishError| Failure::failed(error))?;
-    let said =
-        say(&format!("{} on {}, confirmed by the broker\n", summary::events(confirmed), config.broker.queue));
+    let published = published.map_err(|error: PublishError| Failure::failed(error))?;
+    let said = say(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
     if stop.is_cancelled() {
         return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
     }
     said
+}
+
+/// Why there is no connection, with the key to look at if it is not named yet.
+fn pointed_to_the_key(why: String) -> String {
+    if why.contains("broker.url") { why } else { format!("{why}; check broker.url") }
+}
+
+/// How many events are where.
+fn places(Published { intake, lanes }: Published, queue: &str) -> String {
+    let on_intake = || format!("{} on {queue}", summary::events(intake));
+    let in_lanes = |number: String| format!("{number} back in the accounts' lanes");
+    match (intake, lanes) {
+        (_, 0) => on_intake(),
+        (0, _) => in_lanes(summary::events(lanes)),
+        _ => format!("{} and {}", on_intake(), in_lanes(lanes.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_to_look_at_is_named_once() {
+        assert_eq!(pointed_to_the_key("refused".to_owned()), "refused; check broker.url");
+        assert_eq!(pointed_to_the_key("is broker.url right?".to_owned()), "is broker.url right?");
+    }
+
+    #[test]
+    fn it_says_where_the_events_are() {
+        for (intake, lanes, expected) in [
+            (5, 0, "5 events on q"),
+            (0, 0, "0 events on q"),
+            (0, 1, "1 event back in the accounts' lanes"),
+            (1, 3, "1 event on q and 3 back in the accounts' lanes"),
+        ] {
+            assert_eq!(places(Published { intake, lanes }, "q"), expected);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, engine};
+use super::{Failure, engine, say};
 use crate::config::parse_duration;
 use crate::sandbox::{self, FieldFiles, Options};
 
@@ -45,9 +45,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Failure::Failed(format!("cannot listen on {}: {error}; try --listen", arguments.listen))
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
-    println!("The sandbox stands in for a Freshsales account at http://{address}");
-    println!("What it holds: http://{address}/  as JSON: http://{address}/_sandbox/state");
-    println!("Any API key and app token will do. Stop it with Ctrl-C.");
+    say(format!(
+        "The sandbox stands in for a Freshsales account at http://{address}\n\
+         What it holds: http://{address}/  as JSON: http://{address}/_sandbox/state\n\
+         Any API key and app token will do. Stop it with Ctrl-C.\n"
+    ))?;
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
     sandbox::serve(listener, options, stop).await.map_err(Failure::failed)

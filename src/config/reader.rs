@@ -89,30 +89,24 @@ impl<'a> Section<'a> {
         environment(&format!("{prefix}{}", key.to_uppercase())).map(Value::String).or(from_file)
     }
 
-    /// A string.
-    pub(super) fn string(&mut self, key: &'static str) -> Option<String> {
-        let value = self.scalar(key)?;
-        let text = value.as_str().map(str::to_owned);
-        if text.is_none() {
-            self.problem(key, format!("expected a string, found {}", value.type_str()));
-        }
-        text
-    }
-
     /// A string that `parse` understands.
     pub(super) fn parsed<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let text = self.string(key)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.problem(key, error.to_string());
-                None
+        let value = self.scalar(key)?;
+        let found = || format!("expected a string, found {}", value.type_str());
+        let parsed = match &value {
+            Value::String(text) => parse(text).map_err(|error| error.to_string()),
+            Value::Array(_) | Value::Table(_) => Err(found()),
+            // What would be right says more than the type: `30` lacks a unit, `true` is none of the words. Else only the
+            // quotes are missing.
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {
+                Err(parse(&value.to_string()).map_or_else(|error| error.to_string(), |_| found()))
             }
-        }
+        };
+        parsed.map_err(|message| self.problem(key, message)).ok()
     }
 
     /// One string or a list of them, each of which `parse` understands; `split` finds the list in a string.
@@ -151,22 +145,23 @@ impl<'a> Section<'a> {
 
     /// A number within a range; digits in a string where the environment says it.
     pub(super) fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
-        let number = match self.scalar(key)? {
+        let value = self.scalar(key)?;
+        let expected = format!("expected a number from {} to {}", range.start(), range.end());
+        let number = match &value {
             #[expect(clippy::cast_precision_loss, reason = "far below 2^53, or refused by the range")]
-            Value::Integer(number) => Some(number as f64),
-            Value::Float(number) => Some(number),
+            Value::Integer(number) => Some(*number as f64),
+            Value::Float(number) => Some(*number),
             Value::String(text) if self.overrides.is_some() => text.trim().parse().ok(),
             Value::String(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
-                None
+                self.problem(key, format!("{expected}, found {}", value.type_str()));
+                return None;
             }
         };
-        match number {
-            Some(number) if range.contains(&number) => Some(number),
-            _ => {
-                self.problem(key, format!("expected a number from {} to {}", range.start(), range.end()));
-                None
-            }
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.problem(key, expected);
         }
+        number
     }
 
     /// A whole number within a range.
@@ -300,6 +295,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .and_then(|(days, rest)| days.checked_add(rest))
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| {
-            "expected a duration above zero with its unit, such as \"30s\" or \"200ms\"".to_owned()
+            "expected a duration above zero with its unit, such as \"200ms\", \"30s\" or \"3d\"".to_owned()
         })
 }

@@ -69,10 +69,10 @@ unknwon_custom_field = "ignore"
     broker.prefetch: expected a number from 1 to 65535
     broker.prefetch_bytes: expected a size above zero, such as "64MiB", "500kB" or 1048576
     broker.quue: unknown key; did you mean `queue`?
-    delivery.request_timeout: expected a string, found integer
-    delivery.shutdown_grace: expected a duration above zero with its unit, such as "30s" or "200ms"
+    delivery.request_timeout: expected a duration above zero with its unit, such as "200ms", "30s" or "3d"
+    delivery.shutdown_grace: expected a duration above zero with its unit, such as "200ms", "30s" or "3d"
     delivery.stuck_after: expected at least one second
-    delivery.give_up_after: expected a duration above zero with its unit, such as "30s" or "200ms"
+    delivery.give_up_after: expected a duration above zero with its unit, such as "200ms", "30s" or "3d"
     log.format: expected "text" or "json"
     accounts[0].name: expected 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter or a digit
     accounts[0].url: plain http is for loopback addresses only; use https, or say `insecure_http = true`
@@ -231,6 +231,20 @@ fn broken_toml_is_told_by_its_line_and_never_shown() {
     let error = read("[broker]\nurl = \"amqp://user:secret@host\n", &[]).unwrap_err().to_string();
     assert!(error.starts_with("freshet.toml, line 2: not valid TOML"), "{error}");
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_value_of_another_type_is_told_what_is_missing() {
+    let text = "[broker]\nqueue = 7\n[delivery]\ngive_up_after = 3\nconcurrency = true\n\
+                [[accounts]]\nname = \"acme\"\nurl = \"acme\"\napi_key = { env = \"KEY\" }\nbulk_jobs = \"6\"\n\
+                invalid_value = true";
+    insta::assert_snapshot!(problems(text, &[("KEY", "k")]).join("\n"), @r#"
+    broker.queue: expected a string, found integer
+    delivery.give_up_after: expected a duration above zero with its unit, such as "200ms", "30s" or "3d"
+    delivery.concurrency: expected a number from 1 to 256, found boolean
+    accounts[0].bulk_jobs: expected a number from 1 to 10, found string
+    accounts[0].invalid_value: expected "dead_letter" or "omit"
+    "#);
 }
 
 #[test]

@@ -162,7 +162,9 @@ impl Limit {
         self.shut = true;
         self.quota.block(now, wait);
         let (trouble, why) = oddity.trouble(self.credential);
-        let why = if wait.is_zero() { why } else { format!("{why}; asking again in {} s", wait.as_secs()) };
+        // A wait that is shorter than a second would read as none.
+        let why =
+            if wait.is_zero() { why } else { format!("{why}; asking again in {} s", wait.as_secs().max(1)) };
         self.trouble = Some((trouble, why));
     }
 

@@ -60,7 +60,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it reads the account's fields.
+    /// Whether it is made for what the account's fields are. A check reads fields, too, but does not look at them.
     pub(super) const fn reads_fields(&self) -> bool {
         match self {
             Self::Fields(_) => true,

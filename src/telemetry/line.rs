@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::mask::{ESCAPED_AT, is_at};
 use crate::object::{ObjectWriter, members};
 
 /// The longest line, in bytes, its line break included.
@@ -73,14 +74,6 @@ fn shortened(line: &str, longest: usize, kept: impl Fn(&str) -> bool) -> String 
 /// At most so many bytes of a text, ending between characters.
 fn start(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
-}
-
-/// The sign in an address as a URL writes it.
-const ESCAPED_AT: &str = "%40";
-
-/// The sign in an address, also the wide one.
-fn is_at(c: char) -> bool {
-    matches!(c, '@' | '＠')
 }
 
 /// The text with everything that looks like an e-mail address masked. Walks the text once.
@@ -168,6 +161,7 @@ mod tests {
             ("\"line\\nada@x.co\"", "\"line\\n[e-mail]\""),
             ("\u{1b}[2m=\u{1b}[0mada@x.co\u{1b}[0m", "\u{1b}[2m=\u{1b}[0m[e-mail]\u{1b}[0m"),
             ("größe@müller.example", "[e-mail]"),
+            ("ada＠example.com and bob﹫example.com", "[e-mail] and [e-mail]"),
             ("a \"john doe\"@example.com b", "a [e-mail] b"),
             ("a@b@c.de", "[e-mail]@c.de"),
             ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),

@@ -125,7 +125,7 @@ async fn a_user_or_a_vhost_that_is_missing_is_told_and_waited_for() {
     let user = format!("late-{vhost}");
     let url = world.vhost.url().replace("guest:guest", &format!("{user}:{PASSWORD}"));
     let mut replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
-    tells(&replica, "ACCESS_REFUSED").await;
+    tells(&replica, "Are user and password in broker.url right?").await;
     broker.control(&["add_user", &user, "another"]);
     broker.control(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]);
     tells(&replica, "ACCESS_REFUSED").await;
@@ -138,6 +138,7 @@ async fn a_user_or_a_vhost_that_is_missing_is_told_and_waited_for() {
     broker.control(&["delete_vhost", &vhost]);
     not_ready(&replica).await;
     tells(&replica, &vhost).await;
+    tells(&replica, "%2f is the vhost `/`").await;
     broker.control(&["add_vhost", &vhost]);
     for user in ["guest", &user] {
         broker.control(&["set_permissions", "-p", &vhost, user, ".*", ".*", ".*"]);

@@ -249,9 +249,7 @@ impl State {
             Rule::Keep(_) => {}
         }
     }
-}
 
-impl State {
     fn pass(&mut self, channel: u16, fingerprint: Fingerprint, frames: Vec<u8>) {
         match &self.open {
             None => self.waiting.push((channel, fingerprint, frames)),

@@ -58,7 +58,6 @@ impl Connected {
         self.shared.ended.clone().drop_guard()
     }
 
-    #[allow(dead_code, reason = "for whoever looks for the message that a connection ended over")]
     /// What it has brought lately; outlives the connection.
     pub(super) fn seen(&self) -> &Arc<Seen> {
         &self.shared.seen

@@ -51,7 +51,6 @@ struct Slot {
 }
 
 impl Seen {
-    #[allow(dead_code, reason = "for whoever looks for the message that a connection ended over")]
     /// The deliveries that were read since the connection last had nothing to read, oldest first.
     pub(in crate::broker) fn recent_deliveries(&self) -> Vec<SeenDelivery> {
         self.lock().newest_first().into_iter().rev().filter_map(Slot::read).collect()
