@@ -16,6 +16,7 @@ use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions}
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
 
 use super::address::Address;
 use super::session::Broken;
@@ -131,6 +132,11 @@ impl Lifeline {
     pub(super) async fn silent(&self) -> Broken {
         let asked = self.lines.iter().map(|line| Box::pin(ask_until_silent(line)));
         futures_util::future::select_all(asked).await.0
+    }
+
+    /// Ends all connections at once when it is dropped: before consumers are, which would cancel themselves.
+    pub(super) fn end_with(&self) -> Vec<DropGuard> {
+        self.lines.iter().flat_map(|line| [line.consuming.end_with(), line.publishing.end_with()]).collect()
     }
 
     /// Says good-bye, but does not wait for a peer that may be gone.

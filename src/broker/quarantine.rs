@@ -296,6 +296,8 @@ impl Isolation {
         let broker = self.broker.clone();
         let consuming = broker.consume(lifeline.clone(), 0, queue, pace, stop.clone(), lost.clone());
         let mut consuming = std::pin::pin!(consuming.fuse());
+        // The session that is over lets go of this wherever it is.
+        let _ends_before_it = lifeline.end_with();
         let mut fates = lifeline.fates();
         let consumed = tokio::select! {
             () = &mut consuming => if stop.is_cancelled() {

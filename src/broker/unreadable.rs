@@ -5,7 +5,8 @@
 //! client library and did not come out of it is the one. When the connection is gone RabbitMQ puts all back in its order:
 //! taking fewer would change that, see RABBITMQ.md.
 //!
-//! A message is condemned when two looks ended at it. It is then taken out on a connection whose deliveries never reach
+//! A message is condemned when two looks ended at it, or, where there are several, when the library's parser has refused
+//! it as often. It is then taken out on a connection whose deliveries never reach
 //! the client library. Called by the quarantine; must not touch what others hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -112,14 +113,14 @@ pub(super) async fn look(
     let name = format!("{}, looking", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let looking = look_on(broker, &connection, queues, &filter);
-    let looked = tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(Broken::Unanswered(name)));
-    close(&connection).await;
-    looked
+    tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(Broken::Unanswered(name)))
 }
 
+/// Ends the connection. While it holds, no consumer may be let go of: with its cancellation another replica gets what
+/// stands behind the messages that are held here, and these only later.
 async fn look_on(
     broker: &Broker,
-    connection: &lapin::Connection,
+    connection: &Connected,
     queues: &[Consumed],
     filter: &DeliveryFilter,
 ) -> Result<Look, Broken> {
@@ -137,11 +138,15 @@ async fn look_on(
             }
         })
     });
-    let subscribed = futures_util::future::join_all(subscribing).await;
+    let subscribing = std::pin::pin!(futures_util::future::join_all(subscribing));
+    // Wherever this is given up.
+    let ends_before_them = connection.end_with();
+    let subscribed = subscribing.await;
     let mut by_channel = HashMap::new();
     // Closed with the last handle.
     let mut channels = Vec::new();
     let mut consumers = SelectAll::new();
+    let _ends_before_those = ends_before_them;
     let mut most = 0;
     for (consumed, prefetch, channel, consumer) in subscribed.into_iter().flatten() {
         most += u64::from(prefetch);
@@ -174,7 +179,9 @@ async fn look_on(
     // The library tells its consumers before it changes the connection's state.
     // Where the broker itself failed, it is none of those that it has handed out.
     let over = ended.as_ref().is_some_and(|error| is_unreadable(error) && !is_broker_s_own(error));
-    if !over && connection.status().connected() {
+    let clean = !over && connection.status().connected();
+    close(connection).await;
+    if clean {
         return Ok(Look::Clean(of));
     }
     // In the order in which they were handed on; what was read has come out of the library by now.
@@ -196,7 +203,15 @@ pub(super) async fn cleanse(broker: &Broker, address: &Address, queue: Consumed)
             .map(|(fingerprint, _)| *fingerprint)
             .collect();
         match look(broker, address, &[queue], &known).await? {
-            Look::Culprit(_, fingerprint) => *proofs.entry(fingerprint).or_default() += 1,
+            Look::Culprit(_, fingerprint) => {
+                *proofs.entry(fingerprint).or_default() += 1;
+                if proofs.len() > 1 {
+                    // There are several, and each look finds one, and is one more return for all that stand beside it.
+                    for fingerprint in survey(broker, address, queue).await? {
+                        *proofs.entry(fingerprint).or_default() += 1;
+                    }
+                }
+            }
             Look::Clean(of) if known.is_empty() => return Ok(!of.is_empty()),
             Look::Clean(_) => {
                 take_out(broker, address, queue, &known).await?;
@@ -205,6 +220,32 @@ pub(super) async fn cleanse(broker: &Broker, address: &Address, queue: Consumed)
             }
         }
     }
+}
+
+/// Finds out which messages the library's parser refuses, all at once: none reaches the library.
+async fn survey(
+    broker: &Broker,
+    address: &Address,
+    queue: Consumed,
+) -> Result<BTreeSet<Fingerprint>, Broken> {
+    let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(BTreeSet::new())));
+    let name = format!("{}, looking", broker.replica);
+    let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
+    let surveying = async {
+        let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(queue) else {
+            return Ok(BTreeSet::new());
+        };
+        let _subscribed = subscribe(&connection, &queue, &tag, prefetch, arguments).await?;
+        let _ends_before_it = connection.end_with();
+        while filter.arrived() < u64::from(prefetch) {
+            if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
+                break;
+            }
+        }
+        close(&connection).await;
+        Ok(filter.unreadable())
+    };
+    tokio::time::timeout(LIMIT, surveying).await.unwrap_or(Err(Broken::Unanswered(name)))
 }
 
 /// Makes dead letters of these messages.
@@ -218,11 +259,10 @@ async fn take_out(
     let name = format!("{}, dead-lettering", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let taking_out = take_out_on(broker, &connection, queue, &filter, fingerprints.len());
-    let taken = tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(Broken::Unanswered(name)));
-    close(&connection).await;
-    taken
+    tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(Broken::Unanswered(name)))
 }
 
+/// Ends the connection, as [`look_on`] does.
 async fn take_out_on(
     broker: &Broker,
     connection: &Connected,
@@ -234,7 +274,8 @@ async fn take_out_on(
         return Ok(());
     };
     let letters = publisher(connection).await?;
-    let (channel, subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
+    let (channel, _subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
+    let _ends_before_it = connection.end_with();
     while filter.kept() < wanted && filter.arrived() < u64::from(prefetch) {
         if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
             break;
@@ -246,7 +287,7 @@ async fn take_out_on(
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
     topology::close_settled(&channel, &queue, true).await;
-    drop(subscription);
+    close(connection).await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::call::{Endpoint, Expected, Link};
+use super::call::{Budget, Endpoint, Expected, Link};
 use super::limits::RateLimit;
 use crate::mask::mask;
 
@@ -239,6 +239,8 @@ fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
         },
         // What the tracking endpoints answer is not known: "OK" would be plausible.
         Body::Unreadable => Value::Null,
+        // Tried again for days, an activity might take effect each time.
+        Body::TooLarge if endpoint.budget() == Budget::Tracking => return Verdict::Foreign(sight),
         Body::TooLarge => return unavailable(Trouble::ServerError(answer.status), answer.retry_after),
     };
     let believable = match endpoint.answers() {
@@ -323,7 +325,23 @@ pub fn record_id(body: &Value, key: &str) -> Option<i64> {
 }
 
 fn id(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|id| *id > 0)
+}
+
+/// Whether the contact in an answer is another one than that with this address: it lists addresses, and this is none of
+/// them.
+pub fn is_another_contact(body: &Value, email: &str) -> bool {
+    let Some(contact) = body.get("contact") else { return false };
+    let listed: Vec<&str> = contact
+        .get("emails")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|listed| listed.get("value")?.as_str())
+        .collect();
+    let primary = contact.get("email").and_then(Value::as_str);
+    let same = |other: &&str| other.trim().to_lowercase() == email.to_lowercase();
+    !listed.is_empty() && !listed.iter().chain(&primary).any(same)
 }
 
 /// The sales accounts a contact is linked to, or `None` where the answer does not tell.

@@ -91,7 +91,7 @@ fn report(body: &Value) -> Option<Job> {
 
 /// Keys under which a row says what is wrong, rather than with which record.
 const MESSAGE_KEYS: &[&str] = &["message", "messages", "error", "errors", "reason", "description"];
-const STATUS_KEYS: &[&str] = &["code", "status_code"];
+const STATUS_KEYS: &[&str] = &["code", "status_code", "status"];
 
 fn failure(row: &Value) -> Failure {
     let mut failure = Failure::default();
@@ -101,6 +101,12 @@ fn failure(row: &Value) -> Failure {
         failure.status = Some(status);
     }
     failure
+}
+
+/// A status, as a number or as digits. One that is none of HTTP's is told all the same: it is not understood.
+fn code(value: &Value) -> Option<u16> {
+    let code = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    Some(u16::try_from(code).unwrap_or(u16::MAX))
 }
 
 fn names(value: &Value, failure: &mut Failure) {
@@ -113,7 +119,7 @@ fn names(value: &Value, failure: &mut Failure) {
                 if MESSAGE_KEYS.contains(&key.as_str()) {
                     collect(value, &mut failure.messages);
                 } else if STATUS_KEYS.contains(&key.as_str()) {
-                    failure.status = value.as_u64().and_then(|code| u16::try_from(code).ok());
+                    failure.status = code(value).or(failure.status);
                 } else {
                     names(value, failure);
                 }

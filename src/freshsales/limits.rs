@@ -18,6 +18,10 @@ pub struct RateLimit {
 /// No account's window is longer; a longer reset is a unit that was not understood.
 const LONGEST_WINDOW: Duration = Duration::from_hours(24);
 
+/// Calls are counted by the hour, and one absurd answer must not stop an account for a day: later resets are asked after
+/// hourly, at the cost of one call.
+const LONGEST_RESET: Duration = Duration::from_hours(1);
+
 impl RateLimit {
     /// Reads the three headers.
     ///
@@ -36,11 +40,11 @@ impl RateLimit {
 fn reset(text: &str, now: Timestamp) -> Option<Duration> {
     let number = text.trim().parse::<u64>().ok()?;
     let point = match number {
-        0..=86_400 => return Some(Duration::from_secs(number)),
+        0..=86_400 => return Some(Duration::from_secs(number).min(LONGEST_RESET)),
         86_401..=99_999_999_999 => Timestamp::from_second(i64::try_from(number).ok()?),
         _ => Timestamp::from_millisecond(i64::try_from(number).ok()?),
     };
-    Some(until(point.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW)
+    Some(until(point.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW).map(|wait| wait.min(LONGEST_RESET))
 }
 
 /// Reads `Retry-After`: seconds, or an HTTP date in any of its three forms. A date that has passed means "now". More than a day is taken
@@ -107,6 +111,8 @@ mod tests {
             (format!("{at}000"), Some(600)),
             ("0".to_owned(), Some(0)),
             ("1".to_owned(), Some(1)),
+            ("86400".to_owned(), Some(3600)),
+            ((at + 50_000).to_string(), Some(3600)),
             ((at - 1200).to_string(), Some(0)),
             ((at + 100_000).to_string(), None),
             ("18446744073709551615".to_owned(), None),

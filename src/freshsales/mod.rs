@@ -12,8 +12,8 @@ mod job;
 mod limits;
 
 pub use answer::{
-    Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, found_email, linked_accounts,
-    record_id,
+    Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, found_email, is_another_contact,
+    linked_accounts, record_id,
 };
 pub use call::{Budget, Call, Endpoint, Expected, Family, Link};
 pub use client::{Client, Credentials, Transport, Unread};

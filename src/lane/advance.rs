@@ -12,8 +12,10 @@ use super::memo::{Account, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
-use crate::freshsales::Job;
-use crate::freshsales::{Call, Endpoint, Link, found_email, job_id, linked_accounts, read_job, record_id};
+use crate::freshsales::{
+    Call, Endpoint, Job, Link, Trouble, Verdict, found_email, is_another_contact, job_id, linked_accounts,
+    read_job, record_id,
+};
 use crate::mapping::Identity;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
@@ -141,6 +143,33 @@ impl<D> Dispatch<D> {
         }
     }
 
+    /// What an answer means to whoever knows what was asked for: one that tells of another contact, or not what was asked, is
+    /// no answer, and nothing is built upon it.
+    pub(super) fn believed(&self, outgoing: &Outgoing, verdict: Verdict) -> Verdict {
+        let (Verdict::Done(body), Purpose::Step(unit)) = (&verdict, &outgoing.purpose) else {
+            return verdict;
+        };
+        let Some(work) = self.units.get(unit).and_then(Unit::contact) else { return verdict };
+        let other_id = || record_id(body, Entity::Contact.singular()) != work.contact;
+        let odd = match outgoing.call.endpoint {
+            Endpoint::Upsert(Entity::Contact) => is_another_contact(body, &work.write.email),
+            Endpoint::ContactRead => other_id() || linked_accounts(body).is_none(),
+            Endpoint::ContactUpdate => other_id(),
+            Endpoint::Fields(_)
+            | Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
+            | Endpoint::BulkUpsert(_)
+            | Endpoint::JobStatus
+            | Endpoint::Lookup
+            | Endpoint::TrackEvent
+            | Endpoint::TrackPageView => false,
+        };
+        if odd {
+            Verdict::Unavailable { trouble: Trouble::ServerError(200), retry_after: None }
+        } else {
+            verdict
+        }
+    }
+
     /// What a call came to, now that Freshsales has judged it.
     pub(super) fn conclude(
         &mut self,
@@ -230,11 +259,6 @@ impl<D> Dispatch<D> {
             Stage::ReadLinks => match (work.account, linked_accounts(body)) {
                 (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                     Some(Stage::Link(with(links, account)))
-                }
-                (Some(_), None) => {
-                    let problem =
-                        "its links to sales accounts cannot be read, so none can be added safely".to_owned();
-                    return self.step_refused(number, endpoint, Refused::said(200, vec![problem]), now);
                 }
                 _ => deal_next(&work.write),
             },

@@ -10,7 +10,7 @@ use super::dispatch::{Dispatch, Effect};
 use super::held::{Held, HeldContact};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
-use super::outgoing::{Polling, Purpose, Refused};
+use super::outgoing::{Ground, Polling, Purpose, Refused};
 use super::unit::{ContactWork, Stage, Unit};
 use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
 use crate::schema::Entity;
@@ -231,12 +231,10 @@ impl<D> Dispatch<D> {
             if named.next().is_some() || failed.is_some() {
                 return None;
             }
-            let messages = if failure.messages.is_empty() {
-                vec!["refused in a bulk upsert without a message".to_owned()]
-            } else {
-                failure.messages.clone()
-            };
-            *failed = Some(Refused::said(failure.status.unwrap_or(400), messages));
+            // A row that says nothing against the record is no word about it.
+            let said = !failure.messages.is_empty();
+            let status = failure.status.or(said.then_some(400)).filter(|status| said || !condemns(*status));
+            *failed = Some(Refused { status, ground: Ground::Said(failure.messages.clone()) });
         }
         Some(results)
     }

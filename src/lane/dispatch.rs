@@ -228,17 +228,14 @@ impl<D> Dispatch<D> {
         u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)
     }
 
-    /// What keeps the calls of a budget from getting through. That Freshsales is down keeps nothing where nothing is
-    /// to be sent.
+    /// What keeps the calls of a budget from getting through. Only refused credentials are told where nothing is to be
+    /// sent: nothing is kept there by an outage, and nothing finds out when a wait is over.
     pub fn trouble(&self, budget: Budget) -> Option<&(Trouble, String)> {
         let trouble = match budget {
-            Budget::Api => self.api.trouble.as_ref().or_else(|| {
-                let trouble = self.slots.trouble();
-                trouble.filter(|_| self.has_work(budget))
-            }),
+            Budget::Api => self.api.trouble.as_ref().or_else(|| self.slots.trouble()),
             Budget::Tracking => self.tracking.trouble.as_ref(),
         };
-        trouble.filter(|(trouble, _)| *trouble != Trouble::Retrying || self.has_work(budget))
+        trouble.filter(|(trouble, _)| *trouble == Trouble::Unauthorized || self.has_work(budget))
     }
 
     pub(super) fn has_work(&self, budget: Budget) -> bool {
@@ -317,8 +314,11 @@ impl<D> Dispatch<D> {
             delays,
             since: None,
             sent: None,
+            told: None,
             doubt: None,
             failures: 0,
+            alone: 0,
+            failed: None,
             probe: false,
         };
         self.calls.insert(number, outgoing);
@@ -350,6 +350,7 @@ impl<D> Dispatch<D> {
         self.sending = self.sending.saturating_sub(1);
         let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
         let budget = outgoing.call.endpoint.budget();
+        let verdict = self.believed(&outgoing, verdict);
         let limit = self.limit_mut(budget);
         let outage = limit.outage();
         let again = limit.judge(number, &mut outgoing, &verdict, told, now);
@@ -362,6 +363,10 @@ impl<D> Dispatch<D> {
         {
             return self.too_many_jobs(units, now);
         }
+        if outgoing.takes_turns() && matches!(verdict, Verdict::Done(_) | Verdict::Refused { .. }) {
+            // What was wrong with it may be over for the others, too.
+            self.limit_mut(budget).repeats = None;
+        }
         let result = match verdict {
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
@@ -372,6 +377,9 @@ impl<D> Dispatch<D> {
             | Verdict::TooManyJobs
             | Verdict::Unavailable { .. } => {
                 outgoing.failures += 1;
+                if matches!(verdict, Verdict::Unavailable { .. }) {
+                    outgoing.fails(worked, now);
+                }
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
                     return self.conclude(outgoing, Err(never), now);
                 }
@@ -403,6 +411,11 @@ impl<D> Dispatch<D> {
         if let Some(oddity) = Oddity::of(verdict) {
             return self.accuse(number, outgoing, oddity, now);
         }
+        if let Purpose::Step(unit) = outgoing.purpose
+            && matches!(verdict, Verdict::Unavailable { .. })
+        {
+            self.passages.odd(outgoing.call.endpoint.family(), unit);
+        }
         self.due.insert((again, number));
         self.calls.insert(number, outgoing);
         self.stand_aside(number);
@@ -417,9 +430,7 @@ impl<D> Dispatch<D> {
         worked: Option<Instant>,
         now: Instant,
     ) -> Option<Refused> {
-        if let Verdict::Unavailable { trouble, .. } = verdict
-            && outgoing.hopeless(*trouble, worked, now)
-        {
+        if outgoing.hopeless(verdict, worked, now) {
             return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
         }
         let unit = match outgoing.purpose {
@@ -548,6 +559,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 mod by_hand;
 #[cfg(test)]
 mod many_jobs;
+#[cfg(test)]
+mod nonsense;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]

@@ -19,6 +19,11 @@ const SEVERAL: usize = 3;
 const LEAST_TRIES: u32 = 4;
 /// The same for records that go together, which are then done one by one.
 const GROUP_TRIES: u32 = 2;
+/// The same where foreign answers come and go, so that a record may meet several in a row by chance.
+const FICKLE_TRIES: u32 = 40;
+const FICKLE_GROUP_TRIES: u32 = 8;
+/// For so long foreign answers are taken to come and go after one record got through that had been suspected.
+const FICKLE_FOR: Duration = Duration::from_mins(15);
 /// What gets through later than this after an odd answer does not decide: what everybody met may have been mended since.
 /// Then the record is tried again.
 const TIMELY: Duration = Duration::from_secs(30);
@@ -88,14 +93,17 @@ pub(super) struct Doubt {
 
 impl Doubt {
     /// Whether the call is to be given up. Where several records go together, only to be done one by one.
-    fn decides(&self, single: bool, patience: Duration, now: Instant) -> bool {
+    fn decides(&self, single: bool, fickle: bool, patience: Duration, now: Instant) -> bool {
+        let (least, group) =
+            if fickle { (FICKLE_TRIES, FICKLE_GROUP_TRIES) } else { (LEAST_TRIES, GROUP_TRIES) };
+        let together = self.strikes >= group && !single;
         match &self.oddity {
-            // Credentials are the account's, whoever is asked about.
-            Oddity::Unauthorized(_) => false,
+            // Credentials are the account's, whoever is asked about: no record is refused for them. But one of several may
+            // be what they are asked for, and the others need not wait for it.
+            Oddity::Unauthorized(_) => together,
             Oddity::Denied(..) => self.strikes > 0,
             Oddity::Foreign(_) => {
-                self.strikes >= GROUP_TRIES && !single
-                    || self.strikes >= LEAST_TRIES && now.saturating_duration_since(self.first) >= patience
+                together || self.strikes >= least && now.saturating_duration_since(self.first) >= patience
             }
         }
     }
@@ -126,45 +134,54 @@ impl Doubt {
 
 /// What is known of each family of endpoints: when its records got through, and which did not.
 #[derive(Debug, Default)]
-pub(super) struct Passages(HashMap<Family, Passage>);
+pub(super) struct Passages {
+    families: HashMap<Family, Passage>,
+    /// When a record last got through that had met foreign answers while others got through: they come and go, and say
+    /// less about a record.
+    fickle: Option<Instant>,
+}
 
 #[derive(Debug, Default)]
 struct Passage {
     worked: Option<Instant>,
     /// For how long records have got through, all in all.
     through: Duration,
-    /// Units that met something odd since one got through, those that were given up for it included.
+    /// Units that met something odd or no answer since one got through, those that were given up for it included.
     odd: BTreeSet<u64>,
 }
 
 impl Passages {
     /// For how long records of a family have got through, all in all.
     pub(super) fn through(&self, family: Family) -> Duration {
-        self.0.get(&family).map_or(Duration::ZERO, |passage| passage.through)
+        self.families.get(&family).map_or(Duration::ZERO, |passage| passage.through)
+    }
+
+    fn are_fickle(&self, now: Instant) -> bool {
+        self.fickle.is_some_and(|since| now.saturating_duration_since(since) < FICKLE_FOR)
     }
 
     fn got_through(&mut self, family: Family, now: Instant) {
-        let passage = self.0.entry(family).or_default();
+        let passage = self.families.entry(family).or_default();
         let gap = passage.worked.map_or(Duration::ZERO, |worked| now.saturating_duration_since(worked));
         passage.through += gap.min(LONGEST_GAP);
         passage.worked = Some(now);
         passage.odd.clear();
     }
 
-    fn odd(&mut self, family: Family, unit: u64) {
-        let odd = &mut self.0.entry(family).or_default().odd;
+    pub(super) fn odd(&mut self, family: Family, unit: u64) {
+        let odd = &mut self.families.entry(family).or_default().odd;
         if odd.len() < SEVERAL {
             odd.insert(unit);
         }
     }
 
     fn several(&self, family: Family) -> bool {
-        self.0.get(&family).is_some_and(|passage| passage.odd.len() >= SEVERAL)
+        self.families.get(&family).is_some_and(|passage| passage.odd.len() >= SEVERAL)
     }
 
     /// None of the units that met something odd is there any more.
     pub(super) fn forget_units(&mut self) {
-        self.0.values_mut().for_each(|passage| passage.odd.clear());
+        self.families.values_mut().for_each(|passage| passage.odd.clear());
     }
 }
 
@@ -245,6 +262,10 @@ impl<D> Dispatch<D> {
         let record = !through.purpose.is_harmless();
         if record {
             self.passages.got_through(family, now);
+            let suspected = |doubt: &Doubt| doubt.strikes > 0 && matches!(doubt.oddity, Oddity::Foreign(_));
+            if through.doubt.as_ref().is_some_and(suspected) {
+                self.passages.fickle = Some(now);
+            }
         }
         let mut decided = Vec::new();
         let mut suspects = Vec::new();
@@ -300,10 +321,11 @@ impl<D> Dispatch<D> {
     fn decide(&mut self, number: u64, now: Instant) -> Vec<Effect<D>> {
         let Some(outgoing) = self.calls.get(&number) else { return Vec::new() };
         let single = self.is_single(&outgoing.purpose);
+        let fickle = self.passages.are_fickle(now);
         let Some(refused) = outgoing
             .doubt
             .as_ref()
-            .filter(|doubt| doubt.decides(single, self.patience.foreign, now))
+            .filter(|doubt| doubt.decides(single, fickle, self.patience.foreign, now))
             .map(|doubt| doubt.refused(outgoing.call.endpoint.family()))
         else {
             return Vec::new();

@@ -62,7 +62,7 @@ impl JobTimes {
 
 /// When bulk upserts have been refused for so long, other programs may hold the account's jobs for good, or the account
 /// may have none: records go one by one until a bulk upsert is accepted.
-const ONE_BY_ONE_AFTER: Duration = Duration::from_mins(5);
+const ONE_BY_ONE_AFTER: Duration = Duration::from_mins(2);
 
 /// Whether one more bulk job may be submitted.
 #[derive(Debug)]

@@ -85,6 +85,8 @@ pub(super) struct Limit {
     pub(super) quota: Quota,
     /// Its calls that are not answered yet.
     pub(super) sending: usize,
+    /// When the next call may be repeated that has often failed while others got through.
+    pub(super) repeats: Option<Instant>,
     /// When a call last got through.
     pub(super) worked: Option<Instant>,
     throttled: Delays,
@@ -111,6 +113,7 @@ impl Limit {
             harmless,
             quota,
             sending: 0,
+            repeats: None,
             worked: None,
             throttled: Delays::new(patience.throttled.0, patience.throttled.1),
             unauthorized: Delays::new(patience.unauthorized.0, patience.unauthorized.1),
@@ -215,6 +218,23 @@ impl Limit {
         self.trouble.take_if(|(trouble, _)| *trouble == Trouble::Retrying);
     }
 
+    /// When a call is to come again that was told to wait before, if others got through when that wait was over, and it is
+    /// told the same again: then it is believed for itself only. One record must not keep the account waiting for ever.
+    fn its_own_wait(
+        &mut self,
+        outgoing: &mut Outgoing,
+        asked: Option<Duration>,
+        now: Instant,
+    ) -> Option<Instant> {
+        if outgoing.told.is_none() || !outgoing.others_got_through(self.worked) {
+            return None;
+        }
+        if outgoing.probe {
+            self.quota.give_back_probe();
+        }
+        Some(now + asked.unwrap_or_default().max(outgoing.delays.following()))
+    }
+
     /// Notes what an answer says about the budget; tells when the call may be tried again, if it must be.
     pub(super) fn judge(
         &mut self,
@@ -283,6 +303,9 @@ impl Limit {
                 // A wait of nothing, or until a time that has passed, would be a licence to hammer.
                 let reset = told.reset.filter(|_| told.remaining == Some(0));
                 let asked = retry_after.or(reset).filter(|wait| !wait.is_zero());
+                if let Some(again) = self.its_own_wait(outgoing, asked, now) {
+                    return Some(again);
+                }
                 if asked.is_some() || probe || !self.quota.is_blocked() {
                     let wait = asked.unwrap_or_else(|| self.throttled.following());
                     self.quota.block(now, wait);
@@ -290,8 +313,10 @@ impl Limit {
                     self.trouble = Some((Trouble::Throttled, why));
                     self.shut |= self.harmless;
                 }
-                // One record may be the only one that is throttled.
-                Some(now + outgoing.delays.following())
+                // One record may be the only one that is throttled: others go first.
+                let until = now + self.quota.blocked_for(now).unwrap_or_default();
+                outgoing.told = Some(until);
+                Some(until + outgoing.delays.following())
             }
             Verdict::Unavailable { trouble, retry_after } => {
                 if may_be_down(*trouble) {
@@ -310,8 +335,19 @@ impl Limit {
                     self.quota.block(now, self.unavailable.following());
                 }
                 // It speaks for the server, not for the record.
-                if let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) {
+                let asked = retry_after.filter(|wait| !wait.is_zero());
+                let mut again = now;
+                if let Some(wait) = asked {
+                    if let Some(again) = self.its_own_wait(outgoing, asked, now) {
+                        return Some(again);
+                    }
                     self.quota.block(now, wait);
+                    let until = now + self.quota.blocked_for(now).unwrap_or_default();
+                    outgoing.told = Some(until);
+                    // Others go first, as they do in an outage anyway.
+                    if !self.outage {
+                        again = until;
+                    }
                 }
                 let why = match trouble {
                     Failure::ServerError(status) if *status >= 300 => format!("Freshsales answered {status}"),
@@ -322,7 +358,7 @@ impl Limit {
                     Failure::Connection => "Freshsales cannot be reached".to_owned(),
                 };
                 self.trouble = Some((Trouble::Retrying, why));
-                Some(now + outgoing.delays.following())
+                Some(again + outgoing.delays.following())
             }
         }
     }

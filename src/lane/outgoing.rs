@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::doubt::Doubt;
 use super::jobs::GIVEN_UP;
 use crate::delays::Delays;
-use crate::freshsales::{Call, Family, Trouble as Failure};
+use crate::freshsales::{Call, Family, Trouble as Failure, Verdict};
 use crate::schema::Entity;
 
 /// A call and what it is for.
@@ -20,27 +20,59 @@ pub(super) struct Outgoing {
     pub(super) since: Option<Instant>,
     /// When it was sent last.
     pub(super) sent: Option<Instant>,
+    /// When it may come again, as it was told when calls were too many or the server too busy.
+    pub(super) told: Option<Instant>,
     /// It met something that may be its own fault.
     pub(super) doubt: Option<Doubt>,
     /// How often it was answered, and did not get through.
     pub(super) failures: u32,
+    /// How often it found no answer although others had got through since it did so before, and when it did last.
+    pub(super) alone: u32,
+    pub(super) failed: Option<Instant>,
     /// It was sent to find out whether a block is over.
     pub(super) probe: bool,
 }
 
+/// After so many failures of its own a call is repeated only in turn with others like it.
+const OFTEN: u32 = 5;
+
 impl Outgoing {
     /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
     /// one by one. Where everything fails, a bulk call waits: many calls would not get through either.
-    pub(super) fn hopeless(&self, trouble: Failure, worked: Option<Instant>, now: Instant) -> bool {
+    pub(super) fn hopeless(&self, verdict: &Verdict, worked: Option<Instant>, now: Instant) -> bool {
         let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
         match self.purpose {
             Purpose::Fields(_) | Purpose::Check(_) | Purpose::Step(_) => false,
-            Purpose::Poll(Polling { submitted, .. }) => long(submitted),
+            Purpose::Poll(Polling { submitted, .. }) => {
+                let unavailable = matches!(verdict, Verdict::Unavailable { .. });
+                long(submitted) && (unavailable || self.others_got_through(worked))
+            }
             Purpose::Bulk(_) => self.since.is_some_and(|since| {
-                let outage = !matches!(trouble, Failure::ServerError(..500));
-                long(since) && (!outage || worked.is_some_and(|at| at > since))
+                let own =
+                    matches!(verdict, Verdict::Unavailable { trouble: Failure::ServerError(..500), .. });
+                long(since) && (own || self.others_got_through(worked))
             }),
         }
+    }
+
+    /// It found no answer; others got through last at `worked`.
+    pub(super) fn fails(&mut self, worked: Option<Instant>, now: Instant) {
+        let others = self.failed.zip(worked).is_some_and(|(failed, worked)| worked > failed);
+        self.alone += u32::from(others);
+        self.failed = Some(now);
+    }
+
+    /// Whether it is repeated only in turn with others like it: many of them must not use up the quota of those that get
+    /// through.
+    pub(super) fn takes_turns(&self) -> bool {
+        self.alone >= OFTEN && matches!(self.purpose, Purpose::Step(_))
+    }
+
+    /// Whether a call got through, the last of them at `worked`, since this one did not: after it was told to wait, only
+    /// what got through when the wait was over counts.
+    pub(super) fn others_got_through(&self, worked: Option<Instant>) -> bool {
+        let since = self.told.or(self.since);
+        worked.zip(since).is_some_and(|(worked, since)| worked > since)
     }
 }
 

@@ -103,6 +103,11 @@ impl Quota {
         self
     }
 
+    /// Between two calls of the pace.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Whether a call may go now; it is counted by [`Quota::spend`].
     pub fn ask(&mut self, now: Instant) -> Grant {
         if let Some(block) = &self.blocked {

@@ -139,6 +139,10 @@ impl Reading {
             Ok(_) | Err(_) => Unreadable::NotYet,
         };
         let why = match result.map(|answer| Fields::read(&answer)) {
+            // No account's contacts are without a field. Believed, it would have every trait ignored.
+            Ok(Some((fields, _))) if entity == Entity::Contact && fields.is_empty() => {
+                format!("the {word} fields cannot be understood: the list names none")
+            }
             Ok(Some((fields, left_out))) => {
                 for LeftOut { name, why } in left_out {
                     let account = &*self.account;
@@ -262,6 +266,25 @@ mod tests {
         assert_eq!(refused(&reading), None);
         // Whatever is refused now is not asked about again for a while.
         assert!(!reading.doubts(reason, later + Duration::from_mins(4)));
+    }
+
+    #[test]
+    fn a_list_without_a_single_field_of_contacts_takes_no_field_away() {
+        let start = Instant::now();
+        let mut reading = Reading::new("acme".into(), MappingRules::default());
+        reading.want(start);
+        let empty = Ok(json!({ "fields": [] }));
+        answer(&mut reading, &empty, start);
+        assert!(reading.mapper().is_none(), "every trait would be ignored");
+        let later = start + Duration::from_mins(1);
+        answer(&mut reading, &Ok(fields("number")), later);
+        let reason = refused(&reading);
+        assert!(reason.is_some());
+        let later = later + Duration::from_hours(2);
+        reading.refresh_when_old(later);
+        answer(&mut reading, &empty, later);
+        assert!(reading.settled());
+        assert_eq!(refused(&reading), reason);
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Lane {
         if one_by_one {
             tracing::warn!(
                 account,
-                "bulk upserts have been refused for five minutes; records go one by one until one is accepted"
+                "bulk upserts have been refused for two minutes; records go one by one until one is accepted"
             );
         } else {
             tracing::info!(

@@ -15,6 +15,9 @@ use crate::freshsales::{Budget, Call};
 use crate::mapping::Identity;
 use crate::schema::Entity;
 
+/// Of so many calls at the pace of the quota one may repeat what has often failed while others got through.
+const REPEATS_APART: u32 = 5;
+
 /// The oldest thing that could be done in a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Candidate {
@@ -91,6 +94,11 @@ impl<D> Dispatch<D> {
                 continue;
             }
             if self.name_is_taken(outgoing) {
+                continue;
+            }
+            let repeats = self.limit(outgoing.call.endpoint.budget()).repeats;
+            if let Some(at) = repeats.filter(|at| now < *at && outgoing.takes_turns()) {
+                wake.no_later(at);
                 continue;
             }
             let (budget, reads) = (outgoing.call.endpoint.budget(), outgoing.purpose.reads_fields());
@@ -221,12 +229,16 @@ impl<D> Dispatch<D> {
             }
         }
         let reads_fields = outgoing.purpose.reads_fields();
+        let repeats = outgoing.takes_turns();
         if let Purpose::Step(unit) = outgoing.purpose {
             self.claim_name(unit);
         }
         self.sending += 1;
         let limit = self.limit_mut(call.endpoint.budget());
         limit.sending += 1;
+        if repeats {
+            limit.repeats = Some(now + limit.quota.interval() * REPEATS_APART);
+        }
         let probe = if reads_fields { limit.quota.spend_to_read(now) } else { limit.quota.spend(now) };
         if let Some(outgoing) = self.calls.get_mut(&number) {
             outgoing.probe = probe;

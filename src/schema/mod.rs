@@ -96,6 +96,11 @@ impl Fields {
         Some((Self { fields }, left_out))
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     /// The field with this internal name, to the letter.
     pub fn get(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)

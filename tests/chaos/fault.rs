@@ -242,7 +242,6 @@ impl Kind {
                 | Self::MessagesHuge
                 | Self::ApiForbidsRecord
                 | Self::ApiForbidsDeals
-                | Self::ApiJobsFull
                 | Self::ApiDealFields
                 | Self::ApiRecordFails
         )

@@ -242,3 +242,51 @@ async fn several_in_several_queues_are_condemned_and_nothing_else_is() {
     assert_eq!(bodies(&letters), BTreeSet::from(culprits("a")));
     world.finish([one, two]).await;
 }
+
+/// A consumer that is cancelled makes another replica active, which gets what stands behind the messages that are still
+/// held here: their order is lost.
+#[tokio::test]
+async fn no_look_cancels_a_consumer_while_it_holds_messages() {
+    let mut world = two_accounts().await;
+    for number in 0..150 {
+        world = world.account(&format!("other-{number}"), "write_keys = []").await;
+    }
+    let (proxy, url) = through(&world).await;
+    // It may be any queue: so all are looked at, and all but one are found good. With so many, letting go of them takes
+    // long enough for cancellations to leave before the connection ends.
+    proxy.distortions().add("unreadable-1", Distortion::Arguments);
+    let replica = world.start_at(&url, "one").await;
+    let in_lane = |body: String| (body, BasicProperties::default());
+    world.publish_to(&world.lanes(), "acme", [in_lane(culprit("unreadable-1", "a"))]).await;
+    until_condemned(&world, &replica, 1).await;
+    assert_eq!(proxy.distortions().cancellations(), 0);
+    condemned(&world.dead_letters(1).await[0], "acme.delivery_limit");
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_are_condemned_and_nothing_beside_them_is() {
+    const MANY: u32 = 120;
+    let world = two_accounts().await;
+    let (proxy, url) = through(&world).await;
+    let marker = |number| format!("unreadable-{number}.");
+    for number in 0..MANY {
+        proxy.distortions().add(&marker(number), Distortion::HeaderEnd);
+    }
+    world.publish_early([]).await;
+    // All of them stand in what is handed out together.
+    let innocents = numbered("a", 0);
+    let culprits = (0..MANY).map(|number| culprit(&marker(number), "a"));
+    let (before, behind) = innocents.split_at(5);
+    let all = before.iter().cloned().chain(culprits).chain(behind.iter().cloned());
+    let in_lane = |body: String| (body, BasicProperties::default());
+    world.publish_to(&world.lanes(), "acme", all.map(in_lane)).await;
+    world.publish_all(numbered("g", 0)).await;
+    let replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
+    until_condemned(&world, &replica, MANY).await;
+    innocent(&world, &[&replica], ROUNDS).await;
+    let letters = world.dead_letters(usize::try_from(MANY).unwrap()).await;
+    assert!(letters.iter().all(|letter| String::from_utf8_lossy(&letter.data).contains("culprit@")));
+    assert!(proxy.distortions().struck(&marker(0)) < 20, "each time costs the others a return");
+    world.finish([replica]).await;
+}

@@ -367,3 +367,32 @@ async fn a_refusal_s_message_leaves_without_addresses_and_numbers() {
     );
     rig.finish(source).await;
 }
+
+#[tokio::test]
+async fn events_in_doubt_are_given_back_with_their_duplicates_and_those_behind_them() {
+    for stopped in [true, false] {
+        let mut rig = Rig::start().await;
+        let mut source = rig.session().await;
+        delivered(&mut source, identify("warm", "zoe@example.com", json!({}))).await;
+        let action = json!({"status": 403, "body": PAGE});
+        rig.faults(json!({"endpoint": "*", "containing": "ada@example.com", "action": action})).await;
+        let doubted = identify("m", "ada@example.com", json!({"firstName": "Ada"}));
+        let behind = track("t", "ada@example.com", "Came");
+        for event in [&doubted, &doubted, &behind, &doubted, &behind] {
+            source.send(event).await;
+        }
+        soon("all is taken", async || rig.sum("freshet_events_received_total", &[]) >= 6.0).await;
+        called(&rig, "contacts_upsert", 3).await;
+        if stopped {
+            rig.stopped().await;
+        } else {
+            source.lost.cancel();
+        }
+        for _ in 0..5 {
+            assert_eq!(source.settled().await.outcome, Outcome::Returned);
+        }
+        if !stopped {
+            rig.finish(source).await;
+        }
+    }
+}

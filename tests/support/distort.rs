@@ -1,6 +1,7 @@
 //! Makes deliveries unreadable on their way from RabbitMQ to a client: a fault in the client's library, from outside.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What is wrong with a delivery.
@@ -14,9 +15,9 @@ pub enum Distortion {
     BodyEnd,
 }
 
-/// What is to be distorted: deliveries that hold this text.
+/// What is to be distorted: deliveries that hold this text. Counts along how often a client cancels a consumer.
 #[derive(Debug, Clone, Default)]
-pub struct Distortions(Arc<Mutex<Vec<Rule>>>);
+pub struct Distortions(Arc<Mutex<Vec<Rule>>>, Arc<AtomicUsize>);
 
 #[derive(Debug)]
 struct Rule {
@@ -34,6 +35,11 @@ impl Distortions {
     pub fn struck(&self, marker: &str) -> usize {
         let all = self.0.lock().unwrap();
         all.iter().filter(|rule| rule.marker == marker.as_bytes()).map(|rule| rule.struck).sum()
+    }
+
+    /// How often consumers were cancelled on connections that were distorted.
+    pub fn cancellations(&self) -> usize {
+        self.1.load(Ordering::SeqCst)
     }
 
     pub fn are_none(&self) -> bool {
@@ -54,6 +60,39 @@ impl Distortions {
                 // Behind start, class and method: the length of the consumer tag.
                 Distortion::Arguments => frames[0][11] = 255,
             }
+        }
+    }
+}
+
+/// One connection's frames to RabbitMQ: counts those that cancel a consumer.
+#[derive(Debug)]
+pub struct Cancellations {
+    distortions: Distortions,
+    begun: Vec<u8>,
+    /// The client has said which protocol it speaks.
+    greeted: bool,
+}
+
+impl Cancellations {
+    pub fn new(distortions: Distortions) -> Self {
+        Self { distortions, begun: Vec::new(), greeted: false }
+    }
+
+    pub fn pass(&mut self, bytes: &[u8]) {
+        self.begun.extend(bytes);
+        if !self.greeted && self.begun.len() >= 8 {
+            self.begun.drain(..8);
+            self.greeted = true;
+        }
+        while self.greeted && self.begun.len() >= 7 {
+            let size = u32::from_be_bytes(self.begun[3..7].try_into().unwrap()) as usize;
+            if self.begun.len() < size + 8 {
+                break;
+            }
+            if self.begun[0] == 1 && self.begun[7..].starts_with(&[0, 60, 0, 30]) {
+                self.distortions.1.fetch_add(1, Ordering::SeqCst);
+            }
+            self.begun.drain(..size + 8);
         }
     }
 }

@@ -56,7 +56,7 @@ use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
 pub use broker::{Broker, Settings, Vhost};
-pub use distort::{Distorter, Distortion, Distortions};
+pub use distort::{Cancellations, Distorter, Distortion, Distortions};
 pub use doubler::Doubler;
 pub use guard::Process;
 pub use hostile::{Properties, hostile};

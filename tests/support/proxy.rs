@@ -1,7 +1,8 @@
 //! A TCP proxy that misbehaves on demand.
 
-use super::distort::{Distorter, Distortions};
+use super::distort::{Cancellations, Distorter, Distortions};
 use super::ports::{self, Port};
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -182,12 +183,22 @@ impl Carrier {
         };
         let (client_reads, client_writes) = client.split();
         let (server_reads, server_writes) = server.split();
-        let distorter = (!self.distortions.are_none()).then(|| Distorter::new(self.distortions.clone()));
+        let distorts = !self.distortions.are_none();
+        let mut distorter = distorts.then(|| Distorter::new(self.distortions.clone()));
+        let mut cancellations = distorts.then(|| Cancellations::new(self.distortions.clone()));
         let ended = tokio::select! {
             _done = async {
                 tokio::try_join!(
-                    pump(client_reads, server_writes, self.modes.clone(), None),
-                    pump(server_reads, client_writes, self.modes.clone(), distorter),
+                    pump(client_reads, server_writes, self.modes.clone(), |bytes| {
+                        if let Some(cancellations) = &mut cancellations {
+                            cancellations.pass(bytes);
+                        }
+                        bytes.into()
+                    }),
+                    pump(server_reads, client_writes, self.modes.clone(), |bytes| match &mut distorter {
+                        Some(distorter) => distorter.pass(bytes).into(),
+                        None => bytes.into(),
+                    }),
                 )
             } => false,
             told = self.ends.changed() => told.is_ok(),
@@ -203,7 +214,7 @@ async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut modes: watch::Receiver<Mode>,
-    mut distorter: Option<Distorter>,
+    mut through: impl FnMut(&[u8]) -> Cow<'_, [u8]>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -212,10 +223,7 @@ async fn pump(
         if length == 0 {
             return to.shutdown().await;
         }
-        match &mut distorter {
-            Some(distorter) => to.write_all(&distorter.pass(&buffer[..length])).await?,
-            None => to.write_all(&buffer[..length]).await?,
-        }
+        to.write_all(&through(&buffer[..length])).await?;
     }
 }
 

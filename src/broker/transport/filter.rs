@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use amq_protocol::frame::parse_frame;
 use siphasher::sip::SipHasher13;
 use tokio::sync::Notify;
 
@@ -72,6 +73,8 @@ struct State {
     counts: HashMap<u16, u64>,
     passed: Vec<Passed>,
     kept: Vec<Kept>,
+    /// Of those that were not handed on, what the client library's parser refuses.
+    unreadable: BTreeSet<Fingerprint>,
 }
 
 /// A delivery that is not whole yet.
@@ -98,6 +101,7 @@ impl DeliveryFilter {
             counts: HashMap::new(),
             passed: Vec::new(),
             kept: Vec::new(),
+            unreadable: BTreeSet::new(),
         };
         Self { state: Mutex::new(state), news: Notify::new() }
     }
@@ -132,6 +136,11 @@ impl DeliveryFilter {
     /// How many deliveries were kept, and not taken yet.
     pub(in crate::broker) fn kept(&self) -> usize {
         self.lock().kept.len()
+    }
+
+    /// The deliveries that the client library's parser would have refused, had they been handed on.
+    pub(in crate::broker) fn unreadable(&self) -> BTreeSet<Fingerprint> {
+        self.lock().unreadable.clone()
     }
 
     /// The deliveries that were kept.
@@ -228,6 +237,9 @@ impl State {
         let tag = self.counts.entry(channel).or_default();
         *tag += 1;
         let fingerprint = fingerprint(&body);
+        if matches!(self.rule, Rule::Keep(_)) && !parses(&frames) {
+            self.unreadable.insert(fingerprint);
+        }
         match &self.rule {
             Rule::Without(fingerprints) if fingerprints.contains(&fingerprint) => {}
             Rule::Without(_) => self.pass(channel, fingerprint, frames),
@@ -248,6 +260,15 @@ impl State {
             Some(_) => {}
         }
     }
+}
+
+/// Whether these are frames that the client library reads.
+fn parses(mut frames: &[u8]) -> bool {
+    while !frames.is_empty() {
+        let Ok((behind, _)) = parse_frame(frames) else { return false };
+        frames = behind;
+    }
+    true
 }
 
 fn fingerprint(body: &[u8]) -> Fingerprint {

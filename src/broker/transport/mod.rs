@@ -53,6 +53,11 @@ impl Connected {
         self.shared.frame_max.load(Ordering::Relaxed)
     }
 
+    /// Ends the connection at once when it is dropped: before consumers are, which would cancel themselves.
+    pub(super) fn end_with(&self) -> DropGuard {
+        self.shared.ended.clone().drop_guard()
+    }
+
     /// What it has brought lately; outlives the connection.
     pub(super) fn seen(&self) -> &Arc<Seen> {
         &self.shared.seen

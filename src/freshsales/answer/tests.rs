@@ -70,11 +70,17 @@ fn a_good_status_with_a_body_that_is_no_answer_is_not_believed() {
         Body::Json(json!({"contact": null})),
         Body::Json(json!({"contact": {"first_name": "no id"}})),
         Body::Json(json!({"errors": ["something"]})),
+        Body::Json(json!({"contact": {"id": 0}})),
+        Body::Json(json!({"contact": {"id": "-7"}})),
+        Body::Json(json!({"contact": {"id": 1e30}})),
     ] {
         assert_eq!(judged(UPSERT, 200, body.clone()).as_str(), "server_error", "{body:?}");
     }
     assert_eq!(judged(UPSERT, 200, Body::Json(json!({"contact": {"id": "402000049629"}}))).as_str(), "ok");
     assert_eq!(judged(Endpoint::TrackEvent, 200, Body::Unreadable).as_str(), "ok");
+    // Tried again for days, it might take effect each time.
+    let foreign = judged(Endpoint::TrackEvent, 200, Body::TooLarge);
+    assert!(matches!(foreign, Verdict::Foreign(_)), "{foreign:?}");
 }
 
 #[test]

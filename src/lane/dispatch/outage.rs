@@ -67,8 +67,9 @@ impl Account {
                 json!({ "job_status_url": format!("https://x/api/job_statuses/{}", self.jobs.len() - 1) })
             }
             Endpoint::JobStatus => {
-                let job: usize = call.path.rsplit('/').next().unwrap().parse().unwrap();
-                report(self.jobs[job].into(), &[])
+                let job = call.path.rsplit('/').next().and_then(|job| job.parse::<usize>().ok());
+                let job = job.and_then(|job| self.jobs.get(job));
+                job.map_or(Value::Null, |records| report((*records).into(), &[]))
             }
             Endpoint::Upsert(Entity::SalesAccount) => json!({ "sales_account": { "id": 7 } }),
             Endpoint::Upsert(_) | Endpoint::ContactRead | Endpoint::ContactUpdate => contact(1, &[]),

@@ -11,7 +11,7 @@ use serde_json::json;
 const DAY: Duration = Duration::from_hours(24);
 
 /// An account whose quota is no matter here.
-fn rich() -> Account {
+pub(super) fn rich() -> Account {
     let mut account = Account::new();
     let plenty = RateLimit { remaining: Some(100_000_000), ..RateLimit::default() };
     account.dispatch.api.quota = Quota::new(100_000.0, HOUR, 1.0, account.now);
@@ -24,16 +24,16 @@ fn judged(call: &Call, status: u16, body: Body) -> Verdict {
     classify(call.endpoint, Ok(Answer { status, rate_limit: RateLimit::default(), retry_after: None, body }))
 }
 
-fn page(call: &Call, status: u16) -> Verdict {
+pub(super) fn page(call: &Call, status: u16) -> Verdict {
     judged(call, status, Body::Markup)
 }
 
-fn said(call: &Call, status: u16) -> Verdict {
+pub(super) fn said(call: &Call, status: u16) -> Verdict {
     judged(call, status, Body::Json(json!({"errors": {"code": status, "message": ["No"]}})))
 }
 
 /// Whether a call is about this contact.
-fn is_about(call: &Call, number: u64) -> bool {
+pub(super) fn is_about(call: &Call, number: u64) -> bool {
     call.json().to_string().contains(&format!("\"c{number}@x.com\""))
 }
 
@@ -63,9 +63,9 @@ fn strange(call: &Call, kind: usize) -> Verdict {
 }
 const KINDS: usize = 6;
 
-type Feed = fn(&mut Account, u64);
-type About = fn(&Call, u64) -> bool;
-const CONTACTS_AND_TRACKS: [(Feed, About); 2] = [(plain, is_about), (Account::track, is_track)];
+pub(super) type Feed = fn(&mut Account, u64);
+pub(super) type About = fn(&Call, u64) -> bool;
+pub(super) const CONTACTS_AND_TRACKS: [(Feed, About); 2] = [(plain, is_about), (Account::track, is_track)];
 
 #[test]
 fn a_record_that_alone_meets_a_stranger_is_refused_within_two_minutes_and_holds_nobody_up() {
@@ -282,7 +282,7 @@ fn a_key_that_is_revoked_in_the_middle_condemns_nothing() {
     }
 }
 
-fn with_deal(account: &mut Account, number: u64) {
+pub(super) fn with_deal(account: &mut Account, number: u64) {
     let deal = Some(related(&format!("Deal {number}"), &json!({})));
     let contact = write(&format!("c{number}@x.com"), &json!({}));
     insert(&mut account.dispatch, ContactWrite { deal, ..contact }, number);
