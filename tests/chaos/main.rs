@@ -63,9 +63,9 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
             "[{:>4}] {:.0} {}/{} {}",
             started.elapsed().as_secs(),
             jiff::Timestamp::now(),
-            number + 1,
-            steps.len(),
-            planned.join(" + ")
+            number,
+            steps.len() - 1,
+            if planned.is_empty() { "no fault".to_owned() } else { planned.join(" + ") }
         );
         let toll = staging::step(&mut world, &producers, step).await;
         report.note(step.faults.iter().map(|fault| fault.kind), &toll);

@@ -17,6 +17,8 @@ pub struct Report {
     pub sessions_lost: usize,
     /// Of the other accounts, by what befell one.
     pauses: BTreeMap<Kind, Vec<Pauses>>,
+    /// Of all accounts, while nothing befell any.
+    without_faults: Option<Pauses>,
 }
 
 impl Report {
@@ -28,6 +30,8 @@ impl Report {
             if let Some(pauses) = toll.pauses {
                 self.pauses.entry(first).or_default().push(pauses);
             }
+        } else {
+            self.without_faults = toll.pauses;
         }
         for kind in kinds {
             *self.besides.entry(kind).or_default() += 1;
@@ -39,10 +43,11 @@ impl Report {
         self.recoveries.values().map(Vec::len).sum::<usize>() + self.besides.values().sum::<usize>()
     }
 
-    /// Pauses that were too long.
+    /// Pauses that were too long: beyond what busy accounts pause without any fault.
     pub fn too_long(&self) -> Vec<(Kind, Pauses)> {
+        let usual = self.without_faults.map_or(0.0, |pauses| pauses.net());
         let all = self.pauses.iter().flat_map(|(kind, pauses)| pauses.iter().map(|pauses| (*kind, *pauses)));
-        all.filter(|(kind, pauses)| pauses.net() > kind.pause()).collect()
+        all.filter(|(kind, pauses)| pauses.net() > usual + kind.pause()).collect()
     }
 
     /// One row for the run, and one for each kind of fault.
@@ -95,6 +100,9 @@ impl Report {
         }
         if !self.pauses.is_empty() {
             text += "\n| what befalls one account | times | the others pause at most | a bystander | less that |\n|---|---|---|---|---|\n";
+        }
+        if let Some(pauses) = self.without_faults {
+            writeln!(text, "| nothing | 1 | {pauses} |").unwrap();
         }
         for (kind, pauses) in &self.pauses {
             let worst = pauses.iter().max_by(|one, other| one.net().total_cmp(&other.net())).unwrap();

@@ -33,6 +33,8 @@ pub fn draw(settings: &Settings) -> Vec<Step> {
         drawn += faults.len();
         steps.push(Step { faults, events: 0 });
     }
+    // First without any fault: accounts that are busy pause by themselves.
+    steps.insert(0, Step { faults: Vec::new(), events: 0 });
     let each = settings.events / steps.len();
     for step in &mut steps {
         step.events = each;

@@ -25,6 +25,9 @@ pub struct Toll {
     pub pauses: Option<Pauses>,
 }
 
+/// How long the step without faults lasts: as long as most faults do.
+const WITHOUT_FAULTS: Duration = Duration::from_secs(5);
+
 /// Stages a step's faults amid its events, ends them, and waits until every account's events flow again.
 pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll {
     // A third before, so that there is work; a third while it lasts; a third right afterwards.
@@ -50,6 +53,14 @@ pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll
     let mut healing: Vec<&Fault> = step.faults.iter().collect();
     healing.sort_by_key(|fault| fault.lasts);
     let mut allowed = 0;
+    if step.faults.is_empty() {
+        hold(started + WITHOUT_FAULTS, || {
+            let due = share(third, started.elapsed().as_secs_f64() / WITHOUT_FAULTS.as_secs_f64());
+            producers.allow(due.saturating_sub(allowed));
+            allowed = allowed.max(due);
+        })
+        .await;
+    }
     for fault in &healing {
         let until = started + fault.lasts;
         // Evenly, up to the last one's end.
