@@ -40,6 +40,9 @@ pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll
     .await;
 
     let concerns_one = step.faults.iter().all(|fault| fault.kind.concerns_one());
+    if concerns_one {
+        worked_off(world).await;
+    }
     let trickle = concerns_one.then(|| producers.trickle());
     if concerns_one {
         flows(world, producers, 0..world.sites.len()).await;
@@ -355,6 +358,27 @@ async fn heal(world: &mut World, fault: &Fault) {
             proxy.pass().await;
         }
     }
+}
+
+/// Waits until nothing is left of what was there before: an account with a backlog pauses by itself.
+async fn worked_off(world: &World) {
+    let amqp = world.vhost.connect().await;
+    eventually(Duration::from_mins(3), "what was there before is worked off", async || {
+        for queue in world.queues() {
+            let depth = amqp.depth(&queue).await;
+            if depth != Some(0) {
+                return Err(format!("{depth:?} on {queue}"));
+            }
+        }
+        for replica in &world.replicas {
+            let in_flight = replica.in_flight().await;
+            if in_flight > 0 {
+                return Err(format!("{in_flight} held by replica {}", replica.number));
+            }
+        }
+        Ok(())
+    })
+    .await;
 }
 
 /// Waits until an event of each of these accounts is delivered.
