@@ -119,19 +119,7 @@ async fn quiet(world: &World, producers: &Producers) -> Amqp {
     let amqp = world.vhost.connect().await;
     let mut calm = 0;
     eventually(Duration::from_mins(5), "everything has gone through", async || {
-        let mut busy = Vec::new();
-        for queue in world.queues() {
-            let depth = amqp.depth(&queue).await;
-            if depth != Some(0) {
-                busy.push(format!("{depth:?} on {queue}"));
-            }
-        }
-        for replica in &world.replicas {
-            let in_flight = replica.in_flight().await;
-            if in_flight > 0 {
-                busy.push(format!("{in_flight} held by replica {}", replica.number));
-            }
-        }
+        let busy = world.busy(&amqp).await;
         // Between a queue and a lane an event is counted nowhere.
         calm = if busy.is_empty() { calm + 1 } else { 0 };
         if calm >= 5 { Ok(()) } else { Err(busy.join(", ")) }

@@ -364,19 +364,8 @@ async fn heal(world: &mut World, fault: &Fault) {
 async fn worked_off(world: &World) {
     let amqp = world.vhost.connect().await;
     eventually(Duration::from_mins(3), "what was there before is worked off", async || {
-        for queue in world.queues() {
-            let depth = amqp.depth(&queue).await;
-            if depth != Some(0) {
-                return Err(format!("{depth:?} on {queue}"));
-            }
-        }
-        for replica in &world.replicas {
-            let in_flight = replica.in_flight().await;
-            if in_flight > 0 {
-                return Err(format!("{in_flight} held by replica {}", replica.number));
-            }
-        }
-        Ok(())
+        let busy = world.busy(&amqp).await;
+        if busy.is_empty() { Ok(()) } else { Err(busy.join(", ")) }
     })
     .await;
 }

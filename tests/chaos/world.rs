@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::MARKS;
 use crate::replica::Replica;
 use crate::settings::Settings;
-use crate::support::{self, Broker, Doubler, Freshet, Proxy, Vhost, post};
+use crate::support::{self, Amqp, Broker, Doubler, Freshet, Proxy, Vhost, post};
 
 /// Nodes of the cluster.
 pub const NODES: usize = 3;
@@ -188,6 +188,24 @@ impl World {
     pub fn queues(&self) -> Vec<String> {
         let lanes = self.sites.iter().map(|site| format!("{QUEUE}.lane.{}", site.name));
         std::iter::once(QUEUE.to_owned()).chain(lanes).collect()
+    }
+
+    /// What is queued or held by a replica.
+    pub async fn busy(&self, amqp: &Amqp) -> Vec<String> {
+        let mut busy = Vec::new();
+        for queue in self.queues() {
+            let depth = amqp.depth(&queue).await;
+            if depth != Some(0) {
+                busy.push(format!("{depth:?} on {queue}"));
+            }
+        }
+        for replica in &self.replicas {
+            let in_flight = replica.in_flight().await;
+            if in_flight > 0 {
+                busy.push(format!("{in_flight} held by replica {}", replica.number));
+            }
+        }
+        busy
     }
 }
 
