@@ -29,12 +29,7 @@ async fn delete(world: &World, queue: &str) {
 }
 
 async fn two_accounts() -> World {
-    World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await
+    World::of_two().await
 }
 
 /// Waits until `/readyz` answers 503 and tells this.

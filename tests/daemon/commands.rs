@@ -162,12 +162,7 @@ async fn a_missing_file_ends_with_1_and_an_unreachable_broker_with_75() {
 
 #[tokio::test]
 async fn what_is_published_from_a_file_is_delivered_by_the_daemon() {
-    let world = World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await;
+    let world = World::of_two().await;
     let folder = folder(&world.config_at(world.vhost.url(), "feed"));
     std::fs::write(folder.path().join("events.ndjson"), ndjson(stream(10, 0, 5))).unwrap();
     // Nothing is declared yet: publishing needs no daemon.

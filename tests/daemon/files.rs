@@ -119,12 +119,7 @@ async fn what_a_file_holds_already_stays() {
 
 #[tokio::test]
 async fn dead_letters_are_taken_back_as_they_are() {
-    let world = World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await;
+    let world = World::of_two().await;
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("freshet.toml"), world.config_at(world.vhost.url(), "feed")).unwrap();
     let at = |name: &str| folder.path().join(name);

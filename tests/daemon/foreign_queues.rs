@@ -87,12 +87,7 @@ async fn an_intake_that_another_connection_holds_exclusively_is_told_and_the_lan
 
 #[tokio::test]
 async fn a_lane_that_is_a_stream_is_told_and_holds_up_no_other() {
-    let world = World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await;
+    let world = World::of_two().await;
     declare(&world, &world.lane("globex"), DURABLE, &[("x-queue-type", text("stream"))]).await;
     let replica = world.start("one").await;
     let line = replica.line("is a stream").await;

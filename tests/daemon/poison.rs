@@ -44,12 +44,7 @@ async fn give_back_to(world: &World, queue: &str, times: usize, messages: usize)
 #[tokio::test]
 async fn a_message_that_kills_replicas_ends_in_the_dead_letters_alone() {
     const CONTACTS: usize = 20;
-    let mut world = World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await;
+    let mut world = World::of_two().await;
     world.prefetch = PREFETCH;
     world.fault("acme", json!({"endpoint": "track_page_views", "action": {"hang": true}})).await;
     world.publish_early([]).await;
@@ -160,12 +155,7 @@ async fn the_first_on_the_intake_that_came_back_too_often_is_condemned_and_those
 #[tokio::test]
 async fn what_came_back_often_to_the_intake_is_routed_one_by_one() {
     const UNROUTED: usize = 5;
-    let world = World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await;
+    let world = World::of_two().await;
     // So soon full that what is to go there stays on its way.
     let full = [("x-max-length", AMQPValue::LongInt(2)), ("x-overflow", text("reject-publish"))];
     world.amqp.declare_quorum(&world.dead(), &full).await;

@@ -30,12 +30,7 @@ fn arguments(row: &Value) -> BTreeMap<String, Value> {
 
 #[tokio::test]
 async fn everything_is_declared_as_promised_and_starting_again_changes_nothing() {
-    let world = World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await;
+    let world = World::of_two().await;
     let one = world.start("one").await;
     let two = world.start("two").await;
     let queues = listed(&world, "list_queues", &["name", "type", "durable", "arguments"]).await;

@@ -36,12 +36,7 @@ fn culprit(marker: &str, key: &str) -> String {
 }
 
 pub async fn two_accounts() -> World {
-    World::shared()
-        .await
-        .account("acme", "write_keys = [\"a\"]")
-        .await
-        .account("globex", "write_keys = [\"g\"]")
-        .await
+    World::of_two().await
 }
 
 fn numbered(key: &str, from: usize) -> Vec<String> {

@@ -74,6 +74,12 @@ impl World {
         }
     }
 
+    /// Two accounts: `acme` has the write key `a`, `globex` has `g`.
+    pub async fn of_two() -> Self {
+        let world = Self::shared().await.account("acme", "write_keys = [\"a\"]").await;
+        world.account("globex", "write_keys = [\"g\"]").await
+    }
+
     /// Adds an account with a sandbox of its own.
     pub async fn account(self, name: &str, settings: &str) -> Self {
         self.account_with(name, settings, Options::default()).await
