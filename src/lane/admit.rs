@@ -17,7 +17,7 @@ use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
 impl Lane {
     /// Takes one delivery that has just come.
     pub(super) fn take(&mut self, delivery: Delivery) {
-        // Only now: one that is judged later would let the wait begin anew.
+        // The take-over wait starts on receipt only: in `let_in` it would start again for each delivery judged later.
         if delivery.redelivered {
             self.dispatch.redelivered(Instant::now());
         }
@@ -151,8 +151,9 @@ impl Lane {
         }
     }
 
-    /// Gives the debt back unless the message took effect already or is on its way. A duplicate of one on its way may be
-    /// the same message of the queue, handed out twice: it is never acknowledged before that one is settled.
+    /// Settles a duplicate of a delivered message, and lets a duplicate of one on its way wait for that one's end; any other
+    /// debt is given back. RabbitMQ may hand out the same queue entry twice, so acknowledging the second before the first
+    /// is settled could remove the only copy.
     fn settle_or_join_duplicate(&mut self, send: &Send, copied: bool, debt: Debt) -> Option<Debt> {
         // An older copy of another identify may have come between this one and its like: then the last copy must win
         // again. Copies come in order.

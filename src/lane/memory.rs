@@ -58,7 +58,7 @@ pub(super) struct Messages<D> {
 struct UnderWay<D> {
     /// How often: a copy that must win again is worked on beside the first.
     times: usize,
-    /// What is owed for its duplicates: paid when none of it is on its way any more.
+    /// Its duplicates, which are settled with it, once no copy of it is on its way.
     joined: Vec<D>,
 }
 
