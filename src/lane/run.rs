@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Dispatch, Effect, LAST_CALLS, Next};
+use super::dispatch::{Dispatch, Effect, LAST_CALLS, LeftOut, Next};
 use super::ledger::{Debt, Ledger, of_duplicate};
 use super::limit::Patience;
 use super::memory::Messages;
@@ -195,6 +195,8 @@ impl Lane {
                 Next::Wait(wake) => break wake,
             }
         };
+        let ended = self.dispatch.take_ended();
+        self.take_effects(ended);
         // Counted at every turn, because a lane short of quota may wait without an end.
         if let Some(since) = self.starved_since.take() {
             self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
@@ -230,6 +232,10 @@ impl Lane {
         };
         let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
         self.show_trouble();
+        self.take_effects(effects);
+    }
+
+    fn take_effects(&mut self, effects: Vec<Effect<Debt>>) {
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
@@ -240,6 +246,7 @@ impl Lane {
                 Effect::TooManyJobs { one_by_one } => self.tell_too_many_jobs(one_by_one),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
                 Effect::LeftOut(entity) => self.tell_omitted(entity),
+                Effect::ContactLeftOut(what) => self.log_left_out(what),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
                         self.board.explain(&why);
@@ -299,6 +306,27 @@ impl Lane {
             field: entity.singular().to_owned(),
             trait_path: entity.singular().to_owned(),
             why: "the API key has no right to write it".to_owned(),
+        };
+        self.omissions.tell(&omitted, Instant::now());
+    }
+
+    fn log_left_out(&mut self, what: LeftOut) {
+        self.metrics.values_omitted.inc();
+        let (field, trait_path, why) = match what {
+            LeftOut::ExternalId => (
+                "external_id",
+                "userId",
+                "the event's e-mail address belongs to another contact than its userId",
+            ),
+            LeftOut::OldestEmail => {
+                ("emails", "email", "the contact has as many e-mail addresses as Freshsales keeps")
+            }
+        };
+        let omitted = Omitted {
+            entity: Entity::Contact,
+            field: field.to_owned(),
+            trait_path: trait_path.to_owned(),
+            why: why.to_owned(),
         };
         self.omissions.tell(&omitted, Instant::now());
     }

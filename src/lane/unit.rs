@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::held::{Held, HeldContact};
 use super::merge;
+use super::whose::Whose;
 use crate::freshsales::{Call, Link};
 use crate::mapping::Identity;
 use crate::schema::Entity;
@@ -18,6 +19,8 @@ pub(super) struct Waiting<D> {
     pub(super) mapped: Held,
     /// Settled with the event's outcome.
     pub(super) debt: D,
+    /// How often it was given back to wait for events of an address that became known later.
+    pub(super) moves: u8,
 }
 
 /// Events that go together, identifies merged.
@@ -55,12 +58,24 @@ pub(super) struct ContactWork {
     pub(super) remembered: bool,
     /// Nothing remembered may be built upon.
     pub(super) fresh: bool,
+    /// What is known of who it is.
+    pub(super) whose: Whose,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// No address is known: who has the `userId`?
+    FindContact,
     Company,
     Contact,
+    /// It may be refused because another contact has its `external_id`: who?
+    FindHolder,
+    /// The contact that has its `external_id` gets another address: which has it?
+    ReadEmails,
+    /// The contact is written by its id.
+    Update,
+    /// The contact was not given the address: who has it?
+    FindOwner,
     ReadLinks,
     Link(Vec<Link>),
     Deal,
@@ -130,13 +145,17 @@ impl Work {
         });
         match merge::merged(writes) {
             Some(write) => Some(Self::Contact(Box::new(ContactWork {
-                stage: if write.company.is_some() { Stage::Company } else { Stage::Contact },
+                stage: match write.email {
+                    Some(_) => first_stage(&write),
+                    None => Stage::FindContact,
+                },
                 write,
                 account: None,
                 contact: None,
                 alone: false,
                 remembered: false,
                 fresh: false,
+                whose: Whose::default(),
             }))),
             None if events.is_empty() => None,
             None => Some(Self::Activity),
@@ -150,7 +169,14 @@ impl ContactWork {
         let (entity, write) = match self.stage {
             Stage::Company => (Entity::SalesAccount, self.write.company.as_ref()),
             Stage::Deal => (Entity::Deal, self.write.deal.as_ref()),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => return None,
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_) => return None,
         };
         Some((entity, write?.name.to_lowercase()))
     }
@@ -159,9 +185,15 @@ impl ContactWork {
     pub(super) fn identifier(&self) -> Option<(Entity, &str)> {
         match self.stage {
             Stage::Company => Some((Entity::SalesAccount, &self.write.company.as_ref()?.name)),
-            Stage::Contact => Some((Entity::Contact, &self.write.email)),
+            Stage::Contact => Some((Entity::Contact, self.write.email.as_deref()?)),
             Stage::Deal => Some((Entity::Deal, &self.write.deal.as_ref()?.name)),
-            Stage::ReadLinks | Stage::Link(_) => None,
+            Stage::FindContact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_) => None,
         }
     }
 
@@ -170,7 +202,7 @@ impl ContactWork {
         let (entity, name) = self.identifier()?;
         let record = match entity {
             Entity::SalesAccount => self.write.company.as_ref()?.record.object(&[]),
-            Entity::Contact => self.write.record.object(&[]),
+            Entity::Contact => self.contact_object(),
             Entity::Deal => {
                 let account = self.account.map(|id| ("sales_account_id", id.to_string()));
                 let contact = self.contact.map(|id| ("contacts_added_list", format!("[{id}]")));
@@ -191,7 +223,12 @@ impl ContactWork {
                     Entity::SalesAccount | Entity::Deal => Call::named_upsert(entity, &name, &record),
                 })
             }
-            Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
+            Stage::FindContact | Stage::FindHolder => {
+                Some(Call::lookup_external_id(&self.write.external_id()?))
+            }
+            Stage::FindOwner => Some(Call::lookup_email(self.write.email.as_deref()?)),
+            Stage::Update => Some(Call::contact_update(self.contact?, &self.contact_object())),
+            Stage::ReadLinks | Stage::ReadEmails => Some(Call::contact_read(self.contact?)),
             Stage::Link(links) => Some(Call::contact_links(self.contact?, links)),
         }
     }
@@ -205,7 +242,14 @@ impl ContactWork {
                 Some(Entity::SalesAccount)
             }
             Stage::Deal => Some(Entity::Deal),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => None,
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_) => None,
         }
     }
 
@@ -213,11 +257,22 @@ impl ContactWork {
     pub(super) fn place(&self) -> &'static str {
         match self.stage {
             Stage::Company => "sales account",
-            Stage::Contact | Stage::ReadLinks => "contact",
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks => "contact",
             Stage::Link(_) => "contact's link to the sales account",
             Stage::Deal => "deal",
         }
     }
+}
+
+/// The first step of a contact whose address is known, or its id.
+pub(super) fn first_stage(write: &HeldContact) -> Stage {
+    if write.company.is_some() { Stage::Company } else { Stage::Contact }
 }
 
 /// Whom an activity belongs to.

@@ -22,7 +22,13 @@ fn record(values: &Value) -> Record {
 }
 
 pub(super) fn write(email: &str, values: &Value) -> ContactWrite {
-    ContactWrite { email: email.to_owned(), user_id: None, record: record(values), company: None, deal: None }
+    ContactWrite {
+        email: Some(email.to_owned()),
+        user_id: None,
+        record: record(values),
+        company: None,
+        deal: None,
+    }
 }
 
 pub(super) fn related(name: &str, values: &Value) -> RelatedWrite {
@@ -30,7 +36,7 @@ pub(super) fn related(name: &str, values: &Value) -> RelatedWrite {
 }
 
 pub(super) fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
-    let key = Key::Email(write.email.clone());
+    let key = Key::Email(write.email.clone().unwrap());
     dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, debt);
 }
 
@@ -61,6 +67,7 @@ fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
+        | Effect::ContactLeftOut(_)
         | Effect::Fields(..) => None,
     });
     settled.collect()

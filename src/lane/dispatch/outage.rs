@@ -120,6 +120,7 @@ impl Account {
                         Effect::BulkGivenUp
                         | Effect::TooManyJobs { .. }
                         | Effect::Coalesced(_)
+                        | Effect::ContactLeftOut(_)
                         | Effect::Fields(..) => {}
                     }
                 }

@@ -20,7 +20,7 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
     ];
     for (user_id, email, address, external) in cases {
         let contact = contact(identified(&user_id, &email));
-        assert_eq!(contact.email, address);
+        assert_eq!(contact.email.as_deref(), Some(address));
         assert_eq!(contact.record.fields["emails"], json!(address));
         assert_eq!(contact.user_id.as_deref(), external);
         assert_eq!(contact.record.fields.get("external_id").and_then(Value::as_str), external);
@@ -28,10 +28,18 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
 }
 
 #[test]
-fn no_address_is_missing_and_a_bad_one_invalid() {
+fn without_an_address_the_user_id_says_who_it_is() {
+    for email in [json!(null), json!(""), json!(" ")] {
+        let contact = contact(identified(&json!("u-1"), &email));
+        assert_eq!((contact.email, contact.user_id.as_deref()), (None, Some("u-1")));
+        assert!(!contact.record.fields.contains_key("emails"), "an update changes no address");
+        assert_eq!(contact.record.fields["external_id"], json!("u-1"));
+    }
+}
+
+#[test]
+fn a_bad_address_is_invalid() {
     let cases = [
-        (json!("u-1"), json!(null), DeadLetterReason::MissingEmail),
-        (json!("u-1"), json!(""), DeadLetterReason::MissingEmail),
         (json!("ada@example.com"), json!("nobody"), DeadLetterReason::InvalidEmail),
         (json!("ada@example.com"), json!("Ada <ada@example.com>"), DeadLetterReason::InvalidEmail),
         (json!("ada@example.com"), json!(5), DeadLetterReason::InvalidEmail),
