@@ -605,6 +605,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 }
 
 #[cfg(test)]
+mod address_changes;
+#[cfg(test)]
 mod by_hand;
 #[cfg(test)]
 mod many_jobs;

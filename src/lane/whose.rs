@@ -23,9 +23,9 @@ use crate::schema::Entity;
 
 /// The most addresses that Freshsales keeps for a contact.
 const MOST_EMAILS: usize = 10;
-/// So often an event is given back to wait for events of an address found later. More can only be by answers that
-/// contradict each other.
-const MOST_MOVES: u8 = 3;
+/// So often an event is given back to wait for events of an address found later, and so often somebody found turns out to
+/// be somebody else. More can only be by answers that contradict each other.
+const MOST_TRIES: u8 = 3;
 
 /// What is known of who a contact is, beside its write.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub(super) struct Whose {
     refused: Option<Refused>,
     /// Look-ups made since it was refused.
     asked: u8,
+    /// How often the contact that was found was not used.
+    misses: u8,
     /// The addresses that it is to have, an array's text, where it is written by its id.
     emails: Option<String>,
     /// What is remembered does not hold: it is written by its address.
@@ -133,7 +135,7 @@ impl<D> Dispatch<D> {
     /// they are given back.
     fn wait_under(&mut self, number: u64, email: &str, becomes_own: bool) -> bool {
         let moves = |unit: &Unit<D>| unit.events.iter().map(|(_, waiting)| waiting.moves).max();
-        if self.units.get(&number).and_then(moves).unwrap_or_default() >= MOST_MOVES {
+        if self.units.get(&number).and_then(moves).unwrap_or_default() >= MOST_TRIES {
             if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
                 work.whose.by_address = true;
                 if becomes_own {
@@ -255,7 +257,7 @@ impl<D> Dispatch<D> {
             (Some(email), Some(id)) => {
                 self.memo.learn_contact(&email, id, None);
                 self.identities.found(user_id, email);
-                work.whose = Whose::default();
+                work.whose = Whose { misses: work.whose.misses + 1, ..Whose::default() };
                 work.stage = Stage::Contact;
             }
             (_, id) => {
@@ -277,7 +279,12 @@ impl<D> Dispatch<D> {
         }
         let write = work.write.clone();
         let (emails, too_many) = addresses(emails_of(body), write.record.field("emails"), write.address());
-        work.whose = Whose { emails: Some(emails), too_many_emails: too_many, ..Whose::default() };
+        work.whose = Whose {
+            emails: Some(emails),
+            too_many_emails: too_many,
+            misses: work.whose.misses,
+            ..Whose::default()
+        };
         work.stage = Stage::Update;
         self.settle_stage(number);
         Vec::new()
@@ -287,7 +294,7 @@ impl<D> Dispatch<D> {
     fn start_without(&mut self, number: u64) {
         let Some(unit) = self.units.get_mut(&number) else { return };
         let Some(work) = unit.contact() else { return };
-        let (gone, user_id) = (work.contact, work.write.external_id());
+        let (gone, user_id, misses) = (work.contact, work.write.external_id(), work.whose.misses + 1);
         if let Some(user_id) = user_id {
             if let Some(before) = self.identities.moved(&user_id, work.write.address()).map(str::to_owned) {
                 self.memo.forget(&before, None);
@@ -296,7 +303,7 @@ impl<D> Dispatch<D> {
         }
         unit.refresh();
         if let Some(work) = unit.contact_mut() {
-            work.whose = Whose { gone, by_address: true, ..Whose::default() };
+            work.whose = Whose { gone, misses, by_address: true, ..Whose::default() };
         }
         self.settle_stage(number);
     }
@@ -338,7 +345,9 @@ impl<D> Dispatch<D> {
     pub(super) fn look_up_holder(&mut self, number: u64, refused: &Refused) -> Option<Vec<Effect<D>>> {
         let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
         let said = matches!(refused.ground, Ground::Said(_));
-        if !said || work.stage != Stage::Contact || work.whose.apart || work.whose.asked > 0 {
+        let whose = &work.whose;
+        let asked = whose.asked > 0 || whose.misses >= MOST_TRIES;
+        if !said || work.stage != Stage::Contact || whose.apart || asked {
             return None;
         }
         work.write.external_id()?;

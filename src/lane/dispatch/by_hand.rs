@@ -40,6 +40,14 @@ pub(super) fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u6
     dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, debt);
 }
 
+/// Puts an identify in as the lane does, with a `userId` or without.
+pub(super) fn insert_of(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
+    let user_id = write.user_id.clone().map(Key::UserId);
+    let keys: Vec<Key> = user_id.into_iter().chain(write.email.clone().map(Key::Email)).collect();
+    let taught = write.user_id.clone().zip(write.email.clone());
+    dispatch.insert(Mapped::Contact(Box::new(write)), &keys, taught, debt);
+}
+
 pub(super) fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
     match dispatch.next(now) {
         Next::Send(number, call) => (number, call),
@@ -48,7 +56,7 @@ pub(super) fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
 }
 
 /// Takes the call that is planned next, which must be this one, and answers it; gives its body.
-fn served(
+pub(super) fn served(
     dispatch: &mut Dispatch<u64>,
     now: Instant,
     endpoint: Endpoint,
@@ -60,7 +68,7 @@ fn served(
     (call.json(), effects)
 }
 
-fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
+pub(super) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
         Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
         Effect::Coalesced(_)
