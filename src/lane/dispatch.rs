@@ -134,7 +134,7 @@ pub struct Dispatch<D> {
     pub(super) starved: bool,
     /// Until then nothing goes but what reads fields; set once a session.
     pub(super) take_over: Option<Instant>,
-    /// Since when all that is written for the account is known here, if the lane was not taken over just now.
+    /// Since when the lane is here, so that what is written for the account is remembered.
     pub(super) here_since: Option<Instant>,
     /// What ended without a call; to be taken with [`Dispatch::take_ended`].
     pub(super) ended: Vec<Effect<D>>,
@@ -199,6 +199,12 @@ impl<D> Dispatch<D> {
     pub fn begin(&mut self) {
         self.take_over = None;
         self.here_since = None;
+    }
+
+    /// Another session begins, of a source that gives to nobody else: nobody had the lane before.
+    pub fn begin_alone(&mut self, now: Instant) {
+        self.begin();
+        self.here_since = now.checked_sub(self.patience.look_up_delay);
     }
 
     /// The session brings an event that was handed out before. What its last holder sent for it may still take

@@ -37,8 +37,8 @@ impl Default for Patience {
             unauthorized: (Duration::from_secs(30), Duration::from_mins(5)),
             jobs: (Duration::from_secs(2), Duration::from_mins(1)),
             foreign: Duration::from_mins(1),
-            // Freshsales' index lags up to 20 seconds behind.
-            look_up_delay: Duration::from_secs(25),
+            // Freshsales' look-ups lag up to about 20 seconds behind.
+            look_up_delay: Duration::from_secs(22),
             give_up_after: Duration::from_hours(72),
         }
     }

@@ -127,7 +127,11 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
-        self.dispatch.begin();
+        if session.lease.is_endless() {
+            self.dispatch.begin_alone(Instant::now());
+        } else {
+            self.dispatch.begin();
+        }
         let mut open = true;
         loop {
             let leased = session.lease.holds(Instant::now());

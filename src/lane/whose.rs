@@ -222,15 +222,12 @@ impl<D> Dispatch<D> {
                 self.settle_stage(number);
                 Vec::new()
             }
-            // Whoever had the lane before may have created it just now.
-            None if answered
-                && work.whose.asked == 1
-                && self.here_since.is_none_or(|since| now < since + self.patience.look_up_delay) =>
-            {
-                self.again_later(number, now);
-                Vec::new()
-            }
             None => {
+                let asked = work.whose.asked;
+                if let Some(at) = self.too_early(now).filter(|_| answered && asked == 1) {
+                    self.again_at(number, at);
+                    return Vec::new();
+                }
                 self.identities.looked_up_in_vain(user_id, now);
                 self.finish(number, &Outcome::DeadLetter(nobody()))
             }
@@ -357,8 +354,8 @@ impl<D> Dispatch<D> {
         Some(Vec::new())
     }
 
-    /// Nothing else helped against a refusal. A look-up finds what was written just now only later: it is made once
-    /// more. `None` if it cannot find anything else.
+    /// Nothing else helped against a refusal. Where the look-up was too early it is made once more. `None` if it cannot
+    /// find anybody else.
     pub(super) fn look_up_again(
         &mut self,
         number: u64,
@@ -370,8 +367,10 @@ impl<D> Dispatch<D> {
             return None;
         }
         let user_id = work.write.external_id()?;
+        let together = self.identities.together(&user_id, work.write.address());
+        let at = self.too_early(now).filter(|_| !together)?;
+        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
         match work.stage {
-            Stage::Contact if self.identities.together(&user_id, work.write.address()) => return None,
             Stage::Contact => work.stage = Stage::FindHolder,
             Stage::Update if work.whose.emails.is_some() => work.stage = Stage::FindOwner,
             Stage::FindContact
@@ -385,7 +384,7 @@ impl<D> Dispatch<D> {
             | Stage::Deal => return None,
         }
         work.whose.refused = Some(refused.clone());
-        self.again_later(number, now);
+        self.again_at(number, at);
         Some(Vec::new())
     }
 
@@ -404,12 +403,19 @@ impl<D> Dispatch<D> {
         self.step_refused(number, endpoint, refused, now)
     }
 
-    /// Makes the stage's look-up once what was written just now can be found.
-    fn again_later(&mut self, number: u64, now: Instant) {
+    /// When a look-up finds all that was written before the lane came here; none if it does so now. What this replica
+    /// writes it remembers; what whoever had the lane before it wrote last may not be found yet.
+    fn too_early(&self, now: Instant) -> Option<Instant> {
+        let at = self.here_since.unwrap_or(now) + self.patience.look_up_delay;
+        (now < at).then_some(at)
+    }
+
+    /// Makes the stage's look-up at this time.
+    fn again_at(&mut self, number: u64, at: Instant) {
         let call = self.units.get(&number).and_then(Unit::contact).and_then(ContactWork::call);
         match call {
             Some(call) => {
-                self.enqueue(call, Purpose::Step(number), now + self.patience.look_up_delay);
+                self.enqueue(call, Purpose::Step(number), at);
             }
             None => self.settle_stage(number),
         }

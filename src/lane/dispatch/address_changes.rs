@@ -36,7 +36,7 @@ fn track(dispatch: &mut Dispatch<u64>, user_id: &str, debt: u64) {
 /// A dispatch that has had its lane for long.
 fn dispatch(now: Instant) -> Dispatch<u64> {
     let mut dispatch = super::by_hand::dispatch(now);
-    dispatch.here_since = now.checked_sub(Duration::from_mins(1));
+    dispatch.begin_alone(now);
     dispatch
 }
 
@@ -282,6 +282,7 @@ fn two_userids_that_swap_their_addresses_are_both_delivered() {
 fn where_nobody_has_the_external_id_the_refusal_stands_after_a_second_look() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
+    dispatch.begin();
     insert(&mut dispatch, identify("u", Some("a@x.com"), &json!({})), 0);
     refused(&mut dispatch, now, UPSERT);
     assert!(looked_up(&mut dispatch, now, "external_id", "u", &[]).is_empty());
@@ -294,9 +295,20 @@ fn where_nobody_has_the_external_id_the_refusal_stands_after_a_second_look() {
 }
 
 #[test]
+fn where_the_lane_was_here_long_enough_one_look_up_is_enough() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    insert(&mut dispatch, identify("u", Some("a@x.com"), &json!({})), 0);
+    refused(&mut dispatch, now, UPSERT);
+    let refusal = dead_letter(looked_up(&mut dispatch, now, "external_id", "u", &[]));
+    assert_eq!(refusal.reason, DeadLetterReason::Rejected);
+}
+
+#[test]
 fn a_contact_that_was_just_created_is_found_by_the_second_look() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
+    dispatch.begin();
     insert(&mut dispatch, identify("u", Some("new@x.com"), &json!({})), 0);
     refused(&mut dispatch, now, UPSERT);
     looked_up(&mut dispatch, now, "external_id", "u", &[]);
@@ -325,6 +337,7 @@ fn a_contact_known_to_have_both_is_not_looked_for_twice() {
 fn a_change_that_is_refused_for_another_reason_is_a_dead_letter_and_changes_nothing_known() {
     let now = Instant::now();
     let mut dispatch = known(now);
+    dispatch.begin();
     insert(&mut dispatch, identify("u", Some("new@x.com"), &json!({ "bad": 1 })), 1);
     track(&mut dispatch, "u", 2);
     served(&mut dispatch, now, Endpoint::ContactRead, read(7, "u", &["old@x.com"]));
@@ -361,6 +374,7 @@ fn a_contact_that_is_gone_is_created_anew() {
 fn a_look_up_that_finds_only_who_is_gone_does_not_go_round_in_circles() {
     let now = Instant::now();
     let mut dispatch = known(now);
+    dispatch.begin();
     insert(&mut dispatch, identify("u", Some("new@x.com"), &json!({})), 1);
     let (number, _) = sent(&mut dispatch, now);
     let gone = Verdict::Refused { status: 404, messages: vec!["gone".to_owned()] };
@@ -451,6 +465,7 @@ fn an_identify_without_an_address_follows_the_identify_before_it() {
 fn an_identify_without_an_address_goes_on_under_the_old_one_if_the_change_before_it_is_refused() {
     let now = Instant::now();
     let mut dispatch = known(now);
+    dispatch.begin();
     insert(&mut dispatch, identify("u", Some("new@x.com"), &json!({ "bad": 1 })), 1);
     track(&mut dispatch, "u", 2);
     insert(&mut dispatch, identify("u", None, &json!({ "b": 2 })), 3);
@@ -544,6 +559,7 @@ fn a_lane_that_was_just_taken_over_looks_twice_before_it_says_that_nobody_is_the
 fn what_is_given_back_while_it_waits_for_a_second_look_is_not_lost() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
+    dispatch.begin();
     insert(&mut dispatch, identify("u", Some("new@x.com"), &json!({})), 0);
     refused(&mut dispatch, now, UPSERT);
     looked_up(&mut dispatch, now, "external_id", "u", &[]);
