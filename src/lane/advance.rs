@@ -266,8 +266,6 @@ impl<D> Dispatch<D> {
                     _ => deal_next(&work.write),
                 }
             }
-            // Their answers are read elsewhere.
-            Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => None,
             Stage::ReadLinks => match (work.account, linked_accounts(body)) {
                 (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                     Some(Stage::Link(with(links, account)))
@@ -280,7 +278,10 @@ impl<D> Dispatch<D> {
                 }
                 deal_next(&work.write)
             }
-            Stage::Deal => None,
+            // The answers of the others are read elsewhere.
+            Stage::Deal | Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => {
+                None
+            }
         };
         self.release(number);
         match next {

@@ -408,7 +408,13 @@ fn look_ups_that_never_agree_with_what_is_read_come_to_an_end() {
                 let id = sent.path.rsplit('/').next().unwrap().parse().unwrap();
                 Verdict::Done(read(id, "somebody else", &["old@x.com"]))
             }
-            _ => Verdict::Refused { status: 400, messages: vec!["no".to_owned()] },
+            Endpoint::Fields(_)
+            | Endpoint::Upsert(_)
+            | Endpoint::BulkUpsert(_)
+            | Endpoint::JobStatus
+            | Endpoint::ContactUpdate
+            | Endpoint::TrackEvent
+            | Endpoint::TrackPageView => Verdict::Refused { status: 400, messages: vec!["no".to_owned()] },
         };
         if !dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty() {
             assert!(dispatch.is_empty());
