@@ -316,6 +316,9 @@ fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
         | Endpoint::JobStatus
         | Endpoint::ContactRead
         | Endpoint::ContactUpdate
+        | Endpoint::DealRead
+        | Endpoint::DealCreate
+        | Endpoint::DealUpdate
         | Endpoint::Lookup => false,
     }
 }

@@ -6,17 +6,18 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::bulk::LEAST;
+use super::deals::DealAt;
 use super::dispatch::{Dispatch, Effect, Name};
-use super::held::HeldContact;
-use super::memo::{Account, fingerprint};
+use super::memo::{Account, Memo, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
+use super::remedy::{Trial, dependent_choice, may_be_mended};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::{
-    Call, Endpoint, Job, Link, Trouble, Verdict, found_email, is_another_contact, job_id, linked_accounts,
-    read_job, record_id,
+    Call, Endpoint, Job, Link, Trouble, Verdict, custom_fields, found_email, is_another_contact, job_id,
+    linked_accounts, read_job, record_id,
 };
-use crate::mapping::Identity;
+use crate::mapping::{Identity, Omitted};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
@@ -163,11 +164,15 @@ impl<D> Dispatch<D> {
                 other_id() || work.stage == Stage::ReadLinks && linked_accounts(body).is_none()
             }
             Endpoint::ContactUpdate => other_id(),
+            Endpoint::DealRead | Endpoint::DealUpdate => {
+                record_id(body, Entity::Deal.singular()).map(DealAt::Id) != Some(work.deal)
+            }
             Endpoint::Fields(_)
             | Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
             | Endpoint::Lookup
+            | Endpoint::DealCreate
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => false,
         };
@@ -235,6 +240,13 @@ impl<D> Dispatch<D> {
             return self.emails_read(number, body);
         }
         let Some(work) = unit.contact_mut() else { return self.finish(number, &Outcome::Delivered) };
+        if endpoint == Endpoint::DealRead {
+            work.kept_custom = Some(custom_fields(body).unwrap_or_default());
+            self.idle.insert(number);
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        effects.extend(left_out(work));
         let email = work.write.address().to_owned();
         let next = match work.stage.clone() {
             Stage::Company => {
@@ -258,42 +270,60 @@ impl<D> Dispatch<D> {
                     // In bulk goes only what is linked, under the id that was remembered.
                     work.remembered = true;
                 }
+                work.find_deal(body);
                 match (work.account.filter(|_| id.is_some()), links) {
                     (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                         Some(Stage::Link(with(links, account)))
                     }
                     (Some(account), None) if !self.memo.linked(&email, account) => Some(Stage::ReadLinks),
-                    _ => deal_next(&work.write),
+                    _ => work.toward_deal(self.deal_identity, &mut self.memo),
                 }
             }
             Stage::ReadLinks => match (work.account, linked_accounts(body)) {
                 (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                     Some(Stage::Link(with(links, account)))
                 }
-                _ => deal_next(&work.write),
+                _ => work.toward_deal(self.deal_identity, &mut self.memo),
             },
             Stage::Link(links) => {
                 if let Some(contact) = work.contact {
                     self.memo.learn_contact(&email, contact, Some(&links));
                 }
-                deal_next(&work.write)
+                work.toward_deal(self.deal_identity, &mut self.memo)
             }
-            // The answers of the others are read elsewhere.
-            Stage::Deal | Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => {
+            Stage::FindDeal => {
+                if !work.find_deal(body) {
+                    work.deal = DealAt::New;
+                    effects.extend(self.deals_not_shown(now));
+                }
+                Some(Stage::Deal)
+            }
+            Stage::Deal => {
+                let id = match work.deal {
+                    DealAt::Id(id) => Some(id),
+                    DealAt::New => record_id(body, Entity::Deal.singular()),
+                    DealAt::Name | DealAt::Unknown => None,
+                };
+                if let (Some(contact), Some(deal), Some(id)) = (work.contact, &work.write.deal, id) {
+                    self.memo.learn_deal(contact, &deal.name, id);
+                }
                 None
             }
+            // The answers of the others are read elsewhere.
+            Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => None,
         };
         self.release(number);
         match next {
             Some(stage) => {
                 if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
                     work.stage = stage;
+                    work.trial = None;
                 }
                 self.settle_stage(number);
-                Vec::new()
             }
-            None => self.finish(number, &Outcome::Delivered),
+            None => effects.extend(self.finish(number, &Outcome::Delivered)),
         }
+        effects
     }
 
     pub(super) fn step_refused(
@@ -322,6 +352,9 @@ impl<D> Dispatch<D> {
             // What was remembered may be gone, and a contact may be deleted while it is written: once more without its id.
             let company = work.write.company.as_ref().map(|company| company.name.clone());
             let email = work.write.address().to_owned();
+            if let Some((contact, deal)) = work.contact.zip(work.write.deal.as_ref()) {
+                self.memo.forget_deal(contact, &deal.name);
+            }
             self.memo.forget(&email, company.as_deref());
             unit.refresh();
             self.settle_stage(number);
@@ -332,7 +365,12 @@ impl<D> Dispatch<D> {
             && let Some(work) = unit.contact_mut()
             && let Some(entity) = work.leave_out()
         {
-            let mut effects = vec![Effect::LeftOut(entity)];
+            let mut effects = vec![Effect::LeftOut(Omitted {
+                entity,
+                field: entity.singular().to_owned(),
+                trait_path: entity.singular().to_owned(),
+                why: "the API key has no right to write it".to_owned(),
+            })];
             if entity == Entity::Deal {
                 effects.extend(self.finish(number, &Outcome::Delivered));
             } else {
@@ -353,11 +391,22 @@ impl<D> Dispatch<D> {
         if let Some(effects) = self.look_up_holder(number, &refused) {
             return effects;
         }
+        let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
+        let place = unit.contact().map_or("activity", ContactWork::place);
+        let refused = if said && let Some(work) = unit.contact_mut() {
+            match remedy(work, &mut self.memo, refused) {
+                Ok(()) => {
+                    self.settle_stage(number);
+                    return Vec::new();
+                }
+                Err(first) => first,
+            }
+        } else {
+            refused
+        };
         if let Some(effects) = self.look_up_again(number, &refused, now) {
             return effects;
         }
-        let unit = self.units.get(&number);
-        let place = unit.and_then(Unit::contact).map_or("activity", ContactWork::place);
         let outcome = Outcome::DeadLetter(refused.refusal(place));
         self.finish(number, &outcome)
     }
@@ -408,8 +457,43 @@ impl<D> Dispatch<D> {
     }
 }
 
-fn deal_next(write: &HeldContact) -> Option<Stage> {
-    write.deal.is_some().then_some(Stage::Deal)
+/// Prepares the refused record's next trial; the refusal to be told if there is none.
+fn remedy(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(), Refused> {
+    let earlier = work.trial.take().map(|trial| *trial);
+    if !may_be_mended(refused.status) {
+        return Err(earlier.map_or(refused, |earlier| earlier.first));
+    }
+    let possible = work.possible_changes(is_there(work, memo));
+    let trial = Trial::after(earlier, possible, refused)?;
+    work.trial = Some(Box::new(trial));
+    work.alone = true;
+    Ok(())
+}
+
+/// Whether the record that the step writes is known to be there.
+fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
+    match work.entity() {
+        Some(Entity::SalesAccount) => {
+            let named = work.write.company.as_ref().and_then(|company| memo.account(&company.name));
+            work.account.is_some() || named.is_some()
+        }
+        Some(Entity::Contact) => work.contact.is_some() || memo.contact_id(work.write.address()).is_some(),
+        Some(Entity::Deal) => matches!(work.deal, DealAt::Id(_)),
+        None => true,
+    }
+}
+
+/// The value without which the step's record was accepted, if it was refused with it.
+fn left_out<D>(work: &ContactWork) -> Option<Effect<D>> {
+    let entity = work.entity()?;
+    let without = work.trial.as_ref().is_some_and(|trial| trial.changes.without_choice);
+    let field = dependent_choice(entity).filter(|_| without)?;
+    Some(Effect::LeftOut(Omitted {
+        entity,
+        field: field.to_owned(),
+        trait_path: field.to_owned(),
+        why: "Freshsales refuses the record with it".to_owned(),
+    }))
 }
 
 /// The old links and one more. The API replaces the whole set, and wants exactly one primary.
@@ -421,7 +505,7 @@ fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
 
 impl Refused {
     /// What becomes of the event.
-    fn refusal(self, place: &str) -> Refusal {
+    pub(super) fn refusal(self, place: &str) -> Refusal {
         let told =
             |problem: String, expected: Option<String>| Problem { problem, expected, ..Problem::default() };
         let quoted = |messages: Vec<String>, expected: &Option<String>| {

@@ -20,9 +20,10 @@ use super::outgoing::{Ground, Outgoing, Purpose, Refused};
 use super::quota::Quota;
 use super::unit::{Unit, Waiting};
 use super::window::{Key, Window};
+use crate::config::DealIdentity;
 use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
-use crate::mapping::Mapped;
+use crate::mapping::{Mapped, Omitted};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
@@ -79,21 +80,13 @@ pub enum Effect<D> {
     },
     /// So many identifies were merged into others.
     Coalesced(u64),
-    /// This was left out of an event, because the account's key has no right to write it.
-    LeftOut(Entity),
-    /// This was left out of a contact, because of what Freshsales has already.
-    ContactLeftOut(LeftOut),
+    /// This was left out of a record that is written without it: a value that Freshsales refuses, or a whole sales account
+    /// or deal that the account's key has no right to write.
+    LeftOut(Omitted),
+    /// Freshsales did not show a contact's deals, although they were asked for.
+    DealsNotShown,
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
     Fields(Entity, Result<serde_json::Value, u16>),
-}
-
-/// What a contact was written without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftOut {
-    /// The `userId`, because its contact has not the event's address, and the address is another contact's.
-    ExternalId,
-    /// The oldest of its further addresses, because it has as many as Freshsales keeps.
-    OldestEmail,
 }
 
 /// One account's work: what waits, what is on its way, what may go.
@@ -103,6 +96,9 @@ pub struct Dispatch<D> {
     pub(super) patience: Patience,
     /// What the key has no right to write is left out, and the rest of the event delivered.
     pub(super) leaves_out: bool,
+    pub(super) deal_identity: DealIdentity,
+    /// When it was told last that a contact's deals are not shown.
+    pub(super) deals_hidden: Option<Instant>,
     pub(super) window: Window<Waiting<D>>,
     /// By the number of their first event, so oldest first.
     pub(super) units: BTreeMap<u64, Unit<D>>,
@@ -147,6 +143,8 @@ impl<D> Dispatch<D> {
             concurrency,
             patience,
             leaves_out: false,
+            deal_identity: DealIdentity::default(),
+            deals_hidden: None,
             window: Window::default(),
             units: BTreeMap::new(),
             idle: BTreeSet::new(),
@@ -177,6 +175,13 @@ impl<D> Dispatch<D> {
     #[must_use]
     pub fn with_bulk_jobs(mut self, most: usize) -> Self {
         self.slots.at_most(most);
+        self
+    }
+
+    /// The same, with deals found so.
+    #[must_use]
+    pub fn with_deals(mut self, identity: DealIdentity) -> Self {
+        self.deal_identity = identity;
         self
     }
 
@@ -357,6 +362,7 @@ impl<D> Dispatch<D> {
             alone: 0,
             failed: None,
             probe: false,
+            unsure: None,
         };
         self.calls.insert(number, outgoing);
         number
@@ -437,12 +443,20 @@ impl<D> Dispatch<D> {
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
                     return self.conclude(outgoing, Err(never), now);
                 }
+                self.look_before_creating_again(&mut outgoing, &verdict);
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
         // That a record is not there may also be said where the account is not.
         let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
         let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
+        if let Ok(body) = &result
+            && self.create_again(&mut outgoing, body)
+        {
+            self.calls.insert(number, outgoing);
+            self.due.insert((now, number));
+            return effects;
+        }
         effects.extend(self.conclude(outgoing, result, now));
         effects
     }
@@ -468,7 +482,7 @@ impl<D> Dispatch<D> {
         if let Purpose::Step(unit) = outgoing.purpose
             && matches!(verdict, Verdict::Unavailable { .. })
         {
-            self.passages.odd(outgoing.call.endpoint.family(), unit);
+            self.passages.odd(outgoing.family(), unit);
         }
         self.due.insert((again, number));
         self.calls.insert(number, outgoing);
@@ -495,7 +509,7 @@ impl<D> Dispatch<D> {
             }
             Purpose::Fields(_) | Purpose::Check(_) | Purpose::Bulk(_) | Purpose::Poll(_) => return None,
         };
-        let through = self.passages.through(outgoing.call.endpoint.family());
+        let through = self.passages.through(outgoing.family());
         let unit = self.units.get_mut(&unit)?;
         let since = *unit.failing.get_or_insert(through);
         let single = unit.events.len() <= 1;
@@ -615,11 +629,15 @@ mod address_changes;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod deals_of_contacts;
+#[cfg(test)]
 mod many_jobs;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod remedies;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod advance;
 mod bulk;
 #[cfg(test)]
 mod cost_tests;
+mod deals;
 mod dispatch;
 mod doubt;
 mod held;
@@ -28,6 +29,7 @@ mod outgoing;
 mod pulse;
 mod quota;
 mod reading;
+mod remedy;
 mod run;
 mod state;
 mod turn;
@@ -36,7 +38,7 @@ mod watch;
 mod whose;
 mod window;
 
-pub use dispatch::{Dispatch, Effect, LeftOut, Next};
+pub use dispatch::{Dispatch, Effect, Next};
 pub use limit::{Patience, Trouble};
 pub use pulse::Stuck;
 pub use quota::{Grant, Quota};

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::dispatch::{Dispatch, Effect, LeftOut};
-use super::held::Held;
+use super::dispatch::{Dispatch, Effect};
+use super::held::{Held, RecordText};
 use super::identities::End;
 use super::outgoing::{Ground, Purpose, Refused};
+use super::remedy::may_be_mended;
 use super::unit::{ContactWork, Stage, Unit, first_stage};
 use super::window::Key;
 use crate::freshsales::{
     Endpoint, FoundContact, emails_of, found_contact, found_owner, has_another_external_id,
 };
+use crate::mapping::Omitted;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
@@ -49,9 +51,8 @@ pub(super) struct Whose {
 }
 
 impl ContactWork {
-    /// The contact's record as the stage writes it, an object's text.
-    pub(super) fn contact_object(&self) -> String {
-        let record = &self.write.record;
+    /// The body of a contact's record, an object's text.
+    pub(super) fn contact_object(&self, record: &RecordText) -> String {
         let listed = record.field("emails").filter(|emails| emails.starts_with('['));
         let emails = match (&self.stage, &self.write.email, listed) {
             (Stage::Update, ..) => self.whose.emails.clone(),
@@ -125,6 +126,7 @@ impl<D> Dispatch<D> {
                 | Stage::FindOwner
                 | Stage::ReadLinks
                 | Stage::Link(_)
+                | Stage::FindDeal
                 | Stage::Deal,
                 _,
             ) => false,
@@ -196,6 +198,7 @@ impl<D> Dispatch<D> {
             | Stage::Update
             | Stage::ReadLinks
             | Stage::Link(_)
+            | Stage::FindDeal
             | Stage::Deal => Vec::new(),
         }
     }
@@ -250,6 +253,7 @@ impl<D> Dispatch<D> {
             self.write_by_address(number);
             return Vec::new();
         };
+        work.trial = None;
         match (holder.primary, holder.id) {
             (Some(email), Some(id)) => {
                 self.memo.learn_contact(&email, id, None);
@@ -282,6 +286,7 @@ impl<D> Dispatch<D> {
             misses: work.whose.misses,
             ..Whose::default()
         };
+        work.trial = None;
         work.stage = Stage::Update;
         self.settle_stage(number);
         Vec::new()
@@ -309,6 +314,7 @@ impl<D> Dispatch<D> {
         if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
             work.whose.by_address = true;
             work.contact = None;
+            work.trial = None;
             work.stage = Stage::Contact;
         }
         self.settle_stage(number);
@@ -328,7 +334,7 @@ impl<D> Dispatch<D> {
     /// A contact was not given another address: it may be somebody else's. `None` if that is not what was refused.
     pub(super) fn look_up_owner(&mut self, number: u64, refused: &Refused) -> Option<Vec<Effect<D>>> {
         let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
-        let said = matches!(refused.ground, Ground::Said(_));
+        let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
         if !said || work.stage != Stage::Update || work.whose.emails.is_none() || work.whose.asked > 0 {
             return None;
         }
@@ -341,7 +347,7 @@ impl<D> Dispatch<D> {
     /// A contact was refused: another one may have its `external_id`. `None` if that cannot be, or has been asked.
     pub(super) fn look_up_holder(&mut self, number: u64, refused: &Refused) -> Option<Vec<Effect<D>>> {
         let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
-        let said = matches!(refused.ground, Ground::Said(_));
+        let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
         let whose = &work.whose;
         let asked = whose.asked > 0 || whose.misses >= MOST_TRIES;
         if !said || work.stage != Stage::Contact || whose.apart || asked {
@@ -381,6 +387,7 @@ impl<D> Dispatch<D> {
             | Stage::FindOwner
             | Stage::ReadLinks
             | Stage::Link(_)
+            | Stage::FindDeal
             | Stage::Deal => return None,
         }
         work.whose.refused = Some(refused.clone());
@@ -395,6 +402,11 @@ impl<D> Dispatch<D> {
             self.write_by_address(number);
             return Vec::new();
         };
+        if work.whose.asked > 1 {
+            // All that could help has been tried.
+            let place = work.place();
+            return self.finish(number, &Outcome::DeadLetter(refused.refusal(place)));
+        }
         let (stage, endpoint) = match work.whose.emails {
             Some(_) => (Stage::Update, Endpoint::ContactUpdate),
             None => (Stage::Contact, Endpoint::Upsert(Entity::Contact)),
@@ -439,10 +451,28 @@ impl<D> Dispatch<D> {
                 self.identities.ended(&user_id, email, *event, end);
             }
         }
-        let left_out =
-            [(work.whose.apart, LeftOut::ExternalId), (work.whose.too_many_emails, LeftOut::OldestEmail)];
-        let left_out = left_out.into_iter().filter(|(is, _)| *is && *outcome == Outcome::Delivered);
-        left_out.map(|(_, what)| Effect::ContactLeftOut(what)).collect()
+        let left_out = [
+            (
+                work.whose.apart,
+                "external_id",
+                "userId",
+                "the event's e-mail address belongs to another contact than its userId",
+            ),
+            (
+                work.whose.too_many_emails,
+                "emails",
+                "email",
+                "the contact has as many e-mail addresses as Freshsales keeps",
+            ),
+        ];
+        let left_out = left_out.into_iter().filter(|(is, ..)| *is && *outcome == Outcome::Delivered);
+        let omitted = left_out.map(|(_, field, trait_path, why)| Omitted {
+            entity: Entity::Contact,
+            field: field.to_owned(),
+            trait_path: trait_path.to_owned(),
+            why: why.to_owned(),
+        });
+        omitted.map(Effect::LeftOut).collect()
     }
 }
 
