@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     answer::Answer,
     fields::{FieldFile, Form},
-    page, render,
+    habits, page, render,
     request::Request,
     state::State,
 };
@@ -43,16 +43,24 @@ fn act(state: &mut State, request: &Request) -> Answer {
             faults(state)
         }
         ("PUT", ["_sandbox", "fields", word]) => put_fields(state, word, request),
+        ("GET", ["_sandbox", "options"]) => options(state),
+        ("PUT", ["_sandbox", "options"]) => match habits::change(&mut state.options, &request.body) {
+            Ok(()) => options(state),
+            Err(problem) => wrong(&problem),
+        },
         ("PUT", ["_sandbox", "jobs"]) => put_jobs(state, request),
-        (_, [] | ["_sandbox", "state" | "reset" | "faults" | "jobs"] | ["_sandbox", "fields", _]) => {
+        (
+            _,
+            [] | ["_sandbox", "state" | "reset" | "faults" | "jobs" | "options"] | ["_sandbox", "fields", _],
+        ) => {
             let message = format!("{} is no method of {}", request.method, request.path);
             Answer::message(StatusCode::METHOD_NOT_ALLOWED, &message)
         }
         _ => Answer::message(
             StatusCode::NOT_FOUND,
             "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
-             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, PUT /_sandbox/jobs, \
-             POST /_sandbox/reset",
+             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, GET|PUT /_sandbox/options, \
+             PUT /_sandbox/jobs, POST /_sandbox/reset",
         ),
     }
 }
@@ -66,12 +74,16 @@ fn faults(state: &State) -> Answer {
     Answer::json(StatusCode::OK, &json!({ "faults": state.faults.json() }))
 }
 
+fn options(state: &State) -> Answer {
+    Answer::json(StatusCode::OK, &habits::shown(&state.options))
+}
+
 fn put_fields(state: &mut State, word: &str, request: &Request) -> Answer {
     let Some(form) = Form::of_word(word) else {
         let words: Vec<&str> = Form::ALL.iter().map(|form| form.as_str()).collect();
         return wrong(&format!("no fields are called {word:?}; expected one of {}", words.join(", ")));
     };
-    match FieldFile::parse(&request.body) {
+    match FieldFile::parse(form, &request.body) {
         Ok(file) => {
             let count = file.fields.fields.len();
             state.fields.replace(form, file);

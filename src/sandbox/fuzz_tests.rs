@@ -23,6 +23,7 @@ const SEGMENTS: &[&str] = &[
     "upsert",
     "bulk_upsert",
     "settings",
+    "options",
     "fields",
     "job_statuses",
     "lookup",
@@ -65,6 +66,7 @@ const PATHS: &[&str] = &[
     "/_sandbox/faults",
     "/_sandbox/state",
     "/_sandbox/fields/contacts",
+    "/_sandbox/options",
     "/",
 ];
 
@@ -76,7 +78,8 @@ const BODIES: &[&str] = &[
     r#"{"application_token":"t","identifier":"a@example.com","event":{"name":"Did"},"page_view":{"url":"x"},"visitor":{},"sdk":"ruby"}"#,
     r#"{"filter_rule":[{"attribute":"contact_email.email","operator":"is_in","value":"a@example.com"}]}"#,
     r#"[{"endpoint":"contacts_upsert","action":{"status":503,"headers":{"a":"b"},"body":{"x":1}},"next":3,"share":0.5,"seed":7}]"#,
-    r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true}]}"#,
+    r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true,"unique":true}]}"#,
+    r#"{"job_time_ms":5,"job_report":"counts","custom_fields_on_put":"replace","language":"german"}"#,
 ];
 
 const KEYS: &[&str] = &[
@@ -110,6 +113,8 @@ const KEYS: &[&str] = &[
     "fields",
     "type",
     "choices",
+    "unique",
+    "language",
     "402000900001",
 ];
 

@@ -1,10 +1,13 @@
-//! How one sandbox differs from another. The defaults are here and nowhere else.
+//! What a sandbox is started with. The defaults are here and nowhere else.
 
 use std::time::Duration;
 
 use jiff::tz::Offset;
 
-use super::fields::FieldFiles;
+use super::{
+    fields::FieldFiles,
+    habits::{CustomFieldsOnPut, JobReport, Language},
+};
 
 /// What a sandbox is started with.
 #[derive(Clone)]
@@ -25,6 +28,8 @@ pub struct Options {
     pub job_report: JobReport,
     /// What a `PUT` does with the custom fields it does not name.
     pub custom_fields_on_put: CustomFieldsOnPut,
+    /// The language of the messages in refusals.
+    pub language: Language,
     /// The account's time zone: a date sent with a time becomes the day it was there.
     pub utc_offset: Offset,
     /// The longest body taken, in bytes; longer ones get 413.
@@ -42,26 +47,9 @@ impl Default for Options {
             job_time: Duration::from_millis(300),
             job_report: JobReport::Rows,
             custom_fields_on_put: CustomFieldsOnPut::Merge,
+            language: Language::English,
             utc_offset: Offset::UTC,
             body_limit: 4 * 1024 * 1024,
         }
     }
-}
-
-/// How much a bulk job's report tells. The real form is not fully known, so both are offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobReport {
-    /// A row for each failed record, with what identified it and why it failed.
-    Rows,
-    /// Only how many succeeded and failed.
-    Counts,
-}
-
-/// What a `PUT` does with the custom fields it does not name. Accounts have been seen to do either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CustomFieldsOnPut {
-    /// They keep their values.
-    Merge,
-    /// They are wiped.
-    Replace,
 }

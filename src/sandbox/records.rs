@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use super::{
     answer::Refused,
-    companies, contacts, deals,
+    contacts, deals,
     fields::FieldFiles,
-    options::CustomFieldsOnPut,
+    habits::CustomFieldsOnPut,
     store::{Key, Record, Store},
+    unique,
     validate::{self, Stage},
     values::Surroundings,
 };
@@ -86,14 +87,15 @@ impl Writer<'_> {
         mut record: Record,
         body: &JsonMap,
     ) -> Result<u64, Refused> {
-        let fields = &self.fields.get(entity.into()).fields;
+        let file = self.fields.get(entity.into());
         let surroundings = Surroundings { store: self.store, offset: self.offset };
-        let mut problems = validate::write(fields, &surroundings, stage, body, &mut record);
+        let mut problems = validate::write(&file.fields, &surroundings, stage, body, &mut record);
         problems.extend(match entity {
             Entity::Contact => contacts::write(self.store, body, &mut record),
-            Entity::SalesAccount => companies::check(self.store, &record),
+            Entity::SalesAccount => Vec::new(),
             Entity::Deal => deals::write(self.store, body, &mut record),
         });
+        problems.extend(unique::check(self.store, file, entity, &record));
         if !problems.is_empty() {
             return Err(Refused::from(problems));
         }

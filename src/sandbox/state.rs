@@ -10,9 +10,10 @@ use super::{
     endpoint::{Action, Endpoint, NoRoute, Route, route},
     faults::Faults,
     fields::{FieldFiles, Form},
+    habits::CustomFieldsOnPut,
     journal::{Entry, Journal, Refusal},
     limit::Window,
-    options::{CustomFieldsOnPut, Options},
+    options::Options,
     records::{Writer, Written, identifier},
     render,
     request::Request,
@@ -25,6 +26,9 @@ use crate::{schema::Entity, segment::JsonMap};
 
 /// Everything one account holds.
 pub(super) struct State {
+    /// What a fresh start brings back.
+    started: Options,
+    /// As they are now.
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) fields: FieldFiles,
@@ -48,13 +52,14 @@ impl State {
             faults: Faults::default(),
             journal: Journal::default(),
             clock,
+            started: options.clone(),
             options,
         }
     }
 
-    /// Empties everything, and takes the fields it was started with.
+    /// Empties everything, and takes the fields and options it was started with.
     pub(super) fn reset(&mut self) {
-        *self = Self::new(self.options.clone());
+        *self = Self::new(self.started.clone());
     }
 
     /// The endpoint a request is counted under; `path` is within the account.
@@ -123,7 +128,7 @@ impl State {
         let answered = match route(&request.method, path) {
             Ok(found) => self.act(request, found).map_err(|refused| {
                 self.note(found.endpoint, &refused);
-                Answer::from(refused)
+                refused.answer(self.options.language)
             }),
             Err(miss) => Err(missing(miss)),
         };
@@ -156,7 +161,7 @@ impl State {
             Endpoint::Fields(form) => Ok(Answer::json(StatusCode::OK, &self.fields.get(form).raw)),
             Endpoint::JobStatus => {
                 let job = self.jobs.get(route.id).ok_or_else(Refused::not_found)?;
-                Ok(Answer::json(StatusCode::OK, &job.status(self.options.job_report)))
+                Ok(Answer::json(StatusCode::OK, &job.status(self.options.job_report, self.options.language)))
             }
             Endpoint::Lookup => {
                 let [q, f, entities] = ["q", "f", "entities"].map(|key| request.query(key));
