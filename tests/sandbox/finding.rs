@@ -33,7 +33,7 @@ async fn records_are_found_by_lookup_search_and_filter() {
     account.stop().await;
 }
 
-fn rule(attribute: &str, value: Value) -> Value {
+fn rule(attribute: &str, value: &Value) -> Value {
     json!({"filter_rule": [{"attribute": attribute, "operator": "is_in", "value": value}]})
 }
 
@@ -47,7 +47,7 @@ async fn a_filtered_search_takes_many_values_and_answers_in_pages() {
         ids.push(body["contact"]["id"].clone());
     }
     let emails: Vec<String> = (0..40).map(|at| format!("C{at}@example.com")).collect();
-    let body = rule("contact_email.email", json!(emails));
+    let body = rule("contact_email.email", &json!(emails));
     let page = async |query: &str| {
         let (status, found) =
             account.post(&format!("/api/filtered_search/contact{query}"), body.clone()).await;
@@ -60,7 +60,7 @@ async fn a_filtered_search_takes_many_values_and_answers_in_pages() {
     assert_eq!(page("?per_page=1000").await, ids);
     assert_eq!(page("?per_page=10&page=3").await, ids[20..]);
     assert!(page("?page=9").await.is_empty());
-    let none = account.post("/api/filtered_search/contact", rule("contact_email.email", json!([]))).await;
+    let none = account.post("/api/filtered_search/contact", rule("contact_email.email", &json!([]))).await;
     assert_eq!(none.1["contacts"], json!([]));
     account.stop().await;
 }
@@ -77,12 +77,12 @@ async fn a_filtered_search_finds_records_of_all_three_kinds_with_what_is_tied_to
         (
             "contact",
             "contacts",
-            rule("contact_email.email", json!("ada@example.com")),
+            rule("contact_email.email", &json!("ada@example.com")),
             "sales_accounts,deals",
         ),
-        ("sales_account", "sales_accounts", rule("name", json!(["northwind"])), "contacts,deals"),
-        ("deal", "deals", rule("name", json!(["Renewal"])), "contacts,sales_account"),
-        ("deal", "deals", rule("id", json!([deal])), "contacts,sales_account"),
+        ("sales_account", "sales_accounts", rule("name", &json!(["northwind"])), "contacts,deals"),
+        ("deal", "deals", rule("name", &json!(["Renewal"])), "contacts,sales_account"),
+        ("deal", "deals", rule("id", &json!([deal])), "contacts,sales_account"),
     ];
     for honoured in [true, false] {
         let option = if honoured { "honoured" } else { "ignored" };
@@ -98,11 +98,11 @@ async fn a_filtered_search_finds_records_of_all_three_kinds_with_what_is_tied_to
             }
         }
     }
-    assert_eq!(account.post("/api/filtered_search/deal", rule("no_such", json!("x"))).await.0, 400);
-    assert_eq!(account.post("/api/filtered_search/lead", rule("name", json!("x"))).await.0, 404);
+    assert_eq!(account.post("/api/filtered_search/deal", rule("no_such", &json!("x"))).await.0, 400);
+    assert_eq!(account.post("/api/filtered_search/lead", rule("name", &json!("x"))).await.0, 404);
     account.put("/_sandbox/options", json!({"search_include": "honoured", "included_deals": "beside"})).await;
     let path = "/api/filtered_search/contact?include=deals";
-    let found = account.post(path, rule("contact_email.email", json!("ada@example.com"))).await.1;
+    let found = account.post(path, rule("contact_email.email", &json!("ada@example.com"))).await.1;
     assert_eq!((&found["deals"][0]["id"], &found["contacts"][0]["deal_ids"]), (&deal, &json!([deal])));
     account.stop().await;
 }
@@ -113,13 +113,13 @@ async fn searches_lag_behind_writes_while_reads_and_upserts_do_not() {
     let seen = async |email: &str, external_id: &str| {
         let lookup =
             account.get(&format!("/api/lookup?q={external_id}&f=external_id&entities=contact")).await.1;
-        let body = rule("contact_email.email", json!([email]));
+        let body = rule("contact_email.email", &json!([email]));
         let filtered = account.post("/api/filtered_search/contact", body).await.1;
         let search = account.get(&format!("/api/search?q={email}&include=contact")).await.1;
         [&lookup["contacts"]["contacts"], &filtered["contacts"], &search].map(|rows| list(rows).len())
     };
     let delay = async |ms: u64| {
-        assert_eq!(account.put("/_sandbox/options", json!({"search_delay_ms": ms})).await.0, 200)
+        assert_eq!(account.put("/_sandbox/options", json!({"search_delay_ms": ms})).await.0, 200);
     };
     let id =
         account.upsert("old@example.com", json!({"external_id": "u-1"})).await.1["contact"]["id"].clone();
