@@ -39,7 +39,8 @@ impl HeldContact {
 
     /// The `external_id` that it is written with.
     pub(super) fn external_id(&self) -> Option<String> {
-        serde_json::from_str(self.record.field("external_id")?).ok()
+        let id: Option<String> = serde_json::from_str(self.record.field("external_id")?).ok();
+        id.filter(|id| !id.trim().is_empty())
     }
 }
 

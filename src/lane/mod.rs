@@ -26,6 +26,7 @@ mod memory;
 mod merge;
 mod omissions;
 mod outgoing;
+mod placeholders;
 mod pulse;
 mod quota;
 mod reading;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
+use super::consumed::Special;
 use super::value::Misfit;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
@@ -31,7 +32,12 @@ pub(super) fn address(text: &str) -> Option<String> {
     valid.then_some(address)
 }
 
-/// The address that identifies the contact: `traits.email`, else the `userId` if it is one. An event may have none: then
+/// What the traits say of the e-mail address, in whatever spelling of `email`.
+pub(crate) fn trait_value(traits: &JsonMap) -> Option<&Value> {
+    Special::Email.value(traits)
+}
+
+/// The address that identifies the contact: the trait `email`, else the `userId` if it is one. An event may have none: then
 /// its `userId` says who the contact is.
 pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Option<String>, Refusal> {
     let refuse = |reason, problem: &str, got: Option<&Value>| {
@@ -45,7 +51,7 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Opt
         };
         Refusal::new(reason, problem)
     };
-    let email = traits.get("email");
+    let email = trait_value(traits);
     match email {
         Some(Value::String(text)) if !text.trim().is_empty() => address(text)
             .map(Some)
