@@ -51,6 +51,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         prefetch: config.broker.prefetch.get(),
         held: Arc::new(Held::new(config.broker.prefetch_bytes)),
         directory,
+        opener: config.broker.opener(),
         lanes: doors,
         metrics,
         link,

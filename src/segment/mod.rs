@@ -2,15 +2,21 @@
 //!
 //! The lane calls [`decode()`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse()`].
 
+mod batch;
 mod decode;
 mod event;
 #[cfg(test)]
 mod fuzz_tests;
 mod glimpse;
 mod json;
+mod opener;
+mod unpack;
+mod unwrap;
 
+pub use batch::{BATCH_EVENTS, Batch};
 pub use decode::{Undelivered, decode};
 pub use event::{Event, EventType, JsonMap, Payload};
 pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
 pub use json::BODY_LIMIT;
+pub use opener::{One, Opened, Opener, Unopened};
 pub(crate) use json::describe;
