@@ -17,8 +17,8 @@ use super::held::{self, Held};
 use super::letter::Letter;
 use super::lines::read_lines;
 use super::names::dead_letter_key;
-use super::session::LaneDoor;
 use super::outbox::Content;
+use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
 use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
 use crate::metrics::Metrics;
@@ -390,7 +390,14 @@ impl Feed {
         let (body, line) = (event.content.body(), event.line);
         let seen = self.opener.glimpse(&body, line.encoding());
         let (mut headers, properties) = (line.headers.clone(), line.properties.clone());
-        headers.extend(dead_letter::headers(refusal, account, &seen, attempts, line.replays, Timestamp::now()));
+        headers.extend(dead_letter::headers(
+            refusal,
+            account,
+            &seen,
+            attempts,
+            line.replays,
+            Timestamp::now(),
+        ));
         let routing_key = dead_letter_key(account, refusal.reason);
         (self.keep)(Letter { headers, properties, routing_key, body }).map_err(FeedError::Unkept)?;
         let key = (account.map_or(UNROUTED, |name| name).to_owned(), refusal.reason.as_str());

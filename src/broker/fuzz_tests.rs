@@ -306,7 +306,8 @@ fn whatever_is_refused_its_letter_fits_and_says_why() {
         let taken =
             if through_lane { fit(republish::for_lane(&original, now), FRAME) } else { original.clone() };
         let account: AccountName = "acme".into();
-        let letter = dead_letter::properties(&taken, &refusal, Some(&account), &glimpse(&body), attempts, now);
+        let letter =
+            dead_letter::properties(&taken, &refusal, Some(&account), &glimpse(&body), attempts, now);
         let letter = fit(letter, FRAME);
         is_harmless(&original, &letter, FRAME)?;
         let text = |name: &str| republish::header(&letter, name).and_then(republish::text);
@@ -344,7 +345,8 @@ fn whatever_the_frame_a_copy_and_a_letter_fit_it_and_the_letter_says_why() {
         prop_assert!(republish::is_copy(&copy));
         prop_assert_eq!(republish::queued_at(&copy, now), republish::queued_at(&original, now));
         let account: AccountName = "acme".into();
-        let letter = dead_letter::properties(&copy, &refusal, Some(&account), &glimpse(body.as_bytes()), 1, now);
+        let letter =
+            dead_letter::properties(&copy, &refusal, Some(&account), &glimpse(body.as_bytes()), 1, now);
         let letter = fit(letter, frame_max);
         is_harmless(&original, &letter, frame_max)?;
         let text = |name: &str| republish::header(&letter, name).and_then(republish::text);

@@ -21,11 +21,11 @@ use super::hunger::Watch;
 use super::lifeline::Line;
 use super::link::Stall;
 use super::post::{LOOK, News, Post};
+use super::republish;
 use super::session::{Again, Broken, Broker, Declared, Pace, subscribe};
 use super::sorting::{self, Message, Sorted};
 use super::topology;
 use super::unreadable::Subscription;
-use super::republish;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::BATCH_EVENTS;
 
@@ -196,7 +196,8 @@ impl Router<'_> {
         let lanes = self.broker.names.lanes();
         let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
         let now = Timestamp::now();
-        let waited = now.duration_since(republish::queued_at(&properties, now)).try_into().unwrap_or_default();
+        let waited =
+            now.duration_since(republish::queued_at(&properties, now)).try_into().unwrap_or_default();
         let body = Bytes::from(message.data);
         let taken = Message { properties, body, redelivered, now };
         let Sorted { parcels, bytes } = if self.caution.condemns(returns, waited) {

@@ -170,12 +170,7 @@ impl Serving<'_> {
         let unpacked = event.as_ref().map_or(0, |event| held::beside(&body, event));
         let bytes = held::size(&body, &message.properties) + unpacked as u64;
         self.share.add(bytes);
-        let unsettled = Unsettled {
-            acker: message.acker,
-            body,
-            properties: Packed::new(properties),
-            bytes,
-        };
+        let unsettled = Unsettled { acker: message.acker, body, properties: Packed::new(properties), bytes };
         self.unsettled.insert(tag, Box::new(unsettled));
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         let event = if self.caution.condemns(returns, waited) {

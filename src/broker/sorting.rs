@@ -93,8 +93,7 @@ fn split(broker: &Broker, message: &Message, batch: Batch) -> Vec<Parcel> {
             Err(refusal) => {
                 let seen = crate::segment::glimpse(&content.body());
                 dead_letter::count(&broker.metrics.account(UNROUTED), UNROUTED, &seen, &refusal);
-                let properties =
-                    dead_letter::properties(&unpacked, &refusal, None, &seen, 0, message.now);
+                let properties = dead_letter::properties(&unpacked, &refusal, None, &seen, 0, message.now);
                 to_dead_letters(broker, None, &refusal, content, properties)
             }
         }

@@ -152,7 +152,9 @@ impl<'a> Section<'a> {
     ) -> Vec<T> {
         let Some(value) = self.scalar(key) else { return Vec::new() };
         let texts: Option<Vec<&str>> = match &value {
-            Value::String(text) => Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect()),
+            Value::String(text) => {
+                Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect())
+            }
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
             Value::Table(_)
             | Value::Integer(_)

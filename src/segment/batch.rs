@@ -224,7 +224,8 @@ fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
     let mut own = vec![None; outer.len()];
     for member in members(event) {
         let name = member.name();
-        if let Some(place) = outer.iter().position(|outer| outer.name == name).and_then(|at| own.get_mut(at)) {
+        if let Some(place) = outer.iter().position(|outer| outer.name == name).and_then(|at| own.get_mut(at))
+        {
             *place = Some(member.value);
         } else if id.is_none() || name != "messageId" {
             writer.member(member);
@@ -260,7 +261,9 @@ fn under_own(own: &str, outer: &str) -> String {
         names.insert(member.name());
         writer.member(member);
     }
-    members(outer).filter(|member: &Member<'_>| !names.contains(&member.name())).for_each(|member| writer.member(member));
+    members(outer)
+        .filter(|member: &Member<'_>| !names.contains(&member.name()))
+        .for_each(|member| writer.member(member));
     writer.finish()
 }
 

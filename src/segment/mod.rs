@@ -18,5 +18,5 @@ pub use decode::{Undelivered, decode};
 pub use event::{Event, EventType, JsonMap, Payload};
 pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
 pub use json::BODY_LIMIT;
-pub use opener::{One, Opened, Opener, Unopened};
 pub(crate) use json::describe;
+pub use opener::{One, Opened, Opener, Unopened};

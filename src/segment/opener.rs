@@ -82,7 +82,9 @@ impl Opener {
     /// is the same each time that it is delivered.
     pub fn open(&self, body: &Bytes, encoding: Option<&str>, origin: &str) -> Result<Opened, Unopened> {
         if body.len() > self.max_batch {
-            return Err(too_large(format!("at most {} bytes (`broker.max_batch`)", self.max_batch), body).into());
+            return Err(
+                too_large(format!("at most {} bytes (`broker.max_batch`)", self.max_batch), body).into()
+            );
         }
         let text = unpack(body, encoding, self.max_batch)?;
         let unwrapped = unwrap(&text, &self.unwrap);
@@ -109,7 +111,9 @@ impl Opener {
             return Err(refused(too_large(format!("at most {BATCH_EVENTS} events in a batch"), body)));
         }
         if batch.outer_bytes().saturating_mul(batch.len()) > self.max_batch.saturating_mul(GROWTH) {
-            let most = format!("at most {GROWTH} times `broker.max_batch` in all for what stands beside `batch`, which counts for each event");
+            let most = format!(
+                "at most {GROWTH} times `broker.max_batch` in all for what stands beside `batch`, which counts for each event"
+            );
             return Err(refused(too_large(most, body)));
         }
         Ok(Opened::Many(batch))
@@ -148,7 +152,8 @@ impl Opener {
 }
 
 fn malformed(problem: String, got: Option<String>) -> Refusal {
-    let expected = Some("one JSON object, or on the intake queue an array of them or `{\"batch\": [...]}`".into());
+    let expected =
+        Some("one JSON object, or on the intake queue an array of them or `{\"batch\": [...]}`".into());
     Refusal::new(DeadLetterReason::MalformedJson, Problem { problem, expected, got, ..Problem::default() })
 }
 

@@ -49,7 +49,10 @@ pub(super) fn unpack(body: &Bytes, encoding: Option<&str>, limit: usize) -> Resu
         return Err(Refusal::new(
             DeadLetterReason::MalformedJson,
             Problem {
-                problem: format!("the body cannot be unpacked: its content_encoding is {0}, and it is no {0} or damaged", packing.name()),
+                problem: format!(
+                    "the body cannot be unpacked: its content_encoding is {0}, and it is no {0} or damaged",
+                    packing.name()
+                ),
                 expected: Some(format!("data in {}, or no content_encoding", packing.name())),
                 got: Some(format!("{} bytes", body.len())),
                 ..Problem::default()
@@ -119,21 +122,20 @@ fn read(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
     let mut unpacked = Unpacked::default();
     match packing {
         Packing::Gzip => unpacked.take(MultiGzDecoder::new(body), limit),
-        Packing::Deflate if is_zlib(body) => unpacked.take(ZlibDecoder::new(body), limit),
-        Packing::Deflate => unpacked.take(DeflateDecoder::new(body), limit),
+        Packing::Deflate => {
+            unpacked.take(ZlibDecoder::new(body), limit);
+            if unpacked.damaged {
+                let mut raw = Unpacked::default();
+                raw.take(DeflateDecoder::new(body), limit);
+                // Else the start of zlib's is more than nothing, for whoever wants to see that.
+                if !raw.damaged {
+                    unpacked = raw;
+                }
+            }
+        }
         Packing::Zstd => unpacked.take_frames(body, limit),
     }
     unpacked
-}
-
-/// Whether these are zlib's two bytes in front of the data: method 8, and a number that 31 divides.
-fn is_zlib(body: &[u8]) -> bool {
-    match body {
-        [method, flags, ..] => {
-            method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)
-        }
-        [] | [_] => false,
-    }
 }
 
 impl Unpacked {

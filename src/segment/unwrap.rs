@@ -1,9 +1,10 @@
-//! Finds the event, or the events, within what others have put around it: a queue's envelope, a CloudEvent, JSON in a
+//! Finds the event, or the events, within what others have put around it: a queue's envelope, a `CloudEvent`, JSON in a
 //! string. Pure; shares the body's bytes wherever it can.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 use super::RoutingKeys;
 use super::json::Kind;
@@ -151,7 +152,9 @@ fn json_within(string: &[u8]) -> Option<Bytes> {
         return None;
     }
     let text: String = serde_json::from_slice(string).ok()?;
-    matches!(Kind::of(&text), Kind::Object | Kind::Array).then(|| text.into())
+    let holds = matches!(Kind::of(&text), Kind::Object | Kind::Array)
+        && serde_json::from_str::<IgnoredAny>(&text).is_ok();
+    holds.then(|| text.into())
 }
 
 /// A string's text; none of anything else.
