@@ -86,6 +86,9 @@ impl Api {
             | Endpoint::Upsert(_)
             | Endpoint::ContactRead
             | Endpoint::ContactUpdate
+            | Endpoint::DealRead
+            | Endpoint::DealCreate
+            | Endpoint::DealUpdate
             | Endpoint::Lookup
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => json!({ "contact": { "id": 1, "sales_accounts": [] } }),

@@ -38,6 +38,18 @@ pub struct Account {
     pub events: Vec<EventType>,
     /// How traits become fields.
     pub mapping: MappingRules,
+    /// Which deal an event's deal is.
+    pub deal_identity: DealIdentity,
+}
+
+/// Which deal of the account an event's deal is. Freshsales' deals may share a name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DealIdentity {
+    /// The one of that name among the contact's own deals, else a new one.
+    #[default]
+    Contact,
+    /// The account's deal of that name.
+    Name,
 }
 
 /// Freshsales' own limits by plan, in calls an hour.
@@ -66,6 +78,11 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
     let project_ids = section.strings("project_ids").unwrap_or_default();
     let events = events(&mut section);
     let mapping = mapping(&mut section);
+    let deal_identity = section.parsed("deal_identity", |text| match text {
+        "contact" => Ok(DealIdentity::Contact),
+        "name" => Ok(DealIdentity::Name),
+        _ => Err("expected \"contact\" or \"name\""),
+    });
     section.finish();
     Some(Account {
         name: name?.into(),
@@ -80,6 +97,7 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
         project_ids,
         events,
         mapping,
+        deal_identity: deal_identity.unwrap_or_default(),
     })
 }
 

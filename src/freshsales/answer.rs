@@ -315,6 +315,9 @@ fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
         | Endpoint::JobStatus
         | Endpoint::ContactRead
         | Endpoint::ContactUpdate
+        | Endpoint::DealRead
+        | Endpoint::DealCreate
+        | Endpoint::DealUpdate
         | Endpoint::Lookup => false,
     }
 }
@@ -324,7 +327,7 @@ pub fn record_id(body: &Value, key: &str) -> Option<i64> {
     id(body.get(key)?.get("id")?)
 }
 
-fn id(value: &Value) -> Option<i64> {
+pub(super) fn id(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|id| *id > 0)
 }
 

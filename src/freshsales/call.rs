@@ -17,10 +17,16 @@ pub enum Endpoint {
     BulkUpsert(Entity),
     /// What became of a job.
     JobStatus,
-    /// One contact with its sales accounts.
+    /// One contact with its sales accounts, or with its deals too.
     ContactRead,
-    /// Change one contact; here only its links to sales accounts.
+    /// Change one contact.
     ContactUpdate,
+    /// One deal.
+    DealRead,
+    /// Create a deal, whatever other deals have its name. Sent twice, it creates two.
+    DealCreate,
+    /// Change one deal.
+    DealUpdate,
     /// Find a contact by `external_id`.
     Lookup,
     /// Report an event.
@@ -54,6 +60,9 @@ impl Endpoint {
             Self::JobStatus => "job_status",
             Self::ContactRead => "contact_read",
             Self::ContactUpdate => "contact_update",
+            Self::DealRead => "deal_read",
+            Self::DealCreate => "deal_create",
+            Self::DealUpdate => "deal_update",
             Self::Lookup => "lookup",
             Self::TrackEvent => "track_event",
             Self::TrackPageView => "track_page_view",
@@ -63,9 +72,13 @@ impl Endpoint {
     /// GET, POST or PUT.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::Fields(_) | Self::ContactRead | Self::Lookup | Self::JobStatus => "GET",
-            Self::ContactUpdate => "PUT",
-            Self::Upsert(_) | Self::BulkUpsert(_) | Self::TrackEvent | Self::TrackPageView => "POST",
+            Self::Fields(_) | Self::ContactRead | Self::DealRead | Self::Lookup | Self::JobStatus => "GET",
+            Self::ContactUpdate | Self::DealUpdate => "PUT",
+            Self::Upsert(_)
+            | Self::BulkUpsert(_)
+            | Self::DealCreate
+            | Self::TrackEvent
+            | Self::TrackPageView => "POST",
         }
     }
 
@@ -79,6 +92,9 @@ impl Endpoint {
             | Self::JobStatus
             | Self::ContactRead
             | Self::ContactUpdate
+            | Self::DealRead
+            | Self::DealCreate
+            | Self::DealUpdate
             | Self::Lookup => Budget::Api,
         }
     }
@@ -86,10 +102,13 @@ impl Endpoint {
     /// Whether it asks for a record by its id, so that "not found" speaks of that record.
     pub const fn names_an_id(self) -> bool {
         match self {
-            Self::JobStatus | Self::ContactRead | Self::ContactUpdate => true,
+            Self::JobStatus | Self::ContactRead | Self::ContactUpdate | Self::DealRead | Self::DealUpdate => {
+                true
+            }
             Self::Fields(_)
             | Self::Upsert(_)
             | Self::BulkUpsert(_)
+            | Self::DealCreate
             | Self::Lookup
             | Self::TrackEvent
             | Self::TrackPageView => false,
@@ -107,7 +126,11 @@ impl Endpoint {
             Self::Upsert(Entity::SalesAccount) | Self::BulkUpsert(Entity::SalesAccount) => {
                 Family::SalesAccounts
             }
-            Self::Upsert(Entity::Deal) | Self::BulkUpsert(Entity::Deal) => Family::Deals,
+            Self::Upsert(Entity::Deal)
+            | Self::BulkUpsert(Entity::Deal)
+            | Self::DealRead
+            | Self::DealCreate
+            | Self::DealUpdate => Family::Deals,
             Self::JobStatus => Family::Jobs,
             Self::Lookup => Family::Lookups,
             Self::TrackEvent | Self::TrackPageView => Family::Tracking,
@@ -120,6 +143,7 @@ impl Endpoint {
             Self::Fields(_) => Expected::Key("fields"),
             Self::Upsert(entity) => Expected::Record(entity.singular()),
             Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
+            Self::DealRead | Self::DealCreate | Self::DealUpdate => Expected::Record(Entity::Deal.singular()),
             Self::Lookup => Expected::Key("contacts"),
             // A status of unknown form ends the job as unclear; trying again would not make it clearer.
             Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => {
@@ -188,6 +212,32 @@ pub struct Call {
     records: u32,
 }
 
+/// What says which record a row of a bulk call is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identifier {
+    /// A contact's e-mail address, or the name of a sales account or a deal.
+    Text(String),
+    /// The id of a record that is there.
+    Id(i64),
+}
+
+impl Identifier {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Id(_) => 20,
+        }
+    }
+
+    /// Whether a text that a job's report tells of a row, in lower case, is this.
+    pub fn is(&self, told: &str) -> bool {
+        match self {
+            Self::Text(text) => text.to_lowercase() == told,
+            Self::Id(id) => id.to_string() == told,
+        }
+    }
+}
+
 /// A contact's link to a sales account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
@@ -229,18 +279,18 @@ impl Call {
         Self::with_body(Endpoint::Upsert(entity), format!("/api/{}/upsert", entity.plural()), body.finish())
     }
 
-    /// Creates or updates many records, each under its identifier (e-mail address or name), each an object's text.
-    pub fn bulk_upsert(entity: Entity, records: &[(String, String)]) -> Self {
-        let identifier = match entity {
-            Entity::Contact => "emails",
-            Entity::SalesAccount | Entity::Deal => "name",
-        };
-        let size = records.iter().map(|(name, data)| name.len() + data.len() + 40).sum();
+    /// Creates or updates many records, each under its identifier, each an object's text.
+    pub fn bulk_upsert(entity: Entity, records: &[(Identifier, String)]) -> Self {
+        let size = records.iter().map(|(identifier, data)| identifier.len() + data.len() + 40).sum();
         let mut list = String::with_capacity(size);
-        for (name, data) in records {
+        for (identifier, data) in records {
             list.push(if list.is_empty() { '[' } else { ',' });
-            let mut record = ObjectWriter::with_capacity(name.len() + data.len() + 40);
-            record.text(identifier, name);
+            let mut record = ObjectWriter::with_capacity(identifier.len() + data.len() + 40);
+            match identifier {
+                Identifier::Text(text) if entity == Entity::Contact => record.text("emails", text),
+                Identifier::Text(text) => record.text("name", text),
+                Identifier::Id(id) => record.text("id", &id.to_string()),
+            }
             record.json("data", data);
             list.push_str(&record.finish());
         }
@@ -261,6 +311,27 @@ impl Call {
     pub fn contact_read(id: i64) -> Self {
         let query = vec![("include", "sales_accounts".to_owned())];
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
+    }
+
+    /// Reads a contact with its links and its deals.
+    pub fn contact_read_with_deals(id: i64) -> Self {
+        let query = vec![("include", "sales_accounts,deals".to_owned())];
+        Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
+    }
+
+    /// Reads a deal.
+    pub fn deal_read(id: i64) -> Self {
+        Self::get(Endpoint::DealRead, format!("/api/deals/{id}"), vec![])
+    }
+
+    /// Creates a deal. `deal` is an object's text.
+    pub fn deal_create(deal: &str) -> Self {
+        Self::with_body(Endpoint::DealCreate, "/api/deals".to_owned(), wrapped(Entity::Deal, deal))
+    }
+
+    /// Changes a deal. `deal` is an object's text.
+    pub fn deal_update(id: i64, deal: &str) -> Self {
+        Self::with_body(Endpoint::DealUpdate, format!("/api/deals/{id}"), wrapped(Entity::Deal, deal))
     }
 
     /// Sets a contact's links. The API replaces the whole set, so `links` holds the old ones too.
@@ -345,4 +416,11 @@ impl Call {
     fn get(endpoint: Endpoint, path: String, query: Vec<(&'static str, String)>) -> Self {
         Self { endpoint, path, query, body: None, records: 1 }
     }
+}
+
+/// The body that creates or changes one record.
+fn wrapped(entity: Entity, record: &str) -> String {
+    let mut body = ObjectWriter::with_capacity(record.len() + 40);
+    body.json(entity.singular(), record);
+    body.finish()
 }

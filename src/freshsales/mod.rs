@@ -5,6 +5,7 @@
 mod answer;
 mod call;
 mod client;
+mod deals;
 #[cfg(test)]
 mod fuzz_tests;
 mod gateway;
@@ -15,8 +16,9 @@ pub use answer::{
     Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, found_email, is_another_contact,
     linked_accounts, record_id,
 };
-pub use call::{Budget, Call, Endpoint, Expected, Family, Link};
+pub use call::{Budget, Call, Endpoint, Expected, Family, Identifier, Link};
 pub use client::{Client, Credentials, Transport, Unread};
+pub use deals::{ShownDeal, custom_fields, deal_named, shown_deals};
 pub use gateway::{Gateway, asked as asked_by_gateway};
 pub use job::{Failure, Job, job_id, read_job};
 pub use limits::{RateLimit, retry_after};

@@ -6,17 +6,18 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::bulk::LEAST;
+use super::deals::DealAt;
 use super::dispatch::{Dispatch, Effect, Name};
-use super::held::HeldContact;
-use super::memo::{Account, fingerprint};
+use super::memo::{Account, Memo, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
+use super::remedy::{Trial, dependent_choice, may_be_mended};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::{
-    Call, Endpoint, Job, Link, Trouble, Verdict, found_email, is_another_contact, job_id, linked_accounts,
-    read_job, record_id,
+    Call, Endpoint, Job, Link, Trouble, Verdict, custom_fields, found_email, is_another_contact, job_id,
+    linked_accounts, read_job, record_id,
 };
-use crate::mapping::Identity;
+use crate::mapping::{Identity, Omitted};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::schema::Entity;
 
@@ -153,13 +154,18 @@ impl<D> Dispatch<D> {
         let other_id = || record_id(body, Entity::Contact.singular()) != work.contact;
         let odd = match outgoing.call.endpoint {
             Endpoint::Upsert(Entity::Contact) => is_another_contact(body, &work.write.email),
+            Endpoint::ContactRead if work.stage == Stage::FindDeal => other_id(),
             Endpoint::ContactRead => other_id() || linked_accounts(body).is_none(),
             Endpoint::ContactUpdate => other_id(),
+            Endpoint::DealRead | Endpoint::DealUpdate => {
+                record_id(body, Entity::Deal.singular()).map(DealAt::Id) != Some(work.deal)
+            }
             Endpoint::Fields(_)
             | Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
             | Endpoint::Lookup
+            | Endpoint::DealCreate
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => false,
         };
@@ -225,6 +231,13 @@ impl<D> Dispatch<D> {
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
         unit.failing = None;
         let Some(work) = unit.contact_mut() else { return self.finish(number, &Outcome::Delivered) };
+        if endpoint == Endpoint::DealRead {
+            work.kept_custom = Some(custom_fields(body).unwrap_or_default());
+            self.idle.insert(number);
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        effects.extend(left_out(work));
         let email = work.write.email.clone();
         let next = match work.stage.clone() {
             Stage::Company => {
@@ -248,39 +261,58 @@ impl<D> Dispatch<D> {
                     // In bulk goes only what is linked, under the id that was remembered.
                     work.remembered = true;
                 }
+                work.find_deal(body);
                 match (work.account.filter(|_| id.is_some()), links) {
                     (Some(account), links) if !self.memo.linked(&email, account) => match links {
                         Some(links) => Some(Stage::Link(with(links, account))),
                         None => Some(Stage::ReadLinks),
                     },
-                    _ => deal_next(&work.write),
+                    _ => work.toward_deal(self.deal_identity, &mut self.memo),
                 }
             }
             Stage::ReadLinks => match (work.account, linked_accounts(body)) {
                 (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                     Some(Stage::Link(with(links, account)))
                 }
-                _ => deal_next(&work.write),
+                _ => work.toward_deal(self.deal_identity, &mut self.memo),
             },
             Stage::Link(links) => {
                 if let Some(contact) = work.contact {
                     self.memo.learn_contact(&email, contact, Some(&links));
                 }
-                deal_next(&work.write)
+                work.toward_deal(self.deal_identity, &mut self.memo)
             }
-            Stage::Deal => None,
+            Stage::FindDeal => {
+                if !work.find_deal(body) {
+                    work.deal = DealAt::New;
+                    effects.extend(self.deals_not_shown(now));
+                }
+                Some(Stage::Deal)
+            }
+            Stage::Deal => {
+                let id = match work.deal {
+                    DealAt::Id(id) => Some(id),
+                    DealAt::New => record_id(body, Entity::Deal.singular()),
+                    DealAt::Name | DealAt::Unknown => None,
+                };
+                if let (Some(contact), Some(deal), Some(id)) = (work.contact, &work.write.deal, id) {
+                    self.memo.learn_deal(contact, &deal.name, id);
+                }
+                None
+            }
         };
         self.release(number);
         match next {
             Some(stage) => {
                 if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
                     work.stage = stage;
+                    work.trial = None;
                 }
                 self.settle_stage(number);
-                Vec::new()
             }
-            None => self.finish(number, &Outcome::Delivered),
+            None => effects.extend(self.finish(number, &Outcome::Delivered)),
         }
+        effects
     }
 
     pub(super) fn step_refused(
@@ -307,6 +339,9 @@ impl<D> Dispatch<D> {
             // What was remembered may be gone, and a contact may be deleted while it is written: once more without its id.
             let company = work.write.company.as_ref().map(|company| company.name.clone());
             let email = work.write.email.clone();
+            if let Some((contact, deal)) = work.contact.zip(work.write.deal.as_ref()) {
+                self.memo.forget_deal(contact, &deal.name);
+            }
             self.memo.forget(&email, company.as_deref());
             unit.refresh();
             self.settle_stage(number);
@@ -317,7 +352,12 @@ impl<D> Dispatch<D> {
             && let Some(work) = unit.contact_mut()
             && let Some(entity) = work.leave_out()
         {
-            let mut effects = vec![Effect::LeftOut(entity)];
+            let mut effects = vec![Effect::LeftOut(Omitted {
+                entity,
+                field: entity.singular().to_owned(),
+                trait_path: entity.singular().to_owned(),
+                why: "the API key has no right to write it".to_owned(),
+            })];
             if entity == Entity::Deal {
                 effects.extend(self.finish(number, &Outcome::Delivered));
             } else {
@@ -332,6 +372,17 @@ impl<D> Dispatch<D> {
             return Vec::new();
         }
         let place = unit.contact().map_or("activity", ContactWork::place);
+        let refused = if said && let Some(work) = unit.contact_mut() {
+            match remedy(work, &mut self.memo, refused) {
+                Ok(()) => {
+                    self.settle_stage(number);
+                    return Vec::new();
+                }
+                Err(first) => first,
+            }
+        } else {
+            refused
+        };
         let outcome = Outcome::DeadLetter(refused.refusal(place));
         self.finish(number, &outcome)
     }
@@ -376,8 +427,43 @@ impl<D> Dispatch<D> {
     }
 }
 
-fn deal_next(write: &HeldContact) -> Option<Stage> {
-    write.deal.is_some().then_some(Stage::Deal)
+/// Prepares the refused record's next trial; the refusal to be told if there is none.
+fn remedy(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(), Refused> {
+    let earlier = work.trial.take().map(|trial| *trial);
+    if !may_be_mended(refused.status) {
+        return Err(earlier.map_or(refused, |earlier| earlier.first));
+    }
+    let possible = work.possible_changes(is_there(work, memo));
+    let trial = Trial::after(earlier, possible, refused)?;
+    work.trial = Some(Box::new(trial));
+    work.alone = true;
+    Ok(())
+}
+
+/// Whether the record that the step writes is known to be there.
+fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
+    match work.entity() {
+        Some(Entity::SalesAccount) => {
+            let named = work.write.company.as_ref().and_then(|company| memo.account(&company.name));
+            work.account.is_some() || named.is_some()
+        }
+        Some(Entity::Contact) => work.contact.is_some() || memo.contact_id(&work.write.email).is_some(),
+        Some(Entity::Deal) => matches!(work.deal, DealAt::Id(_)),
+        None => true,
+    }
+}
+
+/// The value without which the step's record was accepted, if it was refused with it.
+fn left_out<D>(work: &ContactWork) -> Option<Effect<D>> {
+    let entity = work.entity()?;
+    let without = work.trial.as_ref().is_some_and(|trial| trial.changes.without_choice);
+    let field = dependent_choice(entity).filter(|_| without)?;
+    Some(Effect::LeftOut(Omitted {
+        entity,
+        field: field.to_owned(),
+        trait_path: field.to_owned(),
+        why: "Freshsales refuses the record with it".to_owned(),
+    }))
 }
 
 /// The old links and one more. The API replaces the whole set, and wants exactly one primary.

@@ -27,8 +27,10 @@ impl<D> Dispatch<D> {
     pub(super) fn plan_bulk(&mut self, entity: Entity, units: Vec<u64>) -> Option<u64> {
         let records: Vec<_> = units
             .iter()
-            .filter_map(|unit| self.units.get(unit)?.contact()?.record())
-            .map(|(_, name, record)| (name, record))
+            .filter_map(|unit| {
+                let work = self.units.get(unit)?.contact()?;
+                Some((work.identifier()?.1, work.record()?))
+            })
             .collect();
         if records.len() != units.len() {
             return None;
@@ -77,8 +79,9 @@ impl<D> Dispatch<D> {
                 let (email, fresh) = (work.write.email.clone(), work.fresh);
                 (!fresh && self.memo.linked(&email, account.id)).then_some(Entity::SalesAccount)
             }
-            Stage::Deal => Some(Entity::Deal),
-            Stage::ReadLinks | Stage::Link(_) => None,
+            // Two new deals of one name cannot be told apart in a report.
+            Stage::Deal => work.identifier().map(|(entity, _)| entity),
+            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
         }
     }
 
@@ -225,7 +228,7 @@ impl<D> Dispatch<D> {
         for failure in failures {
             let mut named = results.iter_mut().filter(|(unit, _)| {
                 let record = self.units.get(unit).and_then(Unit::contact).and_then(ContactWork::identifier);
-                record.is_some_and(|(_, name)| failure.names.contains(&name.to_lowercase()))
+                record.is_some_and(|(_, identifier)| failure.names.iter().any(|told| identifier.is(told)))
             });
             let (_, failed) = named.next()?;
             if named.next().is_some() || failed.is_some() {
@@ -243,7 +246,9 @@ impl<D> Dispatch<D> {
         let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return Vec::new() };
         let endpoint = match work.stage {
             Stage::Company => Endpoint::Upsert(Entity::SalesAccount),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => Endpoint::Upsert(Entity::Contact),
+            Stage::Contact | Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => {
+                Endpoint::Upsert(Entity::Contact)
+            }
             Stage::Deal => Endpoint::Upsert(Entity::Deal),
         };
         match failed {

@@ -18,9 +18,10 @@ use super::outgoing::{Ground, Outgoing, Purpose, Refused};
 use super::quota::Quota;
 use super::unit::{Unit, Waiting};
 use super::window::{Key, Window};
+use crate::config::DealIdentity;
 use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
-use crate::mapping::Mapped;
+use crate::mapping::{Mapped, Omitted};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
@@ -77,8 +78,11 @@ pub enum Effect<D> {
     },
     /// So many identifies were merged into others.
     Coalesced(u64),
-    /// This was left out of an event, because the account's key has no right to write it.
-    LeftOut(Entity),
+    /// This was left out of a record that is written without it: a value that Freshsales refuses, or a whole sales account
+    /// or deal that the account's key has no right to write.
+    LeftOut(Omitted),
+    /// Freshsales did not show a contact's deals, although they were asked for.
+    DealsNotShown,
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
     Fields(Entity, Result<serde_json::Value, u16>),
 }
@@ -90,6 +94,9 @@ pub struct Dispatch<D> {
     pub(super) patience: Patience,
     /// What the key has no right to write is left out, and the rest of the event delivered.
     pub(super) leaves_out: bool,
+    pub(super) deal_identity: DealIdentity,
+    /// When it was told last that a contact's deals are not shown.
+    pub(super) deals_hidden: Option<Instant>,
     pub(super) window: Window<Waiting<D>>,
     /// By the number of their first event, so oldest first.
     pub(super) units: BTreeMap<u64, Unit<D>>,
@@ -130,6 +137,8 @@ impl<D> Dispatch<D> {
             concurrency,
             patience,
             leaves_out: false,
+            deal_identity: DealIdentity::default(),
+            deals_hidden: None,
             window: Window::default(),
             units: BTreeMap::new(),
             idle: BTreeSet::new(),
@@ -158,6 +167,13 @@ impl<D> Dispatch<D> {
     #[must_use]
     pub fn with_bulk_jobs(mut self, most: usize) -> Self {
         self.slots.at_most(most);
+        self
+    }
+
+    /// The same, with deals found so.
+    #[must_use]
+    pub fn with_deals(mut self, identity: DealIdentity) -> Self {
+        self.deal_identity = identity;
         self
     }
 
@@ -320,6 +336,7 @@ impl<D> Dispatch<D> {
             alone: 0,
             failed: None,
             probe: false,
+            unsure: None,
         };
         self.calls.insert(number, outgoing);
         number
@@ -383,12 +400,20 @@ impl<D> Dispatch<D> {
                 if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
                     return self.conclude(outgoing, Err(never), now);
                 }
+                self.look_before_creating_again(&mut outgoing, &verdict);
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
         // That a record is not there may also be said where the account is not.
         let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
         let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
+        if let Ok(body) = &result
+            && self.create_again(&mut outgoing, body)
+        {
+            self.calls.insert(number, outgoing);
+            self.due.insert((now, number));
+            return effects;
+        }
         effects.extend(self.conclude(outgoing, result, now));
         effects
     }
@@ -414,7 +439,7 @@ impl<D> Dispatch<D> {
         if let Purpose::Step(unit) = outgoing.purpose
             && matches!(verdict, Verdict::Unavailable { .. })
         {
-            self.passages.odd(outgoing.call.endpoint.family(), unit);
+            self.passages.odd(outgoing.family(), unit);
         }
         self.due.insert((again, number));
         self.calls.insert(number, outgoing);
@@ -441,7 +466,7 @@ impl<D> Dispatch<D> {
             }
             Purpose::Fields(_) | Purpose::Check(_) | Purpose::Bulk(_) | Purpose::Poll(_) => return None,
         };
-        let through = self.passages.through(outgoing.call.endpoint.family());
+        let through = self.passages.through(outgoing.family());
         let unit = self.units.get_mut(&unit)?;
         let since = *unit.failing.get_or_insert(through);
         let single = unit.events.len() <= 1;
@@ -558,11 +583,15 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod deals_of_contacts;
+#[cfg(test)]
 mod many_jobs;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod remedies;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl<D> Dispatch<D> {
         now: Instant,
     ) -> Vec<Effect<D>> {
         let endpoint = outgoing.call.endpoint;
-        let (family, budget) = (endpoint.family(), endpoint.budget());
+        let (family, budget) = (outgoing.family(), endpoint.budget());
         if let Purpose::Step(unit) = outgoing.purpose {
             self.passages.odd(family, unit);
         }
@@ -263,7 +263,7 @@ impl<D> Dispatch<D> {
         if record {
             self.passages.got_through(family, now);
             let suspected = |doubt: &Doubt| doubt.strikes > 0 && matches!(doubt.oddity, Oddity::Foreign(_));
-            if through.doubt.as_ref().is_some_and(suspected) {
+            if through.unsure.is_none() && through.doubt.as_ref().is_some_and(suspected) {
                 self.passages.fickle = Some(now);
             }
         }
@@ -271,9 +271,9 @@ impl<D> Dispatch<D> {
         let mut suspects = Vec::new();
         let mut again = Vec::new();
         for (number, outgoing) in &mut self.calls {
-            let endpoint = outgoing.call.endpoint;
+            let (endpoint, own) = (outgoing.call.endpoint, outgoing.family());
             let Some(doubt) = outgoing.doubt.as_mut() else { continue };
-            let alike = record && endpoint.family() == family;
+            let alike = record && own == family;
             doubt.others |= alike && sent >= doubt.first;
             if doubt.open.is_none_or(|open| sent < open) || !doubt.can_be_told_by(budget, endpoint.budget()) {
                 continue;
@@ -284,7 +284,7 @@ impl<D> Dispatch<D> {
                 continue;
             }
             let foreign = matches!(doubt.oddity, Oddity::Foreign(_));
-            if foreign && !alike && !doubt.others && self.passages.several(endpoint.family()) {
+            if foreign && !alike && !doubt.others && self.passages.several(own) {
                 doubt.open = None;
                 if endpoint.budget() == Budget::Api {
                     suspects.push(*number);
@@ -326,7 +326,7 @@ impl<D> Dispatch<D> {
             .doubt
             .as_ref()
             .filter(|doubt| doubt.decides(single, fickle, self.patience.foreign, now))
-            .map(|doubt| doubt.refused(outgoing.call.endpoint.family()))
+            .map(|doubt| doubt.refused(outgoing.family()))
         else {
             return Vec::new();
         };

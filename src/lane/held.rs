@@ -49,6 +49,36 @@ impl RecordText {
         find(&self.fields, name)
     }
 
+    /// Whether the account has defaults for required fields that it does not have.
+    #[expect(clippy::unused_self, reason = "seam")]
+    pub(super) fn has_defaults(&self) -> bool {
+        false
+    }
+
+    /// Whether it has custom fields.
+    pub(super) fn has_custom(&self) -> bool {
+        !self.custom_field.is_empty()
+    }
+
+    /// The same record less one default field.
+    pub(super) fn without(&self, name: &str) -> Self {
+        let mut object = ObjectWriter::with_capacity(self.fields.len());
+        let mut rest = members(&self.fields).filter(|member| member.name() != name).peekable();
+        let fields = if rest.peek().is_none() {
+            Box::default()
+        } else {
+            rest.for_each(|member| object.member(member));
+            object.finish().into()
+        };
+        Self { fields, custom_field: self.custom_field.clone() }
+    }
+
+    /// The same record with custom fields, as an object's text, under its own.
+    pub(super) fn over_custom(&self, custom: &str) -> Self {
+        let custom_field = overlaid([custom, &*self.custom_field].into_iter());
+        Self { fields: self.fields.clone(), custom_field }
+    }
+
     /// The record as a body carries it: custom fields inside `custom_field`, and `more` members behind all.
     pub(super) fn object(&self, more: &[(&str, String)]) -> String {
         let extra: usize = more.iter().map(|(name, value)| name.len() + value.len() + 4).sum();

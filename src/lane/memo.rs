@@ -13,13 +13,16 @@ use crate::freshsales::Link;
 
 const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const DEALS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
-/// Sales accounts by name, contacts by e-mail address.
+/// Sales accounts by name, contacts by e-mail address, deals by contact and name.
 #[derive(Debug)]
 pub(super) struct Memo {
     /// With the period that each was written in.
     accounts: LruCache<String, (Account, u64)>,
     contacts: LruCache<String, Contact>,
+    /// By the contact's id and a digest of the deal's name.
+    deals: LruCache<(i64, u64), i64>,
     period: u64,
 }
 
@@ -39,7 +42,7 @@ struct Contact {
 
 impl Memo {
     pub(super) fn new() -> Self {
-        Self { accounts: memory(ACCOUNTS), contacts: memory(CONTACTS), period: 0 }
+        Self { accounts: memory(ACCOUNTS), contacts: memory(CONTACTS), deals: memory(DEALS), period: 0 }
     }
 
     pub(super) fn account(&mut self, name: &str) -> Option<Account> {
@@ -73,6 +76,19 @@ impl Memo {
         self.contacts.put(email.to_owned(), Contact { id, linked });
     }
 
+    /// The id of the contact's deal of this name.
+    pub(super) fn deal(&mut self, contact: i64, name: &str) -> Option<i64> {
+        self.deals.get(&(contact, digest(name))).copied()
+    }
+
+    pub(super) fn learn_deal(&mut self, contact: i64, name: &str, id: i64) {
+        self.deals.put((contact, digest(name)), id);
+    }
+
+    pub(super) fn forget_deal(&mut self, contact: i64, name: &str) {
+        self.deals.pop(&(contact, digest(name)));
+    }
+
     /// Something of it was refused: it may be gone.
     pub(super) fn forget(&mut self, email: &str, company: Option<&str>) {
         self.contacts.pop(email);
@@ -80,6 +96,12 @@ impl Memo {
             self.accounts.pop(&company.to_lowercase());
         }
     }
+}
+
+fn digest(name: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    name.trim().to_lowercase().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A number that differs when the record does.

@@ -12,6 +12,7 @@ mod advance;
 mod bulk;
 #[cfg(test)]
 mod cost_tests;
+mod deals;
 mod dispatch;
 mod doubt;
 mod held;
@@ -27,6 +28,7 @@ mod outgoing;
 mod pulse;
 mod quota;
 mod reading;
+mod remedy;
 mod run;
 mod state;
 mod turn;

@@ -31,12 +31,20 @@ pub(super) struct Outgoing {
     pub(super) failed: Option<Instant>,
     /// It was sent to find out whether a block is over.
     pub(super) probe: bool,
+    /// The creation of a deal that may have taken effect. The call reads the contact's deals to find out, and this takes its
+    /// place again if it did not.
+    pub(super) unsure: Option<Call>,
 }
 
 /// After so many failures of its own a call is repeated only in turn with others like it.
 const OFTEN: u32 = 5;
 
 impl Outgoing {
+    /// Whose failures and successes say something about it: those of what it is made for in the end.
+    pub(super) fn family(&self) -> Family {
+        self.unsure.as_ref().unwrap_or(&self.call).endpoint.family()
+    }
+
     /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
     /// one by one. Where everything fails, a bulk call waits: many calls would not get through either.
     pub(super) fn hopeless(&self, verdict: &Verdict, worked: Option<Instant>, now: Instant) -> bool {

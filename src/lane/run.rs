@@ -24,7 +24,7 @@ use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
     Answer, Budget, Call, Client, Endpoint, NoAnswer, Unread, Verdict, asked_by_gateway, classify,
 };
-use crate::mapping::{InvalidValue, Omitted};
+use crate::mapping::InvalidValue;
 use crate::metrics::AccountMetrics;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -96,6 +96,7 @@ impl Lane {
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
                 .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
+                .with_deals(account.deal_identity)
                 .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
@@ -239,7 +240,14 @@ impl Lane {
                 ),
                 Effect::TooManyJobs { one_by_one } => self.tell_too_many_jobs(one_by_one),
                 Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
-                Effect::LeftOut(entity) => self.tell_omitted(entity),
+                Effect::LeftOut(omitted) => {
+                    self.metrics.values_omitted.inc();
+                    self.omissions.tell(&omitted, Instant::now());
+                }
+                Effect::DealsNotShown => tracing::warn!(
+                    account = &*self.board.view().account,
+                    "Freshsales does not show a contact's deals; a deal that this replica did not write before is created anew"
+                ),
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
                         self.board.explain(&why);
@@ -289,18 +297,6 @@ impl Lane {
                 "too many bulk jobs of the account are running; records wait for one to end"
             );
         }
-    }
-
-    /// A whole sales account or deal was left out, because the key has no right to it.
-    fn tell_omitted(&mut self, entity: Entity) {
-        self.metrics.values_omitted.inc();
-        let omitted = Omitted {
-            entity,
-            field: entity.singular().to_owned(),
-            trait_path: entity.singular().to_owned(),
-            why: "the API key has no right to write it".to_owned(),
-        };
-        self.omissions.tell(&omitted, Instant::now());
     }
 
     pub(super) fn show_trouble(&self) {

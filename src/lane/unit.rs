@@ -1,13 +1,15 @@
 //! One contact's events on their way, and how far they have come. Pure.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use std::sync::Arc;
-
-use super::held::{Held, HeldContact};
+use super::deals::DealAt;
+use super::held::{Held, HeldContact, RecordText};
 use super::merge;
-use crate::freshsales::{Call, Link};
+use super::remedy::{Changes, Trial, dependent_choice};
+use crate::freshsales::{Call, Identifier, Link};
 use crate::mapping::Identity;
 use crate::schema::Entity;
 
@@ -49,6 +51,11 @@ pub(super) struct ContactWork {
     pub(super) stage: Stage,
     pub(super) account: Option<i64>,
     pub(super) contact: Option<i64>,
+    pub(super) deal: DealAt,
+    /// The deal's custom fields as they were read, because an update may replace them all; an object's text.
+    pub(super) kept_custom: Option<String>,
+    /// The step's record was refused, and is tried with changes.
+    pub(super) trial: Option<Box<Trial>>,
     /// Not in bulk: a bulk call's answer was of no use for it.
     pub(super) alone: bool,
     /// Something remembered was built upon; if it is refused, it is done again without.
@@ -63,6 +70,8 @@ pub(super) enum Stage {
     Contact,
     ReadLinks,
     Link(Vec<Link>),
+    /// Read which deals the contact has.
+    FindDeal,
     Deal,
 }
 
@@ -134,6 +143,9 @@ impl Work {
                 write,
                 account: None,
                 contact: None,
+                deal: DealAt::Unknown,
+                kept_custom: None,
+                trial: None,
                 alone: false,
                 remembered: false,
                 fresh: false,
@@ -147,52 +159,104 @@ impl Work {
 impl ContactWork {
     /// The name of the record that the stage writes, where it is one that other contacts may write, too.
     pub(super) fn name(&self) -> Option<(Entity, String)> {
-        let (entity, write) = match self.stage {
-            Stage::Company => (Entity::SalesAccount, self.write.company.as_ref()),
-            Stage::Deal => (Entity::Deal, self.write.deal.as_ref()),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => return None,
-        };
-        Some((entity, write?.name.to_lowercase()))
-    }
-
-    /// The entity that the stage writes, and the identifier of its record.
-    pub(super) fn identifier(&self) -> Option<(Entity, &str)> {
         match self.stage {
-            Stage::Company => Some((Entity::SalesAccount, &self.write.company.as_ref()?.name)),
-            Stage::Contact => Some((Entity::Contact, &self.write.email)),
-            Stage::Deal => Some((Entity::Deal, &self.write.deal.as_ref()?.name)),
-            Stage::ReadLinks | Stage::Link(_) => None,
+            Stage::Company => Some((Entity::SalesAccount, self.write.company.as_ref()?.name.to_lowercase())),
+            Stage::Deal => match self.deal {
+                DealAt::Name => Some((Entity::Deal, self.write.deal.as_ref()?.name.to_lowercase())),
+                // Several contacts may have it.
+                DealAt::Id(id) => Some((Entity::Deal, id.to_string())),
+                DealAt::Unknown | DealAt::New => None,
+            },
+            Stage::Contact | Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
         }
     }
 
-    /// The record that the stage writes, as an object's text, under its identifier.
-    pub(super) fn record(&self) -> Option<(Entity, String, String)> {
-        let (entity, name) = self.identifier()?;
-        let record = match entity {
-            Entity::SalesAccount => self.write.company.as_ref()?.record.object(&[]),
-            Entity::Contact => self.write.record.object(&[]),
-            Entity::Deal => {
-                let account = self.account.map(|id| ("sales_account_id", id.to_string()));
-                let contact = self.contact.map(|id| ("contacts_added_list", format!("[{id}]")));
-                let links: Vec<_> = account.into_iter().chain(contact).collect();
-                self.write.deal.as_ref()?.record.object(&links)
-            }
+    /// The entity that the stage writes.
+    pub(super) const fn entity(&self) -> Option<Entity> {
+        match self.stage {
+            Stage::Company => Some(Entity::SalesAccount),
+            Stage::Contact => Some(Entity::Contact),
+            Stage::Deal => Some(Entity::Deal),
+            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
+        }
+    }
+
+    /// The entity that the stage writes, and what says which record it is; none for a deal that is new.
+    pub(super) fn identifier(&self) -> Option<(Entity, Identifier)> {
+        let entity = self.entity()?;
+        let text = match entity {
+            Entity::SalesAccount => &self.write.company.as_ref()?.name,
+            Entity::Contact => &self.write.email,
+            Entity::Deal => match self.deal {
+                DealAt::Name => &self.write.deal.as_ref()?.name,
+                DealAt::Id(id) => return Some((entity, Identifier::Id(id))),
+                DealAt::Unknown | DealAt::New => return None,
+            },
         };
-        Some((entity, name.to_owned(), record))
+        Some((entity, Identifier::Text(text.to_string())))
+    }
+
+    /// The stage's record as the event gives it.
+    pub(super) fn given(&self) -> Option<(Entity, &RecordText)> {
+        let entity = self.entity()?;
+        let record = match entity {
+            Entity::SalesAccount => &self.write.company.as_ref()?.record,
+            Entity::Contact => &self.write.record,
+            Entity::Deal => &self.write.deal.as_ref()?.record,
+        };
+        Some((entity, record))
+    }
+
+    /// The record that the stage writes, as an object's text.
+    pub(super) fn record(&self) -> Option<String> {
+        let (entity, given) = self.given()?;
+        let changes = self.trial.as_ref().map(|trial| trial.changes).unwrap_or_default();
+        let mut record = Cow::Borrowed(given);
+        if let Some(choice) = dependent_choice(entity).filter(|_| changes.without_choice) {
+            record = Cow::Owned(record.without(choice));
+        }
+        if entity != Entity::Deal {
+            return Some(record.object(&[]));
+        }
+        if let Some(kept) = &self.kept_custom {
+            record = Cow::Owned(record.over_custom(kept));
+        }
+        let account = self.account.map(|id| ("sales_account_id", id.to_string()));
+        let contact = self.contact.map(|id| ("contacts_added_list", format!("[{id}]")));
+        let links: Vec<_> = account.into_iter().chain(contact).collect();
+        Some(record.object(&links))
+    }
+
+    /// What can be changed in the stage's record, should it be refused. `exists` is whether it is known to be there.
+    pub(super) fn possible_changes(&self, exists: bool) -> Changes {
+        let Some((entity, given)) = self.given() else { return Changes::default() };
+        let choice = dependent_choice(entity).and_then(|choice| given.field(choice));
+        Changes { without_choice: choice.is_some(), with_defaults: !exists && given.has_defaults() }
     }
 
     /// The single call of the stage.
     pub(super) fn call(&self) -> Option<Call> {
         match &self.stage {
-            Stage::Company | Stage::Contact | Stage::Deal => {
-                let (entity, name, record) = self.record()?;
-                Some(match entity {
-                    Entity::Contact => Call::contact_upsert(&name, &record),
-                    Entity::SalesAccount | Entity::Deal => Call::named_upsert(entity, &name, &record),
-                })
+            Stage::Company => {
+                let name = &self.write.company.as_ref()?.name;
+                Some(Call::named_upsert(Entity::SalesAccount, name, &self.record()?))
             }
+            Stage::Contact => Some(Call::contact_upsert(&self.write.email, &self.record()?)),
             Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
             Stage::Link(links) => Some(Call::contact_links(self.contact?, links)),
+            Stage::FindDeal => Some(Call::contact_read_with_deals(self.contact?)),
+            Stage::Deal => {
+                let deal = self.write.deal.as_ref()?;
+                Some(match self.deal {
+                    DealAt::Unknown => return None,
+                    DealAt::Name => Call::named_upsert(Entity::Deal, &deal.name, &self.record()?),
+                    DealAt::New => Call::deal_create(&self.record()?),
+                    DealAt::Id(id) if deal.record.has_custom() && self.kept_custom.is_none() => {
+                        Call::deal_read(id)
+                    }
+                    DealAt::Id(id) => Call::deal_update(id, &self.record()?),
+                })
+            }
         }
     }
 
@@ -204,7 +268,7 @@ impl ContactWork {
                 self.stage = Stage::Contact;
                 Some(Entity::SalesAccount)
             }
-            Stage::Deal => Some(Entity::Deal),
+            Stage::FindDeal | Stage::Deal => Some(Entity::Deal),
             Stage::Contact | Stage::ReadLinks | Stage::Link(_) => None,
         }
     }
@@ -213,7 +277,7 @@ impl ContactWork {
     pub(super) fn place(&self) -> &'static str {
         match self.stage {
             Stage::Company => "sales account",
-            Stage::Contact | Stage::ReadLinks => "contact",
+            Stage::Contact | Stage::ReadLinks | Stage::FindDeal => "contact",
             Stage::Link(_) => "contact's link to the sales account",
             Stage::Deal => "deal",
         }

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::{
     answer::Answer,
     fields::{FieldFile, Form},
-    page, render,
+    habits, page, render,
     request::Request,
+    selectors::Selector,
     state::State,
 };
 use crate::schema::Entity;
@@ -43,16 +44,27 @@ fn act(state: &mut State, request: &Request) -> Answer {
             faults(state)
         }
         ("PUT", ["_sandbox", "fields", word]) => put_fields(state, word, request),
+        ("GET", ["_sandbox", "options"]) => options(state),
+        ("PUT", ["_sandbox", "options"]) => match habits::change(&mut state.options, &request.body) {
+            Ok(()) => options(state),
+            Err(problem) => wrong(&problem),
+        },
+        ("PUT", ["_sandbox", "selectors", word]) => put_selector(state, word, request),
         ("PUT", ["_sandbox", "jobs"]) => put_jobs(state, request),
-        (_, [] | ["_sandbox", "state" | "reset" | "faults" | "jobs"] | ["_sandbox", "fields", _]) => {
+        (
+            _,
+            []
+            | ["_sandbox", "state" | "reset" | "faults" | "jobs" | "options"]
+            | ["_sandbox", "fields" | "selectors", _],
+        ) => {
             let message = format!("{} is no method of {}", request.method, request.path);
             Answer::message(StatusCode::METHOD_NOT_ALLOWED, &message)
         }
         _ => Answer::message(
             StatusCode::NOT_FOUND,
             "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
-             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, PUT /_sandbox/jobs, \
-             POST /_sandbox/reset",
+             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, GET|PUT /_sandbox/options, \
+             PUT /_sandbox/selectors/{the word in the path}, PUT /_sandbox/jobs, POST /_sandbox/reset",
         ),
     }
 }
@@ -66,17 +78,33 @@ fn faults(state: &State) -> Answer {
     Answer::json(StatusCode::OK, &json!({ "faults": state.faults.json() }))
 }
 
+fn options(state: &State) -> Answer {
+    Answer::json(StatusCode::OK, &habits::shown(&state.options))
+}
+
 fn put_fields(state: &mut State, word: &str, request: &Request) -> Answer {
     let Some(form) = Form::of_word(word) else {
         let words: Vec<&str> = Form::ALL.iter().map(|form| form.as_str()).collect();
         return wrong(&format!("no fields are called {word:?}; expected one of {}", words.join(", ")));
     };
-    match FieldFile::parse(&request.body) {
+    match FieldFile::parse(form, &request.body) {
         Ok(file) => {
             let count = file.fields.fields.len();
             state.fields.replace(form, file);
             Answer::json(StatusCode::OK, &json!({ "fields": count }))
         }
+        Err(problem) => wrong(&problem),
+    }
+}
+
+/// The sandbox answers this selector with the body from now on.
+fn put_selector(state: &mut State, word: &str, request: &Request) -> Answer {
+    let Some(selector) = Selector::of_word(word) else {
+        let words: Vec<&str> = Selector::ALL.iter().map(|selector| selector.as_str()).collect();
+        return wrong(&format!("no selector is called {word:?}; expected one of {}", words.join(", ")));
+    };
+    match state.selectors.replace(selector, &request.body) {
+        Ok(()) => Answer::json(StatusCode::OK, &state.selectors.answer(selector, &state.fields)),
         Err(problem) => wrong(&problem),
     }
 }

@@ -7,6 +7,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::habits::Language;
+
 /// One answer, ready to be sent.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -68,9 +70,11 @@ impl From<Vec<String>> for Refused {
     }
 }
 
-impl From<Refused> for Answer {
-    fn from(refused: Refused) -> Self {
-        let errors = json!({ "errors": { "code": refused.status.as_u16(), "message": refused.messages } });
-        Self::json(refused.status, &errors)
+impl Refused {
+    /// The answer that says so.
+    pub(super) fn answer(&self, language: Language) -> Answer {
+        let messages: Vec<String> = self.messages.iter().map(|message| language.say(message)).collect();
+        let errors = json!({ "errors": { "code": self.status.as_u16(), "message": messages } });
+        Answer::json(self.status, &errors)
     }
 }

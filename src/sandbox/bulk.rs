@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     answer::Refused,
-    options::{CustomFieldsOnPut, JobReport},
+    habits::{CustomFieldsOnPut, JobReport, Language},
     records::Writer,
     store::Key,
     values,
@@ -129,10 +129,12 @@ impl Jobs {
 
 impl Job {
     /// The job's status as the API answers it: the report is JSON inside a string.
-    pub(super) fn status(&self, detail: JobReport) -> Value {
+    pub(super) fn status(&self, detail: JobReport, language: Language) -> Value {
         let Some(report) = &self.report else { return json!({ "status": "IN_PROGRESS" }) };
         let rows = match detail {
-            JobReport::Rows => report.failures.iter().map(|(record, refused)| row(record, refused)).collect(),
+            JobReport::Rows => {
+                report.failures.iter().map(|(record, refused)| row(record, refused, language)).collect()
+            }
             JobReport::Counts => Vec::new(),
         };
         let data = json!({
@@ -143,8 +145,9 @@ impl Job {
     }
 }
 
-fn row(record: &Value, refused: &Refused) -> Value {
-    json!({ "record": record, "code": refused.status.as_u16(), "message": refused.messages })
+fn row(record: &Value, refused: &Refused, language: Language) -> Value {
+    let messages: Vec<String> = refused.messages.iter().map(|message| language.say(message)).collect();
+    json!({ "record": record, "code": refused.status.as_u16(), "message": messages })
 }
 
 /// The record without its data: what identified it.

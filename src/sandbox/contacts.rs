@@ -6,7 +6,7 @@ use email_address::EmailAddress;
 use serde_json::Value;
 
 use super::{
-    store::{Email, Key, Link, Record, Store},
+    store::{Email, Link, Record, Store},
     values,
 };
 use crate::{schema::Entity, segment::JsonMap};
@@ -22,12 +22,6 @@ pub(super) fn write(store: &Store, body: &JsonMap, record: &mut Record) -> Vec<S
             && let Err(problem) = set_emails(value, record)
         {
             problems.push(problem);
-        }
-    }
-    for email in &record.emails {
-        let owner = store.shelf(Entity::Contact).find(Key::Email, &email.value);
-        if owner.is_some_and(|owner| owner != record.id) {
-            problems.push("Email has already been taken".to_owned());
         }
     }
     if record.emails.is_empty() && record.text("mobile_number").is_empty() && problems.is_empty() {

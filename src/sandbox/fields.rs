@@ -1,10 +1,13 @@
 //! The account's field metadata: built in, read from a directory, or replaced while running.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
-use crate::schema::{Entity, Fields};
+use crate::schema::{Entity, Field, Fields};
 
 /// A kind of record whose fields can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,11 +96,29 @@ pub(super) struct FieldFile {
     pub(super) raw: Value,
     /// The same, read.
     pub(super) fields: Fields,
+    /// Names of the fields marked with `"unique": true`. The real metadata is not known to tell them; the mark is ours.
+    pub(super) unique: Vec<String>,
+}
+
+/// The most custom fields an account can make unique.
+const fn most_unique(form: Form) -> usize {
+    match form {
+        Form::Contacts => 4,
+        Form::SalesAccounts => 2,
+        Form::Deals | Form::SalesActivities => 0,
+    }
 }
 
 impl FieldFile {
+    /// A field's choices as the account sends them, with keys this program does not use.
+    pub(super) fn choices(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let fields = self.raw.get("fields").and_then(Value::as_array).into_iter().flatten();
+        let field = fields.into_iter().find(|field| field.get("name").and_then(Value::as_str) == Some(name));
+        field.and_then(|field| field.get("choices")?.as_array()).into_iter().flatten()
+    }
+
     /// Reads `{"fields": [..]}` or the bare list.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(form: Form, text: &[u8]) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let raw = match value {
             Value::Array(fields) => serde_json::json!({ "fields": fields }),
@@ -112,17 +133,33 @@ impl FieldFile {
         if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
             return Err(format!("the field {name} is there twice"));
         }
-        Ok(Self { raw, fields })
+        let unique: Vec<String> = raw
+            .get("fields")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter(|field| field.get("unique").and_then(Value::as_bool) == Some(true))
+            .filter_map(|field| field.get("name")?.as_str().map(str::to_owned))
+            .collect();
+        let custom = unique.iter().filter(|name| fields.get(name).is_some_and(Field::custom)).count();
+        if custom > most_unique(form) {
+            let most = most_unique(form);
+            return Err(format!(
+                "{custom} custom fields of {} are unique; at most {most} can be",
+                form.as_str()
+            ));
+        }
+        Ok(Self { raw, fields, unique })
     }
 }
 
 /// The field metadata of a whole account.
 #[derive(Clone)]
 pub struct FieldFiles {
-    contacts: FieldFile,
-    sales_accounts: FieldFile,
-    deals: FieldFile,
-    sales_activities: FieldFile,
+    contacts: Arc<FieldFile>,
+    sales_accounts: Arc<FieldFile>,
+    deals: Arc<FieldFile>,
+    sales_activities: Arc<FieldFile>,
 }
 
 impl FieldFiles {
@@ -145,7 +182,7 @@ impl FieldFiles {
             match std::fs::read(&path) {
                 Ok(text) => {
                     found = true;
-                    FieldFile::parse(&text).map_err(|problem| FieldsError::Malformed { path, problem })
+                    FieldFile::parse(form, &text).map_err(|problem| FieldsError::Malformed { path, problem })
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(built_in(form)),
                 Err(source) => Err(FieldsError::Unreadable { path, source }),
@@ -167,19 +204,19 @@ impl FieldFiles {
     /// Puts other fields in a form's place.
     pub(super) fn replace(&mut self, form: Form, file: FieldFile) {
         match form {
-            Form::Contacts => self.contacts = file,
-            Form::SalesAccounts => self.sales_accounts = file,
-            Form::Deals => self.deals = file,
-            Form::SalesActivities => self.sales_activities = file,
+            Form::Contacts => self.contacts = Arc::new(file),
+            Form::SalesAccounts => self.sales_accounts = Arc::new(file),
+            Form::Deals => self.deals = Arc::new(file),
+            Form::SalesActivities => self.sales_activities = Arc::new(file),
         }
     }
 
     fn build<E>(mut file: impl FnMut(Form) -> Result<FieldFile, E>) -> Result<Self, E> {
         Ok(Self {
-            contacts: file(Form::Contacts)?,
-            sales_accounts: file(Form::SalesAccounts)?,
-            deals: file(Form::Deals)?,
-            sales_activities: file(Form::SalesActivities)?,
+            contacts: Arc::new(file(Form::Contacts)?),
+            sales_accounts: Arc::new(file(Form::SalesAccounts)?),
+            deals: Arc::new(file(Form::Deals)?),
+            sales_activities: Arc::new(file(Form::SalesActivities)?),
         })
     }
 }
@@ -187,9 +224,10 @@ impl FieldFiles {
 /// The built-in fields of one form. They are part of the program and a test reads them all;
 /// an account without fields stands in for what cannot happen.
 fn built_in(form: Form) -> FieldFile {
-    FieldFile::parse(form.built_in().as_bytes()).unwrap_or_else(|_unreadable| FieldFile {
+    FieldFile::parse(form, form.built_in().as_bytes()).unwrap_or_else(|_unreadable| FieldFile {
         raw: serde_json::json!({ "fields": [] }),
         fields: Fields::default(),
+        unique: Vec::new(),
     })
 }
 
@@ -201,7 +239,7 @@ mod tests {
     #[test]
     fn every_built_in_form_reads_whole() {
         for form in Form::ALL {
-            let file = FieldFile::parse(form.built_in().as_bytes());
+            let file = FieldFile::parse(*form, form.built_in().as_bytes());
             let count = file.map(|file| file.fields.fields.len());
             assert!(count.as_ref().is_ok_and(|count| *count >= 16), "{}: {count:?}", form.as_str());
         }
@@ -230,6 +268,23 @@ mod tests {
     #[test]
     fn a_field_that_stands_twice_is_named() {
         let text = br#"[{"name":"cf_a","type":"text"},{"name":"cf_a","type":"text"}]"#;
-        assert_eq!(FieldFile::parse(text).err().as_deref(), Some("the field cf_a is there twice"));
+        assert_eq!(
+            FieldFile::parse(Form::Contacts, text).err().as_deref(),
+            Some("the field cf_a is there twice")
+        );
+    }
+
+    #[test]
+    fn only_so_many_custom_fields_can_be_unique() {
+        for (form, most) in [(Form::Contacts, 4), (Form::SalesAccounts, 2), (Form::Deals, 0)] {
+            let file = |count: usize| {
+                let fields = (0..count).map(|at| {
+                    serde_json::json!({"name": format!("cf_{at}"), "type": "text", "default": false, "unique": true})
+                });
+                FieldFile::parse(form, fields.collect::<Value>().to_string().as_bytes())
+            };
+            assert_eq!(file(most).map(|file| file.unique.len()), Ok(most));
+            assert!(file(most + 1).is_err(), "{}", form.as_str());
+        }
     }
 }

@@ -23,6 +23,7 @@ const SEGMENTS: &[&str] = &[
     "upsert",
     "bulk_upsert",
     "settings",
+    "options",
     "fields",
     "job_statuses",
     "lookup",
@@ -30,6 +31,9 @@ const SEGMENTS: &[&str] = &[
     "filtered_search",
     "contact",
     "selector",
+    "selectors",
+    "lifecycle_stages",
+    "deal",
     "owners",
     "filters",
     "events",
@@ -65,6 +69,11 @@ const PATHS: &[&str] = &[
     "/_sandbox/faults",
     "/_sandbox/state",
     "/_sandbox/fields/contacts",
+    "/_sandbox/options",
+    "/_sandbox/selectors/lifecycle_stages",
+    "/api/filtered_search/deal",
+    "/api/selector/lifecycle_stages",
+    "/api/selector/owners",
     "/",
 ];
 
@@ -76,7 +85,10 @@ const BODIES: &[&str] = &[
     r#"{"application_token":"t","identifier":"a@example.com","event":{"name":"Did"},"page_view":{"url":"x"},"visitor":{},"sdk":"ruby"}"#,
     r#"{"filter_rule":[{"attribute":"contact_email.email","operator":"is_in","value":"a@example.com"}]}"#,
     r#"[{"endpoint":"contacts_upsert","action":{"status":503,"headers":{"a":"b"},"body":{"x":1}},"next":3,"share":0.5,"seed":7}]"#,
-    r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true}]}"#,
+    r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true,"unique":true}]}"#,
+    r#"{"job_time_ms":5,"job_report":"counts","custom_fields_on_put":"replace","language":"german"}"#,
+    r#"{"search_delay_ms":1000,"included_deals":"beside","search_include":"ignored"}"#,
+    r#"{"lifecycle_stages":[{"id":1,"default":true,"contact_status_ids":[11]}]}"#,
 ];
 
 const KEYS: &[&str] = &[
@@ -110,6 +122,8 @@ const KEYS: &[&str] = &[
     "fields",
     "type",
     "choices",
+    "unique",
+    "language",
     "402000900001",
 ];
 
@@ -134,8 +148,17 @@ fn any_request() -> impl Strategy<Value = Request> {
         5 => almost_json(BODIES),
         2 => any_json(KEYS).prop_map(|body| body.to_string().into_bytes()),
     ];
-    let word = || prop_oneof![select(KEYS).prop_map(str::to_owned), any_text()];
-    let query = prop::collection::vec((select(&["q", "f", "entities", "include"][..]), word()), 0..4);
+    let word = || {
+        prop_oneof![
+            select(KEYS).prop_map(str::to_owned),
+            Just("sales_accounts,deals,owner".to_owned()),
+            any_text()
+        ]
+    };
+    let query = prop::collection::vec(
+        (select(&["q", "f", "entities", "include", "page", "per_page"][..]), word()),
+        0..4,
+    );
     let key = prop_oneof![6 => Just(Some("Token token=k".to_owned())), 1 => Just(None), 1 => any_text().prop_map(Some)];
     (select(methods), any_path(), body, query, key).prop_map(|(method, path, body, query, authorization)| {
         Request {
@@ -192,6 +215,8 @@ fn whatever_is_asked_of_the_sandbox_it_answers() {
                 ("emails", "group_field"),
                 ("sales_accounts", "group_field"),
                 ("external_id", "text"),
+                ("lifecycle_stage_id", "dropdown"),
+                ("contact_status_id", "dropdown"),
                 ("cf_plan", "dropdown"),
                 ("cf_born", "date"),
                 ("cf_score", "number"),

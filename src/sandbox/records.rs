@@ -2,13 +2,17 @@
 
 use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     answer::Refused,
-    companies, contacts, deals,
+    contacts, deals,
     fields::FieldFiles,
-    options::CustomFieldsOnPut,
+    habits::CustomFieldsOnPut,
+    selectors::Selectors,
+    stages,
     store::{Key, Record, Store},
+    unique,
     validate::{self, Stage},
     values::Surroundings,
 };
@@ -18,8 +22,11 @@ use crate::{schema::Entity, segment::JsonMap};
 pub(super) struct Writer<'a> {
     pub(super) store: &'a mut Store,
     pub(super) fields: &'a FieldFiles,
+    pub(super) selectors: &'a Selectors,
     pub(super) offset: Offset,
     pub(super) now: Timestamp,
+    /// From when on searches see what is written; at once where it is absent.
+    pub(super) seen_from: Option<Instant>,
 }
 
 /// What a write did.
@@ -86,19 +93,21 @@ impl Writer<'_> {
         mut record: Record,
         body: &JsonMap,
     ) -> Result<u64, Refused> {
-        let fields = &self.fields.get(entity.into()).fields;
+        let file = self.fields.get(entity.into());
         let surroundings = Surroundings { store: self.store, offset: self.offset };
-        let mut problems = validate::write(fields, &surroundings, stage, body, &mut record);
+        let mut problems = validate::write(&file.fields, &surroundings, stage, body, &mut record);
+        problems.extend(stages::write(entity, self.fields, self.selectors, body, &mut record));
         problems.extend(match entity {
             Entity::Contact => contacts::write(self.store, body, &mut record),
-            Entity::SalesAccount => companies::check(self.store, &record),
+            Entity::SalesAccount => Vec::new(),
             Entity::Deal => deals::write(self.store, body, &mut record),
         });
+        problems.extend(unique::check(self.store, file, entity, &record));
         if !problems.is_empty() {
             return Err(Refused::from(problems));
         }
         record.updated_at = self.now;
-        Ok(self.store.put(entity, record))
+        Ok(self.store.put(entity, record, self.seen_from))
     }
 }
 

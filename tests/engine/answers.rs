@@ -26,7 +26,7 @@ async fn delivered(source: &mut Source, event: Value) {
 
 /// How many calls carried records.
 fn records_sent(rig: &Rig) -> usize {
-    let endpoints = ["contacts_upsert", "contacts_bulk_upsert", "sales_accounts_upsert", "deals_upsert"];
+    let endpoints = ["contacts_upsert", "contacts_bulk_upsert", "sales_accounts_upsert", "deals_create"];
     endpoints.iter().map(|endpoint| rig.calls(endpoint)).sum()
 }
 

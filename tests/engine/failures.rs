@@ -41,7 +41,7 @@ async fn what_passes_costs_no_event_wherever_it_strikes() {
     let rig = Rig::with(setup).await;
     let mut source = rig.session().await;
     let endpoints =
-        ["contacts_upsert", "sales_accounts_upsert", "deals_upsert", "contacts_update", "track_events"];
+        ["contacts_upsert", "sales_accounts_upsert", "deals_create", "contacts_update", "track_events"];
     let mut sent = 0;
     for (number, action) in passing().into_iter().enumerate() {
         let faults: Vec<Value> =

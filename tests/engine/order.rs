@@ -162,8 +162,8 @@ async fn whatever_fails_each_contact_sees_its_events_in_order() {
 }
 
 #[tokio::test]
-async fn contacts_of_one_company_do_not_get_into_each_others_way() {
-    let rig = Rig::start().await;
+async fn contacts_of_one_company_and_one_deal_do_not_get_into_each_others_way() {
+    let rig = Rig::with(Setup { settings: "deal_identity = \"name\"", ..Setup::default() }).await;
     let mut source = rig.session().await;
     rig.faults(json!({"endpoint": "sales_accounts_upsert", "action": {"delay_ms": 30}, "share": 0.5})).await;
     for number in 0..30 {

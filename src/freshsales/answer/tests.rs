@@ -257,14 +257,22 @@ fn each_answer_is_known_for_whose_it_is() {
 #[test]
 fn not_found_speaks_of_the_record_only_where_one_was_asked_for() {
     let gone = || Body::Json(json!({"errors": {"code": 404, "message": ["Not found"]}}));
-    for endpoint in [Endpoint::ContactRead, Endpoint::ContactUpdate, Endpoint::JobStatus] {
+    for endpoint in [
+        Endpoint::ContactRead,
+        Endpoint::ContactUpdate,
+        Endpoint::DealRead,
+        Endpoint::DealUpdate,
+        Endpoint::JobStatus,
+    ] {
         assert!(
             matches!(judged(endpoint, 404, gone()), Verdict::Refused { status: 404, .. }),
             "{endpoint:?}"
         );
         assert!(matches!(judged(endpoint, 404, Body::Markup), Verdict::Foreign(_)), "{endpoint:?}");
     }
-    for endpoint in [UPSERT, Endpoint::Lookup, Endpoint::TrackEvent, Endpoint::Fields(Entity::Deal)] {
+    for endpoint in
+        [UPSERT, Endpoint::DealCreate, Endpoint::Lookup, Endpoint::TrackEvent, Endpoint::Fields(Entity::Deal)]
+    {
         assert!(matches!(judged(endpoint, 404, gone()), Verdict::Denied { status: 404, .. }), "{endpoint:?}");
     }
 }

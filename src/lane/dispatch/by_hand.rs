@@ -42,7 +42,7 @@ pub(super) fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {
 }
 
 /// Takes the call that is planned next, which must be this one, and answers it; gives its body.
-fn served(
+pub(super) fn served(
     dispatch: &mut Dispatch<u64>,
     now: Instant,
     endpoint: Endpoint,
@@ -54,19 +54,20 @@ fn served(
     (call.json(), effects)
 }
 
-fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
+pub(super) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
         Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
         Effect::Coalesced(_)
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
+        | Effect::DealsNotShown
         | Effect::Fields(..) => None,
     });
     settled.collect()
 }
 
-fn job() -> Value {
+pub(super) fn job() -> Value {
     json!({ "job_status_url": "https://x/api/job_statuses/1" })
 }
 
@@ -76,9 +77,9 @@ pub(super) fn report(succeeded: u64, failed: &[Value]) -> Value {
     json!({ "status": "SUCCESS", "data": data.to_string() })
 }
 
-const CONTACT: Endpoint = Endpoint::Upsert(Entity::Contact);
-const CONTACTS: Endpoint = Endpoint::BulkUpsert(Entity::Contact);
-const COMPANY: Endpoint = Endpoint::Upsert(Entity::SalesAccount);
+pub(super) const CONTACT: Endpoint = Endpoint::Upsert(Entity::Contact);
+pub(super) const CONTACTS: Endpoint = Endpoint::BulkUpsert(Entity::Contact);
+pub(super) const COMPANY: Endpoint = Endpoint::Upsert(Entity::SalesAccount);
 
 pub(super) fn contact(id: i64, links: &[i64]) -> Value {
     let links: Vec<Value> = links.iter().map(|id| json!({ "id": id, "is_primary": true })).collect();
@@ -184,7 +185,10 @@ fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
     served(&mut dispatch, now, Endpoint::JobStatus, report(3, &[]));
     for number in 0..3 {
         let answer = json!({ "deal": { "id": 1 } });
-        let (body, effects) = served(&mut dispatch, now, Endpoint::Upsert(Entity::Deal), answer);
+        let mut read = contact(i64::try_from(number).unwrap() + 1, &[]);
+        read["deals"] = json!([]);
+        served(&mut dispatch, now, Endpoint::ContactRead, read);
+        let (body, effects) = served(&mut dispatch, now, Endpoint::DealCreate, answer);
         assert_eq!(body["deal"]["contacts_added_list"], json!([number + 1]), "{body}");
         assert_eq!(body["deal"]["sales_account_id"], 7, "{body}");
         assert_eq!(settled(effects), [(number, Outcome::Delivered)]);
@@ -325,7 +329,7 @@ fn known(now: Instant) -> Dispatch<u64> {
 #[test]
 fn deals_of_contacts_that_are_known_go_in_bulk_as_the_contacts_do() {
     let now = Instant::now();
-    let mut dispatch = known(now);
+    let mut dispatch = known(now).with_deals(DealIdentity::Name);
     for number in 0..3u64 {
         let name = format!("Deal {number}");
         let deal = Some(related(&name, &json!({ "name": name, "amount": number })));

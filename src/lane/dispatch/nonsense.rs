@@ -279,8 +279,7 @@ fn many_records_that_never_get_through_leave_most_of_the_quota_to_others() {
         }
         let down = std::cell::Cell::new(true);
         let mut answer = |call: &Call| {
-            let deal =
-                [Endpoint::Upsert(Entity::Deal), Endpoint::BulkUpsert(Entity::Deal)].contains(&call.endpoint);
+            let deal = call.endpoint.family() == Family::Deals;
             (deal && down.get()).then(|| said(call, status))
         };
         account.run(account.start + HOUR * 2, &mut answer);

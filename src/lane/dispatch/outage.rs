@@ -73,6 +73,9 @@ impl Account {
             }
             Endpoint::Upsert(Entity::SalesAccount) => json!({ "sales_account": { "id": 7 } }),
             Endpoint::Upsert(_) | Endpoint::ContactRead | Endpoint::ContactUpdate => contact(1, &[]),
+            Endpoint::DealRead | Endpoint::DealCreate | Endpoint::DealUpdate => {
+                json!({ "deal": { "id": 1 } })
+            }
             Endpoint::Fields(_) | Endpoint::Lookup | Endpoint::TrackEvent | Endpoint::TrackPageView => {
                 Value::Null
             }
@@ -116,8 +119,9 @@ impl Account {
                             assert_eq!(outcome, Outcome::Delivered);
                             self.delivered.push((self.now, debt));
                         }
-                        Effect::LeftOut(entity) => self.left_out.push(entity),
+                        Effect::LeftOut(omitted) => self.left_out.push(omitted.entity),
                         Effect::BulkGivenUp
+                        | Effect::DealsNotShown
                         | Effect::TooManyJobs { .. }
                         | Effect::Coalesced(_)
                         | Effect::Fields(..) => {}

@@ -3,7 +3,7 @@
 use super::by_hand::{insert, related, write};
 use super::outage::{ANSWER, Account, CONCURRENCY, HOUR, LONGEST, MINUTE, is_track, plain, with_new_company};
 use super::*;
-use crate::freshsales::{Answer, Body, Endpoint, Trouble as Failure, classify};
+use crate::freshsales::{Answer, Body, Endpoint, Family, Trouble as Failure, classify};
 use crate::mapping::ContactWrite;
 use crate::outcome::{DeadLetterReason, Refusal};
 use serde_json::json;
@@ -289,16 +289,18 @@ pub(super) fn with_deal(account: &mut Account, number: u64) {
 }
 
 const NO_DEALS: fn(&Call) -> Option<Verdict> = |call| {
-    let deals =
-        [Endpoint::Upsert(Entity::Deal), Endpoint::BulkUpsert(Entity::Deal), Endpoint::Fields(Entity::Deal)];
-    deals.contains(&call.endpoint).then(|| said(call, 403))
+    let deals = call.endpoint.family() == Family::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
+    deals.then(|| said(call, 403))
 };
 
 #[test]
 fn a_key_without_the_right_to_deals_delivers_contacts() {
-    for leaves_out in [false, true] {
+    for (leaves_out, identity) in [false, true]
+        .into_iter()
+        .flat_map(|leaves_out| [(leaves_out, DealIdentity::Contact), (leaves_out, DealIdentity::Name)])
+    {
         let mut account = rich();
-        account.dispatch = account.dispatch.leaving_out_what_is_denied(leaves_out);
+        account.dispatch = account.dispatch.leaving_out_what_is_denied(leaves_out).with_deals(identity);
         for number in 0..20 {
             if number % 2 == 0 { with_deal(&mut account, number) } else { plain(&mut account, number) }
         }

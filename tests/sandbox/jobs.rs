@@ -1,0 +1,82 @@
+//! Bulk upserts and their jobs.
+
+use std::time::Duration;
+
+use freshet::sandbox::{JobReport, Options};
+use serde_json::{Value, json};
+
+use crate::account::{Account, list};
+
+#[tokio::test]
+async fn a_bulk_job_works_later_and_tells_its_failures_only_in_its_status() {
+    let account = Account::with(Options { job_time: Duration::from_millis(400), ..Options::default() }).await;
+    let known = account.upsert("old@example.com", json!({})).await.1["contact"]["id"].clone();
+    let contacts = json!([
+        {"emails": "new@example.com", "data": {"first_name": "New"}},
+        {"id": known.to_string(), "data": {"first_name": "Old"}},
+        {"emails": "bad@example.com", "data": {"custom_field": {"cf_seats": "x"}}},
+        {"emails": "nodata@example.com"},
+        {"id": 1, "data": {}},
+    ]);
+    let path = "/crm/sales/api/contacts/bulk_upsert";
+    let (status, body) = account.post(path, json!({"contacts": contacts})).await;
+    assert_eq!(status, 200);
+    let url = body["job_status_url"].as_str().unwrap().strip_prefix(&account.url).unwrap();
+    assert!(url.starts_with("/crm/sales/api/job_statuses/"));
+    assert_eq!(account.get(url).await.1, json!({"status": "IN_PROGRESS"}));
+    assert_eq!(list(&account.sandbox.state()["contacts"]).len(), 1, "nothing is there yet");
+    let done = loop {
+        let (status, job) = account.get(url).await;
+        assert_eq!(status, 200);
+        if job["status"] == "SUCCESS" {
+            break job;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let data: Value = serde_json::from_str(done["data"].as_str().unwrap()).unwrap();
+    assert_eq!(data["record_status"], json!({"succeeded": 2, "failed": 3}));
+    let rows = &data["detailed_failure_report"];
+    assert_eq!(rows[0]["record"], json!({"emails": "bad@example.com"}));
+    assert_eq!(rows[0]["message"], json!(["Seats is not a number"]));
+    assert_eq!(rows[2]["code"], 404);
+    let state = account.sandbox.state();
+    let names: Vec<_> = list(&state["contacts"]).iter().map(|contact| &contact["first_name"]).collect();
+    assert_eq!(names, ["Old", "New"]);
+    assert_eq!(state["jobs"][0]["failed"], 3);
+    assert_eq!(account.get("/api/job_statuses/1").await.0, 404);
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn bulk_upserts_are_bounded_in_records_and_in_jobs() {
+    let job_time = Duration::from_secs(1);
+    let options = Options { job_time, job_report: JobReport::Counts, ..Options::default() };
+    let account = Account::with(options).await;
+    let records = |count: usize| -> Vec<Value> {
+        (0..count).map(|at| json!({"name": format!("C{at}"), "data": {"phone": 1}})).collect()
+    };
+    let path = "/api/sales_accounts/bulk_upsert";
+    for wrong in [json!(records(101)), json!([]), json!("x")] {
+        assert_eq!(account.post(path, json!({"sales_accounts": wrong})).await.0, 400);
+    }
+    let mut urls = Vec::new();
+    for _ in 0..10 {
+        let (status, body) = account.post(path, json!({"sales_accounts": records(100)})).await;
+        assert_eq!(status, 200);
+        urls.push(body["job_status_url"].as_str().unwrap().replace(&account.url, ""));
+    }
+    let deals = json!({"deals": [{"name": "D", "data": {"amount": 1}}]});
+    let refused = json!({"errors": {"code": 405, "message": ["Max of 10 transactions"]}});
+    assert_eq!(account.post("/api/deals/bulk_upsert", deals.clone()).await, (405, refused.clone()));
+    tokio::time::sleep(job_time).await;
+    let others = |number: u32| account.put("/_sandbox/jobs", json!({"others": number}));
+    assert_eq!(others(10).await.0, 200);
+    assert_eq!(account.post("/api/deals/bulk_upsert", deals.clone()).await, (405, refused));
+    assert_eq!(others(9).await.0, 200);
+    assert_eq!(account.post("/api/deals/bulk_upsert", deals).await.0, 200);
+    let job = account.get(&urls[0]).await.1;
+    let data: Value = serde_json::from_str(job["data"].as_str().unwrap()).unwrap();
+    assert_eq!(data["record_status"]["failed"], 100);
+    assert_eq!(data["detailed_failure_report"], json!([]));
+    account.stop().await;
+}

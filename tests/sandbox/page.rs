@@ -1,0 +1,44 @@
+//! The page and the log for people.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::account::{Account, list};
+
+#[tokio::test]
+async fn the_page_shows_everything_and_turns_nothing_into_markup() {
+    let account = Account::start().await;
+    let evil = "<script>alert('x')</script>";
+    account.company(evil).await;
+    let contact = json!({"first_name": evil, "custom_field": {"cf_background": evil}});
+    account.upsert("a@example.com", contact).await;
+    account.upsert("a@example.com", json!({"custom_field": {"cf_plan": evil}})).await;
+    account.post("/api/deals", json!({"deal": {"name": evil, "amount": 1}})).await;
+    let event = json!({"identifier": evil, "event": {"name": evil, evil: evil}, "application_token": "t"});
+    account.post("/track/events", event).await;
+    let response = account.send(Method::GET, "/", None).await;
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    let html = response.text().await.unwrap();
+    assert!(!html.contains("<script"), "{html}");
+    let harmless = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;";
+    assert_eq!(html.matches(harmless).count(), 8, "{html}");
+    assert!(html.contains("Plan is not included in the list") && !html.contains("http://"));
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_tells_requests_in_order_and_is_not_fed_by_the_admin_paths() {
+    let account = Account::start().await;
+    account.upsert("a@example.com", json!({})).await;
+    account.get("/crm/sales/api/contacts/5?include=sales_accounts").await;
+    let state = account.get("/_sandbox/state").await.1;
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    let log: Vec<_> = list(&state["log"])
+        .iter()
+        .map(|entry| format!("{} {} {}", text(entry, "method"), text(entry, "path"), text(entry, "status")))
+        .collect();
+    assert_eq!(log, ["POST /api/contacts/upsert 201", "GET /crm/sales/api/contacts/5 404"]);
+    assert!(state["log"][0]["at_ms"].as_u64() <= state["log"][1]["at_ms"].as_u64());
+    assert_eq!(state["total_requests"], 2);
+    account.stop().await;
+}
