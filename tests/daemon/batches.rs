@@ -403,7 +403,7 @@ async fn a_batch_that_a_kill_tears_is_split_by_the_next_replica_and_nothing_is_r
     let prefers = |replica: &String| {
         ["acme", "globex"].iter().all(|account| priority(replica, account) > priority("one", account))
     };
-    let name = (0..).map(|number| format!("two-{number}")).find(prefers).unwrap();
+    let name = (0..1000).map(|number| format!("two-{number}")).find(prefers).unwrap();
     let second = world.start(&name).await;
     world.subscribed(2).await;
     for account in ["acme", "globex"] {
