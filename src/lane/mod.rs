@@ -25,6 +25,7 @@ mod memory;
 mod merge;
 mod omissions;
 mod outgoing;
+mod placeholders;
 mod pulse;
 mod quota;
 mod reading;

@@ -14,6 +14,7 @@ use super::ledger::{Debt, Ledger, of_duplicate};
 use super::limit::Patience;
 use super::memory::Messages;
 use super::omissions::Omissions;
+use super::placeholders::Placeholders;
 use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
@@ -56,6 +57,7 @@ pub struct Lane {
     pub(super) ledger: Ledger,
     pub(super) messages: Messages<Debt>,
     pub(super) omissions: Omissions,
+    pub(super) placeholders: Placeholders,
     pub(super) reading: Reading,
     pub(super) dispatch: Dispatch<Debt>,
     tasks: JoinSet<Sent>,
@@ -93,6 +95,7 @@ impl Lane {
             metrics,
             messages: Messages::new(),
             omissions: Omissions::new(account.name.clone()),
+            placeholders: Placeholders::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
                 .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)

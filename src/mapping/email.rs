@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
+use super::consumed::Special;
 use super::value::Misfit;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
@@ -31,7 +32,12 @@ pub(super) fn address(text: &str) -> Option<String> {
     valid.then_some(address)
 }
 
-/// The address that identifies the contact: `traits.email`, else the `userId` if it is one.
+/// What the traits say of the e-mail address, in whatever spelling of `email`.
+pub(crate) fn trait_value(traits: &JsonMap) -> Option<&Value> {
+    Special::Email.value(traits)
+}
+
+/// The address that identifies the contact: the trait `email`, else the `userId` if it is one.
 pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<String, Refusal> {
     let refuse = |reason, problem: &str, got: Option<&Value>| {
         let problem = Problem {
@@ -44,7 +50,7 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Str
         };
         Refusal::new(reason, problem)
     };
-    let email = traits.get("email");
+    let email = trait_value(traits);
     match email {
         Some(Value::String(text)) if !text.trim().is_empty() => address(text)
             .ok_or_else(|| refuse(DeadLetterReason::InvalidEmail, "this is no e-mail address", email)),

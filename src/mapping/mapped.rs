@@ -78,7 +78,7 @@ pub struct Activity {
     pub identity: Identity,
     /// The event's name.
     pub name: String,
-    /// As sent; one called `name` is not passed on.
+    /// As sent; one called `name` is passed on as `property_name`.
     pub properties: ObjectText,
 }
 

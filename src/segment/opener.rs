@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::batch::{BATCH_EVENTS, Batch, Unreadable};
 use super::json::{BODY_LIMIT, describe_text};
+use super::malformed::no_json;
 use super::unpack::{unpack, unpack_start};
 use super::unwrap::{Inner, readable, unwrap};
 use super::{Glimpse, RoutingKeys, glimpse, routing_keys};
@@ -97,10 +98,8 @@ impl Opener {
             }
             Inner::Array(text) | Inner::Batch(text) => text,
         };
-        // Strings that are no UTF-8 pass: each is its own event's fault. The parser's words name a place and a rule of
-        // JSON, never a part of the body.
-        serde_json::from_slice::<IgnoredAny>(&text)
-            .map_err(|error| malformed(format!("the body is not JSON: {error}"), None))?;
+        // Strings that are no UTF-8 pass: each is its own event's fault.
+        serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| no_json(&readable(&text), &error))?;
         let batch = Batch::split(&text, unwrapped.keys, self.unwrap.clone(), origin)
             .map_err(|Unreadable(name)| malformed(format!("`{name}` beside `batch` is not UTF-8"), None))?;
         let refused = |refusal: Refusal| Unopened { refusal, keys: batch.keys() };

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use super::RoutingKeys;
-use super::json::Kind;
+use super::json::{Kind, unmarked};
+use super::surrogates::mended;
 use crate::object::members;
 
 /// How many wrappings may stand around an event: a notification of a topic about an event of a bus about an event of a
 /// web hook are three.
 const LEVELS: usize = 4;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What stands in the innermost wrapping, and what the wrappings say.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Inner {
 
 /// Takes off the wrappings; `keys` are those that hold an event in an object without a `type` of Segment's.
 pub(super) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
-    let mut unwrapped = Unwrapped { inner: Inner::Event(without_mark(body)), keys: Vec::new() };
+    let mut unwrapped = Unwrapped { inner: Inner::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
     for _ in 0..=LEVELS {
         let Inner::Event(text) = &unwrapped.inner else { break };
         let readable = readable(text);
@@ -56,11 +56,6 @@ pub(super) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
         }
     }
     unwrapped
-}
-
-/// Some editors and platforms put it in front of every text.
-fn without_mark(body: &Bytes) -> Bytes {
-    if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body.clone() }
 }
 
 /// The same text, byte for byte of the same length, in which all is readable: one event that is no UTF-8 must not keep
@@ -151,7 +146,7 @@ fn json_within(string: &[u8]) -> Option<Bytes> {
     if !matches!(start, b'{' | b'[' | b'\\') {
         return None;
     }
-    let text: String = serde_json::from_slice(string).ok()?;
+    let text: String = serde_json::from_slice(&mended(string)).ok()?;
     let holds = matches!(Kind::of(&text), Kind::Object | Kind::Array)
         && serde_json::from_str::<IgnoredAny>(&text).is_ok();
     holds.then(|| text.into())
