@@ -27,7 +27,7 @@ pub enum Endpoint {
     DealCreate,
     /// Change one deal.
     DealUpdate,
-    /// Find a contact by `external_id`.
+    /// Find a contact by `external_id` or by e-mail address.
     Lookup,
     /// Report an event.
     TrackEvent,
@@ -338,19 +338,32 @@ impl Call {
     pub fn contact_links(id: i64, links: &[Link]) -> Self {
         let links: Vec<_> =
             links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary })).collect();
-        let body = json!({ "contact": { "sales_accounts": links } }).to_string();
-        let mut call = Self::with_body(Endpoint::ContactUpdate, format!("/api/contacts/{id}"), body);
+        Self::contact_update(id, &json!({ "sales_accounts": links }).to_string())
+    }
+
+    /// Changes the contact with this id; the answer carries its links. `contact` is an object's text.
+    pub fn contact_update(id: i64, contact: &str) -> Self {
+        let mut body = ObjectWriter::with_capacity(contact.len() + 20);
+        body.json(Entity::Contact.singular(), contact);
+        let path = format!("/api/contacts/{id}");
+        let mut call = Self::with_body(Endpoint::ContactUpdate, path, body.finish());
         call.query = vec![("include", "sales_accounts".to_owned())];
         call
     }
 
     /// Finds the contact with this `external_id`.
     pub fn lookup_external_id(external_id: &str) -> Self {
-        let query = vec![
-            ("q", external_id.to_owned()),
-            ("f", "external_id".to_owned()),
-            ("entities", "contact".to_owned()),
-        ];
+        Self::lookup("external_id", external_id)
+    }
+
+    /// Finds the contact with this e-mail address.
+    pub fn lookup_email(email: &str) -> Self {
+        Self::lookup("email", email)
+    }
+
+    fn lookup(field: &str, value: &str) -> Self {
+        let query =
+            vec![("q", value.to_owned()), ("f", field.to_owned()), ("entities", "contact".to_owned())];
         Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
     }
 

@@ -106,7 +106,10 @@ fn names(event: &Event) -> Vec<Key> {
 
 fn addressed(event: &Event, mapped: Mapped) -> Send {
     let identity = match &mapped {
-        Mapped::Contact(contact) => Identity::Email(contact.email.clone()),
+        Mapped::Contact(contact) => match (&contact.email, &contact.user_id) {
+            (Some(email), _) => Identity::Email(email.clone()),
+            (None, user_id) => Identity::UserId(user_id.clone().unwrap_or_default()),
+        },
         Mapped::Track(activity) => activity.identity.clone(),
         Mapped::Page(page) => page.identity.clone(),
     };

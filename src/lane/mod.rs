@@ -16,6 +16,7 @@ mod deals;
 mod dispatch;
 mod doubt;
 mod held;
+mod identities;
 mod jobs;
 mod judge;
 mod ledger;
@@ -35,6 +36,7 @@ mod state;
 mod turn;
 mod unit;
 mod watch;
+mod whose;
 mod window;
 
 pub use dispatch::{Dispatch, Effect, Next};

@@ -131,7 +131,11 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
-        self.dispatch.begin();
+        if session.lease.is_endless() {
+            self.dispatch.begin_alone(Instant::now());
+        } else {
+            self.dispatch.begin();
+        }
         let mut open = true;
         loop {
             let leased = session.lease.holds(Instant::now());
@@ -199,6 +203,8 @@ impl Lane {
                 Next::Wait(wake) => break wake,
             }
         };
+        let ended = self.dispatch.take_ended();
+        self.take_effects(ended);
         // Counted at every turn, because a lane short of quota may wait without an end.
         if let Some(since) = self.starved_since.take() {
             self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
@@ -234,6 +240,10 @@ impl Lane {
         };
         let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
         self.show_trouble();
+        self.take_effects(effects);
+    }
+
+    fn take_effects(&mut self, effects: Vec<Effect<Debt>>) {
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),

@@ -9,6 +9,7 @@ use super::deals::DealAt;
 use super::held::{Held, HeldContact, RecordText};
 use super::merge;
 use super::remedy::{Changes, Trial, dependent_choice};
+use super::whose::Whose;
 use crate::freshsales::{Call, Identifier, Link};
 use crate::mapping::Identity;
 use crate::schema::Entity;
@@ -20,6 +21,8 @@ pub(super) struct Waiting<D> {
     pub(super) mapped: Held,
     /// Settled with the event's outcome.
     pub(super) debt: D,
+    /// How often it was given back to wait for events of an address that became known later.
+    pub(super) moves: u8,
 }
 
 /// Events that go together, identifies merged.
@@ -62,12 +65,24 @@ pub(super) struct ContactWork {
     pub(super) remembered: bool,
     /// Nothing remembered may be built upon.
     pub(super) fresh: bool,
+    /// What is known of who it is.
+    pub(super) whose: Whose,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// No address is known: who has the `userId`?
+    FindContact,
     Company,
     Contact,
+    /// It may be refused because another contact has its `external_id`: who?
+    FindHolder,
+    /// The contact that has its `external_id` gets another address: which has it?
+    ReadEmails,
+    /// The contact is written by its id.
+    Update,
+    /// The contact was not given the address: who has it?
+    FindOwner,
     ReadLinks,
     Link(Vec<Link>),
     /// Read which deals the contact has.
@@ -139,7 +154,10 @@ impl Work {
         });
         match merge::merged(writes) {
             Some(write) => Some(Self::Contact(Box::new(ContactWork {
-                stage: if write.company.is_some() { Stage::Company } else { Stage::Contact },
+                stage: match write.email {
+                    Some(_) => first_stage(&write),
+                    None => Stage::FindContact,
+                },
                 write,
                 account: None,
                 contact: None,
@@ -149,6 +167,7 @@ impl Work {
                 alone: false,
                 remembered: false,
                 fresh: false,
+                whose: Whose::default(),
             }))),
             None if events.is_empty() => None,
             None => Some(Self::Activity),
@@ -167,7 +186,15 @@ impl ContactWork {
                 DealAt::Id(id) => Some((Entity::Deal, id.to_string())),
                 DealAt::Unknown | DealAt::New => None,
             },
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal => None,
         }
     }
 
@@ -175,9 +202,15 @@ impl ContactWork {
     pub(super) const fn entity(&self) -> Option<Entity> {
         match self.stage {
             Stage::Company => Some(Entity::SalesAccount),
-            Stage::Contact => Some(Entity::Contact),
+            Stage::Contact | Stage::Update => Some(Entity::Contact),
             Stage::Deal => Some(Entity::Deal),
-            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
+            Stage::FindContact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal => None,
         }
     }
 
@@ -186,7 +219,7 @@ impl ContactWork {
         let entity = self.entity()?;
         let text = match entity {
             Entity::SalesAccount => &self.write.company.as_ref()?.name,
-            Entity::Contact => &self.write.email,
+            Entity::Contact => self.write.email.as_ref()?,
             Entity::Deal => match self.deal {
                 DealAt::Name => &self.write.deal.as_ref()?.name,
                 DealAt::Id(id) => return Some((entity, Identifier::Id(id))),
@@ -215,8 +248,10 @@ impl ContactWork {
         if let Some(choice) = dependent_choice(entity).filter(|_| changes.without_choice) {
             record = Cow::Owned(record.without(choice));
         }
-        if entity != Entity::Deal {
-            return Some(record.object(&[]));
+        match entity {
+            Entity::SalesAccount => return Some(record.object(&[])),
+            Entity::Contact => return Some(self.contact_object(&record)),
+            Entity::Deal => {}
         }
         if let Some(kept) = &self.kept_custom {
             record = Cow::Owned(record.over_custom(kept));
@@ -241,8 +276,13 @@ impl ContactWork {
                 let name = &self.write.company.as_ref()?.name;
                 Some(Call::named_upsert(Entity::SalesAccount, name, &self.record()?))
             }
-            Stage::Contact => Some(Call::contact_upsert(&self.write.email, &self.record()?)),
-            Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
+            Stage::FindContact | Stage::FindHolder => {
+                Some(Call::lookup_external_id(&self.write.external_id()?))
+            }
+            Stage::FindOwner => Some(Call::lookup_email(self.write.email.as_deref()?)),
+            Stage::Update => Some(Call::contact_update(self.contact?, &self.record()?)),
+            Stage::ReadLinks | Stage::ReadEmails => Some(Call::contact_read(self.contact?)),
+            Stage::Contact => Some(Call::contact_upsert(self.write.address(), &self.record()?)),
             Stage::Link(links) => Some(Call::contact_links(self.contact?, links)),
             Stage::FindDeal => Some(Call::contact_read_with_deals(self.contact?)),
             Stage::Deal => {
@@ -269,7 +309,14 @@ impl ContactWork {
                 Some(Entity::SalesAccount)
             }
             Stage::FindDeal | Stage::Deal => Some(Entity::Deal),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => None,
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_) => None,
         }
     }
 
@@ -277,11 +324,23 @@ impl ContactWork {
     pub(super) fn place(&self) -> &'static str {
         match self.stage {
             Stage::Company => "sales account",
-            Stage::Contact | Stage::ReadLinks | Stage::FindDeal => "contact",
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::FindDeal => "contact",
             Stage::Link(_) => "contact's link to the sales account",
             Stage::Deal => "deal",
         }
     }
+}
+
+/// The first step of a contact whose address is known, or its id.
+pub(super) fn first_stage(write: &HeldContact) -> Stage {
+    if write.company.is_some() { Stage::Company } else { Stage::Contact }
 }
 
 /// Whom an activity belongs to.

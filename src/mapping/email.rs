@@ -37,8 +37,9 @@ pub(crate) fn trait_value(traits: &JsonMap) -> Option<&Value> {
     Special::Email.value(traits)
 }
 
-/// The address that identifies the contact: the trait `email`, else the `userId` if it is one.
-pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<String, Refusal> {
+/// The address that identifies the contact: the trait `email`, else the `userId` if it is one. An event may have none: then
+/// its `userId` says who the contact is.
+pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Option<String>, Refusal> {
     let refuse = |reason, problem: &str, got: Option<&Value>| {
         let problem = Problem {
             field: Some("emails".into()),
@@ -53,10 +54,14 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Str
     let email = trait_value(traits);
     match email {
         Some(Value::String(text)) if !text.trim().is_empty() => address(text)
+            .map(Some)
             .ok_or_else(|| refuse(DeadLetterReason::InvalidEmail, "this is no e-mail address", email)),
-        None | Some(Value::Null | Value::String(_)) => user_id.and_then(address).ok_or_else(|| {
-            refuse(DeadLetterReason::MissingEmail, "there is no e-mail address, and userId is none", None)
-        }),
+        None | Some(Value::Null | Value::String(_)) => match user_id {
+            Some(user_id) => Ok(address(user_id)),
+            None => {
+                Err(refuse(DeadLetterReason::MissingEmail, "there is no e-mail address and no userId", None))
+            }
+        },
         Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
             Err(refuse(DeadLetterReason::InvalidEmail, "wrong kind of value", email))
         }

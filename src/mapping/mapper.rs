@@ -14,7 +14,7 @@ use super::{
     Coercion, ContactWrite, Ignored, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite,
     activity, email,
 };
-use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Schema};
 use crate::segment::{Event, JsonMap, Payload, describe};
 
@@ -102,8 +102,9 @@ impl Mapper {
 
     fn identify(&self, user_id: Option<&str>, traits: &JsonMap) -> Mapping {
         let mut findings = Findings::default();
-        let email =
-            email::identifying(traits, user_id).map_err(|refusal| findings.refuse(FIRST, refusal)).ok();
+        let email = email::identifying(traits, user_id)
+            .map_err(|refusal| findings.refuse(FIRST, refusal))
+            .unwrap_or_default();
         let user_id = user_id.filter(|id| Some(id.to_lowercase()) != email);
         let consumed = Consumed::of(traits);
         let company = Special::Company.value(traits);
@@ -123,17 +124,10 @@ impl Mapper {
         let deal = self.related(Entity::Deal, Special::Deal, traits, linked, &mut findings);
 
         let (refusal, ignored, omitted) = findings.finish();
-        let verdict = match (refusal, email) {
-            (None, Some(email)) => Ok(Mapped::Contact(Box::new(ContactWrite {
-                email,
-                user_id: user_id.map(str::to_owned),
-                record,
-                company,
-                deal,
-            }))),
-            (Some(refusal), _) => Err(refusal),
-            // Not reached, as an absent address is a flaw; said in full rather than by a panic.
-            (None, None) => Err(Refusal::new(DeadLetterReason::MissingEmail, Problem::default())),
+        let user_id = user_id.map(str::to_owned);
+        let verdict = match refusal {
+            None => Ok(Mapped::Contact(Box::new(ContactWrite { email, user_id, record, company, deal }))),
+            Some(refusal) => Err(refusal),
         };
         Mapping { verdict, ignored, omitted }
     }

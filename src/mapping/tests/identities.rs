@@ -20,7 +20,7 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
     ];
     for (user_id, email, address, external) in cases {
         let contact = contact(identified(&user_id, &email));
-        assert_eq!(contact.email, address);
+        assert_eq!(contact.email.as_deref(), Some(address));
         assert_eq!(contact.record.fields["emails"], json!(address));
         assert_eq!(contact.user_id.as_deref(), external);
         assert_eq!(contact.record.fields.get("external_id").and_then(Value::as_str), external);
@@ -28,10 +28,18 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
 }
 
 #[test]
-fn no_address_is_missing_and_a_bad_one_invalid() {
+fn without_an_address_the_user_id_says_who_it_is() {
+    for email in [json!(null), json!(""), json!(" ")] {
+        let contact = contact(identified(&json!("u-1"), &email));
+        assert_eq!((contact.email, contact.user_id.as_deref()), (None, Some("u-1")));
+        assert!(!contact.record.fields.contains_key("emails"), "an update changes no address");
+        assert_eq!(contact.record.fields["external_id"], json!("u-1"));
+    }
+}
+
+#[test]
+fn a_bad_address_is_invalid() {
     let cases = [
-        (json!("u-1"), json!(null), DeadLetterReason::MissingEmail),
-        (json!("u-1"), json!(""), DeadLetterReason::MissingEmail),
         (json!("ada@example.com"), json!("nobody"), DeadLetterReason::InvalidEmail),
         (json!("ada@example.com"), json!("Ada <ada@example.com>"), DeadLetterReason::InvalidEmail),
         (json!("ada@example.com"), json!(5), DeadLetterReason::InvalidEmail),
@@ -216,7 +224,7 @@ fn an_address_is_found_in_any_spelling_and_the_exact_one_wins() {
         let mapping = map_body(&Mapper::new(MappingRules::default(), schema()), &body);
         let told: Vec<_> = mapping.ignored.iter().map(|ignored| ignored.trait_path.as_str()).collect();
         assert_eq!(told, Vec::from_iter(ignored), "{traits}");
-        assert_eq!(contact(mapping).email, address, "{traits}");
+        assert_eq!(contact(mapping).email.as_deref(), Some(address), "{traits}");
     }
 }
 
@@ -265,7 +273,7 @@ fn a_contact_without_a_user_has_no_external_id() {
     let rules = MappingRules { anonymous_identify: AnonymousIdentify::ByEmail, ..MappingRules::default() };
     let body = json!({"type": "identify", "traits": {"email": "Joe@example.com", "firstName": "Joe"}});
     let contact = contact(map_body(&Mapper::new(rules, schema()), &body));
-    assert_eq!((contact.email.as_str(), contact.user_id), ("joe@example.com", None));
+    assert_eq!((contact.email.as_deref(), contact.user_id), (Some("joe@example.com"), None));
     let names: Vec<_> = contact.record.fields.keys().map(String::as_str).collect();
     assert_eq!(names, ["emails", "first_name"]);
 }

@@ -85,7 +85,6 @@ fn who_it_is_and_what_has_a_setting_of_its_own_is_never_left_out() {
         refusal(map_body(&mapper, &body)).reason
     };
     assert_eq!(reason("u", json!({"email": "nobody"})), DeadLetterReason::InvalidEmail);
-    assert_eq!(reason("u", json!({})), DeadLetterReason::MissingEmail);
     assert_eq!(reason(&long, json!({"email": "a@b.co"})), DeadLetterReason::InvalidField);
     assert_eq!(reason("a@b.co", json!({"cfGone": 1})), DeadLetterReason::UnknownCustomField);
 }
