@@ -14,7 +14,7 @@ mod limits;
 
 pub use answer::{
     Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, found_email, is_another_contact,
-    linked_accounts, record_id,
+    linked_accounts, record_id, shown_tags,
 };
 pub use call::{Budget, Call, Endpoint, Expected, Family, Identifier, Link};
 pub use client::{Client, Credentials, Transport, Unread};

@@ -11,8 +11,9 @@ use super::held::{Held, HeldContact};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::outgoing::{Ground, Polling, Purpose, Refused};
+use super::tags;
 use super::unit::{ContactWork, Stage, Unit};
-use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
+use crate::freshsales::{Call, Endpoint, Failure, Identifier, Job, condemns};
 use crate::schema::Entity;
 
 /// The most records of one bulk call.
@@ -77,11 +78,21 @@ impl<D> Dispatch<D> {
                 let company = work.write.company.as_ref()?;
                 let account = self.memo.account(&company.name)?;
                 let (email, fresh) = (work.write.email.clone(), work.fresh);
-                (!fresh && self.memo.linked(&email, account.id)).then_some(Entity::SalesAccount)
+                let tagged =
+                    tags::are_there(&company.record, Entity::SalesAccount, Some(account.id), &mut self.memo);
+                (!fresh && tagged && self.memo.linked(&email, account.id)).then_some(Entity::SalesAccount)
             }
             // Two new deals of one name cannot be told apart in a report.
-            Stage::Deal => work.identifier().map(|(entity, _)| entity),
-            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
+            Stage::Deal => {
+                let (entity, identifier) = work.identifier()?;
+                let id = match identifier {
+                    Identifier::Id(id) => Some(id),
+                    Identifier::Text(_) => None,
+                };
+                let record = &work.write.deal.as_ref()?.record;
+                tags::are_there(record, entity, id, &mut self.memo).then_some(entity)
+            }
+            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal | Stage::ReadTags(_) | Stage::Tags(_) => None,
         }
     }
 
@@ -246,9 +257,12 @@ impl<D> Dispatch<D> {
         let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return Vec::new() };
         let endpoint = match work.stage {
             Stage::Company => Endpoint::Upsert(Entity::SalesAccount),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => {
-                Endpoint::Upsert(Entity::Contact)
-            }
+            Stage::Contact
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => Endpoint::Upsert(Entity::Contact),
             Stage::Deal => Endpoint::Upsert(Entity::Deal),
         };
         match failed {
@@ -287,7 +301,10 @@ fn plain(write: &HeldContact, account: Option<i64>, fresh: bool, memo: &mut Memo
         (Some(_), Some(account)) => !fresh && memo.linked(&write.email, account),
         (Some(_), None) => false,
     };
-    linked && (write.deal.is_none() || (!fresh && memo.contact_id(&write.email).is_some()))
+    let id = memo.contact_id(&write.email).filter(|_| !fresh);
+    linked
+        && tags::are_there(&write.record, Entity::Contact, id, memo)
+        && (write.deal.is_none() || (!fresh && memo.contact_id(&write.email).is_some()))
 }
 
 /// What the first step of a waiting identify writes, if that can go in a bulk call.
@@ -297,7 +314,8 @@ fn first_write(write: &HeldContact, memo: &mut Memo) -> Option<Entity> {
         Some(company) => {
             let known = memo.account(&company.name)?;
             if known.written != Some(fingerprint(&company.record)) {
-                return memo.linked(&write.email, known.id).then_some(Entity::SalesAccount);
+                let tagged = tags::are_there(&company.record, Entity::SalesAccount, Some(known.id), memo);
+                return (tagged && memo.linked(&write.email, known.id)).then_some(Entity::SalesAccount);
             }
             Some(known.id)
         }
