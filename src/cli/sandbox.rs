@@ -28,6 +28,12 @@ pub(super) struct Arguments {
     /// How long every call takes, such as 200ms
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     latency: Option<Duration>,
+    /// How long a bulk job runs, such as 5s; 300ms if not said
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    job_time: Option<Duration>,
+    /// How long look-ups and searches do not see what was written, such as 20s; not at all if not said
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    search_delay: Option<Duration>,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -35,11 +41,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(folder) => FieldFiles::load(folder).map_err(|error| Failure::Usage(error.to_string()))?,
         None => FieldFiles::built_in(),
     };
+    let default = Options::default();
     let options = Options {
         fields,
         requests_per_hour: arguments.requests_per_hour,
-        latency: arguments.latency.unwrap_or_default(),
-        ..Options::default()
+        latency: arguments.latency.unwrap_or(default.latency),
+        job_time: arguments.job_time.unwrap_or(default.job_time),
+        search_delay: arguments.search_delay.unwrap_or(default.search_delay),
+        ..default
     };
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
         Failure::Failed(format!("cannot listen on {}: {error}; try --listen", arguments.listen))

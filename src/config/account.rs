@@ -8,7 +8,9 @@ use super::base_url::BaseUrl;
 use super::reader::{Environment, Section};
 use super::secret;
 use crate::delivery::AccountName;
-use crate::mapping::{Coercion, InvalidValue, MappingRules, UnknownCustomField};
+use crate::mapping::{
+    AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField,
+};
 use crate::segment::EventType;
 
 /// One Freshsales account.
@@ -188,6 +190,16 @@ fn mapping(section: &mut Section<'_>) -> MappingRules {
         "omit" => Ok(InvalidValue::Omit),
         _ => Err("expected \"dead_letter\" or \"omit\""),
     });
+    let anonymous_identify = section.parsed("anonymous_identify", |text| match text {
+        "dead_letter" => Ok(AnonymousIdentify::DeadLetter),
+        "by_email" => Ok(AnonymousIdentify::ByEmail),
+        _ => Err("expected \"dead_letter\" or \"by_email\""),
+    });
+    let null_traits = section.parsed("null_traits", |text| match text {
+        "ignore" => Ok(NullTraits::Ignore),
+        "clear" => Ok(NullTraits::Clear),
+        _ => Err("expected \"ignore\" or \"clear\""),
+    });
     MappingRules {
         fields: overrides(section, "fields"),
         company_fields: overrides(section, "company_fields"),
@@ -195,6 +207,8 @@ fn mapping(section: &mut Section<'_>) -> MappingRules {
         unknown_custom_field: unknown_custom_field.unwrap_or_default(),
         coercion: coercion.unwrap_or_default(),
         invalid_value: invalid_value.unwrap_or_default(),
+        anonymous_identify: anonymous_identify.unwrap_or_default(),
+        null_traits: null_traits.unwrap_or_default(),
     }
 }
 

@@ -237,13 +237,15 @@ fn broken_toml_is_told_by_its_line_and_never_shown() {
 fn a_value_of_another_type_is_told_what_is_missing() {
     let text = "[broker]\nqueue = 7\n[delivery]\ngive_up_after = 3\nconcurrency = true\n\
                 [[accounts]]\nname = \"acme\"\nurl = \"acme\"\napi_key = { env = \"KEY\" }\nbulk_jobs = \"6\"\n\
-                invalid_value = true";
+                invalid_value = true\nanonymous_identify = \"skip\"\nnull_traits = \"send\"";
     insta::assert_snapshot!(problems(text, &[("KEY", "k")]).join("\n"), @r#"
     broker.queue: expected a string, found integer
     delivery.give_up_after: expected a duration above zero with its unit, such as "200ms", "30s" or "3d"
     delivery.concurrency: expected a number from 1 to 256, found boolean
     accounts[0].bulk_jobs: expected a number from 1 to 10, found string
     accounts[0].invalid_value: expected "dead_letter" or "omit"
+    accounts[0].anonymous_identify: expected "dead_letter" or "by_email"
+    accounts[0].null_traits: expected "ignore" or "clear"
     "#);
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::object::{ObjectWriter, members};
+use crate::object::{ObjectWriter, find, members};
 use crate::schema::Entity;
 
 /// Every endpoint Freshet calls.
@@ -31,7 +31,7 @@ pub enum Endpoint {
     DealCreate,
     /// Change one deal.
     DealUpdate,
-    /// Find a contact by `external_id`.
+    /// Find a contact by `external_id` or by e-mail address.
     Lookup,
     /// Report an event.
     TrackEvent,
@@ -369,25 +369,49 @@ impl Call {
     pub fn contact_links(id: i64, links: &[Link]) -> Self {
         let links: Vec<_> =
             links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary })).collect();
-        let body = json!({ "contact": { "sales_accounts": links } }).to_string();
-        let mut call = Self::with_body(Endpoint::ContactUpdate, format!("/api/contacts/{id}"), body);
+        Self::contact_update(id, &json!({ "sales_accounts": links }).to_string())
+    }
+
+    /// Changes the contact with this id; the answer carries its links. `contact` is an object's text.
+    pub fn contact_update(id: i64, contact: &str) -> Self {
+        let mut body = ObjectWriter::with_capacity(contact.len() + 20);
+        body.json(Entity::Contact.singular(), contact);
+        let path = format!("/api/contacts/{id}");
+        let mut call = Self::with_body(Endpoint::ContactUpdate, path, body.finish());
         call.query = vec![("include", "sales_accounts".to_owned())];
         call
     }
 
     /// Finds the contact with this `external_id`.
     pub fn lookup_external_id(external_id: &str) -> Self {
-        let query = vec![
-            ("q", external_id.to_owned()),
-            ("f", "external_id".to_owned()),
-            ("entities", "contact".to_owned()),
-        ];
+        Self::lookup("external_id", external_id)
+    }
+
+    /// Finds the contact with this e-mail address.
+    pub fn lookup_email(email: &str) -> Self {
+        Self::lookup("email", email)
+    }
+
+    fn lookup(field: &str, value: &str) -> Self {
+        let query =
+            vec![("q", value.to_owned()), ("f", field.to_owned()), ("entities", "contact".to_owned())];
         Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
     }
 
-    /// Reports an event. `properties` is an object's text; the name cannot be displaced by one of them.
+    /// Reports an event. `properties` is an object's text. One called `name`, which is the product's in Segment's
+    /// specification, must not displace the event's: it is sent as `property_name`, unless there is one already.
     pub fn track_event(identifier: &str, name: &str, properties: &str) -> Self {
-        Self::track(Endpoint::TrackEvent, "events", "event", identifier, ("name", name), properties, &[])
+        let mut inner = ObjectWriter::with_capacity(properties.len() + name.len() + 80);
+        inner.text("name", name);
+        let taken = find(properties, "property_name").is_some();
+        for member in members(properties) {
+            if member.name() != "name" {
+                inner.member(member);
+            } else if !taken {
+                inner.json("property_name", member.value);
+            }
+        }
+        Self::track(Endpoint::TrackEvent, "events", "event", identifier, &inner.finish())
     }
 
     /// Reports a page view. `properties` is an object's text; `added` take the place of those of the same name.
@@ -397,34 +421,24 @@ impl Call {
         properties: &str,
         added: &[(&'static str, String)],
     ) -> Self {
-        let endpoint = Endpoint::TrackPageView;
-        Self::track(endpoint, "page_views", "page_view", identifier, ("url", url), properties, added)
-    }
-
-    fn track(
-        endpoint: Endpoint,
-        path: &str,
-        wrapper: &str,
-        identifier: &str,
-        (key, value): (&str, &str),
-        properties: &str,
-        added: &[(&'static str, String)],
-    ) -> Self {
-        let mut inner = ObjectWriter::with_capacity(properties.len() + value.len() + 80);
-        inner.text(key, value);
+        let mut inner = ObjectWriter::with_capacity(properties.len() + url.len() + 80);
+        inner.text("url", url);
         for member in members(properties) {
             let name = member.name();
-            if name != key && added.iter().all(|(added, _)| name != *added) {
+            if name != "url" && added.iter().all(|(added, _)| name != *added) {
                 inner.member(member);
             }
         }
         for (name, value) in added {
             inner.text(name, value);
         }
-        let inner = inner.finish();
+        Self::track(Endpoint::TrackPageView, "page_views", "page_view", identifier, &inner.finish())
+    }
+
+    fn track(endpoint: Endpoint, path: &str, wrapper: &str, identifier: &str, inner: &str) -> Self {
         let mut body = ObjectWriter::with_capacity(inner.len() + identifier.len() + 80);
         body.text("identifier", identifier);
-        body.json(wrapper, &inner);
+        body.json(wrapper, inner);
         body.text("sdk", SDK);
         Self::with_body(endpoint, format!("/track/{path}"), body.finish())
     }

@@ -5,16 +5,17 @@
 //! then from all that waits: one event alone if it is alone, a hundred in one call if a hundred wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::doubt::{Oddity, Passages};
 use super::held::Held;
+use super::identities::Identities;
 use super::jobs::{JobSlots, JobTimes, Refusals};
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
-use super::memory::Identities;
 use super::outgoing::{Ground, Outgoing, Purpose, Refused};
 use super::quota::Quota;
 use super::unit::{Unit, Waiting};
@@ -130,6 +131,10 @@ pub struct Dispatch<D> {
     pub(super) starved: bool,
     /// Until then nothing goes but what reads fields; set once a session.
     pub(super) take_over: Option<Instant>,
+    /// Since when the lane is here, so that what is written for the account is remembered.
+    pub(super) here_since: Option<Instant>,
+    /// What ended without a call; to be taken with [`Dispatch::take_ended`].
+    pub(super) ended: Vec<Effect<D>>,
 }
 
 impl<D> Dispatch<D> {
@@ -163,6 +168,8 @@ impl<D> Dispatch<D> {
             unclear: 0,
             starved: false,
             take_over: None,
+            here_since: None,
+            ended: Vec::new(),
         }
     }
 
@@ -205,6 +212,13 @@ impl<D> Dispatch<D> {
     /// Another session begins.
     pub fn begin(&mut self) {
         self.take_over = None;
+        self.here_since = None;
+    }
+
+    /// Another session begins, of a source that gives to nobody else: nobody had the lane before.
+    pub fn begin_alone(&mut self, now: Instant) {
+        self.begin();
+        self.here_since = now.checked_sub(self.patience.look_up_delay);
     }
 
     /// The session brings an event that was handed out before. What its last holder sent for it may still take
@@ -214,6 +228,7 @@ impl<D> Dispatch<D> {
     pub fn redelivered(&mut self, now: Instant) {
         if self.window.is_empty() {
             self.take_over = None;
+            self.here_since = None;
         }
         self.take_over.get_or_insert(now + TAKE_OVER);
     }
@@ -299,15 +314,23 @@ impl<D> Dispatch<D> {
         taught: Option<(String, String)>,
         debt: D,
     ) {
-        if let Some((user_id, email)) = taught {
-            self.identities.learn(&user_id, email);
+        let mut mapped = Held::from(mapped);
+        let mut keys = keys.to_vec();
+        if let Held::Contact(write) = &mut mapped
+            && let Some(user_id) = write.external_id()
+            && write.email.is_none()
+            && let Some(email) = self.identities.latest(&user_id)
+        {
+            Arc::make_mut(write).email = Some(email.into());
+            keys.push(Key::Email(email.to_owned()));
         }
-        let held = Held::from(mapped);
-        let mapped = match self.tags {
-            Tags::Replace => held,
-            Tags::Append => held.appending_tags(),
-        };
-        self.window.fill(place, keys, Waiting { mapped, debt });
+        if self.tags == Tags::Append {
+            mapped = mapped.appending_tags();
+        }
+        if let Some((user_id, email)) = taught {
+            self.identities.admitted(&user_id, email, place);
+        }
+        self.window.fill(place, &keys, Waiting { mapped, debt, moves: 0 });
     }
 
     /// Nothing comes into the place that was kept.
@@ -318,7 +341,7 @@ impl<D> Dispatch<D> {
     /// The keys, and the e-mail addresses that are known to belong to their `userId`s.
     fn with_addresses(&self, keys: &[Key]) -> Vec<Key> {
         let known = keys.iter().filter_map(|key| match key {
-            Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
+            Key::UserId(user_id) => self.identities.latest(user_id).map(|email| Key::Email(email.to_owned())),
             Key::Email(_) => None,
         });
         known.chain(keys.iter().cloned()).collect()
@@ -371,8 +394,25 @@ impl<D> Dispatch<D> {
         }
     }
 
+    /// What ended without a call, since it was asked for last. To be asked after [`Dispatch::next`].
+    pub fn take_ended(&mut self) -> Vec<Effect<D>> {
+        std::mem::take(&mut self.ended)
+    }
+
     /// Takes the answer to a call.
     pub fn answered(
+        &mut self,
+        number: u64,
+        verdict: Verdict,
+        told: &RateLimit,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let mut effects = self.take_answer(number, verdict, told, now);
+        effects.append(&mut self.ended);
+        effects
+    }
+
+    fn take_answer(
         &mut self,
         number: u64,
         verdict: Verdict,
@@ -554,6 +594,7 @@ impl<D> Dispatch<D> {
         for (_, number) in std::mem::take(&mut self.due) {
             self.calls.remove(&number);
         }
+        self.identities.given_back();
         self.passages.forget_units();
         self.api.gave_back();
         self.tracking.gave_back();
@@ -596,6 +637,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
     }
 }
 
+#[cfg(test)]
+mod address_changes;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]

@@ -23,10 +23,25 @@ pub(super) enum Held {
 /// A contact to upsert, with the company and the deal that came along.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HeldContact {
-    pub(super) email: Box<str>,
+    pub(super) email: Option<Box<str>>,
+    /// The event says the address; else it is what is known of the `userId`, and says nothing new.
+    pub(super) says_email: bool,
     pub(super) record: RecordText,
     pub(super) company: Option<Box<HeldRelated>>,
     pub(super) deal: Option<Box<HeldRelated>>,
+}
+
+impl HeldContact {
+    /// The address that it is written under; empty where there is none.
+    pub(super) fn address(&self) -> &str {
+        self.email.as_deref().unwrap_or_default()
+    }
+
+    /// The `external_id` that it is written with.
+    pub(super) fn external_id(&self) -> Option<String> {
+        let id: Option<String> = serde_json::from_str(self.record.field("external_id")?).ok();
+        id.filter(|id| !id.trim().is_empty())
+    }
 }
 
 /// A sales account or a deal to upsert by name.
@@ -96,10 +111,15 @@ impl RecordText {
 
     /// The record as a body carries it: custom fields inside `custom_field`, and `more` members behind all.
     pub(super) fn object(&self, more: &[(&str, String)]) -> String {
+        self.object_without(&[], more)
+    }
+
+    /// The same, less the default fields of these names.
+    pub(super) fn object_without(&self, left_out: &[&str], more: &[(&str, String)]) -> String {
         let extra: usize = more.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut object =
             ObjectWriter::with_capacity(self.fields.len() + self.custom_field.len() + extra + 20);
-        for member in members(&self.fields) {
+        for member in members(&self.fields).filter(|member| !left_out.contains(&&*member.name())) {
             object.member(member);
         }
         if !self.custom_field.is_empty() {
@@ -187,7 +207,8 @@ impl From<&RelatedWrite> for HeldRelated {
 impl From<&ContactWrite> for HeldContact {
     fn from(write: &ContactWrite) -> Self {
         Self {
-            email: write.email.as_str().into(),
+            email: write.email.as_deref().map(Into::into),
+            says_email: write.email.is_some(),
             record: (&write.record).into(),
             company: write.company.as_ref().map(|company| Box::new(company.into())),
             deal: write.deal.as_ref().map(|deal| Box::new(deal.into())),

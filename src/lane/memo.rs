@@ -81,6 +81,10 @@ impl Memo {
 
     /// What an answer told of a contact; `links` is `None` where it did not tell them.
     pub(super) fn learn_contact(&mut self, email: &str, id: i64, links: Option<&[Link]>) {
+        if email.is_empty() {
+            // A contact without an address has no name here.
+            return;
+        }
         let linked = match links {
             Some(links) => links.iter().map(|link| link.id).collect(),
             None => self.contacts.get(email).map(|contact| contact.linked.clone()).unwrap_or_default(),

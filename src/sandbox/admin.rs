@@ -8,6 +8,7 @@ use super::{
     fields::{FieldFile, Form},
     habits, page, render,
     request::Request,
+    selectors::Selector,
     state::State,
 };
 use crate::schema::Entity;
@@ -48,10 +49,13 @@ fn act(state: &mut State, request: &Request) -> Answer {
             Ok(()) => options(state),
             Err(problem) => wrong(&problem),
         },
+        ("PUT", ["_sandbox", "selectors", word]) => put_selector(state, word, request),
         ("PUT", ["_sandbox", "jobs"]) => put_jobs(state, request),
         (
             _,
-            [] | ["_sandbox", "state" | "reset" | "faults" | "jobs" | "options"] | ["_sandbox", "fields", _],
+            []
+            | ["_sandbox", "state" | "reset" | "faults" | "jobs" | "options"]
+            | ["_sandbox", "fields" | "selectors", _],
         ) => {
             let message = format!("{} is no method of {}", request.method, request.path);
             Answer::message(StatusCode::METHOD_NOT_ALLOWED, &message)
@@ -60,7 +64,7 @@ fn act(state: &mut State, request: &Request) -> Answer {
             StatusCode::NOT_FOUND,
             "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
              PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, GET|PUT /_sandbox/options, \
-             PUT /_sandbox/jobs, POST /_sandbox/reset",
+             PUT /_sandbox/selectors/{the word in the path}, PUT /_sandbox/jobs, POST /_sandbox/reset",
         ),
     }
 }
@@ -89,6 +93,18 @@ fn put_fields(state: &mut State, word: &str, request: &Request) -> Answer {
             state.fields.replace(form, file);
             Answer::json(StatusCode::OK, &json!({ "fields": count }))
         }
+        Err(problem) => wrong(&problem),
+    }
+}
+
+/// The sandbox answers this selector with the body from now on.
+fn put_selector(state: &mut State, word: &str, request: &Request) -> Answer {
+    let Some(selector) = Selector::of_word(word) else {
+        let words: Vec<&str> = Selector::ALL.iter().map(|selector| selector.as_str()).collect();
+        return wrong(&format!("no selector is called {word:?}; expected one of {}", words.join(", ")));
+    };
+    match state.selectors.replace(selector, &request.body) {
+        Ok(()) => Answer::json(StatusCode::OK, &state.selectors.answer(selector, &state.fields)),
         Err(problem) => wrong(&problem),
     }
 }

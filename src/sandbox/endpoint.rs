@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::http::Method;
 
-use super::{fields::Form, tracking::Kind};
+use super::{fields::Form, selectors::Selector, tracking::Kind};
 use crate::schema::Entity;
 
 /// What is done to records.
@@ -42,8 +42,8 @@ pub(super) enum Endpoint {
     JobStatus,
     Lookup,
     Search,
-    FilteredSearch,
-    Owners,
+    FilteredSearch(Entity),
+    Selector(Selector),
     ContactFilters,
     Track(Kind),
     /// A path or method the API does not have.
@@ -59,8 +59,8 @@ impl Endpoint {
             Self::JobStatus => "job_statuses".into(),
             Self::Lookup => "lookup".into(),
             Self::Search => "search".into(),
-            Self::FilteredSearch => "filtered_search".into(),
-            Self::Owners => "selector_owners".into(),
+            Self::FilteredSearch(_) => "filtered_search".into(),
+            Self::Selector(selector) => format!("selector_{}", selector.as_str()).into(),
             Self::ContactFilters => "contacts_filters".into(),
             Self::Track(kind) => format!("track_{}", kind.plural()).into(),
             Self::Unknown => "unknown".into(),
@@ -78,12 +78,12 @@ impl Endpoint {
             Self::JobStatus,
             Self::Lookup,
             Self::Search,
-            Self::FilteredSearch,
-            Self::Owners,
+            Self::FilteredSearch(Entity::Contact),
             Self::ContactFilters,
             Self::Unknown,
         ];
-        let all = records.chain(fields).chain(tracks).chain(others);
+        let selectors = Selector::ALL.iter().map(|selector| Self::Selector(*selector));
+        let all = records.chain(fields).chain(selectors).chain(tracks).chain(others);
         all.map(|endpoint| endpoint.name().into_owned()).collect()
     }
 }
@@ -132,8 +132,14 @@ fn offered(segments: &[&str]) -> Vec<(Method, Endpoint)> {
         ["api", "job_statuses", _] => one(Method::GET, Endpoint::JobStatus),
         ["api", "lookup"] => one(Method::GET, Endpoint::Lookup),
         ["api", "search"] => one(Method::GET, Endpoint::Search),
-        ["api", "filtered_search", "contact"] => one(Method::POST, Endpoint::FilteredSearch),
-        ["api", "selector", "owners"] => one(Method::GET, Endpoint::Owners),
+        ["api", "filtered_search", word] => {
+            let entity = Entity::ALL.iter().find(|entity| entity.singular() == *word);
+            entity.map(|entity| one(Method::POST, Endpoint::FilteredSearch(*entity))).unwrap_or_default()
+        }
+        ["api", "selector", word] => {
+            let selector = Selector::of_word(word);
+            selector.map(|selector| one(Method::GET, Endpoint::Selector(selector))).unwrap_or_default()
+        }
         ["api", "contacts", "filters"] => one(Method::GET, Endpoint::ContactFilters),
         ["api", "settings", word, "fields"] => {
             Form::of_word(word).map(|form| one(Method::GET, Endpoint::Fields(form))).unwrap_or_default()

@@ -110,6 +110,13 @@ const fn most_unique(form: Form) -> usize {
 }
 
 impl FieldFile {
+    /// A field's choices as the account sends them, with keys this program does not use.
+    pub(super) fn choices(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let fields = self.raw.get("fields").and_then(Value::as_array).into_iter().flatten();
+        let field = fields.into_iter().find(|field| field.get("name").and_then(Value::as_str) == Some(name));
+        field.and_then(|field| field.get("choices")?.as_array()).into_iter().flatten()
+    }
+
     /// Reads `{"fields": [..]}` or the bare list.
     pub(super) fn parse(form: Form, text: &[u8]) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;

@@ -31,6 +31,9 @@ const SEGMENTS: &[&str] = &[
     "filtered_search",
     "contact",
     "selector",
+    "selectors",
+    "lifecycle_stages",
+    "deal",
     "owners",
     "filters",
     "events",
@@ -67,6 +70,10 @@ const PATHS: &[&str] = &[
     "/_sandbox/state",
     "/_sandbox/fields/contacts",
     "/_sandbox/options",
+    "/_sandbox/selectors/lifecycle_stages",
+    "/api/filtered_search/deal",
+    "/api/selector/lifecycle_stages",
+    "/api/selector/owners",
     "/",
 ];
 
@@ -80,6 +87,8 @@ const BODIES: &[&str] = &[
     r#"[{"endpoint":"contacts_upsert","action":{"status":503,"headers":{"a":"b"},"body":{"x":1}},"next":3,"share":0.5,"seed":7}]"#,
     r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true,"unique":true}]}"#,
     r#"{"job_time_ms":5,"job_report":"counts","custom_fields_on_put":"replace","language":"german"}"#,
+    r#"{"search_delay_ms":1000,"included_deals":"beside","search_include":"ignored"}"#,
+    r#"{"lifecycle_stages":[{"id":1,"default":true,"contact_status_ids":[11]}]}"#,
 ];
 
 const KEYS: &[&str] = &[
@@ -139,8 +148,17 @@ fn any_request() -> impl Strategy<Value = Request> {
         5 => almost_json(BODIES),
         2 => any_json(KEYS).prop_map(|body| body.to_string().into_bytes()),
     ];
-    let word = || prop_oneof![select(KEYS).prop_map(str::to_owned), any_text()];
-    let query = prop::collection::vec((select(&["q", "f", "entities", "include"][..]), word()), 0..4);
+    let word = || {
+        prop_oneof![
+            select(KEYS).prop_map(str::to_owned),
+            Just("sales_accounts,deals,owner".to_owned()),
+            any_text()
+        ]
+    };
+    let query = prop::collection::vec(
+        (select(&["q", "f", "entities", "include", "page", "per_page"][..]), word()),
+        0..4,
+    );
     let key = prop_oneof![6 => Just(Some("Token token=k".to_owned())), 1 => Just(None), 1 => any_text().prop_map(Some)];
     (select(methods), any_path(), body, query, key).prop_map(|(method, path, body, query, authorization)| {
         Request {
@@ -197,6 +215,8 @@ fn whatever_is_asked_of_the_sandbox_it_answers() {
                 ("emails", "group_field"),
                 ("sales_accounts", "group_field"),
                 ("external_id", "text"),
+                ("lifecycle_stage_id", "dropdown"),
+                ("contact_status_id", "dropdown"),
                 ("cf_plan", "dropdown"),
                 ("cf_born", "date"),
                 ("cf_score", "number"),

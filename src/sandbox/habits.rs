@@ -38,13 +38,38 @@ pub enum Language {
     German,
 }
 
+/// Where an answer shows a contact's deals that were asked for by `?include=deals`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncludedDeals {
+    /// In the contact, under `deals`.
+    Inside,
+    /// Beside the contact, under `deals`; the contact has their `deal_ids`.
+    Beside,
+    /// Nowhere: the account does not honour it.
+    Absent,
+}
+
+/// Whether filtered searches honour `?include=`. It is not known of every account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchInclude {
+    /// Rows have what was asked for.
+    Honoured,
+    /// Rows are as without it.
+    Ignored,
+}
+
 /// What `PUT /_sandbox/options` may name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Changes {
     job_time_ms: Option<u64>,
+    search_delay_ms: Option<u64>,
     job_report: Option<JobReport>,
     custom_fields_on_put: Option<CustomFieldsOnPut>,
+    included_deals: Option<IncludedDeals>,
+    search_include: Option<SearchInclude>,
     language: Option<Language>,
 }
 
@@ -55,7 +80,18 @@ pub(super) fn change(options: &mut Options, body: &[u8]) -> Result<(), String> {
     })?;
     let changes: Changes =
         serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| error.to_string())?;
-    let Changes { job_time_ms, job_report, custom_fields_on_put, language } = changes;
+    let Changes {
+        job_time_ms,
+        search_delay_ms,
+        job_report,
+        custom_fields_on_put,
+        included_deals,
+        search_include,
+        language,
+    } = changes;
+    set(&mut options.search_delay, search_delay_ms.map(Duration::from_millis));
+    set(&mut options.included_deals, included_deals);
+    set(&mut options.search_include, search_include);
     set(&mut options.job_time, job_time_ms.map(Duration::from_millis));
     set(&mut options.job_report, job_report);
     set(&mut options.custom_fields_on_put, custom_fields_on_put);
@@ -67,8 +103,11 @@ pub(super) fn change(options: &mut Options, body: &[u8]) -> Result<(), String> {
 pub(super) fn shown(options: &Options) -> Value {
     json!({
         "job_time_ms": millis(options.job_time),
+        "search_delay_ms": millis(options.search_delay),
         "job_report": options.job_report,
         "custom_fields_on_put": options.custom_fields_on_put,
+        "included_deals": options.included_deals,
+        "search_include": options.search_include,
         "language": options.language,
     })
 }

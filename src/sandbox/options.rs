@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 
 use super::{
     fields::FieldFiles,
-    habits::{CustomFieldsOnPut, JobReport, Language},
+    habits::{CustomFieldsOnPut, IncludedDeals, JobReport, Language, SearchInclude},
 };
 
 /// What a sandbox is started with.
@@ -24,10 +24,16 @@ pub struct Options {
     pub app_token: Option<String>,
     /// How long a bulk job runs before its effects and its report are there.
     pub job_time: Duration,
+    /// How long look-ups and searches do not see what was written; reads by id and upserts see it at once.
+    pub search_delay: Duration,
     /// How much a bulk job's report tells.
     pub job_report: JobReport,
     /// What a `PUT` does with the custom fields it does not name.
     pub custom_fields_on_put: CustomFieldsOnPut,
+    /// Where an answer shows a contact's deals that were asked for.
+    pub included_deals: IncludedDeals,
+    /// Whether filtered searches honour `?include=`.
+    pub search_include: SearchInclude,
     /// The language of the messages in refusals.
     pub language: Language,
     /// The account's time zone: a date sent with a time becomes the day it was there.
@@ -45,8 +51,11 @@ impl Default for Options {
             api_key: None,
             app_token: None,
             job_time: Duration::from_millis(300),
+            search_delay: Duration::ZERO,
             job_report: JobReport::Rows,
             custom_fields_on_put: CustomFieldsOnPut::Merge,
+            included_deals: IncludedDeals::Inside,
+            search_include: SearchInclude::Honoured,
             language: Language::English,
             utc_offset: Offset::UTC,
             body_limit: 4 * 1024 * 1024,

@@ -2,12 +2,15 @@
 
 use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     answer::Refused,
     contacts, deals,
     fields::FieldFiles,
     habits::CustomFieldsOnPut,
+    selectors::Selectors,
+    stages,
     store::{Key, Record, Store},
     unique,
     validate::{self, Stage},
@@ -19,8 +22,11 @@ use crate::{schema::Entity, segment::JsonMap};
 pub(super) struct Writer<'a> {
     pub(super) store: &'a mut Store,
     pub(super) fields: &'a FieldFiles,
+    pub(super) selectors: &'a Selectors,
     pub(super) offset: Offset,
     pub(super) now: Timestamp,
+    /// From when on searches see what is written; at once where it is absent.
+    pub(super) seen_from: Option<Instant>,
 }
 
 /// What a write did.
@@ -90,6 +96,7 @@ impl Writer<'_> {
         let file = self.fields.get(entity.into());
         let surroundings = Surroundings { store: self.store, offset: self.offset };
         let mut problems = validate::write(&file.fields, &surroundings, stage, body, &mut record);
+        problems.extend(stages::write(entity, self.fields, self.selectors, body, &mut record));
         problems.extend(match entity {
             Entity::Contact => contacts::write(self.store, body, &mut record),
             Entity::SalesAccount => Vec::new(),
@@ -100,7 +107,7 @@ impl Writer<'_> {
             return Err(Refused::from(problems));
         }
         record.updated_at = self.now;
-        Ok(self.store.put(entity, record))
+        Ok(self.store.put(entity, record, self.seen_from))
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     fields::FieldFiles,
+    related::sales_accounts,
     store::{Record, Store},
 };
 use crate::{
@@ -11,21 +12,8 @@ use crate::{
     segment::JsonMap,
 };
 
-/// Whether a contact's answer carries its sales accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Include {
-    Nothing,
-    SalesAccounts,
-}
-
 /// A record as the API answers it: every field of the account, null where it has no value.
-pub(super) fn full(
-    store: &Store,
-    fields: &FieldFiles,
-    entity: Entity,
-    record: &Record,
-    include: Include,
-) -> Value {
+pub(super) fn full(fields: &FieldFiles, entity: Entity, record: &Record) -> JsonMap {
     let mut out = JsonMap::new();
     out.insert("id".to_owned(), Value::from(record.id));
     let mut custom_field = JsonMap::new();
@@ -47,16 +35,13 @@ pub(super) fn full(
         *amount = Value::String(amount.to_string());
     }
     own_keys(entity, record, &mut out);
-    if include == Include::SalesAccounts {
-        out.insert("sales_accounts".to_owned(), sales_accounts(store, record));
-    }
     let phones = record.fields.get("phone_numbers").cloned().unwrap_or_else(|| json!([]));
     if entity == Entity::Contact {
         out.insert("phone_numbers".to_owned(), phones);
     }
     out.insert("custom_field".to_owned(), Value::Object(custom_field));
     out.insert("is_deleted".to_owned(), Value::Bool(false));
-    Value::Object(out)
+    out
 }
 
 /// A record as the state shows it: what has a value.
@@ -94,20 +79,4 @@ fn own_keys(entity: Entity, record: &Record, out: &mut JsonMap) {
     }
     out.insert("created_at".to_owned(), Value::from(record.created_at.to_string()));
     out.insert("updated_at".to_owned(), Value::from(record.updated_at.to_string()));
-}
-
-fn sales_accounts(store: &Store, contact: &Record) -> Value {
-    let shelf = store.shelf(Entity::SalesAccount);
-    let links = contact.sales_accounts.iter();
-    let rows =
-        links.filter_map(|link| shelf.get(link.id).map(|account| (link, account))).map(|(link, account)| {
-            json!({
-                "partial": true,
-                "id": link.id,
-                "name": account.text("name"),
-                "website": account.fields.get("website"),
-                "is_primary": link.is_primary,
-            })
-        });
-    rows.collect()
 }

@@ -3,7 +3,7 @@
 use axum::{body::Bytes, http::Method};
 use serde_json::Value;
 
-use super::{answer::Refused, render::Include};
+use super::{answer::Refused, related::Related};
 
 /// A request, read whole.
 #[derive(Debug)]
@@ -26,12 +26,8 @@ impl Request {
     }
 
     /// What `?include=` asks for.
-    pub(super) fn include(&self) -> Include {
-        if self.query("include").split(',').any(|word| word == "sales_accounts") {
-            Include::SalesAccounts
-        } else {
-            Include::Nothing
-        }
+    pub(super) fn include(&self) -> Vec<Related> {
+        Related::of_words(self.query("include"))
     }
 
     /// The body as a JSON object.

@@ -1,17 +1,27 @@
-//! Finding records: look-up by one field, search by text, and filtered search of contacts.
+//! Finding records: look-up by one field, search by text, and filtered search. All three see records as the search index
+//! has them, which may lag behind.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::{
     answer::Refused,
     fields::FieldFiles,
-    render::{self, Include},
+    related::{Beside, Related, Relations},
+    render,
     store::{Key, Record, Store},
 };
 use crate::schema::Entity;
 
-/// The most rows a search answers.
+/// The most rows a look-up or a search answers.
 const MOST_ROWS: usize = 25;
+
+/// Rows of a filtered search's page where the request does not say.
+const PER_PAGE: usize = 25;
+
+/// The most rows of a filtered search's page.
+const MOST_PER_PAGE: usize = 100;
 
 /// `GET lookup?q=..&f=..&entities=..`: records whose field `f` is `q`, whatever its case.
 pub(super) fn lookup(
@@ -31,9 +41,10 @@ pub(super) fn lookup(
         if !known {
             return Err(Refused::invalid(format!("{f} is not a field of {}", entity.plural())));
         }
-        let rows: Value = matches(store, entity, f, q)
+        let rows: Value = matches(store, entity, f, &[q.to_owned()])
             .into_iter()
-            .map(|record| render::full(store, fields, entity, record, Include::Nothing))
+            .take(MOST_ROWS)
+            .map(|record| Value::Object(render::full(fields, entity, record)))
             .collect();
         out.insert(entity.plural().to_owned(), json!({ entity.plural(): rows }));
     }
@@ -46,7 +57,7 @@ pub(super) fn search(store: &Store, q: &str, include: &str) -> Result<Value, Ref
     let mut rows = Vec::new();
     for word in include.split(',') {
         let entity = entity(word)?;
-        let found = store.shelf(entity).iter().filter(|record| {
+        let found = seen(store, entity).filter(|record| {
             let addresses = record.emails.iter().any(|email| email.value.to_lowercase().contains(&q));
             addresses || record.display_name(entity).to_lowercase().contains(&q)
         });
@@ -64,67 +75,123 @@ pub(super) fn search(store: &Store, q: &str, include: &str) -> Result<Value, Ref
     Ok(Value::Array(rows))
 }
 
-/// `POST filtered_search/contact`: contacts to which every rule applies. Rows lack custom fields.
-pub(super) fn filtered(store: &Store, fields: &FieldFiles, body: &Value) -> Result<Value, Refused> {
-    let rules = body.get("filter_rule").and_then(Value::as_array).filter(|rules| !rules.is_empty());
-    let rules = rules.ok_or_else(|| Refused::invalid("filter_rule is invalid"))?;
-    let mut found: Option<Vec<&Record>> = None;
-    for rule in rules {
-        let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
-        let field = match text("attribute") {
-            "contact_email.email" => "email",
-            word @ ("mobile_number" | "external_id" | "first_name" | "last_name") => word,
-            _ => return Err(Refused::invalid("filter_rule has an attribute the sandbox does not know")),
-        };
-        if text("operator") != "is_in" {
-            return Err(Refused::invalid("filter_rule has an operator other than is_in"));
-        }
-        let values: Vec<&str> = match rule.get("value") {
-            Some(Value::String(value)) => vec![value],
-            Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
-                return Err(Refused::invalid("filter_rule has no value"));
-            }
-        };
-        let of_rule: Vec<&Record> =
-            values.iter().flat_map(|value| matches(store, Entity::Contact, field, value)).collect();
-        found = Some(match found {
-            None => of_rule,
-            Some(found) => found.into_iter().filter(|one| of_rule.iter().any(|it| it.id == one.id)).collect(),
-        });
-    }
-    let rows: Vec<Value> = found
-        .unwrap_or_default()
-        .into_iter()
-        .map(|record| {
-            let mut row = render::full(store, fields, Entity::Contact, record, Include::Nothing);
-            if let Some(row) = row.as_object_mut() {
-                row.shift_remove("custom_field");
-            }
-            row
-        })
-        .collect();
-    Ok(json!({ "meta": { "total": rows.len() }, "contacts": rows }))
+/// Which page of a filtered search is asked for.
+pub(super) struct Page {
+    /// From 1.
+    number: usize,
+    rows: usize,
 }
 
-fn matches<'a>(store: &'a Store, entity: Entity, field: &str, value: &str) -> Vec<&'a Record> {
-    let shelf = store.shelf(entity);
+impl Page {
+    /// As the query has them: `page` and `per_page`. What is no number, or too much, is the nearest that is right.
+    pub(super) fn of(page: &str, per_page: &str) -> Self {
+        let number = page.parse().unwrap_or(1).max(1);
+        let rows = per_page.parse().unwrap_or(PER_PAGE).clamp(1, MOST_PER_PAGE);
+        Self { number, rows }
+    }
+}
+
+/// `POST filtered_search/..`: records to which every rule applies, oldest first. Rows lack custom fields.
+pub(super) fn filtered(
+    relations: &Relations<'_>,
+    entity: Entity,
+    body: &Value,
+    page: &Page,
+    asked: &[Related],
+) -> Result<Value, Refused> {
+    let rules = body.get("filter_rule").and_then(Value::as_array).filter(|rules| !rules.is_empty());
+    let rules = rules.ok_or_else(|| Refused::invalid("filter_rule is invalid"))?;
+    let mut found: Option<BTreeMap<u64, &Record>> = None;
+    for rule in rules {
+        let of_rule = applies(relations, entity, rule)?;
+        found = Some(match found {
+            None => of_rule,
+            Some(found) => found.into_iter().filter(|(id, _)| of_rule.contains_key(id)).collect(),
+        });
+    }
+    let found = found.unwrap_or_default();
+    let mut beside = Beside::default();
+    let on_page = found.values().skip((page.number - 1).saturating_mul(page.rows)).take(page.rows);
+    let rows = on_page.map(|record| {
+        let mut row = render::full(relations.fields, entity, record);
+        row.shift_remove("custom_field");
+        relations.add(entity, record, asked, &mut row, &mut beside);
+        Value::Object(row)
+    });
+    let rows: Value = rows.collect();
+    let mut out = serde_json::Map::new();
+    out.insert(entity.plural().to_owned(), rows);
+    beside.add_to(&mut out);
+    let pages = found.len().div_ceil(page.rows);
+    out.insert("meta".to_owned(), json!({ "total": found.len(), "total_pages": pages }));
+    Ok(Value::Object(out))
+}
+
+/// Records to which one rule applies, by id.
+fn applies<'a>(
+    relations: &Relations<'a>,
+    entity: Entity,
+    rule: &Value,
+) -> Result<BTreeMap<u64, &'a Record>, Refused> {
+    let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
+    let field = match (entity, text("attribute")) {
+        (Entity::Contact, "contact_email.email") => "email",
+        (_, "id") => "id",
+        (_, word) if relations.fields.get(entity.into()).fields.get(word).is_some() => word,
+        (Entity::Contact | Entity::SalesAccount | Entity::Deal, _) => {
+            return Err(Refused::invalid("filter_rule has an attribute the sandbox does not know"));
+        }
+    };
+    if text("operator") != "is_in" {
+        return Err(Refused::invalid("filter_rule has an operator other than is_in"));
+    }
+    let values: Option<Vec<String>> = match rule.get("value") {
+        Some(Value::Array(values)) => values.iter().map(comparable).collect(),
+        Some(value) => comparable(value).map(|value| vec![value]),
+        None => None,
+    };
+    let values = values.ok_or_else(|| Refused::invalid("filter_rule has no value"))?;
+    let found = matches(relations.store, entity, field, &values);
+    Ok(found.into_iter().map(|record| (record.id, record)).collect())
+}
+
+/// Records whose field is one of the values, whatever their case.
+fn matches<'a>(store: &'a Store, entity: Entity, field: &str, values: &[String]) -> Vec<&'a Record> {
     let word = if field == "email" { Key::Email.as_str() } else { field };
     if let Some(key) = Key::of(entity).iter().find(|key| key.as_str() == word) {
-        return shelf.all(*key, value).take(MOST_ROWS).collect();
+        return values.iter().flat_map(|value| seen_by(store, entity, *key, value)).collect();
     }
-    let value = value.trim().to_lowercase();
+    let values: Vec<String> = values.iter().map(|value| value.trim().to_lowercase()).collect();
     let is = |held: Option<&Value>| {
-        held.is_some_and(|held| match held {
-            Value::String(text) => text.to_lowercase() == value,
-            Value::Number(number) => number.to_string() == value,
-            Value::Bool(flag) => flag.to_string() == value,
-            Value::Null | Value::Array(_) | Value::Object(_) => false,
-        })
+        held.and_then(comparable).is_some_and(|held| values.contains(&held.trim().to_lowercase()))
     };
-    let found =
-        shelf.iter().filter(|record| is(record.fields.get(field)) || is(record.custom_field.get(field)));
-    found.take(MOST_ROWS).collect()
+    let found = seen(store, entity).filter(|record| {
+        let by_id = field == "id" && values.contains(&record.id.to_string());
+        by_id || is(record.fields.get(field)) || is(record.custom_field.get(field))
+    });
+    found.collect()
+}
+
+/// Every record as searches see it.
+fn seen(store: &Store, entity: Entity) -> impl Iterator<Item = &Record> {
+    let now = store.shelf(entity).iter().filter(move |record| !store.lag.holds(entity, record.id));
+    now.chain(store.lag.older(entity))
+}
+
+/// The same, of those with this identifier.
+fn seen_by<'a>(store: &'a Store, entity: Entity, key: Key, value: &str) -> Vec<&'a Record> {
+    let now = store.shelf(entity).all(key, value).filter(|record| !store.lag.holds(entity, record.id));
+    now.chain(store.lag.older(entity).filter(|record| record.is_found_by(key, value))).collect()
+}
+
+/// A value as it is compared; `None` for what is no text, number or flag.
+fn comparable(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 fn entity(word: &str) -> Result<Entity, Refused> {

@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     answer::{Answer, Refused},
@@ -9,15 +10,17 @@ use super::{
     clock::Clock,
     endpoint::{Action, Endpoint, NoRoute, Route, route},
     faults::Faults,
-    fields::{FieldFiles, Form},
-    habits::CustomFieldsOnPut,
+    fields::FieldFiles,
+    habits::{CustomFieldsOnPut, SearchInclude},
     journal::{Entry, Journal, Refusal},
     limit::Window,
     options::Options,
     records::{Writer, Written, identifier},
+    related::{Beside, Relations},
     render,
     request::Request,
-    search,
+    search::{self, Page},
+    selectors::Selectors,
     store::Store,
     tracking::{self, Activities, Kind},
     validate::Stage,
@@ -32,6 +35,7 @@ pub(super) struct State {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) fields: FieldFiles,
+    pub(super) selectors: Selectors,
     pub(super) store: Store,
     pub(super) jobs: Jobs,
     pub(super) activities: Activities,
@@ -46,6 +50,7 @@ impl State {
         Self {
             fields: options.fields.clone(),
             window: Window::new(options.requests_per_hour, clock.instant()),
+            selectors: Selectors::default(),
             store: Store::default(),
             jobs: Jobs::default(),
             activities: Activities::default(),
@@ -104,8 +109,10 @@ impl State {
     pub(super) fn settle_jobs(&mut self) {
         let now = self.clock.instant();
         let mut writer = Writer {
+            seen_from: self.seen_from(),
             store: &mut self.store,
             fields: &self.fields,
+            selectors: &self.selectors,
             offset: self.options.utc_offset,
             now: self.clock.date(),
         };
@@ -164,19 +171,29 @@ impl State {
                 Ok(Answer::json(StatusCode::OK, &job.status(self.options.job_report, self.options.language)))
             }
             Endpoint::Lookup => {
+                self.store.lag.settle(self.clock.instant());
                 let [q, f, entities] = ["q", "f", "entities"].map(|key| request.query(key));
                 let found = search::lookup(&self.store, &self.fields, q, f, entities)?;
                 Ok(Answer::json(StatusCode::OK, &found))
             }
             Endpoint::Search => {
+                self.store.lag.settle(self.clock.instant());
                 let found = search::search(&self.store, request.query("q"), request.query("include"))?;
                 Ok(Answer::json(StatusCode::OK, &found))
             }
-            Endpoint::FilteredSearch => {
-                let found = search::filtered(&self.store, &self.fields, &request.json()?)?;
+            Endpoint::FilteredSearch(entity) => {
+                self.store.lag.settle(self.clock.instant());
+                let asked = match self.options.search_include {
+                    SearchInclude::Honoured => request.include(),
+                    SearchInclude::Ignored => Vec::new(),
+                };
+                let page = Page::of(request.query("page"), request.query("per_page"));
+                let found = search::filtered(&self.relations(), entity, &request.json()?, &page, &asked)?;
                 Ok(Answer::json(StatusCode::OK, &found))
             }
-            Endpoint::Owners => Ok(Answer::json(StatusCode::OK, &self.owners())),
+            Endpoint::Selector(selector) => {
+                Ok(Answer::json(StatusCode::OK, &self.selectors.answer(selector, &self.fields)))
+            }
             Endpoint::ContactFilters => {
                 let filters = json!([{ "id": 1, "name": "All Contacts", "model_class_name": "Contact" }]);
                 Ok(Answer::json(StatusCode::OK, &json!({ "filters": filters })))
@@ -206,7 +223,8 @@ impl State {
                 self.record(request, entity, id, StatusCode::OK)
             }
             Action::Delete => {
-                if !self.store.remove(entity, id) {
+                let seen_from = self.seen_from();
+                if !self.store.remove(entity, id, seen_from) {
                     return Err(Refused::not_found());
                 }
                 Ok(Answer::json(StatusCode::OK, &Value::Bool(true)))
@@ -243,28 +261,40 @@ impl State {
         status: StatusCode,
     ) -> Result<Answer, Refused> {
         let record = self.store.shelf(entity).get(id).ok_or_else(Refused::not_found)?;
-        let full = render::full(&self.store, &self.fields, entity, record, request.include());
-        Ok(Answer::json(status, &json!({ entity.singular(): full, "meta": null })))
+        let mut full = render::full(&self.fields, entity, record);
+        let mut beside = Beside::default();
+        self.relations().add(entity, record, &request.include(), &mut full, &mut beside);
+        let mut out = JsonMap::new();
+        out.insert(entity.singular().to_owned(), Value::Object(full));
+        beside.add_to(&mut out);
+        out.insert("meta".to_owned(), Value::Null);
+        Ok(Answer::json(status, &Value::Object(out)))
+    }
+
+    fn relations(&self) -> Relations<'_> {
+        Relations {
+            store: &self.store,
+            fields: &self.fields,
+            selectors: &self.selectors,
+            included_deals: self.options.included_deals,
+        }
+    }
+
+    /// From when on searches see what is written now.
+    fn seen_from(&self) -> Option<Instant> {
+        let delay = self.options.search_delay;
+        (!delay.is_zero()).then(|| self.clock.instant() + delay)
     }
 
     fn writer(&mut self) -> Writer<'_> {
         Writer {
+            seen_from: self.seen_from(),
             store: &mut self.store,
             fields: &self.fields,
+            selectors: &self.selectors,
             offset: self.options.utc_offset,
             now: self.clock.date(),
         }
-    }
-
-    /// Those who own records: the choices of the contact's owner.
-    fn owners(&self) -> Value {
-        let owners = self.fields.get(Form::Contacts).fields.get("owner_id");
-        let users = owners.iter().flat_map(|field| &field.choices).map(|choice| {
-            let id = choice.id.to_string();
-            let id = id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from);
-            json!({ "id": id, "display_name": choice.value, "is_active": true })
-        });
-        json!({ "users": users.collect::<Value>() })
     }
 
     fn note(&mut self, endpoint: Endpoint, refused: &Refused) {

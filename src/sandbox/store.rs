@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
+use super::lag::Lag;
 use crate::{schema::Entity, segment::JsonMap};
 
 /// Ids have twelve digits, as in real accounts: too long for 32 bits.
@@ -82,6 +84,12 @@ impl Record {
         }
     }
 
+    /// Whether it has this identifier, whatever its case.
+    pub(super) fn is_found_by(&self, key: Key, value: &str) -> bool {
+        let wanted = (key, value.trim().to_lowercase());
+        self.keys().any(|key| key == wanted)
+    }
+
     fn keys(&self) -> impl Iterator<Item = (Key, String)> + '_ {
         let emails = self.emails.iter().map(|email| (Key::Email, email.value.to_lowercase()));
         let texts = [Key::MobileNumber, Key::ExternalId, Key::Name]
@@ -153,12 +161,14 @@ impl Shelf {
         self.records.len()
     }
 
-    fn put(&mut self, record: Record) {
-        self.take(record.id);
+    /// Returns the record as it was before.
+    fn put(&mut self, record: Record) -> Option<Record> {
+        let before = self.take(record.id);
         for key in record.keys() {
             self.index.entry(key).or_default().insert(record.id);
         }
         self.records.insert(record.id, record);
+        before
     }
 
     fn take(&mut self, id: u64) -> Option<Record> {
@@ -180,6 +190,10 @@ pub(super) struct Store {
     contacts: Shelf,
     sales_accounts: Shelf,
     deals: Shelf,
+    /// Each contact's deals.
+    deals_of: BTreeMap<u64, BTreeSet<u64>>,
+    /// What searches do not see yet.
+    pub(super) lag: Lag,
     next_id: u64,
 }
 
@@ -189,6 +203,8 @@ impl Default for Store {
             contacts: Shelf::default(),
             sales_accounts: Shelf::default(),
             deals: Shelf::default(),
+            deals_of: BTreeMap::new(),
+            lag: Lag::default(),
             next_id: FIRST_ID,
         }
     }
@@ -218,8 +234,14 @@ impl Store {
         id
     }
 
-    /// Stores a new or changed record and gives it the ids it lacks.
-    pub(super) fn put(&mut self, entity: Entity, mut record: Record) -> u64 {
+    /// A contact's deals, oldest first.
+    pub(super) fn deals_of(&self, contact: u64) -> impl Iterator<Item = &Record> {
+        let ids = self.deals_of.get(&contact).into_iter().flatten();
+        ids.filter_map(|id| self.deals.get(*id))
+    }
+
+    /// Stores a new or changed record and gives it the ids it lacks. Searches see it from `seen_from` on, or at once.
+    pub(super) fn put(&mut self, entity: Entity, mut record: Record, seen_from: Option<Instant>) -> u64 {
         if record.id == 0 {
             record.id = self.new_id();
         }
@@ -229,19 +251,43 @@ impl Store {
             }
         }
         let id = record.id;
-        self.shelf_mut(entity).put(record);
+        let contacts = record.contact_ids.clone();
+        let before = self.shelf_mut(entity).put(record);
+        self.untie(id, before.as_ref());
+        for contact in contacts {
+            self.deals_of.entry(contact).or_default().insert(id);
+        }
+        if let Some(until) = seen_from {
+            self.lag.hold(entity, id, before, until);
+        }
         id
     }
 
+    /// Forgets which contacts a deal had.
+    fn untie(&mut self, id: u64, before: Option<&Record>) {
+        for contact in before.into_iter().flat_map(|deal| &deal.contact_ids) {
+            if let Some(deals) = self.deals_of.get_mut(contact) {
+                deals.remove(&id);
+                if deals.is_empty() {
+                    self.deals_of.remove(contact);
+                }
+            }
+        }
+    }
+
     /// Removes a record and every tie to it. False where there is none.
-    pub(super) fn remove(&mut self, entity: Entity, id: u64) -> bool {
-        if self.shelf_mut(entity).take(id).is_none() {
-            return false;
+    pub(super) fn remove(&mut self, entity: Entity, id: u64, seen_from: Option<Instant>) -> bool {
+        let Some(before) = self.shelf_mut(entity).take(id) else { return false };
+        self.untie(id, Some(&before));
+        if let Some(until) = seen_from {
+            self.lag.hold(entity, id, Some(before), until);
         }
         match entity {
             Entity::Contact => {
-                for deal in self.deals.records.values_mut() {
-                    deal.contact_ids.remove(&id);
+                for deal in self.deals_of.remove(&id).unwrap_or_default() {
+                    if let Some(deal) = self.deals.records.get_mut(&deal) {
+                        deal.contact_ids.remove(&id);
+                    }
                 }
             }
             Entity::SalesAccount => {

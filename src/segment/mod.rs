@@ -8,9 +8,17 @@ mod event;
 mod fuzz_tests;
 mod glimpse;
 mod json;
+mod keys;
+mod malformed;
+mod nobody;
+mod surrogates;
+mod traits;
+mod whole;
 
 pub use decode::{Undelivered, decode};
 pub use event::{Event, EventType, JsonMap, Payload};
 pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
 pub use json::BODY_LIMIT;
 pub(crate) use json::describe;
+pub(crate) use keys::{fold, folds_to, letters};
+pub(crate) use whole::whole;

@@ -190,7 +190,8 @@ fn cases() -> Vec<Case> {
         Case::event("unknown_account", "track", json!({"event": "e", "writeKey": "wk_acme"}))
             .unrouted(Some("initech")),
         // Who it is.
-        Case::event("missing_user_id", "identify", json!({"userId": null})).naming(None, Some("userId")),
+        Case::event("missing_user_id", "identify", json!({"userId": null, "traits": {"email": "a@b.co"}}))
+            .naming(None, Some("userId")),
         Case::event("missing_email", "identify", json!({"traits": null})).naming(Some("emails"), Some("email")),
         Case::event("missing_email", "identify", json!({"userId": 12_345_678_901_234_567_890_u64}))
             .naming(Some("emails"), Some("email")),

@@ -73,7 +73,7 @@ fn mapped(number: usize, asked: &Asked) -> Mapped {
         RelatedWrite { name, record }
     };
     Mapped::Contact(Box::new(ContactWrite {
-        email,
+        email: Some(email),
         user_id: None,
         record,
         company: identify.company.map(|company| related("Company", company)),
