@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batches;
 mod broker_states;
 mod cluster;
 mod commands;
