@@ -640,6 +640,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 #[cfg(test)]
 mod address_changes;
 #[cfg(test)]
+mod address_model;
+#[cfg(test)]
 mod by_hand;
 #[cfg(test)]
 mod deals_of_contacts;
