@@ -35,8 +35,8 @@ enum Known {
     Contact(String),
     /// An identify that was refused said so, and nothing better is known.
     Claimed(String),
-    /// The address is that of another contact than the one with this `external_id`.
-    Apart { email: String, until: Option<Instant> },
+    /// The address is that of another contact than the one with this `external_id`, whose own address may be known.
+    Apart { email: String, until: Option<Instant>, own: Option<String> },
     /// There was nobody, and this long it is not asked again.
     Nobody { until: Option<Instant>, wait: Duration },
 }
@@ -46,6 +46,15 @@ impl Known {
         match self {
             Self::Contact(email) | Self::Claimed(email) | Self::Apart { email, .. } => Some(email),
             Self::Nobody { .. } => None,
+        }
+    }
+
+    /// The address of the contact that has the `external_id`.
+    fn contact(&self) -> Option<&str> {
+        match self {
+            Self::Contact(email) => Some(email),
+            Self::Apart { own, .. } => own.as_deref(),
+            Self::Claimed(_) | Self::Nobody { .. } => None,
         }
     }
 }
@@ -99,22 +108,20 @@ impl Identities {
 
     /// The address of the contact with this `external_id`, where it is another one than this.
     pub(super) fn moved(&self, user_id: &str, email: &str) -> Option<&str> {
-        match self.known.peek(&self.digests.of(user_id))? {
-            Known::Contact(known) => Some(&**known).filter(|known| *known != email),
-            Known::Claimed(_) | Known::Apart { .. } | Known::Nobody { .. } => None,
-        }
+        let known = self.known.peek(&self.digests.of(user_id))?.contact();
+        known.filter(|known| *known != email && !self.apart(user_id, email))
     }
 
     /// Whether a contact is known that has this `external_id` and this address.
     pub(super) fn together(&self, user_id: &str, email: &str) -> bool {
-        let known = self.known.peek(&self.digests.of(user_id));
-        matches!(known, Some(Known::Contact(known)) if known == email)
+        let known = self.known.peek(&self.digests.of(user_id)).and_then(Known::contact);
+        known == Some(email)
     }
 
     /// Whether the address is known to be that of another contact than the `userId`.
     pub(super) fn apart(&self, user_id: &str, email: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
-        matches!(known, Some(Known::Apart { email: known, until }) if known == email && *until > self.now)
+        matches!(known, Some(Known::Apart { email: known, until, .. }) if known == email && *until > self.now)
     }
 
     /// An identify that says both was let in.
@@ -131,7 +138,10 @@ impl Identities {
         let email = email.to_owned();
         let known = match end {
             End::Delivered => Known::Contact(email),
-            End::Apart => Known::Apart { email, until: self.now.map(|now| now + APART) },
+            End::Apart => {
+                let own = self.known.peek(&digest).and_then(Known::contact).map(str::to_owned);
+                Known::Apart { email, until: self.now.map(|now| now + APART), own }
+            }
             End::Refused if self.email(user_id).is_some() => return,
             End::Refused => Known::Claimed(email),
         };
@@ -237,5 +247,10 @@ mod tests {
         );
         identities.tick(now + APART);
         assert!(!identities.apart("u", "taken@x.com"));
+        // Where the contact's own address is known, it is not forgotten meanwhile.
+        identities.ended("u", "own@x.com", 2, End::Delivered);
+        identities.ended("u", "taken@x.com", 3, End::Apart);
+        assert_eq!(identities.moved("u", "taken@x.com"), None);
+        assert_eq!(identities.moved("u", "newest@x.com"), Some("own@x.com"));
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Joined {
     first: Arc<HeldContact>,
     /// The last one that lists addresses; at first any.
     emails: Arc<HeldContact>,
+    /// The last one that says an `external_id`; at first any.
+    external_id: Arc<HeldContact>,
     /// The last one that names a company; at first any.
     company: Arc<HeldContact>,
     /// The last one that names a deal; at first any.
@@ -21,7 +23,13 @@ pub(super) struct Joined {
 
 impl Joined {
     pub(super) fn new(first: &Arc<HeldContact>) -> Self {
-        Self { first: first.clone(), emails: first.clone(), company: first.clone(), deal: first.clone() }
+        Self {
+            first: first.clone(),
+            emails: first.clone(),
+            external_id: first.clone(),
+            company: first.clone(),
+            deal: first.clone(),
+        }
     }
 
     /// Takes a later one in; false if writing it with the others does not equal writing it after them.
@@ -30,7 +38,12 @@ impl Joined {
         let joins = self.first.email == later.email
             && same(self.company.company.as_deref(), later.company.as_deref())
             && same(self.deal.deal.as_deref(), later.deal.as_deref())
-            && agree(self.emails.record.field("emails"), later.record.field("emails"));
+            && agree(self.emails.record.field("emails"), later.record.field("emails"))
+            // Of two with the same address only one may be its contact's.
+            && agree(self.external_id.record.field("external_id"), later.record.field("external_id"));
+        if joins && later.record.field("external_id").is_some() {
+            self.external_id = later.clone();
+        }
         if joins && later.record.field("emails").is_some() {
             self.emails = later.clone();
         }
@@ -44,7 +57,7 @@ impl Joined {
     }
 }
 
-/// An identify that says no address changes none.
+/// An identify that does not say it changes nothing of it.
 fn agree(one: Option<&str>, other: Option<&str>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }

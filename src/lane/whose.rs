@@ -377,12 +377,13 @@ impl<D> Dispatch<D> {
             return None;
         }
         let user_id = work.write.external_id()?;
-        let together = self.identities.together(&user_id, work.write.address());
-        let at = self.too_early(now).filter(|_| !together)?;
-        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
-        match work.stage {
-            Stage::Contact => work.stage = Stage::FindHolder,
-            Stage::Update if work.whose.emails.is_some() => work.stage = Stage::FindOwner,
+        let soon = now + self.patience.look_up_delay;
+        let at = match work.stage {
+            // It is remembered, and was not found: it was written just now.
+            Stage::Contact if self.identities.moved(&user_id, work.write.address()).is_some() => soon,
+            Stage::Contact if self.identities.together(&user_id, work.write.address()) => return None,
+            Stage::Contact => self.too_early(now)?,
+            Stage::Update if work.whose.emails.is_some() => soon,
             Stage::FindContact
             | Stage::Company
             | Stage::FindHolder
@@ -395,7 +396,9 @@ impl<D> Dispatch<D> {
             | Stage::Deal
             | Stage::ReadTags(_)
             | Stage::Tags(_) => return None,
-        }
+        };
+        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
+        work.stage = if work.stage == Stage::Update { Stage::FindOwner } else { Stage::FindHolder };
         work.whose.refused = Some(refused.clone());
         self.again_at(number, at);
         Some(Vec::new())

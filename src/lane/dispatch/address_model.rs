@@ -42,8 +42,21 @@ fn id_of(user: u8) -> String {
     format!("user-{user}")
 }
 
-fn email(user: u8, address: u8) -> String {
+fn own_email(user: u8, address: u8) -> String {
     format!("u{user}a{address}@x.com")
+}
+
+/// The last one is everybody's.
+fn shared_email(user: u8, address: u8) -> String {
+    if address == 2 { "shared@x.com".to_owned() } else { own_email(user, address) }
+}
+
+/// Who had the lane before, and how the addresses are given out.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    prefetch: usize,
+    alone: bool,
+    email: fn(u8, u8) -> String,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +65,8 @@ struct Contact {
     /// The primary one first.
     emails: Vec<String>,
     fields: Map<String, Value>,
-    changed: Option<Instant>,
+    /// Since when it has each of its names, for look-ups.
+    since: BTreeMap<String, Instant>,
 }
 
 /// How far look-ups lag behind.
@@ -104,7 +118,9 @@ impl Crm {
         contact.fields.extend(
             record.iter().filter(|(name, _)| name.starts_with("field")).map(|(n, v)| (n.clone(), v.clone())),
         );
-        contact.changed = Some(now);
+        for name in contact.emails.iter().chain(&contact.external_id) {
+            contact.since.entry(name.clone()).or_insert(now);
+        }
         Ok(())
     }
 
@@ -178,7 +194,7 @@ impl Crm {
                     "email" => contact.emails.contains(&value),
                     _ => contact.external_id.as_ref() == Some(&value),
                 };
-                let seen = |contact: &Contact| contact.changed.is_none_or(|at| at + LAG <= now);
+                let seen = |contact: &Contact| contact.since.get(&value).is_some_and(|at| *at + LAG <= now);
                 let found: Vec<Value> = (0..self.contacts.len())
                     .filter(|place| matches(&self.contacts[*place]) && seen(&self.contacts[*place]))
                     .map(|place| self.row(place))
@@ -223,10 +239,15 @@ impl Crm {
 }
 
 /// Lets all events in as there is room, and runs until nothing is left; tells how each ended.
-fn run(events: &[Asked], crm: &mut Crm, prefetch: usize) -> Vec<Vec<Outcome>> {
+fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
+    let Setting { prefetch, alone, email } = setting;
     let start = Instant::now();
     let mut dispatch: Dispatch<u64> = super::by_hand::dispatch(start);
-    dispatch.begin();
+    if alone {
+        dispatch.begin_alone(start);
+    } else {
+        dispatch.begin();
+    }
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut queue: VecDeque<usize> = (0..events.len()).collect();
@@ -297,9 +318,11 @@ proptest! {
         events in prop::collection::vec(asked(), 1..60),
         moods in prop::collection::vec(any::<u8>(), 50..150),
         prefetch in 1usize..40,
+        alone in any::<bool>(),
     ) {
         let mut crm = Crm { moods, ..Crm::default() };
-        let outcomes = run(&events, &mut crm, prefetch);
+        let email = own_email;
+        let outcomes = run(&events, &mut crm, Setting { prefetch, alone, email });
         let mut tracked: Vec<(String, usize)> = Vec::new();
         for activity in &crm.activities {
             // One whose answer was lost is sent again.
@@ -350,6 +373,30 @@ proptest! {
                     prop_assert_eq!(identifier, &address, "track {}", number);
                 }
             }
+        }
+    }
+
+    /// Also where several `userId`s come with one address, every identify that says an address is delivered.
+    #[test]
+    fn an_address_that_several_userids_claim_refuses_none_of_them(
+        events in prop::collection::vec(asked(), 1..60),
+        moods in prop::collection::vec(any::<u8>(), 50..150),
+        prefetch in 1usize..40,
+        alone in any::<bool>(),
+    ) {
+        let mut crm = Crm { moods, ..Crm::default() };
+        let outcomes = run(&events, &mut crm, Setting { prefetch, alone, email: shared_email });
+        for (number, event) in events.iter().enumerate() {
+            prop_assert_eq!(outcomes[number].len(), 1, "event {} ended {:?}", number, &outcomes[number]);
+            if !matches!(event, Asked::Identify { address: None, .. }) {
+                prop_assert_eq!(&outcomes[number][0], &Outcome::Delivered, "event {}", number);
+            }
+        }
+        for (place, contact) in crm.contacts.iter().enumerate() {
+            let others = crm.contacts.iter().skip(place + 1);
+            let clash = |other: &Contact| contact.external_id.is_some() && other.external_id == contact.external_id;
+            prop_assert!(!others.clone().any(clash));
+            prop_assert!(others.clone().all(|other| other.emails.iter().all(|email| !contact.emails.contains(email))));
         }
     }
 }
