@@ -15,6 +15,7 @@ mod cost_tests;
 mod deals;
 mod dispatch;
 mod doubt;
+mod emails;
 mod held;
 mod identities;
 mod jobs;

@@ -298,6 +298,20 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_turns_out_to_be_about_the_same_contact_goes_before_later_ones() {
+        let mut window = Window::default();
+        window.insert(&[user("u")], 1);
+        window.insert(&[email("a")], 2);
+        let (first, item) = take(&mut window).unwrap();
+        window.put_back(first, email("a"), item);
+        assert!(window.has_key(first, &email("a")) && !window.has_key(first, &email("b")));
+        assert_eq!(window.ready().map(|(_, item)| *item).collect::<Vec<_>>(), [1]);
+        take(&mut window);
+        window.finish(first);
+        assert_eq!(take(&mut window).unwrap().1, 2);
+    }
+
+    #[test]
     fn a_contact_waits_for_itself_and_others_go_on() {
         let mut window = Window::default();
         window.insert(&[email("a")], 1);

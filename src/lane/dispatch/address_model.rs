@@ -308,7 +308,7 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     /// However the addresses of a `userId` change, it stays one contact: it has the last address as its primary one,
     /// keeps all others, and holds what its identifies wrote in their order. Each track is reported, in its place in
