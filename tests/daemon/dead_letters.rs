@@ -146,7 +146,10 @@ fn cases() -> Vec<Case> {
         Case::new("malformed_json", PAGE_AS_PRINTED),
         Case::new("malformed_json", "").unrouted(None),
         Case::new("malformed_json", b"\xef\xbb\xbf{}\n\n".to_vec()),
-        Case::new("malformed_json", "[{\"type\":\"track\"}]").unrouted(None),
+        Case::new("malformed_json", "[{\"type\":\"track\"},").unrouted(None),
+        Case::new("malformed_json", "{\"batch\":[{\"type\":\"track\"}}"),
+        Case::new("invalid_event", "[ ]\n").unrouted(None),
+        Case::new("invalid_event", " {\"batch\":[],\"writeKey\":\"wk_bare\"}").unrouted(None).of("bare"),
         Case::new("malformed_json", " \"text\" "),
         Case {
             event_type: Some("track"),
