@@ -9,7 +9,7 @@ mod fuzz_tests;
 mod reader;
 mod secret;
 
-pub use account::{Account, DealIdentity};
+pub use account::{Account, DealIdentity, Tags};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use reader::{Environment, Problem, parse_duration};
 

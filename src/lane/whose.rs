@@ -127,7 +127,9 @@ impl<D> Dispatch<D> {
                 | Stage::ReadLinks
                 | Stage::Link(_)
                 | Stage::FindDeal
-                | Stage::Deal,
+                | Stage::Deal
+                | Stage::ReadTags(_)
+                | Stage::Tags(_),
                 _,
             ) => false,
         }
@@ -199,7 +201,9 @@ impl<D> Dispatch<D> {
             | Stage::ReadLinks
             | Stage::Link(_)
             | Stage::FindDeal
-            | Stage::Deal => Vec::new(),
+            | Stage::Deal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => Vec::new(),
         }
     }
 
@@ -388,7 +392,9 @@ impl<D> Dispatch<D> {
             | Stage::ReadLinks
             | Stage::Link(_)
             | Stage::FindDeal
-            | Stage::Deal => return None,
+            | Stage::Deal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => return None,
         }
         work.whose.refused = Some(refused.clone());
         self.again_at(number, at);

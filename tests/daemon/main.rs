@@ -29,6 +29,7 @@ mod faults;
 mod files;
 mod foreign_queues;
 mod forged;
+mod identity;
 mod languages;
 mod limits;
 mod logs;
