@@ -62,6 +62,11 @@ impl Lease {
         Self(Some((shown, term)))
     }
 
+    /// Whether the source gives to nobody else.
+    pub fn is_endless(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether it holds.
     pub fn holds(&self, now: Instant) -> bool {
         self.0.as_ref().is_none_or(|(shown, term)| now.saturating_duration_since(*shown.borrow()) < *term)

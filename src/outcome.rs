@@ -45,7 +45,7 @@ words! {
         InvalidEvent => "invalid_event",
         /// No account claims the event, or its header names one that does not exist.
         UnknownAccount => "unknown_account",
-        /// An identify without `userId`.
+        /// An identify with an e-mail address and without `userId`.
         MissingUserId => "missing_user_id",
         /// An identify from which no e-mail address can be had.
         MissingEmail => "missing_email",
@@ -79,7 +79,7 @@ words! {
         DisabledType => "disabled_type",
         /// The event's `integrations` exclude this destination.
         IntegrationDisabled => "integration_disabled",
-        /// A track or page without `userId`.
+        /// A track or page without `userId`; an identify with neither that nor an e-mail address.
         Anonymous => "anonymous",
         /// A `messageId` that was already settled.
         Duplicate => "duplicate",

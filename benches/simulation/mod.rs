@@ -86,6 +86,8 @@ impl Api {
             | Endpoint::Upsert(_)
             | Endpoint::ContactRead
             | Endpoint::ContactUpdate
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
             | Endpoint::DealRead
             | Endpoint::DealCreate
             | Endpoint::DealUpdate
@@ -181,6 +183,7 @@ fn used_while_busy(log: &[Instant], start: Instant, busy: Duration) -> Option<f6
 fn identify(email: &str) -> Mapped {
     let mut record = Record::default();
     record.fields.insert("emails".to_owned(), Value::from(email));
-    let write = ContactWrite { email: email.to_owned(), user_id: None, record, company: None, deal: None };
+    let write =
+        ContactWrite { email: Some(email.to_owned()), user_id: None, record, company: None, deal: None };
     Mapped::Contact(Box::new(write))
 }

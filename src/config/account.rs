@@ -8,7 +8,9 @@ use super::base_url::BaseUrl;
 use super::reader::{Environment, Section};
 use super::secret;
 use crate::delivery::AccountName;
-use crate::mapping::{Coercion, InvalidValue, MappingRules, UnknownCustomField};
+use crate::mapping::{
+    AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField,
+};
 use crate::segment::EventType;
 
 /// One Freshsales account.
@@ -40,6 +42,18 @@ pub struct Account {
     pub mapping: MappingRules,
     /// Which deal an event's deal is.
     pub deal_identity: DealIdentity,
+    /// What becomes of the tags that a record has.
+    pub tags: Tags,
+}
+
+/// What becomes of the tags that a record has already when an event brings others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tags {
+    /// The event's take their place.
+    #[default]
+    Replace,
+    /// They stay, and the event's are added.
+    Append,
 }
 
 /// Which deal of the account an event's deal is. Freshsales' deals may share a name.
@@ -83,6 +97,11 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
         "name" => Ok(DealIdentity::Name),
         _ => Err("expected \"contact\" or \"name\""),
     });
+    let tags = section.parsed("tags", |text| match text {
+        "replace" => Ok(Tags::Replace),
+        "append" => Ok(Tags::Append),
+        _ => Err("expected \"replace\" or \"append\""),
+    });
     section.finish();
     Some(Account {
         name: name?.into(),
@@ -98,6 +117,7 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
         events,
         mapping,
         deal_identity: deal_identity.unwrap_or_default(),
+        tags: tags.unwrap_or_default(),
     })
 }
 
@@ -170,6 +190,16 @@ fn mapping(section: &mut Section<'_>) -> MappingRules {
         "omit" => Ok(InvalidValue::Omit),
         _ => Err("expected \"dead_letter\" or \"omit\""),
     });
+    let anonymous_identify = section.parsed("anonymous_identify", |text| match text {
+        "dead_letter" => Ok(AnonymousIdentify::DeadLetter),
+        "by_email" => Ok(AnonymousIdentify::ByEmail),
+        _ => Err("expected \"dead_letter\" or \"by_email\""),
+    });
+    let null_traits = section.parsed("null_traits", |text| match text {
+        "ignore" => Ok(NullTraits::Ignore),
+        "clear" => Ok(NullTraits::Clear),
+        _ => Err("expected \"ignore\" or \"clear\""),
+    });
     MappingRules {
         fields: overrides(section, "fields"),
         company_fields: overrides(section, "company_fields"),
@@ -177,6 +207,8 @@ fn mapping(section: &mut Section<'_>) -> MappingRules {
         unknown_custom_field: unknown_custom_field.unwrap_or_default(),
         coercion: coercion.unwrap_or_default(),
         invalid_value: invalid_value.unwrap_or_default(),
+        anonymous_identify: anonymous_identify.unwrap_or_default(),
+        null_traits: null_traits.unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::call::{Budget, Endpoint, Expected, Link};
+use super::contact::listed_emails;
 use super::limits::RateLimit;
 use crate::mask::mask;
 
@@ -315,6 +316,8 @@ fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
         | Endpoint::JobStatus
         | Endpoint::ContactRead
         | Endpoint::ContactUpdate
+        | Endpoint::SalesAccountRead
+        | Endpoint::SalesAccountUpdate
         | Endpoint::DealRead
         | Endpoint::DealCreate
         | Endpoint::DealUpdate
@@ -335,13 +338,8 @@ pub(super) fn id(value: &Value) -> Option<i64> {
 /// them.
 pub fn is_another_contact(body: &Value, email: &str) -> bool {
     let Some(contact) = body.get("contact") else { return false };
-    let listed: Vec<&str> = contact
-        .get("emails")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|listed| listed.get("value")?.as_str())
-        .collect();
+    let listed: Vec<&str> =
+        listed_emails(contact).filter_map(|listed| listed.get("value")?.as_str()).collect();
     let primary = contact.get("email").and_then(Value::as_str);
     let same = |other: &&str| other.trim().to_lowercase() == email.to_lowercase();
     !listed.is_empty() && !listed.iter().chain(&primary).any(same)
@@ -363,38 +361,13 @@ pub fn linked_accounts(body: &Value) -> Option<Vec<Link>> {
         .collect()
 }
 
-/// The address of the contact whose `external_id` this is. An answer may hold others, or tell no `external_id`: they are
-/// somebody else. Freshsales compares without case, and so two contacts with ids that differ in case only cannot be; if
-/// an answer holds several all the same, the one in the same case counts, and else nobody.
-pub fn found_email(body: &Value, user_id: &str) -> Option<String> {
-    let contacts = body.get("contacts")?.get("contacts")?.as_array()?;
-    let id = |contact: &Value| match contact.get("external_id")? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
-    let deleted = |contact: &Value| contact.get("is_deleted").and_then(Value::as_bool) == Some(true);
-    let wanted = user_id.to_lowercase();
-    let found: Vec<(String, String)> = contacts
-        .iter()
-        .filter(|contact| !deleted(contact))
-        .filter_map(|contact| Some((id(contact)?, address(contact)?)))
-        .filter(|(id, _)| id.to_lowercase() == wanted)
-        .collect();
-    let same_case: Vec<_> = found.iter().filter(|(id, _)| id == user_id).cloned().collect();
-    let candidates = if same_case.is_empty() { found } else { same_case };
-    let ((_, email), others) = candidates.split_first()?;
-    others.iter().all(|(_, other)| other == email).then(|| email.clone())
-}
-
-/// A contact's primary address, in lower case.
-fn address(contact: &Value) -> Option<String> {
-    let listed = || {
-        let emails = contact.get("emails")?.as_array()?;
-        let primary = |email: &&Value| email.get("is_primary").and_then(Value::as_bool).unwrap_or(false);
-        emails.iter().find(primary).or(emails.first())?.get("value")
-    };
-    contact.get("email").and_then(Value::as_str).or_else(|| listed()?.as_str()).map(str::to_lowercase)
+/// The tags of the record under `key`, or `None` where the answer does not tell.
+pub fn shown_tags(body: &Value, key: &str) -> Option<Vec<String>> {
+    match body.get(key)?.get("tags")? {
+        Value::Null => Some(Vec::new()),
+        Value::Array(tags) => tags.iter().map(|tag| tag.as_str().map(str::to_owned)).collect(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+    }
 }
 
 /// The status inside an error body: `{"errors":{"code":400,...}}` or `{"code":400,"message":...}`.

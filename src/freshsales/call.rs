@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::object::{ObjectWriter, members};
+use crate::object::{ObjectWriter, find, members};
 use crate::schema::Entity;
 
 /// Every endpoint Freshet calls.
@@ -21,13 +21,17 @@ pub enum Endpoint {
     ContactRead,
     /// Change one contact.
     ContactUpdate,
+    /// One sales account.
+    SalesAccountRead,
+    /// Change one sales account.
+    SalesAccountUpdate,
     /// One deal.
     DealRead,
     /// Create a deal, whatever other deals have its name. Sent twice, it creates two.
     DealCreate,
     /// Change one deal.
     DealUpdate,
-    /// Find a contact by `external_id`.
+    /// Find a contact by `external_id` or by e-mail address.
     Lookup,
     /// Report an event.
     TrackEvent,
@@ -60,6 +64,8 @@ impl Endpoint {
             Self::JobStatus => "job_status",
             Self::ContactRead => "contact_read",
             Self::ContactUpdate => "contact_update",
+            Self::SalesAccountRead => "sales_account_read",
+            Self::SalesAccountUpdate => "sales_account_update",
             Self::DealRead => "deal_read",
             Self::DealCreate => "deal_create",
             Self::DealUpdate => "deal_update",
@@ -72,8 +78,13 @@ impl Endpoint {
     /// GET, POST or PUT.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::Fields(_) | Self::ContactRead | Self::DealRead | Self::Lookup | Self::JobStatus => "GET",
-            Self::ContactUpdate | Self::DealUpdate => "PUT",
+            Self::Fields(_)
+            | Self::ContactRead
+            | Self::SalesAccountRead
+            | Self::DealRead
+            | Self::Lookup
+            | Self::JobStatus => "GET",
+            Self::ContactUpdate | Self::SalesAccountUpdate | Self::DealUpdate => "PUT",
             Self::Upsert(_)
             | Self::BulkUpsert(_)
             | Self::DealCreate
@@ -92,6 +103,8 @@ impl Endpoint {
             | Self::JobStatus
             | Self::ContactRead
             | Self::ContactUpdate
+            | Self::SalesAccountRead
+            | Self::SalesAccountUpdate
             | Self::DealRead
             | Self::DealCreate
             | Self::DealUpdate
@@ -102,9 +115,13 @@ impl Endpoint {
     /// Whether it asks for a record by its id, so that "not found" speaks of that record.
     pub const fn names_an_id(self) -> bool {
         match self {
-            Self::JobStatus | Self::ContactRead | Self::ContactUpdate | Self::DealRead | Self::DealUpdate => {
-                true
-            }
+            Self::JobStatus
+            | Self::ContactRead
+            | Self::ContactUpdate
+            | Self::SalesAccountRead
+            | Self::SalesAccountUpdate
+            | Self::DealRead
+            | Self::DealUpdate => true,
             Self::Fields(_)
             | Self::Upsert(_)
             | Self::BulkUpsert(_)
@@ -123,9 +140,10 @@ impl Endpoint {
             | Self::BulkUpsert(Entity::Contact)
             | Self::ContactRead
             | Self::ContactUpdate => Family::Contacts,
-            Self::Upsert(Entity::SalesAccount) | Self::BulkUpsert(Entity::SalesAccount) => {
-                Family::SalesAccounts
-            }
+            Self::Upsert(Entity::SalesAccount)
+            | Self::BulkUpsert(Entity::SalesAccount)
+            | Self::SalesAccountRead
+            | Self::SalesAccountUpdate => Family::SalesAccounts,
             Self::Upsert(Entity::Deal)
             | Self::BulkUpsert(Entity::Deal)
             | Self::DealRead
@@ -143,6 +161,9 @@ impl Endpoint {
             Self::Fields(_) => Expected::Key("fields"),
             Self::Upsert(entity) => Expected::Record(entity.singular()),
             Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
+            Self::SalesAccountRead | Self::SalesAccountUpdate => {
+                Expected::Record(Entity::SalesAccount.singular())
+            }
             Self::DealRead | Self::DealCreate | Self::DealUpdate => Expected::Record(Entity::Deal.singular()),
             Self::Lookup => Expected::Key("contacts"),
             // A status of unknown form ends the job as unclear; trying again would not make it clearer.
@@ -319,9 +340,14 @@ impl Call {
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
     }
 
-    /// Reads a deal.
-    pub fn deal_read(id: i64) -> Self {
-        Self::get(Endpoint::DealRead, format!("/api/deals/{id}"), vec![])
+    /// Reads one record; a contact with its links.
+    pub fn read(entity: Entity, id: i64) -> Self {
+        let endpoint = match entity {
+            Entity::Contact => return Self::contact_read(id),
+            Entity::SalesAccount => Endpoint::SalesAccountRead,
+            Entity::Deal => Endpoint::DealRead,
+        };
+        Self::get(endpoint, format!("/api/{}/{id}", entity.plural()), vec![])
     }
 
     /// Creates a deal. `deal` is an object's text.
@@ -329,34 +355,63 @@ impl Call {
         Self::with_body(Endpoint::DealCreate, "/api/deals".to_owned(), wrapped(Entity::Deal, deal))
     }
 
-    /// Changes a deal. `deal` is an object's text.
-    pub fn deal_update(id: i64, deal: &str) -> Self {
-        Self::with_body(Endpoint::DealUpdate, format!("/api/deals/{id}"), wrapped(Entity::Deal, deal))
+    /// Changes one record. `record` is an object's text.
+    pub fn update(entity: Entity, id: i64, record: &str) -> Self {
+        let endpoint = match entity {
+            Entity::Contact => Endpoint::ContactUpdate,
+            Entity::SalesAccount => Endpoint::SalesAccountUpdate,
+            Entity::Deal => Endpoint::DealUpdate,
+        };
+        Self::with_body(endpoint, format!("/api/{}/{id}", entity.plural()), wrapped(entity, record))
     }
 
     /// Sets a contact's links. The API replaces the whole set, so `links` holds the old ones too.
     pub fn contact_links(id: i64, links: &[Link]) -> Self {
         let links: Vec<_> =
             links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary })).collect();
-        let body = json!({ "contact": { "sales_accounts": links } }).to_string();
-        let mut call = Self::with_body(Endpoint::ContactUpdate, format!("/api/contacts/{id}"), body);
+        Self::contact_update(id, &json!({ "sales_accounts": links }).to_string())
+    }
+
+    /// Changes the contact with this id; the answer carries its links. `contact` is an object's text.
+    pub fn contact_update(id: i64, contact: &str) -> Self {
+        let mut body = ObjectWriter::with_capacity(contact.len() + 20);
+        body.json(Entity::Contact.singular(), contact);
+        let path = format!("/api/contacts/{id}");
+        let mut call = Self::with_body(Endpoint::ContactUpdate, path, body.finish());
         call.query = vec![("include", "sales_accounts".to_owned())];
         call
     }
 
     /// Finds the contact with this `external_id`.
     pub fn lookup_external_id(external_id: &str) -> Self {
-        let query = vec![
-            ("q", external_id.to_owned()),
-            ("f", "external_id".to_owned()),
-            ("entities", "contact".to_owned()),
-        ];
+        Self::lookup("external_id", external_id)
+    }
+
+    /// Finds the contact with this e-mail address.
+    pub fn lookup_email(email: &str) -> Self {
+        Self::lookup("email", email)
+    }
+
+    fn lookup(field: &str, value: &str) -> Self {
+        let query =
+            vec![("q", value.to_owned()), ("f", field.to_owned()), ("entities", "contact".to_owned())];
         Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
     }
 
-    /// Reports an event. `properties` is an object's text; the name cannot be displaced by one of them.
+    /// Reports an event. `properties` is an object's text. One called `name`, which is the product's in Segment's
+    /// specification, must not displace the event's: it is sent as `property_name`, unless there is one already.
     pub fn track_event(identifier: &str, name: &str, properties: &str) -> Self {
-        Self::track(Endpoint::TrackEvent, "events", "event", identifier, ("name", name), properties, &[])
+        let mut inner = ObjectWriter::with_capacity(properties.len() + name.len() + 80);
+        inner.text("name", name);
+        let taken = find(properties, "property_name").is_some();
+        for member in members(properties) {
+            if member.name() != "name" {
+                inner.member(member);
+            } else if !taken {
+                inner.json("property_name", member.value);
+            }
+        }
+        Self::track(Endpoint::TrackEvent, "events", "event", identifier, &inner.finish())
     }
 
     /// Reports a page view. `properties` is an object's text; `added` take the place of those of the same name.
@@ -366,34 +421,24 @@ impl Call {
         properties: &str,
         added: &[(&'static str, String)],
     ) -> Self {
-        let endpoint = Endpoint::TrackPageView;
-        Self::track(endpoint, "page_views", "page_view", identifier, ("url", url), properties, added)
-    }
-
-    fn track(
-        endpoint: Endpoint,
-        path: &str,
-        wrapper: &str,
-        identifier: &str,
-        (key, value): (&str, &str),
-        properties: &str,
-        added: &[(&'static str, String)],
-    ) -> Self {
-        let mut inner = ObjectWriter::with_capacity(properties.len() + value.len() + 80);
-        inner.text(key, value);
+        let mut inner = ObjectWriter::with_capacity(properties.len() + url.len() + 80);
+        inner.text("url", url);
         for member in members(properties) {
             let name = member.name();
-            if name != key && added.iter().all(|(added, _)| name != *added) {
+            if name != "url" && added.iter().all(|(added, _)| name != *added) {
                 inner.member(member);
             }
         }
         for (name, value) in added {
             inner.text(name, value);
         }
-        let inner = inner.finish();
+        Self::track(Endpoint::TrackPageView, "page_views", "page_view", identifier, &inner.finish())
+    }
+
+    fn track(endpoint: Endpoint, path: &str, wrapper: &str, identifier: &str, inner: &str) -> Self {
         let mut body = ObjectWriter::with_capacity(inner.len() + identifier.len() + 80);
         body.text("identifier", identifier);
-        body.json(wrapper, &inner);
+        body.json(wrapper, inner);
         body.text("sdk", SDK);
         Self::with_body(endpoint, format!("/track/{path}"), body.finish())
     }

@@ -5,6 +5,7 @@
 mod answer;
 mod call;
 mod client;
+mod contact;
 mod deals;
 #[cfg(test)]
 mod fuzz_tests;
@@ -13,11 +14,14 @@ mod job;
 mod limits;
 
 pub use answer::{
-    Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, found_email, is_another_contact,
-    linked_accounts, record_id,
+    Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, is_another_contact, linked_accounts,
+    record_id, shown_tags,
 };
 pub use call::{Budget, Call, Endpoint, Expected, Family, Identifier, Link};
 pub use client::{Client, Credentials, Transport, Unread};
+pub use contact::{
+    FoundContact, emails_of, found_contact, found_email, found_owner, has_another_external_id,
+};
 pub use deals::{ShownDeal, custom_fields, deal_named, shown_deals};
 pub use gateway::{Gateway, asked as asked_by_gateway};
 pub use job::{Failure, Job, job_id, read_job};

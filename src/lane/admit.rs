@@ -117,6 +117,9 @@ impl Lane {
     /// Counts a delivery that is judged, and settles it or hands it on to be sent. `place` was kept for it.
     fn admit(&mut self, delivery: Delivery, judged: Judged, place: Option<u64>) {
         self.metrics.traits_ignored.inc_by(judged.ignored.len() as u64);
+        if let Some(word) = judged.placeholder {
+            self.placeholders.tell(word, Instant::now());
+        }
         let Delivery { queued_at, receipt, copied, .. } = delivery;
         self.ledger.open(judged.kind);
         let debt = Debt { kind: judged.kind, message_id: judged.message_id, queued_at, receipt };

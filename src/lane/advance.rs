@@ -11,6 +11,7 @@ use super::dispatch::{Dispatch, Effect, Name};
 use super::memo::{Account, Memo, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
 use super::remedy::{Trial, dependent_choice, may_be_mended};
+use super::tags::{self, Found, Tagging};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::{
@@ -50,6 +51,10 @@ impl<D> Dispatch<D> {
             work.remembered = true;
             work.stage = Stage::Contact;
         }
+        if self.settle_whose(number) {
+            return;
+        }
+        let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return };
         match work.name() {
             Some(name) => {
                 if let Some(taken) = self.names.get_mut(&name).filter(|taken| taken.holder != number) {
@@ -66,7 +71,7 @@ impl<D> Dispatch<D> {
     }
 
     /// The unit no longer writes the record of this stage: the next one may.
-    fn release(&mut self, number: u64) {
+    pub(super) fn release(&mut self, number: u64) {
         let Some(name) = self.name(number) else { return };
         if self.names.get(&name).is_none_or(|taken| taken.holder != number) {
             return;
@@ -139,7 +144,9 @@ impl<D> Dispatch<D> {
                 Some(Call::lookup_external_id(user_id))
             }
             Identity::UserId(user_id) => {
-                report(mapped, self.identities.email(user_id).as_deref().unwrap_or(user_id))
+                // Where nobody is found, a later identify may say whom Freshsales will know it by.
+                let email = self.identities.email(user_id).or_else(|| self.identities.latest(user_id));
+                report(mapped, email.unwrap_or(user_id))
             }
         }
     }
@@ -151,11 +158,16 @@ impl<D> Dispatch<D> {
             return verdict;
         };
         let Some(work) = self.units.get(unit).and_then(Unit::contact) else { return verdict };
+        if let Stage::ReadTags(tagging) | Stage::Tags(tagging) = &work.stage {
+            let same = record_id(body, tagging.entity.singular()) == Some(tagging.id);
+            return if same { verdict } else { nonsense() };
+        }
         let other_id = || record_id(body, Entity::Contact.singular()) != work.contact;
         let odd = match outgoing.call.endpoint {
-            Endpoint::Upsert(Entity::Contact) => is_another_contact(body, &work.write.email),
-            Endpoint::ContactRead if work.stage == Stage::FindDeal => other_id(),
-            Endpoint::ContactRead => other_id() || linked_accounts(body).is_none(),
+            Endpoint::Upsert(Entity::Contact) => is_another_contact(body, work.write.address()),
+            Endpoint::ContactRead => {
+                other_id() || work.stage == Stage::ReadLinks && linked_accounts(body).is_none()
+            }
             Endpoint::ContactUpdate => other_id(),
             Endpoint::DealRead | Endpoint::DealUpdate => {
                 record_id(body, Entity::Deal.singular()).map(DealAt::Id) != Some(work.deal)
@@ -165,15 +177,13 @@ impl<D> Dispatch<D> {
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
             | Endpoint::Lookup
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
             | Endpoint::DealCreate
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => false,
         };
-        if odd {
-            Verdict::Unavailable { trouble: Trouble::ServerError(200), retry_after: None }
-        } else {
-            verdict
-        }
+        if odd { nonsense() } else { verdict }
     }
 
     /// What a call came to, now that Freshsales has judged it.
@@ -225,20 +235,23 @@ impl<D> Dispatch<D> {
         now: Instant,
     ) -> Vec<Effect<D>> {
         if let Endpoint::Lookup = endpoint {
-            self.looked_up(number, Some(body), now);
-            return Vec::new();
+            return self.looked_up(number, Some(body), now);
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
         unit.failing = None;
+        if unit.contact().is_some_and(|work| work.stage == Stage::ReadEmails) {
+            return self.emails_read(number, body);
+        }
         let Some(work) = unit.contact_mut() else { return self.finish(number, &Outcome::Delivered) };
-        if endpoint == Endpoint::DealRead {
+        if endpoint == Endpoint::DealRead && work.stage == Stage::Deal {
             work.kept_custom = Some(custom_fields(body).unwrap_or_default());
             self.idle.insert(number);
             return Vec::new();
         }
         let mut effects = Vec::new();
         effects.extend(left_out(work));
-        let email = work.write.email.clone();
+        let mut hidden = false;
+        let email = work.write.address().to_owned();
         let next = match work.stage.clone() {
             Stage::Company => {
                 let Some(company) = &work.write.company else { return Vec::new() };
@@ -251,7 +264,7 @@ impl<D> Dispatch<D> {
                 work.account = id;
                 Some(Stage::Contact)
             }
-            Stage::Contact => {
+            Stage::Contact | Stage::Update => {
                 let links = linked_accounts(body);
                 let id = record_id(body, Entity::Contact.singular());
                 if let Some(id) = id {
@@ -263,10 +276,10 @@ impl<D> Dispatch<D> {
                 }
                 work.find_deal(body);
                 match (work.account.filter(|_| id.is_some()), links) {
-                    (Some(account), links) if !self.memo.linked(&email, account) => match links {
-                        Some(links) => Some(Stage::Link(with(links, account))),
-                        None => Some(Stage::ReadLinks),
-                    },
+                    (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
+                        Some(Stage::Link(with(links, account)))
+                    }
+                    (Some(account), None) if !self.memo.linked(&email, account) => Some(Stage::ReadLinks),
                     _ => work.toward_deal(self.deal_identity, &mut self.memo),
                 }
             }
@@ -283,9 +296,9 @@ impl<D> Dispatch<D> {
                 work.toward_deal(self.deal_identity, &mut self.memo)
             }
             Stage::FindDeal => {
-                if !work.find_deal(body) {
+                hidden = !work.find_deal(body);
+                if hidden {
                     work.deal = DealAt::New;
-                    effects.extend(self.deals_not_shown(now));
                 }
                 Some(Stage::Deal)
             }
@@ -300,8 +313,31 @@ impl<D> Dispatch<D> {
                 }
                 None
             }
+            Stage::ReadTags(tagging) => match tagging.compare(body) {
+                Found::Missing(tagging) => Some(Stage::Tags(tagging)),
+                Found::All => {
+                    self.memo.learn_tags(tagging.entity, tagging.id, &tagging.tags);
+                    tagging.then.map(|then| *then)
+                }
+                Found::NotShown => {
+                    effects.push(left_out_tags(&tagging));
+                    tagging.then.map(|then| *then)
+                }
+            },
+            Stage::Tags(tagging) => {
+                self.memo.learn_tags(tagging.entity, tagging.id, &tagging.tags);
+                tagging.then.map(|then| *then)
+            }
+            // The answers of the others are read elsewhere.
+            Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => None,
         };
-        self.release(number);
+        let next = tags::after(work, body, next, &mut self.memo);
+        if hidden {
+            effects.extend(self.deals_not_shown(now));
+        }
+        if !matches!(next, Some(Stage::ReadTags(_) | Stage::Tags(_))) {
+            self.release(number);
+        }
         match next {
             Some(stage) => {
                 if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
@@ -324,8 +360,10 @@ impl<D> Dispatch<D> {
     ) -> Vec<Effect<D>> {
         if let Endpoint::Lookup = endpoint {
             // Refused is as good as not found: the userId itself is sent.
-            self.looked_up(number, None, now);
-            return Vec::new();
+            return self.looked_up(number, None, now);
+        }
+        if let Some(effects) = self.whose_gone(number, &refused) {
+            return effects;
         }
         self.release(number);
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
@@ -338,7 +376,7 @@ impl<D> Dispatch<D> {
         {
             // What was remembered may be gone, and a contact may be deleted while it is written: once more without its id.
             let company = work.write.company.as_ref().map(|company| company.name.clone());
-            let email = work.write.email.clone();
+            let email = work.write.address().to_owned();
             if let Some((contact, deal)) = work.contact.zip(work.write.deal.as_ref()) {
                 self.memo.forget_deal(contact, &deal.name);
             }
@@ -365,12 +403,20 @@ impl<D> Dispatch<D> {
             }
             return effects;
         }
+        if let Some(effects) = self.look_up_owner(number, &refused) {
+            return effects;
+        }
+        let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
         if unit.events.len() > 1 {
             // Which of them is refused cannot be told from the answer to all.
             unit.split();
             self.settle_stage(number);
             return Vec::new();
         }
+        if let Some(effects) = self.look_up_holder(number, &refused) {
+            return effects;
+        }
+        let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
         let place = unit.contact().map_or("activity", ContactWork::place);
         let refused = if said && let Some(work) = unit.contact_mut() {
             match remedy(work, &mut self.memo, refused) {
@@ -383,27 +429,35 @@ impl<D> Dispatch<D> {
         } else {
             refused
         };
+        if let Some(effects) = self.look_up_again(number, &refused, now) {
+            return effects;
+        }
         let outcome = Outcome::DeadLetter(refused.refusal(place));
         self.finish(number, &outcome)
     }
 
     /// A look-up ended. An event whose contact is known by its e-mail address now waits for those queued before it
     /// under that address.
-    fn looked_up(&mut self, number: u64, body: Option<&Value>, now: Instant) {
-        let Some(mut unit) = self.units.remove(&number) else { return };
-        let Some((event, waiting)) = unit.events.pop() else { return };
-        let Some(Identity::UserId(user_id)) = identity(&waiting.mapped) else { return };
+    fn looked_up(&mut self, number: u64, body: Option<&Value>, now: Instant) -> Vec<Effect<D>> {
+        if self.units.get(&number).is_some_and(|unit| unit.contact().is_some()) {
+            return self.whose_looked_up(number, body, now);
+        }
+        let Some(mut unit) = self.units.remove(&number) else { return Vec::new() };
+        let Some((event, waiting)) = unit.events.pop() else { return Vec::new() };
+        let Some(Identity::UserId(user_id)) = identity(&waiting.mapped) else { return Vec::new() };
         let user_id = user_id.clone();
         match body.and_then(|body| found_email(body, &user_id)) {
-            Some(email) => self.identities.learn(&user_id, email),
+            Some(email) => self.identities.found(&user_id, email),
             None => self.identities.looked_up_in_vain(&user_id, now),
         }
-        let key = self.identities.email(&user_id).map_or(Key::UserId(user_id), Key::Email);
-        self.window.put_back(event, key, waiting);
+        let email = self.identities.email(&user_id).map(str::to_owned);
+        self.window.put_back(event, email.map_or(Key::UserId(user_id), Key::Email), waiting);
+        Vec::new()
     }
 
     /// The events being worked on end; the rest, if any, is taken up.
-    fn finish(&mut self, number: u64, outcome: &Outcome) -> Vec<Effect<D>> {
+    pub(super) fn finish(&mut self, number: u64, outcome: &Outcome) -> Vec<Effect<D>> {
+        let left_out = self.learn_whose(number, outcome);
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
         let attempts = unit.attempts;
         let merged = unit.events.len().saturating_sub(1) as u64;
@@ -423,6 +477,7 @@ impl<D> Dispatch<D> {
         if merged > 0 && *outcome == Outcome::Delivered {
             effects.push(Effect::Coalesced(merged));
         }
+        effects.extend(left_out);
         effects
     }
 }
@@ -447,10 +502,25 @@ fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
             let named = work.write.company.as_ref().and_then(|company| memo.account(&company.name));
             work.account.is_some() || named.is_some()
         }
-        Some(Entity::Contact) => work.contact.is_some() || memo.contact_id(&work.write.email).is_some(),
+        Some(Entity::Contact) => work.contact.is_some() || memo.contact_id(work.write.address()).is_some(),
         Some(Entity::Deal) => matches!(work.deal, DealAt::Id(_)),
         None => true,
     }
+}
+
+/// The answer tells of something else than was asked for.
+fn nonsense() -> Verdict {
+    Verdict::Unavailable { trouble: Trouble::ServerError(200), retry_after: None }
+}
+
+/// The tags that cannot be added, because no answer shows which are there.
+fn left_out_tags<D>(tagging: &Tagging) -> Effect<D> {
+    Effect::LeftOut(Omitted {
+        entity: tagging.entity,
+        field: "tags".to_owned(),
+        trait_path: "tags".to_owned(),
+        why: "Freshsales does not show the tags that are there".to_owned(),
+    })
 }
 
 /// The value without which the step's record was accepted, if it was refused with it.
@@ -475,7 +545,7 @@ fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
 
 impl Refused {
     /// What becomes of the event.
-    fn refusal(self, place: &str) -> Refusal {
+    pub(super) fn refusal(self, place: &str) -> Refusal {
         let told =
             |problem: String, expected: Option<String>| Problem { problem, expected, ..Problem::default() };
         let quoted = |messages: Vec<String>, expected: &Option<String>| {

@@ -11,8 +11,9 @@ use super::held::{Held, HeldContact};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::outgoing::{Ground, Polling, Purpose, Refused};
+use super::tags;
 use super::unit::{ContactWork, Stage, Unit};
-use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
+use crate::freshsales::{Call, Endpoint, Failure, Identifier, Job, condemns};
 use crate::schema::Entity;
 
 /// The most records of one bulk call.
@@ -40,7 +41,7 @@ impl<D> Dispatch<D> {
             // The job tells no ids, and by its end they may be remembered no more.
             if let Some(work) = self.units.get_mut(unit).and_then(Unit::contact_mut) {
                 match (&work.stage, &work.write.company) {
-                    (Stage::Contact, _) => work.contact = self.memo.contact_id(&work.write.email),
+                    (Stage::Contact, _) => work.contact = self.memo.contact_id(work.write.address()),
                     (Stage::Company, Some(company)) => {
                         work.account = self.memo.account(&company.name).map(|account| account.id);
                     }
@@ -76,12 +77,31 @@ impl<D> Dispatch<D> {
             Stage::Company => {
                 let company = work.write.company.as_ref()?;
                 let account = self.memo.account(&company.name)?;
-                let (email, fresh) = (work.write.email.clone(), work.fresh);
-                (!fresh && self.memo.linked(&email, account.id)).then_some(Entity::SalesAccount)
+                let (email, fresh) = (work.write.address(), work.fresh);
+                let tagged =
+                    tags::are_there(&company.record, Entity::SalesAccount, Some(account.id), &mut self.memo);
+                (!fresh && tagged && self.memo.linked(email, account.id)).then_some(Entity::SalesAccount)
             }
             // Two new deals of one name cannot be told apart in a report.
-            Stage::Deal => work.identifier().map(|(entity, _)| entity),
-            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
+            Stage::Deal => {
+                let (entity, identifier) = work.identifier()?;
+                let id = match identifier {
+                    Identifier::Id(id) => Some(id),
+                    Identifier::Text(_) => None,
+                };
+                let record = &work.write.deal.as_ref()?.record;
+                tags::are_there(record, entity, id, &mut self.memo).then_some(entity)
+            }
+            Stage::FindContact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => None,
         }
     }
 
@@ -246,9 +266,17 @@ impl<D> Dispatch<D> {
         let Some(work) = self.units.get(&number).and_then(Unit::contact) else { return Vec::new() };
         let endpoint = match work.stage {
             Stage::Company => Endpoint::Upsert(Entity::SalesAccount),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => {
-                Endpoint::Upsert(Entity::Contact)
-            }
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => Endpoint::Upsert(Entity::Contact),
             Stage::Deal => Endpoint::Upsert(Entity::Deal),
         };
         match failed {
@@ -284,20 +312,25 @@ fn joins<'a>(mapped: &'a Held, entity: Entity, memo: &mut Memo) -> Option<&'a He
 fn plain(write: &HeldContact, account: Option<i64>, fresh: bool, memo: &mut Memo) -> bool {
     let linked = match (&write.company, account) {
         (None, _) => true,
-        (Some(_), Some(account)) => !fresh && memo.linked(&write.email, account),
+        (Some(_), Some(account)) => !fresh && memo.linked(write.address(), account),
         (Some(_), None) => false,
     };
-    linked && (write.deal.is_none() || (!fresh && memo.contact_id(&write.email).is_some()))
+    let id = memo.contact_id(write.address()).filter(|_| !fresh);
+    linked
+        && tags::are_there(&write.record, Entity::Contact, id, memo)
+        && (write.deal.is_none() || id.is_some())
 }
 
 /// What the first step of a waiting identify writes, if that can go in a bulk call.
 fn first_write(write: &HeldContact, memo: &mut Memo) -> Option<Entity> {
+    write.email.as_ref()?;
     let account = match &write.company {
         None => None,
         Some(company) => {
             let known = memo.account(&company.name)?;
             if known.written != Some(fingerprint(&company.record)) {
-                return memo.linked(&write.email, known.id).then_some(Entity::SalesAccount);
+                let tagged = tags::are_there(&company.record, Entity::SalesAccount, Some(known.id), memo);
+                return (tagged && memo.linked(write.address(), known.id)).then_some(Entity::SalesAccount);
             }
             Some(known.id)
         }

@@ -20,7 +20,7 @@ fn identify(number: usize) -> Mapped {
     let mut record = Record::default();
     record.fields.insert("emails".to_owned(), json!("ada@example.com"));
     record.fields.insert(format!("field_{}", number % 100), json!(number));
-    let email = "ada@example.com".to_owned();
+    let email = Some("ada@example.com".to_owned());
     Mapped::Contact(Box::new(ContactWrite { email, user_id: None, record, company: None, deal: None }))
 }
 

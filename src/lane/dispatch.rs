@@ -5,20 +5,22 @@
 //! then from all that waits: one event alone if it is alone, a hundred in one call if a hundred wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::doubt::{Oddity, Passages};
+use super::held::Held;
+use super::identities::Identities;
 use super::jobs::{JobSlots, JobTimes, Refusals};
 use super::limit::{Limit, Patience, Trouble};
 use super::memo::Memo;
-use super::memory::Identities;
 use super::outgoing::{Ground, Outgoing, Purpose, Refused};
 use super::quota::Quota;
 use super::unit::{Unit, Waiting};
 use super::window::{Key, Window};
-use crate::config::DealIdentity;
+use crate::config::{DealIdentity, Tags};
 use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
 use crate::mapping::{Mapped, Omitted};
@@ -95,6 +97,7 @@ pub struct Dispatch<D> {
     /// What the key has no right to write is left out, and the rest of the event delivered.
     pub(super) leaves_out: bool,
     pub(super) deal_identity: DealIdentity,
+    pub(super) tags: Tags,
     /// When it was told last that a contact's deals are not shown.
     pub(super) deals_hidden: Option<Instant>,
     pub(super) window: Window<Waiting<D>>,
@@ -128,6 +131,10 @@ pub struct Dispatch<D> {
     pub(super) starved: bool,
     /// Until then nothing goes but what reads fields; set once a session.
     pub(super) take_over: Option<Instant>,
+    /// Since when the lane is here, so that what is written for the account is remembered.
+    pub(super) here_since: Option<Instant>,
+    /// What ended without a call; to be taken with [`Dispatch::take_ended`].
+    pub(super) ended: Vec<Effect<D>>,
 }
 
 impl<D> Dispatch<D> {
@@ -138,6 +145,7 @@ impl<D> Dispatch<D> {
             patience,
             leaves_out: false,
             deal_identity: DealIdentity::default(),
+            tags: Tags::default(),
             deals_hidden: None,
             window: Window::default(),
             units: BTreeMap::new(),
@@ -160,6 +168,8 @@ impl<D> Dispatch<D> {
             unclear: 0,
             starved: false,
             take_over: None,
+            here_since: None,
+            ended: Vec::new(),
         }
     }
 
@@ -174,6 +184,13 @@ impl<D> Dispatch<D> {
     #[must_use]
     pub fn with_deals(mut self, identity: DealIdentity) -> Self {
         self.deal_identity = identity;
+        self
+    }
+
+    /// The same, with records' tags treated so.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
         self
     }
 
@@ -195,6 +212,13 @@ impl<D> Dispatch<D> {
     /// Another session begins.
     pub fn begin(&mut self) {
         self.take_over = None;
+        self.here_since = None;
+    }
+
+    /// Another session begins, of a source that gives to nobody else: nobody had the lane before.
+    pub fn begin_alone(&mut self, now: Instant) {
+        self.begin();
+        self.here_since = now.checked_sub(self.patience.look_up_delay);
     }
 
     /// The session brings an event that was handed out before. What its last holder sent for it may still take
@@ -204,6 +228,7 @@ impl<D> Dispatch<D> {
     pub fn redelivered(&mut self, now: Instant) {
         if self.window.is_empty() {
             self.take_over = None;
+            self.here_since = None;
         }
         self.take_over.get_or_insert(now + TAKE_OVER);
     }
@@ -289,10 +314,23 @@ impl<D> Dispatch<D> {
         taught: Option<(String, String)>,
         debt: D,
     ) {
-        if let Some((user_id, email)) = taught {
-            self.identities.learn(&user_id, email);
+        let mut mapped = Held::from(mapped);
+        let mut keys = keys.to_vec();
+        if let Held::Contact(write) = &mut mapped
+            && let Some(user_id) = write.external_id()
+            && write.email.is_none()
+            && let Some(email) = self.identities.latest(&user_id)
+        {
+            Arc::make_mut(write).email = Some(email.into());
+            keys.push(Key::Email(email.to_owned()));
         }
-        self.window.fill(place, keys, Waiting { mapped: mapped.into(), debt });
+        if self.tags == Tags::Append {
+            mapped = mapped.appending_tags();
+        }
+        if let Some((user_id, email)) = taught {
+            self.identities.admitted(&user_id, email, place);
+        }
+        self.window.fill(place, &keys, Waiting { mapped, debt, moves: 0 });
     }
 
     /// Nothing comes into the place that was kept.
@@ -303,7 +341,7 @@ impl<D> Dispatch<D> {
     /// The keys, and the e-mail addresses that are known to belong to their `userId`s.
     fn with_addresses(&self, keys: &[Key]) -> Vec<Key> {
         let known = keys.iter().filter_map(|key| match key {
-            Key::UserId(user_id) => self.identities.email(user_id).map(Key::Email),
+            Key::UserId(user_id) => self.identities.latest(user_id).map(|email| Key::Email(email.to_owned())),
             Key::Email(_) => None,
         });
         known.chain(keys.iter().cloned()).collect()
@@ -356,8 +394,25 @@ impl<D> Dispatch<D> {
         }
     }
 
+    /// What ended without a call, since it was asked for last. To be asked after [`Dispatch::next`].
+    pub fn take_ended(&mut self) -> Vec<Effect<D>> {
+        std::mem::take(&mut self.ended)
+    }
+
     /// Takes the answer to a call.
     pub fn answered(
+        &mut self,
+        number: u64,
+        verdict: Verdict,
+        told: &RateLimit,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let mut effects = self.take_answer(number, verdict, told, now);
+        effects.append(&mut self.ended);
+        effects
+    }
+
+    fn take_answer(
         &mut self,
         number: u64,
         verdict: Verdict,
@@ -401,6 +456,7 @@ impl<D> Dispatch<D> {
                     return self.conclude(outgoing, Err(never), now);
                 }
                 self.look_before_creating_again(&mut outgoing, &verdict);
+                self.read_tags_before_writing_again(&mut outgoing);
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
@@ -408,7 +464,7 @@ impl<D> Dispatch<D> {
         let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
         let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
         if let Ok(body) = &result
-            && self.create_again(&mut outgoing, body)
+            && self.again_after_looking(&mut outgoing, body)
         {
             self.calls.insert(number, outgoing);
             self.due.insert((now, number));
@@ -538,6 +594,7 @@ impl<D> Dispatch<D> {
         for (_, number) in std::mem::take(&mut self.due) {
             self.calls.remove(&number);
         }
+        self.identities.given_back();
         self.passages.forget_units();
         self.api.gave_back();
         self.tracking.gave_back();
@@ -581,6 +638,8 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
 }
 
 #[cfg(test)]
+mod address_changes;
+#[cfg(test)]
 mod by_hand;
 #[cfg(test)]
 mod deals_of_contacts;
@@ -594,5 +653,7 @@ mod outage;
 mod remedies;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod tags_appended;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! a tenth of what their values take in memory, and activities as the part of the body they came in. Pure. Made when an
 //! event is taken in; merged and sent by units.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::mapping::{Activity, ContactWrite, Mapped, PageView, Record, RelatedWrite};
@@ -23,10 +23,25 @@ pub(super) enum Held {
 /// A contact to upsert, with the company and the deal that came along.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HeldContact {
-    pub(super) email: Box<str>,
+    pub(super) email: Option<Box<str>>,
+    /// The event says the address; else it is what is known of the `userId`, and says nothing new.
+    pub(super) says_email: bool,
     pub(super) record: RecordText,
     pub(super) company: Option<Box<HeldRelated>>,
     pub(super) deal: Option<Box<HeldRelated>>,
+}
+
+impl HeldContact {
+    /// The address that it is written under; empty where there is none.
+    pub(super) fn address(&self) -> &str {
+        self.email.as_deref().unwrap_or_default()
+    }
+
+    /// The `external_id` that it is written with.
+    pub(super) fn external_id(&self) -> Option<String> {
+        let id: Option<String> = serde_json::from_str(self.record.field("external_id")?).ok();
+        id.filter(|id| !id.trim().is_empty())
+    }
 }
 
 /// A sales account or a deal to upsert by name.
@@ -41,6 +56,9 @@ pub(super) struct HeldRelated {
 pub(super) struct RecordText {
     fields: Box<str>,
     custom_field: Box<str>,
+    /// Tags to add to those that the record has, as an array's text; empty if there are none. They are no part of what is
+    /// written in one.
+    pub(super) added_tags: Box<str>,
 }
 
 impl RecordText {
@@ -70,21 +88,38 @@ impl RecordText {
             rest.for_each(|member| object.member(member));
             object.finish().into()
         };
-        Self { fields, custom_field: self.custom_field.clone() }
+        Self { fields, ..self.clone() }
     }
 
     /// The same record with custom fields, as an object's text, under its own.
     pub(super) fn over_custom(&self, custom: &str) -> Self {
         let custom_field = overlaid([custom, &*self.custom_field].into_iter());
-        Self { fields: self.fields.clone(), custom_field }
+        Self { custom_field, ..self.clone() }
+    }
+
+    /// The tags to add.
+    pub(super) fn tags(&self) -> Vec<String> {
+        serde_json::from_str(&self.added_tags).unwrap_or_default()
+    }
+
+    /// Its tags are to be added to those that are there. A null still clears them.
+    fn append_tags(&mut self) {
+        if let Some(tags) = self.field("tags").filter(|tags| tags.starts_with('[')).map(Into::into) {
+            *self = Self { added_tags: tags, ..self.without("tags") };
+        }
     }
 
     /// The record as a body carries it: custom fields inside `custom_field`, and `more` members behind all.
     pub(super) fn object(&self, more: &[(&str, String)]) -> String {
+        self.object_without(&[], more)
+    }
+
+    /// The same, less the default fields of these names.
+    pub(super) fn object_without(&self, left_out: &[&str], more: &[(&str, String)]) -> String {
         let extra: usize = more.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut object =
             ObjectWriter::with_capacity(self.fields.len() + self.custom_field.len() + extra + 20);
-        for member in members(&self.fields) {
+        for member in members(&self.fields).filter(|member| !left_out.contains(&&*member.name())) {
             object.member(member);
         }
         if !self.custom_field.is_empty() {
@@ -100,9 +135,27 @@ impl RecordText {
     pub(super) fn merged<'a>(records: impl Iterator<Item = &'a Self> + Clone) -> Self {
         Self {
             fields: overlaid(records.clone().map(|record| &*record.fields)),
-            custom_field: overlaid(records.map(|record| &*record.custom_field)),
+            custom_field: overlaid(records.clone().map(|record| &*record.custom_field)),
+            added_tags: tags_of_all(records),
         }
     }
+}
+
+/// The tags that all add, each once. Where one writes the field itself, those before it are gone.
+fn tags_of_all<'a>(records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
+    let (mut seen, mut all) = (HashSet::new(), Vec::new());
+    for record in records {
+        if record.field("tags").is_some() {
+            seen.clear();
+            all.clear();
+        }
+        for tag in record.tags() {
+            if seen.insert(tag.clone()) {
+                all.push(tag);
+            }
+        }
+    }
+    if all.is_empty() { Box::default() } else { serde_json::to_string(&all).unwrap_or_default().into() }
 }
 
 /// The members of all, later ones in the places of earlier ones of the same name.
@@ -137,7 +190,11 @@ impl From<&Record> for RecordText {
                 serde_json::to_string(values).unwrap_or_default().into()
             }
         };
-        Self { fields: text(&record.fields), custom_field: text(&record.custom_field) }
+        Self {
+            fields: text(&record.fields),
+            custom_field: text(&record.custom_field),
+            added_tags: Box::default(),
+        }
     }
 }
 
@@ -150,11 +207,25 @@ impl From<&RelatedWrite> for HeldRelated {
 impl From<&ContactWrite> for HeldContact {
     fn from(write: &ContactWrite) -> Self {
         Self {
-            email: write.email.as_str().into(),
+            email: write.email.as_deref().map(Into::into),
+            says_email: write.email.is_some(),
             record: (&write.record).into(),
             company: write.company.as_ref().map(|company| Box::new(company.into())),
             deal: write.deal.as_ref().map(|deal| Box::new(deal.into())),
         }
+    }
+}
+
+impl Held {
+    /// The same with tags that are added to those that are there.
+    pub(super) fn appending_tags(mut self) -> Self {
+        if let Self::Contact(write) = &mut self {
+            let write = Arc::make_mut(write);
+            let related = [&mut write.company, &mut write.deal].into_iter().flatten();
+            let records = related.map(|related| &mut related.record);
+            records.chain([&mut write.record]).for_each(RecordText::append_tags);
+        }
+        self
     }
 }
 

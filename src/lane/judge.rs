@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::window::Key;
-use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted};
+use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::segment::{self, Event, EventType, Payload, Undelivered};
 use serde_json::Value;
@@ -14,6 +14,8 @@ pub(super) struct Judged {
     pub(super) kind: &'static str,
     /// The sender's name for it.
     pub(super) message_id: Option<String>,
+    /// The word in `userId` that names nobody, where one stands there.
+    pub(super) placeholder: Option<&'static str>,
     /// Whom a refused event may be about; no fewer names than it would have if it were not refused.
     names: Vec<Key>,
     /// What to send, or the outcome that needs no sending.
@@ -44,22 +46,21 @@ pub(super) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: 
         Ok(event) => event,
         Err(undelivered) => {
             let glimpse = segment::glimpse(body);
-            let outcome = match undelivered {
-                Undelivered::Skip(reason) => Outcome::Skipped(reason),
-                Undelivered::Refuse(refusal) => Outcome::DeadLetter(refusal),
-            };
             return Judged {
                 kind: glimpse.label(),
                 message_id: glimpse.message_id,
+                placeholder: None,
                 names: Vec::new(),
-                verdict: Err(outcome),
+                verdict: Err(ended(undelivered)),
                 ignored: Vec::new(),
                 omitted: Vec::new(),
             };
         }
     };
     let event_type = event.event_type();
-    let (verdict, ignored, omitted) = if !types.contains(&event_type) {
+    let (verdict, ignored, omitted) = if let Err(undelivered) = mapper.named(&event) {
+        (Err(ended(undelivered)), Vec::new(), Vec::new())
+    } else if !types.contains(&event_type) {
         (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new(), Vec::new())
     } else if event_type != EventType::Identify && !can_track {
         (Err(Outcome::DeadLetter(not_configured())), Vec::new(), Vec::new())
@@ -69,7 +70,15 @@ pub(super) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: 
         (verdict, mapping.ignored, mapping.omitted)
     };
     let names = if verdict.is_err() { names(&event) } else { Vec::new() };
-    Judged { kind: event_type.as_str(), message_id: event.message_id, names, verdict, ignored, omitted }
+    let Event { message_id, placeholder, .. } = event;
+    Judged { kind: event_type.as_str(), message_id, placeholder, names, verdict, ignored, omitted }
+}
+
+fn ended(undelivered: Undelivered) -> Outcome {
+    match undelivered {
+        Undelivered::Skip(reason) => Outcome::Skipped(reason),
+        Undelivered::Refuse(refusal) => Outcome::DeadLetter(refusal),
+    }
 }
 
 fn not_configured() -> Refusal {
@@ -88,7 +97,7 @@ fn names(event: &Event) -> Vec<Key> {
         names.extend([Key::UserId(user_id.clone()), address(user_id)]);
     }
     if let Payload::Identify { traits } = &event.payload
-        && let Some(Value::String(email)) = traits.get("email")
+        && let Some(Value::String(email)) = email_trait(traits)
     {
         names.push(address(email));
     }
@@ -97,7 +106,10 @@ fn names(event: &Event) -> Vec<Key> {
 
 fn addressed(event: &Event, mapped: Mapped) -> Send {
     let identity = match &mapped {
-        Mapped::Contact(contact) => Identity::Email(contact.email.clone()),
+        Mapped::Contact(contact) => match (&contact.email, &contact.user_id) {
+            (Some(email), _) => Identity::Email(email.clone()),
+            (None, user_id) => Identity::UserId(user_id.clone().unwrap_or_default()),
+        },
         Mapped::Track(activity) => activity.identity.clone(),
         Mapped::Page(page) => page.identity.clone(),
     };

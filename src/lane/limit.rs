@@ -23,6 +23,8 @@ pub struct Patience {
     pub jobs: (Duration, Duration),
     /// For how long a record is tried that alone gets answers which are not the API's.
     pub foreign: Duration,
+    /// By then a look-up finds a contact that was just created or changed.
+    pub look_up_delay: Duration,
     /// For how long a record is tried that never gets through, counted while others do.
     pub give_up_after: Duration,
 }
@@ -35,6 +37,8 @@ impl Default for Patience {
             unauthorized: (Duration::from_secs(30), Duration::from_mins(5)),
             jobs: (Duration::from_secs(2), Duration::from_mins(1)),
             foreign: Duration::from_mins(1),
+            // Freshsales' look-ups lag up to about 20 seconds behind.
+            look_up_delay: Duration::from_secs(22),
             give_up_after: Duration::from_hours(72),
         }
     }

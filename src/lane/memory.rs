@@ -1,15 +1,13 @@
-//! What a lane remembers between events, bounded: messages settled lately, and who a `userId` is.
+//! What a lane remembers between events, bounded: messages settled lately.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use lru::LruCache;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
-use tokio::time::Instant;
 
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+pub(super) const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
 /// Remembers so many. Grows with what is remembered: most lanes of many never come near the bound.
 pub(super) fn memory<K: std::hash::Hash + Eq, V>(bound: NonZeroUsize) -> LruCache<K, V> {
@@ -29,7 +27,7 @@ impl Digests {
         Self(random(), random())
     }
 
-    fn of(&self, name: &str) -> u128 {
+    pub(super) fn of(&self, name: &str) -> u128 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
         hasher.write(name.as_bytes());
         hasher.finish128().as_u128()
@@ -128,76 +126,6 @@ impl<D> Messages<D> {
     }
 }
 
-/// After a look-up that found nobody, and at the longest: it is asked again, because the contact may have been created
-/// since, by somebody else or by an event that stood behind.
-const FIRST_VAIN: Duration = Duration::from_mins(1);
-const LONGEST_VAIN: Duration = Duration::from_hours(1);
-
-/// The e-mail address behind a `userId`, as identifies and look-ups told.
-#[derive(Debug)]
-pub(super) struct Identities {
-    digests: Digests,
-    known: LruCache<u128, Known>,
-    /// The time of the planner's last turn.
-    now: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum Known {
-    Email(String),
-    /// There was nobody, and this long it was not asked again.
-    Nobody {
-        until: Option<Instant>,
-        wait: Duration,
-    },
-}
-
-impl Identities {
-    pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), known: memory(REMEMBERED), now: None }
-    }
-
-    /// Time goes on.
-    pub(super) fn tick(&mut self, now: Instant) {
-        self.now = Some(now);
-    }
-
-    /// The address, where one is known.
-    pub(super) fn email(&self, user_id: &str) -> Option<String> {
-        match self.known.peek(&self.digests.of(user_id))? {
-            Known::Email(email) => Some(email.clone()),
-            Known::Nobody { .. } => None,
-        }
-    }
-
-    /// Whether it is worth looking up.
-    pub(super) fn unknown(&self, user_id: &str) -> bool {
-        match self.known.peek(&self.digests.of(user_id)) {
-            None => true,
-            Some(Known::Email(_)) => false,
-            Some(Known::Nobody { until, .. }) => *until <= self.now,
-        }
-    }
-
-    /// An identify or a look-up told the address.
-    pub(super) fn learn(&mut self, user_id: &str, email: String) {
-        self.known.put(self.digests.of(user_id), Known::Email(email));
-    }
-
-    /// A look-up found nobody. An address that became known meanwhile stays.
-    pub(super) fn looked_up_in_vain(&mut self, user_id: &str, now: Instant) {
-        let until = |wait: Duration| Some(now + wait);
-        let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::Nobody {
-            until: None,
-            wait: FIRST_VAIN / 2,
-        });
-        if let Known::Nobody { until: again, wait } = known {
-            *wait = (*wait * 2).min(LONGEST_VAIN);
-            *again = until(*wait);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,26 +159,5 @@ mod tests {
         assert_eq!(messages.end("m", false), [1, 2, 3]);
         assert_eq!((messages.seen("m"), messages.joined()), (Seen::Delivered, 0));
         assert!(messages.end("m", false).is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {
-        let mut identities = Identities::new();
-        let mut now = Instant::now();
-        identities.tick(now);
-        assert!(identities.unknown("u"));
-        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-            identities.looked_up_in_vain("u", now);
-            assert!(!identities.unknown("u") && identities.email("u").is_none());
-            let again = now + Duration::from_mins(minutes);
-            identities.tick(again.checked_sub(Duration::from_millis(1)).unwrap());
-            assert!(!identities.unknown("u"), "before {minutes} minutes");
-            identities.tick(again);
-            assert!(identities.unknown("u"), "after {minutes} minutes");
-            now = again;
-        }
-        identities.learn("u", "ada@example.com".into());
-        identities.looked_up_in_vain("u", now);
-        assert_eq!(identities.email("u").as_deref(), Some("ada@example.com"));
     }
 }

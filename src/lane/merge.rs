@@ -11,6 +11,8 @@ use super::held::{HeldContact, HeldRelated, RecordText};
 #[derive(Debug)]
 pub(super) struct Joined {
     first: Arc<HeldContact>,
+    /// The last one that lists addresses; at first any.
+    emails: Arc<HeldContact>,
     /// The last one that names a company; at first any.
     company: Arc<HeldContact>,
     /// The last one that names a deal; at first any.
@@ -19,7 +21,7 @@ pub(super) struct Joined {
 
 impl Joined {
     pub(super) fn new(first: &Arc<HeldContact>) -> Self {
-        Self { first: first.clone(), company: first.clone(), deal: first.clone() }
+        Self { first: first.clone(), emails: first.clone(), company: first.clone(), deal: first.clone() }
     }
 
     /// Takes a later one in; false if writing it with the others does not equal writing it after them.
@@ -28,7 +30,10 @@ impl Joined {
         let joins = self.first.email == later.email
             && same(self.company.company.as_deref(), later.company.as_deref())
             && same(self.deal.deal.as_deref(), later.deal.as_deref())
-            && self.first.record.field("emails") == later.record.field("emails");
+            && agree(self.emails.record.field("emails"), later.record.field("emails"));
+        if joins && later.record.field("emails").is_some() {
+            self.emails = later.clone();
+        }
         if joins && later.company.is_some() {
             self.company = later.clone();
         }
@@ -37,6 +42,11 @@ impl Joined {
         }
         joins
     }
+}
+
+/// An identify that says no address changes none.
+fn agree(one: Option<&str>, other: Option<&str>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 fn same(one: Option<&HeldRelated>, other: Option<&HeldRelated>) -> bool {
@@ -62,6 +72,7 @@ pub(super) fn merged<'a>(
     };
     Some(Arc::new(HeldContact {
         email: first.email.clone(),
+        says_email: all.clone().any(|write| write.says_email),
         record: RecordText::merged(all.clone().map(|write| &write.record)),
         company: related(|write| write.company.as_deref()),
         deal: related(|write| write.deal.as_deref()),
@@ -76,7 +87,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
-    fn record(values: &BTreeMap<u8, u8>) -> Record {
+    fn record(values: &BTreeMap<u8, Option<u8>>) -> Record {
         let mut record = Record::default();
         for (key, value) in values {
             let map = if key % 2 == 0 { &mut record.fields } else { &mut record.custom_field };
@@ -85,9 +96,9 @@ mod tests {
         record
     }
 
-    fn write(values: &BTreeMap<u8, u8>, company: Option<u8>) -> ContactWrite {
+    fn write(values: &BTreeMap<u8, Option<u8>>, company: Option<u8>) -> ContactWrite {
         ContactWrite {
-            email: "a@example.com".to_owned(),
+            email: Some("a@example.com".to_owned()),
             user_id: None,
             record: record(values),
             company: company
@@ -97,15 +108,15 @@ mod tests {
     }
 
     /// What a CRM holds after a write: the values by field, and the companies linked with theirs.
-    type Held = (BTreeMap<String, u64>, BTreeMap<String, BTreeMap<String, u64>>);
+    type Held = (BTreeMap<String, Value>, BTreeMap<String, BTreeMap<String, Value>>);
 
     fn apply(held: &mut Held, write: &HeldContact) {
-        let values = |record: &RecordText| -> Vec<(String, u64)> {
+        let values = |record: &RecordText| -> Vec<(String, Value)> {
             let record: Value = serde_json::from_str(&record.object(&[])).unwrap();
             let mut all = record.as_object().unwrap().clone();
             let custom = all.remove("custom_field").unwrap_or_default();
             all.extend(custom.as_object().cloned().unwrap_or_default());
-            all.into_iter().map(|(key, value)| (key, value.as_u64().unwrap())).collect()
+            all.into_iter().collect()
         };
         held.0.extend(values(&write.record));
         if let Some(company) = &write.company {
@@ -116,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn merging_equals_writing_one_after_another(
-            events in prop::collection::vec((prop::collection::btree_map(0u8..6, any::<u8>(), 0..4), prop::option::of(0u8..2)), 1..6)
+            events in prop::collection::vec((prop::collection::btree_map(0u8..6, any::<Option<u8>>(), 0..4), prop::option::of(0u8..2)), 1..6)
         ) {
             let writes: Vec<Arc<HeldContact>> =
                 events.iter().map(|(values, company)| Arc::new((&write(values, *company)).into())).collect();

@@ -14,6 +14,7 @@ use super::ledger::{Debt, Ledger, of_duplicate};
 use super::limit::Patience;
 use super::memory::Messages;
 use super::omissions::Omissions;
+use super::placeholders::Placeholders;
 use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
@@ -56,6 +57,7 @@ pub struct Lane {
     pub(super) ledger: Ledger,
     pub(super) messages: Messages<Debt>,
     pub(super) omissions: Omissions,
+    pub(super) placeholders: Placeholders,
     pub(super) reading: Reading,
     pub(super) dispatch: Dispatch<Debt>,
     tasks: JoinSet<Sent>,
@@ -93,10 +95,12 @@ impl Lane {
             metrics,
             messages: Messages::new(),
             omissions: Omissions::new(account.name.clone()),
+            placeholders: Placeholders::new(account.name.clone()),
             reading: Reading::new(account.name.clone(), account.mapping.clone()),
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
                 .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
                 .with_deals(account.deal_identity)
+                .with_tags(account.tags)
                 .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
@@ -128,7 +132,11 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
-        self.dispatch.begin();
+        if session.lease.is_endless() {
+            self.dispatch.begin_alone(Instant::now());
+        } else {
+            self.dispatch.begin();
+        }
         let mut open = true;
         loop {
             let leased = session.lease.holds(Instant::now());
@@ -196,6 +204,8 @@ impl Lane {
                 Next::Wait(wake) => break wake,
             }
         };
+        let ended = self.dispatch.take_ended();
+        self.take_effects(ended);
         // Counted at every turn, because a lane short of quota may wait without an end.
         if let Some(since) = self.starved_since.take() {
             self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
@@ -231,6 +241,10 @@ impl Lane {
         };
         let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
         self.show_trouble();
+        self.take_effects(effects);
+    }
+
+    fn take_effects(&mut self, effects: Vec<Effect<Debt>>) {
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),

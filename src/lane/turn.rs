@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::bulk::writes_one_of;
 use super::dispatch::{Dispatch, Next};
 use super::held::Held;
+use super::identities::Identities;
 use super::limit::Trouble;
-use super::memory::Identities;
 use super::merge::Joined;
 use super::outgoing::{Outgoing, Purpose};
 use super::quota::Grant;
@@ -30,6 +30,7 @@ impl<D> Dispatch<D> {
     pub fn next(&mut self, now: Instant) -> Next {
         self.starved = false;
         self.identities.tick(now);
+        self.here_since.get_or_insert(now);
         if self.sending >= self.concurrency {
             return Next::Wait(None);
         }

@@ -9,6 +9,8 @@ use super::deals::DealAt;
 use super::held::{Held, HeldContact, RecordText};
 use super::merge;
 use super::remedy::{Changes, Trial, dependent_choice};
+use super::tags::Tagging;
+use super::whose::Whose;
 use crate::freshsales::{Call, Identifier, Link};
 use crate::mapping::Identity;
 use crate::schema::Entity;
@@ -20,6 +22,8 @@ pub(super) struct Waiting<D> {
     pub(super) mapped: Held,
     /// Settled with the event's outcome.
     pub(super) debt: D,
+    /// How often it was given back to wait for events of an address that became known later.
+    pub(super) moves: u8,
 }
 
 /// Events that go together, identifies merged.
@@ -62,17 +66,33 @@ pub(super) struct ContactWork {
     pub(super) remembered: bool,
     /// Nothing remembered may be built upon.
     pub(super) fresh: bool,
+    /// What is known of who it is.
+    pub(super) whose: Whose,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// No address is known: who has the `userId`?
+    FindContact,
     Company,
     Contact,
+    /// It may be refused because another contact has its `external_id`: who?
+    FindHolder,
+    /// The contact that has its `external_id` gets another address: which has it?
+    ReadEmails,
+    /// The contact is written by its id.
+    Update,
+    /// The contact was not given the address: who has it?
+    FindOwner,
     ReadLinks,
     Link(Vec<Link>),
     /// Read which deals the contact has.
     FindDeal,
     Deal,
+    /// Read which tags a record has.
+    ReadTags(Tagging),
+    /// Add tags to those that the record has.
+    Tags(Tagging),
 }
 
 impl<D> Unit<D> {
@@ -139,7 +159,10 @@ impl Work {
         });
         match merge::merged(writes) {
             Some(write) => Some(Self::Contact(Box::new(ContactWork {
-                stage: if write.company.is_some() { Stage::Company } else { Stage::Contact },
+                stage: match write.email {
+                    Some(_) => first_stage(&write),
+                    None => Stage::FindContact,
+                },
                 write,
                 account: None,
                 contact: None,
@@ -149,6 +172,7 @@ impl Work {
                 alone: false,
                 remembered: false,
                 fresh: false,
+                whose: Whose::default(),
             }))),
             None if events.is_empty() => None,
             None => Some(Self::Activity),
@@ -159,25 +183,40 @@ impl Work {
 impl ContactWork {
     /// The name of the record that the stage writes, where it is one that other contacts may write, too.
     pub(super) fn name(&self) -> Option<(Entity, String)> {
-        match self.stage {
-            Stage::Company => Some((Entity::SalesAccount, self.write.company.as_ref()?.name.to_lowercase())),
-            Stage::Deal => match self.deal {
-                DealAt::Name => Some((Entity::Deal, self.write.deal.as_ref()?.name.to_lowercase())),
+        // Nobody else writes a record before its tags are complete.
+        let entity = if let Stage::ReadTags(tagging) | Stage::Tags(tagging) = &self.stage {
+            tagging.entity
+        } else {
+            self.entity()?
+        };
+        let name = match entity {
+            Entity::Contact => return None,
+            Entity::SalesAccount => self.write.company.as_ref()?.name.to_lowercase(),
+            Entity::Deal => match self.deal {
+                DealAt::Name => self.write.deal.as_ref()?.name.to_lowercase(),
                 // Several contacts may have it.
-                DealAt::Id(id) => Some((Entity::Deal, id.to_string())),
-                DealAt::Unknown | DealAt::New => None,
+                DealAt::Id(id) => id.to_string(),
+                DealAt::Unknown | DealAt::New => return None,
             },
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
-        }
+        };
+        Some((entity, name))
     }
 
     /// The entity that the stage writes.
     pub(super) const fn entity(&self) -> Option<Entity> {
         match self.stage {
             Stage::Company => Some(Entity::SalesAccount),
-            Stage::Contact => Some(Entity::Contact),
+            Stage::Contact | Stage::Update => Some(Entity::Contact),
             Stage::Deal => Some(Entity::Deal),
-            Stage::ReadLinks | Stage::Link(_) | Stage::FindDeal => None,
+            Stage::FindContact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => None,
         }
     }
 
@@ -186,7 +225,7 @@ impl ContactWork {
         let entity = self.entity()?;
         let text = match entity {
             Entity::SalesAccount => &self.write.company.as_ref()?.name,
-            Entity::Contact => &self.write.email,
+            Entity::Contact => self.write.email.as_ref()?,
             Entity::Deal => match self.deal {
                 DealAt::Name => &self.write.deal.as_ref()?.name,
                 DealAt::Id(id) => return Some((entity, Identifier::Id(id))),
@@ -215,15 +254,20 @@ impl ContactWork {
         if let Some(choice) = dependent_choice(entity).filter(|_| changes.without_choice) {
             record = Cow::Owned(record.without(choice));
         }
-        if entity != Entity::Deal {
-            return Some(record.object(&[]));
+        match entity {
+            Entity::SalesAccount => return Some(record.object(&[])),
+            Entity::Contact => return Some(self.contact_object(&record)),
+            Entity::Deal => {}
         }
         if let Some(kept) = &self.kept_custom {
             record = Cow::Owned(record.over_custom(kept));
         }
         let account = self.account.map(|id| ("sales_account_id", id.to_string()));
         let contact = self.contact.map(|id| ("contacts_added_list", format!("[{id}]")));
-        let links: Vec<_> = account.into_iter().chain(contact).collect();
+        // A new deal has no others.
+        let tags = ("tags", given.added_tags.to_string());
+        let tags = Some(tags).filter(|(_, tags)| self.deal == DealAt::New && !tags.is_empty());
+        let links: Vec<_> = account.into_iter().chain(contact).chain(tags).collect();
         Some(record.object(&links))
     }
 
@@ -241,8 +285,13 @@ impl ContactWork {
                 let name = &self.write.company.as_ref()?.name;
                 Some(Call::named_upsert(Entity::SalesAccount, name, &self.record()?))
             }
-            Stage::Contact => Some(Call::contact_upsert(&self.write.email, &self.record()?)),
-            Stage::ReadLinks => Some(Call::contact_read(self.contact?)),
+            Stage::FindContact | Stage::FindHolder => {
+                Some(Call::lookup_external_id(&self.write.external_id()?))
+            }
+            Stage::FindOwner => Some(Call::lookup_email(self.write.email.as_deref()?)),
+            Stage::Update => Some(Call::contact_update(self.contact?, &self.record()?)),
+            Stage::ReadLinks | Stage::ReadEmails => Some(Call::contact_read(self.contact?)),
+            Stage::Contact => Some(Call::contact_upsert(self.write.address(), &self.record()?)),
             Stage::Link(links) => Some(Call::contact_links(self.contact?, links)),
             Stage::FindDeal => Some(Call::contact_read_with_deals(self.contact?)),
             Stage::Deal => {
@@ -252,11 +301,13 @@ impl ContactWork {
                     DealAt::Name => Call::named_upsert(Entity::Deal, &deal.name, &self.record()?),
                     DealAt::New => Call::deal_create(&self.record()?),
                     DealAt::Id(id) if deal.record.has_custom() && self.kept_custom.is_none() => {
-                        Call::deal_read(id)
+                        Call::read(Entity::Deal, id)
                     }
-                    DealAt::Id(id) => Call::deal_update(id, &self.record()?),
+                    DealAt::Id(id) => Call::update(Entity::Deal, id, &self.record()?),
                 })
             }
+            Stage::ReadTags(tagging) => Some(tagging.read()),
+            Stage::Tags(tagging) => Some(tagging.call()),
         }
     }
 
@@ -269,19 +320,45 @@ impl ContactWork {
                 Some(Entity::SalesAccount)
             }
             Stage::FindDeal | Stage::Deal => Some(Entity::Deal),
-            Stage::Contact | Stage::ReadLinks | Stage::Link(_) => None,
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => None,
         }
     }
 
     /// What the stage is about, for people.
     pub(super) fn place(&self) -> &'static str {
-        match self.stage {
+        match &self.stage {
             Stage::Company => "sales account",
-            Stage::Contact | Stage::ReadLinks | Stage::FindDeal => "contact",
+            Stage::FindContact
+            | Stage::Contact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::FindDeal => "contact",
             Stage::Link(_) => "contact's link to the sales account",
             Stage::Deal => "deal",
+            Stage::ReadTags(tagging) | Stage::Tags(tagging) => match tagging.entity {
+                Entity::Contact => "contact's tags",
+                Entity::SalesAccount => "sales account's tags",
+                Entity::Deal => "deal's tags",
+            },
         }
     }
+}
+
+/// The first step of a contact whose address is known, or its id.
+pub(super) fn first_stage(write: &HeldContact) -> Stage {
+    if write.company.is_some() { Stage::Company } else { Stage::Contact }
 }
 
 /// Whom an activity belongs to.

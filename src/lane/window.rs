@@ -201,6 +201,12 @@ impl<T> Window<T> {
         self.fill(number, &[key], item);
     }
 
+    /// Whether an event is known by this name.
+    pub fn has_key(&self, number: u64, key: &Key) -> bool {
+        let key = self.digest(key);
+        self.entries.get(&number).is_some_and(|entry| entry.keys.contains(&key))
+    }
+
     fn digests_of(&self, keys: &[Key]) -> Vec<u128> {
         keys.iter().map(|key| self.digest(key)).collect()
     }
@@ -214,7 +220,14 @@ impl<T> Window<T> {
 
     fn queue(&mut self, key: u128, number: u64) {
         match self.queues.entry(key) {
-            hash_map::Entry::Occupied(mut queue) => queue.get_mut().insert(number),
+            hash_map::Entry::Occupied(mut queue) => {
+                let head = queue.get().get(0);
+                queue.get_mut().insert(number);
+                // An earlier event that turns out to be about the same contact goes first.
+                if let Some(head) = head.filter(|head| *head > number) {
+                    self.ready.remove(&head);
+                }
+            }
             hash_map::Entry::Vacant(place) => {
                 place.insert(Queue::One(number));
             }

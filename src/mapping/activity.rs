@@ -1,15 +1,24 @@
 //! Tracks and pages: who it was, and what is passed on. Properties stay the text they are.
 
 use super::{Activity, Identity, Ignored, PageView, email};
-use crate::object::{ObjectText, find};
+use crate::object::{ObjectText, find, members};
 use crate::schema::Entity;
-use crate::segment::Event;
+use crate::segment::{Event, folds_to};
 
-/// Whom the event itself names. Decoding let no activity through without a `userId`.
+/// The value of `email` in these traits: the exact key if it says something, else the first in another spelling.
+fn email_of(traits: &str) -> Option<&str> {
+    let mut alike = members(traits)
+        .filter(|member| member.value != "null" && folds_to(&member.name(), "email"))
+        .map(|member| (member.name() == "email", member.value));
+    let exact = alike.clone().filter(|(exact, _)| *exact).last();
+    exact.or_else(|| alike.next()).map(|(_, value)| value)
+}
+
+/// Whom the event itself names. No activity without a `userId` comes here.
 fn identity(event: &Event) -> Identity {
     let user_id = event.user_id.as_deref().unwrap_or_default();
     let context_email = || {
-        let email = find(find(event.context.as_str(), "traits")?, "email")?;
+        let email = email_of(find(event.context.as_str(), "traits")?)?;
         email::address(&serde_json::from_str::<String>(email).ok()?)
     };
     match email::address(user_id).or_else(context_email) {
@@ -24,11 +33,12 @@ fn says(properties: &ObjectText, name: &str) -> bool {
 }
 
 pub(super) fn track(event: &Event, name: &str, properties: &ObjectText) -> (Activity, Vec<Ignored>) {
-    // The tracking API takes the event's name from the same object.
-    let displaced = says(properties, "name").then(|| Ignored {
+    // The tracking API takes the event's name from the same object, so `name` is sent as `property_name`.
+    let taken = says(properties, "name") && find(properties.as_str(), "property_name").is_some();
+    let displaced = taken.then(|| Ignored {
         entity: Entity::Contact,
         trait_path: "properties.name".into(),
-        why: "the event's name is sent instead",
+        why: "property_name is sent instead",
     });
     let activity =
         Activity { identity: identity(event), name: name.to_owned(), properties: properties.clone() };

@@ -52,6 +52,11 @@ impl<'a> Choices<'a> {
         Self { kept, texts, by_label: custom }
     }
 
+    /// Whether the account lists any.
+    pub(super) fn listed(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     fn iter(&self) -> impl Iterator<Item = Choice<'a>> {
         let texts = self.texts;
         let read = move |text: &Text| texts.get(*text);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
+use super::consumed::Special;
 use super::value::Misfit;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
@@ -31,8 +32,14 @@ pub(super) fn address(text: &str) -> Option<String> {
     valid.then_some(address)
 }
 
-/// The address that identifies the contact: `traits.email`, else the `userId` if it is one.
-pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<String, Refusal> {
+/// What the traits say of the e-mail address, in whatever spelling of `email`.
+pub(crate) fn trait_value(traits: &JsonMap) -> Option<&Value> {
+    Special::Email.value(traits)
+}
+
+/// The address that identifies the contact: the trait `email`, else the `userId` if it is one. An event may have none: then
+/// its `userId` says who the contact is.
+pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Option<String>, Refusal> {
     let refuse = |reason, problem: &str, got: Option<&Value>| {
         let problem = Problem {
             field: Some("emails".into()),
@@ -44,13 +51,17 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Str
         };
         Refusal::new(reason, problem)
     };
-    let email = traits.get("email");
+    let email = trait_value(traits);
     match email {
         Some(Value::String(text)) if !text.trim().is_empty() => address(text)
+            .map(Some)
             .ok_or_else(|| refuse(DeadLetterReason::InvalidEmail, "this is no e-mail address", email)),
-        None | Some(Value::Null | Value::String(_)) => user_id.and_then(address).ok_or_else(|| {
-            refuse(DeadLetterReason::MissingEmail, "there is no e-mail address, and userId is none", None)
-        }),
+        None | Some(Value::Null | Value::String(_)) => match user_id {
+            Some(user_id) => Ok(address(user_id)),
+            None => {
+                Err(refuse(DeadLetterReason::MissingEmail, "there is no e-mail address and no userId", None))
+            }
+        },
         Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
             Err(refuse(DeadLetterReason::InvalidEmail, "wrong kind of value", email))
         }

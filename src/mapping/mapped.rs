@@ -32,8 +32,9 @@ pub enum Mapped {
 /// A contact to upsert, with the company and the deal that came along.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContactWrite {
-    /// The contact's e-mail address, trimmed and lower-cased: the upsert's identifier.
-    pub email: String,
+    /// The contact's e-mail address, trimmed and lower-cased: the upsert's identifier. Without one, the `userId` says
+    /// who it is; then there is one.
+    pub email: Option<String>,
     /// The event's `userId`, where it is not the e-mail address.
     pub user_id: Option<String>,
     /// What to write, `emails` and `external_id` included.
@@ -78,7 +79,7 @@ pub struct Activity {
     pub identity: Identity,
     /// The event's name.
     pub name: String,
-    /// As sent; one called `name` is not passed on.
+    /// As sent; one called `name` is passed on as `property_name`.
     pub properties: ObjectText,
 }
 

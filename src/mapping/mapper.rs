@@ -4,15 +4,17 @@ use std::mem::take;
 
 use serde_json::{Value, json};
 
+use super::absent::{Absent, absent, zero};
 use super::claims::Scope;
-use super::findings::{At, FIRST, Findings, LAST};
+use super::consumed::{Consumed, Special};
+use super::findings::{At, FIRST, Findings, LAST, bounded};
 use super::names::Names;
 use super::record::{Surroundings, record};
 use super::{
     Coercion, ContactWrite, Ignored, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite,
     activity, email,
 };
-use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Schema};
 use crate::segment::{Event, JsonMap, Payload, describe};
 
@@ -30,7 +32,7 @@ pub enum Unreadable {
 /// One account's mapping. Look-ups are prepared once, when the schema is read; nothing else is kept of it.
 #[derive(Debug)]
 pub struct Mapper {
-    rules: MappingRules,
+    pub(super) rules: MappingRules,
     contact: Names,
     sales_account: Names,
     deal: Names,
@@ -100,64 +102,77 @@ impl Mapper {
 
     fn identify(&self, user_id: Option<&str>, traits: &JsonMap) -> Mapping {
         let mut findings = Findings::default();
-        let email =
-            email::identifying(traits, user_id).map_err(|refusal| findings.refuse(FIRST, refusal)).ok();
+        let email = email::identifying(traits, user_id)
+            .map_err(|refusal| findings.refuse(FIRST, refusal))
+            .unwrap_or_default();
         let user_id = user_id.filter(|id| Some(id.to_lowercase()) != email);
-        let has_company = traits.get("company").is_some_and(|company| !company.is_null());
+        let consumed = Consumed::of(traits);
+        let company = Special::Company.value(traits);
+        let has_company = company.is_some_and(|company| self.absent(Entity::SalesAccount, company).is_none());
 
         let around = Surroundings {
             scope: Scope { prefix: "", position: None },
+            consumed,
             email: email.as_deref(),
             external_id: user_id,
             linked: if has_company { &["emails", "sales_accounts"] } else { &["emails"] },
             end: LAST,
         };
         let record = record(&self.contact, &self.rules, traits.clone(), around, &mut findings);
-        let company = self.related(Entity::SalesAccount, "company", traits, &[], &mut findings);
+        let company = self.related(Entity::SalesAccount, Special::Company, traits, &[], &mut findings);
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
-        let deal = self.related(Entity::Deal, "deal", traits, linked, &mut findings);
+        let deal = self.related(Entity::Deal, Special::Deal, traits, linked, &mut findings);
 
         let (refusal, ignored, omitted) = findings.finish();
-        let verdict = match (refusal, email) {
-            (None, Some(email)) => Ok(Mapped::Contact(Box::new(ContactWrite {
-                email,
-                user_id: user_id.map(str::to_owned),
-                record,
-                company,
-                deal,
-            }))),
-            (Some(refusal), _) => Err(refusal),
-            // Not reached, as an absent address is a flaw; said in full rather than by a panic.
-            (None, None) => Err(Refusal::new(DeadLetterReason::MissingEmail, Problem::default())),
+        let user_id = user_id.map(str::to_owned);
+        let verdict = match refusal {
+            None => Ok(Mapped::Contact(Box::new(ContactWrite { email, user_id, record, company, deal }))),
+            Some(refusal) => Err(refusal),
         };
         Mapping { verdict, ignored, omitted }
+    }
+
+    /// Why a company or deal that came along is none.
+    fn absent(&self, entity: Entity, value: &Value) -> Option<Absent> {
+        let reads_id =
+            self.names(entity).overrides.iter().any(|rule| rule.path.split('.').next() == Some("id"));
+        absent(value, reads_id)
     }
 
     /// The company or the deal that came along, if one did and nothing is wrong with it.
     fn related(
         &self,
         entity: Entity,
-        key: &str,
+        special: Special,
         traits: &JsonMap,
         linked: &[&'static str],
         findings: &mut Findings,
     ) -> Option<RelatedWrite> {
-        let position = traits.keys().position(|name| name == key)?;
+        let position = special.position(traits)?;
+        let (key, value) = traits.iter().nth(position)?;
         let (prefix, by_name) = match entity {
             Entity::Contact => return None,
             Entity::SalesAccount => ("company.", true),
             Entity::Deal => ("deal.", false),
         };
         let scope = Scope { prefix, position: Some(position) };
-        let traits = match traits.get(key)? {
+        if let Some(absent) = self.absent(entity, value) {
+            findings.ignore(entity, bounded(key.clone()), absent.why());
+            return None;
+        }
+        let traits = match value {
             Value::Null => return None,
             Value::Object(traits) => traits.clone(),
             name @ Value::String(_) if by_name => named(name),
-            name @ Value::Number(_) if by_name && self.rules.coercion == Coercion::Lossless => named(name),
+            name @ Value::Number(_)
+                if by_name && self.rules.coercion == Coercion::Lossless && !zero(name) =>
+            {
+                named(name)
+            }
             wrong @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
                 let expected = if by_name { "an object, or a name as a string" } else { "an object" };
                 let problem = Problem {
-                    trait_path: Some(key.into()),
+                    trait_path: Some(bounded(key.clone())),
                     problem: "wrong kind of value".into(),
                     expected: Some(expected.into()),
                     got: Some(describe(wrong)),
@@ -173,7 +188,14 @@ impl Mapper {
         }
         let before = findings.omitted();
         let end = scope.at(usize::MAX);
-        let around = Surroundings { scope, email: None, external_id: None, linked, end };
+        let around = Surroundings {
+            scope,
+            consumed: Consumed::default(),
+            email: None,
+            external_id: None,
+            linked,
+            end,
+        };
         let mut record = record(self.names(entity), &self.rules, traits, around, findings);
         let name = record.fields.get("name").and_then(Value::as_str).map(|name| name.trim().to_owned());
         if name.is_none() && self.rules.invalid_value == InvalidValue::DeadLetter {

@@ -3,17 +3,22 @@
 //!
 //! [`Mapper`] is built once per account and schema; a lane and `explain` ask it event by event.
 
+mod absent;
 mod activity;
 mod choice;
 mod claims;
+mod consumed;
 mod date;
 mod email;
 mod findings;
+mod full_name;
 mod mapped;
 mod mapper;
+mod named;
 mod names;
 mod record;
 mod rules;
+mod tags;
 mod targets;
 mod texts;
 mod value;
@@ -21,8 +26,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use email::trait_value as email_trait;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Mapped, Mapping, Omitted, PageView, Record, RelatedWrite,
 };
 pub use mapper::{Mapper, Unreadable};
-pub use rules::{Coercion, InvalidValue, MappingRules, UnknownCustomField};
+pub use rules::{AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField};

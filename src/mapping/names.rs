@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::targets::{Target, Targets};
 use super::texts::place;
 use crate::schema::{Entity, Field, FieldType};
+use crate::segment::{fold, folds_to, letters};
 
 /// How much alike the nearest name has to be, from 0 to 1.
 const LIKENESS: f64 = 0.88;
@@ -19,9 +20,9 @@ pub(super) enum Rank {
     Override,
     /// The internal name, to the letter.
     Exact,
-    /// The internal name but for case and underscores.
+    /// The internal name but for case, underscores and hyphens.
     Folded,
-    /// Segment's own name for it.
+    /// Segment's own name for it, or a drop-down's name without `_id`.
     Alias,
 }
 
@@ -81,6 +82,15 @@ impl Names {
         exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
     }
 
+    /// The drop-down `x_id` that a trait `x` means, given folded. One without choices takes ids only, and nobody writes an
+    /// id into `x`.
+    pub(super) fn chosen(&self, folded: &str) -> Option<Target<'_>> {
+        self.get_folded(&format!("{folded}id")).filter(|target| {
+            let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
+            one && target.choices.listed() && target.name.ends_with("_id")
+        })
+    }
+
     /// The field an override leads to.
     pub(super) fn overridden(&self, rule: &Override) -> Option<Target<'_>> {
         rule.target.and_then(|place| self.targets.get(place))
@@ -111,7 +121,7 @@ impl Names {
     fn get_folded(&self, folded: &str) -> Option<Target<'_>> {
         let before = |place: &u32| letters(self.name(*place)).lt(folded.chars());
         let first = self.folded.partition_point(before);
-        self.targets.get(*self.folded.get(first)?).filter(|target| letters(target.name).eq(folded.chars()))
+        self.targets.get(*self.folded.get(first)?).filter(|target| folds_to(target.name, folded))
     }
 
     fn index(&self, key: &str) -> Option<u32> {
@@ -138,15 +148,6 @@ fn demanded_name() -> Field {
     }
 }
 
-/// A name without case and underscores.
-pub(super) fn fold(name: &str) -> String {
-    letters(name).collect()
-}
-
-fn letters(name: &str) -> impl Iterator<Item = char> {
-    name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase)
-}
-
 /// An internal name as a trait: `cf_plan_type` is `cfPlanType`.
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_').filter(|word| !word.is_empty());
@@ -159,11 +160,11 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// Whether a trait's name says that a custom field is meant: `cf_plan`, `cfPlan`, `cf2`, but not `cfo`.
+/// Whether a trait's name says that a custom field is meant: `cf_plan`, `cf-plan`, `cfPlan`, `cf2`, but not `cfo`.
 pub(super) fn named_like_custom(key: &str) -> bool {
     let Some((start, rest)) = key.split_at_checked(2) else { return false };
     let next = rest.chars().next();
-    (start.eq_ignore_ascii_case("cf") && next == Some('_'))
+    (start.eq_ignore_ascii_case("cf") && matches!(next, Some('_' | '-')))
         || (start == "cf" && next.is_some_and(|c| c.is_uppercase() || c.is_ascii_digit()))
 }
 
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn custom_names_are_told_from_words() {
-        for custom in ["cf_plan", "CF_plan", "Cf_x", "cfPlan", "cf2", "cf_"] {
+        for custom in ["cf_plan", "cf-plan", "CF_plan", "Cf_x", "cfPlan", "cf2", "cf_"] {
             assert!(named_like_custom(custom), "{custom}");
         }
         for word in ["cfo", "cf", "CFO", "CFPlan", "config", "", "c", "çf_x", "xcf_"] {

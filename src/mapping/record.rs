@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::claims::{Claim, Scope, claims};
+use super::consumed::Consumed;
 use super::findings::{At, FIRST, Findings};
 use super::names::Names;
 use super::targets::Target;
@@ -16,6 +19,8 @@ use crate::segment::JsonMap;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     pub(super) scope: Scope,
+    /// Which of a contact's traits are no fields of it.
+    pub(super) consumed: Consumed,
     /// The contact's identifying address, where there is one.
     pub(super) email: Option<&'a str>,
     /// The contact's `external_id`, where the event's `userId` sets it.
@@ -37,12 +42,23 @@ pub(super) fn record(
     if let Some(email) = around.email {
         record.fields.insert("emails".into(), email.into());
     }
-    let claims = claims(names, traits, around.scope, rules.unknown_custom_field, findings);
+    let claims = claims(names, traits, around.scope, around.consumed, rules, findings);
     let winners = winners(&claims);
     // A field with a value that does not fit is not missing as well.
     let mut given: HashSet<&str> = around.linked.iter().copied().collect();
     for (index, claim) in claims.into_iter().enumerate() {
         let target = claim.target;
+        if claim.value.is_null() {
+            let clears = winners.get(target.name) == Some(&index)
+                && managed(names.entity, target, around.external_id.is_some()).is_none()
+                && clearable(names.entity, target);
+            if clears {
+                let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
+                values.insert(target.name.to_owned(), Value::Null);
+                given.insert(target.name);
+            }
+            continue;
+        }
         if let Some(why) = managed(names.entity, target, around.external_id.is_some()) {
             findings.ignore(names.entity, claim.path, why);
             continue;
@@ -99,10 +115,10 @@ pub(super) fn record(
     record
 }
 
-/// Per field the claim that has it: the best rank, then the first in the document.
+/// Per field the claim that has it: one with a value, then the best rank, then the first in the document.
 fn winners<'a>(claims: &[Claim<'a>]) -> HashMap<&'a str, usize> {
     let mut ranked: Vec<(usize, &Claim<'a>)> = claims.iter().enumerate().collect();
-    ranked.sort_by_key(|(_, claim)| claim.rank);
+    ranked.sort_by_key(|(_, claim)| (claim.value.is_null(), claim.rank));
     let mut winners = HashMap::new();
     for (index, claim) in ranked {
         winners.entry(claim.target.name).or_insert(index);
@@ -117,6 +133,15 @@ fn managed(entity: Entity, target: Target<'_>, user_known: bool) -> Option<&'sta
         (Entity::Deal, "contacts") => Some("set through the contact"),
         (Entity::Contact, "external_id") if user_known => Some("userId sets this field"),
         _ => target.read_only.then_some("read-only field"),
+    }
+}
+
+/// Whether null may empty the field: not what the record is known by, nor its links.
+fn clearable(entity: Entity, target: Target<'_>) -> bool {
+    match entity {
+        Entity::Contact => target.name != "emails",
+        Entity::SalesAccount => target.name != "name",
+        Entity::Deal => !matches!(target.name, "name" | "sales_account_id"),
     }
 }
 

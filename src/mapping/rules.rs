@@ -19,6 +19,10 @@ pub struct MappingRules {
     pub coercion: Coercion,
     /// What a value that does not fit its field does.
     pub invalid_value: InvalidValue,
+    /// What an identify with an e-mail address and without a `userId` does.
+    pub anonymous_identify: AnonymousIdentify,
+    /// What a trait that is null does.
+    pub null_traits: NullTraits,
 }
 
 /// What happens to a trait named like a custom field (`cf...`) that the account does not have.
@@ -41,6 +45,28 @@ pub enum InvalidValue {
     DeadLetter,
     /// The value is left out, counted and logged; the rest is written.
     Omit,
+}
+
+/// What happens to an identify that has an e-mail address and no `userId`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnonymousIdentify {
+    /// It is dead-lettered.
+    #[default]
+    DeadLetter,
+    /// It becomes a contact, known by its e-mail address alone.
+    ByEmail,
+}
+
+/// What happens to a trait that is null.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullTraits {
+    /// It counts as absent.
+    #[default]
+    Ignore,
+    /// The field is emptied.
+    Clear,
 }
 
 /// How far a value may differ from its field's type.

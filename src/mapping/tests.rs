@@ -15,9 +15,11 @@ mod documented;
 mod fuzz;
 mod identities;
 mod names;
+mod nulls;
 mod omitted;
 mod properties;
 mod records;
+mod shapes;
 mod values;
 
 /// A field as the settings endpoint tells it.
@@ -173,8 +175,8 @@ where
     F: Strategy<Value = String>,
 {
     let pairs = || prop::collection::btree_map(names(), fields(), 0..3);
-    (pairs(), pairs(), pairs(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(fields, company_fields, deal_fields, strict, ignore, omit)| MappingRules {
+    (pairs(), pairs(), pairs(), any::<[bool; 4]>()).prop_map(
+        |(fields, company_fields, deal_fields, [strict, ignore, omit, clear])| MappingRules {
             fields,
             company_fields,
             deal_fields,
@@ -185,6 +187,8 @@ where
             },
             coercion: if strict { Coercion::Strict } else { Coercion::Lossless },
             invalid_value: if omit { InvalidValue::Omit } else { InvalidValue::DeadLetter },
+            null_traits: if clear { NullTraits::Clear } else { NullTraits::Ignore },
+            anonymous_identify: AnonymousIdentify::DeadLetter,
         },
     )
 }

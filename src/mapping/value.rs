@@ -3,9 +3,9 @@
 use serde_json::{Number, Value, json};
 
 use super::targets::Target;
-use super::{Coercion, date};
+use super::{Coercion, date, tags};
 use crate::schema::{Entity, FieldType};
-use crate::segment::describe;
+use crate::segment::{describe, whole};
 
 /// The longest line of text Freshsales takes, in characters.
 pub(super) const TEXT_LIMIT: usize = 255;
@@ -40,7 +40,7 @@ pub(super) fn coerce(target: Target<'_>, value: Value, coercion: Coercion) -> Re
         FieldType::DateTimeSplit => day_or_time(&value).map(Some),
         FieldType::Dropdown | FieldType::Radio => target.choices.one(&value, coercion).map(Some),
         FieldType::MultiSelectDropdown => target.choices.several(&value, coercion),
-        FieldType::AutoComplete if target.multiple => scalars(value, coercion),
+        FieldType::AutoComplete if target.multiple => scalars(tags::split(value, coercion), coercion),
         FieldType::AutoComplete => reference(value).map(Some),
         FieldType::GroupField => group(value, coercion),
         FieldType::Other(_) => scalar(value).map(Some),
@@ -112,7 +112,10 @@ pub(super) fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> R
     };
     let text = match (value, coercion) {
         (Value::String(text), _) => text.clone(),
-        (Value::Number(number), Coercion::Lossless) => number.as_str().to_owned(),
+        // `14155552671.0` is how a language without integers writes a phone number.
+        (Value::Number(number), Coercion::Lossless) => {
+            whole(number.as_str(), TEXT_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
+        }
         (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
         _ => return Err(Misfit::new("wrong kind of value", expected(), value)),
     };
@@ -178,7 +181,7 @@ fn scalar(value: Value) -> Result<Value, Misfit> {
 fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
     let misfit = |got: &Value| Misfit::new("wrong kind of value", "an array of strings or numbers", got);
     let mut items = listed(value, coercion, misfit)?;
-    items.retain(|item| !item.is_null());
+    tags::clean(&mut items);
     match items.iter().find(|item| item.is_array() || item.is_object()) {
         Some(wrong) => Err(misfit(wrong)),
         None => Ok((!items.is_empty()).then_some(Value::Array(items))),

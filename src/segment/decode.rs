@@ -1,17 +1,26 @@
 //! Bytes to [`Event`], or the reason why not. Judges the envelope only: what traits mean
 //! to an account is for `mapping`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::json::{Kind, check_whole, describe_text, map, object_text};
+use super::json::{Kind, check_depth, describe_text, object_text};
+use super::nobody::placeholder;
+use super::surrogates::mended;
+use super::traits::traits;
+use super::whole::whole;
 use super::{Event, EventType, Payload};
 use crate::object::{ObjectText, find, members};
 use crate::outcome::{DeadLetterReason, Problem, Refusal, SkipReason};
 
-/// This destination's names in `integrations`; the first that is there decides.
-const OWN_NAMES: [&str; 2] = ["Freshsales Suite", "Freshsales"];
+/// This destination's names in `integrations`; the first that is there decides. Segment's catalog has the first, and the
+/// last for the classic product; the other is what people call it.
+const OWN_NAMES: [&str; 3] = ["Freshsales Suite - CRM", "Freshsales Suite", "Freshsales"];
+
+/// The most digits of a `userId`: `external_id` takes no more characters.
+const USER_ID_DIGITS: usize = 255;
 
 /// Why a body became no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +39,19 @@ impl From<Refusal> for Undelivered {
 
 /// Decodes one event of a supported type. Never panics, whatever the bytes.
 pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
+    let mended = match mended(body) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(mended) => Some(Bytes::from(mended)),
+    };
+    let body = mended.as_ref().unwrap_or(body);
     let text = object_text(body)?;
-    check_whole(text)?;
+    check_depth(text)?;
     let mut envelope = Envelope { known: known(text), problems: Vec::new() };
     // First of all: an event nobody asked for is not worth judging further.
     let event_type = envelope.event_type()?;
 
     let message_id = envelope.text("messageId").filter(|id| !id.trim().is_empty());
-    let user_id = envelope.user_id();
+    let (user_id, placeholder) = envelope.user_id();
     envelope.text("anonymousId");
     envelope.text("channel");
     envelope.version();
@@ -45,14 +59,14 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
     envelope.text("projectId");
     let context = envelope.object("context");
     let integrations = envelope.object("integrations");
-    let traits = envelope.object("traits");
+    let own_traits = envelope.object("traits");
     let properties = envelope.object("properties");
     let wanted = envelope.wanted(integrations);
     let part =
         |text: &str| if text == EMPTY { ObjectText::default() } else { ObjectText::part_of(body, text) };
     let payload = match event_type {
         None => None,
-        Some(EventType::Identify) => Some(Payload::Identify { traits: map(traits) }),
+        Some(EventType::Identify) => Some(Payload::Identify { traits: traits(own_traits, context) }),
         Some(EventType::Track) => {
             envelope.event_name().map(|event| Payload::Track { event, properties: part(properties) })
         }
@@ -75,32 +89,14 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
     if !wanted {
         return Err(Undelivered::Skip(SkipReason::IntegrationDisabled));
     }
-    if user_id.is_none() {
-        return Err(without_user(&payload));
-    }
-    Ok(Event { payload, message_id, user_id, context: part(context) })
+    Ok(Event { payload, message_id, user_id, placeholder, context: part(context) })
 }
 
-fn without_user(payload: &Payload) -> Undelivered {
-    match payload {
-        Payload::Identify { .. } => Undelivered::Refuse(Refusal::new(
-            DeadLetterReason::MissingUserId,
-            Problem {
-                trait_path: Some("userId".into()),
-                problem: "an identify needs a user".into(),
-                expected: Some("a string that is not blank, or an integer".into()),
-                ..Problem::default()
-            },
-        )),
-        Payload::Track { .. } | Payload::Page { .. } => Undelivered::Skip(SkipReason::Anonymous),
-    }
-}
-
-/// An object that is not there, or is null.
+/// An object that is not there, is null or was an empty map of PHP.
 const EMPTY: &str = "{}";
 
 /// The keys of the envelope that are read.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "type",
     "messageId",
     "userId",
@@ -116,6 +112,7 @@ const KEYS: [&str; 15] = [
     "event",
     "name",
     "category",
+    "batch",
 ];
 
 /// The values of [`KEYS`], of each the last.
@@ -146,7 +143,12 @@ impl<'a> Envelope<'a> {
                 None => Err(Undelivered::Skip(SkipReason::UnsupportedType)),
             },
             Kind::Null => {
-                self.missing("type", "the event has no type", "identify, track or page");
+                let problem = if Kind::of(self.value("batch")) == Kind::Array {
+                    "the body is a batch where one event belongs; the intake queue takes batches, a lane does not"
+                } else {
+                    "the event has no type"
+                };
+                self.missing("type", problem, "identify, track or page");
                 Ok(None)
             }
             Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
@@ -172,16 +174,28 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn user_id(&mut self) -> Option<String> {
+    /// The `userId`, else the word in it that names nobody.
+    fn user_id(&mut self) -> (Option<String>, Option<&'static str>) {
         let value = self.value("userId");
-        match Kind::of(value) {
+        let user_id = match Kind::of(value) {
             Kind::Null => None,
             Kind::Text => Some(string(value).trim().to_owned()).filter(|id| !id.is_empty()),
-            Kind::Number if is_integer(value) => Some(value.to_owned()),
-            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
-                self.wrong("userId", "a string, an integer or null", value);
+            Kind::Number => {
+                let digits =
+                    whole(value, USER_ID_DIGITS).or_else(|| is_integer(value).then(|| value.to_owned()));
+                if digits.is_none() {
+                    self.wrong("userId", "a string, a whole number of at most 255 digits or null", value);
+                }
+                digits
+            }
+            Kind::Bool | Kind::Array | Kind::Object => {
+                self.wrong("userId", "a string, a whole number or null", value);
                 None
             }
+        };
+        match user_id.as_deref().and_then(placeholder) {
+            None => (user_id, None),
+            word => (None, word),
         }
     }
 
@@ -200,6 +214,8 @@ impl<'a> Envelope<'a> {
         match Kind::of(value) {
             Kind::Null => EMPTY,
             Kind::Object => value,
+            // PHP writes an empty map so.
+            Kind::Array if empty_array(value) => EMPTY,
             Kind::Bool | Kind::Number | Kind::Text | Kind::Array => {
                 self.wrong(key, "an object or null", value);
                 EMPTY
@@ -283,6 +299,11 @@ impl<'a> Envelope<'a> {
 /// The string of a JSON text that is one.
 pub(super) fn string(text: &str) -> String {
     serde_json::from_str(text).unwrap_or_default()
+}
+
+fn empty_array(text: &str) -> bool {
+    let inner = text.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.trim().is_empty())
 }
 
 fn is_integer(digits: &str) -> bool {

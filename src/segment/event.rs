@@ -45,9 +45,12 @@ pub struct Event {
     pub payload: Payload,
     /// The sender's unique name for the message; repeats are skipped.
     pub message_id: Option<String>,
-    /// The sender's name for the user; an integer was read as its digits; never blank.
+    /// The sender's name for the user; a whole number was read as its digits; never blank. Without it,
+    /// the account's rules decide.
     pub user_id: Option<String>,
-    /// Where and how the event happened; `traits` inside matters here.
+    /// The word in `userId` that names nobody, such as `undefined`; then there is no `user_id`.
+    pub placeholder: Option<&'static str>,
+    /// Where and how the event happened; of an activity, `traits` inside matters here.
     pub context: ObjectText,
 }
 
@@ -67,7 +70,7 @@ impl Event {
 pub enum Payload {
     /// Who the user is.
     Identify {
-        /// What is known of the user.
+        /// What is known of the user: `traits`, and `context.traits` under them.
         traits: JsonMap,
     },
     /// What the user did.

@@ -58,10 +58,7 @@ fn holds(body: &[u8]) -> Result<(), TestCaseError> {
             tells_no_value(refusal)?;
             prop_assert!(matches!(
                 refusal.reason,
-                DeadLetterReason::MalformedJson
-                    | DeadLetterReason::InvalidEvent
-                    | DeadLetterReason::MissingUserId
-                    | DeadLetterReason::TooLarge
+                DeadLetterReason::MalformedJson | DeadLetterReason::InvalidEvent | DeadLetterReason::TooLarge
             ));
         }
     }

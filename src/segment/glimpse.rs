@@ -7,7 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::event::EventType;
-use super::json::{BODY_LIMIT, Json, Kind, describe_text, object_text};
+use super::json::{BODY_LIMIT, Json, Kind, describe_text, object_text, unmarked};
+use super::surrogates::mended;
 use crate::object::members;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
@@ -78,9 +79,9 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
 /// Reads what it can of a body, which may be no JSON at all. For the headers of dead letters.
 pub fn glimpse(body: &[u8]) -> Glimpse {
     let mut glimpse = Glimpse::default();
-    let start = body.get(..BODY_LIMIT).unwrap_or(body);
+    let start = mended(unmarked(body.get(..BODY_LIMIT).unwrap_or(body)));
     // An error is expected here; what was read before it is kept.
-    drop(GlimpseSeed(&mut glimpse).deserialize(&mut serde_json::Deserializer::from_slice(start)));
+    drop(GlimpseSeed(&mut glimpse).deserialize(&mut serde_json::Deserializer::from_slice(&start)));
     glimpse
 }
 
@@ -167,6 +168,15 @@ mod tests {
         let seen = glimpse(br#"{"type":"identify","messageId":"m-1","traits":{oops"#);
         assert_eq!(seen.event_type.as_deref(), Some("identify"));
         assert_eq!(seen.message_id.as_deref(), Some("m-1"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_halves_of_characters_hide_nothing() {
+        let seen =
+            glimpse("\u{feff}{\"\\ud800\":\"\\udc00\",\"type\":\"page\",\"messageId\":\"m\"}".as_bytes());
+        assert_eq!((seen.event_type.as_deref(), seen.message_id.as_deref()), (Some("page"), Some("m")));
+        let keys = routing_keys("\u{feff}{\"writeKey\":\"wk\",\"a\":\"\\ud800\"}".as_bytes()).unwrap();
+        assert_eq!(keys.write_key.as_deref(), Some("wk"));
     }
 
     #[test]

@@ -6,16 +6,17 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::{Number, Value};
 
 use super::JsonMap;
+use super::malformed::{malformed, no_json, no_object, no_utf8};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// The longest body that is taken, in bytes.
 pub const BODY_LIMIT: usize = 1_048_576;
 
-/// What a body has to be; told with every refusal of one.
-const ONE_OBJECT: &str = "one JSON object in UTF-8, its names and strings in straight double quotes";
-
 /// How deep arrays and objects may stand inside each other: what `serde_json` reads.
 const DEEPEST: usize = 127;
+
+/// Some programs on Windows write it before UTF-8, where it means nothing.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Under this key `serde_json` hands a number's digits to a visitor.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
@@ -33,38 +34,34 @@ pub(super) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
             },
         ));
     }
+    let body = unmarked(body);
     if body.is_empty() {
-        return Err(malformed("the body is empty".into(), None));
+        return Err(malformed("the body is empty", None));
     }
-    let text = std::str::from_utf8(body).map_err(|error| {
-        malformed(format!("the body is not UTF-8 from byte {} on", error.valid_up_to()), None)
-    })?;
-    // The parser's words name a place and a rule of JSON, never a part of the body.
-    serde_json::from_str::<IgnoredAny>(text)
-        .map_err(|error| malformed(format!("the body is not JSON: {error}"), None))?;
+    let text = std::str::from_utf8(body).map_err(|error| no_utf8(body, error.valid_up_to()))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| no_json(text, &error))?;
     match Kind::of(text) {
         Kind::Object => Ok(text),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Array => {
-            Err(malformed("the body is JSON, but no object".into(), Some(describe_text(text))))
-        }
+        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Array => Err(no_object(text)),
     }
 }
 
-/// Refuses what the parser passes over where it only skims, and would not read: too deep a nesting, and halves of
-/// characters (`\ud800`). `text` is JSON.
-pub(super) fn check_whole(text: &str) -> Result<(), Refusal> {
+/// The body behind its byte order mark, if it begins with one.
+pub(super) fn unmarked(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// Refuses too deep a nesting, which the parser passes over where it only skims, and would not read. `text` is JSON.
+pub(super) fn check_depth(text: &str) -> Result<(), Refusal> {
     let mut depth = 0_usize;
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in text.bytes() {
         match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b'"' if half_character(&mut bytes) => {
-                return Err(malformed(
-                    "the body is not JSON: a string holds half of a character".into(),
-                    None,
-                ));
-            }
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth > DEEPEST {
@@ -74,26 +71,7 @@ pub(super) fn check_whole(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads a string to its end. Whether it holds one half of a surrogate pair without the other.
-fn half_character(bytes: &mut std::str::Bytes<'_>) -> bool {
-    let (mut awaited, mut half) = (false, false);
-    while let Some(byte) = bytes.next() {
-        let mut unit = 0;
-        if byte == b'\\' && bytes.next() == Some(b'u') {
-            for digit in bytes.by_ref().take(4) {
-                unit = unit * 16 + char::from(digit).to_digit(16).unwrap_or_default();
-            }
-        }
-        half |= awaited != (0xDC00..0xE000).contains(&unit);
-        awaited = (0xD800..0xDC00).contains(&unit);
-        if byte == b'"' {
-            break;
-        }
-    }
-    half
-}
-
-/// The object of this text, which has passed [`check_whole`].
+/// The object of this text, which has passed [`check_depth`], its halves of characters mended.
 pub(super) fn map(object: &str) -> JsonMap {
     match serde_json::from_str(object) {
         Ok(Json(Value::Object(object))) => object,
@@ -169,13 +147,6 @@ impl<'de> Visitor<'de> for LengthVisitor {
         }
         Ok(length)
     }
-}
-
-fn malformed(problem: String, got: Option<String>) -> Refusal {
-    Refusal::new(
-        DeadLetterReason::MalformedJson,
-        Problem { problem, expected: Some(ONE_OBJECT.into()), got, ..Problem::default() },
-    )
 }
 
 /// A value's JSON type, and its length where it has one: what may be told of a value.

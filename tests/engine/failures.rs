@@ -174,7 +174,7 @@ async fn every_verdict_without_a_call_has_its_reason() {
         ("[]".to_owned(), "malformed_json"),
         (json!({"userId": "u"}).to_string(), "invalid_event"),
         (json!({"type": "track", "userId": "u"}).to_string(), "invalid_event"),
-        (json!({"type": "identify", "traits": {}}).to_string(), "missing_user_id"),
+        (json!({"type": "identify", "traits": {"email": "a@b.co"}}).to_string(), "missing_user_id"),
         (json!({"type": "identify", "userId": "u"}).to_string(), "missing_email"),
         (json!({"type": "identify", "userId": "u", "traits": {"email": "no"}}).to_string(), "invalid_email"),
         (identify("a", "a@example.com", json!({"cfNoSuch": 1})).to_string(), "unknown_custom_field"),

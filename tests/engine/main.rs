@@ -26,6 +26,7 @@ mod duplicates;
 mod failures;
 mod front;
 mod hostile;
+mod identity;
 mod limits;
 mod order;
 mod quota;

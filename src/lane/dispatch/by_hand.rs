@@ -22,7 +22,13 @@ fn record(values: &Value) -> Record {
 }
 
 pub(super) fn write(email: &str, values: &Value) -> ContactWrite {
-    ContactWrite { email: email.to_owned(), user_id: None, record: record(values), company: None, deal: None }
+    ContactWrite {
+        email: Some(email.to_owned()),
+        user_id: None,
+        record: record(values),
+        company: None,
+        deal: None,
+    }
 }
 
 pub(super) fn related(name: &str, values: &Value) -> RelatedWrite {
@@ -30,8 +36,16 @@ pub(super) fn related(name: &str, values: &Value) -> RelatedWrite {
 }
 
 pub(super) fn insert(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
-    let key = Key::Email(write.email.clone());
+    let key = Key::Email(write.email.clone().unwrap());
     dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, debt);
+}
+
+/// Puts an identify in as the lane does, with a `userId` or without.
+pub(super) fn insert_of(dispatch: &mut Dispatch<u64>, write: ContactWrite, debt: u64) {
+    let user_id = write.user_id.clone().map(Key::UserId);
+    let keys: Vec<Key> = user_id.into_iter().chain(write.email.clone().map(Key::Email)).collect();
+    let taught = write.user_id.clone().zip(write.email.clone());
+    dispatch.insert(Mapped::Contact(Box::new(write)), &keys, taught, debt);
 }
 
 pub(super) fn sent(dispatch: &mut Dispatch<u64>, now: Instant) -> (u64, Call) {

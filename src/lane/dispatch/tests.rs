@@ -73,7 +73,7 @@ fn mapped(number: usize, asked: &Asked) -> Mapped {
         RelatedWrite { name, record }
     };
     Mapped::Contact(Box::new(ContactWrite {
-        email,
+        email: Some(email),
         user_id: None,
         record,
         company: identify.company.map(|company| related("Company", company)),
@@ -224,7 +224,11 @@ impl Crm {
                 Ok(Value::Null)
             }
             Endpoint::Fields(_) => Ok(json!({ "fields": [] })),
-            Endpoint::Lookup | Endpoint::DealRead | Endpoint::TrackPageView => {
+            Endpoint::Lookup
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
+            | Endpoint::DealRead
+            | Endpoint::TrackPageView => {
                 unreachable!("not asked for")
             }
         };

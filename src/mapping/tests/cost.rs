@@ -83,6 +83,19 @@ const MANY: &[Many] = &[
     ("escapes", |bytes| traits(bytes, r#""cf_notes":""#, |_| r"\u0041\ud83d\ude00".to_owned(), "\"")),
     ("keys of the envelope", |bytes| activity("track", bytes, "", |n| format!(r#""key{n}":1"#), "")),
     ("keys called the same", |bytes| activity("track", bytes, "", |n| format!(r#""userId":{n}"#), "")),
+    ("traits of the context", |bytes| {
+        let open = r#""traits":{"e":1},"context":{"traits":{"#;
+        activity("identify", bytes, open, |n| format!(r#""E-Mail{n}":"a@b.co","t-{n}":1"#), "}}")
+    }),
+    ("spellings of the address", |bytes| {
+        traits(bytes, "", |n| format!(r#""{}email":"a@b.co""#, "_".repeat(n % 50)), "")
+    }),
+    ("whole names", |bytes| traits(bytes, "", |n| format!(r#""{}name":"a b""#, "_".repeat(n % 50)), "")),
+    ("one whole name", |bytes| traits(bytes, r#""name":""#, |n| format!("a{n} "), "\"")),
+    ("tags in a text", |bytes| traits(bytes, r#""tags":""#, |n| format!("t{n}"), "\"")),
+    ("halves of characters", |bytes| traits(bytes, r#""cf_notes":""#, |_| r"\ud83d\ud83d".to_owned(), "\"")),
+    ("a user's digits", |bytes| format!("{IDENTIFY}\"a\":1}},\"userId\":1{}.0}}", "0".repeat(bytes))),
+    ("an empty company", |bytes| traits(bytes, r#""company":["#, |_| "{}".to_owned(), "]")),
     ("integrations", |bytes| {
         activity("track", bytes, r#""integrations":{"#, |n| format!(r#""I{n}":false"#), "}")
     }),

@@ -20,7 +20,7 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
     ];
     for (user_id, email, address, external) in cases {
         let contact = contact(identified(&user_id, &email));
-        assert_eq!(contact.email, address);
+        assert_eq!(contact.email.as_deref(), Some(address));
         assert_eq!(contact.record.fields["emails"], json!(address));
         assert_eq!(contact.user_id.as_deref(), external);
         assert_eq!(contact.record.fields.get("external_id").and_then(Value::as_str), external);
@@ -28,10 +28,18 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
 }
 
 #[test]
-fn no_address_is_missing_and_a_bad_one_invalid() {
+fn without_an_address_the_user_id_says_who_it_is() {
+    for email in [json!(null), json!(""), json!(" ")] {
+        let contact = contact(identified(&json!("u-1"), &email));
+        assert_eq!((contact.email, contact.user_id.as_deref()), (None, Some("u-1")));
+        assert!(!contact.record.fields.contains_key("emails"), "an update changes no address");
+        assert_eq!(contact.record.fields["external_id"], json!("u-1"));
+    }
+}
+
+#[test]
+fn a_bad_address_is_invalid() {
     let cases = [
-        (json!("u-1"), json!(null), DeadLetterReason::MissingEmail),
-        (json!("u-1"), json!(""), DeadLetterReason::MissingEmail),
         (json!("ada@example.com"), json!("nobody"), DeadLetterReason::InvalidEmail),
         (json!("ada@example.com"), json!("Ada <ada@example.com>"), DeadLetterReason::InvalidEmail),
         (json!("ada@example.com"), json!(5), DeadLetterReason::InvalidEmail),
@@ -105,6 +113,19 @@ fn an_activity_is_known_by_email_where_the_event_tells_one() {
         (json!("u-1"), json!({"email": "nobody"}), Identity::UserId("u-1".into())),
         (json!(7), json!({"email": 5}), Identity::UserId("7".into())),
         (json!("u-1"), json!(null), Identity::UserId("u-1".into())),
+        (json!("u-1"), json!([]), Identity::UserId("u-1".into())),
+        (json!("u-1"), json!({"Email": "bob@example.com"}), Identity::Email("bob@example.com".into())),
+        (json!("u-1"), json!({"e-mail": "bob@example.com"}), Identity::Email("bob@example.com".into())),
+        (
+            json!("u-1"),
+            json!({"E_MAIL": "eve@example.com", "email": "bob@example.com"}),
+            Identity::Email("bob@example.com".into()),
+        ),
+        (
+            json!("u-1"),
+            json!({"E_MAIL": "bob@example.com", "Email": "eve@example.com", "email": null}),
+            Identity::Email("bob@example.com".into()),
+        ),
     ];
     for (user_id, traits, expected) in cases {
         let context = json!({"traits": traits});
@@ -118,16 +139,31 @@ fn an_activity_is_known_by_email_where_the_event_tells_one() {
 }
 
 #[test]
-fn a_property_called_name_does_not_displace_the_events_name() {
+fn a_property_called_name_is_sent_as_property_name() {
     let mapper = Mapper::new(MappingRules::default(), Schema::default());
-    let body = json!({"type": "track", "event": "Bought", "userId": "u",
-        "properties": {"z": 1, "name": "x", "a": {"b": [null]}}});
-    let mapping = map_body(&mapper, &body);
-    assert_eq!(why(&mapping, "properties.name"), Some("the event's name is sent instead"));
-    let Ok(Mapped::Track(activity)) = mapping.verdict else { panic!("no track") };
-    assert_eq!(activity.name, "Bought");
-    let call = Call::track_event("u", &activity.name, activity.properties.as_str());
-    assert_eq!(call.json()["event"].to_string(), r#"{"name":"Bought","z":1,"a":{"b":[null]}}"#);
+    let cases = [
+        (
+            json!({"z": 1, "name": "x", "a": {"b": [null]}}),
+            None,
+            r#"{"name":"Bought","z":1,"property_name":"x","a":{"b":[null]}}"#,
+        ),
+        (json!({"name": null}), None, r#"{"name":"Bought","property_name":null}"#),
+        (
+            json!({"name": "x", "property_name": "own"}),
+            Some("property_name is sent instead"),
+            r#"{"name":"Bought","property_name":"own"}"#,
+        ),
+        (json!({"Name": "x"}), None, r#"{"name":"Bought","Name":"x"}"#),
+    ];
+    for (properties, ignored, sent) in cases {
+        let body = json!({"type": "track", "event": "Bought", "userId": "u", "properties": properties});
+        let mapping = map_body(&mapper, &body);
+        assert_eq!(why(&mapping, "properties.name"), ignored, "{properties}");
+        let Ok(Mapped::Track(activity)) = mapping.verdict else { panic!("no track") };
+        assert_eq!(activity.name, "Bought");
+        let call = Call::track_event("u", &activity.name, activity.properties.as_str());
+        assert_eq!(call.json()["event"].to_string(), sent);
+    }
 }
 
 #[test]
@@ -170,6 +206,74 @@ fn properties_are_passed_on_as_they_are_written() {
     let call = Call::track_event("u", &activity.name, activity.properties.as_str());
     assert_eq!(
         String::from_utf8(call.body.unwrap().to_vec()).unwrap(),
-        r#"{"identifier":"u","event":{"name":"Bought","b":1.10e+05,"a":"\u00e9\/","b":[ 1 , 2 ],"n":1e400,"$serde_json::private::Number":"7"},"sdk":"ruby"}"#
+        r#"{"identifier":"u","event":{"name":"Bought","b":1.10e+05,"a":"\u00e9\/","property_name":0,"b":[ 1 , 2 ],"n":1e400,"$serde_json::private::Number":"7"},"sdk":"ruby"}"#
     );
+}
+
+#[test]
+fn an_address_is_found_in_any_spelling_and_the_exact_one_wins() {
+    for (traits, address, ignored) in [
+        (json!({"Email": "a@b.co"}), "a@b.co", None),
+        (json!({"E-Mail": "a@b.co"}), "a@b.co", None),
+        (json!({"e_mail": " A@b.co "}), "a@b.co", None),
+        (json!({"EMAIL": "x@b.co", "email": "a@b.co"}), "a@b.co", Some("EMAIL")),
+        (json!({"EMAIL": "a@b.co", "Email": "x@b.co"}), "a@b.co", Some("Email")),
+        (json!({"email": null, "Email": "a@b.co"}), "a@b.co", None),
+    ] {
+        let body = json!({"type": "identify", "userId": "u-1", "traits": traits});
+        let mapping = map_body(&Mapper::new(MappingRules::default(), schema()), &body);
+        let told: Vec<_> = mapping.ignored.iter().map(|ignored| ignored.trait_path.as_str()).collect();
+        assert_eq!(told, Vec::from_iter(ignored), "{traits}");
+        assert_eq!(contact(mapping).email.as_deref(), Some(address), "{traits}");
+    }
+}
+
+/// What an identify without a `userId` is: the reason for which it goes no further, or none.
+fn unnamed(rule: AnonymousIdentify, event: &Value) -> Option<&'static str> {
+    let rules = MappingRules { anonymous_identify: rule, ..MappingRules::default() };
+    let event = segment::decode(&event.to_string().into()).unwrap();
+    match Mapper::new(rules, schema()).named(&event) {
+        Ok(()) => None,
+        Err(segment::Undelivered::Skip(reason)) => Some(reason.as_str()),
+        Err(segment::Undelivered::Refuse(refusal)) => Some(refusal.reason.as_str()),
+    }
+}
+
+#[test]
+fn without_a_user_the_address_and_the_accounts_rule_decide() {
+    let (by_email, missing) = (None, Some("missing_user_id"));
+    let cases = [
+        (json!({"email": "joe@example.com"}), missing, by_email),
+        (json!({"E-Mail": " Joe@Example.com "}), missing, by_email),
+        (json!({"plan": "trial"}), Some("anonymous"), Some("anonymous")),
+        (json!({"email": " "}), Some("anonymous"), Some("anonymous")),
+        (json!({"email": null}), Some("anonymous"), Some("anonymous")),
+        (json!({"email": "nobody"}), Some("invalid_email"), Some("invalid_email")),
+        (json!({"email": 5}), Some("invalid_email"), Some("invalid_email")),
+    ];
+    for (traits, dead_letter, by_email) in cases {
+        for user in [json!(null), json!(""), json!(" \n"), json!("undefined"), json!(0)] {
+            let body = json!({"type": "identify", "userId": user, "traits": traits});
+            assert_eq!(unnamed(AnonymousIdentify::DeadLetter, &body), dead_letter, "{body}");
+            assert_eq!(unnamed(AnonymousIdentify::ByEmail, &body), by_email, "{body}");
+        }
+        let named = json!({"type": "identify", "userId": "u-1", "traits": traits});
+        assert_eq!(unnamed(AnonymousIdentify::DeadLetter, &named), None);
+    }
+    for activity in [
+        json!({"type": "track", "event": "E", "userId": "NaN", "context": {"traits": {"email": "a@b.co"}}}),
+        json!({"type": "page", "properties": {"url": "u"}}),
+    ] {
+        assert_eq!(unnamed(AnonymousIdentify::ByEmail, &activity), Some("anonymous"));
+    }
+}
+
+#[test]
+fn a_contact_without_a_user_has_no_external_id() {
+    let rules = MappingRules { anonymous_identify: AnonymousIdentify::ByEmail, ..MappingRules::default() };
+    let body = json!({"type": "identify", "traits": {"email": "Joe@example.com", "firstName": "Joe"}});
+    let contact = contact(map_body(&Mapper::new(rules, schema()), &body));
+    assert_eq!((contact.email.as_deref(), contact.user_id), (Some("joe@example.com"), None));
+    let names: Vec<_> = contact.record.fields.keys().map(String::as_str).collect();
+    assert_eq!(names, ["emails", "first_name"]);
 }

@@ -11,14 +11,16 @@ fn sets(rules: MappingRules, traits: &Value) -> Vec<(String, Value)> {
 
 #[test]
 fn names_are_compared_without_case_and_underscores() {
-    for name in ["firstName", "first_name", "FirstName", "FIRST_NAME", "firstname", "_first__name"] {
+    for name in
+        ["firstName", "first_name", "FirstName", "FIRST_NAME", "firstname", "_first__name", "first-name"]
+    {
         assert_eq!(
             sets(MappingRules::default(), &json!({name: "A"})),
             [("first_name".into(), json!("A"))],
             "{name}"
         );
     }
-    for name in ["cfAlternateNumber", "cf_alternate_number", "CF_Alternate_Number"] {
+    for name in ["cfAlternateNumber", "cf_alternate_number", "CF_Alternate_Number", "cf-alternate-number"] {
         let set = sets(MappingRules::default(), &json!({name: "1"}));
         assert_eq!(set, [("cf_alternate_number".into(), json!("1"))], "{name}");
     }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::segment::Payload;
 
 fn any_json() -> impl Strategy<Value = Value> {
     let number = "-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,4})?(e[0-9]{1,3})?";
@@ -38,8 +39,8 @@ fn any_name() -> impl Strategy<Value = String> {
     let mut known: Vec<String> = schema().contact.fields.into_iter().map(|field| field.name).collect();
     known.extend(
         [
-            "email", "company", "deal", "address", "title", "phone", "name", "amount", "street", "plan",
-            "cfGone",
+            "email", "E-Mail", "company", "Company", "deal", "address", "title", "phone", "name", "amount",
+            "street", "plan", "cfGone",
         ]
         .map(str::to_owned),
     );
@@ -73,7 +74,7 @@ proptest! {
 
     #[test]
     fn every_trait_is_written_refused_or_ignored(name in any_name(), value in any_json()) {
-        prop_assume!(!value.is_null() && !matches!(name.as_str(), "email" | "company" | "deal" | "address"));
+        prop_assume!(!value.is_null() && !matches!(name.as_str(), "email" | "E-Mail" | "Company" | "company" | "deal" | "address" | "name"));
         let mapping = identify(&json!({name.as_str(): value}));
         let ignored = mapping.ignored.len();
         match mapping.verdict {
@@ -91,8 +92,29 @@ proptest! {
     fn a_number_stays_exact_as_text_and_back(digits in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?") {
         let number: Value = serde_json::from_str(&digits).unwrap();
         prop_assert_eq!(number.to_string(), digits.as_str(), "as JSON writes it");
-        prop_assert_eq!(mapped("cf_alternate_number", &number), Some(json!(digits)));
+        let plain = match digits.split_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+            _ => &digits,
+        };
+        let plain = if plain == "-0" { "0" } else { plain };
+        prop_assert_eq!(mapped("cf_alternate_number", &number), Some(json!(plain)));
         prop_assert_eq!(mapped("cf_score", &json!(digits)).map(|value| value.to_string()), Some(digits));
+    }
+
+    /// Nothing is lost of the context's traits, and nothing of the others.
+    #[test]
+    fn the_contexts_traits_stand_under_the_others(
+        own in prop::collection::btree_map("[a-c]_?[A-Ca-c]?", any_json(), 0..5),
+        further in prop::collection::btree_map("[a-c]_?[A-Ca-c]?", any_json(), 0..5),
+    ) {
+        let body = json!({"type": "identify", "userId": "u", "traits": own, "context": {"traits": further}});
+        let Payload::Identify { traits } = segment::decode(&body.to_string().into()).unwrap().payload else {
+            return Err(TestCaseError::fail("no identify"));
+        };
+        let hidden: Vec<String> = own.keys().map(|key| segment::fold(key)).collect();
+        let mut expected = own.clone();
+        expected.extend(further.into_iter().filter(|(key, _)| !hidden.contains(&segment::fold(key))));
+        prop_assert_eq!(traits.into_iter().collect::<std::collections::BTreeMap<_, _>>(), expected);
     }
 
     #[test]

@@ -19,15 +19,13 @@ fn a_company_is_an_object_or_its_name() {
         assert_eq!(written.record.fields["name"], json!(name));
     }
     assert_eq!(contact(identify(&json!({"company": null, "deal": null}))).company, None);
-    for nameless in
-        [json!({}), json!({"name": null}), json!({"name": " "}), json!(""), json!(" "), json!({"name": []})]
-    {
+    for nameless in [json!({"website": "x"}), json!({"name": " ", "id": 1, "website": "x"})] {
         let refusal = refusal(identify(&json!({"company": nameless})));
         assert_eq!(refusal.reason, DeadLetterReason::InvalidField, "{nameless}");
         assert_eq!(paths(&refusal), ["company.name"], "{nameless}");
         assert_eq!(refusal.problems[0].field.as_deref(), Some("name"));
     }
-    for wrong in [json!(true), json!(["E"])] {
+    for wrong in [json!(true), json!(false), json!(0), json!(["E"]), raw("-0.0"), raw("0e7")] {
         let refusal = refusal(identify(&json!({"company": wrong})));
         assert_eq!((refusal.reason, paths(&refusal)), (DeadLetterReason::InvalidField, vec!["company"]));
     }
@@ -39,11 +37,11 @@ fn a_company_is_an_object_or_its_name() {
 
 #[test]
 fn a_deal_is_an_object_with_what_its_schema_demands() {
-    for wrong in [json!("D"), json!(5), json!([]), json!(true)] {
+    for wrong in [json!("D"), json!(5), json!(0), json!(["D"]), json!(true), json!(false)] {
         let refusal = refusal(identify(&json!({"deal": wrong})));
         assert_eq!((refusal.reason, paths(&refusal)), (DeadLetterReason::InvalidField, vec!["deal"]));
     }
-    let missing = refusal(identify(&json!({"deal": {}})));
+    let missing = refusal(identify(&json!({"deal": {"expectedClose": "2024-01-01"}})));
     assert_eq!(
         (missing.reason, paths(&missing)),
         (DeadLetterReason::InvalidField, vec!["deal.name", "deal.amount"])
@@ -59,7 +57,43 @@ fn a_name_is_demanded_whatever_the_schema_says() {
     let mapper = Mapper::new(MappingRules::default(), Schema::default());
     let body = |company| json!({"type": "identify", "userId": "a@b.co", "traits": {"company": company}});
     assert_eq!(contact(map_body(&mapper, &body(json!("E")))).company.unwrap().name, "E");
-    assert_eq!(refusal(map_body(&mapper, &body(json!({})))).reason, DeadLetterReason::InvalidField);
+    let nameless = refusal(map_body(&mapper, &body(json!({"plan": "x"}))));
+    assert_eq!(nameless.reason, DeadLetterReason::InvalidField);
+}
+
+/// A value in the digits in which it is written.
+fn raw(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn what_is_empty_or_has_an_id_alone_is_no_company_and_no_deal() {
+    let empty = [
+        json!({}),
+        json!([]),
+        json!(""),
+        json!("  "),
+        json!({"name": null}),
+        json!({"name": " "}),
+        json!({"name": "", "address": {"city": null}, "tags": [null, ""]}),
+        json!({"id": null}),
+    ];
+    let ids = [json!({"id": "c-9"}), json!({"ID": 9, "name": ""}), json!({"id": {"a": 1}, "name": null})];
+    for (values, expected) in [(&empty[..], "empty"), (&ids[..], "an id alone names no record")] {
+        for value in values {
+            for key in ["company", "deal"] {
+                let mapping = identify(&json!({key: value}));
+                assert_eq!(why(&mapping, key), Some(expected), "{key} {value}");
+                assert_eq!(mapping.ignored.len(), 1, "{key} {value}");
+                let contact = contact(mapping);
+                assert_eq!((contact.company, contact.deal), (None, None));
+            }
+        }
+    }
+    // An id that the configuration makes the name is one.
+    let rules = MappingRules { company_fields: overrides(&[("id", "name")]), ..MappingRules::default() };
+    let company = contact(identify_with(rules, &json!({"company": {"id": "Example"}}))).company.unwrap();
+    assert_eq!(company.name, "Example");
 }
 
 #[test]

@@ -1,0 +1,241 @@
+//! Which e-mail address a `userId` belongs to, as this lane's identifies and look-ups say. Bounded, and pure: it asks nobody.
+//!
+//! An identify says so when it is let in, because later events of its address must wait for it. It is built upon only
+//! when the identify is settled: until then Freshsales does not know the address.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+use super::memory::{Digests, REMEMBERED, memory};
+
+/// After a look-up that found nobody, and at the longest: it is asked again, because the contact may have been created
+/// since, by somebody else or by an event that stood behind.
+const FIRST_VAIN: Duration = Duration::from_mins(1);
+const LONGEST_VAIN: Duration = Duration::from_hours(1);
+/// For so long an address is taken to belong to another contact than the `userId`, before Freshsales is asked again.
+const APART: Duration = Duration::from_hours(1);
+
+/// The address behind each `userId`.
+#[derive(Debug)]
+pub(super) struct Identities {
+    digests: Digests,
+    known: LruCache<u128, Known>,
+    /// The last identify of each `userId` that is not settled. No more than the window holds.
+    unsettled: HashMap<u128, Unsettled>,
+    /// The time of the planner's last turn.
+    now: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Known {
+    /// A contact had this `external_id` and this address: both were delivered together, or a look-up found them.
+    Contact(String),
+    /// An identify that was refused said so, and nothing better is known.
+    Claimed(String),
+    /// The address is that of another contact than the one with this `external_id`.
+    Apart { email: String, until: Option<Instant> },
+    /// There was nobody, and this long it is not asked again.
+    Nobody { until: Option<Instant>, wait: Duration },
+}
+
+impl Known {
+    fn email(&self) -> Option<&str> {
+        match self {
+            Self::Contact(email) | Self::Claimed(email) | Self::Apart { email, .. } => Some(email),
+            Self::Nobody { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Unsettled {
+    event: u64,
+    email: String,
+}
+
+/// How an identify with a `userId` and an address ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The contact has both.
+    Delivered,
+    /// The contact with this address was written; the `userId` is another one's.
+    Apart,
+    /// It is a dead letter.
+    Refused,
+}
+
+impl Identities {
+    pub(super) fn new() -> Self {
+        Self { digests: Digests::new(), known: memory(REMEMBERED), unsettled: HashMap::new(), now: None }
+    }
+
+    /// Time goes on.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.now = Some(now);
+    }
+
+    /// The address, as settled events and look-ups say.
+    pub(super) fn email(&self, user_id: &str) -> Option<&str> {
+        self.known.peek(&self.digests.of(user_id))?.email()
+    }
+
+    /// The address, as all identifies say that were let in so far.
+    pub(super) fn latest(&self, user_id: &str) -> Option<&str> {
+        let unsettled = self.unsettled.get(&self.digests.of(user_id));
+        unsettled.map(|unsettled| &*unsettled.email).or_else(|| self.email(user_id))
+    }
+
+    /// Whether it is worth looking up.
+    pub(super) fn unknown(&self, user_id: &str) -> bool {
+        match self.known.peek(&self.digests.of(user_id)) {
+            None => true,
+            Some(Known::Contact(_) | Known::Claimed(_) | Known::Apart { .. }) => false,
+            Some(Known::Nobody { until, .. }) => *until <= self.now,
+        }
+    }
+
+    /// The address of the contact with this `external_id`, where it is another one than this.
+    pub(super) fn moved(&self, user_id: &str, email: &str) -> Option<&str> {
+        match self.known.peek(&self.digests.of(user_id))? {
+            Known::Contact(known) => Some(&**known).filter(|known| *known != email),
+            Known::Claimed(_) | Known::Apart { .. } | Known::Nobody { .. } => None,
+        }
+    }
+
+    /// Whether a contact is known that has this `external_id` and this address.
+    pub(super) fn together(&self, user_id: &str, email: &str) -> bool {
+        let known = self.known.peek(&self.digests.of(user_id));
+        matches!(known, Some(Known::Contact(known)) if known == email)
+    }
+
+    /// Whether the address is known to be that of another contact than the `userId`.
+    pub(super) fn apart(&self, user_id: &str, email: &str) -> bool {
+        let known = self.known.peek(&self.digests.of(user_id));
+        matches!(known, Some(Known::Apart { email: known, until }) if known == email && *until > self.now)
+    }
+
+    /// An identify that says both was let in.
+    pub(super) fn admitted(&mut self, user_id: &str, email: String, event: u64) {
+        self.unsettled.insert(self.digests.of(user_id), Unsettled { event, email });
+    }
+
+    /// An identify that says both ended.
+    pub(super) fn ended(&mut self, user_id: &str, email: &str, event: u64, end: End) {
+        let digest = self.digests.of(user_id);
+        if self.unsettled.get(&digest).is_some_and(|last| last.event == event) {
+            self.unsettled.remove(&digest);
+        }
+        let email = email.to_owned();
+        let known = match end {
+            End::Delivered => Known::Contact(email),
+            End::Apart => Known::Apart { email, until: self.now.map(|now| now + APART) },
+            End::Refused if self.email(user_id).is_some() => return,
+            End::Refused => Known::Claimed(email),
+        };
+        self.known.put(digest, known);
+    }
+
+    /// What is not settled goes back to its queue, and says it again when it comes.
+    pub(super) fn given_back(&mut self) {
+        self.unsettled.clear();
+    }
+
+    /// A look-up told the address.
+    pub(super) fn found(&mut self, user_id: &str, email: String) {
+        self.known.put(self.digests.of(user_id), Known::Contact(email));
+    }
+
+    /// What is known of it does not hold.
+    pub(super) fn forget(&mut self, user_id: &str) {
+        self.known.pop(&self.digests.of(user_id));
+    }
+
+    /// A look-up found nobody. An address that became known meanwhile stays.
+    pub(super) fn looked_up_in_vain(&mut self, user_id: &str, now: Instant) {
+        let until = |wait: Duration| Some(now + wait);
+        let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::Nobody {
+            until: None,
+            wait: FIRST_VAIN / 2,
+        });
+        if let Known::Nobody { until: again, wait } = known {
+            *wait = (*wait * 2).min(LONGEST_VAIN);
+            *again = until(*wait);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {
+        let mut identities = Identities::new();
+        let mut now = Instant::now();
+        identities.tick(now);
+        assert!(identities.unknown("u"));
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            identities.looked_up_in_vain("u", now);
+            assert!(!identities.unknown("u") && identities.email("u").is_none());
+            let again = now + Duration::from_mins(minutes);
+            identities.tick(again.checked_sub(Duration::from_millis(1)).unwrap());
+            assert!(!identities.unknown("u"), "before {minutes} minutes");
+            identities.tick(again);
+            assert!(identities.unknown("u"), "after {minutes} minutes");
+            now = again;
+        }
+        identities.found("u", "ada@example.com".into());
+        identities.looked_up_in_vain("u", now);
+        assert_eq!(identities.email("u"), Some("ada@example.com"));
+    }
+
+    #[test]
+    fn an_address_is_built_upon_only_once_its_identify_is_delivered() {
+        let mut identities = Identities::new();
+        identities.admitted("u", "old@x.com".into(), 1);
+        assert_eq!((identities.latest("u"), identities.email("u")), (Some("old@x.com"), None));
+        identities.admitted("u", "new@x.com".into(), 2);
+        identities.ended("u", "old@x.com", 1, End::Delivered);
+        assert_eq!((identities.latest("u"), identities.email("u")), (Some("new@x.com"), Some("old@x.com")));
+        assert_eq!(identities.moved("u", "new@x.com"), Some("old@x.com"));
+        // A refused change changes nothing.
+        identities.ended("u", "new@x.com", 2, End::Refused);
+        assert_eq!((identities.latest("u"), identities.email("u")), (Some("old@x.com"), Some("old@x.com")));
+        assert!(identities.together("u", "old@x.com"));
+    }
+
+    #[test]
+    fn what_a_refused_identify_says_is_no_contact_s_address_but_better_than_none() {
+        let mut identities = Identities::new();
+        identities.ended("u", "a@x.com", 1, End::Refused);
+        assert_eq!(identities.email("u"), Some("a@x.com"));
+        assert_eq!(identities.moved("u", "b@x.com"), None);
+    }
+
+    #[test]
+    fn what_is_given_back_says_nothing_until_it_comes_again() {
+        let mut identities = Identities::new();
+        identities.ended("u", "old@x.com", 1, End::Delivered);
+        identities.admitted("u", "new@x.com".into(), 2);
+        identities.given_back();
+        assert_eq!(identities.latest("u"), Some("old@x.com"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_of_another_contact_is_tried_again_after_an_hour() {
+        let mut identities = Identities::new();
+        let now = Instant::now();
+        identities.tick(now);
+        identities.ended("u", "taken@x.com", 1, End::Apart);
+        assert!(identities.apart("u", "taken@x.com") && !identities.apart("u", "other@x.com"));
+        assert_eq!(
+            (identities.email("u"), identities.moved("u", "other@x.com")),
+            (Some("taken@x.com"), None)
+        );
+        identities.tick(now + APART);
+        assert!(!identities.apart("u", "taken@x.com"));
+    }
+}

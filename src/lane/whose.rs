@@ -1,0 +1,610 @@
+//! Who a contact is, where its e-mail address alone does not say: an identify without an address, and a `userId` that
+//! comes with another address than before. Pure; what is asked and written here are steps of a unit, as all others are.
+//!
+//! Freshsales' `external_id` is unique. So an identify is written by its address, optimistically, unless this lane knows
+//! better; a refusal may mean that another contact has its `userId`. That contact then gets the address.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::dispatch::{Dispatch, Effect};
+use super::held::{Held, RecordText};
+use super::identities::End;
+use super::outgoing::{Ground, Purpose, Refused};
+use super::remedy::may_be_mended;
+use super::unit::{ContactWork, Stage, Unit, first_stage};
+use super::window::Key;
+use crate::freshsales::{
+    Endpoint, FoundContact, emails_of, found_contact, found_owner, has_another_external_id,
+};
+use crate::mapping::Omitted;
+use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
+use crate::schema::Entity;
+
+/// The most addresses that Freshsales keeps for a contact.
+const MOST_EMAILS: usize = 10;
+/// So often an event is given back to wait for events of an address found later, and so often somebody found turns out to
+/// be somebody else. More can only be by answers that contradict each other.
+const MOST_TRIES: u8 = 3;
+
+/// What is known of who a contact is, beside its write.
+#[derive(Debug, Default)]
+pub(super) struct Whose {
+    /// What stands if nobody else is found.
+    refused: Option<Refused>,
+    /// Look-ups made since it was refused.
+    asked: u8,
+    /// How often the contact that was found was not used.
+    misses: u8,
+    /// The addresses that it is to have, an array's text, where it is written by its id.
+    emails: Option<String>,
+    /// What is remembered does not hold: it is written by its address.
+    by_address: bool,
+    /// This contact is not there any more, or has another `external_id`, whatever a look-up says.
+    gone: Option<i64>,
+    /// Its address is another contact's than its `external_id`, so it is written without that.
+    pub(super) apart: bool,
+    /// An address is left out, because the contact has as many as Freshsales keeps.
+    pub(super) too_many_emails: bool,
+}
+
+impl ContactWork {
+    /// The body of a contact's record, an object's text.
+    pub(super) fn contact_object(&self, record: &RecordText) -> String {
+        let listed = record.field("emails").filter(|emails| emails.starts_with('['));
+        let emails = match (&self.stage, &self.write.email, listed) {
+            (Stage::Update, ..) => self.whose.emails.clone(),
+            // The list was made without knowing the address.
+            (_, Some(email), Some(_)) if !self.write.says_email => {
+                Some(addresses(Vec::new(), record.field("emails"), email).0)
+            }
+            (_, None | Some(_), None | Some(_)) => None,
+        };
+        let mut left_out = Vec::with_capacity(2);
+        let mut more = Vec::with_capacity(1);
+        if self.whose.apart {
+            left_out.push("external_id");
+        }
+        if let Some(emails) = emails {
+            left_out.push("emails");
+            more.push(("emails", emails));
+        }
+        record.object_without(&left_out, &more)
+    }
+}
+
+impl<D> Dispatch<D> {
+    /// Follows what is known of who the unit's contact is, before its next step is planned. True if the unit is gone: it
+    /// waits for other events, or has ended.
+    pub(super) fn settle_whose(&mut self, number: u64) -> bool {
+        let Some(unit) = self.units.get_mut(&number) else { return true };
+        let Some(work) = unit.contact_mut() else { return false };
+        let Some(user_id) = work.write.external_id() else { return false };
+        match (&work.stage, work.write.email.as_deref()) {
+            (Stage::FindContact, _) => {
+                if let Some(email) = self.identities.email(&user_id).map(str::to_owned) {
+                    return self.wait_under(number, &email, true);
+                }
+                if self.identities.unknown(&user_id) {
+                    return false;
+                }
+                let effects = self.finish(number, &Outcome::DeadLetter(nobody()));
+                self.ended.extend(effects);
+                true
+            }
+            (Stage::Contact, None) => {
+                work.stage = Stage::Update;
+                false
+            }
+            (Stage::Company | Stage::Contact, Some(email)) if !work.whose.by_address => {
+                work.whose.apart = self.identities.apart(&user_id, email);
+                let Some(before) = self.identities.moved(&user_id, email).map(str::to_owned) else {
+                    return false;
+                };
+                if !work.write.says_email {
+                    return self.wait_under(number, &before, true);
+                }
+                let first = unit.events.first().map_or(number, |(event, _)| *event);
+                if !self.window.has_key(first, &Key::Email(before.clone())) {
+                    return self.wait_under(number, &before, false);
+                }
+                let Some(work) = unit.contact_mut().filter(|work| work.stage == Stage::Contact) else {
+                    return false;
+                };
+                work.contact = self.memo.contact_id(&before);
+                work.stage = if work.contact.is_some() { Stage::ReadEmails } else { Stage::FindHolder };
+                false
+            }
+            (
+                Stage::Company
+                | Stage::Contact
+                | Stage::FindHolder
+                | Stage::ReadEmails
+                | Stage::Update
+                | Stage::FindOwner
+                | Stage::ReadLinks
+                | Stage::Link(_)
+                | Stage::FindDeal
+                | Stage::Deal
+                | Stage::ReadTags(_)
+                | Stage::Tags(_),
+                _,
+            ) => false,
+        }
+    }
+
+    /// Gives a unit's events back to wait for earlier ones of this address, too, which may become their own. True if
+    /// they are given back.
+    fn wait_under(&mut self, number: u64, email: &str, becomes_own: bool) -> bool {
+        let moves = |unit: &Unit<D>| unit.events.iter().map(|(_, waiting)| waiting.moves).max();
+        if self.units.get(&number).and_then(moves).unwrap_or_default() >= MOST_TRIES {
+            if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
+                work.whose.by_address = true;
+                if becomes_own {
+                    Arc::make_mut(&mut work.write).email = Some(email.into());
+                    work.stage = first_stage(&work.write);
+                }
+            }
+            return false;
+        }
+        self.release(number);
+        self.idle.remove(&number);
+        let Some(unit) = self.units.remove(&number) else { return true };
+        for (event, mut waiting) in unit.events.into_iter().chain(unit.rest) {
+            waiting.moves += 1;
+            if let Held::Contact(write) = &mut waiting.mapped
+                && becomes_own
+                && !write.says_email
+            {
+                Arc::make_mut(write).email = Some(email.into());
+            }
+            self.window.put_back(event, Key::Email(email.to_owned()), waiting);
+        }
+        true
+    }
+
+    /// A look-up that was made for a contact ended; without a body it was refused, which is as good as finding nobody.
+    pub(super) fn whose_looked_up(
+        &mut self,
+        number: u64,
+        body: Option<&Value>,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) else { return Vec::new() };
+        let Some(user_id) = work.write.external_id() else { return Vec::new() };
+        work.whose.asked += 1;
+        let there = |found: &FoundContact| found.id.is_some() && found.id != work.whose.gone;
+        match work.stage {
+            Stage::FindContact => {
+                let found = body.and_then(|body| found_contact(body, &user_id)).filter(there);
+                self.contact_found(number, &user_id, found, body.is_some(), now)
+            }
+            Stage::FindHolder => {
+                let found = body.and_then(|body| found_contact(body, &user_id)).filter(there);
+                self.holder_found(number, &user_id, found, now)
+            }
+            Stage::FindOwner => {
+                let owner = body.and_then(|body| found_owner(body, work.write.address()));
+                if owner.and_then(|owner| owner.id).is_none_or(|id| Some(id) == work.contact) {
+                    return self.stands(number, now);
+                }
+                work.whose = Whose { apart: true, ..Whose::default() };
+                self.write_by_address(number);
+                Vec::new()
+            }
+            Stage::Company
+            | Stage::Contact
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal
+            | Stage::Deal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => Vec::new(),
+        }
+    }
+
+    /// Who has the `userId` of an identify without an address.
+    fn contact_found(
+        &mut self,
+        number: u64,
+        user_id: &str,
+        found: Option<FoundContact>,
+        answered: bool,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) else { return Vec::new() };
+        match found {
+            Some(FoundContact { primary: Some(email), .. }) => {
+                self.identities.found(user_id, email);
+                self.settle_stage(number);
+                Vec::new()
+            }
+            Some(FoundContact { id, .. }) => {
+                work.contact = id;
+                work.stage = first_stage(&work.write);
+                self.settle_stage(number);
+                Vec::new()
+            }
+            None => {
+                let asked = work.whose.asked;
+                if let Some(at) = self.too_early(now).filter(|_| answered && asked == 1) {
+                    self.again_at(number, at);
+                    return Vec::new();
+                }
+                self.identities.looked_up_in_vain(user_id, now);
+                self.finish(number, &Outcome::DeadLetter(nobody()))
+            }
+        }
+    }
+
+    /// Who has the `external_id` of a contact that was refused, or that is remembered under another address.
+    fn holder_found(
+        &mut self,
+        number: u64,
+        user_id: &str,
+        found: Option<FoundContact>,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) else { return Vec::new() };
+        let Some(holder) = found.filter(|found| !found.has(work.write.address())) else {
+            if work.whose.refused.is_some() {
+                return self.stands(number, now);
+            }
+            self.write_by_address(number);
+            return Vec::new();
+        };
+        work.trial = None;
+        match (holder.primary, holder.id) {
+            (Some(email), Some(id)) => {
+                self.memo.learn_contact(&email, id, None);
+                self.identities.found(user_id, email);
+                work.whose = Whose { misses: work.whose.misses + 1, ..Whose::default() };
+                work.stage = Stage::Contact;
+            }
+            (_, id) => {
+                work.contact = id;
+                work.stage = if work.write.says_email { Stage::ReadEmails } else { Stage::Update };
+            }
+        }
+        self.settle_stage(number);
+        Vec::new()
+    }
+
+    /// The addresses of the contact that is to get another one have been read.
+    pub(super) fn emails_read(&mut self, number: u64, body: &Value) -> Vec<Effect<D>> {
+        let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) else { return Vec::new() };
+        let Some(user_id) = work.write.external_id() else { return Vec::new() };
+        if has_another_external_id(body, &user_id) {
+            self.start_without(number);
+            return Vec::new();
+        }
+        let write = work.write.clone();
+        let (emails, too_many) = addresses(emails_of(body), write.record.field("emails"), write.address());
+        work.whose = Whose {
+            emails: Some(emails),
+            too_many_emails: too_many,
+            misses: work.whose.misses,
+            ..Whose::default()
+        };
+        work.trial = None;
+        work.stage = Stage::Update;
+        self.settle_stage(number);
+        Vec::new()
+    }
+
+    /// The contact that was to be changed is not there, or is somebody else: once more, by the address.
+    fn start_without(&mut self, number: u64) {
+        let Some(unit) = self.units.get_mut(&number) else { return };
+        let Some(work) = unit.contact() else { return };
+        let (gone, user_id, misses) = (work.contact, work.write.external_id(), work.whose.misses + 1);
+        if let Some(user_id) = user_id {
+            if let Some(before) = self.identities.moved(&user_id, work.write.address()).map(str::to_owned) {
+                self.memo.forget(&before, None);
+            }
+            self.identities.forget(&user_id);
+        }
+        unit.refresh();
+        if let Some(work) = unit.contact_mut() {
+            work.whose = Whose { gone, misses, by_address: true, ..Whose::default() };
+        }
+        self.settle_stage(number);
+    }
+
+    fn write_by_address(&mut self, number: u64) {
+        if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
+            work.whose.by_address = true;
+            work.contact = None;
+            work.trial = None;
+            work.stage = Stage::Contact;
+        }
+        self.settle_stage(number);
+    }
+
+    /// A contact that is written by its id is not there. `None` if that is not what was refused.
+    pub(super) fn whose_gone(&mut self, number: u64, refused: &Refused) -> Option<Vec<Effect<D>>> {
+        let work = self.units.get(&number)?.contact()?;
+        let by_id = matches!(work.stage, Stage::ReadEmails | Stage::Update);
+        if !by_id || !matches!(refused.status, Some(404 | 410)) || work.whose.gone == work.contact {
+            return None;
+        }
+        self.start_without(number);
+        Some(Vec::new())
+    }
+
+    /// A contact was not given another address: it may be somebody else's. `None` if that is not what was refused.
+    pub(super) fn look_up_owner(&mut self, number: u64, refused: &Refused) -> Option<Vec<Effect<D>>> {
+        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
+        let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
+        if !said || work.stage != Stage::Update || work.whose.emails.is_none() || work.whose.asked > 0 {
+            return None;
+        }
+        work.whose.refused = Some(refused.clone());
+        work.stage = Stage::FindOwner;
+        self.settle_stage(number);
+        Some(Vec::new())
+    }
+
+    /// A contact was refused: another one may have its `external_id`. `None` if that cannot be, or has been asked.
+    pub(super) fn look_up_holder(&mut self, number: u64, refused: &Refused) -> Option<Vec<Effect<D>>> {
+        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
+        let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
+        let whose = &work.whose;
+        let asked = whose.asked > 0 || whose.misses >= MOST_TRIES;
+        if !said || work.stage != Stage::Contact || whose.apart || asked {
+            return None;
+        }
+        work.write.external_id()?;
+        work.whose.refused = Some(refused.clone());
+        work.stage = Stage::FindHolder;
+        self.settle_stage(number);
+        Some(Vec::new())
+    }
+
+    /// Nothing else helped against a refusal. Where the look-up was too early it is made once more. `None` if it cannot
+    /// find anybody else.
+    pub(super) fn look_up_again(
+        &mut self,
+        number: u64,
+        refused: &Refused,
+        now: Instant,
+    ) -> Option<Vec<Effect<D>>> {
+        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
+        if work.whose.asked != 1 || work.whose.apart || !matches!(refused.ground, Ground::Said(_)) {
+            return None;
+        }
+        let user_id = work.write.external_id()?;
+        let together = self.identities.together(&user_id, work.write.address());
+        let at = self.too_early(now).filter(|_| !together)?;
+        let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
+        match work.stage {
+            Stage::Contact => work.stage = Stage::FindHolder,
+            Stage::Update if work.whose.emails.is_some() => work.stage = Stage::FindOwner,
+            Stage::FindContact
+            | Stage::Company
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::Update
+            | Stage::FindOwner
+            | Stage::ReadLinks
+            | Stage::Link(_)
+            | Stage::FindDeal
+            | Stage::Deal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => return None,
+        }
+        work.whose.refused = Some(refused.clone());
+        self.again_at(number, at);
+        Some(Vec::new())
+    }
+
+    /// Nobody else was found: what was refused stays refused.
+    fn stands(&mut self, number: u64, now: Instant) -> Vec<Effect<D>> {
+        let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) else { return Vec::new() };
+        let Some(refused) = work.whose.refused.take() else {
+            self.write_by_address(number);
+            return Vec::new();
+        };
+        if work.whose.asked > 1 {
+            // All that could help has been tried.
+            let place = work.place();
+            return self.finish(number, &Outcome::DeadLetter(refused.refusal(place)));
+        }
+        let (stage, endpoint) = match work.whose.emails {
+            Some(_) => (Stage::Update, Endpoint::ContactUpdate),
+            None => (Stage::Contact, Endpoint::Upsert(Entity::Contact)),
+        };
+        work.stage = stage;
+        self.step_refused(number, endpoint, refused, now)
+    }
+
+    /// When a look-up finds all that was written before the lane came here; none if it does so now. What this replica
+    /// writes it remembers; what whoever had the lane before it wrote last may not be found yet.
+    fn too_early(&self, now: Instant) -> Option<Instant> {
+        let at = self.here_since.unwrap_or(now) + self.patience.look_up_delay;
+        (now < at).then_some(at)
+    }
+
+    /// Makes the stage's look-up at this time.
+    fn again_at(&mut self, number: u64, at: Instant) {
+        let call = self.units.get(&number).and_then(Unit::contact).and_then(ContactWork::call);
+        match call {
+            Some(call) => {
+                self.enqueue(call, Purpose::Step(number), at);
+            }
+            None => self.settle_stage(number),
+        }
+    }
+
+    /// What the end of a unit's events says of who they are about.
+    pub(super) fn learn_whose(&mut self, number: u64, outcome: &Outcome) -> Vec<Effect<D>> {
+        let Some(unit) = self.units.get(&number) else { return Vec::new() };
+        let Some(work) = unit.contact() else { return Vec::new() };
+        let end = match outcome {
+            Outcome::Delivered if work.whose.apart => End::Apart,
+            Outcome::Delivered => End::Delivered,
+            Outcome::DeadLetter(_) => End::Refused,
+            Outcome::Skipped(_) | Outcome::Returned => return Vec::new(),
+        };
+        for (event, waiting) in &unit.events {
+            if let Held::Contact(write) = &waiting.mapped
+                && let Some(user_id) = write.external_id()
+                && let Some(email) = write.email.as_ref().or(work.write.email.as_ref())
+            {
+                self.identities.ended(&user_id, email, *event, end);
+            }
+        }
+        let left_out = [
+            (
+                work.whose.apart,
+                "external_id",
+                "userId",
+                "the event's e-mail address belongs to another contact than its userId",
+            ),
+            (
+                work.whose.too_many_emails,
+                "emails",
+                "email",
+                "the contact has as many e-mail addresses as Freshsales keeps",
+            ),
+        ];
+        let left_out = left_out.into_iter().filter(|(is, ..)| *is && *outcome == Outcome::Delivered);
+        let omitted = left_out.map(|(_, field, trait_path, why)| Omitted {
+            entity: Entity::Contact,
+            field: field.to_owned(),
+            trait_path: trait_path.to_owned(),
+            why: why.to_owned(),
+        });
+        omitted.map(Effect::LeftOut).collect()
+    }
+}
+
+/// The list of a contact's addresses, as an array's text: those that are there, those that a record lists, and this one
+/// as the primary. True if the contact would have too many, and the oldest are left out.
+///
+/// Each that is there is named by its id, so that it stays, whether Freshsales replaces the list or adds to it. One that
+/// is left out is marked to be removed for the same reason.
+fn addresses(there: Vec<Map<String, Value>>, listed: Option<&str>, email: &str) -> (String, bool) {
+    let value = |entry: &Map<String, Value>| {
+        entry.get("value").and_then(Value::as_str).map(|value| value.trim().to_lowercase())
+    };
+    let flag = |entry: &Map<String, Value>, key| entry.get(key).and_then(Value::as_bool) == Some(true);
+    let listed: Vec<Value> = listed.and_then(|listed| serde_json::from_str(listed).ok()).unwrap_or_default();
+    let mut kept: Vec<(bool, Map<String, Value>)> = Vec::new();
+    let of_record = listed.into_iter().filter_map(|entry| match entry {
+        Value::Object(entry) => Some(entry),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    });
+    let own = Map::from_iter([("value".to_owned(), json!(email))]);
+    let before = there.len();
+    for (place, mut entry) in there.into_iter().chain(of_record).chain([own]).enumerate() {
+        let address = value(&entry);
+        let oldest = place < before && !flag(&entry, "is_primary");
+        if address.is_none() || kept.iter().any(|(_, other)| value(other) == address) {
+            continue;
+        }
+        let is_own = address.as_deref() == Some(email);
+        entry.insert("is_primary".to_owned(), json!(is_own));
+        kept.push((oldest && !is_own, entry));
+    }
+    // Freshsales numbers them as they come, and lists them in that order.
+    let too_many = kept.len().saturating_sub(MOST_EMAILS);
+    let mut left = too_many;
+    for old in [true, false] {
+        for (oldest, entry) in &mut kept {
+            if left > 0 && *oldest == old && !flag(entry, "is_primary") && !flag(entry, "_destroy") {
+                entry.insert("_destroy".to_owned(), json!(true));
+                left -= 1;
+            }
+        }
+    }
+    let kept = kept.into_iter().map(|(_, entry)| entry);
+    let kept = kept.filter(|entry| !flag(entry, "_destroy") || entry.contains_key("id"));
+    (Value::Array(kept.map(Value::Object).collect()).to_string(), too_many > 0)
+}
+
+/// Nobody is known by the event.
+fn nobody() -> Refusal {
+    let problem = Problem {
+        field: Some("emails".to_owned()),
+        trait_path: Some("email".to_owned()),
+        problem: "there is no e-mail address, userId is none, and no contact has it as its external_id"
+            .to_owned(),
+        expected: Some("an e-mail address, or the userId of a contact that is there".to_owned()),
+        ..Problem::default()
+    };
+    Refusal::new(DeadLetterReason::MissingEmail, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: i64, primary: i64) -> Vec<Map<String, Value>> {
+        let entry = |id: i64| json!({"id": id, "value": format!("A{id}@x.com"), "is_primary": id == primary});
+        (1..=count).map(|id| entry(id).as_object().unwrap().clone()).collect()
+    }
+
+    fn listed(there: Vec<Map<String, Value>>, listed: Option<&str>, email: &str) -> (Vec<Value>, bool) {
+        let (text, too_many) = addresses(there, listed, email);
+        (serde_json::from_str(&text).unwrap(), too_many)
+    }
+
+    #[test]
+    fn a_new_address_is_primary_and_the_others_stay_under_their_ids() {
+        let (emails, too_many) = listed(entries(2, 2), Some("\"new@x.com\""), "new@x.com");
+        assert_eq!(
+            emails,
+            [
+                json!({"id": 1, "value": "A1@x.com", "is_primary": false}),
+                json!({"id": 2, "value": "A2@x.com", "is_primary": false}),
+                json!({"value": "new@x.com", "is_primary": true}),
+            ]
+        );
+        assert!(!too_many);
+    }
+
+    #[test]
+    fn an_address_that_is_there_already_becomes_the_primary_one() {
+        let (emails, _) = listed(entries(2, 2), None, "a1@x.com");
+        assert_eq!(
+            emails,
+            [
+                json!({"id": 1, "value": "A1@x.com", "is_primary": true}),
+                json!({"id": 2, "value": "A2@x.com", "is_primary": false}),
+            ]
+        );
+    }
+
+    #[test]
+    fn further_addresses_of_the_event_join_those_that_are_there() {
+        let further = json!([
+            {"value": "new@x.com", "is_primary": true}, {"value": "a1@X.com", "is_primary": false},
+            {"value": "b@x.com", "is_primary": false}
+        ]);
+        let (emails, _) = listed(entries(1, 1), Some(&further.to_string()), "new@x.com");
+        let values: Vec<_> = emails.iter().map(|entry| (&entry["value"], &entry["is_primary"])).collect();
+        assert_eq!(
+            values,
+            [
+                (&json!("A1@x.com"), &json!(false)),
+                (&json!("new@x.com"), &json!(true)),
+                (&json!("b@x.com"), &json!(false)),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_too_many_addresses_the_oldest_is_removed_but_never_the_last_primary_one() {
+        let (emails, too_many) = listed(entries(10, 1), None, "new@x.com");
+        assert!(too_many);
+        let removed: Vec<_> = emails.iter().filter(|entry| entry["_destroy"] == true).collect();
+        assert_eq!(removed, [&json!({"id": 2, "value": "A2@x.com", "is_primary": false, "_destroy": true})]);
+        assert_eq!(emails.len() - removed.len(), MOST_EMAILS);
+        let none = listed(Vec::new(), None, "new@x.com");
+        assert_eq!(none, (vec![json!({"value": "new@x.com", "is_primary": true})], false));
+    }
+}

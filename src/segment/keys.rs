@@ -1,0 +1,33 @@
+//! Compares the keys of traits as senders write them: Segment's specification says that their case does not matter, and
+//! the same name comes as `firstName`, `first_name` and `first-name`. Decoding and mapping call it; it reads no values.
+
+/// A key without case, `_` and `-`.
+pub(crate) fn fold(key: &str) -> String {
+    letters(key).collect()
+}
+
+/// The characters of a folded key.
+pub(crate) fn letters(key: &str) -> impl Iterator<Item = char> {
+    key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase)
+}
+
+/// Whether a key is this folded one, without building a text of it.
+pub(crate) fn folds_to(key: &str, folded: &str) -> bool {
+    letters(key).eq(folded.chars())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_underscores_and_hyphens_do_not_matter() {
+        for key in ["email", "Email", "E-Mail", "e_mail", "EMAIL", "-e-mail_"] {
+            assert!(folds_to(key, "email"), "{key}");
+            assert_eq!(fold(key), "email");
+        }
+        for key in ["emails", "e mail", "mail", "", "email."] {
+            assert!(!folds_to(key, "email"), "{key}");
+        }
+    }
+}
