@@ -10,7 +10,7 @@ use super::deals::DealAt;
 use super::dispatch::{Dispatch, Effect, Name};
 use super::memo::{Account, Memo, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
-use super::remedy::{Trial, dependent_choice, may_be_mended};
+use super::remedy::{Trial, absent_fields, dependent_choice, may_be_mended};
 use super::tags::{self, Found, Tagging};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
@@ -417,7 +417,6 @@ impl<D> Dispatch<D> {
             return effects;
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
-        let place = unit.contact().map_or("activity", ContactWork::place);
         let refused = if said && let Some(work) = unit.contact_mut() {
             match remedy(work, &mut self.memo, refused) {
                 Ok(()) => {
@@ -432,8 +431,18 @@ impl<D> Dispatch<D> {
         if let Some(effects) = self.look_up_again(number, &refused, now) {
             return effects;
         }
-        let outcome = Outcome::DeadLetter(refused.refusal(place));
-        self.finish(number, &outcome)
+        self.give_up(number, refused)
+    }
+
+    /// The end of an event that Freshsales refuses for good.
+    pub(super) fn give_up(&mut self, number: u64, refused: Refused) -> Vec<Effect<D>> {
+        let Some(unit) = self.units.get(&number) else { return Vec::new() };
+        let place = unit.contact().map_or("activity", ContactWork::place);
+        let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
+        let absent = unit.contact().filter(|_| said).and_then(|work| absent(work, &mut self.memo));
+        let mut refusal = refused.refusal(place);
+        refusal.problems.extend(absent);
+        self.finish(number, &Outcome::DeadLetter(refusal))
     }
 
     /// A look-up ended. An event whose contact is known by its e-mail address now waits for those queued before it
@@ -493,6 +502,19 @@ fn remedy(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(
     work.trial = Some(Box::new(trial));
     work.alone = true;
     Ok(())
+}
+
+/// The required fields that a refused record does not have. One that is known to be there needs none; but it may have been
+/// deleted, so the next time it is not known any more.
+fn absent(work: &ContactWork, memo: &mut Memo) -> Option<Problem> {
+    let (entity, record) = work.given()?;
+    let lacking = record.lacking();
+    if lacking.is_empty() || !is_there(work, memo) {
+        return absent_fields(entity, &lacking);
+    }
+    let company = work.write.company.as_ref().filter(|_| entity == Entity::SalesAccount);
+    memo.forget(work.write.address(), company.map(|company| &*company.name));
+    None
 }
 
 /// Whether the record that the step writes is known to be there.

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::mapping::{Activity, ContactWrite, Mapped, PageView, Record, RelatedWrite};
+use crate::mapping::{Activity, ContactWrite, Lacking, Mapped, PageView, Record, RelatedWrite};
 use crate::object::{Member, ObjectWriter, find, members};
 use crate::segment::JsonMap;
 
@@ -59,6 +59,9 @@ pub(super) struct RecordText {
     /// Tags to add to those that the record has, as an array's text; empty if there are none. They are no part of what is
     /// written in one.
     pub(super) added_tags: Box<str>,
+    /// Required fields that it does not have, as an array's text; empty if there are none. Sent only where Freshsales refuses
+    /// the record without.
+    lacking: Box<str>,
 }
 
 impl RecordText {
@@ -67,10 +70,25 @@ impl RecordText {
         find(&self.fields, name)
     }
 
-    /// Whether the account has defaults for required fields that it does not have.
-    #[expect(clippy::unused_self, reason = "seam")]
-    pub(super) fn has_defaults(&self) -> bool {
-        false
+    /// Required fields that it does not have.
+    pub(super) fn lacking(&self) -> Vec<Lacking> {
+        serde_json::from_str(&self.lacking).unwrap_or_default()
+    }
+
+    /// The same record with the account's defaults for what it lacks.
+    pub(super) fn with_defaults(&self) -> Self {
+        let (mut fields, mut custom) = (JsonMap::new(), JsonMap::new());
+        for Lacking { field, custom: is_custom, default } in self.lacking() {
+            if let Some(default) = default {
+                if is_custom { &mut custom } else { &mut fields }.insert(field, default);
+            }
+        }
+        let text = |values: &JsonMap| serde_json::to_string(values).unwrap_or_default();
+        Self {
+            fields: overlaid([text(&fields).as_str(), &*self.fields].into_iter()),
+            custom_field: overlaid([text(&custom).as_str(), &*self.custom_field].into_iter()),
+            ..self.clone()
+        }
     }
 
     /// Whether it has custom fields.
@@ -136,9 +154,27 @@ impl RecordText {
         Self {
             fields: overlaid(records.clone().map(|record| &*record.fields)),
             custom_field: overlaid(records.clone().map(|record| &*record.custom_field)),
-            added_tags: tags_of_all(records),
+            added_tags: tags_of_all(records.clone()),
+            lacking: lacking_in_all(records),
         }
     }
+}
+
+/// What all of them lack.
+fn lacking_in_all<'a>(mut records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
+    let mut lacking = records.next().map(RecordText::lacking).unwrap_or_default();
+    for record in records {
+        if lacking.is_empty() {
+            break;
+        }
+        let other = record.lacking();
+        lacking.retain(|lacking| other.iter().any(|other| other.field == lacking.field));
+    }
+    text_of(&lacking)
+}
+
+fn text_of<T: serde::Serialize>(list: &[T]) -> Box<str> {
+    if list.is_empty() { Box::default() } else { serde_json::to_string(list).unwrap_or_default().into() }
 }
 
 /// The tags that all add, each once. Where one writes the field itself, those before it are gone.
@@ -155,7 +191,7 @@ fn tags_of_all<'a>(records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
             }
         }
     }
-    if all.is_empty() { Box::default() } else { serde_json::to_string(&all).unwrap_or_default().into() }
+    text_of(&all)
 }
 
 /// The members of all, later ones in the places of earlier ones of the same name.
@@ -194,6 +230,7 @@ impl From<&Record> for RecordText {
             fields: text(&record.fields),
             custom_field: text(&record.custom_field),
             added_tags: Box::default(),
+            lacking: text_of(&record.lacking),
         }
     }
 }
@@ -236,5 +273,38 @@ impl From<Mapped> for Held {
             Mapped::Track(activity) => Self::Track(Box::new(activity)),
             Mapped::Page(page) => Self::Page(Box::new(page)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn records_written_together_lack_what_none_of_them_gives_and_add_the_tags_of_all() {
+        let text = |lacking: &[&str], tags: &serde_json::Value| {
+            let lacking = lacking.iter().map(|field| Lacking {
+                field: (*field).to_owned(),
+                custom: false,
+                default: Some(json!(1)),
+            });
+            let fields = JsonMap::from_iter([("tags".to_owned(), tags.clone())]);
+            let record = Record { fields, lacking: lacking.collect(), ..Record::default() };
+            let mut text = RecordText::from(&record);
+            text.append_tags();
+            text
+        };
+        let records = [
+            text(&["a", "b", "c"], &json!(["x"])),
+            text(&["c", "a"], &json!(null)),
+            text(&["a", "c", "d"], &json!(["y", "z", "y"])),
+        ];
+        let merged = RecordText::merged(records.iter());
+        let lacking: Vec<String> = merged.lacking().into_iter().map(|lacking| lacking.field).collect();
+        assert_eq!(lacking, ["a", "c"]);
+        assert_eq!(merged.tags(), ["y", "z"], "a null before them clears the others");
+        assert_eq!(merged.object(&[]), r#"{"tags":null}"#);
+        assert_eq!(merged.with_defaults().object(&[]), r#"{"a":1,"c":1,"tags":null}"#);
     }
 }

@@ -254,6 +254,9 @@ impl ContactWork {
         if let Some(choice) = dependent_choice(entity).filter(|_| changes.without_choice) {
             record = Cow::Owned(record.without(choice));
         }
+        if changes.with_defaults {
+            record = Cow::Owned(record.with_defaults());
+        }
         match entity {
             Entity::SalesAccount => return Some(record.object(&[])),
             Entity::Contact => return Some(self.contact_object(&record)),
@@ -275,7 +278,8 @@ impl ContactWork {
     pub(super) fn possible_changes(&self, exists: bool) -> Changes {
         let Some((entity, given)) = self.given() else { return Changes::default() };
         let choice = dependent_choice(entity).and_then(|choice| given.field(choice));
-        Changes { without_choice: choice.is_some(), with_defaults: !exists && given.has_defaults() }
+        let defaults = || given.lacking().iter().any(|lacking| lacking.default.is_some());
+        Changes { without_choice: choice.is_some(), with_defaults: !exists && defaults() }
     }
 
     /// The single call of the stage.

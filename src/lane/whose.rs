@@ -408,16 +408,15 @@ impl<D> Dispatch<D> {
             self.write_by_address(number);
             return Vec::new();
         };
-        if work.whose.asked > 1 {
-            // All that could help has been tried.
-            let place = work.place();
-            return self.finish(number, &Outcome::DeadLetter(refused.refusal(place)));
-        }
         let (stage, endpoint) = match work.whose.emails {
             Some(_) => (Stage::Update, Endpoint::ContactUpdate),
             None => (Stage::Contact, Endpoint::Upsert(Entity::Contact)),
         };
         work.stage = stage;
+        if work.whose.asked > 1 {
+            // All that could help has been tried.
+            return self.give_up(number, refused);
+        }
         self.step_refused(number, endpoint, refused, now)
     }
 
