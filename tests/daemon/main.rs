@@ -39,6 +39,7 @@ mod replicas;
 mod rolling;
 mod scale;
 mod senders;
+mod shapes;
 mod skips;
 mod spread;
 mod throughput;
