@@ -67,7 +67,7 @@ metrics! {
     events_coalesced: IntCounterVec = "freshet_events_coalesced_total" ["account"];
     /// Traits that reach no field.
     traits_ignored: IntCounterVec = "freshet_traits_ignored_total" ["account"];
-    /// Values that did not fit their field and were left out of what was written.
+    /// Values that were left out of what was written.
     values_omitted: IntCounterVec = "freshet_values_omitted_total" ["account"];
     /// Events taken and not yet settled.
     events_in_flight: IntGaugeVec = "freshet_events_in_flight" ["account"];

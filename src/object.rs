@@ -86,6 +86,29 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The elements of an array, in their order, as they are written.
+#[derive(Debug, Clone)]
+pub struct Elements<'a>(&'a str);
+
+/// Reads an array's elements. The text has been checked to be one JSON array; of any other text less is read.
+pub fn elements(array: &str) -> Elements<'_> {
+    Elements(array.trim_start_matches(blank).strip_prefix('[').unwrap_or_default())
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0.trim_start_matches(|c| blank(c) || c == ',');
+        if rest.is_empty() || rest.starts_with(']') {
+            return None;
+        }
+        let (element, rest) = rest.split_at_checked(end_of_value(rest).max(1))?;
+        self.0 = rest;
+        Some(element)
+    }
+}
+
 fn blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
@@ -223,8 +246,19 @@ mod tests {
         }
 
         #[test]
+        fn any_array_is_read_as_the_parser_reads_it(
+            list in prop::collection::vec(any_json(&["a", "b"]), 0..6), pretty in any::<bool>(),
+        ) {
+            let text = if pretty { serde_json::to_string_pretty(&list) } else { serde_json::to_string(&list) };
+            let text = text.unwrap();
+            let read: Vec<Value> = elements(&text).map(|one| serde_json::from_str(one).unwrap()).collect();
+            prop_assert_eq!(read, list);
+        }
+
+        #[test]
         fn no_text_makes_reading_panic(text in "[{}\\[\\]\",:\\\\a1 é]{0,40}") {
             prop_assert!(members(&text).count() <= text.len());
+            prop_assert!(elements(&text).count() <= text.len());
         }
     }
 }

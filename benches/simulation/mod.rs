@@ -86,6 +86,8 @@ impl Api {
             | Endpoint::Upsert(_)
             | Endpoint::ContactRead
             | Endpoint::ContactUpdate
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
             | Endpoint::DealRead
             | Endpoint::DealCreate
             | Endpoint::DealUpdate

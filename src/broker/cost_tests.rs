@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::{dead_letter, republish};
 use crate::cost::stays_linear;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::Glimpse;
 
 fn properties(headers: usize) -> BasicProperties {
     let mut table = FieldTable::default();
@@ -29,7 +30,14 @@ fn a_letter_about_many_problems_costs_no_square() {
     };
     let original = BasicProperties::default();
     stays_linear("problems", refusal, |refusal| {
-        drop(dead_letter::properties(&original, refusal, None, b"{}", 0, Timestamp::UNIX_EPOCH));
+        drop(dead_letter::properties(
+            &original,
+            refusal,
+            None,
+            &Glimpse::default(),
+            0,
+            Timestamp::UNIX_EPOCH,
+        ));
     });
 }
 
@@ -42,7 +50,14 @@ fn a_copy_with_many_headers_costs_no_square() {
         |original| {
             let refusal = Refusal::new(DeadLetterReason::InvalidEvent, Problem::default());
             drop(republish::for_lane(original, Timestamp::UNIX_EPOCH));
-            drop(dead_letter::properties(original, &refusal, None, b"{}", 0, Timestamp::UNIX_EPOCH));
+            drop(dead_letter::properties(
+                original,
+                &refusal,
+                None,
+                &Glimpse::default(),
+                0,
+                Timestamp::UNIX_EPOCH,
+            ));
         },
     );
 }

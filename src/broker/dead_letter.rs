@@ -9,7 +9,7 @@ use super::republish;
 use crate::delivery::AccountName;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Problem, Refusal};
-use crate::segment;
+use crate::segment::Glimpse;
 
 /// The most that is kept of the problems: headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;
@@ -23,12 +23,11 @@ const TEXT_LIMIT: usize = 500;
 pub(super) fn headers(
     refusal: &Refusal,
     account: Option<&AccountName>,
-    body: &[u8],
+    seen: &Glimpse,
     attempts: u32,
     replays: i64,
     failed_at: Timestamp,
 ) -> Map<String, Value> {
-    let glimpse = segment::glimpse(body);
     let mut headers = Map::new();
     let mut add = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -38,8 +37,8 @@ pub(super) fn headers(
     add("reason", Some(refusal.reason.as_str().into()));
     add("detail", Some(detail(refusal).into()));
     add("account", account.map(|name| (**name).into()));
-    add("event-type", glimpse.event_type.map(Into::into));
-    add("message-id", glimpse.message_id.map(Into::into));
+    add("event-type", seen.event_type.as_deref().map(Into::into));
+    add("message-id", seen.message_id.as_deref().map(Into::into));
     add("attempts", Some(attempts.into()));
     add("http-status", refusal.http_status.map(Into::into));
     add("failed-at", Some(failed_at.to_string().into()));
@@ -100,13 +99,12 @@ fn shortened(problem: &Problem) -> Problem {
 }
 
 /// Counts and tells an event that becomes a dead letter without having been in a lane's hands.
-pub(super) fn count(metrics: &AccountMetrics, account: &str, body: &[u8], refusal: &Refusal) {
-    let glimpse = segment::glimpse(body);
-    metrics.received.of(glimpse.label()).inc();
+pub(super) fn count(metrics: &AccountMetrics, account: &str, seen: &Glimpse, refusal: &Refusal) {
+    metrics.received.of(seen.label()).inc();
     metrics.dead_lettered.of(refusal.reason.as_str()).inc();
     tracing::warn!(
         account,
-        event.message_id = glimpse.message_id,
+        event.message_id = seen.message_id,
         reason = refusal.reason.as_str(),
         "event dead-lettered"
     );
@@ -117,12 +115,12 @@ pub(super) fn properties(
     original: &BasicProperties,
     refusal: &Refusal,
     account: Option<&AccountName>,
-    body: &[u8],
+    seen: &Glimpse,
     attempts: u32,
     now: Timestamp,
 ) -> BasicProperties {
     let mut table = FieldTable::default();
-    for (name, value) in headers(refusal, account, body, attempts, replays(original), now) {
+    for (name, value) in headers(refusal, account, seen, attempts, replays(original), now) {
         let value = match value {
             Value::String(text) => AMQPValue::LongString(text.into()),
             Value::Number(number) => AMQPValue::LongLongInt(number.as_i64().unwrap_or_default()),

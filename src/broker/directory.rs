@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::delivery::AccountName;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
-use crate::segment;
+use crate::segment::RoutingKeys;
 
 /// What one account claims.
 #[derive(Debug, Clone)]
@@ -53,21 +53,27 @@ impl Directory {
     }
 
     /// The account of an event: its header, its `writeKey`, its `projectId`, the only account.
-    /// `header` is `Some(None)` where the header is there but is no string.
-    pub fn find(&self, header: Option<Option<&str>>, body: &[u8]) -> Result<AccountName, Refusal> {
+    /// `header` is `Some(None)` where the header is there but is no string. `keys` are those of the event, and then those
+    /// of what it stands in.
+    pub fn find(
+        &self,
+        header: Option<Option<&str>>,
+        keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
+    ) -> Result<AccountName, Refusal> {
         if let Some(named) = header {
             return named.and_then(|name| self.names.get(name).cloned()).ok_or_else(|| {
                 unknown(format!("the header `{ACCOUNT_HEADER}` names no account of this configuration"))
             });
         }
-        // With one account for everything the body need not be read: its lane will judge it.
+        // With one account for everything no keys need be read: its lane will judge the event.
         if let Some(only) = &self.only {
             return Ok(only.clone());
         }
-        let keys = segment::routing_keys(body)?;
-        let by_key = keys.write_key.and_then(|key| self.by_write_key.get(&key));
-        let by_project = || keys.project_id.and_then(|id| self.by_project.get(&id));
-        by_key.or_else(by_project).cloned().ok_or_else(|| {
+        let found = keys()?.into_iter().find_map(|keys| {
+            let by_key = keys.write_key.and_then(|key| self.by_write_key.get(&key));
+            by_key.or_else(|| keys.project_id.and_then(|id| self.by_project.get(&id)))
+        });
+        found.cloned().ok_or_else(|| {
             unknown(
                 "neither `writeKey` nor `projectId` belongs to an account of this configuration".to_owned(),
             )
@@ -83,6 +89,11 @@ fn unknown(problem: String) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment;
+
+    fn keys(body: &[u8]) -> Result<Vec<RoutingKeys>, Refusal> {
+        segment::routing_keys(body).map(|keys| vec![keys])
+    }
 
     fn claims(name: &str, write_keys: &[&str], project_ids: &[&str]) -> Claims {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -108,7 +119,7 @@ mod tests {
             (None, "not json", Err("malformed_json")),
             (None, r#"{"writeKey":7}"#, Err("invalid_event")),
         ] {
-            let found = directory.find(header, body.as_bytes());
+            let found = directory.find(header, || keys(body.as_bytes()));
             let found = found.as_deref().map_err(|refusal| refusal.reason.as_str());
             assert_eq!(found, expected, "{header:?} {body}");
         }
@@ -117,13 +128,28 @@ mod tests {
     #[test]
     fn the_only_account_takes_everything_unless_it_lists_keys() {
         let open = Directory::new(&[claims("acme", &[], &[])]);
-        assert_eq!(&*open.find(None, b"not even json").unwrap(), "acme");
+        assert_eq!(&*open.find(None, || keys(b"not even json")).unwrap(), "acme");
         assert_eq!(
-            open.find(Some(Some("other")), b"{}").unwrap_err().reason,
+            open.find(Some(Some("other")), || keys(b"{}")).unwrap_err().reason,
             DeadLetterReason::UnknownAccount
         );
         let closed = Directory::new(&[claims("acme", &["wk"], &[])]);
-        assert_eq!(closed.find(None, b"{}").unwrap_err().reason, DeadLetterReason::UnknownAccount);
+        assert_eq!(closed.find(None, || keys(b"{}")).unwrap_err().reason, DeadLetterReason::UnknownAccount);
+    }
+
+    #[test]
+    fn the_keys_nearest_to_the_event_win() {
+        let of = |write_key: &str| RoutingKeys { write_key: Some(write_key.to_owned()), project_id: None };
+        for (keys, expected) in [
+            (vec![of("wk_a"), of("wk_g")], Some("acme")),
+            (vec![RoutingKeys::default(), of("wk_g")], Some("globex")),
+            (vec![of("other"), of("wk_g")], Some("globex")),
+            (vec![of("other")], None),
+            (vec![], None),
+        ] {
+            let found = two().find(None, || Ok(keys.clone())).ok();
+            assert_eq!(found.as_deref(), expected, "{keys:?}");
+        }
     }
 
     #[test]
@@ -131,6 +157,6 @@ mod tests {
         let mut body = br#"{"writeKey":"wk_a","pad":""#.to_vec();
         body.resize(segment::BODY_LIMIT, b' ');
         body.extend_from_slice(b"\"}");
-        assert_eq!(two().find(None, &body).unwrap_err().reason, DeadLetterReason::TooLarge);
+        assert_eq!(two().find(None, || keys(&body)).unwrap_err().reason, DeadLetterReason::TooLarge);
     }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lapin::BasicProperties;
 use tokio::sync::watch;
 
@@ -14,6 +15,11 @@ const PROCESS: u64 = 8;
 /// However much others hold, an account may hold this part of what it may hold alone: nobody waits for another one's
 /// events only.
 const RESERVED: u64 = 64;
+
+/// How many bytes an event takes beside the body that it was read from; none if it is a part of that.
+pub(super) fn beside(body: &Bytes, event: &Bytes) -> usize {
+    if body.as_ptr_range().contains(&event.as_ptr()) { 0 } else { event.len() }
+}
 
 /// What all accounts of a replica hold.
 #[derive(Debug)]

@@ -38,6 +38,7 @@ mod republish;
 mod router;
 mod session;
 mod settling;
+mod sorting;
 mod topology;
 mod transport;
 mod unreadable;

@@ -6,6 +6,7 @@
 //! before the refusal was known, the broker may have taken. Other queues go on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::republish;
 use crate::delays::Delays;
+use crate::segment::Batch;
 
 /// The most that is on its way to one queue. RabbitMQ stops reading a connection with more than 32 publishes that a
 /// quorum queue has not answered (`quorum_commands_soft_limit`), and so one queue would hold up all others.
@@ -27,8 +29,48 @@ pub(super) struct Parcel {
     /// The queue that the route leads to.
     pub(super) queue: String,
     pub(super) route: Route,
-    pub(super) body: Bytes,
-    pub(super) properties: BasicProperties,
+    content: Content,
+    properties: Arc<BasicProperties>,
+    /// The broker may have it already.
+    copied: bool,
+}
+
+/// What a message holds.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// A body as it is.
+    Whole(Bytes),
+    /// The event at this place of a batch. Its bytes are made when they are sent: thousands may wait.
+    Part(Arc<Batch>, usize),
+}
+
+impl Content {
+    /// The body.
+    pub(super) fn body(&self) -> Bytes {
+        match self {
+            Self::Whole(body) => body.clone(),
+            Self::Part(batch, index) => batch.body(*index),
+        }
+    }
+}
+
+impl Parcel {
+    /// A message for this queue.
+    pub(super) fn new(
+        queue: String,
+        route: Route,
+        content: Content,
+        properties: Arc<BasicProperties>,
+    ) -> Self {
+        Self { queue, route, content, properties, copied: false }
+    }
+
+    /// What is published.
+    pub(super) fn publishing(&self) -> (Bytes, BasicProperties) {
+        let properties = (*self.properties).clone();
+        let properties = if self.copied { republish::as_copy(properties) } else { properties };
+        (self.content.body(), properties)
+    }
 }
 
 /// An exchange and a routing key.
@@ -148,7 +190,7 @@ impl Outbox {
     pub(super) fn note_copies<'a>(&mut self, numbers: impl IntoIterator<Item = &'a u64>) {
         for number in numbers {
             if let Some(Held { parcel, .. }) = self.held.get_mut(number) {
-                parcel.properties = republish::as_copy(std::mem::take(&mut parcel.properties));
+                parcel.copied = true;
             }
         }
     }
@@ -247,7 +289,7 @@ mod tests {
 
     fn parcel(key: &str) -> Parcel {
         let route = Route { exchange: "lanes".to_owned(), key: key.to_owned() };
-        Parcel { queue: key.to_owned(), route, body: Bytes::new(), properties: BasicProperties::default() }
+        Parcel::new(key.to_owned(), route, Content::Whole(Bytes::new()), Arc::default())
     }
 
     fn sent(numbers: BTreeSet<u64>) -> Vec<u64> {

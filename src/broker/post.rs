@@ -159,7 +159,8 @@ impl<'a> Post<'a> {
             if refused {
                 declare(names, line, &parcel.route).await;
             }
-            let Parcel { route, body, properties, .. } = parcel;
+            let (body, properties) = parcel.publishing();
+            let Parcel { route, .. } = parcel;
             let properties = fitting::fit(properties, line.frame_max());
             let confirm = {
                 let _turn = turn.lock().await;

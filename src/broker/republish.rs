@@ -101,6 +101,46 @@ pub(super) fn queued_at(properties: &BasicProperties, now: Timestamp) -> Timesta
         .unwrap_or(now)
 }
 
+/// How the body is packed, as its sender says.
+pub(super) fn encoding(properties: &BasicProperties) -> Option<&str> {
+    properties.content_encoding().as_ref().map(ShortString::as_str)
+}
+
+/// What tells a message from others with the same body, and is the same each time that it is delivered.
+pub(super) fn origin(properties: &BasicProperties) -> String {
+    let id = properties.message_id().as_ref().map(ShortString::as_str);
+    format!("{} {}", properties.timestamp().unwrap_or_default(), id.unwrap_or_default())
+}
+
+/// The same properties without a `content_encoding`, for an event that was taken out of a packed batch.
+pub(super) fn unpacked(original: &BasicProperties) -> BasicProperties {
+    if original.content_encoding().is_none() {
+        return original.clone();
+    }
+    let mut copy = BasicProperties::default();
+    macro_rules! keep {
+        ($($get:ident => $set:ident),+ $(,)?) => {
+            $(if let Some(value) = original.$get() { copy = copy.$set(value.clone()); })+
+        };
+    }
+    keep!(
+        content_type => with_content_type,
+        headers => with_headers,
+        delivery_mode => with_delivery_mode,
+        priority => with_priority,
+        correlation_id => with_correlation_id,
+        reply_to => with_reply_to,
+        expiration => with_expiration,
+        message_id => with_message_id,
+        timestamp => with_timestamp,
+        kind => with_type,
+        user_id => with_user_id,
+        app_id => with_app_id,
+        cluster_id => with_cluster_id,
+    );
+    copy
+}
+
 /// A header's value.
 pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
@@ -266,6 +306,20 @@ mod tests {
                 "tenant"
             ]
         );
+    }
+
+    #[test]
+    fn an_event_taken_out_of_a_packed_batch_keeps_all_but_the_encoding() {
+        let all = original()
+            .with_priority(3)
+            .with_delivery_mode(2)
+            .with_correlation_id("c".into())
+            .with_reply_to("r".into())
+            .with_type("t".into())
+            .with_app_id("a".into())
+            .with_cluster_id("k".into());
+        assert_eq!(unpacked(&all.clone().with_content_encoding("gzip".into())), all);
+        assert_eq!(unpacked(&all), all);
     }
 
     #[test]

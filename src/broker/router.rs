@@ -1,6 +1,6 @@
 //! From the intake queue to the lanes, in order, and at the broker's pace.
 //!
-//! Many publishes are in flight at once; when the broker has confirmed them, a whole prefix of the intake is
+//! A message with several events becomes as many messages; it is acknowledged when all of them are confirmed. Many publishes are in flight at once; when the broker has confirmed them, a whole prefix of the intake is
 //! acknowledged with one frame, and singly what stands behind one that is late. A crash in between repeats some events
 //! in the lanes, which know their `messageId`s; it loses none.
 
@@ -17,22 +17,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::acks::Acks;
 use super::caution::Caution;
-use super::directory::ACCOUNT_HEADER;
 use super::hunger::Watch;
 use super::lifeline::Line;
 use super::link::Stall;
-use super::names::dead_letter_key;
-use super::outbox::{Parcel, Route};
 use super::post::{LOOK, News, Post};
+use super::republish;
 use super::session::{Again, Broken, Broker, Declared, Pace, subscribe};
+use super::sorting::{self, Message, Sorted};
 use super::topology;
 use super::unreadable::Subscription;
-use super::{UNROUTED, dead_letter, republish};
-use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::BATCH_EVENTS;
 
-/// Publishes in flight; also the intake's prefetch.
+/// Messages taken and not acknowledged; also the intake's prefetch.
 const IN_FLIGHT: u16 = 500;
+/// While so many events are on their way, no further message is taken. More than one batch can hold: a lane that takes
+/// nothing for a while must not keep the other accounts' events from being taken.
+const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;
+/// While so many bytes are held, no further message is taken.
+const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// A parcel's number is its message's delivery tag, so much to the left, plus its place in the message.
+const PLACES: u32 = 13;
+const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
 
 /// How the intake is consumed.
 pub(super) fn subscription(broker: &Broker) -> Subscription {
@@ -65,10 +71,10 @@ pub(super) async fn serve(
     broker.link.stalled(Stall::Intake, None);
     let mut router = Router {
         broker,
-        unrouted: broker.metrics.account(UNROUTED),
         watch: Watch::new(&mut again.hunger, &line.consuming, intake),
         post: Post::new(&broker.names, line),
-        ackers: HashMap::new(),
+        taken: HashMap::new(),
+        bytes: 0,
         acks: Acks::default(),
         caution: Caution::new(),
         pace: again.pace.clone(),
@@ -85,14 +91,24 @@ pub(super) async fn serve(
 
 struct Router<'a> {
     broker: &'a Broker,
-    unrouted: AccountMetrics,
     watch: Watch<'a>,
-    /// What was taken off the intake, by its delivery tag.
     post: Post<'a>,
-    ackers: HashMap<u64, Acker>,
+    /// What was taken off the intake, by its delivery tag.
+    taken: HashMap<u64, Taken>,
+    /// How many bytes are held of that.
+    bytes: usize,
     acks: Acks,
     caution: Caution,
     pace: Pace,
+}
+
+/// A message that is not acknowledged yet.
+struct Taken {
+    acker: Acker,
+    /// How many of its events the broker has not confirmed.
+    unconfirmed: usize,
+    /// What is held for it.
+    bytes: usize,
 }
 
 impl Router<'_> {
@@ -117,7 +133,7 @@ impl Router<'_> {
                 () = stop.cancelled(), if taking => taking = false,
                 news = self.post.news(), if on_its_way > 0 => news?.into_iter().for_each(|news| self.heed(news)),
                 () = lost.cancelled() => return Err(Broken::Closed),
-                message = consumer.next(), if taking && on_its_way < self.most() => {
+                message = consumer.next(), if taking && self.takes() => {
                     let Some(message) = message else {
                         return Err(Broken::ConsumerCancelled(self.broker.names.intake().to_owned()));
                     };
@@ -136,7 +152,7 @@ impl Router<'_> {
                     return Err(Broken::Forgotten(self.broker.names.intake().to_owned()));
                 }
             }
-            self.acks.send(self.post.outbox().first()).await?;
+            self.acks.send(self.post.outbox().first().map(tag_of)).await?;
             if self.post.outbox().is_empty() {
                 self.pace.rests();
                 self.broker.link.stalled(Stall::Lane, None);
@@ -144,55 +160,64 @@ impl Router<'_> {
         }
     }
 
-    /// How many are on their way together.
-    fn most(&self) -> usize {
-        if self.caution.alone() { 1 } else { usize::from(IN_FLIGHT) }
+    /// Whether a further message is taken.
+    fn takes(&self) -> bool {
+        if self.caution.alone() {
+            return self.taken.is_empty();
+        }
+        self.taken.len() < usize::from(IN_FLIGHT)
+            && self.post.outbox().len() < EVENTS_IN_FLIGHT
+            && self.bytes < BYTES_IN_FLIGHT
     }
 
     fn heed(&mut self, news: News) {
         match news {
-            News::Taken(tag) => {
-                if let Some(acker) = self.ackers.remove(&tag) {
-                    self.acks.add(tag, acker);
-                }
-            }
+            News::Taken(number) => self.confirmed(tag_of(number)),
             News::Refused(queue) => tracing::warn!(queue, "messages are refused; they are sent again"),
         }
     }
 
-    /// Sends one event to its lane, or to the dead letters.
-    fn route(&mut self, message: Delivery) {
-        let lanes = self.broker.names.lanes();
-        let sent = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
-        let now = Timestamp::now();
-        let returns = republish::returns_of(&message);
-        let waited = now.duration_since(republish::queued_at(&sent, now)).try_into().unwrap_or_default();
-        let condemned = self.caution.condemns(returns, waited);
-        let header = republish::header(&sent, ACCOUNT_HEADER).map(republish::text);
-        let found = if condemned {
-            let problem = format!("came back {returns} times, and was first on the intake");
-            Err(Refusal::new(DeadLetterReason::DeliveryLimit, Problem { problem, ..Problem::default() }))
-        } else {
-            self.broker.directory.find(header, &message.data)
-        };
-        let (queue, exchange, key, properties) = match found {
-            Ok(account) => {
-                let mut properties = republish::for_lane(&sent, now);
-                if message.redelivered {
-                    properties = republish::as_copy(properties);
-                }
-                (self.broker.names.lane(&account), lanes, account.to_string(), properties)
-            }
-            Err(refusal) => {
-                dead_letter::count(&self.unrouted, UNROUTED, &message.data, &refusal);
-                let properties = dead_letter::properties(&sent, &refusal, None, &message.data, 0, now);
-                let dead = self.broker.names.dead();
-                (dead.clone(), dead, dead_letter_key(None, refusal.reason), properties)
-            }
-        };
-        let parcel =
-            Parcel { queue, route: Route { exchange, key }, body: Bytes::from(message.data), properties };
-        self.ackers.insert(message.delivery_tag, message.acker);
-        self.post.put(message.delivery_tag, parcel);
+    /// The broker has one event of this message.
+    fn confirmed(&mut self, tag: u64) {
+        let Some(taken) = self.taken.get_mut(&tag) else { return };
+        taken.unconfirmed = taken.unconfirmed.saturating_sub(1);
+        if taken.unconfirmed == 0
+            && let Some(Taken { acker, bytes, .. }) = self.taken.remove(&tag)
+        {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.acks.add(tag, acker);
+        }
     }
+
+    /// Sends what a message holds to the lanes, or to the dead letters.
+    fn route(&mut self, message: Delivery) {
+        let Delivery { delivery_tag: tag, redelivered, .. } = message;
+        let returns = republish::returns_of(&message);
+        let lanes = self.broker.names.lanes();
+        let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let now = Timestamp::now();
+        let waited =
+            now.duration_since(republish::queued_at(&properties, now)).try_into().unwrap_or_default();
+        let body = Bytes::from(message.data);
+        let taken = Message { properties, body, redelivered, now };
+        let Sorted { parcels, bytes } = if self.caution.condemns(returns, waited) {
+            let problem = format!("came back {returns} times, and was first on the intake");
+            let problem = Problem { problem, ..Problem::default() };
+            let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
+            let letter = sorting::refused(self.broker, &taken, None, &refusal);
+            Sorted { parcels: vec![letter], bytes: taken.body.len() }
+        } else {
+            sorting::sort(self.broker, &taken)
+        };
+        self.bytes += bytes;
+        self.taken.insert(tag, Taken { acker: message.acker, unconfirmed: parcels.len(), bytes });
+        for (number, parcel) in (tag << PLACES..).zip(parcels) {
+            self.post.put(number, parcel);
+        }
+    }
+}
+
+/// The message that a parcel with this number is part of.
+fn tag_of(number: u64) -> u64 {
+    number >> PLACES
 }

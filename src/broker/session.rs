@@ -29,6 +29,7 @@ use super::{claim, consumer, inspect, lifeline, pulse, router, topology};
 use crate::delays::Delays;
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
+use crate::segment::Opener;
 
 /// Where one account's deliveries go.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Broker {
     pub held: Arc<Held>,
     /// Finds an event's account.
     pub directory: Directory,
+    /// Reads bodies.
+    pub opener: Opener,
     /// One per account.
     pub lanes: Vec<LaneDoor>,
     /// For events without an account.

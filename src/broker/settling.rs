@@ -2,6 +2,7 @@
 //! acknowledgements and dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -18,7 +19,7 @@ use super::held::{self, Share};
 use super::hunger::Watch;
 use super::link::Stall;
 use super::names::dead_letter_key;
-use super::outbox::{Parcel, Route};
+use super::outbox::{Content, Parcel, Route};
 use super::packed::Packed;
 use super::post::{LOOK, News, Post};
 use super::session::{Broken, Broker, LaneDoor, Pace};
@@ -164,24 +165,28 @@ impl Serving<'_> {
         let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
         let queued_at = republish::queued_at(&properties, now);
         let copied = republish::is_copy(&properties);
-        let bytes = held::size(&body, &message.properties);
+        let event = self.broker.opener.event(&body, republish::encoding(&properties));
+        // What was unpacked is held beside what came.
+        let unpacked = event.as_ref().map_or(0, |event| held::beside(&body, event));
+        let bytes = held::size(&body, &message.properties) + unpacked as u64;
         self.share.add(bytes);
-        let unsettled = Unsettled {
-            acker: message.acker,
-            body: body.clone(),
-            properties: Packed::new(properties),
-            bytes,
-        };
+        let unsettled = Unsettled { acker: message.acker, body, properties: Packed::new(properties), bytes };
         self.unsettled.insert(tag, Box::new(unsettled));
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
-        if self.caution.condemns(returns, waited) {
+        let event = if self.caution.condemns(returns, waited) {
             let problem = format!("came back {returns} times, and was first in its lane");
             let problem = Problem { problem, ..Problem::default() };
-            let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
-            dead_letter::count(&self.door.metrics, &self.door.account, &body, &refusal);
-            self.bury(tag, &refusal, 0);
-            return Ok(());
-        }
+            Err(Refusal::new(DeadLetterReason::DeliveryLimit, problem))
+        } else {
+            event
+        };
+        let body = match event {
+            Ok(event) => event,
+            Err(refusal) => {
+                self.refuse(tag, &refusal);
+                return Ok(());
+            }
+        };
         let place = self.settle.clone().reserve_owned().await.map_err(|_| Broken::LaneGone)?;
         let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
         let refused = deliver
@@ -249,20 +254,26 @@ impl Serving<'_> {
         }
     }
 
+    /// Makes a dead letter of a message that the lane never sees.
+    fn refuse(&mut self, tag: u64, refusal: &Refusal) {
+        let Some(unsettled) = self.unsettled.get(&tag) else { return };
+        let properties = unsettled.properties.unpack();
+        let seen = self.broker.opener.glimpse(&unsettled.body, republish::encoding(&properties));
+        dead_letter::count(&self.door.metrics, &self.door.account, &seen, refusal);
+        self.bury(tag, refusal, 0);
+    }
+
     /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
     fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let account = Some(&self.door.account);
-        let properties = dead_letter::properties(
-            &unsettled.properties.unpack(),
-            refusal,
-            account,
-            &unsettled.body,
-            attempts,
-            Timestamp::now(),
-        );
+        let original = unsettled.properties.unpack();
+        let seen = self.broker.opener.glimpse(&unsettled.body, republish::encoding(&original));
+        let properties =
+            dead_letter::properties(&original, refusal, account, &seen, attempts, Timestamp::now());
         let queue = self.broker.names.dead();
         let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
-        self.letters.put(tag, Parcel { queue, route, body: unsettled.body.clone(), properties });
+        let parcel = Parcel::new(queue, route, Content::Whole(unsettled.body.clone()), Arc::new(properties));
+        self.letters.put(tag, parcel);
     }
 }

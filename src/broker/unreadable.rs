@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
 use jiff::Timestamp;
@@ -312,14 +313,16 @@ async fn bury(
     let problem = "the connection ended each time that the message was delivered".to_owned();
     let problem = Problem { problem, ..Problem::default() };
     let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
-    let letter = dead_letter::properties(&original, &refusal, account, &body, 0, Timestamp::now());
+    let body = Bytes::from(body);
+    let seen = broker.opener.glimpse(&body, republish::encoding(&original));
+    let letter = dead_letter::properties(&original, &refusal, account, &seen, 0, Timestamp::now());
     let letter = fitting::fit(letter, frame_max);
     let (exchange, key) = (broker.names.dead(), dead_letter_key(account, refusal.reason));
     let confirmation = publish(letters, &exchange, &key, &body, letter).await?.await?;
     if !is_taken(&confirmation) {
         return Err(Broken::NotConfirmed { exchange, key });
     }
-    dead_letter::count(&metrics, account.map_or(super::UNROUTED, |name| name), &body, &refusal);
+    dead_letter::count(&metrics, account.map_or(super::UNROUTED, |name| name), &seen, &refusal);
     tracing::warn!(
         queue,
         property.message_id = original.message_id().as_ref().map(ShortString::as_str),

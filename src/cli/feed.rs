@@ -82,6 +82,7 @@ pub(super) async fn deliver(
     let Engine { metrics, directory, doors, mut lanes, .. } = engine;
     let feed = Feed {
         directory,
+        opener: config.broker.opener(),
         lanes: doors,
         prefetch: config.broker.prefetch.get(),
         held: Held::new(config.broker.prefetch_bytes),

@@ -17,7 +17,7 @@ use crate::telemetry;
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Take events from this file (one JSON object a line, gzip by its ending, - for standard input)
+    /// Take events from this file (one JSON object or batch a line, gzip by its ending, - for standard input)
     /// instead of RabbitMQ, and end when all are settled; a file of dead letters is sent back as it is
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -51,6 +51,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         prefetch: config.broker.prefetch.get(),
         held: Arc::new(Held::new(config.broker.prefetch_bytes)),
         directory,
+        opener: config.broker.opener(),
         lanes: doors,
         metrics,
         link,

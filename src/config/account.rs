@@ -42,6 +42,18 @@ pub struct Account {
     pub mapping: MappingRules,
     /// Which deal an event's deal is.
     pub deal_identity: DealIdentity,
+    /// What becomes of the tags that a record has.
+    pub tags: Tags,
+}
+
+/// What becomes of the tags that a record has already when an event brings others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tags {
+    /// The event's take their place.
+    #[default]
+    Replace,
+    /// They stay, and the event's are added.
+    Append,
 }
 
 /// Which deal of the account an event's deal is. Freshsales' deals may share a name.
@@ -85,6 +97,11 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
         "name" => Ok(DealIdentity::Name),
         _ => Err("expected \"contact\" or \"name\""),
     });
+    let tags = section.parsed("tags", |text| match text {
+        "replace" => Ok(Tags::Replace),
+        "append" => Ok(Tags::Append),
+        _ => Err("expected \"replace\" or \"append\""),
+    });
     section.finish();
     Some(Account {
         name: name?.into(),
@@ -100,6 +117,7 @@ pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Op
         events,
         mapping,
         deal_identity: deal_identity.unwrap_or_default(),
+        tags: tags.unwrap_or_default(),
     })
 }
 

@@ -18,6 +18,8 @@ url = "amqp://user:pw!Zq7x@broker:5672/%2f"
 queue = "segment.events"
 prefetch = 400
 prefetch_bytes = "64MiB"
+max_batch = "16MiB"
+unwrap = ["payload", "data"]
 replica = "one"
 [http]
 listen = "127.0.0.1:9464"
@@ -108,6 +110,8 @@ const KEYS: &[&str] = &[
     "queue",
     "prefetch",
     "prefetch_bytes",
+    "max_batch",
+    "unwrap",
     "replica",
     "listen",
     "request_timeout",

@@ -9,7 +9,7 @@ mod fuzz_tests;
 mod reader;
 mod secret;
 
-pub use account::{Account, DealIdentity};
+pub use account::{Account, DealIdentity, Tags};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use reader::{Environment, Problem, parse_duration};
 
@@ -21,6 +21,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::broker::{Address, Addresses};
+use crate::segment::{BODY_LIMIT, Opener};
 use reader::Section;
 
 /// The whole configuration.
@@ -51,6 +52,17 @@ pub struct Broker {
     pub prefetch_bytes: u64,
     /// This replica's name.
     pub replica: String,
+    /// The largest body that holds several events, in bytes.
+    pub max_batch: usize,
+    /// Keys under which an object without a `type` may hold the event.
+    pub unwrap: Vec<String>,
+}
+
+impl Broker {
+    /// What reads the bodies of messages.
+    pub fn opener(&self) -> Opener {
+        Opener::new(self.unwrap.clone(), self.max_batch)
+    }
 }
 
 /// `[http]`
@@ -179,6 +191,8 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
             .unwrap_or(DEFAULT_PREFETCH),
         prefetch_bytes: section.size("prefetch_bytes").unwrap_or(DEFAULT_PREFETCH_BYTES),
         replica: section.parsed("replica", replica_name).unwrap_or_else(host_name),
+        max_batch: max_batch(&mut section),
+        unwrap: section.parsed_list("unwrap", wrapping_key),
     };
     section.finish();
 
@@ -228,6 +242,18 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     }
 }
 
+/// The largest body that holds several events. A single event may have [`BODY_LIMIT`] bytes in any case.
+fn max_batch(section: &mut Section<'_>) -> usize {
+    let Some(size) = section.size("max_batch") else { return Opener::DEFAULT_MAX_BATCH };
+    let size = usize::try_from(size).ok().filter(|size| (BODY_LIMIT..=LARGEST_BATCH).contains(size));
+    size.unwrap_or_else(|| {
+        section.problem("max_batch", "expected a size from \"1MiB\" to \"512MiB\"");
+        Opener::DEFAULT_MAX_BATCH
+    })
+}
+
+/// RabbitMQ takes no larger message.
+const LARGEST_BATCH: usize = 512 * 1024 * 1024;
 const DEFAULT_PREFETCH_BYTES: u64 = 64 * 1024 * 1024;
 const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(400).unwrap();
 
@@ -294,6 +320,13 @@ fn patience(text: &str) -> Result<Duration, String> {
 fn replica_name(text: &str) -> Result<String, &'static str> {
     if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
         return Err("expected a name of 1 to 128 bytes, different for each replica");
+    }
+    Ok(text.to_owned())
+}
+
+fn wrapping_key(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || ["type", "batch", "specversion"].contains(&text) {
+        return Err("expected a key's name such as \"payload\", and none of `type`, `batch`, `specversion`");
     }
     Ok(text.to_owned())
 }

@@ -143,6 +143,39 @@ impl<'a> Section<'a> {
         Some(parsed)
     }
 
+    /// A list of strings, each of which `parse` understands, and which may be empty. A single string is a list with commas
+    /// between: so the environment says it.
+    pub(super) fn parsed_list<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        let Some(value) = self.scalar(key) else { return Vec::new() };
+        let texts: Option<Vec<&str>> = match &value {
+            Value::String(text) => {
+                Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect())
+            }
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            Value::Table(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_) => None,
+        };
+        let Some(texts) = texts else {
+            self.problem(key, "expected a list of strings, such as [\"a\", \"b\"]");
+            return Vec::new();
+        };
+        let mut parsed = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            match parse(text) {
+                Ok(one) => parsed.push(one),
+                Err(error) => self.problem(&format!("{key}[{index}]"), error.to_string()),
+            }
+        }
+        parsed
+    }
+
     /// A number within a range; digits in a string where the environment says it.
     pub(super) fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
         let value = self.scalar(key)?;

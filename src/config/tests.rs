@@ -28,6 +28,8 @@ fn a_short_file_has_the_documented_defaults() {
     assert_eq!(config.broker.queue, "segment.events");
     assert_eq!(config.broker.prefetch.get(), 400);
     assert_eq!(config.broker.prefetch_bytes, 64 << 20);
+    assert_eq!(config.broker.max_batch, 16 << 20);
+    assert!(config.broker.unwrap.is_empty());
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.delivery.request_timeout, Duration::from_secs(30));
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(25));
@@ -122,6 +124,40 @@ fn a_size_has_a_unit_or_is_a_number_of_bytes() {
     }
     let variables = [("KEY", "k"), ("FRESHET_BROKER_PREFETCH_BYTES", "1GiB")];
     assert_eq!(read(ACME, &variables).unwrap().broker.prefetch_bytes, 1 << 30);
+}
+
+#[test]
+fn a_batch_is_never_smaller_than_an_event_nor_larger_than_a_message() {
+    for (text, bytes) in [
+        ("\"1MiB\"", Some(1 << 20)),
+        ("\"512MiB\"", Some(512 << 20)),
+        ("1048575", None),
+        ("\"513MiB\"", None),
+        ("\"large\"", None),
+    ] {
+        let config = read(&format!("[broker]\nmax_batch = {text}\n{ACME}"), &[("KEY", "k")]);
+        assert_eq!(config.ok().map(|config| config.broker.max_batch), bytes, "{text}");
+    }
+}
+
+#[test]
+fn the_keys_that_hold_events_are_a_list() {
+    let unwrap = |text: &str, variable: Option<&str>| {
+        let mut variables = vec![("KEY", "k")];
+        variables.extend(variable.map(|keys| ("FRESHET_BROKER_UNWRAP", keys)));
+        read(&format!("[broker]\n{text}\n{ACME}"), &variables).map(|config| config.broker.unwrap)
+    };
+    assert_eq!(unwrap("unwrap = []", None).unwrap(), [""; 0]);
+    assert_eq!(unwrap("unwrap = [\"payload\", \"data\"]", None).unwrap(), ["payload", "data"]);
+    assert_eq!(unwrap("unwrap = []", Some("detail, message")).unwrap(), ["detail", "message"]);
+    assert_eq!(unwrap("unwrap = [\"x\"]", Some("")).unwrap(), [""; 0]);
+    let text = format!("[broker]\nunwrap = [\"payload\", \"type\", \"\"]\n{ACME}");
+    insta::assert_snapshot!(problems(&text, &[("KEY", "k")]).join("\n"), @r#"
+    broker.unwrap[1]: expected a key's name such as "payload", and none of `type`, `batch`, `specversion`
+    broker.unwrap[2]: expected a key's name such as "payload", and none of `type`, `batch`, `specversion`
+    "#);
+    let text = format!("[broker]\nunwrap = 5\n{ACME}");
+    insta::assert_snapshot!(problems(&text, &[("KEY", "k")]).join("\n"), @r#"broker.unwrap: expected a list of strings, such as ["a", "b"]"#);
 }
 
 #[test]

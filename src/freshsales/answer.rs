@@ -316,6 +316,8 @@ fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
         | Endpoint::JobStatus
         | Endpoint::ContactRead
         | Endpoint::ContactUpdate
+        | Endpoint::SalesAccountRead
+        | Endpoint::SalesAccountUpdate
         | Endpoint::DealRead
         | Endpoint::DealCreate
         | Endpoint::DealUpdate
@@ -357,6 +359,15 @@ pub fn linked_accounts(body: &Value) -> Option<Vec<Link>> {
             Some(Link { id: id(link.get("id")?)?, primary })
         })
         .collect()
+}
+
+/// The tags of the record under `key`, or `None` where the answer does not tell.
+pub fn shown_tags(body: &Value, key: &str) -> Option<Vec<String>> {
+    match body.get(key)?.get("tags")? {
+        Value::Null => Some(Vec::new()),
+        Value::Array(tags) => tags.iter().map(|tag| tag.as_str().map(str::to_owned)).collect(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+    }
 }
 
 /// The status inside an error body: `{"errors":{"code":400,...}}` or `{"code":400,"message":...}`.

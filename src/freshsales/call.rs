@@ -21,6 +21,10 @@ pub enum Endpoint {
     ContactRead,
     /// Change one contact.
     ContactUpdate,
+    /// One sales account.
+    SalesAccountRead,
+    /// Change one sales account.
+    SalesAccountUpdate,
     /// One deal.
     DealRead,
     /// Create a deal, whatever other deals have its name. Sent twice, it creates two.
@@ -60,6 +64,8 @@ impl Endpoint {
             Self::JobStatus => "job_status",
             Self::ContactRead => "contact_read",
             Self::ContactUpdate => "contact_update",
+            Self::SalesAccountRead => "sales_account_read",
+            Self::SalesAccountUpdate => "sales_account_update",
             Self::DealRead => "deal_read",
             Self::DealCreate => "deal_create",
             Self::DealUpdate => "deal_update",
@@ -72,8 +78,13 @@ impl Endpoint {
     /// GET, POST or PUT.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::Fields(_) | Self::ContactRead | Self::DealRead | Self::Lookup | Self::JobStatus => "GET",
-            Self::ContactUpdate | Self::DealUpdate => "PUT",
+            Self::Fields(_)
+            | Self::ContactRead
+            | Self::SalesAccountRead
+            | Self::DealRead
+            | Self::Lookup
+            | Self::JobStatus => "GET",
+            Self::ContactUpdate | Self::SalesAccountUpdate | Self::DealUpdate => "PUT",
             Self::Upsert(_)
             | Self::BulkUpsert(_)
             | Self::DealCreate
@@ -92,6 +103,8 @@ impl Endpoint {
             | Self::JobStatus
             | Self::ContactRead
             | Self::ContactUpdate
+            | Self::SalesAccountRead
+            | Self::SalesAccountUpdate
             | Self::DealRead
             | Self::DealCreate
             | Self::DealUpdate
@@ -102,9 +115,13 @@ impl Endpoint {
     /// Whether it asks for a record by its id, so that "not found" speaks of that record.
     pub const fn names_an_id(self) -> bool {
         match self {
-            Self::JobStatus | Self::ContactRead | Self::ContactUpdate | Self::DealRead | Self::DealUpdate => {
-                true
-            }
+            Self::JobStatus
+            | Self::ContactRead
+            | Self::ContactUpdate
+            | Self::SalesAccountRead
+            | Self::SalesAccountUpdate
+            | Self::DealRead
+            | Self::DealUpdate => true,
             Self::Fields(_)
             | Self::Upsert(_)
             | Self::BulkUpsert(_)
@@ -123,9 +140,10 @@ impl Endpoint {
             | Self::BulkUpsert(Entity::Contact)
             | Self::ContactRead
             | Self::ContactUpdate => Family::Contacts,
-            Self::Upsert(Entity::SalesAccount) | Self::BulkUpsert(Entity::SalesAccount) => {
-                Family::SalesAccounts
-            }
+            Self::Upsert(Entity::SalesAccount)
+            | Self::BulkUpsert(Entity::SalesAccount)
+            | Self::SalesAccountRead
+            | Self::SalesAccountUpdate => Family::SalesAccounts,
             Self::Upsert(Entity::Deal)
             | Self::BulkUpsert(Entity::Deal)
             | Self::DealRead
@@ -143,6 +161,9 @@ impl Endpoint {
             Self::Fields(_) => Expected::Key("fields"),
             Self::Upsert(entity) => Expected::Record(entity.singular()),
             Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
+            Self::SalesAccountRead | Self::SalesAccountUpdate => {
+                Expected::Record(Entity::SalesAccount.singular())
+            }
             Self::DealRead | Self::DealCreate | Self::DealUpdate => Expected::Record(Entity::Deal.singular()),
             Self::Lookup => Expected::Key("contacts"),
             // A status of unknown form ends the job as unclear; trying again would not make it clearer.
@@ -319,9 +340,14 @@ impl Call {
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
     }
 
-    /// Reads a deal.
-    pub fn deal_read(id: i64) -> Self {
-        Self::get(Endpoint::DealRead, format!("/api/deals/{id}"), vec![])
+    /// Reads one record; a contact with its links.
+    pub fn read(entity: Entity, id: i64) -> Self {
+        let endpoint = match entity {
+            Entity::Contact => return Self::contact_read(id),
+            Entity::SalesAccount => Endpoint::SalesAccountRead,
+            Entity::Deal => Endpoint::DealRead,
+        };
+        Self::get(endpoint, format!("/api/{}/{id}", entity.plural()), vec![])
     }
 
     /// Creates a deal. `deal` is an object's text.
@@ -329,9 +355,14 @@ impl Call {
         Self::with_body(Endpoint::DealCreate, "/api/deals".to_owned(), wrapped(Entity::Deal, deal))
     }
 
-    /// Changes a deal. `deal` is an object's text.
-    pub fn deal_update(id: i64, deal: &str) -> Self {
-        Self::with_body(Endpoint::DealUpdate, format!("/api/deals/{id}"), wrapped(Entity::Deal, deal))
+    /// Changes one record. `record` is an object's text.
+    pub fn update(entity: Entity, id: i64, record: &str) -> Self {
+        let endpoint = match entity {
+            Entity::Contact => Endpoint::ContactUpdate,
+            Entity::SalesAccount => Endpoint::SalesAccountUpdate,
+            Entity::Deal => Endpoint::DealUpdate,
+        };
+        Self::with_body(endpoint, format!("/api/{}/{id}", entity.plural()), wrapped(entity, record))
     }
 
     /// Sets a contact's links. The API replaces the whole set, so `links` holds the old ones too.

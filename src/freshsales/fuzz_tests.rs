@@ -65,6 +65,8 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
         Endpoint::JobStatus,
         Endpoint::ContactRead,
         Endpoint::ContactUpdate,
+        Endpoint::SalesAccountRead,
+        Endpoint::SalesAccountUpdate,
         Endpoint::DealRead,
         Endpoint::DealCreate,
         Endpoint::DealUpdate,

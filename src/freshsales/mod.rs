@@ -15,7 +15,7 @@ mod limits;
 
 pub use answer::{
     Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, is_another_contact, linked_accounts,
-    record_id,
+    record_id, shown_tags,
 };
 pub use call::{Budget, Call, Endpoint, Expected, Family, Identifier, Link};
 pub use client::{Client, Credentials, Transport, Unread};

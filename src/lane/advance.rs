@@ -10,7 +10,8 @@ use super::deals::DealAt;
 use super::dispatch::{Dispatch, Effect, Name};
 use super::memo::{Account, Memo, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
-use super::remedy::{Trial, dependent_choice, may_be_mended};
+use super::remedy::{Trial, absent_fields, dependent_choice, may_be_mended};
+use super::tags::{self, Found, Tagging};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::{
@@ -157,6 +158,10 @@ impl<D> Dispatch<D> {
             return verdict;
         };
         let Some(work) = self.units.get(unit).and_then(Unit::contact) else { return verdict };
+        if let Stage::ReadTags(tagging) | Stage::Tags(tagging) = &work.stage {
+            let same = record_id(body, tagging.entity.singular()) == Some(tagging.id);
+            return if same { verdict } else { nonsense() };
+        }
         let other_id = || record_id(body, Entity::Contact.singular()) != work.contact;
         let odd = match outgoing.call.endpoint {
             Endpoint::Upsert(Entity::Contact) => is_another_contact(body, work.write.address()),
@@ -172,15 +177,13 @@ impl<D> Dispatch<D> {
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
             | Endpoint::Lookup
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
             | Endpoint::DealCreate
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => false,
         };
-        if odd {
-            Verdict::Unavailable { trouble: Trouble::ServerError(200), retry_after: None }
-        } else {
-            verdict
-        }
+        if odd { nonsense() } else { verdict }
     }
 
     /// What a call came to, now that Freshsales has judged it.
@@ -240,13 +243,14 @@ impl<D> Dispatch<D> {
             return self.emails_read(number, body);
         }
         let Some(work) = unit.contact_mut() else { return self.finish(number, &Outcome::Delivered) };
-        if endpoint == Endpoint::DealRead {
+        if endpoint == Endpoint::DealRead && work.stage == Stage::Deal {
             work.kept_custom = Some(custom_fields(body).unwrap_or_default());
             self.idle.insert(number);
             return Vec::new();
         }
         let mut effects = Vec::new();
         effects.extend(left_out(work));
+        let mut hidden = false;
         let email = work.write.address().to_owned();
         let next = match work.stage.clone() {
             Stage::Company => {
@@ -292,9 +296,9 @@ impl<D> Dispatch<D> {
                 work.toward_deal(self.deal_identity, &mut self.memo)
             }
             Stage::FindDeal => {
-                if !work.find_deal(body) {
+                hidden = !work.find_deal(body);
+                if hidden {
                     work.deal = DealAt::New;
-                    effects.extend(self.deals_not_shown(now));
                 }
                 Some(Stage::Deal)
             }
@@ -309,10 +313,31 @@ impl<D> Dispatch<D> {
                 }
                 None
             }
+            Stage::ReadTags(tagging) => match tagging.compare(body) {
+                Found::Missing(tagging) => Some(Stage::Tags(tagging)),
+                Found::All => {
+                    self.memo.learn_tags(tagging.entity, tagging.id, &tagging.tags);
+                    tagging.then.map(|then| *then)
+                }
+                Found::NotShown => {
+                    effects.push(left_out_tags(&tagging));
+                    tagging.then.map(|then| *then)
+                }
+            },
+            Stage::Tags(tagging) => {
+                self.memo.learn_tags(tagging.entity, tagging.id, &tagging.tags);
+                tagging.then.map(|then| *then)
+            }
             // The answers of the others are read elsewhere.
             Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => None,
         };
-        self.release(number);
+        let next = tags::after(work, body, next, &mut self.memo);
+        if hidden {
+            effects.extend(self.deals_not_shown(now));
+        }
+        if !matches!(next, Some(Stage::ReadTags(_) | Stage::Tags(_))) {
+            self.release(number);
+        }
         match next {
             Some(stage) => {
                 if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
@@ -392,7 +417,6 @@ impl<D> Dispatch<D> {
             return effects;
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
-        let place = unit.contact().map_or("activity", ContactWork::place);
         let refused = if said && let Some(work) = unit.contact_mut() {
             match remedy(work, &mut self.memo, refused) {
                 Ok(()) => {
@@ -407,8 +431,18 @@ impl<D> Dispatch<D> {
         if let Some(effects) = self.look_up_again(number, &refused, now) {
             return effects;
         }
-        let outcome = Outcome::DeadLetter(refused.refusal(place));
-        self.finish(number, &outcome)
+        self.give_up(number, refused)
+    }
+
+    /// The end of an event that Freshsales refuses for good.
+    pub(super) fn give_up(&mut self, number: u64, refused: Refused) -> Vec<Effect<D>> {
+        let Some(unit) = self.units.get(&number) else { return Vec::new() };
+        let place = unit.contact().map_or("activity", ContactWork::place);
+        let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
+        let absent = unit.contact().filter(|_| said).and_then(|work| absent(work, &mut self.memo));
+        let mut refusal = refused.refusal(place);
+        refusal.problems.extend(absent);
+        self.finish(number, &Outcome::DeadLetter(refusal))
     }
 
     /// A look-up ended. An event whose contact is known by its e-mail address now waits for those queued before it
@@ -470,6 +504,19 @@ fn remedy(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(
     Ok(())
 }
 
+/// The required fields that a refused record does not have. One that is known to be there needs none; but it may have been
+/// deleted, so the next time it is not known any more.
+fn absent(work: &ContactWork, memo: &mut Memo) -> Option<Problem> {
+    let (entity, record) = work.given()?;
+    let lacking = record.lacking();
+    if lacking.is_empty() || !is_there(work, memo) {
+        return absent_fields(entity, &lacking);
+    }
+    let company = work.write.company.as_ref().filter(|_| entity == Entity::SalesAccount);
+    memo.forget(work.write.address(), company.map(|company| &*company.name));
+    None
+}
+
 /// Whether the record that the step writes is known to be there.
 fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
     match work.entity() {
@@ -481,6 +528,21 @@ fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
         Some(Entity::Deal) => matches!(work.deal, DealAt::Id(_)),
         None => true,
     }
+}
+
+/// The answer tells of something else than was asked for.
+fn nonsense() -> Verdict {
+    Verdict::Unavailable { trouble: Trouble::ServerError(200), retry_after: None }
+}
+
+/// The tags that cannot be added, because no answer shows which are there.
+fn left_out_tags<D>(tagging: &Tagging) -> Effect<D> {
+    Effect::LeftOut(Omitted {
+        entity: tagging.entity,
+        field: "tags".to_owned(),
+        trait_path: "tags".to_owned(),
+        why: "Freshsales does not show the tags that are there".to_owned(),
+    })
 }
 
 /// The value without which the step's record was accepted, if it was refused with it.

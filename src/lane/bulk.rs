@@ -11,8 +11,9 @@ use super::held::{Held, HeldContact};
 use super::jobs::GIVEN_UP;
 use super::memo::{Memo, fingerprint};
 use super::outgoing::{Ground, Polling, Purpose, Refused};
+use super::tags;
 use super::unit::{ContactWork, Stage, Unit};
-use crate::freshsales::{Call, Endpoint, Failure, Job, condemns};
+use crate::freshsales::{Call, Endpoint, Failure, Identifier, Job, condemns};
 use crate::schema::Entity;
 
 /// The most records of one bulk call.
@@ -77,10 +78,20 @@ impl<D> Dispatch<D> {
                 let company = work.write.company.as_ref()?;
                 let account = self.memo.account(&company.name)?;
                 let (email, fresh) = (work.write.address(), work.fresh);
-                (!fresh && self.memo.linked(email, account.id)).then_some(Entity::SalesAccount)
+                let tagged =
+                    tags::are_there(&company.record, Entity::SalesAccount, Some(account.id), &mut self.memo);
+                (!fresh && tagged && self.memo.linked(email, account.id)).then_some(Entity::SalesAccount)
             }
             // Two new deals of one name cannot be told apart in a report.
-            Stage::Deal => work.identifier().map(|(entity, _)| entity),
+            Stage::Deal => {
+                let (entity, identifier) = work.identifier()?;
+                let id = match identifier {
+                    Identifier::Id(id) => Some(id),
+                    Identifier::Text(_) => None,
+                };
+                let record = &work.write.deal.as_ref()?.record;
+                tags::are_there(record, entity, id, &mut self.memo).then_some(entity)
+            }
             Stage::FindContact
             | Stage::FindHolder
             | Stage::ReadEmails
@@ -88,7 +99,9 @@ impl<D> Dispatch<D> {
             | Stage::FindOwner
             | Stage::ReadLinks
             | Stage::Link(_)
-            | Stage::FindDeal => None,
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => None,
         }
     }
 
@@ -261,7 +274,9 @@ impl<D> Dispatch<D> {
             | Stage::FindOwner
             | Stage::ReadLinks
             | Stage::Link(_)
-            | Stage::FindDeal => Endpoint::Upsert(Entity::Contact),
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => Endpoint::Upsert(Entity::Contact),
             Stage::Deal => Endpoint::Upsert(Entity::Deal),
         };
         match failed {
@@ -300,7 +315,10 @@ fn plain(write: &HeldContact, account: Option<i64>, fresh: bool, memo: &mut Memo
         (Some(_), Some(account)) => !fresh && memo.linked(write.address(), account),
         (Some(_), None) => false,
     };
-    linked && (write.deal.is_none() || (!fresh && memo.contact_id(write.address()).is_some()))
+    let id = memo.contact_id(write.address()).filter(|_| !fresh);
+    linked
+        && tags::are_there(&write.record, Entity::Contact, id, memo)
+        && (write.deal.is_none() || id.is_some())
 }
 
 /// What the first step of a waiting identify writes, if that can go in a bulk call.
@@ -311,7 +329,8 @@ fn first_write(write: &HeldContact, memo: &mut Memo) -> Option<Entity> {
         Some(company) => {
             let known = memo.account(&company.name)?;
             if known.written != Some(fingerprint(&company.record)) {
-                return memo.linked(write.address(), known.id).then_some(Entity::SalesAccount);
+                let tagged = tags::are_there(&company.record, Entity::SalesAccount, Some(known.id), memo);
+                return (tagged && memo.linked(write.address(), known.id)).then_some(Entity::SalesAccount);
             }
             Some(known.id)
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::dispatch::{Dispatch, Effect};
 use super::memo::Memo;
 use super::outgoing::{Outgoing, Purpose};
+use super::tags::Found;
 use super::unit::{ContactWork, Stage, Unit};
 use crate::config::DealIdentity;
 use crate::freshsales::{Call, Endpoint, Verdict, deal_named, shown_deals};
@@ -84,11 +85,18 @@ impl<D> Dispatch<D> {
         outgoing.unsure = Some(std::mem::replace(&mut outgoing.call, read));
     }
 
-    /// The contact's deals were read because a creation may have taken effect. If it did not, it is sent again; true then.
-    pub(super) fn create_again(&mut self, outgoing: &mut Outgoing, body: &Value) -> bool {
+    /// What was to be read before a call is sent again was read. If the call is still needed, it is sent again; true then.
+    pub(super) fn again_after_looking(&mut self, outgoing: &mut Outgoing, body: &Value) -> bool {
         let Purpose::Step(unit) = outgoing.purpose else { return false };
         let Some(create) = outgoing.unsure.take() else { return false };
         let Some(work) = self.units.get_mut(&unit).and_then(Unit::contact_mut) else { return false };
+        if let Stage::Tags(tagging) = &work.stage {
+            let Found::Missing(tagging) = tagging.compare(body) else { return false };
+            work.stage = Stage::Tags(tagging);
+            let Some(call) = work.call() else { return false };
+            outgoing.call = call;
+            return true;
+        }
         work.find_deal(body);
         if matches!(work.deal, DealAt::Id(_)) {
             return false;

@@ -20,7 +20,7 @@ use super::outgoing::{Ground, Outgoing, Purpose, Refused};
 use super::quota::Quota;
 use super::unit::{Unit, Waiting};
 use super::window::{Key, Window};
-use crate::config::DealIdentity;
+use crate::config::{DealIdentity, Tags};
 use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
 use crate::mapping::{Mapped, Omitted};
@@ -97,6 +97,7 @@ pub struct Dispatch<D> {
     /// What the key has no right to write is left out, and the rest of the event delivered.
     pub(super) leaves_out: bool,
     pub(super) deal_identity: DealIdentity,
+    pub(super) tags: Tags,
     /// When it was told last that a contact's deals are not shown.
     pub(super) deals_hidden: Option<Instant>,
     pub(super) window: Window<Waiting<D>>,
@@ -144,6 +145,7 @@ impl<D> Dispatch<D> {
             patience,
             leaves_out: false,
             deal_identity: DealIdentity::default(),
+            tags: Tags::default(),
             deals_hidden: None,
             window: Window::default(),
             units: BTreeMap::new(),
@@ -182,6 +184,13 @@ impl<D> Dispatch<D> {
     #[must_use]
     pub fn with_deals(mut self, identity: DealIdentity) -> Self {
         self.deal_identity = identity;
+        self
+    }
+
+    /// The same, with records' tags treated so.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
         self
     }
 
@@ -315,6 +324,9 @@ impl<D> Dispatch<D> {
             Arc::make_mut(write).email = Some(email.into());
             keys.push(Key::Email(email.to_owned()));
         }
+        if self.tags == Tags::Append {
+            mapped = mapped.appending_tags();
+        }
         if let Some((user_id, email)) = taught {
             self.identities.admitted(&user_id, email, place);
         }
@@ -444,6 +456,7 @@ impl<D> Dispatch<D> {
                     return self.conclude(outgoing, Err(never), now);
                 }
                 self.look_before_creating_again(&mut outgoing, &verdict);
+                self.read_tags_before_writing_again(&mut outgoing);
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
@@ -451,7 +464,7 @@ impl<D> Dispatch<D> {
         let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
         let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
         if let Ok(body) = &result
-            && self.create_again(&mut outgoing, body)
+            && self.again_after_looking(&mut outgoing, body)
         {
             self.calls.insert(number, outgoing);
             self.due.insert((now, number));
@@ -640,5 +653,7 @@ mod outage;
 mod remedies;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod tags_appended;
 #[cfg(test)]
 mod tests;

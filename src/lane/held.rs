@@ -2,10 +2,10 @@
 //! a tenth of what their values take in memory, and activities as the part of the body they came in. Pure. Made when an
 //! event is taken in; merged and sent by units.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::mapping::{Activity, ContactWrite, Mapped, PageView, Record, RelatedWrite};
+use crate::mapping::{Activity, ContactWrite, Lacking, Mapped, PageView, Record, RelatedWrite};
 use crate::object::{Member, ObjectWriter, find, members};
 use crate::segment::JsonMap;
 
@@ -56,6 +56,12 @@ pub(super) struct HeldRelated {
 pub(super) struct RecordText {
     fields: Box<str>,
     custom_field: Box<str>,
+    /// Tags to add to those that the record has, as an array's text; empty if there are none. They are no part of what is
+    /// written in one.
+    pub(super) added_tags: Box<str>,
+    /// Required fields that it does not have, as an array's text; empty if there are none. Sent only where Freshsales refuses
+    /// the record without.
+    lacking: Box<str>,
 }
 
 impl RecordText {
@@ -64,10 +70,25 @@ impl RecordText {
         find(&self.fields, name)
     }
 
-    /// Whether the account has defaults for required fields that it does not have.
-    #[expect(clippy::unused_self, reason = "seam")]
-    pub(super) fn has_defaults(&self) -> bool {
-        false
+    /// Required fields that it does not have.
+    pub(super) fn lacking(&self) -> Vec<Lacking> {
+        serde_json::from_str(&self.lacking).unwrap_or_default()
+    }
+
+    /// The same record with the account's defaults for what it lacks.
+    pub(super) fn with_defaults(&self) -> Self {
+        let (mut fields, mut custom) = (JsonMap::new(), JsonMap::new());
+        for Lacking { field, custom: is_custom, default } in self.lacking() {
+            if let Some(default) = default {
+                if is_custom { &mut custom } else { &mut fields }.insert(field, default);
+            }
+        }
+        let text = |values: &JsonMap| serde_json::to_string(values).unwrap_or_default();
+        Self {
+            fields: overlaid([text(&fields).as_str(), &*self.fields].into_iter()),
+            custom_field: overlaid([text(&custom).as_str(), &*self.custom_field].into_iter()),
+            ..self.clone()
+        }
     }
 
     /// Whether it has custom fields.
@@ -85,13 +106,25 @@ impl RecordText {
             rest.for_each(|member| object.member(member));
             object.finish().into()
         };
-        Self { fields, custom_field: self.custom_field.clone() }
+        Self { fields, ..self.clone() }
     }
 
     /// The same record with custom fields, as an object's text, under its own.
     pub(super) fn over_custom(&self, custom: &str) -> Self {
         let custom_field = overlaid([custom, &*self.custom_field].into_iter());
-        Self { fields: self.fields.clone(), custom_field }
+        Self { custom_field, ..self.clone() }
+    }
+
+    /// The tags to add.
+    pub(super) fn tags(&self) -> Vec<String> {
+        serde_json::from_str(&self.added_tags).unwrap_or_default()
+    }
+
+    /// Its tags are to be added to those that are there. A null still clears them.
+    fn append_tags(&mut self) {
+        if let Some(tags) = self.field("tags").filter(|tags| tags.starts_with('[')).map(Into::into) {
+            *self = Self { added_tags: tags, ..self.without("tags") };
+        }
     }
 
     /// The record as a body carries it: custom fields inside `custom_field`, and `more` members behind all.
@@ -120,9 +153,45 @@ impl RecordText {
     pub(super) fn merged<'a>(records: impl Iterator<Item = &'a Self> + Clone) -> Self {
         Self {
             fields: overlaid(records.clone().map(|record| &*record.fields)),
-            custom_field: overlaid(records.map(|record| &*record.custom_field)),
+            custom_field: overlaid(records.clone().map(|record| &*record.custom_field)),
+            added_tags: tags_of_all(records.clone()),
+            lacking: lacking_in_all(records),
         }
     }
+}
+
+/// What all of them lack.
+fn lacking_in_all<'a>(mut records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
+    let mut lacking = records.next().map(RecordText::lacking).unwrap_or_default();
+    for record in records {
+        if lacking.is_empty() {
+            break;
+        }
+        let other = record.lacking();
+        lacking.retain(|lacking| other.iter().any(|other| other.field == lacking.field));
+    }
+    text_of(&lacking)
+}
+
+fn text_of<T: serde::Serialize>(list: &[T]) -> Box<str> {
+    if list.is_empty() { Box::default() } else { serde_json::to_string(list).unwrap_or_default().into() }
+}
+
+/// The tags that all add, each once. Where one writes the field itself, those before it are gone.
+fn tags_of_all<'a>(records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
+    let (mut seen, mut all) = (HashSet::new(), Vec::new());
+    for record in records {
+        if record.field("tags").is_some() {
+            seen.clear();
+            all.clear();
+        }
+        for tag in record.tags() {
+            if seen.insert(tag.clone()) {
+                all.push(tag);
+            }
+        }
+    }
+    text_of(&all)
 }
 
 /// The members of all, later ones in the places of earlier ones of the same name.
@@ -157,7 +226,12 @@ impl From<&Record> for RecordText {
                 serde_json::to_string(values).unwrap_or_default().into()
             }
         };
-        Self { fields: text(&record.fields), custom_field: text(&record.custom_field) }
+        Self {
+            fields: text(&record.fields),
+            custom_field: text(&record.custom_field),
+            added_tags: Box::default(),
+            lacking: text_of(&record.lacking),
+        }
     }
 }
 
@@ -179,6 +253,19 @@ impl From<&ContactWrite> for HeldContact {
     }
 }
 
+impl Held {
+    /// The same with tags that are added to those that are there.
+    pub(super) fn appending_tags(mut self) -> Self {
+        if let Self::Contact(write) = &mut self {
+            let write = Arc::make_mut(write);
+            let related = [&mut write.company, &mut write.deal].into_iter().flatten();
+            let records = related.map(|related| &mut related.record);
+            records.chain([&mut write.record]).for_each(RecordText::append_tags);
+        }
+        self
+    }
+}
+
 impl From<Mapped> for Held {
     fn from(mapped: Mapped) -> Self {
         match mapped {
@@ -186,5 +273,38 @@ impl From<Mapped> for Held {
             Mapped::Track(activity) => Self::Track(Box::new(activity)),
             Mapped::Page(page) => Self::Page(Box::new(page)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn records_written_together_lack_what_none_of_them_gives_and_add_the_tags_of_all() {
+        let text = |lacking: &[&str], tags: &serde_json::Value| {
+            let lacking = lacking.iter().map(|field| Lacking {
+                field: (*field).to_owned(),
+                custom: false,
+                default: Some(json!(1)),
+            });
+            let fields = JsonMap::from_iter([("tags".to_owned(), tags.clone())]);
+            let record = Record { fields, lacking: lacking.collect(), ..Record::default() };
+            let mut text = RecordText::from(&record);
+            text.append_tags();
+            text
+        };
+        let records = [
+            text(&["a", "b", "c"], &json!(["x"])),
+            text(&["c", "a"], &json!(null)),
+            text(&["a", "c", "d"], &json!(["y", "z", "y"])),
+        ];
+        let merged = RecordText::merged(records.iter());
+        let lacking: Vec<String> = merged.lacking().into_iter().map(|lacking| lacking.field).collect();
+        assert_eq!(lacking, ["a", "c"]);
+        assert_eq!(merged.tags(), ["y", "z"], "a null before them clears the others");
+        assert_eq!(merged.object(&[]), r#"{"tags":null}"#);
+        assert_eq!(merged.with_defaults().object(&[]), r#"{"a":1,"c":1,"tags":null}"#);
     }
 }

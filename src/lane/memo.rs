@@ -10,10 +10,14 @@ use siphasher::sip::SipHasher13;
 use super::held::RecordText;
 use super::memory::memory;
 use crate::freshsales::Link;
+use crate::schema::Entity;
 
 const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 const DEALS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const TAGGED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// Of a record with more tags none are remembered.
+const MOST_TAGS: usize = 100;
 
 /// Sales accounts by name, contacts by e-mail address, deals by contact and name.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(super) struct Memo {
     contacts: LruCache<String, Contact>,
     /// By the contact's id and a digest of the deal's name.
     deals: LruCache<(i64, u64), i64>,
+    /// Digests of the tags that a record is known to have.
+    tagged: LruCache<(Entity, i64), Box<[u64]>>,
     period: u64,
 }
 
@@ -42,7 +48,13 @@ struct Contact {
 
 impl Memo {
     pub(super) fn new() -> Self {
-        Self { accounts: memory(ACCOUNTS), contacts: memory(CONTACTS), deals: memory(DEALS), period: 0 }
+        Self {
+            accounts: memory(ACCOUNTS),
+            contacts: memory(CONTACTS),
+            deals: memory(DEALS),
+            tagged: memory(TAGGED),
+            period: 0,
+        }
     }
 
     pub(super) fn account(&mut self, name: &str) -> Option<Account> {
@@ -93,6 +105,29 @@ impl Memo {
         self.deals.pop(&(contact, digest(name)));
     }
 
+    /// Whether the record is known to have all of these tags.
+    pub(super) fn has_tags<'a>(
+        &mut self,
+        entity: Entity,
+        id: i64,
+        mut tags: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        let Some(known) = self.tagged.get(&(entity, id)) else { return false };
+        tags.all(|tag| known.contains(&hashed(tag)))
+    }
+
+    pub(super) fn learn_tags(&mut self, entity: Entity, id: i64, tags: &[String]) {
+        if tags.is_empty() || tags.len() > MOST_TAGS {
+            self.forget_tags(entity, id);
+        } else {
+            self.tagged.put((entity, id), tags.iter().map(|tag| hashed(tag)).collect());
+        }
+    }
+
+    pub(super) fn forget_tags(&mut self, entity: Entity, id: i64) {
+        self.tagged.pop(&(entity, id));
+    }
+
     /// Something of it was refused: it may be gone.
     pub(super) fn forget(&mut self, email: &str, company: Option<&str>) {
         self.contacts.pop(email);
@@ -103,8 +138,12 @@ impl Memo {
 }
 
 fn digest(name: &str) -> u64 {
+    hashed(&name.trim().to_lowercase())
+}
+
+fn hashed(text: &str) -> u64 {
     let mut hasher = SipHasher13::new();
-    name.trim().to_lowercase().hash(&mut hasher);
+    text.hash(&mut hasher);
     hasher.finish()
 }
 

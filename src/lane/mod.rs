@@ -33,6 +33,7 @@ mod reading;
 mod remedy;
 mod run;
 mod state;
+mod tags;
 mod turn;
 mod unit;
 mod watch;

@@ -31,8 +31,8 @@ pub(super) struct Outgoing {
     pub(super) failed: Option<Instant>,
     /// It was sent to find out whether a block is over.
     pub(super) probe: bool,
-    /// The creation of a deal that may have taken effect. The call reads the contact's deals to find out, and this takes its
-    /// place again if it did not.
+    /// What must not be sent again as it is: the creation of a deal that may have taken effect, or tags of a record that others
+    /// may have written meanwhile. The call reads what is there now, and this takes its place again if it is needed.
     pub(super) unsure: Option<Call>,
 }
 

@@ -5,6 +5,8 @@
 //! A remedy must never write over what people entered: defaults go only where the record is not known to exist.
 
 use super::outgoing::Refused;
+use crate::mapping::Lacking;
+use crate::outcome::Problem;
 use crate::schema::Entity;
 
 /// What is changed in a record. A further remedy is a further member here, and its rows in [`TRIALS`].
@@ -67,6 +69,39 @@ pub(super) const fn dependent_choice(entity: Entity) -> Option<&'static str> {
         Entity::Deal => Some("deal_stage_id"),
         Entity::SalesAccount => None,
     }
+}
+
+/// So many fields are named in a dead letter.
+const MOST_NAMED: usize = 16;
+
+/// What a dead letter tells of required fields that the event does not give: which, and for which of them the account has no
+/// default.
+pub(super) fn absent_fields(entity: Entity, lacking: &[Lacking]) -> Option<Problem> {
+    let (only, others) = lacking.split_first()?;
+    let table = match entity {
+        Entity::Contact => "accounts.defaults",
+        Entity::SalesAccount => "accounts.company_defaults",
+        Entity::Deal => "accounts.deal_defaults",
+    };
+    let without: Vec<&Lacking> = lacking.iter().filter(|lacking| lacking.default.is_none()).collect();
+    let expected = if without.is_empty() {
+        "them in the event: the defaults did not help".to_owned()
+    } else {
+        format!("them in the event, or set {table} for {}", named(without.into_iter()))
+    };
+    Some(Problem {
+        field: others.is_empty().then(|| only.field.clone()),
+        problem: format!("the event does not give fields that a new record needs: {}", named(lacking.iter())),
+        expected: Some(expected),
+        ..Problem::default()
+    })
+}
+
+fn named<'a>(lacking: impl ExactSizeIterator<Item = &'a Lacking>) -> String {
+    let more = lacking.len().saturating_sub(MOST_NAMED);
+    let names: Vec<&str> = lacking.take(MOST_NAMED).map(|lacking| lacking.field.as_str()).collect();
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ impl Lane {
             dispatch: Dispatch::new(settings.concurrency, settings.patience, api, tracking)
                 .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
                 .with_deals(account.deal_identity)
+                .with_tags(account.tags)
                 .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),

@@ -9,6 +9,7 @@ use super::deals::DealAt;
 use super::held::{Held, HeldContact, RecordText};
 use super::merge;
 use super::remedy::{Changes, Trial, dependent_choice};
+use super::tags::Tagging;
 use super::whose::Whose;
 use crate::freshsales::{Call, Identifier, Link};
 use crate::mapping::Identity;
@@ -88,6 +89,10 @@ pub(super) enum Stage {
     /// Read which deals the contact has.
     FindDeal,
     Deal,
+    /// Read which tags a record has.
+    ReadTags(Tagging),
+    /// Add tags to those that the record has.
+    Tags(Tagging),
 }
 
 impl<D> Unit<D> {
@@ -178,24 +183,23 @@ impl Work {
 impl ContactWork {
     /// The name of the record that the stage writes, where it is one that other contacts may write, too.
     pub(super) fn name(&self) -> Option<(Entity, String)> {
-        match self.stage {
-            Stage::Company => Some((Entity::SalesAccount, self.write.company.as_ref()?.name.to_lowercase())),
-            Stage::Deal => match self.deal {
-                DealAt::Name => Some((Entity::Deal, self.write.deal.as_ref()?.name.to_lowercase())),
+        // Nobody else writes a record before its tags are complete.
+        let entity = if let Stage::ReadTags(tagging) | Stage::Tags(tagging) = &self.stage {
+            tagging.entity
+        } else {
+            self.entity()?
+        };
+        let name = match entity {
+            Entity::Contact => return None,
+            Entity::SalesAccount => self.write.company.as_ref()?.name.to_lowercase(),
+            Entity::Deal => match self.deal {
+                DealAt::Name => self.write.deal.as_ref()?.name.to_lowercase(),
                 // Several contacts may have it.
-                DealAt::Id(id) => Some((Entity::Deal, id.to_string())),
-                DealAt::Unknown | DealAt::New => None,
+                DealAt::Id(id) => id.to_string(),
+                DealAt::Unknown | DealAt::New => return None,
             },
-            Stage::FindContact
-            | Stage::Contact
-            | Stage::FindHolder
-            | Stage::ReadEmails
-            | Stage::Update
-            | Stage::FindOwner
-            | Stage::ReadLinks
-            | Stage::Link(_)
-            | Stage::FindDeal => None,
-        }
+        };
+        Some((entity, name))
     }
 
     /// The entity that the stage writes.
@@ -210,7 +214,9 @@ impl ContactWork {
             | Stage::FindOwner
             | Stage::ReadLinks
             | Stage::Link(_)
-            | Stage::FindDeal => None,
+            | Stage::FindDeal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => None,
         }
     }
 
@@ -248,6 +254,9 @@ impl ContactWork {
         if let Some(choice) = dependent_choice(entity).filter(|_| changes.without_choice) {
             record = Cow::Owned(record.without(choice));
         }
+        if changes.with_defaults {
+            record = Cow::Owned(record.with_defaults());
+        }
         match entity {
             Entity::SalesAccount => return Some(record.object(&[])),
             Entity::Contact => return Some(self.contact_object(&record)),
@@ -258,7 +267,10 @@ impl ContactWork {
         }
         let account = self.account.map(|id| ("sales_account_id", id.to_string()));
         let contact = self.contact.map(|id| ("contacts_added_list", format!("[{id}]")));
-        let links: Vec<_> = account.into_iter().chain(contact).collect();
+        // A new deal has no others.
+        let tags = ("tags", given.added_tags.to_string());
+        let tags = Some(tags).filter(|(_, tags)| self.deal == DealAt::New && !tags.is_empty());
+        let links: Vec<_> = account.into_iter().chain(contact).chain(tags).collect();
         Some(record.object(&links))
     }
 
@@ -266,7 +278,8 @@ impl ContactWork {
     pub(super) fn possible_changes(&self, exists: bool) -> Changes {
         let Some((entity, given)) = self.given() else { return Changes::default() };
         let choice = dependent_choice(entity).and_then(|choice| given.field(choice));
-        Changes { without_choice: choice.is_some(), with_defaults: !exists && given.has_defaults() }
+        let defaults = || given.lacking().iter().any(|lacking| lacking.default.is_some());
+        Changes { without_choice: choice.is_some(), with_defaults: !exists && defaults() }
     }
 
     /// The single call of the stage.
@@ -292,11 +305,13 @@ impl ContactWork {
                     DealAt::Name => Call::named_upsert(Entity::Deal, &deal.name, &self.record()?),
                     DealAt::New => Call::deal_create(&self.record()?),
                     DealAt::Id(id) if deal.record.has_custom() && self.kept_custom.is_none() => {
-                        Call::deal_read(id)
+                        Call::read(Entity::Deal, id)
                     }
-                    DealAt::Id(id) => Call::deal_update(id, &self.record()?),
+                    DealAt::Id(id) => Call::update(Entity::Deal, id, &self.record()?),
                 })
             }
+            Stage::ReadTags(tagging) => Some(tagging.read()),
+            Stage::Tags(tagging) => Some(tagging.call()),
         }
     }
 
@@ -316,13 +331,15 @@ impl ContactWork {
             | Stage::Update
             | Stage::FindOwner
             | Stage::ReadLinks
-            | Stage::Link(_) => None,
+            | Stage::Link(_)
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => None,
         }
     }
 
     /// What the stage is about, for people.
     pub(super) fn place(&self) -> &'static str {
-        match self.stage {
+        match &self.stage {
             Stage::Company => "sales account",
             Stage::FindContact
             | Stage::Contact
@@ -334,6 +351,11 @@ impl ContactWork {
             | Stage::FindDeal => "contact",
             Stage::Link(_) => "contact's link to the sales account",
             Stage::Deal => "deal",
+            Stage::ReadTags(tagging) | Stage::Tags(tagging) => match tagging.entity {
+                Entity::Contact => "contact's tags",
+                Entity::SalesAccount => "sales account's tags",
+                Entity::Deal => "deal's tags",
+            },
         }
     }
 }

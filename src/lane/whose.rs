@@ -127,7 +127,9 @@ impl<D> Dispatch<D> {
                 | Stage::ReadLinks
                 | Stage::Link(_)
                 | Stage::FindDeal
-                | Stage::Deal,
+                | Stage::Deal
+                | Stage::ReadTags(_)
+                | Stage::Tags(_),
                 _,
             ) => false,
         }
@@ -199,7 +201,9 @@ impl<D> Dispatch<D> {
             | Stage::ReadLinks
             | Stage::Link(_)
             | Stage::FindDeal
-            | Stage::Deal => Vec::new(),
+            | Stage::Deal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => Vec::new(),
         }
     }
 
@@ -388,7 +392,9 @@ impl<D> Dispatch<D> {
             | Stage::ReadLinks
             | Stage::Link(_)
             | Stage::FindDeal
-            | Stage::Deal => return None,
+            | Stage::Deal
+            | Stage::ReadTags(_)
+            | Stage::Tags(_) => return None,
         }
         work.whose.refused = Some(refused.clone());
         self.again_at(number, at);
@@ -402,16 +408,15 @@ impl<D> Dispatch<D> {
             self.write_by_address(number);
             return Vec::new();
         };
-        if work.whose.asked > 1 {
-            // All that could help has been tried.
-            let place = work.place();
-            return self.finish(number, &Outcome::DeadLetter(refused.refusal(place)));
-        }
         let (stage, endpoint) = match work.whose.emails {
             Some(_) => (Stage::Update, Endpoint::ContactUpdate),
             None => (Stage::Contact, Endpoint::Upsert(Entity::Contact)),
         };
         work.stage = stage;
+        if work.whose.asked > 1 {
+            // All that could help has been tried.
+            return self.give_up(number, refused);
+        }
         self.step_refused(number, endpoint, refused, now)
     }
 

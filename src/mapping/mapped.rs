@@ -1,6 +1,7 @@
 //! What an event becomes: the records to write, and the activities to report.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::object::ObjectText;
 use crate::outcome::Refusal;
@@ -61,6 +62,20 @@ pub struct Record {
     pub fields: JsonMap,
     /// Custom fields; they travel inside `custom_field`.
     pub custom_field: JsonMap,
+    /// What the account requires of a new record, and the event does not give.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<Lacking>,
+}
+
+/// A required field that an event does not give.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// Its internal name.
+    pub field: String,
+    /// It is a custom field.
+    pub custom: bool,
+    /// The account's default for it, as the API takes it.
+    pub default: Option<Value>,
 }
 
 /// Whom an activity belongs to.

@@ -28,7 +28,8 @@ mod tests;
 
 pub(crate) use email::trait_value as email_trait;
 pub use mapped::{
-    Activity, ContactWrite, Identity, Ignored, Mapped, Mapping, Omitted, PageView, Record, RelatedWrite,
+    Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
+    RelatedWrite,
 };
 pub use mapper::{Mapper, Unreadable};
 pub use rules::{AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField};

@@ -2,6 +2,7 @@
 //!
 //! The lane calls [`decode()`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse()`].
 
+mod batch;
 mod decode;
 mod event;
 #[cfg(test)]
@@ -11,14 +12,19 @@ mod json;
 mod keys;
 mod malformed;
 mod nobody;
+mod opener;
 mod surrogates;
 mod traits;
+mod unpack;
+mod unwrap;
 mod whole;
 
+pub use batch::{BATCH_EVENTS, Batch};
 pub use decode::{Undelivered, decode};
 pub use event::{Event, EventType, JsonMap, Payload};
 pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
 pub use json::BODY_LIMIT;
 pub(crate) use json::describe;
 pub(crate) use keys::{fold, folds_to, letters};
+pub use opener::{One, Opened, Opener, Unopened};
 pub(crate) use whole::whole;

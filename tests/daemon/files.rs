@@ -1,12 +1,15 @@
 //! What `run --events` does to an operator's files: it destroys none, takes its own dead letters back, and never says
 //! that something is done that is not.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
@@ -331,4 +334,55 @@ async fn events_that_cannot_be_read_on_are_no_success() {
         assert!(err.contains(says), "{command}: {err}");
     }
     assert!(File::open(Path::new(folder.path()).join("new")).is_ok());
+}
+
+#[tokio::test]
+async fn a_line_may_hold_a_batch_an_envelope_or_a_packed_letter() {
+    let (world, folder) = stage().await;
+    let at = |name: &str| folder.path().join(name);
+    let numbered =
+        |numbers: std::ops::Range<usize>| numbers.map(|number| track(0, number)).collect::<Vec<_>>();
+    // More than are ever on their way together.
+    let array = json!(numbered(0..1000)).to_string();
+    let mut batch = json!({"batch": numbered(1000..1002), "context": {"ip": "127.0.0.1"}});
+    batch["batch"].as_array_mut().unwrap().extend([nameless(7), json!(8)]);
+    let wrapped = json!({"payload": track(0, 1002)});
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(json!([track(0, 1003), nameless(9)]).to_string().as_bytes()).unwrap();
+    let body = STANDARD.encode(packer.finish().unwrap());
+    let letter = json!({"headers": {}, "properties": {"content_encoding": "gzip"}, "body_base64": body});
+    let empty = r#"{"batch":[]}"#;
+    let text = format!("{array}\n{batch}\n{wrapped}\n{letter}\n{empty}\n[{array}]\n");
+    std::fs::write(at("events.ndjson"), text).unwrap();
+    let command =
+        "FRESHET_BROKER_UNWRAP=payload $FRESHET run --events events.ndjson --dead-letters dead.ndjson";
+    let (status, out, err) = run(&folder, command).await;
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("1009 events read"), "{out}");
+    let wanted: Vec<u64> = (0..1004).collect();
+    assert_eq!(arrived(&world.state("acme"))["contact.0@example.com"], wanted, "in order");
+
+    let dead = letters(&folder, "dead.ndjson");
+    let mut merged = nameless(7);
+    merged["context"] = json!({"ip": "127.0.0.1"});
+    let mut bodies = HashMap::new();
+    for letter in &dead {
+        let body = letter.get("body").cloned().unwrap_or_else(|| {
+            let bytes = STANDARD.decode(letter["body_base64"].as_str().unwrap()).unwrap();
+            serde_json::from_slice(&bytes).unwrap()
+        });
+        bodies.insert(body.to_string(), letter["headers"]["freshet-reason"].as_str().unwrap().to_owned());
+        assert_eq!(letter["properties"], json!({}), "what is taken out of a packed batch is not packed");
+    }
+    let expected = [
+        (merged, "invalid_event"),
+        (json!(8), "malformed_json"),
+        (nameless(9), "invalid_event"),
+        (json!({"batch": []}), "invalid_event"),
+        (serde_json::from_str(&array).unwrap(), "malformed_json"),
+    ];
+    for (body, reason) in &expected {
+        assert_eq!(bodies.get(&body.to_string()).map(String::as_str), Some(*reason));
+    }
+    assert_eq!(dead.len(), expected.len());
 }

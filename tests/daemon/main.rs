@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batches;
 mod broker_states;
 mod cluster;
 mod commands;
@@ -28,6 +29,7 @@ mod faults;
 mod files;
 mod foreign_queues;
 mod forged;
+mod identity;
 mod languages;
 mod limits;
 mod logs;

@@ -7,6 +7,7 @@ use freshet::broker::{Address, Broker, Claims, Directory, Held, LaneDoor, Link, 
 use freshet::delivery::Session;
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
+use freshet::segment::Opener;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
@@ -45,6 +46,7 @@ impl Side {
             prefetch: PREFETCH,
             held: Arc::new(Held::new(PREFETCH_BYTES)),
             directory: Directory::new(&[claims]),
+            opener: Opener::default(),
             lanes: vec![door],
             metrics: metrics.clone(),
             link: Arc::new(Link::new(&metrics)),

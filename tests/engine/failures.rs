@@ -73,7 +73,7 @@ async fn an_effect_whose_answer_was_lost_is_not_lost() {
         {"endpoint": "sales_accounts_upsert", "action": {"reset": true}, "next": 1, "after_effect": true},
         {"endpoint": "contacts_upsert", "action": {"reset": true}, "next": 1, "after_effect": true},
         {"endpoint": "contacts_update", "action": {"reset": true}, "next": 1, "after_effect": true},
-        {"endpoint": "deals_upsert", "action": {"reset": true}, "next": 1, "after_effect": true}
+        {"endpoint": "deals_create", "action": {"reset": true}, "next": 1, "after_effect": true}
     ]))
     .await;
     source.send(whole_event("m", "ada@example.com")).await;

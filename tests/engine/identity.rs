@@ -1,8 +1,13 @@
 //! Who a contact is: identifies without an address, and a `userId` that comes with another one than before.
 
+use std::time::Duration;
+
+use freshet::delivery::Lease;
 use freshet::outcome::Outcome;
 use freshet::sandbox::{Language, Options};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::rig::{Account, Rig, Setup, called, reason, track};
 
@@ -167,7 +172,7 @@ async fn a_userid_that_nobody_has_is_not_looked_up_for_each_identify() {
 
 #[tokio::test]
 async fn an_identify_that_waits_for_its_look_up_lets_others_go_on() {
-    let request_timeout = std::time::Duration::from_secs(3);
+    let request_timeout = Duration::from_secs(3);
     let rig = Rig::with(Setup { request_timeout, ..Setup::default() }).await;
     rig.faults(json!([{"endpoint": "lookup", "action": {"hang": true}, "next": 1}])).await;
     let mut source = rig.session().await;
@@ -177,5 +182,27 @@ async fn an_identify_that_waits_for_its_look_up_lets_others_go_on() {
     let settled = source.settled().await;
     assert!(settled.tag != held && settled.outcome == Outcome::Delivered);
     assert_eq!(source.settled().await.tag, held);
+    rig.finish(source).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_was_just_taken_over_waits_for_what_look_ups_do_not_find_yet() {
+    let options = Options {
+        search_delay: Duration::from_millis(500),
+        requests_per_hour: Some(1_000_000),
+        ..Options::default()
+    };
+    let rig = Rig::before(Account::with(options).await, Setup::default());
+    let (show, shown) = watch::channel(Instant::now());
+    let mut source = rig.leased_session(Lease::new(shown, Duration::from_mins(10))).await;
+    // As the last replica did just before.
+    put(&rig, json!({"emails": "one@example.com", "external_id": "u-1"})).await;
+    put(&rig, json!({"emails": "two@example.com", "external_id": "u-2"})).await;
+    source.send(identify("1", "u-1", None, json!({"city": "Berne"}))).await;
+    source.send(identify("2", "u-2", Some("new@example.com"), json!({}))).await;
+    assert_eq!(source.outcomes().await, vec![Outcome::Delivered; 2]);
+    assert_eq!(rig.contact("one@example.com")["city"], "Berne");
+    assert_eq!(emails(&rig.contact("new@example.com")), ["new@example.com", "two@example.com"]);
+    drop(show);
     rig.finish(source).await;
 }

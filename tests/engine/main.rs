@@ -30,6 +30,7 @@ mod identity;
 mod limits;
 mod order;
 mod quota;
+mod records;
 mod rig;
 mod sessions;
 mod stuck;

@@ -56,6 +56,7 @@ impl Default for Setup {
                 unauthorized: short,
                 jobs: short,
                 foreign: Duration::from_millis(400),
+                look_up_delay: Duration::from_millis(800),
                 ..Patience::default()
             },
             requests_per_hour: 1_000_000,

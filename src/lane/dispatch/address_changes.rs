@@ -416,6 +416,8 @@ fn look_ups_that_never_agree_with_what_is_read_come_to_an_end() {
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
             | Endpoint::ContactUpdate
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
             | Endpoint::DealRead
             | Endpoint::DealCreate
             | Endpoint::DealUpdate

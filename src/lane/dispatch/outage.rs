@@ -73,6 +73,9 @@ impl Account {
             }
             Endpoint::Upsert(Entity::SalesAccount) => json!({ "sales_account": { "id": 7 } }),
             Endpoint::Upsert(_) | Endpoint::ContactRead | Endpoint::ContactUpdate => contact(1, &[]),
+            Endpoint::SalesAccountRead | Endpoint::SalesAccountUpdate => {
+                json!({ "sales_account": { "id": 7 } })
+            }
             Endpoint::DealRead | Endpoint::DealCreate | Endpoint::DealUpdate => {
                 json!({ "deal": { "id": 1 } })
             }

@@ -224,7 +224,11 @@ impl Crm {
                 Ok(Value::Null)
             }
             Endpoint::Fields(_) => Ok(json!({ "fields": [] })),
-            Endpoint::Lookup | Endpoint::DealRead | Endpoint::TrackPageView => {
+            Endpoint::Lookup
+            | Endpoint::SalesAccountRead
+            | Endpoint::SalesAccountUpdate
+            | Endpoint::DealRead
+            | Endpoint::TrackPageView => {
                 unreachable!("not asked for")
             }
         };

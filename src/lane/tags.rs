@@ -1,0 +1,124 @@
+//! `tags = "append"`: tags that a record has stay. Freshsales puts the tags of a write in the place of those that are
+//! there, so a record is written without its tags first, and then, where its answer shows that some are missing, all of
+//! them together: those that are there and those that the event adds. Tags are compared as they stand. Pure.
+//!
+//! What is known to be there is remembered, so a tag that repeats costs nothing.
+
+use serde_json::Value;
+
+use super::deals::DealAt;
+use super::dispatch::Dispatch;
+use super::held::RecordText;
+use super::memo::Memo;
+use super::outgoing::{Outgoing, Purpose};
+use super::unit::{ContactWork, Stage, Unit};
+use crate::freshsales::{Call, record_id, shown_tags};
+use crate::schema::Entity;
+
+/// Adding tags to a record that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tagging {
+    pub(super) entity: Entity,
+    pub(super) id: i64,
+    /// What the event adds; once it is known what is there, all that are to be there.
+    pub(super) tags: Vec<String>,
+    /// The step after it.
+    pub(super) then: Option<Box<Stage>>,
+}
+
+/// Whether nothing of the record's tags needs to be written, as far as is remembered.
+pub(super) fn are_there(record: &RecordText, entity: Entity, id: Option<i64>, memo: &mut Memo) -> bool {
+    record.added_tags.is_empty()
+        || id.is_some_and(|id| memo.has_tags(entity, id, record.tags().iter().map(String::as_str)))
+}
+
+/// Those that are there, and behind them those that are not.
+fn united(mut there: Vec<String>, added: &[String]) -> Vec<String> {
+    for tag in added {
+        if !there.contains(tag) {
+            there.push(tag.clone());
+        }
+    }
+    there
+}
+
+impl Tagging {
+    pub(super) fn call(&self) -> Call {
+        let tags = serde_json::to_string(&self.tags).unwrap_or_default();
+        Call::update(self.entity, self.id, &format!("{{\"tags\":{tags}}}"))
+    }
+
+    pub(super) fn read(&self) -> Call {
+        Call::read(self.entity, self.id)
+    }
+}
+
+/// What comes after a step that wrote a record: `then`, or first its tags.
+pub(super) fn after(work: &ContactWork, body: &Value, then: Option<Stage>, memo: &mut Memo) -> Option<Stage> {
+    let Some((entity, record)) = work.given() else { return then };
+    let shown = shown_tags(body, entity.singular());
+    let id = record_id(body, entity.singular());
+    if let Some((id, shown)) = id.zip(shown.as_ref()) {
+        memo.learn_tags(entity, id, shown);
+    } else if let Some(id) = id.filter(|_| record.field("tags").is_some()) {
+        memo.forget_tags(entity, id);
+    }
+    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.deal == DealAt::New) {
+        memo.learn_tags(entity, id, &record.tags());
+        return then;
+    }
+    // In bulk goes only what has no tags to add.
+    let Some(id) = id.filter(|_| !are_there(record, entity, id, memo)) else { return then };
+    let then = then.map(Box::new);
+    Some(match shown {
+        Some(there) => Stage::Tags(Tagging { entity, id, tags: united(there, &record.tags()), then }),
+        None => Stage::ReadTags(Tagging { entity, id, tags: record.tags(), then }),
+    })
+}
+
+/// What the reading of a record's tags came to.
+pub(super) enum Found {
+    /// Some are missing: this is to be written.
+    Missing(Tagging),
+    All,
+    /// The answer does not show them, so none can be added without losing others.
+    NotShown,
+}
+
+impl Tagging {
+    /// Compares what the event adds with what an answer shows.
+    pub(super) fn compare(&self, body: &Value) -> Found {
+        match shown_tags(body, self.entity.singular()) {
+            None => Found::NotShown,
+            Some(there) if self.tags.iter().all(|tag| there.contains(tag)) => Found::All,
+            Some(there) => Found::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),
+        }
+    }
+}
+
+impl<D> Dispatch<D> {
+    /// Writing a record's tags failed and waits, and others may write that record meanwhile: its tags are read anew before
+    /// they are written again.
+    pub(super) fn read_tags_before_writing_again(&mut self, outgoing: &mut Outgoing) {
+        let Purpose::Step(unit) = outgoing.purpose else { return };
+        let Some(work) = self.units.get(&unit).and_then(Unit::contact) else { return };
+        if let Stage::Tags(tagging) = &work.stage
+            && tagging.entity != Entity::Contact
+            && outgoing.unsure.is_none()
+        {
+            outgoing.unsure = Some(std::mem::replace(&mut outgoing.call, tagging.read()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_that_are_there_stay_in_their_places_and_those_that_are_missing_come_behind_them() {
+        let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+        assert_eq!(united(tags(&["b", "a"]), &tags(&["a", "A", "c", "A"])), tags(&["b", "a", "A", "c"]));
+        assert_eq!(united(tags(&[]), &tags(&[])), tags(&[]));
+    }
+}
