@@ -78,7 +78,7 @@ impl RecordText {
     /// The same record with the account's defaults for what it lacks.
     pub(super) fn with_defaults(&self) -> Self {
         let (mut fields, mut custom) = (JsonMap::new(), JsonMap::new());
-        for Lacking { field, custom: is_custom, default } in self.lacking() {
+        for Lacking { field, custom: is_custom, default, trait_path: _ } in self.lacking() {
             if let Some(default) = default {
                 if is_custom { &mut custom } else { &mut fields }.insert(field, default);
             }
@@ -286,6 +286,7 @@ mod tests {
         let text = |lacking: &[&str], tags: &serde_json::Value| {
             let lacking = lacking.iter().map(|field| Lacking {
                 field: (*field).to_owned(),
+                trait_path: (*field).to_owned(),
                 custom: false,
                 default: Some(json!(1)),
             });

@@ -91,6 +91,7 @@ pub(super) fn absent_fields(entity: Entity, lacking: &[Lacking]) -> Option<Probl
     };
     Some(Problem {
         field: others.is_empty().then(|| only.field.clone()),
+        trait_path: others.is_empty().then(|| only.trait_path.clone()),
         problem: format!("the event does not give fields that a new record needs: {}", named(lacking.iter())),
         expected: Some(expected),
         ..Problem::default()

@@ -62,17 +62,20 @@ pub struct Record {
     pub fields: JsonMap,
     /// Custom fields; they travel inside `custom_field`.
     pub custom_field: JsonMap,
-    /// What the account requires of a new record, and the event does not give.
+    /// Fields that the account requires of a new record and the event does not give, in the account's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<Lacking>,
 }
 
-/// A required field that an event does not give.
+/// A required field that the event does not give. Freshsales decides whether the record needs it: one that exists does
+/// not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lacking {
-    /// Its internal name.
+    /// The field's internal name.
     pub field: String,
-    /// It is a custom field.
+    /// What a sender writes to give it.
+    pub trait_path: String,
+    /// Whether its value travels inside `custom_field`.
     pub custom: bool,
     /// The account's default for it, as the API takes it.
     pub default: Option<Value>,

@@ -37,6 +37,7 @@ mod memory;
 mod pages;
 mod peers;
 mod poison;
+mod records;
 mod replicas;
 mod rolling;
 mod scale;

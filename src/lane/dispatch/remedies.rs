@@ -106,7 +106,12 @@ fn a_row_of_a_bulk_job_that_is_refused_is_tried_alone_without_its_status() {
 
 /// Values without two required fields, of which the first has a default.
 fn lacking(values: &Value) -> Record {
-    let lacking = |field: &str, custom, default| Lacking { field: field.to_owned(), custom, default };
+    let lacking = |field: &str, custom, default| Lacking {
+        field: field.to_owned(),
+        trait_path: field.to_owned(),
+        custom,
+        default,
+    };
     let fields = values.as_object().unwrap().clone();
     let lacking =
         vec![lacking("lead_source_id", false, Some(json!(2))), lacking("cf_x", true, Some(json!("Web")))];
