@@ -165,21 +165,20 @@ impl Serving<'_> {
         let properties = republish::believed(&message.properties, message.exchange.as_str(), &lanes);
         let queued_at = republish::queued_at(&properties, now);
         let copied = republish::is_copy(&properties);
-        let event = self.broker.opener.event(&body, republish::encoding(&properties));
-        // What was unpacked is held beside what came.
-        let unpacked = event.as_ref().map_or(0, |event| held::beside(&body, event));
-        let bytes = held::size(&body, &message.properties) + unpacked as u64;
-        self.share.add(bytes);
-        let unsettled = Unsettled { acker: message.acker, body, properties: Packed::new(properties), bytes };
-        self.unsettled.insert(tag, Box::new(unsettled));
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         let event = if self.caution.condemns(returns, waited) {
             let problem = format!("came back {returns} times, and was first in its lane");
             let problem = Problem { problem, ..Problem::default() };
             Err(Refusal::new(DeadLetterReason::DeliveryLimit, problem))
         } else {
-            event
+            self.broker.opener.event(&body, republish::encoding(&properties))
         };
+        // What was unpacked is held beside what came.
+        let unpacked = event.as_ref().map_or(0, |event| held::beside(&body, event));
+        let bytes = held::size(&body, &message.properties) + unpacked as u64;
+        self.share.add(bytes);
+        let unsettled = Unsettled { acker: message.acker, body, properties: Packed::new(properties), bytes };
+        self.unsettled.insert(tag, Box::new(unsettled));
         let body = match event {
             Ok(event) => event,
             Err(refusal) => {

@@ -158,6 +158,9 @@ fn cases() -> Vec<Case> {
         Case::new("malformed_json", "").unrouted(None),
         Case::new("invalid_event", b"\xef\xbb\xbf{}\n\n".to_vec()).naming(None, Some("type")),
         Case::new("malformed_json", "[{\"type\":\"track\"}").unrouted(None),
+        Case::new("malformed_json", "{\"batch\":[{\"type\":\"track\"}}"),
+        Case::new("invalid_event", "[ ]\n").unrouted(None),
+        Case::new("invalid_event", " {\"batch\":[],\"writeKey\":\"wk_bare\"}").of("bare"),
         Case::new("malformed_json", " \"text\" "),
         Case {
             event_type: Some("track"),
