@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::bulk::LEAST;
 use super::deals::DealAt;
 use super::dispatch::{Dispatch, Effect, Name};
-use super::memo::{Account, Memo, fingerprint};
+use super::memo::{Account, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
-use super::remedy::{Trial, absent_fields, dependent_choice, may_be_mended};
-use super::tags::{self, Found, Tagging};
+use super::remedy::{self, may_be_mended};
+use super::tags::{self, Found};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
 use crate::freshsales::{
@@ -249,7 +249,7 @@ impl<D> Dispatch<D> {
             return Vec::new();
         }
         let mut effects = Vec::new();
-        effects.extend(left_out(work));
+        effects.extend(remedy::left_out(work));
         let mut hidden = false;
         let email = work.write.address().to_owned();
         let next = match work.stage.clone() {
@@ -320,7 +320,7 @@ impl<D> Dispatch<D> {
                     tagging.then.map(|then| *then)
                 }
                 Found::NotShown => {
-                    effects.push(left_out_tags(&tagging));
+                    effects.push(tags::left_out(&tagging));
                     tagging.then.map(|then| *then)
                 }
             },
@@ -418,7 +418,7 @@ impl<D> Dispatch<D> {
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
         let refused = if said && let Some(work) = unit.contact_mut() {
-            match remedy(work, &mut self.memo, refused) {
+            match remedy::next(work, &mut self.memo, refused) {
                 Ok(()) => {
                     self.settle_stage(number);
                     return Vec::new();
@@ -439,7 +439,7 @@ impl<D> Dispatch<D> {
         let Some(unit) = self.units.get(&number) else { return Vec::new() };
         let place = unit.contact().map_or("activity", ContactWork::place);
         let said = matches!(refused.ground, Ground::Said(_)) && may_be_mended(refused.status);
-        let absent = unit.contact().filter(|_| said).and_then(|work| absent(work, &mut self.memo));
+        let absent = unit.contact().filter(|_| said).and_then(|work| remedy::absent(work, &mut self.memo));
         let mut refusal = refused.refusal(place);
         refusal.problems.extend(absent);
         self.finish(number, &Outcome::DeadLetter(refusal))
@@ -491,71 +491,9 @@ impl<D> Dispatch<D> {
     }
 }
 
-/// Prepares the refused record's next trial; the refusal to be told if there is none.
-fn remedy(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(), Refused> {
-    let earlier = work.trial.take().map(|trial| *trial);
-    if !may_be_mended(refused.status) {
-        return Err(earlier.map_or(refused, |earlier| earlier.first));
-    }
-    let possible = work.possible_changes(is_there(work, memo));
-    let trial = Trial::after(earlier, possible, refused)?;
-    work.trial = Some(Box::new(trial));
-    work.alone = true;
-    Ok(())
-}
-
-/// The required fields that a refused record does not have. One that is known to be there needs none; but it may have been
-/// deleted, so the next time it is not known any more.
-fn absent(work: &ContactWork, memo: &mut Memo) -> Option<Problem> {
-    let (entity, record) = work.given()?;
-    let lacking = record.lacking();
-    if lacking.is_empty() || !is_there(work, memo) {
-        return absent_fields(entity, &lacking);
-    }
-    let company = work.write.company.as_ref().filter(|_| entity == Entity::SalesAccount);
-    memo.forget(work.write.address(), company.map(|company| &*company.name));
-    None
-}
-
-/// Whether the record that the step writes is known to be there.
-fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
-    match work.entity() {
-        Some(Entity::SalesAccount) => {
-            let named = work.write.company.as_ref().and_then(|company| memo.account(&company.name));
-            work.account.is_some() || named.is_some()
-        }
-        Some(Entity::Contact) => work.contact.is_some() || memo.contact_id(work.write.address()).is_some(),
-        Some(Entity::Deal) => matches!(work.deal, DealAt::Id(_)),
-        None => true,
-    }
-}
-
 /// The answer tells of something else than was asked for.
 fn nonsense() -> Verdict {
     Verdict::Unavailable { trouble: Trouble::ServerError(200), retry_after: None }
-}
-
-/// The tags that cannot be added, because no answer shows which are there.
-fn left_out_tags<D>(tagging: &Tagging) -> Effect<D> {
-    Effect::LeftOut(Omitted {
-        entity: tagging.entity,
-        field: "tags".to_owned(),
-        trait_path: "tags".to_owned(),
-        why: "Freshsales does not show the tags that are there".to_owned(),
-    })
-}
-
-/// The value without which the step's record was accepted, if it was refused with it.
-fn left_out<D>(work: &ContactWork) -> Option<Effect<D>> {
-    let entity = work.entity()?;
-    let without = work.trial.as_ref().is_some_and(|trial| trial.changes.without_choice);
-    let field = dependent_choice(entity).filter(|_| without)?;
-    Some(Effect::LeftOut(Omitted {
-        entity,
-        field: field.to_owned(),
-        trait_path: field.to_owned(),
-        why: "Freshsales refuses the record with it".to_owned(),
-    }))
 }
 
 /// The old links and one more. The API replaces the whole set, and wants exactly one primary.

@@ -4,8 +4,12 @@
 //!
 //! A remedy must never write over what people entered: defaults go only where the record is not known to exist.
 
+use super::deals::DealAt;
+use super::dispatch::Effect;
+use super::memo::Memo;
 use super::outgoing::Refused;
-use crate::mapping::Lacking;
+use super::unit::ContactWork;
+use crate::mapping::{Lacking, Omitted};
 use crate::outcome::Problem;
 use crate::schema::Entity;
 
@@ -71,12 +75,64 @@ pub(super) const fn dependent_choice(entity: Entity) -> Option<&'static str> {
     }
 }
 
+/// Prepares the refused record's next trial; the refusal to be told if there is none.
+pub(super) fn next(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(), Refused> {
+    let earlier = work.trial.take().map(|trial| *trial);
+    if !may_be_mended(refused.status) {
+        return Err(earlier.map_or(refused, |earlier| earlier.first));
+    }
+    let possible = work.possible_changes(is_there(work, memo));
+    let trial = Trial::after(earlier, possible, refused)?;
+    work.trial = Some(Box::new(trial));
+    work.alone = true;
+    Ok(())
+}
+
+/// The required fields that a refused record does not have. One that is known to be there needs none; but it may have been
+/// deleted, so the next time it is not known any more.
+pub(super) fn absent(work: &ContactWork, memo: &mut Memo) -> Option<Problem> {
+    let (entity, record) = work.given()?;
+    let lacking = record.lacking();
+    if lacking.is_empty() || !is_there(work, memo) {
+        return absent_fields(entity, &lacking);
+    }
+    let company = work.write.company.as_ref().filter(|_| entity == Entity::SalesAccount);
+    memo.forget(work.write.address(), company.map(|company| &*company.name));
+    None
+}
+
+/// Whether the record that the step writes is known to be there.
+fn is_there(work: &ContactWork, memo: &mut Memo) -> bool {
+    match work.entity() {
+        Some(Entity::SalesAccount) => {
+            let named = work.write.company.as_ref().and_then(|company| memo.account(&company.name));
+            work.account.is_some() || named.is_some()
+        }
+        Some(Entity::Contact) => work.contact.is_some() || memo.contact_id(work.write.address()).is_some(),
+        Some(Entity::Deal) => matches!(work.deal, DealAt::Id(_)),
+        None => true,
+    }
+}
+
+/// The value without which the step's record was accepted, if it was refused with it.
+pub(super) fn left_out<D>(work: &ContactWork) -> Option<Effect<D>> {
+    let entity = work.entity()?;
+    let without = work.trial.as_ref().is_some_and(|trial| trial.changes.without_choice);
+    let field = dependent_choice(entity).filter(|_| without)?;
+    Some(Effect::LeftOut(Omitted {
+        entity,
+        field: field.to_owned(),
+        trait_path: field.to_owned(),
+        why: "Freshsales refuses the record with it".to_owned(),
+    }))
+}
+
 /// So many fields are named in a dead letter.
 const MOST_NAMED: usize = 16;
 
 /// What a dead letter tells of required fields that the event does not give: which, and for which of them the account has no
 /// default.
-pub(super) fn absent_fields(entity: Entity, lacking: &[Lacking]) -> Option<Problem> {
+fn absent_fields(entity: Entity, lacking: &[Lacking]) -> Option<Problem> {
     let (only, others) = lacking.split_first()?;
     let table = match entity {
         Entity::Contact => "accounts.defaults",

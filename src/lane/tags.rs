@@ -7,12 +7,13 @@
 use serde_json::Value;
 
 use super::deals::DealAt;
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, Effect};
 use super::held::RecordText;
 use super::memo::Memo;
 use super::outgoing::{Outgoing, Purpose};
 use super::unit::{ContactWork, Stage, Unit};
 use crate::freshsales::{Call, record_id, shown_tags};
+use crate::mapping::Omitted;
 use crate::schema::Entity;
 
 /// Adding tags to a record that was written.
@@ -94,6 +95,16 @@ impl Tagging {
             Some(there) => Found::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),
         }
     }
+}
+
+/// The tags that cannot be added, because no answer shows which are there.
+pub(super) fn left_out<D>(tagging: &Tagging) -> Effect<D> {
+    Effect::LeftOut(Omitted {
+        entity: tagging.entity,
+        field: "tags".to_owned(),
+        trait_path: "tags".to_owned(),
+        why: "Freshsales does not show the tags that are there".to_owned(),
+    })
 }
 
 impl<D> Dispatch<D> {

@@ -138,6 +138,7 @@ pub(super) fn shown(state: &State) -> Value {
             "id": id,
             "entity": job.entity.plural(),
             "done": report.is_some(),
+            "progress": job.progress(state.clock.instant()),
             "succeeded": report.map_or(0, |report| report.succeeded),
             "failed": report.map_or(0, |report| report.failures.len()),
         })
@@ -148,6 +149,7 @@ pub(super) fn shown(state: &State) -> Value {
         "deals": records(Entity::Deal),
         "activities": state.activities.iter().map(super::tracking::Activity::json).collect::<Value>(),
         "jobs": jobs.collect::<Value>(),
+        "options": habits::shown(&state.options),
         "requests": state.journal.counts(),
         "total_requests": state.journal.total(),
         "log": state.journal.log_json(),

@@ -2,7 +2,10 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, LOCATION},
+    },
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -27,6 +30,24 @@ impl Answer {
 
     pub(super) fn empty(status: StatusCode) -> Self {
         Self { status, headers: HeaderMap::new(), body: String::new() }
+    }
+
+    /// `{"errors": ..}`, the form of most refusals.
+    pub(super) fn errors(status: StatusCode, messages: &[String]) -> Self {
+        let errors = json!({ "errors": { "code": status.as_u16(), "message": messages } });
+        Self::json(status, &errors)
+    }
+
+    /// Who has no right key is refused, or, if it takes no JSON, sent to the page to sign in.
+    pub(super) fn login(prefix: &str, accept: Option<&str>) -> Self {
+        if accept.is_some_and(|accept| accept.contains("application/json")) {
+            return Self::json(StatusCode::UNAUTHORIZED, &json!({ "login": "failed" }));
+        }
+        let place = format!("{prefix}/login");
+        let page = format!("<html><body>You are being <a href=\"{place}\">redirected</a>.</body></html>");
+        let mut answer = Self::with_type(StatusCode::FOUND, page, "text/html; charset=utf-8");
+        answer.headers.extend(HeaderValue::try_from(place).ok().map(|place| (LOCATION, place)));
+        answer
     }
 
     /// `{"message": ..}`, the form of answers that concern no record.
@@ -74,7 +95,6 @@ impl Refused {
     /// The answer that says so.
     pub(super) fn answer(&self, language: Language) -> Answer {
         let messages: Vec<String> = self.messages.iter().map(|message| language.say(message)).collect();
-        let errors = json!({ "errors": { "code": self.status.as_u16(), "message": messages } });
-        Answer::json(self.status, &errors)
+        Answer::errors(self.status, &messages)
     }
 }

@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     answer::Refused,
-    habits::{CustomFieldsOnPut, JobReport, Language},
+    clock::Clock,
+    habits::{CustomFieldsOnPut, EmailsOnPut, JobReport, Language},
+    options::Options,
     records::Writer,
     store::Key,
     values,
@@ -27,7 +30,10 @@ const JOBS_KEPT: usize = 2000;
 /// One bulk upsert.
 pub(super) struct Job {
     pub(super) entity: Entity,
+    taken: Instant,
     due: Instant,
+    created_at: Timestamp,
+    status_updated_at: Timestamp,
     records: Vec<Value>,
     /// None while it runs.
     pub(super) report: Option<Report>,
@@ -70,13 +76,13 @@ impl From<NotTaken> for Refused {
 }
 
 impl Jobs {
-    /// Takes a body's records as a job that ends at `now + job_time`.
+    /// Takes a body's records as a job that ends `job_time` from now.
     pub(super) fn take(
         &mut self,
         entity: Entity,
         body: &Value,
         id: u64,
-        now: Instant,
+        clock: &Clock,
         job_time: Duration,
     ) -> Result<(), NotTaken> {
         let ours = self.by_id.values().filter(|job| job.report.is_none()).count();
@@ -90,7 +96,16 @@ impl Jobs {
         if records.is_empty() || records.len() > MOST_RECORDS {
             return Err(refused(format!("{plural} should have from 1 to {MOST_RECORDS} records")));
         }
-        let job = Job { entity, due: now + job_time, records: records.clone(), report: None };
+        let (taken, created_at) = (clock.instant(), clock.date());
+        let job = Job {
+            entity,
+            taken,
+            due: taken + job_time,
+            created_at,
+            status_updated_at: created_at,
+            records: records.clone(),
+            report: None,
+        };
         self.by_id.insert(id, job);
         while self.by_id.len() > JOBS_KEPT {
             self.by_id.pop_first();
@@ -122,27 +137,52 @@ impl Jobs {
                 }
             }
             job.report = Some(report);
+            job.status_updated_at = writer.now;
         }
         refusals
     }
 }
 
 impl Job {
-    /// The job's status as the API answers it: the report is JSON inside a string.
-    pub(super) fn status(&self, detail: JobReport, language: Language) -> Value {
-        let Some(report) = &self.report else { return json!({ "status": "IN_PROGRESS" }) };
-        let rows = match detail {
-            JobReport::Rows => {
-                report.failures.iter().map(|(record, refused)| row(record, refused, language)).collect()
-            }
-            JobReport::Counts => Vec::new(),
-        };
-        let data = json!({
-            "record_status": { "succeeded": report.succeeded, "failed": report.failures.len() },
-            "detailed_failure_report": rows,
-        });
-        json!({ "status": "SUCCESS", "data": data.to_string() })
+    /// How much of it is done, in percent. It grows with time; the effects all come at the end.
+    pub(super) fn progress(&self, now: Instant) -> u64 {
+        if self.report.is_some() {
+            return 100;
+        }
+        let (passed, whole) = (now - self.taken, self.due - self.taken);
+        let percent = passed.as_millis().saturating_mul(100).checked_div(whole.as_millis()).unwrap_or(99);
+        u64::try_from(percent.min(99)).unwrap_or(99)
     }
+
+    /// The job's status as the API answers it: the report is JSON inside a string. The words of `job_type_name` and of
+    /// a running job's status and data are guesses.
+    pub(super) fn status(&self, now: Instant, options: &Options) -> Value {
+        let (status, data) = match &self.report {
+            None => ("IN_PROGRESS", json!({})),
+            Some(report) => (options.job_end_word.as_str(), data(report, options)),
+        };
+        json!({
+            "created_at": self.created_at.to_string(),
+            "data": data.to_string(),
+            "job_type_name": "bulk_upsert",
+            "progress": self.progress(now),
+            "status": status,
+            "status_updated_at": self.status_updated_at.to_string(),
+        })
+    }
+}
+
+fn data(report: &Report, options: &Options) -> Value {
+    let rows = match options.job_report {
+        JobReport::Rows => {
+            report.failures.iter().map(|(record, refused)| row(record, refused, options.language)).collect()
+        }
+        JobReport::Counts => Vec::new(),
+    };
+    json!({
+        "record_status": { "succeeded": report.succeeded, "failed": report.failures.len() },
+        "detailed_failure_report": rows,
+    })
 }
 
 fn row(record: &Value, refused: &Refused, language: Language) -> Value {
@@ -164,7 +204,7 @@ fn upsert(entity: Entity, record: &Value, writer: &mut Writer<'_>) -> Result<u64
     let data = data.ok_or_else(|| Refused::invalid("data can't be blank"))?;
     if let Some(id) = record.get("id") {
         let id = values::id(id).ok_or_else(Refused::not_found)?;
-        return writer.update(entity, id, data, CustomFieldsOnPut::Merge);
+        return writer.update(entity, id, data, CustomFieldsOnPut::Merge, EmailsOnPut::Merge);
     }
     for key in Key::of(entity) {
         if let Some(value) = record.get(key.as_str()) {

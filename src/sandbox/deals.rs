@@ -23,6 +23,10 @@ pub(super) fn write(store: &Store, body: &JsonMap, record: &mut Record) -> Vec<S
         }
         Err(problem) => problems.push(problem),
     }
+    let amount = record.fields.get("amount").and_then(Value::as_f64);
+    if amount.is_some_and(|amount| amount > values::ALL_WHOLE) {
+        problems.push(format!("Amount must be less than or equal to {}", values::ALL_WHOLE));
+    }
     let probability = record.fields.get("probability").and_then(Value::as_f64);
     if probability.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
         problems.push("Probability must be from 0 to 100".to_owned());

@@ -45,6 +45,7 @@ pub(super) enum Endpoint {
     FilteredSearch(Entity),
     Selector(Selector),
     ContactFilters,
+    Forget,
     Track(Kind),
     /// A path or method the API does not have.
     Unknown,
@@ -62,6 +63,7 @@ impl Endpoint {
             Self::FilteredSearch(_) => "filtered_search".into(),
             Self::Selector(selector) => format!("selector_{}", selector.as_str()).into(),
             Self::ContactFilters => "contacts_filters".into(),
+            Self::Forget => "contacts_forget".into(),
             Self::Track(kind) => format!("track_{}", kind.plural()).into(),
             Self::Unknown => "unknown".into(),
         }
@@ -80,6 +82,7 @@ impl Endpoint {
             Self::Search,
             Self::FilteredSearch(Entity::Contact),
             Self::ContactFilters,
+            Self::Forget,
             Self::Unknown,
         ];
         let selectors = Selector::ALL.iter().map(|selector| Self::Selector(*selector));
@@ -121,7 +124,7 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Route, NoRoute> {
     }
     let found = offered.iter().find(|(offered, _)| offered == method);
     let (_, endpoint) = *found.ok_or(NoRoute::Method)?;
-    let id = segments.last().and_then(|segment| segment.parse().ok()).unwrap_or_default();
+    let id = segments.iter().rev().find_map(|segment| segment.parse().ok()).unwrap_or_default();
     Ok(Route { endpoint, id })
 }
 
@@ -140,6 +143,7 @@ fn offered(segments: &[&str]) -> Vec<(Method, Endpoint)> {
             let selector = Selector::of_word(word);
             selector.map(|selector| one(Method::GET, Endpoint::Selector(selector))).unwrap_or_default()
         }
+        ["api", "contacts", _, "forget"] => one(Method::DELETE, Endpoint::Forget),
         ["api", "contacts", "filters"] => one(Method::GET, Endpoint::ContactFilters),
         ["api", "settings", word, "fields"] => {
             Form::of_word(word).map(|form| one(Method::GET, Endpoint::Fields(form))).unwrap_or_default()

@@ -70,6 +70,7 @@ const PATHS: &[&str] = &[
     "/_sandbox/state",
     "/_sandbox/fields/contacts",
     "/_sandbox/options",
+    "/api/contacts/402000900001/forget",
     "/_sandbox/selectors/lifecycle_stages",
     "/api/filtered_search/deal",
     "/api/selector/lifecycle_stages",
@@ -87,7 +88,7 @@ const BODIES: &[&str] = &[
     r#"[{"endpoint":"contacts_upsert","action":{"status":503,"headers":{"a":"b"},"body":{"x":1}},"next":3,"share":0.5,"seed":7}]"#,
     r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true,"unique":true}]}"#,
     r#"{"job_time_ms":5,"job_report":"counts","custom_fields_on_put":"replace","language":"german"}"#,
-    r#"{"search_delay_ms":1000,"included_deals":"beside","search_include":"ignored"}"#,
+    r#"{"search_delay_ms":1000,"included_deals":"beside","search_include":"ignored","emails_on_put":"replace","job_end_word":"DONE"}"#,
     r#"{"lifecycle_stages":[{"id":1,"default":true,"contact_status_ids":[11]}]}"#,
 ];
 
@@ -168,6 +169,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             query: query.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             host: "127.0.0.1".to_owned(),
             authorization,
+            accept: Some("application/json".to_owned()),
             body: body.into(),
         }
     })

@@ -28,6 +28,16 @@ pub enum CustomFieldsOnPut {
     Replace,
 }
 
+/// What a list of `emails` in a `PUT` does with the contact's addresses that it does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmailsOnPut {
+    /// They stay.
+    Merge,
+    /// They are removed.
+    Replace,
+}
+
 /// The language of the messages in refusals: that of the key's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +78,8 @@ struct Changes {
     search_delay_ms: Option<u64>,
     job_report: Option<JobReport>,
     custom_fields_on_put: Option<CustomFieldsOnPut>,
+    emails_on_put: Option<EmailsOnPut>,
+    job_end_word: Option<String>,
     included_deals: Option<IncludedDeals>,
     search_include: Option<SearchInclude>,
     language: Option<Language>,
@@ -85,11 +97,15 @@ pub(super) fn change(options: &mut Options, body: &[u8]) -> Result<(), String> {
         search_delay_ms,
         job_report,
         custom_fields_on_put,
+        emails_on_put,
+        job_end_word,
         included_deals,
         search_include,
         language,
     } = changes;
     set(&mut options.search_delay, search_delay_ms.map(Duration::from_millis));
+    set(&mut options.emails_on_put, emails_on_put);
+    set(&mut options.job_end_word, job_end_word);
     set(&mut options.included_deals, included_deals);
     set(&mut options.search_include, search_include);
     set(&mut options.job_time, job_time_ms.map(Duration::from_millis));
@@ -106,6 +122,8 @@ pub(super) fn shown(options: &Options) -> Value {
         "search_delay_ms": millis(options.search_delay),
         "job_report": options.job_report,
         "custom_fields_on_put": options.custom_fields_on_put,
+        "emails_on_put": options.emails_on_put,
+        "job_end_word": options.job_end_word,
         "included_deals": options.included_deals,
         "search_include": options.search_include,
         "language": options.language,

@@ -30,6 +30,7 @@ const GERMAN: &[(&str, &str)] = &[
     ("Fill any one field: Emails or Mobile", "Eine Angabe wird gebraucht: E-Mail oder Mobiltelefon"),
     ("Record not found", "Datensatz nicht gefunden"),
     ("Not found", "Nicht gefunden"),
+    ("Method not allowed", "Methode nicht erlaubt"),
     ("Max of {} transactions", "Höchstens {} Vorgänge"),
 ];
 

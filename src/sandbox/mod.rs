@@ -5,6 +5,7 @@
 //! in what is sent shows here first. It keeps everything in memory and must never be put before real
 //! data. `freshet sandbox`, `freshet demo` and the tests call it.
 
+mod addresses;
 mod admin;
 mod answer;
 mod bulk;
@@ -40,6 +41,6 @@ mod validate;
 mod values;
 
 pub use fields::{FieldFiles, FieldsError, Form};
-pub use habits::{CustomFieldsOnPut, IncludedDeals, JobReport, Language, SearchInclude};
+pub use habits::{CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, SearchInclude};
 pub use options::Options;
 pub use server::{Sandbox, serve};

@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 
 use super::{
     fields::FieldFiles,
-    habits::{CustomFieldsOnPut, IncludedDeals, JobReport, Language, SearchInclude},
+    habits::{CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, SearchInclude},
 };
 
 /// What a sandbox is started with.
@@ -30,6 +30,10 @@ pub struct Options {
     pub job_report: JobReport,
     /// What a `PUT` does with the custom fields it does not name.
     pub custom_fields_on_put: CustomFieldsOnPut,
+    /// What a `PUT` does with a contact's addresses that its list does not name.
+    pub emails_on_put: EmailsOnPut,
+    /// A job's status once it has ended. Others than `SUCCESS` may be in use; none is known.
+    pub job_end_word: String,
     /// Where an answer shows a contact's deals that were asked for.
     pub included_deals: IncludedDeals,
     /// Whether filtered searches honour `?include=`.
@@ -54,6 +58,8 @@ impl Default for Options {
             search_delay: Duration::ZERO,
             job_report: JobReport::Rows,
             custom_fields_on_put: CustomFieldsOnPut::Merge,
+            emails_on_put: EmailsOnPut::Merge,
+            job_end_word: "SUCCESS".to_owned(),
             included_deals: IncludedDeals::Inside,
             search_include: SearchInclude::Honoured,
             language: Language::English,

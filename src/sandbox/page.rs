@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{state::State, store::Record};
+use super::{habits, state::State, store::Record};
 use crate::html::escape;
 use crate::schema::Entity;
 
@@ -39,6 +39,9 @@ pub(super) fn page(state: &State) -> String {
     );
     tag(&mut html, "p", &summary);
     html += "<p><code>GET /_sandbox/state</code> has all of it as JSON.</p>";
+    let options = habits::shown(&state.options);
+    let options = options.as_object().map(|options| pairs(options.iter())).unwrap_or_default();
+    tag(&mut html, "p", &format!("Options: {options}"));
     contacts(state, &mut html);
     sales_accounts(state, &mut html);
     deals(state, &mut html);
@@ -108,7 +111,7 @@ fn activities(state: &State, html: &mut String) {
 fn jobs(state: &State, html: &mut String) {
     let rows = state.jobs.iter().rev().map(|(id, job)| {
         let report = job.report.as_ref().map_or_else(
-            || "running".to_owned(),
+            || format!("{} %", job.progress(state.clock.instant())),
             |report| format!("{} succeeded, {} failed", report.succeeded, report.failures.len()),
         );
         vec![id.to_string(), job.entity.plural().to_owned(), report]

@@ -8,7 +8,7 @@ use super::{
     answer::Refused,
     contacts, deals,
     fields::FieldFiles,
-    habits::CustomFieldsOnPut,
+    habits::{CustomFieldsOnPut, EmailsOnPut},
     selectors::Selectors,
     stages,
     store::{Key, Record, Store},
@@ -38,16 +38,17 @@ pub(super) struct Written {
 
 impl Writer<'_> {
     pub(super) fn create(&mut self, entity: Entity, body: &JsonMap) -> Result<u64, Refused> {
-        self.write(entity, Stage::Create, Record::new(self.now), body)
+        self.write(entity, Stage::Create, Record::new(self.now), body, EmailsOnPut::Merge)
     }
 
-    /// Changes what the body names; custom fields it does not name go as the account's habit is.
+    /// Changes what the body names; custom fields and addresses it does not name go as the account's habits are.
     pub(super) fn update(
         &mut self,
         entity: Entity,
         id: u64,
         body: &JsonMap,
         custom: CustomFieldsOnPut,
+        emails: EmailsOnPut,
     ) -> Result<u64, Refused> {
         let mut record = self.existing(entity, id)?;
         match custom {
@@ -56,7 +57,7 @@ impl Writer<'_> {
             }
             CustomFieldsOnPut::Replace | CustomFieldsOnPut::Merge => {}
         }
-        self.write(entity, Stage::Update, record, body)
+        self.write(entity, Stage::Update, record, body, emails)
     }
 
     /// Changes the record with this identifier, or creates it with the identifier as its value.
@@ -72,7 +73,7 @@ impl Writer<'_> {
         }
         if let Some(id) = self.store.shelf(entity).find(key, value) {
             let record = self.existing(entity, id)?;
-            let id = self.write(entity, Stage::Update, record, body)?;
+            let id = self.write(entity, Stage::Update, record, body, EmailsOnPut::Merge)?;
             return Ok(Written { id, stage: Stage::Update });
         }
         let mut body = body.clone();
@@ -92,13 +93,14 @@ impl Writer<'_> {
         stage: Stage,
         mut record: Record,
         body: &JsonMap,
+        emails: EmailsOnPut,
     ) -> Result<u64, Refused> {
         let file = self.fields.get(entity.into());
         let surroundings = Surroundings { store: self.store, offset: self.offset };
         let mut problems = validate::write(&file.fields, &surroundings, stage, body, &mut record);
         problems.extend(stages::write(entity, self.fields, self.selectors, body, &mut record));
         problems.extend(match entity {
-            Entity::Contact => contacts::write(self.store, body, &mut record),
+            Entity::Contact => contacts::write(self.store, body, emails, &mut record),
             Entity::SalesAccount => Vec::new(),
             Entity::Deal => deals::write(self.store, body, &mut record),
         });

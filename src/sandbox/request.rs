@@ -16,6 +16,7 @@ pub(super) struct Request {
     pub(super) query: Vec<(String, String)>,
     pub(super) host: String,
     pub(super) authorization: Option<String>,
+    pub(super) accept: Option<String>,
     pub(super) body: Bytes,
 }
 

@@ -177,6 +177,7 @@ async fn read(request: HttpRequest, limit: usize) -> (Request, Whole) {
         query: query.map(|(key, value)| (key.into_owned(), value.into_owned())).collect(),
         host: text(&parts.headers, &header::HOST).unwrap_or_default(),
         authorization: text(&parts.headers, &header::AUTHORIZATION),
+        accept: text(&parts.headers, &header::ACCEPT),
         method: parts.method,
         path,
         body,

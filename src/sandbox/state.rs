@@ -11,7 +11,7 @@ use super::{
     endpoint::{Action, Endpoint, NoRoute, Route, route},
     faults::Faults,
     fields::FieldFiles,
-    habits::{CustomFieldsOnPut, SearchInclude},
+    habits::{Language, SearchInclude},
     journal::{Entry, Journal, Refusal},
     limit::Window,
     options::Options,
@@ -79,10 +79,10 @@ impl State {
             return self.answer_tracking(request, path);
         }
         if !path.starts_with("/api/") {
-            return Answer::message(StatusCode::NOT_FOUND, "Not found");
+            return missing(NoRoute::Path, self.options.language);
         }
         if !self.authorized(request) {
-            return Answer::message(StatusCode::UNAUTHORIZED, "Incorrect or expired API key");
+            return Answer::login(request.prefix, request.accept.as_deref());
         }
         let allowance = self.window.take(self.clock.instant());
         let mut answer = if allowance.allowed {
@@ -137,7 +137,7 @@ impl State {
                 self.note(found.endpoint, &refused);
                 refused.answer(self.options.language)
             }),
-            Err(miss) => Err(missing(miss)),
+            Err(miss) => Err(missing(miss, self.options.language)),
         };
         answered.unwrap_or_else(|refusal| refusal)
     }
@@ -145,8 +145,8 @@ impl State {
     fn answer_tracking(&mut self, request: &Request, path: &str) -> Answer {
         let kind = match route(&request.method, path) {
             Ok(Route { endpoint: Endpoint::Track(kind), .. }) => kind,
-            Ok(_) => return missing(NoRoute::Path),
-            Err(miss) => return missing(miss),
+            Ok(_) => return missing(NoRoute::Path, self.options.language),
+            Err(miss) => return missing(miss, self.options.language),
         };
         match self.track(kind, request) {
             Ok(()) => Answer::empty(StatusCode::OK),
@@ -168,7 +168,7 @@ impl State {
             Endpoint::Fields(form) => Ok(Answer::json(StatusCode::OK, &self.fields.get(form).raw)),
             Endpoint::JobStatus => {
                 let job = self.jobs.get(route.id).ok_or_else(Refused::not_found)?;
-                Ok(Answer::json(StatusCode::OK, &job.status(self.options.job_report, self.options.language)))
+                Ok(Answer::json(StatusCode::OK, &job.status(self.clock.instant(), &self.options)))
             }
             Endpoint::Lookup => {
                 self.store.lag.settle(self.clock.instant());
@@ -198,7 +198,8 @@ impl State {
                 let filters = json!([{ "id": 1, "name": "All Contacts", "model_class_name": "Contact" }]);
                 Ok(Answer::json(StatusCode::OK, &json!({ "filters": filters })))
             }
-            Endpoint::Track(_) | Endpoint::Unknown => Ok(missing(NoRoute::Path)),
+            Endpoint::Forget => self.delete(Entity::Contact, route.id),
+            Endpoint::Track(_) | Endpoint::Unknown => Ok(missing(NoRoute::Path, self.options.language)),
         }
     }
 
@@ -218,17 +219,11 @@ impl State {
             Action::Get => self.record(request, entity, id, StatusCode::OK),
             Action::Update => {
                 let body = request.json()?;
-                let custom: CustomFieldsOnPut = self.options.custom_fields_on_put;
-                let id = self.writer().update(entity, id, wrapped(entity, &body)?, custom)?;
+                let (custom, emails) = (self.options.custom_fields_on_put, self.options.emails_on_put);
+                let id = self.writer().update(entity, id, wrapped(entity, &body)?, custom, emails)?;
                 self.record(request, entity, id, StatusCode::OK)
             }
-            Action::Delete => {
-                let seen_from = self.seen_from();
-                if !self.store.remove(entity, id, seen_from) {
-                    return Err(Refused::not_found());
-                }
-                Ok(Answer::json(StatusCode::OK, &Value::Bool(true)))
-            }
+            Action::Delete => self.delete(entity, id),
             Action::Upsert => {
                 let body = request.json()?;
                 let (key, value) = identifier(entity, &body)?;
@@ -244,10 +239,18 @@ impl State {
         }
     }
 
+    fn delete(&mut self, entity: Entity, id: u64) -> Result<Answer, Refused> {
+        let seen_from = self.seen_from();
+        if !self.store.remove(entity, id, seen_from) {
+            return Err(Refused::not_found());
+        }
+        Ok(Answer::json(StatusCode::OK, &Value::Bool(true)))
+    }
+
     fn bulk(&mut self, request: &Request, entity: Entity) -> Result<Answer, Refused> {
         let body = request.json()?;
         let id = self.store.new_id();
-        self.jobs.take(entity, &body, id, self.clock.instant(), self.options.job_time)?;
+        self.jobs.take(entity, &body, id, &self.clock, self.options.job_time)?;
         let url = format!("http://{}{}/api/job_statuses/{id}", request.host, request.prefix);
         let message = "The records are being worked on; the job's status tells how they fared.";
         Ok(Answer::json(StatusCode::OK, &json!({ "message": message, "job_status_url": url })))
@@ -313,9 +316,10 @@ fn wrapped(entity: Entity, body: &Value) -> Result<&JsonMap, Refused> {
     record.ok_or_else(|| Refused::invalid(format!("{} can't be blank", entity.singular())))
 }
 
-fn missing(miss: NoRoute) -> Answer {
-    match miss {
-        NoRoute::Path => Answer::message(StatusCode::NOT_FOUND, "Not found"),
-        NoRoute::Method => Answer::message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
-    }
+fn missing(miss: NoRoute, language: Language) -> Answer {
+    let (status, message) = match miss {
+        NoRoute::Path => (StatusCode::NOT_FOUND, "Not found"),
+        NoRoute::Method => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+    };
+    Answer::errors(status, &[language.say(message)])
 }

@@ -74,6 +74,7 @@ fn set(
         Kept::Value(value) => {
             kept.insert(field.name.clone(), value);
         }
+        Kept::Blank => drop(kept.shift_remove(&field.name)),
         Kept::Nothing => {}
     }
     Ok(())

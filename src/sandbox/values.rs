@@ -4,10 +4,13 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde_json::{Number, Value};
 
 use super::store::Store;
-use crate::schema::{Entity, Field, FieldType};
+use crate::schema::{Choice, ChoiceId, Entity, Field, FieldType};
 
 /// The longest text of one line, in characters.
 const TEXT_LIMIT: usize = 255;
+
+/// The largest number up to which no whole number shares its form with another: 2^53 - 1.
+pub(super) const ALL_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 /// The longest text of several lines, in characters.
 const TEXTAREA_LIMIT: usize = 65_535;
@@ -17,6 +20,8 @@ const TEXTAREA_LIMIT: usize = 65_535;
 pub(super) enum Kept {
     /// The field has this value now.
     Value(Value),
+    /// The field has no value any more, and nobody is told.
+    Blank,
     /// Nothing changes, and nobody is told: as the real API does with a custom drop-down's numeric id.
     Nothing,
 }
@@ -43,7 +48,11 @@ impl Surroundings<'_> {
                     Err(invalid(field))
                 }
             },
-            FieldType::Date => self.date(field, value),
+            FieldType::Date => match self.date(field, value) {
+                // The one date whose wrong values are known to be lost without an error.
+                Err(_) if field.default && field.name == "expected_close" => Ok(Kept::Blank),
+                kept => kept,
+            },
             FieldType::DateTimeSplit => date_time(field, value),
             FieldType::AutoComplete => self.auto_complete(field, value),
             FieldType::GroupField => group(field, value),
@@ -112,9 +121,21 @@ impl Reference {
     }
 }
 
-/// A record's id, as a number or as digits.
+/// A record's id, as a whole number or as digits.
 pub(super) fn id(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+    match value {
+        Value::Number(number) => whole(number).and_then(|id| u64::try_from(id).ok()),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A whole number in any of its forms: `11`, `11.0`, `1.1e1`.
+fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| {
+        let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= ALL_WHOLE)?;
+        format!("{float:.0}").parse().ok()
+    })
 }
 
 /// What the API calls a field when its value has the wrong form.
@@ -152,14 +173,34 @@ fn humanised(name: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Default fields take the choice's id; a label is refused.
+/// Default fields take the choice's id; a label is refused. Ranges also take a count, and keep their start.
 fn choice_by_id(field: &Field, value: &Value) -> Result<Kept, String> {
     let id = scalar(value).ok_or_else(|| invalid(field))?;
+    let start = id.parse::<i64>().ok().and_then(|count| range(field, count));
+    if let Some(start) = start {
+        return Ok(Kept::Value(Value::from(start)));
+    }
     if field.choices.iter().any(|choice| choice.id.to_string() == id) {
         let kept = id.parse::<i64>().map_or_else(|_| Value::String(id), Value::from);
         return Ok(Kept::Value(kept));
     }
     Err(unknown_choice(field))
+}
+
+/// The start of the range that a count is in, if the choices are ranges: each id the start of its label, as `11` of
+/// "11-50".
+fn range(field: &Field, count: i64) -> Option<i64> {
+    let is_start = |choice: &Choice| {
+        let rest = choice.value.strip_prefix(&choice.id.to_string());
+        rest.is_some_and(|rest| rest.starts_with(['-', '–', '+']))
+    };
+    // Its last label is written in more than one way: 10001 is called "10000+" too.
+    let ranges = field.name == "number_of_employees" || field.choices.iter().all(is_start);
+    let starts = field.choices.iter().filter(|_| ranges).filter_map(|choice| match choice.id {
+        ChoiceId::Number(start) => Some(start),
+        ChoiceId::Text(_) => None,
+    });
+    starts.filter(|start| *start <= count).max()
 }
 
 /// Custom fields take the label. A number, or the id of a choice in digits, is lost without a word.
@@ -217,7 +258,7 @@ fn group(field: &Field, value: &Value) -> Result<Kept, String> {
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(whole(number).map_or_else(|| number.to_string(), |id| id.to_string())),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

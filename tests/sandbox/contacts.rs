@@ -115,3 +115,88 @@ async fn a_put_merges_custom_fields_or_replaces_them_as_the_account_does() {
         account.stop().await;
     }
 }
+
+/// A contact's addresses, the primary one first.
+fn addresses(body: &Value) -> Vec<&str> {
+    let contact = &body["contact"];
+    let rows = list(&contact["emails"]);
+    assert_eq!(rows.iter().filter(|row| row["is_primary"] == true).count(), 1, "{contact}");
+    let primary = rows.iter().filter(|row| row["is_primary"] == true);
+    let others = rows.iter().filter(|row| row["is_primary"] == false);
+    let all: Vec<&str> = primary.chain(others).map(|row| row["value"].as_str().unwrap()).collect();
+    assert_eq!(contact["email"], all[0]);
+    all
+}
+
+#[tokio::test]
+async fn a_list_of_addresses_in_a_put_merges_or_replaces_as_the_account_does() {
+    for habit in ["merge", "replace"] {
+        let account = Account::start().await;
+        assert_eq!(account.put("/_sandbox/options", json!({"emails_on_put": habit})).await.0, 200);
+        let id = account.upsert("one@example.com", json!({})).await.1["contact"]["id"].clone();
+        let path = format!("/api/contacts/{id}");
+        let put = async |emails: Value| account.put(&path, json!({"contact": {"emails": emails}})).await;
+        let (_, body) = put(json!("two@example.com")).await;
+        assert_eq!(addresses(&body), ["two@example.com", "one@example.com"], "a text is no list");
+        let (_, body) = put(json!([{"value": "three@example.com", "is_primary": true}])).await;
+        match habit {
+            "merge" => {
+                assert_eq!(addresses(&body), ["three@example.com", "one@example.com", "two@example.com"]);
+            }
+            _ => assert_eq!(addresses(&body), ["three@example.com"]),
+        }
+        let (_, body) = put(json!([{"value": "one@example.com"}, {"value": "Three@example.com"}])).await;
+        assert_eq!(addresses(&body)[..2], ["three@example.com", "one@example.com"], "the primary one stays");
+        account.upsert("three@example.com", json!({"emails": [{"value": "four@example.com"}]})).await;
+        let (_, body) = account.get(&path).await;
+        assert!(addresses(&body).contains(&"one@example.com"), "an upsert only adds");
+        account.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn entries_with_an_id_move_the_primary_change_and_remove() {
+    let account = Account::start().await;
+    let id = account.upsert("one@example.com", json!({})).await.1["contact"]["id"].clone();
+    let path = format!("/api/contacts/{id}");
+    let put = async |emails: Value| account.put(&path, json!({"contact": {"emails": emails}})).await;
+    let (_, body) = put(json!([{"value": "two@example.com"}])).await;
+    let entry = |body: &Value, address: &str| {
+        let rows = list(&body["contact"]["emails"]).clone();
+        rows.into_iter().find(|row| row["value"] == address).unwrap()["id"].clone()
+    };
+    let (one, two) = (entry(&body, "one@example.com"), entry(&body, "two@example.com"));
+    let (_, body) = put(json!([{"id": two, "is_primary": true}])).await;
+    assert_eq!(addresses(&body), ["two@example.com", "one@example.com"]);
+    let (_, body) = put(json!([{"id": one, "value": "uno@example.com", "is_primary": true}])).await;
+    assert_eq!(addresses(&body), ["uno@example.com", "two@example.com"]);
+    assert_eq!(entry(&body, "uno@example.com"), one);
+    let (_, body) = put(json!([{"id": one, "value": "uno@example.com", "_destroy": true}])).await;
+    assert_eq!(addresses(&body), ["two@example.com"], "another one is primary then");
+    for wrong in
+        [json!([{"id": one}]), json!([{}]), json!([{"id": two, "value": 5}]), json!(["x@example.com"])]
+    {
+        assert_eq!(messages(&put(wrong.clone()).await), ["Emails is invalid"], "{wrong}");
+    }
+    let two_primaries =
+        json!([{"id": two, "is_primary": true}, {"value": "x@example.com", "is_primary": true}]);
+    assert_eq!(messages(&put(two_primaries).await), ["Emails can have only one primary"]);
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn a_contact_has_at_most_ten_addresses() {
+    let account = Account::start().await;
+    let id = account.upsert("a0@example.com", json!({})).await.1["contact"]["id"].clone();
+    let path = format!("/api/contacts/{id}");
+    let list = |count: usize| {
+        let entries: Vec<Value> =
+            (0..count).map(|at| json!({"value": format!("a{at}@example.com")})).collect();
+        json!({"contact": {"emails": entries}})
+    };
+    assert_eq!(account.put(&path, list(10)).await.0, 200);
+    assert_eq!(messages(&account.put(&path, list(11)).await), ["Emails can be at most 10"]);
+    let eleventh = account.put(&path, json!({"contact": {"emails": "new@example.com"}})).await;
+    assert_eq!(messages(&eleventh), ["Emails can be at most 10"]);
+    account.stop().await;
+}

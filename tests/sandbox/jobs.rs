@@ -23,7 +23,7 @@ async fn a_bulk_job_works_later_and_tells_its_failures_only_in_its_status() {
     assert_eq!(status, 200);
     let url = body["job_status_url"].as_str().unwrap().strip_prefix(&account.url).unwrap();
     assert!(url.starts_with("/crm/sales/api/job_statuses/"));
-    assert_eq!(account.get(url).await.1, json!({"status": "IN_PROGRESS"}));
+    assert_eq!(account.get(url).await.1["status"], "IN_PROGRESS");
     assert_eq!(list(&account.sandbox.state()["contacts"]).len(), 1, "nothing is there yet");
     let done = loop {
         let (status, job) = account.get(url).await;
@@ -78,5 +78,66 @@ async fn bulk_upserts_are_bounded_in_records_and_in_jobs() {
     let data: Value = serde_json::from_str(job["data"].as_str().unwrap()).unwrap();
     assert_eq!(data["record_status"]["failed"], 100);
     assert_eq!(data["detailed_failure_report"], json!([]));
+    account.stop().await;
+}
+
+/// The status of a job from its bulk call's answer.
+async fn job(account: &Account, taken: &Value) -> Value {
+    let url = taken["job_status_url"].as_str().unwrap().replace(&account.url, "");
+    account.get(&url).await.1
+}
+
+#[tokio::test]
+async fn a_jobs_status_has_the_known_keys_and_its_progress_grows() {
+    let job_time = Duration::from_millis(500);
+    let account = Account::with(Options { job_time, ..Options::default() }).await;
+    let body = json!({"contacts": [{"emails": "a@example.com", "data": {}}]});
+    let taken = account.post("/api/contacts/bulk_upsert", body.clone()).await.1;
+    let (mut seen, mut last) = (Vec::new(), json!(null));
+    while last["progress"] != 100 {
+        last = job(&account, &taken).await;
+        let keys: Vec<&str> = last.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["created_at", "data", "job_type_name", "progress", "status", "status_updated_at"]);
+        let data: Value = serde_json::from_str(last["data"].as_str().unwrap()).unwrap();
+        let (progress, ended) = (last["progress"].as_u64().unwrap(), last["status"] == "SUCCESS");
+        assert_eq!((data.get("record_status").is_some(), progress == 100), (ended, ended), "{last}");
+        seen.push(progress);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(seen.is_sorted() && seen.iter().any(|progress| (1..100).contains(progress)), "{seen:?}");
+    let moment = |key: &str| last[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(moment("status_updated_at") > moment("created_at"));
+
+    let words = json!({"job_end_word": "COMPLETED_BY_ELVES", "job_time_ms": 0});
+    assert_eq!(account.put("/_sandbox/options", words).await.0, 200);
+    let taken = account.post("/api/contacts/bulk_upsert", body).await.1;
+    let ended = job(&account, &taken).await;
+    assert_eq!((&ended["status"], &ended["progress"]), (&json!("COMPLETED_BY_ELVES"), &json!(100)));
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn bulk_rows_may_name_their_records_by_id_whatever_their_kind() {
+    let account = Account::with(Options { job_time: Duration::ZERO, ..Options::default() }).await;
+    let company = account.company("Northwind").await;
+    let contact = account.upsert("a@example.com", json!({})).await.1["contact"]["id"].clone();
+    let deal = account.post("/api/deals", json!({"deal": {"name": "D", "amount": 1}})).await.1;
+    let deal = deal["deal"]["id"].clone();
+    for (plural, id, data) in [
+        ("contacts", &contact, json!({"city": "Oslo", "emails": "b@example.com"})),
+        ("sales_accounts", &json!(company), json!({"city": "Oslo", "name": "Southwind"})),
+        ("deals", &deal, json!({"amount": 7, "name": "D"})),
+    ] {
+        let rows = [json!({"id": id, "data": data}), json!({"id": id.to_string(), "data": data})];
+        let taken = account.post(&format!("/api/{plural}/bulk_upsert"), json!({plural: rows})).await.1;
+        let ended = job(&account, &taken).await;
+        let report: Value = serde_json::from_str(ended["data"].as_str().unwrap()).unwrap();
+        assert_eq!(report["record_status"], json!({"succeeded": 2, "failed": 0}), "{plural}");
+    }
+    let state = account.sandbox.state();
+    assert_eq!(list(&state["contacts"][0]["emails"]).len(), 2);
+    assert_eq!(state["sales_accounts"][0]["name"], "Southwind");
+    assert_eq!(state["deals"], json!(list(&state["deals"])[..1]));
+    assert_eq!(state["deals"][0]["amount"], 7);
     account.stop().await;
 }

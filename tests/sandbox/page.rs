@@ -1,5 +1,8 @@
 //! The page and the log for people.
 
+use std::time::Duration;
+
+use freshet::sandbox::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -40,5 +43,21 @@ async fn the_log_tells_requests_in_order_and_is_not_fed_by_the_admin_paths() {
     assert_eq!(log, ["POST /api/contacts/upsert 201", "GET /crm/sales/api/contacts/5 404"]);
     assert!(state["log"][0]["at_ms"].as_u64() <= state["log"][1]["at_ms"].as_u64());
     assert_eq!(state["total_requests"], 2);
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_tells_how_far_jobs_are_and_how_the_account_behaves() {
+    let job_time = Duration::from_hours(1);
+    let account = Account::with(Options { job_time, ..Options::default() }).await;
+    let body = json!({"contacts": [{"emails": "a@example.com", "data": {}}]});
+    assert_eq!(account.post("/api/contacts/bulk_upsert", body).await.0, 200);
+    account.put("/_sandbox/options", json!({"search_delay_ms": 20_000, "language": "german"})).await;
+    let html = account.send(Method::GET, "/", None).await.text().await.unwrap();
+    for text in ["0 %", "search_delay_ms: 20000", "language: german", "job_time_ms: 3600000"] {
+        assert!(html.contains(text), "{text}: {html}");
+    }
+    let state = account.get("/_sandbox/state").await.1;
+    assert_eq!((&state["jobs"][0]["progress"], &state["options"]["language"]), (&json!(0), &json!("german")));
     account.stop().await;
 }

@@ -51,10 +51,18 @@ async fn only_the_right_key_and_token_are_accepted() {
         (&lax, "anything", 401),
     ] {
         let request = account.client.get(format!("{}/api/selector/owners", account.url));
-        let (got, body) = answer(request.header("authorization", authorization).send().await.unwrap()).await;
+        let (got, body) = answer(
+            request
+                .header("authorization", authorization)
+                .header("accept", "application/json")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
         assert_eq!(got, status, "{authorization}");
         if status == 401 {
-            assert_eq!(body, json!({"message": "Incorrect or expired API key"}));
+            assert_eq!(body, json!({"login": "failed"}));
         }
     }
     for (account, token, status) in
@@ -117,5 +125,53 @@ async fn the_hourly_quota_is_told_on_every_answer_and_ends_in_429() {
     assert_eq!(account.post("/track/events", event).await.0, 200, "tracking is not counted");
     let (status, state) = account.get("/_sandbox/state").await;
     assert_eq!((status, &state["requests"]["selector_owners"]), (200, &json!({"200": 2, "429": 2})));
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_right_key_json_is_refused_and_everything_else_sent_to_the_sign_in_page() {
+    let account = Account::start().await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for accept in [None, Some("*/*"), Some("text/html")] {
+        let request = client.get(format!("{}/crm/sales/api/selector/owners", account.url));
+        let request = accept.into_iter().fold(request, |request, accept| request.header("accept", accept));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 302);
+        assert_eq!(response.headers()["location"], "/crm/sales/login");
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    }
+    let request = client.get(format!("{}/api/selector/owners", account.url));
+    let refused = request.header("accept", "application/json").send().await.unwrap();
+    assert_eq!(answer(refused).await, (401, json!({"login": "failed"})));
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_in_the_form_of_other_refusals() {
+    let account = Account::start().await;
+    for (path, message) in [
+        ("/api/contacts/1", "Record not found"),
+        ("/api/contacts/1/forget", "Method not allowed"),
+        ("/api/leads", "Not found"),
+        ("/nowhere", "Not found"),
+    ] {
+        let (status, body) = account.get(path).await;
+        assert_eq!(body, json!({"errors": {"code": status, "message": [message]}}), "{path}");
+        assert!(status == 404 || status == 405);
+    }
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn deleting_and_forgetting_a_contact_answer_true() {
+    let account = Account::start().await;
+    for suffix in ["", "/forget"] {
+        let id = account.upsert("a@example.com", json!({})).await.1["contact"]["id"].clone();
+        let path = format!("/api/contacts/{id}{suffix}");
+        let delete = async || answer(account.send(Method::DELETE, &path, None).await).await;
+        assert_eq!(delete().await, (200, json!(true)));
+        assert_eq!(delete().await.0, 404);
+        assert_eq!(account.sandbox.state()["contacts"], json!([]));
+    }
     account.stop().await;
 }

@@ -138,3 +138,120 @@ async fn silent_losses_answer_200_and_change_nothing() {
     }
     account.stop().await;
 }
+
+#[tokio::test]
+async fn a_drop_down_of_ranges_takes_a_count_and_keeps_the_ranges_start() {
+    let account = Account::start().await;
+    let company = async |employees: Value| {
+        let upsert =
+            json!({"unique_identifier": {"name": "A"}, "sales_account": {"number_of_employees": employees}});
+        account.post("/api/sales_accounts/upsert", upsert).await
+    };
+    for (count, start) in [
+        (json!(1), 1),
+        (json!(50), 11),
+        (json!("250"), 201),
+        (json!(250.0), 201),
+        (json!(501), 501),
+        (json!(9_999_999), 10_001),
+    ] {
+        let (_, body) = company(count.clone()).await;
+        assert_eq!(body["sales_account"]["number_of_employees"], start, "{count}");
+    }
+    for wrong in [json!(0), json!(-5), json!(12.5), json!("11-50"), json!("many")] {
+        let refused = company(wrong.clone()).await;
+        assert_eq!(messages(&refused), ["Number of employees is not included in the list"], "{wrong}");
+    }
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn whole_numbers_are_read_in_any_of_their_forms_and_large_amounts_are_refused() {
+    let account = Account::start().await;
+    let raw = async |path: &str, body: &str| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        account.post(path, body).await
+    };
+    let contact = r#"{"unique_identifier":{"emails":"a@example.com"},"contact":{"lead_source_id":4.02000100007e11,"total_sessions":3.0}}"#;
+    let (status, body) = raw("/api/contacts/upsert", contact).await;
+    assert_eq!((status, &body["contact"]["lead_source_id"]), (201, &json!(402_000_100_007_u64)));
+    assert_eq!(body["contact"]["total_sessions"].as_f64(), Some(3.0));
+    for amount in ["9007199254740992", "1e300", "\"9007199254740992\""] {
+        let deal = format!(r#"{{"deal":{{"name":"D","amount":{amount}}}}}"#);
+        let refused = raw("/api/deals", &deal).await;
+        assert_eq!(messages(&refused), ["Amount must be less than or equal to 9007199254740991"], "{amount}");
+    }
+    assert_eq!(raw("/api/deals", r#"{"deal":{"name":"D","amount":9007199254740991}}"#).await.0, 200);
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_expected_close_is_stored_as_nothing_without_an_error() {
+    let account = Account::start().await;
+    let upsert = async |close: Value| {
+        let deal = json!({"amount": 1, "expected_close": close});
+        let body = json!({"unique_identifier": {"name": "D"}, "deal": deal});
+        let (status, body) = account.post("/api/deals/upsert", body).await;
+        assert!(status < 300, "{body}");
+        body["deal"]["expected_close"].clone()
+    };
+    for bad in [json!("soon"), json!("2024-02-30"), json!(1_700_000_000), json!("31/12/2025")] {
+        assert_eq!(upsert(json!("2025-12-31")).await, "2025-12-31");
+        assert_eq!(upsert(bad.clone()).await, Value::Null, "{bad}");
+    }
+    let deal = json!({"name": "E", "amount": 1, "closed_date": "soon"});
+    let other = account.post("/api/deals", json!({"deal": deal})).await;
+    assert_eq!(messages(&other), ["Closed date is not a valid date"], "only this field is known to do so");
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn null_clears_a_field_and_tags_replace_those_that_are_there() {
+    let account = Account::start().await;
+    let contact = json!({"city": "Oslo", "tags": ["a", "b"], "lead_source_id": 402_000_100_007_u64,
+        "custom_field": {"cf_plan": "Team", "cf_interests": "Security"}});
+    account.upsert("a@example.com", contact).await;
+    let (_, body) = account.upsert("a@example.com", json!({"tags": ["c"]})).await;
+    assert_eq!(body["contact"]["tags"], json!(["c"]));
+    let cleared = json!({"city": null, "tags": null, "lead_source_id": null,
+        "custom_field": {"cf_plan": null, "cf_interests": null}});
+    let (status, body) = account.upsert("a@example.com", cleared).await;
+    assert_eq!(status, 200);
+    let contact = &body["contact"];
+    assert_eq!((&contact["city"], &contact["lead_source_id"]), (&Value::Null, &Value::Null));
+    assert_eq!(contact["tags"], json!([]));
+    assert_eq!(
+        (&contact["custom_field"]["cf_plan"], &contact["custom_field"]["cf_interests"]),
+        (&Value::Null, &Value::Null)
+    );
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn required_fields_bind_creates_and_no_updates_in_every_way_of_writing() {
+    const MISSING: [&str; 1] = ["Source can't be empty"];
+    let account = Account::start().await;
+    let held = account.upsert("old@example.com", json!({})).await.1["contact"]["id"].clone();
+    let mut fields = account.get("/api/settings/contacts/fields").await.1;
+    let rows = fields["fields"].as_array_mut().unwrap();
+    rows.iter_mut().find(|field| field["name"] == "lead_source_id").unwrap()["required"] = json!(true);
+    account.put("/_sandbox/fields/contacts", fields).await;
+    account.put("/_sandbox/options", json!({"job_time_ms": 0})).await;
+    assert_eq!(messages(&account.upsert("new@example.com", json!({"city": "Oslo"})).await), MISSING);
+    let created = json!({"contact": {"email": "new@example.com"}});
+    assert_eq!(messages(&account.post("/api/contacts", created).await), MISSING);
+    assert_eq!(account.upsert("old@example.com", json!({"city": "Oslo"})).await.0, 200);
+    let path = format!("/api/contacts/{held}");
+    assert_eq!(account.put(&path, json!({"contact": {"city": "Rome"}})).await.0, 200);
+    let rows = json!([
+        {"emails": "old@example.com", "data": {"city": "Bonn"}},
+        {"id": held, "data": {"city": "Bonn"}},
+        {"emails": "new@example.com", "data": {"city": "Bonn"}},
+    ]);
+    let taken = account.post("/api/contacts/bulk_upsert", json!({"contacts": rows})).await.1;
+    let url = taken["job_status_url"].as_str().unwrap().replace(&account.url, "");
+    let report: Value = serde_json::from_str(account.get(&url).await.1["data"].as_str().unwrap()).unwrap();
+    assert_eq!(report["record_status"], json!({"succeeded": 2, "failed": 1}));
+    assert_eq!(report["detailed_failure_report"][0]["message"], json!(MISSING));
+    account.stop().await;
+}
