@@ -42,6 +42,7 @@ mod replicas;
 mod rolling;
 mod scale;
 mod senders;
+mod shapes;
 mod skips;
 mod spread;
 mod throughput;
