@@ -1,5 +1,6 @@
 //! Reads a TOML table key by key and collects every problem, so that all mistakes show at once.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -17,6 +18,19 @@ pub struct Problem {
 impl Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+/// A value as JSON has it; none for a table, and for a number that JSON does not know.
+fn json(value: Value) -> Option<serde_json::Value> {
+    match value {
+        Value::String(text) => Some(text.into()),
+        Value::Integer(number) => Some(number.into()),
+        Value::Float(number) => serde_json::Number::from_f64(number).map(Into::into),
+        Value::Boolean(flag) => Some(flag.into()),
+        Value::Datetime(date) => Some(date.to_string().into()),
+        Value::Array(items) => items.into_iter().map(json).collect::<Option<Vec<_>>>().map(Into::into),
+        Value::Table(_) => None,
     }
 }
 
@@ -252,13 +266,13 @@ impl<'a> Section<'a> {
     }
 
     /// A table of strings.
-    pub(super) fn string_table(&mut self, key: &'static str) -> std::collections::BTreeMap<String, String> {
-        let Some(value) = self.raw(key) else { return std::collections::BTreeMap::new() };
+    pub(super) fn string_table(&mut self, key: &'static str) -> BTreeMap<String, String> {
+        let Some(value) = self.raw(key) else { return BTreeMap::new() };
         let Value::Table(table) = value else {
             self.problem(key, "expected a table of \"trait\" = \"field\"");
-            return std::collections::BTreeMap::new();
+            return BTreeMap::new();
         };
-        let mut pairs = std::collections::BTreeMap::new();
+        let mut pairs = BTreeMap::new();
         for (name, value) in table {
             if let Value::String(text) = value {
                 pairs.insert(name, text);
@@ -269,6 +283,25 @@ impl<'a> Section<'a> {
                         "\"{name}\": expected the field's name as a string (quote names that contain dots)"
                     ),
                 );
+            }
+        }
+        pairs
+    }
+
+    /// A table of values as JSON has them; a date is its text.
+    pub(super) fn value_table(&mut self, key: &'static str) -> BTreeMap<String, serde_json::Value> {
+        let Some(value) = self.raw(key) else { return BTreeMap::new() };
+        let Value::Table(table) = value else {
+            self.problem(key, "expected a table of \"field\" = value");
+            return BTreeMap::new();
+        };
+        let mut pairs = BTreeMap::new();
+        for (name, value) in table {
+            if let Some(value) = json(value) {
+                pairs.insert(name, value);
+            } else {
+                let expected = "expected a string, a number, true, false, a date, or a list of these";
+                self.problem(key, format!("\"{name}\": {expected}"));
             }
         }
         pairs

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use secrecy::ExposeSecret;
 
@@ -260,6 +262,26 @@ fn overrides_of_fields_may_have_dots_in_quotes() {
             "accounts[0].fields: \"plan\": expected the field's name as a string (quote names that contain dots)"
         ]
     );
+}
+
+#[test]
+fn defaults_may_be_any_value_that_a_trait_may_be() {
+    let text = format!(
+        "{ACME}[accounts.defaults]\nlead_source_id = \"Web\"\ncf_score = 7\ntags = [\"a\"]\ncf_born = 2024-02-29\n\
+         [accounts.company_defaults]\ncf_rate = 0.5\n[accounts.deal_defaults]\ncf_open = true\n"
+    );
+    let mapping = &read(&text, &[("KEY", "k")]).unwrap().accounts[0].mapping;
+    let expected = json!({"lead_source_id": "Web", "cf_score": 7, "tags": ["a"], "cf_born": "2024-02-29"});
+    assert_eq!(json!(mapping.defaults), expected);
+    assert_eq!(json!(mapping.company_defaults), json!({"cf_rate": 0.5}));
+    assert_eq!(json!(mapping.deal_defaults), json!({"cf_open": true}));
+    for wrong in ["cf_a = nan", "cf_a = { b = 1 }", "cf.a = 1", "cf_a = [{}]"] {
+        let told = problems(&format!("{ACME}[accounts.defaults]\n{wrong}\n"), &[("KEY", "k")]);
+        assert_eq!(told.len(), 1, "{wrong}");
+        assert!(told[0].starts_with("accounts[0].defaults: \"cf"), "{told:?}");
+    }
+    let flat = problems(&format!("{ACME}defaults = 1\n"), &[("KEY", "k")]);
+    assert_eq!(flat, ["accounts[0].defaults: expected a table of \"field\" = value"]);
 }
 
 #[test]

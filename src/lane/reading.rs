@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::delays::Delays;
 use crate::delivery::AccountName;
-use crate::mapping::{Mapper, MappingRules, Unreadable};
+use crate::mapping::{Mapper, MappingRules, Unreadable, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Fields, LeftOut, Schema};
 
@@ -193,7 +193,15 @@ impl Reading {
             return;
         }
         let schema = std::mem::take(schema);
-        self.mapper = Some(Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone()));
+        let mapper = Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone());
+        // They are told again only once they are others.
+        if self.mapper.as_ref().is_none_or(|last| last.bad_defaults() != mapper.bad_defaults()) {
+            for bad in mapper.bad_defaults() {
+                let (account, table, field) = (&*self.account, defaults_table(bad.entity), &bad.key);
+                tracing::warn!(account, table, field, reason = bad.why, "a default cannot be used");
+            }
+        }
+        self.mapper = Some(mapper);
         self.read_at = Some(now);
         self.draft = None;
         if self.unreadable.is_empty() {

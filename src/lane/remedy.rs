@@ -134,11 +134,7 @@ const MOST_NAMED: usize = 16;
 /// default.
 fn absent_fields(entity: Entity, lacking: &[Lacking]) -> Option<Problem> {
     let (only, others) = lacking.split_first()?;
-    let table = match entity {
-        Entity::Contact => "accounts.defaults",
-        Entity::SalesAccount => "accounts.company_defaults",
-        Entity::Deal => "accounts.deal_defaults",
-    };
+    let table = defaults_table(entity);
     let without: Vec<&Lacking> = lacking.iter().filter(|lacking| lacking.default.is_none()).collect();
     let expected = if without.is_empty() {
         "them in the event: the defaults did not help".to_owned()

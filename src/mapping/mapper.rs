@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::absent::{Absent, absent, zero};
 use super::claims::Scope;
 use super::consumed::{Consumed, Special};
+use super::defaults::{BadDefault, fit};
 use super::findings::{At, FIRST, Findings, LAST, bounded};
 use super::names::Names;
 use super::record::{Surroundings, record};
@@ -37,6 +38,7 @@ pub struct Mapper {
     sales_account: Names,
     deal: Names,
     unreadable: Vec<(Entity, Unreadable)>,
+    bad_defaults: Vec<BadDefault>,
 }
 
 impl Mapper {
@@ -44,11 +46,19 @@ impl Mapper {
     pub fn new(mut rules: MappingRules, schema: Schema) -> Self {
         let Schema { contact, sales_account, deal } = schema;
         // The names keep the overrides; nothing else asks for them.
-        let contact = Names::new(Entity::Contact, contact.fields, take(&mut rules.fields));
+        let mut contact = Names::new(Entity::Contact, contact.fields, take(&mut rules.fields));
         let company_rules = take(&mut rules.company_fields);
-        let sales_account = Names::new(Entity::SalesAccount, sales_account.fields, company_rules);
-        let deal = Names::new(Entity::Deal, deal.fields, take(&mut rules.deal_fields));
-        Self { rules, contact, sales_account, deal, unreadable: Vec::new() }
+        let mut sales_account = Names::new(Entity::SalesAccount, sales_account.fields, company_rules);
+        let mut deal = Names::new(Entity::Deal, deal.fields, take(&mut rules.deal_fields));
+        let mut bad_defaults = fit(&mut contact, take(&mut rules.defaults), &rules);
+        bad_defaults.extend(fit(&mut sales_account, take(&mut rules.company_defaults), &rules));
+        bad_defaults.extend(fit(&mut deal, take(&mut rules.deal_defaults), &rules));
+        Self { rules, contact, sales_account, deal, unreadable: Vec::new(), bad_defaults }
+    }
+
+    /// Defaults of the configuration that are of no use with the account's fields.
+    pub fn bad_defaults(&self) -> &[BadDefault] {
+        &self.bad_defaults
     }
 
     /// What a sender writes to reach the field of this internal name: that in camelCase, or as it is where another
@@ -88,6 +98,7 @@ impl Mapper {
     /// The same for an account whose sales accounts' or deals' fields could not be read.
     #[must_use]
     pub fn without(mut self, unreadable: Vec<(Entity, Unreadable)>) -> Self {
+        self.bad_defaults.retain(|bad| unreadable.iter().all(|(entity, _)| *entity != bad.entity));
         self.unreadable = unreadable;
         self
     }

@@ -9,6 +9,7 @@ mod choice;
 mod claims;
 mod consumed;
 mod date;
+mod defaults;
 mod email;
 mod findings;
 mod full_name;
@@ -26,10 +27,13 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use defaults::BadDefault;
 pub(crate) use email::trait_value as email_trait;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
     RelatedWrite,
 };
 pub use mapper::{Mapper, Unreadable};
-pub use rules::{AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField};
+pub use rules::{
+    AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
+};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::targets::{Target, Targets};
 use super::texts::place;
 use crate::schema::{Entity, Field, FieldType};
@@ -40,6 +42,8 @@ pub(super) struct Names {
     pub(super) entity: Entity,
     pub(super) targets: Targets,
     pub(super) overrides: Box<[Override]>,
+    /// By the field's place: what is sent where Freshsales refuses a record for want of it.
+    pub(super) defaults: BTreeMap<u32, Value>,
     /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
     exact: Box<[u32]>,
     /// The same, sorted by their folded names.
@@ -62,7 +66,8 @@ impl Names {
         let name = |place: &u32| targets.get(*place).map(|target| target.name).unwrap_or_default();
         exact.sort_by_key(name);
         folded.sort_by_cached_key(|place| fold(name(place)));
-        let mut names = Self { entity, targets, overrides: Box::default(), exact, folded };
+        let mut names =
+            Self { entity, targets, overrides: Box::default(), defaults: BTreeMap::new(), exact, folded };
         names.overrides = overrides
             .into_iter()
             .map(|(path, field)| Override { path, target: names.index(&field), field })

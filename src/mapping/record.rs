@@ -1,4 +1,5 @@
-//! One record from one set of traits: every claim settled, every value coerced, nothing required missing.
+//! One record from one set of traits: every claim settled, every value coerced, and what is required of a new
+//! record and not given.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +11,7 @@ use super::findings::{At, FIRST, Findings};
 use super::names::Names;
 use super::targets::Target;
 use super::value::{Misfit, TEXT_LIMIT, coerce, kept, text, wanted};
-use super::{InvalidValue, MappingRules, Omitted, Record, email};
+use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::Entity;
 use crate::segment::JsonMap;
@@ -79,20 +80,18 @@ pub(super) fn record(
                 given.insert(target.name);
             }
             Ok(None) => findings.ignore(names.entity, claim.path, "empty"),
-            Err(misfit) => {
-                given.insert(target.name);
-                match rules.invalid_value {
-                    InvalidValue::DeadLetter => {
-                        findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
-                    }
-                    InvalidValue::Omit => findings.omit(Omitted {
-                        entity: names.entity,
-                        field: target.name.to_owned(),
-                        trait_path: claim.path,
-                        why: misfit.problem,
-                    }),
+            Err(misfit) => match rules.invalid_value {
+                InvalidValue::DeadLetter => {
+                    given.insert(target.name);
+                    findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
                 }
-            }
+                InvalidValue::Omit => findings.omit(Omitted {
+                    entity: names.entity,
+                    field: target.name.to_owned(),
+                    trait_path: claim.path,
+                    why: misfit.problem,
+                }),
+            },
         }
     }
     if let Some(id) = around.external_id {
@@ -105,11 +104,15 @@ pub(super) fn record(
         }
         given.insert("external_id");
     }
-    for target in names.targets.iter().filter(|target| target.required && !target.read_only) {
-        // Without its name a company or deal is left out as a whole.
-        let whole = identifies(names.entity, target) && rules.invalid_value == InvalidValue::Omit;
-        if !whole && !given.contains(target.name) {
-            findings.flaw(around.end, DeadLetterReason::InvalidField, missing(names, target, around.scope));
+    let required = names.targets.iter().filter(|target| target.required && !target.read_only);
+    for target in required.filter(|target| !given.contains(target.name)) {
+        if !identifies(names.entity, target) {
+            record.lacking.push(lacking(names, target, around.scope));
+            continue;
+        }
+        // Otherwise a company or deal without its name is left out as a whole.
+        if rules.invalid_value == InvalidValue::DeadLetter {
+            findings.flaw(around.end, DeadLetterReason::InvalidField, nameless(target, around.scope));
         }
     }
     record
@@ -127,7 +130,7 @@ fn winners<'a>(claims: &[Claim<'a>]) -> HashMap<&'a str, usize> {
 }
 
 /// Why no trait may write this field, if none may.
-fn managed(entity: Entity, target: Target<'_>, user_known: bool) -> Option<&'static str> {
+pub(super) fn managed(entity: Entity, target: Target<'_>, user_known: bool) -> Option<&'static str> {
     match (entity, target.name) {
         (Entity::Contact, "sales_accounts") => Some("set through company"),
         (Entity::Deal, "contacts") => Some("set through the contact"),
@@ -157,14 +160,23 @@ fn refusing(target: Target<'_>) -> DeadLetterReason {
     if target.custom { DeadLetterReason::InvalidCustomField } else { DeadLetterReason::InvalidField }
 }
 
-fn missing(names: &Names, target: Target<'_>, scope: Scope) -> Problem {
+fn lacking(names: &Names, target: Target<'_>, scope: Scope) -> Lacking {
     let trait_name = match (names.entity, target.name) {
         (Entity::Contact, "sales_accounts") => "company".to_owned(),
         _ => names.trait_name(target),
     };
+    Lacking {
+        field: target.name.to_owned(),
+        trait_path: scope.path(&trait_name),
+        custom: target.custom,
+        default: names.defaults.get(&target.place).cloned(),
+    }
+}
+
+fn nameless(target: Target<'_>, scope: Scope) -> Problem {
     Problem {
         field: Some(target.name.to_owned()),
-        trait_path: Some(scope.path(&trait_name)),
+        trait_path: Some(scope.path(target.name)),
         problem: "a required field is missing".into(),
         expected: Some(wanted(target).into()),
         ..Problem::default()

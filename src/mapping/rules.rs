@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::schema::Entity;
 
 /// One account's mapping settings. The configuration fills it; the defaults are here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +16,12 @@ pub struct MappingRules {
     pub company_fields: BTreeMap<String, String>,
     /// Path inside `deal` -> deal field.
     pub deal_fields: BTreeMap<String, String>,
+    /// Contact field -> value for a record that Freshsales refuses for want of it.
+    pub defaults: BTreeMap<String, Value>,
+    /// The same for sales accounts.
+    pub company_defaults: BTreeMap<String, Value>,
+    /// The same for deals.
+    pub deal_defaults: BTreeMap<String, Value>,
     /// What a trait named like a missing custom field does.
     pub unknown_custom_field: UnknownCustomField,
     /// How far a value may differ from its field's type.
@@ -23,6 +32,15 @@ pub struct MappingRules {
     pub anonymous_identify: AnonymousIdentify,
     /// What a trait that is null does.
     pub null_traits: NullTraits,
+}
+
+/// The configuration's table of the defaults for new records of this kind.
+pub const fn defaults_table(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Contact => "accounts.defaults",
+        Entity::SalesAccount => "accounts.company_defaults",
+        Entity::Deal => "accounts.deal_defaults",
+    }
 }
 
 /// What happens to a trait named like a custom field (`cf...`) that the account does not have.

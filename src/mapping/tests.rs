@@ -180,6 +180,12 @@ where
             fields,
             company_fields,
             deal_fields,
+            defaults: BTreeMap::from([
+                ("firstName".to_owned(), json!("Ada")),
+                ("cf_gone".to_owned(), json!(1)),
+            ]),
+            company_defaults: BTreeMap::new(),
+            deal_defaults: BTreeMap::from([("amount".to_owned(), json!("1"))]),
             unknown_custom_field: if ignore {
                 UnknownCustomField::Ignore
             } else {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::{header, put};
 use crate::world::World;
 
 fn identify(message: &str, email: &str, traits: Value) -> String {
@@ -50,5 +51,70 @@ async fn tags_are_added_to_those_of_another_sender() {
     world.publish_all([tagged("2", json!("beta, new")), tagged("3", json!(["vip"]))]).await;
     world.settled(&[&replica]).await;
     assert_eq!(world.state("acme")["contacts"][0]["tags"], json!(["vip", "beta", "new"]));
+    world.finish([replica]).await;
+}
+
+/// An admin makes a field of contacts required.
+async fn require(world: &World, account: &str, name: &str) {
+    let mut fields: Value =
+        serde_json::from_str(include_str!("../../src/sandbox/metadata/contacts.json")).unwrap();
+    let field = fields["fields"].as_array_mut().unwrap().iter_mut().find(|field| field["name"] == name);
+    field.unwrap()["required"] = true.into();
+    let put = put(world.at(account).address, "/_sandbox/fields/contacts", &fields.to_string()).await;
+    assert_eq!(put.unwrap().0, 200);
+}
+
+/// A contact's job title and source, by address.
+fn source_of<'a>(state: &'a Value, email: &str) -> Option<(&'a Value, &'a Value)> {
+    let contact = state["contacts"].as_array().unwrap().iter().find(|contact| contact["email"] == email)?;
+    Some((&contact["job_title"], &contact["lead_source_id"]))
+}
+
+#[tokio::test]
+async fn a_field_that_is_required_later_binds_new_contacts_only_and_has_a_default_for_them() {
+    let world = World::shared().await;
+    let world =
+        world.account("acme", "write_keys = [\"a\"]\n[accounts.defaults]\nlead_source_id = \"web\"").await;
+    let world = world.account("globex", "write_keys = [\"g\"]").await;
+    let event = |message: &str, key: &str, email: &str, traits: Value| {
+        let mut event: Value = serde_json::from_str(&identify(message, email, traits)).unwrap();
+        event["writeKey"] = key.into();
+        event.to_string()
+    };
+    let replica = world.start("one").await;
+    for key in ["a", "g"] {
+        let message = format!("{key}1");
+        world.publish(event(&message, key, "ida@example.com", json!({"leadSource": "Email"}))).await;
+    }
+    world.settled(&[&replica]).await;
+    let email = source_of(&world.state("acme"), "ida@example.com").unwrap().1.clone();
+    assert!(email.is_number());
+    require(&world, "acme", "lead_source_id").await;
+    require(&world, "globex", "lead_source_id").await;
+    world.retire(replica).await;
+    // Another replica remembers nothing of the contacts.
+    let replica = world.start("two").await;
+    for key in ["a", "g"] {
+        let (old, new) = (format!("{key}2"), format!("{key}3"));
+        world.publish(event(&old, key, "ida@example.com", json!({"jobTitle": "CTO"}))).await;
+        world.publish(event(&new, key, "joe@example.com", json!({"jobTitle": "CFO"}))).await;
+    }
+    let letters = world.dead_letters(1).await;
+    world.settled(&[&replica]).await;
+    for account in ["acme", "globex"] {
+        let state = world.state(account);
+        assert_eq!(source_of(&state, "ida@example.com"), Some((&json!("CTO"), &email)), "{account}");
+    }
+    let state = world.state("acme");
+    let (title, source) = source_of(&state, "joe@example.com").unwrap();
+    assert_eq!(title, "CFO");
+    assert!(source.is_number() && *source != email, "{source}");
+    assert_eq!(source_of(&world.state("globex"), "joe@example.com"), None);
+    assert_eq!(header(&letters[0], "freshet-reason").as_deref(), Some("rejected"));
+    assert_eq!(header(&letters[0], "freshet-account").as_deref(), Some("globex"));
+    let detail = header(&letters[0], "freshet-detail").unwrap();
+    for told in ["lead_source_id", "accounts.defaults", "Freshsales refused the contact"] {
+        assert!(detail.contains(told), "{told} is missing in {detail}");
+    }
     world.finish([replica]).await;
 }

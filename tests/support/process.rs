@@ -224,9 +224,18 @@ pub async fn get(addr: SocketAddr, path: &str) -> std::io::Result<(u16, String)>
 
 /// One plain HTTP request with a body of JSON.
 pub async fn post(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    exchange(addr, &with_body("POST", addr, path, body)).await
+}
+
+/// One plain HTTP request that puts JSON into the place of other JSON.
+pub async fn put(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    exchange(addr, &with_body("PUT", addr, path, body)).await
+}
+
+fn with_body(method: &str, addr: SocketAddr, path: &str, body: &str) -> String {
     let length = body.len();
-    let head = format!("POST {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
-    exchange(addr, &format!("{head}Content-Type: application/json\r\n\r\n{body}")).await
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
+    format!("{head}Content-Type: application/json\r\n\r\n{body}")
 }
 
 /// One plain HTTP request that deletes.

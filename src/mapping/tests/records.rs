@@ -42,12 +42,15 @@ fn a_deal_is_an_object_with_what_its_schema_demands() {
         assert_eq!((refusal.reason, paths(&refusal)), (DeadLetterReason::InvalidField, vec!["deal"]));
     }
     let missing = refusal(identify(&json!({"deal": {"expectedClose": "2024-01-01"}})));
-    assert_eq!(
-        (missing.reason, paths(&missing)),
-        (DeadLetterReason::InvalidField, vec!["deal.name", "deal.amount"])
-    );
-    let empty = refusal(identify(&json!({"deal": {"name": "D", "amount": ""}})));
-    assert_eq!(paths(&empty), ["deal.amount"], "an empty number is not sent");
+    assert_eq!((missing.reason, paths(&missing)), (DeadLetterReason::InvalidField, vec!["deal.name"]));
+    for without in
+        [json!({"name": "D", "amount": ""}), json!({"name": "D"}), json!({"name": "D", "amount": null})]
+    {
+        let deal = contact(identify(&json!({"deal": without}))).deal.unwrap();
+        assert_eq!(lacking(&deal.record), [("amount", "deal.amount", None)], "an empty number is not sent");
+    }
+    let whole = contact(identify(&json!({"deal": {"name": "D", "amount": 1}}))).deal.unwrap();
+    assert_eq!(lacking(&whole.record), []);
     let bad = refusal(identify(&json!({"deal": {"name": "D", "amount": "much"}})));
     assert_eq!(bad.problems.len(), 1, "a bad value is not missing as well");
 }
@@ -121,11 +124,81 @@ fn what_linking_sets_is_not_missing() {
     let deal = json!({"name": "D", "amount": 1});
     let whole = identify("u-1", json!({"email": "a@b.co", "company": "E", "deal": deal}));
     assert!(whole.verdict.is_ok(), "{:?}", whole.verdict);
-    let alone = refusal(identify("u-1", json!({"email": "a@b.co", "deal": deal})));
-    assert_eq!(paths(&alone), ["deal.salesAccountId", "company"]);
-    let unnamed = refusal(identify("a@b.co", json!({"company": "E"})));
-    assert_eq!(paths(&unnamed), ["externalId"]);
-    assert_eq!(unnamed.reason, DeadLetterReason::InvalidField);
+    let whole = contact(whole);
+    assert_eq!((lacking(&whole.record), lacking(&whole.deal.unwrap().record)), (vec![], vec![]));
+    let alone = contact(identify("u-1", json!({"email": "a@b.co", "deal": deal})));
+    assert_eq!(lacking(&alone.record), [("sales_accounts", "company", None)]);
+    let deal = alone.deal.unwrap();
+    assert_eq!(lacking(&deal.record), [("sales_account_id", "deal.salesAccountId", None)]);
+    let unnamed = contact(identify("a@b.co", json!({"company": "E"})));
+    assert_eq!(lacking(&unnamed.record), [("external_id", "externalId", None)]);
+}
+
+/// What a record lacks: fields, traits, defaults.
+fn lacking(record: &Record) -> Vec<(&str, &str, Option<Value>)> {
+    let each = |lacking: &'_ Lacking| lacking.default.clone();
+    record.lacking.iter().map(|one| (one.field.as_str(), one.trait_path.as_str(), each(one))).collect()
+}
+
+/// The small account, whose contacts require a plan and a number of sessions.
+fn demanding(rules: MappingRules) -> Mapper {
+    let mut schema = schema();
+    for field in &mut schema.contact.fields {
+        field.required = matches!(field.name.as_str(), "cf_plan" | "total_sessions");
+    }
+    Mapper::new(rules, schema)
+}
+
+#[test]
+fn a_required_field_that_is_not_there_comes_with_the_account_s_default() {
+    let defaults = |pairs: &[(&str, Value)]| {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        MappingRules { defaults: pairs, ..MappingRules::default() }
+    };
+    let event = json!({"type": "identify", "userId": "a@b.co", "traits": {"firstName": "A"}});
+    let sessions = |default| ("total_sessions", "totalSessions", default);
+    let plan = |default| ("cf_plan", "cfPlan", default);
+    for (rules, expected, bad) in [
+        (defaults(&[]), [sessions(None), plan(None)], vec![]),
+        // As a trait of that value would be sent.
+        (
+            defaults(&[("total_sessions", json!("7")), ("cfPlan", json!("PLUS"))]),
+            [sessions(Some(json!(7))), plan(Some(json!("Plus")))],
+            vec![],
+        ),
+        (
+            defaults(&[("totalSessions", json!("many")), ("cf_plan", json!("Huge")), ("cf_gone", json!(1))]),
+            [sessions(None), plan(None)],
+            vec!["cf_gone", "cf_plan", "totalSessions"],
+        ),
+        (
+            defaults(&[("emails", json!("b@b.co")), ("external_id", json!("u")), ("created_at", json!("x"))]),
+            [sessions(None), plan(None)],
+            vec!["created_at", "emails", "external_id"],
+        ),
+    ] {
+        let mapper = demanding(rules);
+        let told: Vec<&str> = mapper.bad_defaults().iter().map(|bad| bad.key.as_str()).collect();
+        assert_eq!(told, bad);
+        assert!(
+            mapper.bad_defaults().iter().all(|bad| !bad.why.contains("many") && !bad.why.contains("b@b.co"))
+        );
+        let contact = contact(map_body(&mapper, &event));
+        let mut found = lacking(&contact.record);
+        found.sort_by_key(|(field, ..)| std::cmp::Reverse(*field));
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_value_that_is_left_out_may_be_lacking_and_one_that_is_refused_is_not() {
+    let event =
+        json!({"type": "identify", "userId": "a@b.co", "traits": {"totalSessions": "x", "cfPlan": "Plus"}});
+    let omitting = MappingRules { invalid_value: InvalidValue::Omit, ..MappingRules::default() };
+    let contact = contact(map_body(&demanding(omitting), &event));
+    assert_eq!(lacking(&contact.record), [("total_sessions", "totalSessions", None)]);
+    let refused = refusal(map_body(&demanding(MappingRules::default()), &event));
+    assert_eq!(paths(&refused), ["totalSessions"]);
 }
 
 #[test]
