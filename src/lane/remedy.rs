@@ -9,7 +9,7 @@ use super::dispatch::Effect;
 use super::memo::Memo;
 use super::outgoing::Refused;
 use super::unit::ContactWork;
-use crate::mapping::{Lacking, Omitted};
+use crate::mapping::{Lacking, Omitted, defaults_table};
 use crate::outcome::Problem;
 use crate::schema::Entity;
 
