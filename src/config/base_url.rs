@@ -49,6 +49,14 @@ impl BaseUrl {
         Ok(Self(normalised(url, loopback)?))
     }
 
+    /// Whether its API may be under `/crm/sales` although the address does not say so: all but the classic domains have it
+    /// there, hosts with a name of the customer's own included.
+    pub fn may_lack_path(&self) -> bool {
+        let host =
+            Url::parse(&self.0).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        !self.0.ends_with("/crm/sales") && !host.ends_with(".freshsales.io")
+    }
+
     /// The address without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -109,6 +117,21 @@ mod tests {
             ("https://acme.freshsales.io/?token=x", BaseUrlError::Extras),
         ] {
             assert_eq!(BaseUrl::parse(given, false), Err(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn all_but_classic_domains_need_a_path() {
+        for (given, lacks) in [
+            ("acme.myfreshworks.com", false),
+            ("acme.freshsales.io", false),
+            ("https://acme.freshsales.io/", false),
+            ("https://crm.acme.com/crm/sales/", false),
+            ("https://crm.acme.com", true),
+            ("https://crm.acme.com/sales", true),
+            ("https://freshsales.io.acme.com", true),
+        ] {
+            assert_eq!(BaseUrl::parse(given, false).unwrap().may_lack_path(), lacks, "{given}");
         }
     }
 

@@ -311,6 +311,7 @@ fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
         }
         // Here a status is the job's, and the others must hold what was asked for.
         Endpoint::Fields(_)
+        | Endpoint::Selector(_)
         | Endpoint::Upsert(_)
         | Endpoint::BulkUpsert(_)
         | Endpoint::JobStatus

@@ -4,13 +4,15 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::object::{ObjectWriter, find, members};
-use crate::schema::Entity;
+use crate::schema::{Entity, Selector};
 
 /// Every endpoint Freshet calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// The fields of an entity.
     Fields(Entity),
+    /// The account's users, lifecycle stages or pipelines.
+    Selector(Selector),
     /// Create or update one record by its identifier.
     Upsert(Entity),
     /// Create or update up to a hundred records by their identifiers; answered by a job.
@@ -55,6 +57,9 @@ impl Endpoint {
             Self::Fields(Entity::Contact) => "contact_fields",
             Self::Fields(Entity::SalesAccount) => "sales_account_fields",
             Self::Fields(Entity::Deal) => "deal_fields",
+            Self::Selector(Selector::Owners) => "owners",
+            Self::Selector(Selector::LifecycleStages) => "lifecycle_stages",
+            Self::Selector(Selector::DealPipelines) => "deal_pipelines",
             Self::Upsert(Entity::Contact) => "contact_upsert",
             Self::Upsert(Entity::SalesAccount) => "sales_account_upsert",
             Self::Upsert(Entity::Deal) => "deal_upsert",
@@ -79,6 +84,7 @@ impl Endpoint {
     pub const fn method(self) -> &'static str {
         match self {
             Self::Fields(_)
+            | Self::Selector(_)
             | Self::ContactRead
             | Self::SalesAccountRead
             | Self::DealRead
@@ -98,6 +104,7 @@ impl Endpoint {
         match self {
             Self::TrackEvent | Self::TrackPageView => Budget::Tracking,
             Self::Fields(_)
+            | Self::Selector(_)
             | Self::Upsert(_)
             | Self::BulkUpsert(_)
             | Self::JobStatus
@@ -123,6 +130,7 @@ impl Endpoint {
             | Self::DealRead
             | Self::DealUpdate => true,
             Self::Fields(_)
+            | Self::Selector(_)
             | Self::Upsert(_)
             | Self::BulkUpsert(_)
             | Self::DealCreate
@@ -136,6 +144,7 @@ impl Endpoint {
     pub const fn family(self) -> Family {
         match self {
             Self::Fields(_) => Family::Fields,
+            Self::Selector(_) => Family::Selectors,
             Self::Upsert(Entity::Contact)
             | Self::BulkUpsert(Entity::Contact)
             | Self::ContactRead
@@ -159,6 +168,7 @@ impl Endpoint {
     pub const fn answers(self) -> Expected {
         match self {
             Self::Fields(_) => Expected::Key("fields"),
+            Self::Selector(selector) => Expected::Key(selector.key()),
             Self::Upsert(entity) => Expected::Record(entity.singular()),
             Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
             Self::SalesAccountRead | Self::SalesAccountUpdate => {
@@ -179,6 +189,8 @@ impl Endpoint {
 pub enum Family {
     /// Reading the fields of any entity.
     Fields,
+    /// Reading users, lifecycle stages and pipelines.
+    Selectors,
     /// Writing contacts, and reading one.
     Contacts,
     /// Writing sales accounts.
@@ -198,6 +210,7 @@ impl Family {
     pub const fn right(self) -> &'static str {
         match self {
             Self::Fields => "read the settings of fields",
+            Self::Selectors => "read users, lifecycle stages and pipelines",
             Self::Contacts => "write contacts",
             Self::SalesAccounts => "write sales accounts",
             Self::Deals => "write deals",
@@ -276,6 +289,11 @@ impl Call {
     /// Reads the fields of an entity.
     pub fn fields(entity: Entity) -> Self {
         Self::get(Endpoint::Fields(entity), format!("/api/settings/{}/fields", entity.plural()), vec![])
+    }
+
+    /// Reads a selector.
+    pub fn selector(selector: Selector) -> Self {
+        Self::get(Endpoint::Selector(selector), format!("/api/selector/{}", selector.as_str()), vec![])
     }
 
     /// Creates or updates the contact with this e-mail address; the answer carries its links. `contact` is an object's

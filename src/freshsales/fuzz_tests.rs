@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::call::Expected;
 use super::*;
 use crate::fuzz::{almost_json, any_json, any_text, feed};
-use crate::schema::Entity;
+use crate::schema::{Entity, Selector};
 use std::time::Duration;
 
 /// What answers and reports are made of.
@@ -77,6 +77,7 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     for entity in Entity::ALL {
         all.extend([Endpoint::Fields(*entity), Endpoint::Upsert(*entity), Endpoint::BulkUpsert(*entity)]);
     }
+    all.extend(Selector::ALL.iter().copied().map(Endpoint::Selector));
     select(all)
 }
 

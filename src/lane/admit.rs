@@ -30,6 +30,7 @@ impl Lane {
         for entity in self.reading.ask(now) {
             self.dispatch.read_fields(*entity, now);
         }
+        self.read_selectors(now);
         if !self.reading.settled() {
             return;
         }
@@ -50,6 +51,14 @@ impl Lane {
                     delivery.receipt.settle(Outcome::Returned, 0);
                 }
             }
+        }
+        // One that was read may have shown the need of another.
+        self.read_selectors(now);
+    }
+
+    fn read_selectors(&mut self, now: Instant) {
+        for selector in self.reading.ask_selectors() {
+            self.dispatch.read_selector(selector, now);
         }
     }
 
@@ -107,7 +116,9 @@ impl Lane {
             Ok(_) if !judged.omitted.is_empty() => Some(DeadLetterReason::InvalidField),
             Ok(_) | Err(Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => None,
         };
-        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) {
+        // Both are asked, so that both are read at once.
+        let lacks = self.reading.lacks(&judged.needs, now);
+        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) || lacks {
             return true;
         }
         let behind = |send: &Send| self.dispatch.kept_before(place, &send.keys);

@@ -173,6 +173,7 @@ impl<D> Dispatch<D> {
                 record_id(body, Entity::Deal.singular()).map(DealAt::Id) != Some(work.deal)
             }
             Endpoint::Fields(_)
+            | Endpoint::Selector(_)
             | Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
@@ -196,6 +197,10 @@ impl<D> Dispatch<D> {
         match outgoing.purpose {
             Purpose::Fields(entity) => {
                 vec![Effect::Fields(entity, result.map_err(|refused| refused.status.unwrap_or_default()))]
+            }
+            Purpose::Selector(selector) => {
+                let result = result.map_err(|refused| refused.status.unwrap_or_default());
+                vec![Effect::Selector(selector, result)]
             }
             Purpose::Check(_) => {
                 self.next_check = Entity::Contact;

@@ -25,7 +25,7 @@ use crate::delays::Delays;
 use crate::freshsales::{Budget, Call, RateLimit, Trouble as Failure, Verdict};
 use crate::mapping::{Mapped, Omitted};
 use crate::outcome::Outcome;
-use crate::schema::Entity;
+use crate::schema::{Entity, Selector};
 
 /// How long nothing is sent after a session brought its first redelivered event. Longer than [`LAST_CALLS`], so
 /// that the calls of whoever had the lane before are over.
@@ -87,6 +87,8 @@ pub enum Effect<D> {
     DealsNotShown,
     /// The fields of an entity: what was asked for by [`Dispatch::read_fields`].
     Fields(Entity, Result<serde_json::Value, u16>),
+    /// A selector: what was asked for by [`Dispatch::read_selector`].
+    Selector(Selector, Result<serde_json::Value, u16>),
 }
 
 /// One account's work: what waits, what is on its way, what may go.
@@ -171,6 +173,14 @@ impl<D> Dispatch<D> {
             here_since: None,
             ended: Vec::new(),
         }
+    }
+
+    /// The same, for an account whose url may be without the path that the API is under.
+    #[must_use]
+    pub fn with_a_path_that_may_be_missing(mut self, missing: bool) -> Self {
+        self.api.may_lack_path = missing;
+        self.tracking.may_lack_path = missing;
+        self
     }
 
     /// The same, with at most so many bulk jobs at once.
@@ -352,6 +362,11 @@ impl<D> Dispatch<D> {
         self.enqueue(Call::fields(entity), Purpose::Fields(entity), now);
     }
 
+    /// Asks for a selector; the answer comes as [`Effect::Selector`].
+    pub fn read_selector(&mut self, selector: Selector, now: Instant) {
+        self.enqueue(Call::selector(selector), Purpose::Selector(selector), now);
+    }
+
     pub(super) fn enqueue(&mut self, call: Call, purpose: Purpose, at: Instant) -> u64 {
         let number = self.prepare(call, purpose);
         self.due.insert((at, number));
@@ -520,7 +535,17 @@ impl<D> Dispatch<D> {
             Purpose::Fields(Entity::SalesAccount | Entity::Deal) if outgoing.failures >= FIELDS_TRIES => {
                 return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
             }
-            Purpose::Fields(_) | Purpose::Check(_) | Purpose::Bulk(_) | Purpose::Poll(_) => return None,
+            // Events go on without it, but not because Freshsales is away.
+            Purpose::Selector(_)
+                if outgoing.failures >= FIELDS_TRIES && outgoing.others_got_through(worked) =>
+            {
+                return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
+            }
+            Purpose::Fields(_)
+            | Purpose::Selector(_)
+            | Purpose::Check(_)
+            | Purpose::Bulk(_)
+            | Purpose::Poll(_) => return None,
         };
         let through = self.passages.through(outgoing.family());
         let unit = self.units.get_mut(&unit)?;

@@ -57,6 +57,13 @@ impl Oddity {
         }
     }
 
+    /// Whether it says that there is nothing at the address.
+    pub(super) fn is_not_there(&self) -> bool {
+        let (Self::Denied(status, _) | Self::Unauthorized(status) | Self::Foreign(Sight { status, .. })) =
+            self;
+        matches!(status, 404 | 410)
+    }
+
     /// The lane's trouble, and why, where it is everybody's.
     pub(super) fn trouble(&self, credential: &str) -> (Trouble, String) {
         match self {
@@ -341,7 +348,7 @@ impl<D> Dispatch<D> {
             Purpose::Step(unit) => self.units.get(unit).is_none_or(|unit| unit.events.len() <= 1),
             // What was submitted may still end well: it is asked about as patiently as one record.
             Purpose::Poll(_) => true,
-            Purpose::Fields(_) | Purpose::Check(_) | Purpose::Bulk(_) => false,
+            Purpose::Fields(_) | Purpose::Selector(_) | Purpose::Check(_) | Purpose::Bulk(_) => false,
         }
     }
 }

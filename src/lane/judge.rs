@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::window::Key;
 use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
+use crate::schema::Selector;
 use crate::segment::{self, Event, EventType, Payload, Undelivered};
 use serde_json::Value;
 
@@ -24,6 +25,8 @@ pub(super) struct Judged {
     pub(super) ignored: Vec<Ignored>,
     /// Values that do not fit and are left out.
     pub(super) omitted: Vec<Omitted>,
+    /// Selectors that might tell what a value means that does not fit.
+    pub(super) needs: Vec<Selector>,
 }
 
 impl Judged {
@@ -54,10 +57,12 @@ pub(super) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: 
                 verdict: Err(ended(undelivered)),
                 ignored: Vec::new(),
                 omitted: Vec::new(),
+                needs: Vec::new(),
             };
         }
     };
     let event_type = event.event_type();
+    let mut needs = Vec::new();
     let (verdict, ignored, omitted) = if let Err(undelivered) = mapper.named(&event) {
         (Err(ended(undelivered)), Vec::new(), Vec::new())
     } else if !types.contains(&event_type) {
@@ -66,12 +71,13 @@ pub(super) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: 
         (Err(Outcome::DeadLetter(not_configured())), Vec::new(), Vec::new())
     } else {
         let mapping = mapper.map(&event);
+        needs = mapping.needs;
         let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
         (verdict, mapping.ignored, mapping.omitted)
     };
     let names = if verdict.is_err() { names(&event) } else { Vec::new() };
     let Event { message_id, placeholder, .. } = event;
-    Judged { kind: event_type.as_str(), message_id, placeholder, names, verdict, ignored, omitted }
+    Judged { kind: event_type.as_str(), message_id, placeholder, names, verdict, ignored, omitted, needs }
 }
 
 fn ended(undelivered: Undelivered) -> Outcome {

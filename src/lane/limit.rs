@@ -84,6 +84,8 @@ impl Failures {
 pub(super) struct Limit {
     /// What its calls are let in with, as the configuration calls it.
     credential: &'static str,
+    /// The account's url may be without the path that the API is under.
+    pub(super) may_lack_path: bool,
     /// Whether one of its calls is harmless: the fields are read with the API's credentials.
     harmless: bool,
     pub(super) quota: Quota,
@@ -114,6 +116,7 @@ impl Limit {
         };
         Self {
             credential,
+            may_lack_path: false,
             harmless,
             quota,
             sending: 0,
@@ -164,11 +167,18 @@ impl Limit {
         self.outage || self.quota.is_blocked() && matches!(self.trouble, Some((Trouble::Unauthorized, _)))
     }
 
+    fn told(&self, oddity: &Oddity) -> (Trouble, String) {
+        let (trouble, why) = oddity.trouble(self.credential);
+        let missing = self.may_lack_path && oddity.is_not_there();
+        let why = if missing { format!("{why}; is /crm/sales missing from its end?") } else { why };
+        (trouble, why)
+    }
+
     /// Lets nothing go but what reads fields, and that after this wait.
     pub(super) fn shut(&mut self, oddity: &Oddity, wait: Duration, now: Instant) {
         self.shut = true;
         self.quota.block(now, wait);
-        let (trouble, why) = oddity.trouble(self.credential);
+        let (trouble, why) = self.told(oddity);
         // A wait that is shorter than a second would read as none.
         let why =
             if wait.is_zero() { why } else { format!("{why}; asking again in {} s", wait.as_secs().max(1)) };
@@ -187,7 +197,7 @@ impl Limit {
         if self.quota.is_blocked() && !probe {
             return;
         }
-        self.trouble = Some(oddity.trouble(self.credential));
+        self.trouble = Some(self.told(oddity));
         match oddity {
             Oddity::Denied(..) if !several => {}
             Oddity::Unauthorized(_) | Oddity::Denied(..) => {

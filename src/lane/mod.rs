@@ -33,6 +33,7 @@ mod quota;
 mod reading;
 mod remedy;
 mod run;
+mod selecting;
 mod state;
 mod tags;
 mod turn;

@@ -8,7 +8,7 @@ use super::doubt::Doubt;
 use super::jobs::GIVEN_UP;
 use crate::delays::Delays;
 use crate::freshsales::{Call, Family, Trouble as Failure, Verdict};
-use crate::schema::Entity;
+use crate::schema::{Entity, Selector};
 
 /// A call and what it is for.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Outgoing {
     pub(super) fn hopeless(&self, verdict: &Verdict, worked: Option<Instant>, now: Instant) -> bool {
         let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
         match self.purpose {
-            Purpose::Fields(_) | Purpose::Check(_) | Purpose::Step(_) => false,
+            Purpose::Fields(_) | Purpose::Selector(_) | Purpose::Check(_) | Purpose::Step(_) => false,
             Purpose::Poll(Polling { submitted, .. }) => {
                 let unavailable = matches!(verdict, Verdict::Unavailable { .. });
                 long(submitted) && (unavailable || self.others_got_through(worked))
@@ -88,6 +88,7 @@ impl Outgoing {
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
     Fields(Entity),
+    Selector(Selector),
     /// Whether Freshsales is there and lets the account in. Reads fields, because that has no effect; what they are is
     /// not looked at.
     Check(Entity),
@@ -100,10 +101,10 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it is made for what the account's fields are. A check reads fields, too, but does not look at them.
+    /// Whether it is made for what the account's fields and their choices are. A check reads fields, too, but does not look at them.
     pub(super) const fn reads_fields(&self) -> bool {
         match self {
-            Self::Fields(_) => true,
+            Self::Fields(_) | Self::Selector(_) => true,
             Self::Check(_) | Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => false,
         }
     }
@@ -111,7 +112,7 @@ impl Purpose {
     /// Whether a bulk job runs for it, or will if it is accepted.
     pub(super) const fn is_job(&self) -> bool {
         match self {
-            Self::Fields(_) | Self::Check(_) | Self::Step(_) => false,
+            Self::Fields(_) | Self::Selector(_) | Self::Check(_) | Self::Step(_) => false,
             Self::Bulk(_) | Self::Poll(_) => true,
         }
     }
@@ -119,7 +120,7 @@ impl Purpose {
     /// Whether the call changes nothing and belongs to no event.
     pub(super) fn is_harmless(&self) -> bool {
         match self {
-            Self::Fields(_) | Self::Check(_) => true,
+            Self::Fields(_) | Self::Selector(_) | Self::Check(_) => true,
             Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => false,
         }
     }
@@ -127,7 +128,7 @@ impl Purpose {
     /// The units that the call is made for.
     pub(super) fn units(&self) -> &[u64] {
         match self {
-            Self::Fields(_) | Self::Check(_) => &[],
+            Self::Fields(_) | Self::Selector(_) | Self::Check(_) => &[],
             Self::Step(unit) => std::slice::from_ref(unit),
             Self::Bulk(units) | Self::Poll(Polling { units, .. }) => units,
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::selecting::Selecting;
 use crate::delays::Delays;
 use crate::delivery::AccountName;
 use crate::mapping::{Mapper, MappingRules, Unreadable, defaults_table};
 use crate::outcome::DeadLetterReason;
-use crate::schema::{Entity, Fields, LeftOut, Schema};
+use crate::schema::{Entity, Fields, LeftOut, Schema, Selector};
 
 /// Fields older than this are read again.
 const OLD: Duration = Duration::from_hours(1);
@@ -35,12 +36,14 @@ pub(super) struct Reading {
     /// To be begun at this time.
     wanted: Option<Instant>,
     delays: Delays,
+    selecting: Selecting,
 }
 
 impl Reading {
     pub(super) fn new(account: AccountName, rules: MappingRules) -> Self {
         let delays = Delays::new(DELAYS.0, DELAYS.1);
         Self {
+            selecting: Selecting::new(account.clone()),
             account,
             rules,
             mapper: None,
@@ -59,7 +62,8 @@ impl Reading {
 
     /// There is a mapper, and none better is under way.
     pub(super) fn settled(&self) -> bool {
-        self.mapper.is_some() && self.draft.is_none() && self.wanted.is_none()
+        let fields = self.mapper.is_some() && self.draft.is_none() && self.wanted.is_none();
+        fields && self.selecting.settled()
     }
 
     pub(super) fn want(&mut self, now: Instant) {
@@ -97,6 +101,11 @@ impl Reading {
         doubtful
     }
 
+    /// Whether an event that needs these selectors is judged again once they are read. Then they are wanted.
+    pub(super) fn lacks(&mut self, needs: &[Selector], now: Instant) -> bool {
+        needs.iter().fold(false, |lacks, selector| self.selecting.need(*selector, now) || lacks)
+    }
+
     fn age(&self, now: Instant) -> Duration {
         self.read_at.map_or(Duration::MAX, |read_at| now.saturating_duration_since(read_at))
     }
@@ -107,9 +116,23 @@ impl Reading {
         if (due(self.wanted) || due(self.retry)) && self.draft.is_none() {
             (self.wanted, self.retry) = (None, None);
             self.draft = Some((Schema::default(), Entity::ALL.to_vec()));
+            self.selecting.refresh();
             return Entity::ALL;
         }
         &[]
+    }
+
+    /// The selectors to ask for now.
+    pub(super) fn ask_selectors(&mut self) -> Vec<Selector> {
+        self.selecting.ask()
+    }
+
+    /// Takes a selector's answer.
+    pub(super) fn read_selector(&mut self, selector: Selector, result: &Result<Value, u16>, now: Instant) {
+        self.selecting.read(selector, result, now);
+        if let Some(mapper) = &mut self.mapper {
+            mapper.know(self.selecting.known());
+        }
     }
 
     /// When to ask next, if that is in the future.
@@ -193,7 +216,8 @@ impl Reading {
             return;
         }
         let schema = std::mem::take(schema);
-        let mapper = Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone());
+        let mut mapper = Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone());
+        mapper.know(self.selecting.known());
         // They are told again only once they are others.
         if self.mapper.as_ref().is_none_or(|last| last.bad_defaults() != mapper.bad_defaults()) {
             for bad in mapper.bad_defaults() {
@@ -217,6 +241,7 @@ impl Reading {
         self.draft = None;
         self.wanted = None;
         self.retry = None;
+        self.selecting.interrupted();
     }
 }
 

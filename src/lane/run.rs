@@ -101,6 +101,7 @@ impl Lane {
                 .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
                 .with_deals(account.deal_identity)
                 .with_tags(account.tags)
+                .with_a_path_that_may_be_missing(account.url.may_lack_path())
                 .with_bulk_jobs(account.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
@@ -262,6 +263,9 @@ impl Lane {
                     account = &*self.board.view().account,
                     "Freshsales does not show a contact's deals; a deal that this replica did not write before is created anew"
                 ),
+                Effect::Selector(selector, result) => {
+                    self.reading.read_selector(selector, &result, Instant::now());
+                }
                 Effect::Fields(entity, result) => {
                     if let Some(why) = self.reading.read(entity, result, Instant::now()) {
                         self.board.explain(&why);

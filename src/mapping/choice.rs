@@ -41,6 +41,16 @@ impl KeptChoice {
     }
 }
 
+/// A choice that a label may mean.
+#[derive(Debug)]
+pub(super) struct Labelled {
+    pub(super) id: Option<i64>,
+    /// What the API takes for it.
+    pub(super) wire: Value,
+    /// Whether its label is the same to the letter.
+    pub(super) exact: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Choice<'a> {
     id: ChoiceId<&'a str>,
@@ -95,6 +105,23 @@ impl<'a> Choices<'a> {
         } else {
             Err(Misfit::new("several choices have this label", "a choice's id", value))
         }
+    }
+
+    /// All choices that have this label, where coercion is lossless in any case.
+    pub(super) fn labelled(&self, text: &str, coercion: Coercion) -> Vec<Labelled> {
+        let wanted: Vec<char> = folded(text).collect();
+        let alike = |label: &str| coercion == Coercion::Lossless && folded(label).eq(wanted.iter().copied());
+        self.iter()
+            .filter(|choice| choice.label == text || alike(choice.label))
+            .map(|choice| Labelled {
+                id: match choice.id {
+                    ChoiceId::Number(id) => Some(id),
+                    ChoiceId::Text(_) => None,
+                },
+                wire: self.wire(choice),
+                exact: choice.label == text,
+            })
+            .collect()
     }
 
     /// What the API takes for any number of choices; none if there are none.

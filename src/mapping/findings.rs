@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Ignored, Omitted};
 use crate::outcome::{DeadLetterReason, PROBLEMS_TOLD, Problem, Refusal};
-use crate::schema::Entity;
+use crate::schema::{Entity, Selector};
 
 /// Where in the event something stands: the trait's position, then the position inside it.
 pub(super) type At = (usize, usize);
@@ -27,6 +27,8 @@ pub(super) struct Findings {
     omitted: Vec<Omitted>,
     /// Paths that an override of the contact has read, even inside `company` and `deal`.
     pub(super) overridden: HashSet<String>,
+    /// Selectors that might tell what a value means.
+    pub(super) needs: Vec<Selector>,
 }
 
 impl Findings {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::object::ObjectText;
 use crate::outcome::Refusal;
-use crate::schema::Entity;
+use crate::schema::{Entity, Selector};
 use crate::segment::JsonMap;
 
 /// What mapping made of one event.
@@ -17,6 +17,8 @@ pub struct Mapping {
     pub ignored: Vec<Ignored>,
     /// Values that do not fit and are left out, where the account's rules say so; at most one for each field.
     pub omitted: Vec<Omitted>,
+    /// Selectors that were not read yet and might tell what a value means that does not fit now.
+    pub needs: Vec<Selector>,
 }
 
 /// What one event asks of Freshsales.

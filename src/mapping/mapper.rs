@@ -16,7 +16,7 @@ use super::{
     activity, email,
 };
 use crate::outcome::{DeadLetterReason, Problem};
-use crate::schema::{Entity, Schema};
+use crate::schema::{Entity, Schema, Selectors};
 use crate::segment::{Event, JsonMap, Payload, describe};
 
 /// Why nothing is known of an entity's fields.
@@ -39,6 +39,7 @@ pub struct Mapper {
     deal: Names,
     unreadable: Vec<(Entity, Unreadable)>,
     bad_defaults: Vec<BadDefault>,
+    selectors: Selectors,
 }
 
 impl Mapper {
@@ -53,7 +54,15 @@ impl Mapper {
         let mut bad_defaults = fit(&mut contact, take(&mut rules.defaults), &rules);
         bad_defaults.extend(fit(&mut sales_account, take(&mut rules.company_defaults), &rules));
         bad_defaults.extend(fit(&mut deal, take(&mut rules.deal_defaults), &rules));
-        Self { rules, contact, sales_account, deal, unreadable: Vec::new(), bad_defaults }
+        Self {
+            rules,
+            contact,
+            sales_account,
+            deal,
+            unreadable: Vec::new(),
+            bad_defaults,
+            selectors: Selectors::default(),
+        }
     }
 
     /// Defaults of the configuration that are of no use with the account's fields.
@@ -74,11 +83,21 @@ impl Mapper {
             Payload::Identify { traits } => self.identify(event.user_id.as_deref(), traits),
             Payload::Track { event: name, properties } => {
                 let (activity, ignored) = activity::track(event, name, properties);
-                Mapping { verdict: Ok(Mapped::Track(activity)), ignored, omitted: Vec::new() }
+                Mapping {
+                    verdict: Ok(Mapped::Track(activity)),
+                    ignored,
+                    omitted: Vec::new(),
+                    needs: Vec::new(),
+                }
             }
             Payload::Page { name, category, url, properties } => {
                 let page = activity::page(event, name.as_deref(), category.as_deref(), url, properties);
-                Mapping { verdict: Ok(Mapped::Page(page)), ignored: Vec::new(), omitted: Vec::new() }
+                Mapping {
+                    verdict: Ok(Mapped::Page(page)),
+                    ignored: Vec::new(),
+                    omitted: Vec::new(),
+                    needs: Vec::new(),
+                }
             }
         }
     }
@@ -103,6 +122,11 @@ impl Mapper {
         self
     }
 
+    /// Uses what is known of the account's selectors from now on.
+    pub fn know(&mut self, selectors: Selectors) {
+        self.selectors = selectors;
+    }
+
     fn names(&self, entity: Entity) -> &Names {
         match entity {
             Entity::Contact => &self.contact,
@@ -124,6 +148,7 @@ impl Mapper {
         let around = Surroundings {
             scope: Scope { prefix: "", position: None },
             consumed,
+            selectors: &self.selectors,
             email: email.as_deref(),
             external_id: user_id,
             linked: if has_company { &["emails", "sales_accounts"] } else { &["emails"] },
@@ -134,13 +159,14 @@ impl Mapper {
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
         let deal = self.related(Entity::Deal, Special::Deal, traits, linked, &mut findings);
 
+        let needs = take(&mut findings.needs);
         let (refusal, ignored, omitted) = findings.finish();
         let user_id = user_id.map(str::to_owned);
         let verdict = match refusal {
             None => Ok(Mapped::Contact(Box::new(ContactWrite { email, user_id, record, company, deal }))),
             Some(refusal) => Err(refusal),
         };
-        Mapping { verdict, ignored, omitted }
+        Mapping { verdict, ignored, omitted, needs }
     }
 
     /// Why a company or deal that came along is none.
@@ -202,6 +228,7 @@ impl Mapper {
         let around = Surroundings {
             scope,
             consumed: Consumed::default(),
+            selectors: &self.selectors,
             email: None,
             external_id: None,
             linked,

@@ -17,6 +17,8 @@ mod mapped;
 mod mapper;
 mod named;
 mod names;
+mod owners;
+mod parents;
 mod record;
 mod rules;
 mod tags;

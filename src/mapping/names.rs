@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::targets::{Target, Targets};
 use super::texts::place;
-use crate::schema::{Entity, Field, FieldType};
+use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
 use crate::segment::{fold, folds_to, letters};
 
 /// How much alike the nearest name has to be, from 0 to 1.
@@ -44,6 +44,8 @@ pub(super) struct Names {
     pub(super) overrides: Box<[Override]>,
     /// By the field's place: what is sent where Freshsales refuses a record for want of it.
     pub(super) defaults: BTreeMap<u32, Value>,
+    /// The pipeline of each stage of a deal.
+    pub(super) pipelines: Parents,
     /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
     exact: Box<[u32]>,
     /// The same, sorted by their folded names.
@@ -62,12 +64,20 @@ impl Names {
         }
         let mut exact: Box<[u32]> = (0..place(fields.len())).collect();
         let mut folded = exact.clone();
+        let pipelines = pipelines(entity, &fields);
         let targets = Targets::new(fields);
         let name = |place: &u32| targets.get(*place).map(|target| target.name).unwrap_or_default();
         exact.sort_by_key(name);
         folded.sort_by_cached_key(|place| fold(name(place)));
-        let mut names =
-            Self { entity, targets, overrides: Box::default(), defaults: BTreeMap::new(), exact, folded };
+        let mut names = Self {
+            entity,
+            targets,
+            overrides: Box::default(),
+            defaults: BTreeMap::new(),
+            pipelines,
+            exact,
+            folded,
+        };
         names.overrides = overrides
             .into_iter()
             .map(|(path, field)| Override { path, target: names.index(&field), field })
@@ -136,6 +146,17 @@ impl Names {
     fn name(&self, place: u32) -> &str {
         self.targets.get(place).map(|target| target.name).unwrap_or_default()
     }
+}
+
+/// Only a deal's stages belong to pipelines; what else carries one does not depend on it.
+fn pipelines(entity: Entity, fields: &[Field]) -> Parents {
+    let stages = fields.iter().find(|field| entity == Entity::Deal && field.name == "deal_stage_id");
+    let choices = stages.into_iter().flat_map(|field| &field.choices);
+    let pair = |choice: &crate::schema::Choice| match choice.id {
+        ChoiceId::Number(id) => Some((id, choice.pipeline?)),
+        ChoiceId::Text(_) => None,
+    };
+    choices.filter_map(pair).collect()
 }
 
 /// For an account that does not tell of its field `name`.

@@ -9,11 +9,12 @@ use super::claims::{Claim, Scope, claims};
 use super::consumed::Consumed;
 use super::findings::{At, FIRST, Findings};
 use super::names::Names;
+use super::parents::{Parent, parent_of};
 use super::targets::Target;
 use super::value::{Misfit, TEXT_LIMIT, coerce, kept, text, wanted};
-use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email};
+use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email, owners};
 use crate::outcome::{DeadLetterReason, Problem};
-use crate::schema::Entity;
+use crate::schema::{Entity, Selectors};
 use crate::segment::JsonMap;
 
 /// What the rest of the event says of a record.
@@ -22,6 +23,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) scope: Scope,
     /// Which of a contact's traits are no fields of it.
     pub(super) consumed: Consumed,
+    pub(super) selectors: &'a Selectors,
     /// The contact's identifying address, where there is one.
     pub(super) email: Option<&'a str>,
     /// The contact's `external_id`, where the event's `userId` sets it.
@@ -45,6 +47,7 @@ pub(super) fn record(
     }
     let claims = claims(names, traits, around.scope, around.consumed, rules, findings);
     let winners = winners(&claims);
+    let parent = parent(names, rules, &claims, &winners, around);
     // A field with a value that does not fit is not missing as well.
     let mut given: HashSet<&str> = around.linked.iter().copied().collect();
     for (index, claim) in claims.into_iter().enumerate() {
@@ -70,6 +73,14 @@ pub(super) fn record(
         }
         let coerced = if names.entity == Entity::Contact && target.name == "emails" {
             email::list(claim.value, around.email)
+        } else if let Some(parent) = &parent
+            && parent_of(names.entity, target.name).is_some()
+        {
+            parent.settle(target, claim.value, rules.coercion, &mut findings.needs)
+        } else if target.name == "owner_id" {
+            coerce(target, claim.value.clone(), rules.coercion).or_else(|misfit| {
+                owners::by_address(target, &claim.value, misfit, around.selectors, &mut findings.needs)
+            })
         } else {
             coerce(target, claim.value, rules.coercion)
         };
@@ -116,6 +127,21 @@ pub(super) fn record(
         }
     }
     record
+}
+
+/// What is known of the field that a child among the claims belongs to; none if there is no such child.
+fn parent<'a>(
+    names: &'a Names,
+    rules: &MappingRules,
+    claims: &[Claim<'_>],
+    winners: &HashMap<&str, usize>,
+    around: Surroundings<'a>,
+) -> Option<Parent<'a>> {
+    let field = winners.keys().find_map(|name| parent_of(names.entity, name))?;
+    let claim = winners.get(field).and_then(|index| claims.get(*index));
+    let given =
+        claim.and_then(|claim| coerce(claim.target, claim.value.clone(), rules.coercion).ok().flatten());
+    Parent::new(names, field, given.as_ref(), around.selectors, |name| around.scope.path(name))
 }
 
 /// Per field the claim that has it: one with a value, then the best rank, then the first in the document.

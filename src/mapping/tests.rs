@@ -19,6 +19,7 @@ mod nulls;
 mod omitted;
 mod properties;
 mod records;
+mod selected;
 mod shapes;
 mod values;
 

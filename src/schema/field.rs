@@ -155,6 +155,9 @@ pub struct Choice {
     /// The label, which custom fields take.
     #[serde(deserialize_with = "any_scalar")]
     pub value: String,
+    /// The pipeline that a deal's stage belongs to. Owners carry one, too, which says nothing of them.
+    #[serde(default, rename = "deal_pipeline_id", deserialize_with = "id_or_none")]
+    pub pipeline: Option<i64>,
 }
 
 /// A choice's id: a number, digits in a string, or a plain name, as the account sends it.
@@ -230,6 +233,11 @@ fn null_is_empty<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Nothing else hangs on it, so a surprise here leaves the choice in use.
+fn id_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(super::selectors::id(&Value::deserialize(deserializer)?))
 }
 
 /// Ids and labels come as numbers or strings; both are read as their text.

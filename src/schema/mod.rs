@@ -2,8 +2,10 @@
 //! Pure; knows nothing of the other rooms.
 
 mod field;
+mod selectors;
 
 pub use field::{Choice, ChoiceId, Field, FieldType};
+pub use selectors::{Owners, Parents, Selector, Selectors, Stages};
 
 use std::collections::HashSet;
 

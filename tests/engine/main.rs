@@ -32,6 +32,7 @@ mod order;
 mod quota;
 mod records;
 mod rig;
+mod selectors;
 mod sessions;
 mod stuck;
 mod transport;

@@ -410,6 +410,7 @@ fn look_ups_that_never_agree_with_what_is_read_come_to_an_end() {
                 Verdict::Done(read(id, "somebody else", &["old@x.com"]))
             }
             Endpoint::Fields(_)
+            | Endpoint::Selector(_)
             | Endpoint::Upsert(_)
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus

@@ -206,7 +206,7 @@ impl Crm {
                 self.activities.push((body["identifier"].as_str().unwrap().to_owned(), name));
                 Ok(Value::Null)
             }
-            Endpoint::Fields(_) => Ok(json!({ "fields": [] })),
+            Endpoint::Fields(_) | Endpoint::Selector(_) => Ok(json!({ "fields": [] })),
             Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::BulkUpsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::SalesAccountRead

@@ -76,7 +76,8 @@ pub(super) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
         | Effect::DealsNotShown
-        | Effect::Fields(..) => None,
+        | Effect::Fields(..)
+        | Effect::Selector(..) => None,
     });
     settled.collect()
 }

@@ -219,7 +219,7 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
             let then = account.now + Duration::from_secs(1 + roll(600));
             account.run(then, |call| {
                 let family = match call.endpoint.family() {
-                    Family::Fields => 0,
+                    Family::Fields | Family::Selectors => 0,
                     Family::Jobs => 1,
                     Family::Deals => 2,
                     Family::Contacts | Family::SalesAccounts | Family::Lookups | Family::Tracking => 3,

@@ -79,9 +79,11 @@ impl Account {
             Endpoint::DealRead | Endpoint::DealCreate | Endpoint::DealUpdate => {
                 json!({ "deal": { "id": 1 } })
             }
-            Endpoint::Fields(_) | Endpoint::Lookup | Endpoint::TrackEvent | Endpoint::TrackPageView => {
-                Value::Null
-            }
+            Endpoint::Fields(_)
+            | Endpoint::Selector(_)
+            | Endpoint::Lookup
+            | Endpoint::TrackEvent
+            | Endpoint::TrackPageView => Value::Null,
         })
     }
 
@@ -127,7 +129,8 @@ impl Account {
                         | Effect::DealsNotShown
                         | Effect::TooManyJobs { .. }
                         | Effect::Coalesced(_)
-                        | Effect::Fields(..) => {}
+                        | Effect::Fields(..)
+                        | Effect::Selector(..) => {}
                     }
                 }
                 for budget in [Budget::Api, Budget::Tracking] {

@@ -25,7 +25,8 @@ fn dead_letter(effects: Vec<Effect<u64>>) -> Refusal {
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
         | Effect::DealsNotShown
-        | Effect::Fields(..) => None,
+        | Effect::Fields(..)
+        | Effect::Selector(..) => None,
     });
     letters.next().expect("no dead letter")
 }
@@ -39,7 +40,8 @@ fn omitted(effects: &[Effect<u64>]) -> Vec<(Entity, &str)> {
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
         | Effect::DealsNotShown
-        | Effect::Fields(..) => None,
+        | Effect::Fields(..)
+        | Effect::Selector(..) => None,
     });
     omitted.collect()
 }

@@ -223,7 +223,7 @@ impl Crm {
                 self.activities.push((body["identifier"].as_str().unwrap().to_owned(), name));
                 Ok(Value::Null)
             }
-            Endpoint::Fields(_) => Ok(json!({ "fields": [] })),
+            Endpoint::Fields(_) | Endpoint::Selector(_) => Ok(json!({ "fields": [] })),
             Endpoint::Lookup
             | Endpoint::SalesAccountRead
             | Endpoint::SalesAccountUpdate
