@@ -77,7 +77,7 @@ impl<'a> Choices<'a> {
             ChoiceId::Number(id) => (choice.label, Some(id)),
             ChoiceId::Text(_) => (choice.label, None),
         };
-        let found = Ranges::of(self.iter().map(numbers))?.find(count)?;
+        let found = Ranges::of(&self.iter().map(numbers))?.find(count)?;
         let is_id = |choice: Choice<'_>| choice.id.is(&count.to_string());
         let id = !found.bounded && self.iter().any(is_id);
         self.iter().nth(found.place).filter(|_| !id)

@@ -77,7 +77,7 @@ pub(super) fn count(value: &Value, coercion: Coercion) -> Option<u64> {
 impl Ranges {
     /// The ranges that choices stand for, given as labels and ids; none if this is no field of ranges. A choice without
     /// any number ("Unknown") is no range and does no harm; any other must be one.
-    pub(super) fn of<'a>(choices: impl Iterator<Item = (&'a str, Option<i64>)> + Clone) -> Option<Self> {
+    pub(super) fn of<'a>(choices: &(impl Iterator<Item = (&'a str, Option<i64>)> + Clone)) -> Option<Self> {
         let labels = || {
             let numbered = choices.clone().enumerate().filter(|(_, (label, _))| numbered(label));
             numbered.map(|(place, (label, id))| Label::parse(label).map(|label| (place, label, id)))

@@ -5,7 +5,7 @@ use super::*;
 
 /// The label of the choice that a count is in; none if the field is none of ranges, or the count in none of them.
 fn label<'a>(choices: &[(&'a str, Option<i64>)], count: u64) -> Option<&'a str> {
-    let found = Ranges::of(choices.iter().copied())?.find(count)?;
+    let found = Ranges::of(&choices.iter().copied())?.find(count)?;
     Some(choices[found.place].0)
 }
 
@@ -14,7 +14,7 @@ fn named<'a>(labels: &[&'a str]) -> Vec<(&'a str, Option<i64>)> {
 }
 
 fn is_ranges(choices: &[(&str, Option<i64>)]) -> bool {
-    Ranges::of(choices.iter().copied()).is_some()
+    Ranges::of(&choices.iter().copied()).is_some()
 }
 
 /// As Freshsales answers them. The last label and its id differ by one.
@@ -42,6 +42,14 @@ fn a_count_is_in_its_range_at_both_ends_and_between() {
         (u64::MAX, Some("10000+")),
     ] {
         assert_eq!(label(&EMPLOYEES, count), expected, "{count}");
+    }
+}
+
+#[test]
+fn an_open_end_that_names_the_end_before_it_is_all_above() {
+    let labels = named(&["10000+", "5001-10000"]);
+    for (count, expected) in [(10_000, "5001-10000"), (10_001, "10000+")] {
+        assert_eq!(label(&labels, count), Some(expected), "{count}");
     }
 }
 
@@ -214,7 +222,7 @@ proptest! {
         count in any::<u64>(),
     ) {
         let choices: Vec<_> = choices.iter().map(|(label, id)| (label.as_str(), *id)).collect();
-        if let Some(ranges) = Ranges::of(choices.iter().copied()) {
+        if let Some(ranges) = Ranges::of(&choices.iter().copied()) {
             prop_assert!(ranges.find(count).is_none_or(|found| found.place < choices.len()));
         }
     }
