@@ -1,6 +1,7 @@
 //! Who a contact is: identifies without an address, and a `userId` that comes with another address than before.
 
 use super::by_hand::{contact, insert_of, related, sent, served, settled, write};
+use super::outage::{Account, HOUR, plain};
 use super::*;
 use crate::freshsales::Endpoint;
 use crate::mapping::{Activity, ContactWrite, Identity};
@@ -613,4 +614,40 @@ fn a_track_before_the_first_identify_is_reported_under_its_address_only_if_nobod
     looked_up(&mut dispatch, now, "external_id", "v", &[]);
     let (body, _) = served(&mut dispatch, now, Endpoint::TrackEvent, json!({}));
     assert_eq!(body["identifier"], "v@x.com");
+}
+
+/// How long a step has failed is told by the clock of what it calls, and those clocks are not one.
+#[test]
+fn a_look_up_that_failed_and_got_through_takes_nothing_from_the_patience_with_what_comes_after_it() {
+    let down =
+        Verdict::Unavailable { trouble: crate::freshsales::Trouble::ServerError(503), retry_after: None };
+    for refuses_first in [false, true] {
+        let mut account = Account::new();
+        // Contacts have got through for days, look-ups never.
+        for number in 0..400 {
+            plain(&mut account, number);
+            let then = account.now + Duration::from_mins(15);
+            account.run(then, |_| None);
+        }
+        let email = refuses_first.then_some("new@x.com");
+        insert(&mut account.dispatch, identify("u", email, &json!({})), 1000);
+        let (mut look_ups, mut writes) = (0, 0);
+        let then = account.now + HOUR;
+        account.run(then, |call| match call.endpoint {
+            Endpoint::Lookup => {
+                look_ups += 1;
+                let known = Verdict::Done(found(&[person(7, "u", &[])]));
+                Some(if look_ups == 1 { down.clone() } else { known })
+            }
+            UPSERT => Some(Verdict::Refused { status: 400, messages: vec!["déjà pris".to_owned()] }),
+            Endpoint::ContactRead => Some(Verdict::Done(read(7, "u", &[]))),
+            Endpoint::ContactUpdate => {
+                writes += 1;
+                Some(if writes <= 8 { down.clone() } else { Verdict::Done(read(7, "u", &["new@x.com"])) })
+            }
+            _ => None,
+        });
+        assert_eq!(account.refused, [], "{refuses_first}");
+        assert_eq!(account.delivered.last().map(|(_, number)| *number), Some(1000));
+    }
 }
