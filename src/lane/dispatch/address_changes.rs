@@ -651,3 +651,26 @@ fn a_look_up_that_failed_and_got_through_takes_nothing_from_the_patience_with_wh
         assert_eq!(account.delivered.last().map(|(_, number)| *number), Some(1000));
     }
 }
+
+#[test]
+fn whom_this_replica_did_not_find_is_looked_up_again_when_the_lane_was_elsewhere() {
+    for redelivered in [false, true] {
+        let now = Instant::now();
+        let mut dispatch = dispatch(now);
+        insert(&mut dispatch, identify("u", None, &json!({})), 0);
+        let effects = looked_up(&mut dispatch, now, "external_id", "u", &[]);
+        assert_eq!(dead_letter(effects).reason, DeadLetterReason::MissingEmail);
+        // Another replica had the lane, and created the contact.
+        let now = now + Duration::from_secs(10);
+        if redelivered {
+            dispatch.redelivered(now)
+        } else {
+            dispatch.begin()
+        }
+        insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
+        let now = now + TAKE_OVER;
+        looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &["a@x.com"])]);
+        let (_, effects) = served(&mut dispatch, now, UPSERT, read(7, "u", &["a@x.com"]));
+        assert_eq!(delivered(effects), [1]);
+    }
+}
