@@ -674,3 +674,21 @@ fn whom_this_replica_did_not_find_is_looked_up_again_when_the_lane_was_elsewhere
         assert_eq!(delivered(effects), [1]);
     }
 }
+
+#[test]
+fn however_many_identifies_of_somebody_who_is_gone_end_at_once() {
+    const MANY: u64 = 20_000;
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..MANY {
+        insert(&mut dispatch, identify("u", None, &json!({})), number);
+    }
+    looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &[])]);
+    // Together they are refused, and when the first is tried alone, the contact has been deleted.
+    refused(&mut dispatch, now, Endpoint::ContactUpdate);
+    let mut ended = settled(looked_up(&mut dispatch, now, "external_id", "u", &[]));
+    ended.extend(settled(dispatch.take_ended()));
+    assert_eq!(ended.len() as u64, MANY);
+    assert!(ended.iter().map(|(debt, _)| *debt).eq(0..MANY), "in their order");
+    assert!(dispatch.is_empty() && dispatch.units.is_empty());
+}
