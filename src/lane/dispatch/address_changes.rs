@@ -631,21 +631,20 @@ fn a_look_up_that_failed_and_got_through_takes_nothing_from_the_patience_with_wh
         }
         let email = refuses_first.then_some("new@x.com");
         insert(&mut account.dispatch, identify("u", email, &json!({})), 1000);
-        let (mut look_ups, mut writes) = (0, 0);
+        let mut calls = [0; 4];
         let then = account.now + HOUR;
-        account.run(then, |call| match call.endpoint {
-            Endpoint::Lookup => {
-                look_ups += 1;
-                let known = Verdict::Done(found(&[person(7, "u", &[])]));
-                Some(if look_ups == 1 { down.clone() } else { known })
-            }
-            UPSERT => Some(Verdict::Refused { status: 400, messages: vec!["déjà pris".to_owned()] }),
-            Endpoint::ContactRead => Some(Verdict::Done(read(7, "u", &[]))),
-            Endpoint::ContactUpdate => {
-                writes += 1;
-                Some(if writes <= 8 { down.clone() } else { Verdict::Done(read(7, "u", &["new@x.com"])) })
-            }
-            _ => None,
+        account.run(then, |call| {
+            let refused = Verdict::Refused { status: 400, messages: vec!["déjà pris".to_owned()] };
+            let answers = [
+                (Endpoint::Lookup, Verdict::Done(found(&[person(7, "u", &[])])), 1),
+                (UPSERT, refused, 0),
+                (Endpoint::ContactRead, Verdict::Done(read(7, "u", &[])), 0),
+                (Endpoint::ContactUpdate, Verdict::Done(read(7, "u", &["new@x.com"])), 8),
+            ];
+            let (place, (_, answer, failures)) =
+                answers.into_iter().enumerate().find(|(_, (endpoint, ..))| *endpoint == call.endpoint)?;
+            calls[place] += 1;
+            Some(if calls[place] <= failures { down.clone() } else { answer })
         });
         assert_eq!(account.refused, [], "{refuses_first}");
         assert_eq!(account.delivered.last().map(|(_, number)| *number), Some(1000));
@@ -663,9 +662,9 @@ fn whom_this_replica_did_not_find_is_looked_up_again_when_the_lane_was_elsewhere
         // Another replica had the lane, and created the contact.
         let now = now + Duration::from_secs(10);
         if redelivered {
-            dispatch.redelivered(now)
+            dispatch.redelivered(now);
         } else {
-            dispatch.begin()
+            dispatch.begin();
         }
         insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
         let now = now + TAKE_OVER;
