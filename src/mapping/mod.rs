@@ -19,6 +19,7 @@ mod named;
 mod names;
 mod owners;
 mod parents;
+mod ranges;
 mod record;
 mod rules;
 mod tags;
