@@ -83,6 +83,7 @@ impl Api {
                 }
             }
             Endpoint::Fields(_)
+            | Endpoint::Selector(_)
             | Endpoint::Upsert(_)
             | Endpoint::ContactRead
             | Endpoint::ContactUpdate

@@ -178,8 +178,9 @@ impl<D> Dispatch<D> {
     /// The same, for an account whose url may be without the path that the API is under.
     #[must_use]
     pub fn with_a_path_that_may_be_missing(mut self, missing: bool) -> Self {
-        self.api.may_lack_path = missing;
-        self.tracking.may_lack_path = missing;
+        let question = missing.then_some("is /crm/sales missing from its end?");
+        self.api.not_there = question;
+        self.tracking.not_there = question;
         self
     }
 

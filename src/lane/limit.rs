@@ -84,8 +84,8 @@ impl Failures {
 pub(super) struct Limit {
     /// What its calls are let in with, as the configuration calls it.
     credential: &'static str,
-    /// The account's url may be without the path that the API is under.
-    pub(super) may_lack_path: bool,
+    /// What else to ask where there is nothing at the account's url.
+    pub(super) not_there: Option<&'static str>,
     /// Whether one of its calls is harmless: the fields are read with the API's credentials.
     harmless: bool,
     pub(super) quota: Quota,
@@ -116,7 +116,7 @@ impl Limit {
         };
         Self {
             credential,
-            may_lack_path: false,
+            not_there: None,
             harmless,
             quota,
             sending: 0,
@@ -169,9 +169,10 @@ impl Limit {
 
     fn told(&self, oddity: &Oddity) -> (Trouble, String) {
         let (trouble, why) = oddity.trouble(self.credential);
-        let missing = self.may_lack_path && oddity.is_not_there();
-        let why = if missing { format!("{why}; is /crm/sales missing from its end?") } else { why };
-        (trouble, why)
+        match self.not_there.filter(|_| oddity.is_not_there()) {
+            Some(question) => (trouble, format!("{why}; {question}")),
+            None => (trouble, why),
+        }
     }
 
     /// Lets nothing go but what reads fields, and that after this wait.

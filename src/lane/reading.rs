@@ -103,7 +103,8 @@ impl Reading {
 
     /// Whether an event that needs these selectors is judged again once they are read. Then they are wanted.
     pub(super) fn lacks(&mut self, needs: &[Selector], now: Instant) -> bool {
-        needs.iter().fold(false, |lacks, selector| self.selecting.need(*selector, now) || lacks)
+        // All of them are wanted, so that all are read at once.
+        needs.iter().filter(|selector| self.selecting.need(**selector, now)).count() > 0
     }
 
     fn age(&self, now: Instant) -> Duration {

@@ -27,8 +27,10 @@ pub(super) struct Parent<'a> {
     parents: Option<&'a Parents>,
     /// The event's own.
     given: Option<i64>,
-    /// That of a record that is given none, once it is read.
-    default: Option<Option<i64>>,
+    /// That of a record that is given none.
+    default: Option<i64>,
+    /// The account's default has not been read and would count.
+    unread: bool,
     /// What to read where something of this is not known.
     selector: Selector,
     /// What a sender writes to give it.
@@ -45,7 +47,7 @@ impl<'a> Parent<'a> {
         path: impl FnOnce(&str) -> String,
     ) -> Option<Self> {
         let target = names.get(field)?;
-        let configured = names.defaults.get(&target.place).and_then(Value::as_i64).map(Some);
+        let configured = names.defaults.get(&target.place).and_then(Value::as_i64);
         let (parents, default, selector) = match names.entity {
             Entity::Contact => {
                 let stages = selectors.stages.as_deref();
@@ -57,19 +59,21 @@ impl<'a> Parent<'a> {
         };
         let trait_path = path(&names.trait_name(target));
         let given = given.and_then(Value::as_i64);
-        Some(Self { parents, given, default: configured.or(default), selector, trait_path })
+        let unread = configured.is_none() && default.is_none();
+        let default = configured.or(default.flatten());
+        Some(Self { parents, given, default, unread, selector, trait_path })
     }
 
     /// What the API takes for a value of the child's field. A selector that might tell more goes to `needs`.
     pub(super) fn settle(
         &self,
         target: Target<'_>,
-        value: Value,
+        value: &Value,
         coercion: Coercion,
         needs: &mut Vec<Selector>,
     ) -> Result<Option<Value>, Misfit> {
         let alone = coerce(target, value.clone(), coercion);
-        let text = match &value {
+        let text = match value {
             Value::String(text) => text.as_str(),
             Value::Number(number) if coercion == Coercion::Lossless => number.as_str(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -79,7 +83,7 @@ impl<'a> Parent<'a> {
         let labelled = target.choices.labelled(text, coercion);
         let by_label = match &alone {
             // An id given outright is taken as it is.
-            Ok(Some(wire)) => *wire != value && labelled.iter().any(|choice| choice.wire == *wire),
+            Ok(Some(wire)) => wire != value && labelled.iter().any(|choice| choice.wire == *wire),
             Ok(None) => false,
             Err(_) => !labelled.is_empty(),
         };
@@ -88,7 +92,7 @@ impl<'a> Parent<'a> {
         }
         let ambiguous = || {
             let expected = format!("a choice's id, or {} beside it to tell them apart", self.trait_path);
-            Misfit::new("several choices have this label", expected, &value)
+            Misfit::new("several choices have this label", expected, value)
         };
         let Some(parents) = self.parents else {
             if alone.is_err() || self.given.is_some() && labelled.len() > 1 {
@@ -97,14 +101,13 @@ impl<'a> Parent<'a> {
             return alone.map_err(|_| ambiguous());
         };
         let Some(given) = self.given else {
-            return alone.or_else(|_| match self.default {
-                Some(default) => match default.map(|default| pick(&labelled, parents, default)) {
+            return alone.or_else(|_| {
+                if self.unread {
+                    needs.push(self.selector);
+                }
+                match self.default.map(|default| pick(&labelled, parents, default)) {
                     Some(Pick::One(wire)) => Ok(Some(wire)),
                     Some(Pick::None | Pick::Several) | None => Err(ambiguous()),
-                },
-                None => {
-                    needs.push(self.selector);
-                    Err(ambiguous())
                 }
             });
         };
@@ -120,7 +123,7 @@ impl<'a> Parent<'a> {
                 Err(Misfit::new(
                     &problem,
                     format!("a choice that belongs to the event's {}", self.trait_path),
-                    &value,
+                    value,
                 ))
             }
         }

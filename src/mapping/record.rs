@@ -76,7 +76,7 @@ pub(super) fn record(
         } else if let Some(parent) = &parent
             && parent_of(names.entity, target.name).is_some()
         {
-            parent.settle(target, claim.value, rules.coercion, &mut findings.needs)
+            parent.settle(target, &claim.value, rules.coercion, &mut findings.needs)
         } else if target.name == "owner_id" {
             coerce(target, claim.value.clone(), rules.coercion).or_else(|misfit| {
                 owners::by_address(target, &claim.value, misfit, around.selectors, &mut findings.needs)
