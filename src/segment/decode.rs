@@ -159,10 +159,13 @@ impl<'a> Envelope<'a> {
                 } else {
                     "the event has no type"
                 };
-                let mut expected = "identify, track or page".to_owned();
-                if let Some(key) = envelope_key(text) {
-                    expected += &format!("; if `{key}` holds the event, then `{key}` in `broker.unwrap`");
-                }
+                let types = "identify, track or page";
+                let expected = match envelope_key(text) {
+                    Some(key) => {
+                        format!("{types}; if `{key}` holds the event, then `{key}` in `broker.unwrap`")
+                    }
+                    None => types.to_owned(),
+                };
                 self.missing("type", problem, &expected);
                 Ok(None)
             }
