@@ -59,6 +59,7 @@ impl<D> Dispatch<D> {
             Some(name) => {
                 if let Some(taken) = self.names.get_mut(&name).filter(|taken| taken.holder != number) {
                     taken.others.push_back(number);
+                    self.look_again_later(number);
                 } else {
                     self.names.entry(name).or_insert(Name { holder: number, others: VecDeque::new() });
                     self.idle.insert(number);
@@ -234,11 +235,14 @@ impl<D> Dispatch<D> {
         body: &Value,
         now: Instant,
     ) -> Vec<Effect<D>> {
+        // Before all else, look-ups included: the next step's patience runs on another clock.
+        if let Some(unit) = self.units.get_mut(&number) {
+            unit.failing = None;
+        }
         if let Endpoint::Lookup = endpoint {
             return self.looked_up(number, Some(body), now);
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
-        unit.failing = None;
         if unit.contact().is_some_and(|work| work.stage == Stage::ReadEmails) {
             return self.emails_read(number, body);
         }
@@ -275,6 +279,10 @@ impl<D> Dispatch<D> {
                     work.remembered = true;
                 }
                 work.find_deal(body);
+                if work.deal == DealAt::New {
+                    // The deals were not asked for here, so that none is shown says nothing.
+                    work.deal = DealAt::Unknown;
+                }
                 match (work.account.filter(|_| id.is_some()), links) {
                     (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                         Some(Stage::Link(with(links, account)))
@@ -335,7 +343,9 @@ impl<D> Dispatch<D> {
         if hidden {
             effects.extend(self.deals_not_shown(now));
         }
-        if !matches!(next, Some(Stage::ReadTags(_) | Stage::Tags(_))) {
+        // Nobody else looks for the deal between the look and the creation.
+        let creates = next == Some(Stage::Deal) && self.looked_in_vain(number);
+        if !creates && !matches!(next, Some(Stage::ReadTags(_) | Stage::Tags(_))) {
             self.release(number);
         }
         match next {
@@ -358,6 +368,12 @@ impl<D> Dispatch<D> {
         refused: Refused,
         now: Instant,
     ) -> Vec<Effect<D>> {
+        if let Ground::Said(_) = refused.ground
+            && let Some(unit) = self.units.get_mut(&number)
+        {
+            // It got through, and what comes next may be of another kind.
+            unit.failing = None;
+        }
         if let Endpoint::Lookup = endpoint {
             // Refused is as good as not found: the userId itself is sent.
             return self.looked_up(number, None, now);
@@ -497,7 +513,7 @@ fn nonsense() -> Verdict {
 }
 
 /// The old links and one more. The API replaces the whole set, and wants exactly one primary.
-fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
+pub(super) fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
     let primary = !links.iter().any(|link| link.primary);
     links.push(Link { id: account, primary });
     links

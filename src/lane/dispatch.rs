@@ -213,6 +213,7 @@ impl<D> Dispatch<D> {
     pub fn begin(&mut self) {
         self.take_over = None;
         self.here_since = None;
+        self.identities.was_elsewhere();
     }
 
     /// Another session begins, of a source that gives to nobody else: nobody had the lane before.
@@ -229,6 +230,7 @@ impl<D> Dispatch<D> {
         if self.window.is_empty() {
             self.take_over = None;
             self.here_since = None;
+            self.identities.was_elsewhere();
         }
         self.take_over.get_or_insert(now + TAKE_OVER);
     }
@@ -456,7 +458,7 @@ impl<D> Dispatch<D> {
                     return self.conclude(outgoing, Err(never), now);
                 }
                 self.look_before_creating_again(&mut outgoing, &verdict);
-                self.read_tags_before_writing_again(&mut outgoing);
+                self.read_before_writing_again(&mut outgoing);
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
@@ -647,6 +649,8 @@ mod by_hand;
 mod deals_of_contacts;
 #[cfg(test)]
 mod many_jobs;
+#[cfg(test)]
+mod meddling;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]
