@@ -16,19 +16,43 @@ pub struct ShownDeal {
     pub open: bool,
 }
 
-/// The contact's deals, deleted ones left out; `None` where the answer does not show them, or not all of them with id and
-/// name.
-pub fn shown_deals(body: &Value) -> Option<Vec<ShownDeal>> {
-    let contact = body.get("contact")?;
-    if let Some(deals) = body.get("deals").or_else(|| contact.get("deals")) {
-        return match deals {
-            Value::Null => Some(Vec::new()),
-            Value::Array(deals) => deals.iter().filter(|deal| !is_deleted(deal)).map(shown).collect(),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
-        };
+/// A contact's deals, as far as an answer shows them. Deleted ones are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShownDeals {
+    /// Those that have an id and a name.
+    pub deals: Vec<ShownDeal>,
+    /// Whether these are all.
+    pub all: bool,
+}
+
+/// The contact's deals. Where an answer shows some beside the contact and some inside it, all of them are the contact's.
+pub fn shown_deals(body: &Value) -> ShownDeals {
+    let Some(contact) = body.get("contact") else { return ShownDeals::default() };
+    let places = [body.get("deals"), contact.get("deals")];
+    let mut shown = ShownDeals { all: places.iter().any(Option::is_some), ..ShownDeals::default() };
+    for place in places.into_iter().flatten() {
+        match place {
+            Value::Null => {}
+            Value::Array(rows) => {
+                let rows: Vec<_> = rows.iter().filter(|row| !is_deleted(row)).map(read).collect();
+                shown.all &= rows.iter().all(Option::is_some);
+                shown.deals.extend(rows.into_iter().flatten());
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => shown.all = false,
+        }
     }
     // Ids without the deals say enough only where there are none.
-    contact.get("deal_ids")?.as_array().filter(|ids| ids.is_empty()).map(|_| Vec::new())
+    match contact.get("deal_ids").and_then(Value::as_array) {
+        Some(ids) if ids.is_empty() => shown.all |= places.iter().all(Option::is_none),
+        Some(_) if places.into_iter().flatten().all(shows_nothing) => shown.all = false,
+        Some(_) | None => {}
+    }
+    shown
+}
+
+/// Whether no row stands there, not even one of a deleted deal.
+fn shows_nothing(place: &Value) -> bool {
+    place.as_array().is_none_or(Vec::is_empty)
 }
 
 /// The one of this name, without regard to case and blanks around it. Of several an open one, and of those the newest:
@@ -49,7 +73,7 @@ fn is_deleted(deal: &Value) -> bool {
     deal.get("is_deleted").and_then(Value::as_bool) == Some(true)
 }
 
-fn shown(deal: &Value) -> Option<ShownDeal> {
+fn read(deal: &Value) -> Option<ShownDeal> {
     Some(ShownDeal {
         id: id(deal.get("id")?)?,
         name: deal.get("name")?.as_str()?.to_owned(),
@@ -65,22 +89,28 @@ mod tests {
     #[test]
     fn deals_are_read_wherever_an_answer_shows_them_and_nowhere_else() {
         let deal = json!({"id": "7", "name": "Renewal", "closed_date": null});
-        let shown = Some(vec![ShownDeal { id: 7, name: "Renewal".into(), open: true }]);
+        let one = || vec![ShownDeal { id: 7, name: "Renewal".into(), open: true }];
+        let (all, some, none) = (Some((one(), true)), Some((one(), false)), Some((vec![], true)));
         let gone = json!({"id": 8, "name": "Renewal", "is_deleted": true});
         for (body, expected) in [
-            (json!({"contact": {"id": 1}, "deals": [deal]}), shown.clone()),
-            (json!({"contact": {"id": 1, "deal_ids": [7]}, "deals": [deal, gone]}), shown.clone()),
-            (json!({"contact": {"id": 1, "deals": [deal]}}), shown),
-            (json!({"contact": {"id": 1}, "deals": []}), Some(vec![])),
-            (json!({"contact": {"id": 1, "deals": null}}), Some(vec![])),
-            (json!({"contact": {"id": 1, "deal_ids": []}}), Some(vec![])),
+            (json!({"contact": {"id": 1}, "deals": [deal]}), all.clone()),
+            (json!({"contact": {"id": 1, "deal_ids": [7]}, "deals": [deal, gone]}), all.clone()),
+            (json!({"contact": {"id": 1, "deals": [deal]}}), all.clone()),
+            (json!({"contact": {"id": 1, "deals": [deal]}, "deals": []}), all),
+            (json!({"contact": {"id": 1}, "deals": [deal, {"id": 9, "name": null}]}), some),
+            (json!({"contact": {"id": 1}, "deals": []}), none.clone()),
+            (json!({"contact": {"id": 1, "deal_ids": [8]}, "deals": [gone]}), none.clone()),
+            (json!({"contact": {"id": 1, "deals": null}}), none.clone()),
+            (json!({"contact": {"id": 1, "deal_ids": []}}), none),
             (json!({"contact": {"id": 1, "deal_ids": [7]}}), None),
+            (json!({"contact": {"id": 1, "deal_ids": [7]}, "deals": []}), None),
             (json!({"contact": {"id": 1}, "deals": [{"id": 7}]}), None),
             (json!({"contact": {"id": 1}, "deals": {"7": deal}}), None),
             (json!({"contact": {"id": 1}}), None),
             (json!({"deals": [deal]}), None),
         ] {
-            assert_eq!(shown_deals(&body), expected, "{body}");
+            let (deals, all) = expected.unwrap_or_default();
+            assert_eq!(shown_deals(&body), ShownDeals { deals, all }, "{body}");
         }
     }
 

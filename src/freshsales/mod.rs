@@ -22,7 +22,7 @@ pub use client::{Client, Credentials, Transport, Unread};
 pub use contact::{
     FoundContact, emails_of, found_contact, found_email, found_owner, has_another_external_id,
 };
-pub use deals::{ShownDeal, custom_fields, deal_named, shown_deals};
+pub use deals::{ShownDeal, ShownDeals, custom_fields, deal_named, shown_deals};
 pub use gateway::{Gateway, asked as asked_by_gateway};
 pub use job::{Failure, Job, job_id, read_job};
 pub use limits::{RateLimit, retry_after};

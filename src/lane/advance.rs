@@ -59,6 +59,7 @@ impl<D> Dispatch<D> {
             Some(name) => {
                 if let Some(taken) = self.names.get_mut(&name).filter(|taken| taken.holder != number) {
                     taken.others.push_back(number);
+                    self.look_again_later(number);
                 } else {
                     self.names.entry(name).or_insert(Name { holder: number, others: VecDeque::new() });
                     self.idle.insert(number);
@@ -275,6 +276,10 @@ impl<D> Dispatch<D> {
                     work.remembered = true;
                 }
                 work.find_deal(body);
+                if work.deal == DealAt::New {
+                    // The deals were not asked for here, so that none is shown says nothing.
+                    work.deal = DealAt::Unknown;
+                }
                 match (work.account.filter(|_| id.is_some()), links) {
                     (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
                         Some(Stage::Link(with(links, account)))
@@ -335,7 +340,9 @@ impl<D> Dispatch<D> {
         if hidden {
             effects.extend(self.deals_not_shown(now));
         }
-        if !matches!(next, Some(Stage::ReadTags(_) | Stage::Tags(_))) {
+        // Nobody else looks for the deal between the look and the creation.
+        let creates = next == Some(Stage::Deal) && self.looked_in_vain(number);
+        if !creates && !matches!(next, Some(Stage::ReadTags(_) | Stage::Tags(_))) {
             self.release(number);
         }
         match next {
@@ -497,7 +504,7 @@ fn nonsense() -> Verdict {
 }
 
 /// The old links and one more. The API replaces the whole set, and wants exactly one primary.
-fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
+pub(super) fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
     let primary = !links.iter().any(|link| link.primary);
     links.push(Link { id: account, primary });
     links

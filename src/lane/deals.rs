@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::dispatch::{Dispatch, Effect};
 use super::memo::Memo;
 use super::outgoing::{Outgoing, Purpose};
-use super::tags::Found;
 use super::unit::{ContactWork, Stage, Unit};
 use crate::config::DealIdentity;
 use crate::freshsales::{Call, Endpoint, Verdict, deal_named, shown_deals};
@@ -51,8 +50,12 @@ impl ContactWork {
     /// Takes what an answer shows of the contact's deals; false if it does not show them.
     pub(super) fn find_deal(&mut self, body: &Value) -> bool {
         let Some(deal) = &self.write.deal else { return true };
-        let Some(shown) = shown_deals(body) else { return false };
-        self.deal = deal_named(&shown, &deal.name).map_or(DealAt::New, DealAt::Id);
+        let shown = shown_deals(body);
+        match deal_named(&shown.deals, &deal.name) {
+            Some(id) => self.deal = DealAt::Id(id),
+            None if shown.all => self.deal = DealAt::New,
+            None => return false,
+        }
         true
     }
 }
@@ -85,25 +88,20 @@ impl<D> Dispatch<D> {
         outgoing.unsure = Some(std::mem::replace(&mut outgoing.call, read));
     }
 
-    /// What was to be read before a call is sent again was read. If the call is still needed, it is sent again; true then.
-    pub(super) fn again_after_looking(&mut self, outgoing: &mut Outgoing, body: &Value) -> bool {
-        let Purpose::Step(unit) = outgoing.purpose else { return false };
-        let Some(create) = outgoing.unsure.take() else { return false };
-        let Some(work) = self.units.get_mut(&unit).and_then(Unit::contact_mut) else { return false };
-        if let Stage::Tags(tagging) = &work.stage {
-            let Found::Missing(tagging) = tagging.compare(body) else { return false };
-            work.stage = Stage::Tags(tagging);
-            let Some(call) = work.call() else { return false };
-            outgoing.call = call;
-            return true;
+    /// Whether the unit has just looked for its deal, which is not there.
+    pub(super) fn looked_in_vain(&self, number: u64) -> bool {
+        let work = self.units.get(&number).and_then(Unit::contact);
+        work.is_some_and(|work| work.stage == Stage::FindDeal && work.deal == DealAt::New)
+    }
+
+    /// A unit waits behind another that looks for the same deal and may create it: what it saw will not hold.
+    pub(super) fn look_again_later(&mut self, number: u64) {
+        if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut)
+            && work.stage == Stage::Deal
+            && work.deal == DealAt::New
+        {
+            work.stage = Stage::FindDeal;
         }
-        work.find_deal(body);
-        if matches!(work.deal, DealAt::Id(_)) {
-            return false;
-        }
-        work.stage = Stage::Deal;
-        outgoing.call = create;
-        true
     }
 
     /// An answer did not show a contact's deals, although they were asked for: a deal that is not remembered is created.

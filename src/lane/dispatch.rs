@@ -456,7 +456,7 @@ impl<D> Dispatch<D> {
                     return self.conclude(outgoing, Err(never), now);
                 }
                 self.look_before_creating_again(&mut outgoing, &verdict);
-                self.read_tags_before_writing_again(&mut outgoing);
+                self.read_before_writing_again(&mut outgoing);
                 return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
             }
         };
@@ -647,6 +647,8 @@ mod by_hand;
 mod deals_of_contacts;
 #[cfg(test)]
 mod many_jobs;
+#[cfg(test)]
+mod meddling;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod admit;
 mod advance;
+mod again;
 mod bulk;
 #[cfg(test)]
 mod cost_tests;

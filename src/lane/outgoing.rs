@@ -31,8 +31,8 @@ pub(super) struct Outgoing {
     pub(super) failed: Option<Instant>,
     /// It was sent to find out whether a block is over.
     pub(super) probe: bool,
-    /// What must not be sent again as it is: the creation of a deal that may have taken effect, or tags of a record that others
-    /// may have written meanwhile. The call reads what is there now, and this takes its place again if it is needed.
+    /// What must not be sent again as it is: the creation of a deal that may have taken effect, or what holds a part of the
+    /// record that others may have written meanwhile. The call reads what is there now, and this takes its place again if it is needed.
     pub(super) unsure: Option<Call>,
 }
 

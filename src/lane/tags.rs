@@ -7,11 +7,10 @@
 use serde_json::Value;
 
 use super::deals::DealAt;
-use super::dispatch::{Dispatch, Effect};
+use super::dispatch::Effect;
 use super::held::RecordText;
 use super::memo::Memo;
-use super::outgoing::{Outgoing, Purpose};
-use super::unit::{ContactWork, Stage, Unit};
+use super::unit::{ContactWork, Stage};
 use crate::freshsales::{Call, record_id, shown_tags};
 use crate::mapping::Omitted;
 use crate::schema::Entity;
@@ -105,21 +104,6 @@ pub(super) fn left_out<D>(tagging: &Tagging) -> Effect<D> {
         trait_path: "tags".to_owned(),
         why: "Freshsales does not show the tags that are there".to_owned(),
     })
-}
-
-impl<D> Dispatch<D> {
-    /// Writing a record's tags failed and waits, and others may write that record meanwhile: its tags are read anew before
-    /// they are written again.
-    pub(super) fn read_tags_before_writing_again(&mut self, outgoing: &mut Outgoing) {
-        let Purpose::Step(unit) = outgoing.purpose else { return };
-        let Some(work) = self.units.get(&unit).and_then(Unit::contact) else { return };
-        if let Stage::Tags(tagging) = &work.stage
-            && tagging.entity != Entity::Contact
-            && outgoing.unsure.is_none()
-        {
-            outgoing.unsure = Some(std::mem::replace(&mut outgoing.call, tagging.read()));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -183,6 +183,11 @@ impl Work {
 impl ContactWork {
     /// The name of the record that the stage writes, where it is one that other contacts may write, too.
     pub(super) fn name(&self) -> Option<(Entity, String)> {
+        if self.stage == Stage::FindDeal || self.stage == Stage::Deal && self.deal == DealAt::New {
+            // A contact may have two addresses, and be written by both at once: one looks after the other has created.
+            let name = self.write.deal.as_ref()?.name.trim().to_lowercase();
+            return Some((Entity::Deal, format!("{}/{name}", self.contact?)));
+        }
         // Nobody else writes a record before its tags are complete.
         let entity = if let Stage::ReadTags(tagging) | Stage::Tags(tagging) = &self.stage {
             tagging.entity

@@ -72,6 +72,23 @@ impl ContactWork {
         }
         record.object_without(&left_out, &more)
     }
+
+    /// Whether the contact is written by its id and gets another address.
+    pub(super) fn changes_address(&self) -> bool {
+        self.whose.emails.is_some()
+    }
+
+    /// Takes the addresses that the contact has, to write them with its new one; false if it is somebody else's by now.
+    pub(super) fn take_addresses(&mut self, body: &Value) -> bool {
+        if self.write.external_id().is_none_or(|user_id| has_another_external_id(body, &user_id)) {
+            return false;
+        }
+        let record = &self.write.record;
+        let (emails, too_many) = addresses(emails_of(body), record.field("emails"), self.write.address());
+        self.whose.emails = Some(emails);
+        self.whose.too_many_emails = too_many;
+        true
+    }
 }
 
 impl<D> Dispatch<D> {
@@ -277,19 +294,12 @@ impl<D> Dispatch<D> {
     /// The addresses of the contact that is to get another one have been read.
     pub(super) fn emails_read(&mut self, number: u64, body: &Value) -> Vec<Effect<D>> {
         let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) else { return Vec::new() };
-        let Some(user_id) = work.write.external_id() else { return Vec::new() };
-        if has_another_external_id(body, &user_id) {
+        if !work.take_addresses(body) {
             self.start_without(number);
             return Vec::new();
         }
-        let write = work.write.clone();
-        let (emails, too_many) = addresses(emails_of(body), write.record.field("emails"), write.address());
-        work.whose = Whose {
-            emails: Some(emails),
-            too_many_emails: too_many,
-            misses: work.whose.misses,
-            ..Whose::default()
-        };
+        let Whose { misses, emails, too_many_emails, .. } = std::mem::take(&mut work.whose);
+        work.whose = Whose { misses, emails, too_many_emails, ..Whose::default() };
         work.trial = None;
         work.stage = Stage::Update;
         self.settle_stage(number);
