@@ -1,5 +1,6 @@
 //! The commands, run as users run them: what they do, what they say, and their exit status.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -200,10 +201,47 @@ async fn the_demo_ends_with_the_numbers_that_the_examples_promise() {
         line.split_whitespace().last().unwrap().to_owned()
     };
     assert_eq!([shown("delivered"), shown("skipped"), shown("dead-lettered")], [delivered, skipped, dead]);
-    for promised in readme.lines().filter_map(|line| line.split("dead letter: ").nth(1)) {
-        let reason = promised.trim_end_matches([' ', '|']);
-        assert!(out.contains(reason), "no {reason} in\n{out}");
+    let mut promised = BTreeMap::<&str, usize>::new();
+    for row in readme.lines() {
+        let Some(reason) = row.split("dead letter: ").nth(1) else { continue };
+        let lines = row.trim_matches(['|', ' ']).split(' ').next().unwrap();
+        let (first, last) = lines.split_once('–').unwrap_or((lines, lines));
+        let count = last.parse::<usize>().unwrap() + 1 - first.parse::<usize>().unwrap();
+        *promised.entry(reason.trim_end_matches([' ', '|'])).or_default() += count;
     }
+    let mut told = BTreeMap::<&str, usize>::new();
+    let summary = out.split("dead-lettered").nth(1).unwrap().split("What arrived").next().unwrap();
+    for row in summary.lines() {
+        if let [_, reason, count] = row.split_whitespace().collect::<Vec<_>>()[..] {
+            *told.entry(reason).or_default() += count.parse::<usize>().unwrap();
+        }
+    }
+    assert_eq!(told, promised);
+}
+
+#[tokio::test]
+async fn the_examples_with_their_configuration_write_companies_with_a_count_of_employees() {
+    let mut sandbox = Freshet::start_command(&["sandbox", "--listen", "127.0.0.1:0"], "", &[]);
+    let line = sandbox.line("stands in for a Freshsales account at").await;
+    let address = line.rsplit("http://").next().unwrap().trim().to_owned();
+    let config = include_str!("../../examples/freshet.toml").replace("127.0.0.1:8090", &address);
+    let config = ["ACME_API_KEY", "ACME_APP_TOKEN", "GLOBEX_API_KEY"]
+        .into_iter()
+        .fold(config.replace("127.0.0.1:9464", "127.0.0.1:0"), |config, key| config.replace(key, "TEST_KEY"));
+    let folder = folder(&config);
+    std::fs::write(folder.path().join("events.ndjson"), include_str!("../../examples/events.ndjson"))
+        .unwrap();
+    let output = run(folder.path(), &["run", "--events", "events.ndjson"], b"").await;
+    let (out, err) = said(&output);
+
+    let (_, state) = get(address.parse().unwrap(), "/_sandbox/state").await.unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    for name in ["Lindqvist Logistics", "Brightwater Energy"] {
+        let companies = state["sales_accounts"].as_array().unwrap();
+        let company = companies.iter().find(|company| company["name"] == name);
+        assert_eq!(company.unwrap()["number_of_employees"], 51, "{name}\n{out}{err}");
+    }
+    sandbox.stop().await;
 }
 
 #[tokio::test]
