@@ -145,6 +145,7 @@ impl<D> Dispatch<D> {
                 | Stage::FindDeal
                 | Stage::Deal
                 | Stage::ReadTags(_)
+                | Stage::StillThere(_)
                 | Stage::Tags(_),
                 _,
             ) => false,
@@ -219,6 +220,7 @@ impl<D> Dispatch<D> {
             | Stage::FindDeal
             | Stage::Deal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => Vec::new(),
         }
     }
@@ -405,6 +407,7 @@ impl<D> Dispatch<D> {
             | Stage::FindDeal
             | Stage::Deal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => return None,
         };
         let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
