@@ -239,11 +239,14 @@ impl<D> Dispatch<D> {
         body: &Value,
         now: Instant,
     ) -> Vec<Effect<D>> {
+        // Before all else, look-ups included: the next step's patience runs on another clock.
+        if let Some(unit) = self.units.get_mut(&number) {
+            unit.failing = None;
+        }
         if let Endpoint::Lookup = endpoint {
             return self.looked_up(number, Some(body), now);
         }
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
-        unit.failing = None;
         if unit.contact().is_some_and(|work| work.stage == Stage::ReadEmails) {
             return self.emails_read(number, body);
         }
@@ -383,6 +386,12 @@ impl<D> Dispatch<D> {
         refused: Refused,
         now: Instant,
     ) -> Vec<Effect<D>> {
+        if let Ground::Said(_) = refused.ground
+            && let Some(unit) = self.units.get_mut(&number)
+        {
+            // It got through, and what comes next may be of another kind.
+            unit.failing = None;
+        }
         if let Endpoint::Lookup = endpoint {
             // Refused is as good as not found: the userId itself is sent.
             return self.looked_up(number, None, now);

@@ -213,6 +213,7 @@ impl<D> Dispatch<D> {
     pub fn begin(&mut self) {
         self.take_over = None;
         self.here_since = None;
+        self.identities.was_elsewhere();
     }
 
     /// Another session begins, of a source that gives to nobody else: nobody had the lane before.
@@ -229,6 +230,7 @@ impl<D> Dispatch<D> {
         if self.window.is_empty() {
             self.take_over = None;
             self.here_since = None;
+            self.identities.was_elsewhere();
         }
         self.take_over.get_or_insert(now + TAKE_OVER);
     }

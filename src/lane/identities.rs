@@ -27,6 +27,8 @@ pub(super) struct Identities {
     unsettled: HashMap<u128, Unsettled>,
     /// The time of the planner's last turn.
     now: Option<Instant>,
+    /// How often the lane may have been elsewhere.
+    term: u64,
 }
 
 #[derive(Debug)]
@@ -37,8 +39,8 @@ enum Known {
     Claimed(String),
     /// The address is that of another contact than the one with this `external_id`, whose own address may be known.
     Apart { email: String, until: Option<Instant>, own: Option<String> },
-    /// There was nobody, and this long it is not asked again.
-    Nobody { until: Option<Instant>, wait: Duration },
+    /// There was nobody, and this long it is not asked again, unless the lane may have been elsewhere since.
+    Nobody { until: Option<Instant>, wait: Duration, term: u64 },
 }
 
 impl Known {
@@ -78,12 +80,23 @@ pub(super) enum End {
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), known: memory(REMEMBERED), unsettled: HashMap::new(), now: None }
+        Self {
+            digests: Digests::new(),
+            known: memory(REMEMBERED),
+            unsettled: HashMap::new(),
+            now: None,
+            term: 0,
+        }
     }
 
     /// Time goes on.
     pub(super) fn tick(&mut self, now: Instant) {
         self.now = Some(now);
+    }
+
+    /// Another replica may have had the lane, and created whom this one did not find.
+    pub(super) fn was_elsewhere(&mut self) {
+        self.term += 1;
     }
 
     /// The address, as settled events and look-ups say.
@@ -102,7 +115,7 @@ impl Identities {
         match self.known.peek(&self.digests.of(user_id)) {
             None => true,
             Some(Known::Contact(_) | Known::Claimed(_) | Known::Apart { .. }) => false,
-            Some(Known::Nobody { until, .. }) => *until <= self.now,
+            Some(Known::Nobody { until, term, .. }) => *until <= self.now || *term != self.term,
         }
     }
 
@@ -169,10 +182,12 @@ impl Identities {
         let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::Nobody {
             until: None,
             wait: FIRST_VAIN / 2,
+            term: self.term,
         });
-        if let Known::Nobody { until: again, wait } = known {
+        if let Known::Nobody { until: again, wait, term } = known {
             *wait = (*wait * 2).min(LONGEST_VAIN);
             *again = until(*wait);
+            *term = self.term;
         }
     }
 }

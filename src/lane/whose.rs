@@ -106,6 +106,9 @@ impl<D> Dispatch<D> {
                 if self.identities.unknown(&user_id) {
                     return false;
                 }
+                // The same holds for all that was taken with it. One after another, each would begin within the last.
+                let rest = std::mem::take(&mut unit.rest);
+                unit.events.extend(rest);
                 let effects = self.finish(number, &Outcome::DeadLetter(nobody(NOT_FOUND)));
                 self.ended.extend(effects);
                 true

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Number, Value};
 
 use super::Coercion;
+use super::ranges::{self, Ranges};
 use super::texts::{Text, Texts};
 use super::value::Misfit;
 use crate::schema::{self, ChoiceId};
@@ -57,14 +58,33 @@ impl<'a> Choices<'a> {
         !self.kept.is_empty()
     }
 
-    fn iter(&self) -> impl Iterator<Item = Choice<'a>> {
+    fn iter(&self) -> impl Iterator<Item = Choice<'a>> + Clone {
         let texts = self.texts;
         let read = move |text: &Text| texts.get(*text);
         self.kept.iter().map(move |kept| Choice { id: kept.id.map(read), label: read(&kept.label) })
     }
 
-    /// What the API takes for one choice.
+    /// What the API takes for the value of a drop-down: a choice, or a count that is in a choice's range.
     pub(super) fn one(&self, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+        self.counted(value, coercion)
+            .map_or_else(|| self.single(value, coercion), |choice| Ok(self.wire(choice)))
+    }
+
+    /// The choice whose range has this count. In a range without an end, which has all large numbers, an id is an id.
+    fn counted(&self, value: &Value, coercion: Coercion) -> Option<Choice<'a>> {
+        let count = ranges::count(value, coercion)?;
+        let numbers = |choice: Choice<'a>| match choice.id {
+            ChoiceId::Number(id) => (choice.label, Some(id)),
+            ChoiceId::Text(_) => (choice.label, None),
+        };
+        let found = Ranges::of(&self.iter().map(numbers))?.find(count)?;
+        let is_id = |choice: Choice<'_>| choice.id.is(&count.to_string());
+        let id = !found.bounded && self.iter().any(is_id);
+        self.iter().nth(found.place).filter(|_| !id)
+    }
+
+    /// What the API takes for one choice.
+    fn single(&self, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
         let text = match value {
             Value::String(text) => text.as_str(),
             Value::Number(number) => number.as_str(),
@@ -146,7 +166,7 @@ impl<'a> Choices<'a> {
     }
 
     fn joinable(&self, item: &Value, coercion: Coercion) -> Result<String, Misfit> {
-        let wire = self.one(item, coercion)?;
+        let wire = self.single(item, coercion)?;
         let wire = wire.as_str().map_or_else(|| wire.to_string(), str::to_owned);
         if wire.contains(';') {
             return Err(Misfit::new(SPLIT_LABEL, self.expected(), item));

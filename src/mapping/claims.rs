@@ -157,7 +157,7 @@ fn reached<'a>(names: &'a Names, key: &str, folded: &str) -> Option<(Rank, Targe
     let reserved = || {
         let field = match (names.entity, folded) {
             (Entity::SalesAccount, "industry") => "industry_type_id",
-            (Entity::SalesAccount, "employees") => "number_of_employees",
+            (Entity::SalesAccount, "employees" | "employeecount") => "number_of_employees",
             (Entity::Contact | Entity::SalesAccount | Entity::Deal, _) => return None,
         };
         names.get(field)

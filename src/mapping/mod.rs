@@ -17,6 +17,7 @@ mod mapped;
 mod mapper;
 mod named;
 mod names;
+mod ranges;
 mod record;
 mod rules;
 mod tags;

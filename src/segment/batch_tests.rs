@@ -203,6 +203,24 @@ fn splitting_costs_no_square() {
     );
 }
 
+/// Thousands of events may stand within one wrapping, and each is asked for its keys.
+#[test]
+fn the_keys_of_a_wrapping_cost_each_event_little() {
+    let opener = Opener::new(vec!["data".to_owned()], Opener::DEFAULT_MAX_BATCH);
+    stays_linear(
+        "keys of a wrapping",
+        |bytes| {
+            let key = "k".repeat(bytes / 2);
+            let event = |n: usize| format!("{{\"type\":\"track\",\"n\":{n},\"pad\":\"{key:.300}\"}}");
+            Bytes::from(filled(bytes, &format!("{{\"writeKey\":\"{key}\",\"data\":["), event, "]}"))
+        },
+        |text| {
+            let Ok(Opened::Many(batch)) = opener.open(text, None, "") else { panic!("no batch") };
+            assert!((0..batch.len()).all(|index| batch.keys_of(index).is_ok()));
+        },
+    );
+}
+
 fn any_event() -> impl Strategy<Value = Value> {
     let keys = &["type", "context", "integrations", "writeKey", "sentAt", "a"];
     prop::collection::vec((prop::sample::select(&keys[..]), any_json(keys)), 0..6)

@@ -15,6 +15,10 @@ use crate::object::members;
 /// web hook are three.
 const LEVELS: usize = 4;
 
+/// A longer key, as it is written, names no account. Thousands of events may stand within one wrapping, and each of them is
+/// asked for its keys.
+const LONGEST_KEY: usize = 4096;
+
 /// What stands in the innermost wrapping, and what the wrappings say.
 #[derive(Debug)]
 pub(super) struct Unwrapped {
@@ -125,7 +129,8 @@ impl<'a> Head<'a> {
         if self.batch {
             return (Some(Inner::Batch(text.clone())), RoutingKeys::default());
         }
-        let keys = RoutingKeys { write_key: word(self.write_key), project_id: word(self.project_id) };
+        let key = |value: &str| Some(value).filter(|value| value.len() <= LONGEST_KEY).and_then(word);
+        let keys = RoutingKeys { write_key: key(self.write_key), project_id: key(self.project_id) };
         let inner = self.wrapped.iter().find_map(|value| match Kind::of(value) {
             Kind::Object | Kind::Array => Some(original(text, readable, value)),
             Kind::Text => json_within(&original(text, readable, value)),

@@ -207,6 +207,31 @@ async fn the_demo_ends_with_the_numbers_that_the_examples_promise() {
 }
 
 #[tokio::test]
+async fn the_examples_with_their_configuration_write_companies_with_a_count_of_employees() {
+    let mut sandbox = Freshet::start_command(&["sandbox", "--listen", "127.0.0.1:0"], "", &[]);
+    let line = sandbox.line("stands in for a Freshsales account at").await;
+    let address = line.rsplit("http://").next().unwrap().trim().to_owned();
+    let config = include_str!("../../examples/freshet.toml").replace("127.0.0.1:8090", &address);
+    let config = ["ACME_API_KEY", "ACME_APP_TOKEN", "GLOBEX_API_KEY"]
+        .into_iter()
+        .fold(config.replace("127.0.0.1:9464", "127.0.0.1:0"), |config, key| config.replace(key, "TEST_KEY"));
+    let folder = folder(&config);
+    std::fs::write(folder.path().join("events.ndjson"), include_str!("../../examples/events.ndjson"))
+        .unwrap();
+    let output = run(folder.path(), &["run", "--events", "events.ndjson"], b"").await;
+    let (out, err) = said(&output);
+
+    let (_, state) = get(address.parse().unwrap(), "/_sandbox/state").await.unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    for name in ["Lindqvist Logistics", "Brightwater Energy"] {
+        let companies = state["sales_accounts"].as_array().unwrap();
+        let company = companies.iter().find(|company| company["name"] == name);
+        assert_eq!(company.unwrap()["number_of_employees"], 51, "{name}\n{out}{err}");
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn the_sandbox_starts_and_answers() {
     let mut sandbox = Freshet::start_command(&["sandbox", "--listen", "127.0.0.1:0"], "", &[]);
     let line = sandbox.line("stands in for a Freshsales account at").await;

@@ -4,7 +4,7 @@ use freshet::outcome::Outcome;
 use freshet::sandbox::{IncludedDeals, Options};
 use serde_json::{Value, json};
 
-use crate::rig::{Account, Rig, Setup, Source, identify};
+use crate::rig::{Account, Rig, Setup, Source, identify, reason};
 
 async fn delivered(source: &mut Source, event: Value) {
     source.send(event).await;
@@ -166,5 +166,39 @@ async fn custom_fields_of_a_deal_survive_an_account_whose_updates_replace_them()
     }
     let held = &rig.state()["deals"][0]["custom_field"];
     assert!(texts.len() > 1 && texts.iter().all(|field| held[*field] == "kept"), "{texts:?} {held}");
+    rig.finish(source).await;
+}
+
+#[tokio::test]
+async fn a_count_reaches_the_range_it_is_in_and_one_outside_all_of_them_is_refused() {
+    let rig = Rig::with(Setup {
+        settings: "[accounts.company_fields]\n\"size\" = \"number_of_employees\"",
+        ..Setup::default()
+    })
+    .await;
+    let mut source = rig.session().await;
+    let company = |message: &str, traits: Value| {
+        let mut company = json!({"name": format!("Initech {message}")});
+        company.as_object_mut().unwrap().extend(traits.as_object().unwrap().clone());
+        identify(message, &format!("{message}@example.com"), json!({"company": company}))
+    };
+    for (message, traits, start) in [
+        ("a", json!({"employees": 329, "plan": "enterprise"}), 201),
+        ("b", json!({"employee_count": "50"}), 11),
+        ("c", json!({"size": 10_000.0}), 5001),
+        ("d", json!({"numberOfEmployees": 2_000_000}), 10_001),
+        ("e", json!({"number_of_employees": "11-50"}), 11),
+    ] {
+        delivered(&mut source, company(message, traits)).await;
+        let state = rig.state();
+        let written = state["sales_accounts"].as_array().unwrap().last().unwrap();
+        assert_eq!(written["name"], format!("Initech {message}"));
+        assert_eq!(written["number_of_employees"], start, "{message}");
+    }
+    for (message, count) in [("f", json!(0)), ("g", json!(-3)), ("h", json!(12.5))] {
+        source.send(company(message, json!({"employees": count}))).await;
+        assert_eq!(reason(&source.settled().await.outcome), "invalid_field", "{message}");
+    }
+    assert_eq!(rig.state()["sales_accounts"].as_array().unwrap().len(), 5);
     rig.finish(source).await;
 }

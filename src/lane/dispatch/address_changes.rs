@@ -1,6 +1,7 @@
 //! Who a contact is: identifies without an address, and a `userId` that comes with another address than before.
 
 use super::by_hand::{contact, insert_of, related, sent, served, settled, write};
+use super::outage::{Account, HOUR, plain};
 use super::*;
 use crate::freshsales::Endpoint;
 use crate::mapping::{Activity, ContactWrite, Identity};
@@ -613,4 +614,80 @@ fn a_track_before_the_first_identify_is_reported_under_its_address_only_if_nobod
     looked_up(&mut dispatch, now, "external_id", "v", &[]);
     let (body, _) = served(&mut dispatch, now, Endpoint::TrackEvent, json!({}));
     assert_eq!(body["identifier"], "v@x.com");
+}
+
+/// How long a step has failed is told by the clock of what it calls, and those clocks are not one.
+#[test]
+fn a_look_up_that_failed_and_got_through_takes_nothing_from_the_patience_with_what_comes_after_it() {
+    let down =
+        Verdict::Unavailable { trouble: crate::freshsales::Trouble::ServerError(503), retry_after: None };
+    for refuses_first in [false, true] {
+        let mut account = Account::new();
+        // Contacts have got through for days, look-ups never.
+        for number in 0..400 {
+            plain(&mut account, number);
+            let then = account.now + Duration::from_mins(15);
+            account.run(then, |_| None);
+        }
+        let email = refuses_first.then_some("new@x.com");
+        insert(&mut account.dispatch, identify("u", email, &json!({})), 1000);
+        let mut calls = [0; 4];
+        let then = account.now + HOUR;
+        account.run(then, |call| {
+            let refused = Verdict::Refused { status: 400, messages: vec!["déjà pris".to_owned()] };
+            let answers = [
+                (Endpoint::Lookup, Verdict::Done(found(&[person(7, "u", &[])])), 1),
+                (UPSERT, refused, 0),
+                (Endpoint::ContactRead, Verdict::Done(read(7, "u", &[])), 0),
+                (Endpoint::ContactUpdate, Verdict::Done(read(7, "u", &["new@x.com"])), 8),
+            ];
+            let (place, (_, answer, failures)) =
+                answers.into_iter().enumerate().find(|(_, (endpoint, ..))| *endpoint == call.endpoint)?;
+            calls[place] += 1;
+            Some(if calls[place] <= failures { down.clone() } else { answer })
+        });
+        assert_eq!(account.refused, [], "{refuses_first}");
+        assert_eq!(account.delivered.last().map(|(_, number)| *number), Some(1000));
+    }
+}
+
+#[test]
+fn whom_this_replica_did_not_find_is_looked_up_again_when_the_lane_was_elsewhere() {
+    for redelivered in [false, true] {
+        let now = Instant::now();
+        let mut dispatch = dispatch(now);
+        insert(&mut dispatch, identify("u", None, &json!({})), 0);
+        let effects = looked_up(&mut dispatch, now, "external_id", "u", &[]);
+        assert_eq!(dead_letter(effects).reason, DeadLetterReason::MissingEmail);
+        // Another replica had the lane, and created the contact.
+        let now = now + Duration::from_secs(10);
+        if redelivered {
+            dispatch.redelivered(now);
+        } else {
+            dispatch.begin();
+        }
+        insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
+        let now = now + TAKE_OVER;
+        looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &["a@x.com"])]);
+        let (_, effects) = served(&mut dispatch, now, UPSERT, read(7, "u", &["a@x.com"]));
+        assert_eq!(delivered(effects), [1]);
+    }
+}
+
+#[test]
+fn however_many_identifies_of_somebody_who_is_gone_end_at_once() {
+    const MANY: u64 = 20_000;
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    for number in 0..MANY {
+        insert(&mut dispatch, identify("u", None, &json!({})), number);
+    }
+    looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &[])]);
+    // Together they are refused, and when the first is tried alone, the contact has been deleted.
+    refused(&mut dispatch, now, Endpoint::ContactUpdate);
+    let mut ended = settled(looked_up(&mut dispatch, now, "external_id", "u", &[]));
+    ended.extend(settled(dispatch.take_ended()));
+    assert_eq!(ended.len() as u64, MANY);
+    assert!(ended.iter().map(|(debt, _)| *debt).eq(0..MANY), "in their order");
+    assert!(dispatch.is_empty() && dispatch.units.is_empty());
 }

@@ -129,6 +129,10 @@ fn a_drop_down_is_reached_without_its_id() {
     let company = whole.company.unwrap().record.fields;
     assert_eq!((&company["industry_type_id"], &company["number_of_employees"]), (&json!(7), &json!(11)));
     assert_eq!(whole.deal.unwrap().record.fields["deal_stage_id"], json!(3));
+    for key in ["employees", "employee_count", "Employees", "numberOfEmployees"] {
+        let counted = contact(map(json!({"company": {"name": "E", key: 11}})));
+        assert_eq!(counted.company.unwrap().record.fields["number_of_employees"], json!(11), "{key}");
+    }
     // Of a contact they are nobody's names.
     assert_eq!(why(&map(json!({"industry": "technology"})), "industry"), Some("no such field"));
 }

@@ -221,6 +221,86 @@ fn a_custom_drop_down_or_radio_sends_the_label() {
     lossless("cf_size", &[(json!("s"), json!("S")), (json!(2), json!("M"))], &[json!("L")]);
 }
 
+/// An account with these choices for a default, a custom and a multi-select field.
+fn sized(rules: MappingRules, sizes: &[(&str, &str)]) -> Mapper {
+    let sizes = choices(sizes);
+    let fields = vec![
+        field("size_id", "dropdown", &sizes),
+        field("cf_size", "radio", &sizes),
+        field("cf_sizes", "multi_select_dropdown", &sizes),
+    ];
+    Mapper::new(rules, Schema { contact: Fields { fields }, ..Schema::default() })
+}
+
+/// What each of those three fields is sent for a value.
+fn sent_sizes(mapper: &Mapper, value: &Value) -> [Option<Value>; 3] {
+    ["size_id", "cf_size", "cf_sizes"].map(|name| {
+        let body = json!({"type": "identify", "userId": "a@b.co", "traits": {name: value}});
+        let record = match map_body(mapper, &body).verdict {
+            Ok(Mapped::Contact(contact)) => contact.record,
+            Ok(other) => panic!("expected a contact, got {other:?}"),
+            Err(_) => return None,
+        };
+        record.fields.get(name).or_else(|| record.custom_field.get(name)).cloned()
+    })
+}
+
+#[test]
+fn a_drop_down_of_ranges_takes_a_count_and_a_multi_select_does_not() {
+    let sizes = [("1", "1-10"), ("11", "11-50"), ("51", "51+")];
+    let lossless = sized(MappingRules::default(), &sizes);
+    let second = [Some(json!(11)), Some(json!("11-50")), None];
+    for count in [json!(12), json!(50), json!("12"), json!(" 12 "), json!(12.0), json!("12.0"), json!(1.2e1)]
+    {
+        assert_eq!(sent_sizes(&lossless, &count), second, "{count}");
+    }
+    for start in [json!(11), json!("11"), json!("11-50")] {
+        let both = [Some(json!(11)), Some(json!("11-50")), Some(json!("11-50"))];
+        assert_eq!(sent_sizes(&lossless, &start), both, "{start}");
+    }
+    assert_eq!(sent_sizes(&lossless, &json!(1_000_000)), [Some(json!(51)), Some(json!("51+")), None]);
+    for none in
+        [json!(0), json!(-12), json!(12.5), json!("012"), json!("1,2"), json!(1e30), json!(true), json!([12])]
+    {
+        let [default, custom, _] = sent_sizes(&lossless, &none);
+        assert_eq!((default, custom), (None, None), "{none}");
+    }
+    let strict = sized(strict(), &sizes);
+    assert_eq!(sent_sizes(&strict, &json!(12)), second);
+    assert_eq!(sent_sizes(&strict, &json!("12")), [None, None, None]);
+    // A gap is in no range.
+    let gap = sized(MappingRules::default(), &[("1", "1-10"), ("51", "51-200")]);
+    assert_eq!(sent_sizes(&gap, &json!(12)), [None, None, None]);
+}
+
+#[test]
+fn a_number_in_a_range_with_an_end_is_a_count_even_if_it_is_the_id_of_another() {
+    let small = sized(MappingRules::default(), &[("5", "11-50"), ("6", "1-10"), ("900", "51+")]);
+    for (value, id, label) in [
+        (json!(5), 6, "1-10"),
+        (json!("5"), 6, "1-10"),
+        (json!(12), 5, "11-50"),
+        (json!("11-50"), 5, "11-50"),
+        (json!(899), 900, "51+"),
+    ] {
+        let [default, custom, _] = sent_sizes(&small, &value);
+        assert_eq!((default, custom), (Some(json!(id)), Some(json!(label))), "{value}");
+    }
+    // All large numbers are in a range without an end; an account's ids are large.
+    let large = sized(
+        MappingRules::default(),
+        &[("402000000001", "1-10"), ("402000000002", "11-50"), ("402000000003", "51+")],
+    );
+    for (value, id) in [
+        (json!(402_000_000_001_u64), 402_000_000_001_u64),
+        (json!("402000000002"), 402_000_000_002),
+        (json!(402_000_000_009_u64), 402_000_000_003),
+        (json!(7), 402_000_000_001),
+    ] {
+        assert_eq!(sent_sizes(&large, &value)[0], Some(json!(id)), "{value}");
+    }
+}
+
 #[test]
 fn without_listed_choices_the_form_decides() {
     lossless(
