@@ -165,4 +165,14 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
         }
     }
+
+    #[test]
+    fn the_sandbox_may_be_told_to_wait_for_nothing() {
+        for option in ["--latency", "--job-time", "--search-delay"] {
+            for (value, taken) in [("0s", true), ("0", true), ("20s", true), ("20", false), ("x", false)] {
+                let parsed = Cli::try_parse_from(["freshet", "sandbox", option, value]);
+                assert_eq!(parsed.is_ok(), taken, "{option} {value}");
+            }
+        }
+    }
 }

@@ -19,21 +19,27 @@ pub(super) struct Arguments {
     #[arg(
         long,
         value_name = "DIR",
-        help = "Field metadata: contacts.json, sales_accounts.json, deals.json; what is missing is built in"
+        help = "Field metadata: contacts.json, sales_accounts.json, deals.json, sales_activities.json; what is missing is built in"
     )]
     fields: Option<PathBuf>,
     /// API calls allowed in an hour; 1000 if not said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_hour: Option<u32>,
-    /// How long every call takes, such as 200ms
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    /// How long every call waits, such as 200ms; not at all if not said
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
     latency: Option<Duration>,
     /// How long a bulk job runs, such as 5s; 300ms if not said
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
     job_time: Option<Duration>,
     /// How long look-ups and searches do not see what was written, such as 20s; not at all if not said
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
     search_delay: Option<Duration>,
+}
+
+/// A duration as the configuration has it, or none: the options that take one say how long something waits.
+fn wait(text: &str) -> Result<Duration, String> {
+    let nothing = matches!(text.trim(), "0" | "0s" | "0ms");
+    if nothing { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -155,9 +155,12 @@ fn the_keys_that_hold_events_are_a_list() {
     assert_eq!(unwrap("unwrap = [\"x\"]", Some("")).unwrap(), [""; 0]);
     let text = format!("[broker]\nunwrap = [\"payload\", \"type\", \"\"]\n{ACME}");
     insta::assert_snapshot!(problems(&text, &[("KEY", "k")]).join("\n"), @r#"
-    broker.unwrap[1]: expected a key's name such as "payload", and none of `type`, `batch`, `specversion`
-    broker.unwrap[2]: expected a key's name such as "payload", and none of `type`, `batch`, `specversion`
+    broker.unwrap[1]: expected a key's name such as payload, without brackets or quotes, and none of `type`, `batch`, `specversion`
+    broker.unwrap[2]: expected a key's name such as payload, without brackets or quotes, and none of `type`, `batch`, `specversion`
     "#);
+    for variable in ["[\"payload\"]", "payload,\"data\""] {
+        assert!(unwrap("unwrap = []", Some(variable)).is_err(), "{variable}");
+    }
     let text = format!("[broker]\nunwrap = 5\n{ACME}");
     insta::assert_snapshot!(problems(&text, &[("KEY", "k")]).join("\n"), @r#"broker.unwrap: expected a list of strings, such as ["a", "b"]"#);
 }

@@ -41,7 +41,7 @@ impl Omissions {
             field = omitted.field,
             reason = omitted.why,
             values,
-            "a value that does not fit its field was left out"
+            "a value was left out"
         );
     }
 

@@ -33,7 +33,7 @@ fn no_user(placeholder: Option<&str>) -> Refusal {
         Some(word) => format!("an identify needs a user, and `{word}` names none"),
         None => "an identify needs a user".to_owned(),
     };
-    let expected = "a string that is not blank, or a whole number; or `anonymous_identify = \"by_email\"`";
+    let expected = "a string that is not blank, or a whole number; or `anonymous_identify = \"by_email\"` in the account's configuration";
     Refusal::new(
         DeadLetterReason::MissingUserId,
         Problem {

@@ -48,7 +48,7 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
     check_depth(text)?;
     let mut envelope = Envelope { known: known(text), problems: Vec::new() };
     // First of all: an event nobody asked for is not worth judging further.
-    let event_type = envelope.event_type()?;
+    let event_type = envelope.event_type(text)?;
 
     let message_id = envelope.text("messageId").filter(|id| !id.trim().is_empty());
     let (user_id, placeholder) = envelope.user_id();
@@ -91,6 +91,17 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
     }
     Ok(Event { payload, message_id, user_id, placeholder, context: part(context) })
 }
+
+/// The key under which an object without a type seems to hold what was meant, as envelopes of queues and buses do.
+fn envelope_key(text: &str) -> Option<&'static str> {
+    ENVELOPE_KEYS.into_iter().find(|key| {
+        find(text, key)
+            .is_some_and(|value| matches!(Kind::of(value), Kind::Object | Kind::Array | Kind::Text))
+    })
+}
+
+/// Where the envelopes that are in use hold their event.
+const ENVELOPE_KEYS: [&str; 4] = ["payload", "data", "detail", "message"];
 
 /// An object that is not there, is null or was an empty map of PHP.
 const EMPTY: &str = "{}";
@@ -135,7 +146,7 @@ struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// None if the type itself is a problem.
-    fn event_type(&mut self) -> Result<Option<EventType>, Undelivered> {
+    fn event_type(&mut self, text: &str) -> Result<Option<EventType>, Undelivered> {
         let value = self.value("type");
         match Kind::of(value) {
             Kind::Text => match EventType::from_word(&string(value)) {
@@ -148,7 +159,14 @@ impl<'a> Envelope<'a> {
                 } else {
                     "the event has no type"
                 };
-                self.missing("type", problem, "identify, track or page");
+                let types = "identify, track or page";
+                let expected = match envelope_key(text) {
+                    Some(key) => {
+                        format!("{types}; if `{key}` holds the event, then `{key}` in `broker.unwrap`")
+                    }
+                    None => types.to_owned(),
+                };
+                self.missing("type", problem, &expected);
                 Ok(None)
             }
             Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {

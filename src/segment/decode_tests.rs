@@ -322,6 +322,22 @@ fn the_detail_says_what_a_body_is() {
 }
 
 #[test]
+fn an_envelope_that_is_not_opened_names_the_setting() {
+    let expected = |body: &str| refusal(body.as_bytes()).problems[0].expected.clone().unwrap();
+    for (body, key) in [
+        (r#"{"payload":{"type":"track"}}"#, "`payload` in `broker.unwrap`"),
+        (r#"{"detail-type":"x","detail":{"type":"track"}}"#, "`detail` in `broker.unwrap`"),
+        (r#"{"message":[{"type":"track"}]}"#, "`message` in `broker.unwrap`"),
+        (r#"{"type":null,"data":"{}"}"#, "`data` in `broker.unwrap`"),
+    ] {
+        assert!(expected(body).contains(key), "{}", expected(body));
+    }
+    for body in ["{}", r#"{"userId":"u"}"#, r#"{"data":5}"#] {
+        assert_eq!(expected(body), "identify, track or page", "{body}");
+    }
+}
+
+#[test]
 fn a_track_needs_a_name() {
     for name in [json!(null), json!(""), json!(" "), json!(5), json!({})] {
         let body = json!({"type": "track", "userId": "u", "event": name});
