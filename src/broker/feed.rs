@@ -2,9 +2,9 @@
 //! be a dead letter, which is sent back: what it holds counts as replayed once more, and goes to the account that the
 //! letter names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,56 +18,13 @@ use super::letter::Letter;
 use super::lines::read_lines;
 use super::names::dead_letter_key;
 use super::outbox::Content;
+use super::progress::Progress;
 use super::session::LaneDoor;
 use super::{UNROUTED, dead_letter};
 use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};
 use crate::segment::{BATCH_EVENTS, Batch, Opened, Opener, RoutingKeys, Unopened};
-
-/// What became of the events so far. Read while it grows.
-#[derive(Debug, Default)]
-pub struct Progress(Mutex<Counts>);
-
-/// Numbers of events.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Events read.
-    pub read: u64,
-    /// Taken by Freshsales, by account.
-    pub delivered: BTreeMap<String, u64>,
-    /// Left out, by account and reason.
-    pub skipped: BTreeMap<(String, &'static str), u64>,
-    /// Dead letters, by account and reason.
-    pub dead_lettered: BTreeMap<(String, &'static str), u64>,
-    /// Given back unsettled by a lane, mostly because it was told to stop.
-    pub returned: u64,
-}
-
-impl Counts {
-    /// Events that ended.
-    pub fn settled(&self) -> u64 {
-        self.delivered.values().sum::<u64>()
-            + self.skipped.values().sum::<u64>()
-            + self.dead_lettered.values().sum::<u64>()
-    }
-
-    /// Events that were read and did not end.
-    pub fn unsettled(&self) -> u64 {
-        self.read.saturating_sub(self.settled())
-    }
-}
-
-impl Progress {
-    /// The numbers now.
-    pub fn counts(&self) -> Counts {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn edit(&self, edit: impl FnOnce(&mut Counts)) {
-        edit(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
 
 /// Keeps a dead letter. The event counts as settled only when it returns `Ok`.
 pub type Keep = Box<dyn FnMut(Letter) -> std::io::Result<()> + Send>;

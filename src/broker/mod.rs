@@ -31,6 +31,7 @@ mod names;
 mod outbox;
 mod packed;
 mod post;
+mod progress;
 mod publisher;
 mod pulse;
 mod quarantine;
@@ -45,11 +46,12 @@ mod unreadable;
 
 pub use address::{Address, AddressError, Addresses};
 pub use directory::{Claims, Directory};
-pub use feed::{Counts, Feed, FeedError, Keep, Progress};
+pub use feed::{Feed, FeedError, Keep};
 pub use held::Held;
 pub use letter::Letter;
 pub use link::{Link, LinkView};
 pub use names::{Names, priority};
+pub use progress::{Counts, Progress};
 pub use publisher::{PublishError, Published, Publisher};
 pub use session::{Broker, LaneDoor};
 

@@ -104,6 +104,20 @@ impl Identities {
         self.known.peek(&self.digests.of(user_id))?.email()
     }
 
+    /// The address under which an identify without one is written: never that of another contact.
+    pub(super) fn own_email(&self, user_id: &str) -> Option<&str> {
+        match self.known.peek(&self.digests.of(user_id))? {
+            Known::Apart { own, .. } => own.as_deref(),
+            known => known.email(),
+        }
+    }
+
+    /// Whether it is worth looking up whose contact an identify without an address is about.
+    pub(super) fn owner_unknown(&self, user_id: &str) -> bool {
+        let known = self.known.peek(&self.digests.of(user_id));
+        matches!(known, Some(Known::Apart { own: None, .. })) || self.unknown(user_id)
+    }
+
     /// The address, as all identifies say that were let in so far.
     pub(super) fn latest(&self, user_id: &str) -> Option<&str> {
         let unsettled = self.unsettled.get(&self.digests.of(user_id));
@@ -175,7 +189,14 @@ impl Identities {
 
     /// A look-up told the address.
     pub(super) fn found(&mut self, user_id: &str, email: String) {
-        self.known.put(self.digests.of(user_id), Known::Contact(email));
+        let digest = self.digests.of(user_id);
+        if let Some(Known::Apart { email: other, own, .. }) = self.known.get_mut(&digest)
+            && *other != email
+        {
+            *own = Some(email);
+            return;
+        }
+        self.known.put(digest, Known::Contact(email));
     }
 
     /// What is known of it does not hold.

@@ -110,6 +110,28 @@ impl<D> Unit<D> {
         self.restart(true);
     }
 
+    /// Where the address turned out to be another contact's than the `userId`: those that do not name it themselves are
+    /// not about that contact. If there are such beside others, all go one by one; false if there are none.
+    pub(super) fn part_those_without_an_address(&mut self) -> bool {
+        let names =
+            |waiting: &Waiting<D>| matches!(&waiting.mapped, Held::Contact(write) if write.says_email);
+        let parted = self.events.len() > 1 && !self.events.iter().all(|(_, waiting)| names(waiting));
+        if parted {
+            self.split();
+        }
+        parted
+    }
+
+    /// The address that earlier identifies named is not that of the contact: who has the `userId` is to be found out.
+    pub(super) fn forget_address(&mut self) {
+        for (_, waiting) in &mut self.events {
+            if let Held::Contact(write) = &mut waiting.mapped {
+                Arc::make_mut(write).email = None;
+            }
+        }
+        self.restart(true);
+    }
+
     /// Takes up the next of the rest; false if there is none.
     pub(super) fn next(&mut self) -> bool {
         self.events.clear();

@@ -100,10 +100,10 @@ impl<D> Dispatch<D> {
         let Some(user_id) = work.write.external_id() else { return false };
         match (&work.stage, work.write.email.as_deref()) {
             (Stage::FindContact, _) => {
-                if let Some(email) = self.identities.email(&user_id).map(str::to_owned) {
+                if let Some(email) = self.identities.own_email(&user_id).map(str::to_owned) {
                     return self.wait_under(number, &email, true);
                 }
-                if self.identities.unknown(&user_id) || self.identities.is_in_doubt(&user_id) {
+                if self.identities.owner_unknown(&user_id) || self.identities.is_in_doubt(&user_id) {
                     return false;
                 }
                 // The same holds for all that was taken with it. One after another, each would begin within the last.
@@ -118,7 +118,19 @@ impl<D> Dispatch<D> {
                 false
             }
             (Stage::Company | Stage::Contact, Some(email)) if !work.whose.by_address => {
-                work.whose.apart = self.identities.apart(&user_id, email);
+                let apart = self.identities.apart(&user_id, email);
+                if apart && unit.part_those_without_an_address() {
+                    return self.settle_whose(number);
+                }
+                if apart && unit.contact().is_some_and(|work| !work.write.says_email) {
+                    // An earlier identify named it, and it is another contact's: this one must not be written there.
+                    unit.forget_address();
+                    return self.settle_whose(number);
+                }
+                let Some(work) = unit.contact_mut() else { return false };
+                work.whose.apart = apart;
+                let email = work.write.address().to_owned();
+                let email = &*email;
                 let Some(before) = self.identities.moved(&user_id, email).map(str::to_owned) else {
                     return false;
                 };
@@ -211,6 +223,14 @@ impl<D> Dispatch<D> {
                     return self.stands(number, now);
                 }
                 work.whose = Whose { apart: true, ..Whose::default() };
+                if let Some(unit) = self.units.get_mut(&number)
+                    && unit.part_those_without_an_address()
+                    && let Some(work) = unit.contact_mut()
+                {
+                    work.whose = Whose { apart: true, by_address: true, ..Whose::default() };
+                    self.settle_stage(number);
+                    return Vec::new();
+                }
                 self.write_by_address(number);
                 Vec::new()
             }

@@ -263,6 +263,55 @@ fn an_address_of_another_contact_is_written_without_the_external_id_and_remember
 }
 
 #[test]
+fn an_identify_without_an_address_is_never_written_to_the_other_contact() {
+    for known_before in [true, false] {
+        for together in [true, false] {
+            let now = Instant::now();
+            let mut dispatch = if known_before { known(now) } else { dispatch(now) };
+            insert(&mut dispatch, identify("u", Some("taken@x.com"), &json!({ "city": "Berne" })), 1);
+            let last = identify("u", None, &json!({ "last_name": "Own" }));
+            if together {
+                insert(&mut dispatch, last.clone(), 2);
+            }
+            let (mut ended, mut own) = (Vec::new(), false);
+            for round in 0..20 {
+                if round > 0 && !together && ended == [1] && dispatch.is_empty() {
+                    insert(&mut dispatch, last.clone(), 2);
+                }
+                if dispatch.is_empty() {
+                    break;
+                }
+                let (number, call) = sent(&mut dispatch, now);
+                let body = call.json();
+                let text = body.to_string();
+                let refuses = Verdict::Refused { status: 400, messages: vec!["déjà pris".to_owned()] };
+                let taken = text.contains("taken@x.com");
+                // With the userId it is refused, because another contact has that.
+                let other = taken && !text.contains("\"external_id\"");
+                assert!(!(other && text.contains("Own")), "{known_before} {together} {text}");
+                let verdict = match call.endpoint {
+                    Endpoint::Lookup if call.query.contains(&("f", "email".to_owned())) => {
+                        Verdict::Done(found(&[person(8, "v", &["taken@x.com"])]))
+                    }
+                    Endpoint::Lookup => Verdict::Done(found(&[person(7, "u", &["old@x.com"])])),
+                    Endpoint::ContactRead => Verdict::Done(read(7, "u", &["old@x.com"])),
+                    Endpoint::ContactUpdate => refuses,
+                    _ if taken && text.contains("\"external_id\"") => refuses,
+                    _ if taken => Verdict::Done(read(8, "v", &["taken@x.com"])),
+                    _ => {
+                        own |= text.contains("old@x.com") && text.contains("Own");
+                        Verdict::Done(read(7, "u", &["old@x.com"]))
+                    }
+                };
+                ended.extend(delivered(dispatch.answered(number, verdict, &RateLimit::default(), now)));
+            }
+            assert_eq!(ended, [1, 2], "{known_before} {together}");
+            assert!(own, "{known_before} {together}");
+        }
+    }
+}
+
+#[test]
 fn two_userids_that_swap_their_addresses_are_both_delivered() {
     let now = Instant::now();
     let mut dispatch = known(now);
