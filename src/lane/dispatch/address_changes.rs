@@ -786,6 +786,7 @@ fn account_answers(call: &Call, changed: &mut bool) -> Verdict {
         | Endpoint::BulkUpsert(_)
         | Endpoint::JobStatus
         | Endpoint::TrackEvent
+        | Endpoint::Selector(_)
         | Endpoint::TrackPageView => json!({}),
     })
 }
