@@ -148,6 +148,7 @@ impl<D> Dispatch<D> {
                 | Stage::FindDeal
                 | Stage::Deal
                 | Stage::ReadTags(_)
+                | Stage::StillThere(_)
                 | Stage::Tags(_),
                 _,
             ) => false,
@@ -222,6 +223,7 @@ impl<D> Dispatch<D> {
             | Stage::FindDeal
             | Stage::Deal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => Vec::new(),
         }
     }
@@ -408,6 +410,7 @@ impl<D> Dispatch<D> {
             | Stage::FindDeal
             | Stage::Deal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => return None,
         };
         let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;
