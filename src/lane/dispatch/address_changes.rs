@@ -781,7 +781,7 @@ fn account_answers(call: &Call, changed: &mut bool) -> Verdict {
         Endpoint::DealRead | Endpoint::DealCreate | Endpoint::DealUpdate => {
             json!({ "deal": { "id": 9, "tags": [] } })
         }
-        Endpoint::Fields(_) => json!({ "fields": [] }),
+        Endpoint::Fields(_) | Endpoint::Selector(_) => json!({ "fields": [] }),
         Endpoint::Upsert(Entity::Deal)
         | Endpoint::BulkUpsert(_)
         | Endpoint::JobStatus
