@@ -129,8 +129,15 @@ impl Identities {
         match self.known.peek(&self.digests.of(user_id)) {
             None => true,
             Some(Known::Contact(_) | Known::Claimed(_) | Known::Apart { .. }) => false,
-            Some(Known::Nobody { until, term, .. }) => *until <= self.now || *term != self.term,
+            Some(Known::Nobody { until, .. }) => *until <= self.now,
         }
+    }
+
+    /// Whether nobody was found, but since then another replica may have created the contact. Events that are lost without
+    /// it ask again; for others it would cost too many calls where connections break often.
+    pub(super) fn is_in_doubt(&self, user_id: &str) -> bool {
+        let known = self.known.peek(&self.digests.of(user_id));
+        matches!(known, Some(Known::Nobody { term, .. }) if *term != self.term)
     }
 
     /// The address of the contact with this `external_id`, where it is another one than this.

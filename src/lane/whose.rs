@@ -103,7 +103,7 @@ impl<D> Dispatch<D> {
                 if let Some(email) = self.identities.own_email(&user_id).map(str::to_owned) {
                     return self.wait_under(number, &email, true);
                 }
-                if self.identities.owner_unknown(&user_id) {
+                if self.identities.owner_unknown(&user_id) || self.identities.is_in_doubt(&user_id) {
                     return false;
                 }
                 // The same holds for all that was taken with it. One after another, each would begin within the last.

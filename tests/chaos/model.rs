@@ -37,6 +37,15 @@ pub struct Event {
     pub addressed: Option<String>,
 }
 
+/// Several events of a contact.
+#[derive(Debug)]
+pub struct Batch {
+    /// The body with those that go together.
+    pub whole: Event,
+    pub together: Vec<Event>,
+    pub alone: Vec<Event>,
+}
+
 /// A published event: whose it is, which one of that contact's, and what must become of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected {
@@ -49,7 +58,10 @@ pub struct Expected {
 #[derive(Debug, Clone)]
 pub struct Contact {
     pub account: usize,
+    /// Its address now.
     pub email: String,
+    /// Those before it, each with the number of the identify that gave it another one.
+    pub earlier: Vec<(usize, String)>,
     pub user_id: String,
     /// The `userId` is no address: it goes to `external_id`, and activities find the contact by it.
     pub opaque: bool,
@@ -67,6 +79,11 @@ pub struct Contact {
 impl Contact {
     pub fn is_over(&self) -> bool {
         self.over || self.next >= LIFE || self.marks.len() >= MARKS
+    }
+
+    /// Whether it has this address, or had it: a replica that gets a lane back reports under the one it remembers.
+    pub fn is_known_as(&self, address: &str) -> bool {
+        self.email == address || self.earlier.iter().any(|(_, email)| email == address)
     }
 
     pub fn company(&self) -> String {
@@ -115,6 +132,7 @@ impl Ledger {
         self.contacts.push(Contact {
             account,
             email,
+            earlier: Vec::new(),
             user_id,
             opaque,
             marks: BTreeMap::new(),
@@ -172,6 +190,27 @@ impl Ledger {
         }
     }
 
+    /// Some of the next events of a contact, to be published in one body. Those that cannot stand in one are apart.
+    pub fn batch(&mut self, contact: usize, dice: &mut Dice) -> Batch {
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for _ in 0..2 + dice.below(4) {
+            if self.contacts[contact].is_over() {
+                break;
+            }
+            let event = self.next(contact, dice);
+            if event.addressed.is_none() { together.push(event) } else { alone.push(event) }
+        }
+        let bodies: Vec<&str> = together.iter().map(|event| event.body.as_str()).collect();
+        let list = format!("[{}]", bodies.join(","));
+        let body = if dice.percent(50) {
+            list
+        } else {
+            format!("{{\"batch\":{list},\"context\":{{\"ip\":\"::1\"}}}}")
+        };
+        // Its parts tell their ids themselves.
+        Batch { whole: Event { id: String::new(), body, addressed: None }, together, alone }
+    }
+
     /// An activity of a contact.
     pub fn track(&mut self, contact: usize) -> Event {
         let (number, id) = self.begin(contact, Fate::Tracked);
@@ -191,10 +230,22 @@ impl Ledger {
         let mark = self.contacts[contact].marks.len();
         let (number, id) = self.begin(contact, Fate::Identified(mark));
         let with_company = dice.percent(12);
+        let (moves, without_address) = (dice.percent(8), dice.percent(15));
         let known = &mut self.contacts[contact];
+        // Freshsales keeps ten addresses.
+        let known_already = known.opaque && mark > 0;
+        if known_already && moves && known.earlier.len() < 6 {
+            let next = format!("n{}-{}", known.earlier.len(), known.email.trim_start_matches(|c| c != 'c'));
+            let before = std::mem::replace(&mut known.email, next);
+            known.earlier.push((number, before));
+        }
+        let moved = known.earlier.last().is_some_and(|(since, _)| *since == number);
         known.marks.insert(mark, number);
         known.last = Some(number);
         let mut traits = json!({"email": known.email, "jobTitle": number.to_string()});
+        if known_already && !moved && without_address {
+            traits.as_object_mut().unwrap().remove("email");
+        }
         traits[format!("cfMark{mark}")] = json!(number);
         if with_company {
             // Few values, so that one comes again that was written before another one.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::dice::Dice;
-use crate::model::{Event, Ledger};
+use crate::model::{Batch, Event, Ledger};
 use crate::settings::Settings;
 use crate::support::{Wait, eventually, table, text};
 
@@ -164,20 +164,32 @@ async fn write(
     let mut contact: Option<usize> = None;
     while let Ok(permit) = budget.acquire().await {
         permit.forget();
-        let (number, event) = {
+        let (number, batch) = {
             let mut ledger: MutexGuard<'_, Ledger> = lock(&ledger);
             let number: usize = match contact {
                 Some(number) if !ledger.contacts[number].is_over() => number,
                 Some(_) | None => ledger.contact(account, dice.percent(25)),
             };
-            (number, ledger.next(number, &mut dice))
+            let batch = if dice.percent(6) {
+                ledger.batch(number, &mut dice)
+            } else {
+                let event = ledger.next(number, &mut dice);
+                Batch { whole: event.clone(), together: vec![event], alone: Vec::new() }
+            };
+            (number, batch)
         };
         contact = Some(number);
-        let certain = wire.publish(&event).await;
-        let mut ledger = lock(&ledger);
-        ledger.confirm(&event, certain);
-        if !certain {
-            ledger.retire(number);
+        let together = (!batch.together.is_empty()).then_some((&batch.whole, &batch.together[..]));
+        let alone = batch.alone.iter().map(|event| (event, std::slice::from_ref(event)));
+        for (published, events) in together.into_iter().chain(alone) {
+            let certain = wire.publish(published).await;
+            let mut ledger = lock(&ledger);
+            for event in events {
+                ledger.confirm(event, certain);
+            }
+            if !certain {
+                ledger.retire(number);
+            }
         }
     }
 }
@@ -208,7 +220,10 @@ impl Wire {
 
     /// Publishes until it is confirmed. False if that took more than once: then it may be in the queue twice.
     async fn publish(&self, event: &Event) -> bool {
-        let mut headers = vec![(ID, text(&event.id))];
+        let mut headers = Vec::new();
+        if !event.id.is_empty() {
+            headers.push((ID, text(&event.id)));
+        }
         if let Some(account) = &event.addressed {
             headers.push(("freshsales-account", text(account)));
         }

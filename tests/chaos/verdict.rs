@@ -51,7 +51,8 @@ impl Verdict {
                 continue;
             };
             let contact = &ledger.contacts[expected.contact];
-            if contact.account != account || activity["identifier"] != *contact.email {
+            let reported = activity["identifier"].as_str().unwrap_or_default();
+            if contact.account != account || !contact.is_known_as(reported) {
                 self.unexpected
                     .push(format!("activity {id} of {} as {}", contact.email, activity["identifier"]));
             }
@@ -140,6 +141,12 @@ impl Verdict {
                 write!(told, " {event} confirmed {confirmed:?},").unwrap();
             }
             self.reordered.push(told);
+        }
+        let addresses = record["emails"].to_string();
+        for (event, email) in contact.earlier.iter().filter(|(_, email)| !addresses.contains(email.as_str()))
+        {
+            self.lost
+                .push(format!("address {email} of contact {number}, which event {event} made an older one"));
         }
         let external = contact.opaque.then_some(contact.user_id.as_str());
         if record["external_id"].as_str() != external {

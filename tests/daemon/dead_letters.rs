@@ -226,7 +226,7 @@ fn cases() -> Vec<Case> {
         Case::traits("invalid_custom_field", "cf_trial_ends_on", "cfTrialEndsOn", json!({"cfTrialEndsOn": 17})),
         Case::traits("invalid_field", "first_name", "firstName", json!({"firstName": PRIVATE.repeat(20)})),
         Case::traits("invalid_field", "lifecycle_stage_id", "lifecycleStageId", json!({"lifecycleStageId": PRIVATE})),
-        Case::traits("invalid_field", "amount", "deal.amount", json!({"deal": {"name": "No amount"}})),
+        Case::traits("invalid_field", "amount", "deal.amount", json!({"deal": {"name": "Bad", "amount": PRIVATE}})),
         Case::traits("invalid_field", "name", "company.name", json!({"company": {"city": PRIVATE}})),
         // What the account cannot do.
         Case::event("tracking_not_configured", "track", json!({"event": "e"})).of("bare"),

@@ -740,3 +740,117 @@ fn however_many_identifies_of_somebody_who_is_gone_end_at_once() {
     assert!(ended.iter().map(|(debt, _)| *debt).eq(0..MANY), "in their order");
     assert!(dispatch.is_empty() && dispatch.units.is_empty());
 }
+
+/// What an account that knows `u` and `v` answers, `u` under its old address until it is changed.
+fn account_answers(call: &Call, changed: &mut bool) -> Verdict {
+    let u = || {
+        if *changed { person(7, "u", &["new@x.com", "old@x.com"]) } else { person(7, "u", &["old@x.com"]) }
+    };
+    let asks = |value: &str| call.query.contains(&("q", value.to_owned()));
+    let tagged = |mut record: Value| {
+        record["tags"] = json!(["there"]);
+        record
+    };
+    Verdict::Done(match call.endpoint {
+        Endpoint::Lookup if asks("v") => found(&[person(8, "v", &["v@x.com"])]),
+        Endpoint::Lookup if asks("u") => found(&[u()]),
+        Endpoint::Lookup => found(&[]),
+        UPSERT if call.json()["unique_identifier"]["emails"] == "new@x.com" && !*changed => {
+            return Verdict::Refused { status: 400, messages: vec!["déjà pris".to_owned()] };
+        }
+        UPSERT if call.json()["unique_identifier"]["emails"] == "v@x.com" => {
+            json!({ "contact": tagged(person(8, "v", &["v@x.com"])) })
+        }
+        Endpoint::ContactRead if call.path.ends_with("/8") => {
+            json!({ "contact": tagged(person(8, "v", &["v@x.com"])), "deals": [] })
+        }
+        Endpoint::ContactUpdate if call.path.ends_with("/8") => {
+            json!({ "contact": tagged(person(8, "v", &["v@x.com"])) })
+        }
+        Endpoint::ContactUpdate => {
+            *changed = true;
+            json!({ "contact": tagged(person(7, "u", &["new@x.com", "old@x.com"])) })
+        }
+        UPSERT | Endpoint::ContactRead => json!({ "contact": tagged(u()), "deals": [] }),
+        Endpoint::Upsert(Entity::SalesAccount)
+        | Endpoint::SalesAccountRead
+        | Endpoint::SalesAccountUpdate => {
+            json!({ "sales_account": { "id": 5, "tags": ["there"] } })
+        }
+        Endpoint::DealRead | Endpoint::DealCreate | Endpoint::DealUpdate => {
+            json!({ "deal": { "id": 9, "tags": [] } })
+        }
+        Endpoint::Fields(_) => json!({ "fields": [] }),
+        Endpoint::Upsert(Entity::Deal)
+        | Endpoint::BulkUpsert(_)
+        | Endpoint::JobStatus
+        | Endpoint::TrackEvent
+        | Endpoint::TrackPageView => json!({}),
+    })
+}
+
+/// Wherever a session ends, with calls on their way, failed or broken off: each event is settled or given back, once.
+#[test]
+fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
+    let start = Instant::now();
+    let mut longest = 0;
+    // Without a failure, and with each call failing in turn shortly before the end.
+    let never = (0..40).map(|cut| (usize::MAX, cut));
+    let in_turn = (0..16).flat_map(|fails| (2 * fails + 1..2 * fails + 9).map(move |cut| (fails, cut)));
+    for (fails, cut) in never.chain(in_turn) {
+        let broken_off = (cut / 2 + cut) % 2 == 0;
+        let mut now = start;
+        let mut dispatch = dispatch(now).with_tags(Tags::Append);
+        let rich = |user_id: &str, email: Option<&str>, tag: &str| ContactWrite {
+            company: Some(related("Acme", &json!({ "tags": [tag] }))),
+            deal: Some(related("Renewal", &json!({ "amount": 1, "tags": [tag] }))),
+            ..identify(user_id, email, &json!({ "tags": [tag] }))
+        };
+        insert(&mut dispatch, rich("u", Some("new@x.com"), "a"), 0);
+        insert(&mut dispatch, rich("v", None, "b"), 1);
+        track(&mut dispatch, "u", 2);
+        insert(&mut dispatch, rich("w", None, "c"), 3);
+        insert(&mut dispatch, rich("u", None, "d"), 4);
+        let (mut changed, mut made, mut ended) = (false, 0, Vec::new());
+        let mut on_their_way = VecDeque::new();
+        for _ in 0..cut {
+            match dispatch.next(now) {
+                Next::Send(number, call) => on_their_way.push_back((number, call)),
+                Next::Wait(wake) => {
+                    ended.extend(settled(dispatch.take_ended()));
+                    if let Some((number, call)) = on_their_way.pop_front() {
+                        let lost = Verdict::Unavailable {
+                            trouble: crate::freshsales::Trouble::Timeout,
+                            retry_after: None,
+                        };
+                        let answer = account_answers(&call, &mut changed);
+                        let answer = if made == fails { lost } else { answer };
+                        made += 1;
+                        ended.extend(settled(dispatch.answered(number, answer, &RateLimit::default(), now)));
+                    } else if let Some(wake) = wake {
+                        now = wake;
+                    }
+                }
+            }
+        }
+        longest = longest.max(made);
+        let mut all: Vec<u64> = ended.iter().map(|(debt, _)| *debt).collect();
+        all.extend(dispatch.give_back());
+        for (number, call) in on_their_way {
+            if broken_off {
+                dispatch.aborted(number, now);
+            } else {
+                let answer = account_answers(&call, &mut changed);
+                let effects = dispatch.answered(number, answer, &RateLimit::default(), now);
+                all.extend(settled(effects).into_iter().map(|(debt, _)| debt));
+            }
+        }
+        all.extend(dispatch.give_back());
+        all.extend(settled(dispatch.take_ended()).into_iter().map(|(debt, _)| debt));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4], "cut off after {cut}, call {fails} failing");
+        assert!(dispatch.is_empty() && dispatch.units.is_empty() && dispatch.calls.is_empty());
+        assert!(dispatch.names.is_empty() && dispatch.idle.is_empty() && dispatch.due.is_empty());
+    }
+    assert!(longest > 14, "{longest} calls: not every stage was reached");
+}

@@ -1,7 +1,7 @@
 //! Tags are added to those that a record has, and what is known to be there costs nothing.
 
 use super::by_hand::{
-    COMPANY, CONTACT, CONTACTS, dispatch, insert, job, related, report, sent, served, settled, write,
+    COMPANY, CONTACT, CONTACTS, contact, dispatch, insert, job, related, report, sent, served, settled, write,
 };
 use super::*;
 use crate::freshsales::{Endpoint, Trouble as Failure};
@@ -143,4 +143,25 @@ fn nobody_else_writes_a_company_between_the_reading_and_the_writing_of_its_tags(
     served(&mut dispatch, now, Endpoint::SalesAccountRead, company(&json!(["b"])));
     let (body, _) = served(&mut dispatch, now, Endpoint::SalesAccountUpdate, company(&json!(["b", "a"])));
     assert_eq!(body["sales_account"], json!({ "tags": ["b", "a"] }));
+}
+
+#[test]
+fn tags_that_were_not_written_and_are_no_longer_shown_are_told_and_not_taken_for_written() {
+    let mut now = Instant::now();
+    let mut dispatch = appending(now);
+    let acme = || Some(related("Acme", &json!({ "name": "Acme", "tags": ["a"] })));
+    insert(&mut dispatch, ContactWrite { company: acme(), ..write("c@x.com", &json!({})) }, 0);
+    served(&mut dispatch, now, COMPANY, company(&json!([])));
+    let (number, call) = sent(&mut dispatch, now);
+    assert_eq!(call.endpoint, Endpoint::SalesAccountUpdate);
+    let lost = Verdict::Unavailable { trouble: Failure::Timeout, retry_after: None };
+    dispatch.answered(number, lost, &RateLimit::default(), now);
+    let Next::Wait(Some(then)) = dispatch.next(now) else { panic!("it is not tried again") };
+    now = then;
+    let silent = json!({ "sales_account": { "id": 7 } });
+    let (_, effects) = served(&mut dispatch, now, Endpoint::SalesAccountRead, silent);
+    assert!(matches!(&effects[..], [Effect::LeftOut(omitted)] if omitted.field == "tags"), "{effects:?}");
+    assert!(!dispatch.memo.has_tags(Entity::SalesAccount, 7, ["a"].into_iter()));
+    let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[7]));
+    assert_eq!(settled(effects), [(0, Outcome::Delivered)]);
 }
