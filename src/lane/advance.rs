@@ -10,7 +10,7 @@ use super::deals::DealAt;
 use super::dispatch::{Dispatch, Effect, Name};
 use super::memo::{Account, fingerprint};
 use super::outgoing::{Ground, Outgoing, Polling, Purpose, Refused};
-use super::remedy::{self, may_be_mended};
+use super::remedy::{self, Remembered, may_be_mended};
 use super::tags::{self, Found};
 use super::unit::{ContactWork, Stage, Unit, Work, identity, report};
 use super::window::Key;
@@ -163,6 +163,10 @@ impl<D> Dispatch<D> {
             let same = record_id(body, tagging.entity.singular()) == Some(tagging.id);
             return if same { verdict } else { nonsense() };
         }
+        if let Stage::StillThere(remembered) = &work.stage {
+            let same = record_id(body, remembered.entity.singular()) == Some(remembered.id);
+            return if same { verdict } else { nonsense() };
+        }
         let other_id = || record_id(body, Entity::Contact.singular()) != work.contact;
         let odd = match outgoing.call.endpoint {
             Endpoint::Upsert(Entity::Contact) => is_another_contact(body, work.write.address()),
@@ -247,6 +251,16 @@ impl<D> Dispatch<D> {
             return self.emails_read(number, body);
         }
         let Some(work) = unit.contact_mut() else { return self.finish(number, &Outcome::Delivered) };
+        if let Stage::StillThere(remembered) = work.stage.clone() {
+            if !remembered.is_deleted(body) {
+                return self.still_there(number, *remembered, now);
+            }
+            let company = work.write.company.as_ref().map(|company| company.name.clone());
+            self.memo.forget(work.write.address(), company.as_deref());
+            unit.refresh();
+            self.settle_stage(number);
+            return Vec::new();
+        }
         if endpoint == Endpoint::DealRead && work.stage == Stage::Deal {
             work.kept_custom = Some(custom_fields(body).unwrap_or_default());
             self.idle.insert(number);
@@ -337,7 +351,11 @@ impl<D> Dispatch<D> {
                 tagging.then.map(|then| *then)
             }
             // The answers of the others are read elsewhere.
-            Stage::FindContact | Stage::FindHolder | Stage::ReadEmails | Stage::FindOwner => None,
+            Stage::FindContact
+            | Stage::FindHolder
+            | Stage::ReadEmails
+            | Stage::FindOwner
+            | Stage::StillThere(_) => None,
         };
         let next = tags::after(work, body, next, &mut self.memo);
         if hidden {
@@ -401,6 +419,9 @@ impl<D> Dispatch<D> {
             self.settle_stage(number);
             return Vec::new();
         }
+        if let Some(Stage::StillThere(remembered)) = unit.contact().map(|work| work.stage.clone()) {
+            return self.still_there(number, *remembered, now);
+        }
         if self.leaves_out
             && let Ground::Denied(Some(_), _) = refused.ground
             && let Some(work) = unit.contact_mut()
@@ -439,7 +460,14 @@ impl<D> Dispatch<D> {
                     self.settle_stage(number);
                     return Vec::new();
                 }
-                Err(first) => first,
+                Err(first) => {
+                    if let Some(remembered) = Remembered::of(work, &mut self.memo, &first) {
+                        work.stage = Stage::StillThere(Box::new(remembered));
+                        self.settle_stage(number);
+                        return Vec::new();
+                    }
+                    first
+                }
             }
         } else {
             refused
@@ -448,6 +476,17 @@ impl<D> Dispatch<D> {
             return effects;
         }
         self.give_up(number, refused)
+    }
+
+    /// A refused record is there, so defaults are not for it: what was refused stays refused.
+    fn still_there(&mut self, number: u64, remembered: Remembered, now: Instant) -> Vec<Effect<D>> {
+        if let Some(work) = self.units.get_mut(&number).and_then(Unit::contact_mut) {
+            work.stage = remembered.stage();
+        }
+        if let Some(effects) = self.look_up_again(number, &remembered.refused, now) {
+            return effects;
+        }
+        self.give_up(number, remembered.refused)
     }
 
     /// The end of an event that Freshsales refuses for good.

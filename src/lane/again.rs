@@ -69,7 +69,8 @@ impl ContactWork {
             | Stage::ReadEmails
             | Stage::FindOwner
             | Stage::ReadLinks
-            | Stage::ReadTags(_) => return None,
+            | Stage::ReadTags(_)
+            | Stage::StillThere(_) => return None,
         }
         self.call()
     }

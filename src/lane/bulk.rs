@@ -101,6 +101,7 @@ impl<D> Dispatch<D> {
             | Stage::Link(_)
             | Stage::FindDeal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => None,
         }
     }
@@ -276,6 +277,7 @@ impl<D> Dispatch<D> {
             | Stage::Link(_)
             | Stage::FindDeal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => Endpoint::Upsert(Entity::Contact),
             Stage::Deal => Endpoint::Upsert(Entity::Deal),
         };

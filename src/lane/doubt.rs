@@ -259,11 +259,12 @@ impl<D> Dispatch<D> {
     pub(super) fn clear(&mut self, through: &Outgoing, now: Instant) -> Vec<Effect<D>> {
         let Some(sent) = through.sent else { return Vec::new() };
         let (family, budget) = (through.call.endpoint.family(), through.call.endpoint.budget());
-        let record = !through.purpose.is_harmless();
+        // What is read before a call is sent again says nothing of calls that write: a wall may stand before those alone.
+        let record = !through.purpose.is_harmless() && through.unsure.is_none();
         if record {
             self.passages.got_through(family, now);
             let suspected = |doubt: &Doubt| doubt.strikes > 0 && matches!(doubt.oddity, Oddity::Foreign(_));
-            if through.unsure.is_none() && through.doubt.as_ref().is_some_and(suspected) {
+            if through.doubt.as_ref().is_some_and(suspected) {
                 self.passages.fickle = Some(now);
             }
         }

@@ -97,6 +97,14 @@ impl Reading {
         doubtful
     }
 
+    /// Freshsales refused a record: an admin may have made a field required, or taken a choice away. That event has ended; so
+    /// that no more need to, old fields are read again.
+    pub(super) fn refused(&mut self, now: Instant) {
+        if self.age(now) > DOUBTFUL {
+            self.want(now);
+        }
+    }
+
     fn age(&self, now: Instant) -> Duration {
         self.read_at.map_or(Duration::MAX, |read_at| now.saturating_duration_since(read_at))
     }

@@ -8,10 +8,11 @@ use super::deals::DealAt;
 use super::dispatch::Effect;
 use super::memo::Memo;
 use super::outgoing::Refused;
-use super::unit::ContactWork;
+use super::unit::{ContactWork, Stage};
 use crate::mapping::{Lacking, Omitted, defaults_table};
 use crate::outcome::Problem;
 use crate::schema::Entity;
+use serde_json::Value;
 
 /// What is changed in a record. A further remedy is a further member here, and its rows in [`TRIALS`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,10 +76,56 @@ pub(super) const fn dependent_choice(entity: Entity) -> Option<&'static str> {
     }
 }
 
+/// A refused record that this replica remembers, so that no default may be written over what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remembered {
+    pub(super) entity: Entity,
+    pub(super) id: i64,
+    pub(super) refused: Refused,
+}
+
+impl Remembered {
+    /// What is to be read before the refusal of the step's record is told: it may have been deleted, and then defaults might
+    /// help. None if none could.
+    pub(super) fn of(work: &ContactWork, memo: &mut Memo, refused: &Refused) -> Option<Self> {
+        let (entity, record) = work.given()?;
+        if work.fresh || !may_be_mended(refused.status) || !has_defaults(&record.lacking()) {
+            return None;
+        }
+        let id = if work.stage == Stage::Company {
+            memo.account(&work.write.company.as_ref()?.name)?.id
+        } else if work.stage == Stage::Contact {
+            memo.contact_id(work.write.address())?
+        } else {
+            return None;
+        };
+        Some(Self { entity, id, refused: refused.clone() })
+    }
+
+    /// The step at which it was refused.
+    pub(super) const fn stage(&self) -> Stage {
+        match self.entity {
+            Entity::SalesAccount => Stage::Company,
+            Entity::Contact | Entity::Deal => Stage::Contact,
+        }
+    }
+
+    /// Whether an answer shows the record as a deleted one.
+    pub(super) fn is_deleted(&self, body: &Value) -> bool {
+        let deleted = body.get(self.entity.singular()).and_then(|record| record.get("is_deleted"));
+        deleted.and_then(Value::as_bool) == Some(true)
+    }
+}
+
+pub(super) fn has_defaults(lacking: &[Lacking]) -> bool {
+    lacking.iter().any(|lacking| lacking.default.is_some())
+}
+
 /// Prepares the refused record's next trial; the refusal to be told if there is none.
 pub(super) fn next(work: &mut ContactWork, memo: &mut Memo, refused: Refused) -> Result<(), Refused> {
     let earlier = work.trial.take().map(|trial| *trial);
-    if !may_be_mended(refused.status) {
+    // A clash is with another record, or with another writer of this one: no change of the record is meant.
+    if !may_be_mended(refused.status) || refused.status == Some(409) {
         return Err(earlier.map_or(refused, |earlier| earlier.first));
     }
     let possible = work.possible_changes(is_there(work, memo));
@@ -88,16 +135,18 @@ pub(super) fn next(work: &mut ContactWork, memo: &mut Memo, refused: Refused) ->
     Ok(())
 }
 
-/// The required fields that a refused record does not have. One that is known to be there needs none; but it may have been
-/// deleted, so the next time it is not known any more.
+/// The required fields that a refused record does not have. One that is known to be there needs none; but where that was not
+/// asked, because no default could help, it may have been deleted, so the next time it is not known any more.
 pub(super) fn absent(work: &ContactWork, memo: &mut Memo) -> Option<Problem> {
     let (entity, record) = work.given()?;
     let lacking = record.lacking();
     if lacking.is_empty() || !is_there(work, memo) {
         return absent_fields(entity, &lacking);
     }
-    let company = work.write.company.as_ref().filter(|_| entity == Entity::SalesAccount);
-    memo.forget(work.write.address(), company.map(|company| &*company.name));
+    if !has_defaults(&lacking) {
+        let company = work.write.company.as_ref().filter(|_| entity == Entity::SalesAccount);
+        memo.forget(work.write.address(), company.map(|company| &*company.name));
+    }
     None
 }
 

@@ -18,6 +18,7 @@ use super::placeholders::Placeholders;
 use super::pulse::Mark;
 use super::quota::Quota;
 use super::reading::Reading;
+use super::remedy::may_be_mended;
 use super::state::{Board, Phase};
 use crate::config::Account;
 use crate::delays::until;
@@ -27,7 +28,7 @@ use crate::freshsales::{
 };
 use crate::mapping::InvalidValue;
 use crate::metrics::AccountMetrics;
-use crate::outcome::Outcome;
+use crate::outcome::{DeadLetterReason, Outcome};
 use crate::schema::Entity;
 use crate::segment::EventType;
 
@@ -247,7 +248,12 @@ impl Lane {
     fn take_effects(&mut self, effects: Vec<Effect<Debt>>) {
         for effect in effects {
             match effect {
-                Effect::Settled { debt, outcome, attempts } => self.settle(debt, outcome, attempts),
+                Effect::Settled { debt, outcome, attempts } => {
+                    if is_refused_record(&outcome) {
+                        self.reading.refused(Instant::now());
+                    }
+                    self.settle(debt, outcome, attempts);
+                }
                 Effect::BulkGivenUp => tracing::warn!(
                     account = &*self.board.view().account,
                     "reports of bulk upserts cannot be used; records go one by one for an hour"
@@ -394,4 +400,10 @@ async fn give_back(session: &mut Session) {
     while let Some(delivery) = session.deliveries.recv().await {
         delivery.receipt.settle(Outcome::Returned, 0);
     }
+}
+
+/// Whether Freshsales refused a record for what it holds, or does not hold.
+fn is_refused_record(outcome: &Outcome) -> bool {
+    let Outcome::DeadLetter(refusal) = outcome else { return false };
+    refusal.reason == DeadLetterReason::Rejected && may_be_mended(refusal.http_status)
 }

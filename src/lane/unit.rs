@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::deals::DealAt;
 use super::held::{Held, HeldContact, RecordText};
 use super::merge;
-use super::remedy::{Changes, Trial, dependent_choice};
+use super::remedy::{Changes, Remembered, Trial, dependent_choice, has_defaults};
 use super::tags::Tagging;
 use super::whose::Whose;
 use crate::freshsales::{Call, Identifier, Link};
@@ -93,6 +93,8 @@ pub(super) enum Stage {
     ReadTags(Tagging),
     /// Add tags to those that the record has.
     Tags(Tagging),
+    /// A refused record is remembered, but may have been deleted: read it.
+    StillThere(Box<Remembered>),
 }
 
 impl<D> Unit<D> {
@@ -243,6 +245,7 @@ impl ContactWork {
             | Stage::Link(_)
             | Stage::FindDeal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => None,
         }
     }
@@ -305,7 +308,7 @@ impl ContactWork {
     pub(super) fn possible_changes(&self, exists: bool) -> Changes {
         let Some((entity, given)) = self.given() else { return Changes::default() };
         let choice = dependent_choice(entity).and_then(|choice| given.field(choice));
-        let defaults = || given.lacking().iter().any(|lacking| lacking.default.is_some());
+        let defaults = || has_defaults(&given.lacking());
         Changes { without_choice: choice.is_some(), with_defaults: !exists && defaults() }
     }
 
@@ -339,6 +342,7 @@ impl ContactWork {
             }
             Stage::ReadTags(tagging) => Some(tagging.read()),
             Stage::Tags(tagging) => Some(tagging.call()),
+            Stage::StillThere(remembered) => Some(Call::read(remembered.entity, remembered.id)),
         }
     }
 
@@ -360,6 +364,7 @@ impl ContactWork {
             | Stage::ReadLinks
             | Stage::Link(_)
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => None,
         }
     }
@@ -382,6 +387,10 @@ impl ContactWork {
                 Entity::Contact => "contact's tags",
                 Entity::SalesAccount => "sales account's tags",
                 Entity::Deal => "deal's tags",
+            },
+            Stage::StillThere(remembered) => match remembered.entity {
+                Entity::SalesAccount => "sales account",
+                Entity::Contact | Entity::Deal => "contact",
             },
         }
     }

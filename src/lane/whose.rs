@@ -160,6 +160,7 @@ impl<D> Dispatch<D> {
                 | Stage::FindDeal
                 | Stage::Deal
                 | Stage::ReadTags(_)
+                | Stage::StillThere(_)
                 | Stage::Tags(_),
                 _,
             ) => false,
@@ -242,6 +243,7 @@ impl<D> Dispatch<D> {
             | Stage::FindDeal
             | Stage::Deal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => Vec::new(),
         }
     }
@@ -428,6 +430,7 @@ impl<D> Dispatch<D> {
             | Stage::FindDeal
             | Stage::Deal
             | Stage::ReadTags(_)
+            | Stage::StillThere(_)
             | Stage::Tags(_) => return None,
         };
         let work = self.units.get_mut(&number).and_then(Unit::contact_mut)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use freshet::outcome::Outcome;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, Source, called, identify, reason, track};
+use crate::rig::{Rig, Setup, Source, called, identify, reason, track};
 use crate::support::soon;
 
 const ADA: &str = "ada@example.com";
@@ -127,5 +127,39 @@ async fn an_odd_field_does_not_keep_the_others_from_being_used() {
     assert_eq!(source.settled().await.outcome, Outcome::Delivered);
     source.send(identify("m1", ADA, json!({"cfOdd": "New"}))).await;
     assert_eq!(reason(&source.settled().await.outcome), "unknown_custom_field");
+    rig.finish(source).await;
+}
+
+/// The account's fields, of which this one is required.
+fn requiring(name: &str) -> Value {
+    let mut fields: Value =
+        serde_json::from_str(include_str!("../../src/sandbox/metadata/contacts.json")).unwrap();
+    let field = fields["fields"].as_array_mut().unwrap().iter_mut().find(|field| field["name"] == name);
+    field.unwrap()["required"] = true.into();
+    fields
+}
+
+#[tokio::test]
+async fn after_freshsales_refuses_a_record_old_fields_are_read_again_and_the_defaults_of_later_events_are_known()
+ {
+    let settings = "[accounts.defaults]\njob_title = \"Unknown\"";
+    let rig = Rig::with(Setup { settings, ..Setup::default() }).await;
+    let mut source = rig.session().await;
+    source.send(identify("warm", "zoe@example.com", json!({}))).await;
+    source.settled().await;
+    rig.meddle("PUT", "/_sandbox/fields/contacts", requiring("job_title")).await;
+    source.send(identify("m0", ADA, json!({"city": "Ulm"}))).await;
+    assert_eq!(reason(&source.settled().await.outcome), "rejected");
+    assert_eq!(rig.calls("contacts_fields"), 1, "they are not old yet");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(6)).await;
+    tokio::time::resume();
+    source.send(identify("m1", ADA, json!({"city": "Ulm"}))).await;
+    assert_eq!(reason(&source.settled().await.outcome), "rejected");
+    called(&rig, "contacts_fields", 2).await;
+    called(&rig, "deals_fields", 2).await;
+    source.send(identify("m2", ADA, json!({"city": "Ulm"}))).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    assert_eq!(rig.contact(ADA)["job_title"], "Unknown");
     rig.finish(source).await;
 }

@@ -28,6 +28,7 @@ mod front;
 mod hostile;
 mod identity;
 mod limits;
+mod meddling;
 mod order;
 mod quota;
 mod records;

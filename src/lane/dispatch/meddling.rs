@@ -1,6 +1,8 @@
 //! What people do to records between any two calls: nothing of theirs is written over, and nothing is there twice.
 
 use super::by_hand::{CONTACT, contact, dispatch, insert, insert_of, related, sent, served, settled, write};
+use super::outage::{MINUTE, plain};
+use super::strangers::{page, rich, said};
 use super::*;
 use crate::freshsales::{Endpoint, Trouble as Failure};
 use crate::mapping::ContactWrite;
@@ -231,4 +233,42 @@ fn a_deal_that_is_tried_again_behind_another_of_its_name_is_looked_for_again() {
     }
     assert_eq!(creations, 1);
     assert!(dispatch.is_empty());
+}
+
+#[test]
+fn what_is_read_before_it_is_written_again_is_given_up_like_any_other_if_it_never_gets_through() {
+    for answer in [
+        |call: &Call| page(call, 403),
+        |call: &Call| said(call, 403),
+        |_: &Call| Verdict::Unavailable { trouble: Failure::ServerError(500), retry_after: None },
+    ] {
+        let mut account = rich();
+        let company = Some(related("Acme", &json!({})));
+        insert(&mut account.dispatch, ContactWrite { company, ..write("a@x.com", &json!({})) }, 0);
+        let mut number = 1;
+        while account.refused.is_empty() {
+            plain(&mut account, number);
+            number += 1;
+            let then = account.now + MINUTE;
+            account.run(then, |call| (call.endpoint == Endpoint::ContactUpdate).then(|| answer(call)));
+            assert!(number < 60 * 24 * 4, "it is never given up");
+        }
+        assert_eq!(account.refused.iter().map(|(_, number, _)| *number).collect::<Vec<_>>(), [0]);
+        let of_link = |endpoint| account.sent.iter().filter(|(_, call)| call.endpoint == endpoint).count();
+        let (written, read) = (of_link(Endpoint::ContactUpdate), of_link(Endpoint::ContactRead));
+        assert!(read <= written, "{read} {written}");
+    }
+}
+
+#[test]
+fn what_is_read_before_it_is_written_again_does_not_count_as_others_that_got_through() {
+    let mut account = rich();
+    for number in 0..3 {
+        let company = Some(related(&format!("Acme {number}"), &json!({})));
+        let contact = write(&format!("c{number}@x.com"), &json!({}));
+        insert(&mut account.dispatch, ContactWrite { company, ..contact }, number);
+    }
+    let then = account.now + 12 * MINUTE * 60;
+    account.run(then, |call| (call.endpoint == Endpoint::ContactUpdate).then(|| page(call, 403)));
+    assert_eq!(account.refused, []);
 }

@@ -131,14 +131,72 @@ fn defaults_are_sent_only_after_a_refusal_without_them_and_only_for_what_the_eve
     assert_eq!(body["contact"], expected);
     // It is there now: a default could write over what people entered.
     insert(&mut dispatch, identify(&json!({ "city": "Bern" })), 1);
-    let (_, effects) = refused(&mut dispatch, now, "no");
+    refused(&mut dispatch, now, "no");
+    let (_, effects) = served(&mut dispatch, now, Endpoint::ContactRead, contact(1, &[]));
     let letter = dead_letter(effects);
     assert_eq!(letter.problems.len(), 1, "{letter:?}");
-    // Unless it was deleted, which a refusal may mean; so the next time it is not taken to be there.
-    insert(&mut dispatch, identify(&json!({ "city": "Bern" })), 2);
-    refused(&mut dispatch, now, "no");
-    let (body, _) = served(&mut dispatch, now, CONTACT, contact(2, &[]));
-    assert_eq!(body["contact"]["lead_source_id"], 2);
+    assert_eq!(letter.problems[0].problem, "Freshsales refused the contact: no");
+}
+
+#[test]
+fn a_remembered_record_that_was_deleted_gets_the_defaults_when_it_is_created_anew() {
+    let gone = || Verdict::Refused { status: 404, messages: vec!["Not found".to_owned()] };
+    let deleted = |key: &str| Verdict::Done(json!({ key: { "id": 1, "is_deleted": true } }));
+    for is_company in [false, true] {
+        for answer in [gone(), deleted(if is_company { "sales_account" } else { "contact" })] {
+            let now = Instant::now();
+            let mut dispatch = dispatch(now);
+            let identify = |city: &str| {
+                let record = lacking(&json!({ "city": city }));
+                if is_company {
+                    let company = Some(RelatedWrite { name: "Acme".to_owned(), record });
+                    ContactWrite { company, ..write("a@x.com", &json!({})) }
+                } else {
+                    ContactWrite { record, ..write("a@x.com", &json!({})) }
+                }
+            };
+            let (upsert, read) = if is_company {
+                (COMPANY, Endpoint::SalesAccountRead)
+            } else {
+                (CONTACT, Endpoint::ContactRead)
+            };
+            let taken = |dispatch: &mut Dispatch<u64>| {
+                if is_company {
+                    served(dispatch, now, COMPANY, json!({ "sales_account": { "id": 1 } })).0
+                } else {
+                    served(dispatch, now, CONTACT, contact(1, &[])).0
+                }
+            };
+            insert(&mut dispatch, identify("Ulm"), 0);
+            taken(&mut dispatch);
+            if is_company {
+                served(&mut dispatch, now, CONTACT, contact(1, &[1]));
+            }
+            insert(&mut dispatch, identify("Bern"), 1);
+            refused(&mut dispatch, now, "no");
+            let (number, call) = sent(&mut dispatch, now);
+            assert_eq!(call.endpoint, read);
+            dispatch.answered(number, answer, &RateLimit::default(), now);
+            let (number, call) = sent(&mut dispatch, now);
+            assert_eq!(call.endpoint, upsert);
+            let verdict = Verdict::Refused { status: 400, messages: vec!["no".to_owned()] };
+            dispatch.answered(number, verdict, &RateLimit::default(), now);
+            let body = taken(&mut dispatch);
+            assert_eq!(body[if is_company { "sales_account" } else { "contact" }]["lead_source_id"], 2);
+        }
+    }
+}
+
+#[test]
+fn a_clash_is_not_mended_by_a_change_of_the_record() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(now);
+    let record = lacking(&json!({ "contact_status_id": 7 }));
+    insert(&mut dispatch, ContactWrite { record, ..write("a@x.com", &json!({})) }, 0);
+    let (number, _) = sent(&mut dispatch, now);
+    let clash = Verdict::Refused { status: 409, messages: vec!["locked".to_owned()] };
+    dead_letter(dispatch.answered(number, clash, &RateLimit::default(), now));
+    assert!(dispatch.is_empty());
 }
 
 #[test]
