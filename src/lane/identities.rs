@@ -108,7 +108,8 @@ impl Identities {
     pub(super) fn own_email(&self, user_id: &str) -> Option<&str> {
         match self.known.peek(&self.digests.of(user_id))? {
             Known::Apart { own, .. } => own.as_deref(),
-            known => known.email(),
+            Known::Contact(email) | Known::Claimed(email) => Some(email),
+            Known::Nobody { .. } => None,
         }
     }
 

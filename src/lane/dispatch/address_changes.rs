@@ -289,19 +289,20 @@ fn an_identify_without_an_address_is_never_written_to_the_other_contact() {
                 // With the userId it is refused, because another contact has that.
                 let other = taken && !text.contains("\"external_id\"");
                 assert!(!(other && text.contains("Own")), "{known_before} {together} {text}");
-                let verdict = match call.endpoint {
-                    Endpoint::Lookup if call.query.contains(&("f", "email".to_owned())) => {
-                        Verdict::Done(found(&[person(8, "v", &["taken@x.com"])]))
-                    }
-                    Endpoint::Lookup => Verdict::Done(found(&[person(7, "u", &["old@x.com"])])),
-                    Endpoint::ContactRead => Verdict::Done(read(7, "u", &["old@x.com"])),
-                    Endpoint::ContactUpdate => refuses,
-                    _ if taken && text.contains("\"external_id\"") => refuses,
-                    _ if taken => Verdict::Done(read(8, "v", &["taken@x.com"])),
-                    _ => {
-                        own |= text.contains("old@x.com") && text.contains("Own");
-                        Verdict::Done(read(7, "u", &["old@x.com"]))
-                    }
+                let by_address = call.query.contains(&("f", "email".to_owned()));
+                let verdict = if call.endpoint == Endpoint::Lookup && by_address {
+                    Verdict::Done(found(&[person(8, "v", &["taken@x.com"])]))
+                } else if call.endpoint == Endpoint::Lookup {
+                    Verdict::Done(found(&[person(7, "u", &["old@x.com"])]))
+                } else if call.endpoint == Endpoint::ContactRead {
+                    Verdict::Done(read(7, "u", &["old@x.com"]))
+                } else if taken && !other {
+                    refuses
+                } else if taken {
+                    Verdict::Done(read(8, "v", &["taken@x.com"]))
+                } else {
+                    own |= text.contains("old@x.com") && text.contains("Own");
+                    Verdict::Done(read(7, "u", &["old@x.com"]))
                 };
                 ended.extend(delivered(dispatch.answered(number, verdict, &RateLimit::default(), now)));
             }
