@@ -91,6 +91,12 @@ fn masked(text: &str, local: impl Fn(char) -> bool) -> Cow<'_, str> {
         masked.push_str(before.get(..before.len() - name).unwrap_or_default());
         masked.push_str(MASK);
         done = behind + host;
+        // An escaped sign may be a part of the name: then another sign follows, and the host behind that.
+        while let Some((_, behind)) = next_at(text, done).filter(|(at, _)| *at == done)
+            && let Some(host) = text.get(behind..).map(host_length).filter(|host| *host > 0)
+        {
+            done = behind + host;
+        }
         from = done;
     }
     if done == 0 {
@@ -193,7 +199,8 @@ mod tests {
             ("id=\"ada\\u{1b}[0m@x.co\"", "id=\"[e-mail]\""),
             ("ada\u{fe6b}x.co", "[e-mail]"),
             ("a \"john doe\"@example.com b", "a [e-mail] b"),
-            ("a@b@c.de", "[e-mail]@c.de"),
+            ("a@b@c.de", "[e-mail]"),
+            ("id=A%40a@0, b%40@", "id=[e-mail], b%40@"),
             ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),
         ] {
             assert_eq!(text(line), expected);

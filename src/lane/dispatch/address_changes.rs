@@ -787,7 +787,6 @@ fn account_answers(call: &Call, changed: &mut bool) -> Verdict {
         | Endpoint::BulkUpsert(_)
         | Endpoint::JobStatus
         | Endpoint::TrackEvent
-        | Endpoint::Selector(_)
         | Endpoint::TrackPageView => json!({}),
     })
 }
