@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::decode::OWN_NAMES;
 use super::json::Kind;
 use super::unwrap::{Inner, original, readable, unwrap, word};
 use super::{RoutingKeys, routing_keys};
@@ -241,7 +242,7 @@ fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
             Some(own) if Kind::of(own) == Kind::Null => writer.json(name, outer),
             Some(own) if *under == Under::Merged && is_empty(own) => writer.json(name, outer),
             Some(own) if *under == Under::Merged && both_objects(own, outer) => {
-                writer.json(name, &under_own(own, outer));
+                writer.json(name, &under_own(name, own, outer));
             }
             Some(own) => writer.json(name, own),
         }
@@ -254,15 +255,24 @@ fn both_objects(own: &str, outer: &str) -> bool {
 }
 
 /// The members of both, those of the event winning.
-fn under_own(own: &str, outer: &str) -> String {
+fn under_own(name: &str, own: &str, outer: &str) -> String {
     let mut writer = ObjectWriter::with_capacity(own.len() + outer.len());
     let mut names = HashSet::new();
+    // This destination has several names: what the event says under any of them is its word, and null says nothing.
+    let ours = |member: &Member<'_>| name == "integrations" && OWN_NAMES.contains(&&*member.name());
+    let mut says_ours = false;
     for member in members(own) {
+        if ours(&member) {
+            if Kind::of(member.value) == Kind::Null {
+                continue;
+            }
+            says_ours = true;
+        }
         names.insert(member.name());
         writer.member(member);
     }
     members(outer)
-        .filter(|member: &Member<'_>| !names.contains(&member.name()))
+        .filter(|member| !names.contains(&member.name()) && !(says_ours && ours(member)))
         .for_each(|member| writer.member(member));
     writer.finish()
 }

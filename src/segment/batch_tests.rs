@@ -49,6 +49,27 @@ fn one_event_that_is_no_utf_8_keeps_none_of_the_others() {
 }
 
 #[test]
+fn an_events_word_on_this_destination_stands_above_the_batchs_under_whichever_name() {
+    const NAMES: [&str; 3] = ["Freshsales Suite - CRM", "Freshsales Suite", "Freshsales"];
+    for (outer_name, own_name) in NAMES.iter().flat_map(|outer| NAMES.map(|own| (*outer, own))) {
+        for (outer, own, wanted) in [
+            (json!(true), json!(false), false),
+            (json!(false), json!(true), true),
+            (json!(false), json!({}), true),
+            // Null says nothing.
+            (json!(false), json!(null), false),
+            (json!(true), json!(null), true),
+        ] {
+            let event = json!({"type": "identify", "userId": "a@x.com", "integrations": {own_name: own, "Other": false}});
+            let text =
+                json!({"batch": [event], "integrations": {outer_name: outer, "All": false}}).to_string();
+            let body = batch(&text).body(0);
+            assert_eq!(crate::segment::decode(&body).is_ok(), wanted, "{outer_name} {own_name} {text}");
+        }
+    }
+}
+
+#[test]
 fn what_stands_beside_the_batch_stands_under_each_event() {
     let outer = json!({
         "context": {"ip": "outer", "page": {"url": "outer", "title": "outer"}},

@@ -12,12 +12,12 @@ use super::surrogates::mended;
 use super::traits::traits;
 use super::whole::whole;
 use super::{Event, EventType, Payload};
-use crate::object::{ObjectText, find, members};
+use crate::object::{ObjectText, elements, find, members};
 use crate::outcome::{DeadLetterReason, Problem, Refusal, SkipReason};
 
 /// This destination's names in `integrations`; the first that is there decides. Segment's catalog has the first, and the
 /// last for the classic product; the other is what people call it.
-const OWN_NAMES: [&str; 3] = ["Freshsales Suite - CRM", "Freshsales Suite", "Freshsales"];
+pub(super) const OWN_NAMES: [&str; 3] = ["Freshsales Suite - CRM", "Freshsales Suite", "Freshsales"];
 
 /// The most digits of a `userId`: `external_id` takes no more characters.
 const USER_ID_DIGITS: usize = 255;
@@ -285,6 +285,8 @@ impl<'a> Envelope<'a> {
                 Kind::Null => {}
                 Kind::Bool => return value == "true",
                 Kind::Object => return true,
+                // PHP's empty object.
+                Kind::Array if elements(value).next().is_none() => return true,
                 Kind::Number | Kind::Text | Kind::Array => {
                     self.wrong(&format!("integrations.{name}"), "true, false, an object or null", value);
                     return true;

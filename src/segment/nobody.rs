@@ -2,7 +2,22 @@
 //! for visitors. Taken at their word, all such events would be one contact's. Decoding calls it.
 
 /// In lower case, as they are compared.
-const WORDS: [&str; 7] = ["undefined", "null", "[object object]", "nan", "0", "anonymous", "guest"];
+const WORDS: [&str; 13] = [
+    "undefined",
+    "null",
+    "[object object]",
+    "nan",
+    "0",
+    "anonymous",
+    "guest",
+    // The same of other languages and their printing.
+    "none",
+    "nil",
+    "(null)",
+    "<null>",
+    "[object undefined]",
+    "00000000-0000-0000-0000-000000000000",
+];
 
 /// The word for a template that was filled with nothing: `{}`, `{{}}`, `{ }`.
 const BRACES: &str = "{}";
@@ -31,6 +46,13 @@ mod tests {
             ("0", Some("0")),
             ("Anonymous", Some("anonymous")),
             ("GUEST", Some("guest")),
+            ("None", Some("none")),
+            ("nil", Some("nil")),
+            ("(null)", Some("(null)")),
+            ("<null>", Some("<null>")),
+            ("[object Undefined]", Some("[object undefined]")),
+            ("00000000-0000-0000-0000-000000000000", Some("00000000-0000-0000-0000-000000000000")),
+            ("00000000-0000-0000-0000-000000000001", None),
             ("{}", Some("{}")),
             ("{{ }}", Some("{}")),
             ("00", None),

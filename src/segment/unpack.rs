@@ -7,7 +7,8 @@ use std::io::Read;
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
@@ -27,6 +28,9 @@ const KNOWN: &str = "gzip, deflate, zstd, or none";
 const NO_PACKING: [&str; 8] = ["", "identity", "none", "utf-8", "utf8", "us-ascii", "ascii", "binary"];
 /// The most that a zstd frame may ask to look back; what decoders should allow at least (RFC 8878, 3.1.1.1.2).
 const ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
+/// The most gzip members or zstd frames of a body. Programs write one, or one for each block; those that hold nothing cost
+/// time without ever coming to the limit of what may come out.
+const MOST_PIECES: usize = 1000;
 /// The longest name of an encoding that is repeated in a refusal.
 const LONGEST_NAME: usize = 20;
 
@@ -41,6 +45,17 @@ pub(super) fn unpack(body: &Bytes, encoding: Option<&str>, limit: usize) -> Resu
                 problem: "the body is too large when it is unpacked".into(),
                 expected: Some(format!("at most {limit} bytes")),
                 got: Some(format!("{} bytes packed with {}", body.len(), packing.name())),
+                ..Problem::default()
+            },
+        ));
+    }
+    if unpacked.too_many_pieces {
+        return Err(Refusal::new(
+            DeadLetterReason::MalformedJson,
+            Problem {
+                problem: format!("the body is packed with {} in too many pieces", packing.name()),
+                expected: Some(format!("at most {MOST_PIECES} gzip members or zstd frames")),
+                got: Some(format!("{} bytes", body.len())),
                 ..Problem::default()
             },
         ));
@@ -110,18 +125,20 @@ struct Unpacked {
     bytes: Vec<u8>,
     /// The data ended early, or was none.
     damaged: bool,
+    /// There is more behind the last piece that is read.
+    too_many_pieces: bool,
 }
 
 /// Decoders of foreign data have panicked before: one damaged body must not end what reads all others.
 fn read_guarded(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
     let read = AssertUnwindSafe(|| read(packing, body, limit));
-    std::panic::catch_unwind(read).unwrap_or(Unpacked { bytes: Vec::new(), damaged: true })
+    std::panic::catch_unwind(read).unwrap_or(Unpacked { damaged: true, ..Unpacked::default() })
 }
 
 fn read(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
     let mut unpacked = Unpacked::default();
     match packing {
-        Packing::Gzip => unpacked.take(MultiGzDecoder::new(body), limit),
+        Packing::Gzip => unpacked.take_members(body, limit),
         Packing::Deflate => {
             unpacked.take(ZlibDecoder::new(body), limit);
             if unpacked.damaged {
@@ -145,21 +162,47 @@ impl Unpacked {
         self.damaged = from.take(room as u64).read_to_end(&mut self.bytes).is_err();
     }
 
+    /// Gzip data is one member after another.
+    fn take_members(&mut self, body: &[u8], limit: usize) {
+        self.take_pieces(body, limit, |unpacked, rest| {
+            let mut member = GzDecoder::new(rest);
+            unpacked.take(&mut member, limit);
+            member.into_inner()
+        });
+    }
+
     /// Zstd data is one frame after another.
     fn take_frames(&mut self, body: &[u8], limit: usize) {
-        let mut rest = body;
         let mut frames = FrameDecoder::new();
         frames.set_max_window_size(ZSTD_WINDOW);
-        self.damaged = body.is_empty();
-        while !rest.is_empty() && !self.damaged && self.bytes.len() <= limit {
+        self.take_pieces(body, limit, |unpacked, mut rest| {
             let Ok(frame) = StreamingDecoder::new_with_decoder(&mut rest, &mut frames) else {
-                self.damaged = true;
-                return;
+                unpacked.damaged = true;
+                return rest;
             };
-            self.take(frame, limit);
+            unpacked.take(frame, limit);
             let stated = frames.get_checksum_from_data();
-            self.damaged |= stated.is_some() && stated != frames.get_calculated_checksum();
+            unpacked.damaged |= stated.is_some() && stated != frames.get_calculated_checksum();
+            rest
+        });
+    }
+
+    /// Reads piece after piece; `read` takes one and gives what is behind it.
+    fn take_pieces<'a>(
+        &mut self,
+        body: &'a [u8],
+        limit: usize,
+        mut read: impl FnMut(&mut Self, &'a [u8]) -> &'a [u8],
+    ) {
+        let mut rest = body;
+        self.damaged = body.is_empty();
+        for _ in 0..MOST_PIECES {
+            if rest.is_empty() || self.damaged || self.bytes.len() > limit {
+                return;
+            }
+            rest = read(self, rest);
         }
+        self.too_many_pieces = !rest.is_empty() && !self.damaged && self.bytes.len() <= limit;
     }
 }
 

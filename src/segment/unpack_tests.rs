@@ -129,6 +129,23 @@ fn a_bomb_takes_no_more_memory_than_the_limit_allows() {
 }
 
 #[test]
+fn a_body_of_very_many_pieces_is_refused_after_the_first_thousand() {
+    for (pack, encoding) in [(gzip as fn(&[u8]) -> Vec<u8>, "gzip"), (zstd, "zstd")] {
+        let pieces = |text: &[u8], count: usize| pack(text).repeat(count);
+        assert_eq!(unpacked(&pieces(b"a", MOST_PIECES), encoding).unwrap(), b"a".repeat(MOST_PIECES));
+        for (text, count) in [(&b"a"[..], MOST_PIECES + 1), (b"", MOST_PIECES + 1), (b"", 100 * MOST_PIECES)]
+        {
+            let body = Bytes::from(pieces(text, count));
+            let refusal = unpack(&body, Some(encoding), 1 << 20).unwrap_err();
+            assert_eq!(refusal.reason, DeadLetterReason::MalformedJson);
+            assert!(refusal.problems[0].problem.contains("too many pieces"), "{refusal:?}");
+            // The rest is not looked at, for the dead letter's headers neither.
+            assert!(unpack_start(&body, Some(encoding), 1 << 20).len() <= MOST_PIECES);
+        }
+    }
+}
+
+#[test]
 fn a_zstd_frame_that_asks_for_a_large_window_is_refused_before_it_gets_one() {
     // Magic number, no checksum and no size, and a window of 128 MiB; then an empty last block.
     let frame = Bytes::from_static(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3, 0x01, 0x00, 0x00]);

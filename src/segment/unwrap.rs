@@ -15,6 +15,9 @@ use crate::object::members;
 /// web hook are three.
 const LEVELS: usize = 4;
 
+/// The types of Segment's calls, those that are not delivered too.
+const TYPES: [&str; 7] = ["identify", "track", "page", "screen", "group", "alias", "delete"];
+
 /// A longer key, as it is written, names no account. Thousands of events may stand within one wrapping, and each of them is
 /// asked for its keys.
 const LONGEST_KEY: usize = 4096;
@@ -80,6 +83,8 @@ pub(super) fn original(text: &Bytes, readable: &str, part: &str) -> Bytes {
 /// What decides how an object is read.
 struct Head<'a> {
     has_type: bool,
+    /// The type is one of Segment's, so that the object is an event whatever else it holds.
+    is_event: bool,
     is_cloud_event: bool,
     batch: bool,
     write_key: &'a str,
@@ -92,6 +97,7 @@ impl<'a> Head<'a> {
     fn read(object: &'a str, keys: &[String]) -> Self {
         let mut head = Self {
             has_type: false,
+            is_event: false,
             is_cloud_event: false,
             batch: false,
             write_key: "",
@@ -101,7 +107,10 @@ impl<'a> Head<'a> {
         for member in members(object) {
             let name = member.name();
             match &*name {
-                "type" => head.has_type = Kind::of(member.value) != Kind::Null,
+                "type" => {
+                    head.has_type = Kind::of(member.value) != Kind::Null;
+                    head.is_event = word(member.value).is_some_and(|word| TYPES.contains(&word.as_str()));
+                }
                 "batch" => head.batch = Kind::of(member.value) == Kind::Array,
                 "specversion" => head.is_cloud_event = !keys.is_empty(),
                 "writeKey" => head.write_key = member.value,
@@ -114,7 +123,7 @@ impl<'a> Head<'a> {
                 *place = member.value;
             }
             // Nothing behind it can matter: most events end here, after a few bytes.
-            if head.has_type && keys.is_empty() {
+            if head.is_event && keys.is_empty() {
                 break;
             }
         }
@@ -123,11 +132,12 @@ impl<'a> Head<'a> {
 
     /// What the object holds, and the keys it names for it; `None` if it is the event itself.
     fn inner(&self, text: &Bytes, readable: &str) -> (Option<Inner>, RoutingKeys) {
+        // Some senders give a batch a type of its own: `{"type": "batch", "batch": [...]}`.
+        if self.batch && !(self.is_event && !self.is_cloud_event) {
+            return (Some(Inner::Batch(text.clone())), RoutingKeys::default());
+        }
         if self.has_type && !self.is_cloud_event {
             return (None, RoutingKeys::default());
-        }
-        if self.batch {
-            return (Some(Inner::Batch(text.clone())), RoutingKeys::default());
         }
         let key = |value: &str| Some(value).filter(|value| value.len() <= LONGEST_KEY).and_then(word);
         let keys = RoutingKeys { write_key: key(self.write_key), project_id: key(self.project_id) };
