@@ -101,7 +101,7 @@ fn envelope_key(text: &str) -> Option<&'static str> {
 }
 
 /// Where the envelopes that are in use hold their event.
-const ENVELOPE_KEYS: [&str; 4] = ["payload", "data", "detail", "message"];
+const ENVELOPE_KEYS: [&str; 5] = ["payload", "data", "detail", "message", "Message"];
 
 /// An object that is not there, is null or was an empty map of PHP.
 const EMPTY: &str = "{}";

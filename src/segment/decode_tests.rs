@@ -294,7 +294,7 @@ fn the_detail_says_what_a_body_is() {
     let utf_16: Vec<u8> = "{\"type\":\"é\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let marked = [&b"\xff\xfe"[..], &utf_16].concat();
     let cases: &[(&[u8], &str)] = &[
-        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"\x1f\x8b\x08\x00", "gzip data, which is packed twice or lacks its content_encoding"),
         (b"\x28\xb5\x2f\xfd\x00", "zstd"),
         (b"\x78\x9c\xab", "zlib"),
         (&utf_16, "UTF-16"),
@@ -310,6 +310,10 @@ fn the_detail_says_what_a_body_is() {
         (b"\xef\xbb\xbf\xef\xbb\xbf{}", "a byte order mark elsewhere than at the start"),
         (b"[{\"type\":\"identify\"}]", "an array where one event belongs"),
         (br#""{\"type\":\"identify\"}""#, "encoded twice"),
+        (br#""[{\"type\":\"identify\"}]""#, "encoded twice"),
+        (b"{\"type\":\"track\"}\n{\"type\":\"track\"}\n", "several JSON values, one a line"),
+        (b"{\"type\":\"track\"}\n}", "several JSON values, one a line"),
+        (b"{\"type\":\n}", "expected value at line 2"),
         (b"{\"a\":\"\xff\"}", "not UTF-8 from byte 6 on"),
         (br#"{"batch":[{"type":"identify"}]}"#, "a batch where one event belongs"),
         (br#"{"batch":{}}"#, "the event has no type"),
@@ -328,6 +332,7 @@ fn an_envelope_that_is_not_opened_names_the_setting() {
         (r#"{"payload":{"type":"track"}}"#, "`payload` in `broker.unwrap`"),
         (r#"{"detail-type":"x","detail":{"type":"track"}}"#, "`detail` in `broker.unwrap`"),
         (r#"{"message":[{"type":"track"}]}"#, "`message` in `broker.unwrap`"),
+        (r#"{"Type":"Notification","Message":"{}"}"#, "`Message` in `broker.unwrap`"),
         (r#"{"type":null,"data":"{}"}"#, "`data` in `broker.unwrap`"),
     ] {
         assert!(expected(body).contains(key), "{}", expected(body));

@@ -54,6 +54,12 @@ pub(super) fn no_json(text: &str, error: &serde_json::Error) -> Refusal {
             None,
         );
     }
+    if error.column() > 0 && line > 1 && !error.is_eof() && found.is_some_and(|(before, _)| whole(before)) {
+        return malformed(
+            "the body holds several JSON values, one a line: each is a message of its own",
+            None,
+        );
+    }
     // The parser's words name a place and a rule of JSON, never a part of the body.
     malformed(format!("the body is not JSON: {error}"), None)
 }
@@ -67,13 +73,14 @@ pub(super) fn no_object(text: &str) -> Refusal {
             Problem {
                 problem: "the body is an array where one event belongs".into(),
                 expected: Some(
-                    "one JSON object; the intake queue takes arrays of events, a lane does not".into(),
+                    "one JSON object; arrays are split on the intake queue, and not within one another"
+                        .into(),
                 ),
                 got,
                 ..Problem::default()
             },
         ),
-        Kind::Text if text.trim_start().starts_with("\"{") => {
+        Kind::Text if ["\"{", "\"["].iter().any(|start| text.trim_start().starts_with(start)) => {
             malformed("the body is a JSON string that holds JSON: it was encoded twice", got)
         }
         Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Object => {
@@ -85,15 +92,24 @@ pub(super) fn no_object(text: &str) -> Refusal {
 /// What bytes that are no JSON look like, by how they begin.
 fn encoding(body: &[u8]) -> Option<&'static str> {
     match body {
-        [0x1F, 0x8B, ..] => Some("gzip data without the property content_encoding"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => Some("zstd data without the property content_encoding"),
-        [0x78, 0x01 | 0x9C | 0xDA, ..] => Some("zlib data without the property content_encoding"),
+        [0x1F, 0x8B, ..] => Some("gzip data, which is packed twice or lacks its content_encoding"),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => {
+            Some("zstd data, which is packed twice or lacks its content_encoding")
+        }
+        [0x78, 0x01 | 0x9C | 0xDA, ..] => {
+            Some("zlib data, which is packed twice or lacks its content_encoding")
+        }
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] | [_, 0, 0, 0, ..] | [0, 0, 0, _, ..] => {
             Some("UTF-32")
         }
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, ..] | [0, _, ..] => Some("UTF-16"),
         _ => None,
     }
+}
+
+/// Whether the text is one JSON value.
+fn whole(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// The text before and from the place that the parser tells.
