@@ -272,7 +272,7 @@ fn under_own(name: &str, own: &str, outer: &str) -> String {
         writer.member(member);
     }
     members(outer)
-        .filter(|member| !names.contains(&member.name()) && !(says_ours && ours(member)))
+        .filter(|member| !(names.contains(&member.name()) || says_ours && ours(member)))
         .for_each(|member| writer.member(member));
     writer.finish()
 }

@@ -312,7 +312,7 @@ fn the_detail_says_what_a_body_is() {
         (br#""{\"type\":\"identify\"}""#, "encoded twice"),
         (br#""[{\"type\":\"identify\"}]""#, "encoded twice"),
         (b"{\"type\":\"track\"}\n{\"type\":\"track\"}\n", "several JSON values, one a line"),
-        (b"{\"type\":\"track\"}\n}", "several JSON values, one a line"),
+        (b"{\"type\":\"track\"}\n}", "trailing characters at line 2"),
         (b"{\"type\":\n}", "expected value at line 2"),
         (b"{\"a\":\"\xff\"}", "not UTF-8 from byte 6 on"),
         (br#"{"batch":[{"type":"identify"}]}"#, "a batch where one event belongs"),

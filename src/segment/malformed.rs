@@ -54,7 +54,7 @@ pub(super) fn no_json(text: &str, error: &serde_json::Error) -> Refusal {
             None,
         );
     }
-    if error.column() > 0 && line > 1 && !error.is_eof() && found.is_some_and(|(before, _)| whole(before)) {
+    if line > 1 && found.is_some_and(|(before, rest)| rest.starts_with('{') && whole(before)) {
         return malformed(
             "the body holds several JSON values, one a line: each is a message of its own",
             None,

@@ -80,11 +80,30 @@ pub(super) fn original(text: &Bytes, readable: &str, part: &str) -> Bytes {
     text.slice(start..(start + part.len()).min(text.len()))
 }
 
+/// An object's `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    /// There is none, or it is null.
+    Missing,
+    /// One of Segment's: the object is an event whatever else it holds.
+    Segments,
+    /// Any other.
+    Other,
+}
+
+impl Type {
+    fn of(value: &str) -> Self {
+        match Kind::of(value) {
+            Kind::Null => Self::Missing,
+            Kind::Text if word(value).is_some_and(|word| TYPES.contains(&word.as_str())) => Self::Segments,
+            Kind::Text | Kind::Bool | Kind::Number | Kind::Array | Kind::Object => Self::Other,
+        }
+    }
+}
+
 /// What decides how an object is read.
 struct Head<'a> {
-    has_type: bool,
-    /// The type is one of Segment's, so that the object is an event whatever else it holds.
-    is_event: bool,
+    kind: Type,
     is_cloud_event: bool,
     batch: bool,
     write_key: &'a str,
@@ -96,8 +115,7 @@ struct Head<'a> {
 impl<'a> Head<'a> {
     fn read(object: &'a str, keys: &[String]) -> Self {
         let mut head = Self {
-            has_type: false,
-            is_event: false,
+            kind: Type::Missing,
             is_cloud_event: false,
             batch: false,
             write_key: "",
@@ -107,10 +125,7 @@ impl<'a> Head<'a> {
         for member in members(object) {
             let name = member.name();
             match &*name {
-                "type" => {
-                    head.has_type = Kind::of(member.value) != Kind::Null;
-                    head.is_event = word(member.value).is_some_and(|word| TYPES.contains(&word.as_str()));
-                }
+                "type" => head.kind = Type::of(member.value),
                 "batch" => head.batch = Kind::of(member.value) == Kind::Array,
                 "specversion" => head.is_cloud_event = !keys.is_empty(),
                 "writeKey" => head.write_key = member.value,
@@ -123,7 +138,7 @@ impl<'a> Head<'a> {
                 *place = member.value;
             }
             // Nothing behind it can matter: most events end here, after a few bytes.
-            if head.is_event && keys.is_empty() {
+            if head.kind == Type::Segments && keys.is_empty() {
                 break;
             }
         }
@@ -133,10 +148,10 @@ impl<'a> Head<'a> {
     /// What the object holds, and the keys it names for it; `None` if it is the event itself.
     fn inner(&self, text: &Bytes, readable: &str) -> (Option<Inner>, RoutingKeys) {
         // Some senders give a batch a type of its own: `{"type": "batch", "batch": [...]}`.
-        if self.batch && !(self.is_event && !self.is_cloud_event) {
+        if self.batch && (self.kind != Type::Segments || self.is_cloud_event) {
             return (Some(Inner::Batch(text.clone())), RoutingKeys::default());
         }
-        if self.has_type && !self.is_cloud_event {
+        if self.kind != Type::Missing && !self.is_cloud_event {
             return (None, RoutingKeys::default());
         }
         let key = |value: &str| Some(value).filter(|value| value.len() <= LONGEST_KEY).and_then(word);
