@@ -3,13 +3,15 @@
 //! How data flows, and which room may know which, stands in `docs/ARCHITECTURE.md`.
 //! The library exists for the binary and its tests; its interface is not a promise.
 
+pub mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod config;
 #[cfg(test)]
 mod cost;
-pub mod delays;
+pub mod dead_letter;
 pub mod delivery;
+pub mod file_feed;
 pub mod freshsales;
 #[cfg(test)]
 mod fuzz;
@@ -20,6 +22,7 @@ pub mod mask;
 pub mod metrics;
 pub mod object;
 pub mod outcome;
+pub mod routing;
 pub mod sandbox;
 pub mod schema;
 pub mod segment;

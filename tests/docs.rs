@@ -131,17 +131,12 @@ fn every_log_message_is_documented() {
 }
 
 #[test]
-fn every_file_has_its_sentence_and_every_sentence_its_file() {
-    let page = read("docs/ARCHITECTURE.md");
-    let told: BTreeSet<String> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(path, _)| path.to_owned()))
-        .filter(|path| Path::new(path).extension().is_some_and(|ending| ending == "rs"))
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<String> = files("src", "rs")
+        .into_iter()
+        .filter(|file| !file.contains("tests") && !read(file).starts_with("//! "))
         .collect();
-    let there: BTreeSet<String> = files("src", "rs").into_iter().chain(files("tests", "rs")).collect();
-    let silent: Vec<_> = there.difference(&told).collect();
-    let gone: Vec<_> = told.difference(&there).collect();
-    assert!(silent.is_empty() && gone.is_empty(), "without a sentence: {silent:?}; without a file: {gone:?}");
+    assert!(silent.is_empty(), "without a head: {silent:?}");
 }
 
 #[test]

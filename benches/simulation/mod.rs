@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use freshet::freshsales::{Call, Endpoint, RateLimit, Verdict};
-use freshet::lane::{Dispatch, Effect, Key, Next, Patience, Quota};
+use freshet::lane::{BackoffSettings, Effect, Key, Next, Quota, Scheduler};
 use freshet::mapping::{ContactWrite, Mapped, Record};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -114,9 +114,9 @@ pub struct Result {
 pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     let start = Instant::now();
     let mut api = Api::default();
-    let mut dispatch: Dispatch<usize> = Dispatch::new(
+    let mut dispatch: Scheduler<usize> = Scheduler::new(
         CONCURRENCY,
-        Patience::default(),
+        BackoffSettings::default(),
         Quota::new(f64::from(ALLOWED), HOUR, SHARE, start).with_reserve(3),
         Quota::new(400.0, Duration::from_mins(1), SHARE, start),
     )

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use super::{dead_letter, republish};
+use crate::broker::amqp::properties;
 use crate::cost::stays_linear;
+use crate::dead_letter;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
 
@@ -49,7 +50,7 @@ fn a_copy_with_many_headers_costs_no_square() {
         |bytes| properties(bytes / 25),
         |original| {
             let refusal = Refusal::new(DeadLetterReason::InvalidEvent, Problem::default());
-            drop(republish::for_lane(original, Timestamp::UNIX_EPOCH));
+            drop(properties::for_lane(original, Timestamp::UNIX_EPOCH));
             drop(dead_letter::properties(
                 original,
                 &refusal,

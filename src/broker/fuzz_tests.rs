@@ -8,13 +8,15 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::directory::ACCOUNT_HEADER;
-use super::fitting::fit;
-use super::packed::Packed;
-use super::{Claims, Directory, dead_letter, republish};
+use super::{AccountIndex, AccountKeys};
+use crate::broker::amqp::fitting::fit;
+use crate::broker::amqp::packed::Packed;
+use crate::broker::amqp::properties;
+use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::fuzz::{almost_json, any_text, feed};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::routing::ACCOUNT_HEADER;
 use crate::segment::{glimpse, routing_keys};
 
 /// RabbitMQ's `frame_max`, as it is if nobody sets it.
@@ -202,20 +204,21 @@ fn keeps(
         let name = name.as_str();
         let acts = ["CC", "BCC", "x-delivery-count", "x-acquired-count"].contains(&name);
         if !acts && !but(name) {
-            prop_assert_eq!(republish::header(copy, name), Some(value), "{}", name);
+            prop_assert_eq!(properties::header(copy, name), Some(value), "{}", name);
         }
     }
     // Kept of an earlier copy, it stays.
-    let earlier = republish::header(original, "freshet-original-cc");
-    if let Some(value) = earlier.or(republish::header(original, "CC")) {
-        prop_assert_eq!(republish::header(copy, "freshet-original-cc"), Some(value));
+    let earlier = properties::header(original, "freshet-original-cc");
+    if let Some(value) = earlier.or(properties::header(original, "CC")) {
+        prop_assert_eq!(properties::header(copy, "freshet-original-cc"), Some(value));
     }
     if let Some(priority) = original.priority().filter(|priority| *priority >= 5) {
-        let kept = republish::header(copy, "freshet-original-priority").and_then(AMQPValue::as_long_long_int);
+        let kept =
+            properties::header(copy, "freshet-original-priority").and_then(AMQPValue::as_long_long_int);
         prop_assert_eq!((copy.priority(), kept), (&None, Some(priority.into())));
     }
     if let Some(expiration) = original.expiration() {
-        let kept = republish::header(copy, "freshet-original-expiration").and_then(republish::text);
+        let kept = properties::header(copy, "freshet-original-expiration").and_then(properties::text);
         prop_assert_eq!(kept, Some(expiration.as_str()));
     }
     Ok(())
@@ -240,15 +243,15 @@ fn renamed(name: &str) -> bool {
 #[test]
 fn whatever_the_headers_a_lane_gets_a_harmless_copy() {
     feed("headers into a lane", &(any_properties(), any_time()), |(original, now)| {
-        let copy = fit(republish::for_lane(&original, now), FRAME);
+        let copy = fit(properties::for_lane(&original, now), FRAME);
         is_harmless(&original, &copy, FRAME)?;
-        prop_assert!(republish::queued_at(&copy, now) <= now);
-        prop_assert_eq!(republish::queued_at(&copy, now), republish::queued_at(&original, now));
+        prop_assert!(properties::queued_at(&copy, now) <= now);
+        prop_assert_eq!(properties::queued_at(&copy, now), properties::queued_at(&original, now));
         let still = |name: &str| renamed(name) || name == "freshet-queued-at";
         if size(&original) + 2 * SMALL < 120 * 1024 {
             keeps(&original, &copy, still)?;
             // To be routed again changes nothing.
-            prop_assert_eq!(&fit(republish::for_lane(&copy, now), FRAME), &copy);
+            prop_assert_eq!(&fit(properties::for_lane(&copy, now), FRAME), &copy);
         } else if !left_out(&copy) {
             keeps(&original, &copy, still)?;
         }
@@ -304,13 +307,13 @@ fn whatever_is_refused_its_letter_fits_and_says_why() {
         (any_properties(), any_refusal(), almost_json(BODIES), any_time(), any::<u32>(), any::<bool>());
     feed("dead letters", &inputs, |(original, refusal, body, now, attempts, through_lane)| {
         let taken =
-            if through_lane { fit(republish::for_lane(&original, now), FRAME) } else { original.clone() };
+            if through_lane { fit(properties::for_lane(&original, now), FRAME) } else { original.clone() };
         let account: AccountName = "acme".into();
         let letter =
             dead_letter::properties(&taken, &refusal, Some(&account), &glimpse(&body), attempts, now);
         let letter = fit(letter, FRAME);
         is_harmless(&original, &letter, FRAME)?;
-        let text = |name: &str| republish::header(&letter, name).and_then(republish::text);
+        let text = |name: &str| properties::header(&letter, name).and_then(properties::text);
         prop_assert_eq!(text("freshet-reason"), Some(refusal.reason.as_str()));
         prop_assert_eq!(text("freshet-account"), Some("acme"));
         let detail = text("freshet-detail").unwrap_or_default();
@@ -340,16 +343,16 @@ fn whatever_the_frame_a_copy_and_a_letter_fit_it_and_the_letter_says_why() {
         (0_usize..100_000).prop_map(|length| format!(r#"{{"messageId":"{}"}}"#, "m".repeat(length)));
     let inputs = (any_properties(), any_refusal(), message_id, any_time(), any_frame_max());
     feed("frames of any size", &inputs, |(original, refusal, body, now, frame_max)| {
-        let copy = fit(republish::as_copy(republish::for_lane(&original, now)), frame_max);
+        let copy = fit(properties::as_copy(properties::for_lane(&original, now)), frame_max);
         is_harmless(&original, &copy, frame_max)?;
-        prop_assert!(republish::is_copy(&copy));
-        prop_assert_eq!(republish::queued_at(&copy, now), republish::queued_at(&original, now));
+        prop_assert!(properties::is_copy(&copy));
+        prop_assert_eq!(properties::queued_at(&copy, now), properties::queued_at(&original, now));
         let account: AccountName = "acme".into();
         let letter =
             dead_letter::properties(&copy, &refusal, Some(&account), &glimpse(body.as_bytes()), 1, now);
         let letter = fit(letter, frame_max);
         is_harmless(&original, &letter, frame_max)?;
-        let text = |name: &str| republish::header(&letter, name).and_then(republish::text);
+        let text = |name: &str| properties::header(&letter, name).and_then(properties::text);
         prop_assert_eq!(text("freshet-reason"), Some(refusal.reason.as_str()));
         prop_assert_eq!(text("freshet-account"), Some("acme"));
         let detail: Value = serde_json::from_str(text("freshet-detail").unwrap_or_default()).unwrap();
@@ -360,13 +363,13 @@ fn whatever_the_frame_a_copy_and_a_letter_fit_it_and_the_letter_says_why() {
 
 #[test]
 fn whatever_the_header_and_the_body_an_event_finds_an_account_that_is_there_or_a_reason() {
-    let claims = |name: &str, keys: &[&str], projects: &[&str]| Claims {
+    let claims = |name: &str, keys: &[&str], projects: &[&str]| AccountKeys {
         name: name.into(),
         write_keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         project_ids: projects.iter().map(|id| (*id).to_owned()).collect(),
     };
-    let many = Directory::new(&[claims("acme", &["wk_a"], &["p_a"]), claims("globex", &["wk_g"], &[])]);
-    let only = Directory::new(&[claims("acme", &[], &[])]);
+    let many = AccountIndex::new(&[claims("acme", &["wk_a"], &["p_a"]), claims("globex", &["wk_g"], &[])]);
+    let only = AccountIndex::new(&[claims("acme", &[], &[])]);
     let named = prop_oneof![
         any_value(8),
         select(vec!["acme", "globex", "nobody"]).prop_map(|name| AMQPValue::LongString(name.into())),
@@ -379,7 +382,7 @@ fn whatever_the_header_and_the_body_an_event_finds_an_account_that_is_there_or_a
             headers.insert(ACCOUNT_HEADER.into(), named);
         }
         let properties = BasicProperties::default().with_headers(headers);
-        let header = republish::header(&properties, ACCOUNT_HEADER).map(republish::text);
+        let header = properties::header(&properties, ACCOUNT_HEADER).map(properties::text);
         let keys = || routing_keys(&body).map(|keys| vec![keys]);
         let found = directory.find(header, keys);
         prop_assert_eq!(&directory.find(header, keys), &found);

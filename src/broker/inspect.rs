@@ -12,9 +12,9 @@ use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::lifeline::Lifeline;
 use super::session::Broker;
 use super::topology::{self, PRECONDITION_FAILED, is_refused, short};
+use crate::broker::amqp::connection::ConnectionPool;
 
 /// More than there are arguments.
 const MOST_TRIES: usize = 24;
@@ -29,7 +29,7 @@ struct Found {
 }
 
 /// Looks over the intake, the dead letters and the lanes, once for each process.
-pub(super) async fn look_over(broker: Arc<Broker>, lifeline: Arc<Lifeline>) {
+pub(super) async fn look_over(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) {
     let Ok(line) = lifeline.line(0) else { return };
     let names = &broker.names;
     let consumed = |account| topology::consumed(names, account);

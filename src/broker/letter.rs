@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::UNROUTED;
-use super::directory::ACCOUNT_HEADER;
-use super::republish;
+use crate::broker::amqp::properties;
 use crate::outcome::DeadLetterReason;
+use crate::routing::ACCOUNT_HEADER;
 
 /// In a letter: the account whose lane the event was in.
 const LETTER_ACCOUNT: &str = "freshet-account";
@@ -47,7 +47,7 @@ struct Written<'a> {
     body_base64: Option<String>,
 }
 
-/// Unread parts are only delimited: most lines are no letters, and the first key that no letter has ends the reading.
+/// `RawResponse` parts are only delimited: most lines are no letters, and the first key that no letter has ends the reading.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Read<'a> {
@@ -101,7 +101,7 @@ impl Letter {
 
     /// The account that the letter names: its lane's, else its sender's. A letter that RabbitMQ made has neither; its
     /// routing key begins with the account. A header that is no string names an account that does not exist.
-    pub(super) fn account(&self) -> Option<&str> {
+    pub(crate) fn account(&self) -> Option<&str> {
         let named = self.headers.get(LETTER_ACCOUNT).or_else(|| self.headers.get(ACCOUNT_HEADER));
         named.map(|name| name.as_str().unwrap_or_default()).or_else(|| {
             let (account, reason) = self.routing_key.split_once('.')?;
@@ -111,14 +111,14 @@ impl Letter {
     }
 
     /// How often the event was sent back from the dead letters, when it is sent back now.
-    pub(super) fn replays(&self) -> i64 {
+    pub(crate) fn replays(&self) -> i64 {
         let before = self.headers.get(REPLAYS).and_then(Value::as_i64).unwrap_or_default();
         before.max(0).saturating_add(1)
     }
 
     /// The sender's headers: without what the letter says of the event.
-    pub(super) fn kept_headers(&self) -> Map<String, Value> {
-        let kept = self.headers.iter().filter(|(name, _)| !republish::stale(name));
+    pub(crate) fn kept_headers(&self) -> Map<String, Value> {
+        let kept = self.headers.iter().filter(|(name, _)| !properties::stale(name));
         kept.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 

@@ -7,53 +7,36 @@
 //!
 //! Knows events only as far as it takes to find their account; never what a lane does with them.
 
-mod acks;
-mod address;
-mod caution;
-mod claim;
-mod consumer;
+pub(crate) mod amqp;
 #[cfg(test)]
 mod cost_tests;
-mod dead_letter;
-mod directory;
-mod feed;
-mod fitting;
 #[cfg(test)]
 mod fuzz_tests;
-mod held;
-mod hunger;
+mod health;
+pub(crate) mod held_bytes;
 mod inspect;
-mod letter;
-mod lifeline;
-mod lines;
-mod link;
-mod names;
-mod outbox;
-mod packed;
-mod post;
-mod progress;
-mod publisher;
-mod pulse;
-mod quarantine;
-mod republish;
+mod intake_publisher;
+mod lane_consumer;
+pub(crate) mod letter;
+pub(crate) mod names;
+pub(super) mod probes;
+pub(crate) mod publishing;
 mod router;
-mod session;
-mod settling;
-mod sorting;
+pub(crate) mod session;
 mod topology;
 mod transport;
 mod unreadable;
 
-pub use address::{Address, AddressError, Addresses};
-pub use directory::{Claims, Directory};
-pub use feed::{Feed, FeedError, Keep};
-pub use held::Held;
+pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
+pub use crate::file_feed::progress::{Counts, Progress};
+pub use crate::file_feed::{Feed, FeedError, Keep};
+pub use crate::routing::{AccountIndex, AccountKeys};
+pub use health::{BrokerHealth, HealthView};
+pub use held_bytes::HeldBytes;
+pub use intake_publisher::{PublishError, Published, Publisher};
 pub use letter::Letter;
-pub use link::{Link, LinkView};
 pub use names::{Names, priority};
-pub use progress::{Counts, Progress};
-pub use publisher::{PublishError, Published, Publisher};
-pub use session::{Broker, LaneDoor};
+pub use session::{Broker, LaneInlet};
 
 /// The label of events whose account is not known.
 pub const UNROUTED: &str = "_unrouted";

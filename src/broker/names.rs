@@ -36,8 +36,8 @@ impl Names {
     }
 
     /// The queue that shows whether the broker takes messages.
-    pub fn pulse(&self) -> String {
-        format!("{}.pulse", self.queue)
+    pub fn probe(&self) -> String {
+        format!("{}.probe", self.queue)
     }
 
     /// The queue that shows whether a replica's name is taken.
@@ -54,7 +54,7 @@ impl Names {
 }
 
 /// A dead letter's routing key.
-pub(super) fn dead_letter_key(account: Option<&AccountName>, reason: DeadLetterReason) -> String {
+pub(crate) fn dead_letter_key(account: Option<&AccountName>, reason: DeadLetterReason) -> String {
     format!("{}.{reason}", account.map_or(UNROUTED, |name| name))
 }
 

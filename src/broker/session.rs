@@ -14,26 +14,32 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::address::{Address, Addresses};
-use super::directory::Directory;
-use super::held::Held;
-use super::hunger::Hunger;
-use super::lifeline::{Fate, Lifeline, Line};
-use super::link::{Link, Stall};
+use super::health::{BrokerHealth, Stall};
+use super::held_bytes::HeldBytes;
+use super::inspect;
+use super::lane_consumer;
 use super::names::{self, Names};
-use super::quarantine::{Isolation, Quarantine};
+use super::router;
+use super::topology;
 use super::topology::short;
 use super::transport::{DialError, Stranger};
 use super::unreadable::{Consumed, is_our_own, is_unreadable};
-use super::{claim, consumer, inspect, lifeline, pulse, router, topology};
-use crate::delays::Delays;
+use crate::backoff::Delays;
+use crate::broker::amqp::addresses::{Address, Addresses};
+use crate::broker::amqp::connection;
+use crate::broker::amqp::connection::{ConnectionEvent, ConnectionPair, ConnectionPool};
+use crate::broker::probes::confirm_probe;
+use crate::broker::probes::replica_name;
+use crate::broker::probes::starved_consumer::StarvedConsumer;
+use crate::broker::unreadable::quarantine::{Isolation, Quarantine};
 use crate::delivery::{AccountName, Session};
 use crate::metrics::{AccountMetrics, Metrics};
+use crate::routing::AccountIndex;
 use crate::segment::Opener;
 
 /// Where one account's deliveries go.
 #[derive(Debug, Clone)]
-pub struct LaneDoor {
+pub struct LaneInlet {
     /// The account.
     pub account: AccountName,
     /// Takes one session after another.
@@ -54,22 +60,22 @@ pub struct Broker {
     /// Unsettled events per account.
     pub prefetch: u16,
     /// How many bytes of events it holds.
-    pub held: Arc<Held>,
+    pub held: Arc<HeldBytes>,
     /// Finds an event's account.
-    pub directory: Directory,
+    pub directory: AccountIndex,
     /// Reads bodies.
     pub opener: Opener,
     /// One per account.
-    pub lanes: Vec<LaneDoor>,
+    pub lanes: Vec<LaneInlet>,
     /// For events without an account.
     pub metrics: Arc<Metrics>,
     /// Told of every change.
-    pub link: Arc<Link>,
+    pub link: Arc<BrokerHealth>,
 }
 
 /// Why a channel or a connection could not go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum BrokerError {
     #[error("{0}{hint}", hint = hint(.0))]
     Amqp(#[from] lapin::Error),
     #[error("the broker cannot be reached: {0}")]
@@ -83,7 +89,7 @@ pub(super) enum Broken {
     Mute(Duration),
     #[error(
         "the broker allows {0} channels on a connection (channel_max), and at least {least} are needed",
-        least = lifeline::LEAST_CHANNELS
+        least = connection::LEAST_CHANNELS
     )]
     TooFewChannels(u16),
     #[error("the broker ended the subscription to {0}; was the queue deleted?")]
@@ -159,7 +165,7 @@ impl Broker {
         for attempt in begin.. {
             let address = broker.addresses.turn(attempt);
             let started = Instant::now();
-            let connecting = Lifeline::connect(address, &broker.replica, broker.lanes.len());
+            let connecting = ConnectionPool::connect(address, &broker.replica, broker.lanes.len());
             match stop.run_until_cancelled(connecting).await {
                 None => return,
                 Some(Ok(lifeline)) => {
@@ -187,16 +193,16 @@ impl Broker {
     /// Serves one lifeline to its end. `Ok` when told to stop and all was settled or given back.
     async fn serve(
         self: Arc<Self>,
-        lifeline: Lifeline,
+        lifeline: ConnectionPool,
         address: &Address,
         quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), BrokerError> {
         let lifeline = Arc::new(lifeline);
         let lost = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let served = self.work(&lifeline, address, quarantine, stop, &lost, &mut tasks).await;
-        if let Err(Broken::Amqp(error)) = &served
+        if let Err(BrokerError::Amqp(error)) = &served
             && is_unreadable(error)
         {
             self.suspect(error, &lifeline, quarantine);
@@ -215,13 +221,13 @@ impl Broker {
     /// Works until the lifeline breaks or `stop` is over.
     async fn work(
         self: &Arc<Self>,
-        lifeline: &Arc<Lifeline>,
+        lifeline: &Arc<ConnectionPool>,
         address: &Address,
         quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
         lost: &CancellationToken,
         tasks: &mut JoinSet<()>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), BrokerError> {
         let mut fates = lifeline.fates();
         let mut silent = std::pin::pin!(lifeline.silent());
         tokio::select! {
@@ -254,9 +260,9 @@ impl Broker {
             tasks.spawn(isolation.run(suspects, guilty));
         }
         let mut pulse = JoinSet::new();
-        pulse.spawn(pulse::beat(self.clone(), lifeline.clone()));
+        pulse.spawn(confirm_probe::beat(self.clone(), lifeline.clone()));
         let mut claim = JoinSet::new();
-        claim.spawn(claim::hold(self.clone(), lifeline.clone()));
+        claim.spawn(replica_name::hold(self.clone(), lifeline.clone()));
         let mut inspection = JoinSet::new();
         inspection.spawn(inspect::look_over(self.clone(), lifeline.clone()));
         let mut looks = tokio::time::interval(LOOK);
@@ -271,31 +277,31 @@ impl Broker {
                     tasks.spawn(consume(queue));
                 }
                 fate = fates.next() => match fate {
-                    Some(Fate::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
-                    Some(Fate::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
-                    Some(Fate::Publishing(Event::Error(error)) | Fate::Consuming(Event::Error(error)))
+                    Some(ConnectionEvent::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
+                    Some(ConnectionEvent::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
+                    Some(ConnectionEvent::Publishing(Event::Error(error)) | ConnectionEvent::Consuming(Event::Error(error)))
                         if !lifeline.connected() =>
                     {
                         return Err(error.into());
                     }
                     Some(_) => {}
-                    None => return Err(Broken::Closed),
+                    None => return Err(BrokerError::Closed),
                 },
                 broken = &mut silent => return Err(broken),
-                Some(Ok(Broken::Unconfirmed)) = pulse.join_next() => return Err(Broken::Unconfirmed),
+                Some(Ok(BrokerError::Unconfirmed)) = pulse.join_next() => return Err(BrokerError::Unconfirmed),
                 ended = tasks.join_next() => match ended {
                     // Begun anew with the next connection, rather than missing for ever.
-                    Some(Err(error)) if error.is_panic() => return Err(Broken::Panicked),
+                    Some(Err(error)) if error.is_panic() => return Err(BrokerError::Panicked),
                     Some(_) => {}
                     None if stop.is_cancelled() => return Ok(()),
-                    None => return Err(Broken::Closed),
+                    None => return Err(BrokerError::Closed),
                 }
             }
         }
     }
 
     /// Declares everything that is missing, and binds it.
-    pub(super) async fn declare(&self, line: &Line) -> lapin::Result<()> {
+    pub(super) async fn declare(&self, line: &ConnectionPair) -> lapin::Result<()> {
         topology::declare_shared(&line.consuming, &self.names).await?;
         if let Err(error) = topology::declare_intake(&line.consuming, &self.names).await {
             if !line.consuming.status().connected() {
@@ -304,7 +310,7 @@ impl Broker {
             // It is one that may not be used; the router finds out why. The lanes go on.
             tracing::debug!(%error, "the intake cannot be declared");
         }
-        pulse::declare(&line.consuming, &self.names).await?;
+        confirm_probe::declare(&line.consuming, &self.names).await?;
         let accounts = self.lanes.iter().map(|door| &door.account);
         topology::declare_lanes(&line.consuming, &self.names, accounts).await
     }
@@ -315,7 +321,7 @@ impl Broker {
     }
 
     /// Tells the quarantine what a lifeline may have ended over.
-    fn suspect(&self, error: &lapin::Error, lifeline: &Lifeline, quarantine: &Quarantine) {
+    fn suspect(&self, error: &lapin::Error, lifeline: &ConnectionPool, quarantine: &Quarantine) {
         let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
         let mut known = true;
         for (lanes, read) in lifeline.gone() {
@@ -354,7 +360,7 @@ impl Broker {
     /// Consumes a queue for as long as the lifeline holds, on the line with this number.
     pub(super) async fn consume(
         self: Arc<Self>,
-        lifeline: Arc<Lifeline>,
+        lifeline: Arc<ConnectionPool>,
         line: usize,
         queue: Consumed,
         pace: Pace,
@@ -370,7 +376,7 @@ impl Broker {
     /// Serves one lane for as long as the lifeline holds.
     async fn serve_lane(
         self: Arc<Self>,
-        lifeline: Arc<Lifeline>,
+        lifeline: Arc<ConnectionPool>,
         line: usize,
         number: usize,
         pace: Pace,
@@ -378,8 +384,8 @@ impl Broker {
         lost: CancellationToken,
     ) {
         let (Some(door), Ok(line)) = (self.lanes.get(number), lifeline.line(line)) else { return };
-        let mut again = Again::new(pace);
-        while let Err(broken) = consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
+        let mut again = Resubscriber::new(pace);
+        while let Err(broken) = lane_consumer::serve(&self, line, door, &mut again, &stop, &lost).await {
             if !again.wait(line, &door.account, &broken, &stop).await {
                 break;
             }
@@ -390,13 +396,13 @@ impl Broker {
     /// Routes for as long as the lifeline holds.
     async fn route(
         self: Arc<Self>,
-        lifeline: Arc<Lifeline>,
+        lifeline: Arc<ConnectionPool>,
         pace: Pace,
         stop: CancellationToken,
         lost: CancellationToken,
     ) {
         let Ok(line) = lifeline.line(0) else { return };
-        let mut again = Again::new(pace);
+        let mut again = Resubscriber::new(pace);
         while let Err(broken) = router::serve(&self, line, &mut again, &stop, &lost).await {
             if !again.wait(line, super::UNROUTED, &broken, &stop).await {
                 return;
@@ -418,7 +424,7 @@ pub(super) enum Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// A message is held that came back before.
-    Held,
+    HeldBytes,
     /// None is.
     Idle,
     /// One came that never came back. What came back is handed out before it, so nothing of that is left.
@@ -436,7 +442,7 @@ impl Pace {
 
     /// A message came.
     pub(super) fn took(&self, redelivered: bool) {
-        self.tell(if redelivered { Progress::Held } else { Progress::Over });
+        self.tell(if redelivered { Progress::HeldBytes } else { Progress::Over });
     }
 
     /// No message is held.
@@ -457,20 +463,20 @@ impl Pace {
 }
 
 /// One channel after another.
-pub(super) struct Again {
+pub(super) struct Resubscriber {
     pub(super) pace: Pace,
     delays: Delays,
     started: Instant,
     pub(super) declared: Declared,
-    pub(super) hunger: Hunger,
+    pub(super) hunger: StarvedConsumer,
     /// The last subscription, if it was forgotten: it is ended when there is another one.
     pub(super) forgotten: Option<(Channel, Consumer)>,
 }
 
-impl Again {
+impl Resubscriber {
     fn new(pace: Pace) -> Self {
         let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
-        let (started, hunger) = (Instant::now(), Hunger::new(Instant::now()));
+        let (started, hunger) = (Instant::now(), StarvedConsumer::new(Instant::now()));
         Self { pace, delays, started, declared: Declared::Lately, hunger, forgotten: None }
     }
 
@@ -484,21 +490,27 @@ impl Again {
     }
 
     /// Tells what broke and waits; false if there is no point in trying again on this connection.
-    async fn wait(&mut self, line: &Line, lane: &str, broken: &Broken, stop: &CancellationToken) -> bool {
-        if matches!(broken, Broken::LaneGone) && !stop.is_cancelled() {
+    async fn wait(
+        &mut self,
+        line: &ConnectionPair,
+        lane: &str,
+        broken: &BrokerError,
+        stop: &CancellationToken,
+    ) -> bool {
+        if matches!(broken, BrokerError::LaneGone) && !stop.is_cancelled() {
             tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
         }
-        if !line.connected() || matches!(broken, Broken::LaneGone) {
+        if !line.connected() || matches!(broken, BrokerError::LaneGone) {
             return false;
         }
-        if let Broken::Forgotten(queue) = broken {
+        if let BrokerError::Forgotten(queue) = broken {
             // Mostly another replica is at work on them.
             tracing::info!(
                 account = lane,
                 queue,
                 "messages wait and none is handed out here; subscribing anew"
             );
-        } else if !matches!(broken, Broken::Unusable(_)) || lane != super::UNROUTED {
+        } else if !matches!(broken, BrokerError::Unusable(_)) || lane != super::UNROUTED {
             tracing::warn!(account = lane, %broken, "a channel broke; opening another");
         }
         if self.started.elapsed() > HELD {
@@ -522,20 +534,20 @@ pub(super) async fn subscribe(
     tag: &str,
     prefetch: u16,
     arguments: FieldTable,
-) -> Result<(Channel, Consumer), Broken> {
+) -> Result<(Channel, Consumer), BrokerError> {
     let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel())
         .await
-        .map_err(|_| Broken::Unanswered(queue.to_owned()))??;
+        .map_err(|_| BrokerError::Unanswered(queue.to_owned()))??;
     let subscribed = async {
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         channel.basic_consume(short(queue), short(tag), BasicConsumeOptions::default(), arguments).await
     };
     let Ok(consumer) = tokio::time::timeout(ANSWER_TIMEOUT, subscribed).await else {
         topology::close(&channel).await;
-        return Err(Broken::Unanswered(queue.to_owned()));
+        return Err(BrokerError::Unanswered(queue.to_owned()));
     };
     let consumer = consumer.map_err(|error| match topology::unusable(&error, queue) {
-        Some(why) => Broken::Unusable(why),
+        Some(why) => BrokerError::Unusable(why),
         None => error.into(),
     })?;
     Ok((channel, consumer))

@@ -12,19 +12,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::broker::{Claims, Directory, LaneDoor, Link};
+use crate::broker::{AccountIndex, AccountKeys, BrokerHealth, LaneInlet};
 use crate::config::{Account, Config};
 use crate::freshsales::{Client, Credentials, Transport};
-use crate::lane::{self, Board, Lane, Patience, Settings};
+use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
 use crate::metrics::Metrics;
-use crate::status::{self, Pages, Sights};
+use crate::status::{self, Pages, StatusSources};
 
 /// The lanes at work, and what is needed to feed and to watch them.
 pub(super) struct Engine {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) directory: Directory,
-    pub(super) doors: Vec<LaneDoor>,
-    pub(super) boards: Vec<Arc<Board>>,
+    pub(super) directory: AccountIndex,
+    pub(super) doors: Vec<LaneInlet>,
+    pub(super) boards: Vec<Arc<LaneStatus>>,
     /// One task a lane; each ends when its door is closed or the stop is cancelled.
     pub(super) lanes: JoinSet<()>,
     /// Looks after the lanes, until the stop.
@@ -37,13 +37,16 @@ impl Engine {
     pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
-        let directory = Directory::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
+        let directory = AccountIndex::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
             // The rest of the grace is for acknowledging what ended last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
-            patience: Patience { give_up_after: config.delivery.give_up_after, ..Patience::default() },
+            patience: BackoffSettings {
+                give_up_after: config.delivery.give_up_after,
+                ..BackoffSettings::default()
+            },
         };
         let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine = Self {
@@ -66,7 +69,7 @@ impl Engine {
             let lane = Lane::new(account, client, metrics.clone(), settings);
             engine.boards.push(lane.board());
             let (sessions_in, sessions) = mpsc::channel(1);
-            engine.doors.push(LaneDoor { account: account.name.clone(), sessions: sessions_in, metrics });
+            engine.doors.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
             engine.lanes.spawn(lane.run(sessions, stop.clone()));
         }
         let (boards, stop) = (engine.boards.clone(), stop.clone());
@@ -79,8 +82,8 @@ impl Engine {
     }
 
     /// What the status page shows.
-    pub(super) fn sights(&self, replica: &str, broker: Option<Arc<Link>>) -> Sights {
-        Sights {
+    pub(super) fn sights(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
+        StatusSources {
             metrics: self.metrics.clone(),
             lanes: self.boards.clone(),
             stuck_after: self.stuck_after,
@@ -91,8 +94,8 @@ impl Engine {
     }
 }
 
-fn claims(account: &Account) -> Claims {
-    Claims {
+fn claims(account: &Account) -> AccountKeys {
+    AccountKeys {
         name: account.name.clone(),
         write_keys: account.write_keys.clone(),
         project_ids: account.project_ids.clone(),
@@ -118,7 +121,7 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 /// Serves the status pages until `stop`, or until what is returned is dropped.
 pub(super) fn watch(
     listener: TcpListener,
-    sights: Sights,
+    sights: StatusSources,
     stop: &CancellationToken,
 ) -> Result<Pages, Failure> {
     status::serve(listener, sights, stop)

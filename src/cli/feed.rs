@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::letters::Letters;
 use super::{Failure, files, say, summary};
-use crate::broker::{Counts, Feed, FeedError, Held, Keep, Progress};
+use crate::broker::{Counts, Feed, FeedError, HeldBytes, Keep, Progress};
 use crate::config::Config;
 
 pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {
@@ -85,7 +85,7 @@ pub(super) async fn deliver(
         opener: config.broker.opener(),
         lanes: doors,
         prefetch: config.broker.prefetch.get(),
-        held: Held::new(config.broker.prefetch_bytes),
+        held: HeldBytes::new(config.broker.prefetch_bytes),
         metrics,
         progress: progress.clone(),
         keep,

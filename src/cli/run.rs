@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{ConfigFile, Failure, feed};
-use crate::broker::{Broker, Held, Link, Names};
+use crate::broker::{Broker, BrokerHealth, HeldBytes, Names};
 use crate::config::{self, Config};
 use crate::telemetry;
 
@@ -41,7 +41,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let _reload = ignore_reload()?;
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &stop)?;
-    let link = Arc::new(Link::new(&engine.metrics));
+    let link = Arc::new(BrokerHealth::new(&engine.metrics));
     let sights = engine.sights(&config.broker.replica, Some(link.clone()));
     let Engine { metrics, directory, doors, mut lanes, .. } = engine;
     let broker = Broker {
@@ -49,7 +49,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
-        held: Arc::new(Held::new(config.broker.prefetch_bytes)),
+        held: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
         directory,
         opener: config.broker.opener(),
         lanes: doors,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::call::{Budget, Endpoint, Expected, Link};
+use super::call::{BudgetKind, Endpoint, Expected, Link};
 use super::contact::listed_emails;
 use super::limits::RateLimit;
 use crate::mask::mask;
@@ -87,7 +87,7 @@ pub enum Verdict {
     /// Not now; trying again later is right.
     Unavailable {
         /// What kind of trouble.
-        trouble: Trouble,
+        cause: UnavailableCause,
         /// As asked by the answer.
         retry_after: Option<Duration>,
     },
@@ -95,7 +95,7 @@ pub enum Verdict {
 
 /// Why an answer is not one to build upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum UnavailableCause {
     /// A status that says so, or a good one with a body that is not what the endpoint answers.
     ServerError(u16),
     /// No answer in time.
@@ -172,9 +172,11 @@ impl Verdict {
             Self::Unauthorized { .. } | Self::Denied { status: 403, .. } => "unauthorized",
             Self::Refused { .. } | Self::Denied { .. } => "rejected",
             Self::Throttled { .. } | Self::TooManyJobs => "throttled",
-            Self::Foreign(_) | Self::Unavailable { trouble: Trouble::ServerError(_), .. } => "server_error",
-            Self::Unavailable { trouble: Trouble::Timeout, .. } => "timeout",
-            Self::Unavailable { trouble: Trouble::Connection, .. } => "connection",
+            Self::Foreign(_) | Self::Unavailable { cause: UnavailableCause::ServerError(_), .. } => {
+                "server_error"
+            }
+            Self::Unavailable { cause: UnavailableCause::Timeout, .. } => "timeout",
+            Self::Unavailable { cause: UnavailableCause::Connection, .. } => "connection",
         }
     }
 }
@@ -186,8 +188,8 @@ impl Verdict {
 pub fn classify(endpoint: Endpoint, answer: Result<Answer, NoAnswer>) -> Verdict {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(NoAnswer::Timeout) => return unavailable(Trouble::Timeout, None),
-        Err(NoAnswer::Connection) => return unavailable(Trouble::Connection, None),
+        Err(NoAnswer::Timeout) => return unavailable(UnavailableCause::Timeout, None),
+        Err(NoAnswer::Connection) => return unavailable(UnavailableCause::Connection, None),
     };
     let status = match inner_status(endpoint, &answer) {
         Inner::None => answer.status,
@@ -198,7 +200,7 @@ pub fn classify(endpoint: Endpoint, answer: Result<Answer, NoAnswer>) -> Verdict
         200..=299 => good(endpoint, answer),
         401 | 402 => Verdict::Unauthorized { status },
         429 => Verdict::Throttled { retry_after: answer.retry_after },
-        408 | 425 | 500..=599 => unavailable(Trouble::ServerError(status), answer.retry_after),
+        408 | 425 | 500..=599 => unavailable(UnavailableCause::ServerError(status), answer.retry_after),
         400..=499 => not_taken(endpoint, status, &answer),
         _ => Verdict::Foreign(Sight::of(answer.status, &answer.body)),
     }
@@ -211,7 +213,7 @@ fn not_taken(endpoint: Endpoint, status: u16, answer: &Answer) -> Verdict {
     };
     match status {
         405 if matches!(endpoint, Endpoint::BulkUpsert(_)) => Verdict::TooManyJobs,
-        405 => unavailable(Trouble::ServerError(status), answer.retry_after),
+        405 => unavailable(UnavailableCause::ServerError(status), answer.retry_after),
         // Without an id it is the path that is not there: of the account, or of this part of the API.
         404 | 410 if !endpoint.names_an_id() => Verdict::Denied { status, messages },
         status if condemns(status) => Verdict::Refused { status, messages },
@@ -224,8 +226,8 @@ pub const fn condemns(status: u16) -> bool {
     matches!(status, 400 | 404 | 409 | 410 | 413 | 414 | 422 | 431)
 }
 
-fn unavailable(trouble: Trouble, retry_after: Option<Duration>) -> Verdict {
-    Verdict::Unavailable { trouble, retry_after }
+fn unavailable(cause: UnavailableCause, retry_after: Option<Duration>) -> Verdict {
+    Verdict::Unavailable { cause, retry_after }
 }
 
 fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
@@ -241,8 +243,10 @@ fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
         // What the tracking endpoints answer is not known: "OK" would be plausible.
         Body::Unreadable => Value::Null,
         // Tried again for days, an activity might take effect each time.
-        Body::TooLarge if endpoint.budget() == Budget::Tracking => return Verdict::Foreign(sight),
-        Body::TooLarge => return unavailable(Trouble::ServerError(answer.status), answer.retry_after),
+        Body::TooLarge if endpoint.budget() == BudgetKind::Tracking => return Verdict::Foreign(sight),
+        Body::TooLarge => {
+            return unavailable(UnavailableCause::ServerError(answer.status), answer.retry_after);
+        }
     };
     let believable = match endpoint.answers() {
         Expected::Anything => true,
@@ -252,7 +256,7 @@ fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
     if believable {
         Verdict::Done(body)
     } else {
-        unavailable(Trouble::ServerError(answer.status), answer.retry_after)
+        unavailable(UnavailableCause::ServerError(answer.status), answer.retry_after)
     }
 }
 

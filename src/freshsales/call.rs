@@ -43,7 +43,7 @@ pub enum Endpoint {
 
 /// Which limit a call counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Budget {
+pub enum BudgetKind {
     /// The account's hourly API quota.
     Api,
     /// The tracking endpoints' own limit.
@@ -100,9 +100,9 @@ impl Endpoint {
     }
 
     /// Which limit it counts against, and with it which credential it takes.
-    pub const fn budget(self) -> Budget {
+    pub const fn budget(self) -> BudgetKind {
         match self {
-            Self::TrackEvent | Self::TrackPageView => Budget::Tracking,
+            Self::TrackEvent | Self::TrackPageView => BudgetKind::Tracking,
             Self::Fields(_)
             | Self::Selector(_)
             | Self::Upsert(_)
@@ -115,7 +115,7 @@ impl Endpoint {
             | Self::DealRead
             | Self::DealCreate
             | Self::DealUpdate
-            | Self::Lookup => Budget::Api,
+            | Self::Lookup => BudgetKind::Api,
         }
     }
 

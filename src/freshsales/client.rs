@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use secrecy::{ExposeSecret, SecretString};
 
 use super::answer::{Answer, Body, NoAnswer};
-use super::call::{Budget, Call};
+use super::call::{BudgetKind, Call};
 use super::gateway::{Gateway, Gateways};
 use super::limits::{RateLimit, retry_after};
 use crate::object::quoted;
@@ -56,7 +56,7 @@ impl Transport {
 /// An answer as it came. As a JSON value it takes many times the memory of its text, and hundreds of answers may wait
 /// for their lanes at once; so it is read when its lane has come to it.
 #[derive(Debug)]
-pub struct Unread {
+pub struct RawResponse {
     status: u16,
     rate_limit: RateLimit,
     retry_after: Option<Duration>,
@@ -66,7 +66,7 @@ pub struct Unread {
     body: Option<Vec<u8>>,
 }
 
-impl Unread {
+impl RawResponse {
     /// Reads the body, as far as it can be read.
     pub fn read(self) -> Answer {
         let Self { status, rate_limit, retry_after, mislabelled, body } = self;
@@ -101,12 +101,12 @@ impl Client {
     }
 
     /// Sends the call and takes the answer to its end.
-    pub async fn send(&self, call: &Call) -> Result<Unread, NoAnswer> {
+    pub async fn send(&self, call: &Call) -> Result<RawResponse, NoAnswer> {
         let response = self.request(call).send().await.map_err(|error| no_answer(&error))?;
         let now = Timestamp::now();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        Ok(Unread {
+        Ok(RawResponse {
             status,
             rate_limit: RateLimit::read(|name| text(&headers, name), now),
             retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
@@ -126,8 +126,8 @@ impl Client {
         request = request.header(ACCEPT, "application/json").query(&call.query);
         let mut body = call.body.clone();
         match call.endpoint.budget() {
-            Budget::Api => request = request.header(AUTHORIZATION, self.authorization()),
-            Budget::Tracking => {
+            BudgetKind::Api => request = request.header(AUTHORIZATION, self.authorization()),
+            BudgetKind::Tracking => {
                 if let (Some(call), Some(token)) = (&call.body, &self.credentials.app_token) {
                     body = Some(with_token(call, token.expose_secret()));
                 }

@@ -158,8 +158,8 @@ fn any_answer_is_classified() {
                 prop_assert!(status == 405 || good);
                 prop_assert!(matches!(endpoint, Endpoint::BulkUpsert(_)));
             }
-            Verdict::Unavailable { trouble, retry_after } => {
-                prop_assert!(matches!(trouble, Trouble::ServerError(_)));
+            Verdict::Unavailable { cause, retry_after } => {
+                prop_assert!(matches!(cause, UnavailableCause::ServerError(_)));
                 prop_assert_eq!(*retry_after, wait);
             }
         }

@@ -14,11 +14,11 @@ mod job;
 mod limits;
 
 pub use answer::{
-    Answer, Body, NoAnswer, Sight, Trouble, Verdict, classify, condemns, is_another_contact, linked_accounts,
-    record_id, shown_tags,
+    Answer, Body, NoAnswer, Sight, UnavailableCause, Verdict, classify, condemns, is_another_contact,
+    linked_accounts, record_id, shown_tags,
 };
-pub use call::{Budget, Call, Endpoint, Expected, Family, Identifier, Link};
-pub use client::{Client, Credentials, Transport, Unread};
+pub use call::{BudgetKind, Call, Endpoint, Expected, Family, Identifier, Link};
+pub use client::{Client, Credentials, RawResponse, Transport};
 pub use contact::{
     FoundContact, emails_of, found_contact, found_email, found_owner, has_another_external_id,
 };

@@ -3,17 +3,17 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::dispatch::{Dispatch, Next};
-use super::limit::Patience;
-use super::quota::Quota;
-use super::window::{Key, Window};
+use super::budget::BackoffSettings;
+use super::scheduler::{Next, Scheduler};
 use crate::cost::stays_linear;
+use crate::lane::budget::quota::Quota;
+use crate::lane::scheduler::window::{Key, Window};
 use crate::mapping::{ContactWrite, Mapped, Record};
 use std::time::Duration;
 
-fn dispatch(now: Instant) -> Dispatch<usize> {
+fn dispatch(now: Instant) -> Scheduler<usize> {
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 1.0, now);
-    Dispatch::new(8, Patience::default(), quota(), quota())
+    Scheduler::new(8, BackoffSettings::default(), quota(), quota())
 }
 
 fn identify(number: usize) -> Mapped {

@@ -1,53 +1,29 @@
 //! One account's lane: from delivery to settlement.
 //!
 //! ```text
-//! Delivery ─judge─► Window ─form─► Unit ─plan─► Call ─quota─► Freshsales ─► answer ─► Outcome ─settle─► receipt
-//!                   └──────────── Dispatch: pure ────────────┘
+//! Delivery ─judge─► Window ─form─► WorkItem ─plan─► Call ─quota─► Freshsales ─► answer ─► Outcome ─settle─► receipt
+//!                   └──────────── Scheduler: pure ────────────┘
 //! ```
 //!
 //! Knows mapping and Freshsales; where deliveries come from is none of its business.
 
-mod admit;
-mod advance;
-mod again;
-mod bulk;
+mod budget;
+pub(super) mod contact;
 #[cfg(test)]
 mod cost_tests;
-mod deals;
-mod dispatch;
-mod doubt;
-mod emails;
-mod held;
-mod identities;
-mod jobs;
-mod judge;
-mod ledger;
-mod limit;
-mod memo;
-mod memory;
-mod merge;
-mod omissions;
-mod outgoing;
-mod placeholders;
-mod pulse;
-mod quota;
-mod reading;
-mod remedy;
-mod run;
-mod selecting;
-mod state;
-mod tags;
-mod turn;
-mod unit;
-mod watch;
-mod whose;
-mod window;
+mod dedup;
+mod intake;
+mod runner;
+mod scheduler;
+mod schema_refresh;
+mod settlement;
+pub(super) mod status;
 
-pub use dispatch::{Dispatch, Effect, Next};
-pub use limit::{Patience, Trouble};
-pub use pulse::Stuck;
-pub use quota::{Grant, Quota};
-pub use run::{Lane, Settings};
-pub use state::{Board, LaneState, View};
-pub use watch::watch;
-pub use window::{Key, Window};
+pub use crate::lane::budget::quota::{Grant, Quota};
+pub use crate::lane::scheduler::window::{Key, Window};
+pub use crate::lane::status::lane_status::{LaneState, LaneStatus, View};
+pub use crate::lane::status::progress::Stuck;
+pub use crate::lane::status::watchdog::watch;
+pub use budget::{BackoffSettings, Impediment};
+pub use runner::{Lane, Settings};
+pub use scheduler::{Effect, Next, Scheduler};

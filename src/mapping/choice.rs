@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 use super::Coercion;
 use super::ranges::{self, Ranges};
 use super::texts::{Text, Texts};
-use super::value::Misfit;
+use super::value::TypeMismatch;
 use crate::schema::{self, ChoiceId};
 
 /// How many labels a problem lists.
@@ -75,7 +75,7 @@ impl<'a> Choices<'a> {
     }
 
     /// What the API takes for the value of a drop-down: a choice, or a count that is in a choice's range.
-    pub(super) fn one(&self, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+    pub(super) fn one(&self, value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
         self.counted(value, coercion)
             .map_or_else(|| self.single(value, coercion), |choice| Ok(self.wire(choice)))
     }
@@ -94,7 +94,7 @@ impl<'a> Choices<'a> {
     }
 
     /// What the API takes for one choice.
-    fn single(&self, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+    fn single(&self, value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
         let text = match value {
             Value::String(text) => text.as_str(),
             Value::Number(number) => number.as_str(),
@@ -123,7 +123,7 @@ impl<'a> Choices<'a> {
         if wires.all(|other| other == wire) {
             Ok(wire)
         } else {
-            Err(Misfit::new("several choices have this label", "a choice's id", value))
+            Err(TypeMismatch::new("several choices have this label", "a choice's id", value))
         }
     }
 
@@ -145,15 +145,16 @@ impl<'a> Choices<'a> {
     }
 
     /// What the API takes for any number of choices; none if there are none.
-    pub(super) fn several(&self, value: &Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+    pub(super) fn several(&self, value: &Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
         let given = match value {
             Value::Array(items) => items.len(),
             Value::String(text) => text.split(';').count(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => 1,
         };
         if given > MOST {
-            let misfit = Misfit::new("too many choices are given", format!("at most {MOST} of them"), value);
-            return Err(Misfit { got: format!("{given} choices"), ..misfit });
+            let misfit =
+                TypeMismatch::new("too many choices are given", format!("at most {MOST} of them"), value);
+            return Err(TypeMismatch { got: format!("{given} choices"), ..misfit });
         }
         let mut wires = Vec::new();
         match value {
@@ -183,7 +184,7 @@ impl<'a> Choices<'a> {
         Ok((!wires.is_empty()).then(|| Value::String(wires.join(";"))))
     }
 
-    fn split(&self, text: &str, coercion: Coercion) -> Result<Vec<String>, Misfit> {
+    fn split(&self, text: &str, coercion: Coercion) -> Result<Vec<String>, TypeMismatch> {
         let pieces = text.split(';').filter(|piece| !piece.trim().is_empty());
         let pieces = pieces.map(|piece| match coercion {
             Coercion::Lossless => piece.trim(),
@@ -192,29 +193,29 @@ impl<'a> Choices<'a> {
         pieces.map(|piece| self.joinable(&Value::String(piece.to_owned()), coercion)).collect()
     }
 
-    fn joinable(&self, item: &Value, coercion: Coercion) -> Result<String, Misfit> {
+    fn joinable(&self, item: &Value, coercion: Coercion) -> Result<String, TypeMismatch> {
         let wire = self.single(item, coercion)?;
         let wire = wire.as_str().map_or_else(|| wire.to_string(), str::to_owned);
         if wire.contains(';') {
-            return Err(Misfit::new(SPLIT_LABEL, self.expected(), item));
+            return Err(TypeMismatch::new(SPLIT_LABEL, self.expected(), item));
         }
         Ok(wire)
     }
 
     /// The metadata lists nothing: whatever has the right form may be right.
-    fn unlisted(&self, text: &str, value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+    fn unlisted(&self, text: &str, value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
         let lossless = coercion == Coercion::Lossless;
         if self.by_label {
             if value.is_string() || lossless {
                 return Ok(Value::String(text.to_owned()));
             }
-            return Err(Misfit::new("wrong kind of value", "a choice's label, as a string", value));
+            return Err(TypeMismatch::new("wrong kind of value", "a choice's label, as a string", value));
         }
         let id = text.trim();
         let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
         match id.parse::<Number>() {
             Ok(number) if digits && (value.is_number() || lossless) => Ok(Value::Number(number)),
-            _ => Err(Misfit::new(
+            _ => Err(TypeMismatch::new(
                 "the account lists no choices for this field, so a label cannot be turned into an id",
                 "a choice's id, as an integer",
                 value,
@@ -236,8 +237,8 @@ impl<'a> Choices<'a> {
         self.iter().filter(is).collect()
     }
 
-    fn unknown(&self, got: &Value) -> Misfit {
-        Misfit::new("this is none of the field's choices", self.expected(), got)
+    fn unknown(&self, got: &Value) -> TypeMismatch {
+        TypeMismatch::new("this is none of the field's choices", self.expected(), got)
     }
 
     fn expected(&self) -> String {

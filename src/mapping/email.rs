@@ -6,7 +6,7 @@ use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
 use super::consumed::Special;
-use super::value::Misfit;
+use super::value::TypeMismatch;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
 
@@ -69,13 +69,13 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Opt
 }
 
 /// A trait's value for the field `emails`: the identifying address first, then those the trait adds.
-pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>, Misfit> {
+pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>, TypeMismatch> {
     let items = match value {
         Value::Array(items) => items,
         Value::String(_) | Value::Object(_) => vec![value],
         Value::Null | Value::Bool(_) | Value::Number(_) => return Err(misfit(&value)),
     };
-    let too_many = |got: String| Misfit {
+    let too_many = |got: String| TypeMismatch {
         problem: "a contact has too many e-mail addresses".into(),
         expected: format!("at most {MOST} addresses, the one that identifies the contact included"),
         got,
@@ -130,8 +130,12 @@ fn with_value(rest: JsonMap, address: &str) -> JsonMap {
     entry
 }
 
-fn misfit(got: &Value) -> Misfit {
-    Misfit::new("this is no e-mail address", "e-mail addresses, as strings or as objects with a value", got)
+fn misfit(got: &Value) -> TypeMismatch {
+    TypeMismatch::new(
+        "this is no e-mail address",
+        "e-mail addresses, as strings or as objects with a value",
+        got,
+    )
 }
 
 #[cfg(test)]

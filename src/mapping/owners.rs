@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::targets::Target;
-use super::value::Misfit;
+use super::value::TypeMismatch;
 use crate::schema::{FieldType, Selector, Selectors};
 
 /// Takes a value that is none of the field's choices for an owner's e-mail address, if it looks like one. The account's
@@ -11,10 +11,10 @@ use crate::schema::{FieldType, Selector, Selectors};
 pub(super) fn by_address(
     target: Target<'_>,
     value: &Value,
-    misfit: Misfit,
+    misfit: TypeMismatch,
     selectors: &Selectors,
     needs: &mut Vec<Selector>,
-) -> Result<Option<Value>, Misfit> {
+) -> Result<Option<Value>, TypeMismatch> {
     let users = target.name == "owner_id" && matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
     let Some(address) = value.as_str().filter(|text| users && text.contains('@')) else { return Err(misfit) };
     let id = if let Some(owners) = &selectors.owners {
@@ -23,6 +23,7 @@ pub(super) fn by_address(
         needs.push(Selector::Owners);
         None
     };
-    let unknown = || Misfit::new("no owner is known by this", "an owner's e-mail address, id or name", value);
+    let unknown =
+        || TypeMismatch::new("no owner is known by this", "an owner's e-mail address, id or name", value);
     id.map(|id| Some(Value::from(id))).ok_or_else(unknown)
 }

@@ -8,7 +8,7 @@ use super::Coercion;
 use super::choice::Labelled;
 use super::names::Names;
 use super::targets::Target;
-use super::value::{Misfit, coerce};
+use super::value::{TypeMismatch, coerce};
 use crate::schema::{Entity, Parents, Selector, Selectors};
 
 /// The field whose choices those of this field belong to.
@@ -71,7 +71,7 @@ impl<'a> Parent<'a> {
         value: &Value,
         coercion: Coercion,
         needs: &mut Vec<Selector>,
-    ) -> Result<Option<Value>, Misfit> {
+    ) -> Result<Option<Value>, TypeMismatch> {
         let alone = coerce(target, value.clone(), coercion);
         let text = match value {
             Value::String(text) => text.as_str(),
@@ -92,7 +92,7 @@ impl<'a> Parent<'a> {
         }
         let ambiguous = || {
             let expected = format!("a choice's id, or {} beside it to tell them apart", self.trait_path);
-            Misfit::new("several choices have this label", expected, value)
+            TypeMismatch::new("several choices have this label", expected, value)
         };
         let Some(parents) = self.parents else {
             if alone.is_err() || self.given.is_some() && labelled.len() > 1 {
@@ -120,7 +120,7 @@ impl<'a> Parent<'a> {
             }
             Pick::None => {
                 let problem = format!("this choice belongs to another {} than the event's", self.trait_path);
-                Err(Misfit::new(
+                Err(TypeMismatch::new(
                     &problem,
                     format!("a choice that belongs to the event's {}", self.trait_path),
                     value,

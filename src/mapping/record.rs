@@ -11,7 +11,7 @@ use super::findings::{At, FIRST, Findings};
 use super::names::Names;
 use super::parents::{Parent, parent_of};
 use super::targets::Target;
-use super::value::{Misfit, TEXT_LIMIT, coerce, kept, text, wanted};
+use super::value::{TEXT_LIMIT, TypeMismatch, coerce, kept, text, wanted};
 use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email, owners};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
@@ -209,7 +209,7 @@ fn nameless(target: Target<'_>, scope: Scope) -> Problem {
     }
 }
 
-impl Misfit {
+impl TypeMismatch {
     fn of(self, field: &str, trait_path: String) -> Problem {
         Problem {
             field: Some(field.to_owned()),

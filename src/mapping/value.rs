@@ -12,20 +12,24 @@ pub(super) const TEXT_LIMIT: usize = 255;
 
 /// Why a value does not fit. Holds no part of the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Misfit {
+pub(super) struct TypeMismatch {
     pub(super) problem: String,
     pub(super) expected: String,
     pub(super) got: String,
 }
 
-impl Misfit {
+impl TypeMismatch {
     pub(super) fn new(problem: &str, expected: impl Into<String>, got: &Value) -> Self {
         Self { problem: problem.into(), expected: expected.into(), got: describe(got) }
     }
 }
 
 /// What the API takes for this value; none if it is empty and the type knows no emptiness.
-pub(super) fn coerce(target: Target<'_>, value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
+pub(super) fn coerce(
+    target: Target<'_>,
+    value: Value,
+    coercion: Coercion,
+) -> Result<Option<Value>, TypeMismatch> {
     if value.as_array().is_some_and(Vec::is_empty) {
         return Ok(None);
     }
@@ -56,10 +60,10 @@ pub(super) fn kept(
     entity: Entity,
     target: Target<'_>,
     value: Option<Value>,
-) -> Result<Option<Value>, Misfit> {
+) -> Result<Option<Value>, TypeMismatch> {
     let Some(value) = value else { return Ok(None) };
     if let Some(number) = lost_number(&value) {
-        return Err(Misfit::new(
+        return Err(TypeMismatch::new(
             "no 64-bit float holds this number",
             "a number that a 64-bit float holds",
             number,
@@ -67,7 +71,11 @@ pub(super) fn kept(
     }
     let amount = entity == Entity::Deal && target.name == "amount";
     if amount && value.as_f64().is_some_and(|amount| amount.abs() > LARGEST_AMOUNT) {
-        return Err(Misfit::new("the amount is too large", "an amount of at most 9007199254740991", &value));
+        return Err(TypeMismatch::new(
+            "the amount is too large",
+            "an amount of at most 9007199254740991",
+            &value,
+        ));
     }
     Ok(Some(value))
 }
@@ -105,7 +113,7 @@ pub(super) fn wanted(target: Target<'_>) -> &'static str {
 }
 
 /// A text of at most so many characters.
-pub(super) fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> Result<Value, Misfit> {
+pub(super) fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> Result<Value, TypeMismatch> {
     let expected = || match limit {
         Some(limit) => format!("a string of at most {limit} characters"),
         None => "a string".to_owned(),
@@ -117,69 +125,71 @@ pub(super) fn text(value: &Value, limit: Option<usize>, coercion: Coercion) -> R
             whole(number.as_str(), TEXT_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
         }
         (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
-        _ => return Err(Misfit::new("wrong kind of value", expected(), value)),
+        _ => return Err(TypeMismatch::new("wrong kind of value", expected(), value)),
     };
     if limit.is_some_and(|limit| text.chars().nth(limit).is_some()) {
-        return Err(Misfit::new("the text is too long", expected(), value));
+        return Err(TypeMismatch::new("the text is too long", expected(), value));
     }
     Ok(Value::String(text))
 }
 
-fn number(value: Value, coercion: Coercion) -> Result<Value, Misfit> {
+fn number(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
     match (&value, coercion) {
         (Value::Number(_), _) => Ok(value),
         // By JSON's own grammar: no leading zeros, which may be part of an identifier; no commas.
         (Value::String(text), Coercion::Lossless) => match text.trim().parse::<Number>() {
             Ok(number) => Ok(Value::Number(number)),
-            Err(_) => Err(Misfit::new("this is no number", "a number such as 1234.5", &value)),
+            Err(_) => Err(TypeMismatch::new("this is no number", "a number such as 1234.5", &value)),
         },
-        _ => Err(Misfit::new("wrong kind of value", "a number such as 1234.5", &value)),
+        _ => Err(TypeMismatch::new("wrong kind of value", "a number such as 1234.5", &value)),
     }
 }
 
-fn checkbox(value: Value, coercion: Coercion) -> Result<Value, Misfit> {
+fn checkbox(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
     let text = value.as_str().map(str::trim).filter(|_| coercion == Coercion::Lossless);
     match text {
         _ if value.is_boolean() => Ok(value),
         Some(text) if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
         Some(text) if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
-        _ => Err(Misfit::new("this is neither true nor false", "true or false", &value)),
+        _ => Err(TypeMismatch::new("this is neither true nor false", "true or false", &value)),
     }
 }
 
-fn day(value: &Value, coercion: Coercion) -> Result<Value, Misfit> {
+fn day(value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
     let expected = match coercion {
         Coercion::Strict => "a string YYYY-MM-DD",
         Coercion::Lossless => "a string YYYY-MM-DD, or an ISO 8601 date-time",
     };
     let day = value.as_str().and_then(|text| date::day(text, coercion));
-    day.map(Value::String).ok_or_else(|| Misfit::new("this is no date", expected, value))
+    day.map(Value::String).ok_or_else(|| TypeMismatch::new("this is no date", expected, value))
 }
 
-fn day_or_time(value: &Value) -> Result<Value, Misfit> {
+fn day_or_time(value: &Value) -> Result<Value, TypeMismatch> {
     let time = value.as_str().and_then(date::day_or_time);
-    let misfit = || Misfit::new("this is no date-time", "an ISO 8601 date-time or date, as a string", value);
+    let misfit =
+        || TypeMismatch::new("this is no date-time", "an ISO 8601 date-time or date, as a string", value);
     time.map(Value::String).ok_or_else(misfit)
 }
 
-fn reference(value: Value) -> Result<Value, Misfit> {
+fn reference(value: Value) -> Result<Value, TypeMismatch> {
     let integer = value.as_number().is_some_and(|id| id.as_str().bytes().all(|byte| byte.is_ascii_digit()));
     if integer || value.is_string() {
         Ok(value)
     } else {
-        Err(Misfit::new("wrong kind of value", "an id, as an integer or a string", &value))
+        Err(TypeMismatch::new("wrong kind of value", "an id, as an integer or a string", &value))
     }
 }
 
-fn scalar(value: Value) -> Result<Value, Misfit> {
+fn scalar(value: Value) -> Result<Value, TypeMismatch> {
     if value.is_array() || value.is_object() {
-        return Err(Misfit::new("wrong kind of value", "a string, a number, true or false", &value));
+        return Err(TypeMismatch::new("wrong kind of value", "a string, a number, true or false", &value));
     }
     Ok(value)
 }
 
-fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
-    let misfit = |got: &Value| Misfit::new("wrong kind of value", "an array of strings or numbers", got);
+fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
+    let misfit =
+        |got: &Value| TypeMismatch::new("wrong kind of value", "an array of strings or numbers", got);
     let mut items = listed(value, coercion, misfit)?;
     tags::clean(&mut items);
     match items.iter().find(|item| item.is_array() || item.is_object()) {
@@ -188,8 +198,9 @@ fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
     }
 }
 
-fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
-    let misfit = |got: &Value| Misfit::new("wrong kind of value", "an array of objects or strings", got);
+fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
+    let misfit =
+        |got: &Value| TypeMismatch::new("wrong kind of value", "an array of objects or strings", got);
     let mut objects = Vec::new();
     for item in listed(value, coercion, misfit)? {
         match item {
@@ -204,7 +215,11 @@ fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, Misfit> {
 }
 
 /// The elements of a list, which lossless may be one element alone.
-fn listed(value: Value, coercion: Coercion, misfit: impl Fn(&Value) -> Misfit) -> Result<Vec<Value>, Misfit> {
+fn listed(
+    value: Value,
+    coercion: Coercion,
+    misfit: impl Fn(&Value) -> TypeMismatch,
+) -> Result<Vec<Value>, TypeMismatch> {
     match (value, coercion) {
         (Value::Array(items), _) => Ok(items),
         (single, Coercion::Lossless) => Ok(vec![single]),

@@ -24,8 +24,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::heartbeat::Heartbeat;
 use self::press::{Page, Press, Rendered};
-use crate::broker::{Link, LinkView};
-use crate::lane::{Board, Stuck, View};
+use crate::broker::{BrokerHealth, HealthView};
+use crate::lane::{LaneStatus, Stuck, View};
 use crate::metrics::{Metrics, Totals};
 
 /// Health is told within this time, come what may.
@@ -33,15 +33,15 @@ const HEALTH: Duration = Duration::from_secs(2);
 
 /// Everything there is to see.
 #[derive(Debug)]
-pub struct Sights {
+pub struct StatusSources {
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// One per account.
-    pub lanes: Vec<Arc<Board>>,
+    pub lanes: Vec<Arc<LaneStatus>>,
     /// A lane that settles nothing for so long is stuck.
     pub stuck_after: Duration,
     /// `None` where events come from a file.
-    pub broker: Option<Arc<Link>>,
+    pub broker: Option<Arc<BrokerHealth>>,
     /// This replica's name.
     pub replica: String,
     /// When the daemon started.
@@ -55,7 +55,7 @@ struct Status {
     replica: String,
     started: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    broker: Option<LinkView>,
+    broker: Option<HealthView>,
     accounts: Vec<Account>,
 }
 
@@ -75,10 +75,10 @@ struct Account {
     quota_requests_per_hour: f64,
 }
 
-impl Sights {
+impl StatusSources {
     fn status(&self) -> Status {
         let totals = self.metrics.totals();
-        let account = |board: &Arc<Board>| {
+        let account = |board: &Arc<LaneStatus>| {
             let lane = board.view();
             let totals = totals.get(&*lane.account).copied().unwrap_or_default();
             let stuck = board.stuck(self.stuck_after);
@@ -145,7 +145,11 @@ pub struct Pages {
 }
 
 /// Serves on `listener`, on a thread of its own, until `stop` or until what is returned is dropped.
-pub fn serve(listener: TcpListener, sights: Sights, stop: &CancellationToken) -> std::io::Result<Pages> {
+pub fn serve(
+    listener: TcpListener,
+    sights: StatusSources,
+    stop: &CancellationToken,
+) -> std::io::Result<Pages> {
     let stop = stop.child_token();
     let heartbeat = Heartbeat::default();
     let mut beating = JoinSet::new();
@@ -167,7 +171,7 @@ pub fn serve(listener: TcpListener, sights: Sights, stop: &CancellationToken) ->
 
 async fn serve_here(
     listener: std::net::TcpListener,
-    sights: Sights,
+    sights: StatusSources,
     heartbeat: Heartbeat,
 ) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
@@ -191,7 +195,7 @@ async fn serve_here(
 /// What the handlers share.
 #[derive(Clone)]
 struct Site {
-    sights: Arc<Sights>,
+    sights: Arc<StatusSources>,
     press: Press,
     heartbeat: Heartbeat,
 }
@@ -205,15 +209,15 @@ impl Site {
     }
 
     async fn livez(&self) -> Response {
-        self.health("alive", Sights::dead).await
+        self.health("alive", StatusSources::dead).await
     }
 
     async fn readyz(&self) -> Response {
-        self.health("ready", Sights::unready).await
+        self.health("ready", StatusSources::unready).await
     }
 
     /// 200 and `word`, or 503 and why not. What is asked may wait for a lock whose holder hangs.
-    async fn health(&self, word: &str, wrong: fn(&Sights) -> Option<String>) -> Response {
+    async fn health(&self, word: &str, wrong: fn(&StatusSources) -> Option<String>) -> Response {
         let sights = self.sights.clone();
         let asked = tokio::task::spawn_blocking(move || wrong(&sights));
         let why = match (self.heartbeat.hung(), tokio::time::timeout(HEALTH, asked).await) {
@@ -238,13 +242,13 @@ mod tests {
 
     use super::*;
 
-    fn sights(accounts: usize) -> Sights {
+    fn sights(accounts: usize) -> StatusSources {
         let metrics = Arc::new(Metrics::new().unwrap());
         let board = |number| {
             let name = format!("account-{number}");
-            Arc::new(Board::new(name.as_str().into(), metrics.account(&name)))
+            Arc::new(LaneStatus::new(name.as_str().into(), metrics.account(&name)))
         };
-        Sights {
+        StatusSources {
             lanes: (0..accounts).map(board).collect(),
             metrics,
             stuck_after: Duration::from_mins(15),

@@ -155,7 +155,7 @@ async fn an_account_whose_lane_may_not_be_read_holds_back_no_other() {
     world.retire(world.start("early").await).await;
     let vhost = world.vhost.name.clone();
     let user = format!("barred-{vhost}");
-    let all_but_globex = "^events(\\.(dead|lanes|replica.*|pulse|lane\\.acme))?$";
+    let all_but_globex = "^events(\\.(dead|lanes|replica.*|probe|lane\\.acme))?$";
     broker.control(&["add_user", &user, "password"]);
     broker.control(&["set_permissions", "-p", &vhost, &user, all_but_globex, all_but_globex, all_but_globex]);
     let url = world.vhost.url().replace("guest:guest", &format!("{user}:password"));

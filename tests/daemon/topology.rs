@@ -38,7 +38,7 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
     let (claims, kept): (Vec<&str>, Vec<&str>) =
         names.iter().partition(|name| name.starts_with("events.replica."));
     assert_eq!(claims, ["events.replica.one", "events.replica.two"]);
-    assert_eq!(kept, ["events", "events.dead", "events.lane.acme", "events.lane.globex", "events.pulse"]);
+    assert_eq!(kept, ["events", "events.dead", "events.lane.acme", "events.lane.globex", "events.probe"]);
     for claim in claims {
         let queue = &queues[claim];
         assert_eq!((&queue["type"], &queue["durable"]), (&json!("classic"), &json!(false)), "{claim}");
@@ -50,7 +50,7 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
         let mut add = |name: &str, value: Value| drop(expected.insert(name.to_owned(), value));
         if name == "events.dead" {
             add("x-delivery-limit", json!(-1));
-        } else if name == "events.pulse" {
+        } else if name == "events.probe" {
             add("x-max-length", json!(1));
             add("x-overflow", json!("drop-head"));
         } else {
@@ -88,7 +88,7 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
             "events.dead\tevents.dead\t#",
             "events.lanes\tevents.lane.acme\tacme",
             "events.lanes\tevents.lane.globex\tglobex",
-            "events.lanes\tevents.pulse\t_pulse",
+            "events.lanes\tevents.probe\t_probe",
         ]
     );
     world.finish([one, two]).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::lane::{LaneState, Patience};
+use freshet::lane::{BackoffSettings, LaneState};
 use freshet::outcome::{Outcome, Refusal};
 use serde_json::{Value, json};
 
@@ -314,7 +314,7 @@ async fn a_record_that_never_gets_through_is_given_up_and_the_next_of_its_contac
         json!({"status": 200, "body": "{\"contact\":{\"id\":17,\"ema"}),
         json!({"reset": true}),
     ] {
-        let patience = Patience { give_up_after: Duration::from_secs(1), ..Setup::default().patience };
+        let patience = BackoffSettings { give_up_after: Duration::from_secs(1), ..Setup::default().patience };
         let rig = Rig::with(Setup { patience, ..Setup::default() }).await;
         let mut source = rig.session().await;
         rig.faults(json!({"endpoint": "*", "containing": "Never", "action": action})).await;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, Broker, Claims, Directory, Held, LaneDoor, Link, Names};
+use freshet::broker::{
+    AccountIndex, AccountKeys, Address, Broker, BrokerHealth, HeldBytes, LaneInlet, Names,
+};
 use freshet::delivery::Session;
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -37,19 +39,19 @@ impl Side {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (sessions_in, sessions) = mpsc::channel(1);
         let account: freshet::delivery::AccountName = "acme".into();
-        let claims = Claims { name: account.clone(), write_keys: vec![], project_ids: vec![] };
-        let door = LaneDoor { account, sessions: sessions_in, metrics: metrics.account("acme") };
+        let claims = AccountKeys { name: account.clone(), write_keys: vec![], project_ids: vec![] };
+        let door = LaneInlet { account, sessions: sessions_in, metrics: metrics.account("acme") };
         let broker = Broker {
             addresses: Address::parse(vhost.url()).unwrap().into(),
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,
-            held: Arc::new(Held::new(PREFETCH_BYTES)),
-            directory: Directory::new(&[claims]),
+            held: Arc::new(HeldBytes::new(PREFETCH_BYTES)),
+            directory: AccountIndex::new(&[claims]),
             opener: Opener::default(),
             lanes: vec![door],
             metrics: metrics.clone(),
-            link: Arc::new(Link::new(&metrics)),
+            link: Arc::new(BrokerHealth::new(&metrics)),
         };
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

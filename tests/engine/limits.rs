@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freshet::freshsales::Transport;
-use freshet::lane::{LaneState, Patience};
+use freshet::lane::{BackoffSettings, LaneState};
 use freshet::outcome::Outcome;
 use jiff::Timestamp;
 use serde_json::json;
@@ -100,7 +100,7 @@ async fn a_wait_of_nothing_is_no_licence_to_hammer() {
         json!({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}),
     ] {
         let wait = (Duration::from_millis(300), Duration::from_millis(300));
-        let patience = Patience { throttled: wait, ..Setup::default().patience };
+        let patience = BackoffSettings { throttled: wait, ..Setup::default().patience };
         let rig = Rig::with(Setup { patience, ..Setup::default() }).await;
         let mut source = rig.session().await;
         let action = json!({"status": 429, "headers": headers});
@@ -120,7 +120,7 @@ async fn calls_refused_together_count_as_one_refusal() {
     // Were each of the eight to double the wait, the last would wait for a minute and more.
     let wait = (Duration::from_millis(500), Duration::from_hours(1));
     for status in [429, 401] {
-        let patience = Patience { throttled: wait, unauthorized: wait, ..Setup::default().patience };
+        let patience = BackoffSettings { throttled: wait, unauthorized: wait, ..Setup::default().patience };
         let rig = Rig::with(Setup { patience, ..Setup::default() }).await;
         let mut source = rig.session().await;
         source.send(identify("warm", "zoe@example.com", json!({}))).await;
@@ -140,7 +140,7 @@ async fn calls_refused_together_count_as_one_refusal() {
 #[tokio::test]
 async fn waiting_for_quota_is_counted_while_it_lasts() {
     let wait = (Duration::from_mins(2), Duration::from_mins(2));
-    let patience = Patience { throttled: wait, ..Setup::default().patience };
+    let patience = BackoffSettings { throttled: wait, ..Setup::default().patience };
     let mut rig = Rig::with(Setup { patience, ..Setup::default() }).await;
     let mut source = rig.session().await;
     rig.faults(json!({"endpoint": "contacts_upsert", "action": {"status": 429}, "next": 1})).await;

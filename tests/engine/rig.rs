@@ -8,7 +8,7 @@ use std::time::Duration;
 use freshet::config;
 use freshet::delivery::{Delivery, Lease, Receipt, Session, Settlement};
 use freshet::freshsales::{Client, Credentials, Transport};
-use freshet::lane::{Board, Lane, Patience, Settings};
+use freshet::lane::{BackoffSettings, Lane, LaneStatus, Settings};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
 use freshet::sandbox::{Options, Sandbox};
@@ -31,7 +31,7 @@ pub struct Setup {
     pub concurrency: usize,
     pub grace: Duration,
     pub request_timeout: Duration,
-    pub patience: Patience,
+    pub patience: BackoffSettings,
     /// Calls an hour, for the account and for its sandbox.
     pub requests_per_hour: u32,
     /// Where the account is, if not at the sandbox itself.
@@ -50,14 +50,14 @@ impl Default for Setup {
             concurrency: 8,
             grace: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
-            patience: Patience {
+            patience: BackoffSettings {
                 unavailable: short,
                 throttled: short,
                 unauthorized: short,
                 jobs: short,
                 foreign: Duration::from_millis(400),
                 look_up_delay: Duration::from_millis(800),
-                ..Patience::default()
+                ..BackoffSettings::default()
             },
             requests_per_hour: 1_000_000,
             url: None,
@@ -99,7 +99,7 @@ impl Account {
 pub struct Rig {
     pub account: Account,
     pub metrics: Arc<Metrics>,
-    pub board: Arc<Board>,
+    pub board: Arc<LaneStatus>,
     pub stop: CancellationToken,
     sessions: Option<mpsc::Sender<Session>>,
     lane: JoinSet<()>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freshet::delivery::Lease;
-use freshet::lane::{LaneState, Patience};
+use freshet::lane::{BackoffSettings, LaneState};
 use freshet::outcome::{Outcome, SkipReason};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -202,7 +202,7 @@ async fn a_stop_gives_everything_back_in_every_phase() {
     .await;
     assert_eq!(outcomes, returned);
 
-    let patience = Patience { unavailable: long, ..Setup::default().patience };
+    let patience = BackoffSettings { unavailable: long, ..Setup::default().patience };
     let setup = Setup { patience, ..grace() };
     let down = json!({"endpoint": "contacts_upsert", "action": {"status": 500}});
     let outcomes = stopped_in("back-off", setup, down, async |rig| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::lane::Patience;
+use freshet::lane::BackoffSettings;
 use serde_json::{Value, json};
 
 use crate::rig::{Account, Rig, Setup, called, identify, track};
@@ -13,7 +13,12 @@ const NO_PATIENCE: Duration = Duration::ZERO;
 
 fn for_hours() -> Setup {
     let long = (Duration::from_hours(1), Duration::from_hours(1));
-    let patience = Patience { unavailable: long, throttled: long, unauthorized: long, ..Patience::default() };
+    let patience = BackoffSettings {
+        unavailable: long,
+        throttled: long,
+        unauthorized: long,
+        ..BackoffSettings::default()
+    };
     Setup {
         request_timeout: Duration::from_hours(1),
         grace: Duration::from_millis(50),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::freshsales::{Call, Client, Credentials, Transport, Unread, Verdict, classify};
+use freshet::freshsales::{Call, Client, Credentials, RawResponse, Transport, Verdict, classify};
 use freshet::schema::Entity;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ fn client(transport: &Transport, account: &Account, api_key: &str) -> Client {
 
 async fn verdict(client: &Client) -> Verdict {
     let call = Call::fields(Entity::Contact);
-    classify(call.endpoint, client.send(&call).await.map(Unread::read))
+    classify(call.endpoint, client.send(&call).await.map(RawResponse::read))
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::stream::Socket;
-use crate::broker::address::Endpoint;
+use crate::broker::amqp::addresses::Endpoint;
 
 /// One address of a host has so long a start ahead of the next one.
 const START: Duration = Duration::from_millis(250);

@@ -33,8 +33,8 @@ pub(super) use filter::{DeliveryFilter, Fingerprint, Kept, Rule};
 pub(super) use greeting::Stranger;
 pub(super) use seen::{Seen, SeenDelivery};
 
-use super::address::{Address, Endpoint};
-use super::session::Broken;
+use super::session::BrokerError;
+use crate::broker::amqp::addresses::{Address, Endpoint};
 use stream::{Shared, Transport};
 
 /// A connection of the client library, and what this side of it knows.
@@ -73,7 +73,7 @@ impl Deref for Connected {
 }
 
 /// Connects, or gives up after half as long again as the network may take.
-pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, Broken> {
+pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, BrokerError> {
     connect_with(address, name, Shared::default()).await
 }
 
@@ -82,19 +82,19 @@ pub(super) async fn connect_filtered(
     address: &Address,
     name: &str,
     filter: Arc<DeliveryFilter>,
-) -> Result<Connected, Broken> {
+) -> Result<Connected, BrokerError> {
     connect_with(address, name, Shared::with(filter)).await
 }
 
-async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, Broken> {
-    let endpoint = address.endpoint().map_err(|_| Broken::Address)?;
+async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, BrokerError> {
+    let endpoint = address.endpoint().map_err(|_| BrokerError::Address)?;
     let shared = Arc::new(shared);
     // Also when nobody waits for this any more.
     let ended = shared.ended.clone().drop_guard();
     let time = endpoint.timeout * 3 / 2;
     let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
-        .map_err(|_| Broken::Mute(time))??;
+        .map_err(|_| BrokerError::Mute(time))??;
     Ok(Connected { connection, shared, _ended: ended })
 }
 
@@ -103,8 +103,8 @@ async fn open(
     endpoint: &Endpoint,
     name: &str,
     shared: Arc<Shared>,
-) -> Result<Connection, Broken> {
-    let uri = address.uri().map_err(|_| Broken::Address)?;
+) -> Result<Connection, BrokerError> {
+    let uri = address.uri().map_err(|_| BrokerError::Address)?;
     let socket = dial::dial(endpoint).await?;
     let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
@@ -117,5 +117,5 @@ async fn open(
     let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
     Connection::connector(uri, runtime::current(), hand_over, properties)
         .await
-        .map_err(|error| shared.stranger().map_or_else(|| error.into(), Broken::Stranger))
+        .map_err(|error| shared.stranger().map_or_else(|| error.into(), BrokerError::Stranger))
 }

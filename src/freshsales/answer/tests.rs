@@ -139,7 +139,7 @@ fn retry_after_is_kept() {
     assert_eq!(
         classify(UPSERT, Ok(unavailable)),
         Verdict::Unavailable {
-            trouble: Trouble::ServerError(503),
+            cause: UnavailableCause::ServerError(503),
             retry_after: Some(Duration::from_secs(9))
         }
     );

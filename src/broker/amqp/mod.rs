@@ -1,0 +1,8 @@
+//! What the rest of the room needs of AMQP itself: addresses, connections and channels, and the properties of messages.
+//! Knows no queue by name and no event.
+
+pub(super) mod addresses;
+pub(super) mod connection;
+pub(super) mod fitting;
+pub(super) mod packed;
+pub(crate) mod properties;

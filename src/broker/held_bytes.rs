@@ -1,0 +1,167 @@
+//! How many bytes of events this replica holds: for each account, and for all of them together. RabbitMQ's prefetch
+//! counts messages only, and a message may be large. A lane's consumer asks before it takes the next message off its
+//! channel, and says what it has settled.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use tokio::sync::watch;
+
+use crate::broker::amqp::fitting;
+
+/// All accounts together may hold so many times what one may.
+const PROCESS: u64 = 8;
+/// However much others hold, an account may hold this part of what it may hold alone: nobody waits for another one's
+/// events only.
+const RESERVED: u64 = 64;
+
+/// How many bytes an event takes beside the body that it was read from; none if it is a part of that.
+pub(crate) fn beside(body: &Bytes, event: &Bytes) -> usize {
+    if body.as_ptr_range().contains(&event.as_ptr()) { 0 } else { event.len() }
+}
+
+/// What all accounts of a replica hold.
+#[derive(Debug)]
+pub struct HeldBytes {
+    per_account: u64,
+    all: watch::Sender<u64>,
+}
+
+impl HeldBytes {
+    /// Nothing held; each account may hold so many bytes, and always one event.
+    pub fn new(per_account: u64) -> Self {
+        Self { per_account, all: watch::Sender::new(0) }
+    }
+
+    /// The most that all accounts hold together, but for what each may always hold.
+    fn limit(&self) -> u64 {
+        self.per_account.saturating_mul(PROCESS)
+    }
+
+    /// An account's part, while its lane is served.
+    pub(super) fn share(self: &Arc<Self>) -> Share {
+        Share { all: self.clone(), held: 0 }
+    }
+
+    /// Whether no account may hold more than it always may.
+    pub(crate) fn full(&self) -> bool {
+        *self.all.borrow() >= self.limit()
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.all.send_if_modified(|all| {
+            *all = all.saturating_add(bytes);
+            false
+        });
+    }
+
+    pub(crate) fn remove(&self, bytes: u64) {
+        let limit = self.limit();
+        // Only those who wait for room are woken, and only when there is some again.
+        self.all.send_if_modified(|all| {
+            let full = *all >= limit;
+            *all = all.saturating_sub(bytes);
+            full && *all < limit
+        });
+    }
+}
+
+/// What one account holds.
+#[derive(Debug)]
+pub(super) struct Share {
+    all: Arc<HeldBytes>,
+    held: u64,
+}
+
+impl Share {
+    /// An event was taken in.
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.held = self.held.saturating_add(bytes);
+        self.all.add(bytes);
+    }
+
+    /// An event was settled.
+    pub(super) fn remove(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
+        self.all.remove(bytes);
+    }
+
+    /// Whether another event may be taken in. How large it is, is not known before; so the last one may go beyond.
+    pub(super) fn has_room(&self) -> bool {
+        self.held == 0 || (self.held < self.all.per_account && !self.waits_for_others())
+    }
+
+    /// Whether only what other accounts hold is in the way.
+    pub(super) fn waits_for_others(&self) -> bool {
+        let more_than_reserved = self.held >= (self.all.per_account / RESERVED).max(1);
+        more_than_reserved && self.held < self.all.per_account && self.all.full()
+    }
+
+    /// Returns when others have made room.
+    pub(super) async fn room(&self) {
+        let limit = self.all.limit();
+        if self.all.all.subscribe().wait_for(|all| *all < limit).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Share {
+    /// What is not settled goes back to the broker.
+    fn drop(&mut self) {
+        self.all.remove(self.held);
+    }
+}
+
+/// What a message takes, as far as its sender decides it.
+pub(super) fn size(body: &[u8], properties: &BasicProperties) -> u64 {
+    let headers = properties.headers().as_ref().map_or(0, fitting::size_of_entries);
+    (body.len() + headers) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_takes_in_until_its_bytes_are_reached_and_one_event_always() {
+        let all = Arc::new(HeldBytes::new(100));
+        let mut share = all.share();
+        assert!(share.has_room());
+        share.add(99);
+        assert!(share.has_room(), "the size of the next is not known");
+        share.add(500);
+        assert!(!share.has_room() && !share.waits_for_others());
+        share.remove(99);
+        assert!(!share.has_room());
+        share.remove(500);
+        assert!(share.has_room());
+    }
+
+    #[tokio::test]
+    async fn all_accounts_together_are_bounded_and_none_is_starved() {
+        let all = Arc::new(HeldBytes::new(6400));
+        let mut full: Vec<Share> = (0..8).map(|_| all.share()).collect();
+        for share in &mut full {
+            share.add(6400);
+        }
+        let mut other = all.share();
+        for _ in 0..10 {
+            assert!(other.has_room(), "it has its reserve");
+            other.add(10);
+        }
+        assert!(!other.has_room() && other.waits_for_others());
+        let mut waiting = Box::pin(other.room());
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        full[0].remove(90);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending(), "still full");
+        full.pop();
+        (&mut waiting).await;
+        drop(waiting);
+        assert!(other.has_room());
+        drop(full);
+        drop(other);
+        assert_eq!(*all.all.borrow(), 0);
+    }
+}

@@ -1,0 +1,255 @@
+//! Puts events on the intake queue, as any sender would, with confirms. Dead letters go back to the lanes they were in.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::pin::Pin;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio_util::sync::CancellationToken;
+
+use super::letter;
+use super::letter::{Letter, REPLAYS};
+use super::names::Names;
+use super::session::BrokerError;
+use super::topology;
+use super::transport::{Connected, connect};
+use crate::broker::amqp::addresses::Addresses;
+use crate::broker::amqp::connection::{is_taken, publish, publisher};
+use crate::broker::amqp::fitting::fit;
+use crate::broker::amqp::properties;
+use crate::delivery::AccountName;
+use crate::file_feed::lines::read_lines;
+use crate::routing::ACCOUNT_HEADER;
+
+/// Publishes in flight.
+const IN_FLIGHT: usize = 500;
+const PERSISTENT: u8 = 2;
+
+/// A connection that takes events.
+pub struct Publisher {
+    connection: Connected,
+    channel: Channel,
+    names: Names,
+    /// The account of every event, where it is said.
+    account: Option<AccountName>,
+    /// All accounts of the configuration.
+    accounts: Vec<AccountName>,
+    /// Those whose lanes are known to be there.
+    lanes: HashSet<AccountName>,
+}
+
+/// Why not every event was published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No connection could be made.
+    #[error("cannot reach the broker: {0}")]
+    Unreachable(String),
+    /// The broker stopped taking events.
+    #[error("the broker stopped taking events after {confirmed} were confirmed: {why}")]
+    BrokerError {
+        /// Events that are safe.
+        confirmed: u64,
+        /// What happened.
+        why: String,
+    },
+    /// The events cannot be read on.
+    #[error("cannot read on after {confirmed} events were confirmed: {source}")]
+    Unreadable {
+        /// Events that are safe.
+        confirmed: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What the broker has confirmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Events on the intake.
+    pub intake: u64,
+    /// Dead letters that went back to their accounts' lanes.
+    pub lanes: u64,
+}
+
+/// Where a message went, and what the broker says to it.
+type Answered = (String, String, lapin::Result<Confirmation>);
+type InFlightOne = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+impl Publisher {
+    /// Connects, and declares the queue if it is missing. Gives up after a few seconds.
+    pub async fn connect(
+        addresses: &Addresses,
+        names: &Names,
+        account: Option<AccountName>,
+        accounts: Vec<AccountName>,
+    ) -> Result<Self, PublishError> {
+        crate::tls::install_provider();
+        let unreachable = |broken: BrokerError| {
+            let why = if let BrokerError::Unreachable(why) = &broken {
+                why.to_string()
+            } else {
+                broken.to_string()
+            };
+            PublishError::Unreachable(why)
+        };
+        let mut connected = connect(addresses.turn(0), "publish").await;
+        for node in 1..addresses.count() {
+            if connected.is_err() {
+                connected = connect(addresses.turn(node), "publish").await;
+            }
+        }
+        let connection = connected.map_err(unreachable)?;
+        let prepared = async {
+            topology::declare_shared(&connection, names).await?;
+            topology::declare_intake(&connection, names).await?;
+            publisher(&connection).await
+        };
+        let channel = prepared.await.map_err(|error: lapin::Error| unreachable(error.into()))?;
+        Ok(Self { connection, channel, names: names.clone(), account, accounts, lanes: HashSet::new() })
+    }
+
+    /// Publishes every line that is not blank; `confirmed` is told the number after each confirm.
+    /// Returns what the broker has confirmed.
+    pub async fn publish(
+        mut self,
+        input: Box<dyn Read + Send>,
+        stop: &CancellationToken,
+        mut confirmed: impl FnMut(u64),
+    ) -> Result<Published, PublishError> {
+        let mut lines = read_lines(input);
+        let mut in_flight = FuturesUnordered::<InFlightOne>::new();
+        let (mut count, mut published) = (0, Published::default());
+        let mut reading = true;
+        while reading || !in_flight.is_empty() {
+            let step: Result<(), BrokerError> = tokio::select! {
+                biased;
+                Some(answer) = in_flight.next(), if !in_flight.is_empty() => {
+                    let to_intake = answer.0.is_empty();
+                    taken(answer).map(|()| {
+                        count += 1;
+                        let place = if to_intake { &mut published.intake } else { &mut published.lanes };
+                        *place += 1;
+                        confirmed(count);
+                    })
+                }
+                () = stop.cancelled(), if reading => {
+                    reading = false;
+                    Ok(())
+                }
+                line = lines.recv(), if reading && in_flight.len() < IN_FLIGHT => match line {
+                    None => {
+                        reading = false;
+                        Ok(())
+                    }
+                    Some(Err(source)) => return Err(PublishError::Unreadable { confirmed: count, source }),
+                    Some(Ok(body)) if body.iter().all(u8::is_ascii_whitespace) => Ok(()),
+                    Some(Ok(body)) => self.send(&body).await.map(|confirm| {
+                        in_flight.push(confirm);
+                    }),
+                },
+            };
+            if let Err(broken) = step {
+                return Err(PublishError::BrokerError { confirmed: count, why: broken.to_string() });
+            }
+        }
+        if let Err(error) = self.connection.close(200, "done".into()).await {
+            tracing::debug!(%error, "closing the connection");
+        }
+        Ok(published)
+    }
+
+    async fn send(&mut self, line: &[u8]) -> Result<InFlightOne, BrokerError> {
+        let letter = Letter::from_line(line);
+        let body = letter.as_ref().map_or(line, |letter| &letter.body);
+        let properties = match &letter {
+            // The letter may come from a broker that takes larger frames.
+            Some(letter) => fit(sent_back(letter, self.account.as_deref()), self.connection.frame_max()),
+            None => new(self.account.as_deref()),
+        };
+        // How often it was sent back is believed only of what comes by the lanes' exchange.
+        let (exchange, key) = match letter.as_ref().and_then(|letter| self.lane_of(letter)) {
+            Some(account) => {
+                if !self.lanes.contains(&account) {
+                    topology::declare_lane(&self.connection, &self.names, &account).await?;
+                    self.lanes.insert(account.clone());
+                }
+                (self.names.lanes(), account.to_string())
+            }
+            // The default exchange leads to the queue of the key's name.
+            None => (String::new(), self.names.intake().to_owned()),
+        };
+        let confirm = publish(&self.channel, &exchange, &key, body, properties).await?;
+        Ok(Box::pin(async move { (exchange, key, confirm.await) }))
+    }
+
+    /// The account whose lane a letter goes back to, if there is one of that name.
+    fn lane_of(&self, letter: &Letter) -> Option<AccountName> {
+        let named = self.account.as_deref().or_else(|| letter.account())?;
+        self.accounts.iter().find(|account| ***account == *named).cloned()
+    }
+}
+
+/// The properties of an event that is published for the first time.
+fn new(account: Option<&str>) -> BasicProperties {
+    let mut properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT);
+    if let Ok(second) = u64::try_from(Timestamp::now().as_second()) {
+        properties = properties.with_timestamp(second);
+    }
+    if let Some(account) = account {
+        let mut headers = FieldTable::default();
+        name_account(&mut headers, account);
+        properties = properties.with_headers(headers);
+    }
+    properties
+}
+
+/// The properties of an event that comes from a dead letter: the sender's own, the letter's account unless another one
+/// is asked for, and one replay more.
+fn sent_back(letter: &Letter, account: Option<&str>) -> BasicProperties {
+    let original = letter.amqp_properties().with_headers(letter::amqp_headers(&letter.headers));
+    let mut headers = FieldTable::default();
+    if let Some(account) = account.or_else(|| letter.account()) {
+        name_account(&mut headers, account);
+    }
+    headers.insert(REPLAYS.into(), AMQPValue::LongLongInt(letter.replays()));
+    properties::for_dead_letter(&original, &headers).with_delivery_mode(PERSISTENT)
+}
+
+fn name_account(headers: &mut FieldTable, account: &str) {
+    headers.insert(ACCOUNT_HEADER.into(), AMQPValue::LongString(account.into()));
+}
+
+fn taken((exchange, key, answer): Answered) -> Result<(), BrokerError> {
+    let exchange = if exchange.is_empty() { "(default)".to_owned() } else { exchange };
+    if is_taken(&answer?) { Ok(()) } else { Err(BrokerError::NotConfirmed { exchange, key }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_sent_back_with_its_sender_s_headers_to_its_account_and_counted() {
+        let line =
+            br#"{"headers":{"freshet-reason":"rejected","freshet-detail":"[]","freshet-account":"acme",
+            "freshet-replays":2,"tenant":"t","x-delivery-count":7,"CC":["elsewhere"]},
+            "properties":{"message_id":"m-1","delivery_mode":1},"routing_key":"acme.rejected","body":{}}"#;
+        let letter = Letter::from_line(line).unwrap();
+        for (asked, account) in [(None, "acme"), (Some("globex"), "globex")] {
+            let properties = sent_back(&letter, asked);
+            let headers = properties.headers().as_ref().unwrap().inner();
+            let names: Vec<&str> = headers.keys().map(lapin::types::ShortString::as_str).collect();
+            assert_eq!(names, ["freshet-original-cc", REPLAYS, ACCOUNT_HEADER, "tenant"]);
+            assert_eq!(headers.get(REPLAYS), Some(&AMQPValue::LongLongInt(3)));
+            assert_eq!(headers.get(ACCOUNT_HEADER), Some(&AMQPValue::LongString(account.into())));
+            assert_eq!(*properties.delivery_mode(), Some(PERSISTENT), "whatever the letter says");
+            assert_eq!(properties.message_id().as_ref().map(lapin::types::ShortString::as_str), Some("m-1"));
+        }
+    }
+}

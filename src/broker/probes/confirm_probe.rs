@@ -1,0 +1,107 @@
+//! Finds out whether the broker takes messages.
+//!
+//! A cluster that has lost the majority of its nodes keeps connections and answers questions, but confirms nothing:
+//! with no events on the way it would look well. So a small message goes to a queue of its own every few seconds. The
+//! queue keeps only the last one, and nobody reads it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::types::AMQPValue;
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+
+use crate::broker::amqp::connection::{ConnectionPair, ConnectionPool, is_taken, publish};
+use crate::broker::health::Stall;
+use crate::broker::names::Names;
+use crate::broker::session::{Broker, BrokerError};
+use crate::broker::topology;
+
+/// Between two messages.
+const BEAT: Duration = Duration::from_secs(5);
+/// So long a confirm may take. A new leader is elected within a few seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
+/// peers cannot reach, while they go on.
+const LEAVE_AFTER: u32 = 3;
+/// How often the time until then doubles: to three quarters of an hour.
+const LEAVES_DOUBLED: u32 = 6;
+/// Cannot be an account's name.
+const KEY: &str = "_probe";
+
+/// Declares the queue.
+pub(in crate::broker) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
+    let mut arguments = topology::quorum();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+    topology::queue(connection, &names.probe(), arguments).await?;
+    topology::bind(connection, &names.probe(), &names.lanes(), KEY).await
+}
+
+/// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
+/// tried, and then tells why.
+pub(in crate::broker) async fn beat(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) -> BrokerError {
+    let Ok(line) = lifeline.line(0) else { return BrokerError::Closed };
+    let mut broken = beat_on(&broker, line).await;
+    while line.connected() && !matches!(broken, BrokerError::Unconfirmed) {
+        tracing::debug!(%broken, "the probe cannot be published");
+        if !broker.link.is_stalled(Stall::Unconfirmed) {
+            broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the probe queue"));
+        }
+        tokio::time::sleep(BEAT).await;
+        // The queue may be gone, or the exchange.
+        let declared = tokio::time::timeout(PATIENCE, broker.declare(line)).await;
+        broken = match declared {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => beat_on(&broker, line).await,
+        };
+    }
+    broken
+}
+
+async fn beat_on(broker: &Broker, line: &ConnectionPair) -> BrokerError {
+    let channel = match line.publisher().await {
+        Ok(channel) => channel,
+        Err(error) => return error.into(),
+    };
+    loop {
+        // Published once, however long it takes: a confirm that comes late is as good.
+        let mut confirmed = std::pin::pin!(confirmed(&channel, broker));
+        let mut missed = 0;
+        let answer = loop {
+            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut confirmed).await {
+                break answer;
+            }
+            // An alarm keeps it from being sent; that is told already.
+            if broker.link.is_stalled(Stall::Blocked) {
+                continue;
+            }
+            let why = "it confirms nothing; most of its nodes may be away";
+            broker.link.stalled(Stall::Unconfirmed, Some(why));
+            missed += 1;
+            // Each time more patiently: where no node confirms, moving on costs every lane a hand-over.
+            let left = broker.link.left();
+            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) {
+                broker.link.leaves();
+                if broker.addresses.count() > 1 {
+                    return BrokerError::Unconfirmed;
+                }
+                // The queue may have lost the message, and with it the confirm.
+                topology::close(&channel).await;
+                return BrokerError::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
+            }
+        };
+        match answer {
+            Ok(confirmation) if is_taken(&confirmation) => broker.link.confirmed(),
+            Ok(_) => {
+                topology::close(&channel).await;
+                return BrokerError::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
+            }
+            Err(error) => return error.into(),
+        }
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+async fn confirmed(channel: &Channel, broker: &Broker) -> lapin::Result<Confirmation> {
+    publish(channel, &broker.names.lanes(), KEY, b"", BasicProperties::default()).await?.await
+}

@@ -1,0 +1,227 @@
+//! From the intake queue to the lanes, in order, and at the broker's pace.
+//!
+//! A message with several events becomes as many messages; it is acknowledged when all of them are confirmed. Many publishes are in flight at once; when the broker has confirmed them, a whole prefix of the intake is
+//! acknowledged with one frame, and singly what stands behind one that is late. A crash in between repeats some events
+//! in the lanes, which know their `messageId`s; it loses none.
+
+pub(super) mod sorting;
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use lapin::Acker;
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::health::Stall;
+use super::session::{Broker, BrokerError, Declared, Pace, Resubscriber, subscribe};
+use super::topology;
+use super::unreadable::Subscription;
+use crate::broker::amqp::connection::ConnectionPair;
+use crate::broker::amqp::properties;
+use crate::broker::lane_consumer::ack_batch::Acks;
+use crate::broker::lane_consumer::poison::PoisonGuard;
+use crate::broker::probes::starved_consumer::Watch;
+use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::BATCH_EVENTS;
+use sorting::{Message, Sorted};
+
+/// Messages taken and not acknowledged; also the intake's prefetch.
+const IN_FLIGHT: u16 = 500;
+/// While so many events are on their way, no further message is taken. More than one batch can hold: a lane that takes
+/// nothing for a while must not keep the other accounts' events from being taken.
+const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;
+/// While so many bytes are held, no further message is taken.
+const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// A parcel's number is its message's delivery tag, so much to the left, plus its place in the message.
+const PLACES: u32 = 13;
+const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
+
+/// How the intake is consumed.
+pub(super) fn subscription(broker: &Broker) -> Subscription {
+    // The default, and said outright so that RabbitMQ refuses a stream.
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
+    let (queue, tag) = (broker.names.intake().to_owned(), broker.replica.clone());
+    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
+}
+
+/// Routes until `stop` (then `Ok`) or until something breaks.
+pub(super) async fn serve(
+    broker: &Broker,
+    line: &ConnectionPair,
+    again: &mut Resubscriber,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+) -> Result<(), BrokerError> {
+    if again.declared == Declared::LongAgo {
+        // The lanes, too: they hang on the exchange, which may have been gone.
+        broker.declare(line).await?;
+    }
+    let intake = broker.names.intake();
+    let Subscription { tag, prefetch, arguments, .. } = subscription(broker);
+    let subscribed = subscribe(&line.consuming, intake, &tag, again.pace.prefetch(prefetch), arguments).await;
+    if let Err(BrokerError::Unusable(why)) = &subscribed {
+        broker.link.stalled(Stall::Intake, Some(why));
+    }
+    let (channel, mut consumer) = subscribed?;
+    broker.link.stalled(Stall::Intake, None);
+    let mut router = Router {
+        broker,
+        watch: Watch::new(&mut again.hunger, &line.consuming, intake),
+        post: ConfirmedPublisher::new(&broker.names, line),
+        taken: HashMap::new(),
+        bytes: 0,
+        acks: Acks::default(),
+        caution: PoisonGuard::new(),
+        pace: again.pace.clone(),
+    };
+    let served = router.run(&mut consumer, stop, lost).await;
+    // Another one may route from now on.
+    broker.link.stalled(Stall::Lane, None);
+    // In this order, and the consumer last, however it ended: see the lanes' consumer.
+    topology::close_settled(&channel, intake, served.is_ok()).await;
+    drop(consumer);
+    router.post.close().await;
+    served
+}
+
+struct Router<'a> {
+    broker: &'a Broker,
+    watch: Watch<'a>,
+    post: ConfirmedPublisher<'a>,
+    /// What was taken off the intake, by its delivery tag.
+    taken: HashMap<u64, Taken>,
+    /// How many bytes are held of that.
+    bytes: usize,
+    acks: Acks,
+    caution: PoisonGuard,
+    pace: Pace,
+}
+
+/// A message that is not acknowledged yet.
+struct Taken {
+    acker: Acker,
+    /// How many of its events the broker has not confirmed.
+    unconfirmed: usize,
+    /// What is held for it.
+    bytes: usize,
+}
+
+impl Router<'_> {
+    async fn run(
+        &mut self,
+        consumer: &mut lapin::Consumer,
+        stop: &CancellationToken,
+        lost: &CancellationToken,
+    ) -> Result<(), BrokerError> {
+        let mut taking = true;
+        let mut look_at = Instant::now() + LOOK;
+        loop {
+            // What is refused time and again goes back to the intake.
+            if !taking && self.post.outbox().rests() {
+                return Ok(());
+            }
+            let on_its_way = self.post.outbox().len();
+            tokio::select! {
+                biased;
+                // Before all else: while there is a backlog, the others are always ready. Not cancelled at the
+                // broker: another replica would route what is queued ahead of what is held here.
+                () = stop.cancelled(), if taking => taking = false,
+                news = self.post.news(), if on_its_way > 0 => news?.into_iter().for_each(|news| self.heed(news)),
+                () = lost.cancelled() => return Err(BrokerError::Closed),
+                message = consumer.next(), if taking && self.takes() => {
+                    let Some(message) = message else {
+                        return Err(BrokerError::ConsumerCancelled(self.broker.names.intake().to_owned()));
+                    };
+                    self.watch.fed();
+                    let message = message?;
+                    self.pace.took(message.redelivered);
+                    self.route(message);
+                }
+                () = tokio::time::sleep_until(look_at), if on_its_way > 0 => {
+                    look_at = Instant::now() + LOOK;
+                    // A lane that takes nothing holds back all that stands behind it on the intake, in the end.
+                    let link = &self.broker.link;
+                    link.stalled(Stall::Lane, self.post.trouble(link.is_stalled(Stall::Blocked)).as_deref());
+                }
+                () = self.watch.forgotten(), if taking && on_its_way == 0 => {
+                    return Err(BrokerError::Forgotten(self.broker.names.intake().to_owned()));
+                }
+            }
+            self.acks.send(self.post.outbox().first().map(tag_of)).await?;
+            if self.post.outbox().is_empty() {
+                self.pace.rests();
+                self.broker.link.stalled(Stall::Lane, None);
+            }
+        }
+    }
+
+    /// Whether a further message is taken.
+    fn takes(&self) -> bool {
+        if self.caution.alone() {
+            return self.taken.is_empty();
+        }
+        self.taken.len() < usize::from(IN_FLIGHT)
+            && self.post.outbox().len() < EVENTS_IN_FLIGHT
+            && self.bytes < BYTES_IN_FLIGHT
+    }
+
+    fn heed(&mut self, news: PublishEvent) {
+        match news {
+            PublishEvent::Taken(number) => self.confirmed(tag_of(number)),
+            PublishEvent::Refused(queue) => {
+                tracing::warn!(queue, "messages are refused; they are sent again");
+            }
+        }
+    }
+
+    /// The broker has one event of this message.
+    fn confirmed(&mut self, tag: u64) {
+        let Some(taken) = self.taken.get_mut(&tag) else { return };
+        taken.unconfirmed = taken.unconfirmed.saturating_sub(1);
+        if taken.unconfirmed == 0
+            && let Some(Taken { acker, bytes, .. }) = self.taken.remove(&tag)
+        {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.acks.add(tag, acker);
+        }
+    }
+
+    /// Sends what a message holds to the lanes, or to the dead letters.
+    fn route(&mut self, message: Delivery) {
+        let Delivery { delivery_tag: tag, redelivered, .. } = message;
+        let returns = properties::returns_of(&message);
+        let lanes = self.broker.names.lanes();
+        let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let now = Timestamp::now();
+        let waited =
+            now.duration_since(properties::queued_at(&properties, now)).try_into().unwrap_or_default();
+        let body = Bytes::from(message.data);
+        let taken = Message { properties, body, redelivered, now };
+        let Sorted { parcels, bytes } = if self.caution.condemns(returns, waited) {
+            let problem = format!("came back {returns} times, and was first on the intake");
+            let problem = Problem { problem, ..Problem::default() };
+            let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
+            let letter = sorting::refused(self.broker, &taken, None, &refusal);
+            Sorted { parcels: vec![letter], bytes: taken.body.len() }
+        } else {
+            sorting::sort(self.broker, &taken)
+        };
+        self.bytes += bytes;
+        self.taken.insert(tag, Taken { acker: message.acker, unconfirmed: parcels.len(), bytes });
+        for (number, parcel) in (tag << PLACES..).zip(parcels) {
+            self.post.put(number, parcel);
+        }
+    }
+}
+
+/// The message that a parcel with this number is part of.
+fn tag_of(number: u64) -> u64 {
+    number >> PLACES
+}

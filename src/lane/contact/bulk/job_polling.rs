@@ -1,0 +1,194 @@
+//! Bulk jobs: when one may be submitted, and when to ask what became of it. Pure.
+//!
+//! Every question costs a call, so the schedule learns how long the account's jobs take. Freshsales runs about ten jobs
+//! of an account at once, those of all programs together, and refuses more: then records wait for a job to end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::backoff::Delays;
+use crate::lane::budget::Impediment;
+
+/// The learned schedule.
+#[derive(Debug)]
+pub(in crate::lane) struct JobTimes {
+    /// By then most jobs have ended.
+    usual: Duration,
+    /// No question has come too early yet: the guess may be far too long.
+    untried: bool,
+}
+
+const FIRST_GUESS: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_mins(2);
+/// A job that runs longer than this never ends.
+pub(in crate::lane) const GIVEN_UP: Duration = Duration::from_mins(10);
+/// In balance when about six of seven jobs have ended at the first question: ln 1.35 / -ln 0.95 ≈ 6.
+const LONGER: f64 = 1.35;
+const SHORTER: f64 = 0.95;
+/// Until a question came too early, the guess falls faster.
+const MUCH_SHORTER: f64 = 0.7;
+
+impl JobTimes {
+    pub(in crate::lane) fn new() -> Self {
+        Self { usual: FIRST_GUESS, untried: true }
+    }
+
+    /// How long after the submission to ask for the first time.
+    pub(in crate::lane) fn first(&self) -> Duration {
+        self.usual
+    }
+
+    /// How long to wait before asking again, after this many questions.
+    pub(in crate::lane) fn again(&self, asked: u32) -> Duration {
+        (self.usual * asked.min(10) / 2).clamp(SHORTEST, LONGEST)
+    }
+
+    /// The first question, asked after `guess`, found the job ended or running.
+    ///
+    /// Jobs submitted together share one guess: what the first of them taught is not learned again from the others.
+    pub(in crate::lane) fn learn(&mut self, guess: Duration, ended: bool) {
+        let factor = match ended {
+            true if guess <= self.usual && self.untried => MUCH_SHORTER,
+            true if guess <= self.usual => SHORTER,
+            false if guess >= self.usual => LONGER,
+            _ => return,
+        };
+        self.untried &= ended;
+        self.usual = self.usual.mul_f64(factor).clamp(SHORTEST, LONGEST);
+    }
+}
+
+/// When bulk upserts have been refused for so long, other programs may hold the account's jobs for good, or the account
+/// may have none: records go one by one until a bulk upsert is accepted.
+const ONE_BY_ONE_AFTER: Duration = Duration::from_mins(2);
+
+/// Whether one more bulk job may be submitted.
+#[derive(Debug)]
+pub(in crate::lane) struct JobSlots {
+    /// Jobs of this program that may run at once.
+    most: usize,
+    refused: Option<RefusedJobs>,
+    delays: Delays,
+}
+
+/// Bulk upserts are being refused because too many jobs run.
+#[derive(Debug)]
+struct RefusedJobs {
+    since: Instant,
+    /// When to submit one again.
+    ask_at: Instant,
+    one_by_one: bool,
+    /// What the lane tells meanwhile.
+    why: (Impediment, String),
+}
+
+/// What a refusal changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lane) enum Refusals {
+    /// It is the first: records wait.
+    Began,
+    /// They have lasted too long: records go one by one.
+    LastTooLong,
+    /// Nothing new.
+    GoOn,
+}
+
+impl JobSlots {
+    /// No bound of our own; `waits` are the first wait after a refusal and the longest.
+    pub(in crate::lane) fn new(waits: (Duration, Duration)) -> Self {
+        Self { most: usize::MAX, refused: None, delays: Delays::new(waits.0, waits.1) }
+    }
+
+    /// At most so many jobs at once.
+    pub(in crate::lane) fn at_most(&mut self, most: usize) {
+        self.most = most.max(1);
+    }
+
+    /// Whether one may be submitted now, while so many are running.
+    pub(in crate::lane) fn free(&self, running: usize, now: Instant) -> bool {
+        running < self.most && self.refused.as_ref().is_none_or(|refused| refused.ask_at <= now)
+    }
+
+    /// Whether records wait where none may be submitted.
+    pub(in crate::lane) fn worth_waiting(&self) -> bool {
+        self.refused.as_ref().is_none_or(|refused| !refused.one_by_one)
+    }
+
+    /// When to submit one again after a refusal.
+    pub(in crate::lane) fn ask_at(&self) -> Option<Instant> {
+        self.refused.as_ref().map(|refused| refused.ask_at)
+    }
+
+    /// What to tell of it while records wait.
+    pub(in crate::lane) fn trouble(&self) -> Option<&(Impediment, String)> {
+        self.refused.as_ref().filter(|refused| !refused.one_by_one).map(|refused| &refused.why)
+    }
+
+    /// One was refused because too many run.
+    pub(in crate::lane) fn refuse(&mut self, now: Instant) -> Refusals {
+        // Where nobody asked for long, the last refusal says nothing about the time between.
+        self.refused.take_if(|refused| now.saturating_duration_since(refused.ask_at) > ONE_BY_ONE_AFTER);
+        if self.refused.is_none() {
+            self.delays.reset();
+        }
+        let ask_at = now + self.delays.following();
+        let Some(refused) = &mut self.refused else {
+            let why = "too many bulk jobs of the account are running; records wait for one to end".to_owned();
+            let why = (Impediment::Throttled, why);
+            self.refused = Some(RefusedJobs { since: now, ask_at, one_by_one: false, why });
+            return Refusals::Began;
+        };
+        refused.ask_at = ask_at;
+        if refused.one_by_one || now.saturating_duration_since(refused.since) < ONE_BY_ONE_AFTER {
+            return Refusals::GoOn;
+        }
+        refused.one_by_one = true;
+        Refusals::LastTooLong
+    }
+
+    /// One was accepted.
+    pub(in crate::lane) fn accept(&mut self) {
+        self.refused = None;
+    }
+
+    /// A job of ours is over: there may be room at once.
+    pub(in crate::lane) fn job_over(&mut self, now: Instant) {
+        if let Some(refused) = &mut self.refused {
+            refused.ask_at = refused.ask_at.min(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_submitted_together_teach_no_more_than_one() {
+        let mut times = JobTimes::new();
+        let guess = times.first();
+        for _ in 0..20 {
+            times.learn(guess, false);
+        }
+        assert_eq!(times.first(), guess.mul_f64(LONGER));
+    }
+
+    #[test]
+    fn the_first_question_mostly_finds_the_job_ended_and_not_long_after() {
+        let mut times = JobTimes::new();
+        let mut ended = 0;
+        for round in 0..1000u64 {
+            // 8 to 12 seconds, in a fixed pattern.
+            let takes = Duration::from_millis(8000 + round * 7919 % 4000);
+            let done = takes <= times.first();
+            times.learn(times.first(), done);
+            if round >= 100 {
+                ended += u32::from(done);
+                assert!(times.first() < Duration::from_secs(20), "{:?}", times.first());
+            }
+        }
+        assert!(ended > 900 * 75 / 100, "{ended} of 900");
+    }
+}

@@ -1,0 +1,155 @@
+//! What a lane remembers of the account's records, bounded: ids that need not be asked for again, and links that
+//! are known to be there.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use siphasher::sip::SipHasher13;
+
+use crate::freshsales::Link;
+use crate::lane::contact::held::RecordText;
+use crate::lane::dedup::memory;
+use crate::schema::Entity;
+
+const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const DEALS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const TAGGED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// Of a record with more tags none are remembered.
+const MOST_TAGS: usize = 100;
+
+/// Sales accounts by name, contacts by e-mail address, deals by contact and name.
+#[derive(Debug)]
+pub(in crate::lane) struct RecordCache {
+    /// With the period that each was written in.
+    accounts: LruCache<String, (Account, u64)>,
+    contacts: LruCache<String, Contact>,
+    /// By the contact's id and a digest of the deal's name.
+    deals: LruCache<(i64, u64), i64>,
+    /// Digests of the tags that a record is known to have.
+    tagged: LruCache<(Entity, i64), Box<[u64]>>,
+    period: u64,
+}
+
+/// A sales account that was written before.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::lane) struct Account {
+    pub(in crate::lane) id: i64,
+    /// What was written last, if nobody else can have written since.
+    pub(in crate::lane) written: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Contact {
+    id: i64,
+    linked: Vec<i64>,
+}
+
+impl RecordCache {
+    pub(in crate::lane) fn new() -> Self {
+        Self {
+            accounts: memory(ACCOUNTS),
+            contacts: memory(CONTACTS),
+            deals: memory(DEALS),
+            tagged: memory(TAGGED),
+            period: 0,
+        }
+    }
+
+    pub(in crate::lane) fn account(&mut self, name: &str) -> Option<Account> {
+        let (account, period) = self.accounts.get(&name.to_lowercase()).copied()?;
+        Some(Account { written: account.written.filter(|_| period == self.period), ..account })
+    }
+
+    pub(in crate::lane) fn learn_account(&mut self, name: &str, account: Account) {
+        self.accounts.put(name.to_lowercase(), (account, self.period));
+    }
+
+    /// Another replica may have the lane from now on, and write what this one does not see.
+    pub(in crate::lane) fn doubt_values(&mut self) {
+        self.period += 1;
+    }
+
+    pub(in crate::lane) fn contact_id(&mut self, email: &str) -> Option<i64> {
+        self.contacts.get(email).map(|contact| contact.id)
+    }
+
+    pub(in crate::lane) fn linked(&mut self, email: &str, account: i64) -> bool {
+        self.contacts.get(email).is_some_and(|contact| contact.linked.contains(&account))
+    }
+
+    /// What an answer told of a contact; `links` is `None` where it did not tell them.
+    pub(in crate::lane) fn learn_contact(&mut self, email: &str, id: i64, links: Option<&[Link]>) {
+        if email.is_empty() {
+            // A contact without an address has no name here.
+            return;
+        }
+        let linked = match links {
+            Some(links) => links.iter().map(|link| link.id).collect(),
+            None => self.contacts.get(email).map(|contact| contact.linked.clone()).unwrap_or_default(),
+        };
+        self.contacts.put(email.to_owned(), Contact { id, linked });
+    }
+
+    /// The id of the contact's deal of this name.
+    pub(in crate::lane) fn deal(&mut self, contact: i64, name: &str) -> Option<i64> {
+        self.deals.get(&(contact, digest(name))).copied()
+    }
+
+    pub(in crate::lane) fn learn_deal(&mut self, contact: i64, name: &str, id: i64) {
+        self.deals.put((contact, digest(name)), id);
+    }
+
+    pub(in crate::lane) fn forget_deal(&mut self, contact: i64, name: &str) {
+        self.deals.pop(&(contact, digest(name)));
+    }
+
+    /// Whether the record is known to have all of these tags.
+    pub(in crate::lane) fn has_tags<'a>(
+        &mut self,
+        entity: Entity,
+        id: i64,
+        mut tags: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        let Some(known) = self.tagged.get(&(entity, id)) else { return false };
+        tags.all(|tag| known.contains(&hashed(tag)))
+    }
+
+    pub(in crate::lane) fn learn_tags(&mut self, entity: Entity, id: i64, tags: &[String]) {
+        if tags.is_empty() || tags.len() > MOST_TAGS {
+            self.forget_tags(entity, id);
+        } else {
+            self.tagged.put((entity, id), tags.iter().map(|tag| hashed(tag)).collect());
+        }
+    }
+
+    pub(in crate::lane) fn forget_tags(&mut self, entity: Entity, id: i64) {
+        self.tagged.pop(&(entity, id));
+    }
+
+    /// Something of it was refused: it may be gone.
+    pub(in crate::lane) fn forget(&mut self, email: &str, company: Option<&str>) {
+        self.contacts.pop(email);
+        if let Some(company) = company {
+            self.accounts.pop(&company.to_lowercase());
+        }
+    }
+}
+
+fn digest(name: &str) -> u64 {
+    hashed(&name.trim().to_lowercase())
+}
+
+fn hashed(text: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A number that differs when the record does.
+pub(in crate::lane) fn fingerprint(record: &RecordText) -> u64 {
+    let mut hasher = SipHasher13::new();
+    record.hash(&mut hasher);
+    hasher.finish()
+}
