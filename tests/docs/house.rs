@@ -1,7 +1,6 @@
 //! How the house is built: which room uses which, no circles, files of a size, names that mean one thing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
 use crate::pages::quoted;
 use crate::source::{Module, Source};
@@ -26,7 +25,7 @@ fn rooms(source: &Source) -> BTreeMap<&str, BTreeSet<&str>> {
 }
 
 /// A way from somewhere back to itself, if there is one.
-fn circle<'a, N: Ord + Copy + Debug>(uses: &'a BTreeMap<N, BTreeSet<N>>) -> Option<Vec<N>> {
+fn circle<N: Ord + Copy>(uses: &BTreeMap<N, BTreeSet<N>>) -> Option<Vec<N>> {
     fn walk<N: Ord + Copy>(
         at: N,
         uses: &BTreeMap<N, BTreeSet<N>>,

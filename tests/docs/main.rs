@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::missing_panics_doc,
     unreachable_pub,
     reason = "in a test, a panic is the verdict"
 )]
@@ -17,10 +18,12 @@ mod source;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Where the repository begins.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A file of the repository, by its path from there.
 pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

@@ -34,6 +34,7 @@ fn for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "new kinds of Rust items are not ours to list")]
 fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
@@ -166,23 +167,30 @@ impl File {
 
     /// The names of its structs, enums, traits and type aliases.
     pub fn types(&self) -> Vec<String> {
-        let names = self.syntax.items.iter().filter_map(|item| match item {
-            Item::Enum(item) => Some(item.ident.to_string()),
-            Item::Struct(item) => Some(item.ident.to_string()),
-            Item::Trait(item) => Some(item.ident.to_string()),
-            Item::Type(item) => Some(item.ident.to_string()),
-            _ => None,
-        });
-        names.collect()
+        let name = |item: &Item| {
+            let name = if let Item::Enum(item) = item {
+                &item.ident
+            } else if let Item::Struct(item) = item {
+                &item.ident
+            } else if let Item::Trait(item) = item {
+                &item.ident
+            } else if let Item::Type(item) = item {
+                &item.ident
+            } else {
+                return None;
+            };
+            Some(name.to_string())
+        };
+        self.syntax.items.iter().filter_map(name).collect()
     }
 
     /// Its constants and their values.
     pub fn constants(&self) -> Vec<(String, syn::Expr)> {
-        let constants = self.syntax.items.iter().filter_map(|item| match item {
-            Item::Const(item) if item.ident != "_" => Some((item.ident.to_string(), (*item.expr).clone())),
-            _ => None,
-        });
-        constants.collect()
+        let constant = |item: &Item| {
+            let Item::Const(item) = item else { return None };
+            (item.ident != "_").then(|| (item.ident.to_string(), (*item.expr).clone()))
+        };
+        self.syntax.items.iter().filter_map(constant).collect()
     }
 }
 
