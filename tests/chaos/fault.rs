@@ -301,7 +301,7 @@ pub struct Fault {
     /// The number of the replica, node or account.
     pub whom: usize,
     pub lasts: Duration,
-    /// Further chance for whoever stages it.
+    /// Chance for the staging of it.
     pub dice: Dice,
 }
 

@@ -19,9 +19,9 @@ fn rows(text: &str) -> BTreeSet<&str> {
 }
 
 #[track_caller]
-fn expect<'a>(told: &BTreeSet<&str>, page: &str, words: impl IntoIterator<Item = &'a str>) {
-    let missing: Vec<_> = words.into_iter().filter(|word| !told.contains(word)).collect();
-    assert!(missing.is_empty(), "{page} does not tell of: {}", missing.join(", "));
+fn expect<'a>(found: &BTreeSet<&str>, page: &str, words: impl IntoIterator<Item = &'a str>) {
+    let missing: Vec<_> = words.into_iter().filter(|word| !found.contains(word)).collect();
+    assert!(missing.is_empty(), "{page} does not mention: {}", missing.join(", "));
 }
 
 #[track_caller]

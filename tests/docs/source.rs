@@ -228,7 +228,7 @@ struct Paths {
 }
 
 impl Paths {
-    /// Paths in a macro's arguments, where nothing but words and colons can be told apart.
+    /// Paths in a macro's arguments, where only words and colons can be distinguished.
     fn of_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
