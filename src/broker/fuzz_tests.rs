@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::{AccountIndex, AccountKeys};
 use crate::broker::amqp::fitting::fit;
 use crate::broker::amqp::packed::Packed;
 use crate::broker::amqp::properties;
@@ -17,6 +16,7 @@ use crate::delivery::AccountName;
 use crate::fuzz::{almost_json, any_text, feed};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::routing::ACCOUNT_HEADER;
+use crate::routing::{AccountIndex, AccountKeys};
 use crate::segment::{glimpse, routing_keys};
 
 /// RabbitMQ's `frame_max`, as it is if nobody sets it.

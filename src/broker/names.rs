@@ -8,6 +8,9 @@ use super::UNROUTED;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
+/// The routing key of the probe. Cannot be an account's name.
+pub(super) const PROBE_KEY: &str = "_probe";
+
 /// The names of all objects, each made from the intake queue's.
 #[derive(Debug, Clone)]
 pub struct Names {

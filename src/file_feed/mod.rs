@@ -2,8 +2,10 @@
 //! be a dead letter, which is sent back: what it holds counts as replayed once more, and goes to the account that the
 //! letter names.
 
-pub(super) mod lines;
-pub(super) mod progress;
+pub(crate) mod lines;
+mod progress;
+
+pub use progress::{Counts, Progress};
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -21,15 +23,13 @@ use crate::broker::held_bytes::HeldBytes;
 use crate::broker::letter::Letter;
 use crate::broker::names::dead_letter_key;
 use crate::broker::publishing::queue::Content;
-use crate::broker::session::LaneInlet;
 use crate::dead_letter;
-use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
+use crate::delivery::{AccountName, Delivery, LaneInlet, Lease, Receipt, Session, Settlement};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};
 use crate::routing::AccountIndex;
 use crate::segment::{BATCH_EVENTS, Batch, Opened, Opener, RoutingKeys, Unopened};
 use lines::read_lines;
-use progress::Progress;
 
 /// Keeps a dead letter. The event counts as settled only when it returns `Ok`.
 pub type Keep = Box<dyn FnMut(Letter) -> std::io::Result<()> + Send>;

@@ -2,7 +2,9 @@
 //! Knows no queue by name and no event.
 
 pub(super) mod addresses;
+pub(super) mod channel;
 pub(super) mod connection;
 pub(super) mod fitting;
 pub(super) mod packed;
 pub(crate) mod properties;
+pub(super) mod refusal;

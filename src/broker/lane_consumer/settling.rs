@@ -17,6 +17,9 @@ use super::ack_batch::Acks;
 use super::poison::PoisonGuard;
 use crate::broker::amqp::packed::Packed;
 use crate::broker::amqp::properties;
+use crate::broker::consuming::pace::Pace;
+use crate::broker::context::Broker;
+use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
 use crate::broker::held_bytes;
 use crate::broker::held_bytes::Share;
@@ -24,9 +27,8 @@ use crate::broker::names::dead_letter_key;
 use crate::broker::probes::starved_consumer::Watch;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
 use crate::broker::publishing::queue::{Content, Publication, Route};
-use crate::broker::session::{Broker, BrokerError, LaneInlet, Pace};
 use crate::dead_letter;
-use crate::delivery::{Delivery, Receipt, Settlement};
+use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 
 /// A delivery that is not acknowledged yet.

@@ -9,9 +9,9 @@ use lapin::BasicProperties;
 
 use crate::broker::UNROUTED;
 use crate::broker::amqp::properties;
+use crate::broker::context::Broker;
 use crate::broker::names::dead_letter_key;
 use crate::broker::publishing::queue::{Content, Publication, Route};
-use crate::broker::session::Broker;
 use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::Refusal;
