@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::amqp::addresses::Addresses;
 use super::health::BrokerHealth;
-use super::held_bytes::HeldBytes;
 use super::names::Names;
-use crate::delivery::LaneInlet;
+use crate::delivery::{HeldBytes, LaneInlet};
 use crate::metrics::Metrics;
 use crate::routing::AccountIndex;
 use crate::segment::Opener;

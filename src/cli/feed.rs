@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::letters::Letters;
 use super::{Failure, files, say, summary};
-use crate::broker::HeldBytes;
 use crate::config::Config;
+use crate::delivery::HeldBytes;
 use crate::file_feed::{Counts, Feed, FeedError, Keep, Progress};
 
 pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ pub(super) mod addresses;
 pub(super) mod channel;
 pub(super) mod connection;
 pub(super) mod fitting;
+pub(super) mod letter_properties;
 pub(super) mod packed;
-pub(crate) mod properties;
+pub(super) mod properties;
 pub(super) mod refusal;

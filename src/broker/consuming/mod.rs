@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::UNROUTED;
 use super::amqp::connection::ConnectionPool;
 use super::context::Broker;
 use super::lane_consumer;
 use super::router;
+use crate::delivery::UNROUTED;
 use pace::Pace;
 use resubscriber::Resubscriber;
 use subscription::Consumed;

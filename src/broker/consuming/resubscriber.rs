@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 use crate::backoff::Delays;
-use crate::broker::UNROUTED;
 use crate::broker::amqp::channel;
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::error::BrokerError;
 use crate::broker::probes::starved_consumer::StarvedConsumer;
+use crate::delivery::UNROUTED;
 
 /// Whether the queues that are needed can be relied on to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
