@@ -54,7 +54,7 @@ pub enum Language {
 pub enum IncludedDeals {
     /// In the contact, under `deals`.
     Inside,
-    /// Beside the contact, under `deals`; the contact has their `deal_ids`.
+    /// SideLoaded the contact, under `deals`; the contact has their `deal_ids`.
     Beside,
     /// Nowhere: the account does not honour it.
     Absent,
@@ -73,7 +73,7 @@ pub enum SearchInclude {
 /// What `PUT /_sandbox/options` may name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Changes {
+struct OptionChanges {
     job_time_ms: Option<u64>,
     search_delay_ms: Option<u64>,
     job_report: Option<JobReport>,
@@ -85,14 +85,14 @@ struct Changes {
     language: Option<Language>,
 }
 
-/// Changes what the body names. The error says what would be right.
+/// OptionChanges what the body names. The error says what would be right.
 pub(super) fn change(options: &mut Options, body: &[u8]) -> Result<(), String> {
     let body: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
         r#"expected a JSON object of options, such as {"job_time_ms": 1000}; GET shows them all"#.to_owned()
     })?;
-    let changes: Changes =
+    let changes: OptionChanges =
         serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| error.to_string())?;
-    let Changes {
+    let OptionChanges {
         job_time_ms,
         search_delay_ms,
         job_report,

@@ -5,42 +5,16 @@
 //! in what is sent shows here first. It keeps everything in memory and must never be put before real
 //! data. `freshet sandbox`, `freshet demo` and the tests call it.
 
-mod addresses;
+mod account;
 mod admin;
-mod answer;
-mod bulk;
-mod clock;
-mod connection;
-mod contacts;
-mod deals;
-mod endpoint;
-mod faults;
-mod fields;
-#[cfg(test)]
-mod fuzz_tests;
 mod habits;
-mod journal;
-mod lag;
-mod language;
-mod limit;
+pub(super) mod http;
+pub(super) mod metadata;
 mod options;
-mod page;
-mod records;
-mod related;
-mod render;
-mod request;
-mod search;
-mod selectors;
 mod server;
-mod stages;
-mod state;
-mod store;
-mod tracking;
-mod unique;
-mod validate;
-mod values;
+mod tests;
 
-pub use fields::{FieldFiles, FieldsError, Form};
+pub use crate::sandbox::metadata::fields::{FieldFiles, FieldsError, Form};
 pub use habits::{CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, SearchInclude};
 pub use options::Options;
 pub use server::{Sandbox, serve};

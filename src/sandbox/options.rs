@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use jiff::tz::Offset;
 
-use super::{
-    fields::FieldFiles,
-    habits::{CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, SearchInclude},
-};
+use super::habits::{CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, SearchInclude};
+use crate::sandbox::metadata::fields::FieldFiles;
 
 /// What a sandbox is started with.
 #[derive(Clone)]

@@ -1,0 +1,9 @@
+//! TODO: what this room is for.
+
+pub(super) mod endpoint;
+pub(super) mod faults;
+pub(super) mod journal;
+pub(super) mod rate_limit;
+pub(super) mod request;
+pub(super) mod resettable_connection;
+pub(super) mod response;

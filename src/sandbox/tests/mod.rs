@@ -1,0 +1,4 @@
+//! TODO: what this room is for.
+
+#[cfg(test)]
+pub(super) mod fuzz;
