@@ -22,7 +22,7 @@ use super::account::SandboxAccount;
 use super::admin;
 use super::options::Options;
 use crate::sandbox::http::endpoint::within_account;
-use crate::sandbox::http::faults::{RequestEffect, Misbehaviour};
+use crate::sandbox::http::faults::{Misbehaviour, RequestEffect};
 use crate::sandbox::http::request::Request;
 use crate::sandbox::http::resettable_connection::{ConnectionResetter, ResettableListener};
 use crate::sandbox::http::response::ApiResponse;

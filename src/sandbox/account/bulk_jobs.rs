@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::store::Identifier;
+use super::store::record::Identifier;
 use super::writing::Writer;
 use crate::sandbox::account::writing::values;
-use crate::sandbox::habits::{CustomFieldsOnPut, EmailsOnPut, JobReport, Language};
 use crate::sandbox::http::response::ApiError;
 use crate::sandbox::options::Options;
+use crate::sandbox::options::{CustomFieldsOnPut, EmailsOnPut, JobReport, Language};
 use crate::schema::Entity;
 
 /// The most records of one call.
@@ -49,7 +49,7 @@ pub(in crate::sandbox) struct Report {
 #[derive(Default)]
 pub(in crate::sandbox) struct BulkJobs {
     by_id: BTreeMap<u64, BulkJob>,
-    /// BulkJobs that other programs are said to run in this account.
+    /// Jobs that other programs are said to run in this account.
     pub(in crate::sandbox) others: usize,
 }
 

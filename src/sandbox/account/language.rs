@@ -3,7 +3,7 @@
 //! The sandbox thinks in English and translates on the way out, so that a client which decides by the words of a message
 //! fails here first. What has no translation stays as it is: e-mail addresses and labels are the account's own.
 
-use crate::sandbox::habits::Language;
+use crate::sandbox::options::Language;
 
 /// English and German; `{}` stands for a label, an address or a number.
 const GERMAN: &[(&str, &str)] = &[

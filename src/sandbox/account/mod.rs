@@ -14,26 +14,26 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::habits::{Language, SearchInclude};
 use super::options::Options;
+use super::options::{Language, SearchInclude};
 use crate::sandbox::account::writing::validate::WriteMode;
 use crate::sandbox::http::endpoint::{Action, ApiEndpoint, NoRoute, Route, route};
 use crate::sandbox::http::faults::Faults;
-use crate::sandbox::http::journal::{RequestEntry, Journal, RefusalEntry};
+use crate::sandbox::http::journal::{Journal, RefusalEntry, RequestEntry};
 use crate::sandbox::http::rate_limit::HourlyQuota;
 use crate::sandbox::http::request::Request;
-use crate::sandbox::http::response::{ApiResponse, ApiError};
+use crate::sandbox::http::response::{ApiError, ApiResponse};
 use crate::sandbox::metadata::fields::FieldFiles;
 use crate::sandbox::metadata::selectors::SelectorLists;
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 use bulk_jobs::BulkJobs;
 use clock::Clock;
-use related::{SideLoaded, Relations};
+use related::{Relations, SideLoaded};
 use search::Paging;
 use store::Store;
 use tracking::{Activities, TrackingKind};
-use writing::{Writer, Upserted, identifier};
+use writing::{Upserted, Writer, identifier};
 
 /// Everything one account holds.
 pub(super) struct SandboxAccount {
@@ -179,18 +179,18 @@ impl SandboxAccount {
                 Ok(ApiResponse::json(StatusCode::OK, &job.status(self.clock.instant(), &self.options)))
             }
             ApiEndpoint::Lookup => {
-                self.store.lag.settle(self.clock.instant());
+                self.store.lag.catch_up(self.clock.instant());
                 let [q, f, entities] = ["q", "f", "entities"].map(|key| request.query(key));
                 let found = search::lookup(&self.store, &self.fields, q, f, entities)?;
                 Ok(ApiResponse::json(StatusCode::OK, &found))
             }
             ApiEndpoint::Search => {
-                self.store.lag.settle(self.clock.instant());
+                self.store.lag.catch_up(self.clock.instant());
                 let found = search::search(&self.store, request.query("q"), request.query("include"))?;
                 Ok(ApiResponse::json(StatusCode::OK, &found))
             }
             ApiEndpoint::FilteredSearch(entity) => {
-                self.store.lag.settle(self.clock.instant());
+                self.store.lag.catch_up(self.clock.instant());
                 let asked = match self.options.search_include {
                     SearchInclude::Honoured => request.include(),
                     SearchInclude::Ignored => Vec::new(),
@@ -271,7 +271,7 @@ impl SandboxAccount {
         id: u64,
         status: StatusCode,
     ) -> Result<ApiResponse, ApiError> {
-        let record = self.store.shelf(entity).get(id).ok_or_else(ApiError::not_found)?;
+        let record = self.store.records(entity).get(id).ok_or_else(ApiError::not_found)?;
         let mut full = render::full(&self.fields, entity, record);
         let mut beside = SideLoaded::default();
         self.relations().add(entity, record, &request.include(), &mut full, &mut beside);

@@ -5,10 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::store::{StoredRecord, Store};
-use crate::sandbox::habits::IncludedDeals;
+use super::store::Store;
+use super::store::record::StoredRecord;
 use crate::sandbox::metadata::fields::FieldFiles;
 use crate::sandbox::metadata::selectors::SelectorLists;
+use crate::sandbox::options::IncludedDeals;
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 
@@ -84,24 +85,25 @@ impl Relations<'_> {
                 }
                 (Entity::Contact, Related::Deals) => self.deals_of_contact(record, out, beside),
                 (Entity::SalesAccount, Related::Contacts) => {
-                    let tied =
-                        |contact: &&StoredRecord| contact.sales_accounts.iter().any(|link| link.id == record.id);
-                    let contacts = self.store.shelf(Entity::Contact).iter().filter(tied).map(contact);
+                    let tied = |contact: &&StoredRecord| {
+                        contact.sales_accounts.iter().any(|link| link.id == record.id)
+                    };
+                    let contacts = self.store.records(Entity::Contact).iter().filter(tied).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
                 (Entity::SalesAccount, Related::Deals) => {
                     let tied = |deal: &&StoredRecord| sales_account_id(deal) == Some(record.id);
-                    let deals = self.store.shelf(Entity::Deal).iter().filter(tied).map(deal);
+                    let deals = self.store.records(Entity::Deal).iter().filter(tied).map(deal);
                     out.insert("deals".to_owned(), deals.collect());
                 }
                 (Entity::Deal, Related::Contacts) => {
-                    let shelf = self.store.shelf(Entity::Contact);
+                    let shelf = self.store.records(Entity::Contact);
                     let contacts = record.contact_ids.iter().filter_map(|id| shelf.get(*id)).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
                 (Entity::Deal, Related::SalesAccount) => {
                     let account = sales_account_id(record);
-                    let account = account.and_then(|id| self.store.shelf(Entity::SalesAccount).get(id));
+                    let account = account.and_then(|id| self.store.records(Entity::SalesAccount).get(id));
                     let account =
                         account.map(|account| json!({ "id": account.id, "name": account.text("name") }));
                     out.insert("sales_account".to_owned(), account.unwrap_or_default());
@@ -143,7 +145,7 @@ impl Relations<'_> {
 
 /// A contact's sales accounts, in short.
 pub(in crate::sandbox) fn sales_accounts(store: &Store, contact: &StoredRecord) -> Value {
-    let shelf = store.shelf(Entity::SalesAccount);
+    let shelf = store.records(Entity::SalesAccount);
     let links = contact.sales_accounts.iter();
     let rows =
         links.filter_map(|link| shelf.get(link.id).map(|account| (link, account))).map(|(link, account)| {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::related::sales_accounts;
-use super::store::{StoredRecord, Store};
+use super::store::Store;
+use super::store::record::StoredRecord;
 use crate::sandbox::metadata::fields::FieldFiles;
 use crate::schema::{Entity, FieldType};
 use crate::segment::JsonMap;

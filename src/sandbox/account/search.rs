@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::related::{SideLoaded, Related, Relations};
+use super::related::{Related, Relations, SideLoaded};
 use super::render;
-use super::store::{Identifier, StoredRecord, Store};
+use super::store::Store;
+use super::store::record::{Identifier, StoredRecord};
 use crate::sandbox::http::response::ApiError;
 use crate::sandbox::metadata::fields::FieldFiles;
 use crate::schema::Entity;
@@ -172,14 +173,14 @@ fn matches<'a>(store: &'a Store, entity: Entity, field: &str, values: &[String])
 
 /// Every record as searches see it.
 fn seen(store: &Store, entity: Entity) -> impl Iterator<Item = &StoredRecord> {
-    let now = store.shelf(entity).iter().filter(move |record| !store.lag.holds(entity, record.id));
+    let now = store.records(entity).iter().filter(move |record| !store.lag.hides(entity, record.id));
     now.chain(store.lag.older(entity))
 }
 
 /// The same, of those with this identifier.
 fn seen_by<'a>(store: &'a Store, entity: Entity, key: Identifier, value: &str) -> Vec<&'a StoredRecord> {
-    let now = store.shelf(entity).all(key, value).filter(|record| !store.lag.holds(entity, record.id));
-    now.chain(store.lag.older(entity).filter(|record| record.is_found_by(key, value))).collect()
+    let now = store.records(entity).find_all(key, value).filter(|record| !store.lag.hides(entity, record.id));
+    now.chain(store.lag.older(entity).filter(|record| record.is_identified_by(key, value))).collect()
 }
 
 /// A value as it is compared; `None` for what is no text, number or flag.

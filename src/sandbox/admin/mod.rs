@@ -1,12 +1,12 @@
 //! What the real API does not have: the state as JSON, faults, other fields, a fresh start.
 
+pub(super) mod options;
 pub(super) mod page;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::account::SandboxAccount;
-use super::habits;
 use crate::sandbox::account::render;
 use crate::sandbox::http::request::Request;
 use crate::sandbox::http::response::ApiResponse;
@@ -46,7 +46,7 @@ fn act(state: &mut SandboxAccount, request: &Request) -> ApiResponse {
         }
         ("PUT", ["_sandbox", "fields", word]) => put_fields(state, word, request),
         ("GET", ["_sandbox", "options"]) => options(state),
-        ("PUT", ["_sandbox", "options"]) => match habits::change(&mut state.options, &request.body) {
+        ("PUT", ["_sandbox", "options"]) => match options::change(&mut state.options, &request.body) {
             Ok(()) => options(state),
             Err(problem) => wrong(&problem),
         },
@@ -80,7 +80,7 @@ fn faults(state: &SandboxAccount) -> ApiResponse {
 }
 
 fn options(state: &SandboxAccount) -> ApiResponse {
-    ApiResponse::json(StatusCode::OK, &habits::shown(&state.options))
+    ApiResponse::json(StatusCode::OK, &options::shown(&state.options))
 }
 
 fn put_fields(state: &mut SandboxAccount, word: &str, request: &Request) -> ApiResponse {
@@ -130,7 +130,7 @@ fn wrong(problem: &str) -> ApiResponse {
 /// Everything the account holds, as JSON.
 pub(super) fn shown(state: &SandboxAccount) -> Value {
     let records = |entity| -> Value {
-        let shelf = state.store.shelf(entity);
+        let shelf = state.store.records(entity);
         shelf.iter().map(|record| render::short(&state.store, entity, record)).collect()
     };
     let jobs = state.jobs.iter().map(|(id, job)| {
@@ -150,7 +150,7 @@ pub(super) fn shown(state: &SandboxAccount) -> Value {
         "deals": records(Entity::Deal),
         "activities": state.activities.iter().map(crate::sandbox::account::tracking::TrackedActivity::json).collect::<Value>(),
         "jobs": jobs.collect::<Value>(),
-        "options": habits::shown(&state.options),
+        "options": options::shown(&state.options),
         "requests": state.journal.counts(),
         "total_requests": state.journal.total(),
         "log": state.journal.log_json(),

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::html::escape;
 use crate::sandbox::account::SandboxAccount;
-use crate::sandbox::account::store::StoredRecord;
-use crate::sandbox::habits;
+use crate::sandbox::account::store::record::StoredRecord;
+use crate::sandbox::admin::options;
 use crate::schema::Entity;
 
 /// How many rows a table shows, newest first.
@@ -23,7 +23,7 @@ code{font-size:.9em}.none{opacity:.6}";
 
 /// Draws the account.
 pub(in crate::sandbox) fn page(state: &SandboxAccount) -> String {
-    let shelf = |entity| state.store.shelf(entity);
+    let shelf = |entity| state.store.records(entity);
     let mut html = String::from("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     html +=
         "<meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"5\">";
@@ -41,7 +41,7 @@ pub(in crate::sandbox) fn page(state: &SandboxAccount) -> String {
     );
     tag(&mut html, "p", &summary);
     html += "<p><code>GET /_sandbox/state</code> has all of it as JSON.</p>";
-    let options = habits::shown(&state.options);
+    let options = options::shown(&state.options);
     let options = options.as_object().map(|options| pairs(options.iter())).unwrap_or_default();
     tag(&mut html, "p", &format!("Options: {options}"));
     contacts(state, &mut html);
@@ -55,8 +55,8 @@ pub(in crate::sandbox) fn page(state: &SandboxAccount) -> String {
 }
 
 fn contacts(state: &SandboxAccount, html: &mut String) {
-    let accounts = state.store.shelf(Entity::SalesAccount);
-    let rows = state.store.shelf(Entity::Contact).iter().rev().map(|contact| {
+    let accounts = state.store.records(Entity::SalesAccount);
+    let rows = state.store.records(Entity::Contact).iter().rev().map(|contact| {
         let emails: Vec<&str> = contact.emails.iter().map(|email| email.value.as_str()).collect();
         let links = contact.sales_accounts.iter().filter_map(|link| accounts.get(link.id));
         let links: Vec<&str> = links.map(|account| account.text("name")).collect();
@@ -72,16 +72,16 @@ fn contacts(state: &SandboxAccount, html: &mut String) {
 }
 
 fn sales_accounts(state: &SandboxAccount, html: &mut String) {
-    let rows = state.store.shelf(Entity::SalesAccount).iter().rev().map(|account| {
+    let rows = state.store.records(Entity::SalesAccount).iter().rev().map(|account| {
         vec![account.id.to_string(), account.text("name").to_owned(), values(account, &["name"])]
     });
     table(html, "Sales accounts", &["Id", "Name", "Fields"], rows);
 }
 
 fn deals(state: &SandboxAccount, html: &mut String) {
-    let accounts = state.store.shelf(Entity::SalesAccount);
-    let contacts = state.store.shelf(Entity::Contact);
-    let rows = state.store.shelf(Entity::Deal).iter().rev().map(|deal| {
+    let accounts = state.store.records(Entity::SalesAccount);
+    let contacts = state.store.records(Entity::Contact);
+    let rows = state.store.records(Entity::Deal).iter().rev().map(|deal| {
         let account = deal.fields.get("sales_account_id").and_then(Value::as_u64);
         let people = deal.contact_ids.iter().filter_map(|id| contacts.get(*id));
         let people: Vec<String> = people.map(|contact| contact.display_name(Entity::Contact)).collect();

@@ -125,7 +125,8 @@ impl Faults {
     ) -> Option<(Misbehaviour, RequestEffect)> {
         let name = endpoint.name();
         let fault = self.0.iter_mut().find_map(|fault| fault.strikes(&name, request).then_some(fault))?;
-        let effect = if fault.written.after_effect { RequestEffect::Applied } else { RequestEffect::Withheld };
+        let effect =
+            if fault.written.after_effect { RequestEffect::Applied } else { RequestEffect::Withheld };
         let struck = (fault.misbehaviour.clone(), effect);
         self.0.retain(|fault| !fault.spent());
         Some(struck)
@@ -134,7 +135,8 @@ impl Faults {
 
 impl Fault {
     fn read(value: &Value) -> Result<Self, String> {
-        let written: FaultSpec = serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
+        let written: FaultSpec =
+            serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
         let known = written.endpoint == "*"
             || written.endpoint.starts_with('/')
             || ApiEndpoint::names().contains(&written.endpoint);

@@ -1,4 +1,4 @@
-//! TODO: what this room is for.
+//! What the sandbox does with a request before and after the account answers it: faults, quota, journal, connection.
 
 pub(super) mod endpoint;
 pub(super) mod faults;

@@ -36,6 +36,10 @@ impl Request {
     pub(in crate::sandbox) fn json(&self) -> Result<Value, ApiError> {
         let body: Value = serde_json::from_slice(&self.body)
             .map_err(|_| ApiError::invalid("There was an error parsing the JSON of the request"))?;
-        if body.is_object() { Ok(body) } else { Err(ApiError::invalid("The request should be a JSON object")) }
+        if body.is_object() {
+            Ok(body)
+        } else {
+            Err(ApiError::invalid("The request should be a JSON object"))
+        }
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::sandbox::habits::Language;
+use crate::sandbox::options::Language;
 
 /// One answer, ready to be sent.
 pub(in crate::sandbox) struct ApiResponse {

@@ -1,4 +1,4 @@
-//! TODO: what this room is for.
+//! The account's field metadata and the lists behind its drop-downs. Knows no records and no HTTP.
 
 pub(super) mod fields;
 pub(super) mod selectors;

@@ -1,55 +1,52 @@
-//! What look-ups and searches do not see yet: the real index follows writes by up to twenty seconds, while reads by id
-//! and upserts see them at once.
+//! What look-ups and searches do not see yet. The real search index follows writes by up to twenty seconds, while reads
+//! by id and upserts see them at once.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::Instant;
 
-use super::StoredRecord;
+use super::record::StoredRecord;
 use crate::schema::Entity;
 
-/// Records that look older to searches than they are.
+/// The versions of changed records that searches still see.
 #[derive(Default)]
 pub(in crate::sandbox) struct SearchLag {
-    held: BTreeMap<(Entity, u64), VecDeque<OlderVersion>>,
+    /// A record's writes that the index has not caught up with, oldest first.
+    pending: BTreeMap<(Entity, u64), VecDeque<OlderVersion>>,
 }
 
-/// How a record looked before a write, and until when searches see it so.
+/// A record before a write, and until when searches see it.
 struct OlderVersion {
     until: Instant,
-    before: Option<StoredRecord>,
+    /// `None` before the record was created.
+    record: Option<StoredRecord>,
 }
 
 impl SearchLag {
-    /// Searches see the record as it was `before` until this moment, and until those of its earlier writes have passed.
-    pub(in crate::sandbox) fn hold(
-        &mut self,
-        entity: Entity,
-        id: u64,
-        before: Option<StoredRecord>,
-        until: Instant,
-    ) {
-        self.held.entry((entity, id)).or_default().push_back(OlderVersion { until, before });
+    /// Searches see `before` until this moment, once the versions before earlier pending writes have had their time.
+    pub(super) fn delay(&mut self, entity: Entity, id: u64, before: Option<StoredRecord>, until: Instant) {
+        let version = OlderVersion { until, record: before };
+        self.pending.entry((entity, id)).or_default().push_back(version);
     }
 
-    /// Lets go of what has been seen by now; called before each search.
-    pub(in crate::sandbox) fn settle(&mut self, now: Instant) {
-        self.held.retain(|_, writes| {
-            while writes.front().is_some_and(|held| held.until <= now) {
-                writes.pop_front();
+    /// Drops the versions whose time has passed. Called before each search, because searches only borrow the store.
+    pub(in crate::sandbox) fn catch_up(&mut self, now: Instant) {
+        self.pending.retain(|_, versions| {
+            while versions.front().is_some_and(|version| version.until <= now) {
+                versions.pop_front();
             }
-            !writes.is_empty()
+            !versions.is_empty()
         });
     }
 
-    /// Whether searches see another form of the record than is stored, or none.
-    pub(in crate::sandbox) fn holds(&self, entity: Entity, id: u64) -> bool {
-        self.held.contains_key(&(entity, id))
+    /// Whether searches see an older version of this record, or do not see it yet.
+    pub(in crate::sandbox) fn hides(&self, entity: Entity, id: u64) -> bool {
+        self.pending.contains_key(&(entity, id))
     }
 
-    /// The older forms that searches see.
+    /// The older versions that searches see.
     pub(in crate::sandbox) fn older(&self, entity: Entity) -> impl Iterator<Item = &StoredRecord> {
-        let writes = self.held.range((entity, 0)..=(entity, u64::MAX)).map(|(_, writes)| writes);
-        writes.filter_map(|writes| writes.front()?.before.as_ref())
+        let versions = self.pending.range((entity, 0)..=(entity, u64::MAX)).map(|(_, versions)| versions);
+        versions.filter_map(|versions| versions.front()?.record.as_ref())
     }
 }

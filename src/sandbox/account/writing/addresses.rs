@@ -4,8 +4,8 @@ use email_address::EmailAddress;
 use serde_json::Value;
 
 use super::values;
-use crate::sandbox::account::store::{Email, StoredRecord};
-use crate::sandbox::habits::EmailsOnPut;
+use crate::sandbox::account::store::record::{Email, StoredRecord};
+use crate::sandbox::options::EmailsOnPut;
 use crate::segment::JsonMap;
 
 /// The most addresses of one contact.

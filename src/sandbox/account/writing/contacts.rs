@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::addresses;
 use super::values;
-use crate::sandbox::account::store::{SalesAccountLink, StoredRecord, Store};
-use crate::sandbox::habits::EmailsOnPut;
+use crate::sandbox::account::store::Store;
+use crate::sandbox::account::store::record::{SalesAccountLink, StoredRecord};
+use crate::sandbox::options::EmailsOnPut;
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 
@@ -45,7 +46,7 @@ fn links(store: &Store, value: &Value) -> Result<Vec<SalesAccountLink>, String> 
     let mut seen = BTreeSet::new();
     for entry in entries {
         let id = entry.get("id").and_then(values::id);
-        let known = id.filter(|id| store.shelf(Entity::SalesAccount).get(*id).is_some());
+        let known = id.filter(|id| store.records(Entity::SalesAccount).get(*id).is_some());
         let id = known.ok_or_else(|| "Accounts is invalid".to_owned())?;
         if !seen.insert(id) {
             return Err("Accounts has the same account twice".to_owned());

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::values;
-use crate::sandbox::account::store::{StoredRecord, Store};
+use crate::sandbox::account::store::Store;
+use crate::sandbox::account::store::record::StoredRecord;
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 
@@ -36,7 +37,7 @@ pub(in crate::sandbox) fn write(store: &Store, body: &JsonMap, record: &mut Stor
 fn ids(store: &Store, body: &JsonMap, key: &str) -> Result<Vec<u64>, String> {
     let Some(value) = body.get(key).filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
     let known =
-        |value: &Value| values::id(value).filter(|id| store.shelf(Entity::Contact).get(*id).is_some());
+        |value: &Value| values::id(value).filter(|id| store.records(Entity::Contact).get(*id).is_some());
     value
         .as_array()
         .and_then(|entries| entries.iter().map(known).collect())

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::values;
-use crate::sandbox::account::store::StoredRecord;
+use crate::sandbox::account::store::record::StoredRecord;
 use crate::sandbox::metadata::fields::{FieldFile, FieldFiles, Form};
 use crate::sandbox::metadata::selectors::SelectorLists;
 use crate::schema::Entity;

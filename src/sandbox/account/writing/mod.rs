@@ -12,11 +12,12 @@ use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::store::{Identifier, StoredRecord, Store};
-use crate::sandbox::habits::{CustomFieldsOnPut, EmailsOnPut};
+use super::store::Store;
+use super::store::record::{Identifier, StoredRecord};
 use crate::sandbox::http::response::ApiError;
 use crate::sandbox::metadata::fields::FieldFiles;
 use crate::sandbox::metadata::selectors::SelectorLists;
+use crate::sandbox::options::{CustomFieldsOnPut, EmailsOnPut};
 use crate::schema::Entity;
 use crate::segment::JsonMap;
 use validate::WriteMode;
@@ -45,7 +46,7 @@ impl Writer<'_> {
         self.write(entity, WriteMode::Create, StoredRecord::new(self.now), body, EmailsOnPut::Merge)
     }
 
-    /// OptionChanges what the body names; custom fields and addresses it does not name go as the account's habits are.
+    /// Changes what the body names; custom fields and addresses it does not name go as the account's habits are.
     pub(in crate::sandbox) fn update(
         &mut self,
         entity: Entity,
@@ -64,7 +65,7 @@ impl Writer<'_> {
         self.write(entity, WriteMode::Update, record, body, emails)
     }
 
-    /// OptionChanges the record with this identifier, or creates it with the identifier as its value.
+    /// Changes the record with this identifier, or creates it with the identifier as its value.
     pub(in crate::sandbox) fn upsert(
         &mut self,
         entity: Entity,
@@ -75,7 +76,7 @@ impl Writer<'_> {
         if value.trim().is_empty() {
             return Err(ApiError::invalid(format!("{} can't be blank", key.as_str())));
         }
-        if let Some(id) = self.store.shelf(entity).find(key, value) {
+        if let Some(id) = self.store.records(entity).find(key, value) {
             let record = self.existing(entity, id)?;
             let id = self.write(entity, WriteMode::Update, record, body, EmailsOnPut::Merge)?;
             return Ok(Upserted { id, stage: WriteMode::Update });
@@ -87,7 +88,7 @@ impl Writer<'_> {
     }
 
     fn existing(&self, entity: Entity, id: u64) -> Result<StoredRecord, ApiError> {
-        self.store.shelf(entity).get(id).cloned().ok_or_else(ApiError::not_found)
+        self.store.records(entity).get(id).cloned().ok_or_else(ApiError::not_found)
     }
 
     /// All or nothing: a record is stored only if every field of the body was right.

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use crate::sandbox::account::store::{Identifier, StoredRecord, Store};
+use crate::sandbox::account::store::Store;
+use crate::sandbox::account::store::record::{Identifier, StoredRecord};
 use crate::sandbox::metadata::fields::FieldFile;
 use crate::schema::Entity;
 
@@ -16,7 +17,7 @@ pub(in crate::sandbox) fn check(
 ) -> Vec<String> {
     let mut problems = Vec::new();
     let taken = |key, value: &str| {
-        let owner = store.shelf(entity).find(key, value);
+        let owner = store.records(entity).find(key, value);
         !value.is_empty() && owner.is_some_and(|owner| owner != record.id)
     };
     match entity {
@@ -37,7 +38,7 @@ pub(in crate::sandbox) fn check(
     }
     for name in &file.unique {
         let Some(value) = held(record, name) else { continue };
-        let mut others = store.shelf(entity).iter().filter(|other| other.id != record.id);
+        let mut others = store.records(entity).iter().filter(|other| other.id != record.id);
         if others.any(|other| held(other, name).is_some_and(|other| other == value)) {
             problems.push(not_unique(file.fields.get(name).map_or(name, |field| &field.label)));
         }

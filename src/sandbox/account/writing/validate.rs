@@ -1,7 +1,7 @@
 //! A body's fields against the account's metadata: what they change in a record, and what is wrong.
 
 use super::values::{FieldChange, ValueChecker};
-use crate::sandbox::account::store::StoredRecord;
+use crate::sandbox::account::store::record::StoredRecord;
 use crate::schema::{Field, FieldType, Fields};
 use crate::segment::JsonMap;
 use serde_json::Value;

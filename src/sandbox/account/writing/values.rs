@@ -82,7 +82,7 @@ impl ValueChecker<'_> {
     fn auto_complete(&self, field: &Field, value: &Value) -> Result<FieldChange, String> {
         match (Reference::of(field), field.multiple) {
             (Some(Reference::Record(entity)), false) => {
-                let id = id(value).filter(|id| self.store.shelf(entity).get(*id).is_some());
+                let id = id(value).filter(|id| self.store.records(entity).get(*id).is_some());
                 id.map(|id| FieldChange::Value(Value::from(id))).ok_or_else(|| invalid(field))
             }
             // Who works for the account is not part of this field's metadata.
@@ -163,7 +163,9 @@ fn number(field: &Field, value: &Value) -> Result<FieldChange, String> {
     };
     // The real message names the attribute, not its label: "Amount is not a number" for "Deal value".
     let name = if field.custom() { field.label.clone() } else { humanised(&field.name) };
-    number.map(|number| FieldChange::Value(Value::Number(number))).ok_or_else(|| format!("{name} is not a number"))
+    number
+        .map(|number| FieldChange::Value(Value::Number(number)))
+        .ok_or_else(|| format!("{name} is not a number"))
 }
 
 /// `annual_revenue` as "Annual revenue".
@@ -227,7 +229,11 @@ fn choices(field: &Field, value: &Value) -> Result<FieldChange, String> {
             .iter()
             .any(|choice| if field.custom() { choice.value == part } else { choice.id.to_string() == part })
     };
-    if text.split(';').all(known) { Ok(FieldChange::Value(value.clone())) } else { Err(unknown_choice(field)) }
+    if text.split(';').all(known) {
+        Ok(FieldChange::Value(value.clone()))
+    } else {
+        Err(unknown_choice(field))
+    }
 }
 
 fn date_time(field: &Field, value: &Value) -> Result<FieldChange, String> {

@@ -1,4 +1,0 @@
-//! TODO: what this room is for.
-
-#[cfg(test)]
-pub(super) mod fuzz;
