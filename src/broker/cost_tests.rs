@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::broker::amqp::properties;
+use crate::broker::amqp::{letter_properties, properties};
 use crate::cost::stays_linear;
-use crate::dead_letter;
+use crate::dead_letter::DeadLetter;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
 
@@ -16,6 +16,10 @@ fn properties(headers: usize) -> BasicProperties {
         table.insert(format!("header-{number}").into(), AMQPValue::LongString("x".into()));
     }
     BasicProperties::default().with_headers(table)
+}
+
+fn dead<'a>(refusal: &'a Refusal, seen: &'a Glimpse) -> DeadLetter<'a> {
+    DeadLetter { refusal, account: None, seen, attempts: 0, failed_at: Timestamp::UNIX_EPOCH }
 }
 
 #[test]
@@ -31,14 +35,7 @@ fn a_letter_about_many_problems_costs_no_square() {
     };
     let original = BasicProperties::default();
     stays_linear("problems", refusal, |refusal| {
-        drop(dead_letter::properties(
-            &original,
-            refusal,
-            None,
-            &Glimpse::default(),
-            0,
-            Timestamp::UNIX_EPOCH,
-        ));
+        drop(letter_properties::for_dead_letter(&original, &dead(refusal, &Glimpse::default())));
     });
 }
 
@@ -51,14 +48,7 @@ fn a_copy_with_many_headers_costs_no_square() {
         |original| {
             let refusal = Refusal::new(DeadLetterReason::InvalidEvent, Problem::default());
             drop(properties::for_lane(original, Timestamp::UNIX_EPOCH));
-            drop(dead_letter::properties(
-                original,
-                &refusal,
-                None,
-                &Glimpse::default(),
-                0,
-                Timestamp::UNIX_EPOCH,
-            ));
+            drop(letter_properties::for_dead_letter(original, &dead(&refusal, &Glimpse::default())));
         },
     );
 }

@@ -8,15 +8,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::{AccountIndex, AccountKeys};
 use crate::broker::amqp::fitting::fit;
+use crate::broker::amqp::letter_properties;
 use crate::broker::amqp::packed::Packed;
 use crate::broker::amqp::properties;
-use crate::dead_letter;
+use crate::dead_letter::DeadLetter;
 use crate::delivery::AccountName;
 use crate::fuzz::{almost_json, any_text, feed};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::routing::ACCOUNT_HEADER;
+use crate::routing::{AccountIndex, AccountKeys};
 use crate::segment::{glimpse, routing_keys};
 
 /// RabbitMQ's `frame_max`, as it is if nobody sets it.
@@ -308,10 +309,10 @@ fn whatever_is_refused_its_letter_fits_and_says_why() {
     feed("dead letters", &inputs, |(original, refusal, body, now, attempts, through_lane)| {
         let taken =
             if through_lane { fit(properties::for_lane(&original, now), FRAME) } else { original.clone() };
-        let account: AccountName = "acme".into();
+        let (account, seen): (AccountName, _) = ("acme".into(), glimpse(&body));
         let letter =
-            dead_letter::properties(&taken, &refusal, Some(&account), &glimpse(&body), attempts, now);
-        let letter = fit(letter, FRAME);
+            DeadLetter { refusal: &refusal, account: Some(&account), seen: &seen, attempts, failed_at: now };
+        let letter = fit(letter_properties::for_dead_letter(&taken, &letter), FRAME);
         is_harmless(&original, &letter, FRAME)?;
         let text = |name: &str| properties::header(&letter, name).and_then(properties::text);
         prop_assert_eq!(text("freshet-reason"), Some(refusal.reason.as_str()));
@@ -347,10 +348,15 @@ fn whatever_the_frame_a_copy_and_a_letter_fit_it_and_the_letter_says_why() {
         is_harmless(&original, &copy, frame_max)?;
         prop_assert!(properties::is_copy(&copy));
         prop_assert_eq!(properties::queued_at(&copy, now), properties::queued_at(&original, now));
-        let account: AccountName = "acme".into();
-        let letter =
-            dead_letter::properties(&copy, &refusal, Some(&account), &glimpse(body.as_bytes()), 1, now);
-        let letter = fit(letter, frame_max);
+        let (account, seen): (AccountName, _) = ("acme".into(), glimpse(body.as_bytes()));
+        let letter = DeadLetter {
+            refusal: &refusal,
+            account: Some(&account),
+            seen: &seen,
+            attempts: 1,
+            failed_at: now,
+        };
+        let letter = fit(letter_properties::for_dead_letter(&copy, &letter), frame_max);
         is_harmless(&original, &letter, frame_max)?;
         let text = |name: &str| properties::header(&letter, name).and_then(properties::text);
         prop_assert_eq!(text("freshet-reason"), Some(refusal.reason.as_str()));

@@ -1,18 +1,15 @@
 //! Puts events on the intake queue, as any sender would, with confirms. Dead letters go back to the lanes they were in.
 
 use std::collections::HashSet;
-use std::io::Read;
 use std::pin::Pin;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
-use super::letter;
-use super::letter::{Letter, REPLAYS};
 use super::names::Names;
 use super::session::BrokerError;
 use super::topology;
@@ -20,9 +17,10 @@ use super::transport::{Connected, connect};
 use crate::broker::amqp::addresses::Addresses;
 use crate::broker::amqp::connection::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
-use crate::broker::amqp::properties;
+use crate::broker::amqp::{letter_properties, properties};
+use crate::dead_letter::Letter;
+use crate::dead_letter::header_names::REPLAYS;
 use crate::delivery::AccountName;
-use crate::file_feed::lines::read_lines;
 use crate::routing::ACCOUNT_HEADER;
 
 /// Publishes in flight.
@@ -116,11 +114,10 @@ impl Publisher {
     /// Returns what the broker has confirmed.
     pub async fn publish(
         mut self,
-        input: Box<dyn Read + Send>,
+        mut lines: impl Stream<Item = std::io::Result<Vec<u8>>> + Unpin,
         stop: &CancellationToken,
         mut confirmed: impl FnMut(u64),
     ) -> Result<Published, PublishError> {
-        let mut lines = read_lines(input);
         let mut in_flight = FuturesUnordered::<InFlightOne>::new();
         let (mut count, mut published) = (0, Published::default());
         let mut reading = true;
@@ -140,7 +137,7 @@ impl Publisher {
                     reading = false;
                     Ok(())
                 }
-                line = lines.recv(), if reading && in_flight.len() < IN_FLIGHT => match line {
+                line = lines.next(), if reading && in_flight.len() < IN_FLIGHT => match line {
                     None => {
                         reading = false;
                         Ok(())
@@ -212,7 +209,8 @@ fn new(account: Option<&str>) -> BasicProperties {
 /// The properties of an event that comes from a dead letter: the sender's own, the letter's account unless another one
 /// is asked for, and one replay more.
 fn sent_back(letter: &Letter, account: Option<&str>) -> BasicProperties {
-    let original = letter.amqp_properties().with_headers(letter::amqp_headers(&letter.headers));
+    let original = letter_properties::without_headers(letter);
+    let original = original.with_headers(letter_properties::amqp_headers(&letter.headers));
     let mut headers = FieldTable::default();
     if let Some(account) = account.or_else(|| letter.account()) {
         name_account(&mut headers, account);

@@ -1,5 +1,5 @@
 //! RabbitMQ: from the intake queue to the lanes, and from their outcomes to acknowledgements and dead letters.
-//! The only user of `lapin`. Beside it the file feed, which takes RabbitMQ's place.
+//! The only user of `lapin`.
 //!
 //! ```text
 //! Q ─► router ─► Q.lane.<account> ─► consumer ─► lane ─► settlement ─► ack | Q.dead
@@ -13,11 +13,9 @@ mod cost_tests;
 #[cfg(test)]
 mod fuzz_tests;
 mod health;
-pub(crate) mod held_bytes;
 mod inspect;
 mod intake_publisher;
 mod lane_consumer;
-pub(crate) mod letter;
 pub(crate) mod names;
 pub(super) mod probes;
 pub(crate) mod publishing;
@@ -28,15 +26,7 @@ mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
-pub use crate::file_feed::progress::{Counts, Progress};
-pub use crate::file_feed::{Feed, FeedError, Keep};
-pub use crate::routing::{AccountIndex, AccountKeys};
 pub use health::{BrokerHealth, HealthView};
-pub use held_bytes::HeldBytes;
 pub use intake_publisher::{PublishError, Published, Publisher};
-pub use letter::Letter;
 pub use names::{Names, priority};
 pub use session::{Broker, LaneInlet};
-
-/// The label of events whose account is not known.
-pub const UNROUTED: &str = "_unrouted";

@@ -4,10 +4,6 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
-use super::UNROUTED;
-use crate::delivery::AccountName;
-use crate::outcome::DeadLetterReason;
-
 /// The names of all objects, each made from the intake queue's.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -51,11 +47,6 @@ impl Names {
     pub fn dead(&self) -> String {
         format!("{}.dead", self.queue)
     }
-}
-
-/// A dead letter's routing key.
-pub(crate) fn dead_letter_key(account: Option<&AccountName>, reason: DeadLetterReason) -> String {
-    format!("{}.{reason}", account.map_or(UNROUTED, |name| name))
 }
 
 /// How much a replica wants a lane: rendezvous hashing. Every replica asks for every lane with its own number,

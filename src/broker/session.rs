@@ -15,7 +15,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::health::{BrokerHealth, Stall};
-use super::held_bytes::HeldBytes;
 use super::inspect;
 use super::lane_consumer;
 use super::names::{self, Names};
@@ -32,7 +31,7 @@ use crate::broker::probes::confirm_probe;
 use crate::broker::probes::replica_name;
 use crate::broker::probes::starved_consumer::StarvedConsumer;
 use crate::broker::unreadable::quarantine::{Isolation, Quarantine};
-use crate::delivery::{AccountName, Session};
+use crate::delivery::{AccountName, HeldBytes, Session, UNROUTED};
 use crate::metrics::{AccountMetrics, Metrics};
 use crate::routing::AccountIndex;
 use crate::segment::Opener;
@@ -404,7 +403,7 @@ impl Broker {
         let Ok(line) = lifeline.line(0) else { return };
         let mut again = Resubscriber::new(pace);
         while let Err(broken) = router::serve(&self, line, &mut again, &stop, &lost).await {
-            if !again.wait(line, super::UNROUTED, &broken, &stop).await {
+            if !again.wait(line, UNROUTED, &broken, &stop).await {
                 return;
             }
         }
@@ -510,7 +509,7 @@ impl Resubscriber {
                 queue,
                 "messages wait and none is handed out here; subscribing anew"
             );
-        } else if !matches!(broken, BrokerError::Unusable(_)) || lane != super::UNROUTED {
+        } else if !matches!(broken, BrokerError::Unusable(_)) || lane != UNROUTED {
             tracing::warn!(account = lane, %broken, "a channel broke; opening another");
         }
         if self.started.elapsed() > HELD {

@@ -10,7 +10,8 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::names::{Names, dead_letter_key};
+use super::names::Names;
+use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
@@ -94,7 +95,7 @@ pub(super) fn quorum() -> FieldTable {
 /// A queue that is worked: by one consumer at a time, and whatever the broker takes out of it stands in
 /// the dead letters (at least once, which needs publishers to be refused rather than the head dropped).
 pub(super) fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
-    let key = dead_letter_key(account, DeadLetterReason::DeliveryLimit);
+    let key = dead_letter::routing_key(account, DeadLetterReason::DeliveryLimit);
     let mut arguments = quorum();
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));

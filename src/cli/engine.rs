@@ -12,11 +12,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::broker::{AccountIndex, AccountKeys, BrokerHealth, LaneInlet};
+use crate::broker::{BrokerHealth, LaneInlet};
 use crate::config::{Account, Config};
 use crate::freshsales::{Client, Credentials, Transport};
 use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
 use crate::metrics::Metrics;
+use crate::routing::{AccountIndex, AccountKeys};
 use crate::status::{self, Pages, StatusSources};
 
 /// The lanes at work, and what is needed to feed and to watch them.

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::letters::Letters;
 use super::{Failure, files, say, summary};
-use crate::broker::{Counts, Feed, FeedError, HeldBytes, Keep, Progress};
 use crate::config::Config;
+use crate::delivery::HeldBytes;
+use crate::file_feed::{Counts, Feed, FeedError, Keep, Progress};
 
 pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {
     let input = files::open(events)?;

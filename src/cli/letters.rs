@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::files::FileId;
-use crate::broker::{Keep, Letter};
+use crate::dead_letter::Letter;
+use crate::file_feed::Keep;
 
 /// The most of a file's first line that is read to see whether it is a letter: an event's limit, packed, and headers.
 const LONGEST: u64 = 4 * 1024 * 1024;

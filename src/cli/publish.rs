@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::stream::poll_fn;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, Failure, engine, files, say, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
+use crate::file_feed;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -43,8 +45,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Unreachable(pointed_to_the_key(error.to_string())))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
+    let mut lines = file_feed::read_lines(input.events);
     let published = publisher
-        .publish(input.events, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed")))
+        .publish(poll_fn(move |context| lines.poll_recv(context)), &stop, |confirmed| {
+            bar.set_message(format!("{confirmed} confirmed"));
+        })
         .await;
     bar.finish_and_clear();
     let published = published.map_err(|error: PublishError| Failure::failed(error))?;

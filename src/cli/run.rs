@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{ConfigFile, Failure, feed};
-use crate::broker::{Broker, BrokerHealth, HeldBytes, Names};
+use crate::broker::{Broker, BrokerHealth, Names};
 use crate::config::{self, Config};
+use crate::delivery::HeldBytes;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ const AHEAD: usize = 64;
 ///
 /// The thread ends with the input, or at the first line that nobody takes. One that waits for standard
 /// input cannot be called back: it ends with the process.
-pub(crate) fn read_lines(input: Box<dyn Read + Send>) -> mpsc::Receiver<std::io::Result<Vec<u8>>> {
+pub fn read_lines(input: Box<dyn Read + Send>) -> mpsc::Receiver<std::io::Result<Vec<u8>>> {
     let (send, lines) = mpsc::channel(AHEAD);
     drop(tokio::task::spawn_blocking(move || {
         let mut input = BufReader::new(input);

@@ -2,8 +2,8 @@
 //! be a dead letter, which is sent back: what it holds counts as replayed once more, and goes to the account that the
 //! letter names.
 
-pub(super) mod lines;
-pub(super) mod progress;
+mod lines;
+mod progress;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -15,21 +15,17 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::UNROUTED;
-use crate::broker::held_bytes;
-use crate::broker::held_bytes::HeldBytes;
-use crate::broker::letter::Letter;
-use crate::broker::names::dead_letter_key;
-use crate::broker::publishing::queue::Content;
 use crate::broker::session::LaneInlet;
-use crate::dead_letter;
-use crate::delivery::{AccountName, Delivery, Lease, Receipt, Session, Settlement};
+use crate::dead_letter::{DeadLetter, Letter};
+use crate::delivery::{
+    AccountName, Delivery, HeldBytes, Lease, Receipt, Session, Settlement, UNROUTED, beside,
+};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};
 use crate::routing::AccountIndex;
-use crate::segment::{BATCH_EVENTS, Batch, Opened, Opener, RoutingKeys, Unopened};
-use lines::read_lines;
-use progress::Progress;
+use crate::segment::{BATCH_EVENTS, Batch, EventBody, Opened, Opener, RoutingKeys, Unopened};
+pub use lines::read_lines;
+pub use progress::{Counts, Progress};
 
 /// Keeps a dead letter. The event counts as settled only when it returns `Ok`.
 pub type Keep = Box<dyn FnMut(Letter) -> std::io::Result<()> + Send>;
@@ -89,7 +85,7 @@ struct Line {
 /// An event as it was read.
 struct Event {
     line: Arc<Line>,
-    content: Content,
+    content: EventBody,
     /// What is held of it. A letter's headers are few beside it.
     bytes: u64,
 }
@@ -223,7 +219,7 @@ impl Feed {
         });
         // Equal lines are different events, as two messages would be.
         let opened = self.opener.open(&body, line.encoding(), &number.to_string());
-        let event = Event { line, bytes: body.len() as u64, content: Content::Whole(body) };
+        let event = Event { line, bytes: body.len() as u64, content: EventBody::Whole(body) };
         match opened {
             Ok(Opened::Many(batch)) => {
                 let line = Arc::new(event.line.unpacked());
@@ -255,8 +251,8 @@ impl Feed {
         if fed {
             *splitting = None;
         }
-        let content = Content::Part(batch.clone(), index);
-        let bytes = content.body().len() as u64;
+        let content = EventBody::Part(batch.clone(), index);
+        let bytes = content.bytes().len() as u64;
         let event = Event { line, content, bytes };
         self.feed_event(index as u64, event, || batch.keys_of(index), doors, settle, pending)
     }
@@ -275,7 +271,7 @@ impl Feed {
             Ok(account) => account,
             Err(refusal) => return self.refuse(None, event, &refusal),
         };
-        let whole = event.content.body();
+        let whole = event.content.bytes();
         let body = match self.opener.event(&whole, event.line.encoding()) {
             Ok(body) => body,
             Err(refusal) => return self.refuse(Some(&account), event, &refusal),
@@ -284,7 +280,7 @@ impl Feed {
         else {
             return Err(FeedError::LaneGone);
         };
-        event.bytes += held_bytes::beside(&whole, &body) as u64;
+        event.bytes += beside(&whole, &body) as u64;
         self.held.add(event.bytes);
         let tag = (event.line.number << PLACES) + place;
         pending.insert(tag, Pending { account, event });
@@ -312,10 +308,10 @@ impl Feed {
         event: Event,
         refusal: &Refusal,
     ) -> Result<(), FeedError> {
-        let name = account.map_or(UNROUTED, |name| name);
-        let seen = self.opener.glimpse(&event.content.body(), event.line.encoding());
-        dead_letter::count(&self.metrics.account(name), name, &seen, refusal);
-        self.bury(account, event, refusal, 0)
+        let seen = self.opener.glimpse(&event.content.bytes(), event.line.encoding());
+        let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: Timestamp::now() };
+        dead.count_as_received(&self.metrics.account(account.map_or(UNROUTED, |name| name)));
+        self.bury(&dead, event)
     }
 
     fn settle(
@@ -335,34 +331,24 @@ impl Feed {
                 self.progress.edit(|counts| *counts.skipped.entry(key).or_default() += 1);
             }
             Outcome::DeadLetter(refusal) => {
-                return self.bury(Some(&account), event, refusal, settlement.attempts);
+                let seen = self.opener.glimpse(&event.content.bytes(), event.line.encoding());
+                let (account, attempts) = (Some(&account), settlement.attempts);
+                let failed_at = Timestamp::now();
+                let dead = DeadLetter { refusal, account, seen: &seen, attempts, failed_at };
+                return self.bury(&dead, event);
             }
             Outcome::Returned => self.progress.edit(|counts| counts.returned += 1),
         }
         Ok(())
     }
 
-    fn bury(
-        &mut self,
-        account: Option<&AccountName>,
-        event: Event,
-        refusal: &Refusal,
-        attempts: u32,
-    ) -> Result<(), FeedError> {
-        let (body, line) = (event.content.body(), event.line);
-        let seen = self.opener.glimpse(&body, line.encoding());
+    fn bury(&mut self, dead: &DeadLetter<'_>, event: Event) -> Result<(), FeedError> {
+        let (body, line) = (event.content.bytes(), event.line);
         let (mut headers, properties) = (line.headers.clone(), line.properties.clone());
-        headers.extend(dead_letter::headers(
-            refusal,
-            account,
-            &seen,
-            attempts,
-            line.replays,
-            Timestamp::now(),
-        ));
-        let routing_key = dead_letter_key(account, refusal.reason);
+        headers.extend(dead.headers(line.replays));
+        let routing_key = dead.routing_key();
         (self.keep)(Letter { headers, properties, routing_key, body }).map_err(FeedError::Unkept)?;
-        let key = (account.map_or(UNROUTED, |name| name).to_owned(), refusal.reason.as_str());
+        let key = (dead.account.map_or(UNROUTED, |name| name).to_owned(), dead.refusal.reason.as_str());
         self.progress.edit(|counts| *counts.dead_lettered.entry(key).or_default() += 1);
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod batch;
 mod decode;
 mod event;
+mod event_body;
 #[cfg(test)]
 mod fuzz_tests;
 mod glimpse;
@@ -22,6 +23,7 @@ mod whole;
 pub use batch::{BATCH_EVENTS, Batch};
 pub use decode::{Undelivered, decode};
 pub use event::{Event, EventType, JsonMap, Payload};
+pub(crate) use event_body::EventBody;
 pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
 pub use json::BODY_LIMIT;
 pub(crate) use json::describe;

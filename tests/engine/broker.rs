@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{
-    AccountIndex, AccountKeys, Address, Broker, BrokerHealth, HeldBytes, LaneInlet, Names,
-};
-use freshet::delivery::Session;
+use freshet::broker::{Address, Broker, BrokerHealth, LaneInlet, Names};
+use freshet::delivery::{HeldBytes, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
+use freshet::routing::{AccountIndex, AccountKeys};
 use freshet::segment::Opener;
 use lapin::BasicProperties;
 use lapin::message::Delivery;

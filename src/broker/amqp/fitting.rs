@@ -10,23 +10,21 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::Value;
 
 use super::properties::{COPY, QUEUED_AT, text};
+use crate::dead_letter::header_names::{self, DETAIL, LEFT_OUT, REPLAYS};
 
-/// How many of the original's headers were left out.
-pub(in crate::broker) const LEFT_OUT: &str = "freshet-headers-left-out";
-const DETAIL: &str = "freshet-detail";
 /// What the router and dead letters say themselves, beside the detail. Left out only when all else is.
 const OWN: [&str; 11] = [
     QUEUED_AT,
     COPY,
     LEFT_OUT,
     "freshet-reason",
-    "freshet-account",
+    header_names::ACCOUNT,
     "freshet-event-type",
     "freshet-message-id",
     "freshet-attempts",
     "freshet-http-status",
     "freshet-failed-at",
-    "freshet-replays",
+    REPLAYS,
 ];
 /// A header of such a name that is larger was written by a sender.
 const LARGEST_OWN: usize = 512;

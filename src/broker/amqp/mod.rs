@@ -4,5 +4,6 @@
 pub(super) mod addresses;
 pub(super) mod connection;
 pub(super) mod fitting;
+pub(super) mod letter_properties;
 pub(super) mod packed;
-pub(crate) mod properties;
+pub(super) mod properties;

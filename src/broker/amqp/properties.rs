@@ -9,12 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::fitting;
-
-/// What the names of Freshet's own headers begin with.
-const OWN: &str = "freshet-";
-/// What the names of those begin with that keep something of the sender's under another name.
-const ORIGINAL: &str = "freshet-original-";
+use crate::dead_letter::header_names::{ORIGINAL, is_of_one_delivery};
 
 /// When the router took the message; only lanes carry it.
 pub(in crate::broker) const QUEUED_AT: &str = "freshet-queued-at";
@@ -37,14 +32,14 @@ const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 
 /// The properties, without what the sender set in Freshet's name if the message did not come by `exchange_of_ours`.
 ///
-/// `freshet-original-*` and [`fitting::LEFT_OUT`] stay: they only say what the message once was. An event that is sent
+/// `freshet-original-*` and `freshet-headers-left-out` stay: they only say what the message once was. An event that is sent
 /// back from the dead letters still has them, and our own transport notes what it had to leave out.
 pub(in crate::broker) fn believed(
     properties: &BasicProperties,
     exchange: &str,
     exchange_of_ours: &str,
 ) -> BasicProperties {
-    let sender_s = |name: &ShortString| stale(name.as_str());
+    let sender_s = |name: &ShortString| is_of_one_delivery(name.as_str());
     let Some(headers) = properties.headers() else { return properties.clone() };
     if exchange == exchange_of_ours || !headers.inner().keys().any(sender_s) {
         return properties.clone();
@@ -65,10 +60,10 @@ pub(in crate::broker) fn for_lane(original: &BasicProperties, now: Timestamp) ->
 }
 
 /// Properties for a dead letter: as they were, plus `added`.
-pub(crate) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
+pub(in crate::broker) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in passive(original).inner() {
-        if !stale(name.as_str()) {
+        if !is_of_one_delivery(name.as_str()) {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -76,11 +71,6 @@ pub(crate) fn for_dead_letter(original: &BasicProperties, added: &FieldTable) ->
         headers.insert(name.clone(), value.clone());
     }
     without_acting(original).with_headers(headers)
-}
-
-/// What an earlier letter said of the event, and the lane's own note. What was kept of the sender's stays.
-pub(in crate::broker) fn stale(name: &str) -> bool {
-    name.starts_with(OWN) && !name.starts_with(ORIGINAL) && name != fitting::LEFT_OUT
 }
 
 /// When a message was queued: as the router noted it, else as its publisher did, else now. Never in the future, and no
@@ -142,7 +132,7 @@ pub(in crate::broker) fn unpacked(original: &BasicProperties) -> BasicProperties
 }
 
 /// A header's value.
-pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+pub(in crate::broker) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
 }
 
@@ -269,6 +259,7 @@ fn without_acting(original: &BasicProperties) -> BasicProperties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dead_letter::header_names::LEFT_OUT;
 
     fn original() -> BasicProperties {
         let mut headers = FieldTable::default();
@@ -380,7 +371,7 @@ mod tests {
             (COPY, AMQPValue::Boolean(true)),
             ("freshet-replays", AMQPValue::LongLongInt(7)),
             ("freshet-reason", AMQPValue::LongString("rejected".into())),
-            (fitting::LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
+            (LEFT_OUT, AMQPValue::LongLongInt(i64::MAX)),
             ("freshet-original-cc", AMQPValue::LongString("elsewhere".into())),
             ("tenant", AMQPValue::LongString("t1".into())),
         ] {
@@ -391,7 +382,7 @@ mod tests {
             let believed = believed(&sent, exchange, "Q.lanes");
             let names: Vec<_> =
                 believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
-            assert_eq!(names, [fitting::LEFT_OUT, "freshet-original-cc", "tenant"], "by way of {exchange:?}");
+            assert_eq!(names, [LEFT_OUT, "freshet-original-cc", "tenant"], "by way of {exchange:?}");
             assert_eq!(believed.message_id(), sent.message_id());
         }
         assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);

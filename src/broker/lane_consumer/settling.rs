@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use lapin::Acker;
 use lapin::options::BasicRejectOptions;
+use lapin::{Acker, BasicProperties};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,18 +16,16 @@ use tokio_util::sync::CancellationToken;
 use super::ack_batch::Acks;
 use super::poison::PoisonGuard;
 use crate::broker::amqp::packed::Packed;
-use crate::broker::amqp::properties;
+use crate::broker::amqp::{fitting, letter_properties, properties};
 use crate::broker::health::Stall;
-use crate::broker::held_bytes;
-use crate::broker::held_bytes::Share;
-use crate::broker::names::dead_letter_key;
 use crate::broker::probes::starved_consumer::Watch;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
-use crate::broker::publishing::queue::{Content, Publication, Route};
+use crate::broker::publishing::queue::{Publication, Route};
 use crate::broker::session::{Broker, BrokerError, LaneInlet, Pace};
-use crate::dead_letter;
-use crate::delivery::{Delivery, Receipt, Settlement};
+use crate::dead_letter::DeadLetter;
+use crate::delivery::{Delivery, Receipt, Settlement, Share, beside};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
+use crate::segment::EventBody;
 
 /// A delivery that is not acknowledged yet.
 pub(in crate::broker) struct Unsettled {
@@ -176,8 +174,9 @@ impl LaneConsumer<'_> {
             self.broker.opener.event(&body, properties::encoding(&properties))
         };
         // What was unpacked is held beside what came.
-        let unpacked = event.as_ref().map_or(0, |event| held_bytes::beside(&body, event));
-        let bytes = held_bytes::size(&body, &message.properties) + unpacked as u64;
+        let unpacked = event.as_ref().map_or(0, |event| beside(&body, event));
+        let headers = message.properties.headers().as_ref().map_or(0, fitting::size_of_entries);
+        let bytes = (body.len() + headers + unpacked) as u64;
         self.share.add(bytes);
         let unsettled = Unsettled { acker: message.acker, body, properties: Packed::new(properties), bytes };
         self.unsettled.insert(tag, Box::new(unsettled));
@@ -213,7 +212,7 @@ impl LaneConsumer<'_> {
                 Ok(())
             }
             Outcome::DeadLetter(refusal) => {
-                self.bury(tag, &refusal, attempts);
+                self.dead_letter(tag, &refusal, attempts);
                 Ok(())
             }
             // Closing the channel gives back all in order; nack would let the broker hand this one out again, to
@@ -259,27 +258,33 @@ impl LaneConsumer<'_> {
         }
     }
 
-    /// Makes a dead letter of a message that the lane never sees.
+    /// Publishes a dead letter for a message that the lane never receives.
     fn refuse(&mut self, tag: u64, refusal: &Refusal) {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
-        let properties = unsettled.properties.unpack();
-        let seen = self.broker.opener.glimpse(&unsettled.body, properties::encoding(&properties));
-        dead_letter::count(&self.door.metrics, &self.door.account, &seen, refusal);
-        self.bury(tag, refusal, 0);
-    }
-
-    /// Publishes a dead letter. The delivery is acknowledged when the broker has confirmed the letter.
-    fn bury(&mut self, tag: u64, refusal: &Refusal, attempts: u32) {
-        let Some(unsettled) = self.unsettled.get(&tag) else { return };
-        let account = Some(&self.door.account);
         let original = unsettled.properties.unpack();
         let seen = self.broker.opener.glimpse(&unsettled.body, properties::encoding(&original));
-        let properties =
-            dead_letter::properties(&original, refusal, account, &seen, attempts, Timestamp::now());
+        let (account, failed_at) = (Some(&self.door.account), Timestamp::now());
+        let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at };
+        dead.count_as_received(&self.door.metrics);
+        self.publish(tag, &original, &dead);
+    }
+
+    fn dead_letter(&mut self, tag: u64, refusal: &Refusal, attempts: u32) {
+        let Some(unsettled) = self.unsettled.get(&tag) else { return };
+        let original = unsettled.properties.unpack();
+        let seen = self.broker.opener.glimpse(&unsettled.body, properties::encoding(&original));
+        let (account, failed_at) = (Some(&self.door.account), Timestamp::now());
+        let dead = DeadLetter { refusal, account, seen: &seen, attempts, failed_at };
+        self.publish(tag, &original, &dead);
+    }
+
+    /// The delivery is acknowledged when the broker has confirmed the letter.
+    fn publish(&mut self, tag: u64, original: &BasicProperties, dead: &DeadLetter<'_>) {
+        let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let queue = self.broker.names.dead();
-        let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
-        let parcel =
-            Publication::new(queue, route, Content::Whole(unsettled.body.clone()), Arc::new(properties));
-        self.letters.put(tag, parcel);
+        let route = Route { exchange: queue.clone(), key: dead.routing_key() };
+        let properties = Arc::new(letter_properties::for_dead_letter(original, dead));
+        let content = EventBody::Whole(unsettled.body.clone());
+        self.letters.put(tag, Publication::new(queue, route, content, properties));
     }
 }

@@ -2,4 +2,4 @@
 //! confirmed it. Called by the router and by the lanes' consumers.
 
 pub(super) mod publisher;
-pub(crate) mod queue;
+pub(super) mod queue;

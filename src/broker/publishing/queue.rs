@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::broker::amqp::properties;
-use crate::segment::Batch;
+use crate::segment::EventBody;
 
 /// The most that is on its way to one queue. RabbitMQ stops reading a connection with more than 32 publishes that a
 /// quorum queue has not answered (`quorum_commands_soft_limit`), and so one queue would hold up all others.
@@ -29,29 +29,10 @@ pub(in crate::broker) struct Publication {
     /// The queue that the route leads to.
     pub(in crate::broker) queue: String,
     pub(in crate::broker) route: Route,
-    content: Content,
+    content: EventBody,
     properties: Arc<BasicProperties>,
     /// The broker may have it already.
     copied: bool,
-}
-
-/// What a message holds.
-#[derive(Debug, Clone)]
-pub(crate) enum Content {
-    /// A body as it is.
-    Whole(Bytes),
-    /// The event at this place of a batch. Its bytes are made when they are sent: thousands may wait.
-    Part(Arc<Batch>, usize),
-}
-
-impl Content {
-    /// The body.
-    pub(crate) fn body(&self) -> Bytes {
-        match self {
-            Self::Whole(body) => body.clone(),
-            Self::Part(batch, index) => batch.body(*index),
-        }
-    }
 }
 
 impl Publication {
@@ -59,7 +40,7 @@ impl Publication {
     pub(in crate::broker) fn new(
         queue: String,
         route: Route,
-        content: Content,
+        content: EventBody,
         properties: Arc<BasicProperties>,
     ) -> Self {
         Self { queue, route, content, properties, copied: false }
@@ -69,7 +50,7 @@ impl Publication {
     pub(in crate::broker) fn publishing(&self) -> (Bytes, BasicProperties) {
         let properties = (*self.properties).clone();
         let properties = if self.copied { properties::as_copy(properties) } else { properties };
-        (self.content.body(), properties)
+        (self.content.bytes(), properties)
     }
 }
 
@@ -289,7 +270,7 @@ mod tests {
 
     fn parcel(key: &str) -> Publication {
         let route = Route { exchange: "lanes".to_owned(), key: key.to_owned() };
-        Publication::new(key.to_owned(), route, Content::Whole(Bytes::new()), Arc::default())
+        Publication::new(key.to_owned(), route, EventBody::Whole(Bytes::new()), Arc::default())
     }
 
     fn sent(numbers: BTreeSet<u64>) -> Vec<u64> {

@@ -7,16 +7,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use lapin::BasicProperties;
 
-use crate::broker::UNROUTED;
-use crate::broker::amqp::properties;
-use crate::broker::names::dead_letter_key;
-use crate::broker::publishing::queue::{Content, Publication, Route};
+use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::publishing::queue::{Publication, Route};
 use crate::broker::session::Broker;
-use crate::dead_letter;
-use crate::delivery::AccountName;
+use crate::dead_letter::DeadLetter;
+use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
 use crate::routing::ACCOUNT_HEADER;
-use crate::segment::{Batch, Opened, RoutingKeys, Unopened};
+use crate::segment::{Batch, EventBody, Opened, RoutingKeys, Unopened};
 
 /// A message on the intake.
 pub(in crate::broker) struct Message {
@@ -46,7 +44,7 @@ pub(in crate::broker) fn sort(broker: &Broker, message: &Message) -> Sorted {
         Ok(Opened::One(one)) => vec![match find(broker, properties, || one.keys()) {
             Ok(account) => {
                 let properties = Arc::new(for_lane(message, properties));
-                to_lane(broker, &account, Content::Whole(body.clone()), properties)
+                to_lane(broker, &account, EventBody::Whole(body.clone()), properties)
             }
             Err(refusal) => refused(broker, message, None, &refusal),
         }],
@@ -71,14 +69,9 @@ pub(in crate::broker) fn refused(
 ) -> Publication {
     let Message { properties, body, now, .. } = message;
     let seen = broker.opener.glimpse(body, properties::encoding(properties));
-    dead_letter::count(
-        &broker.metrics.account(account.map_or(UNROUTED, |name| name)),
-        account.map_or(UNROUTED, |name| name),
-        &seen,
-        refusal,
-    );
-    let properties = dead_letter::properties(properties, refusal, account, &seen, 0, *now);
-    to_dead_letters(broker, account, refusal, Content::Whole(body.clone()), properties)
+    let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: *now };
+    dead.count_as_received(&broker.metrics.account(account.map_or(UNROUTED, |name| name)));
+    to_dead_letters(broker, &dead, properties, EventBody::Whole(body.clone()))
 }
 
 /// A message for each event.
@@ -87,14 +80,15 @@ fn split(broker: &Broker, message: &Message, batch: Batch) -> Vec<Publication> {
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
     let parcel = |index: usize| {
-        let content = Content::Part(batch.clone(), index);
+        let content = EventBody::Part(batch.clone(), index);
         match find(broker, &unpacked, || batch.keys_of(index)) {
             Ok(account) => to_lane(broker, &account, content, shared.clone()),
             Err(refusal) => {
-                let seen = crate::segment::glimpse(&content.body());
-                dead_letter::count(&broker.metrics.account(UNROUTED), UNROUTED, &seen, &refusal);
-                let properties = dead_letter::properties(&unpacked, &refusal, None, &seen, 0, message.now);
-                to_dead_letters(broker, None, &refusal, content, properties)
+                let seen = crate::segment::glimpse(&content.bytes());
+                let (refusal, failed_at) = (&refusal, message.now);
+                let dead = DeadLetter { refusal, account: None, seen: &seen, attempts: 0, failed_at };
+                dead.count_as_received(&broker.metrics.account(UNROUTED));
+                to_dead_letters(broker, &dead, &unpacked, content)
             }
         }
     };
@@ -117,7 +111,7 @@ fn for_lane(message: &Message, properties: &BasicProperties) -> BasicProperties 
 fn to_lane(
     broker: &Broker,
     account: &AccountName,
-    content: Content,
+    content: EventBody,
     properties: Arc<BasicProperties>,
 ) -> Publication {
     let route = Route { exchange: broker.names.lanes(), key: account.to_string() };
@@ -126,12 +120,12 @@ fn to_lane(
 
 fn to_dead_letters(
     broker: &Broker,
-    account: Option<&AccountName>,
-    refusal: &Refusal,
-    content: Content,
-    properties: BasicProperties,
+    dead: &DeadLetter<'_>,
+    original: &BasicProperties,
+    content: EventBody,
 ) -> Publication {
     let queue = broker.names.dead();
-    let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
+    let route = Route { exchange: queue.clone(), key: dead.routing_key() };
+    let properties = letter_properties::for_dead_letter(original, dead);
     Publication::new(queue, route, content, Arc::new(properties))
 }

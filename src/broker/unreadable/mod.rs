@@ -24,7 +24,6 @@ use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, ErrorKind};
 
 use super::lane_consumer;
-use super::names::dead_letter_key;
 use super::router;
 use super::session::{Broker, BrokerError, subscribe};
 use super::topology;
@@ -32,8 +31,9 @@ use super::transport::{self, Connected, DeliveryFilter, Fingerprint, Kept, Rule}
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::connection::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting;
-use crate::broker::amqp::properties;
-use crate::dead_letter;
+use crate::broker::amqp::{letter_properties, properties};
+use crate::dead_letter::DeadLetter;
+use crate::delivery::UNROUTED;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// Nothing more is on its way when nothing came for this long.
@@ -314,7 +314,7 @@ async fn bury(
 ) -> Result<(), BrokerError> {
     let lanes = broker.names.lanes();
     let (account, exchange, metrics) = match consumed {
-        Consumed::Intake => (None, "", broker.metrics.account(super::UNROUTED)),
+        Consumed::Intake => (None, "", broker.metrics.account(UNROUTED)),
         Consumed::Lane(number) => {
             let Some(door) = broker.lanes.get(number) else { return Ok(()) };
             (Some(&door.account), lanes.as_str(), door.metrics.clone())
@@ -326,14 +326,15 @@ async fn bury(
     let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
     let body = Bytes::from(body);
     let seen = broker.opener.glimpse(&body, properties::encoding(&original));
-    let letter = dead_letter::properties(&original, &refusal, account, &seen, 0, Timestamp::now());
-    let letter = fitting::fit(letter, frame_max);
-    let (exchange, key) = (broker.names.dead(), dead_letter_key(account, refusal.reason));
+    let failed_at = Timestamp::now();
+    let dead = DeadLetter { refusal: &refusal, account, seen: &seen, attempts: 0, failed_at };
+    let letter = fitting::fit(letter_properties::for_dead_letter(&original, &dead), frame_max);
+    let (exchange, key) = (broker.names.dead(), dead.routing_key());
     let confirmation = publish(letters, &exchange, &key, &body, letter).await?.await?;
     if !is_taken(&confirmation) {
         return Err(BrokerError::NotConfirmed { exchange, key });
     }
-    dead_letter::count(&metrics, account.map_or(super::UNROUTED, |name| name), &seen, &refusal);
+    dead.count_as_received(&metrics);
     tracing::warn!(
         queue,
         property.message_id = original.message_id().as_ref().map(ShortString::as_str),

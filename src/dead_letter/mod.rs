@@ -1,15 +1,16 @@
 //! A dead letter's headers: what they are called, and what stands in them.
 
+pub(crate) mod header_names;
+mod letter;
+
 use jiff::Timestamp;
-use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
-use crate::broker::amqp::properties;
-use crate::delivery::AccountName;
+use crate::delivery::{AccountName, UNROUTED};
 use crate::metrics::AccountMetrics;
-use crate::outcome::{Problem, Refusal};
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
+pub use letter::Letter;
 
 /// The most that is kept of the problems: headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;
@@ -19,31 +20,62 @@ const MORE_ROOM: usize = 200;
 /// JSON takes up to six bytes for a character.
 const TEXT_LIMIT: usize = 500;
 
-/// Everything a dead letter says beside its body, by header name.
-pub(crate) fn headers(
-    refusal: &Refusal,
-    account: Option<&AccountName>,
-    seen: &Glimpse,
-    attempts: u32,
-    replays: i64,
-    failed_at: Timestamp,
-) -> Map<String, Value> {
-    let mut headers = Map::new();
-    let mut add = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            headers.insert(format!("freshet-{name}"), value);
-        }
-    };
-    add("reason", Some(refusal.reason.as_str().into()));
-    add("detail", Some(detail(refusal).into()));
-    add("account", account.map(|name| (**name).into()));
-    add("event-type", seen.event_type.as_deref().map(Into::into));
-    add("message-id", seen.message_id.as_deref().map(Into::into));
-    add("attempts", Some(attempts.into()));
-    add("http-status", refusal.http_status.map(Into::into));
-    add("failed-at", Some(failed_at.to_string().into()));
-    add("replays", Some(replays.into()));
-    headers
+/// An event that cannot be delivered, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeadLetter<'a> {
+    pub(crate) refusal: &'a Refusal,
+    /// None where the event's account is not known.
+    pub(crate) account: Option<&'a AccountName>,
+    pub(crate) seen: &'a Glimpse,
+    /// Calls to Freshsales that were made for the event.
+    pub(crate) attempts: u32,
+    pub(crate) failed_at: Timestamp,
+}
+
+impl DeadLetter<'_> {
+    /// Counts and logs an event that no lane has received; a lane does both itself.
+    pub(crate) fn count_as_received(&self, metrics: &AccountMetrics) {
+        let Self { refusal, account, seen, .. } = self;
+        metrics.received.of(seen.label()).inc();
+        metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+        tracing::warn!(
+            account = account.map_or(UNROUTED, |name| name),
+            event.message_id = seen.message_id,
+            reason = refusal.reason.as_str(),
+            "event dead-lettered"
+        );
+    }
+
+    pub(crate) fn routing_key(&self) -> String {
+        routing_key(self.account, self.refusal.reason)
+    }
+
+    /// Everything the letter says beside its body, by header name. `replays`: how often the event has been sent back
+    /// from the dead letters.
+    pub(crate) fn headers(&self, replays: i64) -> Map<String, Value> {
+        let Self { refusal, account, seen, attempts, failed_at } = self;
+        let mut headers = Map::new();
+        let mut add = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                headers.insert(name.to_owned(), value);
+            }
+        };
+        add("freshet-reason", Some(refusal.reason.as_str().into()));
+        add(header_names::DETAIL, Some(detail(refusal).into()));
+        add(header_names::ACCOUNT, account.map(|name| (**name).into()));
+        add("freshet-event-type", seen.event_type.as_deref().map(Into::into));
+        add("freshet-message-id", seen.message_id.as_deref().map(Into::into));
+        add("freshet-attempts", Some((*attempts).into()));
+        add("freshet-http-status", refusal.http_status.map(Into::into));
+        add("freshet-failed-at", Some(failed_at.to_string().into()));
+        add(header_names::REPLAYS, Some(replays.into()));
+        headers
+    }
+}
+
+/// `<account>.<reason>`: the dead-letter exchange is a topic exchange, so a queue can be bound to either.
+pub(crate) fn routing_key(account: Option<&AccountName>, reason: DeadLetterReason) -> String {
+    format!("{}.{reason}", account.map_or(UNROUTED, |name| name))
 }
 
 /// The problems as a JSON list, as many as there is room for, and then how many more there are; a problem that is too
@@ -96,47 +128,6 @@ fn shortened(problem: &Problem) -> Problem {
         got: cut_if_any(&problem.got),
         further: problem.further,
     }
-}
-
-/// Counts and tells an event that becomes a dead letter without having been in a lane's hands.
-pub(crate) fn count(metrics: &AccountMetrics, account: &str, seen: &Glimpse, refusal: &Refusal) {
-    metrics.received.of(seen.label()).inc();
-    metrics.dead_lettered.of(refusal.reason.as_str()).inc();
-    tracing::warn!(
-        account,
-        event.message_id = seen.message_id,
-        reason = refusal.reason.as_str(),
-        "event dead-lettered"
-    );
-}
-
-/// The properties of a dead letter for RabbitMQ.
-pub(crate) fn properties(
-    original: &BasicProperties,
-    refusal: &Refusal,
-    account: Option<&AccountName>,
-    seen: &Glimpse,
-    attempts: u32,
-    now: Timestamp,
-) -> BasicProperties {
-    let mut table = FieldTable::default();
-    for (name, value) in headers(refusal, account, seen, attempts, replays(original), now) {
-        let value = match value {
-            Value::String(text) => AMQPValue::LongString(text.into()),
-            Value::Number(number) => AMQPValue::LongLongInt(number.as_i64().unwrap_or_default()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => continue,
-        };
-        table.insert(ShortString::try_new(name).unwrap_or_default(), value);
-    }
-    properties::for_dead_letter(original, &table)
-}
-
-/// How often it was sent back from the dead letters before. Bounded, so that a forged count can be counted up.
-fn replays(original: &BasicProperties) -> i64 {
-    let count = properties::header(original, "freshet-replays");
-    let long = count.and_then(AMQPValue::as_long_long_int);
-    let count = long.or_else(|| count.and_then(AMQPValue::as_long_int).map(i64::from)).unwrap_or_default();
-    count.clamp(0, i64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! delivery over, so paying is neither async nor fallible. A receipt dropped unpaid is a bug: it is counted, and
 //! the event goes back to its source, so that nobody waits for it for ever.
 
+mod held_bytes;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,9 +16,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::outcome::Outcome;
+pub use held_bytes::HeldBytes;
+pub(crate) use held_bytes::{Share, beside};
 
 /// The name of an account as configured: the routing key, the metric label, the lane.
 pub type AccountName = std::sync::Arc<str>;
+
+/// Stands for an account's name, as a label and in routing keys, where an event's account is not known.
+pub const UNROUTED: &str = "_unrouted";
 
 /// One event handed to a lane.
 #[derive(Debug)]

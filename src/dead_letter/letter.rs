@@ -7,21 +7,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::UNROUTED;
-use crate::broker::amqp::properties;
+use super::header_names::{self, REPLAYS};
+use crate::delivery::UNROUTED;
 use crate::outcome::DeadLetterReason;
 use crate::routing::ACCOUNT_HEADER;
-
-/// In a letter: the account whose lane the event was in.
-const LETTER_ACCOUNT: &str = "freshet-account";
-/// How often the event was sent back from the dead letters.
-pub(super) const REPLAYS: &str = "freshet-replays";
 
 /// A dead letter, with all that RabbitMQ has or would have of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -102,7 +95,7 @@ impl Letter {
     /// The account that the letter names: its lane's, else its sender's. A letter that RabbitMQ made has neither; its
     /// routing key begins with the account. A header that is no string names an account that does not exist.
     pub(crate) fn account(&self) -> Option<&str> {
-        let named = self.headers.get(LETTER_ACCOUNT).or_else(|| self.headers.get(ACCOUNT_HEADER));
+        let named = self.headers.get(header_names::ACCOUNT).or_else(|| self.headers.get(ACCOUNT_HEADER));
         named.map(|name| name.as_str().unwrap_or_default()).or_else(|| {
             let (account, reason) = self.routing_key.split_once('.')?;
             let is_key = DeadLetterReason::ALL.iter().any(|known| known.as_str() == reason);
@@ -118,37 +111,8 @@ impl Letter {
 
     /// The sender's headers: without what the letter says of the event.
     pub(crate) fn kept_headers(&self) -> Map<String, Value> {
-        let kept = self.headers.iter().filter(|(name, _)| !properties::stale(name));
+        let kept = self.headers.iter().filter(|(name, _)| !header_names::is_of_one_delivery(name));
         kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-    }
-
-    /// The properties with which the event is published again, except headers.
-    pub(super) fn amqp_properties(&self) -> BasicProperties {
-        let text = |name: &str| self.properties.get(name).and_then(Value::as_str).and_then(short);
-        let number = |name: &str| self.properties.get(name).and_then(Value::as_u64);
-        let mut properties = BasicProperties::default();
-        macro_rules! take {
-            ($($name:literal => $set:ident),+ $(,)?) => {
-                $(if let Some(value) = text($name) { properties = properties.$set(value); })+
-            };
-        }
-        take!(
-            "content_type" => with_content_type,
-            "content_encoding" => with_content_encoding,
-            "correlation_id" => with_correlation_id,
-            "reply_to" => with_reply_to,
-            "message_id" => with_message_id,
-            "type" => with_type,
-            "app_id" => with_app_id,
-            "cluster_id" => with_cluster_id,
-        );
-        if let Some(timestamp) = number("timestamp") {
-            properties = properties.with_timestamp(timestamp);
-        }
-        if let Some(priority) = number("priority").and_then(|priority| u8::try_from(priority).ok()) {
-            properties = properties.with_priority(priority);
-        }
-        properties
     }
 }
 
@@ -165,43 +129,6 @@ fn text_or_json(body: &RawValue) -> Vec<u8> {
     match serde_json::from_str::<String>(body.get()) {
         Ok(text) => text.into_bytes(),
         Err(_) => body.get().as_bytes().to_vec(),
-    }
-}
-
-/// What AMQP's short strings take; none if it is longer.
-fn short(text: &str) -> Option<ShortString> {
-    ShortString::try_new(text.to_owned()).ok()
-}
-
-/// Headers as AMQP has them. A name that is too long for AMQP is left out.
-pub(super) fn amqp_headers(headers: &Map<String, Value>) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (name, value) in headers {
-        if let Some(name) = short(name) {
-            table.insert(name, amqp_value(value));
-        }
-    }
-    table
-}
-
-fn amqp_value(value: &Value) -> AMQPValue {
-    match value {
-        Value::Null => AMQPValue::Void,
-        Value::Bool(flag) => AMQPValue::Boolean(*flag),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => AMQPValue::LongLongInt(whole),
-            (None, Some(real)) => AMQPValue::Double(real),
-            (None, None) => AMQPValue::LongString(number.to_string().into()),
-        },
-        Value::String(text) => AMQPValue::LongString(text.as_str().into()),
-        Value::Array(items) => {
-            let mut array = FieldArray::default();
-            for item in items {
-                array.push(amqp_value(item));
-            }
-            AMQPValue::FieldArray(array)
-        }
-        Value::Object(entries) => AMQPValue::FieldTable(amqp_headers(entries)),
     }
 }
 
@@ -317,26 +244,6 @@ mod tests {
         ] {
             assert_eq!(letter(said.clone(), b"{}").replays(), next, "{said}");
         }
-    }
-
-    #[test]
-    fn headers_and_properties_become_amqp_s() {
-        let headers =
-            json!({"tenant": "t", "n": 3, "r": 1.5, "deep": {"list": [true, null]}, "x".repeat(300): 1});
-        let table = amqp_headers(headers.as_object().unwrap());
-        let value = |name: &str| table.inner().get(name).cloned();
-        assert_eq!(value("tenant"), Some(AMQPValue::LongString("t".into())));
-        assert_eq!(value("n"), Some(AMQPValue::LongLongInt(3)));
-        assert_eq!(value("r"), Some(AMQPValue::Double(1.5)));
-        assert!(matches!(value("deep"), Some(AMQPValue::FieldTable(_))));
-        assert_eq!(table.inner().len(), 4);
-        let mut letter = letter(json!({}), b"{}");
-        letter.properties.insert("message_id".into(), json!("m-1"));
-        letter.properties.insert("timestamp".into(), json!(1_700_000_000));
-        letter.properties.insert("type".into(), json!(7));
-        let properties = letter.amqp_properties();
-        assert_eq!(properties.message_id().as_ref().map(ShortString::as_str), Some("m-1"));
-        assert_eq!((*properties.timestamp(), properties.kind()), (Some(1_700_000_000), &None));
     }
 
     proptest! {

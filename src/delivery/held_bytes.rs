@@ -5,10 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lapin::BasicProperties;
 use tokio::sync::watch;
-
-use crate::broker::amqp::fitting;
 
 /// All accounts together may hold so many times what one may.
 const PROCESS: u64 = 8;
@@ -40,7 +37,7 @@ impl HeldBytes {
     }
 
     /// An account's part, while its lane is served.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share { all: self.clone(), held: 0 }
     }
 
@@ -69,37 +66,37 @@ impl HeldBytes {
 
 /// What one account holds.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     all: Arc<HeldBytes>,
     held: u64,
 }
 
 impl Share {
     /// An event was taken in.
-    pub(super) fn add(&mut self, bytes: u64) {
+    pub(crate) fn add(&mut self, bytes: u64) {
         self.held = self.held.saturating_add(bytes);
         self.all.add(bytes);
     }
 
     /// An event was settled.
-    pub(super) fn remove(&mut self, bytes: u64) {
+    pub(crate) fn remove(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
         self.all.remove(bytes);
     }
 
     /// Whether another event may be taken in. How large it is, is not known before; so the last one may go beyond.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.held == 0 || (self.held < self.all.per_account && !self.waits_for_others())
     }
 
     /// Whether only what other accounts hold is in the way.
-    pub(super) fn waits_for_others(&self) -> bool {
+    pub(crate) fn waits_for_others(&self) -> bool {
         let more_than_reserved = self.held >= (self.all.per_account / RESERVED).max(1);
         more_than_reserved && self.held < self.all.per_account && self.all.full()
     }
 
     /// Returns when others have made room.
-    pub(super) async fn room(&self) {
+    pub(crate) async fn room(&self) {
         let limit = self.all.limit();
         if self.all.all.subscribe().wait_for(|all| *all < limit).await.is_err() {
             std::future::pending::<()>().await;
@@ -112,12 +109,6 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.all.remove(self.held);
     }
-}
-
-/// What a message takes, as far as its sender decides it.
-pub(super) fn size(body: &[u8], properties: &BasicProperties) -> u64 {
-    let headers = properties.headers().as_ref().map_or(0, fitting::size_of_entries);
-    (body.len() + headers) as u64
 }
 
 #[cfg(test)]
