@@ -12,9 +12,11 @@ use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::session::Broker;
-use super::topology::{self, PRECONDITION_FAILED, is_refused, short};
+use super::context::Broker;
+use super::topology;
+use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
+use crate::broker::amqp::refusal::{PRECONDITION_FAILED, is_refused};
 
 /// More than there are arguments.
 const MOST_TRIES: usize = 24;
@@ -77,7 +79,7 @@ async fn declare(connection: &Connection, queue: &str, found: &Found) -> lapin::
     let Found { durable, auto_delete, .. } = *found;
     let options = QueueDeclareOptions { durable, auto_delete, ..QueueDeclareOptions::default() };
     channel.queue_declare(short(queue), options, found.arguments.clone()).await?;
-    topology::close(&channel).await;
+    channel::close(&channel).await;
     Ok(())
 }
 

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::FeedError;
 use super::event::FileEvent;
-use crate::broker::LaneInlet;
-use crate::delivery::{AccountName, Delivery, HeldBytes, Lease, Receipt, Session, Settlement, beside};
+use crate::delivery::{
+    AccountName, Delivery, HeldBytes, LaneInlet, Lease, Receipt, Session, Settlement, beside,
+};
 use crate::outcome::Outcome;
 
 /// One session in every lane.

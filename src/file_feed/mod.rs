@@ -21,9 +21,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::LaneInlet;
 use crate::dead_letter::DeadLetter;
-use crate::delivery::{AccountName, HeldBytes, Settlement, UNROUTED};
+use crate::delivery::{AccountName, HeldBytes, LaneInlet, Settlement, UNROUTED};
 use crate::metrics::Metrics;
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::routing::AccountIndex;

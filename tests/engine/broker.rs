@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, Broker, BrokerHealth, LaneInlet, Names};
-use freshet::delivery::{HeldBytes, Session};
+use freshet::broker::{Address, Broker, BrokerHealth, Names};
+use freshet::delivery::{HeldBytes, LaneInlet, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
 use freshet::routing::{AccountIndex, AccountKeys};

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
-use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
+use lapin::options::BasicQosOptions;
+use lapin::{Channel, Connection, Event};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
 use super::addresses::Address;
-use crate::broker::session::BrokerError;
-use crate::broker::topology::short;
+use super::channel::publisher;
+use crate::broker::error::BrokerError;
 use crate::broker::transport;
 use crate::broker::transport::{Connected, SeenDelivery};
 use crate::delivery::Lease;
@@ -69,7 +69,7 @@ impl ConnectionPool {
         let first = ConnectionPair::connect(address, replica).await?;
         let channels = first.consuming.configuration().channel_max();
         if channels < LEAST_CHANNELS {
-            return Err(BrokerError::TooFewChannels(channels));
+            return Err(BrokerError::TooFewChannels { allowed: channels, needed: LEAST_CHANNELS });
         }
         let share = share(channels);
         let mut lifeline = Self { lines: vec![first], share };
@@ -193,30 +193,6 @@ impl ConnectionPair {
     pub(in crate::broker) fn connected(&self) -> bool {
         self.consuming.status().connected() && self.publishing.status().connected()
     }
-}
-
-/// A channel whose publishes are confirmed.
-pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
-}
-
-/// Whether the broker has taken a message, and a queue with it.
-pub(in crate::broker) fn is_taken(confirmation: &Confirmation) -> bool {
-    matches!(confirmation, Confirmation::Ack(None))
-}
-
-/// Publishes one message that must reach a queue.
-pub(in crate::broker) async fn publish(
-    channel: &Channel,
-    exchange: &str,
-    key: &str,
-    body: &[u8],
-    properties: BasicProperties,
-) -> lapin::Result<PublisherConfirm> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }
 
 /// Lanes to a connection that takes so many channels.

@@ -6,30 +6,22 @@ pub(super) mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::names::priority;
-use super::session::{Broker, BrokerError, Declared, LaneInlet, Resubscriber, subscribe};
+use super::context::Broker;
+use super::error::BrokerError;
 use super::topology;
-use super::unreadable::Subscription;
+use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
+use crate::broker::consuming::resubscriber::{Declared, Resubscriber};
+use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::probes::starved_consumer::Watch;
 use crate::broker::publishing::publisher::ConfirmedPublisher;
-use crate::delivery::{AccountName, Session};
+use crate::delivery::{LaneInlet, Session};
 use ack_batch::Acks;
 use poison::PoisonGuard;
 use settling::LaneConsumer;
-
-/// How an account's lane is consumed.
-pub(super) fn subscription(broker: &Broker, account: &AccountName) -> Subscription {
-    let mut arguments = FieldTable::default();
-    let wanted = priority(&broker.replica, account);
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
-    let (queue, tag) = (broker.names.lane(account), format!("{} {account}", broker.replica));
-    Subscription { queue, tag, prefetch: broker.prefetch, arguments }
-}
 
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
@@ -58,7 +50,7 @@ pub(super) async fn serve(
         Some(Ok(())) => {}
     }
 
-    let Subscription { queue: lane, tag, prefetch, arguments } = subscription(broker, &door.account);
+    let Subscription { queue: lane, tag, prefetch, arguments } = subscription::lane(broker, &door.account);
     let prefetch = again.pace.prefetch(prefetch);
     let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, prefetch, arguments).await?;
     // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
@@ -89,7 +81,7 @@ pub(super) async fn serve(
     } else {
         // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
         // cancels it, and another replica would be active ahead of what is given back here.
-        topology::close_settled(&channel, &lane, served.is_ok()).await;
+        close_settled(&channel, &lane, served.is_ok()).await;
         drop(consumer);
     }
     serving.letters.close().await;

@@ -17,13 +17,15 @@ use super::ack_batch::Acks;
 use super::poison::PoisonGuard;
 use crate::broker::amqp::packed::Packed;
 use crate::broker::amqp::{fitting, letter_properties, properties};
+use crate::broker::consuming::pace::Pace;
+use crate::broker::context::Broker;
+use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
 use crate::broker::probes::starved_consumer::Watch;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
 use crate::broker::publishing::queue::{Publication, Route};
-use crate::broker::session::{Broker, BrokerError, LaneInlet, Pace};
 use crate::dead_letter::DeadLetter;
-use crate::delivery::{Delivery, Receipt, Settlement, Share, beside};
+use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement, Share, beside};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::segment::EventBody;
 

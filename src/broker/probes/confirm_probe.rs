@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::types::AMQPValue;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 
-use crate::broker::amqp::connection::{ConnectionPair, ConnectionPool, is_taken, publish};
+use crate::broker::amqp::channel::{self, is_taken, publish};
+use crate::broker::amqp::connection::{ConnectionPair, ConnectionPool};
+use crate::broker::context::Broker;
+use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
-use crate::broker::names::Names;
-use crate::broker::session::{Broker, BrokerError};
+use crate::broker::names::PROBE_KEY;
 use crate::broker::topology;
 
 /// Between two messages.
@@ -25,18 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LEAVE_AFTER: u32 = 3;
 /// How often the time until then doubles: to three quarters of an hour.
 const LEAVES_DOUBLED: u32 = 6;
-/// Cannot be an account's name.
-const KEY: &str = "_probe";
-
-/// Declares the queue.
-pub(in crate::broker) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
-    let mut arguments = topology::quorum();
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
-    topology::queue(connection, &names.probe(), arguments).await?;
-    topology::bind(connection, &names.probe(), &names.lanes(), KEY).await
-}
-
 /// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
 /// tried, and then tells why.
 pub(in crate::broker) async fn beat(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) -> BrokerError {
@@ -49,7 +38,7 @@ pub(in crate::broker) async fn beat(broker: Arc<Broker>, lifeline: Arc<Connectio
         }
         tokio::time::sleep(BEAT).await;
         // The queue may be gone, or the exchange.
-        let declared = tokio::time::timeout(PATIENCE, broker.declare(line)).await;
+        let declared = tokio::time::timeout(PATIENCE, topology::declare(&line.consuming, &broker)).await;
         broken = match declared {
             Ok(Err(error)) => error.into(),
             Ok(Ok(())) | Err(_) => beat_on(&broker, line).await,
@@ -86,15 +75,21 @@ async fn beat_on(broker: &Broker, line: &ConnectionPair) -> BrokerError {
                     return BrokerError::Unconfirmed;
                 }
                 // The queue may have lost the message, and with it the confirm.
-                topology::close(&channel).await;
-                return BrokerError::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
+                channel::close(&channel).await;
+                return BrokerError::NotConfirmed {
+                    exchange: broker.names.lanes(),
+                    key: PROBE_KEY.to_owned(),
+                };
             }
         };
         match answer {
             Ok(confirmation) if is_taken(&confirmation) => broker.link.confirmed(),
             Ok(_) => {
-                topology::close(&channel).await;
-                return BrokerError::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
+                channel::close(&channel).await;
+                return BrokerError::NotConfirmed {
+                    exchange: broker.names.lanes(),
+                    key: PROBE_KEY.to_owned(),
+                };
             }
             Err(error) => return error.into(),
         }
@@ -103,5 +98,5 @@ async fn beat_on(broker: &Broker, line: &ConnectionPair) -> BrokerError {
 }
 
 async fn confirmed(channel: &Channel, broker: &Broker) -> lapin::Result<Confirmation> {
-    publish(channel, &broker.names.lanes(), KEY, b"", BasicProperties::default()).await?.await
+    publish(channel, &broker.names.lanes(), PROBE_KEY, b"", BasicProperties::default()).await?.await
 }

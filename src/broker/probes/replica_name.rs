@@ -10,10 +10,10 @@ use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 
+use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
-use crate::broker::session::Broker;
-use crate::broker::topology;
-use crate::broker::topology::{ACCESS_REFUSED, RESOURCE_LOCKED, is_refused, short};
+use crate::broker::amqp::refusal::{ACCESS_REFUSED, RESOURCE_LOCKED, is_refused};
+use crate::broker::context::Broker;
 
 /// Between two attempts to get the name.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -41,6 +41,6 @@ async fn declare(connection: &Connection, name: &str) -> lapin::Result<()> {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
     channel.queue_declare(short(name), options, arguments).await?;
-    topology::close(&channel).await;
+    channel::close(&channel).await;
     Ok(())
 }

@@ -11,7 +11,7 @@ use lapin::Connection;
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
-use crate::broker::topology;
+use crate::broker::amqp::channel;
 
 /// From the last message to the first look at the queue, and between two looks at the most: each costs the broker a
 /// little, and a replica may have thousands of lanes that stand by.
@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
 
 /// Whether messages wait; not, if that cannot be known.
 async fn look(connection: &Connection, queue: &str) -> bool {
-    let counted = tokio::time::timeout(ANSWER_TIMEOUT, topology::waiting(connection, queue)).await;
+    let counted = tokio::time::timeout(ANSWER_TIMEOUT, channel::waiting(connection, queue)).await;
     matches!(counted, Ok(Ok(1..)))
 }
 

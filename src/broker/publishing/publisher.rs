@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use super::queue::{Publication, PublishQueue, Route};
 use crate::backoff::until;
-use crate::broker::amqp::connection::{ConnectionPair, publish};
+use crate::broker::amqp::channel::{close, publish};
+use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::fitting;
+use crate::broker::error::BrokerError;
 use crate::broker::names::Names;
-use crate::broker::session::BrokerError;
 use crate::broker::topology;
 
 /// How often to ask for trouble.
@@ -220,7 +221,7 @@ impl<'a> ConfirmedPublisher<'a> {
     /// Ends it; what is not taken is not sent any more.
     pub(in crate::broker) async fn close(self) {
         if let Some(channel) = self.channel.get() {
-            topology::close(channel).await;
+            close(channel).await;
         }
     }
 }

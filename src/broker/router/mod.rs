@@ -13,16 +13,19 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::message::Delivery;
-use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::context::Broker;
+use super::error::BrokerError;
 use super::health::Stall;
-use super::session::{Broker, BrokerError, Declared, Pace, Resubscriber, subscribe};
 use super::topology;
-use super::unreadable::Subscription;
+use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::properties;
+use crate::broker::consuming::pace::Pace;
+use crate::broker::consuming::resubscriber::{Declared, Resubscriber};
+use crate::broker::consuming::subscription::{self, IN_FLIGHT, Subscription};
 use crate::broker::lane_consumer::ack_batch::Acks;
 use crate::broker::lane_consumer::poison::PoisonGuard;
 use crate::broker::probes::starved_consumer::Watch;
@@ -31,8 +34,6 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::BATCH_EVENTS;
 use sorting::{Message, Sorted};
 
-/// Messages taken and not acknowledged; also the intake's prefetch.
-const IN_FLIGHT: u16 = 500;
 /// While so many events are on their way, no further message is taken. More than one batch can hold: a lane that takes
 /// nothing for a while must not keep the other accounts' events from being taken.
 const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;
@@ -41,15 +42,6 @@ const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// A parcel's number is its message's delivery tag, so much to the left, plus its place in the message.
 const PLACES: u32 = 13;
 const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
-
-/// How the intake is consumed.
-pub(super) fn subscription(broker: &Broker) -> Subscription {
-    // The default, and said outright so that RabbitMQ refuses a stream.
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
-    let (queue, tag) = (broker.names.intake().to_owned(), broker.replica.clone());
-    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
-}
 
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
@@ -61,10 +53,10 @@ pub(super) async fn serve(
 ) -> Result<(), BrokerError> {
     if again.declared == Declared::LongAgo {
         // The lanes, too: they hang on the exchange, which may have been gone.
-        broker.declare(line).await?;
+        topology::declare(&line.consuming, broker).await?;
     }
     let intake = broker.names.intake();
-    let Subscription { tag, prefetch, arguments, .. } = subscription(broker);
+    let Subscription { tag, prefetch, arguments, .. } = subscription::intake(broker);
     let subscribed = subscribe(&line.consuming, intake, &tag, again.pace.prefetch(prefetch), arguments).await;
     if let Err(BrokerError::Unusable(why)) = &subscribed {
         broker.link.stalled(Stall::Intake, Some(why));
@@ -85,7 +77,7 @@ pub(super) async fn serve(
     // Another one may route from now on.
     broker.link.stalled(Stall::Lane, None);
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
-    topology::close_settled(&channel, intake, served.is_ok()).await;
+    close_settled(&channel, intake, served.is_ok()).await;
     drop(consumer);
     router.post.close().await;
     served

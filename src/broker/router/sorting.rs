@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 
 use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::context::Broker;
 use crate::broker::publishing::queue::{Publication, Route};
-use crate::broker::session::Broker;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;

@@ -23,15 +23,14 @@ use lapin::protocol::basic;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, ErrorKind};
 
-use super::lane_consumer;
-use super::router;
-use super::session::{Broker, BrokerError, subscribe};
-use super::topology;
+use super::context::Broker;
+use super::error::BrokerError;
 use super::transport::{self, Connected, DeliveryFilter, Fingerprint, Kept, Rule};
 use crate::broker::amqp::addresses::Address;
-use crate::broker::amqp::connection::{is_taken, publish, publisher};
+use crate::broker::amqp::channel::{close_settled, is_taken, publish, publisher, subscribe};
 use crate::broker::amqp::fitting;
 use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::UNROUTED;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
@@ -51,34 +50,6 @@ const FRAME_ERROR: u16 = 501;
 const SYNTAX_ERROR: u16 = 502;
 const UNEXPECTED_FRAME: u16 = 505;
 const INTERNAL_ERROR: u16 = 541;
-
-/// A queue that this replica consumes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Consumed {
-    Intake,
-    /// The lane of the account with this number.
-    Lane(usize),
-}
-
-/// How a queue is consumed.
-pub(super) struct Subscription {
-    pub(super) queue: String,
-    pub(super) tag: String,
-    pub(super) prefetch: u16,
-    pub(super) arguments: FieldTable,
-}
-
-impl Broker {
-    /// How a queue is consumed; `None` for a lane that is not there.
-    pub(super) fn subscription(&self, consumed: Consumed) -> Option<Subscription> {
-        match consumed {
-            Consumed::Intake => Some(router::subscription(self)),
-            Consumed::Lane(number) => {
-                self.lanes.get(number).map(|door| lane_consumer::subscription(self, &door.account))
-            }
-        }
-    }
-}
 
 /// Whether such an error was found by this side. The broker has trouble of its own that has the same codes.
 pub(super) fn is_our_own(error: &lapin::Error) -> bool {
@@ -121,7 +92,9 @@ pub(super) async fn look(
     let name = format!("{}, looking", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let looking = look_on(broker, &connection, queues, &filter);
-    tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(BrokerError::Unanswered(name)))
+    tokio::time::timeout(LIMIT, looking)
+        .await
+        .unwrap_or(Err(BrokerError::Unanswered { queue: name, within: LIMIT }))
 }
 
 /// Ends the connection. While it holds, no consumer may be let go of: with its cancellation another replica gets what
@@ -133,7 +106,7 @@ async fn look_on(
     filter: &DeliveryFilter,
 ) -> Result<Look, BrokerError> {
     let subscribing = queues.iter().filter_map(|consumed| {
-        let Subscription { queue, tag, prefetch, arguments } = broker.subscription(*consumed)?;
+        let Subscription { queue, tag, prefetch, arguments } = subscription(broker, *consumed)?;
         Some(async move {
             let subscribing = subscribe(connection, &queue, &tag, prefetch, arguments);
             match tokio::time::timeout(SUBSCRIBED, subscribing).await {
@@ -244,7 +217,7 @@ async fn survey(
     let name = format!("{}, looking", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let surveying = async {
-        let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(queue) else {
+        let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(broker, queue) else {
             return Ok(BTreeSet::new());
         };
         let _subscribed = subscribe(&connection, &queue, &tag, prefetch, arguments).await?;
@@ -257,7 +230,9 @@ async fn survey(
         close(&connection).await;
         Ok(filter.unreadable())
     };
-    tokio::time::timeout(LIMIT, surveying).await.unwrap_or(Err(BrokerError::Unanswered(name)))
+    tokio::time::timeout(LIMIT, surveying)
+        .await
+        .unwrap_or(Err(BrokerError::Unanswered { queue: name, within: LIMIT }))
 }
 
 /// Makes dead letters of these messages.
@@ -271,7 +246,9 @@ async fn take_out(
     let name = format!("{}, dead-lettering", broker.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let taking_out = take_out_on(broker, &connection, queue, &filter, fingerprints.len());
-    tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(BrokerError::Unanswered(name)))
+    tokio::time::timeout(LIMIT, taking_out)
+        .await
+        .unwrap_or(Err(BrokerError::Unanswered { queue: name, within: LIMIT }))
 }
 
 /// Ends the connection, as [`look_on`] does.
@@ -282,7 +259,7 @@ async fn take_out_on(
     filter: &DeliveryFilter,
     wanted: usize,
 ) -> Result<(), BrokerError> {
-    let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(consumed) else {
+    let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(broker, consumed) else {
         return Ok(());
     };
     let letters = publisher(connection).await?;
@@ -298,7 +275,7 @@ async fn take_out_on(
         bury(broker, &letters, connection.frame_max(), consumed, &queue, kept).await?;
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
-    topology::close_settled(&channel, &queue, true).await;
+    close_settled(&channel, &queue, true).await;
     close(connection).await;
     Ok(())
 }

@@ -14,11 +14,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Consumed, Look, cleanse, is_broker_s_own, is_unreadable, look};
+use super::{Look, cleanse, is_broker_s_own, is_unreadable, look};
 use crate::backoff::Delays;
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::connection::ConnectionPool;
-use crate::broker::session::{Broker, BrokerError, Pace, Progress};
+use crate::broker::consuming;
+use crate::broker::consuming::pace::{Pace, Progress};
+use crate::broker::consuming::subscription::{Consumed, subscription};
+use crate::broker::context::Broker;
+use crate::broker::error::BrokerError;
 
 /// A queue in which something was found is consumed apart for at least so long after the last time.
 const APART: Duration = Duration::from_mins(10);
@@ -209,7 +213,8 @@ impl Isolation {
 
     /// Takes out of a queue what connections end over and consumes the rest on a connection of its own, until `stop`.
     async fn apart(&self, queue: Consumed) {
-        let name = self.broker.subscription(queue).map(|subscription| subscription.queue).unwrap_or_default();
+        let name =
+            subscription(&self.broker, queue).map(|subscription| subscription.queue).unwrap_or_default();
         tracing::warn!(queue = name, "connections end over a message of this queue; it is consumed apart");
         let mut delays = Delays::new(DELAYS.0, DELAYS.1);
         let mut failed = 0;
@@ -253,7 +258,8 @@ impl Isolation {
     /// Works a queue one message at a time, because it holds one that the broker cannot hand out. Each try counts for that
     /// message alone, until the broker itself makes it a dead letter at the delivery limit.
     async fn singly(&self, queue: Consumed) {
-        let name = self.broker.subscription(queue).map(|subscription| subscription.queue).unwrap_or_default();
+        let name =
+            subscription(&self.broker, queue).map(|subscription| subscription.queue).unwrap_or_default();
         tracing::warn!(
             queue = name,
             "the broker fails over a message of this queue, until its delivery limit; one is taken at a time"
@@ -294,7 +300,8 @@ impl Isolation {
         let lifeline = Arc::new(ConnectionPool::connect(&self.address, &name, 1).await?);
         let lost = self.lost.child_token();
         let broker = self.broker.clone();
-        let consuming = broker.consume(lifeline.clone(), 0, queue, pace, stop.clone(), lost.clone());
+        let consuming =
+            consuming::consume(broker, lifeline.clone(), 0, queue, pace, stop.clone(), lost.clone());
         let mut consuming = std::pin::pin!(consuming.fuse());
         // The session that is over lets go of this wherever it is.
         let _ends_before_it = lifeline.end_with();

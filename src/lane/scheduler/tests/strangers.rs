@@ -14,9 +14,9 @@ const DAY: Duration = Duration::from_hours(24);
 pub(in crate::lane::scheduler) fn rich() -> Account {
     let mut account = Account::new();
     let plenty = RateLimit { remaining: Some(100_000_000), ..RateLimit::default() };
-    account.dispatch.api.quota = Quota::new(100_000.0, HOUR, 1.0, account.now);
-    account.dispatch.api.quota.observe(account.now, &plenty, 0);
-    account.dispatch.tracking.quota.observe(account.now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Api).set_quota(Quota::new(100_000.0, HOUR, 1.0, account.now));
+    account.dispatch.budgets.of_mut(BudgetKind::Api).observe(account.now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(account.now, &plenty, 0);
     account
 }
 
