@@ -29,7 +29,7 @@ mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
-pub use context::Broker;
+pub use context::Context;
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};

@@ -50,7 +50,7 @@ pub(in crate::broker) async fn subscribe(
     prefetch: u16,
     arguments: FieldTable,
 ) -> Result<(Channel, Consumer), BrokerError> {
-    let unanswered = || BrokerError::Unanswered { queue: queue.to_owned(), within: ANSWER_TIMEOUT };
+    let unanswered = || BrokerError::SubscribeTimedOut { queue: queue.to_owned(), within: ANSWER_TIMEOUT };
     let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel())
         .await
         .map_err(|_| unanswered())??;
@@ -63,7 +63,7 @@ pub(in crate::broker) async fn subscribe(
         return Err(unanswered());
     };
     let consumer = consumer.map_err(|error| match unusable(&error, queue) {
-        Some(why) => BrokerError::Unusable(why),
+        Some(why) => BrokerError::UnusableQueue(why),
         None => error.into(),
     })?;
     Ok((channel, consumer))
