@@ -16,6 +16,7 @@ use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::consuming::resubscriber::Resubscriber;
 use crate::broker::consuming::subscription::{self, Subscription};
+use crate::broker::health::Stall;
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::ConfirmedPublisher;
 use crate::delivery::{LaneInlet, Session};
@@ -71,9 +72,10 @@ pub(super) async fn serve(
         returned: BTreeSet::new(),
         share: context.held_bytes.share(),
         pace: resubscriber.pace.clone(),
+        stall: context.health.reporter(Stall::DeadLetters),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
-    context.health.letters(&inlet.account, None);
+    serving.stall.clear();
     // At once: with its channel another replica gets the lane.
     drop(guard);
     if matches!(served, Err(BrokerError::Starved(_))) {

@@ -20,7 +20,7 @@ use crate::broker::amqp::{fitting, letter_properties, properties};
 use crate::broker::consuming::pace::Pace;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
-use crate::broker::health::Stall;
+use crate::broker::health::{Stall, StallReporter};
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::publishing::queue::{Publication, Route};
@@ -63,6 +63,8 @@ pub(in crate::broker) struct LaneConsumer<'a> {
     pub(in crate::broker) share: Share,
     /// Whether messages are taken one at a time.
     pub(in crate::broker) pace: Pace,
+    /// Reports dead letters that do not get through.
+    pub(in crate::broker) stall: StallReporter,
 }
 
 impl LaneConsumer<'_> {
@@ -118,7 +120,7 @@ impl LaneConsumer<'_> {
                 () = tokio::time::sleep_until(look_at), if letters > 0 => {
                     look_at = Instant::now() + PUBLISH_CHECK;
                     let trouble = self.letters.trouble(self.context.health.is_stalled(Stall::Blocked));
-                    self.context.health.letters(&self.inlet.account, trouble);
+                    self.stall.report(trouble.as_deref());
                 }
                 () = self.share.room(), if deliver.is_some() && self.share.waits_for_others() => {}
                 () = self.watch.until_starved(), if deliver.is_some() && self.unsettled.is_empty() => {
@@ -131,7 +133,7 @@ impl LaneConsumer<'_> {
                 self.settle(settlement, stop).await?;
             }
             if letters > 0 && self.letters.outbox().is_empty() {
-                self.context.health.letters(&self.inlet.account, None);
+                self.stall.clear();
             }
             if self.caution.alone() && self.ahead.is_none() {
                 self.ahead = consumer.next().now_or_never().flatten().transpose()?;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::error::BrokerError;
-use super::health::Stall;
+use super::health::{Stall, StallReporter};
 use super::topology;
 use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
@@ -44,6 +44,7 @@ pub(super) async fn serve(
     context: &Context,
     pair: &ConnectionPair,
     resubscriber: &mut Resubscriber,
+    unusable: &StallReporter,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
@@ -56,10 +57,10 @@ pub(super) async fn serve(
     let subscribed =
         subscribe(&pair.consuming, intake, &tag, resubscriber.pace.prefetch(prefetch), arguments).await;
     if let Err(BrokerError::UnusableQueue(why)) = &subscribed {
-        context.health.stalled(Stall::Intake, Some(why));
+        unusable.stalled(why);
     }
     let (channel, mut consumer) = subscribed?;
-    context.health.stalled(Stall::Intake, None);
+    unusable.clear();
     let mut router = Router {
         context,
         watch: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
@@ -69,10 +70,11 @@ pub(super) async fn serve(
         acks: Acks::default(),
         caution: PoisonGuard::new(),
         pace: resubscriber.pace.clone(),
+        lane_stall: context.health.reporter(Stall::Lane),
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // Another one may route from now on.
-    context.health.stalled(Stall::Lane, None);
+    router.lane_stall.clear();
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
     close_settled(&channel, intake, served.is_ok()).await;
     drop(consumer);
@@ -91,6 +93,8 @@ struct Router<'a> {
     acks: Acks,
     caution: PoisonGuard,
     pace: Pace,
+    /// Reports lanes that take nothing.
+    lane_stall: StallReporter,
 }
 
 /// A message that is not acknowledged yet.
@@ -136,8 +140,8 @@ impl Router<'_> {
                 () = tokio::time::sleep_until(look_at), if on_its_way > 0 => {
                     look_at = Instant::now() + PUBLISH_CHECK;
                     // A lane that takes nothing holds back all that stands behind it on the intake, in the end.
-                    let link = &self.context.health;
-                    link.stalled(Stall::Lane, self.post.trouble(link.is_stalled(Stall::Blocked)).as_deref());
+                    let trouble = self.post.trouble(self.context.health.is_stalled(Stall::Blocked));
+                    self.lane_stall.report(trouble.as_deref());
                 }
                 () = self.watch.until_starved(), if taking && on_its_way == 0 => {
                     return Err(BrokerError::Starved(self.context.names.intake().to_owned()));
@@ -146,7 +150,7 @@ impl Router<'_> {
             self.acks.send(self.post.outbox().first().map(tag_of)).await?;
             if self.post.outbox().is_empty() {
                 self.pace.none_held();
-                self.context.health.stalled(Stall::Lane, None);
+                self.lane_stall.clear();
             }
         }
     }
