@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Impediment;
-use crate::freshsales::{BudgetKind, Call, Family, Sight, Verdict};
+use crate::freshsales::{BudgetKind, Call, EndpointGroup, UnrecognizedAnswer, Verdict};
 use crate::lane::scheduler::calls::{Ground, Outgoing, Purpose, Refused};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
@@ -38,7 +38,7 @@ pub(in crate::lane) enum Oddity {
     /// In the API's own words, or a gateway's.
     Denied(u16, Vec<String>),
     /// Not the API's.
-    Foreign(Sight),
+    Foreign(UnrecognizedAnswer),
     /// The credentials are refused.
     Unauthorized(u16),
 }
@@ -47,7 +47,7 @@ impl Oddity {
     pub(in crate::lane) fn of(verdict: &Verdict) -> Option<Self> {
         match verdict {
             Verdict::Denied { status, messages } => Some(Self::Denied(*status, messages.clone())),
-            Verdict::Foreign(sight) => Some(Self::Foreign(*sight)),
+            Verdict::Unrecognized(sight) => Some(Self::Foreign(*sight)),
             Verdict::Unauthorized { status } => Some(Self::Unauthorized(*status)),
             Verdict::Done(_)
             | Verdict::Refused { .. }
@@ -59,8 +59,9 @@ impl Oddity {
 
     /// Whether it says that there is nothing at the address.
     pub(in crate::lane) fn is_not_there(&self) -> bool {
-        let (Self::Denied(status, _) | Self::Unauthorized(status) | Self::Foreign(Sight { status, .. })) =
-            self;
+        let (Self::Denied(status, _)
+        | Self::Unauthorized(status)
+        | Self::Foreign(UnrecognizedAnswer { status, .. })) = self;
         matches!(status, 404 | 410)
     }
 
@@ -122,7 +123,7 @@ impl Doubt {
         through == own || through == BudgetKind::Api && matches!(self.oddity, Oddity::Foreign(_))
     }
 
-    fn refused(&self, family: Family) -> Refused {
+    fn refused(&self, family: EndpointGroup) -> Refused {
         match &self.oddity {
             Oddity::Denied(status, messages) => {
                 let right = (*status == 403).then_some(family);
@@ -143,7 +144,7 @@ impl Doubt {
 /// What is known of each family of endpoints: when its records got through, and which did not.
 #[derive(Debug, Default)]
 pub(in crate::lane) struct Passages {
-    families: HashMap<Family, Passage>,
+    families: HashMap<EndpointGroup, Passage>,
     /// When a record last got through that had met foreign answers while others got through: they come and go, and say
     /// less about a record.
     fickle: Option<Instant>,
@@ -160,7 +161,7 @@ struct Passage {
 
 impl Passages {
     /// For how long records of a family have got through, all in all.
-    pub(in crate::lane) fn through(&self, family: Family) -> Duration {
+    pub(in crate::lane) fn through(&self, family: EndpointGroup) -> Duration {
         self.families.get(&family).map_or(Duration::ZERO, |passage| passage.through)
     }
 
@@ -168,7 +169,7 @@ impl Passages {
         self.fickle.is_some_and(|since| now.saturating_duration_since(since) < FICKLE_FOR)
     }
 
-    fn got_through(&mut self, family: Family, now: Instant) {
+    fn got_through(&mut self, family: EndpointGroup, now: Instant) {
         let passage = self.families.entry(family).or_default();
         let gap = passage.worked.map_or(Duration::ZERO, |worked| now.saturating_duration_since(worked));
         passage.through += gap.min(LONGEST_GAP);
@@ -176,14 +177,14 @@ impl Passages {
         passage.odd.clear();
     }
 
-    pub(in crate::lane) fn odd(&mut self, family: Family, unit: u64) {
+    pub(in crate::lane) fn odd(&mut self, family: EndpointGroup, unit: u64) {
         let odd = &mut self.families.entry(family).or_default().odd;
         if odd.len() < SEVERAL {
             odd.insert(unit);
         }
     }
 
-    fn several(&self, family: Family) -> bool {
+    fn several(&self, family: EndpointGroup) -> bool {
         self.families.get(&family).is_some_and(|passage| passage.odd.len() >= SEVERAL)
     }
 
@@ -266,7 +267,7 @@ impl<D> Scheduler<D> {
     /// A call that was sent at this time got through: the API is there, and lets the account in.
     pub(in crate::lane) fn clear(&mut self, through: &Outgoing, now: Instant) -> Vec<Effect<D>> {
         let Some(sent) = through.sent else { return Vec::new() };
-        let (family, budget) = (through.call.endpoint.family(), through.call.endpoint.budget());
+        let (family, budget) = (through.call.endpoint.group(), through.call.endpoint.budget());
         // What is read before a call is sent again says nothing of calls that write: a wall may stand before those alone.
         let record = !through.purpose.is_harmless() && through.unsure.is_none();
         if record {

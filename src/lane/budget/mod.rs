@@ -299,7 +299,7 @@ impl Budget {
             }
             // What a record meets is told apart elsewhere. Calls that were under way when a block began are old news: they
             // make it no longer.
-            Verdict::Unauthorized { .. } | Verdict::Denied { .. } | Verdict::Foreign(_) => {
+            Verdict::Unauthorized { .. } | Verdict::Denied { .. } | Verdict::Unrecognized(_) => {
                 if probe && !check {
                     self.quota.give_back_probe();
                 }
@@ -368,8 +368,10 @@ impl Budget {
                     }
                 }
                 let why = match cause {
-                    Failure::ServerError(status) if *status >= 300 => format!("Freshsales answered {status}"),
-                    Failure::ServerError(_) => {
+                    Failure::ServerError(status) | Failure::UnexpectedStatus(status) => {
+                        format!("Freshsales answered {status}")
+                    }
+                    Failure::UnexpectedBody(_) => {
                         "Freshsales' answer is not what the endpoint answers".to_owned()
                     }
                     Failure::Timeout => "no answer within delivery.request_timeout".to_owned(),
@@ -384,5 +386,5 @@ impl Budget {
 
 /// Whether a failure is one that an outage is made of. A 4xx is the word of a server that works.
 const fn may_be_down(trouble: Failure) -> bool {
-    !matches!(trouble, Failure::ServerError(400..=407 | 409..=499))
+    !matches!(trouble, Failure::UnexpectedStatus(_))
 }
