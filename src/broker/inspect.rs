@@ -12,9 +12,11 @@ use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::session::Broker;
-use super::topology::{self, PRECONDITION_FAILED, is_refused, short};
+use super::context::Context;
+use super::topology;
+use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
+use crate::broker::amqp::refusal::{PRECONDITION_FAILED, is_refused};
 
 /// More than there are arguments.
 const MOST_TRIES: usize = 24;
@@ -29,18 +31,19 @@ struct Found {
 }
 
 /// Looks over the intake, the dead letters and the lanes, once for each process.
-pub(super) async fn look_over(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) {
-    let Ok(line) = lifeline.line(0) else { return };
-    let names = &broker.names;
+pub(super) async fn look_over(context: Arc<Context>, pool: Arc<ConnectionPool>) {
+    let Ok(pair) = pool.pair(0) else { return };
+    let names = &context.names;
     let consumed = |account| topology::consumed(names, account);
     let shared = [(names.intake().to_owned(), consumed(None)), (names.dead(), topology::dead_letters())];
-    let lanes = broker.lanes.iter().map(|door| (names.lane(&door.account), consumed(Some(&door.account))));
+    let lanes =
+        context.inlets.iter().map(|inlet| (names.lane(&inlet.account), consumed(Some(&inlet.account))));
     for (queue, arguments) in shared.into_iter().chain(lanes) {
-        if !broker.link.first_look(&queue) {
+        if !context.health.first_look(&queue) {
             continue;
         }
         let ours = Found { arguments, durable: true, auto_delete: false };
-        let found = tokio::time::timeout(ANSWER_TIMEOUT, find(&line.consuming, &queue, ours)).await;
+        let found = tokio::time::timeout(ANSWER_TIMEOUT, find(&pair.consuming, &queue, ours)).await;
         match found {
             Ok(Ok(found)) => {
                 for why in dangers(&found) {
@@ -77,7 +80,7 @@ async fn declare(connection: &Connection, queue: &str, found: &Found) -> lapin::
     let Found { durable, auto_delete, .. } = *found;
     let options = QueueDeclareOptions { durable, auto_delete, ..QueueDeclareOptions::default() };
     channel.queue_declare(short(queue), options, found.arguments.clone()).await?;
-    topology::close(&channel).await;
+    channel::close(&channel).await;
     Ok(())
 }
 

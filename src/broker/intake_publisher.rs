@@ -10,12 +10,12 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
+use super::error::BrokerError;
 use super::names::Names;
-use super::session::BrokerError;
 use super::topology;
-use super::transport::{Connected, connect};
+use super::transport::{ConnectError, Connected, connect};
 use crate::broker::amqp::addresses::Addresses;
-use crate::broker::amqp::connection::{is_taken, publish, publisher};
+use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
 use crate::broker::amqp::{letter_properties, properties};
 use crate::dead_letter::Letter;
@@ -86,12 +86,9 @@ impl Publisher {
         accounts: Vec<AccountName>,
     ) -> Result<Self, PublishError> {
         crate::tls::install_provider();
-        let unreachable = |broken: BrokerError| {
-            let why = if let BrokerError::Unreachable(why) = &broken {
-                why.to_string()
-            } else {
-                broken.to_string()
-            };
+        let unreachable = |error: ConnectError| {
+            let why =
+                if let ConnectError::Unreachable(why) = &error { why.to_string() } else { error.to_string() };
             PublishError::Unreachable(why)
         };
         let mut connected = connect(addresses.turn(0), "publish").await;

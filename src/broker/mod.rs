@@ -8,8 +8,11 @@
 //! Knows events only as far as it takes to find their account; never what a lane does with them.
 
 pub(crate) mod amqp;
+mod consuming;
+mod context;
 #[cfg(test)]
 mod cost_tests;
+mod error;
 #[cfg(test)]
 mod fuzz_tests;
 mod health;
@@ -20,13 +23,13 @@ pub(crate) mod names;
 pub(super) mod probes;
 pub(crate) mod publishing;
 mod router;
-pub(crate) mod session;
+mod session;
 mod topology;
 mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
+pub use context::Context;
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
-pub use session::{Broker, LaneInlet};

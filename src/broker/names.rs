@@ -4,6 +4,9 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
+/// The routing key of the probe. Cannot be an account's name.
+pub(super) const PROBE_KEY: &str = "_probe";
+
 /// The names of all objects, each made from the intake queue's.
 #[derive(Debug, Clone)]
 pub struct Names {

@@ -3,14 +3,15 @@
 //! What exists is used as it stands: declaring it with other arguments would answer 406 and close the
 //! channel, so everything is asked for passively first.
 
-use std::time::Duration;
-
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ExchangeKind};
 
-use super::names::Names;
+use super::amqp::channel::{ask, close, short};
+use super::amqp::refusal::{NOT_FOUND, is_refused};
+use super::context::Context;
+use super::names::{Names, PROBE_KEY};
 use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
@@ -22,12 +23,23 @@ const DELIVERY_LIMIT: i64 = 200;
 const NO_DELIVERY_LIMIT: i64 = -1;
 /// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
 const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
-pub(super) const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-pub(super) const RESOURCE_LOCKED: u16 = 405;
-pub(super) const PRECONDITION_FAILED: u16 = 406;
 /// Lanes at the same time. Each waits for the broker's disk when it is new.
 const DECLARED_AT_ONCE: usize = 16;
+
+/// Declares everything that is missing, and binds it.
+pub(super) async fn declare(connection: &Connection, context: &Context) -> lapin::Result<()> {
+    declare_shared(connection, &context.names).await?;
+    if let Err(error) = declare_intake(connection, &context.names).await {
+        if !connection.status().connected() {
+            return Err(error);
+        }
+        // It is one that may not be used; the router finds out why. The lanes go on.
+        tracing::debug!(%error, "the intake cannot be declared");
+    }
+    declare_probe(connection, &context.names).await?;
+    let accounts = context.inlets.iter().map(|inlet| &inlet.account);
+    declare_lanes(connection, &context.names, accounts).await
+}
 
 /// Declares what all accounts share.
 pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> lapin::Result<()> {
@@ -77,6 +89,15 @@ pub(super) async fn declare_lanes<'a>(
         }
     }
     Ok(())
+}
+
+/// Declares the probe's queue: it keeps only the last message.
+async fn declare_probe(connection: &Connection, names: &Names) -> lapin::Result<()> {
+    let mut arguments = quorum();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+    queue(connection, &names.probe(), arguments).await?;
+    bind(connection, &names.probe(), &names.lanes(), PROBE_KEY).await
 }
 
 /// The arguments of the queue for dead letters.
@@ -132,20 +153,6 @@ pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldT
     }
 }
 
-/// Asks for a queue that should be there; that it is not closes the channel.
-async fn ask(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(short(name), passive, FieldTable::default()).await
-}
-
-/// How many messages wait in a queue to be handed out.
-pub(super) async fn waiting(connection: &Connection, name: &str) -> lapin::Result<u32> {
-    let channel = connection.create_channel().await?;
-    let queue = ask(&channel, name).await?;
-    close(&channel).await;
-    Ok(queue.message_count())
-}
-
 pub(super) async fn bind(
     connection: &Connection,
     queue: &str,
@@ -157,59 +164,4 @@ pub(super) async fn bind(
     channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await?;
     close(&channel).await;
     Ok(())
-}
-
-/// Whether the broker answered with this reply code.
-pub(super) fn is_refused(error: &lapin::Error, code: u16) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
-}
-
-/// Why a queue cannot be consumed, in words for those who can mend it; `None` where that is nothing about the queue.
-///
-/// Whoever consumes a stream gets only what is published from then on, and passes over what waited without a word.
-pub(super) fn unusable(error: &lapin::Error, queue: &str) -> Option<String> {
-    let told = error.to_string();
-    if is_refused(error, PRECONDITION_FAILED) && told.contains("rabbit_stream_queue") {
-        Some(format!(
-            "{queue} is a stream, whose consumers do not get what was published before they came; put a quorum queue in \
-             its place"
-        ))
-    } else if is_refused(error, RESOURCE_LOCKED) {
-        Some(format!("{queue} is exclusive to another connection; put a quorum queue in its place"))
-    } else {
-        is_refused(error, ACCESS_REFUSED).then_some(told)
-    }
-}
-
-/// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a
-/// channel, each time waiting for the disk; those in line when the channel closes are forgotten, and what they
-/// settled would be delivered again. Nothing tells when they are through.
-const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
-
-/// Closes a channel on which messages of a queue were acknowledged; `settled` if that was its good end.
-pub(super) async fn close_settled(channel: &Channel, queue: &str, settled: bool) {
-    if settled {
-        tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
-        // A question to the queue is answered behind what it was told before, however long that takes.
-        let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
-        if !matches!(asked, Ok(Ok(_))) {
-            tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
-        }
-    }
-    close(channel).await;
-}
-
-/// A channel that cannot be closed is closed already, or its peer is gone.
-pub(super) async fn close(channel: &Channel) {
-    let closed = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "done".into())).await;
-    if !matches!(closed, Ok(Ok(()))) {
-        tracing::debug!("a channel could not be closed in time");
-    }
-}
-
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Every name is bounded by the configuration, far below AMQP's 255 bytes.
-pub(super) fn short(text: &str) -> ShortString {
-    ShortString::try_new(text).unwrap_or_default()
 }

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::broker::{BrokerHealth, LaneInlet};
+use crate::broker::BrokerHealth;
 use crate::config::{Account, Config};
+use crate::delivery::LaneInlet;
 use crate::freshsales::{Client, Credentials, Transport};
 use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
 use crate::metrics::Metrics;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::AccountMetrics;
 use crate::outcome::Outcome;
 pub use held_bytes::HeldBytes;
 pub(crate) use held_bytes::{Share, beside};
@@ -39,6 +40,17 @@ pub struct Delivery {
     pub redelivered: bool,
     /// Pays for the delivery.
     pub receipt: Receipt,
+}
+
+/// Where one account's deliveries go.
+#[derive(Debug, Clone)]
+pub struct LaneInlet {
+    /// The account.
+    pub account: AccountName,
+    /// Takes one session after another.
+    pub sessions: mpsc::Sender<Session>,
+    /// Its counters.
+    pub metrics: AccountMetrics,
 }
 
 /// The deliveries of one connection to the source, in order.

@@ -15,10 +15,9 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::session::LaneInlet;
 use crate::dead_letter::{DeadLetter, Letter};
 use crate::delivery::{
-    AccountName, Delivery, HeldBytes, Lease, Receipt, Session, Settlement, UNROUTED, beside,
+    AccountName, Delivery, HeldBytes, LaneInlet, Lease, Receipt, Session, Settlement, UNROUTED, beside,
 };
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Refusal};

@@ -139,26 +139,26 @@ impl Endpoint {
     }
 
     /// The endpoints that it shares a permission and most failures with.
-    pub const fn group(self) -> EndpointGroup {
+    pub const fn family(self) -> EndpointFamily {
         match self {
-            Self::Fields(_) => EndpointGroup::Fields,
-            Self::Selector(_) => EndpointGroup::Selectors,
+            Self::Fields(_) => EndpointFamily::Fields,
+            Self::Selector(_) => EndpointFamily::Selectors,
             Self::Upsert(Entity::Contact)
             | Self::BulkUpsert(Entity::Contact)
             | Self::ContactRead
-            | Self::ContactUpdate => EndpointGroup::Contacts,
+            | Self::ContactUpdate => EndpointFamily::Contacts,
             Self::Upsert(Entity::SalesAccount)
             | Self::BulkUpsert(Entity::SalesAccount)
             | Self::SalesAccountRead
-            | Self::SalesAccountUpdate => EndpointGroup::SalesAccounts,
+            | Self::SalesAccountUpdate => EndpointFamily::SalesAccounts,
             Self::Upsert(Entity::Deal)
             | Self::BulkUpsert(Entity::Deal)
             | Self::DealRead
             | Self::DealCreate
-            | Self::DealUpdate => EndpointGroup::Deals,
-            Self::JobStatus => EndpointGroup::Jobs,
-            Self::Lookup => EndpointGroup::Lookups,
-            Self::TrackEvent | Self::TrackPageView => EndpointGroup::Tracking,
+            | Self::DealUpdate => EndpointFamily::Deals,
+            Self::JobStatus => EndpointFamily::Jobs,
+            Self::Lookup => EndpointFamily::Lookups,
+            Self::TrackEvent | Self::TrackPageView => EndpointFamily::Tracking,
         }
     }
 
@@ -187,7 +187,7 @@ impl Endpoint {
 
 /// Endpoints that need the same permission and mostly fail together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EndpointGroup {
+pub enum EndpointFamily {
     /// Reading the fields of any entity.
     Fields,
     /// Reading users, lifecycle stages and pipelines.
@@ -206,7 +206,7 @@ pub enum EndpointGroup {
     Tracking,
 }
 
-impl EndpointGroup {
+impl EndpointFamily {
     /// What the API key's user must be allowed to do, to follow "a user who may".
     pub const fn permission(self) -> &'static str {
         match self {

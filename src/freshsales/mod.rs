@@ -27,7 +27,7 @@ pub use contact::{
     has_another_external_id, is_another_contact, linked_accounts,
 };
 pub use deals::{ShownDeal, ShownDeals, custom_fields, deal_named, shown_deals};
-pub use endpoint::{BudgetKind, Endpoint, EndpointGroup, ExpectedBody};
+pub use endpoint::{BudgetKind, Endpoint, EndpointFamily, ExpectedBody};
 pub use gateway::{Gateway, host_wide_wait};
 pub use job::{FailedRow, JobStatus, job_id, read_job_status};
 pub use limits::{RateLimit, retry_after};

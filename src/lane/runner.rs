@@ -9,18 +9,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::BackoffSettings;
+use super::budget::Quota;
 use super::dedup::Messages;
 use super::scheduler::{Effect, LAST_CALLS, Next, Scheduler};
 use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler, of_duplicate};
+use super::timing::BackoffSettings;
 use crate::backoff::until;
 use crate::config::Account;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
     Answer, BudgetKind, Call, Client, Endpoint, NoAnswer, RawResponse, Verdict, classify, host_wide_wait,
 };
-use crate::lane::budget::quota::Quota;
 use crate::lane::contact::remedy::may_be_mended;
 use crate::lane::intake::omissions::Omissions;
 use crate::lane::intake::placeholders::Placeholders;

@@ -18,16 +18,14 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    admin,
-    answer::Answer,
-    connection::{Breaker, Doorway},
-    endpoint::within_account,
-    faults::{Effect, Misbehaviour},
-    options::Options,
-    request::Request,
-    state::State,
-};
+use super::account::SandboxAccount;
+use super::admin;
+use super::options::Options;
+use crate::sandbox::http::endpoint::within_account;
+use crate::sandbox::http::faults::{Misbehaviour, RequestEffect};
+use crate::sandbox::http::request::Request;
+use crate::sandbox::http::resettable_connection::{ConnectionResetter, ResettableListener};
+use crate::sandbox::http::response::ApiResponse;
 
 /// How long open requests may still be answered after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -40,7 +38,7 @@ pub async fn serve(listener: TcpListener, options: Options, stop: CancellationTo
 /// One account, also within reach of the program that runs it. Clones are the same account.
 #[derive(Clone)]
 pub struct Sandbox {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<SandboxAccount>>,
     latency: Duration,
     body_limit: usize,
 }
@@ -56,7 +54,7 @@ impl Sandbox {
     /// An empty account. Its quota's first hour begins now; call it inside a tokio runtime.
     pub fn new(options: Options) -> Self {
         let (latency, body_limit) = (options.latency, options.body_limit);
-        Self { state: Arc::new(Mutex::new(State::new(options))), latency, body_limit }
+        Self { state: Arc::new(Mutex::new(SandboxAccount::new(options))), latency, body_limit }
     }
 
     /// Serves it on `listener` until `stop`; requests that are open then have a few seconds,
@@ -64,8 +62,8 @@ impl Sandbox {
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let served = Served { sandbox: self.clone(), stop: stop.clone() };
         let router = Router::new().fallback(handle).with_state(served);
-        let service = router.into_make_service_with_connect_info::<Breaker>();
-        let serving = axum::serve(Doorway(listener), service)
+        let service = router.into_make_service_with_connect_info::<ConnectionResetter>();
+        let serving = axum::serve(ResettableListener(listener), service)
             .with_graceful_shutdown(stop.clone().cancelled_owned())
             .into_future();
         tokio::select! {
@@ -87,18 +85,18 @@ impl Sandbox {
         self.lock().reset();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SandboxAccount> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, request: &Request, path: &str) -> Answer {
+    fn answer(&self, request: &Request, path: &str) -> ApiResponse {
         self.lock().answer(request, path)
     }
 }
 
 async fn handle(
     Shared(served): Shared<Served>,
-    ConnectInfo(breaker): ConnectInfo<Breaker>,
+    ConnectInfo(breaker): ConnectInfo<ConnectionResetter>,
     request: HttpRequest,
 ) -> Response {
     let sandbox = &served.sandbox;
@@ -115,15 +113,15 @@ async fn handle(
         tokio::time::sleep(sandbox.latency).await;
     }
     let (_, path) = within_account(&request.path);
-    let endpoint = State::endpoint(&request.method, path);
+    let endpoint = SandboxAccount::endpoint(&request.method, path);
     let struck = sandbox.lock().faults.strike(endpoint, &request);
     let answer = || match whole {
         Whole::Yes => sandbox.answer(&request, path),
         Whole::TooLong => too_large(),
     };
     let early = match &struck {
-        Some((_, Effect::Applied)) => Some(answer()),
-        Some((_, Effect::Withheld)) | None => None,
+        Some((_, RequestEffect::Applied)) => Some(answer()),
+        Some((_, RequestEffect::Withheld)) | None => None,
     };
     let enter = |outcome: String| sandbox.lock().enter(&request, endpoint, outcome);
     let answer = match struck.map(|(misbehaviour, _)| misbehaviour) {
@@ -132,7 +130,7 @@ async fn handle(
             tokio::time::sleep(delay).await;
             early.unwrap_or_else(answer)
         }
-        Some(Misbehaviour::Answer { status, headers, body }) => Answer { status, headers, body },
+        Some(Misbehaviour::Answer { status, headers, body }) => ApiResponse { status, headers, body },
         Some(Misbehaviour::Hang) => {
             enter("hang".to_owned());
             served.stop.cancelled().await;
@@ -148,13 +146,13 @@ async fn handle(
 }
 
 /// Breaks the connection; the answer is only what makes the server try to write.
-fn broken(breaker: &Breaker) -> Response {
+fn broken(breaker: &ConnectionResetter) -> Response {
     breaker.trip();
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-fn too_large() -> Answer {
-    Answer::message(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large")
+fn too_large() -> ApiResponse {
+    ApiResponse::message(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large")
 }
 
 /// Whether a body was taken in full.

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
-use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
+use lapin::options::BasicQosOptions;
+use lapin::{Channel, Connection, Event};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
 use super::addresses::Address;
-use crate::broker::session::BrokerError;
-use crate::broker::topology::short;
+use super::channel::publisher;
+use crate::broker::error::BrokerError;
 use crate::broker::transport;
 use crate::broker::transport::{Connected, SeenDelivery};
 use crate::delivery::Lease;
@@ -69,14 +69,14 @@ impl ConnectionPool {
         let first = ConnectionPair::connect(address, replica).await?;
         let channels = first.consuming.configuration().channel_max();
         if channels < LEAST_CHANNELS {
-            return Err(BrokerError::TooFewChannels(channels));
+            return Err(BrokerError::TooFewChannels { allowed: channels, needed: LEAST_CHANNELS });
         }
         let share = share(channels);
-        let mut lifeline = Self { lines: vec![first], share };
-        while lifeline.lines.len() * share < lanes {
-            lifeline.lines.push(ConnectionPair::connect(address, replica).await?);
+        let mut pool = Self { lines: vec![first], share };
+        while pool.lines.len() * share < lanes {
+            pool.lines.push(ConnectionPair::connect(address, replica).await?);
         }
-        Ok(lifeline)
+        Ok(pool)
     }
 
     /// Whether all hold.
@@ -85,23 +85,23 @@ impl ConnectionPool {
     }
 
     /// What the lane with this number works with.
-    pub(in crate::broker) fn line(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
+    pub(in crate::broker) fn pair(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
         self.lines.get(lane / self.share).ok_or(BrokerError::Closed)
     }
 
     /// The lines whose consuming connection is gone: which lanes they are for, and what was read last, if all of that is
     /// known.
-    pub(in crate::broker) fn gone(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
-        let gone = self.lines.iter().enumerate().filter(|(_, line)| !line.consuming.status().connected());
-        gone.map(|(number, line)| {
-            let seen = line.consuming.seen();
+    pub(in crate::broker) fn lost(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
+        let gone = self.lines.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
+        gone.map(|(number, pair)| {
+            let seen = pair.consuming.seen();
             let read = (!seen.is_full()).then(|| seen.recent_deliveries());
             (number * self.share..(number + 1) * self.share, read)
         })
     }
 
     /// Returns when a connection is gone.
-    pub(in crate::broker) async fn ended(&self) {
+    pub(in crate::broker) async fn until_disconnected(&self) {
         while self.connected() {
             tokio::time::sleep(LOOK).await;
         }
@@ -110,12 +110,12 @@ impl ConnectionPool {
     /// Why a connection is gone, as far as it comes to be known.
     pub(in crate::broker) async fn cause(
         &self,
-        fates: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
+        events: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
     ) -> BrokerError {
         let told = async {
-            while let Some(fate) = fates.next().await {
+            while let Some(event) = events.next().await {
                 if let ConnectionEvent::Consuming(Event::Error(error))
-                | ConnectionEvent::Publishing(Event::Error(error)) = fate
+                | ConnectionEvent::Publishing(Event::Error(error)) = event
                 {
                     return error.into();
                 }
@@ -126,34 +126,37 @@ impl ConnectionPool {
     }
 
     /// What happens to the connections.
-    pub(in crate::broker) fn fates(
+    pub(in crate::broker) fn events(
         &self,
     ) -> impl futures_util::Stream<Item = ConnectionEvent> + Send + use<> {
-        let mut fates = SelectAll::new();
-        for line in &self.lines {
-            fates.push(line.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
-            fates.push(line.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
+        let mut events = SelectAll::new();
+        for pair in &self.lines {
+            events.push(pair.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
+            events.push(pair.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
         }
-        fates
+        events
     }
 
     /// Returns only when a consuming connection has not answered for [`silence`].
     ///
     /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
     /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
-    pub(in crate::broker) async fn silent(&self) -> BrokerError {
-        let asked = self.lines.iter().map(|line| Box::pin(ask_until_silent(line)));
+    pub(in crate::broker) async fn until_unresponsive(&self) -> BrokerError {
+        let asked = self.lines.iter().map(|pair| Box::pin(ask_until_silent(pair)));
         futures_util::future::select_all(asked).await.0
     }
 
     /// Ends all connections at once when it is dropped: before consumers are, which would cancel themselves.
-    pub(in crate::broker) fn end_with(&self) -> Vec<DropGuard> {
-        self.lines.iter().flat_map(|line| [line.consuming.end_with(), line.publishing.end_with()]).collect()
+    pub(in crate::broker) fn end_on_drop(&self) -> Vec<DropGuard> {
+        self.lines
+            .iter()
+            .flat_map(|pair| [pair.consuming.end_on_drop(), pair.publishing.end_on_drop()])
+            .collect()
     }
 
     /// Says good-bye, but does not wait for a peer that may be gone.
     pub(in crate::broker) async fn close(&self) {
-        let all = self.lines.iter().flat_map(|line| [&line.publishing, &line.consuming]);
+        let all = self.lines.iter().flat_map(|pair| [&pair.publishing, &pair.consuming]);
         let closing = all.map(async |connection| {
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
             if !matches!(closed, Ok(Ok(()))) {
@@ -195,30 +198,6 @@ impl ConnectionPair {
     }
 }
 
-/// A channel whose publishes are confirmed.
-pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
-}
-
-/// Whether the broker has taken a message, and a queue with it.
-pub(in crate::broker) fn is_taken(confirmation: &Confirmation) -> bool {
-    matches!(confirmation, Confirmation::Ack(None))
-}
-
-/// Publishes one message that must reach a queue.
-pub(in crate::broker) async fn publish(
-    channel: &Channel,
-    exchange: &str,
-    key: &str,
-    body: &[u8],
-    properties: BasicProperties,
-) -> lapin::Result<PublisherConfirm> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    channel.basic_publish(short(exchange), short(key), options, body, properties).await
-}
-
 /// Lanes to a connection that takes so many channels.
 fn share(channel_max: u16) -> usize {
     usize::from(channel_max).saturating_sub(SPARE_CHANNELS).max(1)
@@ -256,7 +235,7 @@ async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPa
             // It was there at some time since then.
             Ok(Ok(())) => drop(shown.send_replace(begun)),
             Ok(Err(error)) => return error.into(),
-            Err(_) => return BrokerError::Silent(silence),
+            Err(_) => return BrokerError::Unresponsive(silence),
         }
         tokio::time::sleep(heartbeat / 8).await;
     }

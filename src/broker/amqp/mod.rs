@@ -2,8 +2,10 @@
 //! Knows no queue by name and no event.
 
 pub(super) mod addresses;
+pub(super) mod channel;
 pub(super) mod connection;
 pub(super) mod fitting;
 pub(super) mod letter_properties;
 pub(super) mod packed;
 pub(super) mod properties;
+pub(super) mod refusal;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lapin::Acker;
 use lapin::options::BasicAckOptions;
 
-use crate::broker::session::BrokerError;
+use crate::broker::error::BrokerError;
 
 /// Deliveries that are settled, and not acknowledged yet.
 #[derive(Default)]

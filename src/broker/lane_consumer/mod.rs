@@ -6,90 +6,82 @@ pub(super) mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::names::priority;
-use super::session::{Broker, BrokerError, Declared, LaneInlet, Resubscriber, subscribe};
+use super::context::Context;
+use super::error::BrokerError;
 use super::topology;
-use super::unreadable::Subscription;
+use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
-use crate::broker::probes::starved_consumer::Watch;
+use crate::broker::consuming::resubscriber::Resubscriber;
+use crate::broker::consuming::subscription::{self, Subscription};
+use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::ConfirmedPublisher;
-use crate::delivery::{AccountName, Session};
+use crate::delivery::{LaneInlet, Session};
 use ack_batch::Acks;
 use poison::PoisonGuard;
 use settling::LaneConsumer;
 
-/// How an account's lane is consumed.
-pub(super) fn subscription(broker: &Broker, account: &AccountName) -> Subscription {
-    let mut arguments = FieldTable::default();
-    let wanted = priority(&broker.replica, account);
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
-    let (queue, tag) = (broker.names.lane(account), format!("{} {account}", broker.replica));
-    Subscription { queue, tag, prefetch: broker.prefetch, arguments }
-}
-
 /// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
 pub(super) async fn serve(
-    broker: &Broker,
-    line: &ConnectionPair,
-    door: &LaneInlet,
-    again: &mut Resubscriber,
+    context: &Context,
+    pair: &ConnectionPair,
+    inlet: &LaneInlet,
+    resubscriber: &mut Resubscriber,
     stop: &CancellationToken,
     connection_lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
-    if again.declared == Declared::LongAgo {
+    if resubscriber.must_declare() {
         // The dead letters, too: nobody else misses them.
-        topology::declare_shared(&line.consuming, &broker.names).await?;
-        topology::declare_lane(&line.consuming, &broker.names, &door.account).await?;
+        topology::declare_shared(&pair.consuming, &context.names).await?;
+        topology::declare_lane(&pair.consuming, &context.names, &inlet.account).await?;
     }
-    let prefetch = usize::from(broker.prefetch);
+    let prefetch = usize::from(context.prefetch);
     let (settle, settlements) = mpsc::channel(prefetch);
     let (deliver, deliveries) = mpsc::channel(prefetch);
     // However this ends, the lane must not go on working for answers that nobody can give.
     let lost = connection_lost.child_token();
     let guard = lost.clone().drop_guard();
-    let session = Session { deliveries, lost, lease: line.lease() };
-    match stop.run_until_cancelled(door.sessions.send(session)).await {
+    let session = Session { deliveries, lost, lease: pair.lease() };
+    match stop.run_until_cancelled(inlet.sessions.send(session)).await {
         None => return Ok(()),
-        Some(Err(_)) => return Err(BrokerError::LaneGone),
+        Some(Err(_)) => return Err(BrokerError::LaneEnded),
         Some(Ok(())) => {}
     }
 
-    let Subscription { queue: lane, tag, prefetch, arguments } = subscription(broker, &door.account);
-    let prefetch = again.pace.prefetch(prefetch);
-    let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, prefetch, arguments).await?;
+    let Subscription { queue: lane, tag, prefetch, arguments } = subscription::lane(context, &inlet.account);
+    let prefetch = resubscriber.pace.prefetch(prefetch);
+    let (channel, mut consumer) = subscribe(&pair.consuming, &lane, &tag, prefetch, arguments).await?;
     // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
     // that out again.
-    again.end_forgotten().await;
+    resubscriber.end_starved().await;
     let mut serving = LaneConsumer {
-        broker,
-        door,
+        context,
+        inlet,
         lost: connection_lost,
         caution: PoisonGuard::new(),
-        watch: Watch::new(&mut again.hunger, &line.consuming, &lane),
-        letters: ConfirmedPublisher::new(&broker.names, line),
+        watch: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, &lane),
+        letters: ConfirmedPublisher::new(&context.names, pair),
         handed_over: false,
         ahead: None,
         settle,
         unsettled: BTreeMap::new(),
         acks: Acks::default(),
         returned: BTreeSet::new(),
-        share: broker.held.share(),
-        pace: again.pace.clone(),
+        share: context.held_bytes.share(),
+        pace: resubscriber.pace.clone(),
     };
     let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
-    broker.link.letters(&door.account, None);
+    context.health.letters(&inlet.account, None);
     // At once: with its channel another replica gets the lane.
     drop(guard);
-    if matches!(served, Err(BrokerError::Forgotten(_))) {
-        again.forgotten = Some((channel, consumer));
+    if matches!(served, Err(BrokerError::Starved(_))) {
+        resubscriber.starved_subscription = Some((channel, consumer));
     } else {
         // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
         // cancels it, and another replica would be active ahead of what is given back here.
-        topology::close_settled(&channel, &lane, served.is_ok()).await;
+        close_settled(&channel, &lane, served.is_ok()).await;
         drop(consumer);
     }
     serving.letters.close().await;

@@ -17,13 +17,15 @@ use super::ack_batch::Acks;
 use super::poison::PoisonGuard;
 use crate::broker::amqp::packed::Packed;
 use crate::broker::amqp::{fitting, letter_properties, properties};
+use crate::broker::consuming::pace::Pace;
+use crate::broker::context::Context;
+use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
-use crate::broker::probes::starved_consumer::Watch;
+use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
 use crate::broker::publishing::queue::{Publication, Route};
-use crate::broker::session::{Broker, BrokerError, LaneInlet, Pace};
 use crate::dead_letter::DeadLetter;
-use crate::delivery::{Delivery, Receipt, Settlement, Share, beside};
+use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement, Share, beside};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 use crate::segment::EventBody;
 
@@ -38,12 +40,12 @@ pub(in crate::broker) struct Unsettled {
 
 /// One channel at work.
 pub(in crate::broker) struct LaneConsumer<'a> {
-    pub(in crate::broker) broker: &'a Broker,
-    pub(in crate::broker) door: &'a LaneInlet,
+    pub(in crate::broker) context: &'a Context,
+    pub(in crate::broker) inlet: &'a LaneInlet,
     /// The connection is lost, or being closed.
     pub(in crate::broker) lost: &'a CancellationToken,
     pub(in crate::broker) caution: PoisonGuard,
-    pub(in crate::broker) watch: Watch<'a>,
+    pub(in crate::broker) watch: ConsumerWatchdog<'a>,
     /// Dead letters, by the tag of the delivery that each pays for.
     pub(in crate::broker) letters: ConfirmedPublisher<'a>,
     /// The lane got something of this channel.
@@ -100,11 +102,11 @@ impl LaneConsumer<'_> {
                 news = self.letters.news(), if letters > 0 => news?.into_iter().for_each(|news| self.heed(news)),
                 message = consumer.next(), if deliver.is_some() && self.takes() => {
                     let Some(message) = message else { return Err(BrokerError::ConsumerCancelled(lane.to_owned())) };
-                    self.watch.fed();
+                    self.watch.received();
                     let mut message = message?;
-                    self.pace.took(message.redelivered);
+                    self.pace.received(message.redelivered);
                     let returns = properties::returns_of(&message);
-                    if matches!(self.pace, Pace::Singly(_)) {
+                    if matches!(self.pace, Pace::OneAtATime(_)) {
                         // As above: nobody else had it since the lane got its first one.
                         message.redelivered &= !self.handed_over;
                     }
@@ -114,12 +116,12 @@ impl LaneConsumer<'_> {
                 }
                 () = tokio::time::sleep_until(look_at), if letters > 0 => {
                     look_at = Instant::now() + LOOK;
-                    let trouble = self.letters.trouble(self.broker.link.is_stalled(Stall::Blocked));
-                    self.broker.link.letters(&self.door.account, trouble);
+                    let trouble = self.letters.trouble(self.context.health.is_stalled(Stall::Blocked));
+                    self.context.health.letters(&self.inlet.account, trouble);
                 }
                 () = self.share.room(), if deliver.is_some() && self.share.waits_for_others() => {}
-                () = self.watch.forgotten(), if deliver.is_some() && self.unsettled.is_empty() => {
-                    return Err(BrokerError::Forgotten(lane.to_owned()));
+                () = self.watch.until_starved(), if deliver.is_some() && self.unsettled.is_empty() => {
+                    return Err(BrokerError::Starved(lane.to_owned()));
                 }
             }
             // All that is ready goes into few frames: those in line when a channel closes are lost, and what they
@@ -128,13 +130,13 @@ impl LaneConsumer<'_> {
                 self.settle(settlement, stop).await?;
             }
             if letters > 0 && self.letters.outbox().is_empty() {
-                self.broker.link.letters(&self.door.account, None);
+                self.context.health.letters(&self.inlet.account, None);
             }
             if self.caution.alone() && self.ahead.is_none() {
                 self.ahead = consumer.next().now_or_never().flatten().transpose()?;
             }
             if self.unsettled.is_empty() {
-                self.pace.rests();
+                self.pace.none_held();
             }
             let out = self.unsettled.keys().next().into_iter().chain(self.returned.first()).min();
             self.acks.send(out.copied()).await?;
@@ -161,7 +163,7 @@ impl LaneConsumer<'_> {
         let tag = message.delivery_tag;
         let body = Bytes::from(message.data);
         let now = Timestamp::now();
-        let lanes = self.broker.names.lanes();
+        let lanes = self.context.names.lanes();
         let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
         let queued_at = properties::queued_at(&properties, now);
         let copied = properties::is_copy(&properties);
@@ -171,7 +173,7 @@ impl LaneConsumer<'_> {
             let problem = Problem { problem, ..Problem::default() };
             Err(Refusal::new(DeadLetterReason::DeliveryLimit, problem))
         } else {
-            self.broker.opener.event(&body, properties::encoding(&properties))
+            self.context.opener.event(&body, properties::encoding(&properties))
         };
         // What was unpacked is held beside what came.
         let unpacked = event.as_ref().map_or(0, |event| beside(&body, event));
@@ -187,8 +189,8 @@ impl LaneConsumer<'_> {
                 return Ok(());
             }
         };
-        let place = self.settle.clone().reserve_owned().await.map_err(|_| BrokerError::LaneGone)?;
-        let receipt = Receipt::new(tag, place, self.door.metrics.receipts_dropped.clone());
+        let place = self.settle.clone().reserve_owned().await.map_err(|_| BrokerError::LaneEnded)?;
+        let receipt = Receipt::new(tag, place, self.inlet.metrics.receipts_dropped.clone());
         let refused = deliver
             .send(Delivery { body, queued_at, copied, redelivered: message.redelivered, receipt })
             .await;
@@ -198,7 +200,7 @@ impl LaneConsumer<'_> {
             // Nobody will take the next one either. If it is not the stop that closed the lane, going on would
             // turn its whole queue round until the broker gives each message up.
             if !stop.is_cancelled() && !self.lost.is_cancelled() {
-                return Err(BrokerError::LaneGone);
+                return Err(BrokerError::LaneEnded);
             }
         }
         Ok(())
@@ -249,7 +251,7 @@ impl LaneConsumer<'_> {
     }
 
     fn heed(&mut self, news: PublishEvent) {
-        let account = &self.door.account;
+        let account = &self.inlet.account;
         match news {
             PublishEvent::Taken(tag) => self.settled(tag),
             PublishEvent::Refused(queue) => {
@@ -262,18 +264,18 @@ impl LaneConsumer<'_> {
     fn refuse(&mut self, tag: u64, refusal: &Refusal) {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let original = unsettled.properties.unpack();
-        let seen = self.broker.opener.glimpse(&unsettled.body, properties::encoding(&original));
-        let (account, failed_at) = (Some(&self.door.account), Timestamp::now());
+        let seen = self.context.opener.glimpse(&unsettled.body, properties::encoding(&original));
+        let (account, failed_at) = (Some(&self.inlet.account), Timestamp::now());
         let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at };
-        dead.count_as_received(&self.door.metrics);
+        dead.count_as_received(&self.inlet.metrics);
         self.publish(tag, &original, &dead);
     }
 
     fn dead_letter(&mut self, tag: u64, refusal: &Refusal, attempts: u32) {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
         let original = unsettled.properties.unpack();
-        let seen = self.broker.opener.glimpse(&unsettled.body, properties::encoding(&original));
-        let (account, failed_at) = (Some(&self.door.account), Timestamp::now());
+        let seen = self.context.opener.glimpse(&unsettled.body, properties::encoding(&original));
+        let (account, failed_at) = (Some(&self.inlet.account), Timestamp::now());
         let dead = DeadLetter { refusal, account, seen: &seen, attempts, failed_at };
         self.publish(tag, &original, &dead);
     }
@@ -281,7 +283,7 @@ impl LaneConsumer<'_> {
     /// The delivery is acknowledged when the broker has confirmed the letter.
     fn publish(&mut self, tag: u64, original: &BasicProperties, dead: &DeadLetter<'_>) {
         let Some(unsettled) = self.unsettled.get(&tag) else { return };
-        let queue = self.broker.names.dead();
+        let queue = self.context.names.dead();
         let route = Route { exchange: queue.clone(), key: dead.routing_key() };
         let properties = Arc::new(letter_properties::for_dead_letter(original, dead));
         let content = EventBody::Whole(unsettled.body.clone());

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use super::queue::{Publication, PublishQueue, Route};
 use crate::backoff::until;
-use crate::broker::amqp::connection::{ConnectionPair, publish};
+use crate::broker::amqp::channel::{close, publish};
+use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::fitting;
+use crate::broker::error::BrokerError;
 use crate::broker::names::Names;
-use crate::broker::session::BrokerError;
 use crate::broker::topology;
 
 /// How often to ask for trouble.
@@ -43,7 +44,7 @@ pub(in crate::broker) enum PublishEvent {
 /// A publishing channel and what goes over it.
 pub(in crate::broker) struct ConfirmedPublisher<'a> {
     names: &'a Names,
-    line: &'a ConnectionPair,
+    pair: &'a ConnectionPair,
     /// Opened with the first message: most lanes never need it.
     channel: Arc<OnceCell<Channel>>,
     /// Who publishes next: futures are woken in any order, messages must go in theirs.
@@ -59,10 +60,10 @@ pub(in crate::broker) struct ConfirmedPublisher<'a> {
 }
 
 impl<'a> ConfirmedPublisher<'a> {
-    pub(in crate::broker) fn new(names: &'a Names, line: &'a ConnectionPair) -> Self {
+    pub(in crate::broker) fn new(names: &'a Names, pair: &'a ConnectionPair) -> Self {
         let (channel, turn, now) = (Arc::default(), Arc::default(), Instant::now());
         let (outbox, sent, suspects) = (PublishQueue::default(), FuturesUnordered::new(), BTreeSet::new());
-        Self { names, line, channel, turn, outbox, sent, suspects, excused: now, renewed: (now, 0) }
+        Self { names, pair, channel, turn, outbox, sent, suspects, excused: now, renewed: (now, 0) }
     }
 
     /// What is not taken yet.
@@ -156,19 +157,19 @@ impl<'a> ConfirmedPublisher<'a> {
     /// time is sent so: they would overtake each other.
     fn send(&mut self, number: u64, refused: bool) {
         let Some(parcel) = self.outbox.parcel(number).cloned() else { return };
-        let (names, line) = (self.names, self.line);
+        let (names, pair) = (self.names, self.pair);
         let (channel, turn) = (self.channel.clone(), self.turn.clone());
         // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
         let sent = async move {
             if refused {
-                declare(names, line, &parcel.route).await;
+                declare(names, pair, &parcel.route).await;
             }
             let (body, properties) = parcel.publishing();
             let Publication { route, .. } = parcel;
-            let properties = fitting::fit(properties, line.frame_max());
+            let properties = fitting::fit(properties, pair.frame_max());
             let confirm = {
                 let _turn = turn.lock().await;
-                let channel = channel.get_or_try_init(|| line.publisher()).await?;
+                let channel = channel.get_or_try_init(|| pair.publisher()).await?;
                 publish(channel, &route.exchange, &route.key, &body, properties).await?
             };
             confirm.await
@@ -220,17 +221,17 @@ impl<'a> ConfirmedPublisher<'a> {
     /// Ends it; what is not taken is not sent any more.
     pub(in crate::broker) async fn close(self) {
         if let Some(channel) = self.channel.get() {
-            topology::close(channel).await;
+            close(channel).await;
         }
     }
 }
 
 /// Declares what a route leads to, if it is missing. That it cannot be is no news: the message is refused again.
-async fn declare(names: &Names, line: &ConnectionPair, route: &Route) {
+async fn declare(names: &Names, pair: &ConnectionPair, route: &Route) {
     let declared = if route.exchange == names.lanes() {
-        topology::declare_lane(&line.consuming, names, &route.key.as_str().into()).await
+        topology::declare_lane(&pair.consuming, names, &route.key.as_str().into()).await
     } else {
-        topology::declare_shared(&line.consuming, names).await
+        topology::declare_shared(&pair.consuming, names).await
     };
     if let Err(error) = declared {
         tracing::debug!(%error, "what refuses messages cannot be declared anew");

@@ -13,26 +13,27 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::message::Delivery;
-use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::context::Context;
+use super::error::BrokerError;
 use super::health::Stall;
-use super::session::{Broker, BrokerError, Declared, Pace, Resubscriber, subscribe};
 use super::topology;
-use super::unreadable::Subscription;
+use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::properties;
+use crate::broker::consuming::pace::Pace;
+use crate::broker::consuming::resubscriber::Resubscriber;
+use crate::broker::consuming::subscription::{self, IN_FLIGHT, Subscription};
 use crate::broker::lane_consumer::ack_batch::Acks;
 use crate::broker::lane_consumer::poison::PoisonGuard;
-use crate::broker::probes::starved_consumer::Watch;
+use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::BATCH_EVENTS;
 use sorting::{Message, Sorted};
 
-/// Messages taken and not acknowledged; also the intake's prefetch.
-const IN_FLIGHT: u16 = 500;
 /// While so many events are on their way, no further message is taken. More than one batch can hold: a lane that takes
 /// nothing for a while must not keep the other accounts' events from being taken.
 const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;
@@ -42,58 +43,50 @@ const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 const PLACES: u32 = 13;
 const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
 
-/// How the intake is consumed.
-pub(super) fn subscription(broker: &Broker) -> Subscription {
-    // The default, and said outright so that RabbitMQ refuses a stream.
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
-    let (queue, tag) = (broker.names.intake().to_owned(), broker.replica.clone());
-    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
-}
-
 /// Routes until `stop` (then `Ok`) or until something breaks.
 pub(super) async fn serve(
-    broker: &Broker,
-    line: &ConnectionPair,
-    again: &mut Resubscriber,
+    context: &Context,
+    pair: &ConnectionPair,
+    resubscriber: &mut Resubscriber,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
-    if again.declared == Declared::LongAgo {
+    if resubscriber.must_declare() {
         // The lanes, too: they hang on the exchange, which may have been gone.
-        broker.declare(line).await?;
+        topology::declare(&pair.consuming, context).await?;
     }
-    let intake = broker.names.intake();
-    let Subscription { tag, prefetch, arguments, .. } = subscription(broker);
-    let subscribed = subscribe(&line.consuming, intake, &tag, again.pace.prefetch(prefetch), arguments).await;
-    if let Err(BrokerError::Unusable(why)) = &subscribed {
-        broker.link.stalled(Stall::Intake, Some(why));
+    let intake = context.names.intake();
+    let Subscription { tag, prefetch, arguments, .. } = subscription::intake(context);
+    let subscribed =
+        subscribe(&pair.consuming, intake, &tag, resubscriber.pace.prefetch(prefetch), arguments).await;
+    if let Err(BrokerError::UnusableQueue(why)) = &subscribed {
+        context.health.stalled(Stall::Intake, Some(why));
     }
     let (channel, mut consumer) = subscribed?;
-    broker.link.stalled(Stall::Intake, None);
+    context.health.stalled(Stall::Intake, None);
     let mut router = Router {
-        broker,
-        watch: Watch::new(&mut again.hunger, &line.consuming, intake),
-        post: ConfirmedPublisher::new(&broker.names, line),
+        context,
+        watch: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
+        post: ConfirmedPublisher::new(&context.names, pair),
         taken: HashMap::new(),
         bytes: 0,
         acks: Acks::default(),
         caution: PoisonGuard::new(),
-        pace: again.pace.clone(),
+        pace: resubscriber.pace.clone(),
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // Another one may route from now on.
-    broker.link.stalled(Stall::Lane, None);
+    context.health.stalled(Stall::Lane, None);
     // In this order, and the consumer last, however it ended: see the lanes' consumer.
-    topology::close_settled(&channel, intake, served.is_ok()).await;
+    close_settled(&channel, intake, served.is_ok()).await;
     drop(consumer);
     router.post.close().await;
     served
 }
 
 struct Router<'a> {
-    broker: &'a Broker,
-    watch: Watch<'a>,
+    context: &'a Context,
+    watch: ConsumerWatchdog<'a>,
     post: ConfirmedPublisher<'a>,
     /// What was taken off the intake, by its delivery tag.
     taken: HashMap<u64, Taken>,
@@ -137,27 +130,27 @@ impl Router<'_> {
                 () = lost.cancelled() => return Err(BrokerError::Closed),
                 message = consumer.next(), if taking && self.takes() => {
                     let Some(message) = message else {
-                        return Err(BrokerError::ConsumerCancelled(self.broker.names.intake().to_owned()));
+                        return Err(BrokerError::ConsumerCancelled(self.context.names.intake().to_owned()));
                     };
-                    self.watch.fed();
+                    self.watch.received();
                     let message = message?;
-                    self.pace.took(message.redelivered);
+                    self.pace.received(message.redelivered);
                     self.route(message);
                 }
                 () = tokio::time::sleep_until(look_at), if on_its_way > 0 => {
                     look_at = Instant::now() + LOOK;
                     // A lane that takes nothing holds back all that stands behind it on the intake, in the end.
-                    let link = &self.broker.link;
+                    let link = &self.context.health;
                     link.stalled(Stall::Lane, self.post.trouble(link.is_stalled(Stall::Blocked)).as_deref());
                 }
-                () = self.watch.forgotten(), if taking && on_its_way == 0 => {
-                    return Err(BrokerError::Forgotten(self.broker.names.intake().to_owned()));
+                () = self.watch.until_starved(), if taking && on_its_way == 0 => {
+                    return Err(BrokerError::Starved(self.context.names.intake().to_owned()));
                 }
             }
             self.acks.send(self.post.outbox().first().map(tag_of)).await?;
             if self.post.outbox().is_empty() {
-                self.pace.rests();
-                self.broker.link.stalled(Stall::Lane, None);
+                self.pace.none_held();
+                self.context.health.stalled(Stall::Lane, None);
             }
         }
     }
@@ -197,7 +190,7 @@ impl Router<'_> {
     fn route(&mut self, message: Delivery) {
         let Delivery { delivery_tag: tag, redelivered, .. } = message;
         let returns = properties::returns_of(&message);
-        let lanes = self.broker.names.lanes();
+        let lanes = self.context.names.lanes();
         let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
         let now = Timestamp::now();
         let waited =
@@ -208,10 +201,10 @@ impl Router<'_> {
             let problem = format!("came back {returns} times, and was first on the intake");
             let problem = Problem { problem, ..Problem::default() };
             let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
-            let letter = sorting::refused(self.broker, &taken, None, &refusal);
+            let letter = sorting::refused(self.context, &taken, None, &refusal);
             Sorted { parcels: vec![letter], bytes: taken.body.len() }
         } else {
-            sorting::sort(self.broker, &taken)
+            sorting::sort(self.context, &taken)
         };
         self.bytes += bytes;
         self.taken.insert(tag, Taken { acker: message.acker, unconfirmed: parcels.len(), bytes });

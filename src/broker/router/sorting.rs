@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 
 use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::context::Context;
 use crate::broker::publishing::queue::{Publication, Route};
-use crate::broker::session::Broker;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
@@ -35,26 +35,26 @@ pub(in crate::broker) struct Sorted {
 }
 
 /// Finds what a message holds and where each event belongs, and counts those that have no lane.
-pub(in crate::broker) fn sort(broker: &Broker, message: &Message) -> Sorted {
+pub(in crate::broker) fn sort(context: &Context, message: &Message) -> Sorted {
     let Message { properties, body, .. } = message;
     let origin = properties::origin(properties);
-    let opened = broker.opener.open(body, properties::encoding(properties), &origin);
+    let opened = context.opener.open(body, properties::encoding(properties), &origin);
     let mut bytes = body.len();
     let parcels = match opened {
-        Ok(Opened::One(one)) => vec![match find(broker, properties, || one.keys()) {
+        Ok(Opened::One(one)) => vec![match find(context, properties, || one.keys()) {
             Ok(account) => {
                 let properties = Arc::new(for_lane(message, properties));
-                to_lane(broker, &account, EventBody::Whole(body.clone()), properties)
+                to_lane(context, &account, EventBody::Whole(body.clone()), properties)
             }
-            Err(refusal) => refused(broker, message, None, &refusal),
+            Err(refusal) => refused(context, message, None, &refusal),
         }],
         Ok(Opened::Many(batch)) => {
             bytes = bytes.max(batch.bytes());
-            split(broker, message, batch)
+            split(context, message, batch)
         }
         Err(Unopened { refusal, keys }) => {
-            let account = find(broker, properties, || Ok(keys)).ok();
-            vec![refused(broker, message, account.as_ref(), &refusal)]
+            let account = find(context, properties, || Ok(keys)).ok();
+            vec![refused(context, message, account.as_ref(), &refusal)]
         }
     };
     Sorted { parcels, bytes }
@@ -62,33 +62,33 @@ pub(in crate::broker) fn sort(broker: &Broker, message: &Message) -> Sorted {
 
 /// A dead letter of the whole message.
 pub(in crate::broker) fn refused(
-    broker: &Broker,
+    context: &Context,
     message: &Message,
     account: Option<&AccountName>,
     refusal: &Refusal,
 ) -> Publication {
     let Message { properties, body, now, .. } = message;
-    let seen = broker.opener.glimpse(body, properties::encoding(properties));
+    let seen = context.opener.glimpse(body, properties::encoding(properties));
     let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: *now };
-    dead.count_as_received(&broker.metrics.account(account.map_or(UNROUTED, |name| name)));
-    to_dead_letters(broker, &dead, properties, EventBody::Whole(body.clone()))
+    dead.count_as_received(&context.metrics.account(account.map_or(UNROUTED, |name| name)));
+    to_dead_letters(context, &dead, properties, EventBody::Whole(body.clone()))
 }
 
 /// A message for each event.
-fn split(broker: &Broker, message: &Message, batch: Batch) -> Vec<Publication> {
+fn split(context: &Context, message: &Message, batch: Batch) -> Vec<Publication> {
     let unpacked = properties::unpacked(&message.properties);
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
     let parcel = |index: usize| {
         let content = EventBody::Part(batch.clone(), index);
-        match find(broker, &unpacked, || batch.keys_of(index)) {
-            Ok(account) => to_lane(broker, &account, content, shared.clone()),
+        match find(context, &unpacked, || batch.keys_of(index)) {
+            Ok(account) => to_lane(context, &account, content, shared.clone()),
             Err(refusal) => {
                 let seen = crate::segment::glimpse(&content.bytes());
                 let (refusal, failed_at) = (&refusal, message.now);
                 let dead = DeadLetter { refusal, account: None, seen: &seen, attempts: 0, failed_at };
-                dead.count_as_received(&broker.metrics.account(UNROUTED));
-                to_dead_letters(broker, &dead, &unpacked, content)
+                dead.count_as_received(&context.metrics.account(UNROUTED));
+                to_dead_letters(context, &dead, &unpacked, content)
             }
         }
     };
@@ -96,11 +96,11 @@ fn split(broker: &Broker, message: &Message, batch: Batch) -> Vec<Publication> {
 }
 
 fn find(
-    broker: &Broker,
+    context: &Context,
     properties: &BasicProperties,
     keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
 ) -> Result<AccountName, Refusal> {
-    broker.directory.find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
+    context.index.find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
 }
 
 fn for_lane(message: &Message, properties: &BasicProperties) -> BasicProperties {
@@ -109,22 +109,22 @@ fn for_lane(message: &Message, properties: &BasicProperties) -> BasicProperties 
 }
 
 fn to_lane(
-    broker: &Broker,
+    context: &Context,
     account: &AccountName,
     content: EventBody,
     properties: Arc<BasicProperties>,
 ) -> Publication {
-    let route = Route { exchange: broker.names.lanes(), key: account.to_string() };
-    Publication::new(broker.names.lane(account), route, content, properties)
+    let route = Route { exchange: context.names.lanes(), key: account.to_string() };
+    Publication::new(context.names.lane(account), route, content, properties)
 }
 
 fn to_dead_letters(
-    broker: &Broker,
+    context: &Context,
     dead: &DeadLetter<'_>,
     original: &BasicProperties,
     content: EventBody,
 ) -> Publication {
-    let queue = broker.names.dead();
+    let queue = context.names.dead();
     let route = Route { exchange: queue.clone(), key: dead.routing_key() };
     let properties = letter_properties::for_dead_letter(original, dead);
     Publication::new(queue, route, content, Arc::new(properties))

@@ -5,6 +5,7 @@
 //! be read as it is. Called by the session and by the publisher; they see a connection of the client library.
 
 mod dial;
+mod error;
 mod fields;
 mod filter;
 #[cfg(test)]
@@ -28,12 +29,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
 
-pub(super) use dial::DialError;
+pub(super) use error::{ConnectError, hint};
 pub(super) use filter::{DeliveryFilter, Fingerprint, Kept, Rule};
-pub(super) use greeting::Stranger;
 pub(super) use seen::{Seen, SeenDelivery};
 
-use super::session::BrokerError;
 use crate::broker::amqp::addresses::{Address, Endpoint};
 use stream::{Shared, Transport};
 
@@ -54,7 +53,7 @@ impl Connected {
     }
 
     /// Ends the connection at once when it is dropped: before consumers are, which would cancel themselves.
-    pub(super) fn end_with(&self) -> DropGuard {
+    pub(super) fn end_on_drop(&self) -> DropGuard {
         self.shared.ended.clone().drop_guard()
     }
 
@@ -73,7 +72,7 @@ impl Deref for Connected {
 }
 
 /// Connects, or gives up after half as long again as the network may take.
-pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, BrokerError> {
+pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, ConnectError> {
     connect_with(address, name, Shared::default()).await
 }
 
@@ -82,19 +81,19 @@ pub(super) async fn connect_filtered(
     address: &Address,
     name: &str,
     filter: Arc<DeliveryFilter>,
-) -> Result<Connected, BrokerError> {
+) -> Result<Connected, ConnectError> {
     connect_with(address, name, Shared::with(filter)).await
 }
 
-async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, BrokerError> {
-    let endpoint = address.endpoint().map_err(|_| BrokerError::Address)?;
+async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, ConnectError> {
+    let endpoint = address.endpoint().map_err(|_| ConnectError::Address)?;
     let shared = Arc::new(shared);
     // Also when nobody waits for this any more.
     let ended = shared.ended.clone().drop_guard();
     let time = endpoint.timeout * 3 / 2;
     let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
-        .map_err(|_| BrokerError::Mute(time))??;
+        .map_err(|_| ConnectError::Mute(time))??;
     Ok(Connected { connection, shared, _ended: ended })
 }
 
@@ -103,8 +102,8 @@ async fn open(
     endpoint: &Endpoint,
     name: &str,
     shared: Arc<Shared>,
-) -> Result<Connection, BrokerError> {
-    let uri = address.uri().map_err(|_| BrokerError::Address)?;
+) -> Result<Connection, ConnectError> {
+    let uri = address.uri().map_err(|_| ConnectError::Address)?;
     let socket = dial::dial(endpoint).await?;
     let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
@@ -117,5 +116,5 @@ async fn open(
     let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
     Connection::connector(uri, runtime::current(), hand_over, properties)
         .await
-        .map_err(|error| shared.stranger().map_or_else(|| error.into(), BrokerError::Stranger))
+        .map_err(|error| shared.stranger().map_or_else(|| error.into(), ConnectError::Stranger))
 }

@@ -23,15 +23,14 @@ use lapin::protocol::basic;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, ErrorKind};
 
-use super::lane_consumer;
-use super::router;
-use super::session::{Broker, BrokerError, subscribe};
-use super::topology;
+use super::context::Context;
+use super::error::BrokerError;
 use super::transport::{self, Connected, DeliveryFilter, Fingerprint, Kept, Rule};
 use crate::broker::amqp::addresses::Address;
-use crate::broker::amqp::connection::{is_taken, publish, publisher};
+use crate::broker::amqp::channel::{close_settled, is_taken, publish, publisher, subscribe};
 use crate::broker::amqp::fitting;
 use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::UNROUTED;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
@@ -51,34 +50,6 @@ const FRAME_ERROR: u16 = 501;
 const SYNTAX_ERROR: u16 = 502;
 const UNEXPECTED_FRAME: u16 = 505;
 const INTERNAL_ERROR: u16 = 541;
-
-/// A queue that this replica consumes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Consumed {
-    Intake,
-    /// The lane of the account with this number.
-    Lane(usize),
-}
-
-/// How a queue is consumed.
-pub(super) struct Subscription {
-    pub(super) queue: String,
-    pub(super) tag: String,
-    pub(super) prefetch: u16,
-    pub(super) arguments: FieldTable,
-}
-
-impl Broker {
-    /// How a queue is consumed; `None` for a lane that is not there.
-    pub(super) fn subscription(&self, consumed: Consumed) -> Option<Subscription> {
-        match consumed {
-            Consumed::Intake => Some(router::subscription(self)),
-            Consumed::Lane(number) => {
-                self.lanes.get(number).map(|door| lane_consumer::subscription(self, &door.account))
-            }
-        }
-    }
-}
 
 /// Whether such an error was found by this side. The broker has trouble of its own that has the same codes.
 pub(super) fn is_our_own(error: &lapin::Error) -> bool {
@@ -112,28 +83,30 @@ pub(super) enum Look {
 
 /// Looks for a message that cannot be read, leaving out those that are known.
 pub(super) async fn look(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queues: &[Consumed],
     known: &BTreeSet<Fingerprint>,
 ) -> Result<Look, BrokerError> {
     let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Without(known.clone())));
-    let name = format!("{}, looking", broker.replica);
+    let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
-    let looking = look_on(broker, &connection, queues, &filter);
-    tokio::time::timeout(LIMIT, looking).await.unwrap_or(Err(BrokerError::Unanswered(name)))
+    let looking = look_on(context, &connection, queues, &filter);
+    tokio::time::timeout(LIMIT, looking)
+        .await
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LIMIT }))
 }
 
 /// Ends the connection. While it holds, no consumer may be let go of: with its cancellation another replica gets what
 /// stands behind the messages that are held here, and these only later.
 async fn look_on(
-    broker: &Broker,
+    context: &Context,
     connection: &Connected,
     queues: &[Consumed],
     filter: &DeliveryFilter,
 ) -> Result<Look, BrokerError> {
     let subscribing = queues.iter().filter_map(|consumed| {
-        let Subscription { queue, tag, prefetch, arguments } = broker.subscription(*consumed)?;
+        let Subscription { queue, tag, prefetch, arguments } = subscription(context, *consumed)?;
         Some(async move {
             let subscribing = subscribe(connection, &queue, &tag, prefetch, arguments);
             match tokio::time::timeout(SUBSCRIBED, subscribing).await {
@@ -148,7 +121,7 @@ async fn look_on(
     });
     let subscribing = std::pin::pin!(futures_util::future::join_all(subscribing));
     // Wherever this is given up.
-    let ends_before_them = connection.end_with();
+    let ends_before_them = connection.end_on_drop();
     let subscribed = subscribing.await;
     let mut by_channel = HashMap::new();
     // Closed with the last handle.
@@ -203,7 +176,7 @@ async fn look_on(
 /// Makes a dead letter of each message of a queue that cannot be read, until none is left among those that are handed
 /// out. Returns whether there was any message.
 pub(super) async fn cleanse(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queue: Consumed,
 ) -> Result<bool, BrokerError> {
@@ -214,19 +187,19 @@ pub(super) async fn cleanse(
             .filter(|(_, count)| **count >= PROOFS)
             .map(|(fingerprint, _)| *fingerprint)
             .collect();
-        match look(broker, address, &[queue], &known).await? {
+        match look(context, address, &[queue], &known).await? {
             Look::Culprit(_, fingerprint) => {
                 *proofs.entry(fingerprint).or_default() += 1;
                 if proofs.len() > 1 {
                     // There are several, and each look finds one, and is one more return for all that stand beside it.
-                    for fingerprint in survey(broker, address, queue).await? {
+                    for fingerprint in survey(context, address, queue).await? {
                         *proofs.entry(fingerprint).or_default() += 1;
                     }
                 }
             }
             Look::Clean(of) if known.is_empty() => return Ok(!of.is_empty()),
             Look::Clean(_) => {
-                take_out(broker, address, queue, &known).await?;
+                take_out(context, address, queue, &known).await?;
                 // What follows them is handed out only now.
                 proofs.clear();
             }
@@ -236,19 +209,19 @@ pub(super) async fn cleanse(
 
 /// Finds out which messages the library's parser refuses, all at once: none reaches the library.
 async fn survey(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queue: Consumed,
 ) -> Result<BTreeSet<Fingerprint>, BrokerError> {
     let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(BTreeSet::new())));
-    let name = format!("{}, looking", broker.replica);
+    let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let surveying = async {
-        let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(queue) else {
+        let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(context, queue) else {
             return Ok(BTreeSet::new());
         };
         let _subscribed = subscribe(&connection, &queue, &tag, prefetch, arguments).await?;
-        let _ends_before_it = connection.end_with();
+        let _ends_before_it = connection.end_on_drop();
         while filter.arrived() < u64::from(prefetch) {
             if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
                 break;
@@ -257,37 +230,41 @@ async fn survey(
         close(&connection).await;
         Ok(filter.unreadable())
     };
-    tokio::time::timeout(LIMIT, surveying).await.unwrap_or(Err(BrokerError::Unanswered(name)))
+    tokio::time::timeout(LIMIT, surveying)
+        .await
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LIMIT }))
 }
 
 /// Makes dead letters of these messages.
 async fn take_out(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queue: Consumed,
     fingerprints: &BTreeSet<Fingerprint>,
 ) -> Result<(), BrokerError> {
     let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(fingerprints.clone())));
-    let name = format!("{}, dead-lettering", broker.replica);
+    let name = format!("{}, dead-lettering", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
-    let taking_out = take_out_on(broker, &connection, queue, &filter, fingerprints.len());
-    tokio::time::timeout(LIMIT, taking_out).await.unwrap_or(Err(BrokerError::Unanswered(name)))
+    let taking_out = take_out_on(context, &connection, queue, &filter, fingerprints.len());
+    tokio::time::timeout(LIMIT, taking_out)
+        .await
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LIMIT }))
 }
 
 /// Ends the connection, as [`look_on`] does.
 async fn take_out_on(
-    broker: &Broker,
+    context: &Context,
     connection: &Connected,
     consumed: Consumed,
     filter: &DeliveryFilter,
     wanted: usize,
 ) -> Result<(), BrokerError> {
-    let Some(Subscription { queue, tag, prefetch, arguments }) = broker.subscription(consumed) else {
+    let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(context, consumed) else {
         return Ok(());
     };
     let letters = publisher(connection).await?;
     let (channel, _subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
-    let _ends_before_it = connection.end_with();
+    let _ends_before_it = connection.end_on_drop();
     while filter.kept() < wanted && filter.arrived() < u64::from(prefetch) {
         if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
             break;
@@ -295,29 +272,29 @@ async fn take_out_on(
     }
     for kept in filter.take_kept() {
         let tag = kept.tag;
-        bury(broker, &letters, connection.frame_max(), consumed, &queue, kept).await?;
+        bury(context, &letters, connection.frame_max(), consumed, &queue, kept).await?;
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
-    topology::close_settled(&channel, &queue, true).await;
+    close_settled(&channel, &queue, true).await;
     close(connection).await;
     Ok(())
 }
 
 /// Publishes a dead letter, and waits until RabbitMQ has it.
 async fn bury(
-    broker: &Broker,
+    context: &Context,
     letters: &lapin::Channel,
     frame_max: usize,
     consumed: Consumed,
     queue: &str,
     Kept { properties, body, .. }: Kept,
 ) -> Result<(), BrokerError> {
-    let lanes = broker.names.lanes();
+    let lanes = context.names.lanes();
     let (account, exchange, metrics) = match consumed {
-        Consumed::Intake => (None, "", broker.metrics.account(UNROUTED)),
+        Consumed::Intake => (None, "", context.metrics.account(UNROUTED)),
         Consumed::Lane(number) => {
-            let Some(door) = broker.lanes.get(number) else { return Ok(()) };
-            (Some(&door.account), lanes.as_str(), door.metrics.clone())
+            let Some(inlet) = context.inlets.get(number) else { return Ok(()) };
+            (Some(&inlet.account), lanes.as_str(), inlet.metrics.clone())
         }
     };
     let original = properties::believed(&readable(&properties), exchange, &lanes);
@@ -325,11 +302,11 @@ async fn bury(
     let problem = Problem { problem, ..Problem::default() };
     let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
     let body = Bytes::from(body);
-    let seen = broker.opener.glimpse(&body, properties::encoding(&original));
+    let seen = context.opener.glimpse(&body, properties::encoding(&original));
     let failed_at = Timestamp::now();
     let dead = DeadLetter { refusal: &refusal, account, seen: &seen, attempts: 0, failed_at };
     let letter = fitting::fit(letter_properties::for_dead_letter(&original, &dead), frame_max);
-    let (exchange, key) = (broker.names.dead(), dead.routing_key());
+    let (exchange, key) = (context.names.dead(), dead.routing_key());
     let confirmation = publish(letters, &exchange, &key, &body, letter).await?.await?;
     if !is_taken(&confirmation) {
         return Err(BrokerError::NotConfirmed { exchange, key });

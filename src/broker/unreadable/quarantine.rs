@@ -14,11 +14,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Consumed, Look, cleanse, is_broker_s_own, is_unreadable, look};
+use super::{Look, cleanse, is_broker_s_own, is_unreadable, look};
 use crate::backoff::Delays;
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::connection::ConnectionPool;
-use crate::broker::session::{Broker, BrokerError, Pace, Progress};
+use crate::broker::consuming;
+use crate::broker::consuming::pace::{Pace, ReturnedMessages};
+use crate::broker::consuming::subscription::{Consumed, subscription};
+use crate::broker::context::Context;
+use crate::broker::error::BrokerError;
 
 /// A queue in which something was found is consumed apart for at least so long after the last time.
 const APART: Duration = Duration::from_mins(10);
@@ -114,7 +118,7 @@ impl Quarantine {
 
 /// What one session's quarantine works with.
 pub(in crate::broker) struct Isolation {
-    pub(in crate::broker) broker: Arc<Broker>,
+    pub(in crate::broker) context: Arc<Context>,
     pub(in crate::broker) quarantine: Arc<Quarantine>,
     pub(in crate::broker) address: Address,
     /// Takes queues that are to be consumed like all others.
@@ -138,7 +142,7 @@ impl Isolation {
             }
             let none = BTreeSet::new();
             let looked = {
-                let mut looking = std::pin::pin!(look(&self.broker, &self.address, &suspects, &none));
+                let mut looking = std::pin::pin!(look(&self.context, &self.address, &suspects, &none));
                 loop {
                     tokio::select! {
                         () = self.stop.cancelled() => break None,
@@ -209,12 +213,13 @@ impl Isolation {
 
     /// Takes out of a queue what connections end over and consumes the rest on a connection of its own, until `stop`.
     async fn apart(&self, queue: Consumed) {
-        let name = self.broker.subscription(queue).map(|subscription| subscription.queue).unwrap_or_default();
+        let name =
+            subscription(&self.context, queue).map(|subscription| subscription.queue).unwrap_or_default();
         tracing::warn!(queue = name, "connections end over a message of this queue; it is consumed apart");
         let mut delays = Delays::new(DELAYS.0, DELAYS.1);
         let mut failed = 0;
         while !self.stop.is_cancelled() {
-            let cleansing = cleanse(&self.broker, &self.address, queue);
+            let cleansing = cleanse(&self.context, &self.address, queue);
             let broken = match self.stop.run_until_cancelled(cleansing).await {
                 None => return,
                 Some(Err(BrokerError::Amqp(error))) if is_broker_s_own(&error) => {
@@ -227,7 +232,7 @@ impl Isolation {
                 }
                 Some(Err(_) | Ok(_)) => {
                     failed = 0;
-                    match self.consume(queue, Pace::Together, self.stop.clone()).await {
+                    match self.consume(queue, Pace::Prefetched, self.stop.clone()).await {
                         Ok(()) => return,
                         Err(BrokerError::Amqp(error)) if is_broker_s_own(&error) => {
                             self.singly(queue).await;
@@ -253,7 +258,8 @@ impl Isolation {
     /// Works a queue one message at a time, because it holds one that the broker cannot hand out. Each try counts for that
     /// message alone, until the broker itself makes it a dead letter at the delivery limit.
     async fn singly(&self, queue: Consumed) {
-        let name = self.broker.subscription(queue).map(|subscription| subscription.queue).unwrap_or_default();
+        let name =
+            subscription(&self.context, queue).map(|subscription| subscription.queue).unwrap_or_default();
         tracing::warn!(
             queue = name,
             "the broker fails over a message of this queue, until its delivery limit; one is taken at a time"
@@ -262,9 +268,9 @@ impl Isolation {
         while !self.stop.is_cancelled() {
             self.quarantine.guilty(queue, Instant::now());
             let enough = self.stop.child_token();
-            let progress = watch::Sender::new(Progress::Idle);
+            let progress = watch::Sender::new(ReturnedMessages::NoneHeld);
             let over = over(progress.subscribe());
-            let consuming = self.consume(queue, Pace::Singly(progress), enough.clone());
+            let consuming = self.consume(queue, Pace::OneAtATime(progress), enough.clone());
             let mut consuming = std::pin::pin!(consuming);
             let consumed = tokio::select! {
                 consumed = &mut consuming => consumed,
@@ -290,27 +296,27 @@ impl Isolation {
 
     /// Consumes a queue on a pair of connections of its own until `stop` (then `Ok`) or until something breaks.
     async fn consume(&self, queue: Consumed, pace: Pace, stop: CancellationToken) -> Result<(), BrokerError> {
-        let name = format!("{}, apart", self.broker.replica);
-        let lifeline = Arc::new(ConnectionPool::connect(&self.address, &name, 1).await?);
+        let name = format!("{}, apart", self.context.replica);
+        let pool = Arc::new(ConnectionPool::connect(&self.address, &name, 1).await?);
         let lost = self.lost.child_token();
-        let broker = self.broker.clone();
-        let consuming = broker.consume(lifeline.clone(), 0, queue, pace, stop.clone(), lost.clone());
+        let context = self.context.clone();
+        let consuming = consuming::consume(context, pool.clone(), 0, queue, pace, stop.clone(), lost.clone());
         let mut consuming = std::pin::pin!(consuming.fuse());
         // The session that is over lets go of this wherever it is.
-        let _ends_before_it = lifeline.end_with();
-        let mut fates = lifeline.fates();
+        let _ends_before_it = pool.end_on_drop();
+        let mut events = pool.events();
         let consumed = tokio::select! {
             () = &mut consuming => if stop.is_cancelled() {
                 Ok(())
             } else {
-                Err(lifeline.cause(&mut fates).await)
+                Err(pool.cause(&mut events).await)
             },
-            broken = lifeline.silent() => Err(broken),
-            () = lifeline.ended() => Err(lifeline.cause(&mut fates).await),
+            broken = pool.until_unresponsive() => Err(broken),
+            () = pool.until_disconnected() => Err(pool.cause(&mut events).await),
         };
         lost.cancel();
         // Its consumers live on until then, see the session.
-        let mut closing = std::pin::pin!(lifeline.close());
+        let mut closing = std::pin::pin!(pool.close());
         tokio::select! {
             () = &mut closing => {}
             () = &mut consuming => closing.await,
@@ -321,13 +327,13 @@ impl Isolation {
 
 /// Returns when nothing is left of what came back to a queue. Not before: an event that is given back while others wait
 /// that came back, too, comes behind them.
-async fn over(mut progress: watch::Receiver<Progress>) {
+async fn over(mut progress: watch::Receiver<ReturnedMessages>) {
     loop {
         let now = *progress.borrow_and_update();
         let changed = match now {
-            Progress::Over => return,
-            Progress::HeldBytes => progress.changed().await,
-            Progress::Idle => match tokio::time::timeout(GONE_WELL, progress.changed()).await {
+            ReturnedMessages::AllGone => return,
+            ReturnedMessages::Held => progress.changed().await,
+            ReturnedMessages::NoneHeld => match tokio::time::timeout(GONE_WELL, progress.changed()).await {
                 Ok(changed) => changed,
                 Err(_) => return,
             },
@@ -405,24 +411,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_at_a_time_ends_with_something_new_or_with_nothing_for_a_while() {
         let watched = |pace: &Pace| match pace {
-            Pace::Singly(progress) => Box::pin(over(progress.subscribe())),
-            Pace::Together => panic!("not singly"),
+            Pace::OneAtATime(progress) => Box::pin(over(progress.subscribe())),
+            Pace::Prefetched => panic!("not singly"),
         };
-        let pace = Pace::Singly(watch::Sender::new(Progress::Idle));
+        let pace = Pace::OneAtATime(watch::Sender::new(ReturnedMessages::NoneHeld));
         let mut ending = watched(&pace);
         tokio::time::advance(GONE_WELL / 2).await;
         assert!(futures_util::poll!(ending.as_mut()).is_pending());
-        pace.took(true);
+        pace.received(true);
         assert!(futures_util::poll!(ending.as_mut()).is_pending());
         tokio::time::advance(GONE_WELL * 9).await;
         assert!(futures_util::poll!(ending.as_mut()).is_pending(), "it is held");
-        pace.rests();
+        pace.none_held();
         assert!(futures_util::poll!(ending.as_mut()).is_pending());
         tokio::time::advance(GONE_WELL).await;
         assert!(futures_util::poll!(ending.as_mut()).is_ready());
         let mut ending = watched(&pace);
-        pace.took(false);
-        pace.rests();
+        pace.received(false);
+        pace.none_held();
         assert!(futures_util::poll!(ending.as_mut()).is_ready());
     }
 }

@@ -12,8 +12,8 @@ pub(in crate::lane::scheduler) fn dispatch(now: Instant) -> Scheduler<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
     let mut dispatch = Scheduler::new(8, BackoffSettings::default(), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
-    dispatch.api.quota.observe(now, &plenty, 0);
-    dispatch.tracking.quota.observe(now, &plenty, 0);
+    dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &plenty, 0);
+    dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
     dispatch
 }
 
@@ -437,13 +437,13 @@ fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls
 fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
-    dispatch.api.quota.block(now, Duration::from_secs(1));
+    dispatch.budgets.of_mut(BudgetKind::Api).keep_away(now, Duration::from_secs(1));
     let now = now + Duration::from_secs(1);
     insert(&mut dispatch, write("a@x.com", &json!({})), 0);
     let (number, _) = sent(&mut dispatch, now);
-    assert!(dispatch.api.quota.is_blocked(), "it was the probe");
+    assert!(dispatch.budgets.of(BudgetKind::Api).blocked_for(now).is_some(), "it was the probe");
     dispatch.aborted(number, now);
-    assert_eq!((dispatch.sending(), dispatch.api.sending), (0, 0));
+    assert_eq!((dispatch.sending(), dispatch.budgets.of(BudgetKind::Api).in_flight()), (0, 0));
     assert!(dispatch.trouble(BudgetKind::Api).is_none());
     assert_eq!(dispatch.give_back(), [0]);
     insert(&mut dispatch, write("b@x.com", &json!({})), 1);
@@ -459,7 +459,7 @@ fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
         Scheduler::new(8, BackoffSettings::default(), quota().with_reserve(3), quota());
     insert(&mut dispatch, write("c@x.com", &json!({})), 0);
     let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
-    dispatch.api.quota.observe(now, &told, 0);
+    dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &told, 0);
     assert!(matches!(dispatch.next(now), Next::Wait(Some(_))));
     for entity in Entity::ALL {
         dispatch.read_fields(*entity, now);

@@ -2,7 +2,7 @@
 
 use super::by_hand::{insert, related, write};
 use super::outage::{ANSWER, Account, CONCURRENCY, HOUR, LONGEST, MINUTE, is_track, plain, with_new_company};
-use crate::freshsales::{Answer, Body, Endpoint, EndpointGroup, UnavailableCause as Failure, classify};
+use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, UnavailableCause as Failure, classify};
 use crate::lane::scheduler::*;
 use crate::mapping::ContactWrite;
 use crate::outcome::{DeadLetterReason, Refusal};
@@ -14,9 +14,9 @@ const DAY: Duration = Duration::from_hours(24);
 pub(in crate::lane::scheduler) fn rich() -> Account {
     let mut account = Account::new();
     let plenty = RateLimit { remaining: Some(100_000_000), ..RateLimit::default() };
-    account.dispatch.api.quota = Quota::new(100_000.0, HOUR, 1.0, account.now);
-    account.dispatch.api.quota.observe(account.now, &plenty, 0);
-    account.dispatch.tracking.quota.observe(account.now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Api).set_quota(Quota::new(100_000.0, HOUR, 1.0, account.now));
+    account.dispatch.budgets.of_mut(BudgetKind::Api).observe(account.now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(account.now, &plenty, 0);
     account
 }
 
@@ -291,7 +291,7 @@ pub(in crate::lane::scheduler) fn with_deal(account: &mut Account, number: u64) 
 
 const NO_DEALS: fn(&Call) -> Option<Verdict> = |call| {
     let deals =
-        call.endpoint.group() == EndpointGroup::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
+        call.endpoint.family() == EndpointFamily::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
     deals.then(|| said(call, 403))
 };
 

@@ -1,0 +1,117 @@
+//! Channels: opening them, subscribing, publishing, asking for a queue, closing.
+//! Knows no queue by name and no event.
+
+use std::time::Duration;
+
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, PublisherConfirm};
+
+use super::refusal::unusable;
+use crate::broker::error::BrokerError;
+
+/// A queue without a leader may keep a subscription waiting. An election takes a few seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A channel whose publishes are confirmed.
+pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Whether the broker has taken a message, and a queue with it.
+pub(in crate::broker) fn is_taken(confirmation: &Confirmation) -> bool {
+    matches!(confirmation, Confirmation::Ack(None))
+}
+
+/// Publishes one message that must reach a queue.
+pub(in crate::broker) async fn publish(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> lapin::Result<PublisherConfirm> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    channel.basic_publish(short(exchange), short(key), options, body, properties).await
+}
+
+/// Subscribes to a queue on a channel of its own, or gives that channel up after [`ANSWER_TIMEOUT`]: its subscription
+/// must not come to be when nobody waits for it any more.
+///
+/// The arguments have to name an `x-priority`: RabbitMQ refuses that for a stream, and a stream must not be consumed, see
+/// [`unusable`].
+pub(in crate::broker) async fn subscribe(
+    connection: &Connection,
+    queue: &str,
+    tag: &str,
+    prefetch: u16,
+    arguments: FieldTable,
+) -> Result<(Channel, Consumer), BrokerError> {
+    let unanswered = || BrokerError::SubscribeTimedOut { queue: queue.to_owned(), within: ANSWER_TIMEOUT };
+    let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel())
+        .await
+        .map_err(|_| unanswered())??;
+    let subscribed = async {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        channel.basic_consume(short(queue), short(tag), BasicConsumeOptions::default(), arguments).await
+    };
+    let Ok(consumer) = tokio::time::timeout(ANSWER_TIMEOUT, subscribed).await else {
+        close(&channel).await;
+        return Err(unanswered());
+    };
+    let consumer = consumer.map_err(|error| match unusable(&error, queue) {
+        Some(why) => BrokerError::UnusableQueue(why),
+        None => error.into(),
+    })?;
+    Ok((channel, consumer))
+}
+
+/// Asks for a queue that should be there; that it is not closes the channel.
+pub(in crate::broker) async fn ask(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(short(name), passive, FieldTable::default()).await
+}
+
+/// How many messages wait in a queue to be handed out.
+pub(in crate::broker) async fn waiting(connection: &Connection, name: &str) -> lapin::Result<u32> {
+    let channel = connection.create_channel().await?;
+    let queue = ask(&channel, name).await?;
+    close(&channel).await;
+    Ok(queue.message_count())
+}
+
+/// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a
+/// channel, each time waiting for the disk; those in line when the channel closes are forgotten, and what they
+/// settled would be delivered again. Nothing tells when they are through.
+const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
+
+/// Closes a channel on which messages of a queue were acknowledged; `settled` if that was its good end.
+pub(in crate::broker) async fn close_settled(channel: &Channel, queue: &str, settled: bool) {
+    if settled {
+        tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
+        // A question to the queue is answered behind what it was told before, however long that takes.
+        let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
+        if !matches!(asked, Ok(Ok(_))) {
+            tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
+        }
+    }
+    close(channel).await;
+}
+
+/// A channel that cannot be closed is closed already, or its peer is gone.
+pub(in crate::broker) async fn close(channel: &Channel) {
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "done".into())).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::debug!("a channel could not be closed in time");
+    }
+}
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Every name is bounded by the configuration, far below AMQP's 255 bytes.
+pub(in crate::broker) fn short(text: &str) -> ShortString {
+    ShortString::try_new(text).unwrap_or_default()
+}

@@ -1,0 +1,52 @@
+//! Why a channel or a connection could not go on.
+
+use std::time::Duration;
+
+use super::transport::{self, ConnectError};
+
+/// Why a channel or a connection could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::broker) enum BrokerError {
+    #[error("{0}{hint}", hint = transport::hint(.0))]
+    Amqp(#[from] lapin::Error),
+    #[error("{0}")]
+    Connect(ConnectError),
+    #[error(
+        "the broker allows {allowed} channels on a connection (channel_max), and at least {needed} are needed"
+    )]
+    TooFewChannels { allowed: u16, needed: u16 },
+    #[error("the broker ended the subscription to {0}; was the queue deleted?")]
+    ConsumerCancelled(String),
+    #[error("the broker did not take a message for exchange {exchange}, key {key}")]
+    NotConfirmed { exchange: String, key: String },
+    #[error("an acknowledgement could not be sent")]
+    NotAcknowledged,
+    #[error("the node confirms nothing; trying another one")]
+    Unconfirmed,
+    #[error("the broker has not let anyone subscribe to {queue} within {} s", .within.as_secs())]
+    SubscribeTimedOut { queue: String, within: Duration },
+    #[error("messages wait in {0} and none is handed out here")]
+    Starved(String),
+    #[error("{0}")]
+    UnusableQueue(String),
+    #[error("the connection was closed")]
+    Closed,
+    #[error("the broker has not answered for {} s", .0.as_secs())]
+    Unresponsive(Duration),
+    #[error("the lane is gone")]
+    LaneEnded,
+    #[error("a task panicked; this is a bug")]
+    Panicked,
+}
+
+impl From<ConnectError> for BrokerError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Amqp(error) => Self::Amqp(error),
+            ConnectError::Unreachable(_)
+            | ConnectError::Stranger(_)
+            | ConnectError::Mute(_)
+            | ConnectError::Address => Self::Connect(error),
+        }
+    }
+}
