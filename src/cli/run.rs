@@ -44,14 +44,14 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let engine = Engine::start(&config, &stop)?;
     let link = Arc::new(BrokerHealth::new(&engine.metrics));
     let sights = engine.sights(&config.broker.replica, Some(link.clone()));
-    let Engine { metrics, directory, doors, mut lanes, .. } = engine;
+    let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
     let context = Context {
         addresses: config.broker.url.clone(),
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
         held_bytes: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
-        index: directory,
+        index: account_index,
         opener: config.broker.opener(),
         inlets: doors,
         metrics,
