@@ -41,6 +41,18 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Value::Bool(flag))
     }
 
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         Ok(Value::String(text.to_owned()))
     }
@@ -77,7 +89,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
 enum Key {
     Name(String),
-    /// `serde_json` hands a number over as a map of one entry, its digits.
+    /// `serde_json` hands over most numbers as a map with one entry, their digits.
     OfNumber,
 }
 
