@@ -8,20 +8,8 @@
 //! Taking fewer off the queue would not do: what is then given back comes behind what was given back before it, and
 //! the order is lost.
 
+use crate::broker::timing::{ORDINARY_RETURNS, POISON_RETURNS, SLOW_POISON_RETURNS, SLOW_RETURN};
 use std::time::Duration;
-
-/// So many returns are in the ordinary course of things: restarts, lost connections. Alone, identifies cannot share a
-/// call, so this should not be too low.
-const DOUBTFUL: u64 = 20;
-
-/// The first message of a queue is given up. Well below the queue's own limit: what stands behind it has come back as
-/// often, and must live to see it go.
-const CONDEMNED: u64 = 100;
-
-/// A message that came back so often is not given up before the queue's limit would do it, if it took this long for
-/// each return: it belongs to an account that stands still for weeks, while replicas are restarted in good order.
-const UNHURRIED: Duration = Duration::from_hours(1);
-const AT_THE_LATEST: u64 = 180;
 
 /// What is known of the messages that a channel brings.
 #[derive(Debug)]
@@ -42,13 +30,13 @@ impl PoisonGuard {
     pub(in crate::broker) fn condemns(&mut self, returns: u64, waited: Duration) -> bool {
         let first = std::mem::take(&mut self.first);
         if first {
-            self.alone = returns >= DOUBTFUL;
+            self.alone = returns >= ORDINARY_RETURNS;
         } else if returns == 0 {
             // Nothing is left of what came back.
             self.alone = false;
         }
-        let hurried = waited < UNHURRIED * u32::try_from(returns).unwrap_or(u32::MAX);
-        first && (returns >= AT_THE_LATEST || (returns >= CONDEMNED && hurried))
+        let hurried = waited < SLOW_RETURN * u32::try_from(returns).unwrap_or(u32::MAX);
+        first && (returns >= SLOW_POISON_RETURNS || (returns >= POISON_RETURNS && hurried))
     }
 
     /// Whether a message is taken only when those before it are settled.

@@ -22,8 +22,9 @@ use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
-use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
+use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::publishing::queue::{Publication, Route};
+use crate::broker::timing::PUBLISH_CHECK;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement, Share, beside};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
@@ -75,7 +76,7 @@ impl LaneConsumer<'_> {
         lane: &str,
     ) -> Result<(), BrokerError> {
         let mut deliver = Some(deliver);
-        let mut look_at = Instant::now() + LOOK;
+        let mut look_at = Instant::now() + PUBLISH_CHECK;
         loop {
             // A letter that is refused time and again is no reason to stay: its event is given back.
             let letters = self.letters.outbox().len();
@@ -115,7 +116,7 @@ impl LaneConsumer<'_> {
                     }
                 }
                 () = tokio::time::sleep_until(look_at), if letters > 0 => {
-                    look_at = Instant::now() + LOOK;
+                    look_at = Instant::now() + PUBLISH_CHECK;
                     let trouble = self.letters.trouble(self.context.health.is_stalled(Stall::Blocked));
                     self.context.health.letters(&self.inlet.account, trouble);
                 }

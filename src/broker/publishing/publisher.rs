@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -20,15 +19,8 @@ use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::fitting;
 use crate::broker::error::BrokerError;
 use crate::broker::names::Names;
+use crate::broker::timing::{LATE_CONFIRM, REPUBLISH_AFTER};
 use crate::broker::topology;
-
-/// How often to ask for trouble.
-pub(in crate::broker) const LOOK: Duration = Duration::from_secs(1);
-/// So long a confirm may take before it is told.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// So long it may take, and each time twice as long up to the second, before the message goes once more on another
-/// channel: the queue may have lost it, and with it the confirm.
-const LIMBO: (Duration, Duration) = (Duration::from_mins(2), Duration::from_hours(4));
 
 /// One message on its way.
 type Sent<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
@@ -194,11 +186,11 @@ impl<'a> ConfirmedPublisher<'a> {
     fn late(&mut self, now: Instant) -> Option<String> {
         let late = self.outbox.longest_sent();
         let late = late.map(|(sent, queue)| (sent.max(self.excused), queue.to_owned()));
-        let Some((since, queue)) = late.filter(|(since, _)| now >= *since + PATIENCE) else {
+        let Some((since, queue)) = late.filter(|(since, _)| now >= *since + LATE_CONFIRM) else {
             self.renewed.1 = 0;
             return None;
         };
-        let limbo = LIMBO.0.saturating_mul(1 << self.renewed.1).min(LIMBO.1);
+        let limbo = REPUBLISH_AFTER.0.saturating_mul(1 << self.renewed.1).min(REPUBLISH_AFTER.1);
         if now >= since.max(self.renewed.0) + limbo {
             tracing::warn!(queue, "no confirm comes; what the queue may have missed is sent once more");
             self.renew(now);

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use lapin::BasicProperties;
@@ -15,13 +14,8 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::broker::amqp::properties;
+use crate::broker::timing::{PUBLISHES_PER_QUEUE, REFUSED_DELAYS};
 use crate::segment::EventBody;
-
-/// The most that is on its way to one queue. RabbitMQ stops reading a connection with more than 32 publishes that a
-/// quorum queue has not answered (`quorum_commands_soft_limit`), and so one queue would hold up all others.
-const MOST: usize = 24;
-/// Between two attempts with what the broker refuses.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// A message, and where it must get to.
 #[derive(Debug, Clone)]
@@ -99,14 +93,22 @@ struct Refused {
 
 impl Refused {
     fn new() -> Self {
-        Self { delays: Delays::new(AGAIN.0, AGAIN.1), out: BTreeSet::new(), window: 1, again: None }
+        Self {
+            delays: Delays::new(REFUSED_DELAYS.0, REFUSED_DELAYS.1),
+            out: BTreeSet::new(),
+            window: 1,
+            again: None,
+        }
     }
 }
 
 impl Queue {
     /// What goes next.
     fn next(&mut self) -> BTreeSet<u64> {
-        let room = self.refused.as_ref().map_or(MOST.saturating_sub(self.going), |refused| refused.window);
+        let room = self
+            .refused
+            .as_ref()
+            .map_or(PUBLISHES_PER_QUEUE.saturating_sub(self.going), |refused| refused.window);
         let next: BTreeSet<u64> = std::iter::from_fn(|| self.waiting.pop_first()).take(room).collect();
         self.going += next.len();
         if let Some(refused) = &mut self.refused {
@@ -127,7 +129,7 @@ impl Queue {
             if !refused.out.is_empty() {
                 return BTreeSet::new();
             }
-            refused.window = (refused.window * 2).min(MOST);
+            refused.window = (refused.window * 2).min(PUBLISHES_PER_QUEUE);
             if self.waiting.is_empty() {
                 self.refused = None;
             }
@@ -195,7 +197,7 @@ impl PublishQueue {
     /// first.
     pub(in crate::broker) fn put(&mut self, number: u64, parcel: Publication, now: Instant) -> bool {
         let queue = self.queues.entry(parcel.queue.clone()).or_default();
-        let goes = queue.refused.is_none() && queue.going < MOST;
+        let goes = queue.refused.is_none() && queue.going < PUBLISHES_PER_QUEUE;
         if goes {
             queue.going += 1;
         } else {
@@ -265,6 +267,8 @@ impl PublishQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -310,10 +314,10 @@ mod tests {
         let now = Instant::now();
         let mut outbox = PublishQueue::default();
         let going = (0..100).filter(|number| outbox.put(*number, parcel("a"), now)).count();
-        assert_eq!((going, outbox.longest_sent().is_some()), (MOST, true));
+        assert_eq!((going, outbox.longest_sent().is_some()), (PUBLISHES_PER_QUEUE, true));
         assert!(outbox.put(100, parcel("b"), now), "others go on");
         for number in 0..100 {
-            let next: Vec<u64> = (number + MOST as u64..100).take(1).collect();
+            let next: Vec<u64> = (number + PUBLISHES_PER_QUEUE as u64..100).take(1).collect();
             assert_eq!(sent(outbox.taken(number, now)), next);
         }
         // What waits then is behind what is refused.

@@ -25,20 +25,16 @@ use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::properties;
 use crate::broker::consuming::pace::Pace;
 use crate::broker::consuming::resubscriber::Resubscriber;
-use crate::broker::consuming::subscription::{self, IN_FLIGHT, Subscription};
+use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::lane_consumer::ack_batch::Acks;
 use crate::broker::lane_consumer::poison::PoisonGuard;
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
-use crate::broker::publishing::publisher::{ConfirmedPublisher, LOOK, PublishEvent};
+use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
+use crate::broker::timing::{BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::BATCH_EVENTS;
 use sorting::{Message, Sorted};
 
-/// While so many events are on their way, no further message is taken. More than one batch can hold: a lane that takes
-/// nothing for a while must not keep the other accounts' events from being taken.
-const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;
-/// While so many bytes are held, no further message is taken.
-const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// A parcel's number is its message's delivery tag, so much to the left, plus its place in the message.
 const PLACES: u32 = 13;
 const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
@@ -114,7 +110,7 @@ impl Router<'_> {
         lost: &CancellationToken,
     ) -> Result<(), BrokerError> {
         let mut taking = true;
-        let mut look_at = Instant::now() + LOOK;
+        let mut look_at = Instant::now() + PUBLISH_CHECK;
         loop {
             // What is refused time and again goes back to the intake.
             if !taking && self.post.outbox().rests() {
@@ -138,7 +134,7 @@ impl Router<'_> {
                     self.route(message);
                 }
                 () = tokio::time::sleep_until(look_at), if on_its_way > 0 => {
-                    look_at = Instant::now() + LOOK;
+                    look_at = Instant::now() + PUBLISH_CHECK;
                     // A lane that takes nothing holds back all that stands behind it on the intake, in the end.
                     let link = &self.context.health;
                     link.stalled(Stall::Lane, self.post.trouble(link.is_stalled(Stall::Blocked)).as_deref());
@@ -160,7 +156,7 @@ impl Router<'_> {
         if self.caution.alone() {
             return self.taken.is_empty();
         }
-        self.taken.len() < usize::from(IN_FLIGHT)
+        self.taken.len() < usize::from(INTAKE_PREFETCH)
             && self.post.outbox().len() < EVENTS_IN_FLIGHT
             && self.bytes < BYTES_IN_FLIGHT
     }
