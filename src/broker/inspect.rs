@@ -6,7 +6,6 @@
 //! the answers but the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -17,10 +16,10 @@ use super::topology;
 use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::{PRECONDITION_FAILED, is_refused};
+use crate::broker::timing::ANSWER_TIMEOUT;
 
 /// More than there are arguments.
 const MOST_TRIES: usize = 24;
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A queue as it was declared, as far as AMQP shows it.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,6 +24,7 @@ pub(super) mod probes;
 pub(crate) mod publishing;
 mod router;
 mod session;
+mod timing;
 mod topology;
 mod transport;
 mod unreadable;

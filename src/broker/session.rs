@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::Event;
@@ -28,22 +27,17 @@ use super::topology;
 use super::unreadable::quarantine::{Isolation, Quarantine};
 use super::unreadable::{is_our_own, is_unreadable};
 use crate::backoff::Delays;
+use crate::broker::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
 
-const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-const NEXT_NODE: Duration = Duration::from_millis(100);
-/// Between two looks at whether all connections hold.
-const LOOK: Duration = Duration::from_secs(1);
 /// The most queues that one log line names.
 const TOLD: usize = 10;
-/// A connection or a channel that held this long was a good one: the next wait starts small again.
-const HELD: Duration = Duration::from_mins(1);
 
 impl Context {
     /// Serves until `stop` is cancelled and every event taken was settled or given back.
     pub async fn run(self, stop: CancellationToken) {
         crate::tls::install_provider();
         let context = Arc::new(self);
-        let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
+        let mut delays = Delays::new(RECONNECT_DELAYS.0, RECONNECT_DELAYS.1);
         // Replicas begin at different nodes; each goes to the next one when it has to connect again.
         let quarantine = Arc::new(Quarantine::default());
         let begin = names::first_turn(&context.replica, context.addresses.count());
@@ -60,14 +54,14 @@ impl Context {
                 }
                 Some(Err(broken)) => context.health.down(&broken.to_string()),
             }
-            if started.elapsed() > HELD {
+            if started.elapsed() > HELD_WELL {
                 delays.reset();
             }
             // Nodes that were not tried yet are tried at once.
             let wait = if (attempt + 1 - begin).is_multiple_of(context.addresses.count()) {
                 delays.following()
             } else {
-                NEXT_NODE
+                NEXT_NODE_DELAY
             };
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
@@ -158,7 +152,7 @@ impl Context {
         claim.spawn(replica_name::hold(self.clone(), pool.clone()));
         let mut inspection = JoinSet::new();
         inspection.spawn(inspect::look_over(self.clone(), pool.clone()));
-        let mut looks = tokio::time::interval(LOOK);
+        let mut looks = tokio::time::interval(CONNECTION_CHECK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -12,19 +12,13 @@ use super::amqp::channel::{ask, close, short};
 use super::amqp::refusal::{NOT_FOUND, is_refused};
 use super::context::Context;
 use super::names::{Names, PROBE_KEY};
+use crate::broker::timing::{CONSUMER_TIMEOUT_MS, DECLARED_AT_ONCE, DELIVERY_LIMIT};
 use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
-/// How often a message may come back unsettled before it is dead-lettered. RabbitMQ 4's default of 20 would
-/// condemn an innocent message at the head of a throttled lane after twenty rolling restarts.
-const DELIVERY_LIMIT: i64 = 200;
 /// Never: looking at dead letters returns them, and must not lose them.
 const NO_DELIVERY_LIMIT: i64 = -1;
-/// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
-const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
-/// Lanes at the same time. Each waits for the broker's disk when it is new.
-const DECLARED_AT_ONCE: usize = 16;
 
 /// Declares everything that is missing, and binds it.
 pub(super) async fn declare(connection: &Connection, context: &Context) -> lapin::Result<()> {

@@ -21,21 +21,13 @@ use tokio_util::sync::DropGuard;
 use super::addresses::Address;
 use super::channel::publisher;
 use crate::broker::error::BrokerError;
+use crate::broker::timing::{
+    APART_CONNECTION_CHECK, CLOSE_REASON_WAIT, CLOSE_TIMEOUT, LEAST_CHANNELS, SPARE_CHANNELS,
+    WITHOUT_HEARTBEAT, lease_term, liveness_interval, unresponsive_after,
+};
 use crate::broker::transport;
 use crate::broker::transport::{Connected, SeenDelivery};
 use crate::delivery::Lease;
-
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two looks at whether all connections hold.
-const LOOK: Duration = Duration::from_millis(200);
-/// The reason follows the end of a connection at once, if there is one.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Channels of each connection that are not for lanes: declaring, routing, the pulse.
-const SPARE_CHANNELS: usize = 32;
-
-/// One connection may have to hold these at once: what shows that it is there, the router, a lane, that lane's next
-/// subscription, a look at each of both queues, and one to declare on; the client library counts channel 0, too.
-pub(in crate::broker) const LEAST_CHANNELS: u16 = 8;
 
 /// All connections, in pairs; the session ends when one does.
 pub(in crate::broker) struct ConnectionPool {
@@ -103,7 +95,7 @@ impl ConnectionPool {
     /// Returns when a connection is gone.
     pub(in crate::broker) async fn until_disconnected(&self) {
         while self.connected() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(APART_CONNECTION_CHECK).await;
         }
     }
 
@@ -122,7 +114,7 @@ impl ConnectionPool {
             }
             BrokerError::Closed
         };
-        tokio::time::timeout(LAST_WORDS, told).await.unwrap_or(BrokerError::Closed)
+        tokio::time::timeout(CLOSE_REASON_WAIT, told).await.unwrap_or(BrokerError::Closed)
     }
 
     /// What happens to the connections.
@@ -137,7 +129,7 @@ impl ConnectionPool {
         events
     }
 
-    /// Returns only when a consuming connection has not answered for [`silence`].
+    /// Returns only when a consuming connection has not answered for [`unresponsive_after`].
     ///
     /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
     /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
@@ -183,7 +175,7 @@ impl ConnectionPair {
     /// Holds while the consuming connection is known to be there; until shortly before the broker may give up this
     /// client.
     pub(in crate::broker) fn lease(&self) -> Lease {
-        let term = heartbeat(&self.consuming) * 3 / 4;
+        let term = lease_term(heartbeat(&self.consuming));
         Lease::new(self.shown.subscribe(), term)
     }
 
@@ -200,26 +192,20 @@ impl ConnectionPair {
 
 /// Lanes to a connection that takes so many channels.
 fn share(channel_max: u16) -> usize {
-    usize::from(channel_max).saturating_sub(SPARE_CHANNELS).max(1)
+    usize::from(channel_max).saturating_sub(usize::from(SPARE_CHANNELS)).max(1)
 }
 
 /// The broker gives up a client that was silent for this long, at the earliest.
 fn heartbeat(connection: &Connection) -> Duration {
     match connection.configuration().heartbeat() {
-        0 => Duration::from_mins(1),
+        0 => WITHOUT_HEARTBEAT,
         seconds => Duration::from_secs(seconds.into()),
     }
 }
 
-/// How long a connection may leave a question unanswered. The calls that are on their way then need some of the rest
-/// of the heartbeat. A short heartbeat is left to itself: the lease is over in time all the same.
-fn silence(heartbeat: Duration) -> Duration {
-    (heartbeat / 2).clamp(Duration::from_secs(5), Duration::from_secs(10))
-}
-
 async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPair) -> BrokerError {
     let heartbeat = heartbeat(consuming);
-    let silence = silence(heartbeat);
+    let silence = unresponsive_after(heartbeat);
     let mut channel = None;
     loop {
         let begun = Instant::now();
@@ -237,7 +223,7 @@ async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPa
             Ok(Err(error)) => return error.into(),
             Err(_) => return BrokerError::Unresponsive(silence),
         }
-        tokio::time::sleep(heartbeat / 8).await;
+        tokio::time::sleep(liveness_interval(heartbeat)).await;
     }
 }
 
@@ -251,12 +237,5 @@ mod tests {
         assert_eq!(share(40), 8);
         assert_eq!(share(LEAST_CHANNELS), 1);
         assert_eq!(share(u16::MAX), 65_503);
-    }
-
-    #[test]
-    fn silence_is_noticed_before_the_broker_notices_it() {
-        for heartbeat in [20, 60, 300].map(Duration::from_secs) {
-            assert!(silence(heartbeat) + heartbeat / 8 < heartbeat);
-        }
     }
 }

@@ -10,20 +10,8 @@
 
 use std::time::Duration;
 
+use crate::broker::timing::{ORDINARY_RETURNS, POISON_RETURNS, SLOW_POISON_RETURNS, SLOW_RETURN};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
-
-/// Restarts and lost connections make so many returns by themselves. Identifies that are handed over one at a time
-/// cannot share a call, so this must not be too low.
-const ONE_AT_A_TIME_FROM: u64 = 20;
-
-/// From here on the first message of a queue is dead-lettered. Far enough below the queue's own limit: the messages
-/// behind it have come back as often.
-const DEAD_LETTER_FROM: u64 = 100;
-
-/// A message whose returns took this long each on average is kept longer: its account has stood still for weeks, while
-/// replicas were restarted in good order.
-const SLOW_RETURN: Duration = Duration::from_hours(1);
-const DEAD_LETTER_SLOW_FROM: u64 = 180;
 
 /// Watches the messages that one channel brings.
 #[derive(Debug)]
@@ -44,13 +32,13 @@ impl PoisonGuard {
     pub(in crate::broker) fn should_dead_letter(&mut self, returns: u64, waited: Duration) -> bool {
         let is_first = std::mem::take(&mut self.is_first);
         if is_first {
-            self.one_at_a_time = returns >= ONE_AT_A_TIME_FROM;
+            self.one_at_a_time = returns >= ORDINARY_RETURNS;
         } else if returns == 0 {
             // RabbitMQ hands out returned messages first, so none is left.
             self.one_at_a_time = false;
         }
         let is_fast = waited < SLOW_RETURN * u32::try_from(returns).unwrap_or(u32::MAX);
-        is_first && (returns >= DEAD_LETTER_SLOW_FROM || (returns >= DEAD_LETTER_FROM && is_fast))
+        is_first && (returns >= SLOW_POISON_RETURNS || (returns >= POISON_RETURNS && is_fast))
     }
 
     /// Whether a message must be settled before the next one is taken.

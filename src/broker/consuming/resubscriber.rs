@@ -2,8 +2,6 @@
 //! declared again, and a starved subscription that is ended only when the next one stands.
 //! One for each queue and connection; used by the router and the lanes' consumers.
 
-use std::time::Duration;
-
 use lapin::{Channel, Consumer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +12,8 @@ use crate::broker::amqp::channel;
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::error::BrokerError;
 use crate::broker::probes::starved_consumer::StarvedConsumer;
+use crate::broker::timing::{CHANNEL_DELAYS, HELD_WELL};
 use crate::delivery::UNROUTED;
-
-/// A channel that fails is opened again; the rest of the connection goes on.
-const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
-/// A channel that held this long was a good one: the next wait starts small again.
-const HELD: Duration = Duration::from_mins(1);
 
 pub(in crate::broker) struct Resubscriber {
     pub(in crate::broker) pace: Pace,
@@ -80,7 +74,7 @@ impl Resubscriber {
         } else if !matches!(broken, BrokerError::UnusableQueue(_)) || lane != UNROUTED {
             tracing::warn!(account = lane, %broken, "a channel broke; opening another");
         }
-        if self.started.elapsed() > HELD {
+        if self.started.elapsed() > HELD_WELL {
             self.delays.reset();
         }
         self.channel_broke = true;

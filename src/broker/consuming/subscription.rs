@@ -4,10 +4,8 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::broker::context::Context;
 use crate::broker::names::priority;
+use crate::broker::timing::INTAKE_PREFETCH;
 use crate::delivery::AccountName;
-
-/// Messages of the intake that are taken and not acknowledged.
-pub(in crate::broker) const IN_FLIGHT: u16 = 500;
 
 /// A queue that this replica consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +37,7 @@ pub(in crate::broker) fn intake(context: &Context) -> Subscription {
     let mut arguments = FieldTable::default();
     arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
     let (queue, tag) = (context.names.intake().to_owned(), context.replica.clone());
-    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
+    Subscription { queue, tag, prefetch: INTAKE_PREFETCH, arguments }
 }
 
 /// How an account's lane is consumed.

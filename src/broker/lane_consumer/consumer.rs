@@ -17,7 +17,8 @@ use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
 use crate::broker::publishing::publication::Publication;
-use crate::broker::publishing::publisher::{CHECK_INTERVAL, ConfirmedPublisher, PublishEvent};
+use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
+use crate::broker::timing::PUBLISH_CHECK;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement, beside};
 use crate::outcome::{Outcome, Refusal};
@@ -61,7 +62,7 @@ impl<'a> LaneConsumer<'a> {
         stop: &CancellationToken,
         lane: &str,
     ) -> Result<(), BrokerError> {
-        let mut next_check = Instant::now() + CHECK_INTERVAL;
+        let mut next_check = Instant::now() + PUBLISH_CHECK;
         loop {
             let taking = self.deliver.is_some();
             let letters = self.dead_letters.queue().len();
@@ -91,7 +92,7 @@ impl<'a> LaneConsumer<'a> {
                     self.hand_over(message, stop).await?;
                 }
                 () = tokio::time::sleep_until(next_check), if letters > 0 => {
-                    next_check = Instant::now() + CHECK_INTERVAL;
+                    next_check = Instant::now() + PUBLISH_CHECK;
                     self.check_dead_letters();
                 }
                 () = self.unsettled.until_room(), if taking && self.unsettled.wait_for_other_accounts() => {}

@@ -5,7 +5,6 @@
 //! queue keeps only the last one, and nobody reads it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::{BasicProperties, Channel, Confirmation};
 
@@ -15,17 +14,9 @@ use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
 use crate::broker::names::PROBE_KEY;
+use crate::broker::timing::{PROBE_CONFIRM_TIMEOUT, PROBE_INTERVAL, PROBE_MISSES, PROBE_MISSES_DOUBLED};
 use crate::broker::topology;
 
-/// Between two messages.
-const BEAT: Duration = Duration::from_secs(5);
-/// So long a confirm may take. A new leader is elected within a few seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
-/// peers cannot reach, while they go on.
-const LEAVE_AFTER: u32 = 3;
-/// How often the time until then doubles: to three quarters of an hour.
-const LEAVES_DOUBLED: u32 = 6;
 /// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
 /// tried, and then tells why.
 pub(in crate::broker) async fn beat(context: Arc<Context>, pool: Arc<ConnectionPool>) -> BrokerError {
@@ -38,9 +29,10 @@ pub(in crate::broker) async fn beat(context: Arc<Context>, pool: Arc<ConnectionP
                 .health
                 .stalled(Stall::Unconfirmed, Some("it does not take a message for the probe queue"));
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
         // The queue may be gone, or the exchange.
-        let declared = tokio::time::timeout(PATIENCE, topology::declare(&pair.consuming, &context)).await;
+        let declared =
+            tokio::time::timeout(PROBE_CONFIRM_TIMEOUT, topology::declare(&pair.consuming, &context)).await;
         broken = match declared {
             Ok(Err(error)) => error.into(),
             Ok(Ok(())) | Err(_) => beat_on(&context, pair).await,
@@ -59,7 +51,7 @@ async fn beat_on(context: &Context, pair: &ConnectionPair) -> BrokerError {
         let mut confirmed = std::pin::pin!(confirmed(&channel, context));
         let mut missed = 0;
         let answer = loop {
-            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut confirmed).await {
+            if let Ok(answer) = tokio::time::timeout(PROBE_CONFIRM_TIMEOUT, &mut confirmed).await {
                 break answer;
             }
             // An alarm keeps it from being sent; that is told already.
@@ -71,7 +63,7 @@ async fn beat_on(context: &Context, pair: &ConnectionPair) -> BrokerError {
             missed += 1;
             // Each time more patiently: where no node confirms, moving on costs every lane a hand-over.
             let left = context.health.left();
-            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) {
+            if missed >= PROBE_MISSES << left.min(PROBE_MISSES_DOUBLED) {
                 context.health.leaves();
                 if context.addresses.count() > 1 {
                     return BrokerError::Unconfirmed;
@@ -95,7 +87,7 @@ async fn beat_on(context: &Context, pair: &ConnectionPair) -> BrokerError {
             }
             Err(error) => return error.into(),
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }
 

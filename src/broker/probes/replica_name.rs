@@ -4,7 +4,6 @@
 //! and takes it away when that connection is gone, however it ended. Nothing is ever put into it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -14,9 +13,7 @@ use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::{ACCESS_REFUSED, RESOURCE_LOCKED, is_refused};
 use crate::broker::context::Context;
-
-/// Between two attempts to get the name.
-const PAUSE: Duration = Duration::from_secs(5);
+use crate::broker::timing::NAME_RETRY;
 
 /// Gets hold of the name, and tells while it cannot. Ends when it is held, for as long as the connection holds.
 pub(in crate::broker) async fn hold(context: Arc<Context>, pool: Arc<ConnectionPool>) {
@@ -30,7 +27,7 @@ pub(in crate::broker) async fn hold(context: Arc<Context>, pool: Arc<ConnectionP
             // Not worth more: a name that repeats costs balance, not events.
             Err(error) => tracing::debug!(%error, "the replica's name cannot be looked at"),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(NAME_RETRY).await;
     }
 }
 

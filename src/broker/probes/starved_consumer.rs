@@ -5,20 +5,13 @@
 //! another subscription. Whoever merely stands by looks the same from here, and loses nothing by subscribing anew.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use lapin::Connection;
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::broker::amqp::channel;
-
-/// From the last message to the first look at the queue, and between two looks at the most: each costs the broker a
-/// little, and a replica may have thousands of lanes that stand by.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
-/// Between the look that finds messages and the one that decides. What a queue tells may be some seconds old.
-const DOUBT: Duration = Duration::from_secs(15);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::broker::timing::{ANSWER_TIMEOUT, BACKLOG_CHECKS, BACKLOG_RECHECK};
 
 /// One queue's subscriptions, one after another. Pure: the time is handed in.
 #[derive(Debug)]
@@ -31,7 +24,7 @@ pub(in crate::broker) struct StarvedConsumer {
 
 impl StarvedConsumer {
     pub(in crate::broker) fn new(now: Instant) -> Self {
-        let mut looks = Delays::new(LOOKS.0, LOOKS.1);
+        let mut looks = Delays::new(BACKLOG_CHECKS.0, BACKLOG_CHECKS.1);
         let look_at = now + looks.following();
         Self { looks, look_at, doubtful: false }
     }
@@ -52,7 +45,7 @@ impl StarvedConsumer {
     pub(in crate::broker) fn observed_backlog(&mut self, found: bool, now: Instant) -> bool {
         let forgotten = found && self.doubtful;
         self.doubtful = found && !forgotten;
-        self.look_at = now + if self.doubtful { DOUBT } else { self.looks.following() };
+        self.look_at = now + if self.doubtful { BACKLOG_RECHECK } else { self.looks.following() };
         forgotten
     }
 }
@@ -106,6 +99,8 @@ async fn look(connection: &Connection, queue: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Looks at each time that is due, as long as nothing comes; tells when the subscription is given up, from the start.
@@ -134,7 +129,7 @@ mod tests {
         let start = Instant::now();
         let mut starved = StarvedConsumer::new(start);
         assert!(given_up(&mut starved, start, 10, false).is_empty());
-        assert!(starved.look_at() - start < Duration::from_hours(10) + LOOKS.1 * 2);
+        assert!(starved.look_at() - start < Duration::from_hours(10) + BACKLOG_CHECKS.1 * 2);
     }
 
     #[test]
@@ -145,7 +140,7 @@ mod tests {
             now = starved.look_at();
             assert!(!starved.observed_backlog(true, now));
             starved.received(now);
-            assert!(starved.look_at() - now > LOOKS.0 / 2, "and all the time to come again");
+            assert!(starved.look_at() - now > BACKLOG_CHECKS.0 / 2, "and all the time to come again");
         }
     }
 }

@@ -2,16 +2,11 @@
 //! refused one. Pure.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
-
-/// RabbitMQ stops reading a connection with more than 32 publishes that a quorum queue has not answered
-/// (`quorum_commands_soft_limit`), and so one queue would hold up all others.
-pub(super) const MAX_IN_FLIGHT: usize = 24;
-const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+use crate::broker::timing::{PUBLISHES_PER_QUEUE, REFUSED_DELAYS};
 
 /// A queue that messages are published to.
 #[derive(Debug, Default)]
@@ -37,7 +32,7 @@ struct Retrying {
 
 impl Retrying {
     fn new() -> Self {
-        let delays = Delays::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
+        let delays = Delays::new(REFUSED_DELAYS.0, REFUSED_DELAYS.1);
         Self { delays, attempts: BTreeSet::new(), window: 1, next_attempt: None }
     }
 }
@@ -45,7 +40,7 @@ impl Retrying {
 impl Destination {
     /// Takes a message in; true if it is to be sent now.
     pub(super) fn push(&mut self, number: u64) -> bool {
-        let send = self.retrying.is_none() && self.in_flight < MAX_IN_FLIGHT;
+        let send = self.retrying.is_none() && self.in_flight < PUBLISHES_PER_QUEUE;
         if send {
             self.in_flight += 1;
         } else {
@@ -80,7 +75,7 @@ impl Destination {
             if !retrying.attempts.is_empty() {
                 return BTreeSet::new();
             }
-            retrying.window = (retrying.window * 2).min(MAX_IN_FLIGHT);
+            retrying.window = (retrying.window * 2).min(PUBLISHES_PER_QUEUE);
             if self.waiting.is_empty() {
                 self.retrying = None;
             }
@@ -106,7 +101,7 @@ impl Destination {
     fn send_next(&mut self) -> BTreeSet<u64> {
         let room = match &self.retrying {
             Some(retrying) => retrying.window,
-            None => MAX_IN_FLIGHT.saturating_sub(self.in_flight),
+            None => PUBLISHES_PER_QUEUE.saturating_sub(self.in_flight),
         };
         let next: BTreeSet<u64> = std::iter::from_fn(|| self.waiting.pop_first()).take(room).collect();
         self.in_flight += next.len();

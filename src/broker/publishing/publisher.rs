@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -22,15 +21,8 @@ use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::fitting;
 use crate::broker::error::BrokerError;
 use crate::broker::names::Names;
+use crate::broker::timing::{LATE_CONFIRM, REPUBLISH_AFTER};
 use crate::broker::topology;
-
-/// How often to ask for [`ConfirmedPublisher::impediment`].
-pub(in crate::broker) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// After this long without a confirm the queue counts as impeded.
-const LATE_AFTER: Duration = Duration::from_secs(15);
-/// After this long without a confirm, and each time twice as long up to the second, messages are sent once more on
-/// another channel: the queue may have lost them, and the confirms with them.
-const RESEND_AFTER: (Duration, Duration) = (Duration::from_mins(2), Duration::from_hours(4));
 
 /// One message in flight.
 type Sending<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
@@ -207,7 +199,7 @@ impl<'a> ConfirmedPublisher<'a> {
                 let Route { exchange, key } = &publication.route;
                 publish(channel, exchange, key, &body, properties).await?
             };
-            // Up to MAX_IN_FLIGHT bodies for each queue would wait for their confirms here.
+            // Up to `PUBLISHES_PER_QUEUE` bodies for each queue would wait for their confirms here.
             drop((publication, body));
             confirm.await
         };
@@ -219,7 +211,7 @@ impl<'a> ConfirmedPublisher<'a> {
         self.excused_until = Instant::now();
     }
 
-    /// Why messages do not get through, if that has lasted a while. To be asked every [`CHECK_INTERVAL`]: this also sends
+    /// Why messages do not get through, if that has lasted a while. To be asked every [`PUBLISH_CHECK`](crate::broker::timing::PUBLISH_CHECK): this also sends
     /// messages once more that have waited too long for their confirms.
     pub(in crate::broker) fn impediment(&mut self) -> Option<String> {
         let late = self.check_late_confirms();
@@ -234,11 +226,11 @@ impl<'a> ConfirmedPublisher<'a> {
         let now = Instant::now();
         let oldest = self.queue.longest_in_flight();
         let oldest = oldest.map(|(since, queue)| (since.max(self.excused_until), queue.to_owned()));
-        let Some((since, queue)) = oldest.filter(|(since, _)| now >= *since + LATE_AFTER) else {
+        let Some((since, queue)) = oldest.filter(|(since, _)| now >= *since + LATE_CONFIRM) else {
             self.resent.times = 0;
             return None;
         };
-        let resend_after = RESEND_AFTER.0.saturating_mul(1 << self.resent.times).min(RESEND_AFTER.1);
+        let resend_after = REPUBLISH_AFTER.0.saturating_mul(1 << self.resent.times).min(REPUBLISH_AFTER.1);
         if now >= since.max(self.resent.at) + resend_after {
             tracing::warn!(queue, "no confirm comes; what the queue may have missed is sent once more");
             self.resend(now);

@@ -30,17 +30,13 @@ use crate::broker::consuming::ack_batch::AckBatch;
 use crate::broker::consuming::pace::Pace;
 use crate::broker::consuming::poison::{self, PoisonGuard};
 use crate::broker::consuming::resubscriber::Resubscriber;
-use crate::broker::consuming::subscription::{self, IN_FLIGHT, Subscription};
+use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
-use crate::broker::publishing::publisher::{CHECK_INTERVAL, ConfirmedPublisher, PublishEvent};
+use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
+use crate::broker::timing::{BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK};
 use crate::segment::BATCH_EVENTS;
 use sorting::{IntakeMessage, Sorted};
 
-/// While so many events are unconfirmed, no further message is taken. More than one batch can hold, so that a lane that
-/// takes nothing for a while does not hold up the other accounts' events.
-const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;
-/// While so many bytes are held, no further message is taken.
-const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// A publication's number is its message's delivery tag, shifted left by so many bits, plus its place in the message.
 const PLACES: u32 = 13;
 const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
@@ -114,7 +110,7 @@ impl Router<'_> {
         lost: &CancellationToken,
     ) -> Result<(), BrokerError> {
         let mut taking = true;
-        let mut next_check = Instant::now() + CHECK_INTERVAL;
+        let mut next_check = Instant::now() + PUBLISH_CHECK;
         loop {
             // Events that are refused time and again are no reason to stay: their messages return to the intake.
             if !taking && self.publisher.queue().has_none_in_flight() {
@@ -140,7 +136,7 @@ impl Router<'_> {
                     self.route(message);
                 }
                 () = tokio::time::sleep_until(next_check), if unconfirmed > 0 => {
-                    next_check = Instant::now() + CHECK_INTERVAL;
+                    next_check = Instant::now() + PUBLISH_CHECK;
                     self.check_lanes();
                 }
                 () = self.watchdog.until_starved(), if taking && unconfirmed == 0 => {
@@ -160,7 +156,7 @@ impl Router<'_> {
         if self.poison.one_at_a_time() {
             return self.unacknowledged.is_empty();
         }
-        self.unacknowledged.len() < usize::from(IN_FLIGHT)
+        self.unacknowledged.len() < usize::from(INTAKE_PREFETCH)
             && self.publisher.queue().len() < EVENTS_IN_FLIGHT
             && self.bytes < BYTES_IN_FLIGHT
     }

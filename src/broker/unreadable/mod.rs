@@ -12,7 +12,6 @@
 pub(super) mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -31,18 +30,11 @@ use crate::broker::amqp::channel::{close_settled, is_taken, publish, publisher, 
 use crate::broker::amqp::fitting;
 use crate::broker::amqp::{letter_properties, properties};
 use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
+use crate::broker::timing::{CLOSE_TIMEOUT, LOOK_SUBSCRIBE_TIMEOUT, LOOK_TIMEOUT, PROOFS, QUIET};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::UNROUTED;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// Nothing more is on its way when nothing came for this long.
-const QUIET: Duration = Duration::from_secs(1);
-/// A queue that lets nobody subscribe for so long is not looked at.
-const SUBSCRIBED: Duration = Duration::from_secs(5);
-/// For one connection's work: what takes longer is done anew.
-const LIMIT: Duration = Duration::from_mins(1);
-/// So many looks must end at a message: one may have ended by chance.
-const PROOFS: u32 = 2;
 /// What is kept of properties that cannot be read.
 const PROPERTIES: &str = "freshet-original-properties";
 
@@ -92,9 +84,9 @@ pub(super) async fn look(
     let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let looking = look_on(context, &connection, queues, &filter);
-    tokio::time::timeout(LIMIT, looking)
+    tokio::time::timeout(LOOK_TIMEOUT, looking)
         .await
-        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LIMIT }))
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LOOK_TIMEOUT }))
 }
 
 /// Ends the connection. While it holds, no consumer may be let go of: with its cancellation another replica gets what
@@ -109,7 +101,7 @@ async fn look_on(
         let Subscription { queue, tag, prefetch, arguments } = subscription(context, *consumed)?;
         Some(async move {
             let subscribing = subscribe(connection, &queue, &tag, prefetch, arguments);
-            match tokio::time::timeout(SUBSCRIBED, subscribing).await {
+            match tokio::time::timeout(LOOK_SUBSCRIBE_TIMEOUT, subscribing).await {
                 Ok(Ok((channel, consumer))) => Some((*consumed, prefetch, channel, consumer)),
                 Ok(Err(broken)) => {
                     tracing::debug!(queue, %broken, "a queue cannot be looked at");
@@ -230,9 +222,9 @@ async fn survey(
         close(&connection).await;
         Ok(filter.unreadable())
     };
-    tokio::time::timeout(LIMIT, surveying)
+    tokio::time::timeout(LOOK_TIMEOUT, surveying)
         .await
-        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LIMIT }))
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LOOK_TIMEOUT }))
 }
 
 /// Makes dead letters of these messages.
@@ -246,9 +238,9 @@ async fn take_out(
     let name = format!("{}, dead-lettering", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let taking_out = take_out_on(context, &connection, queue, &filter, fingerprints.len());
-    tokio::time::timeout(LIMIT, taking_out)
+    tokio::time::timeout(LOOK_TIMEOUT, taking_out)
         .await
-        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LIMIT }))
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LOOK_TIMEOUT }))
 }
 
 /// Ends the connection, as [`look_on`] does.
@@ -331,7 +323,7 @@ fn readable(properties: &[u8]) -> BasicProperties {
 }
 
 async fn close(connection: &lapin::Connection) {
-    let closed = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "done".into())).await;
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
     if !matches!(closed, Ok(Ok(()))) {
         tracing::debug!("a connection could not be closed in time");
     }

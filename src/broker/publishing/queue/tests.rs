@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::destination::MAX_IN_FLIGHT;
 use super::*;
+use crate::broker::timing::PUBLISHES_PER_QUEUE;
 use crate::segment::EventBody;
 
 fn publication(key: &str) -> Publication {
@@ -51,10 +51,10 @@ fn only_so_many_messages_are_in_flight_to_one_queue() {
     let now = Instant::now();
     let mut queue = PublishQueue::default();
     let in_flight = (0..100).filter(|number| queue.push(*number, publication("a"), now)).count();
-    assert_eq!((in_flight, queue.longest_in_flight().is_some()), (MAX_IN_FLIGHT, true));
+    assert_eq!((in_flight, queue.longest_in_flight().is_some()), (PUBLISHES_PER_QUEUE, true));
     assert!(queue.push(100, publication("b"), now), "others go on");
     for number in 0..100 {
-        let next: Vec<u64> = (number + MAX_IN_FLIGHT as u64..100).take(1).collect();
+        let next: Vec<u64> = (number + PUBLISHES_PER_QUEUE as u64..100).take(1).collect();
         assert_eq!(sent(queue.on_confirmed(number, now)), next);
     }
     // Messages that wait are sent behind the one that is refused.
