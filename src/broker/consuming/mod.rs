@@ -1,7 +1,9 @@
 //! Keeps one queue consumed for as long as its connections hold, on one channel after another. Must not know what a
 //! message holds. Called by the session, and by the quarantine for queues that are kept apart.
 
+pub(in crate::broker) mod ack_batch;
 pub(in crate::broker) mod pace;
+pub(in crate::broker) mod poison;
 pub(in crate::broker) mod resubscriber;
 pub(in crate::broker) mod subscription;
 
