@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     clock::Clock,
     error::ApiError,
-    store::record::Identifier,
+    store::record::UniqueIdentifier,
     writing::{Upserted, Writer},
 };
 use crate::{
@@ -190,7 +190,7 @@ fn write(entity: Entity, record: &Value, writer: &mut Writer<'_>) -> Result<u64,
         let id = numbers::id(id).ok_or_else(ApiError::not_found)?;
         return writer.update(entity, id, data, CustomFieldsOnPut::Merge, EmailsOnPut::Merge);
     }
-    for identifier in Identifier::of(entity) {
+    for identifier in UniqueIdentifier::of(entity) {
         let word = identifier.as_str();
         if let Some(value) = record.get(word) {
             let value = value.as_str().ok_or_else(|| ApiError::invalid(format!("{word} is invalid")))?;

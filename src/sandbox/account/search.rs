@@ -11,7 +11,7 @@ use super::{
     render,
     store::{
         Store,
-        record::{Identifier, StoredRecord},
+        record::{StoredRecord, UniqueIdentifier},
     },
 };
 use crate::{sandbox::metadata::fields::FieldFiles, schema::Entity};
@@ -159,8 +159,8 @@ fn matching_rule<'a>(
 
 /// Records whose field has one of the values, compared without case.
 fn with_value<'a>(store: &'a Store, entity: Entity, field: &str, values: &[String]) -> Vec<&'a StoredRecord> {
-    let word = if field == "email" { Identifier::Email.as_str() } else { field };
-    let identifier = Identifier::of(entity).iter().find(|identifier| identifier.as_str() == word);
+    let word = if field == "email" { UniqueIdentifier::Email.as_str() } else { field };
+    let identifier = UniqueIdentifier::of(entity).iter().find(|identifier| identifier.as_str() == word);
     if let Some(identifier) = identifier {
         let found = values.iter().flat_map(|value| visible_with(store, entity, *identifier, value));
         return found.collect();
@@ -186,7 +186,7 @@ fn visible(store: &Store, entity: Entity) -> impl Iterator<Item = &StoredRecord>
 fn visible_with<'a>(
     store: &'a Store,
     entity: Entity,
-    identifier: Identifier,
+    identifier: UniqueIdentifier,
     value: &str,
 ) -> Vec<&'a StoredRecord> {
     let current = store.records(entity).find_all(identifier, value);

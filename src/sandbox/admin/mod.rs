@@ -51,7 +51,7 @@ impl FromRequest<Served> for AdminBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, served: &Served) -> Result<Self, Response> {
-        let Ok(request) = ApiRequest::from_request(request, served).await;
+        let request = ApiRequest::read(request, served.body_limit()).await;
         request.body.map(Self).map_err(|_too_long| response::body_too_long())
     }
 }

@@ -18,7 +18,7 @@ const ROWS: usize = 50;
 /// The template escapes every text.
 #[derive(Template)]
 #[template(path = "sandbox/admin/templates/page.html")]
-struct Page {
+struct PageTemplate {
     contacts: usize,
     sales_accounts: usize,
     deals: usize,
@@ -48,7 +48,7 @@ impl Table {
 pub(super) fn page(api: &Api) -> askama::Result<String> {
     let account = &api.account;
     let options = options::shown(&account.options);
-    Page {
+    PageTemplate {
         contacts: account.store.records(Entity::Contact).len(),
         sales_accounts: account.store.records(Entity::SalesAccount).len(),
         deals: account.store.records(Entity::Deal).len(),

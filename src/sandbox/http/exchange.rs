@@ -1,7 +1,5 @@
 //! One request and its answer on a connection, with the latency and the faults between them.
 
-use std::convert::Infallible;
-
 use axum::{
     body::Body,
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
@@ -32,8 +30,8 @@ impl FromRequest<Served> for Exchange {
         let (mut parts, body) = request.into_parts();
         let connection = ConnectInfo::from_request_parts(&mut parts, served).await;
         let ConnectInfo(connection) = connection.map_err(IntoResponse::into_response)?;
-        let request = ApiRequest::from_request(Request::from_parts(parts, body), served).await;
-        let request = request.unwrap_or_else(|never: Infallible| match never {});
+        let request = Request::from_parts(parts, body);
+        let request = ApiRequest::read(request, served.body_limit()).await;
         Ok(Self { served: served.clone(), connection, request })
     }
 }

@@ -1,10 +1,8 @@
 //! One request, read to its end.
 
-use std::convert::Infallible;
-
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, Query, Request},
+    extract::{Query, Request},
     http::{
         HeaderMap, Method,
         header::{self, HeaderName},
@@ -13,7 +11,7 @@ use axum::{
 use futures_util::StreamExt;
 use serde_json::Value;
 
-use super::{endpoint::within_account, served::Served};
+use super::endpoint::within_account;
 use crate::sandbox::account::{error::ApiError, related::Related};
 
 /// A request, read to its end.
@@ -32,6 +30,15 @@ pub(in crate::sandbox) struct ApiRequest {
 pub(in crate::sandbox) struct BodyTooLong;
 
 impl ApiRequest {
+    /// Reads a request whose body may have up to `limit` bytes.
+    pub(in crate::sandbox) async fn read(request: Request, limit: usize) -> Self {
+        let (parts, body) = request.into_parts();
+        let query = Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs).unwrap_or_default();
+        let path = parts.uri.path().to_owned();
+        let body = read_body(body, limit).await;
+        Self { method: parts.method, path, query, headers: parts.headers, body }
+    }
+
     /// A query parameter; empty if it is absent.
     pub(super) fn query(&self, key: &str) -> &str {
         self.query.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.as_str())
@@ -74,19 +81,6 @@ impl ApiRequest {
         let body = self.body.as_deref().unwrap_or_default();
         let in_body = || body.windows(text.len()).any(|window| window == text.as_bytes());
         self.path.contains(text) || in_query() || in_body()
-    }
-}
-
-impl FromRequest<Served> for ApiRequest {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, served: &Served) -> Result<Self, Infallible> {
-        let limit = served.api.lock().account.options.body_limit;
-        let (parts, body) = request.into_parts();
-        let query = Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs).unwrap_or_default();
-        let path = parts.uri.path().to_owned();
-        let body = read_body(body, limit).await;
-        Ok(Self { method: parts.method, path, query, headers: parts.headers, body })
     }
 }
 

@@ -28,3 +28,10 @@ pub(in crate::sandbox) struct Served {
     /// Cancelled when the sandbox stops; hanging requests wait for it.
     pub(in crate::sandbox) stop: CancellationToken,
 }
+
+impl Served {
+    /// Bytes of the longest request body accepted.
+    pub(in crate::sandbox) fn body_limit(&self) -> usize {
+        self.api.lock().account.options.body_limit
+    }
+}

@@ -20,7 +20,7 @@ use super::{
     error::ApiError,
     store::{
         Store,
-        record::{Identifier, StoredRecord},
+        record::{StoredRecord, UniqueIdentifier},
     },
 };
 use crate::{
@@ -96,7 +96,7 @@ impl Writer<'_> {
     pub(super) fn upsert(
         &mut self,
         entity: Entity,
-        identifier: Identifier,
+        identifier: UniqueIdentifier,
         value: &str,
         body: &JsonMap,
     ) -> Result<Upserted, ApiError> {
@@ -144,16 +144,17 @@ impl Writer<'_> {
 }
 
 /// The only pair of the body's `unique_identifier`.
-pub(super) fn identifier(entity: Entity, body: &Value) -> Result<(Identifier, String), ApiError> {
+pub(super) fn identifier(entity: Entity, body: &Value) -> Result<(UniqueIdentifier, String), ApiError> {
     let wrong = || {
-        let allowed = Identifier::of(entity).iter().map(|identifier| identifier.as_str());
+        let allowed = UniqueIdentifier::of(entity).iter().map(|identifier| identifier.as_str());
         let allowed = allowed.collect::<Vec<_>>().join(", ");
         ApiError::invalid(format!("unique_identifier should have one of: {allowed}"))
     };
     let pairs = body.get("unique_identifier").and_then(Value::as_object).ok_or_else(wrong)?;
     let mut pairs = pairs.iter();
     let (Some((word, value)), None) = (pairs.next(), pairs.next()) else { return Err(wrong()) };
-    let identifier = Identifier::of(entity).iter().copied().find(|identifier| identifier.as_str() == word);
+    let identifier =
+        UniqueIdentifier::of(entity).iter().copied().find(|identifier| identifier.as_str() == word);
     let identifier = identifier.ok_or_else(wrong)?;
     let text = value.as_str().ok_or_else(|| ApiError::invalid(format!("{word} is invalid")))?;
     Ok((identifier, text.to_owned()))

@@ -7,7 +7,7 @@ use crate::{
     sandbox::{
         account::store::{
             Store,
-            record::{Identifier, StoredRecord},
+            record::{StoredRecord, UniqueIdentifier},
         },
         metadata::field_file::FieldFile,
     },
@@ -23,15 +23,15 @@ pub(super) fn check(store: &Store, file: &FieldFile, entity: Entity, record: &St
     };
     match entity {
         Entity::Contact => {
-            let clashes = record.emails.iter().filter(|email| taken(Identifier::Email, &email.value));
+            let clashes = record.emails.iter().filter(|email| taken(UniqueIdentifier::Email, &email.value));
             problems.extend(clashes.map(|email| format!("{} already exists.", email.value)));
-            if taken(Identifier::ExternalId, record.text("external_id")) {
+            if taken(UniqueIdentifier::ExternalId, record.text("external_id")) {
                 let field = file.fields.get("external_id");
                 problems.push(not_unique(field.map_or("External ID", |field| &field.label)));
             }
         }
         Entity::SalesAccount => {
-            if taken(Identifier::Name, record.text("name")) {
+            if taken(UniqueIdentifier::Name, record.text("name")) {
                 problems.push("Name has already been taken".to_owned());
             }
         }
