@@ -3,10 +3,10 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::budget::BackoffSettings;
+use super::budget::Quota;
 use super::scheduler::{Next, Scheduler};
+use super::timing::BackoffSettings;
 use crate::cost::stays_linear;
-use crate::lane::budget::quota::Quota;
 use crate::lane::scheduler::window::{Key, Window};
 use crate::mapping::{ContactWrite, Mapped, Record};
 use std::time::Duration;

@@ -18,12 +18,13 @@ mod scheduler;
 mod schema_refresh;
 mod settlement;
 pub(super) mod status;
+mod timing;
 
-pub use crate::lane::budget::quota::{Grant, Quota};
 pub use crate::lane::scheduler::window::{Key, Window};
 pub use crate::lane::status::lane_status::{LaneState, LaneStatus, View};
 pub use crate::lane::status::progress::Stuck;
 pub use crate::lane::status::watchdog::watch;
-pub use budget::{BackoffSettings, Impediment};
+pub use budget::{Budget, Grant, Impediment, Quota};
 pub use runner::{Lane, Settings};
 pub use scheduler::{Effect, Next, Scheduler};
+pub use timing::BackoffSettings;

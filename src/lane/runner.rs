@@ -9,18 +9,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::BackoffSettings;
+use super::budget::Quota;
 use super::dedup::Messages;
 use super::scheduler::{Effect, LAST_CALLS, Next, Scheduler};
 use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler, of_duplicate};
+use super::timing::BackoffSettings;
 use crate::backoff::until;
 use crate::config::Account;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
-    Answer, BudgetKind, Call, Client, Endpoint, NoAnswer, RawResponse, Verdict, asked_by_gateway, classify,
+    Answer, BudgetKind, Call, Client, Endpoint, NoAnswer, RawResponse, Verdict, classify, host_wide_wait,
 };
-use crate::lane::budget::quota::Quota;
 use crate::lane::contact::remedy::may_be_mended;
 use crate::lane::intake::omissions::Omissions;
 use crate::lane::intake::placeholders::Placeholders;
@@ -222,7 +222,7 @@ impl Lane {
         let (number, verdict, told) = match ended {
             Ok((id, (number, call, answer, elapsed))) => {
                 self.names.remove(&id);
-                let answer = answer.map(RawResponse::read);
+                let answer = answer.map(RawResponse::parse);
                 self.tell_gateway(answer.as_ref().ok());
                 let told = answer.as_ref().map(|answer| answer.rate_limit).unwrap_or_default();
                 let verdict = classify(call.endpoint, answer);
@@ -284,7 +284,7 @@ impl Lane {
 
     /// Stays away where another account on the host was asked to.
     fn hear_gateway(&mut self, now: Instant) {
-        let until = self.client.gateway().closed_until(now);
+        let until = self.client.gateway().blocked_until(now);
         if let Some(until) = until.filter(|until| self.stays_away != Some(*until)) {
             self.stays_away = Some(until);
             self.dispatch.stay_away(until, now);
@@ -296,8 +296,8 @@ impl Lane {
     fn tell_gateway(&self, answer: Option<&Answer>) {
         let (gateway, now) = (self.client.gateway(), Instant::now());
         let Some(answer) = answer else { return };
-        if let Some(wait) = asked_by_gateway(answer) {
-            if gateway.close(wait, now) {
+        if let Some(wait) = host_wide_wait(answer) {
+            if gateway.block(wait, now) {
                 tracing::warn!(
                     account = &*self.board.view().account,
                     wait_s = wait.as_secs(),
@@ -305,7 +305,7 @@ impl Lane {
                 );
             }
         } else if answer.status < 300 {
-            gateway.pass(now);
+            gateway.let_through(now);
         }
     }
 

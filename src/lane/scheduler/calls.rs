@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
-use crate::freshsales::{Call, Family, UnavailableCause as Failure, Verdict};
-use crate::lane::budget::doubt::Doubt;
+use crate::freshsales::{Call, EndpointFamily, UnavailableCause as Failure, Verdict};
+use crate::lane::budget::attempt::{Attempt, CallClass};
+use crate::lane::budget::attribution::Suspicion;
 use crate::lane::contact::bulk::job_polling::GIVEN_UP;
 use crate::schema::{Entity, Selector};
 
@@ -22,8 +23,8 @@ pub(in crate::lane) struct Outgoing {
     pub(in crate::lane) sent: Option<Instant>,
     /// When it may come again, as it was told when calls were too many or the server too busy.
     pub(in crate::lane) told: Option<Instant>,
-    /// It met something that may be its own fault.
-    pub(in crate::lane) doubt: Option<Doubt>,
+    /// It met answers that may be due to its record.
+    pub(in crate::lane) suspicion: Option<Suspicion>,
     /// How often it was answered, and did not get through.
     pub(in crate::lane) failures: u32,
     /// How often it found no answer although others had got through since it did so before, and when it did last.
@@ -41,8 +42,14 @@ const OFTEN: u32 = 5;
 
 impl Outgoing {
     /// Whose failures and successes say something about it: those of what it is made for in the end.
-    pub(in crate::lane) fn family(&self) -> Family {
+    pub(in crate::lane) fn family(&self) -> EndpointFamily {
         self.unsure.as_ref().unwrap_or(&self.call).endpoint.family()
+    }
+
+    /// The call's part that its budget judges.
+    pub(in crate::lane) fn attempt(&mut self, number: u64) -> Attempt<'_> {
+        let (class, probe) = (self.purpose.class(), self.probe);
+        Attempt { number, class, probe, not_before: &mut self.told, delays: &mut self.delays }
     }
 
     /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
@@ -56,7 +63,15 @@ impl Outgoing {
                 long(submitted) && (unavailable || self.others_got_through(worked))
             }
             Purpose::Bulk(_) => self.since.is_some_and(|since| {
-                let own = matches!(verdict, Verdict::Unavailable { cause: Failure::ServerError(..500), .. });
+                let own = matches!(
+                    verdict,
+                    Verdict::Unavailable {
+                        cause: Failure::ServerError(408)
+                            | Failure::UnexpectedStatus(_)
+                            | Failure::UnexpectedBody(_),
+                        ..
+                    }
+                );
                 long(since) && (own || self.others_got_through(worked))
             }),
         }
@@ -100,14 +115,6 @@ pub(in crate::lane) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it is made for what the account's fields and their choices are. A check reads fields, too, but does not look at them.
-    pub(in crate::lane) const fn reads_fields(&self) -> bool {
-        match self {
-            Self::Fields(_) | Self::Selector(_) => true,
-            Self::Check(_) | Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => false,
-        }
-    }
-
     /// Whether a bulk job runs for it, or will if it is accepted.
     pub(in crate::lane) const fn is_job(&self) -> bool {
         match self {
@@ -116,11 +123,11 @@ impl Purpose {
         }
     }
 
-    /// Whether the call changes nothing and belongs to no event.
-    pub(in crate::lane) fn is_harmless(&self) -> bool {
+    pub(in crate::lane) const fn class(&self) -> CallClass {
         match self {
-            Self::Fields(_) | Self::Selector(_) | Self::Check(_) => true,
-            Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => false,
+            Self::Check(_) => CallClass::Check,
+            Self::Fields(_) | Self::Selector(_) => CallClass::Read,
+            Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => CallClass::Work,
         }
     }
 
@@ -147,7 +154,7 @@ pub(in crate::lane) enum Ground {
     /// What Freshsales says about the record.
     Said(Vec<String>),
     /// It is not let in, in Freshsales' words, and the right that is missing, where it is one.
-    Denied(Option<Family>, Vec<String>),
+    Denied(Option<EndpointFamily>, Vec<String>),
     /// What stands before Freshsales lets all through but this one.
     Seen(String),
     /// It never got through, for too long.

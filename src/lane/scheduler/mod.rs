@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::budget::{BackoffSettings, Budget, Impediment};
+use super::budget::attribution::{DoubtfulAnswer, SuccessHistory};
+use super::budget::budgets::Budgets;
+use super::budget::{Impediment, Quota};
+use super::timing::BackoffSettings;
 use crate::backoff::Delays;
 use crate::config::{DealIdentity, Tags};
 use crate::freshsales::{BudgetKind, Call, RateLimit, UnavailableCause as Failure, Verdict};
-use crate::lane::budget::doubt::{Oddity, Passages};
-use crate::lane::budget::quota::Quota;
 use crate::lane::contact::bulk::job_polling::{JobSlots, JobTimes, Refusals};
 use crate::lane::contact::cache::identities::IdentityCache;
 use crate::lane::contact::cache::records::RecordCache;
@@ -112,11 +113,9 @@ pub struct Scheduler<D> {
     pub(super) calls: HashMap<u64, Outgoing>,
     /// Calls to be sent (again) at a time.
     pub(super) due: BTreeSet<(Instant, u64)>,
-    pub(super) sending: usize,
     numbers: u64,
-    pub(super) api: Budget,
-    pub(super) tracking: Budget,
-    pub(super) passages: Passages,
+    pub(super) budgets: Budgets,
+    pub(super) history: SuccessHistory,
     /// Whose fields to read next to find out whether Freshsales lets the account in.
     pub(super) next_check: Entity,
     pub(super) memo: RecordCache,
@@ -155,11 +154,9 @@ impl<D> Scheduler<D> {
             names: HashMap::new(),
             calls: HashMap::new(),
             due: BTreeSet::new(),
-            sending: 0,
             numbers: 0,
-            api: Budget::new(BudgetKind::Api, api, patience),
-            tracking: Budget::new(BudgetKind::Tracking, tracking, patience),
-            passages: Passages::default(),
+            budgets: Budgets::new(api, tracking, patience),
+            history: SuccessHistory::default(),
             next_check: Entity::Contact,
             memo: RecordCache::new(),
             identities: IdentityCache::new(),
@@ -178,9 +175,9 @@ impl<D> Scheduler<D> {
     /// The same, for an account whose url may be without the path that the API is under.
     #[must_use]
     pub fn with_a_path_that_may_be_missing(mut self, missing: bool) -> Self {
-        let question = missing.then_some("is /crm/sales missing from its end?");
-        self.api.not_there = question;
-        self.tracking.not_there = question;
+        if missing {
+            self.budgets.set_not_found_hint("is /crm/sales missing from its end?");
+        }
         self
     }
 
@@ -208,9 +205,7 @@ impl<D> Scheduler<D> {
     /// Nothing goes before this time, because a gateway before Freshsales asks all accounts to stay away; then one call of
     /// each budget goes first.
     pub fn stay_away(&mut self, until: Instant, now: Instant) {
-        for limit in [&mut self.api, &mut self.tracking] {
-            limit.stay_away(until, now);
-        }
+        self.budgets.stay_away(until, now);
     }
 
     /// Leaves out what the account's key has no right to write, instead of giving up the event.
@@ -263,7 +258,7 @@ impl<D> Scheduler<D> {
 
     /// Requests that are not answered yet.
     pub fn sending(&self) -> usize {
-        self.sending
+        self.budgets.in_flight()
     }
 
     /// Whether work stood ready and only quota was missing.
@@ -279,15 +274,15 @@ impl<D> Scheduler<D> {
 
     /// API calls that could go at once.
     pub fn quota_remaining(&self, now: Instant) -> f64 {
-        u32::try_from(self.api.quota.remaining(now)).map_or(f64::MAX, f64::from)
+        u32::try_from(self.budgets.of(BudgetKind::Api).remaining(now)).map_or(f64::MAX, f64::from)
     }
 
     /// What keeps the calls of a budget from getting through. Only refused credentials are told where nothing is to be
     /// sent: nothing is kept there by an outage, and nothing finds out when a wait is over.
     pub fn trouble(&self, budget: BudgetKind) -> Option<&(Impediment, String)> {
         let trouble = match budget {
-            BudgetKind::Api => self.api.trouble.as_ref().or_else(|| self.slots.trouble()),
-            BudgetKind::Tracking => self.tracking.trouble.as_ref(),
+            BudgetKind::Api => self.budgets.of(budget).impediment().or_else(|| self.slots.trouble()),
+            BudgetKind::Tracking => self.budgets.of(budget).impediment(),
         };
         trouble.filter(|(trouble, _)| *trouble == Impediment::Unauthorized || self.has_work(budget))
     }
@@ -387,7 +382,7 @@ impl<D> Scheduler<D> {
             since: None,
             sent: None,
             told: None,
-            doubt: None,
+            suspicion: None,
             failures: 0,
             alone: 0,
             failed: None,
@@ -396,20 +391,6 @@ impl<D> Scheduler<D> {
         };
         self.calls.insert(number, outgoing);
         number
-    }
-
-    pub(super) fn limit(&self, budget: BudgetKind) -> &Budget {
-        match budget {
-            BudgetKind::Api => &self.api,
-            BudgetKind::Tracking => &self.tracking,
-        }
-    }
-
-    pub(super) fn limit_mut(&mut self, budget: BudgetKind) -> &mut Budget {
-        match budget {
-            BudgetKind::Api => &mut self.api,
-            BudgetKind::Tracking => &mut self.tracking,
-        }
     }
 
     /// What ended without a call, since it was asked for last. To be asked after [`Scheduler::next`].
@@ -437,15 +418,14 @@ impl<D> Scheduler<D> {
         told: &RateLimit,
         now: Instant,
     ) -> Vec<Effect<D>> {
-        self.sending = self.sending.saturating_sub(1);
         let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
         let budget = outgoing.call.endpoint.budget();
         let verdict = self.believed(&outgoing, verdict);
-        let limit = self.limit_mut(budget);
-        let outage = limit.outage();
-        let again = limit.judge(number, &mut outgoing, &verdict, told, now);
-        let worked = limit.worked;
-        if outage && !limit.outage() {
+        let limit = self.budgets.of_mut(budget);
+        let outage = limit.is_outage();
+        let again = limit.answered(outgoing.attempt(number), &verdict, told, now);
+        let worked = limit.last_success();
+        if outage && !limit.is_outage() {
             self.go_on(budget, now);
         }
         if verdict == Verdict::TooManyJobs
@@ -454,14 +434,13 @@ impl<D> Scheduler<D> {
             return self.too_many_jobs(units, now);
         }
         if outgoing.takes_turns() && matches!(verdict, Verdict::Done(_) | Verdict::Refused { .. }) {
-            // What was wrong with it may be over for the others, too.
-            self.limit_mut(budget).repeats = None;
+            self.budgets.of_mut(budget).allow_repeats();
         }
         let result = match verdict {
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
             Verdict::Denied { .. }
-            | Verdict::Foreign(_)
+            | Verdict::Unrecognized(_)
             | Verdict::Unauthorized { .. }
             | Verdict::Throttled { .. }
             | Verdict::TooManyJobs
@@ -480,7 +459,7 @@ impl<D> Scheduler<D> {
         };
         // That a record is not there may also be said where the account is not.
         let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
-        let mut effects = if missing { Vec::new() } else { self.clear(&outgoing, now) };
+        let mut effects = if missing { Vec::new() } else { self.weigh_success(&outgoing, now) };
         if let Ok(body) = &result
             && self.again_after_looking(&mut outgoing, body)
         {
@@ -504,16 +483,16 @@ impl<D> Scheduler<D> {
         if let Purpose::Check(entity) = outgoing.purpose {
             // Only what is in doubt needs it, and asks again. One form alone may be forbidden.
             self.next_check = after(entity);
-            self.acquit();
+            self.blame_account();
             return Vec::new();
         }
-        if let Some(oddity) = Oddity::of(verdict) {
-            return self.accuse(number, outgoing, oddity, now);
+        if let Some(answer) = DoubtfulAnswer::of(verdict) {
+            return self.suspect(number, outgoing, &answer, now);
         }
         if let Purpose::Step(unit) = outgoing.purpose
             && matches!(verdict, Verdict::Unavailable { .. })
         {
-            self.passages.odd(outgoing.family(), unit);
+            self.history.record_failure(outgoing.family(), unit);
         }
         self.due.insert((again, number));
         self.calls.insert(number, outgoing);
@@ -550,7 +529,7 @@ impl<D> Scheduler<D> {
             | Purpose::Bulk(_)
             | Purpose::Poll(_) => return None,
         };
-        let through = self.passages.through(outgoing.family());
+        let through = self.history.working_time(outgoing.family());
         let unit = self.units.get_mut(&unit)?;
         let since = *unit.failing.get_or_insert(through);
         let single = unit.events.len() <= 1;
@@ -596,8 +575,7 @@ impl<D> Scheduler<D> {
     pub fn aborted(&mut self, number: u64, now: Instant) {
         let Some(outgoing) = self.calls.get(&number) else { return };
         let (budget, probe) = (outgoing.call.endpoint.budget(), outgoing.probe);
-        self.sending = self.sending.saturating_sub(1);
-        self.limit_mut(budget).aborted(probe);
+        self.budgets.of_mut(budget).aborted(probe, now);
         self.due.insert((now, number));
     }
 
@@ -623,9 +601,8 @@ impl<D> Scheduler<D> {
             self.calls.remove(&number);
         }
         self.identities.given_back();
-        self.passages.forget_units();
-        self.api.gave_back();
-        self.tracking.gave_back();
+        self.history.forget_work_items();
+        self.budgets.gave_back();
         debts
     }
 
@@ -649,10 +626,13 @@ fn after(entity: Entity) -> Entity {
 fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
     let answered = |status: u16| (Some(status), format!("answered with status {status}"));
     match verdict {
-        Verdict::Unavailable { cause: Failure::ServerError(status @ ..300), .. } => {
+        Verdict::Unavailable { cause: Failure::UnexpectedBody(status), .. } => {
             (Some(*status), format!("answered with status {status} and a body that cannot be read"))
         }
-        Verdict::Unavailable { cause: Failure::ServerError(status), .. }
+        Verdict::Unavailable {
+            cause: Failure::ServerError(status) | Failure::UnexpectedStatus(status),
+            ..
+        }
         | Verdict::Unauthorized { status }
         | Verdict::Denied { status, .. }
         | Verdict::Refused { status, .. } => answered(*status),
@@ -660,11 +640,14 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
         Verdict::Unavailable { cause: Failure::Connection, .. } => (None, "broken off".to_owned()),
         Verdict::Throttled { .. } => answered(429),
         Verdict::TooManyJobs => answered(405),
-        Verdict::Foreign(sight) => (Some(sight.status), format!("answered with {sight}")),
+        Verdict::Unrecognized(unrecognized) => {
+            (Some(unrecognized.status), format!("answered with {unrecognized}"))
+        }
         Verdict::Done(_) => (None, "accepted".to_owned()),
     }
 }
 
+pub(super) mod attribution;
 pub(super) mod calls;
 pub(super) mod pick;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::calls::{Outgoing, Purpose};
 use super::{Next, Scheduler};
 use crate::freshsales::{BudgetKind, Call};
-use crate::lane::budget::Impediment;
-use crate::lane::budget::quota::Grant;
+use crate::lane::budget::attempt::CallClass;
+use crate::lane::budget::{Grant, Impediment};
 use crate::lane::contact::bulk::writes_one_of;
 use crate::lane::contact::cache::identities::IdentityCache;
 use crate::lane::contact::held::HeldEvent;
@@ -14,9 +14,6 @@ use crate::lane::contact::merge::Joined;
 use crate::lane::contact::work_item::{WorkItem, identity};
 use crate::mapping::Identity;
 use crate::schema::Entity;
-
-/// Of so many calls at the pace of the quota one may repeat what has often failed while others got through.
-const REPEATS_APART: u32 = 5;
 
 /// The oldest thing that could be done in a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +28,7 @@ impl<D> Scheduler<D> {
         self.starved = false;
         self.identities.tick(now);
         self.here_since.get_or_insert(now);
-        if self.sending >= self.concurrency {
+        if self.budgets.in_flight() >= self.concurrency {
             return Next::Wait(None);
         }
         let mut wake = Wake::default();
@@ -60,11 +57,12 @@ impl<D> Scheduler<D> {
 
     /// What finds out whether the account is let in again.
     fn next_check(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
-        if !self.api.is_shut() || !self.has_work(BudgetKind::Api) {
+        if !self.budgets.of(BudgetKind::Api).is_fields_only() || !self.has_work(BudgetKind::Api) {
             return None;
         }
-        wake.starved |= !matches!(self.api.trouble, Some((Impediment::Retrying, _)));
-        match self.api.quota.ask(now) {
+        let api = self.budgets.of_mut(BudgetKind::Api);
+        wake.starved |= !matches!(api.impediment(), Some((Impediment::Retrying, _)));
+        match api.ask(now) {
             Grant::Now => {}
             Grant::At(then) => {
                 wake.no_later(then);
@@ -91,19 +89,19 @@ impl<D> Scheduler<D> {
                 self.due.remove(&(at, number));
                 continue;
             };
-            if taking_over && !outgoing.purpose.is_harmless() || self.line(outgoing) != line {
+            if taking_over && outgoing.purpose.class() == CallClass::Work || self.line(outgoing) != line {
                 continue;
             }
             if self.name_is_taken(outgoing) {
                 continue;
             }
-            let repeats = self.limit(outgoing.call.endpoint.budget()).repeats;
+            let repeats = self.budgets.of(outgoing.call.endpoint.budget()).next_repeat();
             if let Some(at) = repeats.filter(|at| now < *at && outgoing.takes_turns()) {
                 wake.no_later(at);
                 continue;
             }
-            let (budget, reads) = (outgoing.call.endpoint.budget(), outgoing.purpose.reads_fields());
-            if self.granted(budget, reads, now, wake) {
+            let (budget, class) = (outgoing.call.endpoint.budget(), outgoing.purpose.class());
+            if self.granted(budget, class, now, wake) {
                 self.due.remove(&(at, number));
                 return Some(number);
             }
@@ -117,7 +115,7 @@ impl<D> Scheduler<D> {
     /// While a budget is probed, a call that has been a probe is so again only after all others: one that Freshsales cannot
     /// stand must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
     fn line(&self, outgoing: &Outgoing) -> Line {
-        let in_turn = self.limit(outgoing.call.endpoint.budget()).probes_in_turn();
+        let in_turn = self.budgets.of(outgoing.call.endpoint.budget()).probes_in_turn();
         if in_turn && outgoing.since.is_some() { Line::Back } else { Line::Front }
     }
 
@@ -133,7 +131,7 @@ impl<D> Scheduler<D> {
         }
         // Forming a unit may show that it must wait for another one's record: then the next is looked at.
         while let Some(candidate) = self.oldest_of_others(budget, &held, now) {
-            if !self.granted(budget, false, now, wake) {
+            if !self.granted(budget, CallClass::Work, now, wake) {
                 return None;
             }
             match candidate {
@@ -153,19 +151,22 @@ impl<D> Scheduler<D> {
     }
 
     /// Whether a call may go; those that read fields may where others may not.
-    fn granted(&mut self, budget: BudgetKind, reads_fields: bool, now: Instant, wake: &mut Wake) -> bool {
-        let limit = self.limit_mut(budget);
-        if limit.is_shut() {
+    fn granted(&mut self, budget: BudgetKind, class: CallClass, now: Instant, wake: &mut Wake) -> bool {
+        let limit = self.budgets.of_mut(budget);
+        if limit.is_fields_only() {
             return false;
         }
-        let grant = if reads_fields { limit.quota.ask_to_read(now) } else { limit.quota.ask(now) };
+        let grant = match class {
+            CallClass::Read => limit.ask_to_read(now),
+            CallClass::Check | CallClass::Work => limit.ask(now),
+        };
         match grant {
             Grant::Now => return true,
             Grant::At(then) => wake.no_later(then),
             Grant::AfterProbe => {}
         }
         // In an outage it is not quota that is missing.
-        wake.starved |= !limit.outage();
+        wake.starved |= !limit.is_outage();
         false
     }
 
@@ -229,18 +230,19 @@ impl<D> Scheduler<D> {
                 unit.attempts += 1;
             }
         }
-        let reads_fields = outgoing.purpose.reads_fields();
+        let class = outgoing.purpose.class();
         let repeats = outgoing.takes_turns();
         if let Purpose::Step(unit) = outgoing.purpose {
             self.claim_name(unit);
         }
-        self.sending += 1;
-        let limit = self.limit_mut(call.endpoint.budget());
-        limit.sending += 1;
+        let limit = self.budgets.of_mut(call.endpoint.budget());
         if repeats {
-            limit.repeats = Some(now + limit.quota.interval() * REPEATS_APART);
+            limit.spend_repeat(now);
         }
-        let probe = if reads_fields { limit.quota.spend_to_read(now) } else { limit.quota.spend(now) };
+        let probe = match class {
+            CallClass::Read => limit.spend_to_read(now),
+            CallClass::Check | CallClass::Work => limit.spend(now),
+        };
         if let Some(outgoing) = self.calls.get_mut(&number) {
             outgoing.probe = probe;
             outgoing.sent = Some(now);

@@ -1,6 +1,6 @@
 //! What the random tests do not reach: calls answered one by one, as a test wants it.
 
-use crate::freshsales::{Endpoint, Link, UnavailableCause as Failure};
+use crate::freshsales::{Endpoint, SalesAccountLink, UnavailableCause as Failure};
 use crate::lane::contact::cache::records::{Account, fingerprint};
 use crate::lane::scheduler::*;
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
@@ -12,8 +12,8 @@ pub(in crate::lane::scheduler) fn dispatch(now: Instant) -> Scheduler<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
     let mut dispatch = Scheduler::new(8, BackoffSettings::default(), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
-    dispatch.api.quota.observe(now, &plenty, 0);
-    dispatch.tracking.quota.observe(now, &plenty, 0);
+    dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &plenty, 0);
+    dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
     dispatch
 }
 
@@ -127,7 +127,11 @@ fn failing(dispatch: &mut Scheduler<u64>, mut now: Instant, endpoint: Endpoint, 
         match dispatch.next(now) {
             Next::Send(number, call) if call.endpoint == endpoint => {
                 asked += 1;
-                let trouble = Failure::ServerError(status);
+                let trouble = if status < 300 {
+                    Failure::UnexpectedBody(status)
+                } else {
+                    Failure::UnexpectedStatus(status)
+                };
                 let verdict = Verdict::Unavailable { cause: trouble, retry_after: None };
                 assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
             }
@@ -173,7 +177,7 @@ fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
 /// already: values written before the lane was empty would not be relied on.
 fn acquaint(dispatch: &mut Scheduler<u64>) {
     for number in 0..3 {
-        let link = Link { id: 7, primary: true };
+        let link = SalesAccountLink { id: 7, primary: true };
         dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
     let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
@@ -433,13 +437,13 @@ fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls
 fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
-    dispatch.api.quota.block(now, Duration::from_secs(1));
+    dispatch.budgets.of_mut(BudgetKind::Api).keep_away(now, Duration::from_secs(1));
     let now = now + Duration::from_secs(1);
     insert(&mut dispatch, write("a@x.com", &json!({})), 0);
     let (number, _) = sent(&mut dispatch, now);
-    assert!(dispatch.api.quota.is_blocked(), "it was the probe");
+    assert!(dispatch.budgets.of(BudgetKind::Api).blocked_for(now).is_some(), "it was the probe");
     dispatch.aborted(number, now);
-    assert_eq!((dispatch.sending(), dispatch.api.sending), (0, 0));
+    assert_eq!((dispatch.sending(), dispatch.budgets.of(BudgetKind::Api).in_flight()), (0, 0));
     assert!(dispatch.trouble(BudgetKind::Api).is_none());
     assert_eq!(dispatch.give_back(), [0]);
     insert(&mut dispatch, write("b@x.com", &json!({})), 1);
@@ -455,7 +459,7 @@ fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
         Scheduler::new(8, BackoffSettings::default(), quota().with_reserve(3), quota());
     insert(&mut dispatch, write("c@x.com", &json!({})), 0);
     let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
-    dispatch.api.quota.observe(now, &told, 0);
+    dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &told, 0);
     assert!(matches!(dispatch.next(now), Next::Wait(Some(_))));
     for entity in Entity::ALL {
         dispatch.read_fields(*entity, now);

@@ -69,7 +69,10 @@ fn records_that_found_no_job_gather_with_others_and_none_goes_alone() {
     }
     assert!(asked[0] >= Duration::from_secs(1) && asked[0] < Duration::from_secs(3), "{asked:?}");
     assert!(asked[4] > asked[0] * 4, "{asked:?}");
-    assert!(!dispatch.api.outage() && !dispatch.api.quota.is_blocked());
+    assert!(
+        !dispatch.budgets.of(BudgetKind::Api).is_outage()
+            && dispatch.budgets.of(BudgetKind::Api).blocked_for(now).is_none()
+    );
     now = waits(&mut dispatch, now);
     assert_eq!(accept(&mut dispatch, now, 0), 40);
     assert_eq!(dispatch.trouble(BudgetKind::Api), None);
@@ -241,8 +244,8 @@ fn an_answer_that_a_working_server_gave_makes_no_outage() {
     }
     let numbers: Vec<u64> = (0..8).map(|_| sent(&mut dispatch, now).0).collect();
     for number in numbers {
-        let trouble = crate::freshsales::UnavailableCause::ServerError(405);
+        let trouble = crate::freshsales::UnavailableCause::UnexpectedStatus(405);
         answer(&mut dispatch, number, Verdict::Unavailable { cause: trouble, retry_after: None }, now);
     }
-    assert!(!dispatch.tracking.outage());
+    assert!(!dispatch.budgets.of(BudgetKind::Tracking).is_outage());
 }

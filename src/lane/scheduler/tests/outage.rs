@@ -250,7 +250,7 @@ fn records_that_freshsales_cannot_stand_do_not_hide_the_end_of_an_outage() {
     }
     let over = account.start + Duration::from_mins(30);
     account.until(over, |_| true);
-    assert!(account.dispatch.tracking.outage());
+    assert!(account.dispatch.budgets.of(BudgetKind::Tracking).is_outage());
     let poison = |call: &Call| (0..3).any(|number| is_track(call, number));
     account.until(over + LONGEST * 5, poison);
     assert_eq!(account.delivered.len(), 17, "all but the three");
@@ -301,7 +301,7 @@ fn a_single_call_that_always_fails_backs_off_and_is_no_outage() {
     let gaps: Vec<Duration> = account.sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(gaps[0] < Duration::from_secs(1), "{gaps:?}");
     assert!(gaps[10..].iter().all(|gap| *gap >= LONGEST / 2 && *gap <= LONGEST + ANSWER), "{gaps:?}");
-    assert!(!account.dispatch.tracking.outage());
+    assert!(!account.dispatch.budgets.of(BudgetKind::Tracking).is_outage());
     // Another event does not wait for it.
     account.track(1);
     account.until(end + ANSWER, |call| is_track(call, 0));
@@ -314,7 +314,7 @@ fn on_their_way(calls: u64) -> (Account, Vec<u64>) {
     (0..calls).for_each(|number| account.track(number));
     let now = account.now;
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
-    account.dispatch.tracking.quota.observe(now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
     let numbers = (0..calls).map(|_| sent(&mut account.dispatch, now).0).collect();
     (account, numbers)
 }
@@ -327,7 +327,7 @@ fn calls_that_fail_together_begin_one_outage_with_one_short_wait() {
     for number in numbers {
         account.dispatch.answered(number, down(), &RateLimit::default(), now);
     }
-    let wait = account.dispatch.tracking.quota.blocked_for(now).unwrap();
+    let wait = account.dispatch.budgets.of(BudgetKind::Tracking).blocked_for(now).unwrap();
     assert!(wait < Duration::from_secs(1), "{wait:?}");
     let (number, call) = sent(&mut account.dispatch, now + wait);
     assert!(is_track(&call, 8), "one that failed went before it");
@@ -348,7 +348,10 @@ fn a_few_failures_among_successes_are_no_outage() {
         };
         account.dispatch.answered(number, verdict, &RateLimit::default(), account.now);
     }
-    assert!(!account.dispatch.tracking.outage() && !account.dispatch.tracking.quota.is_blocked());
+    assert!(
+        !account.dispatch.budgets.of(BudgetKind::Tracking).is_outage()
+            && account.dispatch.budgets.of(BudgetKind::Tracking).blocked_for(account.now).is_none()
+    );
 }
 
 #[test]
