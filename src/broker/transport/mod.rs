@@ -18,7 +18,7 @@ mod runtime;
 mod seen;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod walker;
 
 use std::io;
