@@ -8,8 +8,6 @@ mod dial;
 mod error;
 mod fields;
 mod filter;
-#[cfg(test)]
-mod fuzz_tests;
 mod greeting;
 mod outgoing;
 mod oversize;

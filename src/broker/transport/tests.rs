@@ -1,5 +1,7 @@
 //! Frames by hand, and what the client library's own parser makes of them. Shared by the tests of this folder.
 
+mod fuzz;
+
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use amq_protocol::protocol::basic;
 use lapin::types::{AMQPValue, FieldTable};
