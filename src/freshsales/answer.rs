@@ -102,6 +102,8 @@ pub enum UnavailableCause {
     Timeout,
     /// No connection, or it broke.
     Connection,
+    /// A bug: the task that sent the call panicked.
+    Panicked,
 }
 
 /// What came in place of an answer of the API. Shown in words that hold nothing of it.
@@ -177,6 +179,7 @@ impl Verdict {
             }
             Self::Unavailable { cause: UnavailableCause::Timeout, .. } => "timeout",
             Self::Unavailable { cause: UnavailableCause::Connection, .. } => "connection",
+            Self::Unavailable { cause: UnavailableCause::Panicked, .. } => "panicked",
         }
     }
 }

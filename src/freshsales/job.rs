@@ -1,9 +1,14 @@
 //! Bulk jobs: where their status is, and what it says. The real form is not fully known, so nothing is guessed:
 //! what cannot be understood is said to be unclear.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::answer::{collect, upstream_status};
+
+/// A job that has not ended after this never will. Freshsales documents no limit; jobs of a hundred records take seconds.
+pub const BULK_JOB_LIMIT: Duration = Duration::from_mins(10);
 
 /// What a job's status says.
 #[derive(Debug, Clone, PartialEq, Eq)]

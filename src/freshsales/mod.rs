@@ -24,5 +24,5 @@ pub use contact::{
 };
 pub use deals::{ShownDeal, ShownDeals, custom_fields, deal_named, shown_deals};
 pub use gateway::{Gateway, asked as asked_by_gateway};
-pub use job::{Failure, Job, job_id, read_job};
+pub use job::{BULK_JOB_LIMIT, Failure, Job, job_id, read_job};
 pub use limits::{RateLimit, retry_after};

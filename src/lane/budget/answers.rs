@@ -181,7 +181,11 @@ impl Budget {
 
 /// Whether a failure is one that an outage is made of. A server that answers 4xx works.
 const fn may_be_down(cause: UnavailableCause) -> bool {
-    !matches!(cause, UnavailableCause::ServerError(400..=407 | 409..=499))
+    match cause {
+        UnavailableCause::ServerError(status) => !matches!(status, 400..=407 | 409..=499),
+        UnavailableCause::Timeout | UnavailableCause::Connection => true,
+        UnavailableCause::Panicked => false,
+    }
 }
 
 fn in_words(cause: UnavailableCause) -> String {
@@ -190,5 +194,6 @@ fn in_words(cause: UnavailableCause) -> String {
         UnavailableCause::ServerError(_) => "Freshsales' answer is not what the endpoint answers".to_owned(),
         UnavailableCause::Timeout => "no answer within delivery.request_timeout".to_owned(),
         UnavailableCause::Connection => "Freshsales cannot be reached".to_owned(),
+        UnavailableCause::Panicked => "sending a call panicked; this is a bug".to_owned(),
     }
 }
