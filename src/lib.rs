@@ -16,6 +16,7 @@ pub mod freshsales;
 #[cfg(test)]
 mod fuzz;
 pub mod html;
+pub mod json;
 pub mod lane;
 pub mod mapping;
 pub mod mask;

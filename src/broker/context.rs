@@ -12,7 +12,7 @@ use crate::segment::Opener;
 
 /// The daemon's side of RabbitMQ.
 #[derive(Debug)]
-pub struct Broker {
+pub struct Context {
     /// Where its nodes are.
     pub addresses: Addresses,
     /// What its objects are called.
@@ -22,15 +22,15 @@ pub struct Broker {
     /// Unsettled events per account.
     pub prefetch: u16,
     /// How many bytes of events it holds.
-    pub held: Arc<HeldBytes>,
+    pub held_bytes: Arc<HeldBytes>,
     /// Finds an event's account.
-    pub directory: AccountIndex,
+    pub index: AccountIndex,
     /// Reads bodies.
     pub opener: Opener,
     /// One per account.
-    pub lanes: Vec<LaneInlet>,
+    pub inlets: Vec<LaneInlet>,
     /// For events without an account.
     pub metrics: Arc<Metrics>,
     /// Told of every change.
-    pub link: Arc<BrokerHealth>,
+    pub health: Arc<BrokerHealth>,
 }

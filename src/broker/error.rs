@@ -24,17 +24,17 @@ pub(in crate::broker) enum BrokerError {
     #[error("the node confirms nothing; trying another one")]
     Unconfirmed,
     #[error("the broker has not let anyone subscribe to {queue} within {} s", .within.as_secs())]
-    Unanswered { queue: String, within: Duration },
+    SubscribeTimedOut { queue: String, within: Duration },
     #[error("messages wait in {0} and none is handed out here")]
-    Forgotten(String),
+    Starved(String),
     #[error("{0}")]
-    Unusable(String),
+    UnusableQueue(String),
     #[error("the connection was closed")]
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
-    Silent(Duration),
+    Unresponsive(Duration),
     #[error("the lane is gone")]
-    LaneGone,
+    LaneEnded,
     #[error("a task panicked; this is a bug")]
     Panicked,
 }

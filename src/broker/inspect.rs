@@ -6,21 +6,20 @@
 //! the answers but the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::context::Broker;
+use super::context::Context;
 use super::topology;
 use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::{PRECONDITION_FAILED, is_refused};
+use crate::broker::timing::ANSWER_TIMEOUT;
 
 /// More than there are arguments.
 const MOST_TRIES: usize = 24;
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A queue as it was declared, as far as AMQP shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,18 +30,19 @@ struct Found {
 }
 
 /// Looks over the intake, the dead letters and the lanes, once for each process.
-pub(super) async fn look_over(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) {
-    let Ok(line) = lifeline.line(0) else { return };
-    let names = &broker.names;
+pub(super) async fn look_over(context: Arc<Context>, pool: Arc<ConnectionPool>) {
+    let Ok(pair) = pool.pair(0) else { return };
+    let names = &context.names;
     let consumed = |account| topology::consumed(names, account);
     let shared = [(names.intake().to_owned(), consumed(None)), (names.dead(), topology::dead_letters())];
-    let lanes = broker.lanes.iter().map(|door| (names.lane(&door.account), consumed(Some(&door.account))));
+    let lanes =
+        context.inlets.iter().map(|inlet| (names.lane(&inlet.account), consumed(Some(&inlet.account))));
     for (queue, arguments) in shared.into_iter().chain(lanes) {
-        if !broker.link.first_look(&queue) {
+        if !context.health.first_look(&queue) {
             continue;
         }
         let ours = Found { arguments, durable: true, auto_delete: false };
-        let found = tokio::time::timeout(ANSWER_TIMEOUT, find(&line.consuming, &queue, ours)).await;
+        let found = tokio::time::timeout(ANSWER_TIMEOUT, find(&pair.consuming, &queue, ours)).await;
         match found {
             Ok(Ok(found)) => {
                 for why in dangers(&found) {

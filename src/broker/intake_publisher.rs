@@ -18,13 +18,12 @@ use crate::broker::amqp::addresses::Addresses;
 use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
 use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::timing::COMMAND_PUBLISHES;
 use crate::dead_letter::Letter;
 use crate::dead_letter::header_names::REPLAYS;
 use crate::delivery::AccountName;
 use crate::routing::ACCOUNT_HEADER;
 
-/// Publishes in flight.
-const IN_FLIGHT: usize = 500;
 const PERSISTENT: u8 = 2;
 
 /// A connection that takes events.
@@ -134,7 +133,7 @@ impl Publisher {
                     reading = false;
                     Ok(())
                 }
-                line = lines.next(), if reading && in_flight.len() < IN_FLIGHT => match line {
+                line = lines.next(), if reading && in_flight.len() < COMMAND_PUBLISHES => match line {
                     None => {
                         reading = false;
                         Ok(())

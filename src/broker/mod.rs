@@ -24,12 +24,13 @@ pub(super) mod probes;
 pub(crate) mod publishing;
 mod router;
 mod session;
+mod timing;
 mod topology;
 mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
-pub use context::Broker;
+pub use context::Context;
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::Event;
@@ -17,7 +16,7 @@ use super::amqp::connection::{ConnectionEvent, ConnectionPool};
 use super::consuming;
 use super::consuming::pace::Pace;
 use super::consuming::subscription::{Consumed, subscription};
-use super::context::Broker;
+use super::context::Context;
 use super::error::BrokerError;
 use super::health::Stall;
 use super::inspect;
@@ -28,46 +27,41 @@ use super::topology;
 use super::unreadable::quarantine::{Isolation, Quarantine};
 use super::unreadable::{is_our_own, is_unreadable};
 use crate::backoff::Delays;
+use crate::broker::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
 
-const CONNECTION_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-const NEXT_NODE: Duration = Duration::from_millis(100);
-/// Between two looks at whether all connections hold.
-const LOOK: Duration = Duration::from_secs(1);
 /// The most queues that one log line names.
 const TOLD: usize = 10;
-/// A connection or a channel that held this long was a good one: the next wait starts small again.
-const HELD: Duration = Duration::from_mins(1);
 
-impl Broker {
+impl Context {
     /// Serves until `stop` is cancelled and every event taken was settled or given back.
     pub async fn run(self, stop: CancellationToken) {
         crate::tls::install_provider();
-        let broker = Arc::new(self);
-        let mut delays = Delays::new(CONNECTION_DELAYS.0, CONNECTION_DELAYS.1);
+        let context = Arc::new(self);
+        let mut delays = Delays::new(RECONNECT_DELAYS.0, RECONNECT_DELAYS.1);
         // Replicas begin at different nodes; each goes to the next one when it has to connect again.
         let quarantine = Arc::new(Quarantine::default());
-        let begin = names::first_turn(&broker.replica, broker.addresses.count());
+        let begin = names::first_turn(&context.replica, context.addresses.count());
         for attempt in begin.. {
-            let address = broker.addresses.turn(attempt);
+            let address = context.addresses.turn(attempt);
             let started = Instant::now();
-            let connecting = ConnectionPool::connect(address, &broker.replica, broker.lanes.len());
+            let connecting = ConnectionPool::connect(address, &context.replica, context.inlets.len());
             match stop.run_until_cancelled(connecting).await {
                 None => return,
-                Some(Ok(lifeline)) => {
-                    if broker.clone().serve(lifeline, address, &quarantine, &stop).await.is_ok() {
+                Some(Ok(pool)) => {
+                    if context.clone().serve(pool, address, &quarantine, &stop).await.is_ok() {
                         return;
                     }
                 }
-                Some(Err(broken)) => broker.link.down(&broken.to_string()),
+                Some(Err(broken)) => context.health.down(&broken.to_string()),
             }
-            if started.elapsed() > HELD {
+            if started.elapsed() > HELD_WELL {
                 delays.reset();
             }
             // Nodes that were not tried yet are tried at once.
-            let wait = if (attempt + 1 - begin).is_multiple_of(broker.addresses.count()) {
+            let wait = if (attempt + 1 - begin).is_multiple_of(context.addresses.count()) {
                 delays.following()
             } else {
-                NEXT_NODE
+                NEXT_NODE_DELAY
             };
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
@@ -78,27 +72,27 @@ impl Broker {
     /// Serves one lifeline to its end. `Ok` when told to stop and all was settled or given back.
     async fn serve(
         self: Arc<Self>,
-        lifeline: ConnectionPool,
+        pool: ConnectionPool,
         address: &Address,
         quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
     ) -> Result<(), BrokerError> {
-        let lifeline = Arc::new(lifeline);
+        let pool = Arc::new(pool);
         let lost = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let served = self.work(&lifeline, address, quarantine, stop, &lost, &mut tasks).await;
+        let served = self.work(&pool, address, quarantine, stop, &lost, &mut tasks).await;
         if let Err(BrokerError::Amqp(error)) = &served
             && is_unreadable(error)
         {
-            self.suspect(error, &lifeline, quarantine);
+            self.suspect(error, &pool, quarantine);
         }
         if let Err(broken) = &served {
-            self.link.down(&broken.to_string());
+            self.health.down(&broken.to_string());
         }
         lost.cancel();
         // While the tasks live: with them go their consumers, each with a word to the broker, which would make another
         // replica active ahead of what is still held here. Behind a good-bye the broker heeds no words.
-        lifeline.close().await;
+        pool.close().await;
         tasks.shutdown().await;
         served
     }
@@ -106,33 +100,33 @@ impl Broker {
     /// Works until the lifeline breaks or `stop` is over.
     async fn work(
         self: &Arc<Self>,
-        lifeline: &Arc<ConnectionPool>,
+        pool: &Arc<ConnectionPool>,
         address: &Address,
         quarantine: &Arc<Quarantine>,
         stop: &CancellationToken,
         lost: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) -> Result<(), BrokerError> {
-        let mut fates = lifeline.fates();
-        let mut silent = std::pin::pin!(lifeline.silent());
+        let mut events = pool.events();
+        let mut until_unresponsive = std::pin::pin!(pool.until_unresponsive());
         tokio::select! {
-            declared = topology::declare(&lifeline.line(0)?.consuming, self) => declared?,
-            broken = &mut silent => return Err(broken),
+            declared = topology::declare(&pool.pair(0)?.consuming, self) => declared?,
+            broken = &mut until_unresponsive => return Err(broken),
             () = stop.cancelled() => return Ok(()),
         }
-        self.link.up(&address.shown());
+        self.health.up(&address.shown());
         let (suspects, guilty) = quarantine.apart(Instant::now());
         let consume = |queue: Consumed| {
-            let line = match queue {
+            let pair = match queue {
                 Consumed::Intake => 0,
                 Consumed::Lane(number) => number,
             };
             consuming::consume(
                 self.clone(),
-                lifeline.clone(),
-                line,
+                pool.clone(),
+                pair,
                 queue,
-                Pace::Together,
+                Pace::Prefetched,
                 stop.clone(),
                 lost.clone(),
             )
@@ -143,7 +137,7 @@ impl Broker {
         let (clear, mut cleared) = mpsc::channel(1);
         if !suspects.is_empty() || !guilty.is_empty() {
             let isolation = Isolation {
-                broker: self.clone(),
+                context: self.clone(),
                 quarantine: quarantine.clone(),
                 address: address.clone(),
                 cleared: clear,
@@ -153,34 +147,34 @@ impl Broker {
             tasks.spawn(isolation.run(suspects, guilty));
         }
         let mut pulse = JoinSet::new();
-        pulse.spawn(confirm_probe::beat(self.clone(), lifeline.clone()));
+        pulse.spawn(confirm_probe::beat(self.clone(), pool.clone()));
         let mut claim = JoinSet::new();
-        claim.spawn(replica_name::hold(self.clone(), lifeline.clone()));
+        claim.spawn(replica_name::hold(self.clone(), pool.clone()));
         let mut inspection = JoinSet::new();
-        inspection.spawn(inspect::look_over(self.clone(), lifeline.clone()));
-        let mut looks = tokio::time::interval(LOOK);
+        inspection.spawn(inspect::look_over(self.clone(), pool.clone()));
+        let mut looks = tokio::time::interval(CONNECTION_CHECK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // A connection that the broker closed in good order ends without an event.
-                _ = looks.tick() => if !lifeline.connected() {
-                    return Err(lifeline.cause(&mut fates).await);
+                _ = looks.tick() => if !pool.connected() {
+                    return Err(pool.cause(&mut events).await);
                 },
                 Some(queue) = cleared.recv() => {
                     tasks.spawn(consume(queue));
                 }
-                fate = fates.next() => match fate {
-                    Some(ConnectionEvent::Publishing(Event::ConnectionBlocked(why))) => self.link.stalled(Stall::Blocked, Some(&why)),
-                    Some(ConnectionEvent::Publishing(Event::ConnectionUnblocked)) => self.link.stalled(Stall::Blocked, None),
+                event = events.next() => match event {
+                    Some(ConnectionEvent::Publishing(Event::ConnectionBlocked(why))) => self.health.stalled(Stall::Blocked, Some(&why)),
+                    Some(ConnectionEvent::Publishing(Event::ConnectionUnblocked)) => self.health.stalled(Stall::Blocked, None),
                     Some(ConnectionEvent::Publishing(Event::Error(error)) | ConnectionEvent::Consuming(Event::Error(error)))
-                        if !lifeline.connected() =>
+                        if !pool.connected() =>
                     {
                         return Err(error.into());
                     }
                     Some(_) => {}
                     None => return Err(BrokerError::Closed),
                 },
-                broken = &mut silent => return Err(broken),
+                broken = &mut until_unresponsive => return Err(broken),
                 Some(Ok(BrokerError::Unconfirmed)) = pulse.join_next() => return Err(BrokerError::Unconfirmed),
                 ended = tasks.join_next() => match ended {
                     // Begun anew with the next connection, rather than missing for ever.
@@ -195,14 +189,14 @@ impl Broker {
 
     /// All queues that are consumed.
     fn consumed(&self) -> impl Iterator<Item = Consumed> + use<> {
-        std::iter::once(Consumed::Intake).chain((0..self.lanes.len()).map(Consumed::Lane))
+        std::iter::once(Consumed::Intake).chain((0..self.inlets.len()).map(Consumed::Lane))
     }
 
     /// Tells the quarantine what a lifeline may have ended over.
-    fn suspect(&self, error: &lapin::Error, lifeline: &ConnectionPool, quarantine: &Quarantine) {
+    fn suspect(&self, error: &lapin::Error, pool: &ConnectionPool, quarantine: &Quarantine) {
         let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
         let mut known = true;
-        for (lanes, read) in lifeline.gone() {
+        for (lanes, read) in pool.lost() {
             all.extend(self.consumed().filter(|queue| match queue {
                 Consumed::Intake => lanes.start == 0,
                 Consumed::Lane(number) => lanes.contains(number),

@@ -10,35 +10,29 @@ use lapin::{Channel, Connection, ExchangeKind};
 
 use super::amqp::channel::{ask, close, short};
 use super::amqp::refusal::{NOT_FOUND, is_refused};
-use super::context::Broker;
+use super::context::Context;
 use super::names::{Names, PROBE_KEY};
+use crate::broker::timing::{CONSUMER_TIMEOUT_MS, DECLARED_AT_ONCE, DELIVERY_LIMIT};
 use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
-/// How often a message may come back unsettled before it is dead-lettered. RabbitMQ 4's default of 20 would
-/// condemn an innocent message at the head of a throttled lane after twenty rolling restarts.
-const DELIVERY_LIMIT: i64 = 200;
 /// Never: looking at dead letters returns them, and must not lose them.
 const NO_DELIVERY_LIMIT: i64 = -1;
-/// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
-const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
-/// Lanes at the same time. Each waits for the broker's disk when it is new.
-const DECLARED_AT_ONCE: usize = 16;
 
 /// Declares everything that is missing, and binds it.
-pub(super) async fn declare(connection: &Connection, broker: &Broker) -> lapin::Result<()> {
-    declare_shared(connection, &broker.names).await?;
-    if let Err(error) = declare_intake(connection, &broker.names).await {
+pub(super) async fn declare(connection: &Connection, context: &Context) -> lapin::Result<()> {
+    declare_shared(connection, &context.names).await?;
+    if let Err(error) = declare_intake(connection, &context.names).await {
         if !connection.status().connected() {
             return Err(error);
         }
         // It is one that may not be used; the router finds out why. The lanes go on.
         tracing::debug!(%error, "the intake cannot be declared");
     }
-    declare_probe(connection, &broker.names).await?;
-    let accounts = broker.lanes.iter().map(|door| &door.account);
-    declare_lanes(connection, &broker.names, accounts).await
+    declare_probe(connection, &context.names).await?;
+    let accounts = context.inlets.iter().map(|inlet| &inlet.account);
+    declare_lanes(connection, &context.names, accounts).await
 }
 
 /// Declares what all accounts share.

@@ -24,7 +24,7 @@ use crate::status::{self, Pages, StatusSources};
 /// The lanes at work, and what is needed to feed and to watch them.
 pub(super) struct Engine {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) directory: AccountIndex,
+    pub(super) account_index: AccountIndex,
     pub(super) doors: Vec<LaneInlet>,
     pub(super) boards: Vec<Arc<LaneStatus>>,
     /// One task a lane; each ends when its door is closed or the stop is cancelled.
@@ -39,7 +39,7 @@ impl Engine {
     pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
-        let directory = AccountIndex::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
+        let account_index = AccountIndex::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
@@ -53,7 +53,7 @@ impl Engine {
         let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine = Self {
             metrics,
-            directory,
+            account_index,
             doors: Vec::new(),
             boards: Vec::new(),
             lanes: JoinSet::new(),

@@ -8,7 +8,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::delivery::AccountName;
-use crate::freshsales::{Answer, Call, Client, NoAnswer, RawResponse, asked_by_gateway};
+use crate::freshsales::{Answer, Call, Client, NoAnswer, RawResponse, host_wide_wait};
 
 /// A call that was sent, with its answer and how long that took.
 pub(super) struct Sent {
@@ -76,7 +76,7 @@ impl Requests {
 
     /// Until when a gateway before Freshsales asked the accounts on this host to stay away; only where that is new.
     pub(super) fn new_gateway_wait(&mut self, now: Instant) -> Option<Instant> {
-        let until = self.client.gateway().closed_until(now);
+        let until = self.client.gateway().blocked_until(now);
         let until = until.filter(|until| self.gateway_until != Some(*until))?;
         self.gateway_until = Some(until);
         Some(until)
@@ -85,8 +85,8 @@ impl Requests {
     /// Passes on to the other accounts on the host what an answer says about the gateway before it.
     pub(super) fn note_gateway(&self, answer: &Answer, now: Instant) {
         let gateway = self.client.gateway();
-        if let Some(wait) = asked_by_gateway(answer) {
-            if gateway.close(wait, now) {
+        if let Some(wait) = host_wide_wait(answer) {
+            if gateway.block(wait, now) {
                 tracing::warn!(
                     account = &*self.account,
                     wait_s = wait.as_secs(),
@@ -94,7 +94,7 @@ impl Requests {
                 );
             }
         } else if answer.status < 300 {
-            gateway.pass(now);
+            gateway.let_through(now);
         }
     }
 }

@@ -286,7 +286,7 @@ impl Lane {
 
     fn read_answer(&mut self, sent: Sent) -> (Verdict, RateLimit) {
         let Sent { call, response, took } = sent;
-        let answer = response.map(RawResponse::read);
+        let answer = response.map(RawResponse::parse);
         let mut limit = RateLimit::default();
         if let Ok(answer) = &answer {
             self.requests.note_gateway(answer, Instant::now());

@@ -7,8 +7,9 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::event::EventType;
-use super::json::{BODY_LIMIT, Json, Kind, describe_text, object_text, unmarked};
+use super::json::{BODY_LIMIT, Kind, describe_text, object_text, unmarked};
 use super::surrogates::mended;
+use crate::json::Json;
 use crate::object::members;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::JsonMap;
 use super::malformed::{malformed, no_json, no_object, no_utf8};
+use crate::json::Json;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// The longest body that is taken, in bytes.
@@ -17,9 +18,6 @@ const DEEPEST: usize = 127;
 
 /// Some programs on Windows write it before UTF-8, where it means nothing.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// Under this key `serde_json` hands a number's digits to a visitor.
-const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// The body as the text of one JSON object, all of it looked at and nothing of it kept.
 pub(super) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
@@ -163,80 +161,4 @@ pub(crate) fn describe(value: &Value) -> String {
 
 fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// A JSON value read without `serde_json`'s magic keys.
-///
-/// `Value` itself would take an object with the key `$serde_json::private::RawValue` for JSON
-/// inside a string and parse that, each time with a fresh depth limit: a sender could nest
-/// deeper than any stack, and end the daemon for every account.
-pub(super) struct Json(pub(super) Value);
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor).map(Json)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-        Ok(Value::Bool(flag))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::String(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        while let Some(Json(value)) = elements.next_element()? {
-            array.push(value);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut object = JsonMap::new();
-        while let Some((key, Json(value))) = entries.next_entry::<String, Json>()? {
-            object.insert(key, value);
-        }
-        Ok(number(&object).map_or(Value::Object(object), Value::Number))
-    }
-}
-
-/// The number that arrived as an object of one magic key. A sender's object of that very shape
-/// is read as the number it spells, which harms nobody.
-fn number(object: &JsonMap) -> Option<Number> {
-    match object.get(NUMBER_KEY) {
-        Some(Value::String(digits)) if object.len() == 1 => digits.parse().ok(),
-        _ => None,
-    }
 }

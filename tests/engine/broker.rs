@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, Broker, BrokerHealth, Names};
+use freshet::broker::{Address, BrokerHealth, Context, Names};
 use freshet::delivery::{HeldBytes, LaneInlet, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Amqp, Broker as RabbitMq, Vhost, next, soon, table, text};
+use crate::support::{Amqp, Broker, Vhost, next, soon, table, text};
 
 const PREFETCH: u16 = 50;
 const PREFETCH_BYTES: u64 = 1 << 20;
@@ -33,28 +33,28 @@ struct Side {
 
 impl Side {
     async fn start() -> Self {
-        let vhost = RabbitMq::shared().await.vhost();
+        let vhost = Broker::shared().await.vhost();
         let amqp = vhost.connect().await;
         let metrics = Arc::new(Metrics::new().unwrap());
         let (sessions_in, sessions) = mpsc::channel(1);
         let account: freshet::delivery::AccountName = "acme".into();
         let claims = AccountKeys { name: account.clone(), write_keys: vec![], project_ids: vec![] };
         let door = LaneInlet { account, sessions: sessions_in, metrics: metrics.account("acme") };
-        let broker = Broker {
+        let context = Context {
             addresses: Address::parse(vhost.url()).unwrap().into(),
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,
-            held: Arc::new(HeldBytes::new(PREFETCH_BYTES)),
-            directory: AccountIndex::new(&[claims]),
+            held_bytes: Arc::new(HeldBytes::new(PREFETCH_BYTES)),
+            index: AccountIndex::new(&[claims]),
             opener: Opener::default(),
-            lanes: vec![door],
+            inlets: vec![door],
             metrics: metrics.clone(),
-            link: Arc::new(BrokerHealth::new(&metrics)),
+            health: Arc::new(BrokerHealth::new(&metrics)),
         };
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
-        running.spawn(broker.run(stop.clone()));
+        running.spawn(context.run(stop.clone()));
         Self { vhost, amqp, metrics, sessions, stop, running }
     }
 

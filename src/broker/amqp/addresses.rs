@@ -1,5 +1,6 @@
 //! The broker's addresses, as the configuration gives them.
 
+use crate::broker::timing::{CONNECT_MILLISECONDS, HEARTBEAT_SECONDS};
 use std::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
@@ -124,12 +125,6 @@ pub(in crate::broker) struct Endpoint {
     /// The largest frame that this side takes.
     pub(in crate::broker) frame_max: u32,
 }
-
-/// A silent peer is noticed within twice this long, where the address does not say otherwise.
-const HEARTBEAT_SECONDS: u16 = 20;
-
-/// How long the network may take to let a connection in, likewise.
-const CONNECT_MILLISECONDS: u64 = 10_000;
 
 /// The largest frame, likewise; RabbitMQ's own limit where nobody sets one. The client library keeps room for 64 of
 /// them, so a broker without a limit must not choose.

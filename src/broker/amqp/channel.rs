@@ -1,8 +1,6 @@
 //! Channels: opening them, subscribing, publishing, asking for a queue, closing.
 //! Knows no queue by name and no event.
 
-use std::time::Duration;
-
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
@@ -11,9 +9,8 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, Publis
 
 use super::refusal::unusable;
 use crate::broker::error::BrokerError;
+use crate::broker::timing::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, LAST_ACKNOWLEDGEMENTS};
 
-/// A queue without a leader may keep a subscription waiting. An election takes a few seconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A channel whose publishes are confirmed.
 pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
     let channel = connection.create_channel().await?;
@@ -50,7 +47,7 @@ pub(in crate::broker) async fn subscribe(
     prefetch: u16,
     arguments: FieldTable,
 ) -> Result<(Channel, Consumer), BrokerError> {
-    let unanswered = || BrokerError::Unanswered { queue: queue.to_owned(), within: ANSWER_TIMEOUT };
+    let unanswered = || BrokerError::SubscribeTimedOut { queue: queue.to_owned(), within: ANSWER_TIMEOUT };
     let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel())
         .await
         .map_err(|_| unanswered())??;
@@ -63,7 +60,7 @@ pub(in crate::broker) async fn subscribe(
         return Err(unanswered());
     };
     let consumer = consumer.map_err(|error| match unusable(&error, queue) {
-        Some(why) => BrokerError::Unusable(why),
+        Some(why) => BrokerError::UnusableQueue(why),
         None => error.into(),
     })?;
     Ok((channel, consumer))
@@ -82,11 +79,6 @@ pub(in crate::broker) async fn waiting(connection: &Connection, name: &str) -> l
     close(&channel).await;
     Ok(queue.message_count())
 }
-
-/// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a
-/// channel, each time waiting for the disk; those in line when the channel closes are forgotten, and what they
-/// settled would be delivered again. Nothing tells when they are through.
-const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
 
 /// Closes a channel on which messages of a queue were acknowledged; `settled` if that was its good end.
 pub(in crate::broker) async fn close_settled(channel: &Channel, queue: &str, settled: bool) {
@@ -108,8 +100,6 @@ pub(in crate::broker) async fn close(channel: &Channel) {
         tracing::debug!("a channel could not be closed in time");
     }
 }
-
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Every name is bounded by the configuration, far below AMQP's 255 bytes.
 pub(in crate::broker) fn short(text: &str) -> ShortString {

@@ -21,21 +21,13 @@ use tokio_util::sync::DropGuard;
 use super::addresses::Address;
 use super::channel::publisher;
 use crate::broker::error::BrokerError;
+use crate::broker::timing::{
+    APART_CONNECTION_CHECK, CLOSE_REASON_WAIT, CLOSE_TIMEOUT, LEAST_CHANNELS, SPARE_CHANNELS,
+    WITHOUT_HEARTBEAT, lease_term, liveness_interval, unresponsive_after,
+};
 use crate::broker::transport;
 use crate::broker::transport::{Connected, SeenDelivery};
 use crate::delivery::Lease;
-
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two looks at whether all connections hold.
-const LOOK: Duration = Duration::from_millis(200);
-/// The reason follows the end of a connection at once, if there is one.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Channels of each connection that are not for lanes: declaring, routing, the pulse.
-const SPARE_CHANNELS: usize = 32;
-
-/// One connection may have to hold these at once: what shows that it is there, the router, a lane, that lane's next
-/// subscription, a look at each of both queues, and one to declare on; the client library counts channel 0, too.
-pub(in crate::broker) const LEAST_CHANNELS: u16 = 8;
 
 /// All connections, in pairs; the session ends when one does.
 pub(in crate::broker) struct ConnectionPool {
@@ -72,11 +64,11 @@ impl ConnectionPool {
             return Err(BrokerError::TooFewChannels { allowed: channels, needed: LEAST_CHANNELS });
         }
         let share = share(channels);
-        let mut lifeline = Self { lines: vec![first], share };
-        while lifeline.lines.len() * share < lanes {
-            lifeline.lines.push(ConnectionPair::connect(address, replica).await?);
+        let mut pool = Self { lines: vec![first], share };
+        while pool.lines.len() * share < lanes {
+            pool.lines.push(ConnectionPair::connect(address, replica).await?);
         }
-        Ok(lifeline)
+        Ok(pool)
     }
 
     /// Whether all hold.
@@ -85,75 +77,78 @@ impl ConnectionPool {
     }
 
     /// What the lane with this number works with.
-    pub(in crate::broker) fn line(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
+    pub(in crate::broker) fn pair(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
         self.lines.get(lane / self.share).ok_or(BrokerError::Closed)
     }
 
     /// The lines whose consuming connection is gone: which lanes they are for, and what was read last, if all of that is
     /// known.
-    pub(in crate::broker) fn gone(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
-        let gone = self.lines.iter().enumerate().filter(|(_, line)| !line.consuming.status().connected());
-        gone.map(|(number, line)| {
-            let seen = line.consuming.seen();
+    pub(in crate::broker) fn lost(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
+        let gone = self.lines.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
+        gone.map(|(number, pair)| {
+            let seen = pair.consuming.seen();
             let read = (!seen.is_full()).then(|| seen.recent_deliveries());
             (number * self.share..(number + 1) * self.share, read)
         })
     }
 
     /// Returns when a connection is gone.
-    pub(in crate::broker) async fn ended(&self) {
+    pub(in crate::broker) async fn until_disconnected(&self) {
         while self.connected() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(APART_CONNECTION_CHECK).await;
         }
     }
 
     /// Why a connection is gone, as far as it comes to be known.
     pub(in crate::broker) async fn cause(
         &self,
-        fates: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
+        events: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
     ) -> BrokerError {
         let told = async {
-            while let Some(fate) = fates.next().await {
+            while let Some(event) = events.next().await {
                 if let ConnectionEvent::Consuming(Event::Error(error))
-                | ConnectionEvent::Publishing(Event::Error(error)) = fate
+                | ConnectionEvent::Publishing(Event::Error(error)) = event
                 {
                     return error.into();
                 }
             }
             BrokerError::Closed
         };
-        tokio::time::timeout(LAST_WORDS, told).await.unwrap_or(BrokerError::Closed)
+        tokio::time::timeout(CLOSE_REASON_WAIT, told).await.unwrap_or(BrokerError::Closed)
     }
 
     /// What happens to the connections.
-    pub(in crate::broker) fn fates(
+    pub(in crate::broker) fn events(
         &self,
     ) -> impl futures_util::Stream<Item = ConnectionEvent> + Send + use<> {
-        let mut fates = SelectAll::new();
-        for line in &self.lines {
-            fates.push(line.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
-            fates.push(line.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
+        let mut events = SelectAll::new();
+        for pair in &self.lines {
+            events.push(pair.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
+            events.push(pair.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
         }
-        fates
+        events
     }
 
-    /// Returns only when a consuming connection has not answered for [`silence`].
+    /// Returns only when a consuming connection has not answered for [`unresponsive_after`].
     ///
     /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
     /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
-    pub(in crate::broker) async fn silent(&self) -> BrokerError {
-        let asked = self.lines.iter().map(|line| Box::pin(ask_until_silent(line)));
+    pub(in crate::broker) async fn until_unresponsive(&self) -> BrokerError {
+        let asked = self.lines.iter().map(|pair| Box::pin(ask_until_silent(pair)));
         futures_util::future::select_all(asked).await.0
     }
 
     /// Ends all connections at once when it is dropped: before consumers are, which would cancel themselves.
-    pub(in crate::broker) fn end_with(&self) -> Vec<DropGuard> {
-        self.lines.iter().flat_map(|line| [line.consuming.end_with(), line.publishing.end_with()]).collect()
+    pub(in crate::broker) fn end_on_drop(&self) -> Vec<DropGuard> {
+        self.lines
+            .iter()
+            .flat_map(|pair| [pair.consuming.end_on_drop(), pair.publishing.end_on_drop()])
+            .collect()
     }
 
     /// Says good-bye, but does not wait for a peer that may be gone.
     pub(in crate::broker) async fn close(&self) {
-        let all = self.lines.iter().flat_map(|line| [&line.publishing, &line.consuming]);
+        let all = self.lines.iter().flat_map(|pair| [&pair.publishing, &pair.consuming]);
         let closing = all.map(async |connection| {
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
             if !matches!(closed, Ok(Ok(()))) {
@@ -180,7 +175,7 @@ impl ConnectionPair {
     /// Holds while the consuming connection is known to be there; until shortly before the broker may give up this
     /// client.
     pub(in crate::broker) fn lease(&self) -> Lease {
-        let term = heartbeat(&self.consuming) * 3 / 4;
+        let term = lease_term(heartbeat(&self.consuming));
         Lease::new(self.shown.subscribe(), term)
     }
 
@@ -197,26 +192,20 @@ impl ConnectionPair {
 
 /// Lanes to a connection that takes so many channels.
 fn share(channel_max: u16) -> usize {
-    usize::from(channel_max).saturating_sub(SPARE_CHANNELS).max(1)
+    usize::from(channel_max).saturating_sub(usize::from(SPARE_CHANNELS)).max(1)
 }
 
 /// The broker gives up a client that was silent for this long, at the earliest.
 fn heartbeat(connection: &Connection) -> Duration {
     match connection.configuration().heartbeat() {
-        0 => Duration::from_mins(1),
+        0 => WITHOUT_HEARTBEAT,
         seconds => Duration::from_secs(seconds.into()),
     }
 }
 
-/// How long a connection may leave a question unanswered. The calls that are on their way then need some of the rest
-/// of the heartbeat. A short heartbeat is left to itself: the lease is over in time all the same.
-fn silence(heartbeat: Duration) -> Duration {
-    (heartbeat / 2).clamp(Duration::from_secs(5), Duration::from_secs(10))
-}
-
 async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPair) -> BrokerError {
     let heartbeat = heartbeat(consuming);
-    let silence = silence(heartbeat);
+    let silence = unresponsive_after(heartbeat);
     let mut channel = None;
     loop {
         let begun = Instant::now();
@@ -232,9 +221,9 @@ async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPa
             // It was there at some time since then.
             Ok(Ok(())) => drop(shown.send_replace(begun)),
             Ok(Err(error)) => return error.into(),
-            Err(_) => return BrokerError::Silent(silence),
+            Err(_) => return BrokerError::Unresponsive(silence),
         }
-        tokio::time::sleep(heartbeat / 8).await;
+        tokio::time::sleep(liveness_interval(heartbeat)).await;
     }
 }
 
@@ -248,12 +237,5 @@ mod tests {
         assert_eq!(share(40), 8);
         assert_eq!(share(LEAST_CHANNELS), 1);
         assert_eq!(share(u16::MAX), 65_503);
-    }
-
-    #[test]
-    fn silence_is_noticed_before_the_broker_notices_it() {
-        for heartbeat in [20, 60, 300].map(Duration::from_secs) {
-            assert!(silence(heartbeat) + heartbeat / 8 < heartbeat);
-        }
     }
 }

@@ -1,52 +1,52 @@
-//! How many messages of a queue are taken at once.
+//! How many messages of a queue are taken at once, and how it goes where that is one.
+//! Chosen by the quarantine; the router and the lanes' consumers report to it.
 
 use tokio::sync::watch;
 
 /// How many messages of a queue are taken at once.
 #[derive(Debug, Clone)]
 pub(in crate::broker) enum Pace {
-    /// The usual prefetch.
-    Together,
-    /// One at a time: no other comes back with one that the broker cannot hand out. Told how that goes.
-    Singly(watch::Sender<Progress>),
+    /// As many as the queue's prefetch.
+    Prefetched,
+    /// One, so that no other comes back with a message that the broker cannot hand out. The channel carries what is
+    /// left of the messages that came back.
+    OneAtATime(watch::Sender<ReturnedMessages>),
 }
 
-/// How it goes with a queue that is worked one message at a time.
+/// What is left of the messages that came back to a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) enum Progress {
-    /// A message is held that came back before.
-    HeldBytes,
-    /// None is.
-    Idle,
-    /// One came that never came back. What came back is handed out before it, so nothing of that is left.
-    Over,
+pub(in crate::broker) enum ReturnedMessages {
+    /// One of them is held here.
+    Held,
+    /// None is held here, and others may follow.
+    NoneHeld,
+    /// A new message came. RabbitMQ hands out returned ones first, so none is left.
+    AllGone,
 }
 
 impl Pace {
-    /// The prefetch to subscribe with, where this is the usual one.
+    /// The prefetch to subscribe with, where `usual` is the queue's own.
     pub(in crate::broker) fn prefetch(&self, usual: u16) -> u16 {
         match self {
-            Self::Together => usual,
-            Self::Singly(_) => 1,
+            Self::Prefetched => usual,
+            Self::OneAtATime(_) => 1,
         }
     }
 
-    /// A message came.
-    pub(in crate::broker) fn took(&self, redelivered: bool) {
-        self.tell(if redelivered { Progress::HeldBytes } else { Progress::Over });
+    pub(in crate::broker) fn received(&self, redelivered: bool) {
+        self.report(if redelivered { ReturnedMessages::Held } else { ReturnedMessages::AllGone });
     }
 
-    /// No message is held.
-    pub(in crate::broker) fn rests(&self) {
-        self.tell(Progress::Idle);
+    pub(in crate::broker) fn none_held(&self) {
+        self.report(ReturnedMessages::NoneHeld);
     }
 
-    fn tell(&self, news: Progress) {
-        let Self::Singly(progress) = self else { return };
-        progress.send_if_modified(|progress| {
-            let changed = *progress != news && *progress != Progress::Over;
+    fn report(&self, now: ReturnedMessages) {
+        let Self::OneAtATime(returned) = self else { return };
+        returned.send_if_modified(|before| {
+            let changed = *before != now && *before != ReturnedMessages::AllGone;
             if changed {
-                *progress = news;
+                *before = now;
             }
             changed
         });

@@ -1,6 +1,6 @@
-//! One channel after another, for as long as the connection holds.
-
-use std::time::Duration;
+//! What keeps one queue consumed from one channel to the next: the wait between two channels, whether queues have to be
+//! declared again, and a starved subscription that is ended only when the next one stands.
+//! One for each queue and connection; used by the router and the lanes' consumers.
 
 use lapin::{Channel, Consumer};
 use tokio::time::Instant;
@@ -12,77 +12,72 @@ use crate::broker::amqp::channel;
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::error::BrokerError;
 use crate::broker::probes::starved_consumer::StarvedConsumer;
+use crate::broker::timing::{CHANNEL_DELAYS, HELD_WELL};
 use crate::delivery::UNROUTED;
 
-/// Whether the queues that are needed can be relied on to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) enum Declared {
-    /// They were declared with the connection.
-    Lately,
-    /// Something broke since then: they may be gone.
-    LongAgo,
-}
-
-/// A channel that fails is opened again; the rest of the connection goes on.
-const CHANNEL_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
-/// A channel that held this long was a good one: the next wait starts small again.
-const HELD: Duration = Duration::from_mins(1);
-
-/// One channel after another.
 pub(in crate::broker) struct Resubscriber {
     pub(in crate::broker) pace: Pace,
+    pub(in crate::broker) starved: StarvedConsumer,
     delays: Delays,
     started: Instant,
-    pub(in crate::broker) declared: Declared,
-    pub(in crate::broker) hunger: StarvedConsumer,
-    /// The last subscription, if it was forgotten: it is ended when there is another one.
-    pub(in crate::broker) forgotten: Option<(Channel, Consumer)>,
+    /// A channel broke since the session declared everything: queues may have been deleted.
+    channel_broke: bool,
+    /// Kept until the next subscription stands by: that one is then next in line, and the queue stays with a replica that
+    /// knows what was settled.
+    pub(in crate::broker) starved_subscription: Option<(Channel, Consumer)>,
 }
 
 impl Resubscriber {
     pub(in crate::broker) fn new(pace: Pace) -> Self {
         let delays = Delays::new(CHANNEL_DELAYS.0, CHANNEL_DELAYS.1);
-        let (started, hunger) = (Instant::now(), StarvedConsumer::new(Instant::now()));
-        Self { pace, delays, started, declared: Declared::Lately, hunger, forgotten: None }
+        let now = Instant::now();
+        let starved = StarvedConsumer::new(now);
+        Self { pace, starved, delays, started: now, channel_broke: false, starved_subscription: None }
     }
 
-    /// Ends the subscription that was forgotten, if there is one.
-    pub(in crate::broker) async fn end_forgotten(&mut self) {
-        if let Some((channel, consumer)) = self.forgotten.take() {
-            // In this order: see the lanes' consumer.
+    /// Whether the queues must be declared before the next subscription.
+    pub(in crate::broker) fn must_declare(&self) -> bool {
+        self.channel_broke
+    }
+
+    /// Ends the subscription that was kept, if there is one.
+    pub(in crate::broker) async fn end_starved(&mut self) {
+        if let Some((channel, consumer)) = self.starved_subscription.take() {
+            // The channel first: a dropped consumer cancels itself, and another replica would become active before what
+            // is held here is back in the queue.
             channel::close(&channel).await;
             drop(consumer);
         }
     }
 
-    /// Tells what broke and waits; false if there is no point in trying again on this connection.
+    /// Logs what broke and waits; false if there is no point in trying again on this connection.
     pub(in crate::broker) async fn wait(
         &mut self,
-        line: &ConnectionPair,
+        pair: &ConnectionPair,
         lane: &str,
         broken: &BrokerError,
         stop: &CancellationToken,
     ) -> bool {
-        if matches!(broken, BrokerError::LaneGone) && !stop.is_cancelled() {
+        if matches!(broken, BrokerError::LaneEnded) && !stop.is_cancelled() {
             tracing::error!(account = lane, "the lane ended early; its queue waits; this is a bug");
         }
-        if !line.connected() || matches!(broken, BrokerError::LaneGone) {
+        if !pair.connected() || matches!(broken, BrokerError::LaneEnded) {
             return false;
         }
-        if let BrokerError::Forgotten(queue) = broken {
-            // Mostly another replica is at work on them.
+        if let BrokerError::Starved(queue) = broken {
+            // Info only: most often another replica is at work on the messages.
             tracing::info!(
                 account = lane,
                 queue,
                 "messages wait and none is handed out here; subscribing anew"
             );
-        } else if !matches!(broken, BrokerError::Unusable(_)) || lane != UNROUTED {
+        } else if !matches!(broken, BrokerError::UnusableQueue(_)) || lane != UNROUTED {
             tracing::warn!(account = lane, %broken, "a channel broke; opening another");
         }
-        if self.started.elapsed() > HELD {
+        if self.started.elapsed() > HELD_WELL {
             self.delays.reset();
         }
-        self.declared = Declared::LongAgo;
+        self.channel_broke = true;
         let waited = stop.run_until_cancelled(tokio::time::sleep(self.delays.following())).await;
         self.started = Instant::now();
         waited.is_some()

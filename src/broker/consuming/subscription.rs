@@ -2,12 +2,10 @@
 
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::broker::context::Broker;
+use crate::broker::context::Context;
 use crate::broker::names::priority;
+use crate::broker::timing::INTAKE_PREFETCH;
 use crate::delivery::AccountName;
-
-/// Messages of the intake that are taken and not acknowledged.
-pub(in crate::broker) const IN_FLIGHT: u16 = 500;
 
 /// A queue that this replica consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,27 +24,27 @@ pub(in crate::broker) struct Subscription {
 }
 
 /// How a queue is consumed; `None` for a lane that is not there.
-pub(in crate::broker) fn subscription(broker: &Broker, consumed: Consumed) -> Option<Subscription> {
+pub(in crate::broker) fn subscription(context: &Context, consumed: Consumed) -> Option<Subscription> {
     match consumed {
-        Consumed::Intake => Some(intake(broker)),
-        Consumed::Lane(number) => broker.lanes.get(number).map(|door| lane(broker, &door.account)),
+        Consumed::Intake => Some(intake(context)),
+        Consumed::Lane(number) => context.inlets.get(number).map(|inlet| lane(context, &inlet.account)),
     }
 }
 
 /// How the intake is consumed.
-pub(in crate::broker) fn intake(broker: &Broker) -> Subscription {
+pub(in crate::broker) fn intake(context: &Context) -> Subscription {
     // The default, and said outright so that RabbitMQ refuses a stream.
     let mut arguments = FieldTable::default();
     arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
-    let (queue, tag) = (broker.names.intake().to_owned(), broker.replica.clone());
-    Subscription { queue, tag, prefetch: IN_FLIGHT, arguments }
+    let (queue, tag) = (context.names.intake().to_owned(), context.replica.clone());
+    Subscription { queue, tag, prefetch: INTAKE_PREFETCH, arguments }
 }
 
 /// How an account's lane is consumed.
-pub(in crate::broker) fn lane(broker: &Broker, account: &AccountName) -> Subscription {
+pub(in crate::broker) fn lane(context: &Context, account: &AccountName) -> Subscription {
     let mut arguments = FieldTable::default();
-    let wanted = priority(&broker.replica, account);
+    let wanted = priority(&context.replica, account);
     arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
-    let (queue, tag) = (broker.names.lane(account), format!("{} {account}", broker.replica));
-    Subscription { queue, tag, prefetch: broker.prefetch, arguments }
+    let (queue, tag) = (context.names.lane(account), format!("{} {account}", context.replica));
+    Subscription { queue, tag, prefetch: context.prefetch, arguments }
 }

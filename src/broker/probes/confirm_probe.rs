@@ -5,98 +5,92 @@
 //! queue keeps only the last one, and nobody reads it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use crate::broker::amqp::channel::{self, is_taken, publish};
 use crate::broker::amqp::connection::{ConnectionPair, ConnectionPool};
-use crate::broker::context::Broker;
+use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::health::Stall;
 use crate::broker::names::PROBE_KEY;
+use crate::broker::timing::{PROBE_CONFIRM_TIMEOUT, PROBE_INTERVAL, PROBE_MISSES, PROBE_MISSES_DOUBLED};
 use crate::broker::topology;
 
-/// Between two messages.
-const BEAT: Duration = Duration::from_secs(5);
-/// So long a confirm may take. A new leader is elected within a few seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
-/// peers cannot reach, while they go on.
-const LEAVE_AFTER: u32 = 3;
-/// How often the time until then doubles: to three quarters of an hour.
-const LEAVES_DOUBLED: u32 = 6;
 /// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
 /// tried, and then tells why.
-pub(in crate::broker) async fn beat(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) -> BrokerError {
-    let Ok(line) = lifeline.line(0) else { return BrokerError::Closed };
-    let mut broken = beat_on(&broker, line).await;
-    while line.connected() && !matches!(broken, BrokerError::Unconfirmed) {
+pub(in crate::broker) async fn beat(context: Arc<Context>, pool: Arc<ConnectionPool>) -> BrokerError {
+    let Ok(pair) = pool.pair(0) else { return BrokerError::Closed };
+    let mut broken = beat_on(&context, pair).await;
+    while pair.connected() && !matches!(broken, BrokerError::Unconfirmed) {
         tracing::debug!(%broken, "the probe cannot be published");
-        if !broker.link.is_stalled(Stall::Unconfirmed) {
-            broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the probe queue"));
+        if !context.health.is_stalled(Stall::Unconfirmed) {
+            context
+                .health
+                .stalled(Stall::Unconfirmed, Some("it does not take a message for the probe queue"));
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
         // The queue may be gone, or the exchange.
-        let declared = tokio::time::timeout(PATIENCE, topology::declare(&line.consuming, &broker)).await;
+        let declared =
+            tokio::time::timeout(PROBE_CONFIRM_TIMEOUT, topology::declare(&pair.consuming, &context)).await;
         broken = match declared {
             Ok(Err(error)) => error.into(),
-            Ok(Ok(())) | Err(_) => beat_on(&broker, line).await,
+            Ok(Ok(())) | Err(_) => beat_on(&context, pair).await,
         };
     }
     broken
 }
 
-async fn beat_on(broker: &Broker, line: &ConnectionPair) -> BrokerError {
-    let channel = match line.publisher().await {
+async fn beat_on(context: &Context, pair: &ConnectionPair) -> BrokerError {
+    let channel = match pair.publisher().await {
         Ok(channel) => channel,
         Err(error) => return error.into(),
     };
     loop {
         // Published once, however long it takes: a confirm that comes late is as good.
-        let mut confirmed = std::pin::pin!(confirmed(&channel, broker));
+        let mut confirmed = std::pin::pin!(confirmed(&channel, context));
         let mut missed = 0;
         let answer = loop {
-            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut confirmed).await {
+            if let Ok(answer) = tokio::time::timeout(PROBE_CONFIRM_TIMEOUT, &mut confirmed).await {
                 break answer;
             }
             // An alarm keeps it from being sent; that is told already.
-            if broker.link.is_stalled(Stall::Blocked) {
+            if context.health.is_stalled(Stall::Blocked) {
                 continue;
             }
             let why = "it confirms nothing; most of its nodes may be away";
-            broker.link.stalled(Stall::Unconfirmed, Some(why));
+            context.health.stalled(Stall::Unconfirmed, Some(why));
             missed += 1;
             // Each time more patiently: where no node confirms, moving on costs every lane a hand-over.
-            let left = broker.link.left();
-            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) {
-                broker.link.leaves();
-                if broker.addresses.count() > 1 {
+            let left = context.health.left();
+            if missed >= PROBE_MISSES << left.min(PROBE_MISSES_DOUBLED) {
+                context.health.leaves();
+                if context.addresses.count() > 1 {
                     return BrokerError::Unconfirmed;
                 }
                 // The queue may have lost the message, and with it the confirm.
                 channel::close(&channel).await;
                 return BrokerError::NotConfirmed {
-                    exchange: broker.names.lanes(),
+                    exchange: context.names.lanes(),
                     key: PROBE_KEY.to_owned(),
                 };
             }
         };
         match answer {
-            Ok(confirmation) if is_taken(&confirmation) => broker.link.confirmed(),
+            Ok(confirmation) if is_taken(&confirmation) => context.health.confirmed(),
             Ok(_) => {
                 channel::close(&channel).await;
                 return BrokerError::NotConfirmed {
-                    exchange: broker.names.lanes(),
+                    exchange: context.names.lanes(),
                     key: PROBE_KEY.to_owned(),
                 };
             }
             Err(error) => return error.into(),
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }
 
-async fn confirmed(channel: &Channel, broker: &Broker) -> lapin::Result<Confirmation> {
-    publish(channel, &broker.names.lanes(), PROBE_KEY, b"", BasicProperties::default()).await?.await
+async fn confirmed(channel: &Channel, context: &Context) -> lapin::Result<Confirmation> {
+    publish(channel, &context.names.lanes(), PROBE_KEY, b"", BasicProperties::default()).await?.await
 }

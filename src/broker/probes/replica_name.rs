@@ -4,7 +4,6 @@
 //! and takes it away when that connection is gone, however it ended. Nothing is ever put into it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -13,24 +12,22 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::{ACCESS_REFUSED, RESOURCE_LOCKED, is_refused};
-use crate::broker::context::Broker;
-
-/// Between two attempts to get the name.
-const PAUSE: Duration = Duration::from_secs(5);
+use crate::broker::context::Context;
+use crate::broker::timing::NAME_RETRY;
 
 /// Gets hold of the name, and tells while it cannot. Ends when it is held, for as long as the connection holds.
-pub(in crate::broker) async fn hold(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) {
-    let Ok(line) = lifeline.line(0) else { return };
+pub(in crate::broker) async fn hold(context: Arc<Context>, pool: Arc<ConnectionPool>) {
+    let Ok(pair) = pool.pair(0) else { return };
     loop {
-        match declare(&line.consuming, &broker.names.replica(&broker.replica)).await {
-            Ok(()) => return broker.link.name_taken(false),
-            Err(error) if is_refused(&error, RESOURCE_LOCKED) => broker.link.name_taken(true),
+        match declare(&pair.consuming, &context.names.replica(&context.replica)).await {
+            Ok(()) => return context.health.name_taken(false),
+            Err(error) if is_refused(&error, RESOURCE_LOCKED) => context.health.name_taken(true),
             // It would be refused each time.
             Err(error) if is_refused(&error, ACCESS_REFUSED) => return,
             // Not worth more: a name that repeats costs balance, not events.
             Err(error) => tracing::debug!(%error, "the replica's name cannot be looked at"),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(NAME_RETRY).await;
     }
 }
 

@@ -5,20 +5,13 @@
 //! another subscription. Whoever merely stands by looks the same from here, and loses nothing by subscribing anew.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use lapin::Connection;
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::broker::amqp::channel;
-
-/// From the last message to the first look at the queue, and between two looks at the most: each costs the broker a
-/// little, and a replica may have thousands of lanes that stand by.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
-/// Between the look that finds messages and the one that decides. What a queue tells may be some seconds old.
-const DOUBT: Duration = Duration::from_secs(15);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::broker::timing::{ANSWER_TIMEOUT, BACKLOG_CHECKS, BACKLOG_RECHECK};
 
 /// One queue's subscriptions, one after another. Pure: the time is handed in.
 #[derive(Debug)]
@@ -31,7 +24,7 @@ pub(in crate::broker) struct StarvedConsumer {
 
 impl StarvedConsumer {
     pub(in crate::broker) fn new(now: Instant) -> Self {
-        let mut looks = Delays::new(LOOKS.0, LOOKS.1);
+        let mut looks = Delays::new(BACKLOG_CHECKS.0, BACKLOG_CHECKS.1);
         let look_at = now + looks.following();
         Self { looks, look_at, doubtful: false }
     }
@@ -42,56 +35,56 @@ impl StarvedConsumer {
     }
 
     /// A message came.
-    pub(in crate::broker) fn fed(&mut self, now: Instant) {
+    pub(in crate::broker) fn received(&mut self, now: Instant) {
         self.looks.reset();
         self.look_at = now + self.looks.following();
         self.doubtful = false;
     }
 
     /// Takes what a look found; true if the subscription is forgotten.
-    pub(in crate::broker) fn looked(&mut self, found: bool, now: Instant) -> bool {
+    pub(in crate::broker) fn observed_backlog(&mut self, found: bool, now: Instant) -> bool {
         let forgotten = found && self.doubtful;
         self.doubtful = found && !forgotten;
-        self.look_at = now + if self.doubtful { DOUBT } else { self.looks.following() };
+        self.look_at = now + if self.doubtful { BACKLOG_RECHECK } else { self.looks.following() };
         forgotten
     }
 }
 
 /// One subscription that is watched.
-pub(in crate::broker) struct Watch<'a> {
-    hunger: &'a mut StarvedConsumer,
+pub(in crate::broker) struct ConsumerWatchdog<'a> {
+    starved: &'a mut StarvedConsumer,
     connection: &'a Connection,
     queue: &'a str,
     looking: Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ConsumerWatchdog<'a> {
     pub(in crate::broker) fn new(
-        hunger: &'a mut StarvedConsumer,
+        starved: &'a mut StarvedConsumer,
         connection: &'a Connection,
         queue: &'a str,
     ) -> Self {
-        Self { hunger, connection, queue, looking: None }
+        Self { starved, connection, queue, looking: None }
     }
 
     /// A message came.
-    pub(in crate::broker) fn fed(&mut self) {
-        self.hunger.fed(Instant::now());
+    pub(in crate::broker) fn received(&mut self) {
+        self.starved.received(Instant::now());
         // It would hold its channel for as long as nobody waits for it, and then tell of old times.
         self.looking = None;
     }
 
     /// Returns when the subscription is forgotten. To be awaited while no message is on hand; can be given up at any
     /// time, and awaited again.
-    pub(in crate::broker) async fn forgotten(&mut self) {
+    pub(in crate::broker) async fn until_starved(&mut self) {
         loop {
             if self.looking.is_none() {
-                tokio::time::sleep_until(self.hunger.look_at()).await;
+                tokio::time::sleep_until(self.starved.look_at()).await;
             }
             let (connection, queue) = (self.connection, self.queue);
             let found = self.looking.get_or_insert_with(|| Box::pin(look(connection, queue))).await;
             self.looking = None;
-            if self.hunger.looked(found, Instant::now()) {
+            if self.starved.observed_backlog(found, Instant::now()) {
                 return;
             }
         }
@@ -106,14 +99,16 @@ async fn look(connection: &Connection, queue: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Looks at each time that is due, as long as nothing comes; tells when the subscription is given up, from the start.
-    fn given_up(hunger: &mut StarvedConsumer, start: Instant, hours: u64, found: bool) -> Vec<Duration> {
+    fn given_up(starved: &mut StarvedConsumer, start: Instant, hours: u64, found: bool) -> Vec<Duration> {
         let mut times = Vec::new();
-        while hunger.look_at() < start + Duration::from_hours(hours) {
-            let now = hunger.look_at();
-            if hunger.looked(found, now) {
+        while starved.look_at() < start + Duration::from_hours(hours) {
+            let now = starved.look_at();
+            if starved.observed_backlog(found, now) {
                 times.push(now - start);
             }
         }
@@ -132,20 +127,20 @@ mod tests {
     #[test]
     fn an_empty_queue_is_looked_at_ever_more_rarely_and_never_given_up() {
         let start = Instant::now();
-        let mut hunger = StarvedConsumer::new(start);
-        assert!(given_up(&mut hunger, start, 10, false).is_empty());
-        assert!(hunger.look_at() - start < Duration::from_hours(10) + LOOKS.1 * 2);
+        let mut starved = StarvedConsumer::new(start);
+        assert!(given_up(&mut starved, start, 10, false).is_empty());
+        assert!(starved.look_at() - start < Duration::from_hours(10) + BACKLOG_CHECKS.1 * 2);
     }
 
     #[test]
     fn a_message_between_two_looks_ends_the_doubt() {
         let mut now = Instant::now();
-        let mut hunger = StarvedConsumer::new(now);
+        let mut starved = StarvedConsumer::new(now);
         for _ in 0..100 {
-            now = hunger.look_at();
-            assert!(!hunger.looked(true, now));
-            hunger.fed(now);
-            assert!(hunger.look_at() - now > LOOKS.0 / 2, "and all the time to come again");
+            now = starved.look_at();
+            assert!(!starved.observed_backlog(true, now));
+            starved.received(now);
+            assert!(starved.look_at() - now > BACKLOG_CHECKS.0 / 2, "and all the time to come again");
         }
     }
 }

@@ -11,9 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use super::stream::Socket;
 use crate::broker::amqp::addresses::Endpoint;
-
-/// One address of a host has so long a start ahead of the next one.
-const START: Duration = Duration::from_millis(250);
+use crate::broker::timing::DIAL_STAGGER;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +67,7 @@ async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialErr
     }
     let attempts = addresses.into_iter().zip(0..).map(|(address, before)| {
         Box::pin(async move {
-            tokio::time::sleep(START * before).await;
+            tokio::time::sleep(DIAL_STAGGER * before).await;
             TcpStream::connect(address).await
         })
     });

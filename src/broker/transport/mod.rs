@@ -53,7 +53,7 @@ impl Connected {
     }
 
     /// Ends the connection at once when it is dropped: before consumers are, which would cancel themselves.
-    pub(super) fn end_with(&self) -> DropGuard {
+    pub(super) fn end_on_drop(&self) -> DropGuard {
         self.shared.ended.clone().drop_guard()
     }
 

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -22,11 +21,10 @@ use super::greeting::{Greeting, Stranger};
 use super::outgoing::Outgoing;
 use super::seen::Seen;
 use super::walker::Walker;
+use crate::broker::timing::LOG_PAUSE;
 
 /// What is read from the socket at once.
 const READ: usize = 128 * 1024;
-/// Between two log lines about messages that were changed.
-const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a stream and its owner share.
 #[derive(Debug, Default)]

@@ -12,7 +12,6 @@
 pub(super) mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -23,7 +22,7 @@ use lapin::protocol::basic;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, ErrorKind};
 
-use super::context::Broker;
+use super::context::Context;
 use super::error::BrokerError;
 use super::transport::{self, Connected, DeliveryFilter, Fingerprint, Kept, Rule};
 use crate::broker::amqp::addresses::Address;
@@ -31,18 +30,11 @@ use crate::broker::amqp::channel::{close_settled, is_taken, publish, publisher, 
 use crate::broker::amqp::fitting;
 use crate::broker::amqp::{letter_properties, properties};
 use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
+use crate::broker::timing::{CLOSE_TIMEOUT, LOOK_SUBSCRIBE_TIMEOUT, LOOK_TIMEOUT, PROOFS, QUIET};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::UNROUTED;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// Nothing more is on its way when nothing came for this long.
-const QUIET: Duration = Duration::from_secs(1);
-/// A queue that lets nobody subscribe for so long is not looked at.
-const SUBSCRIBED: Duration = Duration::from_secs(5);
-/// For one connection's work: what takes longer is done anew.
-const LIMIT: Duration = Duration::from_mins(1);
-/// So many looks must end at a message: one may have ended by chance.
-const PROOFS: u32 = 2;
 /// What is kept of properties that cannot be read.
 const PROPERTIES: &str = "freshet-original-properties";
 
@@ -83,33 +75,33 @@ pub(super) enum Look {
 
 /// Looks for a message that cannot be read, leaving out those that are known.
 pub(super) async fn look(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queues: &[Consumed],
     known: &BTreeSet<Fingerprint>,
 ) -> Result<Look, BrokerError> {
     let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Without(known.clone())));
-    let name = format!("{}, looking", broker.replica);
+    let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
-    let looking = look_on(broker, &connection, queues, &filter);
-    tokio::time::timeout(LIMIT, looking)
+    let looking = look_on(context, &connection, queues, &filter);
+    tokio::time::timeout(LOOK_TIMEOUT, looking)
         .await
-        .unwrap_or(Err(BrokerError::Unanswered { queue: name, within: LIMIT }))
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LOOK_TIMEOUT }))
 }
 
 /// Ends the connection. While it holds, no consumer may be let go of: with its cancellation another replica gets what
 /// stands behind the messages that are held here, and these only later.
 async fn look_on(
-    broker: &Broker,
+    context: &Context,
     connection: &Connected,
     queues: &[Consumed],
     filter: &DeliveryFilter,
 ) -> Result<Look, BrokerError> {
     let subscribing = queues.iter().filter_map(|consumed| {
-        let Subscription { queue, tag, prefetch, arguments } = subscription(broker, *consumed)?;
+        let Subscription { queue, tag, prefetch, arguments } = subscription(context, *consumed)?;
         Some(async move {
             let subscribing = subscribe(connection, &queue, &tag, prefetch, arguments);
-            match tokio::time::timeout(SUBSCRIBED, subscribing).await {
+            match tokio::time::timeout(LOOK_SUBSCRIBE_TIMEOUT, subscribing).await {
                 Ok(Ok((channel, consumer))) => Some((*consumed, prefetch, channel, consumer)),
                 Ok(Err(broken)) => {
                     tracing::debug!(queue, %broken, "a queue cannot be looked at");
@@ -121,7 +113,7 @@ async fn look_on(
     });
     let subscribing = std::pin::pin!(futures_util::future::join_all(subscribing));
     // Wherever this is given up.
-    let ends_before_them = connection.end_with();
+    let ends_before_them = connection.end_on_drop();
     let subscribed = subscribing.await;
     let mut by_channel = HashMap::new();
     // Closed with the last handle.
@@ -176,7 +168,7 @@ async fn look_on(
 /// Makes a dead letter of each message of a queue that cannot be read, until none is left among those that are handed
 /// out. Returns whether there was any message.
 pub(super) async fn cleanse(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queue: Consumed,
 ) -> Result<bool, BrokerError> {
@@ -187,19 +179,19 @@ pub(super) async fn cleanse(
             .filter(|(_, count)| **count >= PROOFS)
             .map(|(fingerprint, _)| *fingerprint)
             .collect();
-        match look(broker, address, &[queue], &known).await? {
+        match look(context, address, &[queue], &known).await? {
             Look::Culprit(_, fingerprint) => {
                 *proofs.entry(fingerprint).or_default() += 1;
                 if proofs.len() > 1 {
                     // There are several, and each look finds one, and is one more return for all that stand beside it.
-                    for fingerprint in survey(broker, address, queue).await? {
+                    for fingerprint in survey(context, address, queue).await? {
                         *proofs.entry(fingerprint).or_default() += 1;
                     }
                 }
             }
             Look::Clean(of) if known.is_empty() => return Ok(!of.is_empty()),
             Look::Clean(_) => {
-                take_out(broker, address, queue, &known).await?;
+                take_out(context, address, queue, &known).await?;
                 // What follows them is handed out only now.
                 proofs.clear();
             }
@@ -209,19 +201,19 @@ pub(super) async fn cleanse(
 
 /// Finds out which messages the library's parser refuses, all at once: none reaches the library.
 async fn survey(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queue: Consumed,
 ) -> Result<BTreeSet<Fingerprint>, BrokerError> {
     let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(BTreeSet::new())));
-    let name = format!("{}, looking", broker.replica);
+    let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
     let surveying = async {
-        let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(broker, queue) else {
+        let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(context, queue) else {
             return Ok(BTreeSet::new());
         };
         let _subscribed = subscribe(&connection, &queue, &tag, prefetch, arguments).await?;
-        let _ends_before_it = connection.end_with();
+        let _ends_before_it = connection.end_on_drop();
         while filter.arrived() < u64::from(prefetch) {
             if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
                 break;
@@ -230,41 +222,41 @@ async fn survey(
         close(&connection).await;
         Ok(filter.unreadable())
     };
-    tokio::time::timeout(LIMIT, surveying)
+    tokio::time::timeout(LOOK_TIMEOUT, surveying)
         .await
-        .unwrap_or(Err(BrokerError::Unanswered { queue: name, within: LIMIT }))
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LOOK_TIMEOUT }))
 }
 
 /// Makes dead letters of these messages.
 async fn take_out(
-    broker: &Broker,
+    context: &Context,
     address: &Address,
     queue: Consumed,
     fingerprints: &BTreeSet<Fingerprint>,
 ) -> Result<(), BrokerError> {
     let filter = std::sync::Arc::new(DeliveryFilter::new(Rule::Keep(fingerprints.clone())));
-    let name = format!("{}, dead-lettering", broker.replica);
+    let name = format!("{}, dead-lettering", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
-    let taking_out = take_out_on(broker, &connection, queue, &filter, fingerprints.len());
-    tokio::time::timeout(LIMIT, taking_out)
+    let taking_out = take_out_on(context, &connection, queue, &filter, fingerprints.len());
+    tokio::time::timeout(LOOK_TIMEOUT, taking_out)
         .await
-        .unwrap_or(Err(BrokerError::Unanswered { queue: name, within: LIMIT }))
+        .unwrap_or(Err(BrokerError::SubscribeTimedOut { queue: name, within: LOOK_TIMEOUT }))
 }
 
 /// Ends the connection, as [`look_on`] does.
 async fn take_out_on(
-    broker: &Broker,
+    context: &Context,
     connection: &Connected,
     consumed: Consumed,
     filter: &DeliveryFilter,
     wanted: usize,
 ) -> Result<(), BrokerError> {
-    let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(broker, consumed) else {
+    let Some(Subscription { queue, tag, prefetch, arguments }) = subscription(context, consumed) else {
         return Ok(());
     };
     let letters = publisher(connection).await?;
     let (channel, _subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
-    let _ends_before_it = connection.end_with();
+    let _ends_before_it = connection.end_on_drop();
     while filter.kept() < wanted && filter.arrived() < u64::from(prefetch) {
         if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
             break;
@@ -272,7 +264,7 @@ async fn take_out_on(
     }
     for kept in filter.take_kept() {
         let tag = kept.tag;
-        bury(broker, &letters, connection.frame_max(), consumed, &queue, kept).await?;
+        bury(context, &letters, connection.frame_max(), consumed, &queue, kept).await?;
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
     close_settled(&channel, &queue, true).await;
@@ -282,19 +274,19 @@ async fn take_out_on(
 
 /// Publishes a dead letter, and waits until RabbitMQ has it.
 async fn bury(
-    broker: &Broker,
+    context: &Context,
     letters: &lapin::Channel,
     frame_max: usize,
     consumed: Consumed,
     queue: &str,
     Kept { properties, body, .. }: Kept,
 ) -> Result<(), BrokerError> {
-    let lanes = broker.names.lanes();
+    let lanes = context.names.lanes();
     let (account, exchange, metrics) = match consumed {
-        Consumed::Intake => (None, "", broker.metrics.account(UNROUTED)),
+        Consumed::Intake => (None, "", context.metrics.account(UNROUTED)),
         Consumed::Lane(number) => {
-            let Some(door) = broker.lanes.get(number) else { return Ok(()) };
-            (Some(&door.account), lanes.as_str(), door.metrics.clone())
+            let Some(inlet) = context.inlets.get(number) else { return Ok(()) };
+            (Some(&inlet.account), lanes.as_str(), inlet.metrics.clone())
         }
     };
     let original = properties::believed(&readable(&properties), exchange, &lanes);
@@ -302,11 +294,11 @@ async fn bury(
     let problem = Problem { problem, ..Problem::default() };
     let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
     let body = Bytes::from(body);
-    let seen = broker.opener.glimpse(&body, properties::encoding(&original));
+    let seen = context.opener.glimpse(&body, properties::encoding(&original));
     let failed_at = Timestamp::now();
     let dead = DeadLetter { refusal: &refusal, account, seen: &seen, attempts: 0, failed_at };
     let letter = fitting::fit(letter_properties::for_dead_letter(&original, &dead), frame_max);
-    let (exchange, key) = (broker.names.dead(), dead.routing_key());
+    let (exchange, key) = (context.names.dead(), dead.routing_key());
     let confirmation = publish(letters, &exchange, &key, &body, letter).await?.await?;
     if !is_taken(&confirmation) {
         return Err(BrokerError::NotConfirmed { exchange, key });
@@ -331,7 +323,7 @@ fn readable(properties: &[u8]) -> BasicProperties {
 }
 
 async fn close(connection: &lapin::Connection) {
-    let closed = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "done".into())).await;
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
     if !matches!(closed, Ok(Ok(()))) {
         tracing::debug!("a connection could not be closed in time");
     }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -19,27 +18,14 @@ use crate::backoff::Delays;
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::consuming;
-use crate::broker::consuming::pace::{Pace, Progress};
+use crate::broker::consuming::pace::{Pace, ReturnedMessages};
 use crate::broker::consuming::subscription::{Consumed, subscription};
-use crate::broker::context::Broker;
+use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
-
-/// A queue in which something was found is consumed apart for at least so long after the last time.
-const APART: Duration = Duration::from_mins(10);
-/// Between two attempts that failed.
-const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// So few suspects are consumed apart without proof, where they cannot be looked at. Each takes two connections.
-const FEW: usize = 8;
-/// The broker failing twice within this time does not do so by chance.
-const AGAIN: Duration = Duration::from_mins(1);
-/// At a queue over which the broker fails so many looks must have ended: one may have by chance.
-const PROOFS: u32 = 2;
-/// Nothing is left of what came back to a queue when nothing comes for so long.
-const GONE_WELL: Duration = Duration::from_secs(5);
-/// Between two such failures. Each counts for the message's delivery limit, and there it ends.
-const ONCE_MORE: Duration = Duration::from_millis(50);
-/// So many failed looks, and a queue is consumed without one: apart, it can harm no other.
-const MOST_LOOKS: u32 = 3;
+use crate::broker::timing::{
+    APART_FOR, FAILED_LOOKS, FAILS_AGAIN_WITHIN, LOOK_DELAYS, NONE_LEFT_AFTER, PROOFS, SUSPECTS_APART,
+    UNREADABLE_RETRY,
+};
 
 /// What is known of the queues, from one session to the next. A queue that is not named is above suspicion.
 #[derive(Debug, Default)]
@@ -81,7 +67,7 @@ impl Quarantine {
     /// A connection ended over trouble of the broker's own. Whether that happens time and again.
     pub(in crate::broker) fn is_troubled_again(&self, now: Instant) -> bool {
         let before = self.lock().troubled.replace(now);
-        before.is_some_and(|before| now.duration_since(before) < AGAIN)
+        before.is_some_and(|before| now.duration_since(before) < FAILS_AGAIN_WITHIN)
     }
 
     /// The queues that a new session keeps apart: those to be looked at, and those to be consumed apart.
@@ -89,7 +75,7 @@ impl Quarantine {
         let mut known = self.lock();
         known.queues.retain(|_, standing| match standing {
             Standing::Suspect => true,
-            Standing::Guilty(found) => now < *found + APART,
+            Standing::Guilty(found) => now < *found + APART_FOR,
         });
         let of = |suspect: bool| {
             let queues =
@@ -118,7 +104,7 @@ impl Quarantine {
 
 /// What one session's quarantine works with.
 pub(in crate::broker) struct Isolation {
-    pub(in crate::broker) broker: Arc<Broker>,
+    pub(in crate::broker) context: Arc<Context>,
     pub(in crate::broker) quarantine: Arc<Quarantine>,
     pub(in crate::broker) address: Address,
     /// Takes queues that are to be consumed like all others.
@@ -131,7 +117,7 @@ impl Isolation {
     /// Looks at suspects and consumes what has to be apart, for as long as the session holds.
     pub(in crate::broker) async fn run(self, suspects: Vec<Consumed>, guilty: Vec<Consumed>) {
         let mut apart: FuturesUnordered<_> = guilty.into_iter().map(|queue| self.apart(queue)).collect();
-        let mut delays = Delays::new(DELAYS.0, DELAYS.1);
+        let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);
         let (mut failed, mut by_broker) = (0, 0);
         let mut found = false;
         // Those behind are looked at first.
@@ -142,7 +128,7 @@ impl Isolation {
             }
             let none = BTreeSet::new();
             let looked = {
-                let mut looking = std::pin::pin!(look(&self.broker, &self.address, &suspects, &none));
+                let mut looking = std::pin::pin!(look(&self.context, &self.address, &suspects, &none));
                 loop {
                     tokio::select! {
                         () = self.stop.cancelled() => break None,
@@ -183,9 +169,9 @@ impl Isolation {
                 Some(Err(broken)) => {
                     failed += 1;
                     tracing::debug!(%broken, "queues could not be looked at");
-                    if failed >= MOST_LOOKS && suspects.len() <= FEW {
+                    if failed >= FAILED_LOOKS && suspects.len() <= SUSPECTS_APART {
                         apart.extend(suspects.drain(..).map(|queue| self.apart(queue)));
-                    } else if failed >= MOST_LOOKS {
+                    } else if failed >= FAILED_LOOKS {
                         self.clear(&suspects, false).await;
                     } else {
                         // What is consumed apart goes on meanwhile.
@@ -214,25 +200,25 @@ impl Isolation {
     /// Takes out of a queue what connections end over and consumes the rest on a connection of its own, until `stop`.
     async fn apart(&self, queue: Consumed) {
         let name =
-            subscription(&self.broker, queue).map(|subscription| subscription.queue).unwrap_or_default();
+            subscription(&self.context, queue).map(|subscription| subscription.queue).unwrap_or_default();
         tracing::warn!(queue = name, "connections end over a message of this queue; it is consumed apart");
-        let mut delays = Delays::new(DELAYS.0, DELAYS.1);
+        let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);
         let mut failed = 0;
         while !self.stop.is_cancelled() {
-            let cleansing = cleanse(&self.broker, &self.address, queue);
+            let cleansing = cleanse(&self.context, &self.address, queue);
             let broken = match self.stop.run_until_cancelled(cleansing).await {
                 None => return,
                 Some(Err(BrokerError::Amqp(error))) if is_broker_s_own(&error) => {
                     self.singly(queue).await;
                     continue;
                 }
-                Some(Err(broken)) if failed < MOST_LOOKS => {
+                Some(Err(broken)) if failed < FAILED_LOOKS => {
                     failed += 1;
                     broken
                 }
                 Some(Err(_) | Ok(_)) => {
                     failed = 0;
-                    match self.consume(queue, Pace::Together, self.stop.clone()).await {
+                    match self.consume(queue, Pace::Prefetched, self.stop.clone()).await {
                         Ok(()) => return,
                         Err(BrokerError::Amqp(error)) if is_broker_s_own(&error) => {
                             self.singly(queue).await;
@@ -259,18 +245,18 @@ impl Isolation {
     /// message alone, until the broker itself makes it a dead letter at the delivery limit.
     async fn singly(&self, queue: Consumed) {
         let name =
-            subscription(&self.broker, queue).map(|subscription| subscription.queue).unwrap_or_default();
+            subscription(&self.context, queue).map(|subscription| subscription.queue).unwrap_or_default();
         tracing::warn!(
             queue = name,
             "the broker fails over a message of this queue, until its delivery limit; one is taken at a time"
         );
-        let mut delays = Delays::new(DELAYS.0, DELAYS.1);
+        let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);
         while !self.stop.is_cancelled() {
             self.quarantine.guilty(queue, Instant::now());
             let enough = self.stop.child_token();
-            let progress = watch::Sender::new(Progress::Idle);
+            let progress = watch::Sender::new(ReturnedMessages::NoneHeld);
             let over = over(progress.subscribe());
-            let consuming = self.consume(queue, Pace::Singly(progress), enough.clone());
+            let consuming = self.consume(queue, Pace::OneAtATime(progress), enough.clone());
             let mut consuming = std::pin::pin!(consuming);
             let consumed = tokio::select! {
                 consumed = &mut consuming => consumed,
@@ -283,7 +269,7 @@ impl Isolation {
                 Ok(()) => return,
                 Err(BrokerError::Amqp(error)) if is_broker_s_own(&error) => {
                     delays.reset();
-                    ONCE_MORE
+                    UNREADABLE_RETRY
                 }
                 Err(broken) => {
                     tracing::debug!(queue = name, %broken, "a queue that is consumed apart is tried again");
@@ -296,28 +282,27 @@ impl Isolation {
 
     /// Consumes a queue on a pair of connections of its own until `stop` (then `Ok`) or until something breaks.
     async fn consume(&self, queue: Consumed, pace: Pace, stop: CancellationToken) -> Result<(), BrokerError> {
-        let name = format!("{}, apart", self.broker.replica);
-        let lifeline = Arc::new(ConnectionPool::connect(&self.address, &name, 1).await?);
+        let name = format!("{}, apart", self.context.replica);
+        let pool = Arc::new(ConnectionPool::connect(&self.address, &name, 1).await?);
         let lost = self.lost.child_token();
-        let broker = self.broker.clone();
-        let consuming =
-            consuming::consume(broker, lifeline.clone(), 0, queue, pace, stop.clone(), lost.clone());
+        let context = self.context.clone();
+        let consuming = consuming::consume(context, pool.clone(), 0, queue, pace, stop.clone(), lost.clone());
         let mut consuming = std::pin::pin!(consuming.fuse());
         // The session that is over lets go of this wherever it is.
-        let _ends_before_it = lifeline.end_with();
-        let mut fates = lifeline.fates();
+        let _ends_before_it = pool.end_on_drop();
+        let mut events = pool.events();
         let consumed = tokio::select! {
             () = &mut consuming => if stop.is_cancelled() {
                 Ok(())
             } else {
-                Err(lifeline.cause(&mut fates).await)
+                Err(pool.cause(&mut events).await)
             },
-            broken = lifeline.silent() => Err(broken),
-            () = lifeline.ended() => Err(lifeline.cause(&mut fates).await),
+            broken = pool.until_unresponsive() => Err(broken),
+            () = pool.until_disconnected() => Err(pool.cause(&mut events).await),
         };
         lost.cancel();
         // Its consumers live on until then, see the session.
-        let mut closing = std::pin::pin!(lifeline.close());
+        let mut closing = std::pin::pin!(pool.close());
         tokio::select! {
             () = &mut closing => {}
             () = &mut consuming => closing.await,
@@ -328,16 +313,18 @@ impl Isolation {
 
 /// Returns when nothing is left of what came back to a queue. Not before: an event that is given back while others wait
 /// that came back, too, comes behind them.
-async fn over(mut progress: watch::Receiver<Progress>) {
+async fn over(mut progress: watch::Receiver<ReturnedMessages>) {
     loop {
         let now = *progress.borrow_and_update();
         let changed = match now {
-            Progress::Over => return,
-            Progress::HeldBytes => progress.changed().await,
-            Progress::Idle => match tokio::time::timeout(GONE_WELL, progress.changed()).await {
-                Ok(changed) => changed,
-                Err(_) => return,
-            },
+            ReturnedMessages::AllGone => return,
+            ReturnedMessages::Held => progress.changed().await,
+            ReturnedMessages::NoneHeld => {
+                match tokio::time::timeout(NONE_LEFT_AFTER, progress.changed()).await {
+                    Ok(changed) => changed,
+                    Err(_) => return,
+                }
+            }
         };
         if changed.is_err() {
             // With the consumer that tells.
@@ -381,12 +368,12 @@ mod tests {
         let quarantine = Quarantine::default();
         quarantine.suspect(BTreeSet::from([A, B]), all());
         quarantine.guilty(A, Instant::now());
-        tokio::time::advance(APART / 2).await;
+        tokio::time::advance(APART_FOR / 2).await;
         quarantine.guilty(A, Instant::now());
         quarantine.suspect(BTreeSet::from([A]), all());
-        tokio::time::advance(APART * 3 / 4).await;
+        tokio::time::advance(APART_FOR * 3 / 4).await;
         assert_eq!(quarantine.apart(Instant::now()), (vec![B], vec![A]));
-        tokio::time::advance(APART / 4).await;
+        tokio::time::advance(APART_FOR / 4).await;
         assert_eq!(quarantine.apart(Instant::now()), (vec![B], vec![]));
     }
 
@@ -394,9 +381,9 @@ mod tests {
     async fn the_broker_s_trouble_counts_when_it_comes_again_soon() {
         let quarantine = Quarantine::default();
         assert!(!quarantine.is_troubled_again(Instant::now()));
-        tokio::time::advance(AGAIN).await;
+        tokio::time::advance(FAILS_AGAIN_WITHIN).await;
         assert!(!quarantine.is_troubled_again(Instant::now()));
-        tokio::time::advance(AGAIN / 2).await;
+        tokio::time::advance(FAILS_AGAIN_WITHIN / 2).await;
         assert!(quarantine.is_troubled_again(Instant::now()));
     }
 
@@ -412,24 +399,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_at_a_time_ends_with_something_new_or_with_nothing_for_a_while() {
         let watched = |pace: &Pace| match pace {
-            Pace::Singly(progress) => Box::pin(over(progress.subscribe())),
-            Pace::Together => panic!("not singly"),
+            Pace::OneAtATime(progress) => Box::pin(over(progress.subscribe())),
+            Pace::Prefetched => panic!("not singly"),
         };
-        let pace = Pace::Singly(watch::Sender::new(Progress::Idle));
+        let pace = Pace::OneAtATime(watch::Sender::new(ReturnedMessages::NoneHeld));
         let mut ending = watched(&pace);
-        tokio::time::advance(GONE_WELL / 2).await;
+        tokio::time::advance(NONE_LEFT_AFTER / 2).await;
         assert!(futures_util::poll!(ending.as_mut()).is_pending());
-        pace.took(true);
+        pace.received(true);
         assert!(futures_util::poll!(ending.as_mut()).is_pending());
-        tokio::time::advance(GONE_WELL * 9).await;
+        tokio::time::advance(NONE_LEFT_AFTER * 9).await;
         assert!(futures_util::poll!(ending.as_mut()).is_pending(), "it is held");
-        pace.rests();
+        pace.none_held();
         assert!(futures_util::poll!(ending.as_mut()).is_pending());
-        tokio::time::advance(GONE_WELL).await;
+        tokio::time::advance(NONE_LEFT_AFTER).await;
         assert!(futures_util::poll!(ending.as_mut()).is_ready());
         let mut ending = watched(&pace);
-        pace.took(false);
-        pace.rests();
+        pace.received(false);
+        pace.none_held();
         assert!(futures_util::poll!(ending.as_mut()).is_ready());
     }
 }

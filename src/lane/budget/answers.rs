@@ -28,7 +28,7 @@ impl Budget {
                 self.got_through(&attempt, limit, now);
                 None
             }
-            Verdict::Unauthorized { .. } | Verdict::Denied { .. } | Verdict::Foreign(_) => {
+            Verdict::Unauthorized { .. } | Verdict::Denied { .. } | Verdict::Unrecognized(_) => {
                 if let Some(answer) = DoubtfulAnswer::of(verdict) {
                     self.met_by(&attempt, &answer, now);
                 }
@@ -182,16 +182,22 @@ impl Budget {
 /// Whether a failure is one that an outage is made of. A server that answers 4xx works.
 const fn may_be_down(cause: UnavailableCause) -> bool {
     match cause {
-        UnavailableCause::ServerError(status) => !matches!(status, 400..=407 | 409..=499),
-        UnavailableCause::Timeout | UnavailableCause::Connection => true,
-        UnavailableCause::Panicked => false,
+        UnavailableCause::ServerError(_)
+        | UnavailableCause::UnexpectedBody(_)
+        | UnavailableCause::Timeout
+        | UnavailableCause::Connection => true,
+        UnavailableCause::UnexpectedStatus(_) | UnavailableCause::Panicked => false,
     }
 }
 
 fn in_words(cause: UnavailableCause) -> String {
     match cause {
-        UnavailableCause::ServerError(status) if status >= 300 => format!("Freshsales answered {status}"),
-        UnavailableCause::ServerError(_) => "Freshsales' answer is not what the endpoint answers".to_owned(),
+        UnavailableCause::ServerError(status) | UnavailableCause::UnexpectedStatus(status) => {
+            format!("Freshsales answered {status}")
+        }
+        UnavailableCause::UnexpectedBody(_) => {
+            "Freshsales' answer is not what the endpoint answers".to_owned()
+        }
         UnavailableCause::Timeout => "no answer within delivery.request_timeout".to_owned(),
         UnavailableCause::Connection => "Freshsales cannot be reached".to_owned(),
         UnavailableCause::Panicked => "sending a call panicked; this is a bug".to_owned(),

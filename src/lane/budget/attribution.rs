@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::impediment::Impediment;
-use crate::freshsales::{BudgetKind, Family, Sight, Verdict};
+use crate::freshsales::{BudgetKind, EndpointFamily, UnrecognizedAnswer, Verdict};
 
 /// So many records of a family that fail in a row stand for all of them, even while reading fields gets through.
 const SEVERAL: usize = 3;
@@ -34,7 +34,7 @@ pub(in crate::lane) enum DoubtfulAnswer {
     /// Status and messages, in the API's own words or a gateway's.
     Denied(u16, Vec<String>),
     /// Not the API's.
-    Foreign(Sight),
+    Unrecognized(UnrecognizedAnswer),
     /// The credentials are refused.
     Unauthorized(u16),
 }
@@ -43,7 +43,7 @@ impl DoubtfulAnswer {
     pub(in crate::lane) fn of(verdict: &Verdict) -> Option<Self> {
         match verdict {
             Verdict::Denied { status, messages } => Some(Self::Denied(*status, messages.clone())),
-            Verdict::Foreign(sight) => Some(Self::Foreign(*sight)),
+            Verdict::Unrecognized(unrecognized) => Some(Self::Unrecognized(*unrecognized)),
             Verdict::Unauthorized { status } => Some(Self::Unauthorized(*status)),
             Verdict::Done(_)
             | Verdict::Refused { .. }
@@ -54,8 +54,9 @@ impl DoubtfulAnswer {
     }
 
     pub(super) fn says_not_found(&self) -> bool {
-        let (Self::Denied(status, _) | Self::Unauthorized(status) | Self::Foreign(Sight { status, .. })) =
-            self;
+        let (Self::Denied(status, _)
+        | Self::Unauthorized(status)
+        | Self::Unrecognized(UnrecognizedAnswer { status, .. })) = self;
         matches!(status, 404 | 410)
     }
 
@@ -69,9 +70,9 @@ impl DoubtfulAnswer {
                 let why = format!("Freshsales answered {status}: was the account renamed? check url");
                 (Impediment::Retrying, why)
             }
-            Self::Foreign(sight) => (
+            Self::Unrecognized(unrecognized) => (
                 Impediment::Retrying,
-                format!("not Freshsales' API answered, but {sight}: {}", sight.advice()),
+                format!("not Freshsales' API answered, but {unrecognized}: {}", unrecognized.advice()),
             ),
         }
     }
@@ -116,7 +117,7 @@ pub(in crate::lane) enum Evidence {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::lane) struct Success {
     pub(in crate::lane) sent: Instant,
-    pub(in crate::lane) family: Family,
+    pub(in crate::lane) family: EndpointFamily,
     pub(in crate::lane) budget: BudgetKind,
     /// It wrote a record, or read one for an event.
     pub(in crate::lane) is_record: bool,
@@ -167,7 +168,7 @@ impl Suspicion {
     pub(in crate::lane) fn weigh(
         &mut self,
         success: &Success,
-        family: Family,
+        family: EndpointFamily,
         budget: BudgetKind,
         several_fail: bool,
         now: Instant,
@@ -199,7 +200,7 @@ impl Suspicion {
     }
 
     fn is_foreign(&self) -> bool {
-        matches!(self.last_answer, DoubtfulAnswer::Foreign(_))
+        matches!(self.last_answer, DoubtfulAnswer::Unrecognized(_))
     }
 
     /// Whether there is enough against the call to give it up; several records are then sent one by one.
@@ -221,7 +222,7 @@ impl Suspicion {
             // do not suffice for, and the others need not wait for it.
             DoubtfulAnswer::Unauthorized(_) => group,
             DoubtfulAnswer::Denied(..) => self.times_alone > 0,
-            DoubtfulAnswer::Foreign(_) => {
+            DoubtfulAnswer::Unrecognized(_) => {
                 let long = now.saturating_duration_since(self.first_at) >= give_up_after;
                 group || self.times_alone >= record_limit && long
             }
@@ -232,7 +233,7 @@ impl Suspicion {
 /// When records of each family of endpoints got through, and which failed since.
 #[derive(Debug, Default)]
 pub(in crate::lane) struct SuccessHistory {
-    families: HashMap<Family, FamilyHistory>,
+    families: HashMap<EndpointFamily, FamilyHistory>,
     /// When a suspected record last got through: then foreign answers come and go, and prove less.
     intermittent_since: Option<Instant>,
 }
@@ -247,7 +248,7 @@ struct FamilyHistory {
 
 impl SuccessHistory {
     /// For how long records of a family have got through, all in all.
-    pub(in crate::lane) fn working_time(&self, family: Family) -> Duration {
+    pub(in crate::lane) fn working_time(&self, family: EndpointFamily) -> Duration {
         self.families.get(&family).map_or(Duration::ZERO, |history| history.working_time)
     }
 
@@ -258,7 +259,7 @@ impl SuccessHistory {
     /// A record got through; `suspicion` is what spoke against it.
     pub(in crate::lane) fn record_success(
         &mut self,
-        family: Family,
+        family: EndpointFamily,
         suspicion: Option<&Suspicion>,
         now: Instant,
     ) {
@@ -273,14 +274,14 @@ impl SuccessHistory {
     }
 
     /// A work item met a doubtful answer or none.
-    pub(in crate::lane) fn record_failure(&mut self, family: Family, work_item: u64) {
+    pub(in crate::lane) fn record_failure(&mut self, family: EndpointFamily, work_item: u64) {
         let failing = &mut self.families.entry(family).or_default().failing;
         if failing.len() < SEVERAL {
             failing.insert(work_item);
         }
     }
 
-    pub(in crate::lane) fn several_fail(&self, family: Family) -> bool {
+    pub(in crate::lane) fn several_fail(&self, family: EndpointFamily) -> bool {
         self.families.get(&family).is_some_and(|history| history.failing.len() >= SEVERAL)
     }
 

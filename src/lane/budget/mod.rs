@@ -285,8 +285,8 @@ impl Budget {
                 let wait = self.waits.unauthorized.following();
                 self.block(now, wait);
             }
-            DoubtfulAnswer::Foreign(_) if several => self.count_failure(number, now),
-            DoubtfulAnswer::Foreign(_) => {
+            DoubtfulAnswer::Unrecognized(_) if several => self.count_failure(number, now),
+            DoubtfulAnswer::Unrecognized(_) => {
                 if self.is_outage() {
                     self.block_unavailable(now);
                 }

@@ -67,7 +67,7 @@ impl ContactWork {
 /// Whether a call that was answered so may have taken effect all the same.
 fn may_have_taken_effect(verdict: &Verdict) -> bool {
     match verdict {
-        Verdict::Unavailable { .. } | Verdict::Foreign(_) => true,
+        Verdict::Unavailable { .. } | Verdict::Unrecognized(_) => true,
         Verdict::Done(_)
         | Verdict::Refused { .. }
         | Verdict::Denied { .. }

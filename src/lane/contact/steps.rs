@@ -13,8 +13,8 @@ use super::tags;
 use super::tags::Found;
 use super::work_item::{ContactWork, Step, Work, WorkItem, identity, report};
 use crate::freshsales::{
-    Call, Endpoint, Job, Link, UnavailableCause, Verdict, custom_fields, found_email, is_another_contact,
-    job_id, linked_accounts, read_job, record_id,
+    Call, Endpoint, JobStatus, SalesAccountLink, UnavailableCause, Verdict, custom_fields, found_email,
+    is_another_contact, job_id, linked_accounts, read_job_status, record_id,
 };
 use crate::lane::contact::cache::records::{Account, fingerprint};
 use crate::lane::scheduler::calls::{Ground, Outgoing, Polling, Purpose, Refused};
@@ -233,7 +233,7 @@ impl<D> Scheduler<D> {
                 Vec::new()
             }
             Purpose::Poll(polling) => {
-                let job = result.map_or(Job::Unclear, |body| read_job(&body));
+                let job = result.map_or(JobStatus::Unclear, |body| read_job_status(&body));
                 self.polled(outgoing.call, job, polling, now)
             }
         }
@@ -408,7 +408,7 @@ impl<D> Scheduler<D> {
         }
         self.release(number);
         let Some(unit) = self.units.get_mut(&number) else { return Vec::new() };
-        let gone = endpoint.names_an_id() && matches!(refused.status, Some(404 | 410));
+        let gone = endpoint.has_record_id() && matches!(refused.status, Some(404 | 410));
         let said = matches!(refused.ground, Ground::Said(_));
         if let Some(work) = unit.contact()
             && (work.remembered || gone)
@@ -555,13 +555,13 @@ impl<D> Scheduler<D> {
 
 /// The answer tells of something else than was asked for.
 fn nonsense() -> Verdict {
-    Verdict::Unavailable { cause: UnavailableCause::ServerError(200), retry_after: None }
+    Verdict::Unavailable { cause: UnavailableCause::UnexpectedBody(200), retry_after: None }
 }
 
 /// The old links and one more. The API replaces the whole set, and wants exactly one primary.
-pub(in crate::lane) fn with(mut links: Vec<Link>, account: i64) -> Vec<Link> {
+pub(in crate::lane) fn with(mut links: Vec<SalesAccountLink>, account: i64) -> Vec<SalesAccountLink> {
     let primary = !links.iter().any(|link| link.primary);
-    links.push(Link { id: account, primary });
+    links.push(SalesAccountLink { id: account, primary });
     links
 }
 
@@ -578,7 +578,8 @@ impl Refused {
         let (reason, problems) = match self.ground {
             Ground::Said(messages) => (DeadLetterReason::Rejected, quoted(messages, &None)),
             Ground::Denied(family, messages) => {
-                let expected = family.map(|family| format!("an API key whose user may {}", family.right()));
+                let expected =
+                    family.map(|family| format!("an API key whose user may {}", family.permission()));
                 (DeadLetterReason::Rejected, quoted(messages, &expected))
             }
             Ground::Seen(what) => {

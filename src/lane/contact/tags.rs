@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::deals::DealAt;
 use super::held::RecordText;
 use super::work_item::{ContactWork, Step};
-use crate::freshsales::{Call, record_id, shown_tags};
+use crate::freshsales::{Call, record_id, tags_of};
 use crate::lane::contact::cache::records::RecordCache;
 use crate::lane::scheduler::Effect;
 use crate::mapping::Omitted;
@@ -66,7 +66,7 @@ pub(in crate::lane) fn after(
     memo: &mut RecordCache,
 ) -> Option<Step> {
     let Some((entity, record)) = work.given() else { return then };
-    let shown = shown_tags(body, entity.singular());
+    let shown = tags_of(body, entity.singular());
     let id = record_id(body, entity.singular());
     if let Some((id, shown)) = id.zip(shown.as_ref()) {
         memo.learn_tags(entity, id, shown);
@@ -98,7 +98,7 @@ pub(in crate::lane) enum Found {
 impl Tagging {
     /// Compares what the event adds with what an answer shows.
     pub(in crate::lane) fn compare(&self, body: &Value) -> Found {
-        match shown_tags(body, self.entity.singular()) {
+        match tags_of(body, self.entity.singular()) {
             None => Found::NotShown,
             Some(there) if self.tags.iter().all(|tag| there.contains(tag)) => Found::All,
             Some(there) => Found::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),

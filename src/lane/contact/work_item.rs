@@ -11,7 +11,7 @@ use super::held::{HeldContact, HeldEvent, RecordText};
 use super::merge;
 use super::remedy::{Changes, Remembered, Trial, dependent_choice, has_defaults};
 use super::tags::Tagging;
-use crate::freshsales::{Call, Identifier, Link};
+use crate::freshsales::{Call, Identifier, SalesAccountLink};
 use crate::mapping::Identity;
 use crate::schema::Entity;
 
@@ -85,7 +85,7 @@ pub(in crate::lane) enum Step {
     /// The contact was not given the address: who has it?
     FindOwner,
     ReadLinks,
-    Link(Vec<Link>),
+    Link(Vec<SalesAccountLink>),
     /// Read which deals the contact has.
     FindDeal,
     Deal,

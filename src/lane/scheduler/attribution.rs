@@ -4,7 +4,7 @@
 
 use tokio::time::Instant;
 
-use crate::freshsales::{BudgetKind, Call, Family};
+use crate::freshsales::{BudgetKind, Call, EndpointFamily};
 use crate::lane::budget::attempt::CallClass;
 use crate::lane::budget::attribution::{About, DoubtfulAnswer, Evidence, Success, Suspicion};
 use crate::lane::scheduler::calls::{Ground, Outgoing, Purpose, Refused};
@@ -38,7 +38,7 @@ impl<D> Scheduler<D> {
             // No harmless call uses the app token: other tracks are the best evidence there is.
             BudgetKind::Tracking => {
                 self.budgets.of_mut(budget).met(answer, several, number, probe, now);
-                if matches!(answer, DoubtfulAnswer::Foreign(_)) && (family_works || !several) {
+                if matches!(answer, DoubtfulAnswer::Unrecognized(_)) && (family_works || !several) {
                     self.check(Entity::Contact, now);
                 }
             }
@@ -142,15 +142,15 @@ impl<D> Scheduler<D> {
     }
 }
 
-fn refused(answer: &DoubtfulAnswer, family: Family) -> Refused {
+fn refused(answer: &DoubtfulAnswer, family: EndpointFamily) -> Refused {
     match answer {
         DoubtfulAnswer::Denied(status, messages) => {
             let right = (*status == 403).then_some(family);
             Refused { status: Some(*status), ground: Ground::Denied(right, messages.clone()) }
         }
-        DoubtfulAnswer::Foreign(sight) => {
-            let why = format!("was answered with {sight} each time, while others got through");
-            Refused { status: Some(sight.status), ground: Ground::Seen(why) }
+        DoubtfulAnswer::Unrecognized(unrecognized) => {
+            let why = format!("was answered with {unrecognized} each time, while others got through");
+            Refused { status: Some(unrecognized.status), ground: Ground::Seen(why) }
         }
         DoubtfulAnswer::Unauthorized(status) => {
             let why = format!("was answered with status {status} each time, while others got through");

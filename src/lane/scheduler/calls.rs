@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
-use crate::freshsales::{BULK_JOB_LIMIT, Call, Family, UnavailableCause as Failure, Verdict};
+use crate::freshsales::{BULK_JOB_LIMIT, Call, EndpointFamily, UnavailableCause as Failure, Verdict};
 use crate::lane::budget::attempt::{Attempt, CallClass};
 use crate::lane::budget::attribution::Suspicion;
 use crate::schema::{Entity, Selector};
@@ -41,7 +41,7 @@ const OFTEN: u32 = 5;
 
 impl Outgoing {
     /// Whose failures and successes say something about it: those of what it is made for in the end.
-    pub(in crate::lane) fn family(&self) -> Family {
+    pub(in crate::lane) fn family(&self) -> EndpointFamily {
         self.unsure.as_ref().unwrap_or(&self.call).endpoint.family()
     }
 
@@ -62,7 +62,15 @@ impl Outgoing {
                 long(submitted) && (unavailable || self.others_got_through(worked))
             }
             Purpose::Bulk(_) => self.since.is_some_and(|since| {
-                let own = matches!(verdict, Verdict::Unavailable { cause: Failure::ServerError(..500), .. });
+                let own = matches!(
+                    verdict,
+                    Verdict::Unavailable {
+                        cause: Failure::ServerError(408)
+                            | Failure::UnexpectedStatus(_)
+                            | Failure::UnexpectedBody(_),
+                        ..
+                    }
+                );
                 long(since) && (own || self.others_got_through(worked))
             }),
         }
@@ -145,7 +153,7 @@ pub(in crate::lane) enum Ground {
     /// What Freshsales says about the record.
     Said(Vec<String>),
     /// It is not let in, in Freshsales' words, and the right that is missing, where it is one.
-    Denied(Option<Family>, Vec<String>),
+    Denied(Option<EndpointFamily>, Vec<String>),
     /// What stands before Freshsales lets all through but this one.
     Seen(String),
     /// It never got through, for too long.

@@ -434,7 +434,7 @@ impl<D> Scheduler<D> {
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
             Verdict::Denied { .. }
-            | Verdict::Foreign(_)
+            | Verdict::Unrecognized(_)
             | Verdict::Unauthorized { .. }
             | Verdict::Throttled { .. }
             | Verdict::TooManyJobs
@@ -620,10 +620,13 @@ fn after(entity: Entity) -> Entity {
 fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
     let answered = |status: u16| (Some(status), format!("answered with status {status}"));
     match verdict {
-        Verdict::Unavailable { cause: Failure::ServerError(status @ ..300), .. } => {
+        Verdict::Unavailable { cause: Failure::UnexpectedBody(status), .. } => {
             (Some(*status), format!("answered with status {status} and a body that cannot be read"))
         }
-        Verdict::Unavailable { cause: Failure::ServerError(status), .. }
+        Verdict::Unavailable {
+            cause: Failure::ServerError(status) | Failure::UnexpectedStatus(status),
+            ..
+        }
         | Verdict::Unauthorized { status }
         | Verdict::Denied { status, .. }
         | Verdict::Refused { status, .. } => answered(*status),
@@ -634,7 +637,9 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
         }
         Verdict::Throttled { .. } => answered(429),
         Verdict::TooManyJobs => answered(405),
-        Verdict::Foreign(sight) => (Some(sight.status), format!("answered with {sight}")),
+        Verdict::Unrecognized(unrecognized) => {
+            (Some(unrecognized.status), format!("answered with {unrecognized}"))
+        }
         Verdict::Done(_) => (None, "accepted".to_owned()),
     }
 }

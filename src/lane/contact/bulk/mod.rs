@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::held::{HeldContact, HeldEvent};
 use super::tags;
 use super::work_item::{ContactWork, Step, WorkItem};
-use crate::freshsales::{BULK_JOB_LIMIT, Call, Endpoint, Failure, Identifier, Job, condemns};
+use crate::freshsales::{BULK_JOB_LIMIT, Call, Endpoint, FailedRow, Identifier, JobStatus, is_about_record};
 use crate::lane::contact::cache::records::{RecordCache, fingerprint};
 use crate::lane::scheduler::calls::{Ground, Polling, Purpose, Refused};
 use crate::lane::scheduler::{Effect, Scheduler};
@@ -173,22 +173,22 @@ impl<D> Scheduler<D> {
     pub(in crate::lane) fn polled(
         &mut self,
         call: Call,
-        job: Job,
+        job: JobStatus,
         mut polling: Polling,
         now: Instant,
     ) -> Vec<Effect<D>> {
         polling.asked += 1;
-        if polling.asked == 1 && job != Job::Unclear {
-            self.times.learn(polling.guess, job != Job::Running);
+        if polling.asked == 1 && job != JobStatus::Unclear {
+            self.times.learn(polling.guess, job != JobStatus::Running);
         }
         let results = match job {
-            Job::Running if now.saturating_duration_since(polling.submitted) < BULK_JOB_LIMIT => {
+            JobStatus::Running if now.saturating_duration_since(polling.submitted) < BULK_JOB_LIMIT => {
                 let again = now + self.times.again(polling.asked);
                 self.enqueue(call, Purpose::Poll(polling), again);
                 return Vec::new();
             }
-            Job::Running | Job::Unclear => None,
-            Job::Ended { succeeded, failures } => self.pinned(&polling.units, succeeded, &failures),
+            JobStatus::Running | JobStatus::Unclear => None,
+            JobStatus::Ended { succeeded, failures } => self.pinned(&polling.units, succeeded, &failures),
         };
         self.slots.job_over(now);
         if let Some(results) = results {
@@ -241,7 +241,7 @@ impl<D> Scheduler<D> {
         &self,
         units: &[u64],
         succeeded: u64,
-        failures: &[Failure],
+        failures: &[FailedRow],
     ) -> Option<Vec<(u64, Option<Refused>)>> {
         if succeeded + failures.len() as u64 != units.len() as u64 {
             return None;
@@ -251,7 +251,8 @@ impl<D> Scheduler<D> {
             let mut named = results.iter_mut().filter(|(unit, _)| {
                 let record =
                     self.units.get(unit).and_then(WorkItem::contact).and_then(ContactWork::identifier);
-                record.is_some_and(|(_, identifier)| failure.names.iter().any(|told| identifier.is(told)))
+                record
+                    .is_some_and(|(_, identifier)| failure.names.iter().any(|told| identifier.matches(told)))
             });
             let (_, failed) = named.next()?;
             if named.next().is_some() || failed.is_some() {
@@ -259,7 +260,8 @@ impl<D> Scheduler<D> {
             }
             // A row that says nothing against the record is no word about it.
             let said = !failure.messages.is_empty();
-            let status = failure.status.or(said.then_some(400)).filter(|status| said || !condemns(*status));
+            let status =
+                failure.status.or(said.then_some(400)).filter(|status| said || !is_about_record(*status));
             *failed = Some(Refused { status, ground: Ground::Said(failure.messages.clone()) });
         }
         Some(results)
@@ -285,7 +287,7 @@ impl<D> Scheduler<D> {
         };
         match failed {
             // It speaks of something else than the record: what is meant, the record's own call will tell.
-            Some(refused) if !refused.status.is_some_and(condemns) => {
+            Some(refused) if !refused.status.is_some_and(is_about_record) => {
                 if let Some(work) = self.units.get_mut(&number).and_then(WorkItem::contact_mut) {
                     work.alone = true;
                     self.idle.insert(number);

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
-use crate::freshsales::Link;
+use crate::freshsales::SalesAccountLink;
 use crate::lane::bounded::lru;
 use crate::lane::contact::held::RecordText;
 use crate::schema::Entity;
@@ -80,7 +80,12 @@ impl RecordCache {
     }
 
     /// What an answer told of a contact; `links` is `None` where it did not tell them.
-    pub(in crate::lane) fn learn_contact(&mut self, email: &str, id: i64, links: Option<&[Link]>) {
+    pub(in crate::lane) fn learn_contact(
+        &mut self,
+        email: &str,
+        id: i64,
+        links: Option<&[SalesAccountLink]>,
+    ) {
         if email.is_empty() {
             // A contact without an address has no name here.
             return;

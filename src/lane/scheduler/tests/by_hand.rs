@@ -1,6 +1,6 @@
 //! What the random tests do not reach: calls answered one by one, as a test wants it.
 
-use crate::freshsales::{Endpoint, Link, UnavailableCause as Failure};
+use crate::freshsales::{Endpoint, SalesAccountLink, UnavailableCause as Failure};
 use crate::lane::contact::cache::records::{Account, fingerprint};
 use crate::lane::scheduler::*;
 use crate::lane::timing::LOST_SESSION_GRACE;
@@ -128,7 +128,11 @@ fn failing(dispatch: &mut Scheduler<u64>, mut now: Instant, endpoint: Endpoint, 
         match dispatch.next(now) {
             Next::Send(number, call) if call.endpoint == endpoint => {
                 asked += 1;
-                let trouble = Failure::ServerError(status);
+                let trouble = if status < 300 {
+                    Failure::UnexpectedBody(status)
+                } else {
+                    Failure::UnexpectedStatus(status)
+                };
                 let verdict = Verdict::Unavailable { cause: trouble, retry_after: None };
                 assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
             }
@@ -174,7 +178,7 @@ fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
 /// already: values written before the lane was empty would not be relied on.
 fn acquaint(dispatch: &mut Scheduler<u64>) {
     for number in 0..3 {
-        let link = Link { id: 7, primary: true };
+        let link = SalesAccountLink { id: 7, primary: true };
         dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
     let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));

@@ -244,7 +244,7 @@ fn an_answer_that_a_working_server_gave_makes_no_outage() {
     }
     let numbers: Vec<u64> = (0..8).map(|_| sent(&mut dispatch, now).0).collect();
     for number in numbers {
-        let trouble = crate::freshsales::UnavailableCause::ServerError(405);
+        let trouble = crate::freshsales::UnavailableCause::UnexpectedStatus(405);
         answer(&mut dispatch, number, Verdict::Unavailable { cause: trouble, retry_after: None }, now);
     }
     assert!(!dispatch.budgets.of(BudgetKind::Tracking).is_outage());

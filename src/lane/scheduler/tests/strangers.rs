@@ -2,7 +2,7 @@
 
 use super::by_hand::{insert, related, write};
 use super::outage::{ANSWER, Account, CONCURRENCY, HOUR, LONGEST, MINUTE, is_track, plain, with_new_company};
-use crate::freshsales::{Answer, Body, Endpoint, Family, UnavailableCause as Failure, classify};
+use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, UnavailableCause as Failure, classify};
 use crate::lane::scheduler::*;
 use crate::mapping::ContactWrite;
 use crate::outcome::{DeadLetterReason, Refusal};
@@ -290,7 +290,8 @@ pub(in crate::lane::scheduler) fn with_deal(account: &mut Account, number: u64) 
 }
 
 const NO_DEALS: fn(&Call) -> Option<Verdict> = |call| {
-    let deals = call.endpoint.family() == Family::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
+    let deals =
+        call.endpoint.family() == EndpointFamily::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
     deals.then(|| said(call, 403))
 };
 
@@ -414,7 +415,7 @@ fn a_contact_whose_company_meets_a_stranger_holds_up_no_other_contact_of_the_com
 fn never(kind: usize) -> Verdict {
     let trouble = match kind {
         0 => Failure::ServerError(500),
-        1 => Failure::ServerError(200),
+        1 => Failure::UnexpectedBody(200),
         2 => Failure::Timeout,
         _ => Failure::Connection,
     };

@@ -1,4 +1,6 @@
 use super::*;
+use crate::freshsales::limits::RateLimit;
+use crate::freshsales::messages::collect;
 use crate::schema::Entity;
 use serde_json::json;
 
@@ -8,7 +10,7 @@ fn answer(status: u16, body: Body) -> Answer {
     Answer { status, rate_limit: RateLimit::default(), retry_after: None, body }
 }
 
-fn judged(endpoint: Endpoint, status: u16, body: Body) -> Verdict {
+fn verdict_on(endpoint: Endpoint, status: u16, body: Body) -> Verdict {
     classify(endpoint, Ok(answer(status, body)))
 }
 
@@ -39,7 +41,7 @@ fn each_status_has_its_verdict() {
         (503, "server_error"),
         (999, "server_error"),
     ] {
-        assert_eq!(judged(UPSERT, status, contact(status)).as_str(), expected, "{status}");
+        assert_eq!(verdict_on(UPSERT, status, contact(status)).as_str(), expected, "{status}");
     }
     assert_eq!(classify(UPSERT, Err(NoAnswer::Timeout)).as_str(), "timeout");
     assert_eq!(classify(UPSERT, Err(NoAnswer::Connection)).as_str(), "connection");
@@ -50,11 +52,11 @@ fn a_405_to_a_bulk_upsert_says_that_too_many_jobs_run() {
     let bulk = Endpoint::BulkUpsert(Entity::Deal);
     let said = || Body::Json(json!({"errors": {"code": 405, "message": ["Max of 10 transactions"]}}));
     for (status, body) in [(405, said()), (200, said())] {
-        assert_eq!(judged(bulk, status, body.clone()), Verdict::TooManyJobs, "{status} {body:?}");
-        assert_ne!(judged(UPSERT, status, body), Verdict::TooManyJobs);
+        assert_eq!(verdict_on(bulk, status, body.clone()), Verdict::TooManyJobs, "{status} {body:?}");
+        assert_ne!(verdict_on(UPSERT, status, body), Verdict::TooManyJobs);
     }
     for body in [Body::Markup, Body::Empty, Body::Unreadable] {
-        assert_ne!(judged(bulk, 405, body), Verdict::TooManyJobs, "the API's own word is JSON");
+        assert_ne!(verdict_on(bulk, 405, body), Verdict::TooManyJobs, "the API's own word is JSON");
     }
 }
 
@@ -74,22 +76,28 @@ fn a_good_status_with_a_body_that_is_no_answer_is_not_believed() {
         Body::Json(json!({"contact": {"id": "-7"}})),
         Body::Json(json!({"contact": {"id": 1e30}})),
     ] {
-        assert_eq!(judged(UPSERT, 200, body.clone()).as_str(), "server_error", "{body:?}");
+        assert_eq!(verdict_on(UPSERT, 200, body.clone()).as_str(), "server_error", "{body:?}");
     }
-    assert_eq!(judged(UPSERT, 200, Body::Json(json!({"contact": {"id": "402000049629"}}))).as_str(), "ok");
-    assert_eq!(judged(Endpoint::TrackEvent, 200, Body::Unreadable).as_str(), "ok");
-    // Tried again for days, it might take effect each time.
-    let foreign = judged(Endpoint::TrackEvent, 200, Body::TooLarge);
-    assert!(matches!(foreign, Verdict::Foreign(_)), "{foreign:?}");
+    assert_eq!(
+        verdict_on(UPSERT, 200, Body::Json(json!({"contact": {"id": "402000049629"}}))).as_str(),
+        "ok"
+    );
+    assert_eq!(verdict_on(Endpoint::TrackEvent, 200, Body::Unreadable).as_str(), "ok");
+    // It would be tried for days, and might take effect each time.
+    let foreign = verdict_on(Endpoint::TrackEvent, 200, Body::TooLarge);
+    assert!(matches!(foreign, Verdict::Unrecognized(_)), "{foreign:?}");
 }
 
 #[test]
 fn an_error_body_with_a_good_status_counts_by_its_own_code() {
     let body = |code: u16| Body::Json(json!({"errors": {"code": code, "message": ["No"]}}));
-    assert_eq!(judged(UPSERT, 200, body(400)), Verdict::Refused { status: 400, messages: vec!["No".into()] });
-    assert_eq!(judged(UPSERT, 200, body(401)).as_str(), "unauthorized");
-    assert_eq!(judged(UPSERT, 200, body(500)).as_str(), "server_error");
-    assert_eq!(judged(Endpoint::TrackEvent, 200, body(400)).as_str(), "rejected");
+    assert_eq!(
+        verdict_on(UPSERT, 200, body(400)),
+        Verdict::Refused { status: 400, messages: vec!["No".into()] }
+    );
+    assert_eq!(verdict_on(UPSERT, 200, body(401)).as_str(), "unauthorized");
+    assert_eq!(verdict_on(UPSERT, 200, body(500)).as_str(), "server_error");
+    assert_eq!(verdict_on(Endpoint::TrackEvent, 200, body(400)).as_str(), "rejected");
 }
 
 #[test]
@@ -108,7 +116,7 @@ fn messages_are_found_in_every_shape() {
         (json!({"description": "d", "errors": ["e"]}), vec!["e", "d"]),
         (json!({"errors": {"code": 400}}), vec!["status 400 without a message"]),
     ] {
-        let verdict = judged(UPSERT, 400, Body::Json(body.clone()));
+        let verdict = verdict_on(UPSERT, 400, Body::Json(body.clone()));
         let expected = expected.into_iter().map(str::to_owned).collect();
         assert_eq!(verdict, Verdict::Refused { status: 400, messages: expected }, "{body}");
     }
@@ -121,7 +129,8 @@ fn of_a_body_full_of_messages_only_the_first_are_read() {
     let mut found = Vec::new();
     collect(&many, &mut found);
     assert_eq!((found.len(), found[0].as_str(), found[9].as_str()), (10, "m0", "m9"));
-    let Verdict::Refused { messages, .. } = judged(UPSERT, 400, Body::Json(json!({"errors": many}))) else {
+    let Verdict::Refused { messages, .. } = verdict_on(UPSERT, 400, Body::Json(json!({"errors": many})))
+    else {
         panic!("not refused");
     };
     assert_eq!(messages, found);
@@ -145,33 +154,21 @@ fn retry_after_is_kept() {
     );
 }
 
-#[test]
-fn links_are_read_or_told_to_be_unknown() {
-    let body = json!({"contact": {"id": 1, "sales_accounts": [{"id": 5, "is_primary": true}, {"id": "6"}]}});
-    assert_eq!(
-        linked_accounts(&body),
-        Some(vec![Link { id: 5, primary: true }, Link { id: 6, primary: false }])
-    );
-    assert_eq!(linked_accounts(&json!({"contact": {"id": 1}})), None);
-    assert_eq!(linked_accounts(&json!({"contact": {"id": 1, "sales_accounts": [{}]}})), None);
-}
-
 proptest::proptest! {
     #[test]
     fn no_body_makes_it_panic_and_every_refusal_has_a_message(status in 100u16..1000, text in "\\PC{0,200}") {
         let json = serde_json::from_str::<Value>(&text).unwrap_or_else(|_| json!({"errors": {"message": text}}));
         for endpoint in [UPSERT, Endpoint::TrackEvent, Endpoint::Lookup] {
-            if let Verdict::Refused { messages, .. } = judged(endpoint, status, Body::Json(json.clone())) {
+            if let Verdict::Refused { messages, .. } = verdict_on(endpoint, status, Body::Json(json.clone())) {
                 proptest::prop_assert!(!messages.is_empty());
             }
         }
     }
 }
 
-/// Every answer that was thought of, to a contact's upsert, with its verdict. The record of decisions has the same table
-/// in words.
+/// Every kind of answer to a contact's upsert. A decision record has the same table in words.
 #[test]
-fn each_answer_is_known_for_whose_it_is() {
+fn each_kind_of_answer_has_its_verdict() {
     let said = |code: u16| Body::Json(json!({"errors": {"code": code, "message": ["No"]}}));
     let gateway = || Body::Json(json!({"message": "no Route matched with those values"}));
     let labelled = || Body::Mislabelled(json!({"errors": {"code": 400, "message": ["No"]}}));
@@ -181,7 +178,7 @@ fn each_answer_is_known_for_whose_it_is() {
         Body::Json(json!({"errors": {"message": [text]}}))
     };
     let cases: Vec<(u16, Body, &str)> = vec![
-        // Freshsales' own words.
+        // Freshsales' own.
         (400, said(400), "refused"),
         (409, said(409), "refused"),
         (413, said(413), "refused"),
@@ -210,7 +207,7 @@ fn each_answer_is_known_for_whose_it_is() {
         (408, Body::Empty, "server_error"),
         (500, said(500), "server_error"),
         (503, Body::Markup, "server_error"),
-        // What stands before it.
+        // From something in front of it.
         (302, Body::Empty, "a redirect, status 302"),
         (308, Body::Markup, "a redirect, status 308"),
         (400, Body::Markup, "a web page with status 400"),
@@ -232,30 +229,30 @@ fn each_answer_is_known_for_whose_it_is() {
         (400, Body::Json(json!({"detail": 1})), "JSON that is not the API's, with status 400"),
         (404, Body::Json(json!("nothing")), "JSON that is not the API's, with status 404"),
         (200, Body::Json(json!({"errors": ["No"]})), "status 200 and a body that says that it failed"),
-        // A good status and half an answer: it may have taken effect.
+        // A good status and an incomplete answer: the call may have taken effect.
         (200, Body::Unreadable, "server_error"),
         (200, Body::TooLarge, "server_error"),
         (200, Body::Json(json!({})), "server_error"),
         (200, Body::Mislabelled(json!({"contact": {"id": 7}})), "ok"),
     ];
     for (status, body, expected) in cases {
-        let verdict = judged(UPSERT, status, body.clone());
-        let told = match &verdict {
+        let verdict = verdict_on(UPSERT, status, body.clone());
+        let shown = match &verdict {
             Verdict::Refused { .. } => "refused".to_owned(),
             Verdict::Denied { .. } => "denied".to_owned(),
-            Verdict::Foreign(sight) => sight.to_string(),
+            Verdict::Unrecognized(sight) => sight.to_string(),
             Verdict::Done(_)
             | Verdict::Unauthorized { .. }
             | Verdict::Throttled { .. }
             | Verdict::TooManyJobs
             | Verdict::Unavailable { .. } => verdict.as_str().to_owned(),
         };
-        assert_eq!(told, expected, "{status} {body:?}");
+        assert_eq!(shown, expected, "{status} {body:?}");
     }
 }
 
 #[test]
-fn not_found_speaks_of_the_record_only_where_one_was_asked_for() {
+fn a_404_is_about_the_record_only_where_the_path_holds_its_id() {
     let gone = || Body::Json(json!({"errors": {"code": 404, "message": ["Not found"]}}));
     for endpoint in [
         Endpoint::ContactRead,
@@ -265,20 +262,23 @@ fn not_found_speaks_of_the_record_only_where_one_was_asked_for() {
         Endpoint::JobStatus,
     ] {
         assert!(
-            matches!(judged(endpoint, 404, gone()), Verdict::Refused { status: 404, .. }),
+            matches!(verdict_on(endpoint, 404, gone()), Verdict::Refused { status: 404, .. }),
             "{endpoint:?}"
         );
-        assert!(matches!(judged(endpoint, 404, Body::Markup), Verdict::Foreign(_)), "{endpoint:?}");
+        assert!(matches!(verdict_on(endpoint, 404, Body::Markup), Verdict::Unrecognized(_)), "{endpoint:?}");
     }
     for endpoint in
         [UPSERT, Endpoint::DealCreate, Endpoint::Lookup, Endpoint::TrackEvent, Endpoint::Fields(Entity::Deal)]
     {
-        assert!(matches!(judged(endpoint, 404, gone()), Verdict::Denied { status: 404, .. }), "{endpoint:?}");
+        assert!(
+            matches!(verdict_on(endpoint, 404, gone()), Verdict::Denied { status: 404, .. }),
+            "{endpoint:?}"
+        );
     }
 }
 
 #[test]
-fn an_activity_is_delivered_by_whatever_is_no_page_and_says_no_failure() {
+fn an_activity_is_delivered_unless_a_page_or_a_failure_comes_back() {
     for body in [
         Body::Empty,
         Body::Unreadable,
@@ -290,7 +290,7 @@ fn an_activity_is_delivered_by_whatever_is_no_page_and_says_no_failure() {
         Body::Json(json!({"success": true, "errors": []})),
         Body::Mislabelled(json!({"message": "ok"})),
     ] {
-        assert_eq!(judged(Endpoint::TrackEvent, 200, body.clone()).as_str(), "ok", "{body:?}");
+        assert_eq!(verdict_on(Endpoint::TrackEvent, 200, body.clone()).as_str(), "ok", "{body:?}");
     }
     for body in [
         Body::Markup,
@@ -301,7 +301,11 @@ fn an_activity_is_delivered_by_whatever_is_no_page_and_says_no_failure() {
         Body::Json(json!({"error": "invalid token"})),
         Body::Json(json!({"errors": ["No"]})),
     ] {
-        assert_eq!(judged(Endpoint::TrackPageView, 200, body.clone()).as_str(), "server_error", "{body:?}");
+        assert_eq!(
+            verdict_on(Endpoint::TrackPageView, 200, body.clone()).as_str(),
+            "server_error",
+            "{body:?}"
+        );
     }
 }
 
@@ -309,13 +313,14 @@ fn an_activity_is_delivered_by_whatever_is_no_page_and_says_no_failure() {
 fn a_message_is_masked_and_so_are_the_rows_of_a_job() {
     let body =
         json!({"errors": {"message": ["ada@example.com already exists.", "+1 926 555-9503 is taken"]}});
-    let Verdict::Refused { messages, .. } = judged(UPSERT, 400, Body::Json(body)) else {
+    let Verdict::Refused { messages, .. } = verdict_on(UPSERT, 400, Body::Json(body)) else {
         panic!("not refused")
     };
     assert_eq!(messages, ["[e-mail] already exists.", "[phone] is taken"]);
-    // An address at the very end of what is kept.
+    // An address that the cut goes through.
     let long = format!("{} ada@example.com", "x ".repeat(293));
-    let Verdict::Refused { messages, .. } = judged(UPSERT, 400, Body::Json(json!({"message": long}))) else {
+    let Verdict::Refused { messages, .. } = verdict_on(UPSERT, 400, Body::Json(json!({"message": long})))
+    else {
         panic!("not refused")
     };
     assert!(!messages[0].contains("ada"), "{messages:?}");
