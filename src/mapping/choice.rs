@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use serde_json::{Number, Value};
 
 use super::Coercion;
+use super::mismatch::TypeMismatch;
 use super::ranges::{self, Ranges};
 use super::texts::{Text, Texts};
-use super::value::TypeMismatch;
 use crate::schema::{self, ChoiceId};
 
 /// How many labels a problem lists.

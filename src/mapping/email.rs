@@ -6,7 +6,7 @@ use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
 use super::consumed::Special;
-use super::value::TypeMismatch;
+use super::mismatch::TypeMismatch;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
 

@@ -15,6 +15,7 @@ mod findings;
 mod full_name;
 mod mapped;
 mod mapper;
+mod mismatch;
 mod named;
 mod names;
 mod owners;

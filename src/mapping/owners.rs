@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::mismatch::TypeMismatch;
 use super::targets::Target;
-use super::value::TypeMismatch;
 use crate::schema::{FieldType, Selector, Selectors};
 
 /// Takes a value that is none of the field's choices for an owner's e-mail address, if it looks like one. The account's

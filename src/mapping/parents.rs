@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::Coercion;
 use super::choice::Labelled;
+use super::mismatch::TypeMismatch;
 use super::names::Names;
 use super::targets::Target;
-use super::value::{TypeMismatch, coerce};
+use super::value::coerce;
 use crate::schema::{Entity, Parents, Selector, Selectors};
 
 /// The field whose choices those of this field belong to.

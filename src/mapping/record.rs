@@ -11,7 +11,7 @@ use super::findings::{At, FIRST, Findings};
 use super::names::Names;
 use super::parents::{Parent, parent_of};
 use super::targets::Target;
-use super::value::{TEXT_LIMIT, TypeMismatch, coerce, kept, text, wanted};
+use super::value::{TEXT_LIMIT, coerce, kept, text, wanted};
 use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email, owners};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
@@ -94,7 +94,7 @@ pub(super) fn record(
             Err(misfit) => match rules.invalid_value {
                 InvalidValue::DeadLetter => {
                     given.insert(target.name);
-                    findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
+                    findings.flaw(claim.at, refusing(target), misfit.into_problem(target.name, claim.path));
                 }
                 InvalidValue::Omit => findings.omit(Omitted {
                     entity: names.entity,
@@ -109,7 +109,7 @@ pub(super) fn record(
         match text(&id.into(), Some(TEXT_LIMIT), rules.coercion) {
             Ok(id) => drop(record.fields.insert("external_id".into(), id)),
             Err(misfit) => {
-                let problem = misfit.of("external_id", "userId".into());
+                let problem = misfit.into_problem("external_id", "userId".into());
                 findings.flaw(FIRST, DeadLetterReason::InvalidField, problem);
             }
         }
@@ -206,18 +206,5 @@ fn nameless(target: Target<'_>, scope: Scope) -> Problem {
         problem: "a required field is missing".into(),
         expected: Some(wanted(target).into()),
         ..Problem::default()
-    }
-}
-
-impl TypeMismatch {
-    fn of(self, field: &str, trait_path: String) -> Problem {
-        Problem {
-            field: Some(field.to_owned()),
-            trait_path: Some(trait_path),
-            problem: self.problem,
-            expected: Some(self.expected),
-            got: Some(self.got),
-            ..Problem::default()
-        }
     }
 }

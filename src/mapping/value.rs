@@ -2,27 +2,14 @@
 
 use serde_json::{Number, Value, json};
 
+use super::mismatch::TypeMismatch;
 use super::targets::Target;
 use super::{Coercion, date, tags};
 use crate::schema::{Entity, FieldType};
-use crate::segment::{describe, whole};
+use crate::segment::whole;
 
 /// The longest line of text Freshsales takes, in characters.
 pub(super) const TEXT_LIMIT: usize = 255;
-
-/// Why a value does not fit. Holds no part of the value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TypeMismatch {
-    pub(super) problem: String,
-    pub(super) expected: String,
-    pub(super) got: String,
-}
-
-impl TypeMismatch {
-    pub(super) fn new(problem: &str, expected: impl Into<String>, got: &Value) -> Self {
-        Self { problem: problem.into(), expected: expected.into(), got: describe(got) }
-    }
-}
 
 /// What the API takes for this value; none if it is empty and the type knows no emptiness.
 pub(super) fn coerce(

@@ -278,5 +278,4 @@ fn under_own(name: &str, own: &str, outer: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "batch_tests.rs"]
 mod tests;

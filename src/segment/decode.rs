@@ -332,5 +332,4 @@ fn is_integer(digits: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

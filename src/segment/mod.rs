@@ -6,8 +6,6 @@ mod batch;
 mod decode;
 mod event;
 mod event_body;
-#[cfg(test)]
-mod fuzz_tests;
 mod glimpse;
 mod json;
 mod keys;
@@ -15,6 +13,8 @@ mod malformed;
 mod nobody;
 mod opener;
 mod surrogates;
+#[cfg(test)]
+mod tests;
 mod traits;
 mod unpack;
 mod unwrap;

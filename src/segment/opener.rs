@@ -175,5 +175,4 @@ fn no_event_within(keys: &[String]) -> Refusal {
 }
 
 #[cfg(test)]
-#[path = "opener_tests.rs"]
 mod tests;

@@ -207,5 +207,4 @@ impl Unpacked {
 }
 
 #[cfg(test)]
-#[path = "unpack_tests.rs"]
 mod tests;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{BODY_LIMIT, Event, EventType, Undelivered, glimpse, routing_keys};
 use crate::fuzz::{MARK, almost_json, feed, marked};
 use crate::outcome::{DeadLetterReason, Refusal};
+use crate::segment::{self, BODY_LIMIT, Event, EventType, Undelivered, glimpse, routing_keys};
 
 /// Every string that is a value is marked; names are not.
 const BODIES: &[&str] = &[
@@ -16,7 +16,7 @@ const BODIES: &[&str] = &[
 ];
 
 fn decode(body: &[u8]) -> Result<Event, Undelivered> {
-    super::decode(&Bytes::copy_from_slice(body))
+    segment::decode(&Bytes::copy_from_slice(body))
 }
 
 fn told(refusal: &Refusal) -> String {
