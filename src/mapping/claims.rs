@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::claim::{Claim, NO_SUCH_FIELD};
 use super::consumed::{Consumed, Special};
-use super::findings::{At, Findings, bounded};
+use super::findings::Findings;
 use super::full_name;
 use super::names::{Names, Override, Rank, named_like_custom};
+use super::position::{At, Scope};
 use super::targets::Target;
 use super::{MappingRules, NullTraits, UnknownCustomField};
 use crate::outcome::{DeadLetterReason, Problem};
@@ -16,40 +18,6 @@ use crate::segment::{JsonMap, fold};
 
 /// The nearest name is looked for of this many unknown custom fields; an event may have thousands.
 const COMPARED: usize = 16;
-
-pub(super) const NO_SUCH_FIELD: &str = "no such field";
-
-/// A trait on its way to a field.
-#[derive(Debug)]
-pub(super) struct Claim<'a> {
-    pub(super) at: At,
-    pub(super) rank: Rank,
-    pub(super) path: String,
-    pub(super) value: Value,
-    pub(super) target: Target<'a>,
-}
-
-/// Where in the event the traits of one record stand.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scope {
-    /// What precedes a trait's name in its path: nothing, `company.` or `deal.`.
-    pub(super) prefix: &'static str,
-    /// The position of `company` or `deal` among the contact's traits.
-    pub(super) position: Option<usize>,
-}
-
-impl Scope {
-    pub(super) fn at(self, position: usize) -> At {
-        match self.position {
-            Some(outer) => (outer.saturating_add(1), position),
-            None => (position.saturating_add(1), 0),
-        }
-    }
-
-    pub(super) fn path(self, key: &str) -> String {
-        bounded(format!("{}{key}", self.prefix))
-    }
-}
 
 /// Sends each trait on its way, in document order; what has no way is ignored or a flaw. Nulls claim fields only where
 /// they clear them.

@@ -1,9 +1,10 @@
 //! A contact's whole name as its first and last name: nearly every example of Segment has `name`, Freshsales only the two.
 //! Claims call it with the traits called `name` that reach no field.
 
-use super::claims::{Claim, NO_SUCH_FIELD, Scope};
-use super::findings::{At, Findings};
+use super::claim::{Claim, NO_SUCH_FIELD};
+use super::findings::Findings;
 use super::names::{Names, Rank};
+use super::position::{At, Scope};
 
 const PARTS: [&str; 2] = ["first_name", "last_name"];
 

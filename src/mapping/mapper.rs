@@ -5,11 +5,11 @@ use std::mem::take;
 use serde_json::{Value, json};
 
 use super::absent::{Absent, absent, zero};
-use super::claims::Scope;
 use super::consumed::{Consumed, Special};
 use super::defaults::{BadDefault, fit};
-use super::findings::{At, FIRST, Findings, LAST, bounded};
+use super::findings::Findings;
 use super::names::Names;
+use super::position::{At, FIRST, LAST, Scope, bounded};
 use super::record::{Surroundings, record};
 use super::{
     Coercion, ContactWrite, Ignored, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite,

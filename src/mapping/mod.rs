@@ -6,6 +6,8 @@
 mod absent;
 mod activity;
 mod choice;
+mod choices;
+mod claim;
 mod claims;
 mod consumed;
 mod date;
@@ -20,6 +22,7 @@ mod named;
 mod names;
 mod owners;
 mod parents;
+mod position;
 mod ranges;
 mod record;
 mod rules;

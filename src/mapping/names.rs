@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::targets::{Target, Targets};
-use super::texts::place;
+use super::texts::small;
 use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
 use crate::segment::{fold, folds_to, letters};
 
@@ -62,7 +62,7 @@ impl Names {
                 None => fields.push(demanded_name()),
             },
         }
-        let mut exact: Box<[u32]> = (0..place(fields.len())).collect();
+        let mut exact: Box<[u32]> = (0..small(fields.len())).collect();
         let mut folded = exact.clone();
         let pipelines = pipelines(entity, &fields);
         let targets = Targets::new(fields);
@@ -102,7 +102,7 @@ impl Names {
     pub(super) fn chosen(&self, folded: &str) -> Option<Target<'_>> {
         self.get_folded(&format!("{folded}id")).filter(|target| {
             let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
-            one && target.choices.listed() && target.name.ends_with("_id")
+            one && !target.choices.is_empty() && target.name.ends_with("_id")
         })
     }
 

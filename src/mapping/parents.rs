@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::Coercion;
-use super::choice::Labelled;
+use super::choice::{LabelMatch, with_label};
 use super::mismatch::TypeMismatch;
 use super::names::Names;
 use super::targets::Target;
@@ -81,7 +81,7 @@ impl<'a> Parent<'a> {
                 return alone;
             }
         };
-        let labelled = target.choices.labelled(text, coercion);
+        let labelled = with_label(target.choices, text, coercion);
         let by_label = match &alone {
             // An id given outright is taken as it is.
             Ok(Some(wire)) => wire != value && labelled.iter().any(|choice| choice.wire == *wire),
@@ -138,8 +138,8 @@ enum Pick {
 }
 
 /// The choice that belongs to this parent: one whose label is the same to the letter, else in any case.
-fn pick(labelled: &[Labelled], parents: &Parents, parent: i64) -> Pick {
-    let belongs = |choice: &&Labelled| choice.id.and_then(|id| parents.of(id)) == Some(parent);
+fn pick(labelled: &[LabelMatch], parents: &Parents, parent: i64) -> Pick {
+    let belongs = |choice: &&LabelMatch| choice.id.and_then(|id| parents.of(id)) == Some(parent);
     let exact = labelled.iter().any(|choice| belongs(&choice) && choice.exact);
     let mut wires =
         labelled.iter().filter(belongs).filter(|choice| choice.exact || !exact).map(|choice| &choice.wire);

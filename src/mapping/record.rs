@@ -5,11 +5,13 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::claims::{Claim, Scope, claims};
+use super::claim::Claim;
+use super::claims::claims;
 use super::consumed::Consumed;
-use super::findings::{At, FIRST, Findings};
+use super::findings::Findings;
 use super::names::Names;
 use super::parents::{Parent, parent_of};
+use super::position::{At, FIRST, Scope};
 use super::targets::Target;
 use super::value::{TEXT_LIMIT, coerce, kept, text, wanted};
 use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email, owners};

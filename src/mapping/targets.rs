@@ -1,13 +1,13 @@
 //! One entity's fields as destinations of traits, with their choices.
 //!
-//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So only
+//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of arena each. So only
 //! what mapping asks for is kept, and that in three allocations: one for each text would take more memory, and lie
 //! scattered between what is freed once the account's answer has been read, so that it could not be given back.
 
 use std::ops::Range;
 
-use super::choice::{Choices, KeptChoice};
-use super::texts::{Text, Texts, index, place};
+use super::choices::{Choices, StoredChoice};
+use super::texts::{ArenaStr, StringArena, small, wide};
 use crate::schema::{Field, FieldType};
 
 /// A field as a destination of traits.
@@ -28,16 +28,16 @@ pub(super) struct Target<'a> {
 /// One entity's fields, in the account's own order.
 #[derive(Debug)]
 pub(super) struct Targets {
-    fields: Box<[Kept]>,
+    fields: Box<[StoredField]>,
     /// Those of all fields, one field's behind the other's.
-    choices: Box<[KeptChoice]>,
-    texts: Texts,
+    choices: Box<[StoredChoice]>,
+    arena: StringArena,
 }
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "the metadata's own flags")]
-struct Kept {
-    name: Text,
+struct StoredField {
+    name: ArenaStr,
     kind: FieldType,
     custom: bool,
     read_only: bool,
@@ -49,41 +49,46 @@ struct Kept {
 impl Targets {
     pub(super) fn new(fields: Vec<Field>) -> Self {
         let mut choices = Vec::with_capacity(fields.iter().map(|field| field.choices.len()).sum());
-        let mut texts = Texts::default();
+        let mut arena = StringArena::default();
         let keep = |field: Field| {
-            let first = place(choices.len());
-            choices.extend(field.choices.iter().map(|choice| KeptChoice::new(choice, &mut texts)));
-            Kept {
-                name: texts.add(&field.name),
+            let first = small(choices.len());
+            choices.extend(field.choices.iter().map(|choice| StoredChoice::new(choice, &mut arena)));
+            StoredField {
+                name: arena.add(&field.name),
                 custom: field.custom(),
                 read_only: field.read_only(),
                 required: field.required,
                 multiple: field.multiple,
-                choices: first..place(choices.len()),
+                choices: first..small(choices.len()),
                 kind: field.kind,
             }
         };
         let fields = fields.into_iter().map(keep).collect::<Vec<_>>().into_boxed_slice();
-        texts.complete();
-        Self { fields, choices: choices.into_boxed_slice(), texts }
+        arena.shrink();
+        Self { fields, choices: choices.into_boxed_slice(), arena }
     }
 
     pub(super) fn get(&self, place: u32) -> Option<Target<'_>> {
-        let kept = self.fields.get(index(place))?;
-        let choices = index(kept.choices.start)..index(kept.choices.end);
+        let kept = self.fields.get(wide(place))?;
+        let choices = self.choices.get(wide(kept.choices.start)..wide(kept.choices.end)).unwrap_or_default();
+        let choices = if kept.custom {
+            Choices::of_custom_field(choices, &self.arena)
+        } else {
+            Choices::of_default_field(choices, &self.arena)
+        };
         Some(Target {
             place,
-            name: self.texts.get(kept.name),
+            name: self.arena.get(kept.name),
             kind: &kept.kind,
             custom: kept.custom,
             read_only: kept.read_only,
             required: kept.required,
             multiple: kept.multiple,
-            choices: Choices::new(self.choices.get(choices).unwrap_or_default(), &self.texts, kept.custom),
+            choices,
         })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Target<'_>> {
-        (0..place(self.fields.len())).filter_map(|place| self.get(place))
+        (0..small(self.fields.len())).filter_map(|place| self.get(place))
     }
 }

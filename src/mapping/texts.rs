@@ -1,41 +1,41 @@
-//! Many short texts in one allocation.
+//! Many short texts in one allocation; see [`Targets`](super::targets::Targets) for why.
 
 /// Texts, one behind the other.
 #[derive(Debug, Default)]
-pub(super) struct Texts(String);
+pub(super) struct StringArena(String);
 
-/// Where one of them is. Four bytes are enough for each: all come from answers of a few MiB.
+/// A text of an arena, by its place. Four bytes an index are enough: all texts come from answers of a few MiB.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text {
+pub(super) struct ArenaStr {
     start: u32,
     end: u32,
 }
 
-impl Texts {
-    pub(super) fn add(&mut self, text: &str) -> Text {
-        let start = place(self.0.len());
+impl StringArena {
+    pub(super) fn add(&mut self, text: &str) -> ArenaStr {
+        let start = small(self.0.len());
         self.0.push_str(text);
-        Text { start, end: place(self.0.len()) }
+        ArenaStr { start, end: small(self.0.len()) }
     }
 
-    pub(super) fn get(&self, text: Text) -> &str {
-        self.0.get(index(text.start)..index(text.end)).unwrap_or_default()
+    pub(super) fn get(&self, text: ArenaStr) -> &str {
+        self.0.get(wide(text.start)..wide(text.end)).unwrap_or_default()
     }
 
-    /// No more will be added.
-    pub(super) fn complete(&mut self) {
+    /// Gives back the spare capacity. Call it after the last [`add`](Self::add).
+    pub(super) fn shrink(&mut self) {
         self.0.shrink_to_fit();
     }
 }
 
-/// An index in four bytes.
-pub(super) fn place(index: usize) -> u32 {
+/// An index as it is stored.
+pub(super) fn small(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-/// The index it was made of.
-pub(super) fn index(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
+/// A stored index as slices take it.
+pub(super) fn wide(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -44,11 +44,11 @@ mod tests {
 
     #[test]
     fn each_text_is_read_as_it_was_added() {
-        let mut texts = Texts::default();
-        let added = ["name", "", "größer", "name"].map(|text| (text, texts.add(text)));
-        texts.complete();
+        let mut arena = StringArena::default();
+        let added = ["name", "", "größer", "name"].map(|text| (text, arena.add(text)));
+        arena.shrink();
         for (text, place) in added {
-            assert_eq!(texts.get(place), text);
+            assert_eq!(arena.get(place), text);
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Number, Value, json};
 
 use super::mismatch::TypeMismatch;
 use super::targets::Target;
-use super::{Coercion, date, tags};
+use super::{Coercion, choice, date, tags};
 use crate::schema::{Entity, FieldType};
 use crate::segment::whole;
 
@@ -29,8 +29,8 @@ pub(super) fn coerce(
         FieldType::Checkbox => checkbox(value, coercion).map(Some),
         FieldType::Date => day(&value, coercion).map(Some),
         FieldType::DateTimeSplit => day_or_time(&value).map(Some),
-        FieldType::Dropdown | FieldType::Radio => target.choices.one(&value, coercion).map(Some),
-        FieldType::MultiSelectDropdown => target.choices.several(&value, coercion),
+        FieldType::Dropdown | FieldType::Radio => choice::one(target.choices, &value, coercion).map(Some),
+        FieldType::MultiSelectDropdown => choice::several(target.choices, &value, coercion),
         FieldType::AutoComplete if target.multiple => scalars(tags::split(value, coercion), coercion),
         FieldType::AutoComplete => reference(value).map(Some),
         FieldType::GroupField => group(value, coercion),
