@@ -5,16 +5,18 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::claim::Claim;
-use super::claims::claims;
-use super::consumed::Consumed;
+use super::email;
 use super::findings::Findings;
-use super::names::Names;
-use super::parents::{Parent, parent_of};
 use super::position::{At, FIRST, Scope};
-use super::targets::Target;
-use super::value::{TEXT_LIMIT, coerce, kept, text, wanted};
-use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email, owners};
+use super::{InvalidValue, Lacking, MappingRules, Omitted, Record};
+use crate::mapping::fields::field_index::Names;
+use crate::mapping::fields::target::Target;
+use crate::mapping::traits::candidate::Claim;
+use crate::mapping::traits::resolution::claims;
+use crate::mapping::traits::special::Consumed;
+use crate::mapping::values::coerce::{TEXT_LIMIT, coerce, kept, text, wanted};
+use crate::mapping::values::owners;
+use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
 use crate::segment::JsonMap;
