@@ -24,8 +24,9 @@ use super::names;
 use super::probes::confirm_probe;
 use super::probes::replica_name;
 use super::topology;
-use super::unreadable::quarantine::{Isolation, Quarantine};
-use super::unreadable::{is_our_own, is_unreadable};
+use super::unreadable::errors::{is_from_client_library, may_be_over_a_message};
+use super::unreadable::isolation::Isolation;
+use super::unreadable::quarantine::Quarantine;
 use crate::backoff::Delays;
 use crate::broker::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
 
@@ -82,7 +83,7 @@ impl Context {
         let mut tasks = JoinSet::new();
         let served = self.work(&pool, address, quarantine, stop, &lost, &mut tasks).await;
         if let Err(BrokerError::Amqp(error)) = &served
-            && is_unreadable(error)
+            && may_be_over_a_message(error)
         {
             self.suspect(error, &pool, quarantine);
         }
@@ -115,7 +116,7 @@ impl Context {
             () = stop.cancelled() => return Ok(()),
         }
         self.health.up(&address.shown());
-        let (suspects, guilty) = quarantine.apart(Instant::now());
+        let apart = quarantine.queues_apart(Instant::now());
         let consume = |queue: Consumed| {
             let pair = match queue {
                 Consumed::Intake => 0,
@@ -131,20 +132,15 @@ impl Context {
                 lost.clone(),
             )
         };
-        for queue in self.consumed().filter(|queue| !suspects.contains(queue) && !guilty.contains(queue)) {
+        for queue in self.consumed().filter(|queue| !apart.contains(*queue)) {
             tasks.spawn(consume(queue));
         }
         let (clear, mut cleared) = mpsc::channel(1);
-        if !suspects.is_empty() || !guilty.is_empty() {
-            let isolation = Isolation {
-                context: self.clone(),
-                quarantine: quarantine.clone(),
-                address: address.clone(),
-                cleared: clear,
-                stop: stop.clone(),
-                lost: lost.clone(),
-            };
-            tasks.spawn(isolation.run(suspects, guilty));
+        if !apart.is_empty() {
+            let (stop, lost) = (stop.clone(), lost.clone());
+            let isolation =
+                Isolation::new(self.clone(), quarantine.clone(), address.clone(), clear, stop, lost);
+            tasks.spawn(isolation.run(apart));
         }
         let mut pulse = JoinSet::new();
         pulse.spawn(confirm_probe::beat(self.clone(), pool.clone()));
@@ -215,8 +211,8 @@ impl Context {
         if all.is_empty() {
             return;
         }
-        if !is_our_own(error) {
-            if quarantine.is_troubled_again(Instant::now()) {
+        if !is_from_client_library(error) {
+            if quarantine.broker_failed_again(Instant::now()) {
                 // What the broker cannot hand out was never read.
                 suspects.clear();
             } else if suspects.is_empty() {
