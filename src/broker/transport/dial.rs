@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::stream::Socket;
+use super::socket::Socket;
 use crate::broker::amqp::addresses::Endpoint;
 use crate::broker::timing::DIAL_STAGGER;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::ErrorKind;
 
 use super::dial::DialError;
-use super::greeting::Stranger;
+use super::peer::NotAmqp;
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +15,12 @@ pub(in crate::broker) enum ConnectError {
     #[error("the broker cannot be reached: {0}")]
     Unreachable(#[from] DialError),
     #[error("no broker is there: {0}")]
-    Stranger(Stranger),
+    NotAmqp(NotAmqp),
     #[error(
         "something took the connection and was no broker that is ready within {} s; is it an AMQP port?",
         .0.as_secs_f32()
     )]
-    Mute(Duration),
+    NotReady(Duration),
     #[error("the address cannot be understood")]
     Address,
 }

@@ -4,20 +4,17 @@
 //! socket: when it is let go, socket and thread go, whatever the peer does. It changes no length, and nothing that can
 //! be read as it is. Called by the session and by the publisher; they see a connection of the client library.
 
+mod deliveries;
 mod dial;
 mod error;
-mod fields;
-mod filter;
-mod greeting;
-mod outgoing;
-mod oversize;
-mod properties;
+mod frames;
+mod inbox;
+mod peer;
 mod runtime;
-mod seen;
+mod socket;
 mod stream;
 #[cfg(test)]
 pub(super) mod tests;
-mod walker;
 
 use std::io;
 use std::ops::Deref;
@@ -27,9 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
 
+pub(super) use deliveries::filter::{DeliveryFilter, Fingerprint, Kept, Rule};
+pub(super) use deliveries::recent::{RecentDeliveries, RecentDelivery};
 pub(super) use error::{ConnectError, hint};
-pub(super) use filter::{DeliveryFilter, Fingerprint, Kept, Rule};
-pub(super) use seen::{Seen, SeenDelivery};
 
 use crate::broker::amqp::addresses::{Address, Endpoint};
 use stream::{Shared, Transport};
@@ -56,8 +53,8 @@ impl Connected {
     }
 
     /// What it has brought lately; outlives the connection.
-    pub(super) fn seen(&self) -> &Arc<Seen> {
-        &self.shared.seen
+    pub(super) fn recent(&self) -> &Arc<RecentDeliveries> {
+        &self.shared.recent
     }
 }
 
@@ -91,7 +88,7 @@ async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<C
     let time = endpoint.timeout * 3 / 2;
     let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
-        .map_err(|_| ConnectError::Mute(time))??;
+        .map_err(|_| ConnectError::NotReady(time))??;
     Ok(Connected { connection, shared, _ended: ended })
 }
 
@@ -114,5 +111,5 @@ async fn open(
     let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
     Connection::connector(uri, runtime::current(), hand_over, properties)
         .await
-        .map_err(|error| shared.stranger().map_or_else(|| error.into(), ConnectError::Stranger))
+        .map_err(|error| shared.not_amqp().map_or_else(|| error.into(), ConnectError::NotAmqp))
 }

@@ -4,19 +4,18 @@
 //! agreement is changed to what the broker allows, and then bodies are sent in smaller pieces. Properties are kept small
 //! where they are made. With any other broker all this ends with the agreement.
 
-use super::walker::{BODY, END, METHOD, START};
+use super::wire::{BODY, END, METHOD, START, TUNE_OK};
 
 /// The smallest frames that the client library knows.
 const LIBRARY_MIN: usize = 8192;
 /// The bytes that open a connection are no frame.
 const OPENING: usize = 8;
-const TUNE_OK: [u8; 4] = [0, 10, 0, 31];
 /// Where the size stands in the method's frame: behind its name and the most channels.
 const AGREED: usize = START + 4 + 2;
 
 /// One connection's frames on their way out.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(in crate::broker::transport) struct Outgoing {
     opened: bool,
     agreed: bool,
     /// The beginning of a frame.
@@ -28,7 +27,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Takes bytes that follow on those taken before. `frame_max` is what the broker allows.
-    pub(super) fn take(&mut self, bytes: &[u8], frame_max: usize) {
+    pub(in crate::broker::transport) fn take(&mut self, bytes: &[u8], frame_max: usize) {
         self.held.extend_from_slice(bytes);
         while let Some(length) = self.next() {
             let rest = self.held.split_off(length);
@@ -43,12 +42,12 @@ impl Outgoing {
     }
 
     /// What is to be sent next; empty if there is nothing.
-    pub(super) fn ready(&self) -> &[u8] {
+    pub(in crate::broker::transport) fn ready(&self) -> &[u8] {
         self.ready.get(self.sent..).unwrap_or_default()
     }
 
     /// So many bytes of it were sent.
-    pub(super) fn sent(&mut self, count: usize) {
+    pub(in crate::broker::transport) fn sent(&mut self, count: usize) {
         self.sent += count;
         if self.sent >= self.ready.len() {
             self.ready.clear();
@@ -57,7 +56,7 @@ impl Outgoing {
     }
 
     /// Nothing more has to be changed, and all is sent.
-    pub(super) fn done(&self, frame_max: usize) -> bool {
+    pub(in crate::broker::transport) fn done(&self, frame_max: usize) -> bool {
         self.agreed && frame_max >= LIBRARY_MIN && self.held.is_empty() && self.ready.is_empty()
     }
 

@@ -5,7 +5,7 @@
 
 use super::fields::Malformed;
 use super::properties;
-use super::walker::{CONTENT_HEADER, END, HEARTBEAT, START};
+use super::wire::{CONTENT_HEADER, END, HEARTBEAT, START};
 
 /// How many headers were left out, as a header: in it the dead letter tells it.
 const NOTE: &[u8] = b"\x18freshet-headers-left-out";
@@ -13,7 +13,7 @@ const NOTE: &[u8] = b"\x18freshet-headers-left-out";
 const EMPTY_FRAME: usize = START + 1;
 
 /// Cuts a whole frame, whose properties were walked over, to `frame_max` bytes.
-pub(super) fn cut(frame: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
+pub(in crate::broker::transport) fn cut(frame: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
     let length = frame.len();
     let start = START + CONTENT_HEADER;
     let properties = frame.get_mut(start..length - 1).ok_or(Malformed)?;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::fields::{Change, Changes, Fields, Malformed};
 
 /// Tables and arrays may be nested so deeply; what is deeper becomes a byte array.
-const DEEPEST: usize = 32;
+const DEEPEST_READ: usize = 32;
 /// What properties that cannot be taken apart are kept as.
 const UNREADABLE: &[u8] = b"freshet-original-properties";
 
@@ -45,7 +45,10 @@ enum Kind {
 ///
 /// What has another form than the client library knows becomes one header that holds the bytes: then the message has
 /// no properties, but it can be read. Only properties without room for their flags are left as they are.
-pub(super) fn walk<'a>(properties: &'a mut [u8], changes: &mut Changes) -> Option<&'a [u8]> {
+pub(in crate::broker::transport) fn walk<'a>(
+    properties: &'a mut [u8],
+    changes: &mut Changes,
+) -> Option<&'a [u8]> {
     let Ok(message_id) = walk_each(properties, changes) else {
         changes.note(Change::Form);
         as_one_header(properties);
@@ -55,7 +58,9 @@ pub(super) fn walk<'a>(properties: &'a mut [u8], changes: &mut Changes) -> Optio
 }
 
 /// Where the entries of the headers stand in properties that were walked over, and each one among them.
-pub(super) fn headers(properties: &mut [u8]) -> Result<(Range<usize>, Vec<Range<usize>>), Malformed> {
+pub(in crate::broker::transport) fn headers(
+    properties: &mut [u8],
+) -> Result<(Range<usize>, Vec<Range<usize>>), Malformed> {
     let length = properties.len();
     let mut fields = Fields::of(properties);
     let flags = fields.number_of(2)?;
@@ -147,7 +152,7 @@ fn value(fields: &mut Fields<&mut [u8]>, depth: usize, changes: &mut Changes) ->
         b'F' | b'A' => {
             let inner = fields.long_string()?;
             let walk_inner = if *kind == b'F' { table } else { array };
-            if depth == DEEPEST {
+            if depth == DEEPEST_READ {
                 changes.note(Change::Nesting);
                 *kind = b'x';
             } else if walk_inner(inner, depth + 1, changes).is_err() {

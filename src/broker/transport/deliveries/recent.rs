@@ -5,18 +5,18 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::fields::Fields;
+use crate::broker::transport::frames::fields::Fields;
 
 /// Deliveries that are remembered.
 const REMEMBERED: usize = 256;
 
 /// What one connection has brought lately.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Seen(Mutex<Recent>);
+pub(in crate::broker) struct RecentDeliveries(Mutex<Ring>);
 
 /// One delivery: what stands in its frames, changed where it was not readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::broker) struct SeenDelivery {
+pub(in crate::broker) struct RecentDelivery {
     pub(in crate::broker) channel: u16,
     /// Says whose it is: the consumers of one replica have tags of their own.
     pub(in crate::broker) consumer_tag: String,
@@ -31,7 +31,7 @@ pub(in crate::broker) struct SeenDelivery {
 /// A ring of the newest deliveries. Its memory is used again and again: it is written for every delivery and read
 /// hardly ever.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(in crate::broker::transport) struct Ring {
     slots: Vec<Slot>,
     /// Where the next one goes, once all slots are there.
     next: usize,
@@ -50,9 +50,9 @@ struct Slot {
     message_id: Option<Vec<u8>>,
 }
 
-impl Seen {
+impl RecentDeliveries {
     /// The deliveries that were read since the connection last had nothing to read, oldest first.
-    pub(in crate::broker) fn recent_deliveries(&self) -> Vec<SeenDelivery> {
+    pub(in crate::broker) fn since_last_wait(&self) -> Vec<RecentDelivery> {
         self.lock().newest_first().into_iter().rev().filter_map(Slot::read).collect()
     }
 
@@ -61,19 +61,19 @@ impl Seen {
         self.lock().counted >= REMEMBERED
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Recent> {
+    pub(in crate::broker::transport) fn lock(&self) -> MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Recent {
+impl Ring {
     /// Nothing more is there to be read: the client library now parses what it has.
-    pub(super) fn quiet(&mut self) {
+    pub(in crate::broker::transport) fn quiet(&mut self) {
         self.quiet = true;
     }
 
     /// The client library comes back for more: what it had, it could read.
-    pub(super) fn reading(&mut self) {
+    pub(in crate::broker::transport) fn reading(&mut self) {
         if std::mem::take(&mut self.quiet) {
             // Of one whose properties are still on their way, not all was read.
             let unread = self.newest_first().iter().rposition(|slot| !slot.complete);
@@ -82,7 +82,7 @@ impl Recent {
     }
 
     /// A delivery begins.
-    pub(super) fn delivery(&mut self, channel: u16, arguments: &[u8]) {
+    pub(in crate::broker::transport) fn delivery(&mut self, channel: u16, arguments: &[u8]) {
         if self.slots.len() < REMEMBERED {
             self.slots.push(Slot::default());
             self.next = self.slots.len() - 1;
@@ -99,7 +99,7 @@ impl Recent {
     }
 
     /// The properties of the newest delivery of a channel came, with this `message_id`.
-    pub(super) fn properties(&mut self, channel: u16, message_id: Option<&[u8]>) {
+    pub(in crate::broker::transport) fn properties(&mut self, channel: u16, message_id: Option<&[u8]>) {
         let (counted, middle) = (self.counted, self.next.min(self.slots.len()));
         let (wrapped, older) = self.slots.split_at_mut(middle);
         let newest_first = wrapped.iter_mut().rev().chain(older.iter_mut().rev());
@@ -110,7 +110,7 @@ impl Recent {
     }
 
     /// The consumer that the newest delivery of a channel is for.
-    pub(super) fn consumer(&self, channel: u16) -> Option<String> {
+    pub(in crate::broker::transport) fn consumer(&self, channel: u16) -> Option<String> {
         let slot = self.newest_first().into_iter().find(|slot| slot.channel == channel)?;
         slot.read().map(|delivery| delivery.consumer_tag)
     }
@@ -122,12 +122,12 @@ impl Recent {
 }
 
 impl Slot {
-    fn read(&self) -> Option<SeenDelivery> {
+    fn read(&self) -> Option<RecentDelivery> {
         let mut fields = Fields::new(&self.arguments);
         let consumer_tag = fields.text()?;
         let delivery_tag = fields.number(8)?;
         let redelivered = fields.number(1)? != 0;
-        Some(SeenDelivery {
+        Some(RecentDelivery {
             channel: self.channel,
             consumer_tag,
             delivery_tag,

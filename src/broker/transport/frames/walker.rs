@@ -7,24 +7,11 @@
 use super::fields::{Change, Changes, Fields, Malformed, big_endian};
 use super::oversize;
 use super::properties;
-use super::seen::Recent;
+use super::wire::{BODY, CONTENT_HEADER, DELIVER, END, FRAME_MIN, HEADER, HEARTBEAT, METHOD, START, TUNE};
+use crate::broker::transport::deliveries::recent::Ring;
 
-pub(super) const METHOD: u8 = 1;
-pub(super) const HEADER: u8 = 2;
-pub(super) const BODY: u8 = 3;
-pub(super) const HEARTBEAT: u8 = 8;
-pub(super) const END: u8 = 0xCE;
-/// Type, channel and size come before a frame's payload.
-pub(super) const START: usize = 7;
-/// Class, weight and body size come before the properties.
-pub(super) const CONTENT_HEADER: usize = 12;
 /// A frame larger than this is not held: no broker allows it.
 const MOST_HELD: usize = 16 * 1024 * 1024;
-
-pub(super) const DELIVER: [u8; 4] = [0, 60, 0, 60];
-/// No side may ask for less.
-const FRAME_MIN: usize = 4096;
-const TUNE: [u8; 4] = [0, 10, 0, 30];
 
 /// A part of a method's arguments.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +43,7 @@ const METHODS: [([u8; 4], &[Part]); 8] = [
 
 /// One connection's frames, one after another.
 #[derive(Debug)]
-pub(super) struct Walker {
+pub(in crate::broker::transport) struct Walker {
     /// The largest frame that the client library takes.
     frame_max: usize,
     /// So many bytes pass as they are.
@@ -68,14 +55,14 @@ pub(super) struct Walker {
 
 impl Walker {
     /// `frame_max` is what this side allows.
-    pub(super) fn new(frame_max: u32) -> Self {
+    pub(in crate::broker::transport) fn new(frame_max: u32) -> Self {
         let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX).max(FRAME_MIN);
         Self { frame_max, passing: 0, astray: false, changed: None }
     }
 
     /// Walks over bytes that follow on those walked over before. Returns how many of them can be handed on; the rest
     /// is to be brought again with what follows it.
-    pub(super) fn walk(&mut self, bytes: &mut [u8], recent: &mut Recent) -> usize {
+    pub(in crate::broker::transport) fn walk(&mut self, bytes: &mut [u8], ring: &mut Ring) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..)
             && !rest.is_empty()
@@ -98,7 +85,7 @@ impl Walker {
                 (METHOD | HEADER, Ok(size)) if size <= MOST_HELD => {
                     let Some(frame) = behind.get_mut(..=size) else { break };
                     if let Some((&mut END, payload)) = frame.split_last_mut() {
-                        self.payload(kind, channel, payload, recent);
+                        self.payload(kind, channel, payload, ring);
                     }
                     let length = START + size + 1;
                     if kind == HEADER
@@ -117,29 +104,29 @@ impl Walker {
     }
 
     /// The largest frame that both sides take, as far as it is known.
-    pub(super) fn frame_max(&self) -> usize {
+    pub(in crate::broker::transport) fn frame_max(&self) -> usize {
         self.frame_max
     }
 
     /// What was changed since it was last asked, and on which channel.
-    pub(super) fn take_changed(&mut self) -> Option<(u16, Changes)> {
+    pub(in crate::broker::transport) fn take_changed(&mut self) -> Option<(u16, Changes)> {
         self.changed.take()
     }
 
-    fn payload(&mut self, kind: u8, channel: u16, payload: &mut [u8], recent: &mut Recent) {
+    fn payload(&mut self, kind: u8, channel: u16, payload: &mut [u8], ring: &mut Ring) {
         let mut changes = Changes::default();
         if kind == METHOD {
-            self.method(channel, payload, &mut changes, recent);
+            self.method(channel, payload, &mut changes, ring);
         } else if let Some(properties) = payload.get_mut(CONTENT_HEADER..) {
             let message_id = properties::walk(properties, &mut changes);
-            recent.properties(channel, message_id);
+            ring.properties(channel, message_id);
         }
         if changes.any() {
             self.changed = Some((channel, changes));
         }
     }
 
-    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Changes, recent: &mut Recent) {
+    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Changes, ring: &mut Ring) {
         let Some((name, arguments)) = payload.split_first_chunk_mut::<4>() else { return };
         if *name == TUNE {
             self.tune(arguments);
@@ -147,7 +134,7 @@ impl Walker {
         let Some((_, parts)) = METHODS.iter().find(|(known, _)| known == name) else { return };
         // What does not fit is left as it is.
         if texts(arguments, parts, changes).is_ok() && *name == DELIVER {
-            recent.delivery(channel, arguments);
+            ring.delivery(channel, arguments);
         }
     }
 
