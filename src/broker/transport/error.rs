@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! Why a connection could not be made.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use lapin::ErrorKind;
 use super::dial::DialError;
 use super::peer::NotAmqp;
 
-/// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::broker) enum ConnectError {
     #[error("{0}{hint}", hint = hint(.0))]
@@ -25,13 +24,13 @@ pub(in crate::broker) enum ConnectError {
     Address,
 }
 
-/// What to look at where the broker's own words do not say it.
+/// What to check, where the broker's own words do not say it.
 pub(in crate::broker) fn hint(error: &lapin::Error) -> &'static str {
     let ErrorKind::ProtocolError(error) = error.kind() else { return "" };
-    let told = error.get_message().as_str();
-    if told.contains("Login was refused") {
+    let message = error.get_message().as_str();
+    if message.contains("Login was refused") {
         " Are user and password in broker.url right?"
-    } else if told.contains("vhost") && told.contains("not found") {
+    } else if message.contains("vhost") && message.contains("not found") {
         "; the path of broker.url names the vhost, and %2f is the vhost `/`"
     } else {
         ""

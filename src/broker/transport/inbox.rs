@@ -2,10 +2,10 @@
 
 use std::io::Read as _;
 
-/// What is read from the socket at once.
+/// The most that is read from the socket at once, in bytes.
 const READ: usize = 128 * 1024;
 
-/// What was read: handed on, then walked over, then not walked over yet, then room.
+/// From the front: bytes that were handed on, walked over, read, and room for more.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
@@ -15,11 +15,11 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Where more can be read to: at least one byte.
+    /// Room for more bytes: at least one.
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.handed == self.filled {
             (self.handed, self.walked, self.filled) = (0, 0, 0);
-            // A large frame is rare.
+            // A large frame is rare: its memory is not kept.
             self.bytes.truncate(READ);
             self.bytes.shrink_to(READ);
         }

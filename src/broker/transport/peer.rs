@@ -1,20 +1,20 @@
-//! What a peer is, by the first bytes that it sends. Pure.
+//! Recognises what listens at the address by the first bytes that it sends, so that the error can say what is wrong. Pure.
 
 use super::frames::wire::METHOD;
 
-/// Enough to know it.
+/// So many bytes are enough.
 const ENOUGH: usize = 8;
 /// The type and the version of a TLS alert.
 const TLS_ALERT: &[u8] = &[0x15, 3];
 
-/// The first bytes of a peer, until it is known what it is.
+/// Collects a peer's first bytes until it is recognised.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     bytes: Vec<u8>,
-    known: bool,
+    speaks_amqp: bool,
 }
 
-/// What a peer is that does not speak AMQP 0-9-1 here.
+/// A peer that does not speak AMQP 0-9-1 here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::broker) enum NotAmqp {
     #[error(
@@ -38,15 +38,15 @@ pub(in crate::broker) enum NotAmqp {
 }
 
 impl Peer {
-    /// Takes the next bytes of the peer, until it is known.
-    pub(super) fn heard(&mut self, bytes: &[u8]) -> Result<(), NotAmqp> {
-        if self.known {
+    /// Takes the peer's next bytes.
+    pub(super) fn received(&mut self, bytes: &[u8]) -> Result<(), NotAmqp> {
+        if self.speaks_amqp {
             return Ok(());
         }
         let missing = ENOUGH.saturating_sub(self.bytes.len());
         self.bytes.extend(bytes.iter().take(missing));
         if self.bytes.first() == Some(&METHOD) {
-            self.known = true;
+            self.speaks_amqp = true;
             Ok(())
         } else if self.bytes.len() < ENOUGH {
             Ok(())
@@ -55,16 +55,16 @@ impl Peer {
         }
     }
 
-    /// The peer says nothing more.
+    /// The peer closed the connection.
     pub(super) fn ended(&self) -> Result<(), NotAmqp> {
-        if self.known { Ok(()) } else { Err(self.not_amqp()) }
+        if self.speaks_amqp { Ok(()) } else { Err(self.not_amqp()) }
     }
 
     fn not_amqp(&self) -> NotAmqp {
         match self.bytes.as_slice() {
             [] => NotAmqp::Closed,
             [b'H', b'T', b'T', b'P', ..] => NotAmqp::Http,
-            // What 0-9-1 puts last comes in other versions after the kind of its security.
+            // AMQP 0-9-1 puts its version last, after two zeros; other versions put it after the protocol's id.
             [b'A', b'M', b'Q', b'P', 0, 0, major, minor, ..]
             | [b'A', b'M', b'Q', b'P', _, major, minor, ..] => NotAmqp::OtherAmqp(*major, *minor),
             bytes if bytes.starts_with(TLS_ALERT) => NotAmqp::Tls,
@@ -77,17 +77,17 @@ impl Peer {
 mod tests {
     use super::*;
 
-    /// What is known of a peer that says this, a byte at a time, and no more.
-    fn known(words: &[u8]) -> Result<(), NotAmqp> {
+    /// The verdict on a peer that sends this, a byte at a time, and closes.
+    fn verdict(words: &[u8]) -> Result<(), NotAmqp> {
         let mut peer = Peer::default();
         for byte in words {
-            peer.heard(&[*byte])?;
+            peer.received(&[*byte])?;
         }
         peer.ended()
     }
 
     #[test]
-    fn a_peer_is_known_by_its_first_bytes() {
+    fn a_peer_is_recognised_by_its_first_bytes() {
         for (words, expected) in [
             // The beginning of connection.start.
             (&b"\x01\0\0\0\0\x01\xf4\0\x0a\0\x0a"[..], Ok(())),
@@ -102,7 +102,7 @@ mod tests {
             (b"-ERR", Err(NotAmqp::Unknown)),
             (b"", Err(NotAmqp::Closed)),
         ] {
-            assert_eq!(known(words), expected, "{:?}", String::from_utf8_lossy(words));
+            assert_eq!(verdict(words), expected, "{:?}", String::from_utf8_lossy(words));
         }
     }
 }

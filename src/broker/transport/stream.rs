@@ -1,6 +1,7 @@
-//! One connection's bytes on their way between the socket and the client library.
+//! The stream that the client library reads and writes: bytes from the socket go through the walk over frames, bytes to it
+//! through the outgoing ones.
 //!
-//! Polled by the client library on a thread of its own. It ends when its owner lets go of it, whatever the peer does.
+//! Polled by the client library on a thread of its own. It ends when its owner drops it, whatever the peer does.
 
 use std::io;
 use std::pin::Pin;
@@ -23,16 +24,16 @@ use super::peer::{NotAmqp, Peer};
 use super::socket::Socket;
 use crate::broker::timing::LOG_PAUSE;
 
-/// What a stream and its owner share.
+/// Shared by a stream and its owner.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) recent: Arc<RecentDeliveries>,
-    /// The owner has let go.
+    /// Cancelled when the owner drops the connection.
     pub(super) ended: CancellationToken,
-    /// The largest frame that both sides take.
+    /// The largest frame that both sides take, in bytes.
     pub(super) frame_max: AtomicUsize,
     not_amqp: Mutex<Option<NotAmqp>>,
-    /// Where deliveries are not simply handed on.
+    /// None where deliveries are simply handed on.
     pub(super) filter: Option<Arc<DeliveryFilter>>,
 }
 
@@ -41,20 +42,18 @@ impl Shared {
         Self { filter: Some(filter), ..Self::default() }
     }
 
-    /// What the peer is, if it does not speak AMQP 0-9-1.
     pub(super) fn not_amqp(&self) -> Option<NotAmqp> {
         *self.not_amqp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The stream that the client library reads and writes.
 #[derive(Debug)]
 pub(super) struct Transport {
     socket: Socket,
     inbox: Inbox,
     peer: Peer,
     walker: Walker,
-    /// Until nothing has to be changed any more on the way out.
+    /// None once nothing has to be changed any more on the way out.
     outgoing: Option<Outgoing>,
     shared: Arc<Shared>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -78,32 +77,32 @@ impl Transport {
         }
     }
 
-    /// Fails once the owner has let go, and wakes the reader when that happens.
-    fn poll_held(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// Fails once the owner has dropped the connection, and wakes the reader when that happens.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if !self.shared.ended.is_cancelled() && self.ending.as_mut().poll(context).is_pending() {
             return Ok(());
         }
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 
-    /// Fails once the owner has let go. The reader alone is woken.
-    fn held(&self) -> io::Result<()> {
+    /// Fails once the owner has dropped the connection. Registers no waker: the reader's is enough.
+    fn check_ended(&self) -> io::Result<()> {
         if self.shared.ended.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
-    /// Reads some, and walks over it. False at the end of the stream.
+    /// Reads some bytes, and walks over them. False at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = ReadBuf::new(self.inbox.room());
         ready!(self.socket.poll_read(context, &mut room))?;
         let read = room.filled().len();
         if read == 0 {
             self.judge(self.peer.ended())?;
-            // Cut off within a frame: the client library says so.
+            // A frame that is cut off is handed on, too: the client library reports it.
             self.inbox.skip_walk();
             return Poll::Ready(Ok(!self.inbox.ready().is_empty()));
         }
-        let heard = self.peer.heard(room.filled());
-        self.judge(heard)?;
+        let recognised = self.peer.received(room.filled());
+        self.judge(recognised)?;
         self.inbox.read(read);
         self.inbox.walk(|bytes| self.walker.walk(bytes, &mut self.shared.recent.lock()));
         self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
@@ -113,7 +112,7 @@ impl Transport {
         Poll::Ready(Ok(true))
     }
 
-    /// Sends what waits on its way out.
+    /// Sends the outgoing bytes that wait.
     fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(outgoing) = &mut self.outgoing else { return Poll::Ready(Ok(())) };
         while !outgoing.ready().is_empty() {
@@ -136,7 +135,7 @@ impl Transport {
         })
     }
 
-    /// Senders may do it in every message.
+    /// Logs at intervals: a sender may make it necessary in every message.
     fn log(&mut self, channel: u16, changes: &Changes) {
         self.unlogged += 1;
         let now = Instant::now();
@@ -157,7 +156,7 @@ impl Transport {
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.poll_held(context)?;
+        this.poll_ended(context)?;
         this.shared.recent.lock().reading();
         loop {
             let count = match &this.shared.filter {
@@ -178,7 +177,7 @@ impl AsyncRead for Transport {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Ok(0)),
                 Poll::Pending => {
-                    this.shared.recent.lock().quiet();
+                    this.shared.recent.lock().waiting();
                     return Poll::Pending;
                 }
             }
@@ -189,7 +188,7 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.held()?;
+        this.check_ended()?;
         if this.outgoing.is_none() {
             return this.socket.poll_write(context, &[io::IoSlice::new(bytes)]);
         }
@@ -197,7 +196,7 @@ impl AsyncWrite for Transport {
         if let Some(outgoing) = &mut this.outgoing {
             outgoing.take(bytes, this.walker.frame_max());
         }
-        // What does not go yet goes with the next write or flush.
+        // What the socket does not take yet goes with the next write or flush.
         if let Poll::Ready(sent) = this.poll_outgoing(context) {
             sent?;
         }
@@ -214,7 +213,7 @@ impl AsyncWrite for Transport {
             return self.poll_write(context, first.map_or(&[], |bytes| bytes));
         }
         let this = self.get_mut();
-        this.held()?;
+        this.check_ended()?;
         this.socket.poll_write(context, bytes)
     }
 

@@ -327,18 +327,18 @@ fn the_deliveries_since_the_last_quiet_moment_are_remembered() {
     come(&whole(1));
     come(&whole(2));
     assert_eq!(seen_by.since_last_wait(), [seen(1, Some("m-?")), seen(2, Some("m-?"))]);
-    seen_by.lock().quiet();
+    seen_by.lock().waiting();
     assert_eq!(seen_by.since_last_wait().len(), 2, "they are parsed now");
     // Comes back for more: they could be read. The next one comes in two parts.
     seen_by.lock().reading();
     assert_eq!(seen_by.since_last_wait(), []);
     come(&deliver(1, 3, b"ex", b"acme"));
-    seen_by.lock().quiet();
+    seen_by.lock().waiting();
     seen_by.lock().reading();
     assert_eq!(seen_by.since_last_wait(), [seen(3, None)]);
     come(&header(1, &only(7, &short(b"m-3"))));
     assert_eq!(seen_by.since_last_wait(), [seen(3, Some("m-3"))]);
-    seen_by.lock().quiet();
+    seen_by.lock().waiting();
     seen_by.lock().reading();
     (4..1000).for_each(|tag| come(&whole(tag)));
     let recent = seen_by.since_last_wait();

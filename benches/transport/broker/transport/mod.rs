@@ -19,7 +19,7 @@ pub(crate) fn walk(bytes: &[u8], to: &mut Vec<u8>) {
         recent.lock().reading();
         to.extend_from_slice(read);
         walked += walker.walk(to.get_mut(walked..).unwrap_or_default(), &mut recent.lock());
-        recent.lock().quiet();
+        recent.lock().waiting();
     }
     assert!(walker.take_changed().is_none() && walker.frame_max() > 0);
     assert_eq!(walked, bytes.len());

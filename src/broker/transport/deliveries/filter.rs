@@ -1,8 +1,8 @@
-//! Hands deliveries to the client library whole and knows which, or holds them back. For connections that look for a
+//! Hands deliveries to the client library whole and remembers which, or holds them back. For connections that look for a
 //! message that the library cannot read.
 //!
-//! Pure, for any chunks of a broker's frames. It relies on nothing but the frames' lengths: what a frame holds may be
-//! as unreadable as it likes. What is no delivery passes as it comes.
+//! Pure, for any chunks of a broker's frames. It relies on nothing but the frames' lengths: their content need not be
+//! readable. Frames that belong to no delivery pass as they come.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hasher as _;
@@ -18,37 +18,36 @@ use crate::broker::transport::frames::wire::{
     BODY, CONTENT_HEADER, DELIVER, HEADER, HEARTBEAT, METHOD, START,
 };
 
-/// Tells one message from another, whenever and wherever it is delivered: a hash of its body.
+/// A hash of a message's body: the same each time that the message is delivered.
 pub(in crate::broker) type Fingerprint = u64;
 
-/// What becomes of deliveries.
 #[derive(Debug, Clone)]
 pub(in crate::broker) enum Rule {
-    /// All but these are handed on, once [`DeliveryFilter::open`] says of which channels. Until then all wait here: what ends a
-    /// connection before its owner has all consumers would leave unknown what came out of the library.
+    /// All but these are handed on, once [`DeliveryFilter::open`] says of which channels. Until then all wait here: if a
+    /// delivery ended the connection before its owner has all consumers, it would stay unknown which ones the library read.
     Without(BTreeSet<Fingerprint>),
     /// None is handed on, and these are kept.
     Keep(BTreeSet<Fingerprint>),
 }
 
-/// A delivery that was handed on.
+/// Was handed on to the client library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::broker) struct Passed {
     pub(in crate::broker) channel: u16,
     pub(in crate::broker) fingerprint: Fingerprint,
 }
 
-/// A delivery that was kept.
+/// Was kept back, to be made a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::broker) struct Kept {
-    /// Its delivery tag, on a channel with one consumer.
+    /// The delivery tag, counted here: on a channel with one consumer.
     pub(in crate::broker) tag: u64,
-    /// From the property flags on.
+    /// The bytes from the property flags on.
     pub(in crate::broker) properties: Vec<u8>,
     pub(in crate::broker) body: Vec<u8>,
 }
 
-/// One connection's filter, shared between its stream and its owner.
+/// One connection's filter, shared by its stream and its owner.
 #[derive(Debug)]
 pub(in crate::broker) struct DeliveryFilter {
     state: Mutex<State>,
@@ -58,24 +57,24 @@ pub(in crate::broker) struct DeliveryFilter {
 #[derive(Debug)]
 struct State {
     rule: Rule,
-    /// Of a frame that is not whole yet.
+    /// The bytes of a frame that is not whole yet.
     begun: Vec<u8>,
-    /// To be handed on, and how much of it was.
+    /// Bytes to be handed on, and how many of them were.
     out: (Vec<u8>, usize),
     /// What came is no frame: all else passes as it comes.
     not_frames: bool,
     deliveries: HashMap<u16, Begun>,
-    /// The channels whose deliveries are handed on, once that is known.
+    /// The channels whose deliveries are handed on; `None` until that is known.
     open: Option<BTreeSet<u16>>,
-    /// What waits for that: a delivery's channel, fingerprint and frames.
+    /// Deliveries that wait for that: channel, fingerprint and frames.
     waiting: Vec<(u16, Fingerprint, Vec<u8>)>,
-    /// Who reads, while there is nothing to be read.
+    /// The reader, while there is nothing to read.
     reader: Option<Waker>,
     /// Deliveries so far, by channel.
     counts: HashMap<u16, u64>,
     passed: Vec<Passed>,
     kept: Vec<Kept>,
-    /// Of those that were not handed on, what the client library's parser refuses.
+    /// Deliveries that were not handed on, and that the client library's parser refuses.
     unreadable: BTreeSet<Fingerprint>,
 }
 
@@ -113,7 +112,7 @@ impl DeliveryFilter {
         self.changed.notified().await;
     }
 
-    /// Hands on what these channels bring from now on, and what they brought before.
+    /// Hands on the deliveries of these channels, also those that came before.
     pub(in crate::broker) fn open(&self, channels: BTreeSet<u16>) {
         let mut state = self.lock();
         state.open = Some(channels);
@@ -125,7 +124,6 @@ impl DeliveryFilter {
         }
     }
 
-    /// How many deliveries came.
     pub(in crate::broker) fn arrived(&self) -> u64 {
         self.lock().counts.values().sum()
     }
@@ -135,7 +133,7 @@ impl DeliveryFilter {
         self.lock().passed.get(number).copied()
     }
 
-    /// How many deliveries were kept, and not taken yet.
+    /// How many kept deliveries were not taken yet.
     pub(in crate::broker) fn kept(&self) -> usize {
         self.lock().kept.len()
     }
@@ -145,7 +143,6 @@ impl DeliveryFilter {
         self.lock().unreadable.clone()
     }
 
-    /// The deliveries that were kept.
     pub(in crate::broker) fn take_kept(&self) -> Vec<Kept> {
         std::mem::take(&mut self.lock().kept)
     }
@@ -156,7 +153,7 @@ impl DeliveryFilter {
         self.changed.notify_one();
     }
 
-    /// Hands on as much as there is and fits. Wakes the reader when there is more than nothing.
+    /// Hands on as much as there is and fits. `reader` is woken when more can be handed on.
     pub(in crate::broker::transport) fn hand(&self, to: &mut [u8], reader: &Waker) -> usize {
         let mut state = self.lock();
         state.reader = Some(reader.clone());
@@ -207,7 +204,7 @@ impl State {
 
     fn frame(&mut self, kind: u8, channel: u16, payload: &[u8], frame: &[u8]) {
         if kind == METHOD {
-            // A delivery whose body is shorter than its header says ends here.
+            // Ends a delivery whose body is shorter than its header says.
             self.whole(channel);
             if payload.starts_with(&DELIVER) {
                 self.deliveries.insert(channel, Begun { frames: frame.to_vec(), ..Begun::default() });

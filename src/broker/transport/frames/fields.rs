@@ -1,4 +1,4 @@
-//! Reads the fields of a frame, one after another, and makes short strings readable.
+//! Reads the fields of a frame, one after another, and replaces what is no UTF-8 in short strings.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,6 @@ pub(in crate::broker::transport) enum Change {
 }
 
 impl Change {
-    /// For the log.
     fn words(self) -> &'static str {
         match self {
             Self::Text => "bytes that are no UTF-8",
@@ -27,7 +26,7 @@ impl Change {
     }
 }
 
-/// What was changed in one frame.
+/// The kinds of change in one frame.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::broker::transport) struct Changes(BTreeSet<Change>);
 
@@ -40,7 +39,7 @@ impl Changes {
         !self.0.is_empty()
     }
 
-    /// The kinds in words, for the log.
+    /// For the log.
     pub(in crate::broker::transport) fn words(&self) -> String {
         self.0.iter().map(|change| change.words()).collect::<Vec<_>>().join(", ")
     }
@@ -50,7 +49,7 @@ impl Changes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::broker::transport) struct Malformed;
 
-/// What is left of some bytes.
+/// The bytes that are not read yet.
 #[derive(Debug)]
 pub(in crate::broker::transport) struct Fields<B>(B);
 
@@ -59,14 +58,13 @@ impl<'a> Fields<&'a [u8]> {
         Self(bytes)
     }
 
-    /// A number of so many bytes, at most eight.
+    /// A number of `width` bytes, at most eight.
     pub(in crate::broker::transport) fn number(&mut self, width: usize) -> Option<u64> {
         let (number, rest) = self.0.split_at_checked(width)?;
         self.0 = rest;
         Some(big_endian(number))
     }
 
-    /// A short string.
     pub(in crate::broker::transport) fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.number(1)?).ok()?;
         let (text, rest) = self.0.split_at_checked(length)?;
@@ -80,19 +78,17 @@ impl<'a> Fields<&'a mut [u8]> {
         Self(bytes)
     }
 
-    /// How many bytes are left.
     pub(in crate::broker::transport) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The next bytes, so many.
     pub(in crate::broker::transport) fn take(&mut self, count: usize) -> Result<&'a mut [u8], Malformed> {
         let (taken, rest) = std::mem::take(&mut self.0).split_at_mut_checked(count).ok_or(Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    /// A number of so many bytes, at most eight.
+    /// A number of `width` bytes, at most eight.
     pub(in crate::broker::transport) fn number_of(&mut self, width: usize) -> Result<u64, Malformed> {
         self.take(width).map(|bytes| big_endian(bytes))
     }
@@ -101,7 +97,7 @@ impl<'a> Fields<&'a mut [u8]> {
         self.take(1)?.first_mut().ok_or(Malformed)
     }
 
-    /// A short string's bytes, readable from now on.
+    /// A short string's bytes, as UTF-8.
     pub(in crate::broker::transport) fn short_string(
         &mut self,
         changes: &mut Changes,
@@ -114,7 +110,7 @@ impl<'a> Fields<&'a mut [u8]> {
         Ok(text)
     }
 
-    /// Bytes behind their length in four bytes.
+    /// Bytes that come after their length in four bytes.
     pub(in crate::broker::transport) fn long_string(&mut self) -> Result<&'a mut [u8], Malformed> {
         let length = usize::try_from(big_endian(self.take(4)?)).map_err(|_| Malformed)?;
         self.take(length)
@@ -126,7 +122,7 @@ pub(in crate::broker::transport) fn big_endian(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Makes each byte that belongs to no character a `?`; whether there was one.
+/// Makes each byte that belongs to no character a `?`. Returns whether there was one.
 fn make_utf8(text: &mut [u8]) -> bool {
     if text.is_ascii() {
         return false;

@@ -1,8 +1,8 @@
-//! Walks over the frames that a broker sends and makes them readable in place: pure, and for any chunks.
+//! Walks over the frames that a broker sends and makes them readable in place. Pure, and for any chunks.
 //!
-//! A frame of a method or of properties is held until all of it is there; all else passes as it comes. What is no frame
-//! passes, too, and from then on everything: the client library then ends the connection, as it must. The same holds
-//! for a frame with a wrong end and for one that is cut off.
+//! A frame of a method or of properties is held until all of it is there; all others pass as they come. Bytes that are no
+//! frame pass, too, and everything after them: the client library then ends the connection, as it must. A frame with a
+//! wrong end or one that is cut off passes unchanged.
 
 use super::fields::{Change, Changes, Fields, Malformed, big_endian};
 use super::oversize;
@@ -13,17 +13,16 @@ use crate::broker::transport::deliveries::recent::Ring;
 /// A frame larger than this is not held: no broker allows it.
 const MOST_HELD: usize = 16 * 1024 * 1024;
 
-/// A part of a method's arguments.
 #[derive(Debug, Clone, Copy)]
 enum Part {
-    /// So many bytes that anything may stand in.
+    /// So many bytes with any content.
     Skip(usize),
     Text,
 }
 use Part::{Skip, Text};
 
-/// The methods whose short strings others have a say in, by class and method, with their arguments up to the last such
-/// string: names that publishers chose, and the broker's own words, which it cuts at 255 bytes.
+/// The methods with short strings that need not be UTF-8, and their arguments up to the last such string: names that
+/// publishers chose, and the broker's own words, which it cuts at 255 bytes.
 const METHODS: [([u8; 4], &[Part]); 8] = [
     (DELIVER, &[Text, Skip(9), Text, Text]),
     // basic.return: code, text, exchange, routing key
@@ -46,10 +45,10 @@ const METHODS: [([u8; 4], &[Part]); 8] = [
 pub(in crate::broker::transport) struct Walker {
     /// The largest frame that the client library takes.
     frame_max: usize,
-    /// So many bytes pass as they are.
+    /// How many of the next bytes pass as they are.
     passing: u64,
-    /// These are no frames.
-    astray: bool,
+    /// What came is no frame: all else passes as it comes.
+    not_frames: bool,
     changed: Option<(u16, Changes)>,
 }
 
@@ -57,17 +56,17 @@ impl Walker {
     /// `frame_max` is what this side allows.
     pub(in crate::broker::transport) fn new(frame_max: u32) -> Self {
         let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX).max(FRAME_MIN);
-        Self { frame_max, passing: 0, astray: false, changed: None }
+        Self { frame_max, passing: 0, not_frames: false, changed: None }
     }
 
-    /// Walks over bytes that follow on those walked over before. Returns how many of them can be handed on; the rest
-    /// is to be brought again with what follows it.
+    /// Walks over the next bytes. Returns how many of them can be handed on; the rest must be passed in again, with the bytes
+    /// that follow.
     pub(in crate::broker::transport) fn walk(&mut self, bytes: &mut [u8], ring: &mut Ring) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..)
             && !rest.is_empty()
         {
-            if self.astray {
+            if self.not_frames {
                 return bytes.len();
             }
             if self.passing > 0 {
@@ -97,18 +96,18 @@ impl Walker {
                     done += length;
                 }
                 (BODY | HEARTBEAT, _) => self.passing = u64::from(size) + (START as u64) + 1,
-                _ => self.astray = true,
+                _ => self.not_frames = true,
             }
         }
         done
     }
 
-    /// The largest frame that both sides take, as far as it is known.
+    /// The largest frame that both sides take, in bytes, once they have agreed on it.
     pub(in crate::broker::transport) fn frame_max(&self) -> usize {
         self.frame_max
     }
 
-    /// What was changed since it was last asked, and on which channel.
+    /// The latest changes since the last call, and their channel.
     pub(in crate::broker::transport) fn take_changed(&mut self) -> Option<(u16, Changes)> {
         self.changed.take()
     }
@@ -132,7 +131,7 @@ impl Walker {
             self.tune(arguments);
         }
         let Some((_, parts)) = METHODS.iter().find(|(known, _)| known == name) else { return };
-        // What does not fit is left as it is.
+        // A method with other arguments is left as it is.
         if texts(arguments, parts, changes).is_ok() && *name == DELIVER {
             ring.delivery(channel, arguments);
         }
@@ -140,15 +139,15 @@ impl Walker {
 
     /// The broker names its limits; the client library agrees to the smaller one of this and its own.
     fn tune(&mut self, arguments: &[u8]) {
-        // Behind the most channels.
+        // After `channel_max`.
         let theirs = arguments.get(2..6).map(big_endian).and_then(|size| usize::try_from(size).ok());
         if let Some(theirs) = theirs.filter(|size| *size > 0) {
             self.frame_max = self.frame_max.min(theirs.max(FRAME_MIN));
         }
     }
 
-    /// RabbitMQ does not look at how large the properties are that it sends. What it adds when it gives a message out
-    /// again comes on top of a frame that the sender filled; or the limit was larger when the message came.
+    /// RabbitMQ does not check the size of the properties that it sends. It may have added headers to a frame that the sender
+    /// filled, when it delivered the message again; or `frame_max` was larger when the message came.
     fn cut(&mut self, channel: u16, frame: &mut [u8]) {
         if oversize::cut(frame, self.frame_max).is_ok() {
             let (_, mut changes) = self.changed.take().unwrap_or_default();
