@@ -64,7 +64,7 @@ pub(in crate::lane) fn judge(body: &Bytes, types: &[EventType], can_track: bool,
     };
     let event_type = event.event_type();
     let mut needs = Vec::new();
-    let (verdict, ignored, omitted) = if let Err(undelivered) = mapper.named(&event) {
+    let (verdict, ignored, omitted) = if let Err(undelivered) = mapper.check_user(&event) {
         (Err(ended(undelivered)), Vec::new(), Vec::new())
     } else if !types.contains(&event_type) {
         (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new(), Vec::new())

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::delivery::AccountName;
-use crate::mapping::{Mapper, MappingRules, Unreadable, defaults_table};
+use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Fields, LeftOut, Schema, Selector};
 use selectors::Selecting;
@@ -32,7 +32,7 @@ pub(super) struct SchemaRefresh {
     /// Under way: what has come so far, and whose answers are missing.
     draft: Option<(Schema, Vec<Entity>)>,
     /// Of whom nothing could be read. Contacts go on without.
-    unreadable: Vec<(Entity, Unreadable)>,
+    unreadable: Vec<(Entity, SchemaGap)>,
     /// When to try again to read them.
     retry: Option<Instant>,
     /// To be begun at this time.
@@ -142,7 +142,7 @@ impl SchemaRefresh {
     pub(super) fn read_selector(&mut self, selector: Selector, result: &Result<Value, u16>, now: Instant) {
         self.selecting.read(selector, result, now);
         if let Some(mapper) = &mut self.mapper {
-            mapper.know(self.selecting.known());
+            mapper.set_selectors(self.selecting.known());
         }
     }
 
@@ -168,9 +168,9 @@ impl SchemaRefresh {
         let (schema, _) = self.draft.as_mut()?;
         let word = entity.singular();
         let unreadable = match &result {
-            Err(403) => Unreadable::Forbidden,
-            Err(404 | 410) => Unreadable::Missing,
-            Ok(_) | Err(_) => Unreadable::NotYet,
+            Err(403) => SchemaGap::Forbidden,
+            Err(404 | 410) => SchemaGap::Missing,
+            Ok(_) | Err(_) => SchemaGap::NotYet,
         };
         let why = match result.map(|answer| Fields::read(&answer)) {
             // No account's contacts are without a field. Believed, it would have every trait ignored.
@@ -227,8 +227,8 @@ impl SchemaRefresh {
             return;
         }
         let schema = std::mem::take(schema);
-        let mut mapper = Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone());
-        mapper.know(self.selecting.known());
+        let mut mapper = Mapper::new(self.rules.clone(), schema).with_gaps(self.unreadable.clone());
+        mapper.set_selectors(self.selecting.known());
         // They are told again only once they are others.
         if self.mapper.as_ref().is_none_or(|last| last.bad_defaults() != mapper.bad_defaults()) {
             for bad in mapper.bad_defaults() {

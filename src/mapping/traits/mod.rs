@@ -4,6 +4,8 @@
 
 pub(super) mod absent;
 pub(super) mod candidate;
+mod aliases;
 mod full_name;
+mod overrides;
 pub(super) mod resolution;
 pub(super) mod special;
