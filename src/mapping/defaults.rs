@@ -53,7 +53,9 @@ fn wire(entity: Entity, target: Target<'_>, value: Value, rules: &MappingRules) 
     match fitted {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err("the value is empty".to_owned()),
-        Err(mismatch) => Err(format!("{}: expected {}, got {}", mismatch.problem, mismatch.expected, mismatch.got)),
+        Err(mismatch) => {
+            Err(format!("{}: expected {}, got {}", mismatch.problem, mismatch.expected, mismatch.got))
+        }
     }
 }
 

@@ -100,6 +100,7 @@ pub enum Identity {
 /// A track to report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activity {
+    /// The contact it is reported for.
     pub identity: Identity,
     /// The event's name.
     pub name: String,
@@ -110,6 +111,7 @@ pub struct Activity {
 /// A page view to report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageView {
+    /// The contact it is reported for.
     pub identity: Identity,
     /// Never blank.
     pub url: String,

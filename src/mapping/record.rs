@@ -14,7 +14,7 @@ use crate::mapping::fields::target::Target;
 use crate::mapping::traits::candidate::Candidate;
 use crate::mapping::traits::resolution::candidates;
 use crate::mapping::traits::special::SpecialPositions;
-use crate::mapping::values::coerce::{TEXT_LIMIT, coerce, kept, text, wanted};
+use crate::mapping::values::coerce::{TEXT_LIMIT, check_range, coerce, text, wanted};
 use crate::mapping::values::owners;
 use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
@@ -113,7 +113,11 @@ pub(super) fn record(
             Err(mismatch) => match rules.invalid_value {
                 InvalidValue::DeadLetter => {
                     given.insert(target.name);
-                    findings.problem(candidate.at, reason(target), mismatch.into_problem(target.name, candidate.path));
+                    findings.problem(
+                        candidate.at,
+                        reason(target),
+                        mismatch.into_problem(target.name, candidate.path),
+                    );
                 }
                 InvalidValue::Omit => findings.omit(Omitted {
                     entity: fields.entity,
@@ -158,8 +162,9 @@ fn parent<'a>(
 ) -> Option<Parent<'a>> {
     let field = winners.keys().find_map(|name| parent_of(fields.entity, name))?;
     let candidate = winners.get(field).and_then(|index| candidates.get(*index));
-    let given =
-        candidate.and_then(|candidate| coerce(candidate.target, candidate.value.clone(), rules.coercion).ok().flatten());
+    let given = candidate.and_then(|candidate| {
+        coerce(candidate.target, candidate.value.clone(), rules.coercion).ok().flatten()
+    });
     Parent::new(fields, field, given.as_ref(), context.selectors, |name| context.scope.path(name))
 }
 

@@ -70,7 +70,8 @@ impl Targets {
 
     pub(in crate::mapping) fn get(&self, place: u32) -> Option<Target<'_>> {
         let stored = self.fields.get(wide(place))?;
-        let choices = self.choices.get(wide(stored.choices.start)..wide(stored.choices.end)).unwrap_or_default();
+        let choices =
+            self.choices.get(wide(stored.choices.start)..wide(stored.choices.end)).unwrap_or_default();
         let choices = if stored.custom {
             Choices::of_custom_field(choices, &self.arena)
         } else {

@@ -19,7 +19,8 @@ pub(in crate::mapping) fn add_candidates<'a>(
     candidates: &mut Vec<Candidate<'a>>,
 ) {
     let best = full_names.iter().position(|(_, key, _)| key == "name").unwrap_or_default();
-    let taken = |candidate: &Candidate<'_>| PARTS.contains(&candidate.target.name) && !candidate.value.is_null();
+    let taken =
+        |candidate: &Candidate<'_>| PARTS.contains(&candidate.target.name) && !candidate.value.is_null();
     let taken = candidates.iter().any(taken);
     for (place, (at, key, name)) in full_names.into_iter().enumerate() {
         let path = scope.path(&key);

@@ -3,8 +3,8 @@
 //! looked at only where they decide which field is meant.
 
 pub(super) mod absent;
-pub(super) mod candidate;
 mod aliases;
+pub(super) mod candidate;
 mod full_name;
 mod overrides;
 pub(super) mod resolution;

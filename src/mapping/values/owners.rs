@@ -16,7 +16,9 @@ pub(in crate::mapping) fn by_address(
     needs: &mut Vec<Selector>,
 ) -> Result<Option<Value>, TypeMismatch> {
     let users = target.name == "owner_id" && matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
-    let Some(address) = value.as_str().filter(|text| users && text.contains('@')) else { return Err(mismatch) };
+    let Some(address) = value.as_str().filter(|text| users && text.contains('@')) else {
+        return Err(mismatch);
+    };
     let id = if let Some(owners) = &selectors.owners {
         owners.id(address)
     } else {
