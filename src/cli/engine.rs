@@ -45,7 +45,7 @@ impl Engine {
             concurrency: config.delivery.concurrency,
             // The rest of the grace is for acknowledging what ended last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
-            patience: BackoffSettings {
+            backoff: BackoffSettings {
                 give_up_after: config.delivery.give_up_after,
                 ..BackoffSettings::default()
             },
@@ -69,7 +69,7 @@ impl Engine {
             let client = Client::new(&transport, credentials);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);
-            engine.boards.push(lane.board());
+            engine.boards.push(lane.status());
             let (sessions_in, sessions) = mpsc::channel(1);
             engine.doors.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
             engine.lanes.spawn(lane.run(sessions, stop.clone()));
