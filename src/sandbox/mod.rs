@@ -15,7 +15,7 @@ mod metadata;
 mod options;
 mod server;
 
-pub use metadata::fields::{FieldFiles, FieldsError, Form};
+pub use metadata::fields::{FieldFiles, FieldsError};
 pub use options::{
     CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchInclude,
 };
@@ -24,4 +24,6 @@ pub use server::{Sandbox, serve};
 #[cfg(test)]
 mod tests {
     mod fuzz;
+    mod routes;
+    mod subject;
 }
