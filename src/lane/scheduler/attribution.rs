@@ -84,13 +84,12 @@ impl<D> Scheduler<D> {
             let several = self.history.several_fail(own);
             let Some(suspicion) = call.suspicion.as_mut() else { continue };
             match suspicion.weigh(&success, own, budget, several, now) {
-                Evidence::None => {}
                 Evidence::TooLate if waits => due_now.push(number),
                 Evidence::AgainstFamily if budget == BudgetKind::Api => {
                     self.budgets.of_mut(budget).count_failure(number, now);
                 }
                 Evidence::AgainstRecord if waits => proven.push(number),
-                Evidence::TooLate | Evidence::AgainstFamily | Evidence::AgainstRecord => {}
+                Evidence::None | Evidence::TooLate | Evidence::AgainstFamily | Evidence::AgainstRecord => {}
             }
         }
         for number in due_now {

@@ -152,7 +152,7 @@ impl<D> Scheduler<D> {
             }
             JobStatus::Running | JobStatus::Unclear => None,
             JobStatus::Ended { succeeded, failures } => {
-                report::per_record(self.identifiers(&polling.items), succeeded, &failures)
+                report::per_record(&self.identifiers(&polling.items), succeeded, &failures)
             }
         };
         self.bulk.job_over(now);

@@ -35,7 +35,7 @@ use super::contact::bulk::policy::BulkPolicy;
 use super::contact::cache::identities::IdentityCache;
 use super::contact::cache::records::RecordCache;
 use super::contact::held::HeldEvent;
-use super::contact::work_item::OpenEvent;
+use super::contact::work_item::{OpenEvent, WorkItem};
 use crate::config::Tags;
 use crate::freshsales::{BudgetKind, Call};
 use crate::mapping::Mapped;
@@ -297,7 +297,7 @@ impl<D> Scheduler<D> {
             if in_flight.contains(&number) {
                 continue;
             }
-            for (number, event) in self.items.remove(number).into_iter().flat_map(|item| item.into_events()) {
+            for (number, event) in self.items.remove(number).into_iter().flat_map(WorkItem::into_events) {
                 self.window.finish(number);
                 deliveries.push(event.delivery);
             }

@@ -6,7 +6,7 @@ use crate::lane::contact::refusal::{Ground, RefusedCall};
 
 /// What became of each work item's record; `None` unless every failure belongs to exactly one of them.
 pub(in crate::lane) fn per_record(
-    records: Vec<(u64, Option<Identifier>)>,
+    records: &[(u64, Option<Identifier>)],
     succeeded: u64,
     failures: &[FailedRow],
 ) -> Option<Vec<(u64, Option<RefusedCall>)>> {

@@ -33,7 +33,7 @@ pub(in crate::lane) struct IdentityCache {
 
 #[derive(Debug)]
 enum Known {
-    /// A contact had this `external_id` and this address: both were delivered has_both, or a look-up found them.
+    /// A contact had this `external_id` and this address: one identify gave both and was delivered, or a look-up found them.
     Contact(String),
     /// An identify that was refused said so, and nothing better is known.
     Refused(String),
