@@ -1,6 +1,7 @@
 //! What a budget grants: by its quota, by what answers say is left, and while it is blocked.
 
 use super::*;
+use crate::lane::budget::attempt::CallClass;
 use crate::lane::timing::QUOTA_PAUSE;
 use proptest::prelude::*;
 

@@ -3,11 +3,11 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::budget::Quota;
-use super::scheduler::{Next, Scheduler};
-use super::timing::BackoffSettings;
 use crate::cost::stays_linear;
+use crate::lane::budget::Quota;
 use crate::lane::scheduler::window::{Key, Window};
+use crate::lane::scheduler::{Next, Scheduler};
+use crate::lane::timing::BackoffSettings;
 use crate::mapping::{ContactWrite, Mapped, Record};
 use std::time::Duration;
 

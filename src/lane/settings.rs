@@ -1,0 +1,39 @@
+//! How a lane is set up: what all lanes share, and the scheduler that an account's configuration asks for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::budget::Quota;
+use super::scheduler::Scheduler;
+use super::timing::BackoffSettings;
+use crate::config::Account;
+use crate::mapping::InvalidValue;
+use crate::schema::Entity;
+
+/// How a lane works, beyond what its account's configuration says.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The most events held unsettled.
+    pub prefetch: usize,
+    /// The most requests in flight.
+    pub concurrency: usize,
+    /// How long requests in flight may take to end once the lane stops.
+    pub grace: Duration,
+    /// How long to wait where no answer says it.
+    pub backoff: BackoffSettings,
+}
+
+impl Settings {
+    pub(super) fn scheduler<D>(&self, account: &Account, now: Instant) -> Scheduler<D> {
+        let quota = |calls, period| Quota::new(calls, period, account.quota_share, now);
+        let api = quota(account.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
+        let tracking = quota(account.tracking_requests_per_minute, Duration::from_mins(1));
+        Scheduler::new(self.concurrency, self.backoff, api, tracking)
+            .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
+            .with_deals(account.deal_identity)
+            .with_tags(account.tags)
+            .with_a_path_that_may_be_missing(account.url.may_lack_path())
+            .with_bulk_jobs(account.bulk_jobs)
+    }
+}
