@@ -30,7 +30,7 @@ pub(super) enum Ended {
 }
 
 /// An account's requests in flight.
-pub(super) struct Requests {
+pub(super) struct RequestTasks {
     account: AccountName,
     client: Client,
     tasks: JoinSet<Sent>,
@@ -42,7 +42,7 @@ pub(super) struct Requests {
     accepted: u64,
 }
 
-impl Requests {
+impl RequestTasks {
     pub(super) fn new(account: AccountName, client: Client, metrics: metrics::Requests) -> Self {
         Self {
             account,

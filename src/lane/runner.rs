@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::reports::Reports;
-use super::requests::{Ended, Requests};
+use super::requests::{Ended, RequestTasks};
 use super::scheduler::{Effect, Next, Scheduler};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
@@ -37,7 +37,7 @@ pub struct Lane {
     metrics: AccountMetrics,
     intake: Intake,
     scheduler: Scheduler<OpenDelivery>,
-    requests: Requests,
+    requests: RequestTasks,
     settler: Settler,
     reports: Reports,
     phase: Phase,
@@ -57,7 +57,7 @@ impl Lane {
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
             intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
             scheduler: settings.scheduler(account, Instant::now()),
-            requests: Requests::new(name(), client, metrics.requests.clone()),
+            requests: RequestTasks::new(name(), client, metrics.requests.clone()),
             settler: Settler::new(name(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
             metrics,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::freshsales::{BULK_JOB_LIMIT, Call, EndpointFamily, UnavailableCause as Failure, Verdict};
-use crate::lane::budget::attempt::{Attempt, CallClass};
+use crate::lane::budget::attempt::{CallAttempt, CallClass};
 use crate::lane::budget::attribution::Suspicion;
 use crate::schema::{Entity, Selector};
 
@@ -46,9 +46,9 @@ impl Outgoing {
     }
 
     /// The call's part that its budget judges.
-    pub(in crate::lane) fn attempt(&mut self, number: u64) -> Attempt<'_> {
+    pub(in crate::lane) fn attempt(&mut self, number: u64) -> CallAttempt<'_> {
         let (class, probe) = (self.purpose.class(), self.probe);
-        Attempt { number, class, probe, not_before: &mut self.told, delays: &mut self.delays }
+        CallAttempt { number, class, probe, not_before: &mut self.told, delays: &mut self.delays }
     }
 
     /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
