@@ -34,7 +34,12 @@ pub(super) enum MessageState {
 
 impl<D> Dedup<D> {
     pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), delivered: lru(REMEMBERED_IDS), under_way: HashMap::new(), waiting: 0 }
+        Self {
+            digests: Digests::new(),
+            delivered: lru(REMEMBERED_IDS),
+            under_way: HashMap::new(),
+            waiting: 0,
+        }
     }
 
     pub(super) fn state_of(&mut self, id: &str) -> MessageState {

@@ -14,7 +14,7 @@ use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler};
 use crate::delivery::Delivery;
 use crate::outcome::{DeadLetterReason, Outcome};
-use judge::{Accepts, Judged, Addressed};
+use judge::{Accepts, Addressed, Judged};
 
 /// An account's deliveries that are not handed to the scheduler yet.
 pub(super) struct Intake {

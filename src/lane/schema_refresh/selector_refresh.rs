@@ -70,7 +70,9 @@ impl SelectorRefresh {
 
     /// Whether none is being read or about to be.
     pub(super) fn is_settled(&self) -> bool {
-        self.needed.values().all(|needed| matches!(needed.state, SelectorState::Read | SelectorState::Failed(_)))
+        self.needed
+            .values()
+            .all(|needed| matches!(needed.state, SelectorState::Read | SelectorState::Failed(_)))
     }
 
     /// The selectors that are to be read now.
