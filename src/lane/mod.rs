@@ -36,6 +36,6 @@ pub use crate::lane::status::progress::Stuck;
 pub use crate::lane::status::watchdog::watch;
 pub use budget::{Budget, Grant, Impediment, Quota};
 pub use runner::Lane;
-pub use scheduler::{Effect, Next, Scheduler};
+pub use scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
 pub use settings::Settings;
 pub use timing::BackoffSettings;

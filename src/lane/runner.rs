@@ -12,7 +12,7 @@ use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::reports::Reports;
 use super::requests::{Ended, RequestTasks};
-use super::scheduler::{Effect, Next, Scheduler};
+use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
 use super::settings::Settings;
@@ -22,7 +22,7 @@ use crate::backoff::until;
 use crate::config::Account;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
-use crate::lane::contact::remedy::may_be_mended;
+use crate::lane::contact::refusal::is_mendable;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
 use crate::lane::status::wait::Wait;
@@ -228,15 +228,15 @@ impl Lane {
         let now = Instant::now();
         for effect in effects {
             match effect {
-                Effect::Settled { debt, outcome, attempts } => {
+                Effect::Settled { delivery, outcome, attempts } => {
                     if is_refused_record(&outcome) {
                         self.intake.schema_mut().record_refused(now);
                     }
-                    self.settler.finish(debt, outcome, attempts);
+                    self.settler.finish(delivery, outcome, attempts);
                 }
                 Effect::BulkGivenUp => self.reports.bulk_given_up(),
-                Effect::TooManyJobs { one_by_one: false } => self.reports.records_wait_for_bulk_jobs(),
-                Effect::TooManyJobs { one_by_one: true } => self.reports.records_go_one_by_one(),
+                Effect::TooManyJobs(WhileJobsRun::Wait) => self.reports.records_wait_for_bulk_jobs(),
+                Effect::TooManyJobs(WhileJobsRun::GoOneByOne) => self.reports.records_go_one_by_one(),
                 Effect::Coalesced(number) => self.reports.merged_identifies(number),
                 Effect::LeftOut(omitted) => self.reports.omitted_value(&omitted, now),
                 Effect::DealsNotShown => self.reports.deals_not_shown(),
@@ -292,5 +292,5 @@ impl Lane {
 /// Whether Freshsales refused a record for a value that it holds or lacks.
 fn is_refused_record(outcome: &Outcome) -> bool {
     let Outcome::DeadLetter(refusal) = outcome else { return false };
-    refusal.reason == DeadLetterReason::Rejected && may_be_mended(refusal.http_status)
+    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }

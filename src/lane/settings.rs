@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::budget::Quota;
-use super::scheduler::Scheduler;
+use super::scheduler::{Scheduler, SchedulerSettings};
 use super::timing::BackoffSettings;
 use crate::config::Account;
-use crate::mapping::InvalidValue;
 use crate::schema::Entity;
 
 /// How a lane works, beyond what its account's configuration says.
@@ -29,11 +28,14 @@ impl Settings {
         let quota = |calls, period| Quota::new(calls, period, account.quota_share, now);
         let api = quota(account.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
         let tracking = quota(account.tracking_requests_per_minute, Duration::from_mins(1));
-        Scheduler::new(self.concurrency, self.backoff, api, tracking)
-            .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
-            .with_deals(account.deal_identity)
-            .with_tags(account.tags)
-            .with_a_path_that_may_be_missing(account.url.may_lack_path())
-            .with_bulk_jobs(account.bulk_jobs)
+        let settings = SchedulerSettings {
+            bulk_jobs: account.bulk_jobs,
+            invalid_value: account.mapping.invalid_value,
+            deal_identity: account.deal_identity,
+            tags: account.tags,
+            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
+            ..SchedulerSettings::new(self.concurrency, self.backoff)
+        };
+        Scheduler::new(settings, api, tracking)
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn find_wait<'a>(
     let schema = intake.schema();
     let impediment = [BudgetKind::Api, BudgetKind::Tracking]
         .into_iter()
-        .filter_map(|budget| scheduler.trouble(budget))
+        .filter_map(|budget| scheduler.impediment(budget))
         .min_by_key(|(kind, _)| *kind);
     let why = impediment.map(|(_, why)| why.as_str());
     let reason = match impediment.map(|(kind, _)| *kind) {

@@ -16,7 +16,7 @@ const OUTAGE: u32 = 5;
 pub(super) struct Breaker {
     state: BreakerState,
     /// Kept in every state: calls that were in flight when it opened fail, too.
-    failures: Failures,
+    failures: FailureStreak,
     /// It is open because Freshsales is down. Never set while closed.
     outage: bool,
     /// Only a call that reads fields may be the probe: a record that is itself the reason would keep the account shut
@@ -37,7 +37,7 @@ enum BreakerState {
 
 /// Calls in a row that got no answer.
 #[derive(Debug, Default)]
-struct Failures {
+struct FailureStreak {
     count: u32,
     first: Option<u64>,
     /// More than one call failed, so it is not one record that Freshsales cannot bear.
@@ -139,7 +139,7 @@ impl Breaker {
     }
 
     pub(super) fn forget_failures(&mut self) {
-        self.failures = Failures::default();
+        self.failures = FailureStreak::default();
     }
 }
 

@@ -160,7 +160,7 @@ impl Intake {
         if stale || needs_selectors {
             return true;
         }
-        let overtakes = |addressed: &Addressed| scheduler.kept_before(place, &send.keys);
+        let overtakes = |addressed: &Addressed| scheduler.kept_before(place, &addressed.keys);
         !self.in_doubt.is_empty() && judged.verdict.as_ref().is_ok_and(overtakes)
     }
 }

@@ -6,14 +6,14 @@ use tokio::time::Instant;
 use crate::cost::stays_linear;
 use crate::lane::budget::Quota;
 use crate::lane::scheduler::window::{Key, Window};
-use crate::lane::scheduler::{Next, Scheduler};
+use crate::lane::scheduler::{Next, Scheduler, SchedulerSettings};
 use crate::lane::timing::BackoffSettings;
 use crate::mapping::{ContactWrite, Mapped, Record};
 use std::time::Duration;
 
 fn scheduler(now: Instant) -> Scheduler<usize> {
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 1.0, now);
-    Scheduler::new(8, BackoffSettings::default(), quota(), quota())
+    Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota())
 }
 
 fn identify(number: usize) -> Mapped {
