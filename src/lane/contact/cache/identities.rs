@@ -9,7 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use crate::lane::bounded::{Digests, REMEMBERED, lru};
+use crate::lane::bounded::{Digests, REMEMBERED_IDS, lru};
 
 /// The first and the longest wait before a `userId` is looked up again that was not found: the contact may have been created
 /// since, by another program or by a later event.
@@ -82,7 +82,7 @@ impl IdentityCache {
     pub(in crate::lane) fn new() -> Self {
         Self {
             digests: Digests::new(),
-            known: lru(REMEMBERED),
+            known: lru(REMEMBERED_IDS),
             unsettled: HashMap::new(),
             now: None,
             term: 0,
