@@ -1,42 +1,45 @@
-//! RabbitMQ: from the intake queue to the lanes, and from their outcomes to acknowledgements and dead letters.
-//! The only user of `lapin`. Beside it the file feed, which takes RabbitMQ's place.
+//! RabbitMQ: from the intake queue to the lanes, and from what lanes settle to acknowledgements and dead letters. The only
+//! user of `lapin`, and of AMQP's wire format.
 //!
 //! ```text
-//! Q ─► router ─► Q.lane.<account> ─► consumer ─► lane ─► settlement ─► ack | Q.dead
+//! Q ─► router ─► Q.lane.<account> ─► lane_consumer ─► lane ─► settlements ─► ack | Q.dead
 //! ```
 //!
-//! Knows events only as far as it takes to find their account; never what a lane does with them.
+//! Knows an event only as far as it takes to find its account. Must not know the other source of events, nor what a lane
+//! does with them. Called by the commands.
+//!
+//! From the top: `session` puts the parts together; `consuming` keeps each queue consumed, by way of `router` or
+//! `lane_consumer`; both publish through `publishing`. `unreadable` finds messages that connections end over, `probes` what
+//! RabbitMQ does not say. All of them are given the `context`, report to `health`, and stand on `topology`, `amqp` and
+//! `transport`.
 
-pub(crate) mod amqp;
-#[cfg(test)]
-mod cost_tests;
-#[cfg(test)]
-mod fuzz_tests;
+mod amqp;
+mod consuming;
+mod context;
+mod error;
 mod health;
-pub(crate) mod held_bytes;
 mod inspect;
 mod intake_publisher;
 mod lane_consumer;
-pub(crate) mod letter;
-pub(crate) mod names;
-pub(super) mod probes;
-pub(crate) mod publishing;
+mod names;
+mod probes;
+mod publishing;
 mod router;
-pub(crate) mod session;
+mod session;
+mod timing;
 mod topology;
 mod transport;
 mod unreadable;
 
-pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
-pub use crate::file_feed::progress::{Counts, Progress};
-pub use crate::file_feed::{Feed, FeedError, Keep};
-pub use crate::routing::{AccountIndex, AccountKeys};
+pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
+pub use context::Context;
 pub use health::{BrokerHealth, HealthView};
-pub use held_bytes::HeldBytes;
 pub use intake_publisher::{PublishError, Published, Publisher};
-pub use letter::Letter;
 pub use names::{Names, priority};
-pub use session::{Broker, LaneInlet};
+pub use session::run;
 
-/// The label of events whose account is not known.
-pub const UNROUTED: &str = "_unrouted";
+#[cfg(test)]
+mod tests {
+    mod cost;
+    mod fuzz;
+}

@@ -1,70 +1,79 @@
-//! The queues and exchanges, and why each has its arguments.
+//! Declares the queues and exchanges, and says why each has its arguments. Must not know what is published or consumed.
 //!
-//! What exists is used as it stands: declaring it with other arguments would answer 406 and close the
-//! channel, so everything is asked for passively first.
-
-use std::time::Duration;
+//! A queue that exists is used as it is: to declare it with other arguments would answer 406 and close the channel, so every
+//! queue is asked for passively first.
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ExchangeKind};
 
-use super::names::{Names, dead_letter_key};
+use super::amqp::channel::{answered, ask, close, short};
+use super::amqp::refusal::{NOT_FOUND, is_refused};
+use super::context::Context;
+use super::error::BrokerError;
+use super::names::{Names, PROBE_KEY};
+use crate::broker::timing::{CONSUMER_TIMEOUT_MS, DECLARED_AT_ONCE, DELIVERY_LIMIT};
+use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
-/// How often a message may come back unsettled before it is dead-lettered. RabbitMQ 4's default of 20 would
-/// condemn an innocent message at the head of a throttled lane after twenty rolling restarts.
-const DELIVERY_LIMIT: i64 = 200;
-/// Never: looking at dead letters returns them, and must not lose them.
+/// Without a limit: looking at dead letters returns them, and must not lose them.
 const NO_DELIVERY_LIMIT: i64 = -1;
-/// A lane may hold messages for hours while it waits for quota; RabbitMQ's default is 30 minutes.
-const CONSUMER_TIMEOUT_MS: i64 = 24 * 60 * 60 * 1000;
-pub(super) const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-pub(super) const RESOURCE_LOCKED: u16 = 405;
-pub(super) const PRECONDITION_FAILED: u16 = 406;
-/// Lanes at the same time. Each waits for the broker's disk when it is new.
-const DECLARED_AT_ONCE: usize = 16;
 
-/// Declares what all accounts share.
-pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
-    exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
-    close(&channel).await;
+/// Declares everything that is missing, and binds it.
+pub(super) async fn declare(connection: &Connection, context: &Context) -> Result<(), BrokerError> {
+    declare_shared(connection, &context.names).await?;
+    if let Err(error) = declare_intake(connection, &context.names).await {
+        if !connection.status().connected() {
+            return Err(error);
+        }
+        // It may not be used; the router finds out why. The lanes go on.
+        tracing::debug!(%error, "the intake cannot be declared");
+    }
+    declare_probe(connection, &context.names).await?;
+    let accounts = context.inlets.iter().map(|inlet| &inlet.account);
+    declare_lanes(connection, &context.names, accounts).await
+}
+
+/// Declares the exchanges, and the queue of dead letters.
+pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
+    let declaring = async {
+        let channel = connection.create_channel().await?;
+        exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
+        exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
+        Ok(channel)
+    };
+    close(&answered(&names.lanes(), declaring).await?).await;
     queue(connection, &names.dead(), dead_letters()).await?;
     bind(connection, &names.dead(), &names.dead(), "#").await
 }
 
-/// Declares the intake.
-pub(super) async fn declare_intake(connection: &Connection, names: &Names) -> lapin::Result<()> {
+pub(super) async fn declare_intake(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     queue(connection, names.intake(), consumed(names, None)).await
 }
 
-/// Declares one account's lane.
 pub(super) async fn declare_lane(
     connection: &Connection,
     names: &Names,
     account: &AccountName,
-) -> lapin::Result<()> {
+) -> Result<(), BrokerError> {
     let lane = names.lane(account);
     queue(connection, &lane, consumed(names, Some(account))).await?;
     bind(connection, &lane, &names.lanes(), account).await
 }
 
-/// Declares the lanes of all accounts. One that cannot be declared is told, and tried again when it is served; the
+/// Declares the lanes of all accounts. A lane that cannot be declared is logged, and tried again when it is consumed; the
 /// others go on.
 pub(super) async fn declare_lanes<'a>(
     connection: &Connection,
     names: &Names,
     accounts: impl Iterator<Item = &'a AccountName>,
-) -> lapin::Result<()> {
+) -> Result<(), BrokerError> {
     let lanes: Vec<_> = accounts
         .map(|account| declare_lane(connection, names, account).map(move |declared| (account, declared)))
         .collect();
-    // Others need channels, too.
+    // Not all channels: others need some, too.
     let few = usize::from(connection.configuration().channel_max() / 4).max(1);
     let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE.min(few));
     while let Some((account, declared)) = declaring.next().await {
@@ -78,7 +87,15 @@ pub(super) async fn declare_lanes<'a>(
     Ok(())
 }
 
-/// The arguments of the queue for dead letters.
+/// The confirm probe's queue keeps only the last message.
+async fn declare_probe(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
+    let mut arguments = quorum();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+    queue(connection, &names.probe(), arguments).await?;
+    bind(connection, &names.probe(), &names.lanes(), PROBE_KEY).await
+}
+
 pub(super) fn dead_letters() -> FieldTable {
     let mut arguments = quorum();
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(NO_DELIVERY_LIMIT));
@@ -91,10 +108,10 @@ pub(super) fn quorum() -> FieldTable {
     arguments
 }
 
-/// A queue that is worked: by one consumer at a time, and whatever the broker takes out of it stands in
-/// the dead letters (at least once, which needs publishers to be refused rather than the head dropped).
+/// The arguments of the intake and of lanes. One consumer at a time keeps the order. A message that the broker takes out goes
+/// to the dead letters at least once, and that needs `reject-publish` in place of dropping the head.
 pub(super) fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
-    let key = dead_letter_key(account, DeadLetterReason::DeliveryLimit);
+    let key = dead_letter::routing_key(account, DeadLetterReason::DeliveryLimit);
     let mut arguments = quorum();
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
@@ -111,38 +128,28 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::R
     channel.exchange_declare(short(name), kind, options, FieldTable::default()).await
 }
 
-pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    match ask(&channel, name).await {
-        Ok(_) => {
-            close(&channel).await;
-            Ok(())
+pub(super) async fn queue(
+    connection: &Connection,
+    name: &str,
+    arguments: FieldTable,
+) -> Result<(), BrokerError> {
+    let declaring = async {
+        let channel = connection.create_channel().await?;
+        match ask(&channel, name).await {
+            Ok(_) => Ok(channel),
+            // The refusal closed the channel.
+            Err(error) if is_refused(&error, NOT_FOUND) => {
+                let channel = connection.create_channel().await?;
+                let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+                channel.queue_declare(short(name), durable, arguments).await?;
+                tracing::info!(queue = name, "queue declared");
+                Ok(channel)
+            }
+            Err(error) => Err(error),
         }
-        // The refusal closed the channel.
-        Err(error) if is_refused(&error, NOT_FOUND) => {
-            let channel = connection.create_channel().await?;
-            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-            channel.queue_declare(short(name), durable, arguments).await?;
-            close(&channel).await;
-            tracing::info!(queue = name, "queue declared");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Asks for a queue that should be there; that it is not closes the channel.
-async fn ask(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(short(name), passive, FieldTable::default()).await
-}
-
-/// How many messages wait in a queue to be handed out.
-pub(super) async fn waiting(connection: &Connection, name: &str) -> lapin::Result<u32> {
-    let channel = connection.create_channel().await?;
-    let queue = ask(&channel, name).await?;
-    close(&channel).await;
-    Ok(queue.message_count())
+    };
+    close(&answered(name, declaring).await?).await;
+    Ok(())
 }
 
 pub(super) async fn bind(
@@ -150,65 +157,16 @@ pub(super) async fn bind(
     queue: &str,
     exchange: &str,
     key: &str,
-) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    let (queue, exchange, key) = (short(queue), short(exchange), short(key));
-    channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await?;
-    close(&channel).await;
+) -> Result<(), BrokerError> {
+    let binding = async {
+        let channel = connection.create_channel().await?;
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        channel.queue_bind(short(queue), short(exchange), short(key), options, arguments).await?;
+        Ok(channel)
+    };
+    close(&answered(queue, binding).await?).await;
     Ok(())
 }
 
-/// Whether the broker answered with this reply code.
-pub(super) fn is_refused(error: &lapin::Error, code: u16) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
-}
-
-/// Why a queue cannot be consumed, in words for those who can mend it; `None` where that is nothing about the queue.
-///
-/// Whoever consumes a stream gets only what is published from then on, and passes over what waited without a word.
-pub(super) fn unusable(error: &lapin::Error, queue: &str) -> Option<String> {
-    let told = error.to_string();
-    if is_refused(error, PRECONDITION_FAILED) && told.contains("rabbit_stream_queue") {
-        Some(format!(
-            "{queue} is a stream, whose consumers do not get what was published before they came; put a quorum queue in \
-             its place"
-        ))
-    } else if is_refused(error, RESOURCE_LOCKED) {
-        Some(format!("{queue} is exclusive to another connection; put a quorum queue in its place"))
-    } else {
-        is_refused(error, ACCESS_REFUSED).then_some(told)
-    }
-}
-
-/// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a
-/// channel, each time waiting for the disk; those in line when the channel closes are forgotten, and what they
-/// settled would be delivered again. Nothing tells when they are through.
-const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
-
-/// Closes a channel on which messages of a queue were acknowledged; `settled` if that was its good end.
-pub(super) async fn close_settled(channel: &Channel, queue: &str, settled: bool) {
-    if settled {
-        tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
-        // A question to the queue is answered behind what it was told before, however long that takes.
-        let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
-        if !matches!(asked, Ok(Ok(_))) {
-            tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
-        }
-    }
-    close(channel).await;
-}
-
-/// A channel that cannot be closed is closed already, or its peer is gone.
-pub(super) async fn close(channel: &Channel) {
-    let closed = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "done".into())).await;
-    if !matches!(closed, Ok(Ok(()))) {
-        tracing::debug!("a channel could not be closed in time");
-    }
-}
-
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Every name is bounded by the configuration, far below AMQP's 255 bytes.
-pub(super) fn short(text: &str) -> ShortString {
-    ShortString::try_new(text).unwrap_or_default()
-}
+#[cfg(test)]
+mod tests;

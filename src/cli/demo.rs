@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::{Failure, feed, say, summary};
 use crate::config::{self, BaseUrl, Config, LogFormat};
+use crate::dead_letter::Letter;
+use crate::file_feed::LetterStore;
 use crate::sandbox::{Options, Sandbox};
 use crate::telemetry;
 
@@ -35,6 +37,20 @@ struct Account {
     address: SocketAddr,
 }
 
+/// Keeps the dead letters, to be printed at the end.
+struct Shown(Arc<Mutex<Vec<Letter>>>);
+
+impl LetterStore for Shown {
+    fn append(&mut self, letter: &Letter) -> std::io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(letter.clone());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let level = config::environment("RUST_LOG");
     telemetry::start(LogFormat::Text, "error", level);
@@ -55,11 +71,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let _pages = engine::watch(listener, engine.sights("demo", None), &stop)?;
     let letters = Arc::new(Mutex::new(Vec::new()));
     let kept = letters.clone();
-    let keep = Box::new(move |letter| {
-        kept.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
-        Ok(())
-    });
-    let (counts, fed) = feed::deliver(engine, &config, Box::new(EVENTS.as_bytes()), keep, stop.clone()).await;
+    let events = Box::new(EVENTS.as_bytes());
+    let (counts, fed) = feed::deliver(engine, &config, events, Box::new(Shown(kept)), stop.clone()).await;
     fed.map_err(Failure::failed)?;
     let mut text = summary::counts(&counts);
     let line = |account: &Account| format!("  {:<8} {}\n", account.name, arrived(&account.sandbox.state()));

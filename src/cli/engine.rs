@@ -12,17 +12,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::broker::{AccountIndex, AccountKeys, BrokerHealth, LaneInlet};
+use crate::broker::BrokerHealth;
 use crate::config::{Account, Config};
+use crate::delivery::LaneInlet;
 use crate::freshsales::{Client, Credentials, Transport};
 use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
 use crate::metrics::Metrics;
+use crate::routing::{AccountIndex, AccountKeys};
 use crate::status::{self, Pages, StatusSources};
 
 /// The lanes at work, and what is needed to feed and to watch them.
 pub(super) struct Engine {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) directory: AccountIndex,
+    pub(super) account_index: AccountIndex,
     pub(super) doors: Vec<LaneInlet>,
     pub(super) boards: Vec<Arc<LaneStatus>>,
     /// One task a lane; each ends when its door is closed or the stop is cancelled.
@@ -37,13 +39,13 @@ impl Engine {
     pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
-        let directory = AccountIndex::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
+        let account_index = AccountIndex::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
             // The rest of the grace is for acknowledging what ended last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
-            patience: BackoffSettings {
+            backoff: BackoffSettings {
                 give_up_after: config.delivery.give_up_after,
                 ..BackoffSettings::default()
             },
@@ -51,7 +53,7 @@ impl Engine {
         let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine = Self {
             metrics,
-            directory,
+            account_index,
             doors: Vec::new(),
             boards: Vec::new(),
             lanes: JoinSet::new(),
@@ -67,7 +69,7 @@ impl Engine {
             let client = Client::new(&transport, credentials);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);
-            engine.boards.push(lane.board());
+            engine.boards.push(lane.status());
             let (sessions_in, sessions) = mpsc::channel(1);
             engine.doors.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
             engine.lanes.spawn(lane.run(sessions, stop.clone()));

@@ -9,15 +9,20 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::letters::Letters;
 use super::{Failure, files, say, summary};
-use crate::broker::{Counts, Feed, FeedError, HeldBytes, Keep, Progress};
 use crate::config::Config;
+use crate::delivery::HeldBytes;
+use crate::file_feed::{
+    Counts, Discard, Feed, FeedError, FileId, LetterFile, LetterFileError, LetterStore, SharedCounts,
+    longest_line, read_lines,
+};
 
 pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {
     let input = files::open(events)?;
-    let letters = dead_letters.map(|path| Letters::open(path, input.file)).transpose()?;
-    let keep = letters.as_ref().map_or_else(|| Ok(Box::new(|_| Ok(())) as Keep), Letters::keep)?;
+    let letters: Box<dyn LetterStore> = match dead_letters {
+        Some(path) => Box::new(open_letters(path, input.file, longest_line(config.broker.max_batch))?),
+        None => Box::new(Discard),
+    };
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
     let engine = Engine::start(config, &stop)?;
@@ -31,9 +36,8 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
         }
         Err(failure) => return Err(failure),
     };
-    let (counts, fed) = deliver(engine, config, input.events, keep, stop).await;
+    let (counts, fed) = deliver(engine, config, input.events, letters, stop).await;
     closed.cancel();
-    let synced = letters.map_or(Ok(()), Letters::finish);
     let mut text = summary::counts(&counts);
     let buried: u64 = counts.dead_lettered.values().sum();
     if buried > 0 && dead_letters.is_none() {
@@ -41,10 +45,21 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     }
     let said = say(&text);
     ended(&counts, fed)?;
-    synced?;
     said.map_err(|failure| match failure {
         Failure::Failed(text) => Failure::Failed(format!("{text}; but every event is settled")),
         other @ (Failure::Usage(_) | Failure::Unreachable(_)) => other,
+    })
+}
+
+fn open_letters(path: &Path, events: Option<FileId>, longest_line: usize) -> Result<LetterFile, Failure> {
+    let name = path.display();
+    LetterFile::open(path, events, longest_line).map_err(|error| match error {
+        LetterFileError::Packed | LetterFileError::HoldsTheEvents | LetterFileError::HoldsOtherThings => {
+            Failure::Usage(format!("--dead-letters {name}: {error}"))
+        }
+        LetterFileError::Locked(_) | LetterFileError::Io(_) => {
+            Failure::Failed(format!("cannot write dead letters to {name}: {error}"))
+        }
     })
 }
 
@@ -74,24 +89,25 @@ pub(super) async fn deliver(
     engine: Engine,
     config: &Config,
     input: Box<dyn Read + Send>,
-    keep: Keep,
+    letters: Box<dyn LetterStore>,
     stop: CancellationToken,
 ) -> (Counts, Result<(), FeedError>) {
-    let progress = Arc::new(Progress::default());
+    let counts = Arc::new(SharedCounts::default());
     let bar = files::bar();
-    let Engine { metrics, directory, doors, mut lanes, .. } = engine;
+    let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
     let feed = Feed {
-        directory,
+        account_index,
         opener: config.broker.opener(),
         lanes: doors,
         prefetch: config.broker.prefetch.get(),
         held: HeldBytes::new(config.broker.prefetch_bytes),
         metrics,
-        progress: progress.clone(),
-        keep,
+        counts: counts.clone(),
+        letters,
     };
+    let lines = read_lines(input, longest_line(config.broker.max_batch));
     let feeding = async {
-        let fed = feed.run(input, stop.clone()).await;
+        let fed = feed.run(lines, stop.clone()).await;
         while lanes.join_next().await.is_some() {}
         fed
     };
@@ -100,11 +116,11 @@ pub(super) async fn deliver(
     let fed = loop {
         tokio::select! {
             fed = &mut feeding => break fed,
-            _ = tick.tick() => show(&bar, &progress.counts()),
+            _ = tick.tick() => show(&bar, &counts.counts()),
         }
     };
     bar.finish_and_clear();
-    (progress.counts(), fed)
+    (counts.counts(), fed)
 }
 
 fn show(bar: &ProgressBar, counts: &Counts) {

@@ -1,35 +1,21 @@
 //! Event files, and the progress shown while they are read.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{ErrorKind, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Failure;
+use crate::file_feed::FileId;
 
 /// Events that are open for reading.
 pub(super) struct Input {
     pub(super) events: Box<dyn Read + Send>,
     /// Where they come from, if that is a file on a disk.
     pub(super) file: Option<FileId>,
-}
-
-/// What tells one file from another, by whatever path, link or descriptor it was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// None for what is no file on a disk: a pipe or a terminal may be read and written by the same process.
-    pub(super) fn of(metadata: &Metadata) -> Option<Self> {
-        metadata.is_file().then(|| Self { device: metadata.dev(), inode: metadata.ino() })
-    }
 }
 
 /// Opens events: `-` is standard input, `.gz` is unpacked.

@@ -4,7 +4,6 @@ mod demo;
 mod engine;
 mod feed;
 mod files;
-mod letters;
 mod publish;
 mod run;
 mod sandbox;

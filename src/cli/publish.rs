@@ -1,12 +1,16 @@
 //! `freshet publish`
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::stream::poll_fn;
+use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, Failure, engine, files, say, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
+use crate::file_feed::{ReadLine, longest_line, read_lines};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -44,7 +48,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
     let published = publisher
-        .publish(input.events, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed")))
+        .publish(lines(input.events, longest_line(config.broker.max_batch)), &stop, |confirmed| {
+            bar.set_message(format!("{confirmed} confirmed"));
+        })
         .await;
     bar.finish_and_clear();
     let published = published.map_err(|error: PublishError| Failure::failed(error))?;
@@ -53,6 +59,20 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
     }
     said
+}
+
+/// A line that is too long ends the reading: there is no place to note that it was left out.
+fn lines(events: Box<dyn Read + Send>, limit: usize) -> impl Stream<Item = std::io::Result<Vec<u8>>> + Unpin {
+    let mut lines = read_lines(events, limit);
+    poll_fn(move |context| lines.poll_recv(context)).enumerate().map(move |(index, line)| match line? {
+        ReadLine::Whole(line) => Ok(line),
+        ReadLine::TooLong => {
+            let number = index + 1;
+            Err(std::io::Error::other(format!(
+                "line {number} has more than {limit} bytes, too many for a message"
+            )))
+        }
+    })
 }
 
 /// Why there is no connection, with the key to look at if it is not named yet.

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{ConfigFile, Failure, feed};
-use crate::broker::{Broker, BrokerHealth, HeldBytes, Names};
+use crate::broker::{self, BrokerHealth, Context, Names};
 use crate::config::{self, Config};
+use crate::delivery::HeldBytes;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -43,18 +44,18 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let engine = Engine::start(&config, &stop)?;
     let link = Arc::new(BrokerHealth::new(&engine.metrics));
     let sights = engine.sights(&config.broker.replica, Some(link.clone()));
-    let Engine { metrics, directory, doors, mut lanes, .. } = engine;
-    let broker = Broker {
-        addresses: config.broker.url.clone(),
+    let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
+    let addresses = config.broker.url.clone();
+    let context = Context {
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
-        held: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
-        directory,
+        held_bytes: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
+        index: account_index,
         opener: config.broker.opener(),
-        lanes: doors,
+        inlets: doors,
         metrics,
-        link,
+        health: link,
     };
     // Watched to the very end, so that a slow stop can be seen.
     let closed = CancellationToken::new();
@@ -67,7 +68,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     let work = async {
-        broker.run(stop.clone()).await;
+        broker::run(addresses, context, stop.clone()).await;
         while lanes.join_next().await.is_some() {}
     };
     tokio::pin!(work);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::broker::Counts;
+use crate::file_feed::Counts;
 
 /// What became of the events, a line each.
 pub(super) fn counts(counts: &Counts) -> String {

@@ -1,257 +1,33 @@
-//! The endpoints table, and the calls that are made of it. A call holds no secret.
+//! Calls, ready to be sent but for the credentials: a call holds no secret.
 
 use bytes::Bytes;
 use serde_json::json;
 
+use super::contact::SalesAccountLink;
+use super::endpoint::Endpoint;
 use crate::object::{ObjectWriter, find, members};
 use crate::schema::{Entity, Selector};
 
-/// Every endpoint Freshet calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// The fields of an entity.
-    Fields(Entity),
-    /// The account's users, lifecycle stages or pipelines.
-    Selector(Selector),
-    /// Create or update one record by its identifier.
-    Upsert(Entity),
-    /// Create or update up to a hundred records by their identifiers; answered by a job.
-    BulkUpsert(Entity),
-    /// What became of a job.
-    JobStatus,
-    /// One contact with its sales accounts, or with its deals too.
-    ContactRead,
-    /// Change one contact.
-    ContactUpdate,
-    /// One sales account.
-    SalesAccountRead,
-    /// Change one sales account.
-    SalesAccountUpdate,
-    /// One deal.
-    DealRead,
-    /// Create a deal, whatever other deals have its name. Sent twice, it creates two.
-    DealCreate,
-    /// Change one deal.
-    DealUpdate,
-    /// Find a contact by `external_id` or by e-mail address.
-    Lookup,
-    /// Report an event.
-    TrackEvent,
-    /// Report a page view.
-    TrackPageView,
-}
-
-/// Which limit a call counts against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BudgetKind {
-    /// The account's hourly API quota.
-    Api,
-    /// The tracking endpoints' own limit.
-    Tracking,
-}
-
-impl Endpoint {
-    /// The label in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fields(Entity::Contact) => "contact_fields",
-            Self::Fields(Entity::SalesAccount) => "sales_account_fields",
-            Self::Fields(Entity::Deal) => "deal_fields",
-            Self::Selector(Selector::Owners) => "owners",
-            Self::Selector(Selector::LifecycleStages) => "lifecycle_stages",
-            Self::Selector(Selector::DealPipelines) => "deal_pipelines",
-            Self::Upsert(Entity::Contact) => "contact_upsert",
-            Self::Upsert(Entity::SalesAccount) => "sales_account_upsert",
-            Self::Upsert(Entity::Deal) => "deal_upsert",
-            Self::BulkUpsert(Entity::Contact) => "contact_bulk_upsert",
-            Self::BulkUpsert(Entity::SalesAccount) => "sales_account_bulk_upsert",
-            Self::BulkUpsert(Entity::Deal) => "deal_bulk_upsert",
-            Self::JobStatus => "job_status",
-            Self::ContactRead => "contact_read",
-            Self::ContactUpdate => "contact_update",
-            Self::SalesAccountRead => "sales_account_read",
-            Self::SalesAccountUpdate => "sales_account_update",
-            Self::DealRead => "deal_read",
-            Self::DealCreate => "deal_create",
-            Self::DealUpdate => "deal_update",
-            Self::Lookup => "lookup",
-            Self::TrackEvent => "track_event",
-            Self::TrackPageView => "track_page_view",
-        }
-    }
-
-    /// GET, POST or PUT.
-    pub const fn method(self) -> &'static str {
-        match self {
-            Self::Fields(_)
-            | Self::Selector(_)
-            | Self::ContactRead
-            | Self::SalesAccountRead
-            | Self::DealRead
-            | Self::Lookup
-            | Self::JobStatus => "GET",
-            Self::ContactUpdate | Self::SalesAccountUpdate | Self::DealUpdate => "PUT",
-            Self::Upsert(_)
-            | Self::BulkUpsert(_)
-            | Self::DealCreate
-            | Self::TrackEvent
-            | Self::TrackPageView => "POST",
-        }
-    }
-
-    /// Which limit it counts against, and with it which credential it takes.
-    pub const fn budget(self) -> BudgetKind {
-        match self {
-            Self::TrackEvent | Self::TrackPageView => BudgetKind::Tracking,
-            Self::Fields(_)
-            | Self::Selector(_)
-            | Self::Upsert(_)
-            | Self::BulkUpsert(_)
-            | Self::JobStatus
-            | Self::ContactRead
-            | Self::ContactUpdate
-            | Self::SalesAccountRead
-            | Self::SalesAccountUpdate
-            | Self::DealRead
-            | Self::DealCreate
-            | Self::DealUpdate
-            | Self::Lookup => BudgetKind::Api,
-        }
-    }
-
-    /// Whether it asks for a record by its id, so that "not found" speaks of that record.
-    pub const fn names_an_id(self) -> bool {
-        match self {
-            Self::JobStatus
-            | Self::ContactRead
-            | Self::ContactUpdate
-            | Self::SalesAccountRead
-            | Self::SalesAccountUpdate
-            | Self::DealRead
-            | Self::DealUpdate => true,
-            Self::Fields(_)
-            | Self::Selector(_)
-            | Self::Upsert(_)
-            | Self::BulkUpsert(_)
-            | Self::DealCreate
-            | Self::Lookup
-            | Self::TrackEvent
-            | Self::TrackPageView => false,
-        }
-    }
-
-    /// What it belongs to where rights and failures are concerned.
-    pub const fn family(self) -> Family {
-        match self {
-            Self::Fields(_) => Family::Fields,
-            Self::Selector(_) => Family::Selectors,
-            Self::Upsert(Entity::Contact)
-            | Self::BulkUpsert(Entity::Contact)
-            | Self::ContactRead
-            | Self::ContactUpdate => Family::Contacts,
-            Self::Upsert(Entity::SalesAccount)
-            | Self::BulkUpsert(Entity::SalesAccount)
-            | Self::SalesAccountRead
-            | Self::SalesAccountUpdate => Family::SalesAccounts,
-            Self::Upsert(Entity::Deal)
-            | Self::BulkUpsert(Entity::Deal)
-            | Self::DealRead
-            | Self::DealCreate
-            | Self::DealUpdate => Family::Deals,
-            Self::JobStatus => Family::Jobs,
-            Self::Lookup => Family::Lookups,
-            Self::TrackEvent | Self::TrackPageView => Family::Tracking,
-        }
-    }
-
-    /// What a good answer holds. Tracking answers are not known; any 2xx is good that is no web page.
-    pub const fn answers(self) -> Expected {
-        match self {
-            Self::Fields(_) => Expected::Key("fields"),
-            Self::Selector(selector) => Expected::Key(selector.key()),
-            Self::Upsert(entity) => Expected::Record(entity.singular()),
-            Self::ContactRead | Self::ContactUpdate => Expected::Record(Entity::Contact.singular()),
-            Self::SalesAccountRead | Self::SalesAccountUpdate => {
-                Expected::Record(Entity::SalesAccount.singular())
-            }
-            Self::DealRead | Self::DealCreate | Self::DealUpdate => Expected::Record(Entity::Deal.singular()),
-            Self::Lookup => Expected::Key("contacts"),
-            // A status of unknown form ends the job as unclear; trying again would not make it clearer.
-            Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => {
-                Expected::Anything
-            }
-        }
-    }
-}
-
-/// Endpoints that need the same right, and that mostly fail together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Reading the fields of any entity.
-    Fields,
-    /// Reading users, lifecycle stages and pipelines.
-    Selectors,
-    /// Writing contacts, and reading one.
-    Contacts,
-    /// Writing sales accounts.
-    SalesAccounts,
-    /// Writing deals.
-    Deals,
-    /// Reading what became of jobs.
-    Jobs,
-    /// Finding contacts.
-    Lookups,
-    /// Reporting events and page views.
-    Tracking,
-}
-
-impl Family {
-    /// What somebody must have the right to do.
-    pub const fn right(self) -> &'static str {
-        match self {
-            Self::Fields => "read the settings of fields",
-            Self::Selectors => "read users, lifecycle stages and pipelines",
-            Self::Contacts => "write contacts",
-            Self::SalesAccounts => "write sales accounts",
-            Self::Deals => "write deals",
-            Self::Jobs => "read the status of jobs",
-            Self::Lookups => "look up contacts",
-            Self::Tracking => "report events and page views",
-        }
-    }
-}
-
-/// What the body of a good answer must hold to be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// An object under this key, with an `id`.
-    Record(&'static str),
-    /// This key.
-    Key(&'static str),
-    /// Nothing in particular.
-    Anything,
-}
-
-/// One request, ready but for the credentials. Cheap to clone: its body is shared.
+/// One request. Cheap to clone: its body is shared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// What is called.
+    /// Decides method, credential and what counts as a good answer.
     pub endpoint: Endpoint,
-    /// Under the account's base address.
+    /// Below the account's base address, with a slash at its beginning.
     pub path: String,
     /// Not yet encoded.
     pub query: Vec<(&'static str, String)>,
-    /// A JSON object, for POST and PUT, as it is sent; for activities less the app token.
+    /// A JSON object, for POST and PUT. The client adds the app token to activities.
     pub body: Option<Bytes>,
     records: u32,
 }
 
-/// What says which record a row of a bulk call is.
+/// Which record a row of a bulk call is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identifier {
     /// A contact's e-mail address, or the name of a sales account or a deal.
     Text(String),
-    /// The id of a record that is there.
+    /// The id of a record that exists.
     Id(i64),
 }
 
@@ -263,26 +39,17 @@ impl Identifier {
         }
     }
 
-    /// Whether a text that a job's report tells of a row, in lower case, is this.
-    pub fn is(&self, told: &str) -> bool {
+    /// Whether this is a text of a job's report, which is given in lower case.
+    pub fn matches(&self, lower_case: &str) -> bool {
         match self {
-            Self::Text(text) => text.to_lowercase() == told,
-            Self::Id(id) => id.to_string() == told,
+            Self::Text(text) => text.to_lowercase() == lower_case,
+            Self::Id(id) => id.to_string() == lower_case,
         }
     }
 }
 
-/// A contact's link to a sales account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    /// The sales account's id.
-    pub id: i64,
-    /// Exactly one link of a contact is.
-    pub primary: bool,
-}
-
-/// The value every tracking body carries. The official libraries send their language's name, and unknown
-/// ones were reported as refused, so a known one is sent.
+/// The `sdk` of every tracking body. The official libraries send their language's name, and unknown names were reported
+/// as refused, so this is one of theirs.
 const SDK: &str = "ruby";
 
 impl Call {
@@ -291,20 +58,20 @@ impl Call {
         Self::get(Endpoint::Fields(entity), format!("/api/settings/{}/fields", entity.plural()), vec![])
     }
 
-    /// Reads a selector.
+    /// Reads the choices of a selector.
     pub fn selector(selector: Selector) -> Self {
         Self::get(Endpoint::Selector(selector), format!("/api/selector/{}", selector.as_str()), vec![])
     }
 
-    /// Creates or updates the contact with this e-mail address; the answer carries its links. `contact` is an object's
-    /// text.
+    /// Creates or updates the contact with this e-mail address; the answer holds its sales accounts. `contact` is a JSON
+    /// object.
     pub fn contact_upsert(email: &str, contact: &str) -> Self {
         let mut call = Self::upsert(Entity::Contact, "emails", email, contact);
         call.query = vec![("include", "sales_accounts".to_owned())];
         call
     }
 
-    /// Creates or updates a sales account or a deal by name. `record` is an object's text.
+    /// Creates or updates a sales account or a deal by name. `record` is a JSON object.
     pub fn named_upsert(entity: Entity, name: &str, record: &str) -> Self {
         Self::upsert(entity, "name", name, record)
     }
@@ -318,7 +85,7 @@ impl Call {
         Self::with_body(Endpoint::Upsert(entity), format!("/api/{}/upsert", entity.plural()), body.finish())
     }
 
-    /// Creates or updates many records, each under its identifier, each an object's text.
+    /// Creates or updates many records, each a JSON object under its identifier.
     pub fn bulk_upsert(entity: Entity, records: &[(Identifier, String)]) -> Self {
         let size = records.iter().map(|(identifier, data)| identifier.len() + data.len() + 40).sum();
         let mut list = String::with_capacity(size);
@@ -341,24 +108,24 @@ impl Call {
         Self { records: u32::try_from(records.len()).unwrap_or(u32::MAX), ..call }
     }
 
-    /// Asks what became of a job.
+    /// Asks for the status of a bulk job.
     pub fn job_status(id: &str) -> Self {
         Self::get(Endpoint::JobStatus, format!("/api/job_statuses/{id}"), vec![])
     }
 
-    /// Reads a contact with its links.
+    /// Reads a contact with its sales accounts.
     pub fn contact_read(id: i64) -> Self {
         let query = vec![("include", "sales_accounts".to_owned())];
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
     }
 
-    /// Reads a contact with its links and its deals.
+    /// Reads a contact with its sales accounts and its deals.
     pub fn contact_read_with_deals(id: i64) -> Self {
         let query = vec![("include", "sales_accounts,deals".to_owned())];
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
     }
 
-    /// Reads one record; a contact with its links.
+    /// Reads one record; a contact with its sales accounts.
     pub fn read(entity: Entity, id: i64) -> Self {
         let endpoint = match entity {
             Entity::Contact => return Self::contact_read(id),
@@ -368,12 +135,12 @@ impl Call {
         Self::get(endpoint, format!("/api/{}/{id}", entity.plural()), vec![])
     }
 
-    /// Creates a deal. `deal` is an object's text.
+    /// Creates a deal. `deal` is a JSON object.
     pub fn deal_create(deal: &str) -> Self {
         Self::with_body(Endpoint::DealCreate, "/api/deals".to_owned(), wrapped(Entity::Deal, deal))
     }
 
-    /// Changes one record. `record` is an object's text.
+    /// Changes one record. `record` is a JSON object.
     pub fn update(entity: Entity, id: i64, record: &str) -> Self {
         let endpoint = match entity {
             Entity::Contact => Endpoint::ContactUpdate,
@@ -383,14 +150,14 @@ impl Call {
         Self::with_body(endpoint, format!("/api/{}/{id}", entity.plural()), wrapped(entity, record))
     }
 
-    /// Sets a contact's links. The API replaces the whole set, so `links` holds the old ones too.
-    pub fn contact_links(id: i64, links: &[Link]) -> Self {
+    /// Sets a contact's sales accounts. The API replaces the whole set, so `links` holds the old ones too.
+    pub fn contact_links(id: i64, links: &[SalesAccountLink]) -> Self {
         let links: Vec<_> =
             links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary })).collect();
         Self::contact_update(id, &json!({ "sales_accounts": links }).to_string())
     }
 
-    /// Changes the contact with this id; the answer carries its links. `contact` is an object's text.
+    /// Changes the contact with this id; the answer holds its sales accounts. `contact` is a JSON object.
     pub fn contact_update(id: i64, contact: &str) -> Self {
         let mut body = ObjectWriter::with_capacity(contact.len() + 20);
         body.json(Entity::Contact.singular(), contact);
@@ -416,8 +183,8 @@ impl Call {
         Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
     }
 
-    /// Reports an event. `properties` is an object's text. One called `name`, which is the product's in Segment's
-    /// specification, must not displace the event's: it is sent as `property_name`, unless there is one already.
+    /// Reports an event. `properties` is a JSON object. Its `name` (in Segment's specification the product's) would
+    /// overwrite the event's, so it is sent as `property_name`, unless there is such a property.
     pub fn track_event(identifier: &str, name: &str, properties: &str) -> Self {
         let mut inner = ObjectWriter::with_capacity(properties.len() + name.len() + 80);
         inner.text("name", name);
@@ -432,7 +199,7 @@ impl Call {
         Self::track(Endpoint::TrackEvent, "events", "event", identifier, &inner.finish())
     }
 
-    /// Reports a page view. `properties` is an object's text; `added` take the place of those of the same name.
+    /// Reports a page view. `properties` is a JSON object; `added` replace properties of the same name.
     pub fn track_page_view(
         identifier: &str,
         url: &str,
@@ -461,12 +228,11 @@ impl Call {
         Self::with_body(endpoint, format!("/track/{path}"), body.finish())
     }
 
-    /// Records carried.
+    /// How many records it writes or reads.
     pub fn records(&self) -> u32 {
         self.records
     }
 
-    /// The body as a value.
     #[cfg(test)]
     pub(crate) fn json(&self) -> serde_json::Value {
         self.body.as_ref().map(|body| serde_json::from_slice(body).unwrap()).unwrap_or_default()

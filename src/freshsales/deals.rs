@@ -1,31 +1,31 @@
-//! Which deals an answer shows of a contact. How Freshsales shows them is known from other clients only: beside the
-//! contact, mostly. So every plausible place is looked at, and nothing is taken for shown that is not there. Pure.
+//! A contact's deals in an answer. The documentation does not say where they stand; other clients find them mostly beside
+//! the contact. So every plausible place is read, and only a list that is there counts as shown. Pure.
 
 use serde_json::Value;
 
-use super::answer::id;
+use super::record::{id, is_deleted};
 
-/// A deal of a contact, as far as an answer shows it.
+/// One deal of a contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownDeal {
-    /// Its id.
+    /// Freshsales' id.
     pub id: i64,
-    /// As it stands in Freshsales.
+    /// As Freshsales writes it.
     pub name: String,
-    /// It has no closing date.
+    /// Whether it has no closing date.
     pub open: bool,
 }
 
-/// A contact's deals, as far as an answer shows them. Deleted ones are left out.
+/// The deals that an answer shows of a contact, without the deleted ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ShownDeals {
-    /// Those that have an id and a name.
+    /// Only those with an id and a name.
     pub deals: Vec<ShownDeal>,
-    /// Whether these are all.
+    /// Whether the contact has no others.
     pub all: bool,
 }
 
-/// The contact's deals. Where an answer shows some beside the contact and some inside it, all of them are the contact's.
+/// Reads the contact's deals, those beside the contact and those inside it.
 pub fn shown_deals(body: &Value) -> ShownDeals {
     let Some(contact) = body.get("contact") else { return ShownDeals::default() };
     let places = [body.get("deals"), contact.get("deals")];
@@ -41,7 +41,7 @@ pub fn shown_deals(body: &Value) -> ShownDeals {
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => shown.all = false,
         }
     }
-    // Ids without the deals say enough only where there are none.
+    // A list of ids says that there are no deals, but not which there are.
     match contact.get("deal_ids").and_then(Value::as_array) {
         Some(ids) if ids.is_empty() => shown.all |= places.iter().all(Option::is_none),
         Some(_) if places.into_iter().flatten().all(shows_nothing) => shown.all = false,
@@ -50,27 +50,23 @@ pub fn shown_deals(body: &Value) -> ShownDeals {
     shown
 }
 
-/// Whether no row stands there, not even one of a deleted deal.
+/// Whether there is not even a deleted deal.
 fn shows_nothing(place: &Value) -> bool {
     place.as_array().is_none_or(Vec::is_empty)
 }
 
-/// The one of this name, without regard to case and blanks around it. Of several an open one, and of those the newest:
-/// that is the one people work on.
+/// The id of the deal with this name, ignoring case and surrounding blanks. Of several it is the newest open one, which is
+/// the one people work on, else the newest.
 pub fn deal_named(deals: &[ShownDeal], name: &str) -> Option<i64> {
     let name = name.trim().to_lowercase();
     let named = deals.iter().filter(|deal| deal.name.trim().to_lowercase() == name);
     named.max_by_key(|deal| (deal.open, deal.id)).map(|deal| deal.id)
 }
 
-/// A deal's custom fields, as an object's text; none where the answer shows none.
+/// A deal's custom fields as a JSON object; `None` if the answer shows none.
 pub fn custom_fields(body: &Value) -> Option<String> {
     let custom = body.get("deal")?.get("custom_field")?;
     custom.as_object().filter(|custom| !custom.is_empty()).map(|_| custom.to_string())
-}
-
-fn is_deleted(deal: &Value) -> bool {
-    deal.get("is_deleted").and_then(Value::as_bool) == Some(true)
 }
 
 fn read(deal: &Value) -> Option<ShownDeal> {

@@ -1,8 +1,8 @@
-//! How long a gateway before Freshsales asks to stay away. Such a gateway limits by the address that calls come from, and
-//! before it looks at keys: what it answers to one account holds for every account of this process on that host.
+//! Rate limits of a gateway in front of Freshsales. Such a gateway counts calls by IP address, before it looks at keys: a
+//! `Retry-After` that one account gets holds for every account of this process on that host.
 //!
-//! Lanes share this without a lock, so none ever waits for another. It sends nothing and stops nothing by itself: lanes look
-//! at it before they send.
+//! Lanes share this through atomics, so that none waits for another. It stops nothing by itself: lanes ask it before they
+//! send.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,21 +14,21 @@ use tokio::time::Instant;
 use super::answer::Answer;
 use super::limits::RateLimit;
 
-/// A shorter wait is left to the account that was told.
-const SHORTEST: Duration = Duration::from_mins(1);
-/// Other accounts wait no longer than this, whatever one was told.
-const LONGEST: Duration = Duration::from_mins(15);
-/// For so long an account is not believed again, if calls got through after the wait it had brought about.
+/// A shorter wait concerns only the account that got it.
+const SHORTEST_SHARED: Duration = Duration::from_mins(1);
+/// One absurd answer to one account must not stop all others for longer.
+const LONGEST_SHARED: Duration = Duration::from_mins(15);
+/// How long an account's waits are not shared after calls got through following its last one: they are its own then.
 const DISTRUST: Duration = Duration::from_hours(24);
-/// When a wait is over, accounts begin one after another, so far apart.
-const APART: Duration = Duration::from_millis(250);
-const PLACES: u32 = 60;
+/// After a wait accounts start one after another, this far apart, so as not to run into the limit together.
+const STAGGER: Duration = Duration::from_millis(250);
+const STAGGERED: u32 = 60;
 
-/// How long the gateway before the host asks everybody to stay away, if it is the gateway that speaks: too many calls, a
-/// wait of minutes, and nothing about the account's own limit.
-pub fn asked(answer: &Answer) -> Option<Duration> {
-    let speaks = answer.status == 429 && answer.rate_limit == RateLimit::default();
-    answer.retry_after.filter(|wait| speaks && *wait >= SHORTEST)
+/// How long the gateway asks all accounts on the host to wait: a 429 with a wait of minutes and without the headers of the
+/// account's own limit comes from the gateway.
+pub fn host_wide_wait(answer: &Answer) -> Option<Duration> {
+    let from_gateway = answer.status == 429 && answer.rate_limit == RateLimit::default();
+    answer.retry_after.filter(|wait| from_gateway && *wait >= SHORTEST_SHARED)
 }
 
 /// The gateways of all hosts.
@@ -43,41 +43,41 @@ struct Shared {
 }
 
 impl Gateways {
-    /// The gateway of the host that this address names, for one account more.
-    pub(super) fn before(&self, base_url: &str) -> Gateway {
+    /// The view of one more account on the gateway of its host.
+    pub(super) fn for_account(&self, base_url: &str) -> Gateway {
         let url = url::Url::parse(base_url).ok();
         let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
         let host = host.map_or_else(|| base_url.to_owned(), |(host, port)| format!("{host}:{port}"));
-        // Only while lanes are set up.
+        // Locked only while lanes are set up.
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = hosts.entry(host).or_insert_with(|| Shared { host: Arc::new(Host::new()), accounts: 0 });
-        let place = shared.accounts % PLACES;
+        let place = shared.accounts % STAGGERED;
         shared.accounts = shared.accounts.wrapping_add(1);
-        Gateway { host: shared.host.clone(), mine: Arc::default(), place }
+        Gateway { host: shared.host.clone(), reported: Arc::default(), place }
     }
 }
 
-/// One account's view of the gateway before its host. Clones are the same account.
+/// One account's view of its host's gateway. Clones are the same account.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     host: Arc<Host>,
-    /// The end of the last wait that this account brought about; 0 if it has brought about none.
-    mine: Arc<AtomicU64>,
+    /// When the last wait ends that this account reported; 0 if it reported none.
+    reported: Arc<AtomicU64>,
     place: u32,
 }
 
-/// Points in time are milliseconds since `began`, at least 1.
+/// Points in time are milliseconds since `began`, at least 1; 0 is never.
 #[derive(Debug)]
 struct Host {
     began: Instant,
-    closed_until: AtomicU64,
-    /// When a call last got through.
-    passed: AtomicU64,
+    blocked_until: AtomicU64,
+    /// When the gateway last let a call through.
+    answered: AtomicU64,
 }
 
 impl Host {
     fn new() -> Self {
-        Self { began: Instant::now(), closed_until: AtomicU64::new(0), passed: AtomicU64::new(0) }
+        Self { began: Instant::now(), blocked_until: AtomicU64::new(0), answered: AtomicU64::new(0) }
     }
 
     fn millis(&self, at: Instant) -> u64 {
@@ -86,28 +86,28 @@ impl Host {
 }
 
 impl Gateway {
-    /// The gateway asked this account to stay away for so long. True if all accounts on the host do.
-    pub fn close(&self, wait: Duration, now: Instant) -> bool {
-        let mine = self.mine.load(Ordering::Relaxed);
-        let refuted = mine > 0 && self.host.passed.load(Ordering::Relaxed) > mine;
-        if refuted && self.host.millis(now) < mine.saturating_add(millis(DISTRUST)) {
+    /// Reports a wait that the gateway asked for. Returns whether it makes all accounts on the host wait longer.
+    pub fn block(&self, wait: Duration, now: Instant) -> bool {
+        let reported = self.reported.load(Ordering::Relaxed);
+        let refuted = reported > 0 && self.host.answered.load(Ordering::Relaxed) > reported;
+        if refuted && self.host.millis(now) < reported.saturating_add(millis(DISTRUST)) {
             return false;
         }
-        let until = self.host.millis(now + wait.min(LONGEST));
-        self.mine.store(until, Ordering::Relaxed);
-        self.host.closed_until.fetch_max(until, Ordering::Relaxed) < until
+        let until = self.host.millis(now + wait.min(LONGEST_SHARED));
+        self.reported.store(until, Ordering::Relaxed);
+        self.host.blocked_until.fetch_max(until, Ordering::Relaxed) < until
     }
 
-    /// A call of this account got through.
-    pub fn pass(&self, now: Instant) {
-        self.host.passed.fetch_max(self.host.millis(now), Ordering::Relaxed);
+    /// Reports that a call of this account got through.
+    pub fn let_through(&self, now: Instant) {
+        self.host.answered.fetch_max(self.host.millis(now), Ordering::Relaxed);
     }
 
-    /// Until when this account stays away; none if it need not.
-    pub fn closed_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.host.closed_until.load(Ordering::Relaxed);
+    /// Until when this account sends nothing.
+    pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.host.blocked_until.load(Ordering::Relaxed);
         (until > self.host.millis(now))
-            .then(|| self.host.began + Duration::from_millis(until) + APART * self.place)
+            .then(|| self.host.began + Duration::from_millis(until) + STAGGER * self.place)
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     const MINUTES: Duration = Duration::from_mins(5);
 
     #[test]
-    fn only_a_gateway_s_own_wait_of_minutes_is_everybody_s() {
+    fn only_a_gateway_s_own_wait_of_minutes_is_shared() {
         let answer = |status, seconds: Option<u64>, rate_limit| Answer {
             status,
             rate_limit,
@@ -131,7 +131,7 @@ mod tests {
             body: Body::Empty,
         };
         let none = RateLimit::default();
-        assert_eq!(asked(&answer(429, Some(300), none)), Some(MINUTES));
+        assert_eq!(host_wide_wait(&answer(429, Some(300), none)), Some(MINUTES));
         for (status, seconds, rate_limit) in [
             (429, Some(59), none),
             (429, None, none),
@@ -142,7 +142,7 @@ mod tests {
             (429, Some(300), RateLimit { reset: Some(MINUTES), ..none }),
         ] {
             assert_eq!(
-                asked(&answer(status, seconds, rate_limit)),
+                host_wide_wait(&answer(status, seconds, rate_limit)),
                 None,
                 "{status} {seconds:?} {rate_limit:?}"
             );
@@ -150,43 +150,43 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_accounts_on_the_host_hear_it_and_no_other_does() {
+    async fn all_accounts_on_the_host_wait_and_no_others() {
         let gateways = Gateways::default();
-        let here = gateways.before("https://acme.myfreshworks.com/crm/sales");
-        let too = gateways.before("https://ACME.myfreshworks.com:443/crm/sales");
-        let there = gateways.before("https://globex.myfreshworks.com/crm/sales");
+        let here = gateways.for_account("https://acme.myfreshworks.com/crm/sales");
+        let too = gateways.for_account("https://ACME.myfreshworks.com:443/crm/sales");
+        let there = gateways.for_account("https://globex.myfreshworks.com/crm/sales");
         let now = Instant::now();
-        assert!(here.close(MINUTES, now));
-        assert_eq!(here.closed_until(now), Some(now + MINUTES));
-        assert_eq!(too.closed_until(now), Some(now + MINUTES + APART), "they begin one after another");
-        assert_eq!(there.closed_until(now), None);
-        // What was under way is told less, and shortens nothing.
-        assert!(!too.close(Duration::from_mins(2), now));
-        assert_eq!(here.closed_until(now), Some(now + MINUTES));
-        assert_eq!(here.closed_until(now + MINUTES), None);
+        assert!(here.block(MINUTES, now));
+        assert_eq!(here.blocked_until(now), Some(now + MINUTES));
+        assert_eq!(too.blocked_until(now), Some(now + MINUTES + STAGGER), "accounts start one after another");
+        assert_eq!(there.blocked_until(now), None);
+        // A call that was in flight gets a shorter wait, which shortens nothing.
+        assert!(!too.block(Duration::from_mins(2), now));
+        assert_eq!(here.blocked_until(now), Some(now + MINUTES));
+        assert_eq!(here.blocked_until(now + MINUTES), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_word_of_one_account_stops_others_for_long_or_time_and_again() {
+    async fn one_account_s_answers_do_not_stop_others_for_long_or_again_and_again() {
         let gateways = Gateways::default();
-        let [bad, good] = [(); 2].map(|()| gateways.before("http://127.0.0.1:1"));
+        let [bad, good] = [(); 2].map(|()| gateways.for_account("http://127.0.0.1:1"));
         let mut now = Instant::now();
-        assert!(bad.close(Duration::from_hours(24), now));
-        assert_eq!(good.closed_until(now).unwrap().duration_since(now), LONGEST + APART);
-        now += LONGEST + Duration::from_secs(1);
-        // Nobody got through since: the gateway may well mean it.
-        assert!(bad.close(MINUTES, now));
+        assert!(bad.block(Duration::from_hours(24), now));
+        assert_eq!(good.blocked_until(now).unwrap().duration_since(now), LONGEST_SHARED + STAGGER);
+        now += LONGEST_SHARED + Duration::from_secs(1);
+        // No call got through since, so the gateway may well mean it.
+        assert!(bad.block(MINUTES, now));
         now += MINUTES + Duration::from_secs(1);
-        good.pass(now);
+        good.let_through(now);
         for _ in 0..20 {
-            assert!(!bad.close(LONGEST, now));
-            assert_eq!(good.closed_until(now), None);
-            now += LONGEST;
+            assert!(!bad.block(LONGEST_SHARED, now));
+            assert_eq!(good.blocked_until(now), None);
+            now += LONGEST_SHARED;
         }
-        // The others find out by themselves, and all hear of that.
-        assert!(good.close(MINUTES, now));
-        assert!(bad.closed_until(now).is_some());
+        // A wait that another account reports is still shared.
+        assert!(good.block(MINUTES, now));
+        assert!(bad.blocked_until(now).is_some());
         now += DISTRUST;
-        assert!(bad.close(MINUTES, now));
+        assert!(bad.block(MINUTES, now));
     }
 }

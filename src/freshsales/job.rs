@@ -1,34 +1,40 @@
-//! Bulk jobs: where their status is, and what it says. The real form is not fully known, so nothing is guessed:
-//! what cannot be understood is said to be unclear.
+//! The status of bulk jobs. Its form is not fully documented, and a wrong guess would lose records: what is not understood
+//! counts as unclear, and the lane then writes the records one by one. Pure.
+
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::answer::{collect, upstream_status};
+use super::messages::{collect, upstream_status};
+use crate::json;
 
-/// What a job's status says.
+/// A job that has not ended after this never will. Freshsales documents no limit; jobs of a hundred records take seconds.
+pub const BULK_JOB_LIMIT: Duration = Duration::from_mins(10);
+
+/// What became of a bulk job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Job {
-    /// Ask again later.
+pub enum JobStatus {
+    /// To be asked again later.
     Running,
-    /// It ended; these records failed, the others succeeded.
+    /// It ended, and its report adds up.
     Ended {
-        /// Records that succeeded, as told.
+        /// How many records succeeded.
         succeeded: u64,
-        /// A row for each record that failed.
-        failures: Vec<Failure>,
+        /// One for each record that failed.
+        failures: Vec<FailedRow>,
     },
-    /// It ended, or says something unknown; what became of each record cannot be told.
+    /// It ended, or has an unknown status; which records succeeded is not known.
     Unclear,
 }
 
-/// One record that failed.
+/// A row of a job's report: one record that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Failure {
-    /// Every name the row mentions, lower-cased: the record's identifier is one of them.
+pub struct FailedRow {
+    /// Every text and number in the row, in lower case: the record's identifier is one of them.
     pub names: Vec<String>,
-    /// What is wrong with it.
+    /// Freshsales' messages.
     pub messages: Vec<String>,
-    /// The status the row tells.
+    /// The HTTP status in the row.
     pub status: Option<u16>,
 }
 
@@ -46,8 +52,7 @@ const RUNNING: &[&str] = &[
 const ENDED: &[&str] =
     &["success", "succeeded", "completed", "complete", "done", "finished", "partial_success"];
 
-/// The id of the job that took a bulk call. Only the id is used: credentials go nowhere but to the account's own
-/// address.
+/// The id of the job that took a bulk call. The rest of its URL is not used, or credentials could go to another host.
 pub fn job_id(body: &Value) -> Option<String> {
     let url = body.get("job_status_url")?.as_str()?;
     let path = url.split(['?', '#']).next()?.trim_end_matches('/');
@@ -57,63 +62,63 @@ pub fn job_id(body: &Value) -> Option<String> {
 }
 
 /// Reads a job's status.
-pub fn read_job(body: &Value) -> Job {
+pub fn read_job_status(body: &Value) -> JobStatus {
     let status = body.get("status").and_then(Value::as_str).unwrap_or_default().to_lowercase();
     if RUNNING.contains(&status.as_str()) {
-        return Job::Running;
+        return JobStatus::Running;
     }
     if !ENDED.contains(&status.as_str()) {
-        return Job::Unclear;
+        return JobStatus::Unclear;
     }
-    report(body).unwrap_or(Job::Unclear)
+    report(body).unwrap_or(JobStatus::Unclear)
 }
 
-/// The report is JSON, mostly inside a string.
-fn report(body: &Value) -> Option<Job> {
+/// Reads the report, which is mostly JSON inside a string.
+fn report(body: &Value) -> Option<JobStatus> {
     let data = body.get("data")?;
     let data = match data.as_str() {
-        Some(text) => serde_json::from_str(text).ok()?,
+        Some(text) => json::parse(text.as_bytes()).ok()?,
         None => data.clone(),
     };
     let counts = data.get("record_status")?;
     let count = |key: &str| counts.get(key).and_then(Value::as_u64);
     let (succeeded, failed) = (count("succeeded")?, count("failed")?);
     let rows = match data.get("detailed_failure_report") {
-        Some(Value::Array(rows)) => rows.iter().map(failure).collect(),
+        Some(Value::Array(rows)) => rows.iter().map(failed_row).collect(),
         None | Some(Value::Null) => Vec::new(),
         Some(_) => return None,
     };
-    let rows: Vec<Failure> = rows;
-    // What cannot be added up speaks of no call of ours.
+    let rows: Vec<FailedRow> = rows;
+    // The lane adds them up.
     succeeded.checked_add(failed)?;
-    (rows.len() as u64 == failed).then_some(Job::Ended { succeeded, failures: rows })
+    (rows.len() as u64 == failed).then_some(JobStatus::Ended { succeeded, failures: rows })
 }
 
-/// Keys under which a row says what is wrong, rather than with which record.
+/// Keys of a row that hold messages, not the record's identifiers.
 const MESSAGE_KEYS: &[&str] = &["message", "messages", "error", "errors", "reason", "description"];
 const STATUS_KEYS: &[&str] = &["code", "status_code", "status"];
 
-fn failure(row: &Value) -> Failure {
-    let mut failure = Failure::default();
-    names(row, &mut failure);
-    // What is behind Freshsales failed, not the record.
+fn failed_row(row: &Value) -> FailedRow {
+    let mut failure = FailedRow::default();
+    read_row(row, &mut failure);
+    // A service behind Freshsales failed, not the record.
     if let Some(status) = failure.messages.iter().find_map(|message| upstream_status(message)) {
         failure.status = Some(status);
     }
     failure
 }
 
-/// A status, as a number or as digits. One that is none of HTTP's is told all the same: it is not understood.
+/// A status, as a number or as digits. One above 65535 becomes one that means nothing, rather than none.
 fn code(value: &Value) -> Option<u16> {
     let code = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())?;
     Some(u16::try_from(code).unwrap_or(u16::MAX))
 }
 
-fn names(value: &Value, failure: &mut Failure) {
+fn read_row(value: &Value, failure: &mut FailedRow) {
     match value {
         Value::String(text) => failure.names.push(text.to_lowercase()),
         Value::Number(number) => failure.names.push(number.to_string()),
-        Value::Array(items) => items.iter().for_each(|item| names(item, failure)),
+        Value::Array(items) => items.iter().for_each(|item| read_row(item, failure)),
         Value::Object(entries) => {
             for (key, value) in entries {
                 if MESSAGE_KEYS.contains(&key.as_str()) {
@@ -121,7 +126,7 @@ fn names(value: &Value, failure: &mut Failure) {
                 } else if STATUS_KEYS.contains(&key.as_str()) {
                     failure.status = code(value).or(failure.status);
                 } else {
-                    names(value, failure);
+                    read_row(value, failure);
                 }
             }
         }
@@ -158,30 +163,36 @@ mod tests {
             json!({ "status": status, "data": data.to_string() })
         };
         let failure =
-            Failure { names: vec!["a@x.com".into()], messages: vec!["Bad".into()], status: Some(400) };
+            FailedRow { names: vec!["a@x.com".into()], messages: vec!["Bad".into()], status: Some(400) };
         assert_eq!(
-            read_job(&body("SUCCESS", 1, 1, json!([row]))),
-            Job::Ended { succeeded: 1, failures: vec![failure] }
+            read_job_status(&body("SUCCESS", 1, 1, json!([row]))),
+            JobStatus::Ended { succeeded: 1, failures: vec![failure] }
         );
         assert_eq!(
-            read_job(&body("success", 2, 0, json!([]))),
-            Job::Ended { succeeded: 2, failures: vec![] }
+            read_job_status(&body("success", 2, 0, json!([]))),
+            JobStatus::Ended { succeeded: 2, failures: vec![] }
         );
-        assert_eq!(read_job(&body("SUCCESS", 1, 1, json!([]))), Job::Unclear);
-        assert_eq!(read_job(&body("SUCCESS", u64::MAX, 1, json!([row]))), Job::Unclear);
-        assert_eq!(read_job(&body("FAILED", 0, 0, json!([]))), Job::Unclear);
-        assert_eq!(read_job(&json!({ "status": "SUCCESS" })), Job::Unclear);
-        assert_eq!(read_job(&json!({ "status": "SUCCESS", "data": "{" })), Job::Unclear);
-        assert_eq!(read_job(&json!({ "status": "IN_PROGRESS" })), Job::Running);
-        assert_eq!(read_job(&json!({ "status": "never heard of" })), Job::Unclear);
-        assert_eq!(read_job(&json!([])), Job::Unclear);
+        assert_eq!(read_job_status(&body("SUCCESS", 1, 1, json!([]))), JobStatus::Unclear);
+        assert_eq!(read_job_status(&body("SUCCESS", u64::MAX, 1, json!([row]))), JobStatus::Unclear);
+        assert_eq!(read_job_status(&body("FAILED", 0, 0, json!([]))), JobStatus::Unclear);
+        assert_eq!(read_job_status(&json!({ "status": "SUCCESS" })), JobStatus::Unclear);
+        assert_eq!(read_job_status(&json!({ "status": "SUCCESS", "data": "{" })), JobStatus::Unclear);
+        assert_eq!(read_job_status(&json!({ "status": "IN_PROGRESS" })), JobStatus::Running);
+        assert_eq!(read_job_status(&json!({ "status": "never heard of" })), JobStatus::Unclear);
+        assert_eq!(read_job_status(&json!([])), JobStatus::Unclear);
+        let private = json!({ "$serde_json::private::RawValue": "[" });
+        let failure = FailedRow { names: vec!["[".into()], messages: vec![], status: None };
+        assert_eq!(
+            read_job_status(&body("SUCCESS", 1, 1, json!([private]))),
+            JobStatus::Ended { succeeded: 1, failures: vec![failure] }
+        );
     }
 
     proptest::proptest! {
         #[test]
         fn no_report_makes_it_panic(text in "\\PC{0,200}", data in "\\PC{0,200}") {
-            read_job(&serde_json::from_str(&text).unwrap_or(Value::Null));
-            read_job(&json!({ "status": "SUCCESS", "data": data }));
+            read_job_status(&serde_json::from_str(&text).unwrap_or(Value::Null));
+            read_job_status(&json!({ "status": "SUCCESS", "data": data }));
             job_id(&json!({ "job_status_url": text }));
         }
     }

@@ -7,27 +7,25 @@ use jiff::Timestamp;
 /// The `x-ratelimit-*` headers, as far as they were there and readable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Calls an hour the account has, all programs together.
+    /// Calls an hour that all programs of the account may make together.
     pub limit: Option<u32>,
-    /// Calls left.
+    /// Calls left in this window.
     pub remaining: Option<u32>,
-    /// Until the count starts over. The unit is not documented; see [`RateLimit::read`].
+    /// Until the window ends. The header's unit is not documented; see [`RateLimit::parse`].
     pub reset: Option<Duration>,
 }
 
-/// No account's window is longer; a longer reset is a unit that was not understood.
+/// No rate limit's window is longer; a longer `reset` is in a unit that was not understood.
 const LONGEST_WINDOW: Duration = Duration::from_hours(24);
 
-/// Calls are counted by the hour, and one absurd answer must not stop an account for a day: later resets are asked after
-/// hourly, at the cost of one call.
+/// Calls are counted by the hour, so a later reset is absurd and must not stop an account for a day. Trying again after an
+/// hour costs one call.
 const LONGEST_RESET: Duration = Duration::from_hours(1);
 
 impl RateLimit {
-    /// Reads the three headers.
-    ///
-    /// `reset` may be seconds from now, or a point in time in seconds or milliseconds since 1970:
-    /// the size of the number tells which.
-    pub fn read<'a>(header: impl Fn(&str) -> Option<&'a str>, now: Timestamp) -> Self {
+    /// Reads the three headers through `header`. A small `reset` is seconds from now, a large one a Unix time in seconds,
+    /// a very large one a Unix time in milliseconds.
+    pub fn parse<'a>(header: impl Fn(&str) -> Option<&'a str>, now: Timestamp) -> Self {
         let number = |name: &str| header(name).and_then(|text| text.trim().parse::<u32>().ok());
         Self {
             limit: number("x-ratelimit-limit"),
@@ -39,16 +37,16 @@ impl RateLimit {
 
 fn reset(text: &str, now: Timestamp) -> Option<Duration> {
     let number = text.trim().parse::<u64>().ok()?;
-    let point = match number {
+    let time = match number {
         0..=86_400 => return Some(Duration::from_secs(number).min(LONGEST_RESET)),
         86_401..=99_999_999_999 => Timestamp::from_second(i64::try_from(number).ok()?),
         _ => Timestamp::from_millisecond(i64::try_from(number).ok()?),
     };
-    Some(until(point.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW).map(|wait| wait.min(LONGEST_RESET))
+    Some(until(time.ok()?, now)).filter(|wait| *wait <= LONGEST_WINDOW).map(|wait| wait.min(LONGEST_RESET))
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date in any of its three forms. A date that has passed means "now". More than a day is taken
-/// for a day: one absurd answer must not stop an account until somebody restarts the daemon.
+/// Reads `Retry-After`: seconds, or an HTTP date in any of its three forms. A date in the past means "now". More than a day
+/// counts as a day, or one absurd answer would stop an account until the daemon is restarted.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let wait = if let Ok(seconds) = text.parse::<u32>() {
@@ -61,14 +59,14 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 
 fn date(text: &str) -> Option<Timestamp> {
     match httpdate::parse_http_date(text) {
-        Ok(point) => point.try_into().ok(),
-        // Senders of mail write an offset in place of GMT, and some servers do as they do.
+        Ok(time) => time.try_into().ok(),
+        // Some servers write an offset in place of GMT, as in mail.
         Err(_) => Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp()),
     }
 }
 
-fn until(point: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(point.duration_since(now)).unwrap_or(Duration::ZERO)
+fn until(time: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
@@ -118,7 +116,7 @@ mod tests {
             ("18446744073709551615".to_owned(), None),
             ("x".to_owned(), None),
         ] {
-            let read = RateLimit::read(|name| (name == "x-ratelimit-reset").then_some(text.as_str()), now());
+            let read = RateLimit::parse(|name| (name == "x-ratelimit-reset").then_some(text.as_str()), now());
             assert_eq!(read.reset, expected.map(Duration::from_secs), "{text}");
         }
     }
@@ -128,7 +126,7 @@ mod tests {
         fn no_header_makes_it_panic(text in "\\PC*", number in proptest::num::u64::ANY) {
             let number = number.to_string();
             for text in [text.as_str(), number.as_str()] {
-                let read = RateLimit::read(|_| Some(text), now());
+                let read = RateLimit::parse(|_| Some(text), now());
                 proptest::prop_assert!(read.reset.is_none_or(|wait| wait <= LONGEST_WINDOW));
                 retry_after(text, now());
             }

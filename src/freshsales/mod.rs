@@ -1,28 +1,35 @@
-//! Freshsales' API: what can be called, how, and what an answer means. The only user of `reqwest`.
+//! Freshsales' API: its endpoints, how they are called, and what an answer means. The only user of `reqwest`.
 //!
-//! Knows [`crate::schema`]; nothing of events, lanes or brokers. It never retries: one layer does, the lane.
+//! Must know nothing of events, lanes or brokers, and never retries: the lane, which calls it, is the one layer that does.
 
 mod answer;
 mod call;
+mod classify;
 mod client;
 mod contact;
 mod deals;
-#[cfg(test)]
-mod fuzz_tests;
+mod endpoint;
 mod gateway;
 mod job;
 mod limits;
+mod messages;
+mod record;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
-pub use answer::{
-    Answer, Body, NoAnswer, Sight, UnavailableCause, Verdict, classify, condemns, is_another_contact,
-    linked_accounts, record_id, shown_tags,
-};
-pub use call::{BudgetKind, Call, Endpoint, Expected, Family, Identifier, Link};
-pub use client::{Client, Credentials, RawResponse, Transport};
+pub use answer::{Answer, Body, NoAnswer, RawResponse};
+pub use call::{Call, Identifier};
+pub use classify::{classify, is_about_record};
+pub use client::{Client, Credentials, Transport};
 pub use contact::{
-    FoundContact, emails_of, found_contact, found_email, found_owner, has_another_external_id,
+    FoundContact, SalesAccountLink, emails_of, found_contact, found_email, found_owner,
+    has_another_external_id, is_another_contact, linked_accounts,
 };
 pub use deals::{ShownDeal, ShownDeals, custom_fields, deal_named, shown_deals};
-pub use gateway::{Gateway, asked as asked_by_gateway};
-pub use job::{Failure, Job, job_id, read_job};
+pub use endpoint::{BudgetKind, Endpoint, EndpointFamily, ExpectedBody};
+pub use gateway::{Gateway, host_wide_wait};
+pub use job::{BULK_JOB_LIMIT, FailedRow, JobStatus, job_id, read_job_status};
 pub use limits::{RateLimit, retry_after};
+pub use record::{record_id, tags_of};
+pub use verdict::{UnavailableCause, UnrecognizedAnswer, Verdict};

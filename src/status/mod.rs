@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::heartbeat::Heartbeat;
 use self::press::{Page, Press, Rendered};
 use crate::broker::{BrokerHealth, HealthView};
-use crate::lane::{LaneStatus, Stuck, View};
+use crate::lane::{LaneStatus, LaneView, Stuck};
 use crate::metrics::{Metrics, Totals};
 
 /// Health is told within this time, come what may.
@@ -63,7 +63,7 @@ struct Status {
 #[derive(Debug, Serialize)]
 struct Account {
     #[serde(flatten)]
-    lane: View,
+    lane: LaneView,
     /// Only where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     stuck: Option<Stuck>,
@@ -105,13 +105,13 @@ impl StatusSources {
 
     /// Why the daemon is to be started again: a lane that is stuck beyond hope moves to another replica then.
     fn dead(&self) -> Option<String> {
-        let hopeless = self.lanes.iter().filter_map(|board| {
+        let stuck = self.lanes.iter().filter_map(|board| {
             let Stuck { seconds, events, why, .. } =
-                board.stuck(self.stuck_after).filter(|stuck| stuck.hopeless)?;
+                board.stuck(self.stuck_after).filter(|stuck| stuck.needs_restart)?;
             let account = board.view().account;
             Some(format!("not alive: {account} is stuck with {events} events for {seconds} s: {why}\n"))
         });
-        let told: String = hopeless.collect();
+        let told: String = stuck.collect();
         (!told.is_empty()).then_some(told)
     }
 
@@ -123,7 +123,7 @@ impl StatusSources {
 }
 
 impl Account {
-    fn new(lane: View, stuck: Option<Stuck>, totals: Totals) -> Self {
+    fn new(lane: LaneView, stuck: Option<Stuck>, totals: Totals) -> Self {
         Self {
             lane,
             stuck,

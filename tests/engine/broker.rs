@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{
-    AccountIndex, AccountKeys, Address, Broker, BrokerHealth, HeldBytes, LaneInlet, Names,
-};
-use freshet::delivery::Session;
+use freshet::broker::{Address, BrokerHealth, Context, Names};
+use freshet::delivery::{HeldBytes, LaneInlet, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
+use freshet::routing::{AccountIndex, AccountKeys};
 use freshet::segment::Opener;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -17,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Amqp, Broker as RabbitMq, Vhost, next, soon, table, text};
+use crate::support::{Amqp, Broker, Vhost, next, soon, table, text};
 
 const PREFETCH: u16 = 50;
 const PREFETCH_BYTES: u64 = 1 << 20;
@@ -34,28 +33,28 @@ struct Side {
 
 impl Side {
     async fn start() -> Self {
-        let vhost = RabbitMq::shared().await.vhost();
+        let vhost = Broker::shared().await.vhost();
         let amqp = vhost.connect().await;
         let metrics = Arc::new(Metrics::new().unwrap());
         let (sessions_in, sessions) = mpsc::channel(1);
         let account: freshet::delivery::AccountName = "acme".into();
         let claims = AccountKeys { name: account.clone(), write_keys: vec![], project_ids: vec![] };
         let door = LaneInlet { account, sessions: sessions_in, metrics: metrics.account("acme") };
-        let broker = Broker {
-            addresses: Address::parse(vhost.url()).unwrap().into(),
+        let address = Address::parse(vhost.url()).unwrap();
+        let context = Context {
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,
-            held: Arc::new(HeldBytes::new(PREFETCH_BYTES)),
-            directory: AccountIndex::new(&[claims]),
+            held_bytes: Arc::new(HeldBytes::new(PREFETCH_BYTES)),
+            index: AccountIndex::new(&[claims]),
             opener: Opener::default(),
-            lanes: vec![door],
+            inlets: vec![door],
             metrics: metrics.clone(),
-            link: Arc::new(BrokerHealth::new(&metrics)),
+            health: Arc::new(BrokerHealth::new(&metrics)),
         };
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
-        running.spawn(broker.run(stop.clone()));
+        running.spawn(freshet::broker::run(address.into(), context, stop.clone()));
         Self { vhost, amqp, metrics, sessions, stop, running }
     }
 
@@ -91,7 +90,7 @@ impl Side {
     }
 }
 
-/// As a lane does when it is told to stop.
+/// As a lane does when it stops.
 async fn give_back(mut session: Session) {
     session.deliveries.close();
     while let Some(delivery) = session.deliveries.recv().await {
@@ -108,7 +107,7 @@ async fn a_stop_gives_a_lane_back_in_order_and_only_once() {
     for _ in 0..PREFETCH {
         held.push(session.deliveries.recv().await.unwrap());
     }
-    // As a lane does when it is told to stop: everything goes back, and nothing more is taken.
+    // As a lane does when it stops: everything goes back, and nothing more is taken.
     side.stop.cancel();
     for delivery in held {
         delivery.receipt.settle(Outcome::Returned, 0);

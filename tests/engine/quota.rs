@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use freshet::freshsales::RateLimit;
-use freshet::lane::{Grant, Quota};
+use freshet::freshsales::{BudgetKind, RateLimit};
+use freshet::lane::{BackoffSettings, Budget, Grant, Quota};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -20,7 +20,8 @@ proptest! {
         gaps in prop::collection::vec(0u64..40_000, 40..400),
     ) {
         let start = Instant::now();
-        let mut quota = Quota::new(f64::from(calls), HOUR, 1.0, start);
+        let quota = Quota::new(f64::from(calls), HOUR, 1.0, start);
+        let mut budget = Budget::new(BudgetKind::Api, quota, BackoffSettings::default());
         let (mut window, mut used) = (start, 0u32);
         let mut in_flight: Vec<(Instant, RateLimit)> = Vec::new();
         let mut now = start;
@@ -29,10 +30,10 @@ proptest! {
             in_flight.sort_by_key(|(at, _)| *at);
             while in_flight.first().is_some_and(|(at, _)| *at <= now) {
                 let (at, told) = in_flight.remove(0);
-                quota.observe(at, &told, in_flight.len());
+                budget.observe(at, &told, in_flight.len());
             }
-            while in_flight.len() < 8 && quota.ask(now) == Grant::Now {
-                quota.spend(now);
+            while in_flight.len() < 8 && budget.ask(now) == Grant::Now {
+                budget.spend(now);
                 while now - window >= HOUR {
                     window += HOUR;
                     used = 0;

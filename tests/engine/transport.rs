@@ -17,7 +17,7 @@ fn client(transport: &Transport, account: &Account, api_key: &str) -> Client {
 
 async fn verdict(client: &Client) -> Verdict {
     let call = Call::fields(Entity::Contact);
-    classify(call.endpoint, client.send(&call).await.map(RawResponse::read))
+    classify(call.endpoint, client.send(&call).await.map(RawResponse::parse))
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::account::{Account, list};
 async fn the_page_shows_everything_and_turns_nothing_into_markup() {
     let account = Account::start().await;
     let evil = "<script>alert('x')</script>";
-    account.company(evil).await;
+    account.sales_account(evil).await;
     let contact = json!({"first_name": evil, "custom_field": {"cf_background": evil}});
     account.upsert("a@example.com", contact).await;
     account.upsert("a@example.com", json!({"custom_field": {"cf_plan": evil}})).await;
@@ -23,14 +23,14 @@ async fn the_page_shows_everything_and_turns_nothing_into_markup() {
     assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     let html = response.text().await.unwrap();
     assert!(!html.contains("<script"), "{html}");
-    let harmless = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;";
+    let harmless = "&#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62;";
     assert_eq!(html.matches(harmless).count(), 8, "{html}");
     assert!(html.contains("Plan is not included in the list") && !html.contains("http://"));
     account.stop().await;
 }
 
 #[tokio::test]
-async fn the_log_tells_requests_in_order_and_is_not_fed_by_the_admin_paths() {
+async fn the_log_has_the_requests_to_the_api_in_order() {
     let account = Account::start().await;
     account.upsert("a@example.com", json!({})).await;
     account.get("/crm/sales/api/contacts/5?include=sales_accounts").await;
@@ -47,7 +47,7 @@ async fn the_log_tells_requests_in_order_and_is_not_fed_by_the_admin_paths() {
 }
 
 #[tokio::test]
-async fn the_page_tells_how_far_jobs_are_and_how_the_account_behaves() {
+async fn the_page_shows_the_progress_of_jobs_and_the_options() {
     let job_time = Duration::from_hours(1);
     let account = Account::with(Options { job_time, ..Options::default() }).await;
     let body = json!({"contacts": [{"emails": "a@example.com", "data": {}}]});

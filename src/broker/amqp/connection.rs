@@ -1,190 +1,181 @@
-//! The connections of a session: some consume, some publish. Mostly one of each.
+//! The connections of a session, in pairs: one consumes, one publishes. Mostly one pair.
 //!
 //! A broker in an alarm stops reading from connections that publish, and the client library writes nothing on a
-//! connection that is blocked. On one connection the acknowledgements, which would free what the alarm is about,
-//! could not leave either.
+//! connection that is blocked. On one connection the acknowledgements could not leave either, and they would free what
+//! the alarm is about.
 //!
-//! A connection has a limited number of channels, and every lane takes one of each kind: so many lanes take more
-//! connections.
+//! A connection has a limited number of channels, and every lane takes one of each connection: many lanes take several
+//! pairs. Must not know what is consumed or published. Held by the session, and by the quarantine for queues apart.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
-use lapin::options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
+use lapin::options::BasicQosOptions;
+use lapin::{Channel, Connection, Event};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
-use super::addresses::Address;
-use crate::broker::session::BrokerError;
-use crate::broker::topology::short;
+use super::address::Address;
+use super::channel::publisher;
+use crate::broker::error::BrokerError;
+use crate::broker::timing::{
+    APART_CONNECTION_CHECK, CLOSE_REASON_WAIT, CLOSE_TIMEOUT, LEAST_CHANNELS, SPARE_CHANNELS,
+    WITHOUT_HEARTBEAT, lease_term, liveness_interval, unresponsive_after,
+};
 use crate::broker::transport;
-use crate::broker::transport::{Connected, SeenDelivery};
+use crate::broker::transport::{Connected, RecentDelivery};
 use crate::delivery::Lease;
 
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two looks at whether all connections hold.
-const LOOK: Duration = Duration::from_millis(200);
-/// The reason follows the end of a connection at once, if there is one.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Channels of each connection that are not for lanes: declaring, routing, the pulse.
-const SPARE_CHANNELS: usize = 32;
-
-/// One connection may have to hold these at once: what shows that it is there, the router, a lane, that lane's next
-/// subscription, a look at each of both queues, and one to declare on; the client library counts channel 0, too.
-pub(in crate::broker) const LEAST_CHANNELS: u16 = 8;
-
-/// All connections, in pairs; the session ends when one does.
+/// All connections. The session ends when one of them does.
 pub(in crate::broker) struct ConnectionPool {
-    lines: Vec<ConnectionPair>,
-    /// Lanes to a line.
-    share: usize,
+    pairs: Vec<ConnectionPair>,
+    lanes_per_pair: usize,
 }
 
-/// A pair of connections, and what some lanes have of a lifeline.
 pub(in crate::broker) struct ConnectionPair {
     /// For deliveries and acknowledgements.
     pub(in crate::broker) consuming: Connected,
     publishing: Connected,
-    /// When the consuming one last showed that it is there.
-    shown: watch::Sender<Instant>,
+    /// When the consuming connection last answered. The lanes' leases hang on it.
+    answered_at: watch::Sender<Instant>,
 }
 
-/// What befell a connection.
+/// What the client library reports of one of them.
 pub(in crate::broker) enum ConnectionEvent {
     Consuming(Event),
     Publishing(Event),
 }
 
 impl ConnectionPool {
-    /// Connects as often as so many lanes need.
+    /// Makes as many pairs as so many lanes need.
     pub(in crate::broker) async fn connect(
         address: &Address,
         replica: &str,
         lanes: usize,
     ) -> Result<Self, BrokerError> {
         let first = ConnectionPair::connect(address, replica).await?;
-        let channels = first.consuming.configuration().channel_max();
-        if channels < LEAST_CHANNELS {
-            return Err(BrokerError::TooFewChannels(channels));
+        let lanes_per_pair = lanes_per_pair(first.consuming.configuration().channel_max());
+        let mut pool = Self { pairs: vec![first], lanes_per_pair };
+        while pool.pairs.len() * pool.lanes_per_pair < lanes {
+            pool.pairs.push(ConnectionPair::connect(address, replica).await?);
         }
-        let share = share(channels);
-        let mut lifeline = Self { lines: vec![first], share };
-        while lifeline.lines.len() * share < lanes {
-            lifeline.lines.push(ConnectionPair::connect(address, replica).await?);
-        }
-        Ok(lifeline)
+        Ok(pool)
+    }
+
+    /// One pair for whichever lane is consumed on it.
+    pub(in crate::broker) async fn connect_one_pair(
+        address: &Address,
+        name: &str,
+    ) -> Result<Self, BrokerError> {
+        let pair = ConnectionPair::connect(address, name).await?;
+        Ok(Self { pairs: vec![pair], lanes_per_pair: usize::MAX })
     }
 
     /// Whether all hold.
     pub(in crate::broker) fn connected(&self) -> bool {
-        self.lines.iter().all(ConnectionPair::connected)
+        self.pairs.iter().all(ConnectionPair::connected)
     }
 
-    /// What the lane with this number works with.
-    pub(in crate::broker) fn line(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
-        self.lines.get(lane / self.share).ok_or(BrokerError::Closed)
+    /// What the lane with this number works with. The intake and the probes work with the first one.
+    pub(in crate::broker) fn pair(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
+        self.pairs.get(lane / self.lanes_per_pair).ok_or(BrokerError::Closed)
     }
 
-    /// The lines whose consuming connection is gone: which lanes they are for, and what was read last, if all of that is
+    /// The pairs whose consuming connection is lost: the numbers of their lanes, and what was read last, if all of that is
     /// known.
-    pub(in crate::broker) fn gone(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
-        let gone = self.lines.iter().enumerate().filter(|(_, line)| !line.consuming.status().connected());
-        gone.map(|(number, line)| {
-            let seen = line.consuming.seen();
-            let read = (!seen.is_full()).then(|| seen.recent_deliveries());
-            (number * self.share..(number + 1) * self.share, read)
+    pub(in crate::broker) fn lost(
+        &self,
+    ) -> impl Iterator<Item = (Range<usize>, Option<Vec<RecentDelivery>>)> {
+        let lost = self.pairs.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
+        lost.map(|(number, pair)| {
+            let recent = pair.consuming.recent();
+            let read = (!recent.is_full()).then(|| recent.since_last_wait());
+            (number * self.lanes_per_pair..(number + 1) * self.lanes_per_pair, read)
         })
     }
 
-    /// Returns when a connection is gone.
-    pub(in crate::broker) async fn ended(&self) {
+    /// Returns when a connection is lost.
+    pub(in crate::broker) async fn until_disconnected(&self) {
         while self.connected() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(APART_CONNECTION_CHECK).await;
         }
     }
 
-    /// Why a connection is gone, as far as it comes to be known.
+    /// Why a connection is lost, if the reason comes soon.
     pub(in crate::broker) async fn cause(
         &self,
-        fates: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
+        events: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
     ) -> BrokerError {
-        let told = async {
-            while let Some(fate) = fates.next().await {
+        let reason = async {
+            while let Some(event) = events.next().await {
                 if let ConnectionEvent::Consuming(Event::Error(error))
-                | ConnectionEvent::Publishing(Event::Error(error)) = fate
+                | ConnectionEvent::Publishing(Event::Error(error)) = event
                 {
                     return error.into();
                 }
             }
             BrokerError::Closed
         };
-        tokio::time::timeout(LAST_WORDS, told).await.unwrap_or(BrokerError::Closed)
+        tokio::time::timeout(CLOSE_REASON_WAIT, reason).await.unwrap_or(BrokerError::Closed)
     }
 
-    /// What happens to the connections.
-    pub(in crate::broker) fn fates(
-        &self,
-    ) -> impl futures_util::Stream<Item = ConnectionEvent> + Send + use<> {
-        let mut fates = SelectAll::new();
-        for line in &self.lines {
-            fates.push(line.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
-            fates.push(line.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
+    pub(in crate::broker) fn events(&self) -> impl Stream<Item = ConnectionEvent> + Send + use<> {
+        let mut events = SelectAll::new();
+        for pair in &self.pairs {
+            events.push(pair.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
+            events.push(pair.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
         }
-        fates
+        events
     }
 
-    /// Returns only when a consuming connection has not answered for [`silence`].
+    /// Returns only when a consuming connection has not answered for [`unresponsive_after`], or cannot be asked.
     ///
-    /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
-    /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
-    pub(in crate::broker) async fn silent(&self) -> BrokerError {
-        let asked = self.lines.iter().map(|line| Box::pin(ask_until_silent(line)));
+    /// Heartbeats would show that, too, but not before the broker notices, which then gives the lanes away while this
+    /// replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
+    pub(in crate::broker) async fn until_unresponsive(&self) -> BrokerError {
+        let asked = self.pairs.iter().map(|pair| Box::pin(pair.until_unresponsive()));
         futures_util::future::select_all(asked).await.0
     }
 
-    /// Ends all connections at once when it is dropped: before consumers are, which would cancel themselves.
-    pub(in crate::broker) fn end_with(&self) -> Vec<DropGuard> {
-        self.lines.iter().flat_map(|line| [line.consuming.end_with(), line.publishing.end_with()]).collect()
+    /// Ends all connections at once when it is dropped. Drop it before the consumers, which would cancel themselves.
+    pub(in crate::broker) fn end_on_drop(&self) -> Vec<DropGuard> {
+        let all = self.pairs.iter().flat_map(|pair| [&pair.consuming, &pair.publishing]);
+        all.map(Connected::end_on_drop).collect()
     }
 
-    /// Says good-bye, but does not wait for a peer that may be gone.
+    /// Closes them in good order, but does not wait for a peer that may be gone.
     pub(in crate::broker) async fn close(&self) {
-        let all = self.lines.iter().flat_map(|line| [&line.publishing, &line.consuming]);
-        let closing = all.map(async |connection| {
-            let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
-            if !matches!(closed, Ok(Ok(()))) {
-                tracing::debug!("a connection could not be closed in time");
-            }
-        });
-        futures_util::future::join_all(closing).await;
+        let all = self.pairs.iter().flat_map(|pair| [&pair.publishing, &pair.consuming]);
+        futures_util::future::join_all(all.map(|connection| close(connection))).await;
     }
 }
 
 impl ConnectionPair {
-    async fn connect(address: &Address, replica: &str) -> Result<Self, BrokerError> {
-        let consuming = transport::connect(address, replica).await?;
-        let shown = watch::Sender::new(Instant::now());
-        let publishing = transport::connect(address, &format!("{replica}, publishing")).await?;
-        Ok(Self { consuming, publishing, shown })
+    async fn connect(address: &Address, name: &str) -> Result<Self, BrokerError> {
+        let consuming = transport::connect(address, name).await?;
+        let channels = consuming.configuration().channel_max();
+        if channels < LEAST_CHANNELS {
+            return Err(BrokerError::TooFewChannels { allowed: channels, needed: LEAST_CHANNELS });
+        }
+        let answered_at = watch::Sender::new(Instant::now());
+        let publishing = transport::connect(address, &format!("{name}, publishing")).await?;
+        Ok(Self { consuming, publishing, answered_at })
     }
 
-    /// A channel whose publishes are confirmed.
+    /// A channel of the publishing connection whose publishes are confirmed.
     pub(in crate::broker) async fn publisher(&self) -> lapin::Result<Channel> {
         publisher(&self.publishing).await
     }
 
-    /// Holds while the consuming connection is known to be there; until shortly before the broker may give up this
-    /// client.
+    /// Holds while the consuming connection answers, and ends shortly before the broker may give up this client.
     pub(in crate::broker) fn lease(&self) -> Lease {
-        let term = heartbeat(&self.consuming) * 3 / 4;
-        Lease::new(self.shown.subscribe(), term)
+        Lease::new(self.answered_at.subscribe(), lease_term(heartbeat(&self.consuming)))
     }
 
-    /// The largest frame that can be published.
+    /// The largest frame that can be published, in bytes.
     pub(in crate::broker) fn frame_max(&self) -> usize {
         self.publishing.frame_max()
     }
@@ -193,72 +184,49 @@ impl ConnectionPair {
     pub(in crate::broker) fn connected(&self) -> bool {
         self.consuming.status().connected() && self.publishing.status().connected()
     }
+
+    async fn until_unresponsive(&self) -> BrokerError {
+        let heartbeat = heartbeat(&self.consuming);
+        let limit = unresponsive_after(heartbeat);
+        let mut channel = None;
+        loop {
+            let asked_at = Instant::now();
+            let asked = async {
+                let channel = match &channel {
+                    Some(channel) => channel,
+                    None => channel.insert(self.consuming.create_channel().await?),
+                };
+                // A question that is answered and changes nothing.
+                channel.basic_qos(1, BasicQosOptions::default()).await
+            };
+            match tokio::time::timeout(limit, asked).await {
+                // When it answered is not known, only that it was not before it was asked.
+                Ok(Ok(())) => drop(self.answered_at.send_replace(asked_at)),
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return BrokerError::Unresponsive(limit),
+            }
+            tokio::time::sleep(liveness_interval(heartbeat)).await;
+        }
+    }
 }
 
-/// A channel whose publishes are confirmed.
-pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
+/// Closes a connection in good order, but does not wait for a peer that may be gone.
+pub(in crate::broker) async fn close(connection: &Connection) {
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::debug!("a connection could not be closed in time");
+    }
 }
 
-/// Whether the broker has taken a message, and a queue with it.
-pub(in crate::broker) fn is_taken(confirmation: &Confirmation) -> bool {
-    matches!(confirmation, Confirmation::Ack(None))
-}
-
-/// Publishes one message that must reach a queue.
-pub(in crate::broker) async fn publish(
-    channel: &Channel,
-    exchange: &str,
-    key: &str,
-    body: &[u8],
-    properties: BasicProperties,
-) -> lapin::Result<PublisherConfirm> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    channel.basic_publish(short(exchange), short(key), options, body, properties).await
-}
-
-/// Lanes to a connection that takes so many channels.
-fn share(channel_max: u16) -> usize {
-    usize::from(channel_max).saturating_sub(SPARE_CHANNELS).max(1)
+fn lanes_per_pair(channel_max: u16) -> usize {
+    usize::from(channel_max.saturating_sub(SPARE_CHANNELS).max(1))
 }
 
 /// The broker gives up a client that was silent for this long, at the earliest.
 fn heartbeat(connection: &Connection) -> Duration {
     match connection.configuration().heartbeat() {
-        0 => Duration::from_mins(1),
+        0 => WITHOUT_HEARTBEAT,
         seconds => Duration::from_secs(seconds.into()),
-    }
-}
-
-/// How long a connection may leave a question unanswered. The calls that are on their way then need some of the rest
-/// of the heartbeat. A short heartbeat is left to itself: the lease is over in time all the same.
-fn silence(heartbeat: Duration) -> Duration {
-    (heartbeat / 2).clamp(Duration::from_secs(5), Duration::from_secs(10))
-}
-
-async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPair) -> BrokerError {
-    let heartbeat = heartbeat(consuming);
-    let silence = silence(heartbeat);
-    let mut channel = None;
-    loop {
-        let begun = Instant::now();
-        let asked = async {
-            let channel = match &channel {
-                Some(channel) => channel,
-                None => channel.insert(consuming.create_channel().await?),
-            };
-            // Something that is answered and changes nothing.
-            channel.basic_qos(1, BasicQosOptions::default()).await
-        };
-        match tokio::time::timeout(silence, asked).await {
-            // It was there at some time since then.
-            Ok(Ok(())) => drop(shown.send_replace(begun)),
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return BrokerError::Silent(silence),
-        }
-        tokio::time::sleep(heartbeat / 8).await;
     }
 }
 
@@ -268,16 +236,9 @@ mod tests {
 
     #[test]
     fn a_connection_takes_as_many_lanes_as_it_has_channels_to_spare() {
-        assert_eq!(share(2047), 2015);
-        assert_eq!(share(40), 8);
-        assert_eq!(share(LEAST_CHANNELS), 1);
-        assert_eq!(share(u16::MAX), 65_503);
-    }
-
-    #[test]
-    fn silence_is_noticed_before_the_broker_notices_it() {
-        for heartbeat in [20, 60, 300].map(Duration::from_secs) {
-            assert!(silence(heartbeat) + heartbeat / 8 < heartbeat);
-        }
+        assert_eq!(lanes_per_pair(2047), 2015);
+        assert_eq!(lanes_per_pair(40), 8);
+        assert_eq!(lanes_per_pair(LEAST_CHANNELS), 1);
+        assert_eq!(lanes_per_pair(u16::MAX), 65_503);
     }
 }

@@ -1,97 +1,83 @@
-//! One account's lane queue: subscribes, and serves until something ends it.
+//! One account's lane queue: subscribes, and serves until something ends it. Knows nothing of what the lane does with a
+//! delivery. Called by [`crate::broker::consuming`].
 
-pub(super) mod ack_batch;
-pub(super) mod poison;
-pub(super) mod settling;
+mod consumer;
+mod incoming;
+mod unsettled;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::names::priority;
-use super::session::{Broker, BrokerError, Declared, LaneInlet, Resubscriber, subscribe};
+use super::context::Context;
+use super::error::BrokerError;
 use super::topology;
-use super::unreadable::Subscription;
+use crate::broker::amqp::channel::{close, close_after_acknowledgements, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
-use crate::broker::probes::starved_consumer::Watch;
+use crate::broker::consuming::resubscriber::Resubscriber;
+use crate::broker::consuming::subscription::{self, Subscription};
+use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::ConfirmedPublisher;
-use crate::delivery::{AccountName, Session};
-use ack_batch::Acks;
-use poison::PoisonGuard;
-use settling::LaneConsumer;
+use crate::delivery::{LaneInlet, Session};
+use consumer::LaneConsumer;
+use incoming::Incoming;
 
-/// How an account's lane is consumed.
-pub(super) fn subscription(broker: &Broker, account: &AccountName) -> Subscription {
-    let mut arguments = FieldTable::default();
-    let wanted = priority(&broker.replica, account);
-    arguments.insert("x-priority".into(), AMQPValue::LongInt(wanted));
-    let (queue, tag) = (broker.names.lane(account), format!("{} {account}", broker.replica));
-    Subscription { queue, tag, prefetch: broker.prefetch, arguments }
-}
-
-/// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
+/// Serves the lane until `stop` (then `Ok`, when all is settled or left to be returned) or until something breaks.
 pub(super) async fn serve(
-    broker: &Broker,
-    line: &ConnectionPair,
-    door: &LaneInlet,
-    again: &mut Resubscriber,
+    context: &Context,
+    pair: &ConnectionPair,
+    inlet: &LaneInlet,
+    resubscriber: &mut Resubscriber,
     stop: &CancellationToken,
     connection_lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
-    if again.declared == Declared::LongAgo {
-        // The dead letters, too: nobody else misses them.
-        topology::declare_shared(&line.consuming, &broker.names).await?;
-        topology::declare_lane(&line.consuming, &broker.names, &door.account).await?;
+    if resubscriber.must_declare() {
+        // The dead letters, too: no other part would notice that they are missing.
+        topology::declare_shared(&pair.consuming, &context.names).await?;
+        topology::declare_lane(&pair.consuming, &context.names, &inlet.account).await?;
     }
-    let prefetch = usize::from(broker.prefetch);
+    let prefetch = usize::from(context.prefetch);
     let (settle, settlements) = mpsc::channel(prefetch);
     let (deliver, deliveries) = mpsc::channel(prefetch);
-    // However this ends, the lane must not go on working for answers that nobody can give.
+    // However this ends, the lane must not go on: its settlements could not be passed on any more.
     let lost = connection_lost.child_token();
     let guard = lost.clone().drop_guard();
-    let session = Session { deliveries, lost, lease: line.lease() };
-    match stop.run_until_cancelled(door.sessions.send(session)).await {
+    let session = Session { deliveries, lost, lease: pair.lease() };
+    match stop.run_until_cancelled(inlet.sessions.send(session)).await {
         None => return Ok(()),
-        Some(Err(_)) => return Err(BrokerError::LaneGone),
+        Some(Err(_)) => return Err(BrokerError::LaneEnded),
         Some(Ok(())) => {}
     }
 
-    let Subscription { queue: lane, tag, prefetch, arguments } = subscription(broker, &door.account);
-    let prefetch = again.pace.prefetch(prefetch);
-    let (channel, mut consumer) = subscribe(&line.consuming, &lane, &tag, prefetch, arguments).await?;
-    // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
-    // that out again.
-    again.end_forgotten().await;
-    let mut serving = LaneConsumer {
-        broker,
-        door,
-        lost: connection_lost,
-        caution: PoisonGuard::new(),
-        watch: Watch::new(&mut again.hunger, &line.consuming, &lane),
-        letters: ConfirmedPublisher::new(&broker.names, line),
-        handed_over: false,
-        ahead: None,
-        settle,
-        unsettled: BTreeMap::new(),
-        acks: Acks::default(),
-        returned: BTreeSet::new(),
-        share: broker.held.share(),
-        pace: again.pace.clone(),
-    };
-    let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
-    broker.link.letters(&door.account, None);
-    // At once: with its channel another replica gets the lane.
+    let Subscription { queue: lane, tag, prefetch, arguments } = subscription::lane(context, &inlet.account);
+    let prefetch = resubscriber.pace.prefetch(prefetch);
+    let (channel, mut consumer) = subscribe(&pair.consuming, &lane, &tag, prefetch, arguments).await?;
+    // Only now that this subscription stands by, and is next in line: so the lane stays with a replica that knows what was
+    // settled, which the queue may hand out again.
+    resubscriber.end_starved().await;
+    let watchdog = ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, &lane);
+    let mut serving = LaneConsumer::new(
+        context,
+        inlet,
+        connection_lost,
+        Incoming::new(watchdog, resubscriber.pace.clone()),
+        (deliver, settle),
+        ConfirmedPublisher::new(&context.names, pair),
+    );
+    let served = serving.run(&mut consumer, settlements, stop, &lane).await;
+    serving.clear_stall();
+    // Before the channel closes: then another replica gets the lane.
     drop(guard);
-    if matches!(served, Err(BrokerError::Forgotten(_))) {
-        again.forgotten = Some((channel, consumer));
+    if matches!(served, Err(BrokerError::Starved(_))) {
+        resubscriber.starved_subscription = Some((channel, consumer));
     } else {
-        // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
-        // cancels it, and another replica would be active ahead of what is given back here.
-        topology::close_settled(&channel, &lane, served.is_ok()).await;
+        // Closing returns, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
+        // cancels it, and another replica would be active ahead of what is returned here.
+        match served {
+            Ok(()) => close_after_acknowledgements(&channel, &lane).await,
+            Err(_) => close(&channel).await,
+        }
         drop(consumer);
     }
-    serving.letters.close().await;
+    serving.close().await;
     served
 }

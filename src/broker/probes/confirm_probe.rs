@@ -1,107 +1,117 @@
 //! Finds out whether the broker takes messages.
 //!
-//! A cluster that has lost the majority of its nodes keeps connections and answers questions, but confirms nothing:
-//! with no events on the way it would look well. So a small message goes to a queue of its own every few seconds. The
-//! queue keeps only the last one, and nobody reads it.
+//! A cluster that has lost the majority of its nodes keeps connections and answers questions, but confirms nothing: with
+//! no events on the way it would look well. So a small message goes to a queue of its own every few seconds. The queue
+//! keeps only the last one, and nobody reads it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use lapin::types::AMQPValue;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 
-use crate::broker::amqp::connection::{ConnectionPair, ConnectionPool, is_taken, publish};
-use crate::broker::health::Stall;
-use crate::broker::names::Names;
-use crate::broker::session::{Broker, BrokerError};
+use crate::broker::amqp::channel::{self, is_taken, publish};
+use crate::broker::amqp::connection::{ConnectionPair, ConnectionPool};
+use crate::broker::context::Context;
+use crate::broker::error::BrokerError;
+use crate::broker::health::{BrokerHealth, Stall, StallReporter};
+use crate::broker::names::PROBE_KEY;
+use crate::broker::timing::{PROBE_CONFIRM_TIMEOUT, PROBE_INTERVAL, PROBE_MISSES, PROBE_MISSES_DOUBLED};
 use crate::broker::topology;
 
-/// Between two messages.
-const BEAT: Duration = Duration::from_secs(5);
-/// So long a confirm may take. A new leader is elected within a few seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A node that has confirmed nothing for this many patiences is left, if there is another: it may be the one that its
-/// peers cannot reach, while they go on.
-const LEAVE_AFTER: u32 = 3;
-/// How often the time until then doubles: to three quarters of an hour.
-const LEAVES_DOUBLED: u32 = 6;
-/// Cannot be an account's name.
-const KEY: &str = "_probe";
-
-/// Declares the queue.
-pub(in crate::broker) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
-    let mut arguments = topology::quorum();
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
-    topology::queue(connection, &names.probe(), arguments).await?;
-    topology::bind(connection, &names.probe(), &names.lanes(), KEY).await
+/// The probe of one session after another.
+#[derive(Debug)]
+pub(in crate::broker) struct ConfirmProbe {
+    unconfirmed: StallReporter,
+    nodes: usize,
+    /// How many nodes were left because they confirmed nothing, since one last confirmed.
+    nodes_left: AtomicU32,
 }
 
-/// Publishes for as long as the connection holds, and tells when confirms stay away. Ends when another node should be
-/// tried, and then tells why.
-pub(in crate::broker) async fn beat(broker: Arc<Broker>, lifeline: Arc<ConnectionPool>) -> BrokerError {
-    let Ok(line) = lifeline.line(0) else { return BrokerError::Closed };
-    let mut broken = beat_on(&broker, line).await;
-    while line.connected() && !matches!(broken, BrokerError::Unconfirmed) {
-        tracing::debug!(%broken, "the probe cannot be published");
-        if !broker.link.is_stalled(Stall::Unconfirmed) {
-            broker.link.stalled(Stall::Unconfirmed, Some("it does not take a message for the probe queue"));
-        }
-        tokio::time::sleep(BEAT).await;
-        // The queue may be gone, or the exchange.
-        let declared = tokio::time::timeout(PATIENCE, broker.declare(line)).await;
-        broken = match declared {
-            Ok(Err(error)) => error.into(),
-            Ok(Ok(())) | Err(_) => beat_on(&broker, line).await,
-        };
+impl ConfirmProbe {
+    /// For a broker with so many nodes.
+    pub(in crate::broker) fn new(health: &Arc<BrokerHealth>, nodes: usize) -> Self {
+        Self { unconfirmed: health.reporter(Stall::Unconfirmed), nodes, nodes_left: AtomicU32::new(0) }
     }
-    broken
-}
 
-async fn beat_on(broker: &Broker, line: &ConnectionPair) -> BrokerError {
-    let channel = match line.publisher().await {
-        Ok(channel) => channel,
-        Err(error) => return error.into(),
-    };
-    loop {
-        // Published once, however long it takes: a confirm that comes late is as good.
-        let mut confirmed = std::pin::pin!(confirmed(&channel, broker));
-        let mut missed = 0;
-        let answer = loop {
-            if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut confirmed).await {
-                break answer;
+    /// Publishes for as long as the connection holds, and reports while confirms stay away. Fails when another node should
+    /// be tried.
+    pub(in crate::broker) async fn run(
+        self: Arc<Self>,
+        context: Arc<Context>,
+        pool: Arc<ConnectionPool>,
+    ) -> Result<(), BrokerError> {
+        let pair = pool.pair(0)?;
+        let mut error = self.publish_on(&context, pair).await;
+        loop {
+            if matches!(error, BrokerError::NodeUnconfirming) {
+                return Err(error);
             }
-            // An alarm keeps it from being sent; that is told already.
-            if broker.link.is_stalled(Stall::Blocked) {
-                continue;
+            if !pair.connected() {
+                return Ok(());
             }
-            let why = "it confirms nothing; most of its nodes may be away";
-            broker.link.stalled(Stall::Unconfirmed, Some(why));
-            missed += 1;
-            // Each time more patiently: where no node confirms, moving on costs every lane a hand-over.
-            let left = broker.link.left();
-            if missed >= LEAVE_AFTER << left.min(LEAVES_DOUBLED) {
-                broker.link.leaves();
-                if broker.addresses.count() > 1 {
-                    return BrokerError::Unconfirmed;
-                }
-                // The queue may have lost the message, and with it the confirm.
-                topology::close(&channel).await;
-                return BrokerError::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
+            tracing::debug!(%error, "the probe cannot be published");
+            if !context.health.is_stalled(Stall::Unconfirmed) {
+                self.unconfirmed.stalled("it does not take a message for the probe queue");
             }
-        };
-        match answer {
-            Ok(confirmation) if is_taken(&confirmation) => broker.link.confirmed(),
-            Ok(_) => {
-                topology::close(&channel).await;
-                return BrokerError::NotConfirmed { exchange: broker.names.lanes(), key: KEY.to_owned() };
-            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
+            // The queue or the exchange may have been deleted.
+            let declaring = topology::declare(&pair.consuming, &context);
+            error = match tokio::time::timeout(PROBE_CONFIRM_TIMEOUT, declaring).await {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) | Err(_) => self.publish_on(&context, pair).await,
+            };
+        }
+    }
+
+    /// Publishes on one channel until something breaks.
+    async fn publish_on(&self, context: &Context, pair: &ConnectionPair) -> BrokerError {
+        let channel = match pair.publisher().await {
+            Ok(channel) => channel,
             Err(error) => return error.into(),
+        };
+        let not_confirmed =
+            || BrokerError::NotConfirmed { exchange: context.names.lanes(), key: PROBE_KEY.to_owned() };
+        loop {
+            // Published once, however long it takes: a confirm that comes late is as good.
+            let mut confirmed = std::pin::pin!(confirmed(&channel, context));
+            let mut misses = 0;
+            let confirmation = loop {
+                if let Ok(confirmation) = tokio::time::timeout(PROBE_CONFIRM_TIMEOUT, &mut confirmed).await {
+                    break confirmation;
+                }
+                // An alarm keeps the message from being sent, and is reported already.
+                if context.health.is_stalled(Stall::Blocked) {
+                    continue;
+                }
+                self.unconfirmed.stalled("it confirms nothing; most of its nodes may be away");
+                misses += 1;
+                let left = self.nodes_left.load(Ordering::Relaxed);
+                if misses >= PROBE_MISSES << left.min(PROBE_MISSES_DOUBLED) {
+                    self.nodes_left.fetch_add(1, Ordering::Relaxed);
+                    if self.nodes > 1 {
+                        return BrokerError::NodeUnconfirming;
+                    }
+                    // The queue may have lost the message, and with it the confirm.
+                    channel::close(&channel).await;
+                    return not_confirmed();
+                }
+            };
+            match confirmation {
+                Ok(confirmation) if is_taken(&confirmation) => {
+                    self.nodes_left.store(0, Ordering::Relaxed);
+                    self.unconfirmed.clear();
+                }
+                Ok(_) => {
+                    channel::close(&channel).await;
+                    return not_confirmed();
+                }
+                Err(error) => return error.into(),
+            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
-        tokio::time::sleep(BEAT).await;
     }
 }
 
-async fn confirmed(channel: &Channel, broker: &Broker) -> lapin::Result<Confirmation> {
-    publish(channel, &broker.names.lanes(), KEY, b"", BasicProperties::default()).await?.await
+async fn confirmed(channel: &Channel, context: &Context) -> lapin::Result<Confirmation> {
+    publish(channel, &context.names.lanes(), PROBE_KEY, b"", BasicProperties::default()).await?.await
 }

@@ -1,5 +1,5 @@
-//! What becomes of one message on the intake: a message for a lane, one for each of its events, or dead letters.
-//! The router sends them; nothing is sent here.
+//! What one message on the intake becomes: a message for a lane, one for each of its events, or dead letters.
+//! Called by the router, which publishes them; publishes nothing itself.
 
 use std::sync::Arc;
 
@@ -7,131 +7,104 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use lapin::BasicProperties;
 
-use crate::broker::UNROUTED;
-use crate::broker::amqp::properties;
-use crate::broker::names::dead_letter_key;
-use crate::broker::publishing::queue::{Content, Publication, Route};
-use crate::broker::session::Broker;
-use crate::dead_letter;
-use crate::delivery::AccountName;
+use crate::broker::amqp::{properties, republished};
+use crate::broker::context::Context;
+use crate::broker::publishing::publication::Publication;
+use crate::dead_letter::DeadLetter;
+use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
 use crate::routing::ACCOUNT_HEADER;
-use crate::segment::{Batch, Opened, RoutingKeys, Unopened};
+use crate::segment::{Batch, EventBody, Opened, RoutingKeys, Unopened};
 
 /// A message on the intake.
-pub(in crate::broker) struct Message {
-    /// As far as they are believed.
-    pub(in crate::broker) properties: BasicProperties,
-    pub(in crate::broker) body: Bytes,
-    /// It was here before, and may be in its lane since.
-    pub(in crate::broker) redelivered: bool,
+pub(super) struct IntakeMessage {
+    /// Without the headers that only Freshet itself may set.
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+    /// It came back to the intake, and may be in its lane already.
+    pub(super) redelivered: bool,
     /// When the router took it.
-    pub(in crate::broker) now: Timestamp,
+    pub(super) taken_at: Timestamp,
 }
 
-/// What a message becomes, and how many bytes are held for it until all of that is confirmed.
-pub(in crate::broker) struct Sorted {
+/// What a message becomes.
+pub(super) struct Sorted {
     /// At least one.
-    pub(in crate::broker) parcels: Vec<Publication>,
-    pub(in crate::broker) bytes: usize,
+    pub(super) publications: Vec<Publication>,
+    /// How many bytes are held until all of them are confirmed.
+    pub(super) bytes: usize,
 }
 
-/// Finds what a message holds and where each event belongs, and counts those that have no lane.
-pub(in crate::broker) fn sort(broker: &Broker, message: &Message) -> Sorted {
-    let Message { properties, body, .. } = message;
+/// Finds what a message holds and where each event belongs, and counts the events that no lane will count.
+pub(super) fn sort(context: &Context, message: &IntakeMessage) -> Sorted {
+    let IntakeMessage { properties, body, .. } = message;
     let origin = properties::origin(properties);
-    let opened = broker.opener.open(body, properties::encoding(properties), &origin);
+    let opened = context.opener.open(body, properties::encoding(properties), &origin);
     let mut bytes = body.len();
-    let parcels = match opened {
-        Ok(Opened::One(one)) => vec![match find(broker, properties, || one.keys()) {
+    let publications = match opened {
+        Ok(Opened::One(one)) => vec![match find(context, properties, || one.keys()) {
             Ok(account) => {
                 let properties = Arc::new(for_lane(message, properties));
-                to_lane(broker, &account, Content::Whole(body.clone()), properties)
+                Publication::to_lane(&context.names, &account, EventBody::Whole(body.clone()), properties)
             }
-            Err(refusal) => refused(broker, message, None, &refusal),
+            Err(refusal) => refused(context, message, None, &refusal),
         }],
         Ok(Opened::Many(batch)) => {
             bytes = bytes.max(batch.bytes());
-            split(broker, message, batch)
+            split(context, message, batch)
         }
         Err(Unopened { refusal, keys }) => {
-            let account = find(broker, properties, || Ok(keys)).ok();
-            vec![refused(broker, message, account.as_ref(), &refusal)]
+            let account = find(context, properties, || Ok(keys)).ok();
+            vec![refused(context, message, account.as_ref(), &refusal)]
         }
     };
-    Sorted { parcels, bytes }
+    Sorted { publications, bytes }
 }
 
-/// A dead letter of the whole message.
-pub(in crate::broker) fn refused(
-    broker: &Broker,
-    message: &Message,
+/// A dead letter with the whole message.
+pub(super) fn refused(
+    context: &Context,
+    message: &IntakeMessage,
     account: Option<&AccountName>,
     refusal: &Refusal,
 ) -> Publication {
-    let Message { properties, body, now, .. } = message;
-    let seen = broker.opener.glimpse(body, properties::encoding(properties));
-    dead_letter::count(
-        &broker.metrics.account(account.map_or(UNROUTED, |name| name)),
-        account.map_or(UNROUTED, |name| name),
-        &seen,
-        refusal,
-    );
-    let properties = dead_letter::properties(properties, refusal, account, &seen, 0, *now);
-    to_dead_letters(broker, account, refusal, Content::Whole(body.clone()), properties)
+    let IntakeMessage { properties, body, taken_at, .. } = message;
+    let seen = context.opener.glimpse(body, properties::encoding(properties));
+    let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: *taken_at };
+    dead.count_as_received(&context.metrics.account(account.map_or(UNROUTED, |name| name)));
+    Publication::to_dead_letters(&context.names, &dead, EventBody::Whole(body.clone()), properties)
 }
 
-/// A message for each event.
-fn split(broker: &Broker, message: &Message, batch: Batch) -> Vec<Publication> {
-    let unpacked = properties::unpacked(&message.properties);
+/// One message for each event of a batch.
+fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Publication> {
+    let unpacked = republished::unpacked(&message.properties);
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
-    let parcel = |index: usize| {
-        let content = Content::Part(batch.clone(), index);
-        match find(broker, &unpacked, || batch.keys_of(index)) {
-            Ok(account) => to_lane(broker, &account, content, shared.clone()),
+    let publication = |index: usize| {
+        let body = EventBody::Part(batch.clone(), index);
+        match find(context, &unpacked, || batch.keys_of(index)) {
+            Ok(account) => Publication::to_lane(&context.names, &account, body, shared.clone()),
             Err(refusal) => {
-                let seen = crate::segment::glimpse(&content.body());
-                dead_letter::count(&broker.metrics.account(UNROUTED), UNROUTED, &seen, &refusal);
-                let properties = dead_letter::properties(&unpacked, &refusal, None, &seen, 0, message.now);
-                to_dead_letters(broker, None, &refusal, content, properties)
+                let seen = crate::segment::glimpse(&body.bytes());
+                let (refusal, failed_at) = (&refusal, message.taken_at);
+                let dead = DeadLetter { refusal, account: None, seen: &seen, attempts: 0, failed_at };
+                dead.count_as_received(&context.metrics.account(UNROUTED));
+                Publication::to_dead_letters(&context.names, &dead, body, &unpacked)
             }
         }
     };
-    (0..batch.len()).map(parcel).collect()
+    (0..batch.len()).map(publication).collect()
 }
 
 fn find(
-    broker: &Broker,
+    context: &Context,
     properties: &BasicProperties,
     keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
 ) -> Result<AccountName, Refusal> {
-    broker.directory.find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
+    context.index.find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
 }
 
-fn for_lane(message: &Message, properties: &BasicProperties) -> BasicProperties {
-    let properties = properties::for_lane(properties, message.now);
-    if message.redelivered { properties::as_copy(properties) } else { properties }
-}
-
-fn to_lane(
-    broker: &Broker,
-    account: &AccountName,
-    content: Content,
-    properties: Arc<BasicProperties>,
-) -> Publication {
-    let route = Route { exchange: broker.names.lanes(), key: account.to_string() };
-    Publication::new(broker.names.lane(account), route, content, properties)
-}
-
-fn to_dead_letters(
-    broker: &Broker,
-    account: Option<&AccountName>,
-    refusal: &Refusal,
-    content: Content,
-    properties: BasicProperties,
-) -> Publication {
-    let queue = broker.names.dead();
-    let route = Route { exchange: queue.clone(), key: dead_letter_key(account, refusal.reason) };
-    Publication::new(queue, route, content, Arc::new(properties))
+fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicProperties {
+    let properties = republished::for_lane(properties, message.taken_at);
+    if message.redelivered { republished::as_copy(properties) } else { properties }
 }

@@ -24,7 +24,7 @@ fn a_contact_is_found_by_its_own_external_id_only() {
             ada_is,
         ),
         (json!([{"id": 7, "external_id": "u-12"}]), "u-12", None),
-        // Several: the same case decides, then the same address, else nobody.
+        // Of several, the one in the same case counts; if there is none, all must be the same contact.
         (json!([contact(json!("U-12"), "zoe@example.com"), ada(json!("u-12"))]), "u-12", ada_is),
         (
             json!([contact(json!("U-12"), "zoe@example.com"), ada(json!("u-12"))]),
@@ -70,7 +70,7 @@ fn a_contact_without_an_address_is_found_by_its_external_id() {
 }
 
 #[test]
-fn only_an_answer_that_tells_the_external_id_tells_another() {
+fn a_contact_shown_without_an_external_id_may_be_the_same() {
     for (contact, expected) in [
         (json!({"id": 7}), false),
         (json!({"id": 7, "external_id": "U-1"}), false),
@@ -79,4 +79,15 @@ fn only_an_answer_that_tells_the_external_id_tells_another() {
     ] {
         assert_eq!(has_another_external_id(&json!({ "contact": contact }), "u-1"), expected, "{contact}");
     }
+}
+
+#[test]
+fn sales_accounts_are_read_or_unknown() {
+    let body = json!({"contact": {"id": 1, "sales_accounts": [{"id": 5, "is_primary": true}, {"id": "6"}]}});
+    assert_eq!(
+        linked_accounts(&body),
+        Some(vec![SalesAccountLink { id: 5, primary: true }, SalesAccountLink { id: 6, primary: false }])
+    );
+    assert_eq!(linked_accounts(&json!({"contact": {"id": 1}})), None);
+    assert_eq!(linked_accounts(&json!({"contact": {"id": 1, "sales_accounts": [{}]}})), None);
 }

@@ -1,43 +1,29 @@
-//! `tags = "append"`: tags that a record has stay. Freshsales puts the tags of a write in the place of those that are
-//! there, so a record is written without its tags first, and then, where its answer shows that some are missing, all of
-//! them together: those that are there and those that the event adds. Tags are compared as they stand. Pure.
-//!
-//! What is known to be there is remembered, so a tag that repeats costs nothing.
+//! `tags = "append"`: the tags that a record has stay. Freshsales replaces all tags by those of a write. So a record is first
+//! written without tags, and if the answer shows that some are missing, all are written: the record's and the event's. Tags
+//! are compared letter by letter. Known tags are cached, so a tag that repeats costs no call.
 
 use serde_json::Value;
 
-use super::deals::DealAt;
+use super::contact_work::{ContactWork, DealId};
 use super::held::RecordText;
-use super::work_item::{ContactWork, Step};
-use crate::freshsales::{Call, record_id, shown_tags};
+use super::step::{Step, Tagging};
+use crate::freshsales::{Call, record_id, tags_of};
 use crate::lane::contact::cache::records::RecordCache;
-use crate::lane::scheduler::Effect;
 use crate::mapping::Omitted;
 use crate::schema::Entity;
 
-/// Adding tags to a record that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::lane) struct Tagging {
-    pub(in crate::lane) entity: Entity,
-    pub(in crate::lane) id: i64,
-    /// What the event adds; once it is known what is there, all that are to be there.
-    pub(in crate::lane) tags: Vec<String>,
-    /// The step after it.
-    pub(in crate::lane) then: Option<Box<Step>>,
-}
-
-/// Whether nothing of the record's tags needs to be written, as far as is remembered.
-pub(in crate::lane) fn are_there(
+/// Whether the record is known to have all tags that the event adds.
+pub(in crate::lane) fn are_known(
     record: &RecordText,
     entity: Entity,
     id: Option<i64>,
-    memo: &mut RecordCache,
+    records: &mut RecordCache,
 ) -> bool {
     record.added_tags.is_empty()
-        || id.is_some_and(|id| memo.has_tags(entity, id, record.tags().iter().map(String::as_str)))
+        || id.is_some_and(|id| records.has_tags(entity, id, record.tags().iter().map(String::as_str)))
 }
 
-/// Those that are there, and behind them those that are not.
+/// The record's tags, followed by the added ones that it lacks.
 fn united(mut there: Vec<String>, added: &[String]) -> Vec<String> {
     for tag in added {
         if !there.contains(tag) {
@@ -59,26 +45,25 @@ impl Tagging {
 }
 
 /// What comes after a step that wrote a record: `then`, or first its tags.
-pub(in crate::lane) fn after(
+pub(in crate::lane) fn then_tags(
     work: &ContactWork,
     body: &Value,
     then: Option<Step>,
-    memo: &mut RecordCache,
+    records: &mut RecordCache,
 ) -> Option<Step> {
-    let Some((entity, record)) = work.given() else { return then };
-    let shown = shown_tags(body, entity.singular());
+    let Some((entity, record)) = work.given_record() else { return then };
+    let shown = tags_of(body, entity.singular());
     let id = record_id(body, entity.singular());
     if let Some((id, shown)) = id.zip(shown.as_ref()) {
-        memo.learn_tags(entity, id, shown);
+        records.learn_tags(entity, id, shown);
     } else if let Some(id) = id.filter(|_| record.field("tags").is_some()) {
-        memo.forget_tags(entity, id);
+        records.forget_tags(entity, id);
     }
-    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.deal == DealAt::New) {
-        memo.learn_tags(entity, id, &record.tags());
+    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.deal == DealId::New) {
+        records.learn_tags(entity, id, &record.tags());
         return then;
     }
-    // In bulk goes only what has no tags to add.
-    let Some(id) = id.filter(|_| !are_there(record, entity, id, memo)) else { return then };
+    let Some(id) = id.filter(|_| !are_known(record, entity, id, records)) else { return then };
     let then = then.map(Box::new);
     Some(match shown {
         Some(there) => Step::Tags(Tagging { entity, id, tags: united(there, &record.tags()), then }),
@@ -86,34 +71,33 @@ pub(in crate::lane) fn after(
     })
 }
 
-/// What the reading of a record's tags came to.
-pub(in crate::lane) enum Found {
-    /// Some are missing: this is to be written.
+/// How the tags that an answer shows compare with those that the event adds.
+pub(in crate::lane) enum Comparison {
+    /// Some are missing; this writes all.
     Missing(Tagging),
-    All,
+    Complete,
     /// The answer does not show them, so none can be added without losing others.
     NotShown,
 }
 
 impl Tagging {
-    /// Compares what the event adds with what an answer shows.
-    pub(in crate::lane) fn compare(&self, body: &Value) -> Found {
-        match shown_tags(body, self.entity.singular()) {
-            None => Found::NotShown,
-            Some(there) if self.tags.iter().all(|tag| there.contains(tag)) => Found::All,
-            Some(there) => Found::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),
+    pub(in crate::lane) fn compare(&self, body: &Value) -> Comparison {
+        match tags_of(body, self.entity.singular()) {
+            None => Comparison::NotShown,
+            Some(there) if self.tags.iter().all(|tag| there.contains(tag)) => Comparison::Complete,
+            Some(there) => Comparison::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),
         }
     }
 }
 
-/// The tags that cannot be added, because no answer shows which are there.
-pub(in crate::lane) fn left_out<D>(tagging: &Tagging) -> Effect<D> {
-    Effect::LeftOut(Omitted {
+/// The tags that cannot be added, because no answer shows which ones the record has.
+pub(in crate::lane) fn left_out(tagging: &Tagging) -> Omitted {
+    Omitted {
         entity: tagging.entity,
         field: "tags".to_owned(),
         trait_path: "tags".to_owned(),
         why: "Freshsales does not show the tags that are there".to_owned(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_that_are_there_stay_in_their_places_and_those_that_are_missing_come_behind_them() {
+    fn a_record_s_tags_keep_their_places_and_missing_ones_follow() {
         let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
         assert_eq!(united(tags(&["b", "a"]), &tags(&["a", "A", "c", "A"])), tags(&["b", "a", "A", "c"]));
         assert_eq!(united(tags(&[]), &tags(&[])), tags(&[]));

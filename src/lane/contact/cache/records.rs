@@ -1,5 +1,4 @@
-//! What a lane remembers of the account's records, bounded: ids that need not be asked for again, and links that
-//! are known to be there.
+//! The ids, links and tags of records that this lane has written or read.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
@@ -7,9 +6,9 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
-use crate::freshsales::Link;
+use crate::freshsales::SalesAccountLink;
+use crate::lane::bounded::lru;
 use crate::lane::contact::held::RecordText;
-use crate::lane::dedup::memory;
 use crate::schema::Entity;
 
 const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
@@ -22,9 +21,9 @@ const MOST_TAGS: usize = 100;
 /// Sales accounts by name, contacts by e-mail address, deals by contact and name.
 #[derive(Debug)]
 pub(in crate::lane) struct RecordCache {
-    /// With the period that each was written in.
-    accounts: LruCache<String, (Account, u64)>,
-    contacts: LruCache<String, Contact>,
+    /// Each with the period in which it was written.
+    accounts: LruCache<String, (CachedAccount, u64)>,
+    contacts: LruCache<String, CachedContact>,
     /// By the contact's id and a digest of the deal's name.
     deals: LruCache<(i64, u64), i64>,
     /// Digests of the tags that a record is known to have.
@@ -34,14 +33,14 @@ pub(in crate::lane) struct RecordCache {
 
 /// A sales account that was written before.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::lane) struct Account {
+pub(in crate::lane) struct CachedAccount {
     pub(in crate::lane) id: i64,
-    /// What was written last, if nobody else can have written since.
+    /// The fingerprint of what was written last, if no other replica can have written since.
     pub(in crate::lane) written: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
-struct Contact {
+struct CachedContact {
     id: i64,
     linked: Vec<i64>,
 }
@@ -49,25 +48,25 @@ struct Contact {
 impl RecordCache {
     pub(in crate::lane) fn new() -> Self {
         Self {
-            accounts: memory(ACCOUNTS),
-            contacts: memory(CONTACTS),
-            deals: memory(DEALS),
-            tagged: memory(TAGGED),
+            accounts: lru(ACCOUNTS),
+            contacts: lru(CONTACTS),
+            deals: lru(DEALS),
+            tagged: lru(TAGGED),
             period: 0,
         }
     }
 
-    pub(in crate::lane) fn account(&mut self, name: &str) -> Option<Account> {
+    pub(in crate::lane) fn account(&mut self, name: &str) -> Option<CachedAccount> {
         let (account, period) = self.accounts.get(&name.to_lowercase()).copied()?;
-        Some(Account { written: account.written.filter(|_| period == self.period), ..account })
+        Some(CachedAccount { written: account.written.filter(|_| period == self.period), ..account })
     }
 
-    pub(in crate::lane) fn learn_account(&mut self, name: &str, account: Account) {
+    pub(in crate::lane) fn learn_account(&mut self, name: &str, account: CachedAccount) {
         self.accounts.put(name.to_lowercase(), (account, self.period));
     }
 
     /// Another replica may have the lane from now on, and write what this one does not see.
-    pub(in crate::lane) fn doubt_values(&mut self) {
+    pub(in crate::lane) fn distrust_values(&mut self) {
         self.period += 1;
     }
 
@@ -79,17 +78,22 @@ impl RecordCache {
         self.contacts.get(email).is_some_and(|contact| contact.linked.contains(&account))
     }
 
-    /// What an answer told of a contact; `links` is `None` where it did not tell them.
-    pub(in crate::lane) fn learn_contact(&mut self, email: &str, id: i64, links: Option<&[Link]>) {
+    /// Learns a contact from an answer; `links` is `None` if the answer does not show them.
+    pub(in crate::lane) fn learn_contact(
+        &mut self,
+        email: &str,
+        id: i64,
+        links: Option<&[SalesAccountLink]>,
+    ) {
         if email.is_empty() {
-            // A contact without an address has no name here.
+            // Contacts are cached by their address.
             return;
         }
         let linked = match links {
             Some(links) => links.iter().map(|link| link.id).collect(),
             None => self.contacts.get(email).map(|contact| contact.linked.clone()).unwrap_or_default(),
         };
-        self.contacts.put(email.to_owned(), Contact { id, linked });
+        self.contacts.put(email.to_owned(), CachedContact { id, linked });
     }
 
     /// The id of the contact's deal of this name.
@@ -128,7 +132,7 @@ impl RecordCache {
         self.tagged.pop(&(entity, id));
     }
 
-    /// Something of it was refused: it may be gone.
+    /// Something about them was refused, so they may not exist any more.
     pub(in crate::lane) fn forget(&mut self, email: &str, company: Option<&str>) {
         self.contacts.pop(email);
         if let Some(company) = company {
@@ -147,7 +151,7 @@ fn hashed(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// A number that differs when the record does.
+/// A digest of the record's text.
 pub(in crate::lane) fn fingerprint(record: &RecordText) -> u64 {
     let mut hasher = SipHasher13::new();
     record.hash(&mut hasher);

@@ -2,8 +2,8 @@
 
 use super::by_hand::{contact, insert_of, related, sent, served, settled, write};
 use super::outage::{Account, HOUR, plain};
+use super::prelude::*;
 use crate::freshsales::Endpoint;
-use crate::lane::scheduler::*;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use crate::outcome::{DeadLetterReason, Refusal};
@@ -24,14 +24,14 @@ fn identify(user_id: &str, email: Option<&str>, values: &Value) -> ContactWrite 
 }
 
 /// Puts it in as the lane does.
-fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, debt: u64) {
-    insert_of(dispatch, write, debt);
+fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, delivery: u64) {
+    insert_of(dispatch, write, delivery);
 }
 
-fn track(dispatch: &mut Scheduler<u64>, user_id: &str, debt: u64) {
+fn track(dispatch: &mut Scheduler<u64>, user_id: &str, delivery: u64) {
     let identity = Identity::UserId(user_id.to_owned());
-    let activity = Activity { identity, name: debt.to_string(), properties: ObjectText::default() };
-    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id.to_owned())], None, debt);
+    let activity = Activity { identity, name: delivery.to_string(), properties: ObjectText::default() };
+    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id.to_owned())], None, delivery);
 }
 
 /// A dispatch that has had its lane for long.
@@ -90,9 +90,9 @@ fn nothing_to_send(dispatch: &mut Scheduler<u64>, now: Instant) -> Option<Instan
 fn delivered(effects: Vec<Effect<u64>>) -> Vec<u64> {
     let settled = settled(effects).into_iter();
     settled
-        .map(|(debt, outcome)| {
+        .map(|(delivery, outcome)| {
             assert_eq!(outcome, Outcome::Delivered);
-            debt
+            delivery
         })
         .collect()
 }
@@ -207,8 +207,8 @@ fn merged_identifies_change_the_address_together() {
 fn a_change_waits_for_events_of_the_old_address_and_later_ones_wait_for_it() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
-    let old = |dispatch: &mut Scheduler<u64>, debt| {
-        super::by_hand::insert(dispatch, write("old@x.com", &json!({ "n": debt })), debt);
+    let old = |dispatch: &mut Scheduler<u64>, delivery| {
+        super::by_hand::insert(dispatch, write("old@x.com", &json!({ "n": delivery })), delivery);
     };
     let company = |mut write: ContactWrite| {
         write.company = Some(related("Acme", &json!({})));
@@ -628,7 +628,7 @@ fn what_is_given_back_while_it_waits_for_a_second_look_is_not_lost() {
     refused(&mut dispatch, now, UPSERT);
     looked_up(&mut dispatch, now, "external_id", "u", &[]);
     assert_eq!(dispatch.give_back(), [0]);
-    assert!(dispatch.is_empty() && dispatch.calls.is_empty() && dispatch.units.is_empty());
+    assert!(dispatch.is_empty() && dispatch.calls.is_empty() && dispatch.items.is_empty());
 }
 
 #[test]
@@ -720,7 +720,7 @@ fn whom_this_replica_did_not_find_is_looked_up_again_when_the_lane_was_elsewhere
             dispatch.begin();
         }
         insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
-        let now = now + TAKE_OVER;
+        let now = now + TAKE_OVER_DELAY;
         looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &["a@x.com"])]);
         let (_, effects) = served(&mut dispatch, now, UPSERT, read(7, "u", &["a@x.com"]));
         assert_eq!(delivered(effects), [1]);
@@ -741,8 +741,8 @@ fn however_many_identifies_of_somebody_who_is_gone_end_at_once() {
     let mut ended = settled(looked_up(&mut dispatch, now, "external_id", "u", &[]));
     ended.extend(settled(dispatch.take_ended()));
     assert_eq!(ended.len() as u64, MANY);
-    assert!(ended.iter().map(|(debt, _)| *debt).eq(0..MANY), "in their order");
-    assert!(dispatch.is_empty() && dispatch.units.is_empty());
+    assert!(ended.iter().map(|(delivery, _)| *delivery).eq(0..MANY), "in their order");
+    assert!(dispatch.is_empty() && dispatch.items.is_empty());
 }
 
 /// What an account that knows `u` and `v` answers, `u` under its old address until it is changed.
@@ -804,7 +804,7 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
     for (fails, cut) in never.chain(in_turn) {
         let broken_off = (cut / 2 + cut) % 2 == 0;
         let mut now = start;
-        let mut dispatch = dispatch(now).with_tags(Tags::Append);
+        let mut dispatch = dispatch(now).with(|settings| settings.tags = Tags::Append);
         let rich = |user_id: &str, email: Option<&str>, tag: &str| ContactWrite {
             company: Some(related("Acme", &json!({ "tags": [tag] }))),
             deal: Some(related("Renewal", &json!({ "amount": 1, "tags": [tag] }))),
@@ -838,7 +838,7 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
             }
         }
         longest = longest.max(made);
-        let mut all: Vec<u64> = ended.iter().map(|(debt, _)| *debt).collect();
+        let mut all: Vec<u64> = ended.iter().map(|(delivery, _)| *delivery).collect();
         all.extend(dispatch.give_back());
         for (number, call) in on_their_way {
             if broken_off {
@@ -846,15 +846,37 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
             } else {
                 let answer = account_answers(&call, &mut changed);
                 let effects = dispatch.answered(number, answer, &RateLimit::default(), now);
-                all.extend(settled(effects).into_iter().map(|(debt, _)| debt));
+                all.extend(settled(effects).into_iter().map(|(delivery, _)| delivery));
             }
         }
         all.extend(dispatch.give_back());
-        all.extend(settled(dispatch.take_ended()).into_iter().map(|(debt, _)| debt));
+        all.extend(settled(dispatch.take_ended()).into_iter().map(|(delivery, _)| delivery));
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3, 4], "cut off after {cut}, call {fails} failing");
-        assert!(dispatch.is_empty() && dispatch.units.is_empty() && dispatch.calls.is_empty());
-        assert!(dispatch.names.is_empty() && dispatch.idle.is_empty() && dispatch.due.is_empty());
+        assert!(dispatch.is_empty() && dispatch.items.is_empty() && dispatch.calls.is_empty());
+        assert!(dispatch.locks.is_empty());
     }
     assert!(longest > 14, "{longest} calls: not every stage was reached");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_counts_among_the_calls_that_were_made_for_an_event() {
+    let attempts = |effects: &[Effect<u64>]| match effects {
+        [Effect::Settled { attempts, .. }, ..] => *attempts,
+        other => panic!("{other:?}"),
+    };
+    let now = Instant::now();
+    for contacts in [vec![person(7, "u", &["a@x.com"])], vec![]] {
+        let mut dispatch = dispatch(now);
+        track(&mut dispatch, "u", 1);
+        looked_up(&mut dispatch, now, "external_id", "u", &contacts);
+        let (_, effects) = refused(&mut dispatch, now, Endpoint::TrackEvent);
+        assert_eq!(attempts(&effects), 2, "{contacts:?}");
+    }
+    // An identify that turns out to wait for an earlier one of its address has its look-up counted, too.
+    let mut dispatch = dispatch(now);
+    insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
+    looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &["a@x.com"])]);
+    let (_, effects) = served(&mut dispatch, now, UPSERT, read(7, "u", &["a@x.com"]));
+    assert_eq!(attempts(&effects), 2);
 }

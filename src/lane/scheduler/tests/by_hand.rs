@@ -1,19 +1,20 @@
 //! What the random tests do not reach: calls answered one by one, as a test wants it.
 
-use crate::freshsales::{Endpoint, Link, UnavailableCause as Failure};
-use crate::lane::contact::cache::records::{Account, fingerprint};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::{Endpoint, SalesAccountLink};
+use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
+use crate::lane::timing::LOST_SESSION_GRACE;
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use crate::object::ObjectText;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 pub(in crate::lane::scheduler) fn dispatch(now: Instant) -> Scheduler<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
-    let mut dispatch = Scheduler::new(8, BackoffSettings::default(), quota(), quota());
+    let mut dispatch =
+        Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
-    dispatch.api.quota.observe(now, &plenty, 0);
-    dispatch.tracking.quota.observe(now, &plenty, 0);
+    dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &plenty, 0);
+    dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
     dispatch
 }
 
@@ -35,17 +36,21 @@ pub(in crate::lane::scheduler) fn related(name: &str, values: &Value) -> Related
     RelatedWrite { name: name.to_owned(), record: record(values) }
 }
 
-pub(in crate::lane::scheduler) fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, debt: u64) {
+pub(in crate::lane::scheduler) fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, delivery: u64) {
     let key = Key::Email(write.email.clone().unwrap());
-    dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, debt);
+    dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, delivery);
 }
 
 /// Puts an identify in as the lane does, with a `userId` or without.
-pub(in crate::lane::scheduler) fn insert_of(dispatch: &mut Scheduler<u64>, write: ContactWrite, debt: u64) {
+pub(in crate::lane::scheduler) fn insert_of(
+    dispatch: &mut Scheduler<u64>,
+    write: ContactWrite,
+    delivery: u64,
+) {
     let user_id = write.user_id.clone().map(Key::UserId);
     let keys: Vec<Key> = user_id.into_iter().chain(write.email.clone().map(Key::Email)).collect();
     let taught = write.user_id.clone().zip(write.email.clone());
-    dispatch.insert(Mapped::Contact(Box::new(write)), &keys, taught, debt);
+    dispatch.insert(Mapped::Contact(Box::new(write)), &keys, taught, delivery);
 }
 
 pub(in crate::lane::scheduler) fn sent(dispatch: &mut Scheduler<u64>, now: Instant) -> (u64, Call) {
@@ -70,7 +75,7 @@ pub(in crate::lane::scheduler) fn served(
 
 pub(in crate::lane::scheduler) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
-        Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
+        Effect::Settled { delivery, outcome, .. } => Some((delivery, outcome)),
         Effect::Coalesced(_)
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
@@ -127,7 +132,11 @@ fn failing(dispatch: &mut Scheduler<u64>, mut now: Instant, endpoint: Endpoint, 
         match dispatch.next(now) {
             Next::Send(number, call) if call.endpoint == endpoint => {
                 asked += 1;
-                let trouble = Failure::ServerError(status);
+                let trouble = if status < 300 {
+                    Failure::UnexpectedBody(status)
+                } else {
+                    Failure::UnexpectedStatus(status)
+                };
                 let verdict = Verdict::Unavailable { cause: trouble, retry_after: None };
                 assert!(dispatch.answered(number, verdict, &RateLimit::default(), now).is_empty());
             }
@@ -173,11 +182,11 @@ fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
 /// already: values written before the lane was empty would not be relied on.
 fn acquaint(dispatch: &mut Scheduler<u64>) {
     for number in 0..3 {
-        let link = Link { id: 7, primary: true };
-        dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
+        let link = SalesAccountLink { id: 7, primary: true };
+        dispatch.records.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
     let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
-    dispatch.memo.learn_account("Acme", Account { id: 7, written });
+    dispatch.records.learn_account("Acme", CachedAccount { id: 7, written });
 }
 
 #[test]
@@ -194,7 +203,7 @@ fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
     served(&mut dispatch, now, CONTACTS, job());
     // Others were written meanwhile, so many that these are remembered no more.
     for number in 0..3 {
-        dispatch.memo.forget(&format!("c{number}@x.com"), Some("Acme"));
+        dispatch.records.forget(&format!("c{number}@x.com"), Some("Acme"));
     }
     let Next::Wait(Some(now)) = dispatch.next(now) else { panic!("the job is not asked for") };
     served(&mut dispatch, now, Endpoint::JobStatus, report(3, &[]));
@@ -276,8 +285,8 @@ fn every_event_of_a_group_that_was_refused_counts_the_call_for_all() {
     assert!(dispatch.answered(number, refused, &RateLimit::default(), now).is_empty());
     for number in 0..2 {
         let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[]));
-        let [Effect::Settled { debt, attempts, .. }] = &effects[..] else { panic!("{effects:?}") };
-        assert_eq!((*debt, *attempts), (number, 2));
+        let [Effect::Settled { delivery, attempts, .. }] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((*delivery, *attempts), (number, 2));
     }
 }
 
@@ -344,7 +353,7 @@ fn known(now: Instant) -> Scheduler<u64> {
 #[test]
 fn deals_of_contacts_that_are_known_go_in_bulk_as_the_contacts_do() {
     let now = Instant::now();
-    let mut dispatch = known(now).with_deals(DealIdentity::Name);
+    let mut dispatch = known(now).with(|settings| settings.deal_identity = DealIdentity::Name);
     for number in 0..3u64 {
         let name = format!("Deal {number}");
         let deal = Some(related(&name, &json!({ "name": name, "amount": number })));
@@ -398,7 +407,7 @@ fn sales_accounts_that_are_known_and_changed_go_in_bulk() {
 
 #[test]
 fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls_are_over() {
-    assert!(TAKE_OVER > LAST_CALLS);
+    assert!(TAKE_OVER_DELAY > LOST_SESSION_GRACE);
     let now = Instant::now();
     let mut dispatch = dispatch(now);
     dispatch.begin();
@@ -406,7 +415,7 @@ fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls
     insert(&mut dispatch, write("a@x.com", &json!({})), 0);
     dispatch.read_fields(Entity::Deal, now);
     served(&mut dispatch, now, Endpoint::Fields(Entity::Deal), json!({}));
-    let until = now + TAKE_OVER;
+    let until = now + TAKE_OVER_DELAY;
     assert!(matches!(dispatch.next(now), Next::Wait(Some(then)) if then == until));
     let just_before = until.checked_sub(Duration::from_millis(1)).unwrap();
     assert!(dispatch.taking_over(just_before) && matches!(dispatch.next(just_before), Next::Wait(Some(_))));
@@ -426,21 +435,21 @@ fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls
     served(&mut dispatch, until, CONTACT, contact(3, &[]));
     dispatch.redelivered(until);
     insert(&mut dispatch, write("d@x.com", &json!({})), 3);
-    assert!(matches!(dispatch.next(until), Next::Wait(Some(then)) if then == until + TAKE_OVER));
+    assert!(matches!(dispatch.next(until), Next::Wait(Some(then)) if then == until + TAKE_OVER_DELAY));
 }
 
 #[test]
 fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
-    dispatch.api.quota.block(now, Duration::from_secs(1));
+    dispatch.budgets.of_mut(BudgetKind::Api).keep_away(now, Duration::from_secs(1));
     let now = now + Duration::from_secs(1);
     insert(&mut dispatch, write("a@x.com", &json!({})), 0);
     let (number, _) = sent(&mut dispatch, now);
-    assert!(dispatch.api.quota.is_blocked(), "it was the probe");
+    assert!(dispatch.budgets.of(BudgetKind::Api).blocked_for(now).is_some(), "it was the probe");
     dispatch.aborted(number, now);
-    assert_eq!((dispatch.sending(), dispatch.api.sending), (0, 0));
-    assert!(dispatch.trouble(BudgetKind::Api).is_none());
+    assert_eq!((dispatch.sending(), dispatch.budgets.of(BudgetKind::Api).in_flight()), (0, 0));
+    assert!(dispatch.impediment(BudgetKind::Api).is_none());
     assert_eq!(dispatch.give_back(), [0]);
     insert(&mut dispatch, write("b@x.com", &json!({})), 1);
     // Another call may be the probe.
@@ -451,11 +460,14 @@ fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account
 fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
     let now = Instant::now();
     let quota = || Quota::new(900.0, Duration::from_hours(1), 1.0, now);
-    let mut dispatch: Scheduler<u64> =
-        Scheduler::new(8, BackoffSettings::default(), quota().with_reserve(3), quota());
+    let mut dispatch: Scheduler<u64> = Scheduler::new(
+        SchedulerSettings::new(8, BackoffSettings::default()),
+        quota().with_reserve(3),
+        quota(),
+    );
     insert(&mut dispatch, write("c@x.com", &json!({})), 0);
     let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
-    dispatch.api.quota.observe(now, &told, 0);
+    dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &told, 0);
     assert!(matches!(dispatch.next(now), Next::Wait(Some(_))));
     for entity in Entity::ALL {
         dispatch.read_fields(*entity, now);

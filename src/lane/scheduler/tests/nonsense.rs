@@ -2,9 +2,9 @@
 
 use super::by_hand::{contact, report};
 use super::outage::{ANSWER, Account, HOUR, MINUTE, plain, with_new_company};
+use super::prelude::*;
 use super::strangers::{CONTACTS_AND_TRACKS, page, rich, said, with_deal};
-use crate::freshsales::{Answer, Body, Endpoint, Family, UnavailableCause as Failure, classify};
-use crate::lane::scheduler::*;
+use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, classify};
 use serde_json::{Value, json};
 
 #[test]
@@ -219,10 +219,13 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
             let then = account.now + Duration::from_secs(1 + roll(600));
             account.run(then, |call| {
                 let family = match call.endpoint.family() {
-                    Family::Fields | Family::Selectors => 0,
-                    Family::Jobs => 1,
-                    Family::Deals => 2,
-                    Family::Contacts | Family::SalesAccounts | Family::Lookups | Family::Tracking => 3,
+                    EndpointFamily::Fields | EndpointFamily::Selectors => 0,
+                    EndpointFamily::Jobs => 1,
+                    EndpointFamily::Deals => 2,
+                    EndpointFamily::Contacts
+                    | EndpointFamily::SalesAccounts
+                    | EndpointFamily::Lookups
+                    | EndpointFamily::Tracking => 3,
                 };
                 let odd = sick.contains(&family) && roll(share) == 0;
                 let kind = kinds.get(usize::try_from(roll(3)).unwrap()).copied().unwrap();
@@ -235,7 +238,7 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
             delivered.chain(account.refused.iter().map(|(_, number, _)| *number)).collect();
         all.sort_unstable();
         assert!(all.iter().copied().eq(0..fed), "{seed}: {fed} fed, {} settled", all.len());
-        assert_eq!((account.dispatch.sending(), account.dispatch.units.len()), (0, 0), "{seed}");
+        assert_eq!((account.dispatch.sending(), account.dispatch.items.is_empty()), (0, true), "{seed}");
     }
 }
 
@@ -279,7 +282,7 @@ fn many_records_that_never_get_through_leave_most_of_the_quota_to_others() {
         }
         let down = std::cell::Cell::new(true);
         let mut answer = |call: &Call| {
-            let deal = call.endpoint.family() == Family::Deals;
+            let deal = call.endpoint.family() == EndpointFamily::Deals;
             (deal && down.get()).then(|| said(call, status))
         };
         account.run(account.start + HOUR * 2, &mut answer);

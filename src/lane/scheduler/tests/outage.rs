@@ -1,8 +1,8 @@
 //! What an outage costs, and that no single record makes one or ends none.
 
 use super::by_hand::{contact, insert, related, report, sent, write};
-use crate::freshsales::{Endpoint, UnavailableCause as Failure};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::Endpoint;
 use crate::mapping::Activity;
 use crate::mapping::Identity;
 use crate::object::ObjectText;
@@ -40,7 +40,11 @@ impl Account {
         let start = Instant::now();
         let (api, tracking) = (Quota::new(900.0, HOUR, 0.9, start), Quota::new(400.0, MINUTE, 0.9, start));
         Self {
-            dispatch: Scheduler::new(CONCURRENCY, BackoffSettings::default(), api, tracking),
+            dispatch: Scheduler::new(
+                SchedulerSettings::new(CONCURRENCY, BackoffSettings::default()),
+                api,
+                tracking,
+            ),
             start,
             now: start,
             answers: BTreeMap::new(),
@@ -121,12 +125,12 @@ impl Account {
                 let ((_, number), verdict) = entry.remove_entry();
                 for effect in self.dispatch.answered(number, verdict, &RateLimit::default(), self.now) {
                     match effect {
-                        Effect::Settled { debt, outcome: Outcome::DeadLetter(refusal), .. } => {
-                            self.refused.push((self.now, debt, refusal));
+                        Effect::Settled { delivery, outcome: Outcome::DeadLetter(refusal), .. } => {
+                            self.refused.push((self.now, delivery, refusal));
                         }
-                        Effect::Settled { debt, outcome, .. } => {
+                        Effect::Settled { delivery, outcome, .. } => {
                             assert_eq!(outcome, Outcome::Delivered);
-                            self.delivered.push((self.now, debt));
+                            self.delivered.push((self.now, delivery));
                         }
                         Effect::LeftOut(omitted) => self.left_out.push(omitted.entity),
                         Effect::BulkGivenUp
@@ -138,7 +142,7 @@ impl Account {
                     }
                 }
                 for budget in [BudgetKind::Api, BudgetKind::Tracking] {
-                    if let Some((_, why)) = self.dispatch.trouble(budget) {
+                    if let Some((_, why)) = self.dispatch.impediment(budget) {
                         self.troubles.push((self.now, why.clone()));
                     }
                 }
@@ -152,7 +156,7 @@ impl Account {
     }
 
     pub(in crate::lane::scheduler) fn trouble(&self, budget: BudgetKind) -> Option<Impediment> {
-        self.dispatch.trouble(budget).map(|(trouble, _)| *trouble)
+        self.dispatch.impediment(budget).map(|(trouble, _)| *trouble)
     }
 }
 
@@ -250,7 +254,7 @@ fn records_that_freshsales_cannot_stand_do_not_hide_the_end_of_an_outage() {
     }
     let over = account.start + Duration::from_mins(30);
     account.until(over, |_| true);
-    assert!(account.dispatch.tracking.outage());
+    assert!(account.dispatch.budgets.of(BudgetKind::Tracking).is_outage());
     let poison = |call: &Call| (0..3).any(|number| is_track(call, number));
     account.until(over + LONGEST * 5, poison);
     assert_eq!(account.delivered.len(), 17, "all but the three");
@@ -301,7 +305,7 @@ fn a_single_call_that_always_fails_backs_off_and_is_no_outage() {
     let gaps: Vec<Duration> = account.sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(gaps[0] < Duration::from_secs(1), "{gaps:?}");
     assert!(gaps[10..].iter().all(|gap| *gap >= LONGEST / 2 && *gap <= LONGEST + ANSWER), "{gaps:?}");
-    assert!(!account.dispatch.tracking.outage());
+    assert!(!account.dispatch.budgets.of(BudgetKind::Tracking).is_outage());
     // Another event does not wait for it.
     account.track(1);
     account.until(end + ANSWER, |call| is_track(call, 0));
@@ -314,7 +318,7 @@ fn on_their_way(calls: u64) -> (Account, Vec<u64>) {
     (0..calls).for_each(|number| account.track(number));
     let now = account.now;
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
-    account.dispatch.tracking.quota.observe(now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
     let numbers = (0..calls).map(|_| sent(&mut account.dispatch, now).0).collect();
     (account, numbers)
 }
@@ -327,7 +331,7 @@ fn calls_that_fail_together_begin_one_outage_with_one_short_wait() {
     for number in numbers {
         account.dispatch.answered(number, down(), &RateLimit::default(), now);
     }
-    let wait = account.dispatch.tracking.quota.blocked_for(now).unwrap();
+    let wait = account.dispatch.budgets.of(BudgetKind::Tracking).blocked_for(now).unwrap();
     assert!(wait < Duration::from_secs(1), "{wait:?}");
     let (number, call) = sent(&mut account.dispatch, now + wait);
     assert!(is_track(&call, 8), "one that failed went before it");
@@ -348,7 +352,10 @@ fn a_few_failures_among_successes_are_no_outage() {
         };
         account.dispatch.answered(number, verdict, &RateLimit::default(), account.now);
     }
-    assert!(!account.dispatch.tracking.outage() && !account.dispatch.tracking.quota.is_blocked());
+    assert!(
+        !account.dispatch.budgets.of(BudgetKind::Tracking).is_outage()
+            && account.dispatch.budgets.of(BudgetKind::Tracking).blocked_for(account.now).is_none()
+    );
 }
 
 #[test]

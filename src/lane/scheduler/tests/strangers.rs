@@ -2,9 +2,10 @@
 
 use super::by_hand::{insert, related, write};
 use super::outage::{ANSWER, Account, CONCURRENCY, HOUR, LONGEST, MINUTE, is_track, plain, with_new_company};
-use crate::freshsales::{Answer, Body, Endpoint, Family, UnavailableCause as Failure, classify};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, classify};
 use crate::mapping::ContactWrite;
+use crate::mapping::InvalidValue;
 use crate::outcome::{DeadLetterReason, Refusal};
 use serde_json::json;
 
@@ -14,9 +15,9 @@ const DAY: Duration = Duration::from_hours(24);
 pub(in crate::lane::scheduler) fn rich() -> Account {
     let mut account = Account::new();
     let plenty = RateLimit { remaining: Some(100_000_000), ..RateLimit::default() };
-    account.dispatch.api.quota = Quota::new(100_000.0, HOUR, 1.0, account.now);
-    account.dispatch.api.quota.observe(account.now, &plenty, 0);
-    account.dispatch.tracking.quota.observe(account.now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Api).set_quota(Quota::new(100_000.0, HOUR, 1.0, account.now));
+    account.dispatch.budgets.of_mut(BudgetKind::Api).observe(account.now, &plenty, 0);
+    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(account.now, &plenty, 0);
     account
 }
 
@@ -290,7 +291,8 @@ pub(in crate::lane::scheduler) fn with_deal(account: &mut Account, number: u64) 
 }
 
 const NO_DEALS: fn(&Call) -> Option<Verdict> = |call| {
-    let deals = call.endpoint.family() == Family::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
+    let deals =
+        call.endpoint.family() == EndpointFamily::Deals || call.endpoint == Endpoint::Fields(Entity::Deal);
     deals.then(|| said(call, 403))
 };
 
@@ -301,7 +303,12 @@ fn a_key_without_the_right_to_deals_delivers_contacts() {
         .flat_map(|leaves_out| [(leaves_out, DealIdentity::Contact), (leaves_out, DealIdentity::Name)])
     {
         let mut account = rich();
-        account.dispatch = account.dispatch.leaving_out_what_is_denied(leaves_out).with_deals(identity);
+        account.dispatch = account.dispatch.with(|settings| {
+            settings.deal_identity = identity;
+            if leaves_out {
+                settings.invalid_value = InvalidValue::Omit;
+            }
+        });
         for number in 0..20 {
             if number % 2 == 0 { with_deal(&mut account, number) } else { plain(&mut account, number) }
         }
@@ -414,7 +421,7 @@ fn a_contact_whose_company_meets_a_stranger_holds_up_no_other_contact_of_the_com
 fn never(kind: usize) -> Verdict {
     let trouble = match kind {
         0 => Failure::ServerError(500),
-        1 => Failure::ServerError(200),
+        1 => Failure::UnexpectedBody(200),
         2 => Failure::Timeout,
         _ => Failure::Connection,
     };

@@ -1,0 +1,115 @@
+//! An event of the file, and what the line that it stood in says beside its body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::dead_letter::{DeadLetter, Letter};
+use crate::segment::{BATCH_EVENTS, Batch, EventBody};
+
+/// An event's tag is its line's number, so much to the left, plus its place in the line.
+const PLACES: u32 = 13;
+const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
+
+/// How a letter's properties call the packing of its body.
+const CONTENT_ENCODING: &str = "content_encoding";
+
+/// A line without the body that it holds. All but the number comes from a dead letter; of an event's own line it is empty.
+#[derive(Debug, Default)]
+pub(super) struct SourceLine {
+    pub(super) number: u64,
+    pub(super) account: Option<String>,
+    headers: Map<String, Value>,
+    properties: Map<String, Value>,
+    replays: i64,
+}
+
+/// An event as it was read.
+#[derive(Debug)]
+pub(super) struct FileEvent {
+    pub(super) line: Arc<SourceLine>,
+    /// Which event of the line it is.
+    pub(super) place: u64,
+    pub(super) body: EventBody,
+    /// What is held of it. A letter's headers are few beside it.
+    pub(super) bytes: u64,
+}
+
+impl SourceLine {
+    /// A line without a letter's headers.
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    /// What a line holds for a body, and the rest of it. A dead letter counts as sent back once more.
+    pub(super) fn read(number: u64, line: Bytes) -> (Self, Bytes) {
+        let Some(letter) = Letter::from_line(&line) else { return (Self::new(number), line) };
+        let (account, replays) = (letter.account().map(str::to_owned), letter.replays());
+        let headers = letter.kept_headers();
+        (Self { number, account, replays, headers, properties: letter.properties }, letter.body)
+    }
+
+    /// How the body is packed.
+    pub(super) fn encoding(&self) -> Option<&str> {
+        self.properties.get(CONTENT_ENCODING)?.as_str()
+    }
+
+    /// The same for one event of a packed batch, which is not packed.
+    fn unpacked(&self) -> Self {
+        let mut properties = self.properties.clone();
+        properties.shift_remove(CONTENT_ENCODING);
+        Self {
+            number: self.number,
+            account: self.account.clone(),
+            headers: self.headers.clone(),
+            properties,
+            replays: self.replays,
+        }
+    }
+}
+
+impl FileEvent {
+    /// A line that holds one event, or that is refused as a whole.
+    pub(super) fn whole(line: SourceLine, body: Bytes) -> Self {
+        let bytes = body.len() as u64;
+        Self { line: Arc::new(line), place: 0, body: EventBody::Whole(body), bytes }
+    }
+
+    pub(super) fn tag(&self) -> u64 {
+        (self.line.number << PLACES) + self.place
+    }
+
+    pub(super) fn into_letter(self, dead: &DeadLetter<'_>) -> Letter {
+        let (mut headers, properties) = (self.line.headers.clone(), self.line.properties.clone());
+        headers.extend(dead.headers(self.line.replays));
+        Letter { headers, properties, routing_key: dead.routing_key(), body: self.body.bytes() }
+    }
+}
+
+/// A batch, while its events are handed over one by one.
+#[derive(Debug)]
+pub(super) struct Splitting {
+    line: Arc<SourceLine>,
+    batch: Arc<Batch>,
+    next: usize,
+}
+
+impl Splitting {
+    pub(super) fn new(line: &SourceLine, batch: Batch) -> Self {
+        Self { line: Arc::new(line.unpacked()), batch: Arc::new(batch), next: 0 }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.next >= self.batch.len()
+    }
+
+    /// The next event, and the batch that names its account.
+    pub(super) fn next_event(&mut self) -> (FileEvent, Arc<Batch>) {
+        let index = self.next;
+        self.next += 1;
+        let body = EventBody::Part(self.batch.clone(), index);
+        let bytes = body.bytes().len() as u64;
+        (FileEvent { line: self.line.clone(), place: index as u64, body, bytes }, self.batch.clone())
+    }
+}

@@ -1,0 +1,134 @@
+//! The requests to Freshsales that are in flight, each a task of its own. The lane sends through this and waits for what
+//! ends. Counts requests by what their answers mean.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use crate::delivery::AccountName;
+use crate::freshsales::{
+    Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, Verdict, classify, host_wide_wait,
+};
+use crate::metrics;
+
+/// A call that was sent, with its answer and how long that took.
+pub(super) struct Sent {
+    call: Call,
+    response: Result<RawResponse, NoAnswer>,
+    took: Duration,
+}
+
+/// How a request ended.
+pub(super) enum Ended {
+    Sent(Box<Sent>),
+    /// It was cut off.
+    Aborted,
+    /// A bug: nobody knows whether it was sent.
+    Panicked(JoinError),
+}
+
+/// An account's requests in flight.
+pub(super) struct RequestTasks {
+    account: AccountName,
+    client: Client,
+    tasks: JoinSet<Sent>,
+    /// The scheduler's number of the call that each task sends: a task that panics cannot say it.
+    numbers: HashMap<Id, u64>,
+    /// The last wait of a gateway that was passed on.
+    gateway_until: Option<Instant>,
+    metrics: metrics::Requests,
+    accepted: u64,
+}
+
+impl RequestTasks {
+    pub(super) fn new(account: AccountName, client: Client, metrics: metrics::Requests) -> Self {
+        Self {
+            account,
+            client,
+            tasks: JoinSet::new(),
+            numbers: HashMap::new(),
+            gateway_until: None,
+            metrics,
+            accepted: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    pub(super) fn send(&mut self, number: u64, call: Call) {
+        let client = self.client.clone();
+        let task = self.tasks.spawn(async move {
+            let started = Instant::now();
+            let response = client.send(&call).await;
+            Sent { call, response, took: started.elapsed() }
+        });
+        self.numbers.insert(task.id(), number);
+    }
+
+    /// The next request that ends, under its number; none if none is in flight. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<(u64, Ended)> {
+        loop {
+            let (id, ended) = match self.tasks.join_next_with_id().await? {
+                Ok((id, sent)) => (id, Ended::Sent(Box::new(sent))),
+                Err(error) if error.is_cancelled() => (error.id(), Ended::Aborted),
+                Err(error) => (error.id(), Ended::Panicked(error)),
+            };
+            if let Some(number) = self.numbers.remove(&id) {
+                return Some((number, ended));
+            }
+        }
+    }
+
+    /// Calls that Freshsales accepted so far, but for questions about jobs.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Parses an answer and says what it means. Costs as much as parsing it.
+    pub(super) fn read(&mut self, sent: Sent) -> (Verdict, RateLimit) {
+        let Sent { call, response, took } = sent;
+        let answer = response.map(RawResponse::parse);
+        let mut limit = RateLimit::default();
+        if let Ok(answer) = &answer {
+            self.note_gateway(answer, Instant::now());
+            limit = answer.rate_limit;
+        }
+        let verdict = classify(call.endpoint, answer);
+        let accepted = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
+        self.accepted += u64::from(accepted);
+        self.metrics.observe(call.endpoint.as_str(), verdict.as_str(), took, call.records());
+        (verdict, limit)
+    }
+
+    pub(super) fn abort_all(&mut self) {
+        self.tasks.abort_all();
+    }
+
+    /// Until when a gateway before Freshsales asked the accounts on this host to stay away; only where that is new.
+    pub(super) fn new_gateway_wait(&mut self, now: Instant) -> Option<Instant> {
+        let until = self.client.gateway().blocked_until(now);
+        let until = until.filter(|until| self.gateway_until != Some(*until))?;
+        self.gateway_until = Some(until);
+        Some(until)
+    }
+
+    /// Passes on to the other accounts on the host what an answer says about the gateway before it.
+    fn note_gateway(&self, answer: &Answer, now: Instant) {
+        let gateway = self.client.gateway();
+        if let Some(wait) = host_wide_wait(answer) {
+            if gateway.block(wait, now) {
+                tracing::warn!(
+                    account = &*self.account,
+                    wait_s = wait.as_secs(),
+                    "a gateway before Freshsales asks to stay away; all accounts on the host do"
+                );
+            }
+        } else if answer.status < 300 {
+            gateway.let_through(now);
+        }
+    }
+}

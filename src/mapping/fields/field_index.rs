@@ -1,0 +1,233 @@
+//! One entity's fields, found by name. The mapper builds one for each entity when the account's fields are read.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::string_arena::small;
+use super::target::{Target, Targets};
+use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
+use crate::segment::{fold, folds_to, letters};
+
+/// The least likeness, from 0 to 1, of a name that is suggested.
+const LEAST_LIKENESS: f64 = 0.88;
+
+/// In bytes. Comparing costs the product of both lengths, and a sender's key may be as long as a body.
+const COMPARED_LIMIT: usize = 64;
+
+/// How a trait names a field. Of two traits that name one field, the one of the earlier rank sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::mapping) enum Rank {
+    /// The account's configuration says so.
+    Override,
+    /// The internal name, to the letter.
+    Exact,
+    /// The internal name but for case, underscores and hyphens.
+    Folded,
+    /// Segment's name for the field, or a drop-down's name without `_id`.
+    Alias,
+}
+
+/// A trait path that the configuration sends to a field. `target` is `None` if the account has no such field.
+#[derive(Debug)]
+pub(in crate::mapping) struct Override {
+    pub(in crate::mapping) path: String,
+    pub(in crate::mapping) field: String,
+    target: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(in crate::mapping) struct FieldIndex {
+    pub(in crate::mapping) entity: Entity,
+    pub(in crate::mapping) targets: Targets,
+    pub(in crate::mapping) overrides: Box<[Override]>,
+    /// By the field's place: the value sent when Freshsales refuses a record because the field is missing.
+    defaults: BTreeMap<u32, Value>,
+    /// The pipeline of each of a deal's stages.
+    pub(in crate::mapping) pipelines: Parents,
+    /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
+    exact: Box<[u32]>,
+    /// The same, sorted by their folded names.
+    folded: Box<[u32]>,
+}
+
+impl FieldIndex {
+    pub(in crate::mapping) fn new(
+        entity: Entity,
+        mut fields: Vec<Field>,
+        overrides: BTreeMap<String, String>,
+    ) -> Self {
+        match entity {
+            Entity::Contact => {}
+            // They are upserted by their name, so it is required even where the account says otherwise.
+            Entity::SalesAccount | Entity::Deal => match fields.iter_mut().find(|f| f.name == "name") {
+                Some(name) => name.required = true,
+                None => fields.push(required_name()),
+            },
+        }
+        let mut exact: Box<[u32]> = (0..small(fields.len())).collect();
+        let mut folded = exact.clone();
+        let pipelines = pipelines(entity, &fields);
+        let targets = Targets::new(fields);
+        let name = |place: &u32| targets.get(*place).map(|target| target.name).unwrap_or_default();
+        exact.sort_by_key(name);
+        folded.sort_by_cached_key(|place| fold(name(place)));
+        let mut fields = Self {
+            entity,
+            targets,
+            overrides: Box::default(),
+            defaults: BTreeMap::new(),
+            pipelines,
+            exact,
+            folded,
+        };
+        fields.overrides = overrides
+            .into_iter()
+            .map(|(path, field)| Override { path, target: fields.index(&field), field })
+            .collect();
+        fields
+    }
+
+    /// The field whose internal name is exactly this one.
+    pub(in crate::mapping) fn get(&self, name: &str) -> Option<Target<'_>> {
+        let first = self.exact.partition_point(|place| self.name(*place) < name);
+        self.targets.get(*self.exact.get(first)?).filter(|target| target.name == name)
+    }
+
+    /// The field that has this name, exactly or folded.
+    pub(in crate::mapping) fn resolve(&self, key: &str) -> Option<(Rank, Target<'_>)> {
+        let exact = self.get(key).map(|target| (Rank::Exact, target));
+        exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
+    }
+
+    /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and nobody
+    /// writes an id into `x`.
+    pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<Target<'_>> {
+        self.get_folded(&format!("{folded}id")).filter(|target| {
+            let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
+            one && !target.choices.is_empty() && target.name.ends_with("_id")
+        })
+    }
+
+    pub(in crate::mapping) fn overridden(&self, rule: &Override) -> Option<Target<'_>> {
+        rule.target.and_then(|place| self.targets.get(place))
+    }
+
+    /// The trait that sets a field: its name in camelCase, or the name itself where the camelCase one names another field.
+    pub(in crate::mapping) fn trait_name(&self, target: Target<'_>) -> String {
+        let camel = camel_case(target.name);
+        if self.index(&camel) == Some(target.place) { camel } else { target.name.to_owned() }
+    }
+
+    /// The trait name of the writable field whose name is most like this one, if one is alike.
+    pub(in crate::mapping) fn nearest(&self, key: &str) -> Option<String> {
+        if key.len() > COMPARED_LIMIT {
+            return None;
+        }
+        let key = fold(key);
+        self.targets
+            .iter()
+            .filter(|target| !target.read_only)
+            .map(|target| (strsim::jaro_winkler(&key, &fold(target.name)), target))
+            .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .map(|(_, target)| self.trait_name(target))
+    }
+
+    pub(in crate::mapping) fn default_of(&self, target: Target<'_>) -> Option<&Value> {
+        self.defaults.get(&target.place)
+    }
+
+    /// Sets the defaults, by the fields' places.
+    pub(in crate::mapping) fn set_defaults(&mut self, defaults: BTreeMap<u32, Value>) {
+        self.defaults = defaults;
+    }
+
+    fn get_folded(&self, folded: &str) -> Option<Target<'_>> {
+        let before = |place: &u32| letters(self.name(*place)).lt(folded.chars());
+        let first = self.folded.partition_point(before);
+        self.targets.get(*self.folded.get(first)?).filter(|target| folds_to(target.name, folded))
+    }
+
+    fn index(&self, key: &str) -> Option<u32> {
+        self.resolve(key).map(|(_, target)| target.place)
+    }
+
+    fn name(&self, place: u32) -> &str {
+        self.targets.get(place).map(|target| target.name).unwrap_or_default()
+    }
+}
+
+/// The pipeline of each choice of `deal_stage_id`. Other fields' choices carry a pipeline, too, and do not depend on it.
+fn pipelines(entity: Entity, fields: &[Field]) -> Parents {
+    let stages = fields.iter().find(|field| entity == Entity::Deal && field.name == "deal_stage_id");
+    let choices = stages.into_iter().flat_map(|field| &field.choices);
+    let pair = |choice: &crate::schema::Choice| match choice.id {
+        ChoiceId::Number(id) => Some((id, choice.pipeline?)),
+        ChoiceId::Text(_) => None,
+    };
+    choices.filter_map(pair).collect()
+}
+
+/// Stands in where an account does not list its field `name`.
+fn required_name() -> Field {
+    Field {
+        label: String::new(),
+        name: "name".to_owned(),
+        kind: FieldType::Text,
+        default: true,
+        actionable: true,
+        required: true,
+        choices: Vec::new(),
+        multiple: false,
+        auto_suggest_url: None,
+    }
+}
+
+/// An internal name as a trait: `cf_plan_type` is `cfPlanType`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_').filter(|word| !word.is_empty());
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        camel.push_str(letters.as_str());
+    }
+    camel
+}
+
+/// Whether a name is that of a custom field: `cf_plan`, `cf-plan`, `cfPlan`, `cf2`, but not `cfo`.
+pub(in crate::mapping) fn named_like_custom(key: &str) -> bool {
+    let Some((start, rest)) = key.split_at_checked(2) else { return false };
+    let next = rest.chars().next();
+    (start.eq_ignore_ascii_case("cf") && matches!(next, Some('_' | '-')))
+        || (start == "cf" && next.is_some_and(|c| c.is_uppercase() || c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_custom_fields_are_recognised() {
+        for custom in ["cf_plan", "cf-plan", "CF_plan", "Cf_x", "cfPlan", "cf2", "cf_"] {
+            assert!(named_like_custom(custom), "{custom}");
+        }
+        for word in ["cfo", "cf", "CFO", "CFPlan", "config", "", "c", "çf_x", "xcf_"] {
+            assert!(!named_like_custom(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn camel_case_folds_to_the_same_name() {
+        for (name, camel) in [
+            ("first_name", "firstName"),
+            ("cf_alternate_number", "cfAlternateNumber"),
+            ("cf_2nd", "cf2nd"),
+            ("city", "city"),
+        ] {
+            assert_eq!(camel_case(name), camel);
+            assert_eq!(fold(camel), fold(name));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Which trait could set which field: by the account's overrides, by name, by alias. `record` calls it and chooses among
+//! the candidates. A value is looked at only where it decides what the trait is: null, an address, a full name.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::aliases::{address_field, named_field};
+use super::candidate::{Candidate, NO_SUCH_FIELD};
+use super::full_name;
+use super::overrides::take;
+use super::special::{SpecialPositions, SpecialTrait};
+use crate::mapping::fields::field_index::{FieldIndex, Override, Rank, named_like_custom};
+use crate::mapping::findings::Findings;
+use crate::mapping::position::{At, Scope};
+use crate::mapping::{MappingRules, NullTraits, UnknownCustomField};
+use crate::outcome::{DeadLetterReason, Problem};
+use crate::schema::Entity;
+use crate::segment::{JsonMap, fold};
+
+/// For this many unknown custom fields of an event the nearest name is looked up, which compares every field.
+const MOST_COMPARED: usize = 16;
+
+/// The candidates in document order. A trait that names no field is ignored or a problem; null makes a candidate only
+/// where the rules say that it clears the field.
+pub(in crate::mapping) fn candidates<'a>(
+    fields: &'a FieldIndex,
+    mut traits: JsonMap,
+    scope: Scope,
+    special: SpecialPositions,
+    rules: &MappingRules,
+    findings: &mut Findings,
+) -> Vec<Candidate<'a>> {
+    let special = (fields.entity == Entity::Contact).then_some(special);
+    let mut resolution = Resolution { fields, scope, rules, findings, candidates: Vec::new() };
+    let read = resolution.overrides(&mut traits, special);
+    let mut full_names = Vec::new();
+    for (position, (key, value)) in traits.into_iter().enumerate() {
+        // What an override has read was replaced with null, which is not the sender's null.
+        if value.is_null() && (!resolution.clears() || read.contains(&position)) {
+            continue;
+        }
+        if let Some((positions, special)) = special.and_then(|at| Some((at, SpecialTrait::of(&key)?))) {
+            if !value.is_null() && positions.position(special) != Some(position) {
+                resolution.ignore(scope.path(&key), full_name::OTHER_SPELLING);
+            }
+            continue;
+        }
+        let at = scope.at(position);
+        let folded = fold(&key);
+        if folded == "address"
+            && fields.entity != Entity::Deal
+            && let Value::Object(parts) = &value
+        {
+            resolution.address(&key, parts, at);
+            continue;
+        }
+        if let Some((rank, target)) = named_field(fields, &key, &folded) {
+            resolution.candidates.push(Candidate { at, rank, path: scope.path(&key), value, target });
+        } else if fields.entity == Entity::Contact
+            && folded == "name"
+            && let Value::String(name) = value
+        {
+            full_names.push((at, key, name));
+        } else if !value.is_null() {
+            resolution.no_field(&key, at);
+        }
+    }
+    let Resolution { mut candidates, .. } = resolution;
+    full_name::add_candidates(fields, full_names, scope, findings, &mut candidates);
+    candidates.sort_by_key(|candidate| candidate.at);
+    candidates
+}
+
+struct Resolution<'a, 'e> {
+    fields: &'a FieldIndex,
+    scope: Scope,
+    rules: &'e MappingRules,
+    findings: &'e mut Findings,
+    candidates: Vec<Candidate<'a>>,
+}
+
+impl Resolution<'_, '_> {
+    fn clears(&self) -> bool {
+        self.rules.null_traits == NullTraits::Clear
+    }
+
+    fn ignore(&mut self, path: String, why: &'static str) {
+        self.findings.ignore(self.fields.entity, path, why);
+    }
+
+    /// Follows the account's overrides; returns the positions of the traits they read.
+    fn overrides(&mut self, traits: &mut JsonMap, special: Option<SpecialPositions>) -> HashSet<usize> {
+        let mut read = HashSet::new();
+        for rule in &self.fields.overrides {
+            let Some((position, value)) = take(traits, &rule.path, special) else { continue };
+            read.insert(position);
+            if value.is_null() && !self.clears() {
+                continue;
+            }
+            let (at, path) = (self.scope.at(position), self.scope.path(&rule.path));
+            match self.fields.overridden(rule) {
+                Some(target) => {
+                    let path = path.clone();
+                    self.candidates.push(Candidate { at, rank: Rank::Override, path, value, target });
+                }
+                None if value.is_null() => continue,
+                None => self.missing_target(rule, at, path.clone()),
+            }
+            self.findings.overridden.insert(path);
+        }
+        read
+    }
+
+    fn address(&mut self, key: &str, parts: &JsonMap, at: At) {
+        let clears = self.clears();
+        for (part, value) in parts.iter().filter(|(_, value)| clears || !value.is_null()) {
+            let path = self.scope.path(&format!("{key}.{part}"));
+            match address_field(self.fields, part) {
+                Some(target) => {
+                    let value = value.clone();
+                    self.candidates.push(Candidate { at, rank: Rank::Alias, path, value, target });
+                }
+                None if value.is_null() || self.findings.overridden.contains(&path) => {}
+                None => self.ignore(path, NO_SUCH_FIELD),
+            }
+        }
+    }
+
+    fn no_field(&mut self, key: &str, at: At) {
+        let path = self.scope.path(key);
+        if self.findings.overridden.contains(&path) {
+            return;
+        }
+        match self.rules.unknown_custom_field {
+            UnknownCustomField::DeadLetter if named_like_custom(key) => {
+                let compare = self.findings.problem_count() < MOST_COMPARED;
+                let nearest = compare.then(|| self.fields.nearest(key)).flatten();
+                let problem = Problem {
+                    trait_path: Some(path),
+                    problem: format!(
+                        "the account has no such custom field of its {}",
+                        self.fields.entity.plural()
+                    ),
+                    expected: Some(a_field(nearest)),
+                    ..Problem::default()
+                };
+                self.findings.problem(at, DeadLetterReason::UnknownCustomField, problem);
+            }
+            UnknownCustomField::DeadLetter | UnknownCustomField::Ignore => self.ignore(path, NO_SUCH_FIELD),
+        }
+    }
+
+    /// The configuration sends the trait to a field that the account does not have.
+    fn missing_target(&mut self, rule: &Override, at: At, path: String) {
+        let reason = match (named_like_custom(&rule.field), self.rules.unknown_custom_field) {
+            (true, UnknownCustomField::Ignore) => return self.ignore(path, NO_SUCH_FIELD),
+            (true, UnknownCustomField::DeadLetter) => DeadLetterReason::UnknownCustomField,
+            (false, UnknownCustomField::Ignore | UnknownCustomField::DeadLetter) => {
+                DeadLetterReason::InvalidField
+            }
+        };
+        let problem = Problem {
+            field: Some(rule.field.clone()),
+            trait_path: Some(path),
+            problem: "the configuration sends this trait to a field that the account does not have".into(),
+            expected: Some(a_field(self.fields.nearest(&rule.field))),
+            ..Problem::default()
+        };
+        self.findings.problem(at, reason, problem);
+    }
+}
+
+fn a_field(nearest: Option<String>) -> String {
+    match nearest {
+        Some(nearest) => format!("a field of the account; the nearest is {nearest}"),
+        None => "a field of the account".into(),
+    }
+}

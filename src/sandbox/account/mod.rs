@@ -1,0 +1,207 @@
+//! One Freshsales account in memory: what its endpoints read, write and refuse.
+//!
+//! Knows nothing of paths, headers and sockets: `http` turns a request into a call of [`SandboxAccount`] and the result
+//! into an answer. `admin` reads everything and replaces metadata and options.
+
+pub(super) mod bulk_jobs;
+pub(super) mod clock;
+pub(super) mod error;
+pub(super) mod language;
+pub(super) mod related;
+pub(super) mod render;
+pub(super) mod search;
+pub(super) mod store;
+pub(super) mod tracking;
+pub(super) mod writing;
+
+use std::mem;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use self::{
+    bulk_jobs::BulkJobs,
+    clock::Clock,
+    error::ApiError,
+    related::{Related, Relations, SideLoaded},
+    search::Paging,
+    store::Store,
+    tracking::{Activities, TrackingKind},
+    writing::{Upserted, Writer, identifier},
+};
+use super::{
+    metadata::{
+        field_file::{FieldFile, Form},
+        fields::FieldFiles,
+        selector_list::SelectorList,
+        selectors::SelectorLists,
+    },
+    options::{Options, SearchInclude},
+};
+use crate::{schema::Entity, segment::JsonMap};
+
+/// Everything one account holds.
+pub(super) struct SandboxAccount {
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) jobs: BulkJobs,
+    pub(super) activities: Activities,
+    fields: FieldFiles,
+    selectors: SelectorLists,
+}
+
+impl SandboxAccount {
+    /// An account without records.
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            fields: options.fields.clone(),
+            clock: Clock::start(),
+            store: Store::default(),
+            jobs: BulkJobs::default(),
+            activities: Activities::default(),
+            selectors: SelectorLists::default(),
+            options,
+        }
+    }
+
+    pub(super) fn fields(&self, form: Form) -> &FieldFile {
+        self.fields.get(form)
+    }
+
+    pub(super) fn replace_fields(&mut self, form: Form, file: FieldFile) {
+        self.fields.replace(form, file);
+    }
+
+    pub(super) fn selector(&self, list: SelectorList) -> Value {
+        self.selectors.answer(list, &self.fields)
+    }
+
+    /// The error says what the body should look like.
+    pub(super) fn replace_selector(&mut self, list: SelectorList, body: &[u8]) -> Result<(), String> {
+        self.selectors.replace(list, body)
+    }
+
+    pub(super) fn create(&mut self, entity: Entity, body: &Value) -> Result<u64, ApiError> {
+        self.writer().create(entity, record_in(entity, body)?)
+    }
+
+    /// Changes the fields in the body. What happens to custom fields and addresses that it does not name is an option.
+    pub(super) fn update(&mut self, entity: Entity, id: u64, body: &Value) -> Result<u64, ApiError> {
+        let (custom, emails) = (self.options.custom_fields_on_put, self.options.emails_on_put);
+        self.writer().update(entity, id, record_in(entity, body)?, custom, emails)
+    }
+
+    pub(super) fn upsert(&mut self, entity: Entity, body: &Value) -> Result<Upserted, ApiError> {
+        let (identifier, value) = identifier(entity, body)?;
+        self.writer().upsert(entity, identifier, &value, record_in(entity, body)?)
+    }
+
+    pub(super) fn delete(&mut self, entity: Entity, id: u64) -> Result<(), ApiError> {
+        let visible_from = self.visible_from();
+        if self.store.remove(entity, id, visible_from) { Ok(()) } else { Err(ApiError::not_found()) }
+    }
+
+    /// `{"contact": {..}, "meta": null}`, with the related records that `include` names.
+    pub(super) fn read(&self, entity: Entity, id: u64, include: &[Related]) -> Result<Value, ApiError> {
+        let record = self.store.records(entity).get(id).ok_or_else(ApiError::not_found)?;
+        let mut full = render::full(&self.fields, entity, record);
+        let mut side_loaded = SideLoaded::default();
+        self.relations().add(entity, record, include, &mut full, &mut side_loaded);
+        let mut out = JsonMap::new();
+        out.insert(entity.singular().to_owned(), Value::Object(full));
+        side_loaded.add_to(&mut out);
+        out.insert("meta".to_owned(), Value::Null);
+        Ok(Value::Object(out))
+    }
+
+    /// The id of a job that upserts the records in the body.
+    pub(super) fn start_job(&mut self, entity: Entity, body: &Value) -> Result<u64, ApiError> {
+        let id = self.store.new_id();
+        self.jobs.start(entity, body, id, &self.clock, self.options.job_time)?;
+        Ok(id)
+    }
+
+    pub(super) fn job_status(&self, id: u64) -> Result<Value, ApiError> {
+        let job = self.jobs.get(id).ok_or_else(ApiError::not_found)?;
+        Ok(job.status(self.clock.instant(), &self.options))
+    }
+
+    /// Writes the records of the jobs whose time has passed, and returns the errors.
+    pub(super) fn finish_due_jobs(&mut self) -> Vec<(Entity, ApiError)> {
+        let now = self.clock.instant();
+        // Taken out, because the writer borrows the whole account.
+        let mut jobs = mem::take(&mut self.jobs);
+        let errors = jobs.finish_due(now, &mut self.writer());
+        self.jobs = jobs;
+        errors
+    }
+
+    /// From now on, other programs run this many jobs in the account.
+    pub(super) fn set_jobs_of_others(&mut self, jobs: usize) {
+        self.jobs.of_others = jobs;
+    }
+
+    /// Parameters as in the query.
+    pub(super) fn lookup(&mut self, q: &str, f: &str, entities: &str) -> Result<Value, ApiError> {
+        self.store.lag.catch_up(self.clock.instant());
+        search::lookup(&self.store, &self.fields, q, f, entities)
+    }
+
+    /// Parameters as in the query.
+    pub(super) fn search(&mut self, q: &str, include: &str) -> Result<Value, ApiError> {
+        self.store.lag.catch_up(self.clock.instant());
+        search::search(&self.store, q, include)
+    }
+
+    pub(super) fn filtered_search(
+        &mut self,
+        entity: Entity,
+        body: &Value,
+        paging: &Paging,
+        include: &[Related],
+    ) -> Result<Value, ApiError> {
+        self.store.lag.catch_up(self.clock.instant());
+        let include = match self.options.search_include {
+            SearchInclude::Honoured => include,
+            SearchInclude::Ignored => &[],
+        };
+        search::filtered(&self.relations(), entity, body, paging, include)
+    }
+
+    pub(super) fn track(&mut self, kind: TrackingKind, body: &Value) -> Result<(), ApiError> {
+        self.activities.track(kind, body, self.options.app_token.as_deref(), self.clock.date())
+    }
+
+    fn relations(&self) -> Relations<'_> {
+        Relations {
+            store: &self.store,
+            fields: &self.fields,
+            selectors: &self.selectors,
+            included_deals: self.options.included_deals,
+        }
+    }
+
+    /// When searches will see a write of this moment; `None` is at once.
+    fn visible_from(&self) -> Option<Instant> {
+        let delay = self.options.search_delay;
+        (!delay.is_zero()).then(|| self.clock.instant() + delay)
+    }
+
+    fn writer(&mut self) -> Writer<'_> {
+        Writer {
+            visible_from: self.visible_from(),
+            store: &mut self.store,
+            fields: &self.fields,
+            selectors: &self.selectors,
+            offset: self.options.utc_offset,
+            now: self.clock.date(),
+        }
+    }
+}
+
+/// The record in `{"contact": {..}}`.
+fn record_in(entity: Entity, body: &Value) -> Result<&JsonMap, ApiError> {
+    let record = body.get(entity.singular()).and_then(Value::as_object);
+    record.ok_or_else(|| ApiError::invalid(format!("{} can't be blank", entity.singular())))
+}

@@ -1,0 +1,192 @@
+//! What `?include=` adds to a record: the records it is linked to, in a few of their fields.
+//!
+//! A contact's `sales_accounts` are known to be inside it. The place of its `deals` is not known, so it is an option. All
+//! other keys and places are guesses.
+
+use serde_json::{Value, json};
+
+use super::store::{Store, record::StoredRecord};
+use crate::{
+    sandbox::{
+        metadata::{fields::FieldFiles, selectors::SelectorLists},
+        options::IncludedDeals,
+    },
+    schema::Entity,
+    segment::JsonMap,
+};
+
+/// What `?include=` can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sandbox) enum Related {
+    SalesAccounts,
+    SalesAccount,
+    Contacts,
+    Deals,
+    Owner,
+}
+
+impl Related {
+    /// The words of `?include=`, unknown and repeated ones left out.
+    pub(in crate::sandbox) fn parse(words: &str) -> Vec<Self> {
+        let mut all = Vec::new();
+        for word in words.split(',') {
+            let related = match word.trim() {
+                "sales_accounts" => Self::SalesAccounts,
+                "sales_account" => Self::SalesAccount,
+                "contacts" => Self::Contacts,
+                "deals" => Self::Deals,
+                "owner" => Self::Owner,
+                _ => continue,
+            };
+            if !all.contains(&related) {
+                all.push(related);
+            }
+        }
+        all
+    }
+}
+
+/// Records that an answer shows once, beside the records that refer to them.
+#[derive(Default)]
+pub(in crate::sandbox) struct SideLoaded {
+    /// `None` unless the request asks for them and the account shows them here.
+    deals: Option<Vec<Value>>,
+}
+
+impl SideLoaded {
+    pub(super) fn add_to(self, answer: &mut JsonMap) {
+        answer.extend(self.deals.map(|deals| ("deals".to_owned(), Value::Array(deals))));
+    }
+}
+
+/// Where related records come from.
+pub(in crate::sandbox) struct Relations<'a> {
+    pub(in crate::sandbox) store: &'a Store,
+    pub(in crate::sandbox) fields: &'a FieldFiles,
+    pub(in crate::sandbox) selectors: &'a SelectorLists,
+    pub(in crate::sandbox) included_deals: IncludedDeals,
+}
+
+impl Relations<'_> {
+    /// Adds what the request asks for and the entity has; `out` is the record as JSON.
+    pub(in crate::sandbox) fn add(
+        &self,
+        entity: Entity,
+        record: &StoredRecord,
+        include: &[Related],
+        out: &mut JsonMap,
+        side_loaded: &mut SideLoaded,
+    ) {
+        for related in include {
+            match (entity, related) {
+                (Entity::Contact, Related::SalesAccounts) => {
+                    out.insert("sales_accounts".to_owned(), sales_accounts(self.store, record));
+                }
+                (Entity::Contact, Related::Deals) => self.deals_of_contact(record, out, side_loaded),
+                (Entity::SalesAccount, Related::Contacts) => {
+                    let linked = |contact: &&StoredRecord| {
+                        contact.sales_accounts.iter().any(|link| link.id == record.id)
+                    };
+                    let contacts = self.store.records(Entity::Contact).iter().filter(linked).map(contact);
+                    out.insert("contacts".to_owned(), contacts.collect());
+                }
+                (Entity::SalesAccount, Related::Deals) => {
+                    let linked = |deal: &&StoredRecord| sales_account_id(deal) == Some(record.id);
+                    let deals = self.store.records(Entity::Deal).iter().filter(linked).map(deal);
+                    out.insert("deals".to_owned(), deals.collect());
+                }
+                (Entity::Deal, Related::Contacts) => {
+                    let all = self.store.records(Entity::Contact);
+                    let contacts = record.contact_ids.iter().filter_map(|id| all.get(*id)).map(contact);
+                    out.insert("contacts".to_owned(), contacts.collect());
+                }
+                (Entity::Deal, Related::SalesAccount) => {
+                    let account = sales_account_id(record);
+                    let account = account.and_then(|id| self.store.records(Entity::SalesAccount).get(id));
+                    let account =
+                        account.map(|account| json!({ "id": account.id, "name": account.text("name") }));
+                    out.insert("sales_account".to_owned(), account.unwrap_or_default());
+                }
+                (Entity::Contact | Entity::SalesAccount | Entity::Deal, Related::Owner) => {
+                    let owner = record.reference("owner_id");
+                    let owner = owner.and_then(|id| self.selectors.owner(self.fields, id));
+                    out.insert("owner".to_owned(), owner.unwrap_or_default());
+                }
+                (Entity::Contact, Related::SalesAccount | Related::Contacts)
+                | (Entity::SalesAccount, Related::SalesAccounts | Related::SalesAccount)
+                | (Entity::Deal, Related::SalesAccounts | Related::Deals) => {}
+            }
+        }
+    }
+
+    fn deals_of_contact(&self, contact: &StoredRecord, out: &mut JsonMap, side_loaded: &mut SideLoaded) {
+        let deals = self.store.deals_of(contact.id);
+        match self.included_deals {
+            IncludedDeals::Inside => {
+                out.insert("deals".to_owned(), deals.map(deal).collect());
+            }
+            IncludedDeals::Beside => {
+                let shown = side_loaded.deals.get_or_insert_default();
+                let mut ids = Vec::new();
+                for found in deals {
+                    ids.push(found.id);
+                    if !shown.iter().any(|row| row.get("id").and_then(Value::as_u64) == Some(found.id)) {
+                        shown.push(deal(found));
+                    }
+                }
+                out.insert("deal_ids".to_owned(), Value::from(ids));
+            }
+            IncludedDeals::Absent => {}
+        }
+    }
+}
+
+/// The sales accounts a contact is linked to.
+pub(in crate::sandbox) fn sales_accounts(store: &Store, contact: &StoredRecord) -> Value {
+    let all = store.records(Entity::SalesAccount);
+    let links = contact.sales_accounts.iter();
+    let rows =
+        links.filter_map(|link| all.get(link.id).map(|account| (link, account))).map(|(link, account)| {
+            json!({
+                "partial": true,
+                "id": link.id,
+                "name": account.text("name"),
+                "website": account.fields.get("website"),
+                "is_primary": link.is_primary,
+            })
+        });
+    rows.collect()
+}
+
+fn contact(contact: &StoredRecord) -> Value {
+    json!({
+        "partial": true,
+        "id": contact.id,
+        "display_name": contact.display_name(Entity::Contact),
+        "email": contact.primary_email(),
+    })
+}
+
+fn deal(deal: &StoredRecord) -> Value {
+    let field = |name: &str| deal.fields.get(name).cloned().unwrap_or_default();
+    let amount = match field("amount") {
+        Value::Number(amount) => Value::String(amount.to_string()),
+        other @ (Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            other
+        }
+    };
+    json!({
+        "partial": true,
+        "id": deal.id,
+        "name": deal.text("name"),
+        "amount": amount,
+        "sales_account_id": field("sales_account_id"),
+        "deal_pipeline_id": field("deal_pipeline_id"),
+        "deal_stage_id": field("deal_stage_id"),
+        "expected_close": field("expected_close"),
+    })
+}
+
+fn sales_account_id(deal: &StoredRecord) -> Option<u64> {
+    deal.reference("sales_account_id")
+}
