@@ -6,16 +6,16 @@ use super::kind::Kind;
 use super::malformed::{malformed, no_json, no_object, no_utf8};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// The longest body that is taken, in bytes.
+/// The longest body of one event, in bytes.
 pub const BODY_LIMIT: usize = 1_048_576;
 
-/// How deep arrays and objects may stand inside each other: what `serde_json` reads.
+/// How deep arrays and objects may nest: `serde_json` reads no deeper.
 const DEEPEST: usize = 127;
 
-/// Some programs on Windows write it before UTF-8, where it means nothing.
+/// Some programs on Windows write it before UTF-8, where it has no meaning.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The body as the text of one JSON object, all of it looked at and nothing of it kept.
+/// The text of a body that is one JSON object. The whole body is checked, and no value is built.
 pub(in crate::segment) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
     if body.len() > BODY_LIMIT {
         return Err(Refusal::new(
@@ -40,12 +40,12 @@ pub(in crate::segment) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
     }
 }
 
-/// The body behind its byte order mark, if it begins with one.
+/// The body without a byte order mark.
 pub(in crate::segment) fn unmarked(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Refuses too deep a nesting, which the parser passes over where it only skims, and would not read. `text` is JSON.
+/// Refuses JSON that is nested too deep for values to be built of it. The parser does not notice while it skips values.
 pub(in crate::segment) fn check_depth(text: &str) -> Result<(), Refusal> {
     let mut depth = 0_usize;
     let (mut quoted, mut escaped) = (false, false);

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// What a JSON text is, by its first character.
+/// The kind of a JSON value, by the first character of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::segment) enum Kind {
     Null,
@@ -29,7 +29,7 @@ impl Kind {
     }
 }
 
-/// What [`describe`] says of the value of this text, without building it.
+/// The same as [`describe`] for the text of a value, without building the value.
 pub(in crate::segment) fn describe_text(text: &str) -> String {
     match Kind::of(text) {
         Kind::Null => "null".into(),
@@ -47,7 +47,7 @@ pub(in crate::segment) fn describe_text(text: &str) -> String {
     }
 }
 
-/// How many elements an array has.
+/// Reads the number of an array's elements.
 struct Length(usize);
 
 impl<'de> Deserialize<'de> for Length {
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for LengthVisitor {
     }
 }
 
-/// A value's JSON type, and its length where it has one: what may be told of a value.
+/// A value's JSON type, and its length if it has one. Problems say no more of a value: it may be personal data.
 pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
