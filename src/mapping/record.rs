@@ -10,11 +10,11 @@ use super::findings::Findings;
 use super::position::{At, FIRST, Scope};
 use super::{InvalidValue, Lacking, MappingRules, Omitted, Record};
 use crate::mapping::fields::field_index::FieldIndex;
-use crate::mapping::fields::target::Target;
-use crate::mapping::traits::candidate::Candidate;
+use crate::mapping::fields::target::TargetField;
+use crate::mapping::traits::candidate::FieldCandidate;
 use crate::mapping::traits::resolution::candidates;
 use crate::mapping::traits::special::SpecialPositions;
-use crate::mapping::values::coerce::{TEXT_LIMIT, check_range, coerce, text, wanted};
+use crate::mapping::values::coerce::{LINE_LIMIT, check_range, coerce, text, wanted};
 use crate::mapping::values::owners;
 use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
@@ -129,7 +129,7 @@ pub(super) fn record(
         }
     }
     if let Some(id) = context.external_id {
-        match text(&id.into(), Some(TEXT_LIMIT), rules.coercion) {
+        match text(&id.into(), Some(LINE_LIMIT), rules.coercion) {
             Ok(id) => drop(record.fields.insert("external_id".into(), id)),
             Err(mismatch) => {
                 let problem = mismatch.into_problem("external_id", "userId".into());
@@ -156,7 +156,7 @@ pub(super) fn record(
 fn parent<'a>(
     fields: &'a FieldIndex,
     rules: &MappingRules,
-    candidates: &[Candidate<'_>],
+    candidates: &[FieldCandidate<'_>],
     winners: &HashMap<&str, usize>,
     context: RecordContext<'a>,
 ) -> Option<Parent<'a>> {
@@ -170,8 +170,8 @@ fn parent<'a>(
 
 /// Per field, the index of the trait that sets it: one with a value before null, then the best rank, then the first in
 /// the document.
-fn winners<'a>(candidates: &[Candidate<'a>]) -> HashMap<&'a str, usize> {
-    let mut ranked: Vec<(usize, &Candidate<'a>)> = candidates.iter().enumerate().collect();
+fn winners<'a>(candidates: &[FieldCandidate<'a>]) -> HashMap<&'a str, usize> {
+    let mut ranked: Vec<(usize, &FieldCandidate<'a>)> = candidates.iter().enumerate().collect();
     ranked.sort_by_key(|(_, candidate)| (candidate.value.is_null(), candidate.rank));
     let mut winners = HashMap::new();
     for (index, candidate) in ranked {
@@ -181,7 +181,7 @@ fn winners<'a>(candidates: &[Candidate<'a>]) -> HashMap<&'a str, usize> {
 }
 
 /// Why no trait may set this field; `None` if one may.
-pub(super) fn managed(entity: Entity, target: Target<'_>, user_id: UserId) -> Option<&'static str> {
+pub(super) fn managed(entity: Entity, target: TargetField<'_>, user_id: UserId) -> Option<&'static str> {
     match (entity, target.name) {
         (Entity::Contact, "sales_accounts") => Some("set through company"),
         (Entity::Deal, "contacts") => Some("set through the contact"),
@@ -191,7 +191,7 @@ pub(super) fn managed(entity: Entity, target: Target<'_>, user_id: UserId) -> Op
 }
 
 /// Whether null may empty the field. It may not empty what identifies or links the record.
-fn clearable(entity: Entity, target: Target<'_>) -> bool {
+fn clearable(entity: Entity, target: TargetField<'_>) -> bool {
     match entity {
         Entity::Contact => target.name != "emails",
         Entity::SalesAccount => target.name != "name",
@@ -200,18 +200,18 @@ fn clearable(entity: Entity, target: Target<'_>) -> bool {
 }
 
 /// Whether the record is upserted by this field, so that none can be written without it.
-fn identifies(entity: Entity, target: Target<'_>) -> bool {
+fn identifies(entity: Entity, target: TargetField<'_>) -> bool {
     match entity {
         Entity::Contact => false,
         Entity::SalesAccount | Entity::Deal => target.name == "name",
     }
 }
 
-fn reason(target: Target<'_>) -> DeadLetterReason {
+fn reason(target: TargetField<'_>) -> DeadLetterReason {
     if target.custom { DeadLetterReason::InvalidCustomField } else { DeadLetterReason::InvalidField }
 }
 
-fn lacking(fields: &FieldIndex, target: Target<'_>, scope: Scope) -> Lacking {
+fn lacking(fields: &FieldIndex, target: TargetField<'_>, scope: Scope) -> Lacking {
     let trait_name = match (fields.entity, target.name) {
         (Entity::Contact, "sales_accounts") => "company".to_owned(),
         _ => fields.trait_name(target),
@@ -224,7 +224,7 @@ fn lacking(fields: &FieldIndex, target: Target<'_>, scope: Scope) -> Lacking {
     }
 }
 
-fn nameless(target: Target<'_>, scope: Scope) -> Problem {
+fn nameless(target: TargetField<'_>, scope: Scope) -> Problem {
     Problem {
         field: Some(target.name.to_owned()),
         trait_path: Some(scope.path(target.name)),

@@ -131,7 +131,7 @@ impl Schema {
 
 /// The word of every type, and an unknown one.
 #[cfg(test)]
-pub(crate) const KINDS: &[&str] = &[
+pub(crate) const FIELD_TYPES: &[&str] = &[
     "text",
     "textarea",
     "number",
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn every_type_is_read_from_the_word_it_has() {
-        for word in KINDS {
+        for word in FIELD_TYPES {
             let fields = fields(&json!([{"name": "a", "type": word, "choices": null}]));
             let kind = &fields.get("a").unwrap().kind;
             assert_eq!(kind.as_str(), *word);

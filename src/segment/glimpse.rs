@@ -5,7 +5,7 @@ use super::event::EventType;
 use crate::object::{members, string};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::text::check::{BODY_LIMIT, object_text, unmarked};
-use crate::segment::text::kind::{Kind, describe_text};
+use crate::segment::text::kind::{JsonKind, describe_text};
 use crate::segment::text::surrogates::mended;
 
 /// The longest text of a glimpse, in bytes.
@@ -49,10 +49,10 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
             _ => {}
         }
     }
-    let mut text = |key: &str, value: &str| match Kind::of(value) {
-        Kind::Null => None,
-        Kind::Text => string(value),
-        Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+    let mut text = |key: &str, value: &str| match JsonKind::of(value) {
+        JsonKind::Null => None,
+        JsonKind::Text => string(value),
+        JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
             problems.push(Problem {
                 trait_path: Some(key.into()),
                 problem: "wrong kind of value".into(),

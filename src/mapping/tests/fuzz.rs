@@ -5,7 +5,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::fuzz::{MARK, any_json, any_text, feed, marked};
-use crate::schema::KINDS;
+use crate::schema::FIELD_TYPES;
 
 /// Names of traits and of fields; a value among them may be told, as a name.
 const NAMES: &[&str] = &[
@@ -47,7 +47,7 @@ fn any_field() -> impl Strategy<Value = Field> {
             .prop_map(|(id, value)| json!({"id": id, "value": value}));
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), any::<bool>());
     let name = prop_oneof![9 => select(NAMES).prop_map(str::to_owned), 1 => any_text()];
-    (name, select(KINDS), prop::collection::vec(choice, 0..4), flags).prop_map(|(name, kind, choices, flags)| {
+    (name, select(FIELD_TYPES), prop::collection::vec(choice, 0..4), flags).prop_map(|(name, kind, choices, flags)| {
         let (default, actionable, required, multiple) = flags;
         field(
             &name,

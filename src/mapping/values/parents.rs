@@ -9,7 +9,7 @@ use super::coerce::coerce;
 use super::mismatch::TypeMismatch;
 use crate::mapping::Coercion;
 use crate::mapping::fields::field_index::FieldIndex;
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
 use crate::schema::{Entity, Parents, Selector, Selectors};
 
 /// The parent field of a field whose choices belong to another field's.
@@ -68,7 +68,7 @@ impl<'a> Parent<'a> {
     /// Coerces a value of the child's field. A selector that would settle an ambiguous label is added to `needs`.
     pub(in crate::mapping) fn coerce_child(
         &self,
-        target: Target<'_>,
+        target: TargetField<'_>,
         value: &Value,
         coercion: Coercion,
         needs: &mut Vec<Selector>,

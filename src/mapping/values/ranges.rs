@@ -52,7 +52,7 @@ struct Range {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mapping) struct Found {
+pub(in crate::mapping) struct RangeMatch {
     /// The choice's place among the field's.
     pub(in crate::mapping) place: usize,
     /// Whether its range has an end.
@@ -118,10 +118,10 @@ impl Ranges {
     }
 
     /// The choice whose range contains this count.
-    pub(in crate::mapping) fn find(&self, count: u64) -> Option<Found> {
+    pub(in crate::mapping) fn find(&self, count: u64) -> Option<RangeMatch> {
         let range = self.0.iter().rev().find(|range| range.first <= count)?;
         let within = range.last.is_none_or(|last| count <= last);
-        within.then_some(Found { place: range.place, bounded: range.last.is_some() })
+        within.then_some(RangeMatch { place: range.place, bounded: range.last.is_some() })
     }
 }
 

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::unwrap::{Inner, original, readable, unwrap};
+use super::unwrap::{InnerText, original, readable, unwrap};
 use crate::object::{Member, ObjectWriter, elements, find, members, string};
 use crate::outcome::Refusal;
 use crate::segment::envelope::integrations::OWN_NAMES;
-use crate::segment::text::kind::Kind;
+use crate::segment::text::kind::JsonKind;
 use crate::segment::{RoutingKeys, routing_keys};
 
 /// The most events of one body. A larger batch is refused.
@@ -75,7 +75,7 @@ impl Batch {
         origin: &str,
     ) -> Result<Self, NotUtf8> {
         let whole = readable(text);
-        let (array, outer) = if Kind::of(&whole) == Kind::Array {
+        let (array, outer) = if JsonKind::of(&whole) == JsonKind::Array {
             (&*whole, Vec::new())
         } else {
             (find(&whole, "batch").unwrap_or_default(), outer(text, &whole)?)
@@ -152,7 +152,7 @@ impl Batch {
     pub fn body(&self, index: usize) -> Bytes {
         let (event, _) = self.event(index);
         let Ok(text) = std::str::from_utf8(&event) else { return event };
-        if Kind::of(text) != Kind::Object {
+        if JsonKind::of(text) != JsonKind::Object {
             return event;
         }
         let needs_id = find(text, "messageId").is_none_or(is_missing);
@@ -171,9 +171,9 @@ impl Batch {
         }
         let unwrapped = unwrap(&part, &self.unwrap);
         match unwrapped.inner {
-            Inner::Event(event) => (event, unwrapped.keys),
+            InnerText::Event(event) => (event, unwrapped.keys),
             // Its lane refuses it.
-            Inner::Array(_) | Inner::Batch(_) | Inner::Nothing => (part, unwrapped.keys),
+            InnerText::Array(_) | InnerText::Batch(_) | InnerText::Nothing => (part, unwrapped.keys),
         }
     }
 
@@ -189,7 +189,7 @@ fn outer(text: &Bytes, object: &str) -> Result<Vec<Outer>, NotUtf8> {
     let mut outer = Vec::new();
     for (name, merge) in OUTER {
         let Some(value) = find(object, name) else { continue };
-        if Kind::of(value) == Kind::Null || (merge == Merge::ByKey && is_empty(value)) {
+        if JsonKind::of(value) == JsonKind::Null || (merge == Merge::ByKey && is_empty(value)) {
             continue;
         }
         let value = original(text, object, value);
@@ -203,19 +203,19 @@ fn outer(text: &Bytes, object: &str) -> Result<Vec<Outer>, NotUtf8> {
 
 /// Whether the value is `{}`, or `[]`, which PHP writes for it.
 fn is_empty(value: &str) -> bool {
-    match Kind::of(value) {
-        Kind::Object => members(value).next().is_none(),
-        Kind::Array => elements(value).next().is_none(),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text => false,
+    match JsonKind::of(value) {
+        JsonKind::Object => members(value).next().is_none(),
+        JsonKind::Array => elements(value).next().is_none(),
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text => false,
     }
 }
 
 /// Whether a `messageId` counts as missing. One of a wrong kind stays, and decoding refuses the event.
 fn is_missing(value: &str) -> bool {
-    match Kind::of(value) {
-        Kind::Null => true,
-        Kind::Text => string(value).is_some_and(|text| text.trim().is_empty()),
-        Kind::Bool | Kind::Number | Kind::Array | Kind::Object => false,
+    match JsonKind::of(value) {
+        JsonKind::Null => true,
+        JsonKind::Text => string(value).is_some_and(|text| text.trim().is_empty()),
+        JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => false,
     }
 }
 
@@ -240,7 +240,7 @@ fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
         let outer = std::str::from_utf8(value).unwrap_or_default();
         match own {
             None => writer.json(name, outer),
-            Some(own) if Kind::of(own) == Kind::Null => writer.json(name, outer),
+            Some(own) if JsonKind::of(own) == JsonKind::Null => writer.json(name, outer),
             Some(own) if *merge == Merge::ByKey && is_empty(own) => writer.json(name, outer),
             Some(own) if *merge == Merge::ByKey && both_objects(own, outer) => {
                 writer.json(name, &merged_by_key(name, own, outer));
@@ -252,7 +252,7 @@ fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
 }
 
 fn both_objects(own: &str, outer: &str) -> bool {
-    Kind::of(own) == Kind::Object && Kind::of(outer) == Kind::Object
+    JsonKind::of(own) == JsonKind::Object && JsonKind::of(outer) == JsonKind::Object
 }
 
 /// The members of both objects; of two with one name, the event's.
@@ -265,7 +265,7 @@ fn merged_by_key(name: &str, own: &str, outer: &str) -> String {
     let mut has_ours = false;
     for member in members(own) {
         if ours(&member) {
-            if Kind::of(member.value) == Kind::Null {
+            if JsonKind::of(member.value) == JsonKind::Null {
                 continue;
             }
             has_ours = true;

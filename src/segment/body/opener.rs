@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::batch::{BATCH_EVENTS, Batch, NotUtf8};
 use super::unpack::{unpack, unpack_start};
-use super::unwrap::{Inner, readable, unwrap};
+use super::unwrap::{InnerText, readable, unwrap};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::glimpse;
 use crate::segment::text::check::BODY_LIMIT;
@@ -93,13 +93,13 @@ impl Opener {
         let text = unpack(body, encoding, self.max_batch)?;
         let unwrapped = unwrap(&text, &self.unwrap);
         let text = match unwrapped.inner {
-            Inner::Event(event) => {
+            InnerText::Event(event) => {
                 return Ok(Opened::One(SingleEvent { event: Ok(event), wrappings: unwrapped.keys }));
             }
-            Inner::Nothing => {
+            InnerText::Nothing => {
                 return Ok(Opened::One(SingleEvent { event: Ok(text), wrappings: unwrapped.keys }));
             }
-            Inner::Array(text) | Inner::Batch(text) => text,
+            InnerText::Array(text) | InnerText::Batch(text) => text,
         };
         // Strings that are not UTF-8 pass: only the event that holds one is refused.
         serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| no_json(&readable(&text), &error))?;
@@ -129,9 +129,9 @@ impl Opener {
         }
         let unwrapped = unwrap(&text, &self.unwrap);
         match unwrapped.inner {
-            Inner::Event(event) => Ok(event),
-            Inner::Nothing => Err(no_event_within(&self.unwrap)),
-            Inner::Array(inner) | Inner::Batch(inner) => {
+            InnerText::Event(event) => Ok(event),
+            InnerText::Nothing => Err(no_event_within(&self.unwrap)),
+            InnerText::Array(inner) | InnerText::Batch(inner) => {
                 if serde_json::from_slice::<IgnoredAny>(&inner).is_err() {
                     return Ok(inner);
                 }
@@ -147,8 +147,8 @@ impl Opener {
         let start = unpack_start(body, encoding, BODY_LIMIT);
         let start = start.slice(..start.len().min(BODY_LIMIT));
         match unwrap(&start, &self.unwrap).inner {
-            Inner::Event(event) => glimpse(&event),
-            Inner::Array(_) | Inner::Batch(_) | Inner::Nothing => Glimpse::default(),
+            InnerText::Event(event) => glimpse(&event),
+            InnerText::Array(_) | InnerText::Batch(_) | InnerText::Nothing => Glimpse::default(),
         }
     }
 }

@@ -53,12 +53,12 @@ pub(in crate::segment) fn unpack(
         ));
     }
     let (problem, expected) = match unpacked.end {
-        End::Complete => (None, String::new()),
-        End::TooManyPieces => (
+        UnpackEnd::Complete => (None, String::new()),
+        UnpackEnd::TooManyPieces => (
             Some(format!("the body is packed with {} in too many pieces", packing.name())),
             format!("at most {MOST_PIECES} gzip members or zstd frames"),
         ),
-        End::Damaged => (
+        UnpackEnd::Damaged => (
             Some(format!(
                 "the body cannot be unpacked: its content_encoding is {0}, and it is no {0} or damaged",
                 packing.name()
@@ -126,12 +126,12 @@ impl Packing {
 struct Unpacked {
     /// At most one byte more than the limit.
     bytes: Vec<u8>,
-    end: End,
+    end: UnpackEnd,
 }
 
 /// How reading compressed data ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum End {
+enum UnpackEnd {
     /// All was read, or as much as the limit allows.
     #[default]
     Complete,
@@ -144,7 +144,7 @@ enum End {
 /// Decoders have panicked on damaged data before. One sender's body must not end the task that reads all others.
 fn read_guarded(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
     let read = AssertUnwindSafe(|| read(packing, body, limit));
-    std::panic::catch_unwind(read).unwrap_or(Unpacked { end: End::Damaged, ..Unpacked::default() })
+    std::panic::catch_unwind(read).unwrap_or(Unpacked { end: UnpackEnd::Damaged, ..Unpacked::default() })
 }
 
 fn read(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
@@ -153,11 +153,11 @@ fn read(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
         Packing::Gzip => unpacked.take_members(body, limit),
         Packing::Deflate => {
             unpacked.take(ZlibDecoder::new(body), limit);
-            if unpacked.end == End::Damaged {
+            if unpacked.end == UnpackEnd::Damaged {
                 let mut raw = Unpacked::default();
                 raw.take(DeflateDecoder::new(body), limit);
                 // If neither format fits, the start of the zlib data is kept for the glimpse.
-                if raw.end != End::Damaged {
+                if raw.end != UnpackEnd::Damaged {
                     unpacked = raw;
                 }
             }
@@ -172,8 +172,8 @@ impl Unpacked {
     fn take(&mut self, from: impl Read, limit: usize) {
         let room = (limit + 1).saturating_sub(self.bytes.len());
         self.end = match from.take(room as u64).read_to_end(&mut self.bytes) {
-            Ok(_) => End::Complete,
-            Err(_) => End::Damaged,
+            Ok(_) => UnpackEnd::Complete,
+            Err(_) => UnpackEnd::Damaged,
         };
     }
 
@@ -192,13 +192,13 @@ impl Unpacked {
         frames.set_max_window_size(ZSTD_WINDOW);
         self.take_pieces(body, limit, |unpacked, mut rest| {
             let Ok(frame) = StreamingDecoder::new_with_decoder(&mut rest, &mut frames) else {
-                unpacked.end = End::Damaged;
+                unpacked.end = UnpackEnd::Damaged;
                 return rest;
             };
             unpacked.take(frame, limit);
             let stated = frames.get_checksum_from_data();
             if stated.is_some() && stated != frames.get_calculated_checksum() {
-                unpacked.end = End::Damaged;
+                unpacked.end = UnpackEnd::Damaged;
             }
             rest
         });
@@ -213,16 +213,16 @@ impl Unpacked {
     ) {
         let mut rest = body;
         if body.is_empty() {
-            self.end = End::Damaged;
+            self.end = UnpackEnd::Damaged;
         }
         for _ in 0..MOST_PIECES {
-            if rest.is_empty() || self.end == End::Damaged || self.bytes.len() > limit {
+            if rest.is_empty() || self.end == UnpackEnd::Damaged || self.bytes.len() > limit {
                 return;
             }
             rest = read(self, rest);
         }
-        if !rest.is_empty() && self.end == End::Complete && self.bytes.len() <= limit {
-            self.end = End::TooManyPieces;
+        if !rest.is_empty() && self.end == UnpackEnd::Complete && self.bytes.len() <= limit {
+            self.end = UnpackEnd::TooManyPieces;
         }
     }
 }

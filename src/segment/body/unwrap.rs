@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use crate::object::{members, string};
 use crate::segment::RoutingKeys;
 use crate::segment::text::check::unmarked;
-use crate::segment::text::kind::Kind;
+use crate::segment::text::kind::JsonKind;
 use crate::segment::text::surrogates::mended;
 
 /// How many wrappings may surround an event. Three occur: a topic's notification of a bus's event with a web hook's body.
@@ -25,14 +25,14 @@ const LONGEST_KEY: usize = 4096;
 /// The content of the innermost wrapping, and the accounts' keys of all.
 #[derive(Debug)]
 pub(in crate::segment) struct Unwrapped {
-    pub(in crate::segment) inner: Inner,
+    pub(in crate::segment) inner: InnerText,
     /// The innermost wrapping's first.
     pub(in crate::segment) keys: Vec<RoutingKeys>,
 }
 
 /// A text by what it seems to be. It has not been checked to be JSON.
 #[derive(Debug)]
-pub(in crate::segment) enum Inner {
+pub(in crate::segment) enum InnerText {
     /// One event, or something unknown, which decoding refuses.
     Event(Bytes),
     Array(Bytes),
@@ -44,13 +44,13 @@ pub(in crate::segment) enum Inner {
 
 /// `keys` are those under which an object without a Segment `type` may hold an event.
 pub(in crate::segment) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
-    let mut unwrapped = Unwrapped { inner: Inner::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
+    let mut unwrapped = Unwrapped { inner: InnerText::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
     for _ in 0..=MOST_WRAPPINGS {
-        let Inner::Event(text) = &unwrapped.inner else { break };
+        let InnerText::Event(text) = &unwrapped.inner else { break };
         let readable = readable(text);
-        match Kind::of(&readable) {
-            Kind::Array => unwrapped.inner = Inner::Array(text.clone()),
-            Kind::Object => {
+        match JsonKind::of(&readable) {
+            JsonKind::Array => unwrapped.inner = InnerText::Array(text.clone()),
+            JsonKind::Object => {
                 let (inner, wrapping) = Head::read(&readable, keys).inner(text, &readable);
                 let Some(inner) = inner else { break };
                 unwrapped.inner = inner;
@@ -58,7 +58,7 @@ pub(in crate::segment) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
                     unwrapped.keys.insert(0, wrapping);
                 }
             }
-            Kind::Null | Kind::Bool | Kind::Number | Kind::Text => break,
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text => break,
         }
     }
     unwrapped
@@ -91,10 +91,10 @@ enum Type {
 
 impl Type {
     fn of(value: &str) -> Self {
-        match Kind::of(value) {
-            Kind::Null => Self::Missing,
-            Kind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&word.as_str())) => Self::OfSegment,
-            Kind::Text | Kind::Bool | Kind::Number | Kind::Array | Kind::Object => Self::Other,
+        match JsonKind::of(value) {
+            JsonKind::Null => Self::Missing,
+            JsonKind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&word.as_str())) => Self::OfSegment,
+            JsonKind::Text | JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => Self::Other,
         }
     }
 }
@@ -124,7 +124,7 @@ impl<'a> Head<'a> {
             let name = member.name();
             match &*name {
                 "type" => head.kind = Type::of(member.value),
-                "batch" => head.batch = Kind::of(member.value) == Kind::Array,
+                "batch" => head.batch = JsonKind::of(member.value) == JsonKind::Array,
                 "specversion" => head.is_cloud_event = !keys.is_empty(),
                 "writeKey" => head.write_key = member.value,
                 "projectId" => head.project_id = member.value,
@@ -144,24 +144,24 @@ impl<'a> Head<'a> {
     }
 
     /// The object's content and the account's keys beside it; `None` if the object is the event itself.
-    fn inner(&self, text: &Bytes, readable: &str) -> (Option<Inner>, RoutingKeys) {
+    fn inner(&self, text: &Bytes, readable: &str) -> (Option<InnerText>, RoutingKeys) {
         // Some senders write `{"type": "batch", "batch": [...]}`.
         if self.batch && (self.kind != Type::OfSegment || self.is_cloud_event) {
-            return (Some(Inner::Batch(text.clone())), RoutingKeys::default());
+            return (Some(InnerText::Batch(text.clone())), RoutingKeys::default());
         }
         if self.kind != Type::Missing && !self.is_cloud_event {
             return (None, RoutingKeys::default());
         }
         let key = |value: &str| Some(value).filter(|value| value.len() <= LONGEST_KEY).and_then(string);
         let keys = RoutingKeys { write_key: key(self.write_key), project_id: key(self.project_id) };
-        let inner = self.wrapped.iter().find_map(|value| match Kind::of(value) {
-            Kind::Object | Kind::Array => Some(original(text, readable, value)),
-            Kind::Text => json_within(&original(text, readable, value)),
-            Kind::Null | Kind::Bool | Kind::Number => None,
+        let inner = self.wrapped.iter().find_map(|value| match JsonKind::of(value) {
+            JsonKind::Object | JsonKind::Array => Some(original(text, readable, value)),
+            JsonKind::Text => json_within(&original(text, readable, value)),
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number => None,
         });
         match inner {
-            Some(inner) => (Some(Inner::Event(inner)), keys),
-            None if self.is_cloud_event => (Some(Inner::Nothing), keys),
+            Some(inner) => (Some(InnerText::Event(inner)), keys),
+            None if self.is_cloud_event => (Some(InnerText::Nothing), keys),
             None => (None, RoutingKeys::default()),
         }
     }
@@ -175,7 +175,7 @@ fn json_within(quoted: &[u8]) -> Option<Bytes> {
         return None;
     }
     let text: String = serde_json::from_slice(&mended(quoted)).ok()?;
-    let holds = matches!(Kind::of(&text), Kind::Object | Kind::Array)
+    let holds = matches!(JsonKind::of(&text), JsonKind::Object | JsonKind::Array)
         && serde_json::from_str::<IgnoredAny>(&text).is_ok();
     holds.then(|| text.into())
 }

@@ -9,13 +9,13 @@ use crate::json::Json;
 use crate::object::find;
 use crate::segment::JsonMap;
 use crate::segment::keys::fold;
-use crate::segment::text::kind::Kind;
+use crate::segment::text::kind::JsonKind;
 
 /// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it in the
 /// context: otherwise `first_name` of the context would win against `firstName` of the traits.
 pub(in crate::segment) fn traits(own: &str, context: &str) -> JsonMap {
     let mut traits = map(own);
-    let Some(further) = find(context, "traits").filter(|further| Kind::of(further) == Kind::Object) else {
+    let Some(further) = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object) else {
         return traits;
     };
     let hidden: HashSet<String> = traits.keys().map(|key| fold(key)).collect();

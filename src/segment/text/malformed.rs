@@ -1,12 +1,13 @@
 //! Refusals of bodies that are not one JSON object, with a guess at what the sender did wrong. They name kinds, positions
 //! and words of programming languages, never a part of the body: it may be personal data.
 
-use super::kind::{Kind, describe_text};
+use super::kind::{JsonKind, describe_text};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 const ONE_OBJECT: &str = "one JSON object in UTF-8, its names and strings in straight double quotes";
 
-const BYTE_ORDER_MARK: char = '\u{feff}';
+/// Some programs on Windows write it before UTF-8, where it has no meaning.
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Literals of other languages, in lower case, and how they are reported.
 const FOREIGN: [(&str, &str); 7] = [
@@ -64,8 +65,8 @@ pub(in crate::segment) fn no_json(text: &str, error: &serde_json::Error) -> Refu
 
 pub(in crate::segment) fn no_object(text: &str) -> Refusal {
     let got = Some(describe_text(text));
-    match Kind::of(text) {
-        Kind::Array => Refusal::new(
+    match JsonKind::of(text) {
+        JsonKind::Array => Refusal::new(
             DeadLetterReason::MalformedJson,
             Problem {
                 problem: "the body is an array where one event belongs".into(),
@@ -77,10 +78,10 @@ pub(in crate::segment) fn no_object(text: &str) -> Refusal {
                 ..Problem::default()
             },
         ),
-        Kind::Text if ["\"{", "\"["].iter().any(|start| text.trim_start().starts_with(start)) => {
+        JsonKind::Text if ["\"{", "\"["].iter().any(|start| text.trim_start().starts_with(start)) => {
             malformed("the body is a JSON string that holds JSON: it was encoded twice", got)
         }
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Object => {
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Object => {
             malformed("the body is JSON, but no object", got)
         }
     }
