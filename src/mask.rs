@@ -1,6 +1,6 @@
-//! Masks e-mail addresses and phone numbers in texts that Freshet did not write, such as Freshsales' messages, before they
-//! appear on a page or in a dead letter. It does not look for people's names: no rule finds them. Whole words are masked
-//! here. `telemetry` masks finished log lines, whose punctuation has a meaning of its own, with the same signs.
+//! Masks e-mail addresses and phone numbers in texts that Freshet did not write, such as Freshsales' messages, before
+//! they appear on a page or in a dead letter. It does not look for people's names: no rule finds them. Whole words are
+//! masked here. `telemetry` masks finished log lines, whose punctuation has a meaning of its own, with the same signs.
 
 /// No phone number has fewer digits.
 const FEWEST_PHONE_DIGITS: usize = 7;
@@ -17,8 +17,8 @@ pub fn is_at(c: char) -> bool {
     matches!(c, '@' | '＠' | '﹫')
 }
 
-/// The text with each e-mail address and phone number replaced by a word. Field names, status codes, dates and the long ids
-/// of records stay: the reader needs them to find the record.
+/// The text with each e-mail address and phone number replaced by a word. Field names, status codes, dates and the
+/// long ids of records stay: the reader needs them to find the record.
 pub fn mask(text: &str) -> String {
     phones(&addresses(text))
 }

@@ -1,8 +1,9 @@
-//! JSON objects and arrays as text: their parts are read in place, and objects are put together, without building values.
+//! JSON objects and arrays as text: their parts are read in place, and objects are put together, without building
+//! values.
 //!
-//! A JSON value in memory takes up to a hundred times its text, and events are held by the hundred. Parts that are passed
-//! on unread stay text, and so their digits, escapes and order stay as the sender wrote them. Callers have checked that a
-//! text is JSON; of any other text fewer parts are found, and nothing panics.
+//! A JSON value in memory takes up to a hundred times its text, and events are held by the hundred. Parts that are
+//! passed on unread stay text, and so their digits, escapes and order stay as the sender wrote them. Callers have
+//! checked that a text is JSON; of any other text fewer parts are found, and nothing panics.
 
 use std::borrow::Cow;
 

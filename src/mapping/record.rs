@@ -1,5 +1,5 @@
-//! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required fields
-//! that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
+//! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required
+//! fields that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
 
 use std::collections::{HashMap, HashSet};
 

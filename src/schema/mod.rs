@@ -1,5 +1,6 @@
-//! Freshsales' field metadata as data: entities and their fields, as `/api/settings/{entity}/fields` describes them, and
-//! what the account's selectors add. Lanes read it, mapping uses it, the sandbox serves it. It knows no other room.
+//! Freshsales' field metadata as data: entities and their fields, as `/api/settings/{entity}/fields` describes them,
+//! and what the account's selectors add. Lanes read it, mapping uses it, the sandbox serves it. It knows no other
+//! room.
 
 mod field;
 mod selectors;

@@ -1,6 +1,6 @@
-//! What an account's selectors tell beyond the choices of its fields: the users' e-mail addresses, the contact statuses of
-//! each lifecycle stage, and the default stage and pipeline. A lane reads a selector when an event needs it; mapping uses
-//! what is known.
+//! What an account's selectors tell beyond the choices of its fields: the users' e-mail addresses, the contact
+//! statuses of each lifecycle stage, and the default stage and pipeline. A lane reads a selector when an event needs
+//! it; mapping uses what is known.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,8 +90,8 @@ pub struct Selectors {
     pub owners: Option<Arc<Owners>>,
     /// Its lifecycle stages, once they are read.
     pub stages: Option<Arc<Stages>>,
-    /// The pipeline of new deals for which none is given. `None` if pipelines are not read, `Some(None)` if the account has
-    /// no default.
+    /// The pipeline of new deals for which none is given. `None` if pipelines are not read, `Some(None)` if the
+    /// account has no default.
     pub pipeline: Option<Option<i64>>,
 }
 
@@ -105,8 +105,8 @@ impl Selectors {
         }
     }
 
-    /// Reads an answer row by row, so that one malformed row does not cost the others. Returns false, and keeps what was
-    /// known, if the answer has no list or only malformed rows.
+    /// Reads an answer row by row, so that one malformed row does not cost the others. Returns false, and keeps what
+    /// was known, if the answer has no list or only malformed rows.
     pub fn read(&mut self, selector: Selector, answer: &Value) -> bool {
         let Some(listed) = answer.get(selector.key()).and_then(Value::as_array) else { return false };
         let rows: Vec<(i64, &Value)> =

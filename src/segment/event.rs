@@ -36,7 +36,8 @@ impl EventType {
     }
 }
 
-/// One decoded Segment event: only the parts that are delivered or decide how. Parts that are passed on unread stay text.
+/// One decoded Segment event: only the parts that are delivered or decide how. Parts that are passed on unread stay
+/// text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub payload: Payload,

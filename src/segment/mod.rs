@@ -5,9 +5,9 @@
 //!                                                                          └─► routing_keys, glimpse
 //! ```
 //!
-//! The router opens bodies with an [`Opener`] and reads the [`RoutingKeys`] of each event, as the file feed does. A lane
-//! opens the body of one event and calls [`decode()`]. A dead letter's headers come from [`glimpse()`]. All of them read
-//! JSON with `text/`.
+//! The router opens bodies with an [`Opener`] and reads the [`RoutingKeys`] of each event, as the file feed does. A
+//! lane opens the body of one event and calls [`decode()`]. A dead letter's headers come from [`glimpse()`]. All of
+//! them read JSON with `text/`.
 
 mod body;
 mod envelope;

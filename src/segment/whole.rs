@@ -1,5 +1,5 @@
-//! Whole numbers in any form: languages without integers send `12345.0` and `1e5`. No float is built, which would change
-//! digits. Decoding calls it for `userId`, mapping for text fields and counts.
+//! Whole numbers in any form: languages without integers send `12345.0` and `1e5`. No float is built, which would
+//! change digits. Decoding calls it for `userId`, mapping for text fields and counts.
 
 /// The digits of a JSON number that is whole. `None` if it is a fraction or has more than `most` digits.
 pub(crate) fn whole(number: &str, most: usize) -> Option<String> {

@@ -100,8 +100,8 @@ impl FieldIndex {
         exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
     }
 
-    /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and nobody
-    /// writes an id into `x`.
+    /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and
+    /// nobody writes an id into `x`.
     pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<TargetField<'_>> {
         self.get_folded(&format!("{folded}id")).filter(|target| {
             let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
@@ -113,7 +113,8 @@ impl FieldIndex {
         rule.target.and_then(|place| self.targets.get(place))
     }
 
-    /// The trait that sets a field: its name in camelCase, or the name itself where the camelCase one names another field.
+    /// The trait that sets a field: its name in camelCase, or the name itself where the camelCase one names another
+    /// field.
     pub(in crate::mapping) fn trait_name(&self, target: TargetField<'_>) -> String {
         let camel = camel_case(target.name);
         if self.index(&camel) == Some(target.place) { camel } else { target.name.to_owned() }
@@ -158,7 +159,8 @@ impl FieldIndex {
     }
 }
 
-/// The pipeline of each choice of `deal_stage_id`. Other fields' choices carry a pipeline, too, and do not depend on it.
+/// The pipeline of each choice of `deal_stage_id`. Other fields' choices carry a pipeline, too, and do not depend on
+/// it.
 fn pipelines(entity: Entity, fields: &[Field]) -> Parents {
     let stages = fields.iter().find(|field| entity == Entity::Deal && field.name == "deal_stage_id");
     let choices = stages.into_iter().flat_map(|field| &field.choices);

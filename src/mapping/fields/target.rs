@@ -1,8 +1,8 @@
 //! One entity's fields as destinations of traits, with their choices.
 //!
-//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So they take
-//! three allocations. One allocation for each text would take more memory; it would also lie between the parts of the
-//! account's answer, whose memory could then not be given back to the system.
+//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So they
+//! take three allocations. One allocation for each text would take more memory; it would also lie between the parts of
+//! the account's answer, whose memory could then not be given back to the system.
 
 use std::ops::Range;
 

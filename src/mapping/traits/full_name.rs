@@ -1,5 +1,5 @@
-//! A contact's `name` as first and last name: nearly every example of Segment's has `name`, and Freshsales has only the two
-//! fields. `resolution` calls it with the traits called `name` that name no field of the account.
+//! A contact's `name` as first and last name: nearly every example of Segment's has `name`, and Freshsales has only
+//! the two fields. `resolution` calls it with the traits called `name` that name no field of the account.
 
 use super::candidate::{FieldCandidate, NO_SUCH_FIELD};
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
@@ -50,8 +50,8 @@ pub(in crate::mapping) fn add_candidates<'a>(
     }
 }
 
-/// The name, split at its first blank. One word is a first name: as a last name it would replace the family name that the
-/// contact may have. Where the account has only one of the fields, it takes the whole name.
+/// The name, split at its first blank. One word is a first name: as a last name it would replace the family name that
+/// the contact may have. Where the account has only one of the fields, it takes the whole name.
 fn parts<'n>(fields: &FieldIndex, name: &'n str) -> Vec<(&'static str, &'n str)> {
     let [first_name, last_name] = PARTS;
     let both = fields.get(first_name).is_some() && fields.get(last_name).is_some();

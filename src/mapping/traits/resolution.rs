@@ -1,5 +1,5 @@
-//! Which trait could set which field: by the account's overrides, by name, by alias. `record` calls it and chooses among
-//! the candidates. A value is looked at only where it decides what the trait is: null, an address, a full name.
+//! Which trait could set which field: by the account's overrides, by name, by alias. `record` calls it and chooses
+//! among the candidates. A value is looked at only where it decides what the trait is: null, an address, a full name.
 
 use std::collections::HashSet;
 

@@ -44,7 +44,8 @@ pub(in crate::mapping) fn coerce(
 /// The largest amount of a deal that Freshsales takes: above it, not every whole number is a float.
 const LARGEST_AMOUNT: f64 = 9_007_199_254_740_991.0;
 
-/// Refuses numbers that Freshsales could not keep. It keeps 64-bit floats: `1e400` would become infinite, `1e-400` zero.
+/// Refuses numbers that Freshsales could not keep. It keeps 64-bit floats: `1e400` would become infinite, `1e-400`
+/// zero.
 pub(in crate::mapping) fn check_range(
     entity: Entity,
     target: TargetField<'_>,

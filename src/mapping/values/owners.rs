@@ -6,8 +6,8 @@ use super::mismatch::TypeMismatch;
 use crate::mapping::fields::target::TargetField;
 use crate::schema::{FieldType, Selector, Selectors};
 
-/// The id of the user whose address this value is, which is none of the field's choices. Returns `mismatch` if the value
-/// is no address. The selector of users is added to `needs` if it has not been read.
+/// The id of the user whose address this value is, which is none of the field's choices. Returns `mismatch` if the
+/// value is no address. The selector of users is added to `needs` if it has not been read.
 pub(in crate::mapping) fn by_address(
     target: TargetField<'_>,
     value: &Value,

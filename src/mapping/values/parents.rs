@@ -1,6 +1,6 @@
 //! Choices that belong to a choice of another field, their parent: a contact's status to its lifecycle stage, a deal's
-//! stage to its pipeline. Freshsales refuses the whole record if the two do not match, and the same label may stand under
-//! several parents. `record` calls it for such fields.
+//! stage to its pipeline. Freshsales refuses the whole record if the two do not match, and the same label may stand
+//! under several parents. `record` calls it for such fields.
 
 use serde_json::Value;
 
@@ -137,7 +137,8 @@ enum Pick {
     Several,
 }
 
-/// The choice that belongs to this parent. One whose label is equal to the letter counts before one that differs in case.
+/// The choice that belongs to this parent. One whose label is equal to the letter counts before one that differs in
+/// case.
 fn pick(labelled: &[LabelMatch], parents: &Parents, parent: i64) -> Pick {
     let belongs = |choice: &&LabelMatch| choice.id.and_then(|id| parents.of(id)) == Some(parent);
     let exact = labelled.iter().any(|choice| belongs(&choice) && choice.exact);

@@ -1,8 +1,8 @@
-//! Several events in one body: an array of them, or Segment's `{"batch": […]}` with members beside it that belong to each
-//! event.
+//! Several events in one body: an array of them, or Segment's `{"batch": […]}` with members beside it that belong to
+//! each event.
 //!
-//! `opener` finds the events. The router and the file feed make the body of a single one when it is needed, so that a body
-//! is held once however many events are in it. An event has the same bytes each time.
+//! `opener` finds the events. The router and the file feed make the body of a single one when it is needed, so that a
+//! body is held once however many events are in it. An event has the same bytes each time.
 
 use std::collections::HashSet;
 use std::hash::Hasher as _;
@@ -66,8 +66,8 @@ struct Outer {
 pub(in crate::segment) struct NotUtf8(pub(in crate::segment) &'static str);
 
 impl Batch {
-    /// Finds the events, and one more than [`BATCH_EVENTS`] if there are too many. `text` is JSON: an array, or an object
-    /// whose `batch` is one. `origin` distinguishes the message from others with the same text.
+    /// Finds the events, and one more than [`BATCH_EVENTS`] if there are too many. `text` is JSON: an array, or an
+    /// object whose `batch` is one. `origin` distinguishes the message from others with the same text.
     pub(in crate::segment) fn split(
         text: &Bytes,
         wrappings: Vec<RoutingKeys>,
@@ -147,8 +147,8 @@ impl Batch {
         Ok(keys)
     }
 
-    /// The body of the event at this index, as if it had been sent alone: without its wrappings, with the members beside
-    /// `batch`, and with a `messageId`. An element that is no object is returned unchanged.
+    /// The body of the event at this index, as if it had been sent alone: without its wrappings, with the members
+    /// beside `batch`, and with a `messageId`. An element that is no object is returned unchanged.
     pub fn body(&self, index: usize) -> Bytes {
         let (event, _) = self.event(index);
         let Ok(text) = std::str::from_utf8(&event) else { return event };
@@ -259,8 +259,8 @@ fn both_objects(own: &str, outer: &str) -> bool {
 fn merged_by_key(name: &str, own: &str, outer: &str) -> String {
     let mut writer = ObjectWriter::with_capacity(own.len() + outer.len());
     let mut names = HashSet::new();
-    // This destination has several names in `integrations`. If the event has a value under any of them, it decides, and the
-    // batch's values for all of them are left out. Null decides nothing.
+    // This destination has several names in `integrations`. If the event has a value under any of them, it decides,
+    // and the batch's values for all of them are left out. Null decides nothing.
     let ours = |member: &Member<'_>| name == "integrations" && OWN_NAMES.contains(&&*member.name());
     let mut has_ours = false;
     for member in members(own) {

@@ -1,5 +1,5 @@
-//! Opens a body as it was queued: decompresses it, takes off its wrappings, and finds the event or the events in it. The
-//! router, the lanes' consumers and the file feed use it, so that all of them read a body in the same way.
+//! Opens a body as it was queued: decompresses it, takes off its wrappings, and finds the event or the events in it.
+//! The router, the lanes' consumers and the file feed use it, so that all of them read a body in the same way.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::segment::text::kind::describe_text;
 use crate::segment::text::malformed::no_json;
 use crate::segment::{Glimpse, RoutingKeys, routing_keys};
 
-/// What stands beside `batch` is added to each of its events. All events together may become this many times as large as
-/// the largest body.
+/// What stands beside `batch` is added to each of its events. All events together may become this many times as large
+/// as the largest body.
 const MOST_GROWTH: usize = 4;
 
 /// The settings by which bodies are opened. Cheap to clone.
@@ -76,14 +76,14 @@ impl Opener {
     /// In bytes, where the configuration sets no limit.
     pub const DEFAULT_MAX_BATCH: usize = 16 * 1024 * 1024;
 
-    /// `unwrap`: the keys under which an object without a `type` may hold events. `max_batch`: the largest body that holds
-    /// several events, in bytes.
+    /// `unwrap`: the keys under which an object without a `type` may hold events. `max_batch`: the largest body that
+    /// holds several events, in bytes.
     pub fn new(unwrap: Vec<String>, max_batch: usize) -> Self {
         Self { unwrap: unwrap.into(), max_batch: max_batch.max(BODY_LIMIT) }
     }
 
-    /// Opens a body of the intake queue. `origin` distinguishes the message from others with the same body, and is the same
-    /// each time that the message is delivered.
+    /// Opens a body of the intake queue. `origin` distinguishes the message from others with the same body, and is the
+    /// same each time that the message is delivered.
     pub fn open(&self, body: &Bytes, encoding: Option<&str>, origin: &str) -> Result<Opened, Unopened> {
         if body.len() > self.max_batch {
             return Err(

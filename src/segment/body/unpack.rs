@@ -1,7 +1,7 @@
 //! Decompresses bodies, by their `content_encoding`. Only `opener` calls it.
 //!
-//! It never trusts a size that the sender states: bytes are counted as they come out, and no more memory is taken than the
-//! limit allows.
+//! It never trusts a size that the sender states: bytes are counted as they come out, and no more memory is taken than
+//! the limit allows.
 
 use std::io::Read;
 use std::panic::AssertUnwindSafe;

@@ -12,14 +12,15 @@ use crate::segment::text::check::unmarked;
 use crate::segment::text::kind::JsonKind;
 use crate::segment::text::surrogates::mended;
 
-/// How many wrappings may surround an event. Three occur: a topic's notification of a bus's event with a web hook's body.
+/// How many wrappings may surround an event. Three occur: a topic's notification of a bus's event with a web hook's
+/// body.
 const MOST_WRAPPINGS: usize = 4;
 
 /// Segment's types of events, also those that are not delivered.
 const SEGMENT_TYPES: [&str; 7] = ["identify", "track", "page", "screen", "group", "alias", "delete"];
 
-/// A longer key, in bytes of JSON, names no account. It would be copied for each of the thousands of events that may share
-/// one wrapping.
+/// A longer key, in bytes of JSON, names no account. It would be copied for each of the thousands of events that may
+/// share one wrapping.
 const LONGEST_KEY: usize = 4096;
 
 /// The content of the innermost wrapping, and the accounts' keys of all.
@@ -64,8 +65,8 @@ pub(in crate::segment) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
     unwrapped
 }
 
-/// The text with all bytes readable, each still at its index. One event that is not UTF-8 must not keep the other events of
-/// its batch from being found.
+/// The text with all bytes readable, each still at its index. One event that is not UTF-8 must not keep the other
+/// events of its batch from being found.
 pub(in crate::segment) fn readable(text: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(text) {
         Ok(text) => text.into(),

@@ -1,5 +1,5 @@
-//! Placeholders in `userId`: a sender's program wrote a missing value as text, or one name for all its visitors. Used as
-//! ids, they would write all such users to one contact. Decoding calls it.
+//! Placeholders in `userId`: a sender's program wrote a missing value as text, or one name for all its visitors. Used
+//! as ids, they would write all such users to one contact. Decoding calls it.
 
 /// In lower case.
 const WORDS: [&str; 13] = [

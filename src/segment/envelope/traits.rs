@@ -1,5 +1,5 @@
-//! An identify's traits. Segment puts them into `traits`, `RudderStack` into `context.traits`, and some senders use both.
-//! Decoding calls it for identifies only, because it builds values.
+//! An identify's traits. Segment puts them into `traits`, `RudderStack` into `context.traits`, and some senders use
+//! both. Decoding calls it for identifies only, because it builds values.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use crate::segment::JsonMap;
 use crate::segment::keys::fold;
 use crate::segment::text::kind::JsonKind;
 
-/// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it in the
-/// context: otherwise `first_name` of the context would win against `firstName` of the traits.
+/// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it
+/// in the context: otherwise `first_name` of the context would win against `firstName` of the traits.
 pub(in crate::segment) fn traits(own: &str, context: &str) -> JsonMap {
     let mut traits = map(own);
     let Some(further) = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object) else {

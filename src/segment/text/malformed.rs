@@ -1,5 +1,5 @@
-//! Refusals of bodies that are not one JSON object, with a guess at what the sender did wrong. They name kinds, positions
-//! and words of programming languages, never a part of the body: it may be personal data.
+//! Refusals of bodies that are not one JSON object, with a guess at what the sender did wrong. They name kinds,
+//! positions and words of programming languages, never a part of the body: it may be personal data.
 
 use super::kind::{JsonKind, describe_text};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};

@@ -1,6 +1,6 @@
 //! Lone surrogates in JSON text: languages whose strings are UTF-16 may cut an emoji in two and write `\ud83d` alone.
-//! Our parser and Freshsales' refuse such text, so each lone surrogate becomes U+FFFD before a body is read. A dead letter
-//! carries the body as it was sent. Decoding, the glimpse and unwrapping call it.
+//! Our parser and Freshsales' refuse such text, so each lone surrogate becomes U+FFFD before a body is read. A dead
+//! letter carries the body as it was sent. Decoding, the glimpse and unwrapping call it.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ const REPLACEMENT: &[u8; ESCAPE] = b"\\ufffd";
 /// The length of `\uXXXX`.
 const ESCAPE: usize = 6;
 
-/// The body with every lone surrogate replaced. It need not be JSON: a backslash is taken for an escape anywhere, and in
-/// JSON it stands in strings only.
+/// The body with every lone surrogate replaced. It need not be JSON: a backslash is taken for an escape anywhere, and
+/// in JSON it stands in strings only.
 pub(in crate::segment) fn mended(body: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(body);
     let mut at = 0;
