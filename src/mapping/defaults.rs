@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::MappingRules;
-use super::record::{UserId, managed};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::fields::target::TargetField;
+use crate::mapping::fields::writable::{UserId, managed};
 use crate::mapping::values::coerce::{check_range, coerce};
 use crate::schema::Entity;
 
 /// A configured default that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadDefault {
-    /// Whose field it is for.
+    /// The entity whose field it is for.
     pub entity: Entity,
     /// The field's name as the configuration writes it.
     pub key: String,
-    /// Why, ready to be read. Holds no part of the value.
+    /// Why, in words. Holds no part of the value.
     pub why: String,
 }
 
