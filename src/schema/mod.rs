@@ -1,5 +1,6 @@
-//! Freshsales' field metadata as data: what `/api/settings/{entity}/fields` says.
-//! Pure; knows nothing of the other rooms.
+//! Freshsales' field metadata as data: entities and their fields, as `/api/settings/{entity}/fields` describes them,
+//! and what the account's selectors add. Lanes read it, mapping uses it, the sandbox serves it. It knows no other
+//! room.
 
 mod field;
 mod selectors;
@@ -11,9 +12,11 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::Value;
+use strum::{IntoStaticStr, VariantArray};
 
 /// A kind of record with a schema of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Entity {
     /// A person.
     Contact,
@@ -25,7 +28,7 @@ pub enum Entity {
 
 impl Entity {
     /// Every entity Freshet writes.
-    pub const ALL: &'static [Self] = &[Self::Contact, Self::SalesAccount, Self::Deal];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word in the API's paths: `/api/settings/{this}/fields`.
     pub const fn plural(self) -> &'static str {
@@ -38,11 +41,7 @@ impl Entity {
 
     /// The key that wraps one record in bodies.
     pub const fn singular(self) -> &'static str {
-        match self {
-            Self::Contact => "contact",
-            Self::SalesAccount => "sales_account",
-            Self::Deal => "deal",
-        }
+        self.into_str()
     }
 }
 
@@ -53,21 +52,21 @@ pub struct Fields {
     pub fields: Vec<Field>,
 }
 
-/// A field whose metadata has a surprise, and which is therefore not used.
+/// A field that is not used because its metadata is malformed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its internal name; its place in the account's order where it has none.
+    /// The internal name; the field's number in the account's order if it has no name.
     pub name: String,
-    /// What is odd, in words without the account's data.
+    /// What is malformed, in words without the account's data.
     pub why: String,
 }
 
-/// The longest name that is told of a field which is left out.
-const TOLD_NAME: usize = 80;
+/// The longest name of a left-out field that is reported, in characters.
+const LONGEST_REPORTED_NAME: usize = 80;
 
 impl Fields {
-    /// Reads an answer of the settings endpoint field by field, so that a surprise in one leaves the others in use; tells
-    /// which are left out. `None` if there is no list of fields.
+    /// Reads an answer of the settings endpoint field by field, so that one malformed field does not cost the others.
+    /// Returns the malformed ones too. `None` if the answer has no list of fields.
     pub fn read(answer: &Value) -> Option<(Self, Vec<LeftOut>)> {
         let listed = answer.get("fields")?.as_array()?;
         let mut fields: Vec<Field> = Vec::with_capacity(listed.len());
@@ -82,7 +81,7 @@ impl Fields {
                     fields.push(field);
                     continue;
                 }
-                // The error itself may quote the account's data.
+                // The error's own message may quote the account's data.
                 Err(error) => match error.path().to_string().as_str() {
                     "." => "it is no object, or lacks a key".to_owned(),
                     path => format!("its {path} is not what is expected"),
@@ -91,14 +90,14 @@ impl Fields {
             let named = value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
             let name = named.map_or_else(
                 || format!("number {}", index + 1),
-                |name| name.chars().filter(|c| !c.is_control()).take(TOLD_NAME).collect(),
+                |name| name.chars().filter(|c| !c.is_control()).take(LONGEST_REPORTED_NAME).collect(),
             );
             left_out.push(LeftOut { name, why });
         }
         Some((Self { fields }, left_out))
     }
 
-    /// Whether there is none.
+    /// Whether the entity has no usable field.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
@@ -109,7 +108,7 @@ impl Fields {
     }
 }
 
-/// Everything known of one account's fields.
+/// The fields of all of an account's entities.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schema {
     /// The contact's fields.
@@ -131,9 +130,9 @@ impl Schema {
     }
 }
 
-/// Every type's word, and one that is none.
+/// The word of every type, and an unknown one.
 #[cfg(test)]
-pub(crate) const KINDS: &[&str] = &[
+pub(crate) const FIELD_TYPES: &[&str] = &[
     "text",
     "textarea",
     "number",
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_with_a_surprise_is_left_out_and_named_and_the_others_work() {
+    fn a_malformed_field_is_left_out_and_named_and_the_others_work() {
         let good = json!({"name": "city", "type": "text"});
         for (odd, name, why) in [
             (json!({"name": "cf_a", "type": 7}), "cf_a", "type"),
@@ -260,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn every_type_reads_and_tells_the_same_word() {
-        for word in KINDS {
+    fn every_type_is_read_from_the_word_it_has() {
+        for word in FIELD_TYPES {
             let fields = fields(&json!([{"name": "a", "type": word, "choices": null}]));
             let kind = &fields.get("a").unwrap().kind;
             assert_eq!(kind.as_str(), *word);

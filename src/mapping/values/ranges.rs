@@ -1,6 +1,6 @@
-//! Drop-downs whose choices are ranges, such as `number_of_employees` ("1-10", "11-50", "10001+"): which one contains a
-//! count. The ranges are read from labels and ids each time: few values are counts, and a lane would keep them in memory
-//! for as long as it lives. [`super::choice`] asks before it looks for a choice by label or id.
+//! Drop-downs whose choices are ranges, such as `number_of_employees` ("1-10", "11-50", "10001+"): which one contains
+//! a count. The ranges are read from labels and ids each time: few values are counts, and a lane would keep them in
+//! memory for as long as it lives. [`super::choice`] asks before it looks for a choice by label or id.
 
 use serde_json::{Number, Value};
 
@@ -52,7 +52,7 @@ struct Range {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mapping) struct Found {
+pub(in crate::mapping) struct RangeMatch {
     /// The choice's place among the field's.
     pub(in crate::mapping) place: usize,
     /// Whether its range has an end.
@@ -74,8 +74,8 @@ pub(in crate::mapping) fn count(value: &Value, coercion: Coercion) -> Option<u64
 }
 
 impl Ranges {
-    /// The ranges of a field's choices, given as labels and ids; `None` if this is no field of ranges. Choices without any
-    /// number ("Unknown") are passed over; all others must be ranges.
+    /// The ranges of a field's choices, given as labels and ids; `None` if this is no field of ranges. Choices without
+    /// any number ("Unknown") are passed over; all others must be ranges.
     pub(in crate::mapping) fn of<'a>(
         choices: &(impl Iterator<Item = (&'a str, Option<i64>)> + Clone),
     ) -> Option<Self> {
@@ -118,10 +118,10 @@ impl Ranges {
     }
 
     /// The choice whose range contains this count.
-    pub(in crate::mapping) fn find(&self, count: u64) -> Option<Found> {
+    pub(in crate::mapping) fn find(&self, count: u64) -> Option<RangeMatch> {
         let range = self.0.iter().rev().find(|range| range.first <= count)?;
         let within = range.last.is_none_or(|last| count <= last);
-        within.then_some(Found { place: range.place, bounded: range.last.is_some() })
+        within.then_some(RangeMatch { place: range.place, bounded: range.last.is_some() })
     }
 }
 
@@ -198,8 +198,8 @@ impl<'a> Label<'a> {
     }
 }
 
-/// The first number, the text before it, and the rest. `None` if there is no number, or one that is no count: a fraction,
-/// one with leading zeros or in digits of another script, or one that is too large.
+/// The first number, the text before it, and the rest. `None` if there is no number, or one that is no count: a
+/// fraction, one with leading zeros or in digits of another script, or one that is too large.
 fn number(text: &str) -> Option<(&str, u64, &str)> {
     let start = text.find(char::is_numeric)?;
     let (before, text) = text.split_at_checked(start)?;
