@@ -45,7 +45,12 @@ pub(super) fn fit(
     bad
 }
 
-fn wire(entity: Entity, target: TargetField<'_>, value: Value, rules: &MappingRules) -> Result<Value, String> {
+fn wire(
+    entity: Entity,
+    target: TargetField<'_>,
+    value: Value,
+    rules: &MappingRules,
+) -> Result<Value, String> {
     if set_otherwise(entity, target) {
         return Err("a default cannot set this field".to_owned());
     }

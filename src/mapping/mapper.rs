@@ -7,7 +7,7 @@ use super::defaults::{BadDefault, fit};
 use super::findings::Findings;
 use super::position::{FIRST, LAST, Scope};
 use super::record::{RecordContext, record};
-use super::related::{RelatedRecord, RelatedKind, SchemaGap};
+use super::related::{RelatedKind, RelatedRecord, SchemaGap};
 use super::{ContactWrite, Ignored, Mapped, Mapping, MappingRules, activity, email};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::special::SpecialPositions;

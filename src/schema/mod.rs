@@ -12,11 +12,10 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::Value;
-use strum::{IntoStaticStr, VariantArray};
+use strum::VariantArray;
 
 /// A kind of record with a schema of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, VariantArray)]
 pub enum Entity {
     /// A person.
     Contact,
@@ -41,7 +40,11 @@ impl Entity {
 
     /// The key that wraps one record in bodies.
     pub const fn singular(self) -> &'static str {
-        self.into_str()
+        match self {
+            Self::Contact => "contact",
+            Self::SalesAccount => "sales_account",
+            Self::Deal => "deal",
+        }
     }
 }
 

@@ -7,11 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
-use strum::{IntoStaticStr, VariantArray};
+use strum::VariantArray;
 
 /// A list at `/api/selector/{word}` that mapping may need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, VariantArray)]
 pub enum Selector {
     /// The account's users.
     Owners,
@@ -27,7 +26,11 @@ impl Selector {
 
     /// The word in the API's path.
     pub const fn as_str(self) -> &'static str {
-        self.into_str()
+        match self {
+            Self::Owners => "owners",
+            Self::LifecycleStages => "lifecycle_stages",
+            Self::DealPipelines => "deal_pipelines",
+        }
     }
 
     /// The key of the list in the answer.

@@ -10,8 +10,10 @@ use crate::outcome::{Refusal, SkipReason};
 pub type JsonMap = serde_json::Map<String, Value>;
 
 /// The types of event that are delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventType {
     /// Who the user is.
     Identify,
@@ -26,8 +28,8 @@ impl EventType {
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word in an event's `type`, in the configuration and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        self.into_str()
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The type of this exact word.
@@ -40,6 +42,7 @@ impl EventType {
 /// text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
+    /// The part that differs by type.
     pub payload: Payload,
     /// The sender's unique id of the message; events that repeat one are skipped.
     pub message_id: Option<String>,
@@ -52,6 +55,7 @@ pub struct Event {
 }
 
 impl Event {
+    /// The type of the payload.
     pub const fn event_type(&self) -> EventType {
         match self.payload {
             Payload::Identify { .. } => EventType::Identify,

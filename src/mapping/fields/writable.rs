@@ -11,7 +11,11 @@ pub(in crate::mapping) enum UserId {
 }
 
 /// Why no trait may set this field; `None` if one may.
-pub(in crate::mapping) fn managed(entity: Entity, target: TargetField<'_>, user_id: UserId) -> Option<&'static str> {
+pub(in crate::mapping) fn managed(
+    entity: Entity,
+    target: TargetField<'_>,
+    user_id: UserId,
+) -> Option<&'static str> {
     match (entity, target.name) {
         (Entity::Contact, "sales_accounts") => Some("set through company"),
         (Entity::Deal, "contacts") => Some("set through the contact"),

@@ -7,7 +7,11 @@ use crate::schema::Entity;
 use crate::segment::fold;
 
 /// The field that the trait `key` names. `folded` is the same key, folded.
-pub(super) fn named_field<'a>(fields: &'a FieldIndex, key: &str, folded: &str) -> Option<(Rank, TargetField<'a>)> {
+pub(super) fn named_field<'a>(
+    fields: &'a FieldIndex,
+    key: &str,
+    folded: &str,
+) -> Option<(Rank, TargetField<'a>)> {
     let alias = |field| fields.get(field).map(|target| (Rank::Alias, target));
     // The account's own field `title` or `phone` is not what Segment's reserved traits mean.
     preferred_alias(fields.entity, folded)

@@ -45,7 +45,8 @@ pub(in crate::segment) enum InnerText {
 
 /// `keys` are those under which an object without a Segment `type` may hold an event.
 pub(in crate::segment) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
-    let mut unwrapped = Unwrapped { inner: InnerText::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
+    let mut unwrapped =
+        Unwrapped { inner: InnerText::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
     for _ in 0..=MOST_WRAPPINGS {
         let InnerText::Event(text) = &unwrapped.inner else { break };
         let readable = readable(text);
@@ -94,8 +95,12 @@ impl Type {
     fn of(value: &str) -> Self {
         match JsonKind::of(value) {
             JsonKind::Null => Self::Missing,
-            JsonKind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&word.as_str())) => Self::OfSegment,
-            JsonKind::Text | JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => Self::Other,
+            JsonKind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&word.as_str())) => {
+                Self::OfSegment
+            }
+            JsonKind::Text | JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
+                Self::Other
+            }
         }
     }
 }

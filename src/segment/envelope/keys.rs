@@ -229,7 +229,8 @@ fn is_integer(digits: &str) -> bool {
 /// The key that seems to hold the event in an object without a type.
 fn wrapper_key(text: &str) -> Option<&'static str> {
     WRAPPER_KEYS.into_iter().find(|key| {
-        find(text, key)
-            .is_some_and(|value| matches!(JsonKind::of(value), JsonKind::Object | JsonKind::Array | JsonKind::Text))
+        find(text, key).is_some_and(|value| {
+            matches!(JsonKind::of(value), JsonKind::Object | JsonKind::Array | JsonKind::Text)
+        })
     })
 }

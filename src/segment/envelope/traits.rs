@@ -15,7 +15,8 @@ use crate::segment::text::kind::JsonKind;
 /// in the context: otherwise `first_name` of the context would win against `firstName` of the traits.
 pub(in crate::segment) fn traits(own: &str, context: &str) -> JsonMap {
     let mut traits = map(own);
-    let Some(further) = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object) else {
+    let Some(further) = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object)
+    else {
         return traits;
     };
     let hidden: HashSet<String> = traits.keys().map(|key| fold(key)).collect();

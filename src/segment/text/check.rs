@@ -33,7 +33,9 @@ pub(in crate::segment) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| no_json(text, &error))?;
     match JsonKind::of(text) {
         JsonKind::Object => Ok(text),
-        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Array => Err(no_object(text)),
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Array => {
+            Err(no_object(text))
+        }
     }
 }
 
