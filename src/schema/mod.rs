@@ -48,7 +48,7 @@ impl Entity {
     }
 }
 
-/// The fields of one entity, as an answer of the settings endpoint carries them.
+/// The fields of one entity, as an answer of the settings endpoint lists them.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Fields {
     /// In the account's own order.

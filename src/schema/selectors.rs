@@ -47,7 +47,7 @@ impl Selector {
 pub struct Owners(BTreeMap<String, i64>);
 
 impl Owners {
-    /// The id of the user with this address, in any case.
+    /// The id of the user with this address; its case does not matter.
     pub fn id(&self, address: &str) -> Option<i64> {
         self.0.get(&address.trim().to_lowercase()).copied()
     }

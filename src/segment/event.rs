@@ -24,7 +24,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// Every type, in the order of the documentation.
+    /// In the order of the documentation.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word in an event's `type`, in the configuration and in metrics.
@@ -93,7 +93,7 @@ pub enum Payload {
     },
 }
 
-/// Why a body became no event.
+/// Why a body is not delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
     /// Freshet does not deliver such events, or the sender does not want this one delivered.

@@ -18,7 +18,7 @@ const COMPARED_LIMIT: usize = 64;
 /// How a trait names a field. Of two traits that name one field, the one of the earlier rank sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::mapping) enum Rank {
-    /// The account's configuration says so.
+    /// An override of the account's configuration.
     Override,
     /// The internal name, to the letter.
     Exact,
@@ -45,9 +45,9 @@ pub(in crate::mapping) struct FieldIndex {
     defaults: BTreeMap<u32, Value>,
     /// The pipeline of each of a deal's stages.
     pub(in crate::mapping) pipelines: Parents,
-    /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
+    /// The fields' places, sorted by name. Fields of equal names are in the account's order.
     exact: Box<[u32]>,
-    /// The same, sorted by their folded names.
+    /// The fields' places, sorted by folded name.
     folded: Box<[u32]>,
 }
 

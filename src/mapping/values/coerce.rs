@@ -208,7 +208,7 @@ fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch
     Ok((!objects.is_empty()).then_some(Value::Array(objects)))
 }
 
-/// The elements of a list, which lossless may be one element alone.
+/// The elements of a list. With lossless coercion, any other value is a list of one.
 fn listed(
     value: Value,
     coercion: Coercion,
