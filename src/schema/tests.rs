@@ -95,18 +95,14 @@ fn what_may_be_absent_may_be_null() {
 #[test]
 fn whatever_stands_among_the_fields_the_good_ones_are_read() {
     let odd = crate::fuzz::any_json(&["name", "type", "choices", "id", "value", "label"]);
-    crate::fuzz::feed(
-        "fields",
-        &(proptest::collection::vec(odd, 0..6), 0usize..6),
-        |(mut listed, place)| {
-            let place = place.min(listed.len());
-            listed.insert(place, json!({"name": "the good one", "type": "text"}));
-            let (fields, left_out) = Fields::read(&json!({"fields": listed})).unwrap();
-            proptest::prop_assert!(fields.get("the good one").is_some());
-            proptest::prop_assert_eq!(fields.fields.len() + left_out.len(), listed.len());
-            Ok(())
-        },
-    );
+    crate::fuzz::feed("fields", &(proptest::collection::vec(odd, 0..6), 0usize..6), |(mut listed, place)| {
+        let place = place.min(listed.len());
+        listed.insert(place, json!({"name": "the good one", "type": "text"}));
+        let (fields, left_out) = Fields::read(&json!({"fields": listed})).unwrap();
+        proptest::prop_assert!(fields.get("the good one").is_some());
+        proptest::prop_assert_eq!(fields.fields.len() + left_out.len(), listed.len());
+        Ok(())
+    });
 }
 
 #[test]
@@ -126,8 +122,7 @@ fn what_freshsales_sets_itself_is_read_only() {
         {"name": "score", "type": "number", "actionable": false},
         {"name": "age", "type": "number", "default": false},
     ]));
-    let read_only: Vec<_> =
-        fields.fields.iter().filter(|f| f.read_only()).map(|f| f.name.as_str()).collect();
+    let read_only: Vec<_> = fields.fields.iter().filter(|f| f.read_only()).map(|f| f.name.as_str()).collect();
     assert_eq!(read_only, ["created_at", "score"]);
     assert!(!fields.fields[3].read_only(), "a custom field may have a system field's name");
 }
