@@ -60,7 +60,7 @@ pub async fn run(addresses: Addresses, context: Context, stop: CancellationToken
                 let lost = CancellationToken::new();
                 let consumers =
                     Consumers { context: context.clone(), pool: Arc::new(pool), stop: stop.clone(), lost };
-                let session = Session { consumers, address, lasting: &lasting };
+                let session = BrokerSession { consumers, address, lasting: &lasting };
                 if session.serve().await.is_ok() {
                     return;
                 }
@@ -86,13 +86,13 @@ struct Lasting {
 }
 
 /// One pool of connections at work.
-struct Session<'a> {
+struct BrokerSession<'a> {
     consumers: Consumers,
     address: &'a Address,
     lasting: &'a Lasting,
 }
 
-impl Session<'_> {
+impl BrokerSession<'_> {
     /// `Ok` when `stop` was cancelled and all was settled or given back.
     async fn serve(self) -> Result<(), BrokerError> {
         let mut tasks = Tasks::default();
