@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::apart::ApartConsumer;
 use super::errors::is_broker_failure;
 use super::quarantine::{Quarantine, QueuesApart, Search};
-use super::search::{Found, search};
+use super::search::{SearchResult, search};
 use crate::backoff::Delays;
 use crate::broker::amqp::addresses::Address;
 use crate::broker::consuming::subscription::Consumed;
@@ -67,14 +67,14 @@ impl Isolation {
             };
             match searched {
                 None => break,
-                Some(Ok(Found::Unreadable(queue, _))) => {
+                Some(Ok(SearchResult::Unreadable(queue, _))) => {
                     found = true;
                     quarantine.found_unreadable(queue, Instant::now());
                     suspects.retain(|suspect| *suspect != queue);
                     apart.push(self.consumer.run(queue));
                     groups.push(suspects);
                 }
-                Some(Ok(Found::Nothing)) => {
+                Some(Ok(SearchResult::Nothing)) => {
                     broker_failures = 0;
                     let in_vain = !found && groups.is_empty();
                     self.clear(&suspects, if in_vain { Search::InVain } else { Search::Partial }).await;

@@ -11,10 +11,10 @@ use crate::broker::timing::{APART_FOR, FAILS_AGAIN_WITHIN};
 
 /// Knows nothing against a queue that it does not list.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Quarantine(Mutex<Known>);
+pub(in crate::broker) struct Quarantine(Mutex<Suspicions>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct Suspicions {
     queues: BTreeMap<Consumed, Standing>,
     /// The last search of all suspects found nothing, and so it is another queue.
     searched_in_vain: bool,
@@ -109,7 +109,7 @@ impl Quarantine {
         self.lock().queues.insert(queue, Standing::Unreadable(now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Suspicions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

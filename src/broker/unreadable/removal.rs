@@ -11,7 +11,7 @@ use lapin::options::BasicAckOptions;
 use lapin::protocol::basic;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 
-use super::search::{Found, close, search, search_with_parser, within_limit};
+use super::search::{SearchResult, close, search, search_with_parser, within_limit};
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::channel::{close_settled, is_taken, publish, publisher, subscribe};
 use crate::broker::amqp::{fitting, letter_properties, properties};
@@ -44,7 +44,7 @@ pub(super) async fn remove_unreadable(
             .map(|(fingerprint, _)| *fingerprint)
             .collect();
         match search(context, address, &[queue], &proven).await? {
-            Found::Unreadable(_, fingerprint) => {
+            SearchResult::Unreadable(_, fingerprint) => {
                 *proofs.entry(fingerprint).or_default() += 1;
                 if proofs.len() > 1 {
                     // A search finds one of them, and counts as a return for all messages: the parser finds all at once.
@@ -53,8 +53,8 @@ pub(super) async fn remove_unreadable(
                     }
                 }
             }
-            Found::Nothing if proven.is_empty() => return Ok(()),
-            Found::Nothing => {
+            SearchResult::Nothing if proven.is_empty() => return Ok(()),
+            SearchResult::Nothing => {
                 remove(context, address, queue, &proven).await?;
                 // Only now are the messages behind them handed out.
                 proofs.clear();

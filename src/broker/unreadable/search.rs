@@ -22,7 +22,7 @@ use crate::broker::transport::{self, Connected, DeliveryFilter, Fingerprint, Rul
 
 /// What a search found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SearchResult {
     /// This message of this queue cannot be read.
     Unreadable(Consumed, Fingerprint),
     Nothing,
@@ -34,7 +34,7 @@ pub(super) async fn search(
     address: &Address,
     queues: &[Consumed],
     known: &BTreeSet<Fingerprint>,
-) -> Result<Found, BrokerError> {
+) -> Result<SearchResult, BrokerError> {
     let filter = Arc::new(DeliveryFilter::new(Rule::Without(known.clone())));
     let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
@@ -49,7 +49,7 @@ async fn search_on(
     connection: &Connected,
     queues: &[Consumed],
     filter: &DeliveryFilter,
-) -> Result<Found, BrokerError> {
+) -> Result<SearchResult, BrokerError> {
     let subscribing = queues.iter().filter_map(|consumed| {
         let Subscription { queue, tag, prefetch, arguments } = subscription(context, *consumed)?;
         Some(async move {
@@ -104,12 +104,12 @@ async fn search_on(
     let all_readable = !over_a_message && connection.status().connected();
     close(connection).await;
     if all_readable {
-        return Ok(Found::Nothing);
+        return Ok(SearchResult::Nothing);
     }
     // Numbered in the order in which they were handed on. All that the library could read has come out of it by now.
     let unreadable = filter.passed(read).filter(|_| over_a_message);
     match unreadable.and_then(|passed| Some((queue_of_channel.get(&passed.channel)?, passed.fingerprint))) {
-        Some((consumed, fingerprint)) => Ok(Found::Unreadable(*consumed, fingerprint)),
+        Some((consumed, fingerprint)) => Ok(SearchResult::Unreadable(*consumed, fingerprint)),
         None => Err(ended.map_or(BrokerError::Closed, BrokerError::Amqp)),
     }
 }
