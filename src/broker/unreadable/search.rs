@@ -14,7 +14,7 @@ use futures_util::stream::SelectAll;
 use super::errors::{is_broker_failure, may_be_over_a_message};
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::channel::subscribe;
-use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
+use crate::broker::consuming::subscription::{ConsumedQueue, Subscription, subscription};
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{CLOSE_TIMEOUT, LOOK_SUBSCRIBE_TIMEOUT, LOOK_TIMEOUT, QUIET};
@@ -24,7 +24,7 @@ use crate::broker::transport::{self, Connected, DeliveryFilter, Fingerprint, Rul
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SearchResult {
     /// This message of this queue cannot be read.
-    Unreadable(Consumed, Fingerprint),
+    Unreadable(ConsumedQueue, Fingerprint),
     Nothing,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum SearchResult {
 pub(super) async fn search(
     context: &Context,
     address: &Address,
-    queues: &[Consumed],
+    queues: &[ConsumedQueue],
     known: &BTreeSet<Fingerprint>,
 ) -> Result<SearchResult, BrokerError> {
     let filter = Arc::new(DeliveryFilter::new(Rule::Without(known.clone())));
@@ -47,7 +47,7 @@ pub(super) async fn search(
 async fn search_on(
     context: &Context,
     connection: &Connected,
-    queues: &[Consumed],
+    queues: &[ConsumedQueue],
     filter: &DeliveryFilter,
 ) -> Result<SearchResult, BrokerError> {
     let subscribing = queues.iter().filter_map(|consumed| {
@@ -118,7 +118,7 @@ async fn search_on(
 pub(super) async fn search_with_parser(
     context: &Context,
     address: &Address,
-    queue: Consumed,
+    queue: ConsumedQueue,
 ) -> Result<BTreeSet<Fingerprint>, BrokerError> {
     let filter = Arc::new(DeliveryFilter::new(Rule::Keep(BTreeSet::new())));
     let name = format!("{}, looking", context.replica);
