@@ -45,7 +45,7 @@ pub struct Feed {
     pub opener: Opener,
     /// One per account.
     pub lanes: Vec<LaneInlet>,
-    /// UnsettledEvent events per account.
+    /// Unsettled events per account.
     pub prefetch: u16,
     /// Lines come in one after another, so only all accounts together are bounded.
     pub held: HeldBytes,
