@@ -21,6 +21,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::broker::{Address, Addresses};
+use crate::freshsales::BULK_JOB_LIMIT;
 use crate::segment::{BODY_LIMIT, Opener};
 use reader::Section;
 
@@ -208,10 +209,11 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
     section.finish();
 
     let mut section = Section::overridable(&mut root, "delivery", environment, &mut problems);
+    let request_timeout = section.duration("request_timeout").unwrap_or(Duration::from_secs(30));
     let delivery = Delivery {
-        request_timeout: section.duration("request_timeout").unwrap_or(Duration::from_secs(30)),
+        request_timeout,
         shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(25)),
-        stuck_after: section.parsed("stuck_after", patience).unwrap_or(Duration::from_mins(15)),
+        stuck_after: stuck_after(&mut section, request_timeout),
         give_up_after: section.parsed("give_up_after", patience).unwrap_or(Duration::from_hours(72)),
         concurrency: section.whole("concurrency", 1..=256).map_or(8, |n| n as usize),
     };
@@ -250,6 +252,18 @@ fn max_batch(section: &mut Section<'_>) -> usize {
         section.problem("max_batch", "expected a size from \"1MiB\" to \"512MiB\"");
         Opener::DEFAULT_MAX_BATCH
     })
+}
+
+/// A lane that waits for one answer or one bulk job is not stuck: restarting it would lose the wait and mend nothing.
+fn stuck_after(section: &mut Section<'_>, request_timeout: Duration) -> Duration {
+    let after = section.parsed("stuck_after", patience).unwrap_or(Duration::from_mins(15));
+    if after <= BULK_JOB_LIMIT.max(request_timeout) {
+        let job = BULK_JOB_LIMIT.as_secs() / 60;
+        let message =
+            format!("expected more than a bulk job may take ({job}m), and more than request_timeout");
+        section.problem("stuck_after", message);
+    }
+    after
 }
 
 /// RabbitMQ takes no larger message.

@@ -26,7 +26,7 @@ api_key = { env = "KEY" }
 #[test]
 fn a_short_file_has_the_documented_defaults() {
     let config = read(ACME, &[("KEY", "secret")]).unwrap();
-    assert_eq!(config.broker.url.turn(0).shown(), "127.0.0.1:5672");
+    assert_eq!(config.broker.url.nth(0).shown(), "127.0.0.1:5672");
     assert_eq!(config.broker.queue, "segment.events");
     assert_eq!(config.broker.prefetch.get(), 400);
     assert_eq!(config.broker.prefetch_bytes, 64 << 20);
@@ -99,7 +99,7 @@ fn the_environment_overrides_scalars_outside_accounts() {
         ("FRESHET_HTTP_LISTEN", "0.0.0.0:1"),
     ];
     let config = read(&format!("[broker]\nprefetch = 9\n{ACME}"), &variables).unwrap();
-    assert_eq!(config.broker.url.turn(0).shown(), "broker.example.com:5671");
+    assert_eq!(config.broker.url.nth(0).shown(), "broker.example.com:5671");
     assert_eq!(config.broker.prefetch.get(), 7);
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(3));
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:1");
@@ -169,7 +169,7 @@ fn the_keys_that_hold_events_are_a_list() {
 fn a_broker_of_several_nodes_has_several_addresses() {
     let shown = |config: &Config| {
         let url = &config.broker.url;
-        (0..url.count()).map(|turn| url.turn(turn).shown()).collect::<Vec<_>>()
+        (0..url.count()).map(|turn| url.nth(turn).shown()).collect::<Vec<_>>()
     };
     let list = format!("[broker]\nurl = [\"amqp://a\", \"amqp://b:1\"]\n{ACME}");
     assert_eq!(shown(&read(&list, &[("KEY", "k")]).unwrap()), ["a:5672", "b:1"]);
@@ -326,4 +326,20 @@ fn a_duration_may_have_days() {
     ] {
         assert_eq!(parse_duration(text).ok(), expected.map(Duration::from_secs), "{text}");
     }
+}
+
+#[test]
+fn a_lane_may_not_count_as_stuck_while_it_waits_for_one_answer_or_one_job() {
+    let parsed = |lines: &str| read(&format!("[delivery]\n{lines}\n{ACME}"), &[("KEY", "secret")]);
+    for lines in [
+        "stuck_after = \"10m\"",
+        "request_timeout = \"15m\"",
+        "stuck_after = \"20m\"\nrequest_timeout = \"1h\"",
+    ] {
+        let error = parsed(lines).unwrap_err().to_string();
+        let expected = "delivery.stuck_after: expected more than a bulk job may take (10m), and more than request_timeout";
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(parsed("stuck_after = \"601s\"").is_ok());
+    assert!(parsed("stuck_after = \"61m\"\nrequest_timeout = \"1h\"").is_ok());
 }

@@ -15,7 +15,7 @@ use super::errors::is_broker_failure;
 use super::quarantine::{Quarantine, QueuesApart, Search};
 use super::search::{SearchResult, search};
 use crate::backoff::Delays;
-use crate::broker::amqp::addresses::Address;
+use crate::broker::amqp::address::Address;
 use crate::broker::consuming::subscription::ConsumedQueue;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
