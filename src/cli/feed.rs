@@ -39,8 +39,8 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     let (counts, fed) = deliver(engine, config, input.events, letters, stop).await;
     closed.cancel();
     let mut text = summary::counts(&counts);
-    let buried: u64 = counts.dead_lettered.values().sum();
-    if buried > 0 && dead_letters.is_none() {
+    let dead: u64 = counts.dead_lettered.values().sum();
+    if dead > 0 && dead_letters.is_none() {
         text.push_str("The dead letters were not kept; name a file with --dead-letters to have them.\n");
     }
     let said = say(&text);
