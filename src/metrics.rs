@@ -10,6 +10,7 @@ use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use serde::Serialize;
 
 use crate::outcome::{DeadLetterReason, SkipReason};
 
@@ -146,8 +147,8 @@ impl Metrics {
     }
 }
 
-/// One account's totals, for people.
-#[derive(Debug, Clone, Copy, Default)]
+/// One account's totals, as the status page shows them.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 #[expect(missing_docs, reason = "each is described at the metric of the same name")]
 pub struct Totals {
     pub in_flight: i64,

@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let engine = Engine::start(&config, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
-    let _pages = engine::watch(listener, engine.sights("demo", None), &stop)?;
+    let _pages = engine::watch(listener, engine.status_sources("demo", None), &stop)?;
     let letters = Arc::new(Mutex::new(Vec::new()));
     let kept = letters.clone();
     let events = Box::new(EVENTS.as_bytes());

@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// What the status page shows.
-    pub(super) fn sights(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
+    pub(super) fn status_sources(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
         StatusSources {
             metrics: self.metrics.clone(),
             lanes: self.boards.clone(),
@@ -123,10 +123,10 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 /// Serves the status pages until `stop`, or until what is returned is dropped.
 pub(super) fn watch(
     listener: TcpListener,
-    sights: StatusSources,
+    sources: StatusSources,
     stop: &CancellationToken,
 ) -> Result<Pages, Failure> {
-    status::serve(listener, sights, stop)
+    status::serve(listener, sources, stop)
         .map_err(|error| Failure::Failed(format!("cannot serve the status pages: {error}")))
 }
 

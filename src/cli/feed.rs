@@ -29,7 +29,9 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     let closed = CancellationToken::new();
     // A daemon on this machine may have the address; a back-fill goes on without pages.
     let _pages = match engine::listen(config).await {
-        Ok(listener) => Some(engine::watch(listener, engine.sights(&config.broker.replica, None), &closed)?),
+        Ok(listener) => {
+            Some(engine::watch(listener, engine.status_sources(&config.broker.replica, None), &closed)?)
+        }
         Err(Failure::Failed(error)) => {
             tracing::warn!(error, "no status pages");
             None

@@ -43,7 +43,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &stop)?;
     let link = Arc::new(BrokerHealth::new(&engine.metrics));
-    let sights = engine.sights(&config.broker.replica, Some(link.clone()));
+    let sources = engine.status_sources(&config.broker.replica, Some(link.clone()));
     let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
     let context = Context {
         addresses: config.broker.url.clone(),
@@ -59,7 +59,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     };
     // Watched to the very end, so that a slow stop can be seen.
     let closed = CancellationToken::new();
-    let _pages = engine::watch(listener, sights, &closed)?;
+    let _pages = engine::watch(listener, sources, &closed)?;
     tracing::info!(
         replica = config.broker.replica,
         accounts = config.accounts.len(),

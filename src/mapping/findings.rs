@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Ignored, Omitted};
-use crate::outcome::{DeadLetterReason, PROBLEMS_TOLD, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, LISTED_PROBLEMS, Problem, Refusal};
 use crate::schema::{Entity, Selector};
 
 /// Where in the event something stands: the trait's position, then the position inside it.
@@ -36,14 +36,14 @@ impl Findings {
         self.found += 1;
         self.flaws.push((at, reason, problem));
         // Of many only the first in the document are told. Twice as many are let in, so that sorting costs little.
-        if self.flaws.len() >= 2 * PROBLEMS_TOLD {
+        if self.flaws.len() >= 2 * LISTED_PROBLEMS {
             self.keep_first();
         }
     }
 
     fn keep_first(&mut self) {
         self.flaws.sort_by_key(|(at, ..)| *at);
-        self.flaws.truncate(PROBLEMS_TOLD);
+        self.flaws.truncate(LISTED_PROBLEMS);
     }
 
     pub(super) fn refuse(&mut self, at: At, refusal: Refusal) {
