@@ -69,7 +69,7 @@ impl StatusSources {
     }
 
     pub(super) fn render(&self, page: StatusPage) -> Rendered {
-        let rendered = match page {
+        match page {
             StatusPage::Html => {
                 html::render(&self.status()).map(Into::into).map_err(|error| error.to_string())
             }
@@ -77,8 +77,7 @@ impl StatusSources {
                 serde_json::to_vec(&self.status()).map(Into::into).map_err(|error| error.to_string())
             }
             StatusPage::Metrics => self.metrics.render().map(Into::into).map_err(|error| error.to_string()),
-        };
-        rendered
+        }
     }
 
     /// Why the daemon must be restarted. Another replica takes over a lane that is stuck for good only then.
