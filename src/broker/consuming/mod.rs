@@ -1,7 +1,9 @@
 //! Consumes one queue for as long as the connections hold, on one channel after another. Called by the session, and for
 //! queues that are kept apart by the quarantine.
 
+pub(in crate::broker) mod ack_batch;
 pub(in crate::broker) mod pace;
+pub(in crate::broker) mod poison;
 pub(in crate::broker) mod resubscriber;
 pub(in crate::broker) mod subscription;
 

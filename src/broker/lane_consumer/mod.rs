@@ -1,10 +1,9 @@
-//! One account's lane queue: subscribes, and serves until something ends it.
+//! One account's lane queue: subscribes, and serves until something ends it. Knows nothing of what the lane does with a
+//! delivery. Called by [`crate::broker::consuming`].
 
-pub(super) mod ack_batch;
-pub(super) mod poison;
-pub(super) mod settling;
-
-use std::collections::{BTreeMap, BTreeSet};
+mod consumer;
+mod incoming;
+mod unsettled;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +18,10 @@ use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::ConfirmedPublisher;
 use crate::delivery::{LaneInlet, Session};
-use ack_batch::Acks;
-use poison::PoisonGuard;
-use settling::LaneConsumer;
+use consumer::LaneConsumer;
+use incoming::Incoming;
 
-/// Serves the lane until `stop` (then `Ok`, when all is settled or given back) or until something breaks.
+/// Serves the lane until `stop` (then `Ok`, when all is settled or left to be returned) or until something breaks.
 pub(super) async fn serve(
     context: &Context,
     pair: &ConnectionPair,
@@ -33,14 +31,14 @@ pub(super) async fn serve(
     connection_lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
     if resubscriber.must_declare() {
-        // The dead letters, too: nobody else misses them.
+        // The dead letters, too: no other part would notice that they are missing.
         topology::declare_shared(&pair.consuming, &context.names).await?;
         topology::declare_lane(&pair.consuming, &context.names, &inlet.account).await?;
     }
     let prefetch = usize::from(context.prefetch);
     let (settle, settlements) = mpsc::channel(prefetch);
     let (deliver, deliveries) = mpsc::channel(prefetch);
-    // However this ends, the lane must not go on working for answers that nobody can give.
+    // However this ends, the lane must not go on: its settlements could not be passed on any more.
     let lost = connection_lost.child_token();
     let guard = lost.clone().drop_guard();
     let session = Session { deliveries, lost, lease: pair.lease() };
@@ -53,37 +51,30 @@ pub(super) async fn serve(
     let Subscription { queue: lane, tag, prefetch, arguments } = subscription::lane(context, &inlet.account);
     let prefetch = resubscriber.pace.prefetch(prefetch);
     let (channel, mut consumer) = subscribe(&pair.consuming, &lane, &tag, prefetch, arguments).await?;
-    // Now that this one stands by, it is the next: the lane stays where it is known what was settled. The queue may give
-    // that out again.
+    // Only now that this subscription stands by, and is next in line: so the lane stays with a replica that knows what was
+    // settled, which the queue may hand out again.
     resubscriber.end_starved().await;
-    let mut serving = LaneConsumer {
+    let watchdog = ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, &lane);
+    let mut serving = LaneConsumer::new(
         context,
         inlet,
-        lost: connection_lost,
-        caution: PoisonGuard::new(),
-        watch: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, &lane),
-        letters: ConfirmedPublisher::new(&context.names, pair),
-        handed_over: false,
-        ahead: None,
-        settle,
-        unsettled: BTreeMap::new(),
-        acks: Acks::default(),
-        returned: BTreeSet::new(),
-        share: context.held_bytes.share(),
-        pace: resubscriber.pace.clone(),
-    };
-    let served = serving.run(&mut consumer, deliver, settlements, stop, &lane).await;
+        connection_lost,
+        Incoming::new(watchdog, resubscriber.pace.clone()),
+        (deliver, settle),
+        ConfirmedPublisher::new(&context.names, pair),
+    );
+    let served = serving.run(&mut consumer, settlements, stop, &lane).await;
     context.health.letters(&inlet.account, None);
-    // At once: with its channel another replica gets the lane.
+    // Before the channel closes: then another replica gets the lane.
     drop(guard);
     if matches!(served, Err(BrokerError::Starved(_))) {
         resubscriber.starved_subscription = Some((channel, consumer));
     } else {
-        // Closing gives back, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
-        // cancels it, and another replica would be active ahead of what is given back here.
+        // Closing returns, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
+        // cancels it, and another replica would be active ahead of what is returned here.
         close_settled(&channel, &lane, served.is_ok()).await;
         drop(consumer);
     }
-    serving.letters.close().await;
+    serving.close().await;
     served
 }

@@ -1,5 +1,7 @@
 //! Messages that must get to a queue: a queue of publications, and the publisher that sends each until RabbitMQ has
-//! confirmed it. Called by the router and by the lanes' consumers.
+//! confirmed it. Called by the router and by the lanes' consumers; does not know which message belongs to what.
 
+mod destination;
+pub(super) mod publication;
 pub(super) mod publisher;
-pub(super) mod queue;
+mod queue;

@@ -1,6 +1,7 @@
-//! Publishes on a channel of its own what stands in an [`PublishQueue`], in its order, until the broker has confirmed it.
+//! Publishes the messages of a [`PublishQueue`] on a channel of its own, in their order, until the broker has confirmed
+//! each.
 //!
-//! A confirm may stay away for a minute where a queue's leader was away, and for ever where it has none.
+//! A confirm takes up to a minute while a queue's leader is away, and never comes where the queue has none.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -12,9 +13,10 @@ use lapin::{Channel, Confirmation};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::queue::{Publication, PublishQueue, Route};
+use super::publication::{Publication, Route};
+use super::queue::PublishQueue;
 use crate::backoff::until;
-use crate::broker::amqp::channel::{close, publish};
+use crate::broker::amqp::channel::{self, publish};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::fitting;
 use crate::broker::error::BrokerError;
@@ -22,203 +24,241 @@ use crate::broker::names::Names;
 use crate::broker::timing::{LATE_CONFIRM, REPUBLISH_AFTER};
 use crate::broker::topology;
 
-/// One message on its way.
-type Sent<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
+/// One message in flight.
+type Sending<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
 
 /// What became of a message.
 pub(in crate::broker) enum PublishEvent {
-    /// The broker has it.
-    Taken(u64),
+    /// The broker has the message with this number.
+    Confirmed(u64),
     /// This queue refused one, for the first time: it is full, or missing. It is sent again after a while.
     Refused(String),
 }
 
-/// A publishing channel and what goes over it.
+/// Whether a message goes to a queue that was there a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    /// The queue may be missing, and is declared first. Of each route only one message at a time is sent so: they would
+    /// overtake each other.
+    AfterRefusal,
+}
+
+/// A publishing channel and the messages that go over it.
 pub(in crate::broker) struct ConfirmedPublisher<'a> {
     names: &'a Names,
     pair: &'a ConnectionPair,
+    channel: PublishChannel,
+    queue: PublishQueue,
+    sending: FuturesUnordered<Sending<'a>>,
+    /// Messages whose confirms say nothing, because one for the same route was returned.
+    suspects: BTreeSet<u64>,
+    /// No confirm is late that could not come before this time.
+    excused_until: Instant,
+    resent: Resent,
+}
+
+#[derive(Clone, Default)]
+struct PublishChannel {
     /// Opened with the first message: most lanes never need it.
     channel: Arc<OnceCell<Channel>>,
-    /// Who publishes next: futures are woken in any order, messages must go in theirs.
-    turn: Arc<Mutex<()>>,
-    outbox: PublishQueue,
-    sent: FuturesUnordered<Sent<'a>>,
-    /// One of those for the same route came back: their confirms say nothing.
-    suspects: BTreeSet<u64>,
-    /// No confirm before that time counts as late.
-    excused: Instant,
-    /// When what was on its way last went once more, and how often in a row.
-    renewed: (Instant, u32),
+    /// Held while publishing: futures are woken in any order, but messages must be published in theirs.
+    order: Arc<Mutex<()>>,
+}
+
+/// When the messages in flight were last sent once more, and how often in a row.
+struct Resent {
+    at: Instant,
+    times: u32,
 }
 
 impl<'a> ConfirmedPublisher<'a> {
     pub(in crate::broker) fn new(names: &'a Names, pair: &'a ConnectionPair) -> Self {
-        let (channel, turn, now) = (Arc::default(), Arc::default(), Instant::now());
-        let (outbox, sent, suspects) = (PublishQueue::default(), FuturesUnordered::new(), BTreeSet::new());
-        Self { names, pair, channel, turn, outbox, sent, suspects, excused: now, renewed: (now, 0) }
-    }
-
-    /// What is not taken yet.
-    pub(in crate::broker) fn outbox(&self) -> &PublishQueue {
-        &self.outbox
-    }
-
-    /// Sends a message, under a number of its own, or lets it wait behind one that was refused.
-    pub(in crate::broker) fn put(&mut self, number: u64, parcel: Publication) {
-        if self.outbox.put(number, parcel, Instant::now()) {
-            self.send(number, false);
+        let now = Instant::now();
+        Self {
+            names,
+            pair,
+            channel: PublishChannel::default(),
+            queue: PublishQueue::default(),
+            sending: FuturesUnordered::new(),
+            suspects: BTreeSet::new(),
+            excused_until: now,
+            resent: Resent { at: now, times: 0 },
         }
     }
 
-    /// Waits for news. To be awaited while something is not taken; can be given up at any time, and awaited again.
-    pub(in crate::broker) async fn news(&mut self) -> Result<Vec<PublishEvent>, BrokerError> {
+    /// The messages that are not confirmed yet.
+    pub(in crate::broker) fn queue(&self) -> &PublishQueue {
+        &self.queue
+    }
+
+    /// Sends a message, under a number of its own, or lets it wait behind one that was refused.
+    pub(in crate::broker) fn publish(&mut self, number: u64, publication: Publication) {
+        if self.queue.push(number, publication, Instant::now()) {
+            self.send(number, Attempt::First);
+        }
+    }
+
+    /// Sends what is due and waits for answers. To be awaited while something is not confirmed; can be dropped at any
+    /// time, and called again.
+    pub(in crate::broker) async fn next_events(&mut self) -> Result<Vec<PublishEvent>, BrokerError> {
         loop {
             tokio::select! {
-                Some(answer) = self.sent.next(), if !self.sent.is_empty() => {
-                    let news = self.answered(answer)?;
-                    if !news.is_empty() {
-                        return Ok(news);
+                Some(answer) = self.sending.next(), if !self.sending.is_empty() => {
+                    let events = self.on_answers(answer)?;
+                    if !events.is_empty() {
+                        return Ok(events);
                     }
                 }
-                () = until(self.outbox.wake()) => {
-                    for number in self.outbox.again(Instant::now()) {
-                        self.send(number, true);
+                () = until(self.queue.next_retry()) => {
+                    for number in self.queue.take_due(Instant::now()) {
+                        self.send(number, Attempt::AfterRefusal);
                     }
                 }
             }
         }
     }
 
-    /// Judges all answers that are there, the first one included.
+    /// Judges all answers that have come, the first one included.
     ///
-    /// A message that reached no queue is returned before it is confirmed, but its return names no number, and the
-    /// client library hands it out with whatever confirm comes next. So no confirm is believed before every other one
-    /// that has come has been looked at; and after a return, none for that route which was on its way then.
-    fn answered(
+    /// The broker returns a message that reached no queue before it confirms it. But a return names no delivery tag, and
+    /// the client library hands it out with whatever confirm comes next. So no confirm is believed before all others that
+    /// have come were searched for returns; and after a return, no confirm for that route that was in flight then.
+    fn on_answers(
         &mut self,
         first: (u64, lapin::Result<Confirmation>),
     ) -> Result<Vec<PublishEvent>, BrokerError> {
         let mut answers = vec![first];
-        // Unconstrained: futures that had to give way would hide those behind them.
-        while let Some(Some(answer)) = tokio::task::unconstrained(self.sent.next()).now_or_never() {
+        // Unconstrained: tokio's budget would end the loop while answers are still there.
+        while let Some(Some(answer)) = tokio::task::unconstrained(self.sending.next()).now_or_never() {
             answers.push(answer);
         }
         let mut confirms = Vec::with_capacity(answers.len());
         for (number, answer) in answers {
-            let (taken, returned) = match answer? {
+            let (acked, returned) = match answer? {
                 Confirmation::Ack(returned) => (true, returned),
                 Confirmation::Nack(returned) => (false, returned),
                 Confirmation::NotRequested => (false, None),
             };
             if let Some(returned) = returned {
                 let (exchange, key) = (returned.exchange.to_string(), returned.routing_key.to_string());
-                self.suspects.extend(self.outbox.on_their_way(Some(&Route { exchange, key })));
+                self.suspects.extend(self.queue.in_flight_to(&Route { exchange, key }));
             }
-            confirms.push((number, taken));
+            confirms.push((number, acked));
         }
-        Ok(confirms.into_iter().filter_map(|(number, taken)| self.confirmed(number, taken)).collect())
+        let events = confirms.into_iter().filter_map(|(number, acked)| {
+            let returned = self.suspects.remove(&number);
+            if acked && !returned {
+                return Some(self.on_confirmed(number));
+            }
+            if returned {
+                self.mark_as_possible_duplicates(&[number]);
+            }
+            self.on_refused(number)
+        });
+        Ok(events.collect())
     }
 
-    fn confirmed(&mut self, number: u64, taken: bool) -> Option<PublishEvent> {
-        let now = Instant::now();
-        let suspect = self.suspects.remove(&number);
-        if taken && !suspect {
-            for number in self.outbox.taken(number, now) {
-                self.send(number, false);
-            }
-            return Some(PublishEvent::Taken(number));
+    fn on_confirmed(&mut self, number: u64) -> PublishEvent {
+        for next in self.queue.on_confirmed(number, Instant::now()) {
+            self.send(next, Attempt::First);
         }
-        if suspect {
-            self.note_copies(&[number]);
-        }
-        let queue = self.outbox.parcel(number).map(|parcel| parcel.queue.clone());
-        self.outbox.refused(number, now).then_some(queue).flatten().map(PublishEvent::Refused)
+        PublishEvent::Confirmed(number)
     }
 
-    /// Notes of messages for lanes that they may be there already; dead letters carry no such note.
-    fn note_copies(&mut self, numbers: &[u64]) {
+    fn on_refused(&mut self, number: u64) -> Option<PublishEvent> {
+        let queue = self.queue.publication(number)?.queue.clone();
+        self.queue.on_refused(number, Instant::now()).then_some(PublishEvent::Refused(queue))
+    }
+
+    /// Only in lanes: a dead letter carries no such mark.
+    fn mark_as_possible_duplicates(&mut self, numbers: &[u64]) {
         let lanes = self.names.lanes();
-        let outbox = &self.outbox;
-        let to_lanes =
-            |number: &&u64| outbox.parcel(**number).is_some_and(|parcel| parcel.route.exchange == lanes);
-        let copies: Vec<u64> = numbers.iter().filter(to_lanes).copied().collect();
-        self.outbox.note_copies(&copies);
+        let queue = &self.queue;
+        let to_lanes = |number: &&u64| {
+            queue.publication(**number).is_some_and(|publication| publication.route.exchange == lanes)
+        };
+        let numbers: Vec<u64> = numbers.iter().filter(to_lanes).copied().collect();
+        self.queue.mark_as_possible_duplicates(&numbers);
     }
 
-    /// Puts a message on its way; `refused` if it was: then what it goes to may be missing. Of each route only one at a
-    /// time is sent so: they would overtake each other.
-    fn send(&mut self, number: u64, refused: bool) {
-        let Some(parcel) = self.outbox.parcel(number).cloned() else { return };
+    fn send(&mut self, number: u64, attempt: Attempt) {
+        let Some(publication) = self.queue.publication(number).cloned() else { return };
         let (names, pair) = (self.names, self.pair);
-        let (channel, turn) = (self.channel.clone(), self.turn.clone());
-        // All of this waits while an alarm blocks the connection; acknowledgements must not wait with it.
-        let sent = async move {
-            if refused {
-                declare(names, pair, &parcel.route).await;
+        let PublishChannel { channel, order } = self.channel.clone();
+        // A future of its own, because all of it waits while an alarm blocks the connection; acknowledgements must not.
+        let sending = async move {
+            if attempt == Attempt::AfterRefusal {
+                declare(names, pair, &publication.route).await;
             }
-            let (body, properties) = parcel.publishing();
-            let Publication { route, .. } = parcel;
+            let (body, properties) = publication.content();
             let properties = fitting::fit(properties, pair.frame_max());
             let confirm = {
-                let _turn = turn.lock().await;
+                let _order = order.lock().await;
                 let channel = channel.get_or_try_init(|| pair.publisher()).await?;
-                publish(channel, &route.exchange, &route.key, &body, properties).await?
+                let Route { exchange, key } = &publication.route;
+                publish(channel, exchange, key, &body, properties).await?
             };
+            // Up to `PUBLISHES_PER_QUEUE` bodies for each queue would wait for their confirms here.
+            drop((publication, body));
             confirm.await
         };
-        self.sent.push(sent.map(move |confirmed| (number, confirmed)).boxed());
+        self.sending.push(sending.map(move |confirmed| (number, confirmed)).boxed());
     }
 
-    /// To be asked now and then: why messages do not get through, if that has lasted. `excused`: they cannot leave for
-    /// now.
-    pub(in crate::broker) fn trouble(&mut self, excused: bool) -> Option<String> {
-        let now = Instant::now();
-        if excused {
-            self.excused = now;
-        }
-        let late = self.late(now);
-        if let Some(queue) = self.outbox.refusing() {
+    /// Confirms cannot come for now; the time until they can is not counted.
+    pub(in crate::broker) fn excuse_late_confirms(&mut self) {
+        self.excused_until = Instant::now();
+    }
+
+    /// Why messages do not get through, if that has lasted a while. To be asked every [`PUBLISH_CHECK`](crate::broker::timing::PUBLISH_CHECK): this also sends
+    /// messages once more that have waited too long for their confirms.
+    pub(in crate::broker) fn impediment(&mut self) -> Option<String> {
+        let late = self.check_late_confirms();
+        if let Some(queue) = self.queue.refusing_queue() {
             return Some(format!("{queue} refuses messages; it may be full"));
         }
         late.map(|queue| format!("{queue} confirms nothing"))
     }
 
-    fn late(&mut self, now: Instant) -> Option<String> {
-        let late = self.outbox.longest_sent();
-        let late = late.map(|(sent, queue)| (sent.max(self.excused), queue.to_owned()));
-        let Some((since, queue)) = late.filter(|(since, _)| now >= *since + LATE_CONFIRM) else {
-            self.renewed.1 = 0;
+    /// The queue whose confirms are late.
+    fn check_late_confirms(&mut self) -> Option<String> {
+        let now = Instant::now();
+        let oldest = self.queue.longest_in_flight();
+        let oldest = oldest.map(|(since, queue)| (since.max(self.excused_until), queue.to_owned()));
+        let Some((since, queue)) = oldest.filter(|(since, _)| now >= *since + LATE_CONFIRM) else {
+            self.resent.times = 0;
             return None;
         };
-        let limbo = REPUBLISH_AFTER.0.saturating_mul(1 << self.renewed.1).min(REPUBLISH_AFTER.1);
-        if now >= since.max(self.renewed.0) + limbo {
+        let resend_after = REPUBLISH_AFTER.0.saturating_mul(1 << self.resent.times).min(REPUBLISH_AFTER.1);
+        if now >= since.max(self.resent.at) + resend_after {
             tracing::warn!(queue, "no confirm comes; what the queue may have missed is sent once more");
-            self.renew(now);
+            self.resend(now);
         }
         Some(queue)
     }
 
-    fn renew(&mut self, now: Instant) {
-        self.renewed = (now, (self.renewed.1 + 1).min(10));
-        // With its last handle the old channel is closed.
-        (self.channel, self.turn, self.sent) = (Arc::default(), Arc::default(), FuturesUnordered::new());
+    fn resend(&mut self, now: Instant) {
+        self.resent = Resent { at: now, times: (self.resent.times + 1).min(10) };
+        // The old channel is closed with its last handle.
+        (self.channel, self.sending) = (PublishChannel::default(), FuturesUnordered::new());
         self.suspects.clear();
-        let numbers = self.outbox.on_their_way(None);
-        self.note_copies(&numbers);
+        let numbers = self.queue.in_flight();
+        self.mark_as_possible_duplicates(&numbers);
         for number in numbers {
-            self.send(number, false);
+            self.send(number, Attempt::First);
         }
     }
 
-    /// Ends it; what is not taken is not sent any more.
+    /// Closes the channel; messages that are not confirmed are not sent any more.
     pub(in crate::broker) async fn close(self) {
-        if let Some(channel) = self.channel.get() {
-            close(channel).await;
+        if let Some(channel) = self.channel.channel.get() {
+            channel::close(channel).await;
         }
     }
 }
 
-/// Declares what a route leads to, if it is missing. That it cannot be is no news: the message is refused again.
+/// Declares the queue that a route leads to, if it is missing. A failure needs no handling: the message is refused again.
 async fn declare(names: &Names, pair: &ConnectionPair, route: &Route) {
     let declared = if route.exchange == names.lanes() {
         topology::declare_lane(&pair.consuming, names, &route.key.as_str().into()).await

@@ -1,10 +1,13 @@
 //! From the intake queue to the lanes, in order, and at the broker's pace.
 //!
-//! A message with several events becomes as many messages; it is acknowledged when all of them are confirmed. Many publishes are in flight at once; when the broker has confirmed them, a whole prefix of the intake is
-//! acknowledged with one frame, and singly what stands behind one that is late. A crash in between repeats some events
-//! in the lanes, which know their `messageId`s; it loses none.
+//! A message with several events becomes as many messages; it is acknowledged when all of them are confirmed. Many
+//! publishes are in flight at once. One frame acknowledges all messages up to the first that is not confirmed yet, and
+//! one frame each those behind it. A crash in between repeats some events in the lanes, which know their `messageId`s; it
+//! loses none.
+//!
+//! Reads only what it takes to split a batch and to find an event's account. Called by [`crate::broker::consuming`].
 
-pub(super) mod sorting;
+mod sorting;
 
 use std::collections::HashMap;
 
@@ -23,19 +26,18 @@ use super::topology;
 use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::properties;
+use crate::broker::consuming::ack_batch::AckBatch;
 use crate::broker::consuming::pace::Pace;
+use crate::broker::consuming::poison::{self, PoisonGuard};
 use crate::broker::consuming::resubscriber::Resubscriber;
 use crate::broker::consuming::subscription::{self, Subscription};
-use crate::broker::lane_consumer::ack_batch::Acks;
-use crate::broker::lane_consumer::poison::PoisonGuard;
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::timing::{BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK};
-use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::BATCH_EVENTS;
-use sorting::{Message, Sorted};
+use sorting::{IntakeMessage, Sorted};
 
-/// A parcel's number is its message's delivery tag, so much to the left, plus its place in the message.
+/// A publication's number is its message's delivery tag, shifted left by so many bits, plus its place in the message.
 const PLACES: u32 = 13;
 const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
 
@@ -48,7 +50,7 @@ pub(super) async fn serve(
     lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
     if resubscriber.must_declare() {
-        // The lanes, too: they hang on the exchange, which may have been gone.
+        // The lanes, too: if their exchange was deleted, so were their bindings.
         topology::declare(&pair.consuming, context).await?;
     }
     let intake = context.names.intake();
@@ -62,43 +64,41 @@ pub(super) async fn serve(
     context.health.stalled(Stall::Intake, None);
     let mut router = Router {
         context,
-        watch: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
-        post: ConfirmedPublisher::new(&context.names, pair),
-        taken: HashMap::new(),
+        watchdog: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
+        publisher: ConfirmedPublisher::new(&context.names, pair),
+        unacknowledged: HashMap::new(),
         bytes: 0,
-        acks: Acks::default(),
-        caution: PoisonGuard::new(),
+        acks: AckBatch::default(),
+        poison: PoisonGuard::new(),
         pace: resubscriber.pace.clone(),
     };
     let served = router.run(&mut consumer, stop, lost).await;
-    // Another one may route from now on.
+    // What happens to the lanes is now for another replica to report.
     context.health.stalled(Stall::Lane, None);
-    // In this order, and the consumer last, however it ended: see the lanes' consumer.
+    // The consumer last: dropping it cancels it, and another replica would be active ahead of what is returned here.
     close_settled(&channel, intake, served.is_ok()).await;
     drop(consumer);
-    router.post.close().await;
+    router.publisher.close().await;
     served
 }
 
 struct Router<'a> {
     context: &'a Context,
-    watch: ConsumerWatchdog<'a>,
-    post: ConfirmedPublisher<'a>,
-    /// What was taken off the intake, by its delivery tag.
-    taken: HashMap<u64, Taken>,
-    /// How many bytes are held of that.
+    watchdog: ConsumerWatchdog<'a>,
+    publisher: ConfirmedPublisher<'a>,
+    /// By delivery tag.
+    unacknowledged: HashMap<u64, Unacknowledged>,
+    /// How many bytes of them are held.
     bytes: usize,
-    acks: Acks,
-    caution: PoisonGuard,
+    acks: AckBatch,
+    poison: PoisonGuard,
     pace: Pace,
 }
 
-/// A message that is not acknowledged yet.
-struct Taken {
+/// A message of which not all events are confirmed.
+struct Unacknowledged {
     acker: Acker,
-    /// How many of its events the broker has not confirmed.
     unconfirmed: usize,
-    /// What is held for it.
     bytes: usize,
 }
 
@@ -110,79 +110,87 @@ impl Router<'_> {
         lost: &CancellationToken,
     ) -> Result<(), BrokerError> {
         let mut taking = true;
-        let mut look_at = Instant::now() + PUBLISH_CHECK;
+        let mut next_check = Instant::now() + PUBLISH_CHECK;
         loop {
-            // What is refused time and again goes back to the intake.
-            if !taking && self.post.outbox().rests() {
+            // Events that are refused time and again are no reason to stay: their messages return to the intake.
+            if !taking && self.publisher.queue().has_none_in_flight() {
                 return Ok(());
             }
-            let on_its_way = self.post.outbox().len();
+            let unconfirmed = self.publisher.queue().len();
             tokio::select! {
                 biased;
-                // Before all else: while there is a backlog, the others are always ready. Not cancelled at the
-                // broker: another replica would route what is queued ahead of what is held here.
+                // First, because with a backlog the others are always ready. The subscription is not cancelled: another
+                // replica would route what is queued ahead of what is held here.
                 () = stop.cancelled(), if taking => taking = false,
-                news = self.post.news(), if on_its_way > 0 => news?.into_iter().for_each(|news| self.heed(news)),
+                events = self.publisher.next_events(), if unconfirmed > 0 => {
+                    events?.into_iter().for_each(|event| self.on_event(event));
+                }
                 () = lost.cancelled() => return Err(BrokerError::Closed),
-                message = consumer.next(), if taking && self.takes() => {
+                message = consumer.next(), if taking && self.has_room() => {
                     let Some(message) = message else {
                         return Err(BrokerError::ConsumerCancelled(self.context.names.intake().to_owned()));
                     };
-                    self.watch.received();
+                    self.watchdog.received();
                     let message = message?;
                     self.pace.received(message.redelivered);
                     self.route(message);
                 }
-                () = tokio::time::sleep_until(look_at), if on_its_way > 0 => {
-                    look_at = Instant::now() + PUBLISH_CHECK;
-                    // A lane that takes nothing holds back all that stands behind it on the intake, in the end.
-                    let link = &self.context.health;
-                    link.stalled(Stall::Lane, self.post.trouble(link.is_stalled(Stall::Blocked)).as_deref());
+                () = tokio::time::sleep_until(next_check), if unconfirmed > 0 => {
+                    next_check = Instant::now() + PUBLISH_CHECK;
+                    self.check_lanes();
                 }
-                () = self.watch.until_starved(), if taking && on_its_way == 0 => {
+                () = self.watchdog.until_starved(), if taking && unconfirmed == 0 => {
                     return Err(BrokerError::Starved(self.context.names.intake().to_owned()));
                 }
             }
-            self.acks.send(self.post.outbox().first().map(tag_of)).await?;
-            if self.post.outbox().is_empty() {
+            self.acks.send(self.publisher.queue().first().map(tag_of)).await?;
+            if self.publisher.queue().is_empty() {
                 self.pace.none_held();
                 self.context.health.stalled(Stall::Lane, None);
             }
         }
     }
 
-    /// Whether a further message is taken.
-    fn takes(&self) -> bool {
-        if self.caution.alone() {
-            return self.taken.is_empty();
+    /// Whether a further message may be taken.
+    fn has_room(&self) -> bool {
+        if self.poison.one_at_a_time() {
+            return self.unacknowledged.is_empty();
         }
-        self.taken.len() < usize::from(INTAKE_PREFETCH)
-            && self.post.outbox().len() < EVENTS_IN_FLIGHT
+        self.unacknowledged.len() < usize::from(INTAKE_PREFETCH)
+            && self.publisher.queue().len() < EVENTS_IN_FLIGHT
             && self.bytes < BYTES_IN_FLIGHT
     }
 
-    fn heed(&mut self, news: PublishEvent) {
-        match news {
-            PublishEvent::Taken(number) => self.confirmed(tag_of(number)),
+    /// Reports a lane that takes nothing: in the end it holds up everything behind it on the intake.
+    fn check_lanes(&mut self) {
+        if self.context.health.is_stalled(Stall::Blocked) {
+            self.publisher.excuse_late_confirms();
+        }
+        self.context.health.stalled(Stall::Lane, self.publisher.impediment().as_deref());
+    }
+
+    fn on_event(&mut self, event: PublishEvent) {
+        match event {
+            PublishEvent::Confirmed(number) => self.on_confirmed(tag_of(number)),
             PublishEvent::Refused(queue) => {
                 tracing::warn!(queue, "messages are refused; they are sent again");
             }
         }
     }
 
-    /// The broker has one event of this message.
-    fn confirmed(&mut self, tag: u64) {
-        let Some(taken) = self.taken.get_mut(&tag) else { return };
-        taken.unconfirmed = taken.unconfirmed.saturating_sub(1);
-        if taken.unconfirmed == 0
-            && let Some(Taken { acker, bytes, .. }) = self.taken.remove(&tag)
+    /// One event of the message with this tag is confirmed.
+    fn on_confirmed(&mut self, tag: u64) {
+        let Some(message) = self.unacknowledged.get_mut(&tag) else { return };
+        message.unconfirmed = message.unconfirmed.saturating_sub(1);
+        if message.unconfirmed == 0
+            && let Some(Unacknowledged { acker, bytes, .. }) = self.unacknowledged.remove(&tag)
         {
             self.bytes = self.bytes.saturating_sub(bytes);
             self.acks.add(tag, acker);
         }
     }
 
-    /// Sends what a message holds to the lanes, or to the dead letters.
+    /// Publishes what a message holds to the lanes, or to the dead letters.
     fn route(&mut self, message: Delivery) {
         let Delivery { delivery_tag: tag, redelivered, .. } = message;
         let returns = properties::returns_of(&message);
@@ -192,25 +200,24 @@ impl Router<'_> {
         let waited =
             now.duration_since(properties::queued_at(&properties, now)).try_into().unwrap_or_default();
         let body = Bytes::from(message.data);
-        let taken = Message { properties, body, redelivered, now };
-        let Sorted { parcels, bytes } = if self.caution.condemns(returns, waited) {
-            let problem = format!("came back {returns} times, and was first on the intake");
-            let problem = Problem { problem, ..Problem::default() };
-            let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);
+        let taken = IntakeMessage { properties, body, redelivered, taken_at: now };
+        let Sorted { publications, bytes } = if self.poison.should_dead_letter(returns, waited) {
+            let refusal = poison::refusal(returns, "on the intake");
             let letter = sorting::refused(self.context, &taken, None, &refusal);
-            Sorted { parcels: vec![letter], bytes: taken.body.len() }
+            Sorted { publications: vec![letter], bytes: taken.body.len() }
         } else {
             sorting::sort(self.context, &taken)
         };
         self.bytes += bytes;
-        self.taken.insert(tag, Taken { acker: message.acker, unconfirmed: parcels.len(), bytes });
-        for (number, parcel) in (tag << PLACES..).zip(parcels) {
-            self.post.put(number, parcel);
+        let unacknowledged = Unacknowledged { acker: message.acker, unconfirmed: publications.len(), bytes };
+        self.unacknowledged.insert(tag, unacknowledged);
+        for (number, publication) in (tag << PLACES..).zip(publications) {
+            self.publisher.publish(number, publication);
         }
     }
 }
 
-/// The message that a parcel with this number is part of.
+/// The delivery tag of the message that a publication with this number is part of.
 fn tag_of(number: u64) -> u64 {
     number >> PLACES
 }

@@ -1,5 +1,5 @@
-//! What becomes of one message on the intake: a message for a lane, one for each of its events, or dead letters.
-//! The router sends them; nothing is sent here.
+//! What one message on the intake becomes: a message for a lane, one for each of its events, or dead letters.
+//! Called by the router, which publishes them; publishes nothing itself.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use lapin::BasicProperties;
 
-use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::amqp::properties;
 use crate::broker::context::Context;
-use crate::broker::publishing::queue::{Publication, Route};
+use crate::broker::publishing::publication::Publication;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
@@ -17,34 +17,35 @@ use crate::routing::ACCOUNT_HEADER;
 use crate::segment::{Batch, EventBody, Opened, RoutingKeys, Unopened};
 
 /// A message on the intake.
-pub(in crate::broker) struct Message {
-    /// As far as they are believed.
-    pub(in crate::broker) properties: BasicProperties,
-    pub(in crate::broker) body: Bytes,
-    /// It was here before, and may be in its lane since.
-    pub(in crate::broker) redelivered: bool,
+pub(super) struct IntakeMessage {
+    /// Without the headers that only Freshet itself may set.
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+    /// It came back to the intake, and may be in its lane already.
+    pub(super) redelivered: bool,
     /// When the router took it.
-    pub(in crate::broker) now: Timestamp,
+    pub(super) taken_at: Timestamp,
 }
 
-/// What a message becomes, and how many bytes are held for it until all of that is confirmed.
-pub(in crate::broker) struct Sorted {
+/// What a message becomes.
+pub(super) struct Sorted {
     /// At least one.
-    pub(in crate::broker) parcels: Vec<Publication>,
-    pub(in crate::broker) bytes: usize,
+    pub(super) publications: Vec<Publication>,
+    /// How many bytes are held until all of them are confirmed.
+    pub(super) bytes: usize,
 }
 
-/// Finds what a message holds and where each event belongs, and counts those that have no lane.
-pub(in crate::broker) fn sort(context: &Context, message: &Message) -> Sorted {
-    let Message { properties, body, .. } = message;
+/// Finds what a message holds and where each event belongs, and counts the events that no lane will count.
+pub(super) fn sort(context: &Context, message: &IntakeMessage) -> Sorted {
+    let IntakeMessage { properties, body, .. } = message;
     let origin = properties::origin(properties);
     let opened = context.opener.open(body, properties::encoding(properties), &origin);
     let mut bytes = body.len();
-    let parcels = match opened {
+    let publications = match opened {
         Ok(Opened::One(one)) => vec![match find(context, properties, || one.keys()) {
             Ok(account) => {
                 let properties = Arc::new(for_lane(message, properties));
-                to_lane(context, &account, EventBody::Whole(body.clone()), properties)
+                Publication::to_lane(&context.names, &account, EventBody::Whole(body.clone()), properties)
             }
             Err(refusal) => refused(context, message, None, &refusal),
         }],
@@ -57,42 +58,42 @@ pub(in crate::broker) fn sort(context: &Context, message: &Message) -> Sorted {
             vec![refused(context, message, account.as_ref(), &refusal)]
         }
     };
-    Sorted { parcels, bytes }
+    Sorted { publications, bytes }
 }
 
-/// A dead letter of the whole message.
-pub(in crate::broker) fn refused(
+/// A dead letter with the whole message.
+pub(super) fn refused(
     context: &Context,
-    message: &Message,
+    message: &IntakeMessage,
     account: Option<&AccountName>,
     refusal: &Refusal,
 ) -> Publication {
-    let Message { properties, body, now, .. } = message;
+    let IntakeMessage { properties, body, taken_at, .. } = message;
     let seen = context.opener.glimpse(body, properties::encoding(properties));
-    let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: *now };
+    let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: *taken_at };
     dead.count_as_received(&context.metrics.account(account.map_or(UNROUTED, |name| name)));
-    to_dead_letters(context, &dead, properties, EventBody::Whole(body.clone()))
+    Publication::to_dead_letters(&context.names, &dead, EventBody::Whole(body.clone()), properties)
 }
 
-/// A message for each event.
-fn split(context: &Context, message: &Message, batch: Batch) -> Vec<Publication> {
+/// One message for each event of a batch.
+fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Publication> {
     let unpacked = properties::unpacked(&message.properties);
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
-    let parcel = |index: usize| {
-        let content = EventBody::Part(batch.clone(), index);
+    let publication = |index: usize| {
+        let body = EventBody::Part(batch.clone(), index);
         match find(context, &unpacked, || batch.keys_of(index)) {
-            Ok(account) => to_lane(context, &account, content, shared.clone()),
+            Ok(account) => Publication::to_lane(&context.names, &account, body, shared.clone()),
             Err(refusal) => {
-                let seen = crate::segment::glimpse(&content.bytes());
-                let (refusal, failed_at) = (&refusal, message.now);
+                let seen = crate::segment::glimpse(&body.bytes());
+                let (refusal, failed_at) = (&refusal, message.taken_at);
                 let dead = DeadLetter { refusal, account: None, seen: &seen, attempts: 0, failed_at };
                 dead.count_as_received(&context.metrics.account(UNROUTED));
-                to_dead_letters(context, &dead, &unpacked, content)
+                Publication::to_dead_letters(&context.names, &dead, body, &unpacked)
             }
         }
     };
-    (0..batch.len()).map(parcel).collect()
+    (0..batch.len()).map(publication).collect()
 }
 
 fn find(
@@ -103,29 +104,7 @@ fn find(
     context.index.find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
 }
 
-fn for_lane(message: &Message, properties: &BasicProperties) -> BasicProperties {
-    let properties = properties::for_lane(properties, message.now);
+fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicProperties {
+    let properties = properties::for_lane(properties, message.taken_at);
     if message.redelivered { properties::as_copy(properties) } else { properties }
-}
-
-fn to_lane(
-    context: &Context,
-    account: &AccountName,
-    content: EventBody,
-    properties: Arc<BasicProperties>,
-) -> Publication {
-    let route = Route { exchange: context.names.lanes(), key: account.to_string() };
-    Publication::new(context.names.lane(account), route, content, properties)
-}
-
-fn to_dead_letters(
-    context: &Context,
-    dead: &DeadLetter<'_>,
-    original: &BasicProperties,
-    content: EventBody,
-) -> Publication {
-    let queue = context.names.dead();
-    let route = Route { exchange: queue.clone(), key: dead.routing_key() };
-    let properties = letter_properties::for_dead_letter(original, dead);
-    Publication::new(queue, route, content, Arc::new(properties))
 }
