@@ -70,6 +70,11 @@ pub fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     members(object).filter(|member| member.name() == name).last().map(|member| member.value)
 }
 
+/// The text of a JSON string; `None` of any other value.
+pub fn string(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 

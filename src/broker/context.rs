@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::amqp::addresses::Addresses;
 use super::health::BrokerHealth;
 use super::names::Names;
 use crate::delivery::{HeldBytes, LaneInlet};
@@ -13,8 +12,6 @@ use crate::segment::Opener;
 /// The daemon's side of RabbitMQ.
 #[derive(Debug)]
 pub struct Context {
-    /// Where its nodes are.
-    pub addresses: Addresses,
     /// What its objects are called.
     pub names: Names,
     /// This replica's name.

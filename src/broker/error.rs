@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::amqp::refusal::is_refused;
 use super::transport::{self, ConnectError};
 
 /// Why a channel or a connection could not go on.
@@ -22,9 +23,11 @@ pub(in crate::broker) enum BrokerError {
     #[error("an acknowledgement could not be sent")]
     NotAcknowledged,
     #[error("the node confirms nothing; trying another one")]
-    Unconfirmed,
+    NodeUnconfirming,
     #[error("the broker has not let anyone subscribe to {queue} within {} s", .within.as_secs())]
     SubscribeTimedOut { queue: String, within: Duration },
+    #[error("the broker has not answered for {queue} within {} s", .within.as_secs())]
+    Unanswered { queue: String, within: Duration },
     #[error("messages wait in {0} and none is handed out here")]
     Starved(String),
     #[error("{0}")]
@@ -37,6 +40,13 @@ pub(in crate::broker) enum BrokerError {
     LaneEnded,
     #[error("a task panicked; this is a bug")]
     Panicked,
+}
+
+impl BrokerError {
+    /// Whether the broker answered with this reply code.
+    pub(in crate::broker) fn is_refused(&self, code: u16) -> bool {
+        matches!(self, Self::Amqp(error) if is_refused(error, code))
+    }
 }
 
 impl From<ConnectError> for BrokerError {

@@ -5,13 +5,15 @@
 //! until RabbitMQ agrees. Policies are not arguments: they do not show here. Nothing is changed, and nothing depends on
 //! the answers but the log.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::context::Context;
+use super::error::BrokerError;
 use super::topology;
 use crate::broker::amqp::channel::{self, short};
 use crate::broker::amqp::connection::ConnectionPool;
@@ -29,16 +31,30 @@ struct Found {
     auto_delete: bool,
 }
 
-/// Looks over the intake, the dead letters and the lanes, once for each process.
-pub(super) async fn look_over(context: Arc<Context>, pool: Arc<ConnectionPool>) {
-    let Ok(pair) = pool.pair(0) else { return };
+/// The queues that were inspected: each once for each process.
+#[derive(Debug, Default)]
+pub(super) struct InspectedQueues(Mutex<HashSet<String>>);
+
+impl InspectedQueues {
+    fn is_new(&self, queue: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.to_owned())
+    }
+}
+
+/// Inspects the intake, the dead letters and the lanes.
+pub(super) async fn inspect(
+    context: Arc<Context>,
+    pool: Arc<ConnectionPool>,
+    inspected: Arc<InspectedQueues>,
+) -> Result<(), BrokerError> {
+    let pair = pool.pair(0)?;
     let names = &context.names;
     let consumed = |account| topology::consumed(names, account);
     let shared = [(names.intake().to_owned(), consumed(None)), (names.dead(), topology::dead_letters())];
     let lanes =
         context.inlets.iter().map(|inlet| (names.lane(&inlet.account), consumed(Some(&inlet.account))));
     for (queue, arguments) in shared.into_iter().chain(lanes) {
-        if !context.health.first_look(&queue) {
+        if !inspected.is_new(&queue) {
             continue;
         }
         let ours = Found { arguments, durable: true, auto_delete: false };
@@ -54,6 +70,7 @@ pub(super) async fn look_over(context: Arc<Context>, pool: Arc<ConnectionPool>) 
             Err(_) => tracing::debug!(queue, "a queue was not looked over in time"),
         }
     }
+    Ok(())
 }
 
 /// Declares a queue that is there until RabbitMQ agrees how.

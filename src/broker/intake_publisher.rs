@@ -100,9 +100,10 @@ impl Publisher {
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
             topology::declare_intake(&connection, names).await?;
-            publisher(&connection).await
+            Ok(publisher(&connection).await?)
         };
-        let channel = prepared.await.map_err(|error: lapin::Error| unreachable(error.into()))?;
+        let channel =
+            prepared.await.map_err(|error: BrokerError| PublishError::Unreachable(error.to_string()))?;
         Ok(Self { connection, channel, names: names.clone(), account, accounts, lanes: HashSet::new() })
     }
 

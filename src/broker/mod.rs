@@ -34,3 +34,4 @@ pub use context::Context;
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
+pub use session::run;

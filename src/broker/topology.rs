@@ -8,9 +8,10 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 
-use super::amqp::channel::{ask, close, short};
+use super::amqp::channel::{answered, ask, close, short};
 use super::amqp::refusal::{NOT_FOUND, is_refused};
 use super::context::Context;
+use super::error::BrokerError;
 use super::names::{Names, PROBE_KEY};
 use crate::broker::timing::{CONSUMER_TIMEOUT_MS, DECLARED_AT_ONCE, DELIVERY_LIMIT};
 use crate::dead_letter;
@@ -21,7 +22,7 @@ use crate::outcome::DeadLetterReason;
 const NO_DELIVERY_LIMIT: i64 = -1;
 
 /// Declares everything that is missing, and binds it.
-pub(super) async fn declare(connection: &Connection, context: &Context) -> lapin::Result<()> {
+pub(super) async fn declare(connection: &Connection, context: &Context) -> Result<(), BrokerError> {
     declare_shared(connection, &context.names).await?;
     if let Err(error) = declare_intake(connection, &context.names).await {
         if !connection.status().connected() {
@@ -36,17 +37,20 @@ pub(super) async fn declare(connection: &Connection, context: &Context) -> lapin
 }
 
 /// Declares what all accounts share.
-pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
-    exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
-    close(&channel).await;
+pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
+    let declaring = async {
+        let channel = connection.create_channel().await?;
+        exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
+        exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
+        Ok(channel)
+    };
+    close(&answered(&names.lanes(), declaring).await?).await;
     queue(connection, &names.dead(), dead_letters()).await?;
     bind(connection, &names.dead(), &names.dead(), "#").await
 }
 
 /// Declares the intake.
-pub(super) async fn declare_intake(connection: &Connection, names: &Names) -> lapin::Result<()> {
+pub(super) async fn declare_intake(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     queue(connection, names.intake(), consumed(names, None)).await
 }
 
@@ -55,7 +59,7 @@ pub(super) async fn declare_lane(
     connection: &Connection,
     names: &Names,
     account: &AccountName,
-) -> lapin::Result<()> {
+) -> Result<(), BrokerError> {
     let lane = names.lane(account);
     queue(connection, &lane, consumed(names, Some(account))).await?;
     bind(connection, &lane, &names.lanes(), account).await
@@ -67,7 +71,7 @@ pub(super) async fn declare_lanes<'a>(
     connection: &Connection,
     names: &Names,
     accounts: impl Iterator<Item = &'a AccountName>,
-) -> lapin::Result<()> {
+) -> Result<(), BrokerError> {
     let lanes: Vec<_> = accounts
         .map(|account| declare_lane(connection, names, account).map(move |declared| (account, declared)))
         .collect();
@@ -86,7 +90,7 @@ pub(super) async fn declare_lanes<'a>(
 }
 
 /// Declares the probe's queue: it keeps only the last message.
-async fn declare_probe(connection: &Connection, names: &Names) -> lapin::Result<()> {
+async fn declare_probe(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     let mut arguments = quorum();
     arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
     arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
@@ -127,24 +131,28 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::R
     channel.exchange_declare(short(name), kind, options, FieldTable::default()).await
 }
 
-pub(super) async fn queue(connection: &Connection, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    match ask(&channel, name).await {
-        Ok(_) => {
-            close(&channel).await;
-            Ok(())
+pub(super) async fn queue(
+    connection: &Connection,
+    name: &str,
+    arguments: FieldTable,
+) -> Result<(), BrokerError> {
+    let declaring = async {
+        let channel = connection.create_channel().await?;
+        match ask(&channel, name).await {
+            Ok(_) => Ok(channel),
+            // The refusal closed the channel.
+            Err(error) if is_refused(&error, NOT_FOUND) => {
+                let channel = connection.create_channel().await?;
+                let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+                channel.queue_declare(short(name), durable, arguments).await?;
+                tracing::info!(queue = name, "queue declared");
+                Ok(channel)
+            }
+            Err(error) => Err(error),
         }
-        // The refusal closed the channel.
-        Err(error) if is_refused(&error, NOT_FOUND) => {
-            let channel = connection.create_channel().await?;
-            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-            channel.queue_declare(short(name), durable, arguments).await?;
-            close(&channel).await;
-            tracing::info!(queue = name, "queue declared");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
+    };
+    close(&answered(name, declaring).await?).await;
+    Ok(())
 }
 
 pub(super) async fn bind(
@@ -152,10 +160,13 @@ pub(super) async fn bind(
     queue: &str,
     exchange: &str,
     key: &str,
-) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    let (queue, exchange, key) = (short(queue), short(exchange), short(key));
-    channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await?;
-    close(&channel).await;
+) -> Result<(), BrokerError> {
+    let binding = async {
+        let channel = connection.create_channel().await?;
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        channel.queue_bind(short(queue), short(exchange), short(key), options, arguments).await?;
+        Ok(channel)
+    };
+    close(&answered(queue, binding).await?).await;
     Ok(())
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
 use super::{ConfigFile, Failure, feed};
-use crate::broker::{BrokerHealth, Context, Names};
+use crate::broker::{self, BrokerHealth, Context, Names};
 use crate::config::{self, Config};
 use crate::delivery::HeldBytes;
 use crate::telemetry;
@@ -45,8 +45,8 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let link = Arc::new(BrokerHealth::new(&engine.metrics));
     let sources = engine.status_sources(&config.broker.replica, Some(link.clone()));
     let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
+    let addresses = config.broker.url.clone();
     let context = Context {
-        addresses: config.broker.url.clone(),
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
@@ -68,7 +68,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     let work = async {
-        context.run(stop.clone()).await;
+        broker::run(addresses, context, stop.clone()).await;
         while lanes.join_next().await.is_some() {}
     };
     tokio::pin!(work);

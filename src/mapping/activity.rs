@@ -1,7 +1,7 @@
 //! Tracks and pages: who it was, and what is passed on. Properties stay the text they are.
 
 use super::{Activity, Identity, Ignored, PageView, email};
-use crate::object::{ObjectText, find, members};
+use crate::object::{ObjectText, find, members, string};
 use crate::schema::Entity;
 use crate::segment::{Event, folds_to};
 
@@ -19,7 +19,7 @@ fn identity(event: &Event) -> Identity {
     let user_id = event.user_id.as_deref().unwrap_or_default();
     let context_email = || {
         let email = email_of(find(event.context.as_str(), "traits")?)?;
-        email::address(&serde_json::from_str::<String>(email).ok()?)
+        email::address(&string(email)?)
     };
     match email::address(user_id).or_else(context_email) {
         Some(address) => Identity::Email(address),

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::MappingRules;
-use super::names::Names;
 use super::record::managed;
-use super::targets::Target;
-use super::value::{coerce, kept};
+use crate::mapping::fields::field_index::Names;
+use crate::mapping::fields::target::Target;
+use crate::mapping::values::coerce::{coerce, kept};
 use crate::schema::Entity;
 
 /// A default that is of no use.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
-use super::consumed::Special;
-use super::value::TypeMismatch;
+use crate::mapping::traits::special::Special;
+use crate::mapping::values::mismatch::TypeMismatch;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
 
@@ -33,7 +33,7 @@ pub(super) fn address(text: &str) -> Option<String> {
 }
 
 /// What the traits say of the e-mail address, in whatever spelling of `email`.
-pub(crate) fn trait_value(traits: &JsonMap) -> Option<&Value> {
+pub(crate) fn email_trait(traits: &JsonMap) -> Option<&Value> {
     Special::Email.value(traits)
 }
 
@@ -51,7 +51,7 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Opt
         };
         Refusal::new(reason, problem)
     };
-    let email = trait_value(traits);
+    let email = email_trait(traits);
     match email {
         Some(Value::String(text)) if !text.trim().is_empty() => address(text)
             .map(Some)

@@ -2,21 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::position::At;
 use super::{Ignored, Omitted};
 use crate::outcome::{DeadLetterReason, LISTED_PROBLEMS, Problem, Refusal};
 use crate::schema::{Entity, Selector};
-
-/// Where in the event something stands: the trait's position, then the position inside it.
-pub(super) type At = (usize, usize);
-
-/// Before every trait: the e-mail address decides first.
-pub(super) const FIRST: At = (0, 0);
-
-/// After every trait.
-pub(super) const LAST: At = (usize::MAX, 0);
-
-/// The longest trait path that is told; a path is the sender's text and may be of any length.
-const PATH_LIMIT: usize = 120;
 
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -83,13 +72,5 @@ impl Findings {
         let mut problems: Vec<_> = self.flaws.into_iter().map(|(.., problem)| problem).collect();
         problems.extend(Problem::further(self.found.saturating_sub(problems.len())));
         (reason.map(|reason| Refusal { reason, problems, http_status: None }), self.ignored, self.omitted)
-    }
-}
-
-/// A path in the length in which it may be told.
-pub(super) fn bounded(path: String) -> String {
-    match path.char_indices().nth(PATH_LIMIT) {
-        Some((end, _)) => format!("{}…", path.get(..end).unwrap_or_default()),
-        None => path,
     }
 }

@@ -4,17 +4,17 @@ use std::mem::take;
 
 use serde_json::{Value, json};
 
-use super::absent::{Absent, absent, zero};
-use super::claims::Scope;
-use super::consumed::{Consumed, Special};
 use super::defaults::{BadDefault, fit};
-use super::findings::{At, FIRST, Findings, LAST, bounded};
-use super::names::Names;
+use super::findings::Findings;
+use super::position::{At, FIRST, LAST, Scope, bounded};
 use super::record::{Surroundings, record};
 use super::{
     Coercion, ContactWrite, Ignored, InvalidValue, Mapped, Mapping, MappingRules, Omitted, RelatedWrite,
     activity, email,
 };
+use crate::mapping::fields::field_index::Names;
+use crate::mapping::traits::absent::{Absent, absent, zero};
+use crate::mapping::traits::special::{Consumed, Special};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Schema, Selectors};
 use crate::segment::{Event, JsonMap, Payload, describe};

@@ -3,35 +3,25 @@
 //!
 //! [`Mapper`] is built once per account and schema; a lane and `explain` ask it event by event.
 
-mod absent;
 mod activity;
-mod choice;
-mod claims;
-mod consumed;
-mod date;
 mod defaults;
 mod email;
+pub(super) mod fields;
 mod findings;
-mod full_name;
 mod mapped;
 mod mapper;
-mod named;
-mod names;
-mod owners;
-mod parents;
-mod ranges;
+mod position;
 mod record;
 mod rules;
-mod tags;
-mod targets;
-mod texts;
-mod value;
+pub(super) mod traits;
+mod user;
+pub(super) mod values;
 
 #[cfg(test)]
 mod tests;
 
 pub use defaults::BadDefault;
-pub(crate) use email::trait_value as email_trait;
+pub(crate) use email::email_trait;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
     RelatedWrite,

@@ -5,14 +5,18 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::claims::{Claim, Scope, claims};
-use super::consumed::Consumed;
-use super::findings::{At, FIRST, Findings};
-use super::names::Names;
-use super::parents::{Parent, parent_of};
-use super::targets::Target;
-use super::value::{TEXT_LIMIT, TypeMismatch, coerce, kept, text, wanted};
-use super::{InvalidValue, Lacking, MappingRules, Omitted, Record, email, owners};
+use super::email;
+use super::findings::Findings;
+use super::position::{At, FIRST, Scope};
+use super::{InvalidValue, Lacking, MappingRules, Omitted, Record};
+use crate::mapping::fields::field_index::Names;
+use crate::mapping::fields::target::Target;
+use crate::mapping::traits::candidate::Claim;
+use crate::mapping::traits::resolution::claims;
+use crate::mapping::traits::special::Consumed;
+use crate::mapping::values::coerce::{TEXT_LIMIT, coerce, kept, text, wanted};
+use crate::mapping::values::owners;
+use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
 use crate::segment::JsonMap;
@@ -94,7 +98,7 @@ pub(super) fn record(
             Err(misfit) => match rules.invalid_value {
                 InvalidValue::DeadLetter => {
                     given.insert(target.name);
-                    findings.flaw(claim.at, refusing(target), misfit.of(target.name, claim.path));
+                    findings.flaw(claim.at, refusing(target), misfit.into_problem(target.name, claim.path));
                 }
                 InvalidValue::Omit => findings.omit(Omitted {
                     entity: names.entity,
@@ -109,7 +113,7 @@ pub(super) fn record(
         match text(&id.into(), Some(TEXT_LIMIT), rules.coercion) {
             Ok(id) => drop(record.fields.insert("external_id".into(), id)),
             Err(misfit) => {
-                let problem = misfit.of("external_id", "userId".into());
+                let problem = misfit.into_problem("external_id", "userId".into());
                 findings.flaw(FIRST, DeadLetterReason::InvalidField, problem);
             }
         }
@@ -206,18 +210,5 @@ fn nameless(target: Target<'_>, scope: Scope) -> Problem {
         problem: "a required field is missing".into(),
         expected: Some(wanted(target).into()),
         ..Problem::default()
-    }
-}
-
-impl TypeMismatch {
-    fn of(self, field: &str, trait_path: String) -> Problem {
-        Problem {
-            field: Some(field.to_owned()),
-            trait_path: Some(trait_path),
-            problem: self.problem,
-            expected: Some(self.expected),
-            got: Some(self.got),
-            ..Problem::default()
-        }
     }
 }

@@ -15,7 +15,7 @@ mod metadata;
 mod options;
 mod server;
 
-pub use metadata::fields::{FieldFiles, FieldsError, Form};
+pub use metadata::fields::{FieldFiles, FieldsError};
 pub use options::{
     CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchInclude,
 };

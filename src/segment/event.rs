@@ -1,8 +1,9 @@
-//! The decoded event: what every later stage works on.
+//! The decoded event that every later stage works on, or why a body is not delivered.
 
 use serde_json::Value;
 
 use crate::object::ObjectText;
+use crate::outcome::{Refusal, SkipReason};
 
 /// A JSON object that keeps its order.
 pub type JsonMap = serde_json::Map<String, Value>;
@@ -91,4 +92,19 @@ pub enum Payload {
         /// What is known of the page, as sent.
         properties: ObjectText,
     },
+}
+
+/// Why a body became no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undelivered {
+    /// Freshet does not deliver such events, or the sender does not want this one delivered.
+    Skip(SkipReason),
+    /// The event goes to the dead letters.
+    Refuse(Refusal),
+}
+
+impl From<Refusal> for Undelivered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
+    }
 }

@@ -1,17 +1,12 @@
 //! Reading only what is needed of a body: its account's keys for the router, and a refused
 //! body's type and id for the dead letter's headers.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
-
 use super::event::EventType;
-use super::json::{BODY_LIMIT, Kind, describe_text, object_text, unmarked};
-use super::surrogates::mended;
-use crate::json::Json;
-use crate::object::members;
+use crate::object::{members, string};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::text::check::{BODY_LIMIT, object_text, unmarked};
+use crate::segment::text::kind::{Kind, describe_text};
+use crate::segment::text::surrogates::mended;
 
 /// The longest text a glimpse tells, in bytes.
 const TEXT_LIMIT: usize = 255;
@@ -56,7 +51,7 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
     }
     let mut text = |key: &str, value: &str| match Kind::of(value) {
         Kind::Null => None,
-        Kind::Text => serde_json::from_str(value).ok(),
+        Kind::Text => string(value),
         Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
             problems.push(Problem {
                 trait_path: Some(key.into()),
@@ -77,53 +72,24 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
     }
 }
 
-/// Reads what it can of a body, which may be no JSON at all. For the headers of dead letters.
+/// Reads what it can of a body, which may be no JSON or end early. For the headers of dead letters.
 pub fn glimpse(body: &[u8]) -> Glimpse {
     let mut glimpse = Glimpse::default();
     let start = mended(unmarked(body.get(..BODY_LIMIT).unwrap_or(body)));
-    // An error is expected here; what was read before it is kept.
-    drop(GlimpseSeed(&mut glimpse).deserialize(&mut serde_json::Deserializer::from_slice(&start)));
+    for member in members(&String::from_utf8_lossy(&start)) {
+        match &*member.name() {
+            "type" => glimpse.event_type = string(member.value).and_then(printable),
+            "messageId" => glimpse.message_id = string(member.value).and_then(printable),
+            _ => {}
+        }
+    }
     glimpse
 }
 
-struct GlimpseSeed<'a>(&'a mut Glimpse);
-
-impl<'de> DeserializeSeed<'de> for GlimpseSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for GlimpseSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(key) = entries.next_key::<String>()? {
-            match key.as_str() {
-                "type" => self.0.event_type = printable(entries.next_value::<Json>()?.0),
-                "messageId" => self.0.message_id = printable(entries.next_value::<Json>()?.0),
-                _ => {
-                    entries.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn printable(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text)
-            .filter(|text| (1..=TEXT_LIMIT).contains(&text.len()))
-            .filter(|text| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
-    }
+fn printable(text: String) -> Option<String> {
+    Some(text)
+        .filter(|text| (1..=TEXT_LIMIT).contains(&text.len()))
+        .filter(|text| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()))
 }
 
 #[cfg(test)]

@@ -2,31 +2,23 @@
 //!
 //! The lane calls [`decode()`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse()`].
 
-mod batch;
-mod decode;
+pub(super) mod body;
+pub(super) mod envelope;
 mod event;
-mod event_body;
-#[cfg(test)]
-mod fuzz_tests;
 mod glimpse;
-mod json;
 mod keys;
-mod malformed;
-mod nobody;
-mod opener;
-mod surrogates;
-mod traits;
-mod unpack;
-mod unwrap;
+#[cfg(test)]
+mod tests;
+pub(super) mod text;
 mod whole;
 
-pub use batch::{BATCH_EVENTS, Batch};
-pub use decode::{Undelivered, decode};
-pub use event::{Event, EventType, JsonMap, Payload};
-pub(crate) use event_body::EventBody;
+pub use crate::segment::body::batch::{BATCH_EVENTS, Batch};
+pub(crate) use crate::segment::body::event_body::EventBody;
+pub use crate::segment::body::opener::{One, Opened, Opener, Unopened};
+pub use crate::segment::envelope::decode::decode;
+pub use crate::segment::text::check::BODY_LIMIT;
+pub(crate) use crate::segment::text::kind::describe;
+pub use event::{Event, EventType, JsonMap, Payload, Undelivered};
 pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
-pub use json::BODY_LIMIT;
-pub(crate) use json::describe;
 pub(crate) use keys::{fold, folds_to, letters};
-pub use opener::{One, Opened, Opener, Unopened};
 pub(crate) use whole::whole;

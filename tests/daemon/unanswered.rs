@@ -185,7 +185,7 @@ async fn dead_letters_that_find_no_room_hold_back_only_their_own_events() {
     for account in ["acme", "globex"] {
         soon("all others arrive", async || activities(&world, account) == EVENTS).await;
     }
-    let stalled = "freshet_broker_stalled{reason=\"letters\"}";
+    let stalled = "freshet_broker_stalled{reason=\"dead_letters\"}";
     shows(&replica, stalled, 1.0).await;
     assert_eq!(replica.get("/readyz").await.0, 200);
 

@@ -40,8 +40,8 @@ impl Side {
         let account: freshet::delivery::AccountName = "acme".into();
         let claims = AccountKeys { name: account.clone(), write_keys: vec![], project_ids: vec![] };
         let door = LaneInlet { account, sessions: sessions_in, metrics: metrics.account("acme") };
+        let address = Address::parse(vhost.url()).unwrap();
         let context = Context {
-            addresses: Address::parse(vhost.url()).unwrap().into(),
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,
@@ -54,7 +54,7 @@ impl Side {
         };
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
-        running.spawn(context.run(stop.clone()));
+        running.spawn(freshet::broker::run(address.into(), context, stop.clone()));
         Self { vhost, amqp, metrics, sessions, stop, running }
     }
 

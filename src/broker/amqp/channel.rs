@@ -11,7 +11,8 @@ use super::refusal::unusable;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, LAST_ACKNOWLEDGEMENTS};
 
-/// A channel whose publishes are confirmed.
+/// A channel whose publishes are confirmed. Without a time limit: in an alarm the broker does not answer, and goes on by
+/// itself when that is over.
 pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Result<Channel> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -64,6 +65,18 @@ pub(in crate::broker) async fn subscribe(
         None => error.into(),
     })?;
     Ok((channel, consumer))
+}
+
+/// What the broker answers about a queue or an exchange, or an error after [`ANSWER_TIMEOUT`]. Dropping the question drops
+/// the channel it was asked on, so a late answer changes nothing here.
+pub(in crate::broker) async fn answered<T>(
+    queue: &str,
+    question: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, BrokerError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, question).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(BrokerError::Unanswered { queue: queue.to_owned(), within: ANSWER_TIMEOUT }),
+    }
 }
 
 /// Asks for a queue that should be there; that it is not closes the channel.

@@ -1,11 +1,11 @@
-//! The connections of a session: some consume, some publish. Mostly one of each.
+//! The connections of a session, in pairs: one consumes, one publishes. Mostly one pair.
 //!
 //! A broker in an alarm stops reading from connections that publish, and the client library writes nothing on a
-//! connection that is blocked. On one connection the acknowledgements, which would free what the alarm is about,
-//! could not leave either.
+//! connection that is blocked. On one connection the acknowledgements could not leave either, and they would free what
+//! the alarm is about.
 //!
-//! A connection has a limited number of channels, and every lane takes one of each kind: so many lanes take more
-//! connections.
+//! A connection has a limited number of channels, and every lane takes one of each connection: many lanes take several
+//! pairs. Must not know what is consumed or published. Held by the session, and by the quarantine for queues apart.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -29,82 +29,85 @@ use crate::broker::transport;
 use crate::broker::transport::{Connected, SeenDelivery};
 use crate::delivery::Lease;
 
-/// All connections, in pairs; the session ends when one does.
+/// All connections. The session ends when one of them does.
 pub(in crate::broker) struct ConnectionPool {
-    lines: Vec<ConnectionPair>,
-    /// Lanes to a line.
-    share: usize,
+    pairs: Vec<ConnectionPair>,
+    lanes_per_pair: usize,
 }
 
-/// A pair of connections, and what some lanes have of a lifeline.
 pub(in crate::broker) struct ConnectionPair {
     /// For deliveries and acknowledgements.
     pub(in crate::broker) consuming: Connected,
     publishing: Connected,
-    /// When the consuming one last showed that it is there.
-    shown: watch::Sender<Instant>,
+    /// When the consuming connection last answered. The lanes' leases hang on it.
+    answered_at: watch::Sender<Instant>,
 }
 
-/// What befell a connection.
+/// What the client library reports of one of them.
 pub(in crate::broker) enum ConnectionEvent {
     Consuming(Event),
     Publishing(Event),
 }
 
 impl ConnectionPool {
-    /// Connects as often as so many lanes need.
+    /// Makes as many pairs as so many lanes need.
     pub(in crate::broker) async fn connect(
         address: &Address,
         replica: &str,
         lanes: usize,
     ) -> Result<Self, BrokerError> {
         let first = ConnectionPair::connect(address, replica).await?;
-        let channels = first.consuming.configuration().channel_max();
-        if channels < LEAST_CHANNELS {
-            return Err(BrokerError::TooFewChannels { allowed: channels, needed: LEAST_CHANNELS });
-        }
-        let share = share(channels);
-        let mut pool = Self { lines: vec![first], share };
-        while pool.lines.len() * share < lanes {
-            pool.lines.push(ConnectionPair::connect(address, replica).await?);
+        let lanes_per_pair = lanes_per_pair(first.consuming.configuration().channel_max());
+        let mut pool = Self { pairs: vec![first], lanes_per_pair };
+        while pool.pairs.len() * pool.lanes_per_pair < lanes {
+            pool.pairs.push(ConnectionPair::connect(address, replica).await?);
         }
         Ok(pool)
     }
 
+    /// One pair for whichever lane is consumed on it.
+    pub(in crate::broker) async fn connect_one_pair(
+        address: &Address,
+        name: &str,
+    ) -> Result<Self, BrokerError> {
+        let pair = ConnectionPair::connect(address, name).await?;
+        Ok(Self { pairs: vec![pair], lanes_per_pair: usize::MAX })
+    }
+
     /// Whether all hold.
     pub(in crate::broker) fn connected(&self) -> bool {
-        self.lines.iter().all(ConnectionPair::connected)
+        self.pairs.iter().all(ConnectionPair::connected)
     }
 
-    /// What the lane with this number works with.
+    /// What the lane with this number works with. The intake and the probes work with the first one.
     pub(in crate::broker) fn pair(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
-        self.lines.get(lane / self.share).ok_or(BrokerError::Closed)
+        self.pairs.get(lane / self.lanes_per_pair).ok_or(BrokerError::Closed)
     }
 
-    /// The lines whose consuming connection is gone: which lanes they are for, and what was read last, if all of that is
+    /// The pairs whose consuming connection is lost: the numbers of their lanes, and what was read last, if all of that is
     /// known.
     pub(in crate::broker) fn lost(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
-        let gone = self.lines.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
-        gone.map(|(number, pair)| {
+        let lost = self.pairs.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
+        lost.map(|(number, pair)| {
             let seen = pair.consuming.seen();
             let read = (!seen.is_full()).then(|| seen.recent_deliveries());
-            (number * self.share..(number + 1) * self.share, read)
+            (number * self.lanes_per_pair..(number + 1) * self.lanes_per_pair, read)
         })
     }
 
-    /// Returns when a connection is gone.
+    /// Returns when a connection is lost.
     pub(in crate::broker) async fn until_disconnected(&self) {
         while self.connected() {
             tokio::time::sleep(APART_CONNECTION_CHECK).await;
         }
     }
 
-    /// Why a connection is gone, as far as it comes to be known.
+    /// Why a connection is lost, if the reason comes soon.
     pub(in crate::broker) async fn cause(
         &self,
         events: &mut (impl Stream<Item = ConnectionEvent> + Unpin),
     ) -> BrokerError {
-        let told = async {
+        let reason = async {
             while let Some(event) = events.next().await {
                 if let ConnectionEvent::Consuming(Event::Error(error))
                 | ConnectionEvent::Publishing(Event::Error(error)) = event
@@ -114,72 +117,63 @@ impl ConnectionPool {
             }
             BrokerError::Closed
         };
-        tokio::time::timeout(CLOSE_REASON_WAIT, told).await.unwrap_or(BrokerError::Closed)
+        tokio::time::timeout(CLOSE_REASON_WAIT, reason).await.unwrap_or(BrokerError::Closed)
     }
 
-    /// What happens to the connections.
-    pub(in crate::broker) fn events(
-        &self,
-    ) -> impl futures_util::Stream<Item = ConnectionEvent> + Send + use<> {
+    pub(in crate::broker) fn events(&self) -> impl Stream<Item = ConnectionEvent> + Send + use<> {
         let mut events = SelectAll::new();
-        for pair in &self.lines {
+        for pair in &self.pairs {
             events.push(pair.consuming.events_listener().map(ConnectionEvent::Consuming).boxed());
             events.push(pair.publishing.events_listener().map(ConnectionEvent::Publishing).boxed());
         }
         events
     }
 
-    /// Returns only when a consuming connection has not answered for [`unresponsive_after`].
+    /// Returns only when a consuming connection has not answered for [`unresponsive_after`], or cannot be asked.
     ///
-    /// Heartbeats would find that out, too, but not before the broker does, which then gives the lanes away while
-    /// this replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
+    /// Heartbeats would show that, too, but not before the broker notices, which then gives the lanes away while this
+    /// replica still works them. Publishing connections are not asked: an alarm keeps them from answering.
     pub(in crate::broker) async fn until_unresponsive(&self) -> BrokerError {
-        let asked = self.lines.iter().map(|pair| Box::pin(ask_until_silent(pair)));
+        let asked = self.pairs.iter().map(|pair| Box::pin(pair.until_unresponsive()));
         futures_util::future::select_all(asked).await.0
     }
 
-    /// Ends all connections at once when it is dropped: before consumers are, which would cancel themselves.
+    /// Ends all connections at once when it is dropped. Drop it before the consumers, which would cancel themselves.
     pub(in crate::broker) fn end_on_drop(&self) -> Vec<DropGuard> {
-        self.lines
-            .iter()
-            .flat_map(|pair| [pair.consuming.end_on_drop(), pair.publishing.end_on_drop()])
-            .collect()
+        let all = self.pairs.iter().flat_map(|pair| [&pair.consuming, &pair.publishing]);
+        all.map(Connected::end_on_drop).collect()
     }
 
-    /// Says good-bye, but does not wait for a peer that may be gone.
+    /// Closes them in good order, but does not wait for a peer that may be gone.
     pub(in crate::broker) async fn close(&self) {
-        let all = self.lines.iter().flat_map(|pair| [&pair.publishing, &pair.consuming]);
-        let closing = all.map(async |connection| {
-            let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
-            if !matches!(closed, Ok(Ok(()))) {
-                tracing::debug!("a connection could not be closed in time");
-            }
-        });
-        futures_util::future::join_all(closing).await;
+        let all = self.pairs.iter().flat_map(|pair| [&pair.publishing, &pair.consuming]);
+        futures_util::future::join_all(all.map(|connection| close(connection))).await;
     }
 }
 
 impl ConnectionPair {
-    async fn connect(address: &Address, replica: &str) -> Result<Self, BrokerError> {
-        let consuming = transport::connect(address, replica).await?;
-        let shown = watch::Sender::new(Instant::now());
-        let publishing = transport::connect(address, &format!("{replica}, publishing")).await?;
-        Ok(Self { consuming, publishing, shown })
+    async fn connect(address: &Address, name: &str) -> Result<Self, BrokerError> {
+        let consuming = transport::connect(address, name).await?;
+        let channels = consuming.configuration().channel_max();
+        if channels < LEAST_CHANNELS {
+            return Err(BrokerError::TooFewChannels { allowed: channels, needed: LEAST_CHANNELS });
+        }
+        let answered_at = watch::Sender::new(Instant::now());
+        let publishing = transport::connect(address, &format!("{name}, publishing")).await?;
+        Ok(Self { consuming, publishing, answered_at })
     }
 
-    /// A channel whose publishes are confirmed.
+    /// A channel of the publishing connection whose publishes are confirmed.
     pub(in crate::broker) async fn publisher(&self) -> lapin::Result<Channel> {
         publisher(&self.publishing).await
     }
 
-    /// Holds while the consuming connection is known to be there; until shortly before the broker may give up this
-    /// client.
+    /// Holds while the consuming connection answers, and ends shortly before the broker may give up this client.
     pub(in crate::broker) fn lease(&self) -> Lease {
-        let term = lease_term(heartbeat(&self.consuming));
-        Lease::new(self.shown.subscribe(), term)
+        Lease::new(self.answered_at.subscribe(), lease_term(heartbeat(&self.consuming)))
     }
 
-    /// The largest frame that can be published.
+    /// The largest frame that can be published, in bytes.
     pub(in crate::broker) fn frame_max(&self) -> usize {
         self.publishing.frame_max()
     }
@@ -188,11 +182,42 @@ impl ConnectionPair {
     pub(in crate::broker) fn connected(&self) -> bool {
         self.consuming.status().connected() && self.publishing.status().connected()
     }
+
+    async fn until_unresponsive(&self) -> BrokerError {
+        let heartbeat = heartbeat(&self.consuming);
+        let limit = unresponsive_after(heartbeat);
+        let mut channel = None;
+        loop {
+            let asked_at = Instant::now();
+            let asked = async {
+                let channel = match &channel {
+                    Some(channel) => channel,
+                    None => channel.insert(self.consuming.create_channel().await?),
+                };
+                // A question that is answered and changes nothing.
+                channel.basic_qos(1, BasicQosOptions::default()).await
+            };
+            match tokio::time::timeout(limit, asked).await {
+                // When it answered is not known, only that it was not before it was asked.
+                Ok(Ok(())) => drop(self.answered_at.send_replace(asked_at)),
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return BrokerError::Unresponsive(limit),
+            }
+            tokio::time::sleep(liveness_interval(heartbeat)).await;
+        }
+    }
 }
 
-/// Lanes to a connection that takes so many channels.
-fn share(channel_max: u16) -> usize {
-    usize::from(channel_max).saturating_sub(usize::from(SPARE_CHANNELS)).max(1)
+/// Closes a connection in good order, but does not wait for a peer that may be gone.
+pub(in crate::broker) async fn close(connection: &Connection) {
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::debug!("a connection could not be closed in time");
+    }
+}
+
+fn lanes_per_pair(channel_max: u16) -> usize {
+    usize::from(channel_max.saturating_sub(SPARE_CHANNELS).max(1))
 }
 
 /// The broker gives up a client that was silent for this long, at the earliest.
@@ -203,39 +228,15 @@ fn heartbeat(connection: &Connection) -> Duration {
     }
 }
 
-async fn ask_until_silent(ConnectionPair { consuming, shown, .. }: &ConnectionPair) -> BrokerError {
-    let heartbeat = heartbeat(consuming);
-    let silence = unresponsive_after(heartbeat);
-    let mut channel = None;
-    loop {
-        let begun = Instant::now();
-        let asked = async {
-            let channel = match &channel {
-                Some(channel) => channel,
-                None => channel.insert(consuming.create_channel().await?),
-            };
-            // Something that is answered and changes nothing.
-            channel.basic_qos(1, BasicQosOptions::default()).await
-        };
-        match tokio::time::timeout(silence, asked).await {
-            // It was there at some time since then.
-            Ok(Ok(())) => drop(shown.send_replace(begun)),
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return BrokerError::Unresponsive(silence),
-        }
-        tokio::time::sleep(liveness_interval(heartbeat)).await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_connection_takes_as_many_lanes_as_it_has_channels_to_spare() {
-        assert_eq!(share(2047), 2015);
-        assert_eq!(share(40), 8);
-        assert_eq!(share(LEAST_CHANNELS), 1);
-        assert_eq!(share(u16::MAX), 65_503);
+        assert_eq!(lanes_per_pair(2047), 2015);
+        assert_eq!(lanes_per_pair(40), 8);
+        assert_eq!(lanes_per_pair(LEAST_CHANNELS), 1);
+        assert_eq!(lanes_per_pair(u16::MAX), 65_503);
     }
 }

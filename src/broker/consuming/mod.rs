@@ -1,5 +1,5 @@
-//! Consumes one queue for as long as the connections hold, on one channel after another. Called by the session, and for
-//! queues that are kept apart by the quarantine.
+//! Keeps one queue consumed for as long as its connections hold, on one channel after another. Must not know what a
+//! message holds. Called by the session, and by the quarantine for queues that are kept apart.
 
 pub(in crate::broker) mod ack_batch;
 pub(in crate::broker) mod pace;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::amqp::connection::ConnectionPool;
 use super::context::Context;
+use super::health::Stall;
 use super::lane_consumer;
 use super::router;
 use crate::delivery::UNROUTED;
@@ -20,56 +21,46 @@ use pace::Pace;
 use resubscriber::Resubscriber;
 use subscription::Consumed;
 
-/// Consumes a queue for as long as the lifeline holds, on the line with this number.
-pub(in crate::broker) async fn consume(
-    context: Arc<Context>,
-    pool: Arc<ConnectionPool>,
-    pair: usize,
-    queue: Consumed,
-    pace: Pace,
-    stop: CancellationToken,
-    lost: CancellationToken,
-) {
-    match queue {
-        Consumed::Intake => route(context, pool, pace, stop, lost).await,
-        Consumed::Lane(number) => serve_lane(context, pool, pair, number, pace, stop, lost).await,
-    }
+/// What the consumers of one pool of connections are given.
+#[derive(Clone)]
+pub(in crate::broker) struct Consumers {
+    pub(in crate::broker) context: Arc<Context>,
+    pub(in crate::broker) pool: Arc<ConnectionPool>,
+    /// Nothing more is taken; what was taken is settled or given back.
+    pub(in crate::broker) stop: CancellationToken,
+    /// The connections are lost, or being closed: nothing can be settled any more.
+    pub(in crate::broker) lost: CancellationToken,
 }
 
-/// Serves one lane for as long as the lifeline holds.
-async fn serve_lane(
-    context: Arc<Context>,
-    pool: Arc<ConnectionPool>,
-    pair: usize,
-    number: usize,
-    pace: Pace,
-    stop: CancellationToken,
-    lost: CancellationToken,
-) {
-    let (Some(inlet), Ok(pair)) = (context.inlets.get(number), pool.pair(pair)) else { return };
-    let mut resubscriber = Resubscriber::new(pace);
-    while let Err(broken) = lane_consumer::serve(&context, pair, inlet, &mut resubscriber, &stop, &lost).await
-    {
-        if !resubscriber.wait(pair, &inlet.account, &broken, &stop).await {
-            break;
+impl Consumers {
+    /// Consumes a queue for as long as the connections hold, or until `stop` and all of it is settled or given back.
+    pub(in crate::broker) async fn consume(self, queue: Consumed, pace: Pace) {
+        let mut resubscriber = Resubscriber::new(pace);
+        match queue {
+            Consumed::Intake => self.consume_intake(&mut resubscriber).await,
+            Consumed::Lane(number) => self.consume_lane(number, &mut resubscriber).await,
+        }
+        resubscriber.end_starved().await;
+    }
+
+    async fn consume_lane(&self, number: usize, resubscriber: &mut Resubscriber) {
+        let Self { context, pool, stop, lost } = self;
+        let (Some(inlet), Ok(pair)) = (context.inlets.get(number), pool.pair(number)) else { return };
+        while let Err(error) = lane_consumer::serve(context, pair, inlet, resubscriber, stop, lost).await {
+            if !resubscriber.wait(pair, &inlet.account, &error, stop).await {
+                return;
+            }
         }
     }
-    resubscriber.end_starved().await;
-}
 
-/// Routes for as long as the lifeline holds.
-async fn route(
-    context: Arc<Context>,
-    pool: Arc<ConnectionPool>,
-    pace: Pace,
-    stop: CancellationToken,
-    lost: CancellationToken,
-) {
-    let Ok(pair) = pool.pair(0) else { return };
-    let mut resubscriber = Resubscriber::new(pace);
-    while let Err(broken) = router::serve(&context, pair, &mut resubscriber, &stop, &lost).await {
-        if !resubscriber.wait(pair, UNROUTED, &broken, &stop).await {
-            return;
+    async fn consume_intake(&self, resubscriber: &mut Resubscriber) {
+        let Self { context, pool, stop, lost } = self;
+        let Ok(pair) = pool.pair(0) else { return };
+        let unusable = context.health.reporter(Stall::Intake);
+        while let Err(error) = router::serve(context, pair, resubscriber, &unusable, stop, lost).await {
+            if !resubscriber.wait(pair, UNROUTED, &error, stop).await {
+                return;
+            }
         }
     }
 }

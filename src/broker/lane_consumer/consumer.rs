@@ -15,7 +15,7 @@ use crate::broker::amqp::{fitting, properties};
 use crate::broker::consuming::poison;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
-use crate::broker::health::Stall;
+use crate::broker::health::{Stall, StallReporter};
 use crate::broker::publishing::publication::Publication;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::timing::PUBLISH_CHECK;
@@ -38,6 +38,8 @@ pub(super) struct LaneConsumer<'a> {
     unsettled: UnsettledDeliveries,
     /// Dead letters, numbered by the tag of the delivery that each settles.
     dead_letters: ConfirmedPublisher<'a>,
+    /// Reports dead letters that do not get through.
+    stall: StallReporter,
 }
 
 impl<'a> LaneConsumer<'a> {
@@ -50,7 +52,13 @@ impl<'a> LaneConsumer<'a> {
         dead_letters: ConfirmedPublisher<'a>,
     ) -> Self {
         let unsettled = UnsettledDeliveries::new(context.held_bytes.share());
-        Self { context, inlet, lost, incoming, deliver: Some(deliver), settle, unsettled, dead_letters }
+        let (deliver, stall) = (Some(deliver), context.health.reporter(Stall::DeadLetters));
+        Self { context, inlet, lost, incoming, deliver, settle, unsettled, dead_letters, stall }
+    }
+
+    /// What happens to the dead letters is now for the lane's next consumer to report.
+    pub(super) fn clear_stall(&self) {
+        self.stall.clear();
     }
 
     /// Hands deliveries over and settles them, until `stop` is cancelled and all of them are settled or left to be
@@ -106,7 +114,7 @@ impl<'a> LaneConsumer<'a> {
                 self.settle(settlement, stop).await?;
             }
             if letters > 0 && self.dead_letters.queue().is_empty() {
-                self.context.health.letters(&self.inlet.account, None);
+                self.stall.clear();
             }
             self.incoming.read_ahead(consumer)?;
             if self.unsettled.is_empty() {
@@ -204,7 +212,7 @@ impl<'a> LaneConsumer<'a> {
         if self.context.health.is_stalled(Stall::Blocked) {
             self.dead_letters.excuse_late_confirms();
         }
-        self.context.health.letters(&self.inlet.account, self.dead_letters.impediment());
+        self.stall.report(self.dead_letters.impediment().as_deref());
     }
 
     /// Dead-letters a message that the lane never gets.

@@ -64,7 +64,7 @@ pub(super) async fn serve(
         ConfirmedPublisher::new(&context.names, pair),
     );
     let served = serving.run(&mut consumer, settlements, stop, &lane).await;
-    context.health.letters(&inlet.account, None);
+    serving.clear_stall();
     // Before the channel closes: then another replica gets the lane.
     drop(guard);
     if matches!(served, Err(BrokerError::Starved(_))) {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::error::BrokerError;
-use super::health::Stall;
+use super::health::{Stall, StallReporter};
 use super::topology;
 use crate::broker::amqp::channel::{close_settled, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
@@ -46,6 +46,7 @@ pub(super) async fn serve(
     context: &Context,
     pair: &ConnectionPair,
     resubscriber: &mut Resubscriber,
+    unusable: &StallReporter,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> Result<(), BrokerError> {
@@ -58,10 +59,10 @@ pub(super) async fn serve(
     let subscribed =
         subscribe(&pair.consuming, intake, &tag, resubscriber.pace.prefetch(prefetch), arguments).await;
     if let Err(BrokerError::UnusableQueue(why)) = &subscribed {
-        context.health.stalled(Stall::Intake, Some(why));
+        unusable.stalled(why);
     }
     let (channel, mut consumer) = subscribed?;
-    context.health.stalled(Stall::Intake, None);
+    unusable.clear();
     let mut router = Router {
         context,
         watchdog: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
@@ -71,10 +72,11 @@ pub(super) async fn serve(
         acks: AckBatch::default(),
         poison: PoisonGuard::new(),
         pace: resubscriber.pace.clone(),
+        lane_stall: context.health.reporter(Stall::Lane),
     };
     let served = router.run(&mut consumer, stop, lost).await;
     // What happens to the lanes is now for another replica to report.
-    context.health.stalled(Stall::Lane, None);
+    router.lane_stall.clear();
     // The consumer last: dropping it cancels it, and another replica would be active ahead of what is returned here.
     close_settled(&channel, intake, served.is_ok()).await;
     drop(consumer);
@@ -93,6 +95,8 @@ struct Router<'a> {
     acks: AckBatch,
     poison: PoisonGuard,
     pace: Pace,
+    /// Reports lanes that take nothing.
+    lane_stall: StallReporter,
 }
 
 /// A message of which not all events are confirmed.
@@ -146,7 +150,7 @@ impl Router<'_> {
             self.acks.send(self.publisher.queue().first().map(tag_of)).await?;
             if self.publisher.queue().is_empty() {
                 self.pace.none_held();
-                self.context.health.stalled(Stall::Lane, None);
+                self.lane_stall.clear();
             }
         }
     }
@@ -166,7 +170,7 @@ impl Router<'_> {
         if self.context.health.is_stalled(Stall::Blocked) {
             self.publisher.excuse_late_confirms();
         }
-        self.context.health.stalled(Stall::Lane, self.publisher.impediment().as_deref());
+        self.lane_stall.report(self.publisher.impediment().as_deref());
     }
 
     fn on_event(&mut self, event: PublishEvent) {

@@ -17,7 +17,7 @@ use super::{Look, cleanse, is_broker_s_own, is_unreadable, look};
 use crate::backoff::Delays;
 use crate::broker::amqp::addresses::Address;
 use crate::broker::amqp::connection::ConnectionPool;
-use crate::broker::consuming;
+use crate::broker::consuming::Consumers;
 use crate::broker::consuming::pace::{Pace, ReturnedMessages};
 use crate::broker::consuming::subscription::{Consumed, subscription};
 use crate::broker::context::Context;
@@ -283,10 +283,15 @@ impl Isolation {
     /// Consumes a queue on a pair of connections of its own until `stop` (then `Ok`) or until something breaks.
     async fn consume(&self, queue: Consumed, pace: Pace, stop: CancellationToken) -> Result<(), BrokerError> {
         let name = format!("{}, apart", self.context.replica);
-        let pool = Arc::new(ConnectionPool::connect(&self.address, &name, 1).await?);
+        let pool = Arc::new(ConnectionPool::connect_one_pair(&self.address, &name).await?);
         let lost = self.lost.child_token();
-        let context = self.context.clone();
-        let consuming = consuming::consume(context, pool.clone(), 0, queue, pace, stop.clone(), lost.clone());
+        let consumers = Consumers {
+            context: self.context.clone(),
+            pool: pool.clone(),
+            stop: stop.clone(),
+            lost: lost.clone(),
+        };
+        let consuming = consumers.consume(queue, pace);
         let mut consuming = std::pin::pin!(consuming.fuse());
         // The session that is over lets go of this wherever it is.
         let _ends_before_it = pool.end_on_drop();

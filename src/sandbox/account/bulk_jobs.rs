@@ -1,39 +1,45 @@
-//! Bulk upserts: taken at once, worked later, and their failures told only by the job's status.
+//! Bulk upserts: accepted at once, written when their job's time has passed, and their failures only in the job's status.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::clock::Clock;
-use super::store::record::Identifier;
-use super::writing::Writer;
-use crate::sandbox::account::writing::values;
-use crate::sandbox::http::response::ApiError;
-use crate::sandbox::options::Options;
-use crate::sandbox::options::{CustomFieldsOnPut, EmailsOnPut, JobReport, Language};
-use crate::schema::Entity;
+use super::{
+    clock::Clock,
+    error::ApiError,
+    store::record::UniqueIdentifier,
+    writing::{Upserted, Writer},
+};
+use crate::{
+    sandbox::{
+        metadata::numbers,
+        options::{CustomFieldsOnPut, EmailsOnPut, JobReport, Language, Options},
+    },
+    schema::Entity,
+};
 
-/// The most records of one call.
-const MOST_RECORDS: usize = 100;
+/// Records in one call.
+const MAX_RECORDS: usize = 100;
 
-/// The most jobs of an account that run at a time, those of all programs together.
-const MOST_JOBS: usize = 10;
+/// Jobs of an account that run at a time, those of all programs together.
+const MAX_RUNNING_JOBS: usize = 10;
 
-/// How many jobs are remembered, the running ones included.
+/// Jobs that are remembered, the running ones included.
 const JOBS_KEPT: usize = 2000;
 
 /// One bulk upsert.
 pub(in crate::sandbox) struct BulkJob {
     pub(in crate::sandbox) entity: Entity,
-    taken: Instant,
+    started: Instant,
     due: Instant,
     created_at: Timestamp,
     status_updated_at: Timestamp,
+    /// Empty once it has ended.
     records: Vec<Value>,
-    /// None while it runs.
+    /// `None` while it runs.
     pub(in crate::sandbox) report: Option<Report>,
 }
 
@@ -41,7 +47,7 @@ pub(in crate::sandbox) struct BulkJob {
 #[derive(Default)]
 pub(in crate::sandbox) struct Report {
     pub(in crate::sandbox) succeeded: usize,
-    /// What identified the record, and why it failed.
+    /// Each failed record without its data, and the error.
     pub(in crate::sandbox) failures: Vec<(Value, ApiError)>,
 }
 
@@ -49,56 +55,38 @@ pub(in crate::sandbox) struct Report {
 #[derive(Default)]
 pub(in crate::sandbox) struct BulkJobs {
     by_id: BTreeMap<u64, BulkJob>,
-    /// Jobs that other programs are said to run in this account.
-    pub(in crate::sandbox) others: usize,
-}
-
-/// Why a bulk upsert was not taken.
-pub(in crate::sandbox) enum NotTaken {
-    /// Too many jobs run already.
-    Busy,
-    /// The body is wrong.
-    Refused(ApiError),
-}
-
-impl From<NotTaken> for ApiError {
-    fn from(not_taken: NotTaken) -> Self {
-        match not_taken {
-            NotTaken::Busy => Self {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                messages: vec![format!("Max of {MOST_JOBS} transactions")],
-            },
-            NotTaken::Refused(refused) => refused,
-        }
-    }
+    /// How many jobs other programs run in this account.
+    pub(super) of_others: usize,
 }
 
 impl BulkJobs {
-    /// Takes a body's records as a job that ends `job_time` from now.
-    pub(in crate::sandbox) fn take(
+    /// Starts a job for the records in the body. It is due `job_time` from now.
+    pub(super) fn start(
         &mut self,
         entity: Entity,
         body: &Value,
         id: u64,
         clock: &Clock,
         job_time: Duration,
-    ) -> Result<(), NotTaken> {
-        let ours = self.by_id.values().filter(|job| job.report.is_none()).count();
-        if ours.saturating_add(self.others) >= MOST_JOBS {
-            return Err(NotTaken::Busy);
+    ) -> Result<(), ApiError> {
+        let running = self.by_id.values().filter(|job| job.report.is_none()).count();
+        if running.saturating_add(self.of_others) >= MAX_RUNNING_JOBS {
+            let message = format!("Max of {MAX_RUNNING_JOBS} transactions");
+            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message));
         }
         let plural = entity.plural();
-        let refused = |message| NotTaken::Refused(ApiError::invalid(message));
         let records = body.get(plural).and_then(Value::as_array);
-        let records = records.ok_or_else(|| refused(format!("The type for {plural} is invalid.")))?;
-        if records.is_empty() || records.len() > MOST_RECORDS {
-            return Err(refused(format!("{plural} should have from 1 to {MOST_RECORDS} records")));
+        let records =
+            records.ok_or_else(|| ApiError::invalid(format!("The type for {plural} is invalid.")))?;
+        if records.is_empty() || records.len() > MAX_RECORDS {
+            let message = format!("{plural} should have from 1 to {MAX_RECORDS} records");
+            return Err(ApiError::invalid(message));
         }
-        let (taken, created_at) = (clock.instant(), clock.date());
+        let (started, created_at) = (clock.instant(), clock.date());
         let job = BulkJob {
             entity,
-            taken,
-            due: taken + job_time,
+            started,
+            due: started + job_time,
             created_at,
             status_updated_at: created_at,
             records: records.clone(),
@@ -111,7 +99,7 @@ impl BulkJobs {
         Ok(())
     }
 
-    pub(in crate::sandbox) fn get(&self, id: u64) -> Option<&BulkJob> {
+    pub(super) fn get(&self, id: u64) -> Option<&BulkJob> {
         self.by_id.get(&id)
     }
 
@@ -120,45 +108,41 @@ impl BulkJobs {
         self.by_id.iter().map(|(id, job)| (*id, job))
     }
 
-    /// Does the work of the jobs that are due, in the order they were taken; tells what was refused.
-    pub(in crate::sandbox) fn settle(
-        &mut self,
-        now: Instant,
-        writer: &mut Writer<'_>,
-    ) -> Vec<(Entity, ApiError)> {
-        let mut refusals = Vec::new();
+    /// Writes the records of the jobs that are due, in the order they were started, and returns the errors.
+    pub(super) fn finish_due(&mut self, now: Instant, writer: &mut Writer<'_>) -> Vec<(Entity, ApiError)> {
+        let mut errors = Vec::new();
         for job in self.by_id.values_mut().filter(|job| job.report.is_none() && job.due <= now) {
             let mut report = Report::default();
-            for record in std::mem::take(&mut job.records) {
-                match upsert(job.entity, &record, writer) {
+            for record in mem::take(&mut job.records) {
+                match write(job.entity, &record, writer) {
                     Ok(_) => report.succeeded += 1,
-                    Err(refused) => {
-                        refusals.push((job.entity, refused.clone()));
-                        report.failures.push((named(&record), refused));
+                    Err(error) => {
+                        errors.push((job.entity, error.clone()));
+                        report.failures.push((without_data(record), error));
                     }
                 }
             }
             job.report = Some(report);
             job.status_updated_at = writer.now;
         }
-        refusals
+        errors
     }
 }
 
 impl BulkJob {
-    /// How much of it is done, in percent. It grows with time; the effects all come at the end.
+    /// In percent. It grows with time, although the records are all written at the end.
     pub(in crate::sandbox) fn progress(&self, now: Instant) -> u64 {
         if self.report.is_some() {
             return 100;
         }
-        let (passed, whole) = (now - self.taken, self.due - self.taken);
+        let (passed, whole) = (now - self.started, self.due - self.started);
         let percent = passed.as_millis().saturating_mul(100).checked_div(whole.as_millis()).unwrap_or(99);
         u64::try_from(percent.min(99)).unwrap_or(99)
     }
 
-    /// The job's status as the API answers it: the report is JSON inside a string. The words of `job_type_name` and of
-    /// a running job's status and data are guesses.
-    pub(in crate::sandbox) fn status(&self, now: Instant, options: &Options) -> Value {
+    /// The job's status as the API answers it: the report is JSON inside a string. `job_type_name`, and a running job's
+    /// status and data, are guesses.
+    pub(super) fn status(&self, now: Instant, options: &Options) -> Value {
         let (status, data) = match &self.report {
             None => ("IN_PROGRESS", json!({})),
             Some(report) => (options.job_end_word.as_str(), data(report, options)),
@@ -177,7 +161,7 @@ impl BulkJob {
 fn data(report: &Report, options: &Options) -> Value {
     let rows = match options.job_report {
         JobReport::Rows => {
-            report.failures.iter().map(|(record, refused)| row(record, refused, options.language)).collect()
+            report.failures.iter().map(|(record, error)| row(record, error, options.language)).collect()
         }
         JobReport::Counts => Vec::new(),
     };
@@ -187,32 +171,30 @@ fn data(report: &Report, options: &Options) -> Value {
     })
 }
 
-fn row(record: &Value, refused: &ApiError, language: Language) -> Value {
-    let messages: Vec<String> = refused.messages.iter().map(|message| language.say(message)).collect();
-    json!({ "record": record, "code": refused.status.as_u16(), "message": messages })
+fn row(record: &Value, error: &ApiError, language: Language) -> Value {
+    let messages: Vec<String> = error.messages.iter().map(|message| language.translate(message)).collect();
+    json!({ "record": record, "code": error.status.as_u16(), "message": messages })
 }
 
-/// The record without its data: what identified it.
-fn named(record: &Value) -> Value {
-    let mut record = record.clone();
+fn without_data(mut record: Value) -> Value {
     if let Some(record) = record.as_object_mut() {
         record.shift_remove("data");
     }
     record
 }
 
-fn upsert(entity: Entity, record: &Value, writer: &mut Writer<'_>) -> Result<u64, ApiError> {
+fn write(entity: Entity, record: &Value, writer: &mut Writer<'_>) -> Result<u64, ApiError> {
     let data = record.get("data").and_then(Value::as_object);
     let data = data.ok_or_else(|| ApiError::invalid("data can't be blank"))?;
     if let Some(id) = record.get("id") {
-        let id = values::id(id).ok_or_else(ApiError::not_found)?;
+        let id = numbers::id(id).ok_or_else(ApiError::not_found)?;
         return writer.update(entity, id, data, CustomFieldsOnPut::Merge, EmailsOnPut::Merge);
     }
-    for key in Identifier::of(entity) {
-        if let Some(value) = record.get(key.as_str()) {
-            let value =
-                value.as_str().ok_or_else(|| ApiError::invalid(format!("{} is invalid", key.as_str())))?;
-            return writer.upsert(entity, *key, value, data).map(|written| written.id);
+    for identifier in UniqueIdentifier::of(entity) {
+        let word = identifier.as_str();
+        if let Some(value) = record.get(word) {
+            let value = value.as_str().ok_or_else(|| ApiError::invalid(format!("{word} is invalid")))?;
+            return writer.upsert(entity, *identifier, value, data).map(Upserted::id);
         }
     }
     Err(ApiError::invalid("a record should have an id or an identifier"))

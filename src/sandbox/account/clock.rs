@@ -1,28 +1,27 @@
-//! The sandbox's time: tokio's clock, so that tests can pause it, told as dates for people.
+//! The sandbox's clock: tokio's, so that tests can pause it, with the dates that answers show.
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// Tells the time since the sandbox started, and the date that goes with it.
+/// The time since the sandbox started.
 pub(in crate::sandbox) struct Clock {
     started: Instant,
-    date: Timestamp,
+    started_at: Timestamp,
 }
 
 impl Clock {
-    pub(in crate::sandbox) fn start() -> Self {
-        Self { started: Instant::now(), date: Timestamp::now() }
+    pub(super) fn start() -> Self {
+        Self { started: Instant::now(), started_at: Timestamp::now() }
     }
 
-    /// Now, to reckon with.
     pub(in crate::sandbox) fn instant(&self) -> Instant {
         Instant::now().max(self.started)
     }
 
-    /// Now, to print.
-    pub(in crate::sandbox) fn date(&self) -> Timestamp {
+    /// The date of [`instant`](Self::instant).
+    pub(super) fn date(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.instant() - self.started).unwrap_or_default();
-        self.date.saturating_add(elapsed).unwrap_or(self.date)
+        self.started_at.saturating_add(elapsed).unwrap_or(self.started_at)
     }
 
     /// Milliseconds since the start.

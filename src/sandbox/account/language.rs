@@ -1,11 +1,11 @@
-//! The messages of refusals in another language, as an account answers whose user has chosen one.
+//! Error messages in German, as an account answers whose user has chosen it.
 //!
-//! The sandbox thinks in English and translates on the way out, so that a client which decides by the words of a message
-//! fails here first. What has no translation stays as it is: e-mail addresses and labels are the account's own.
+//! They are made in English and translated when they are answered. A client that decides by the words of a message thus
+//! fails against the sandbox first. Labels and e-mail addresses inside a message stay as they are.
 
 use crate::sandbox::options::Language;
 
-/// English and German; `{}` stands for a label, an address or a number.
+/// Patterns in English and German; `{}` is a label, an address or a number.
 const GERMAN: &[(&str, &str)] = &[
     ("{} already exists.", "{} ist bereits vorhanden."),
     ("{} is not unique", "{} ist nicht eindeutig"),
@@ -35,8 +35,8 @@ const GERMAN: &[(&str, &str)] = &[
 ];
 
 impl Language {
-    /// A message of the sandbox in this language.
-    pub(in crate::sandbox) fn say(self, message: &str) -> String {
+    /// A message without a translation stays English.
+    pub(in crate::sandbox) fn translate(self, message: &str) -> String {
         match self {
             Self::English => message.to_owned(),
             Self::German => {
@@ -45,7 +45,7 @@ impl Language {
                     let mut values = values.into_iter();
                     let mut pieces = german.split("{}");
                     let first = pieces.next()?.to_owned();
-                    Some(pieces.fold(first, |said, piece| said + values.next().unwrap_or_default() + piece))
+                    Some(pieces.fold(first, |text, piece| text + values.next().unwrap_or_default() + piece))
                 });
                 found.unwrap_or_else(|| message.to_owned())
             }
@@ -53,14 +53,14 @@ impl Language {
     }
 }
 
-/// What stands in a pattern's gaps, if the message is made from it.
+/// The texts in a pattern's gaps, if the message has this pattern.
 fn values<'a>(pattern: &str, message: &'a str) -> Option<Vec<&'a str>> {
     let mut pieces = pattern.split("{}");
     let mut rest = message.strip_prefix(pieces.next()?)?;
     let mut values = Vec::new();
     let mut pieces = pieces.peekable();
     while let Some(piece) = pieces.next() {
-        // The last gap reaches as far as it can, because a label may hold the words that follow it.
+        // The last gap reaches as far as it can: a label may contain the words after it, as in "Is it is invalid".
         let at =
             if pieces.peek().is_none() { rest.len().checked_sub(piece.len())? } else { rest.find(piece)? };
         let (value, after) = rest.split_at_checked(at)?;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_translated_and_keeps_what_stands_in_its_gaps() {
+    fn a_message_is_translated_and_keeps_its_labels() {
         for (english, german) in [
             ("a@example.com already exists.", "a@example.com ist bereits vorhanden."),
             ("City is too long (maximum is 255 characters)", "City ist zu lang (höchstens 255 Zeichen)"),
@@ -85,8 +85,8 @@ mod tests {
             ("Nobody wrote this one down", "Nobody wrote this one down"),
             ("", ""),
         ] {
-            assert_eq!(Language::German.say(english), german);
-            assert_eq!(Language::English.say(english), english);
+            assert_eq!(Language::German.translate(english), german);
+            assert_eq!(Language::English.translate(english), english);
         }
     }
 

@@ -1,19 +1,21 @@
-//! What `?include=` adds to a record: the records it is tied to, in a few of their fields.
+//! What `?include=` adds to a record: the records it is linked to, in a few of their fields.
 //!
-//! That a contact's `sales_accounts` stand inside it is recorded; where its `deals` stand is not known, so that is an
-//! option. The other keys and all places but that of `sales_accounts` are guesses.
+//! A contact's `sales_accounts` are known to be inside it. The place of its `deals` is not known, so it is an option. All
+//! other keys and places are guesses.
 
 use serde_json::{Value, json};
 
-use super::store::Store;
-use super::store::record::StoredRecord;
-use crate::sandbox::metadata::fields::FieldFiles;
-use crate::sandbox::metadata::selectors::SelectorLists;
-use crate::sandbox::options::IncludedDeals;
-use crate::schema::Entity;
-use crate::segment::JsonMap;
+use super::store::{Store, record::StoredRecord};
+use crate::{
+    sandbox::{
+        metadata::{fields::FieldFiles, selectors::SelectorLists},
+        options::IncludedDeals,
+    },
+    schema::Entity,
+    segment::JsonMap,
+};
 
-/// A kind of records that can be asked for.
+/// What `?include=` can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Related {
     SalesAccounts,
@@ -24,8 +26,8 @@ pub(in crate::sandbox) enum Related {
 }
 
 impl Related {
-    /// The words of `?include=`; unknown ones ask for nothing.
-    pub(in crate::sandbox) fn of_words(words: &str) -> Vec<Self> {
+    /// The words of `?include=`, unknown and repeated ones left out.
+    pub(in crate::sandbox) fn parse(words: &str) -> Vec<Self> {
         let mut all = Vec::new();
         for word in words.split(',') {
             let related = match word.trim() {
@@ -44,19 +46,16 @@ impl Related {
     }
 }
 
-/// What stands beside the records of an answer instead of inside them.
+/// Records that an answer shows once, beside the records that refer to them.
 #[derive(Default)]
 pub(in crate::sandbox) struct SideLoaded {
-    deals: Vec<Value>,
-    asked: bool,
+    /// `None` unless the request asks for them and the account shows them here.
+    deals: Option<Vec<Value>>,
 }
 
 impl SideLoaded {
-    /// Puts it into the answer, if it was asked for.
-    pub(in crate::sandbox) fn add_to(self, answer: &mut JsonMap) {
-        if self.asked {
-            answer.insert("deals".to_owned(), Value::Array(self.deals));
-        }
+    pub(super) fn add_to(self, answer: &mut JsonMap) {
+        answer.extend(self.deals.map(|deals| ("deals".to_owned(), Value::Array(deals))));
     }
 }
 
@@ -69,36 +68,36 @@ pub(in crate::sandbox) struct Relations<'a> {
 }
 
 impl Relations<'_> {
-    /// Adds to a rendered record what was asked for and what such records have.
+    /// Adds what the request asks for and the entity has; `out` is the record as JSON.
     pub(in crate::sandbox) fn add(
         &self,
         entity: Entity,
         record: &StoredRecord,
-        asked: &[Related],
+        include: &[Related],
         out: &mut JsonMap,
-        beside: &mut SideLoaded,
+        side_loaded: &mut SideLoaded,
     ) {
-        for related in asked {
+        for related in include {
             match (entity, related) {
                 (Entity::Contact, Related::SalesAccounts) => {
                     out.insert("sales_accounts".to_owned(), sales_accounts(self.store, record));
                 }
-                (Entity::Contact, Related::Deals) => self.deals_of_contact(record, out, beside),
+                (Entity::Contact, Related::Deals) => self.deals_of_contact(record, out, side_loaded),
                 (Entity::SalesAccount, Related::Contacts) => {
-                    let tied = |contact: &&StoredRecord| {
+                    let linked = |contact: &&StoredRecord| {
                         contact.sales_accounts.iter().any(|link| link.id == record.id)
                     };
-                    let contacts = self.store.records(Entity::Contact).iter().filter(tied).map(contact);
+                    let contacts = self.store.records(Entity::Contact).iter().filter(linked).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
                 (Entity::SalesAccount, Related::Deals) => {
-                    let tied = |deal: &&StoredRecord| sales_account_id(deal) == Some(record.id);
-                    let deals = self.store.records(Entity::Deal).iter().filter(tied).map(deal);
+                    let linked = |deal: &&StoredRecord| sales_account_id(deal) == Some(record.id);
+                    let deals = self.store.records(Entity::Deal).iter().filter(linked).map(deal);
                     out.insert("deals".to_owned(), deals.collect());
                 }
                 (Entity::Deal, Related::Contacts) => {
-                    let shelf = self.store.records(Entity::Contact);
-                    let contacts = record.contact_ids.iter().filter_map(|id| shelf.get(*id)).map(contact);
+                    let all = self.store.records(Entity::Contact);
+                    let contacts = record.contact_ids.iter().filter_map(|id| all.get(*id)).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
                 (Entity::Deal, Related::SalesAccount) => {
@@ -109,8 +108,8 @@ impl Relations<'_> {
                     out.insert("sales_account".to_owned(), account.unwrap_or_default());
                 }
                 (Entity::Contact | Entity::SalesAccount | Entity::Deal, Related::Owner) => {
-                    let id = record.fields.get("owner_id").and_then(Value::as_u64);
-                    let owner = id.and_then(|id| self.selectors.owner(self.fields, id));
+                    let owner = record.reference("owner_id");
+                    let owner = owner.and_then(|id| self.selectors.owner(self.fields, id));
                     out.insert("owner".to_owned(), owner.unwrap_or_default());
                 }
                 (Entity::Contact, Related::SalesAccount | Related::Contacts)
@@ -120,20 +119,19 @@ impl Relations<'_> {
         }
     }
 
-    fn deals_of_contact(&self, contact: &StoredRecord, out: &mut JsonMap, beside: &mut SideLoaded) {
+    fn deals_of_contact(&self, contact: &StoredRecord, out: &mut JsonMap, side_loaded: &mut SideLoaded) {
         let deals = self.store.deals_of(contact.id);
         match self.included_deals {
             IncludedDeals::Inside => {
                 out.insert("deals".to_owned(), deals.map(deal).collect());
             }
             IncludedDeals::Beside => {
-                beside.asked = true;
+                let shown = side_loaded.deals.get_or_insert_default();
                 let mut ids = Vec::new();
                 for found in deals {
                     ids.push(found.id);
-                    if !beside.deals.iter().any(|row| row.get("id").and_then(Value::as_u64) == Some(found.id))
-                    {
-                        beside.deals.push(deal(found));
+                    if !shown.iter().any(|row| row.get("id").and_then(Value::as_u64) == Some(found.id)) {
+                        shown.push(deal(found));
                     }
                 }
                 out.insert("deal_ids".to_owned(), Value::from(ids));
@@ -143,12 +141,12 @@ impl Relations<'_> {
     }
 }
 
-/// A contact's sales accounts, in short.
+/// The sales accounts a contact is linked to.
 pub(in crate::sandbox) fn sales_accounts(store: &Store, contact: &StoredRecord) -> Value {
-    let shelf = store.records(Entity::SalesAccount);
+    let all = store.records(Entity::SalesAccount);
     let links = contact.sales_accounts.iter();
     let rows =
-        links.filter_map(|link| shelf.get(link.id).map(|account| (link, account))).map(|(link, account)| {
+        links.filter_map(|link| all.get(link.id).map(|account| (link, account))).map(|(link, account)| {
             json!({
                 "partial": true,
                 "id": link.id,
@@ -190,5 +188,5 @@ fn deal(deal: &StoredRecord) -> Value {
 }
 
 fn sales_account_id(deal: &StoredRecord) -> Option<u64> {
-    deal.fields.get("sales_account_id").and_then(Value::as_u64)
+    deal.reference("sales_account_id")
 }

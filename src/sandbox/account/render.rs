@@ -1,15 +1,18 @@
-//! Records as JSON: in full as the API answers them, and in short as the state shows them.
+//! Records as JSON: complete as the API answers them, and only what has a value as the sandbox's state shows them.
 
 use serde_json::{Value, json};
 
-use super::related::sales_accounts;
-use super::store::Store;
-use super::store::record::StoredRecord;
-use crate::sandbox::metadata::fields::FieldFiles;
-use crate::schema::{Entity, FieldType};
-use crate::segment::JsonMap;
+use super::{
+    related::sales_accounts,
+    store::{Store, record::StoredRecord},
+};
+use crate::{
+    sandbox::metadata::fields::FieldFiles,
+    schema::{Entity, FieldType},
+    segment::JsonMap,
+};
 
-/// A record as the API answers it: every field of the account, null where it has no value.
+/// As the API answers it: every field of the account, null if it has no value.
 pub(in crate::sandbox) fn full(fields: &FieldFiles, entity: Entity, record: &StoredRecord) -> JsonMap {
     let mut out = JsonMap::new();
     out.insert("id".to_owned(), Value::from(record.id));
@@ -27,11 +30,11 @@ pub(in crate::sandbox) fn full(fields: &FieldFiles, entity: Entity, record: &Sto
             out.insert(field.name.clone(), record.fields.get(&field.name).cloned().unwrap_or(empty));
         }
     }
-    // Money comes back as text, so that a reader who expects a number shows itself.
+    // As a string, so that a client which expects a number fails against the sandbox first.
     if let Some(amount @ Value::Number(_)) = out.get_mut("amount") {
         *amount = Value::String(amount.to_string());
     }
-    own_keys(entity, record, &mut out);
+    entity_keys(entity, record, &mut out);
     let phones = record.fields.get("phone_numbers").cloned().unwrap_or_else(|| json!([]));
     if entity == Entity::Contact {
         out.insert("phone_numbers".to_owned(), phones);
@@ -41,12 +44,12 @@ pub(in crate::sandbox) fn full(fields: &FieldFiles, entity: Entity, record: &Sto
     out
 }
 
-/// A record as the state shows it: what has a value.
+/// As `GET /_sandbox/state` shows it: only fields that have a value.
 pub(in crate::sandbox) fn short(store: &Store, entity: Entity, record: &StoredRecord) -> Value {
     let mut out = JsonMap::new();
     out.insert("id".to_owned(), Value::from(record.id));
     out.extend(record.fields.clone());
-    own_keys(entity, record, &mut out);
+    entity_keys(entity, record, &mut out);
     if entity == Entity::Contact {
         out.insert("sales_accounts".to_owned(), sales_accounts(store, record));
     }
@@ -54,8 +57,8 @@ pub(in crate::sandbox) fn short(store: &Store, entity: Entity, record: &StoredRe
     Value::Object(out)
 }
 
-/// Keys every answer has, whatever the account's fields.
-fn own_keys(entity: Entity, record: &StoredRecord, out: &mut JsonMap) {
+/// The keys that do not come from the account's fields.
+fn entity_keys(entity: Entity, record: &StoredRecord, out: &mut JsonMap) {
     match entity {
         Entity::Contact => {
             out.insert("display_name".to_owned(), Value::from(record.display_name(entity)));

@@ -1,19 +1,21 @@
-//! The three web-tracking calls: visitors, events, page views. They carry a token of their own.
+//! The three web-tracking calls: visitors, events, page views. They carry a token of their own in place of the API key.
 
 use std::collections::VecDeque;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
+use strum::{IntoStaticStr, VariantArray};
 
-use crate::sandbox::http::response::ApiError;
+use super::error::ApiError;
 use crate::segment::JsonMap;
 
-/// How many activities are remembered.
+/// Activities that are remembered.
 const ACTIVITIES_KEPT: usize = 200_000;
 
-/// What a tracking call reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a tracking call reports; its name in snake case is the key in the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(in crate::sandbox) enum TrackingKind {
     Visitor,
     Event,
@@ -21,15 +23,8 @@ pub(in crate::sandbox) enum TrackingKind {
 }
 
 impl TrackingKind {
-    pub(in crate::sandbox) const ALL: &'static [Self] = &[Self::Visitor, Self::Event, Self::PageView];
-
-    /// The word in the body, and in the state.
     pub(in crate::sandbox) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Visitor => "visitor",
-            Self::Event => "event",
-            Self::PageView => "page_view",
-        }
+        self.into_str()
     }
 
     /// The word in the path.
@@ -41,8 +36,8 @@ impl TrackingKind {
         }
     }
 
-    /// The key an activity cannot be without, which is no property.
-    const fn needed(self) -> Option<&'static str> {
+    /// The required key; it is kept apart from the properties.
+    const fn subject_key(self) -> Option<&'static str> {
         match self {
             Self::Visitor => None,
             Self::Event => Some("name"),
@@ -51,12 +46,12 @@ impl TrackingKind {
     }
 }
 
-/// One call that was taken.
+/// A tracking call that was accepted.
 pub(in crate::sandbox) struct TrackedActivity {
     sequence: u64,
     pub(in crate::sandbox) kind: TrackingKind,
     pub(in crate::sandbox) identifier: String,
-    /// The event's name or the page's url.
+    /// The event's name or the page's URL.
     pub(in crate::sandbox) subject: Option<String>,
     pub(in crate::sandbox) properties: JsonMap,
     pub(in crate::sandbox) received_at: Timestamp,
@@ -68,7 +63,7 @@ impl TrackedActivity {
         out.insert("sequence".to_owned(), Value::from(self.sequence));
         out.insert("kind".to_owned(), Value::from(self.kind.as_str()));
         out.insert("identifier".to_owned(), Value::from(self.identifier.as_str()));
-        if let Some(key) = self.kind.needed() {
+        if let Some(key) = self.kind.subject_key() {
             out.insert(key.to_owned(), Value::from(self.subject.as_deref()));
         }
         out.insert("properties".to_owned(), Value::Object(self.properties.clone()));
@@ -77,16 +72,17 @@ impl TrackedActivity {
     }
 }
 
-/// Every activity, oldest first. They belong to an identifier, whether a contact has it or not.
+/// Every activity, oldest first. An activity belongs to an identifier, whether or not a contact has it.
 #[derive(Default)]
 pub(in crate::sandbox) struct Activities {
     kept: VecDeque<TrackedActivity>,
-    taken: u64,
+    /// Those that are no longer kept included.
+    pub(in crate::sandbox) total: u64,
 }
 
 impl Activities {
-    /// Takes one call's body, if the token is right and nothing needed is missing.
-    pub(in crate::sandbox) fn take(
+    /// Records one call's body. `app_token` is the only token accepted, if there is one.
+    pub(super) fn track(
         &mut self,
         kind: TrackingKind,
         body: &Value,
@@ -95,8 +91,8 @@ impl Activities {
     ) -> Result<(), ApiError> {
         let token = body.get("application_token").and_then(Value::as_str).unwrap_or_default();
         if token.is_empty() || app_token.is_some_and(|right| right != token) {
-            let messages = vec!["Incorrect or expired application token".to_owned()];
-            return Err(ApiError { status: StatusCode::UNAUTHORIZED, messages });
+            let message = "Incorrect or expired application token";
+            return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
         }
         let identifier = body.get("identifier").and_then(Value::as_str).map(str::trim).unwrap_or_default();
         if identifier.is_empty() {
@@ -106,7 +102,7 @@ impl Activities {
         let content = body.get(word).and_then(Value::as_object);
         let mut properties =
             content.cloned().ok_or_else(|| ApiError::invalid(format!("{word} can't be blank")))?;
-        let subject = match kind.needed() {
+        let subject = match kind.subject_key() {
             None => None,
             Some(key) => {
                 let subject =
@@ -115,9 +111,9 @@ impl Activities {
                 Some(subject.ok_or_else(|| ApiError::invalid(format!("{word}.{key} can't be blank")))?)
             }
         };
-        self.taken += 1;
+        self.total += 1;
         self.kept.push_back(TrackedActivity {
-            sequence: self.taken,
+            sequence: self.total,
             kind,
             identifier: identifier.to_owned(),
             subject,
@@ -130,18 +126,7 @@ impl Activities {
         Ok(())
     }
 
-    /// Oldest first.
     pub(in crate::sandbox) fn iter(&self) -> impl DoubleEndedIterator<Item = &TrackedActivity> {
         self.kept.iter()
     }
-
-    /// How many were taken, the forgotten ones included.
-    pub(in crate::sandbox) fn count(&self) -> u64 {
-        self.taken
-    }
-}
-
-/// The body of a refused call: the SDKs only look at the status.
-pub(in crate::sandbox) fn refusal(refused: &ApiError) -> Value {
-    json!({ "message": refused.messages.join("; ") })
 }

@@ -1,159 +1,178 @@
-//! What the real API does not have: the state as JSON, faults, other fields, a fresh start.
+//! What the real API does not have: the page for people, the state as JSON, faults, other metadata and options, a reset.
+//!
+//! Its requests are never delayed, counted or struck by faults. Knows `http` and `account`; only `server` calls it.
 
-pub(super) mod options;
-pub(super) mod page;
+mod options;
+mod page;
+pub(super) mod state;
 
-use axum::http::{Method, StatusCode};
+use std::str::FromStr;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{FromRequest, Path, Request, State},
+    http::{Method, StatusCode, Uri},
+    response::Response,
+    routing::{any, get, post, put},
+};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
-use super::account::SandboxAccount;
-use crate::sandbox::account::render;
-use crate::sandbox::http::request::Request;
-use crate::sandbox::http::response::ApiResponse;
-use crate::sandbox::metadata::fields::{FieldFile, Form};
-use crate::sandbox::metadata::selectors::SelectorList;
-use crate::schema::Entity;
+use super::{
+    http::{request::ApiRequest, response, routes::unknown_path, served::Served},
+    metadata::{
+        field_file::{FieldFile, Form},
+        selector_list::SelectorList,
+    },
+};
 
-/// What the paths of this file start with.
-const PREFIX: &str = "/_sandbox/";
-
-/// Answers what is not the API's; `None` for everything else.
-pub(super) fn answer(state: &mut SandboxAccount, request: &Request) -> Option<ApiResponse> {
-    let ours = request.path == "/" || request.path.starts_with(PREFIX);
-    ours.then(|| {
-        state.settle_jobs();
-        act(state, request)
-    })
+/// The page on `/`, and everything under `/_sandbox/`.
+pub(super) fn routes() -> Router<Served> {
+    Router::new()
+        .route("/_sandbox/state", get(show_state))
+        .route("/_sandbox/reset", post(reset))
+        .route("/_sandbox/faults", get(show_faults).post(add_faults).delete(clear_faults))
+        .route("/_sandbox/fields/{form}", put(replace_fields))
+        .route("/_sandbox/options", get(show_options).put(change_options))
+        .route("/_sandbox/selectors/{list}", put(replace_selector))
+        .route("/_sandbox/jobs", put(set_jobs_of_others))
+        .method_not_allowed_fallback(wrong_method)
+        .route("/_sandbox/", any(not_here))
+        .route("/_sandbox/{*path}", any(not_here))
+        // Other methods of `/` are requests to the API, which has no such path.
+        .route("/", get(show_page).fallback(unknown_path))
 }
 
-fn act(state: &mut SandboxAccount, request: &Request) -> ApiResponse {
-    let path: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
-    match (request.method.as_str(), path.as_slice()) {
-        ("GET", []) => ApiResponse::html(page::page(state)),
-        ("GET", ["_sandbox", "state"]) => ApiResponse::json(StatusCode::OK, &shown(state)),
-        ("POST", ["_sandbox", "reset"]) => {
-            state.reset();
-            ApiResponse::json(StatusCode::OK, &json!({ "reset": true }))
-        }
-        ("GET", ["_sandbox", "faults"]) => faults(state),
-        ("POST", ["_sandbox", "faults"]) => match state.faults.add(&request.body) {
-            Ok(()) => faults(state),
-            Err(problem) => wrong(&problem),
-        },
-        ("DELETE", ["_sandbox", "faults"]) => {
-            state.faults.clear();
-            faults(state)
-        }
-        ("PUT", ["_sandbox", "fields", word]) => put_fields(state, word, request),
-        ("GET", ["_sandbox", "options"]) => options(state),
-        ("PUT", ["_sandbox", "options"]) => match options::change(&mut state.options, &request.body) {
-            Ok(()) => options(state),
-            Err(problem) => wrong(&problem),
-        },
-        ("PUT", ["_sandbox", "selectors", word]) => put_selector(state, word, request),
-        ("PUT", ["_sandbox", "jobs"]) => put_jobs(state, request),
-        (
-            _,
-            []
-            | ["_sandbox", "state" | "reset" | "faults" | "jobs" | "options"]
-            | ["_sandbox", "fields" | "selectors", _],
-        ) => {
-            let message = format!("{} is no method of {}", request.method, request.path);
-            ApiResponse::message(StatusCode::METHOD_NOT_ALLOWED, &message)
-        }
-        _ => ApiResponse::message(
-            StatusCode::NOT_FOUND,
-            "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
-             PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, GET|PUT /_sandbox/options, \
-             PUT /_sandbox/selectors/{the word in the path}, PUT /_sandbox/jobs, POST /_sandbox/reset",
-        ),
+/// A body within the limit.
+struct AdminBody(Bytes);
+
+impl FromRequest<Served> for AdminBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, served: &Served) -> Result<Self, Response> {
+        let request = ApiRequest::read(request, served.body_limit()).await;
+        request.body.map(Self).map_err(|_too_long| response::body_too_long())
     }
 }
 
-/// Whether a request is for this file alone, so that faults and latency leave it be.
-pub(super) fn exempt(method: &Method, path: &str) -> bool {
-    path.starts_with(PREFIX) || (path == "/" && method == Method::GET)
+async fn show_page(State(served): State<Served>) -> Response {
+    let mut api = served.api.lock();
+    api.finish_due_jobs();
+    match page::page(&api) {
+        Ok(page) => response::html(page),
+        Err(error) => response::message(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
 }
 
-fn faults(state: &SandboxAccount) -> ApiResponse {
-    ApiResponse::json(StatusCode::OK, &json!({ "faults": state.faults.json() }))
+async fn show_state(State(served): State<Served>) -> Response {
+    let mut api = served.api.lock();
+    api.finish_due_jobs();
+    ok(&state::shown(&api))
 }
 
-fn options(state: &SandboxAccount) -> ApiResponse {
-    ApiResponse::json(StatusCode::OK, &options::shown(&state.options))
+async fn reset(State(served): State<Served>) -> Response {
+    served.api.lock().reset();
+    ok(&json!({ "reset": true }))
 }
 
-fn put_fields(state: &mut SandboxAccount, word: &str, request: &Request) -> ApiResponse {
-    let Some(form) = Form::of_word(word) else {
-        let words: Vec<&str> = Form::ALL.iter().map(|form| form.as_str()).collect();
-        return wrong(&format!("no fields are called {word:?}; expected one of {}", words.join(", ")));
+async fn show_faults(State(served): State<Served>) -> Response {
+    ok(&json!({ "faults": served.api.lock().faults.json() }))
+}
+
+async fn add_faults(State(served): State<Served>, AdminBody(body): AdminBody) -> Response {
+    let mut api = served.api.lock();
+    changed(api.faults.add(&body).map(|()| json!({ "faults": api.faults.json() })))
+}
+
+async fn clear_faults(State(served): State<Served>) -> Response {
+    let mut api = served.api.lock();
+    api.faults.clear();
+    ok(&json!({ "faults": api.faults.json() }))
+}
+
+async fn replace_fields(
+    State(served): State<Served>,
+    Path(word): Path<String>,
+    AdminBody(body): AdminBody,
+) -> Response {
+    let replace = || {
+        let form: Form = named("fields are", &word)?;
+        let file = FieldFile::parse(form, &body)?;
+        let count = file.fields.fields.len();
+        served.api.lock().account.replace_fields(form, file);
+        Ok(json!({ "fields": count }))
     };
-    match FieldFile::parse(form, &request.body) {
-        Ok(file) => {
-            let count = file.fields.fields.len();
-            state.fields.replace(form, file);
-            ApiResponse::json(StatusCode::OK, &json!({ "fields": count }))
-        }
-        Err(problem) => wrong(&problem),
-    }
+    changed(replace())
 }
 
-/// The sandbox answers this selector with the body from now on.
-fn put_selector(state: &mut SandboxAccount, word: &str, request: &Request) -> ApiResponse {
-    let Some(selector) = SelectorList::of_word(word) else {
-        let words: Vec<&str> = SelectorList::ALL.iter().map(|selector| selector.as_str()).collect();
-        return wrong(&format!("no selector is called {word:?}; expected one of {}", words.join(", ")));
+async fn show_options(State(served): State<Served>) -> Response {
+    ok(&options::shown(&served.api.lock().account.options))
+}
+
+async fn change_options(State(served): State<Served>, AdminBody(body): AdminBody) -> Response {
+    let mut api = served.api.lock();
+    // Jobs that are due end as they were started.
+    api.finish_due_jobs();
+    let options = &mut api.account.options;
+    changed(options::change(options, &body).map(|()| options::shown(options)))
+}
+
+async fn replace_selector(
+    State(served): State<Served>,
+    Path(word): Path<String>,
+    AdminBody(body): AdminBody,
+) -> Response {
+    let replace = || {
+        let list: SelectorList = named("selector is", &word)?;
+        let mut api = served.api.lock();
+        api.finish_due_jobs();
+        api.account.replace_selector(list, &body)?;
+        Ok(api.account.selector(list))
     };
-    match state.selectors.replace(selector, &request.body) {
-        Ok(()) => ApiResponse::json(StatusCode::OK, &state.selectors.answer(selector, &state.fields)),
-        Err(problem) => wrong(&problem),
-    }
+    changed(replace())
 }
 
-/// So many bulk jobs of other programs run in the account, until told otherwise.
-fn put_jobs(state: &mut SandboxAccount, request: &Request) -> ApiResponse {
-    let body: Option<Value> = serde_json::from_slice(&request.body).ok();
+async fn set_jobs_of_others(State(served): State<Served>, AdminBody(body): AdminBody) -> Response {
+    let body: Option<Value> = serde_json::from_slice(&body).ok();
     let others = body.as_ref().and_then(|body| body.get("others")?.as_u64());
-    match others.and_then(|others| usize::try_from(others).ok()) {
-        Some(others) => {
-            state.jobs.others = others;
-            ApiResponse::json(StatusCode::OK, &json!({ "others": others }))
-        }
-        None => wrong(r#"expected the number of bulk jobs that other programs run: {"others": 10}"#),
-    }
+    let others = others.and_then(|others| usize::try_from(others).ok());
+    let expected = r#"expected the number of bulk jobs that other programs run: {"others": 10}"#;
+    changed(others.ok_or_else(|| expected.to_owned()).map(|others| {
+        served.api.lock().account.set_jobs_of_others(others);
+        json!({ "others": others })
+    }))
 }
 
-fn wrong(problem: &str) -> ApiResponse {
-    ApiResponse::json(StatusCode::BAD_REQUEST, &json!({ "error": problem }))
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    response::message(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is no method of {}", uri.path()))
 }
 
-/// Everything the account holds, as JSON.
-pub(super) fn shown(state: &SandboxAccount) -> Value {
-    let records = |entity| -> Value {
-        let shelf = state.store.records(entity);
-        shelf.iter().map(|record| render::short(&state.store, entity, record)).collect()
-    };
-    let jobs = state.jobs.iter().map(|(id, job)| {
-        let report = job.report.as_ref();
-        json!({
-            "id": id,
-            "entity": job.entity.plural(),
-            "done": report.is_some(),
-            "progress": job.progress(state.clock.instant()),
-            "succeeded": report.map_or(0, |report| report.succeeded),
-            "failed": report.map_or(0, |report| report.failures.len()),
-        })
-    });
-    json!({
-        "contacts": records(Entity::Contact),
-        "sales_accounts": records(Entity::SalesAccount),
-        "deals": records(Entity::Deal),
-        "activities": state.activities.iter().map(crate::sandbox::account::tracking::TrackedActivity::json).collect::<Value>(),
-        "jobs": jobs.collect::<Value>(),
-        "options": options::shown(&state.options),
-        "requests": state.journal.counts(),
-        "total_requests": state.journal.total(),
-        "log": state.journal.log_json(),
-        "refusals": state.journal.refusals_json(),
+async fn not_here() -> Response {
+    response::message(
+        StatusCode::NOT_FOUND,
+        "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
+         PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, GET|PUT /_sandbox/options, \
+         PUT /_sandbox/selectors/{the word in the path}, PUT /_sandbox/jobs, POST /_sandbox/reset",
+    )
+}
+
+/// The form or list with this word in its path. The error names all of them.
+fn named<T: FromStr + VariantArray + Into<&'static str> + Copy>(what: &str, word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| {
+        let words: Vec<&'static str> = T::VARIANTS.iter().map(|variant| (*variant).into()).collect();
+        format!("no {what} called {word:?}; expected one of {}", words.join(", "))
     })
+}
+
+fn ok(body: &Value) -> Response {
+    response::json(StatusCode::OK, body)
+}
+
+/// The answer to a change: what is now in force, or what the body should look like.
+fn changed(result: Result<Value, String>) -> Response {
+    match result {
+        Ok(body) => ok(&body),
+        Err(problem) => response::json(StatusCode::BAD_REQUEST, &json!({ "error": problem })),
+    }
 }

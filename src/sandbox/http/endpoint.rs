@@ -1,16 +1,21 @@
-//! Which request means what: the one list of the sandbox's paths, methods and endpoint names.
+//! The endpoints of the API: the one list of their names, methods and paths.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use axum::http::Method;
+use axum::routing::MethodFilter;
+use strum::{IntoStaticStr, VariantArray};
 
-use crate::sandbox::account::tracking::TrackingKind;
-use crate::sandbox::metadata::fields::Form;
-use crate::sandbox::metadata::selectors::SelectorList;
-use crate::schema::Entity;
+use crate::{
+    sandbox::{
+        account::tracking::TrackingKind,
+        metadata::{field_file::Form, selector_list::SelectorList},
+    },
+    schema::Entity,
+};
 
 /// What is done to records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(in crate::sandbox) enum Action {
     Create,
     Get,
@@ -20,23 +25,7 @@ pub(in crate::sandbox) enum Action {
     BulkUpsert,
 }
 
-impl Action {
-    const ALL: &'static [Self] =
-        &[Self::Create, Self::Get, Self::Update, Self::Delete, Self::Upsert, Self::BulkUpsert];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Get => "get",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Upsert => "upsert",
-            Self::BulkUpsert => "bulk_upsert",
-        }
-    }
-}
-
-/// What a path and a method ask for.
+/// One method of one path, but for the word in `filtered_search/..`, which shares a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum ApiEndpoint {
     Record(Entity, Action),
@@ -49,150 +38,117 @@ pub(in crate::sandbox) enum ApiEndpoint {
     ContactFilters,
     Forget,
     Track(TrackingKind),
-    /// A path or method the API does not have.
-    Unknown,
 }
 
 impl ApiEndpoint {
-    /// The word in the state's counts and in faults.
-    pub(in crate::sandbox) fn name(self) -> Cow<'static, str> {
+    /// Every endpoint the API has.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![Self::JobStatus, Self::Lookup, Self::Search, Self::ContactFilters, Self::Forget];
+        for entity in Entity::ALL {
+            all.extend(Action::VARIANTS.iter().map(|action| Self::Record(*entity, *action)));
+            all.push(Self::FilteredSearch(*entity));
+        }
+        all.extend(Form::VARIANTS.iter().map(|form| Self::Fields(*form)));
+        all.extend(SelectorList::VARIANTS.iter().map(|list| Self::Selector(*list)));
+        all.extend(TrackingKind::VARIANTS.iter().map(|kind| Self::Track(*kind)));
+        all
+    }
+
+    /// The name in the state's counts and in faults.
+    pub(in crate::sandbox) fn name(self) -> String {
         match self {
-            Self::Record(entity, action) => format!("{}_{}", entity.plural(), action.as_str()).into(),
-            Self::Fields(form) => format!("{}_fields", form.as_str()).into(),
-            Self::JobStatus => "job_statuses".into(),
-            Self::Lookup => "lookup".into(),
-            Self::Search => "search".into(),
-            Self::FilteredSearch(_) => "filtered_search".into(),
-            Self::Selector(selector) => format!("selector_{}", selector.as_str()).into(),
-            Self::ContactFilters => "contacts_filters".into(),
-            Self::Forget => "contacts_forget".into(),
-            Self::Track(kind) => format!("track_{}", kind.plural()).into(),
-            Self::Unknown => "unknown".into(),
+            Self::Record(entity, action) => format!("{}_{}", entity.plural(), action.into_str()),
+            Self::Fields(form) => format!("{}_fields", form.as_str()),
+            Self::JobStatus => "job_statuses".to_owned(),
+            Self::Lookup => "lookup".to_owned(),
+            Self::Search => "search".to_owned(),
+            Self::FilteredSearch(_) => "filtered_search".to_owned(),
+            Self::Selector(list) => format!("selector_{}", list.as_str()),
+            Self::ContactFilters => "contacts_filters".to_owned(),
+            Self::Forget => "contacts_forget".to_owned(),
+            Self::Track(kind) => format!("track_{}", kind.plural()),
         }
     }
 
-    /// Every name, as a fault may use it.
-    pub(in crate::sandbox) fn names() -> Vec<String> {
-        let records = Entity::ALL
-            .iter()
-            .flat_map(|entity| Action::ALL.iter().map(|action| Self::Record(*entity, *action)));
-        let fields = Form::ALL.iter().map(|form| Self::Fields(*form));
-        let tracks = TrackingKind::ALL.iter().map(|kind| Self::Track(*kind));
-        let others = [
-            Self::JobStatus,
-            Self::Lookup,
-            Self::Search,
-            Self::FilteredSearch(Entity::Contact),
-            Self::ContactFilters,
-            Self::Forget,
-            Self::Unknown,
-        ];
-        let selectors = SelectorList::ALL.iter().map(|selector| Self::Selector(*selector));
-        let all = records.chain(fields).chain(selectors).chain(tracks).chain(others);
-        all.map(|endpoint| endpoint.name().into_owned()).collect()
+    pub(super) const fn method(self) -> MethodFilter {
+        match self {
+            Self::Record(_, Action::Create | Action::Upsert | Action::BulkUpsert)
+            | Self::FilteredSearch(_)
+            | Self::Track(_) => MethodFilter::POST,
+            Self::Record(_, Action::Update) => MethodFilter::PUT,
+            Self::Record(_, Action::Delete) | Self::Forget => MethodFilter::DELETE,
+            Self::Record(_, Action::Get)
+            | Self::Fields(_)
+            | Self::JobStatus
+            | Self::Lookup
+            | Self::Search
+            | Self::Selector(_)
+            | Self::ContactFilters => MethodFilter::GET,
+        }
+    }
+
+    /// The path within the account, as axum's router takes it.
+    pub(super) fn path(self) -> String {
+        match self {
+            Self::Record(entity, Action::Create) => format!("/api/{}", entity.plural()),
+            Self::Record(entity, Action::Get | Action::Update | Action::Delete) => {
+                format!("/api/{}/{{id}}", entity.plural())
+            }
+            Self::Record(entity, action @ (Action::Upsert | Action::BulkUpsert)) => {
+                format!("/api/{}/{}", entity.plural(), action.into_str())
+            }
+            Self::Fields(form) => format!("/api/settings/{}/fields", form.as_str()),
+            Self::JobStatus => "/api/job_statuses/{id}".to_owned(),
+            Self::Lookup => "/api/lookup".to_owned(),
+            Self::Search => "/api/search".to_owned(),
+            Self::FilteredSearch(entity) => format!("/api/filtered_search/{}", entity.singular()),
+            Self::Selector(list) => format!("/api/selector/{}", list.as_str()),
+            Self::ContactFilters => "/api/contacts/filters".to_owned(),
+            Self::Forget => "/api/contacts/{id}/forget".to_owned(),
+            Self::Track(kind) => format!("/track/{}", kind.plural()),
+        }
     }
 }
 
-/// A request's endpoint, and the id in its path.
+/// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) struct Route {
-    pub(in crate::sandbox) endpoint: ApiEndpoint,
-    /// 0 where the path has no id, or none that any record could have.
-    pub(in crate::sandbox) id: u64,
+pub(in crate::sandbox) enum Target {
+    Endpoint(ApiEndpoint),
+    /// A path that the API does not have.
+    UnknownPath,
+    /// A path of the API with a method that it does not have.
+    UnknownMethod,
 }
 
-/// Why there is no route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum NoRoute {
-    Path,
-    Method,
+impl Target {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.name(),
+            Self::UnknownPath | Self::UnknownMethod => "unknown".to_owned(),
+        }
+    }
+
+    /// Every name that a fault may use.
+    pub(super) fn names() -> BTreeSet<String> {
+        let endpoints = ApiEndpoint::all().into_iter().map(ApiEndpoint::name);
+        endpoints.chain([Self::UnknownPath.name()]).collect()
+    }
 }
 
-/// The path within the account: a bundle's `/crm/sales` is left out.
-pub(in crate::sandbox) fn within_account(path: &str) -> (&'static str, &str) {
-    const BUNDLE: &str = "/crm/sales";
+/// The path prefix of accounts that have Freshsales as part of a bundle.
+pub(super) const BUNDLE: &str = "/crm/sales";
+
+/// Splits a path into the bundle's prefix, if it has it, and the path within the account.
+pub(super) fn within_account(path: &str) -> (&'static str, &str) {
     match path.strip_prefix(BUNDLE) {
         Some(rest) if rest.starts_with('/') => (BUNDLE, rest),
         Some(_) | None => ("", path),
     }
 }
 
-/// Finds what a request asks for; `path` is [`within_account`].
-pub(in crate::sandbox) fn route(method: &Method, path: &str) -> Result<Route, NoRoute> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let offered = offered(&segments);
-    if offered.is_empty() {
-        return Err(NoRoute::Path);
-    }
-    let found = offered.iter().find(|(offered, _)| offered == method);
-    let (_, endpoint) = *found.ok_or(NoRoute::Method)?;
-    let id = segments.iter().rev().find_map(|segment| segment.parse().ok()).unwrap_or_default();
-    Ok(Route { endpoint, id })
-}
-
-/// Every method a path has. Words win over ids, so `contacts/filters` is no contact.
-fn offered(segments: &[&str]) -> Vec<(Method, ApiEndpoint)> {
-    let one = |method, endpoint| vec![(method, endpoint)];
-    match segments {
-        ["api", "job_statuses", _] => one(Method::GET, ApiEndpoint::JobStatus),
-        ["api", "lookup"] => one(Method::GET, ApiEndpoint::Lookup),
-        ["api", "search"] => one(Method::GET, ApiEndpoint::Search),
-        ["api", "filtered_search", word] => {
-            let entity = Entity::ALL.iter().find(|entity| entity.singular() == *word);
-            entity.map(|entity| one(Method::POST, ApiEndpoint::FilteredSearch(*entity))).unwrap_or_default()
-        }
-        ["api", "selector", word] => {
-            let selector = SelectorList::of_word(word);
-            selector.map(|selector| one(Method::GET, ApiEndpoint::Selector(selector))).unwrap_or_default()
-        }
-        ["api", "contacts", _, "forget"] => one(Method::DELETE, ApiEndpoint::Forget),
-        ["api", "contacts", "filters"] => one(Method::GET, ApiEndpoint::ContactFilters),
-        ["api", "settings", word, "fields"] => {
-            Form::of_word(word).map(|form| one(Method::GET, ApiEndpoint::Fields(form))).unwrap_or_default()
-        }
-        ["track", word] => {
-            let kind = TrackingKind::ALL.iter().find(|kind| kind.plural() == *word);
-            kind.map(|kind| one(Method::POST, ApiEndpoint::Track(*kind))).unwrap_or_default()
-        }
-        ["api", plural, rest @ ..] => {
-            let entity = Entity::ALL.iter().find(|entity| entity.plural() == *plural);
-            entity.map(|entity| of_records(*entity, rest)).unwrap_or_default()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn of_records(entity: Entity, rest: &[&str]) -> Vec<(Method, ApiEndpoint)> {
-    let endpoint = |action| ApiEndpoint::Record(entity, action);
-    match rest {
-        [] => vec![(Method::POST, endpoint(Action::Create))],
-        ["upsert"] => vec![(Method::POST, endpoint(Action::Upsert))],
-        ["bulk_upsert"] => vec![(Method::POST, endpoint(Action::BulkUpsert))],
-        [_] => vec![
-            (Method::GET, endpoint(Action::Get)),
-            (Method::PUT, endpoint(Action::Update)),
-            (Method::DELETE, endpoint(Action::Delete)),
-        ],
-        _ => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_win_over_ids_and_methods_are_told_from_paths() {
-        let endpoint = |method: &Method, path| route(method, path).map(|route| route.endpoint);
-        let contact = |action| Ok(ApiEndpoint::Record(Entity::Contact, action));
-        assert_eq!(endpoint(&Method::GET, "/api/contacts/filters"), Ok(ApiEndpoint::ContactFilters));
-        assert_eq!(endpoint(&Method::GET, "/api/contacts/17"), contact(Action::Get));
-        assert_eq!(endpoint(&Method::POST, "/api/contacts/upsert"), contact(Action::Upsert));
-        assert_eq!(endpoint(&Method::PUT, "/api/contacts"), Err(NoRoute::Method));
-        assert_eq!(endpoint(&Method::GET, "/track/events"), Err(NoRoute::Method));
-        assert_eq!(endpoint(&Method::GET, "/api/leads"), Err(NoRoute::Path));
-        assert_eq!(endpoint(&Method::GET, "/"), Err(NoRoute::Path));
-    }
 
     #[test]
     fn a_bundles_prefix_is_left_out_and_nothing_else_is() {
@@ -203,11 +159,9 @@ mod tests {
 
     #[test]
     fn every_endpoint_has_a_name_of_its_own() {
-        let mut names = ApiEndpoint::names();
-        let count = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), count);
-        assert!(names.contains(&"contacts_bulk_upsert".to_owned()));
+        let names = Target::names();
+        let filtered_searches = Entity::ALL.len();
+        assert_eq!(names.len(), ApiEndpoint::all().len() - filtered_searches + 1 + 1, "and unknown");
+        assert!(names.contains("contacts_bulk_upsert"));
     }
 }

@@ -1,31 +1,33 @@
-//! What was asked and answered: counts, the last requests, the last refusals.
+//! What was requested and answered: counts, the latest requests, and the latest refusals with their messages.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::endpoint::ApiEndpoint;
-
-/// How many requests are remembered one by one.
+/// Requests that are kept one by one.
 const REQUESTS_KEPT: usize = 2000;
 
-/// How many refusals are remembered.
 const REFUSALS_KEPT: usize = 100;
 
-/// One request, as the log shows it.
+/// One request, as the state's `log` shows it.
+#[derive(Serialize)]
 pub(in crate::sandbox) struct RequestEntry {
-    pub(in crate::sandbox) at_ms: u64,
-    pub(in crate::sandbox) method: String,
-    pub(in crate::sandbox) path: String,
-    pub(in crate::sandbox) endpoint: ApiEndpoint,
+    /// Milliseconds since the start.
+    pub(super) at_ms: u64,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) endpoint: String,
     /// The status sent, or `hang` or `reset`.
-    pub(in crate::sandbox) outcome: String,
+    #[serde(rename = "status")]
+    pub(super) outcome: String,
 }
 
-/// One refusal, as the page shows it.
+/// A refused request, or a refused record of a bulk job, as the state's `refusals` shows it.
+#[derive(Serialize)]
 pub(in crate::sandbox) struct RefusalEntry {
+    /// Milliseconds since the start.
     pub(in crate::sandbox) at_ms: u64,
-    pub(in crate::sandbox) endpoint: ApiEndpoint,
+    pub(in crate::sandbox) endpoint: String,
     pub(in crate::sandbox) status: u16,
     pub(in crate::sandbox) message: String,
 }
@@ -34,27 +36,28 @@ pub(in crate::sandbox) struct RefusalEntry {
 #[derive(Default)]
 pub(in crate::sandbox) struct Journal {
     counts: BTreeMap<String, BTreeMap<String, u64>>,
-    log: VecDeque<RequestEntry>,
+    requests: VecDeque<RequestEntry>,
     refusals: VecDeque<RefusalEntry>,
 }
 
 impl Journal {
-    pub(in crate::sandbox) fn enter(&mut self, entry: RequestEntry) {
-        let counts = self.counts.entry(entry.endpoint.name().into_owned()).or_default();
+    pub(super) fn log(&mut self, entry: RequestEntry) {
+        let counts = self.counts.entry(entry.endpoint.clone()).or_default();
         *counts.entry(entry.outcome.clone()).or_default() += 1;
-        self.log.push_back(entry);
-        if self.log.len() > REQUESTS_KEPT {
-            self.log.pop_front();
+        self.requests.push_back(entry);
+        if self.requests.len() > REQUESTS_KEPT {
+            self.requests.pop_front();
         }
     }
 
-    pub(in crate::sandbox) fn refused(&mut self, refusal: RefusalEntry) {
+    pub(super) fn note_refusal(&mut self, refusal: RefusalEntry) {
         self.refusals.push_back(refusal);
         if self.refusals.len() > REFUSALS_KEPT {
             self.refusals.pop_front();
         }
     }
 
+    /// Requests in all.
     pub(in crate::sandbox) fn total(&self) -> u64 {
         self.counts.values().flat_map(BTreeMap::values).sum()
     }
@@ -64,35 +67,13 @@ impl Journal {
         &self.counts
     }
 
-    /// Newest first.
-    pub(in crate::sandbox) fn refusals(&self) -> impl Iterator<Item = &RefusalEntry> {
-        self.refusals.iter().rev()
+    /// Newest last.
+    pub(in crate::sandbox) fn requests(&self) -> &VecDeque<RequestEntry> {
+        &self.requests
     }
 
     /// Newest last.
-    pub(in crate::sandbox) fn log_json(&self) -> Value {
-        let entries = self.log.iter().map(|entry| {
-            json!({
-                "at_ms": entry.at_ms,
-                "method": entry.method,
-                "path": entry.path,
-                "endpoint": entry.endpoint.name(),
-                "status": entry.outcome,
-            })
-        });
-        entries.collect()
-    }
-
-    /// Newest last.
-    pub(in crate::sandbox) fn refusals_json(&self) -> Value {
-        let refusals = self.refusals.iter().map(|refusal| {
-            json!({
-                "at_ms": refusal.at_ms,
-                "endpoint": refusal.endpoint.name(),
-                "status": refusal.status,
-                "message": refusal.message,
-            })
-        });
-        refusals.collect()
+    pub(in crate::sandbox) fn refusals(&self) -> &VecDeque<RefusalEntry> {
+        &self.refusals
     }
 }

@@ -1,9 +1,17 @@
-//! What the sandbox does with a request before and after the account answers it: faults, quota, journal, connection.
+//! The Freshsales API over HTTP: its routes, the API key and the quota, faults, and the journal of requests.
+//!
+//! `routes` matches a request, `exchange` lets faults have their way with it, `api` answers it by calling `account`. Knows
+//! nothing of the sandbox's own pages; `admin` and `server` call it.
 
+pub(super) mod api;
 pub(super) mod endpoint;
+pub(super) mod exchange;
+mod fault_spec;
 pub(super) mod faults;
 pub(super) mod journal;
 pub(super) mod rate_limit;
 pub(super) mod request;
 pub(super) mod resettable_connection;
 pub(super) mod response;
+pub(super) mod routes;
+pub(super) mod served;

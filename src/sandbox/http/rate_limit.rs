@@ -1,4 +1,4 @@
-//! The hourly quota: a fixed window of one hour, as the plans count.
+//! The hourly quota: a fixed window of one hour, as Freshsales' plans count.
 
 use std::time::Duration;
 
@@ -7,20 +7,19 @@ use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The smallest plan's quota, taken where none is named.
+/// The smallest plan's quota.
 const DEFAULT_REQUESTS_PER_HOUR: u32 = 1000;
 
-/// How many calls this hour allows, and how many were made.
+/// The calls of the current hour.
 pub(in crate::sandbox) struct HourlyQuota {
     limit: u32,
     used: u32,
     started: Instant,
 }
 
-/// What the window says to one call.
+/// What the quota decides about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) struct Allowance {
-    /// The call may be answered.
     pub(in crate::sandbox) allowed: bool,
     limit: u32,
     remaining: u32,
@@ -32,7 +31,7 @@ impl HourlyQuota {
         Self { limit: limit.unwrap_or(DEFAULT_REQUESTS_PER_HOUR), used: 0, started: now }
     }
 
-    /// Counts one call, if there is room for it. A refused call costs nothing.
+    /// Counts one call, unless the quota is used up.
     pub(in crate::sandbox) fn take(&mut self, now: Instant) -> Allowance {
         while now.duration_since(self.started) >= HOUR {
             self.started += HOUR;
@@ -47,15 +46,15 @@ impl HourlyQuota {
             allowed,
             limit: self.limit,
             remaining: self.limit.saturating_sub(self.used),
-            // Rounded up: who waits this long must find the window open.
+            // Rounded up, so that a caller who waits this long finds the next hour begun.
             reset_seconds: left.as_secs() + u64::from(left.subsec_nanos() > 0),
         }
     }
 }
 
 impl Allowance {
-    /// Adds the three headers that tell a caller where it stands.
-    pub(in crate::sandbox) fn tell(self, headers: &mut HeaderMap) {
+    /// Adds the three `x-ratelimit-..` headers.
+    pub(super) fn add_to(self, headers: &mut HeaderMap) {
         headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(self.limit));
         headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(self.remaining));
         headers.insert(HeaderName::from_static("x-ratelimit-reset"), HeaderValue::from(self.reset_seconds));
@@ -67,17 +66,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_closes_when_used_up_and_opens_again_on_the_hour() {
+    fn the_quota_ends_when_used_up_and_is_whole_again_after_an_hour() {
         let start = Instant::now();
-        let mut window = HourlyQuota::new(Some(2), start);
+        let mut quota = HourlyQuota::new(Some(2), start);
         assert_eq!(
-            window.take(start),
+            quota.take(start),
             Allowance { allowed: true, limit: 2, remaining: 1, reset_seconds: 3600 }
         );
-        assert!(window.take(start).allowed);
+        assert!(quota.take(start).allowed);
         let late = start + Duration::from_millis(3_599_500);
-        assert_eq!(window.take(late), Allowance { allowed: false, limit: 2, remaining: 0, reset_seconds: 1 });
-        assert!(window.take(start + HOUR).allowed);
-        assert!(window.take(start + 5 * HOUR).allowed, "idle hours are not saved up, nor do they block");
+        assert_eq!(quota.take(late), Allowance { allowed: false, limit: 2, remaining: 0, reset_seconds: 1 });
+        assert!(quota.take(start + HOUR).allowed);
+        assert!(quota.take(start + 5 * HOUR).allowed, "idle hours are not saved up, nor do they block");
     }
 }

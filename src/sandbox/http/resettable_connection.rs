@@ -1,4 +1,4 @@
-//! TCP connections that can be broken off by the request they carry.
+//! TCP connections that the handler of a request can reset.
 
 use std::{
     io,
@@ -23,26 +23,26 @@ use tokio::{
 /// Accepts [`ResettableConnection`]s.
 pub(in crate::sandbox) struct ResettableListener(pub(in crate::sandbox) TcpListener);
 
-/// A TCP connection that stops working when it is told to.
+/// A TCP connection that fails once its resetter was used.
 pub(in crate::sandbox) struct ResettableConnection {
     stream: TcpStream,
-    breaker: ConnectionResetter,
+    resetter: ConnectionResetter,
 }
 
-/// Breaks the connection a request came on. Its next write fails and the peer sees a reset.
+/// Resets the connection that a request came on: the server's next read or write fails, and the peer sees a reset.
 #[derive(Clone, Default)]
 pub(in crate::sandbox) struct ConnectionResetter(Arc<AtomicBool>);
 
 impl ConnectionResetter {
-    /// To be called before the answer is handed over, of which nothing will be sent.
-    pub(in crate::sandbox) fn trip(&self) {
+    /// Call it before returning a response; nothing of the response is then sent.
+    pub(super) fn reset(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
 impl Connected<IncomingStream<'_, ResettableListener>> for ConnectionResetter {
     fn connect_info(stream: IncomingStream<'_, ResettableListener>) -> Self {
-        stream.io().breaker.clone()
+        stream.io().resetter.clone()
     }
 }
 
@@ -55,7 +55,7 @@ impl Listener for ResettableListener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "connection keeps its delay");
         }
-        (ResettableConnection { stream, breaker: ConnectionResetter::default() }, address)
+        (ResettableConnection { stream, resetter: ConnectionResetter::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -64,9 +64,9 @@ impl Listener for ResettableListener {
 }
 
 impl ResettableConnection {
-    /// An error once the breaker was tripped. Closing without lingering is what makes it a reset.
-    fn whole(&self) -> io::Result<()> {
-        if self.breaker.0.load(Ordering::SeqCst) {
+    /// Fails once the resetter was used. Without zero linger, the peer would see an orderly close in place of a reset.
+    fn check(&self) -> io::Result<()> {
+        if self.resetter.0.load(Ordering::SeqCst) {
             self.stream.set_zero_linger()?;
             return Err(io::Error::from(io::ErrorKind::ConnectionReset));
         }
@@ -80,7 +80,7 @@ impl AsyncRead for ResettableConnection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.whole()?;
+        self.check()?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -91,17 +91,17 @@ impl AsyncWrite for ResettableConnection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.whole()?;
+        self.check()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.whole()?;
+        self.check()?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.whole()?;
+        self.check()?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

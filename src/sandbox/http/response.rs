@@ -1,100 +1,56 @@
-//! What the sandbox says to one request.
+//! The forms in which the sandbox answers.
 
 use axum::{
     body::Body,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderValue, StatusCode,
         header::{CONTENT_TYPE, LOCATION},
     },
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
-use crate::sandbox::options::Language;
+use crate::sandbox::{account::error::ApiError, options::Language};
 
-/// One answer, ready to be sent.
-pub(in crate::sandbox) struct ApiResponse {
-    pub(in crate::sandbox) status: StatusCode,
-    pub(in crate::sandbox) headers: HeaderMap,
-    pub(in crate::sandbox) body: String,
+pub(in crate::sandbox) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+pub(in crate::sandbox) fn json(status: StatusCode, body: &Value) -> Response {
+    with_type(status, body.to_string(), JSON)
 }
 
-impl ApiResponse {
-    pub(in crate::sandbox) fn json(status: StatusCode, body: &Value) -> Self {
-        Self::with_type(status, body.to_string(), "application/json; charset=utf-8")
-    }
-
-    pub(in crate::sandbox) fn html(body: String) -> Self {
-        Self::with_type(StatusCode::OK, body, "text/html; charset=utf-8")
-    }
-
-    pub(in crate::sandbox) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: String::new() }
-    }
-
-    /// `{"errors": ..}`, the form of most refusals.
-    pub(in crate::sandbox) fn errors(status: StatusCode, messages: &[String]) -> Self {
-        let errors = json!({ "errors": { "code": status.as_u16(), "message": messages } });
-        Self::json(status, &errors)
-    }
-
-    /// Who has no right key is refused, or, if it takes no JSON, sent to the page to sign in.
-    pub(in crate::sandbox) fn login(prefix: &str, accept: Option<&str>) -> Self {
-        if accept.is_some_and(|accept| accept.contains("application/json")) {
-            return Self::json(StatusCode::UNAUTHORIZED, &json!({ "login": "failed" }));
-        }
-        let place = format!("{prefix}/login");
-        let page = format!("<html><body>You are being <a href=\"{place}\">redirected</a>.</body></html>");
-        let mut answer = Self::with_type(StatusCode::FOUND, page, "text/html; charset=utf-8");
-        answer.headers.extend(HeaderValue::try_from(place).ok().map(|place| (LOCATION, place)));
-        answer
-    }
-
-    /// `{"message": ..}`, the form of answers that concern no record.
-    pub(in crate::sandbox) fn message(status: StatusCode, message: &str) -> Self {
-        Self::json(status, &json!({ "message": message }))
-    }
-
-    fn with_type(status: StatusCode, body: String, content_type: &'static str) -> Self {
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        Self { status, headers, body }
-    }
+pub(in crate::sandbox) fn html(body: String) -> Response {
+    with_type(StatusCode::OK, body, HTML)
 }
 
-impl IntoResponse for ApiResponse {
-    fn into_response(self) -> Response {
-        (self.status, self.headers, Body::from(self.body)).into_response()
-    }
+/// `{"errors": ..}`, the form of most errors.
+pub(super) fn errors(error: &ApiError, language: Language) -> Response {
+    let messages: Vec<String> = error.messages.iter().map(|message| language.translate(message)).collect();
+    json(error.status, &json!({ "errors": { "code": error.status.as_u16(), "message": messages } }))
 }
 
-/// Why a request was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::sandbox) struct ApiError {
-    pub(in crate::sandbox) status: StatusCode,
-    /// At least one.
-    pub(in crate::sandbox) messages: Vec<String>,
+/// `{"message": ..}`, the form of answers that are not about a record.
+pub(in crate::sandbox) fn message(status: StatusCode, message: &str) -> Response {
+    json(status, &json!({ "message": message }))
 }
 
-impl ApiError {
-    pub(in crate::sandbox) fn invalid(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, messages: vec![message.into()] }
-    }
-
-    pub(in crate::sandbox) fn not_found() -> Self {
-        Self { status: StatusCode::NOT_FOUND, messages: vec!["Record not found".to_owned()] }
-    }
+pub(in crate::sandbox) fn body_too_long() -> Response {
+    message(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large")
 }
 
-impl From<Vec<String>> for ApiError {
-    fn from(messages: Vec<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, messages }
+/// To a request without a right key: 401 if it accepts JSON, else a redirect to the page to sign in.
+pub(super) fn login(bundle: &str, accept: &str) -> Response {
+    if accept.contains("application/json") {
+        return json(StatusCode::UNAUTHORIZED, &json!({ "login": "failed" }));
     }
+    let location = format!("{bundle}/login");
+    let page = format!("<html><body>You are being <a href=\"{location}\">redirected</a>.</body></html>");
+    let mut response = with_type(StatusCode::FOUND, page, HTML);
+    response.headers_mut().extend(HeaderValue::try_from(location).ok().map(|location| (LOCATION, location)));
+    response
 }
 
-impl ApiError {
-    /// The answer that says so.
-    pub(in crate::sandbox) fn answer(&self, language: Language) -> ApiResponse {
-        let messages: Vec<String> = self.messages.iter().map(|message| language.say(message)).collect();
-        ApiResponse::errors(self.status, &messages)
-    }
+fn with_type(status: StatusCode, body: String, content_type: HeaderValue) -> Response {
+    (status, [(CONTENT_TYPE, content_type)], Body::from(body)).into_response()
 }

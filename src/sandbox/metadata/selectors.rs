@@ -1,127 +1,16 @@
-//! `GET selector/..`: the lists behind drop-downs, made from the fields' choices, and what those do not tell: owners'
-//! addresses, and which contact statuses belong to which lifecycle stage. An answer can be replaced while it runs.
+//! What `GET selector/..` answers: rows made from a field's choices, and what the choices lack, which is the owners'
+//! addresses and the contact statuses of each lifecycle stage.
+//!
+//! An answer can be replaced while the sandbox runs; contact statuses are then checked against the replacement.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::fields::{FieldFiles, Form};
-use crate::sandbox::account::writing::values;
+use super::{field_file::Form, fields::FieldFiles, numbers, selector_list::SelectorList};
 
-/// A list that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::sandbox) enum SelectorList {
-    BusinessTypes,
-    Campaigns,
-    ContactStatuses,
-    Currencies,
-    DealPaymentStatuses,
-    DealPipelines,
-    DealReasons,
-    DealStages,
-    DealTypes,
-    IndustryTypes,
-    LeadSources,
-    LifecycleStages,
-    Owners,
-    SalesActivityOutcomes,
-    SalesActivityTypes,
-    Territories,
-}
-
-impl SelectorList {
-    pub(in crate::sandbox) const ALL: &'static [Self] = &[
-        Self::BusinessTypes,
-        Self::Campaigns,
-        Self::ContactStatuses,
-        Self::Currencies,
-        Self::DealPaymentStatuses,
-        Self::DealPipelines,
-        Self::DealReasons,
-        Self::DealStages,
-        Self::DealTypes,
-        Self::IndustryTypes,
-        Self::LeadSources,
-        Self::LifecycleStages,
-        Self::Owners,
-        Self::SalesActivityOutcomes,
-        Self::SalesActivityTypes,
-        Self::Territories,
-    ];
-
-    /// The word in the path.
-    pub(in crate::sandbox) const fn as_str(self) -> &'static str {
-        match self {
-            Self::BusinessTypes => "business_types",
-            Self::Campaigns => "campaigns",
-            Self::ContactStatuses => "contact_statuses",
-            Self::Currencies => "currencies",
-            Self::DealPaymentStatuses => "deal_payment_statuses",
-            Self::DealPipelines => "deal_pipelines",
-            Self::DealReasons => "deal_reasons",
-            Self::DealStages => "deal_stages",
-            Self::DealTypes => "deal_types",
-            Self::IndustryTypes => "industry_types",
-            Self::LeadSources => "lead_sources",
-            Self::LifecycleStages => "lifecycle_stages",
-            Self::Owners => "owners",
-            Self::SalesActivityOutcomes => "sales_activity_outcomes",
-            Self::SalesActivityTypes => "sales_activity_types",
-            Self::Territories => "territories",
-        }
-    }
-
-    pub(in crate::sandbox) fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|selector| selector.as_str() == word)
-    }
-
-    /// The key of the list in the answer: owners are users.
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Owners => "users",
-            Self::BusinessTypes
-            | Self::Campaigns
-            | Self::ContactStatuses
-            | Self::Currencies
-            | Self::DealPaymentStatuses
-            | Self::DealPipelines
-            | Self::DealReasons
-            | Self::DealStages
-            | Self::DealTypes
-            | Self::IndustryTypes
-            | Self::LeadSources
-            | Self::LifecycleStages
-            | Self::SalesActivityOutcomes
-            | Self::SalesActivityTypes
-            | Self::Territories => self.as_str(),
-        }
-    }
-
-    /// The field whose choices it lists.
-    const fn field(self) -> (Form, &'static str) {
-        match self {
-            Self::BusinessTypes => (Form::SalesAccounts, "business_type_id"),
-            Self::Campaigns => (Form::Contacts, "campaign_id"),
-            Self::ContactStatuses => (Form::Contacts, "contact_status_id"),
-            Self::Currencies => (Form::Deals, "currency_id"),
-            Self::DealPaymentStatuses => (Form::Deals, "deal_payment_status_id"),
-            Self::DealPipelines => (Form::Deals, "deal_pipeline_id"),
-            Self::DealReasons => (Form::Deals, "deal_reason_id"),
-            Self::DealStages => (Form::Deals, "deal_stage_id"),
-            Self::DealTypes => (Form::Deals, "deal_type_id"),
-            Self::IndustryTypes => (Form::SalesAccounts, "industry_type_id"),
-            Self::LeadSources => (Form::Contacts, "lead_source_id"),
-            Self::LifecycleStages => (Form::Contacts, "lifecycle_stage_id"),
-            Self::Owners => (Form::Contacts, "owner_id"),
-            Self::SalesActivityOutcomes => (Form::SalesActivities, "sales_activity_outcome_id"),
-            Self::SalesActivityTypes => (Form::SalesActivities, "sales_activity_type_id"),
-            Self::Territories => (Form::Contacts, "territory_id"),
-        }
-    }
-}
-
-/// What the choices of the built-in fields do not tell.
+/// `selectors.json`: what the choices of the built-in fields lack.
 #[derive(Default, Deserialize)]
 struct BuiltIn {
     owners: Vec<Owner>,
@@ -141,7 +30,7 @@ struct LifecycleStage {
     contact_status_ids: Vec<u64>,
 }
 
-/// The lists of one account.
+/// Every list of one account.
 pub(in crate::sandbox) struct SelectorLists {
     built_in: BuiltIn,
     replaced: BTreeMap<SelectorList, Value>,
@@ -149,53 +38,65 @@ pub(in crate::sandbox) struct SelectorLists {
 
 impl Default for SelectorLists {
     fn default() -> Self {
-        // Part of the program, and a test reads it.
+        // A test reads the file, so the default never stands in for it.
         let built_in = serde_json::from_str(include_str!("selectors.json")).unwrap_or_default();
         Self { built_in, replaced: BTreeMap::new() }
     }
 }
 
 impl SelectorLists {
-    /// The answer as the API gives it.
-    pub(in crate::sandbox) fn answer(&self, selector: SelectorList, fields: &FieldFiles) -> Value {
-        if let Some(replaced) = self.replaced.get(&selector) {
+    /// The answer to `GET selector/<list>`.
+    pub(in crate::sandbox) fn answer(&self, list: SelectorList, fields: &FieldFiles) -> Value {
+        if let Some(replaced) = self.replaced.get(&list) {
             return replaced.clone();
         }
-        let (form, field) = selector.field();
+        let (form, field) = list.field();
         let rows = fields.get(form).choices(field).enumerate().map(|(at, choice)| {
             let mut row = choice.clone();
             if let Some(row) = row.as_object_mut() {
-                let id = row.get("id").and_then(values::id).map(Value::from);
+                let id = row.get("id").and_then(numbers::id).map(Value::from);
                 row.extend(id.map(|id| ("id".to_owned(), id)));
                 let label = row.shift_remove("value").unwrap_or_default();
-                match selector {
-                    SelectorList::Owners => self.owner_row(label, row),
-                    SelectorList::LifecycleStages => self.stage_row(label, at, fields, row),
-                    SelectorList::DealPipelines => {
-                        row.insert("name".to_owned(), label);
-                        row.insert("is_default".to_owned(), Value::Bool(at == 0));
-                    }
-                    SelectorList::BusinessTypes
-                    | SelectorList::Campaigns
-                    | SelectorList::ContactStatuses
-                    | SelectorList::Currencies
-                    | SelectorList::DealPaymentStatuses
-                    | SelectorList::DealReasons
-                    | SelectorList::DealStages
-                    | SelectorList::DealTypes
-                    | SelectorList::IndustryTypes
-                    | SelectorList::LeadSources
-                    | SelectorList::SalesActivityOutcomes
-                    | SelectorList::SalesActivityTypes
-                    | SelectorList::Territories => drop(row.insert("name".to_owned(), label)),
-                }
+                self.complete(row, list, label, at, fields);
             }
             row
         });
-        json!({ selector.key(): rows.collect::<Value>() })
+        json!({ list.key(): rows.collect::<Value>() })
     }
 
-    fn owner_row(&self, label: Value, row: &mut serde_json::Map<String, Value>) {
+    /// Adds the label and what only this list has. `at` is the row's place: the first row is the default one.
+    fn complete(
+        &self,
+        row: &mut Map<String, Value>,
+        list: SelectorList,
+        label: Value,
+        at: usize,
+        fields: &FieldFiles,
+    ) {
+        match list {
+            SelectorList::Owners => self.complete_owner(row, label),
+            SelectorList::LifecycleStages => self.complete_lifecycle_stage(row, label, at, fields),
+            SelectorList::DealPipelines => {
+                row.insert("name".to_owned(), label);
+                row.insert("is_default".to_owned(), Value::Bool(at == 0));
+            }
+            SelectorList::BusinessTypes
+            | SelectorList::Campaigns
+            | SelectorList::ContactStatuses
+            | SelectorList::Currencies
+            | SelectorList::DealPaymentStatuses
+            | SelectorList::DealReasons
+            | SelectorList::DealStages
+            | SelectorList::DealTypes
+            | SelectorList::IndustryTypes
+            | SelectorList::LeadSources
+            | SelectorList::SalesActivityOutcomes
+            | SelectorList::SalesActivityTypes
+            | SelectorList::Territories => drop(row.insert("name".to_owned(), label)),
+        }
+    }
+
+    fn complete_owner(&self, row: &mut Map<String, Value>, label: Value) {
         let id = row.get("id").and_then(Value::as_u64);
         let known = self.built_in.owners.iter().find(|owner| Some(owner.id) == id);
         let email = known.map_or_else(
@@ -208,13 +109,13 @@ impl SelectorLists {
         row.entry("is_active").or_insert(Value::Bool(true));
     }
 
-    /// A stage the sandbox knows nothing of has every status, so that none is refused for its sake.
-    fn stage_row(
+    /// A stage that is not built in gets every status: refusing one would rest on nothing.
+    fn complete_lifecycle_stage(
         &self,
+        row: &mut Map<String, Value>,
         label: Value,
         at: usize,
         fields: &FieldFiles,
-        row: &mut serde_json::Map<String, Value>,
     ) {
         let id = row.get("id").and_then(Value::as_u64);
         let known = self.built_in.lifecycle_stages.iter().find(|stage| Some(stage.id) == id);
@@ -222,7 +123,7 @@ impl SelectorLists {
             || {
                 let (form, field) = SelectorList::ContactStatuses.field();
                 let statuses = fields.get(form).choices(field);
-                statuses.filter_map(|choice| choice.get("id").and_then(values::id)).collect()
+                statuses.filter_map(|choice| choice.get("id").and_then(numbers::id)).collect()
             },
             |stage| stage.contact_status_ids.clone(),
         );
@@ -232,24 +133,24 @@ impl SelectorLists {
         row.insert("contact_status_ids".to_owned(), Value::from(statuses));
     }
 
-    /// Answers the body from now on, until a fresh start.
-    pub(in crate::sandbox) fn replace(&mut self, selector: SelectorList, body: &[u8]) -> Result<(), String> {
-        let key = selector.key();
+    /// Answers `body` from now on. The error says what the body should look like.
+    pub(in crate::sandbox) fn replace(&mut self, list: SelectorList, body: &[u8]) -> Result<(), String> {
+        let key = list.key();
         let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let rows = body.get(key).and_then(Value::as_array);
         if !rows.is_some_and(|rows| rows.iter().all(Value::is_object)) {
             return Err(format!(r#"expected {{"{key}": [{{..}}, ..]}} as the selector answers it"#));
         }
-        self.replaced.insert(selector, body);
+        self.replaced.insert(list, body);
         Ok(())
     }
 
-    /// One owner, as the list of owners has it.
+    /// An owner's row in the list of owners.
     pub(in crate::sandbox) fn owner(&self, fields: &FieldFiles, id: u64) -> Option<Value> {
         self.rows(SelectorList::Owners, fields).into_iter().find(|row| row_id(row) == Some(id))
     }
 
-    /// The statuses of a lifecycle stage; of the default stage where none is named.
+    /// The contact statuses of a lifecycle stage; of the default stage if none is given.
     pub(in crate::sandbox) fn statuses(&self, fields: &FieldFiles, stage: Option<u64>) -> Option<Vec<u64>> {
         let rows = self.rows(SelectorList::LifecycleStages, fields);
         let is_default = |row: &&Value| row.get("default").and_then(Value::as_bool) == Some(true);
@@ -258,11 +159,11 @@ impl SelectorLists {
             None => rows.iter().find(is_default).or_else(|| rows.first())?,
         };
         let ids = row.get("contact_status_ids")?.as_array()?;
-        Some(ids.iter().filter_map(values::id).collect())
+        Some(ids.iter().filter_map(numbers::id).collect())
     }
 
-    fn rows(&self, selector: SelectorList, fields: &FieldFiles) -> Vec<Value> {
-        match self.answer(selector, fields).get_mut(selector.key()).map(Value::take) {
+    fn rows(&self, list: SelectorList, fields: &FieldFiles) -> Vec<Value> {
+        match self.answer(list, fields).get_mut(list.key()).map(Value::take) {
             Some(Value::Array(rows)) => rows,
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_))
             | None => Vec::new(),
@@ -270,8 +171,26 @@ impl SelectorLists {
     }
 }
 
+/// A pipeline's stages in their order; those of the first pipeline if none is given. `None` if the metadata does not say
+/// which pipeline a stage belongs to.
+pub(in crate::sandbox) fn deal_stages(fields: &FieldFiles, pipeline: Option<u64>) -> Option<Vec<u64>> {
+    let deals = fields.get(Form::Deals);
+    let id = |choice: &Value, key: &str| choice.get(key).and_then(numbers::id);
+    let pipeline =
+        pipeline.or_else(|| deals.choices("deal_pipeline_id").find_map(|choice| id(choice, "id")))?;
+    let mut choices = deals.choices("deal_stage_id").peekable();
+    choices.peek()?;
+    let mut stages = Vec::new();
+    for choice in choices {
+        if id(choice, "deal_pipeline_id")? == pipeline {
+            stages.extend(id(choice, "id"));
+        }
+    }
+    Some(stages)
+}
+
 fn row_id(row: &Value) -> Option<u64> {
-    row.get("id").and_then(values::id)
+    row.get("id").and_then(numbers::id)
 }
 
 #[cfg(test)]
@@ -279,12 +198,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_choices_do_not_tell_is_known_of_every_built_in_choice() {
+    fn every_built_in_owner_and_stage_has_what_its_choice_lacks() {
         let selectors = SelectorLists::default();
         let ids = |field| -> Vec<u64> {
             let choices = FieldFiles::built_in();
             let choices = choices.get(Form::Contacts).choices(field);
-            choices.filter_map(|choice| choice.get("id").and_then(values::id)).collect()
+            choices.filter_map(|choice| choice.get("id").and_then(numbers::id)).collect()
         };
         let owners: Vec<u64> = selectors.built_in.owners.iter().map(|owner| owner.id).collect();
         assert_eq!(owners, ids("owner_id"));

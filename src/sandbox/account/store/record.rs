@@ -86,15 +86,15 @@ impl StoredRecord {
     }
 
     /// Compared without case and surrounding blanks.
-    pub(in crate::sandbox) fn is_identified_by(&self, identifier: Identifier, value: &str) -> bool {
+    pub(in crate::sandbox) fn is_identified_by(&self, identifier: UniqueIdentifier, value: &str) -> bool {
         let wanted = (identifier, normalised(value));
         self.identifiers().any(|found| found == wanted)
     }
 
     /// Every identifier it has, in the form in which they are compared.
-    pub(super) fn identifiers(&self) -> impl Iterator<Item = (Identifier, String)> + '_ {
-        let emails = self.emails.iter().map(|email| (Identifier::Email, email.value.to_lowercase()));
-        let texts = [Identifier::MobileNumber, Identifier::ExternalId, Identifier::Name]
+    pub(super) fn identifiers(&self) -> impl Iterator<Item = (UniqueIdentifier, String)> + '_ {
+        let emails = self.emails.iter().map(|email| (UniqueIdentifier::Email, email.value.to_lowercase()));
+        let texts = [UniqueIdentifier::MobileNumber, UniqueIdentifier::ExternalId, UniqueIdentifier::Name]
             .into_iter()
             .map(|identifier| (identifier, self.text(identifier.as_str()).to_lowercase()))
             .filter(|(_, value)| !value.is_empty());
@@ -109,14 +109,14 @@ pub(super) fn normalised(value: &str) -> String {
 
 /// What an upsert can find a record by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::sandbox) enum Identifier {
+pub(in crate::sandbox) enum UniqueIdentifier {
     Email,
     MobileNumber,
     ExternalId,
     Name,
 }
 
-impl Identifier {
+impl UniqueIdentifier {
     /// The key in `unique_identifier` and in bulk records.
     pub(in crate::sandbox) const fn as_str(self) -> &'static str {
         match self {

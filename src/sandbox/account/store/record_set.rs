@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{Identifier, StoredRecord, normalised};
+use super::record::{StoredRecord, UniqueIdentifier, normalised};
 
 /// All records of one entity.
 #[derive(Default)]
 pub(in crate::sandbox) struct RecordSet {
     by_id: BTreeMap<u64, StoredRecord>,
-    by_identifier: BTreeMap<(Identifier, String), BTreeSet<u64>>,
+    by_identifier: BTreeMap<(UniqueIdentifier, String), BTreeSet<u64>>,
 }
 
 impl RecordSet {
@@ -17,14 +17,14 @@ impl RecordSet {
     }
 
     /// The oldest record with this identifier, compared without case.
-    pub(in crate::sandbox) fn find(&self, identifier: Identifier, value: &str) -> Option<u64> {
+    pub(in crate::sandbox) fn find(&self, identifier: UniqueIdentifier, value: &str) -> Option<u64> {
         self.by_identifier.get(&(identifier, normalised(value)))?.first().copied()
     }
 
     /// Every record with this identifier, oldest first: deals may share a name.
     pub(in crate::sandbox) fn find_all(
         &self,
-        identifier: Identifier,
+        identifier: UniqueIdentifier,
         value: &str,
     ) -> impl Iterator<Item = &StoredRecord> {
         let ids = self.by_identifier.get(&(identifier, normalised(value)));

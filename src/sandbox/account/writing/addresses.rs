@@ -1,41 +1,49 @@
-//! A contact's e-mail addresses: given as one text, or as a list that adds, changes, removes, or replaces them all.
+//! A contact's e-mail addresses: `email` and `emails` of a body, each a text or a list.
 
 use email_address::EmailAddress;
 use serde_json::Value;
 
-use super::values;
-use crate::sandbox::account::store::record::{Email, StoredRecord};
-use crate::sandbox::options::EmailsOnPut;
-use crate::segment::JsonMap;
+use crate::{
+    sandbox::{
+        account::store::record::{Email, StoredRecord},
+        metadata::numbers,
+        options::EmailsOnPut,
+    },
+    segment::JsonMap,
+};
 
-/// The most addresses of one contact.
-const MOST_ADDRESSES: usize = 10;
+/// Addresses of one contact (a guess).
+const MAX_ADDRESSES: usize = 10;
 
-/// Writes `email` and `emails` and returns what is wrong with them.
-pub(in crate::sandbox) fn write(body: &JsonMap, list: EmailsOnPut, record: &mut StoredRecord) -> Vec<String> {
+/// Writes the addresses and returns the error messages.
+pub(in crate::sandbox) fn write(
+    body: &JsonMap,
+    on_put: EmailsOnPut,
+    record: &mut StoredRecord,
+) -> Vec<String> {
     let mut problems = Vec::new();
     for key in ["email", "emails"] {
         if let Some(value) = body.get(key).filter(|value| !value.is_null())
-            && let Err(problem) = set(value, list, record)
+            && let Err(problem) = set(value, on_put, record)
         {
             problems.push(problem);
         }
     }
-    if record.emails.len() > MOST_ADDRESSES {
-        problems.push(format!("Emails can be at most {MOST_ADDRESSES}"));
+    if record.emails.len() > MAX_ADDRESSES {
+        problems.push(format!("Emails can be at most {MAX_ADDRESSES}"));
     }
     problems
 }
 
-/// A text becomes the primary address and the others stay.
-fn set(value: &Value, list: EmailsOnPut, record: &mut StoredRecord) -> Result<(), String> {
+/// A text becomes the primary address, and the others stay.
+fn set(value: &Value, on_put: EmailsOnPut, record: &mut StoredRecord) -> Result<(), String> {
     match value {
         Value::String(address) => {
             let address = checked(address)?;
-            let at = place(record, address);
+            let at = position_of(record, address);
             make_primary(record, at);
         }
-        Value::Array(entries) => set_list(entries, list, record)?,
+        Value::Array(entries) => set_list(entries, on_put, record)?,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return Err(invalid()),
     }
     if !record.emails.iter().any(|email| email.is_primary)
@@ -46,8 +54,9 @@ fn set(value: &Value, list: EmailsOnPut, record: &mut StoredRecord) -> Result<()
     Ok(())
 }
 
-/// Each entry names an address by its `id` or its `value`; both change it. `_destroy` removes it.
-fn set_list(entries: &[Value], list: EmailsOnPut, record: &mut StoredRecord) -> Result<(), String> {
+/// An entry refers to an address by its `id` or its `value`; with both, the address with this `id` is changed. `_destroy`
+/// removes it.
+fn set_list(entries: &[Value], on_put: EmailsOnPut, record: &mut StoredRecord) -> Result<(), String> {
     if entries.iter().filter(|entry| flag(entry, "is_primary")).count() > 1 {
         return Err("Emails can have only one primary".to_owned());
     }
@@ -57,7 +66,7 @@ fn set_list(entries: &[Value], list: EmailsOnPut, record: &mut StoredRecord) -> 
             Some(value) => Some(checked(value.as_str().ok_or_else(invalid)?)?),
             None => None,
         };
-        let at = match (entry.get("id").and_then(values::id), address) {
+        let at = match (entry.get("id").and_then(numbers::id), address) {
             (Some(id), address) => {
                 let at = record.emails.iter().position(|email| email.id == id).ok_or_else(invalid)?;
                 if let (Some(email), Some(address)) = (record.emails.get_mut(at), address) {
@@ -65,7 +74,7 @@ fn set_list(entries: &[Value], list: EmailsOnPut, record: &mut StoredRecord) -> 
                 }
                 at
             }
-            (None, Some(address)) => place(record, address),
+            (None, Some(address)) => position_of(record, address),
             (None, None) => return Err(invalid()),
         };
         if flag(entry, "_destroy") {
@@ -77,7 +86,7 @@ fn set_list(entries: &[Value], list: EmailsOnPut, record: &mut StoredRecord) -> 
         }
         named.extend(record.emails.get(at).map(|email| email.value.clone()));
     }
-    match list {
+    match on_put {
         EmailsOnPut::Merge => {}
         EmailsOnPut::Replace => {
             record.emails.retain(|email| named.iter().any(|name| same(name, &email.value)));
@@ -86,10 +95,10 @@ fn set_list(entries: &[Value], list: EmailsOnPut, record: &mut StoredRecord) -> 
     Ok(())
 }
 
-/// Where the contact has this address, which is added if it has not.
-fn place(record: &mut StoredRecord, address: &str) -> usize {
-    let held = record.emails.iter().position(|email| same(&email.value, address));
-    held.unwrap_or_else(|| {
+/// The address's position in the contact's list. An address that is not in the list is added.
+fn position_of(record: &mut StoredRecord, address: &str) -> usize {
+    let found = record.emails.iter().position(|email| same(&email.value, address));
+    found.unwrap_or_else(|| {
         record.emails.push(Email { id: 0, value: address.to_owned(), is_primary: false });
         record.emails.len() - 1
     })
@@ -105,7 +114,7 @@ fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// An address as it would be delivered to: with a domain that has a dot, and nothing around it.
+/// Requires a domain with a dot, and refuses `Ada <ada@example.com>`.
 fn checked(address: &str) -> Result<&str, String> {
     let options =
         email_address::Options::default().with_required_tld().without_domain_literal().without_display_text();

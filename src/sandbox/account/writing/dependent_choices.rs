@@ -2,16 +2,22 @@
 
 use serde_json::Value;
 
-use super::values;
-use crate::sandbox::account::store::record::StoredRecord;
-use crate::sandbox::metadata::fields::{FieldFile, FieldFiles, Form};
-use crate::sandbox::metadata::selectors::SelectorLists;
-use crate::schema::Entity;
-use crate::segment::JsonMap;
+use crate::{
+    sandbox::{
+        account::store::record::StoredRecord,
+        metadata::{
+            fields::FieldFiles,
+            numbers,
+            selectors::{self, SelectorLists},
+        },
+    },
+    schema::Entity,
+    segment::JsonMap,
+};
 
-/// Refuses a child that the body names and that does not belong to the record's parent. Where the body names only
-/// another parent, the record gets that parent's first child, as the pages for people do it (a guess).
-pub(in crate::sandbox) fn write(
+/// Refuses a child choice in the body that does not belong to the record's parent choice. If the body names only another
+/// parent, the record gets that parent's first child, as in Freshsales' own pages (a guess).
+pub(super) fn write(
     entity: Entity,
     fields: &FieldFiles,
     selectors: &SelectorLists,
@@ -23,21 +29,21 @@ pub(in crate::sandbox) fn write(
         Entity::Deal => ("deal_pipeline_id", "deal_stage_id", "Invalid deal stage provided."),
         Entity::SalesAccount => return Vec::new(),
     };
-    let named = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
-    if !named(parent) && !named(child) {
+    let in_body = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
+    if !in_body(parent) && !in_body(child) {
         return Vec::new();
     }
-    let held = |name: &str| record.fields.get(name).and_then(values::id);
+    let written = |name: &str| record.fields.get(name).and_then(numbers::id);
     let children = match entity {
-        Entity::Contact => selectors.statuses(fields, held(parent)),
-        Entity::Deal => stages(fields.get(Form::Deals), held(parent)),
+        Entity::Contact => selectors.statuses(fields, written(parent)),
+        Entity::Deal => selectors::deal_stages(fields, written(parent)),
         Entity::SalesAccount => None,
     };
-    let (Some(children), Some(id)) = (children, held(child)) else { return Vec::new() };
+    let (Some(children), Some(id)) = (children, written(child)) else { return Vec::new() };
     if children.contains(&id) {
         return Vec::new();
     }
-    if named(child) {
+    if in_body(child) {
         return vec![problem.to_owned()];
     }
     match children.first() {
@@ -45,21 +51,4 @@ pub(in crate::sandbox) fn write(
         None => drop(record.fields.shift_remove(child)),
     }
     Vec::new()
-}
-
-/// A pipeline's stages, in their order; of the first pipeline where none is named. `None` where the metadata does not
-/// tell whose a stage is.
-fn stages(deals: &FieldFile, pipeline: Option<u64>) -> Option<Vec<u64>> {
-    let id = |choice: &Value, key: &str| choice.get(key).and_then(values::id);
-    let pipeline =
-        pipeline.or_else(|| deals.choices("deal_pipeline_id").find_map(|choice| id(choice, "id")))?;
-    let mut choices = deals.choices("deal_stage_id").peekable();
-    choices.peek()?;
-    let mut stages = Vec::new();
-    for choice in choices {
-        if id(choice, "deal_pipeline_id")? == pipeline {
-            stages.extend(id(choice, "id"));
-        }
-    }
-    Some(stages)
 }

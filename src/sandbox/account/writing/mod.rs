@@ -1,53 +1,80 @@
-//! Creating, changing and upserting records: one way for all three entities.
+//! Creating, changing and upserting records, in one way for all three entities.
+//!
+//! A write is checked whole before it is stored: a record changes in every field of the body, or in none. The account and
+//! its bulk jobs call this room.
 
-pub(super) mod addresses;
-pub(super) mod contacts;
-pub(super) mod deals;
-pub(super) mod dependent_choices;
-pub(super) mod unique;
-pub(super) mod validate;
-pub(in crate::sandbox) mod values;
+mod addresses;
+mod contacts;
+mod deals;
+mod dependent_choices;
+mod unique;
+mod validate;
+mod values;
 
+use axum::http::StatusCode;
 use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::store::Store;
-use super::store::record::{Identifier, StoredRecord};
-use crate::sandbox::http::response::ApiError;
-use crate::sandbox::metadata::fields::FieldFiles;
-use crate::sandbox::metadata::selectors::SelectorLists;
-use crate::sandbox::options::{CustomFieldsOnPut, EmailsOnPut};
-use crate::schema::Entity;
-use crate::segment::JsonMap;
+use super::{
+    error::ApiError,
+    store::{
+        Store,
+        record::{StoredRecord, UniqueIdentifier},
+    },
+};
+use crate::{
+    sandbox::{
+        metadata::{fields::FieldFiles, selectors::SelectorLists},
+        options::{CustomFieldsOnPut, EmailsOnPut},
+    },
+    schema::Entity,
+    segment::JsonMap,
+};
 use validate::WriteMode;
 use values::ValueChecker;
 
-/// Where writes go, and what they are judged by.
+/// Checks writes and stores them.
 pub(in crate::sandbox) struct Writer<'a> {
-    pub(in crate::sandbox) store: &'a mut Store,
-    pub(in crate::sandbox) fields: &'a FieldFiles,
-    pub(in crate::sandbox) selectors: &'a SelectorLists,
-    pub(in crate::sandbox) offset: Offset,
-    pub(in crate::sandbox) now: Timestamp,
-    /// From when on searches see what is written; at once where it is absent.
-    pub(in crate::sandbox) seen_from: Option<Instant>,
+    pub(super) store: &'a mut Store,
+    pub(super) fields: &'a FieldFiles,
+    pub(super) selectors: &'a SelectorLists,
+    /// The account's time zone.
+    pub(super) offset: Offset,
+    pub(super) now: Timestamp,
+    /// When searches will see the write; `None` is at once.
+    pub(super) visible_from: Option<Instant>,
 }
 
-/// What a write did.
+/// What an upsert did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) struct Upserted {
-    pub(in crate::sandbox) id: u64,
-    pub(in crate::sandbox) stage: WriteMode,
+pub(in crate::sandbox) enum Upserted {
+    Created(u64),
+    Updated(u64),
+}
+
+impl Upserted {
+    pub(in crate::sandbox) const fn id(self) -> u64 {
+        match self {
+            Self::Created(id) | Self::Updated(id) => id,
+        }
+    }
+
+    /// The status of the answer.
+    pub(in crate::sandbox) const fn status(self) -> StatusCode {
+        match self {
+            Self::Created(_) => StatusCode::CREATED,
+            Self::Updated(_) => StatusCode::OK,
+        }
+    }
 }
 
 impl Writer<'_> {
-    pub(in crate::sandbox) fn create(&mut self, entity: Entity, body: &JsonMap) -> Result<u64, ApiError> {
+    pub(super) fn create(&mut self, entity: Entity, body: &JsonMap) -> Result<u64, ApiError> {
         self.write(entity, WriteMode::Create, StoredRecord::new(self.now), body, EmailsOnPut::Merge)
     }
 
-    /// Changes what the body names; custom fields and addresses it does not name go as the account's habits are.
-    pub(in crate::sandbox) fn update(
+    pub(super) fn update(
         &mut self,
         entity: Entity,
         id: u64,
@@ -65,44 +92,42 @@ impl Writer<'_> {
         self.write(entity, WriteMode::Update, record, body, emails)
     }
 
-    /// Changes the record with this identifier, or creates it with the identifier as its value.
-    pub(in crate::sandbox) fn upsert(
+    /// Changes the oldest record with this identifier, or creates one that has it.
+    pub(super) fn upsert(
         &mut self,
         entity: Entity,
-        key: Identifier,
+        identifier: UniqueIdentifier,
         value: &str,
         body: &JsonMap,
     ) -> Result<Upserted, ApiError> {
         if value.trim().is_empty() {
-            return Err(ApiError::invalid(format!("{} can't be blank", key.as_str())));
+            return Err(ApiError::invalid(format!("{} can't be blank", identifier.as_str())));
         }
-        if let Some(id) = self.store.records(entity).find(key, value) {
+        if let Some(id) = self.store.records(entity).find(identifier, value) {
             let record = self.existing(entity, id)?;
             let id = self.write(entity, WriteMode::Update, record, body, EmailsOnPut::Merge)?;
-            return Ok(Upserted { id, stage: WriteMode::Update });
+            return Ok(Upserted::Updated(id));
         }
         let mut body = body.clone();
-        body.entry(key.as_str()).or_insert_with(|| Value::from(value));
-        let id = self.create(entity, &body)?;
-        Ok(Upserted { id, stage: WriteMode::Create })
+        body.entry(identifier.as_str()).or_insert_with(|| Value::from(value));
+        Ok(Upserted::Created(self.create(entity, &body)?))
     }
 
     fn existing(&self, entity: Entity, id: u64) -> Result<StoredRecord, ApiError> {
         self.store.records(entity).get(id).cloned().ok_or_else(ApiError::not_found)
     }
 
-    /// All or nothing: a record is stored only if every field of the body was right.
     fn write(
         &mut self,
         entity: Entity,
-        stage: WriteMode,
+        mode: WriteMode,
         mut record: StoredRecord,
         body: &JsonMap,
         emails: EmailsOnPut,
     ) -> Result<u64, ApiError> {
         let file = self.fields.get(entity.into());
-        let surroundings = ValueChecker { store: self.store, offset: self.offset };
-        let mut problems = validate::write(&file.fields, &surroundings, stage, body, &mut record);
+        let checker = ValueChecker { store: self.store, offset: self.offset };
+        let mut problems = validate::write(&file.fields, &checker, mode, body, &mut record);
         problems.extend(dependent_choices::write(entity, self.fields, self.selectors, body, &mut record));
         problems.extend(match entity {
             Entity::Contact => contacts::write(self.store, body, emails, &mut record),
@@ -114,18 +139,23 @@ impl Writer<'_> {
             return Err(ApiError::from(problems));
         }
         record.updated_at = self.now;
-        Ok(self.store.put(entity, record, self.seen_from))
+        Ok(self.store.put(entity, record, self.visible_from))
     }
 }
 
-/// The one pair of `unique_identifier`.
-pub(in crate::sandbox) fn identifier(entity: Entity, body: &Value) -> Result<(Identifier, String), ApiError> {
-    let allowed = || Identifier::of(entity).iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ");
-    let wrong = || ApiError::invalid(format!("unique_identifier should have one of: {}", allowed()));
+/// The only pair of the body's `unique_identifier`.
+pub(super) fn identifier(entity: Entity, body: &Value) -> Result<(UniqueIdentifier, String), ApiError> {
+    let wrong = || {
+        let allowed = UniqueIdentifier::of(entity).iter().map(|identifier| identifier.as_str());
+        let allowed = allowed.collect::<Vec<_>>().join(", ");
+        ApiError::invalid(format!("unique_identifier should have one of: {allowed}"))
+    };
     let pairs = body.get("unique_identifier").and_then(Value::as_object).ok_or_else(wrong)?;
     let mut pairs = pairs.iter();
     let (Some((word, value)), None) = (pairs.next(), pairs.next()) else { return Err(wrong()) };
-    let key = Identifier::of(entity).iter().copied().find(|key| key.as_str() == word).ok_or_else(wrong)?;
+    let identifier =
+        UniqueIdentifier::of(entity).iter().copied().find(|identifier| identifier.as_str() == word);
+    let identifier = identifier.ok_or_else(wrong)?;
     let text = value.as_str().ok_or_else(|| ApiError::invalid(format!("{word} is invalid")))?;
-    Ok((key, text.to_owned()))
+    Ok((identifier, text.to_owned()))
 }

@@ -1,28 +1,32 @@
-//! A body's fields against the account's metadata: what they change in a record, and what is wrong.
+//! A body's fields, checked against the account's metadata and written into a record.
 
-use super::values::{FieldChange, ValueChecker};
-use crate::sandbox::account::store::record::StoredRecord;
-use crate::schema::{Field, FieldType, Fields};
-use crate::segment::JsonMap;
 use serde_json::Value;
 
-/// Fields with rules of their own, kept apart from the others in a [`Record`].
-const APART: &[&str] = &["emails", "sales_accounts"];
+use super::values::{FieldChange, ValueChecker};
+use crate::{
+    sandbox::account::store::record::StoredRecord,
+    schema::{Field, FieldType, Fields},
+    segment::JsonMap,
+};
 
-/// Whether the record is new, so that required fields must be there.
+/// Fields that `contacts.rs` writes, because they have rules of their own.
+const WRITTEN_ELSEWHERE: &[&str] = &["emails", "sales_accounts"];
+
+/// Required fields must be in a body that creates a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum WriteMode {
+pub(super) enum WriteMode {
     Create,
     Update,
 }
 
-/// Writes a body's fields into a record and returns what is wrong with them, in the account's order.
-/// What the API loses without a word is lost here too: unknown keys, read-only fields, custom fields
-/// outside `custom_field`, and everything inside `custom_fields`.
-pub(in crate::sandbox) fn write(
+/// Writes a body's fields into a record and returns the error messages, in the order of the account's fields.
+///
+/// What the API ignores without an error is ignored here too: unknown keys, read-only fields, custom fields outside
+/// `custom_field`, and everything inside `custom_fields`.
+pub(super) fn write(
     fields: &Fields,
-    surroundings: &ValueChecker<'_>,
-    stage: WriteMode,
+    checker: &ValueChecker<'_>,
+    mode: WriteMode,
     body: &JsonMap,
     record: &mut StoredRecord,
 ) -> Vec<String> {
@@ -36,51 +40,46 @@ pub(in crate::sandbox) fn write(
             &none
         }
     };
-    for field in fields.fields.iter().filter(|field| !field.read_only() && !apart(field)) {
-        let (sent, kept) = if field.custom() {
+    for field in fields.fields.iter().filter(|field| !field.read_only() && !written_elsewhere(field)) {
+        let (sent, stored) = if field.custom() {
             (custom.get(&field.name), &mut record.custom_field)
         } else {
             (body.get(&field.name), &mut record.fields)
         };
         if let Some(value) = sent
-            && let Err(problem) = set(surroundings, field, value, kept)
+            && let Err(problem) = set(checker, field, value, stored)
         {
             problems.push(problem);
             continue;
         }
-        let asked = stage == WriteMode::Create || sent.is_some();
-        if field.required && asked && blank(kept.get(&field.name)) {
+        let must_be_set = field.required && (mode == WriteMode::Create || sent.is_some());
+        if must_be_set && is_blank(stored.get(&field.name)) {
             problems.push(missing(field));
         }
     }
     problems
 }
 
-fn set(
-    surroundings: &ValueChecker<'_>,
-    field: &Field,
-    value: &Value,
-    kept: &mut JsonMap,
-) -> Result<(), String> {
+fn set(checker: &ValueChecker<'_>, field: &Field, value: &Value, stored: &mut JsonMap) -> Result<(), String> {
     if value.is_null() {
-        kept.shift_remove(&field.name);
+        stored.shift_remove(&field.name);
         return Ok(());
     }
-    match surroundings.check(field, value)? {
-        FieldChange::Value(value) => {
-            kept.insert(field.name.clone(), value);
+    match checker.check(field, value)? {
+        FieldChange::Set(value) => {
+            stored.insert(field.name.clone(), value);
         }
-        FieldChange::Blank => drop(kept.shift_remove(&field.name)),
-        FieldChange::Nothing => {}
+        FieldChange::Clear => drop(stored.shift_remove(&field.name)),
+        FieldChange::Ignore => {}
     }
     Ok(())
 }
 
-fn apart(field: &Field) -> bool {
-    field.kind == FieldType::GroupField && APART.contains(&field.name.as_str())
+fn written_elsewhere(field: &Field) -> bool {
+    field.kind == FieldType::GroupField && WRITTEN_ELSEWHERE.contains(&field.name.as_str())
 }
 
-fn blank(value: Option<&Value>) -> bool {
+fn is_blank(value: Option<&Value>) -> bool {
     value.is_none_or(|value| value.as_str().is_some_and(|text| text.trim().is_empty()))
 }
 

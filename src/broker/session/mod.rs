@@ -1,0 +1,229 @@
+//! One connection after another: connect, declare, consume until something breaks, wait, connect again. There is no other
+//! recovery: RabbitMQ delivers again what was not settled.
+//!
+//! The topmost file of the room. It puts the parts together, and none of them knows it. It must not know what a message
+//! holds. Called by the command that runs the daemon.
+
+mod tasks;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use lapin::Event;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::amqp::addresses::{Address, Addresses};
+use super::amqp::connection::{ConnectionEvent, ConnectionPool};
+use super::consuming::Consumers;
+use super::consuming::pace::Pace;
+use super::consuming::subscription::{Consumed, subscription};
+use super::context::Context;
+use super::error::BrokerError;
+use super::health::Stall;
+use super::inspect::{self, InspectedQueues};
+use super::names;
+use super::probes::confirm_probe::ConfirmProbe;
+use super::probes::replica_name;
+use super::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
+use super::topology;
+use super::unreadable::quarantine::{Isolation, Quarantine};
+use super::unreadable::{is_our_own, is_unreadable};
+use crate::backoff::Delays;
+use tasks::Tasks;
+
+/// The most queues that one log line names.
+const QUEUES_LOGGED: usize = 10;
+
+/// Serves until `stop` is cancelled and every event taken was settled or given back.
+pub async fn run(addresses: Addresses, context: Context, stop: CancellationToken) {
+    crate::tls::install_provider();
+    let context = Arc::new(context);
+    let lasting = Lasting {
+        quarantine: Arc::default(),
+        inspected: Arc::default(),
+        probe: Arc::new(ConfirmProbe::new(&context.health, addresses.count())),
+    };
+    let mut delays = Delays::new(RECONNECT_DELAYS.0, RECONNECT_DELAYS.1);
+    // Replicas begin at different nodes, and go to the next one when they have to connect again.
+    let first = names::first_turn(&context.replica, addresses.count());
+    for attempt in first.. {
+        let address = addresses.turn(attempt);
+        let started = Instant::now();
+        let connecting = ConnectionPool::connect(address, &context.replica, context.inlets.len());
+        match stop.run_until_cancelled(connecting).await {
+            None => return,
+            Some(Ok(pool)) => {
+                let lost = CancellationToken::new();
+                let consumers =
+                    Consumers { context: context.clone(), pool: Arc::new(pool), stop: stop.clone(), lost };
+                let session = Session { consumers, address, lasting: &lasting };
+                if session.serve().await.is_ok() {
+                    return;
+                }
+            }
+            Some(Err(error)) => context.health.disconnected(&error.to_string()),
+        }
+        if started.elapsed() > HELD_WELL {
+            delays.reset();
+        }
+        let is_last_node = (attempt + 1 - first).is_multiple_of(addresses.count());
+        let wait = if is_last_node { delays.following() } else { NEXT_NODE_DELAY };
+        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// What outlives a session: each part remembers there what the next one must know.
+struct Lasting {
+    quarantine: Arc<Quarantine>,
+    inspected: Arc<InspectedQueues>,
+    probe: Arc<ConfirmProbe>,
+}
+
+/// One pool of connections at work.
+struct Session<'a> {
+    consumers: Consumers,
+    address: &'a Address,
+    lasting: &'a Lasting,
+}
+
+impl Session<'_> {
+    /// `Ok` when `stop` was cancelled and all was settled or given back.
+    async fn serve(self) -> Result<(), BrokerError> {
+        let mut tasks = Tasks::default();
+        let served = self.work(&mut tasks).await;
+        if let Err(error) = &served {
+            if let BrokerError::Amqp(error) = error
+                && is_unreadable(error)
+            {
+                self.suspect(error);
+            }
+            self.consumers.context.health.disconnected(&error.to_string());
+        }
+        self.consumers.lost.cancel();
+        // Before the tasks end: their consumers would cancel themselves, and another replica would become active ahead of
+        // what is still held here. Once it closes, the broker reads nothing more on a connection.
+        self.consumers.pool.close().await;
+        tasks.shutdown().await;
+        served
+    }
+
+    async fn work(&self, tasks: &mut Tasks) -> Result<(), BrokerError> {
+        let Consumers { context, pool, stop, .. } = &self.consumers;
+        let mut events = pool.events();
+        let mut unresponsive = std::pin::pin!(pool.until_unresponsive());
+        tokio::select! {
+            declared = topology::declare(&pool.pair(0)?.consuming, context) => declared?,
+            error = &mut unresponsive => return Err(error),
+            () = stop.cancelled() => return Ok(()),
+        }
+        context.health.connected(&self.address.shown());
+        let blocked = context.health.reporter(Stall::Blocked);
+        let mut cleared = self.start(tasks);
+        let mut checks = tokio::time::interval(CONNECTION_CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // A connection that the broker closed in good order ends without an event.
+                _ = checks.tick() => if !pool.connected() {
+                    return Err(pool.cause(&mut events).await);
+                },
+                Some(queue) = cleared.recv() => {
+                    tasks.consume(self.consumers.clone().consume(queue, Pace::Prefetched));
+                }
+                event = events.next() => match event {
+                    Some(ConnectionEvent::Publishing(Event::ConnectionBlocked(why))) => blocked.stalled(&why),
+                    Some(ConnectionEvent::Publishing(Event::ConnectionUnblocked)) => blocked.clear(),
+                    Some(
+                        ConnectionEvent::Publishing(Event::Error(error))
+                        | ConnectionEvent::Consuming(Event::Error(error)),
+                    ) if !pool.connected() => return Err(error.into()),
+                    Some(_) => {}
+                    None => return Err(BrokerError::Closed),
+                },
+                error = &mut unresponsive => return Err(error),
+                ended = tasks.ended() => {
+                    return match ended {
+                        Ok(()) if !stop.is_cancelled() => Err(BrokerError::Closed),
+                        Ok(()) | Err(_) => ended,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Starts the probes, and a consumer for each queue that the quarantine does not keep apart. Returns the queues that
+    /// it keeps apart no longer.
+    fn start(&self, tasks: &mut Tasks) -> mpsc::Receiver<Consumed> {
+        let Consumers { context, pool, stop, lost } = &self.consumers;
+        let Lasting { quarantine, inspected, probe } = self.lasting;
+        let (suspects, guilty) = quarantine.apart(Instant::now());
+        for queue in self.queues().filter(|queue| !suspects.contains(queue) && !guilty.contains(queue)) {
+            tasks.consume(self.consumers.clone().consume(queue, Pace::Prefetched));
+        }
+        let (clear, cleared) = mpsc::channel(1);
+        if !suspects.is_empty() || !guilty.is_empty() {
+            let isolation = Isolation {
+                context: context.clone(),
+                quarantine: quarantine.clone(),
+                address: self.address.clone(),
+                cleared: clear,
+                stop: stop.clone(),
+                lost: lost.clone(),
+            };
+            tasks.consume(isolation.run(suspects, guilty));
+        }
+        tasks.probe(probe.clone().run(context.clone(), pool.clone()));
+        tasks.probe(replica_name::reserve(context.clone(), pool.clone()));
+        tasks.probe(inspect::inspect(context.clone(), pool.clone(), inspected.clone()));
+        cleared
+    }
+
+    /// All queues that this replica consumes.
+    fn queues(&self) -> impl Iterator<Item = Consumed> + use<> {
+        std::iter::once(Consumed::Intake).chain((0..self.consumers.context.inlets.len()).map(Consumed::Lane))
+    }
+
+    /// Hands the quarantine the queues whose messages the connections may have ended over.
+    fn suspect(&self, error: &lapin::Error) {
+        let quarantine = &self.lasting.quarantine;
+        let subscription = |queue| subscription(&self.consumers.context, queue);
+        let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
+        let mut known = true;
+        for (lanes, read) in self.consumers.pool.lost() {
+            all.extend(self.queues().filter(|queue| match queue {
+                Consumed::Intake => lanes.start == 0,
+                Consumed::Lane(number) => lanes.contains(number),
+            }));
+            known &= read.is_some();
+            let tags: BTreeSet<String> =
+                read.unwrap_or_default().into_iter().map(|delivery| delivery.consumer_tag).collect();
+            suspects.extend(
+                self.queues().filter(|queue| subscription(*queue).is_some_and(|one| tags.contains(&one.tag))),
+            );
+        }
+        if !known {
+            suspects.clear();
+        }
+        // Only a publishing connection ended, and that delivers nothing.
+        if all.is_empty() {
+            return;
+        }
+        if !is_our_own(error) {
+            if quarantine.is_troubled_again(Instant::now()) {
+                // What the broker cannot hand out was never read here.
+                suspects.clear();
+            } else if suspects.is_empty() {
+                return;
+            }
+        }
+        let suspects = quarantine.suspect(suspects, all);
+        let names = suspects.iter().filter_map(|queue| Some(subscription(*queue)?.queue));
+        let queues = names.take(QUEUES_LOGGED).collect::<Vec<_>>().join(", ");
+        tracing::warn!(queues, count = suspects.len(), "the connection ended over a message of one of these");
+    }
+}

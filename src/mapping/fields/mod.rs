@@ -1,0 +1,9 @@
+//! One entity's fields as destinations of traits: stored in little memory, found by every name a trait may use.
+//! A lane keeps them for as long as it lives. They know no events.
+
+mod choices;
+pub(super) mod field_index;
+mod string_arena;
+pub(super) mod target;
+
+pub(super) use choices::{Choices, ListedChoice};

@@ -1,0 +1,20 @@
+//! A trait that could set a field. Trait resolution makes them; a record chooses one for each field.
+
+use serde_json::Value;
+
+use crate::mapping::fields::field_index::Rank;
+use crate::mapping::fields::target::Target;
+use crate::mapping::position::At;
+
+/// Why a trait is ignored that reaches nothing.
+pub(in crate::mapping) const NO_SUCH_FIELD: &str = "no such field";
+
+/// A trait on its way to a field.
+#[derive(Debug)]
+pub(in crate::mapping) struct Claim<'a> {
+    pub(in crate::mapping) at: At,
+    pub(in crate::mapping) rank: Rank,
+    pub(in crate::mapping) path: String,
+    pub(in crate::mapping) value: Value,
+    pub(in crate::mapping) target: Target<'a>,
+}

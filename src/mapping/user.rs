@@ -1,0 +1,47 @@
+//! Whether an event names somebody, by the account's rules. A lane asks before anything else is judged.
+
+use super::email;
+use super::{AnonymousIdentify, Mapper};
+use crate::outcome::{DeadLetterReason, Problem, Refusal, SkipReason};
+use crate::segment::{Event, Payload, Undelivered};
+
+impl Mapper {
+    /// Why an event without a `userId` goes no further, if it does not. An identify that has an e-mail address names
+    /// somebody, and one whose address is none tried to; all others would only fill the dead letters.
+    pub fn named(&self, event: &Event) -> Result<(), Undelivered> {
+        if event.user_id.is_some() {
+            return Ok(());
+        }
+        let traits = match &event.payload {
+            Payload::Identify { traits } => traits,
+            Payload::Track { .. } | Payload::Page { .. } => {
+                return Err(Undelivered::Skip(SkipReason::Anonymous));
+            }
+        };
+        match (email::identifying(traits, None), self.rules.anonymous_identify) {
+            (Ok(_), AnonymousIdentify::ByEmail) => Ok(()),
+            (Ok(_), AnonymousIdentify::DeadLetter) => Err(no_user(event.placeholder).into()),
+            (Err(refusal), _) if refusal.reason == DeadLetterReason::MissingEmail => {
+                Err(Undelivered::Skip(SkipReason::Anonymous))
+            }
+            (Err(refusal), _) => Err(refusal.into()),
+        }
+    }
+}
+
+fn no_user(placeholder: Option<&str>) -> Refusal {
+    let problem = match placeholder {
+        Some(word) => format!("an identify needs a user, and `{word}` names none"),
+        None => "an identify needs a user".to_owned(),
+    };
+    let expected = "a string that is not blank, or a whole number; or `anonymous_identify = \"by_email\"` in the account's configuration";
+    Refusal::new(
+        DeadLetterReason::MissingUserId,
+        Problem {
+            trait_path: Some("userId".into()),
+            problem,
+            expected: Some(expected.into()),
+            ..Problem::default()
+        },
+    )
+}

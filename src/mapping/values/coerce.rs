@@ -1,0 +1,222 @@
+//! A trait's value as its field's type takes it, or why it does not fit.
+
+use serde_json::{Number, Value, json};
+
+use super::choice;
+use super::date;
+use super::mismatch::TypeMismatch;
+use super::tags;
+use crate::mapping::Coercion;
+use crate::mapping::fields::target::Target;
+use crate::schema::{Entity, FieldType};
+use crate::segment::whole;
+
+/// The longest line of text Freshsales takes, in characters.
+pub(in crate::mapping) const TEXT_LIMIT: usize = 255;
+
+/// What the API takes for this value; none if it is empty and the type knows no emptiness.
+pub(in crate::mapping) fn coerce(
+    target: Target<'_>,
+    value: Value,
+    coercion: Coercion,
+) -> Result<Option<Value>, TypeMismatch> {
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Ok(None);
+    }
+    let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+    match target.kind {
+        FieldType::Text => text(&value, Some(TEXT_LIMIT), coercion).map(Some),
+        FieldType::Textarea => text(&value, None, coercion).map(Some),
+        _ if blank => Ok(None),
+        FieldType::Number => number(value, coercion).map(Some),
+        FieldType::Checkbox => checkbox(value, coercion).map(Some),
+        FieldType::Date => day(&value, coercion).map(Some),
+        FieldType::DateTimeSplit => day_or_time(&value).map(Some),
+        FieldType::Dropdown | FieldType::Radio => choice::one(target.choices, &value, coercion).map(Some),
+        FieldType::MultiSelectDropdown => choice::several(target.choices, &value, coercion),
+        FieldType::AutoComplete if target.multiple => scalars(tags::split(value, coercion), coercion),
+        FieldType::AutoComplete => reference(value).map(Some),
+        FieldType::GroupField => group(value, coercion),
+        FieldType::Other(_) => scalar(value).map(Some),
+    }
+}
+
+/// The largest whole number that Freshsales takes for a deal's amount: beyond it a float skips numbers.
+const LARGEST_AMOUNT: f64 = 9_007_199_254_740_991.0;
+
+/// Refuses numbers that Freshsales, which keeps them as 64-bit floats, could only keep as something else: `1e400` would
+/// be infinite, `1e-400` zero.
+pub(in crate::mapping) fn kept(
+    entity: Entity,
+    target: Target<'_>,
+    value: Option<Value>,
+) -> Result<Option<Value>, TypeMismatch> {
+    let Some(value) = value else { return Ok(None) };
+    if let Some(number) = lost_number(&value) {
+        return Err(TypeMismatch::new(
+            "no 64-bit float holds this number",
+            "a number that a 64-bit float holds",
+            number,
+        ));
+    }
+    let amount = entity == Entity::Deal && target.name == "amount";
+    if amount && value.as_f64().is_some_and(|amount| amount.abs() > LARGEST_AMOUNT) {
+        return Err(TypeMismatch::new(
+            "the amount is too large",
+            "an amount of at most 9007199254740991",
+            &value,
+        ));
+    }
+    Ok(Some(value))
+}
+
+/// A number, at any depth, that no float holds. The parser bounds the depth.
+fn lost_number(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Number(number) => {
+            let float = number.as_str().parse::<f64>().unwrap_or(f64::INFINITY);
+            let mantissa = number.as_str().split(['e', 'E']).next().unwrap_or_default();
+            let zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+            (!float.is_finite() || (float == 0.0 && !zero)).then_some(value)
+        }
+        Value::Array(items) => items.iter().find_map(lost_number),
+        Value::Object(object) => object.values().find_map(lost_number),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+    }
+}
+
+/// What a sender writes for a field, in words.
+pub(in crate::mapping) fn wanted(target: Target<'_>) -> &'static str {
+    match target.kind {
+        FieldType::Text | FieldType::Textarea => "a string",
+        FieldType::Number => "a number",
+        FieldType::Dropdown | FieldType::Radio => "one of the field's choices",
+        FieldType::MultiSelectDropdown => "some of the field's choices",
+        FieldType::Checkbox => "true or false",
+        FieldType::Date => "a date, YYYY-MM-DD",
+        FieldType::DateTimeSplit => "an ISO 8601 date-time",
+        FieldType::AutoComplete if target.multiple => "an array",
+        FieldType::AutoComplete => "an id, as an integer",
+        FieldType::GroupField => "an array of objects or strings",
+        FieldType::Other(_) => "a value",
+    }
+}
+
+/// A text of at most so many characters.
+pub(in crate::mapping) fn text(
+    value: &Value,
+    limit: Option<usize>,
+    coercion: Coercion,
+) -> Result<Value, TypeMismatch> {
+    let expected = || match limit {
+        Some(limit) => format!("a string of at most {limit} characters"),
+        None => "a string".to_owned(),
+    };
+    let text = match (value, coercion) {
+        (Value::String(text), _) => text.clone(),
+        // `14155552671.0` is how a language without integers writes a phone number.
+        (Value::Number(number), Coercion::Lossless) => {
+            whole(number.as_str(), TEXT_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
+        }
+        (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
+        _ => return Err(TypeMismatch::new("wrong kind of value", expected(), value)),
+    };
+    if limit.is_some_and(|limit| text.chars().nth(limit).is_some()) {
+        return Err(TypeMismatch::new("the text is too long", expected(), value));
+    }
+    Ok(Value::String(text))
+}
+
+fn number(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
+    match (&value, coercion) {
+        (Value::Number(_), _) => Ok(value),
+        // By JSON's own grammar: no leading zeros, which may be part of an identifier; no commas.
+        (Value::String(text), Coercion::Lossless) => match text.trim().parse::<Number>() {
+            Ok(number) => Ok(Value::Number(number)),
+            Err(_) => Err(TypeMismatch::new("this is no number", "a number such as 1234.5", &value)),
+        },
+        _ => Err(TypeMismatch::new("wrong kind of value", "a number such as 1234.5", &value)),
+    }
+}
+
+fn checkbox(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
+    let text = value.as_str().map(str::trim).filter(|_| coercion == Coercion::Lossless);
+    match text {
+        _ if value.is_boolean() => Ok(value),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+        _ => Err(TypeMismatch::new("this is neither true nor false", "true or false", &value)),
+    }
+}
+
+fn day(value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
+    let expected = match coercion {
+        Coercion::Strict => "a string YYYY-MM-DD",
+        Coercion::Lossless => "a string YYYY-MM-DD, or an ISO 8601 date-time",
+    };
+    let day = value.as_str().and_then(|text| date::day(text, coercion));
+    day.map(Value::String).ok_or_else(|| TypeMismatch::new("this is no date", expected, value))
+}
+
+fn day_or_time(value: &Value) -> Result<Value, TypeMismatch> {
+    let time = value.as_str().and_then(date::day_or_time);
+    let misfit =
+        || TypeMismatch::new("this is no date-time", "an ISO 8601 date-time or date, as a string", value);
+    time.map(Value::String).ok_or_else(misfit)
+}
+
+fn reference(value: Value) -> Result<Value, TypeMismatch> {
+    let integer = value.as_number().is_some_and(|id| id.as_str().bytes().all(|byte| byte.is_ascii_digit()));
+    if integer || value.is_string() {
+        Ok(value)
+    } else {
+        Err(TypeMismatch::new("wrong kind of value", "an id, as an integer or a string", &value))
+    }
+}
+
+fn scalar(value: Value) -> Result<Value, TypeMismatch> {
+    if value.is_array() || value.is_object() {
+        return Err(TypeMismatch::new("wrong kind of value", "a string, a number, true or false", &value));
+    }
+    Ok(value)
+}
+
+fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
+    let misfit =
+        |got: &Value| TypeMismatch::new("wrong kind of value", "an array of strings or numbers", got);
+    let mut items = listed(value, coercion, misfit)?;
+    tags::clean(&mut items);
+    match items.iter().find(|item| item.is_array() || item.is_object()) {
+        Some(wrong) => Err(misfit(wrong)),
+        None => Ok((!items.is_empty()).then_some(Value::Array(items))),
+    }
+}
+
+fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
+    let misfit =
+        |got: &Value| TypeMismatch::new("wrong kind of value", "an array of objects or strings", got);
+    let mut objects = Vec::new();
+    for item in listed(value, coercion, misfit)? {
+        match item {
+            Value::Null => {}
+            Value::String(text) if text.trim().is_empty() => {}
+            Value::String(text) => objects.push(json!({ "value": text })),
+            Value::Object(_) => objects.push(item),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(misfit(&item)),
+        }
+    }
+    Ok((!objects.is_empty()).then_some(Value::Array(objects)))
+}
+
+/// The elements of a list, which lossless may be one element alone.
+fn listed(
+    value: Value,
+    coercion: Coercion,
+    misfit: impl Fn(&Value) -> TypeMismatch,
+) -> Result<Vec<Value>, TypeMismatch> {
+    match (value, coercion) {
+        (Value::Array(items), _) => Ok(items),
+        (single, Coercion::Lossless) => Ok(vec![single]),
+        (single, Coercion::Strict) => Err(misfit(&single)),
+    }
+}

@@ -1,0 +1,32 @@
+//! Why a value does not fit its field. Made by the coercions of each type; a record turns it into a problem or an omission.
+
+use serde_json::Value;
+
+use crate::outcome::Problem;
+use crate::segment::describe;
+
+/// Why a value does not fit. Holds no part of the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::mapping) struct TypeMismatch {
+    pub(in crate::mapping) problem: String,
+    pub(in crate::mapping) expected: String,
+    pub(in crate::mapping) got: String,
+}
+
+impl TypeMismatch {
+    pub(in crate::mapping) fn new(problem: &str, expected: impl Into<String>, got: &Value) -> Self {
+        Self { problem: problem.into(), expected: expected.into(), got: describe(got) }
+    }
+
+    /// What a dead letter says of the value of this trait.
+    pub(in crate::mapping) fn into_problem(self, field: &str, trait_path: String) -> Problem {
+        Problem {
+            field: Some(field.to_owned()),
+            trait_path: Some(trait_path),
+            problem: self.problem,
+            expected: Some(self.expected),
+            got: Some(self.got),
+            ..Problem::default()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Choices that belong to a choice of another field: a contact's status to its lifecycle stage, a deal's stage to its
+//! pipeline. Freshsales refuses the whole record where the two do not match, and labels repeat from parent to parent.
+//! Pure; `record` asks here for such fields.
+
+use serde_json::Value;
+
+use super::choice::{LabelMatch, with_label};
+use super::coerce::coerce;
+use super::mismatch::TypeMismatch;
+use crate::mapping::Coercion;
+use crate::mapping::fields::field_index::Names;
+use crate::mapping::fields::target::Target;
+use crate::schema::{Entity, Parents, Selector, Selectors};
+
+/// The field whose choices those of this field belong to.
+pub(in crate::mapping) fn parent_of(entity: Entity, field: &str) -> Option<&'static str> {
+    match (entity, field) {
+        (Entity::Contact, "contact_status_id") => Some("lifecycle_stage_id"),
+        (Entity::Deal, "deal_stage_id") => Some("deal_pipeline_id"),
+        _ => None,
+    }
+}
+
+/// What is known of the parent of a field's choices.
+#[derive(Debug)]
+pub(in crate::mapping) struct Parent<'a> {
+    /// Which parent each choice has, once that is read.
+    parents: Option<&'a Parents>,
+    /// The event's own.
+    given: Option<i64>,
+    /// That of a record that is given none.
+    default: Option<i64>,
+    /// The account's default has not been read and would count.
+    unread: bool,
+    /// What to read where something of this is not known.
+    selector: Selector,
+    /// What a sender writes to give it.
+    trait_path: String,
+}
+
+impl<'a> Parent<'a> {
+    /// `given` is what the event gives the parent's field, as the API takes it.
+    pub(in crate::mapping) fn new(
+        names: &'a Names,
+        field: &'static str,
+        given: Option<&Value>,
+        selectors: &'a Selectors,
+        path: impl FnOnce(&str) -> String,
+    ) -> Option<Self> {
+        let target = names.get(field)?;
+        let configured = names.defaults.get(&target.place).and_then(Value::as_i64);
+        let (parents, default, selector) = match names.entity {
+            Entity::Contact => {
+                let stages = selectors.stages.as_deref();
+                let default = stages.map(|stages| stages.default);
+                (stages.map(|stages| &stages.statuses), default, Selector::LifecycleStages)
+            }
+            Entity::Deal => (Some(&names.pipelines), selectors.pipeline, Selector::DealPipelines),
+            Entity::SalesAccount => return None,
+        };
+        let trait_path = path(&names.trait_name(target));
+        let given = given.and_then(Value::as_i64);
+        let unread = configured.is_none() && default.is_none();
+        let default = configured.or(default.flatten());
+        Some(Self { parents, given, default, unread, selector, trait_path })
+    }
+
+    /// What the API takes for a value of the child's field. A selector that might tell more goes to `needs`.
+    pub(in crate::mapping) fn settle(
+        &self,
+        target: Target<'_>,
+        value: &Value,
+        coercion: Coercion,
+        needs: &mut Vec<Selector>,
+    ) -> Result<Option<Value>, TypeMismatch> {
+        let alone = coerce(target, value.clone(), coercion);
+        let text = match value {
+            Value::String(text) => text.as_str(),
+            Value::Number(number) if coercion == Coercion::Lossless => number.as_str(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                return alone;
+            }
+        };
+        let labelled = with_label(target.choices, text, coercion);
+        let by_label = match &alone {
+            // An id given outright is taken as it is.
+            Ok(Some(wire)) => wire != value && labelled.iter().any(|choice| choice.wire == *wire),
+            Ok(None) => false,
+            Err(_) => !labelled.is_empty(),
+        };
+        if !by_label {
+            return alone;
+        }
+        let ambiguous = || {
+            let expected = format!("a choice's id, or {} beside it to tell them apart", self.trait_path);
+            TypeMismatch::new("several choices have this label", expected, value)
+        };
+        let Some(parents) = self.parents else {
+            if alone.is_err() || self.given.is_some() && labelled.len() > 1 {
+                needs.push(self.selector);
+            }
+            return alone.map_err(|_| ambiguous());
+        };
+        let Some(given) = self.given else {
+            return alone.or_else(|_| {
+                if self.unread {
+                    needs.push(self.selector);
+                }
+                match self.default.map(|default| pick(&labelled, parents, default)) {
+                    Some(Pick::One(wire)) => Ok(Some(wire)),
+                    Some(Pick::None | Pick::Several) | None => Err(ambiguous()),
+                }
+            });
+        };
+        match pick(&labelled, parents, given) {
+            Pick::One(wire) => Ok(Some(wire)),
+            Pick::Several => Err(ambiguous()),
+            // Nothing is known against a choice whose parent is not told.
+            Pick::None if labelled.iter().any(|choice| choice.id.and_then(|id| parents.of(id)).is_none()) => {
+                alone.map_err(|_| ambiguous())
+            }
+            Pick::None => {
+                let problem = format!("this choice belongs to another {} than the event's", self.trait_path);
+                Err(TypeMismatch::new(
+                    &problem,
+                    format!("a choice that belongs to the event's {}", self.trait_path),
+                    value,
+                ))
+            }
+        }
+    }
+}
+
+enum Pick {
+    None,
+    One(Value),
+    Several,
+}
+
+/// The choice that belongs to this parent: one whose label is the same to the letter, else in any case.
+fn pick(labelled: &[LabelMatch], parents: &Parents, parent: i64) -> Pick {
+    let belongs = |choice: &&LabelMatch| choice.id.and_then(|id| parents.of(id)) == Some(parent);
+    let exact = labelled.iter().any(|choice| belongs(&choice) && choice.exact);
+    let mut wires =
+        labelled.iter().filter(belongs).filter(|choice| choice.exact || !exact).map(|choice| &choice.wire);
+    match wires.next() {
+        None => Pick::None,
+        Some(first) if wires.all(|wire| wire == first) => Pick::One(first.clone()),
+        Some(_) => Pick::Several,
+    }
+}

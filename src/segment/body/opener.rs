@@ -1,0 +1,180 @@
+//! From a body as it was queued to the event or the events in it: out of their compression and out of their wrappings.
+//! Pure. The router, the lanes' consumers and the file feed ask it, so that they agree.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+
+use super::batch::{BATCH_EVENTS, Batch, Unreadable};
+use super::unpack::{unpack, unpack_start};
+use super::unwrap::{Inner, readable, unwrap};
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::glimpse;
+use crate::segment::text::check::BODY_LIMIT;
+use crate::segment::text::kind::describe_text;
+use crate::segment::text::malformed::no_json;
+use crate::segment::{Glimpse, RoutingKeys, routing_keys};
+
+/// What stands under each event of a batch may make all of them together so many times as large as a body may be.
+const GROWTH: usize = 4;
+
+/// How bodies are read.
+#[derive(Debug, Clone)]
+pub struct Opener {
+    unwrap: Arc<[String]>,
+    max_batch: usize,
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub enum Opened {
+    /// One event, or what is none: its lane judges it.
+    One(One),
+    /// Several events; at least one.
+    Many(Batch),
+}
+
+/// A body with one event.
+#[derive(Debug)]
+pub struct One {
+    event: Result<Bytes, Refusal>,
+    wrappings: Vec<RoutingKeys>,
+}
+
+/// A body that is refused as a whole, and by which keys it names its account.
+#[derive(Debug)]
+pub struct Unopened {
+    /// Why.
+    pub refusal: Refusal,
+    /// The nearest to the events first.
+    pub keys: Vec<RoutingKeys>,
+}
+
+impl From<Refusal> for Unopened {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, keys: Vec::new() }
+    }
+}
+
+impl One {
+    /// The keys by which the event names its account, its own first.
+    pub fn keys(&self) -> Result<Vec<RoutingKeys>, Refusal> {
+        let own = routing_keys(self.event.as_ref().map_err(Refusal::clone)?)?;
+        Ok(std::iter::once(own).chain(self.wrappings.iter().cloned()).collect())
+    }
+}
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self::new(Vec::new(), Self::DEFAULT_MAX_BATCH)
+    }
+}
+
+impl Opener {
+    /// The largest body that holds several events, where the configuration does not say it.
+    pub const DEFAULT_MAX_BATCH: usize = 16 * 1024 * 1024;
+
+    /// `unwrap`: the keys under which an object without a `type` may hold the event or events; `max_batch`: the most
+    /// bytes of a body that holds several.
+    pub fn new(unwrap: Vec<String>, max_batch: usize) -> Self {
+        Self { unwrap: unwrap.into(), max_batch: max_batch.max(BODY_LIMIT) }
+    }
+
+    /// What a body on the intake holds. `origin` is whatever else tells the message from others with the same body, and
+    /// is the same each time that it is delivered.
+    pub fn open(&self, body: &Bytes, encoding: Option<&str>, origin: &str) -> Result<Opened, Unopened> {
+        if body.len() > self.max_batch {
+            return Err(
+                too_large(format!("at most {} bytes (`broker.max_batch`)", self.max_batch), body).into()
+            );
+        }
+        let text = unpack(body, encoding, self.max_batch)?;
+        let unwrapped = unwrap(&text, &self.unwrap);
+        let text = match unwrapped.inner {
+            Inner::Event(event) => {
+                return Ok(Opened::One(One { event: Ok(event), wrappings: unwrapped.keys }));
+            }
+            Inner::Nothing => {
+                return Ok(Opened::One(One { event: Ok(text), wrappings: unwrapped.keys }));
+            }
+            Inner::Array(text) | Inner::Batch(text) => text,
+        };
+        // Strings that are no UTF-8 pass: each is its own event's fault.
+        serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| no_json(&readable(&text), &error))?;
+        let batch = Batch::split(&text, unwrapped.keys, self.unwrap.clone(), origin)
+            .map_err(|Unreadable(name)| malformed(format!("`{name}` beside `batch` is not UTF-8"), None))?;
+        let refused = |refusal: Refusal| Unopened { refusal, keys: batch.keys() };
+        if batch.is_empty() {
+            return Err(refused(empty()));
+        }
+        if batch.len() > BATCH_EVENTS {
+            return Err(refused(too_large(format!("at most {BATCH_EVENTS} events in a batch"), body)));
+        }
+        if batch.outer_bytes().saturating_mul(batch.len()) > self.max_batch.saturating_mul(GROWTH) {
+            let most = format!(
+                "at most {GROWTH} times `broker.max_batch` in all for what stands beside `batch`, which counts for each event"
+            );
+            return Err(refused(too_large(most, body)));
+        }
+        Ok(Opened::Many(batch))
+    }
+
+    /// The event of a message in a lane. Only what is no event for sure is refused: the rest is for decoding to judge.
+    pub fn event(&self, body: &Bytes, encoding: Option<&str>) -> Result<Bytes, Refusal> {
+        let text = unpack(body, encoding, BODY_LIMIT)?;
+        if text.len() > BODY_LIMIT {
+            return Ok(text);
+        }
+        let unwrapped = unwrap(&text, &self.unwrap);
+        match unwrapped.inner {
+            Inner::Event(event) => Ok(event),
+            Inner::Nothing => Err(no_event_within(&self.unwrap)),
+            Inner::Array(inner) | Inner::Batch(inner) => {
+                if serde_json::from_slice::<IgnoredAny>(&inner).is_err() {
+                    return Ok(inner);
+                }
+                let problem = "a batch where one event belongs: batches are split only on the intake queue, and not \
+                               within one another";
+                Err(malformed(problem.to_owned(), Some(describe_text(&readable(&inner)))))
+            }
+        }
+    }
+
+    /// What can be read of a body that is refused.
+    pub fn glimpse(&self, body: &Bytes, encoding: Option<&str>) -> Glimpse {
+        let start = unpack_start(body, encoding, BODY_LIMIT);
+        let start = start.slice(..start.len().min(BODY_LIMIT));
+        match unwrap(&start, &self.unwrap).inner {
+            Inner::Event(event) => glimpse(&event),
+            Inner::Array(_) | Inner::Batch(_) | Inner::Nothing => Glimpse::default(),
+        }
+    }
+}
+
+fn malformed(problem: String, got: Option<String>) -> Refusal {
+    let expected =
+        Some("one JSON object, or on the intake queue an array of them or `{\"batch\": [...]}`".into());
+    Refusal::new(DeadLetterReason::MalformedJson, Problem { problem, expected, got, ..Problem::default() })
+}
+
+fn too_large(expected: String, body: &Bytes) -> Refusal {
+    let problem = "the body is too large".to_owned();
+    let (expected, got) = (Some(expected), Some(format!("a body of {} bytes", body.len())));
+    Refusal::new(DeadLetterReason::TooLarge, Problem { problem, expected, got, ..Problem::default() })
+}
+
+fn empty() -> Refusal {
+    let problem = "the batch holds no event".to_owned();
+    let expected = Some("at least one event".to_owned());
+    Refusal::new(DeadLetterReason::InvalidEvent, Problem { problem, expected, ..Problem::default() })
+}
+
+fn no_event_within(keys: &[String]) -> Refusal {
+    let problem = "a CloudEvent that holds no event under any of the keys of `broker.unwrap`".to_owned();
+    let expected = Some(format!("an event under {}", keys.join(", ")));
+    Refusal::new(DeadLetterReason::InvalidEvent, Problem { problem, expected, ..Problem::default() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! What kind of JSON value a text or a value is, in words that problems may repeat.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+
+/// What a JSON text is, by its first character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::segment) enum Kind {
+    Null,
+    Bool,
+    Number,
+    Text,
+    Array,
+    Object,
+}
+
+impl Kind {
+    pub(in crate::segment) fn of(text: &str) -> Self {
+        match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::Text,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') | None => Self::Null,
+            Some(_) => Self::Number,
+        }
+    }
+}
+
+/// What [`describe`] says of the value of this text, without building it.
+pub(in crate::segment) fn describe_text(text: &str) -> String {
+    match Kind::of(text) {
+        Kind::Null => "null".into(),
+        Kind::Bool => "boolean".into(),
+        Kind::Number => "number".into(),
+        Kind::Object => "object".into(),
+        Kind::Text => {
+            let length = serde_json::from_str::<String>(text).map_or(0, |text| text.chars().count());
+            format!("string of {}", counted(length, "character"))
+        }
+        Kind::Array => {
+            let length = serde_json::from_str::<Length>(text).map_or(0, |Length(length)| length);
+            format!("array of {}", counted(length, "element"))
+        }
+    }
+}
+
+/// How many elements an array has.
+struct Length(usize);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(LengthVisitor).map(Length)
+    }
+}
+
+struct LengthVisitor;
+
+impl<'de> Visitor<'de> for LengthVisitor {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<usize, A::Error> {
+        let mut length = 0;
+        while elements.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(length)
+    }
+}
+
+/// A value's JSON type, and its length where it has one: what may be told of a value.
+pub(crate) fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "boolean".into(),
+        Value::Number(_) => "number".into(),
+        Value::String(text) => format!("string of {}", counted(text.chars().count(), "character")),
+        Value::Array(items) => format!("array of {}", counted(items.len(), "element")),
+        Value::Object(_) => "object".into(),
+    }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
