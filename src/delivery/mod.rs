@@ -141,7 +141,7 @@ impl Drop for Receipt {
             self.dropped.inc();
             tracing::error!(
                 delivery.tag = self.tag,
-                "a delivery was let go without an outcome; it goes back to its source; this is a bug"
+                "delivery dropped without being settled (bug); it is delivered again"
             );
             place.send(Settlement { tag: self.tag, outcome: Outcome::Returned, attempts: 0 });
         }

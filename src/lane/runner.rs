@@ -16,7 +16,7 @@ use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler, of_duplicate};
 use super::timing::BackoffSettings;
 use crate::backoff::until;
-use crate::config::Account;
+use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
     Answer, BudgetKind, Call, Client, Endpoint, NoAnswer, RawResponse, Verdict, classify, host_wide_wait,
@@ -78,15 +78,16 @@ pub struct Lane {
 
 impl Lane {
     /// A lane in standby.
-    pub fn new(account: &Account, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
+    pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let now = Instant::now();
         let board = Arc::new(LaneStatus::new(account.name.clone(), metrics.clone()));
-        metrics.quota_requests_per_hour.set(account.requests_per_hour);
+        metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         let hour = Duration::from_hours(1);
-        let api = Quota::new(account.requests_per_hour, hour, account.quota_share, now)
+        let api = Quota::new(account.limits.requests_per_hour, hour, account.limits.quota_share, now)
             .with_reserve(Entity::ALL.len());
         let minute = Duration::from_mins(1);
-        let tracking = Quota::new(account.tracking_requests_per_minute, minute, account.quota_share, now);
+        let tracking =
+            Quota::new(account.limits.tracking_requests_per_minute, minute, account.limits.quota_share, now);
         Self {
             settings,
             types: account.events.clone(),
@@ -103,7 +104,7 @@ impl Lane {
                 .with_deals(account.deal_identity)
                 .with_tags(account.tags)
                 .with_a_path_that_may_be_missing(account.url.may_lack_path())
-                .with_bulk_jobs(account.bulk_jobs),
+                .with_bulk_jobs(account.limits.bulk_jobs),
             tasks: JoinSet::new(),
             names: HashMap::new(),
             unread: VecDeque::new(),
