@@ -44,7 +44,7 @@ impl Engine {
             concurrency: config.delivery.concurrency,
             // The rest is for acknowledging the calls that end last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
-            patience: BackoffSettings {
+            backoff: BackoffSettings {
                 give_up_after: config.delivery.give_up_after,
                 ..BackoffSettings::default()
             },
@@ -68,7 +68,7 @@ impl Engine {
             let client = Client::new(&transport, credentials);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);
-            engine.statuses.push(lane.board());
+            engine.statuses.push(lane.status());
             let (sessions_in, sessions) = mpsc::channel(1);
             engine.inlets.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
             engine.lanes.spawn(lane.run(sessions, stop.clone()));

@@ -1,10 +1,15 @@
 //! The status of bulk jobs. Its form is not fully documented, and a wrong guess would lose records: what is not understood
 //! counts as unclear, and the lane then writes the records one by one. Pure.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::messages::{collect, upstream_status};
 use crate::json;
+
+/// A job that has not ended after this never will. Freshsales documents no limit; jobs of a hundred records take seconds.
+pub const BULK_JOB_LIMIT: Duration = Duration::from_mins(10);
 
 /// What became of a bulk job.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,7 +29,7 @@ pub use contact::{
 pub use deals::{ShownDeal, ShownDeals, custom_fields, deal_named, shown_deals};
 pub use endpoint::{BudgetKind, Endpoint, EndpointFamily, ExpectedBody};
 pub use gateway::{Gateway, host_wide_wait};
-pub use job::{FailedRow, JobStatus, job_id, read_job_status};
+pub use job::{BULK_JOB_LIMIT, FailedRow, JobStatus, job_id, read_job_status};
 pub use limits::{RateLimit, retry_after};
 pub use record::{record_id, tags_of};
 pub use verdict::{UnavailableCause, UnrecognizedAnswer, Verdict};

@@ -65,6 +65,8 @@ pub enum UnavailableCause {
     Timeout,
     /// No connection, or it broke.
     Connection,
+    /// A bug: the task that sent the call panicked.
+    Panicked,
 }
 
 impl Verdict {
@@ -82,6 +84,7 @@ impl Verdict {
                 | UnavailableCause::UnexpectedBody(_) => "server_error",
                 UnavailableCause::Timeout => "timeout",
                 UnavailableCause::Connection => "connection",
+                UnavailableCause::Panicked => "panicked",
             },
         }
     }

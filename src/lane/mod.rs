@@ -1,27 +1,33 @@
-//! One account's lane: from delivery to settlement.
+//! One account's lane: from a delivery to its settlement.
 //!
 //! ```text
-//! Delivery ─judge─► Window ─form─► WorkItem ─plan─► Call ─quota─► Freshsales ─► answer ─► Outcome ─settle─► receipt
-//!                   └──────────── Scheduler: pure ────────────┘
+//! Delivery ─ intake ─► scheduler ─ requests ─► Freshsales ─ answer ─► scheduler ─ settlement ─► receipt
 //! ```
 //!
-//! Knows mapping and Freshsales; where deliveries come from is none of its business.
+//! The [`runner`](Lane) drives the parts. The intake judges deliveries by the account's fields, the scheduler plans calls
+//! within the budgets and is pure, the settlement answers the source. The commands start a lane for each account. A lane
+//! knows mapping and Freshsales; it must not know where deliveries come from.
 
+mod bounded;
 mod budget;
 pub(super) mod contact;
 #[cfg(test)]
 mod cost_tests;
 mod dedup;
 mod intake;
+mod log_throttle;
+mod reports;
+mod requests;
 mod runner;
 mod scheduler;
 mod schema_refresh;
 mod settlement;
 pub(super) mod status;
-mod timing;
+pub(super) mod timing;
 
 pub use crate::lane::scheduler::window::{Key, Window};
-pub use crate::lane::status::lane_status::{LaneState, LaneStatus, View};
+pub use crate::lane::status::lane_state::LaneState;
+pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;
 pub use crate::lane::status::watchdog::watch;
 pub use budget::{Budget, Grant, Impediment, Quota};

@@ -1,86 +1,80 @@
-//! The lane's loop: takes deliveries, sends what [`Scheduler`] plans, settles what ends.
+//! One account's lane: takes deliveries from a session, sends the calls that the [`Scheduler`] plans, and settles the
+//! events that end. The commands start one for each account; sources of events reach it through its sessions.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::Quota;
-use super::dedup::Messages;
-use super::scheduler::{Effect, LAST_CALLS, Next, Scheduler};
+use super::budget::{Impediment, Quota};
+use super::intake::judge::Accepts;
+use super::intake::{Intake, Onward};
+use super::reports::Reports;
+use super::requests::{Ended, Requests, Sent};
+use super::scheduler::{Effect, Next, Scheduler};
 use super::schema_refresh::SchemaRefresh;
-use super::settlement::{OpenDelivery, Settler, of_duplicate};
-use super::timing::BackoffSettings;
+use super::settlement::{OpenDelivery, Settler};
+use super::timing::{BackoffSettings, LOST_SESSION_GRACE};
 use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
-    Answer, BudgetKind, Call, Client, Endpoint, NoAnswer, RawResponse, Verdict, classify, host_wide_wait,
+    BudgetKind, Client, Endpoint, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
 };
 use crate::lane::contact::remedy::may_be_mended;
-use crate::lane::intake::omissions::Omissions;
-use crate::lane::intake::placeholders::Placeholders;
-use crate::lane::status::lane_status::{LaneStatus, Phase};
-use crate::lane::status::progress::Mark;
+use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
+use crate::lane::status::progress::TurnEnd;
+use crate::lane::status::wait::{Wait, WaitReason};
 use crate::mapping::InvalidValue;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Outcome};
 use crate::schema::Entity;
-use crate::segment::EventType;
 
-/// How a lane works, beyond what its account says.
+/// How a lane works, beyond what its account's configuration says.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Events held unsettled.
+    /// The most events held unsettled.
     pub prefetch: usize,
-    /// Requests in flight.
+    /// The most requests in flight.
     pub concurrency: usize,
     /// How long requests in flight may take to end once the lane stops.
     pub grace: Duration,
     /// How long to wait where no answer says it.
-    pub patience: BackoffSettings,
+    pub backoff: BackoffSettings,
 }
 
-/// A call that was sent, under its number, with its answer and how long that took.
-type Sent = (u64, Call, Result<RawResponse, NoAnswer>, Duration);
-
-/// One account's lane. Outlives sessions: what it knows of the account stays.
+/// One account's lane. It outlives sessions, so what it knows of the account stays.
 pub struct Lane {
-    settings: Settings,
-    pub(super) types: Vec<EventType>,
-    pub(super) client: Client,
-    pub(super) board: Arc<LaneStatus>,
-    pub(super) metrics: AccountMetrics,
-    pub(super) ledger: Settler,
-    pub(super) messages: Messages<OpenDelivery>,
-    pub(super) omissions: Omissions,
-    pub(super) placeholders: Placeholders,
-    pub(super) reading: SchemaRefresh,
-    pub(super) dispatch: Scheduler<OpenDelivery>,
-    tasks: JoinSet<Sent>,
-    /// The number of the call that each task sends.
-    names: HashMap<tokio::task::Id, u64>,
-    /// Deliveries that cannot be judged before the account's fields are read for the first time, in order.
-    pub(super) unread: VecDeque<Delivery>,
-    /// Deliveries that are judged again when the account's fields are read again, in order, each with the place that is
-    /// kept for it.
-    pub(super) doubted: VecDeque<(u64, Delivery)>,
-    starved_since: Option<Instant>,
-    /// The last wait of a gateway that was heard of.
-    stays_away: Option<Instant>,
-    /// Calls that Freshsales accepted, questions about jobs aside.
-    steps: u64,
+    prefetch: usize,
+    grace: Duration,
+    status: Arc<LaneStatus>,
+    metrics: AccountMetrics,
+    intake: Intake,
+    scheduler: Scheduler<OpenDelivery>,
+    requests: Requests,
+    settler: Settler,
+    reports: Reports,
+    phase: Phase,
+    /// Since when work stands ready and only quota is missing.
+    short_of_quota_since: Option<Instant>,
+    /// Calls that Freshsales accepted, but for questions about jobs.
+    accepted_calls: u64,
+}
+
+/// Whether the source has shown lately that the lane's deliveries are still this replica's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeaseState {
+    Holds,
+    Lapsed,
 }
 
 impl Lane {
     /// A lane in standby.
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let now = Instant::now();
-        let board = Arc::new(LaneStatus::new(account.name.clone(), metrics.clone()));
+        let name = || account.name.clone();
         metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         let hour = Duration::from_hours(1);
         let api = Quota::new(account.limits.requests_per_hour, hour, account.limits.quota_share, now)
@@ -88,319 +82,306 @@ impl Lane {
         let minute = Duration::from_mins(1);
         let tracking =
             Quota::new(account.limits.tracking_requests_per_minute, minute, account.limits.quota_share, now);
+        let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
-            settings,
-            types: account.events.clone(),
-            client,
-            board,
-            ledger: Settler::new(account.name.clone(), metrics.clone()),
-            metrics,
-            messages: Messages::new(),
-            omissions: Omissions::new(account.name.clone()),
-            placeholders: Placeholders::new(account.name.clone()),
-            reading: SchemaRefresh::new(account.name.clone(), account.mapping.clone()),
-            dispatch: Scheduler::new(settings.concurrency, settings.patience, api, tracking)
+            prefetch: settings.prefetch,
+            grace: settings.grace,
+            status: Arc::new(LaneStatus::new(name(), metrics.clone())),
+            intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
+            scheduler: Scheduler::new(settings.concurrency, settings.backoff, api, tracking)
                 .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
                 .with_deals(account.deal_identity)
                 .with_tags(account.tags)
                 .with_a_path_that_may_be_missing(account.url.may_lack_path())
                 .with_bulk_jobs(account.limits.bulk_jobs),
-            tasks: JoinSet::new(),
-            names: HashMap::new(),
-            unread: VecDeque::new(),
-            doubted: VecDeque::new(),
-            starved_since: None,
-            stays_away: None,
-            steps: 0,
+            requests: Requests::new(name(), client),
+            settler: Settler::new(name(), metrics.clone()),
+            reports: Reports::new(name(), metrics.clone()),
+            metrics,
+            phase: Phase::Standby,
+            short_of_quota_since: None,
+            accepted_calls: 0,
         }
     }
 
     /// Where the lane's state can be seen.
-    pub fn board(&self) -> Arc<LaneStatus> {
-        self.board.clone()
+    pub fn status(&self) -> Arc<LaneStatus> {
+        self.status.clone()
     }
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<Session>, stop: CancellationToken) {
-        let vigil = self.board.vigil();
+        let guard = TaskGuard::new(self.status());
         while let Some(Some(session)) = stop.run_until_cancelled(sessions.recv()).await {
-            self.serve(session, &stop).await;
+            self.serve(session, &guard, &stop).await;
         }
-        // A session that nobody serves any more still owes its source an answer.
+        // The source of a session that is not served any more still waits for its settlements.
         sessions.close();
         while let Some(mut session) = sessions.recv().await {
             give_back(&mut session).await;
         }
-        vigil.over();
+        guard.finished();
     }
 
-    async fn serve(&mut self, mut session: Session, stop: &CancellationToken) {
+    async fn serve(&mut self, mut session: Session, guard: &TaskGuard, stop: &CancellationToken) {
         if session.lease.is_endless() {
-            self.dispatch.begin_alone(Instant::now());
+            self.scheduler.begin_alone(Instant::now());
         } else {
-            self.dispatch.begin();
+            self.scheduler.begin();
         }
         let mut open = true;
         loop {
             let leased = session.lease.holds(Instant::now());
+            let lease = if leased { LeaseState::Holds } else { LeaseState::Lapsed };
             let planned = if leased { self.send_planned() } else { None };
-            let wake = [planned, self.reading.wake()].into_iter().flatten().min();
+            let wake = [planned, self.intake.schema().next_attempt()].into_iter().flatten().min();
             if !open && self.unsettled() == 0 {
                 break;
             }
-            let taking = open && self.unread.is_empty() && self.unsettled() < self.settings.prefetch;
-            self.board.rests(self.mark(leased));
+            let taking = open && self.intake.unread() == 0 && self.unsettled() < self.prefetch;
+            guard.turn_ended(self.turn_end(lease));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = session.lost.cancelled() => break,
-                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
-                    self.board.wakes();
-                    self.answered(ended);
+                Some((number, ended)) = self.requests.next(), if !self.requests.is_empty() => {
+                    guard.turn_started();
+                    self.answered(number, ended, lease);
                 }
                 delivery = session.deliveries.recv(), if taking => {
-                    self.board.wakes();
+                    guard.turn_started();
                     match delivery {
-                        Some(delivery) => self.take(delivery),
+                        Some(delivery) => self.take(delivery, lease),
                         None => open = false,
                     }
                 }
-                () = session.lease.renewed(), if !leased => self.board.wakes(),
-                () = until(wake) => self.board.wakes(),
+                () = session.lease.renewed(), if !leased => guard.turn_started(),
+                () = until(wake) => guard.turn_started(),
             }
-            self.read_fields();
+            self.use_schema(lease);
         }
-        self.halt(&mut session, stop).await;
+        guard.session_ended();
+        self.end_session(&mut session, stop).await;
+        guard.turn_ended(self.turn_end(LeaseState::Holds));
     }
 
     /// Deliveries that were taken and are not settled.
     fn unsettled(&self) -> usize {
-        self.dispatch.len() + self.unread.len() + self.messages.joined()
+        self.scheduler.len() + self.intake.unread() + self.settler.waiting_duplicates()
     }
 
-    /// What others may know of the lane while it waits.
-    fn mark(&self, leased: bool) -> Mark {
-        let troubled =
-            [BudgetKind::Api, BudgetKind::Tracking].iter().any(|b| self.dispatch.trouble(*b).is_some());
-        let excused = troubled
-            || !leased
-            || self.dispatch.retrying()
-            || self.dispatch.starved()
-            || self.dispatch.taking_over(Instant::now())
-            || self.reading.pausing();
-        Mark { unsettled: self.unsettled(), progress: self.ledger.settled() + self.steps, excused }
+    fn turn_end(&self, lease: LeaseState) -> TurnEnd {
+        let wait = self.wait(lease);
+        self.status.show(self.phase, wait.as_ref());
+        TurnEnd {
+            unsettled: self.unsettled(),
+            progress: self.settler.settled() + self.accepted_calls,
+            waits: wait.map(|wait| wait.reason),
+        }
     }
 
-    /// Sends all that may go now; tells when to look again.
+    /// Shows why the lane waits before the end of a turn: nobody may see an event settled and the wait that its answer
+    /// ended.
+    fn show(&self, lease: LeaseState) {
+        self.status.show(self.phase, self.wait(lease).as_ref());
+    }
+
+    /// Why the lane waits, if not only for an answer.
+    fn wait(&self, lease: LeaseState) -> Option<Wait<'_>> {
+        let schema = self.intake.schema();
+        let impediment = [BudgetKind::Api, BudgetKind::Tracking]
+            .into_iter()
+            .filter_map(|budget| self.scheduler.trouble(budget))
+            .min_by_key(|(kind, _)| *kind);
+        let why = impediment.map(|(_, why)| why.as_str());
+        let reason = match impediment.map(|(kind, _)| *kind) {
+            Some(Impediment::Unauthorized) => Some(WaitReason::Unauthorized),
+            Some(Impediment::Throttled) => Some(WaitReason::Throttled),
+            Some(Impediment::Retrying) => Some(WaitReason::Outage),
+            None if lease == LeaseState::Lapsed => Some(WaitReason::Lease),
+            None if self.scheduler.taking_over(Instant::now()) => Some(WaitReason::TakeOver),
+            None if schema.is_pausing() => Some(WaitReason::SchemaOfRelated),
+            None if self.scheduler.retrying() => Some(WaitReason::Retry),
+            None if self.scheduler.starved() => Some(WaitReason::Quota),
+            None => None,
+        };
+        if self.intake.unread() == 0 {
+            return reason.map(|reason| Wait { reason, why });
+        }
+        Some(match reason {
+            Some(WaitReason::Unauthorized) => Wait { reason: WaitReason::Unauthorized, why },
+            Some(WaitReason::SchemaOfRelated) => {
+                Wait { reason: WaitReason::SchemaRetry, why: schema.last_failure() }
+            }
+            Some(_) => Wait { reason: WaitReason::SchemaBlocked, why },
+            None => Wait { reason: WaitReason::Schema, why: None },
+        })
+    }
+
+    fn onward(&mut self) -> (&mut Intake, Onward<'_>) {
+        let Self { intake, scheduler, settler, reports, .. } = self;
+        (intake, Onward { scheduler, settler, reports })
+    }
+
+    fn take(&mut self, delivery: Delivery, lease: LeaseState) {
+        self.phase = Phase::Active;
+        let (intake, mut onward) = self.onward();
+        intake.take(delivery, &mut onward);
+        self.show(lease);
+    }
+
+    /// Has the fields and selectors read that are due, and lets in the deliveries that waited for them.
+    fn use_schema(&mut self, lease: LeaseState) {
+        let (intake, mut onward) = self.onward();
+        intake.request_schema(&mut onward);
+        let unread = intake.take_unread();
+        if !unread.is_empty() {
+            self.show(lease);
+        }
+        let (intake, mut onward) = self.onward();
+        for delivery in unread {
+            intake.let_in(delivery, &mut onward);
+        }
+        intake.judge_again(&mut onward);
+        // Judging again may have shown that more is needed.
+        intake.request_schema(&mut onward);
+    }
+
+    /// Sends all that may go now. Returns when to look again.
     fn send_planned(&mut self) -> Option<Instant> {
-        self.hear_gateway(Instant::now());
+        let now = Instant::now();
+        if let Some(until) = self.requests.new_gateway_wait(now) {
+            self.scheduler.stay_away(until, now);
+        }
         let wake = loop {
-            match self.dispatch.next(Instant::now()) {
-                Next::Send(number, call) => {
-                    let client = self.client.clone();
-                    let task = self.tasks.spawn(async move {
-                        let started = Instant::now();
-                        let answer = client.send(&call).await;
-                        (number, call, answer, started.elapsed())
-                    });
-                    self.names.insert(task.id(), number);
-                }
+            match self.scheduler.next(Instant::now()) {
+                Next::Send(number, call) => self.requests.send(number, call),
                 Next::Wait(wake) => break wake,
             }
         };
-        let ended = self.dispatch.take_ended();
+        let ended = self.scheduler.take_ended();
         self.take_effects(ended);
         // Counted at every turn, because a lane short of quota may wait without an end.
-        if let Some(since) = self.starved_since.take() {
+        if let Some(since) = self.short_of_quota_since.take() {
             self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
         }
-        self.starved_since = self.dispatch.starved().then(Instant::now);
-        self.metrics.quota_remaining.set(self.dispatch.quota_remaining(Instant::now()));
+        self.short_of_quota_since = self.scheduler.starved().then(Instant::now);
+        self.metrics.quota_remaining.set(self.scheduler.quota_remaining(Instant::now()));
         wake
     }
 
-    fn answered(&mut self, ended: Result<(tokio::task::Id, Sent), tokio::task::JoinError>) {
-        let (number, verdict, told) = match ended {
-            Ok((id, (number, call, answer, elapsed))) => {
-                self.names.remove(&id);
-                let answer = answer.map(RawResponse::parse);
-                self.tell_gateway(answer.as_ref().ok());
-                let told = answer.as_ref().map(|answer| answer.rate_limit).unwrap_or_default();
-                let verdict = classify(call.endpoint, answer);
-                let endpoint = call.endpoint.as_str();
-                let step = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
-                self.steps += u64::from(step);
-                self.metrics.requests.observe(endpoint, verdict.as_str(), elapsed, call.records());
-                (number, verdict, told)
-            }
-            Err(error) => {
-                let Some(number) = self.names.remove(&error.id()) else { return };
-                if error.is_cancelled() {
-                    return self.dispatch.aborted(number, Instant::now());
-                }
-                tracing::error!(%error, "sending a call ended early; it is tried again; this is a bug");
-                let verdict = classify(crate::freshsales::Endpoint::Lookup, Err(NoAnswer::Connection));
-                (number, verdict, crate::freshsales::RateLimit::default())
+    fn answered(&mut self, number: u64, ended: Ended, lease: LeaseState) {
+        let (verdict, limit) = match ended {
+            Ended::Sent(sent) => self.read_answer(*sent),
+            Ended::Aborted => return self.scheduler.aborted(number, Instant::now()),
+            Ended::Panicked(error) => {
+                tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
+                let cause = UnavailableCause::Panicked;
+                (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
             }
         };
-        let effects = self.dispatch.answered(number, verdict, &told, Instant::now());
-        self.show_trouble();
+        let effects = self.scheduler.answered(number, verdict, &limit, Instant::now());
+        self.show(lease);
         self.take_effects(effects);
     }
 
+    fn read_answer(&mut self, sent: Sent) -> (Verdict, RateLimit) {
+        let Sent { call, response, took } = sent;
+        let answer = response.map(RawResponse::parse);
+        let mut limit = RateLimit::default();
+        if let Ok(answer) = &answer {
+            self.requests.note_gateway(answer, Instant::now());
+            limit = answer.rate_limit;
+        }
+        let verdict = classify(call.endpoint, answer);
+        let accepted = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
+        self.accepted_calls += u64::from(accepted);
+        self.metrics.requests.observe(call.endpoint.as_str(), verdict.as_str(), took, call.records());
+        (verdict, limit)
+    }
+
     fn take_effects(&mut self, effects: Vec<Effect<OpenDelivery>>) {
+        let now = Instant::now();
         for effect in effects {
             match effect {
                 Effect::Settled { debt, outcome, attempts } => {
                     if is_refused_record(&outcome) {
-                        self.reading.refused(Instant::now());
+                        self.intake.schema_mut().record_refused(now);
                     }
-                    self.settle(debt, outcome, attempts);
+                    self.settler.finish(debt, outcome, attempts);
                 }
-                Effect::BulkGivenUp => tracing::warn!(
-                    account = &*self.board.view().account,
-                    "reports of bulk upserts cannot be used; records go one by one for an hour"
-                ),
-                Effect::TooManyJobs { one_by_one } => self.tell_too_many_jobs(one_by_one),
-                Effect::Coalesced(number) => self.metrics.coalesced.inc_by(number),
-                Effect::LeftOut(omitted) => {
-                    self.metrics.values_omitted.inc();
-                    self.omissions.tell(&omitted, Instant::now());
-                }
-                Effect::DealsNotShown => tracing::warn!(
-                    account = &*self.board.view().account,
-                    "Freshsales does not show a contact's deals; a deal that this replica did not write before is created anew"
-                ),
+                Effect::BulkGivenUp => self.reports.bulk_given_up(),
+                Effect::TooManyJobs { one_by_one: false } => self.reports.records_wait_for_bulk_jobs(),
+                Effect::TooManyJobs { one_by_one: true } => self.reports.records_go_one_by_one(),
+                Effect::Coalesced(number) => self.reports.merged_identifies(number),
+                Effect::LeftOut(omitted) => self.reports.omitted_value(&omitted, now),
+                Effect::DealsNotShown => self.reports.deals_not_shown(),
                 Effect::Selector(selector, result) => {
-                    self.reading.read_selector(selector, &result, Instant::now());
+                    self.intake.schema_mut().take_selector(selector, &result, now);
                 }
                 Effect::Fields(entity, result) => {
-                    if let Some(why) = self.reading.read(entity, result, Instant::now()) {
-                        self.board.explain(&why);
-                    }
+                    self.intake.schema_mut().take_fields(entity, result, now);
                 }
             }
         }
     }
 
-    /// Stays away where another account on the host was asked to.
-    fn hear_gateway(&mut self, now: Instant) {
-        let until = self.client.gateway().blocked_until(now);
-        if let Some(until) = until.filter(|until| self.stays_away != Some(*until)) {
-            self.stays_away = Some(until);
-            self.dispatch.stay_away(until, now);
-            self.show_trouble();
-        }
-    }
-
-    /// Lets the other accounts on the host know what an answer says of the gateway before it.
-    fn tell_gateway(&self, answer: Option<&Answer>) {
-        let (gateway, now) = (self.client.gateway(), Instant::now());
-        let Some(answer) = answer else { return };
-        if let Some(wait) = host_wide_wait(answer) {
-            if gateway.block(wait, now) {
-                tracing::warn!(
-                    account = &*self.board.view().account,
-                    wait_s = wait.as_secs(),
-                    "a gateway before Freshsales asks to stay away; all accounts on the host do"
-                );
-            }
-        } else if answer.status < 300 {
-            gateway.let_through(now);
-        }
-    }
-
-    fn tell_too_many_jobs(&self, one_by_one: bool) {
-        let account = &*self.board.view().account;
-        if one_by_one {
-            tracing::warn!(
-                account,
-                "bulk upserts have been refused for two minutes; records go one by one until one is accepted"
-            );
-        } else {
-            tracing::info!(
-                account,
-                "too many bulk jobs of the account are running; records wait for one to end"
-            );
-        }
-    }
-
-    pub(super) fn show_trouble(&self) {
-        for budget in [BudgetKind::Api, BudgetKind::Tracking] {
-            self.board.trouble(budget, self.dispatch.trouble(budget));
-        }
-    }
-
-    /// An event that was worked on ended. What joined it shares its outcome: its duplicates may be the same message of
-    /// the queue, and to acknowledge one removes it.
-    fn settle(&mut self, debt: OpenDelivery, outcome: Outcome, attempts: u32) {
-        let id = debt.message_id.as_ref();
-        let joined = id.map(|id| self.messages.end(id, outcome == Outcome::Delivered)).unwrap_or_default();
-        let duplicates: Vec<(OpenDelivery, Outcome)> =
-            joined.into_iter().map(|debt| (debt, of_duplicate(&outcome))).collect();
-        self.ledger.settle(debt, outcome, attempts);
-        for (debt, outcome) in duplicates {
-            self.ledger.settle(debt, outcome, attempts);
-        }
-    }
-
-    /// Lets requests in flight end, and gives back the rest. After a stop they have the grace, because the lane is
-    /// this replica's until all is settled. Once the session is lost another replica may have the lane, and waits no
-    /// longer for them than they may take.
-    async fn halt(&mut self, session: &mut Session, stop: &CancellationToken) {
-        self.board.halts();
+    /// Lets requests in flight end, and gives back the rest. After a stop the requests have the grace, because the lane
+    /// is this replica's until all is settled. Once the session is lost another replica may have the lane, and waits for
+    /// them no longer than [`LOST_SESSION_GRACE`].
+    async fn end_session(&mut self, session: &mut Session, stop: &CancellationToken) {
+        self.phase = Phase::Stopping;
         self.give_back();
-        self.give_back_unjudged();
+        self.intake.give_back(&mut self.scheduler);
         give_back(session).await;
-        let grace = self.settings.grace;
-        let stopped = async {
-            stop.cancelled().await;
-            tokio::time::sleep(grace).await;
-        };
-        let lost = session.lost.clone();
-        let cut_off = async {
-            lost.cancelled().await;
-            tokio::time::sleep(LAST_CALLS).await;
-        };
-        let deadline = async {
-            tokio::select! {
-                () = stopped => {}
-                () = cut_off => {}
-            }
-        };
+        let deadline = end_of_grace(stop.clone(), self.grace, session.lost.clone());
         tokio::pin!(deadline);
         loop {
             tokio::select! {
                 biased;
-                ended = self.tasks.join_next_with_id() => match ended {
-                    Some(ended) => self.answered(ended),
+                ended = self.requests.next() => match ended {
+                    Some((number, ended)) => self.answered(number, ended, LeaseState::Holds),
                     None => break,
                 },
                 () = &mut deadline => {
-                    self.tasks.abort_all();
-                    while let Some(ended) = self.tasks.join_next_with_id().await {
-                        self.answered(ended);
+                    self.requests.abort_all();
+                    while let Some((number, ended)) = self.requests.next().await {
+                        self.answered(number, ended, LeaseState::Holds);
                     }
                     break;
                 }
             }
         }
-        // What needed more than the call that was in flight.
+        // Events whose next step needed another call.
         self.give_back();
-        self.reading.interrupted();
-        self.board.phase(Phase::Standby);
-        self.show_trouble();
-        self.board.rests(self.mark(true));
+        self.intake.schema_mut().interrupt();
+        self.phase = Phase::Standby;
     }
 
     fn give_back(&mut self) {
-        for debt in self.dispatch.give_back() {
-            self.settle(debt, Outcome::Returned, 0);
+        for delivery in self.scheduler.give_back() {
+            self.settler.finish(delivery, Outcome::Returned, 0);
         }
     }
 }
 
-/// Settles what was handed over but never taken.
+/// Returns when requests in flight are cut off.
+async fn end_of_grace(stop: CancellationToken, grace: Duration, lost: CancellationToken) {
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    let cut_off = async {
+        lost.cancelled().await;
+        tokio::time::sleep(LOST_SESSION_GRACE).await;
+    };
+    tokio::select! {
+        () = stopped => {}
+        () = cut_off => {}
+    }
+}
+
+/// Settles deliveries that were handed over but never taken.
 async fn give_back(session: &mut Session) {
     session.deliveries.close();
     while let Some(delivery) = session.deliveries.recv().await {
@@ -408,7 +389,7 @@ async fn give_back(session: &mut Session) {
     }
 }
 
-/// Whether Freshsales refused a record for what it holds, or does not hold.
+/// Whether Freshsales refused a record for a value that it holds or lacks.
 fn is_refused_record(outcome: &Outcome) -> bool {
     let Outcome::DeadLetter(refusal) = outcome else { return false };
     refusal.reason == DeadLetterReason::Rejected && may_be_mended(refusal.http_status)

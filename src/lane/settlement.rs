@@ -1,32 +1,38 @@
-//! Counts and tells what became of each event, and pays its receipt. The one place that settles.
+//! Settles events: counts and logs the outcome and answers the source's receipt. Nothing else in a lane settles an event
+//! that was counted as received. Duplicates of an event that is being worked on are settled with it.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::dedup::{Dedup, Seen};
 use crate::delivery::{AccountName, Receipt};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, Refusal, SkipReason};
 
-/// How many traits a line names.
-const NAMED: usize = 20;
+/// How many traits a log line names.
+const LOGGED_TRAITS: usize = 20;
 
-/// One event's account book: what must be known when it ends.
+/// An event that was received and is not settled.
 pub(super) struct OpenDelivery {
-    pub(super) kind: &'static str,
+    /// The event's type, as metrics name it.
+    pub(super) event_type: &'static str,
     pub(super) message_id: Option<String>,
     pub(super) queued_at: Timestamp,
     pub(super) receipt: Receipt,
 }
 
-/// Where debts are opened and paid.
+/// Opens and settles deliveries of one account.
 pub(super) struct Settler {
     account: AccountName,
     metrics: AccountMetrics,
+    dedup: Dedup<OpenDelivery>,
     settled: u64,
 }
 
 impl Settler {
     pub(super) fn new(account: AccountName, metrics: AccountMetrics) -> Self {
-        Self { account, metrics, settled: 0 }
+        Self { account, metrics, dedup: Dedup::new(), settled: 0 }
     }
 
     /// Events settled so far, however they ended.
@@ -34,64 +40,103 @@ impl Settler {
         self.settled
     }
 
-    /// An event was taken.
-    pub(super) fn open(&self, kind: &'static str) {
-        self.metrics.received.of(kind).inc();
+    /// Duplicates that wait for the end of another delivery.
+    pub(super) fn waiting_duplicates(&self) -> usize {
+        self.dedup.waiting()
+    }
+
+    /// Counts an event as received.
+    pub(super) fn open(&self, event_type: &'static str) {
+        self.metrics.received.of(event_type).inc();
         self.metrics.in_flight.inc();
     }
 
-    /// It ended.
-    pub(super) fn settle(&mut self, debt: OpenDelivery, outcome: Outcome, attempts: u32) {
+    /// Settles a duplicate of a delivered message, and lets a duplicate of one being worked on wait for that one's end. Gives
+    /// back any other delivery. RabbitMQ may hand out the same queue entry twice, so acknowledging the second before the
+    /// first is settled could remove the only copy.
+    pub(super) fn settle_if_duplicate(&mut self, delivery: OpenDelivery) -> Option<OpenDelivery> {
+        let Some(id) = delivery.message_id.clone() else { return Some(delivery) };
+        match self.dedup.seen(&id) {
+            Seen::Not => Some(delivery),
+            Seen::UnderWay => self.dedup.join(&id, delivery).err(),
+            Seen::Delivered => {
+                self.settle(delivery, Outcome::Skipped(SkipReason::Duplicate), 0);
+                None
+            }
+        }
+    }
+
+    /// The event is worked on from now on: later deliveries with its `messageId` are duplicates.
+    pub(super) fn begin(&mut self, delivery: &OpenDelivery) {
+        if let Some(id) = &delivery.message_id {
+            self.dedup.begin(id);
+        }
+    }
+
+    /// Settles an event that was worked on, and the duplicates that waited for it.
+    pub(super) fn finish(&mut self, delivery: OpenDelivery, outcome: Outcome, attempts: u32) {
+        let id = delivery.message_id.as_ref();
+        let joined = id.map(|id| self.dedup.end(id, outcome == Outcome::Delivered)).unwrap_or_default();
+        let duplicates: Vec<(OpenDelivery, Outcome)> =
+            joined.into_iter().map(|duplicate| (duplicate, of_duplicate(&outcome))).collect();
+        self.settle(delivery, outcome, attempts);
+        for (duplicate, outcome) in duplicates {
+            self.settle(duplicate, outcome, attempts);
+        }
+    }
+
+    /// Settles one event.
+    pub(super) fn settle(&mut self, delivery: OpenDelivery, outcome: Outcome, attempts: u32) {
         self.settled += 1;
         self.metrics.in_flight.dec();
         match &outcome {
-            Outcome::Delivered => self.metrics.delivered.of(debt.kind).inc(),
+            Outcome::Delivered => self.metrics.delivered.of(delivery.event_type).inc(),
             Outcome::Skipped(reason) => {
                 self.metrics.skipped.of(reason.as_str()).inc();
                 tracing::debug!(
                     account = &*self.account,
-                    event.message_id = debt.message_id,
-                    event.type = debt.kind,
+                    event.message_id = delivery.message_id,
+                    event.type = delivery.event_type,
                     reason = reason.as_str(),
                     "event skipped"
                 );
             }
             Outcome::DeadLetter(refusal) => {
                 self.metrics.dead_lettered.of(refusal.reason.as_str()).inc();
-                self.tell(&debt, refusal);
+                self.log_dead_letter(&delivery, refusal);
             }
             Outcome::Returned => self.metrics.returned.inc(),
         }
         if outcome != Outcome::Returned {
-            let waited = std::time::Duration::try_from(Timestamp::now().duration_since(debt.queued_at));
+            let waited = Duration::try_from(Timestamp::now().duration_since(delivery.queued_at));
             self.metrics.delivery_seconds.observe(waited.unwrap_or_default().as_secs_f64());
         }
-        debt.receipt.settle(outcome, attempts);
+        delivery.receipt.settle(outcome, attempts);
     }
 
-    /// Names fields and traits, never values: Freshsales' own words may quote some, so they stay in the letter.
-    fn tell(&self, debt: &OpenDelivery, refusal: &Refusal) {
-        let named: Vec<&str> = refusal
+    /// Names fields and traits, never values. Freshsales' own words may quote values, so only the dead letter has them.
+    fn log_dead_letter(&self, delivery: &OpenDelivery, refusal: &Refusal) {
+        let traits: Vec<&str> = refusal
             .problems
             .iter()
             .filter_map(|problem| problem.trait_path.as_deref().or(problem.field.as_deref()))
-            .take(NAMED)
+            .take(LOGGED_TRAITS)
             .collect();
         tracing::warn!(
             account = &*self.account,
-            event.message_id = debt.message_id,
-            event.type = debt.kind,
+            event.message_id = delivery.message_id,
+            event.type = delivery.event_type,
             reason = refusal.reason.as_str(),
             http.status = refusal.http_status,
-            traits = (!named.is_empty()).then(|| named.join(",")),
+            traits = (!traits.is_empty()).then(|| traits.join(",")),
             "event dead-lettered"
         );
     }
 }
 
-/// The outcome of a duplicate that waited for the end of the delivery it repeats. A dead letter becomes one, too: its
-/// delivery may stand for the same message of the queue, and is acknowledged only when a letter is confirmed.
-pub(super) fn of_duplicate(outcome: &Outcome) -> Outcome {
+/// The outcome of a duplicate that waited. That of a dead letter is a dead letter, too: it may be the same message of the
+/// queue, which may only be acknowledged when its dead letter is confirmed.
+fn of_duplicate(outcome: &Outcome) -> Outcome {
     match outcome {
         Outcome::Delivered | Outcome::Skipped(_) => Outcome::Skipped(SkipReason::Duplicate),
         Outcome::DeadLetter(refusal) => Outcome::DeadLetter(refusal.clone()),

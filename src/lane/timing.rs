@@ -1,6 +1,6 @@
 //! Every wait of a lane that others depend on, and the orders between them, asserted when the crate is built.
 //!
-//! Knows nothing; used by all of the lane, and by the configuration for what `delivery.stuck_after` must exceed.
+//! Used by all of the lane.
 
 use std::time::Duration;
 
@@ -40,3 +40,30 @@ impl Default for BackoffSettings {
 
 /// How long nothing is sent where an answer says that the quota is used up, but not until when.
 pub(in crate::lane) const QUOTA_PAUSE: Duration = Duration::from_mins(1);
+
+/// How often the watchdog looks at each lane.
+pub(in crate::lane) const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a line about a sender's mistake is not logged again.
+pub(in crate::lane) const LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Fields older than this are read again.
+pub(in crate::lane) const SCHEMA_AGE: Duration = Duration::from_hours(1);
+/// Before an event is refused, fields older than this are read again; so at most this often.
+pub(in crate::lane) const SCHEMA_AGE_TO_REFUSE: Duration = Duration::from_mins(5);
+/// First and longest wait after an answer about the fields that was of no use.
+pub(in crate::lane) const SCHEMA_RETRY: (Duration, Duration) =
+    (Duration::from_secs(5), Duration::from_mins(5));
+/// The same for a selector, which events can go without.
+pub(in crate::lane) const SELECTOR_RETRY: (Duration, Duration) =
+    (Duration::from_mins(1), Duration::from_hours(1));
+
+/// How long a lane sends nothing after a session brought its first redelivered event.
+pub(in crate::lane) const TAKE_OVER_DELAY: Duration = Duration::from_secs(3);
+/// How long calls may still take once their session is lost.
+pub(in crate::lane) const LOST_SESSION_GRACE: Duration = Duration::from_secs(2);
+
+/// The calls of the replica that had the lane before must be over when this one begins to send.
+const _: () = assert!(LOST_SESSION_GRACE.as_millis() < TAKE_OVER_DELAY.as_millis());
+/// Fields are never too old to refuse an event for longer than they may stay unread.
+const _: () = assert!(SCHEMA_AGE_TO_REFUSE.as_millis() < SCHEMA_AGE.as_millis());

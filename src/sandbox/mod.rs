@@ -24,4 +24,6 @@ pub use server::{Sandbox, serve};
 #[cfg(test)]
 mod tests {
     mod fuzz;
+    mod routes;
+    mod subject;
 }

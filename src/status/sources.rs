@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::html;
 use super::renderer::{Rendered, StatusPage};
 use crate::broker::{BrokerHealth, HealthView};
-use crate::lane::{LaneStatus, Stuck, View};
+use crate::lane::{LaneStatus, LaneView, Stuck};
 use crate::metrics::{Metrics, Totals};
 
 /// Where the pages read from.
@@ -43,7 +43,7 @@ pub(super) struct Status {
 #[derive(Debug, Serialize)]
 pub(super) struct AccountRow {
     #[serde(flatten)]
-    pub(super) lane: View,
+    pub(super) lane: LaneView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stuck: Option<Stuck>,
     #[serde(flatten)]
@@ -84,7 +84,7 @@ impl StatusSources {
     pub(super) fn not_alive(&self) -> Option<String> {
         let stuck_for_good = self.lanes.iter().filter_map(|lane| {
             let Stuck { seconds, events, why, .. } =
-                lane.stuck(self.stuck_after).filter(|stuck| stuck.hopeless)?;
+                lane.stuck(self.stuck_after).filter(|stuck| stuck.needs_restart)?;
             let account = lane.view().account;
             Some(format!("not alive: {account} is stuck with {events} events for {seconds} s: {why}\n"))
         });

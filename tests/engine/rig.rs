@@ -144,10 +144,10 @@ impl Rig {
             prefetch: setup.prefetch,
             concurrency: setup.concurrency,
             grace: setup.grace,
-            patience: setup.patience,
+            backoff: setup.patience,
         };
         let lane = Lane::new(configured, client, metrics.account("acme"), settings);
-        let board = lane.board();
+        let board = lane.status();
         let (sessions, sessions_out) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -38,7 +38,7 @@ async fn a_lane_whose_call_is_never_answered_is_stuck() {
         let after = Duration::from_millis(200);
         soon("it is stuck", async || rig.board.stuck(after).is_some()).await;
         assert_eq!(rig.board.stuck(after).unwrap().events, 1);
-        soon("beyond hope", async || rig.board.stuck(after).unwrap().hopeless).await;
+        soon("beyond hope", async || rig.board.stuck(after).unwrap().needs_restart).await;
         // The stop gives the event back: there is nothing to be stuck with.
         rig.stopped().await;
         assert_eq!(rig.board.stuck(NO_PATIENCE), None);

@@ -1,4 +1,4 @@
-//! A sandbox on a free port, and how its answers are read.
+//! A sandbox on a free port, and what reads its answers.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Account {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        // The first test of the process installs it; the others find it there.
+        // Fails in every test but the first of the process, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -70,7 +70,7 @@ impl Account {
     }
 
     /// A new sales account's id.
-    pub(crate) async fn company(&self, name: &str) -> u64 {
+    pub(crate) async fn sales_account(&self, name: &str) -> u64 {
         let (status, body) = self.post("/api/sales_accounts", json!({"sales_account": {"name": name}})).await;
         assert_eq!(status, 200, "{body}");
         body["sales_account"]["id"].as_u64().unwrap()
@@ -94,7 +94,7 @@ pub(crate) async fn answer(response: Response) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-/// The messages of a 400, in the one form the API is known to use.
+/// The messages of a 400, whose body must have the one form that the API is known to use.
 pub(crate) fn messages(answer: &(u16, Value)) -> Vec<&str> {
     assert_eq!((answer.0, &answer.1["errors"]["code"]), (400, &json!(400)), "{}", answer.1);
     let messages = answer.1["errors"]["message"].as_array().unwrap();

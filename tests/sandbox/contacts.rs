@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::account::{Account, list, messages};
 
 #[tokio::test]
-async fn an_upsert_creates_then_updates_whatever_the_case_of_the_address() {
+async fn an_upsert_creates_then_updates_and_ignores_the_case_of_the_address() {
     let account = Account::start().await;
     let (status, body) = account.upsert("Ada@Example.com", json!({"first_name": "Ada"})).await;
     assert_eq!(status, 201);
@@ -67,7 +67,7 @@ async fn links_to_sales_accounts_are_replaced_as_a_set() {
     let account = Account::start().await;
     let mut ids = Vec::new();
     for number in 0..11 {
-        ids.push(account.company(&format!("Company {number}")).await);
+        ids.push(account.sales_account(&format!("Company {number}")).await);
     }
     let link = |id: u64, is_primary: bool| json!({"id": id, "is_primary": is_primary});
     let first = json!({"sales_accounts": [link(ids[0], true), link(ids[1], false)]});
@@ -95,22 +95,26 @@ async fn links_to_sales_accounts_are_replaced_as_a_set() {
     assert_eq!(list(&links).len(), 1, "the others are gone");
     assert_eq!(links[0]["id"], ids[2]);
     assert_eq!(account.put(&path, json!({"contact": {"city": "Oslo"}})).await.0, 200);
-    assert_eq!(account.sandbox.state()["contacts"][0]["sales_accounts"], links, "not named, not touched");
+    assert_eq!(
+        account.sandbox.state()["contacts"][0]["sales_accounts"],
+        links,
+        "kept when the body has no links"
+    );
     account.stop().await;
 }
 
 #[tokio::test]
-async fn a_put_merges_custom_fields_or_replaces_them_as_the_account_does() {
-    for (habit, plan) in
+async fn a_put_merges_custom_fields_or_replaces_them_as_the_option_says() {
+    for (option, plan) in
         [(CustomFieldsOnPut::Merge, json!("Free")), (CustomFieldsOnPut::Replace, Value::Null)]
     {
-        let account = Account::with(Options { custom_fields_on_put: habit, ..Options::default() }).await;
+        let account = Account::with(Options { custom_fields_on_put: option, ..Options::default() }).await;
         let made = account.upsert("a@example.com", json!({"custom_field": {"cf_plan": "Free"}})).await.1;
         let path = format!("/api/contacts/{}", made["contact"]["id"]);
         let (_, body) = account.put(&path, json!({"contact": {"city": "Lima"}})).await;
         assert_eq!(body["contact"]["custom_field"]["cf_plan"], "Free");
         let (_, body) = account.put(&path, json!({"contact": {"custom_field": {"cf_seats": 2}}})).await;
-        assert_eq!(body["contact"]["custom_field"]["cf_plan"], plan, "{habit:?}");
+        assert_eq!(body["contact"]["custom_field"]["cf_plan"], plan, "{option:?}");
         assert_eq!(body["contact"]["custom_field"]["cf_seats"], 2);
         account.stop().await;
     }
@@ -129,17 +133,17 @@ fn addresses(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_of_addresses_in_a_put_merges_or_replaces_as_the_account_does() {
-    for habit in ["merge", "replace"] {
+async fn a_list_of_addresses_in_a_put_merges_or_replaces_as_the_option_says() {
+    for option in ["merge", "replace"] {
         let account = Account::start().await;
-        assert_eq!(account.put("/_sandbox/options", json!({"emails_on_put": habit})).await.0, 200);
+        assert_eq!(account.put("/_sandbox/options", json!({"emails_on_put": option})).await.0, 200);
         let id = account.upsert("one@example.com", json!({})).await.1["contact"]["id"].clone();
         let path = format!("/api/contacts/{id}");
         let put = async |emails: Value| account.put(&path, json!({"contact": {"emails": emails}})).await;
         let (_, body) = put(json!("two@example.com")).await;
         assert_eq!(addresses(&body), ["two@example.com", "one@example.com"], "a text is no list");
         let (_, body) = put(json!([{"value": "three@example.com", "is_primary": true}])).await;
-        match habit {
+        match option {
             "merge" => {
                 assert_eq!(addresses(&body), ["three@example.com", "one@example.com", "two@example.com"]);
             }

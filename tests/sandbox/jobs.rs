@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::account::{Account, list};
 
 #[tokio::test]
-async fn a_bulk_job_works_later_and_tells_its_failures_only_in_its_status() {
+async fn a_bulk_job_writes_later_and_reports_failures_only_in_its_status() {
     let account = Account::with(Options { job_time: Duration::from_millis(400), ..Options::default() }).await;
     let known = account.upsert("old@example.com", json!({})).await.1["contact"]["id"].clone();
     let contacts = json!([
@@ -48,7 +48,7 @@ async fn a_bulk_job_works_later_and_tells_its_failures_only_in_its_status() {
 }
 
 #[tokio::test]
-async fn bulk_upserts_are_bounded_in_records_and_in_jobs() {
+async fn the_records_of_a_bulk_upsert_and_the_running_jobs_are_limited() {
     let job_time = Duration::from_secs(1);
     let options = Options { job_time, job_report: JobReport::Counts, ..Options::default() };
     let account = Account::with(options).await;
@@ -81,7 +81,7 @@ async fn bulk_upserts_are_bounded_in_records_and_in_jobs() {
     account.stop().await;
 }
 
-/// The status of a job from its bulk call's answer.
+/// The job's status; `taken` is the answer to the bulk upsert.
 async fn job(account: &Account, taken: &Value) -> Value {
     let url = taken["job_status_url"].as_str().unwrap().replace(&account.url, "");
     account.get(&url).await.1
@@ -117,15 +117,15 @@ async fn a_jobs_status_has_the_known_keys_and_its_progress_grows() {
 }
 
 #[tokio::test]
-async fn bulk_rows_may_name_their_records_by_id_whatever_their_kind() {
+async fn bulk_records_of_every_entity_may_be_named_by_id() {
     let account = Account::with(Options { job_time: Duration::ZERO, ..Options::default() }).await;
-    let company = account.company("Northwind").await;
+    let sales_account = account.sales_account("Northwind").await;
     let contact = account.upsert("a@example.com", json!({})).await.1["contact"]["id"].clone();
     let deal = account.post("/api/deals", json!({"deal": {"name": "D", "amount": 1}})).await.1;
     let deal = deal["deal"]["id"].clone();
     for (plural, id, data) in [
         ("contacts", &contact, json!({"city": "Oslo", "emails": "b@example.com"})),
-        ("sales_accounts", &json!(company), json!({"city": "Oslo", "name": "Southwind"})),
+        ("sales_accounts", &json!(sales_account), json!({"city": "Oslo", "name": "Southwind"})),
         ("deals", &deal, json!({"amount": 7, "name": "D"})),
     ] {
         let rows = [json!({"id": id, "data": data}), json!({"id": id.to_string(), "data": data})];

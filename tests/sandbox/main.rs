@@ -1,4 +1,4 @@
-//! The sandbox over real HTTP: what it refuses, what it loses without a word, how it misbehaves.
+//! The sandbox over HTTP: what it refuses, what it ignores without an error, how it misbehaves on demand.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,15 +8,15 @@
 )]
 
 mod account;
-mod companies_and_deals;
 mod contacts;
 mod examples;
 mod faults;
-mod finding;
 mod jobs;
 mod page;
 mod related;
 mod requests;
+mod sales_accounts_and_deals;
+mod search;
 mod selectors;
 mod settings;
 mod unique;

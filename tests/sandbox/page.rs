@@ -12,7 +12,7 @@ use crate::account::{Account, list};
 async fn the_page_shows_everything_and_turns_nothing_into_markup() {
     let account = Account::start().await;
     let evil = "<script>alert('x')</script>";
-    account.company(evil).await;
+    account.sales_account(evil).await;
     let contact = json!({"first_name": evil, "custom_field": {"cf_background": evil}});
     account.upsert("a@example.com", contact).await;
     account.upsert("a@example.com", json!({"custom_field": {"cf_plan": evil}})).await;
@@ -30,7 +30,7 @@ async fn the_page_shows_everything_and_turns_nothing_into_markup() {
 }
 
 #[tokio::test]
-async fn the_log_tells_requests_in_order_and_is_not_fed_by_the_admin_paths() {
+async fn the_log_has_the_requests_to_the_api_in_order() {
     let account = Account::start().await;
     account.upsert("a@example.com", json!({})).await;
     account.get("/crm/sales/api/contacts/5?include=sales_accounts").await;
@@ -47,7 +47,7 @@ async fn the_log_tells_requests_in_order_and_is_not_fed_by_the_admin_paths() {
 }
 
 #[tokio::test]
-async fn the_page_tells_how_far_jobs_are_and_how_the_account_behaves() {
+async fn the_page_shows_the_progress_of_jobs_and_the_options() {
     let job_time = Duration::from_hours(1);
     let account = Account::with(Options { job_time, ..Options::default() }).await;
     let body = json!({"contacts": [{"emails": "a@example.com", "data": {}}]});

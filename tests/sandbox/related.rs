@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, list};
 
-/// A contact with two deals of one name, and another contact who has one of the same name.
+/// A contact with two deals, and another contact with a third of the same name: the first contact's id, and all deals.
 async fn with_deals(account: &Account) -> (u64, Vec<u64>) {
     let mut contacts = Vec::new();
     for email in ["ada@example.com", "eve@example.com"] {
         let body = account.upsert(email, json!({"owner_id": 402_000_000_101_u64})).await.1;
         contacts.push(body["contact"]["id"].as_u64().unwrap());
     }
-    let company = account.company("Northwind").await;
+    let sales_account = account.sales_account("Northwind").await;
     let mut deals = Vec::new();
     for contact in [contacts[0], contacts[0], contacts[1]] {
-        let deal = json!({"name": "Renewal", "amount": 5, "sales_account_id": company, "contacts_added_list": [contact]});
+        let deal = json!({"name": "Renewal", "amount": 5, "sales_account_id": sales_account, "contacts_added_list": [contact]});
         let (status, body) = account.post("/api/deals", json!({"deal": deal})).await;
         assert_eq!(status, 200, "{body}");
         deals.push(body["deal"]["id"].as_u64().unwrap());
@@ -31,7 +31,7 @@ fn ids(rows: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_contacts_deals_stand_inside_it_or_beside_it_or_nowhere() {
+async fn a_contacts_deals_are_inside_it_or_beside_it_or_nowhere() {
     let account = Account::start().await;
     let (contact, deals) = with_deals(&account).await;
     let mine = deals[..2].to_vec();
@@ -85,7 +85,7 @@ async fn a_contacts_deals_follow_what_is_added_and_removed() {
 }
 
 #[tokio::test]
-async fn a_deal_shows_its_contacts_and_its_sales_account_where_asked() {
+async fn a_deal_shows_its_contacts_and_its_sales_account_when_asked() {
     let account = Account::start().await;
     let (contact, deals) = with_deals(&account).await;
     let path = format!("/api/deals/{}", deals[0]);

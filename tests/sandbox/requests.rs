@@ -1,4 +1,4 @@
-//! Requests as such: paths, keys, the quota, tracking.
+//! Paths, keys, the quota, tracking.
 
 use freshet::sandbox::Options;
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::account::{Account, answer, list};
 
 #[tokio::test]
-async fn requests_that_are_wrong_as_such_are_told_apart() {
+async fn a_wrong_request_gets_the_status_that_says_why() {
     let account = Account::with(Options { body_limit: 1000, ..Options::default() }).await;
     for (method, path, status) in [
         (Method::GET, "/api/contacts/1", 404),
@@ -76,7 +76,7 @@ async fn only_the_right_key_and_token_are_accepted() {
 }
 
 #[tokio::test]
-async fn tracking_keeps_what_was_reported_and_creates_no_contact() {
+async fn tracking_keeps_each_activity_and_creates_no_contact() {
     let account = Account::start().await;
     let page = json!({"url": "https://example.com/", "title": "T"});
     let calls = [
@@ -92,7 +92,7 @@ async fn tracking_keeps_what_was_reported_and_creates_no_contact() {
     ];
     for (path, mut body, status) in calls {
         body["application_token"] = json!("t");
-        // No Authorization here: these calls do without the API key.
+        // No Authorization header: tracking calls have a token in the body.
         let response =
             account.client.post(format!("{}{path}", account.url)).json(&body).send().await.unwrap();
         assert_eq!(response.status(), status, "{body}");
@@ -111,7 +111,7 @@ async fn tracking_keeps_what_was_reported_and_creates_no_contact() {
 }
 
 #[tokio::test]
-async fn the_hourly_quota_is_told_on_every_answer_and_ends_in_429() {
+async fn every_answer_shows_the_hourly_quota_and_without_any_left_it_is_429() {
     let account = Account::with(Options { requests_per_hour: Some(2), ..Options::default() }).await;
     for (remaining, status) in [("1", 200), ("0", 200), ("0", 429), ("0", 429)] {
         let response = account.send(Method::GET, "/api/selector/owners", None).await;
@@ -129,7 +129,7 @@ async fn the_hourly_quota_is_told_on_every_answer_and_ends_in_429() {
 }
 
 #[tokio::test]
-async fn without_a_right_key_json_is_refused_and_everything_else_sent_to_the_sign_in_page() {
+async fn without_a_right_key_json_gets_401_and_everything_else_the_sign_in_page() {
     let account = Account::start().await;
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     for accept in [None, Some("*/*"), Some("text/html")] {
@@ -147,7 +147,7 @@ async fn without_a_right_key_json_is_refused_and_everything_else_sent_to_the_sig
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_in_the_form_of_other_refusals() {
+async fn unknown_records_paths_and_methods_are_answered_in_the_form_of_other_errors() {
     let account = Account::start().await;
     for (path, message) in [
         ("/api/contacts/1", "Record not found"),

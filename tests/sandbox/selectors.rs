@@ -52,7 +52,7 @@ async fn selectors_list_the_choices_of_their_fields() {
 }
 
 #[tokio::test]
-async fn a_selector_can_be_replaced_until_a_fresh_start() {
+async fn a_selector_can_be_replaced_until_a_reset() {
     let account = Account::start().await;
     let owners = json!({"users": [{"id": 1, "email": "x@example.com", "display_name": "X"}]});
     assert_eq!(account.put("/_sandbox/selectors/owners", owners.clone()).await, (200, owners.clone()));
@@ -65,7 +65,7 @@ async fn a_selector_can_be_replaced_until_a_fresh_start() {
 }
 
 #[tokio::test]
-async fn a_contact_status_belongs_to_the_lifecycle_stage_given_or_held() {
+async fn a_contact_status_belongs_to_the_lifecycle_stage_in_the_body_or_in_the_record() {
     const WRONG: [&str; 1] = ["Invalid contact status provided."];
     let account = Account::start().await;
     let stages = rows(&account, "lifecycle_stages", "lifecycle_stages").await;
@@ -82,7 +82,11 @@ async fn a_contact_status_belongs_to_the_lifecycle_stage_given_or_held() {
     assert_eq!(account.upsert("a@example.com", status(&new_lead)).await.0, 201);
     let both = json!({"lifecycle_stage_id": customer, "contact_status_id": won});
     assert_eq!(account.upsert("a@example.com", both).await.0, 200);
-    assert_eq!(messages(&account.upsert("a@example.com", status(&new_lead)).await), WRONG, "the stage held");
+    assert_eq!(
+        messages(&account.upsert("a@example.com", status(&new_lead)).await),
+        WRONG,
+        "the record's stage"
+    );
     let both = json!({"lifecycle_stage_id": lead, "contact_status_id": new_sql, "city": "Oslo"});
     assert_eq!(messages(&account.upsert("a@example.com", both).await), WRONG);
     let (_, body) = account.upsert("a@example.com", json!({"lifecycle_stage_id": lead})).await;
@@ -96,7 +100,7 @@ async fn a_contact_status_belongs_to_the_lifecycle_stage_given_or_held() {
 }
 
 #[tokio::test]
-async fn a_deal_stage_belongs_to_the_pipeline_given_or_held() {
+async fn a_deal_stage_belongs_to_the_pipeline_in_the_body_or_in_the_record() {
     const WRONG: [&str; 1] = ["Invalid deal stage provided."];
     let account = Account::start().await;
     let pipelines = rows(&account, "deal_pipelines", "deal_pipelines").await;
@@ -115,12 +119,12 @@ async fn a_deal_stage_belongs_to_the_pipeline_given_or_held() {
     assert_eq!(messages(&upsert(both).await), WRONG);
     let (_, body) = upsert(json!({"deal_pipeline_id": renewals})).await;
     assert_eq!(body["deal"]["deal_stage_id"], renewal, "a pipeline alone brings its first stage");
-    assert_eq!(messages(&upsert(json!({"deal_stage_id": new})).await), WRONG, "the pipeline held");
+    assert_eq!(messages(&upsert(json!({"deal_stage_id": new})).await), WRONG, "the record's pipeline");
     account.stop().await;
 }
 
 #[tokio::test]
-async fn where_nothing_tells_what_belongs_together_nothing_is_refused() {
+async fn no_choice_is_refused_without_metadata_that_says_where_it_belongs() {
     let account = Account::start().await;
     let choices = |ids: [u64; 2]| ids.map(|id| json!({"id": id, "value": format!("C{id}")}));
     let dropdown = |name: &str, ids| json!({"name": name, "type": "dropdown", "choices": choices(ids)});

@@ -1,4 +1,4 @@
-//! What is set before or while it runs.
+//! Metadata and options, set before or while the sandbox runs.
 
 use freshet::sandbox::{FieldFiles, FieldsError, Options};
 use reqwest::Method;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::account::{Account, list, messages};
 
 #[tokio::test]
-async fn a_fresh_start_empties_everything_and_restores_the_fields() {
+async fn a_reset_empties_everything_and_restores_the_fields() {
     let account = Account::with(Options { requests_per_hour: Some(3), ..Options::default() }).await;
     account.upsert("a@example.com", json!({})).await;
-    account.company("Northwind").await;
+    account.sales_account("Northwind").await;
     account.faults(json!({"endpoint": "*", "action": {"status": 500}})).await;
     assert_eq!(account.put("/_sandbox/fields/contacts", json!({"fields": []})).await.0, 200);
     assert_eq!(account.post("/_sandbox/reset", json!({})).await.0, 200);
@@ -26,7 +26,7 @@ async fn a_fresh_start_empties_everything_and_restores_the_fields() {
 }
 
 #[tokio::test]
-async fn an_admin_can_add_a_field_and_demand_one_while_it_runs() {
+async fn a_field_can_be_added_or_made_required_while_it_runs() {
     let account = Account::start().await;
     let path = "/api/settings/contacts/fields";
     let mut fields = account.get(path).await.1;
@@ -49,7 +49,7 @@ async fn an_admin_can_add_a_field_and_demand_one_while_it_runs() {
 }
 
 #[tokio::test]
-async fn fields_come_from_a_directory_where_it_has_them() {
+async fn fields_come_from_a_directory_and_the_others_are_built_in() {
     let directory = tempfile::tempdir().unwrap();
     let load = || FieldFiles::load(directory.path());
     assert!(matches!(load(), Err(FieldsError::NoFiles(_))));

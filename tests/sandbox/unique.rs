@@ -1,4 +1,4 @@
-//! What no two records may share, and how a clash is told.
+//! What no two records may share, and the errors when they do; the language of errors; invalid options.
 
 use freshet::sandbox::{Language, Options};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::account::{Account, field, list, messages};
 
 #[tokio::test]
-async fn an_external_id_belongs_to_one_contact_whatever_its_case() {
+async fn an_external_id_belongs_to_one_contact_and_its_case_is_ignored() {
     let account = Account::start().await;
     let one =
         account.upsert("one@example.com", json!({"external_id": "U-1"})).await.1["contact"]["id"].clone();
@@ -28,14 +28,14 @@ async fn an_external_id_belongs_to_one_contact_whatever_its_case() {
         assert_eq!(
             account.upsert(email, json!({"external_id": ""})).await.0,
             201,
-            "nothing is shared by many"
+            "blank values are not compared"
         );
     }
     account.stop().await;
 }
 
 #[tokio::test]
-async fn a_clash_of_addresses_is_told_with_the_address() {
+async fn a_clash_of_addresses_is_reported_with_the_address() {
     let account = Account::start().await;
     account.upsert("one@example.com", json!({})).await;
     let path = account.upsert("two@example.com", json!({})).await.1["contact"]["id"].clone();
@@ -48,7 +48,7 @@ async fn a_clash_of_addresses_is_told_with_the_address() {
     account.stop().await;
 }
 
-/// The account's fields, with some marked as unique.
+/// Marks fields as unique, and returns the sandbox's answer.
 async fn mark(account: &Account, form: &str, names: &[&str]) -> (u16, Value) {
     let mut fields = account.get(&format!("/api/settings/{form}/fields")).await.1;
     for row in fields["fields"].as_array_mut().unwrap() {
@@ -81,15 +81,15 @@ async fn fields_marked_unique_are_unique_in_every_way_of_writing() {
     assert_eq!(account.post("/api/contacts", json!({"contact": created})).await.0, 400);
     assert_eq!(account.upsert("two@example.com", json!({"custom_field": {"cf_seats": 6}})).await.0, 201);
 
-    let company =
+    let upsert =
         |name: &str, data: Value| json!({"unique_identifier": {"name": name}, "sales_account": data});
     let path = "/api/sales_accounts/upsert";
     let data = json!({"phone": "1", "custom_field": {"cf_vat_number": "DE1"}});
-    assert_eq!(account.post(path, company("A", data.clone())).await.0, 201);
-    let answer = account.post(path, company("B", data.clone())).await;
-    let mut told = messages(&answer);
-    told.sort_unstable();
-    assert_eq!(told, ["Phone is not unique", "VAT number is not unique"]);
+    assert_eq!(account.post(path, upsert("A", data.clone())).await.0, 201);
+    let answer = account.post(path, upsert("B", data.clone())).await;
+    let mut errors = messages(&answer);
+    errors.sort_unstable();
+    assert_eq!(errors, ["Phone is not unique", "VAT number is not unique"]);
 
     assert_eq!(account.put("/_sandbox/options", json!({"job_time_ms": 0})).await.0, 200);
     let rows = json!([{"name": "C", "data": data}, {"name": "D", "data": {"phone": "2"}}]);
@@ -101,9 +101,9 @@ async fn fields_marked_unique_are_unique_in_every_way_of_writing() {
 }
 
 #[tokio::test]
-async fn messages_come_in_another_language_where_the_keys_user_has_one() {
+async fn error_messages_are_in_the_language_of_the_keys_user() {
     let account = Account::with(Options { language: Language::German, ..Options::default() }).await;
-    account.company("Northwind").await;
+    account.sales_account("Northwind").await;
     account.upsert("one@example.com", json!({"external_id": "u-1"})).await;
     let two = account.upsert("two@example.com", json!({"external_id": "u-1", "city": 1})).await;
     assert_eq!(messages(&two), ["City ist nicht gültig", "External ID ist nicht eindeutig"]);
@@ -122,16 +122,12 @@ async fn messages_come_in_another_language_where_the_keys_user_has_one() {
         ["Name has already been taken"]
     );
     account.sandbox.reset();
-    assert_eq!(
-        account.get("/_sandbox/options").await.1["language"],
-        "german",
-        "a fresh start brings it back"
-    );
+    assert_eq!(account.get("/_sandbox/options").await.1["language"], "german", "a reset restores it");
     account.stop().await;
 }
 
 #[tokio::test]
-async fn an_option_that_is_none_is_refused_with_what_would_be_right() {
+async fn an_invalid_option_is_refused_with_what_would_be_right() {
     let account = Account::start().await;
     let before = account.get("/_sandbox/options").await;
     for (body, word) in [

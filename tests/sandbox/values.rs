@@ -1,4 +1,4 @@
-//! Values: what is refused, kept, or lost without a word.
+//! Values that are refused, stored, or ignored without an error.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ async fn every_refusal_names_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_fits_is_kept_in_the_form_the_api_gives_back() {
+async fn valid_values_come_back_in_the_form_of_the_api() {
     let account = Account::start().await;
     let friend = account.upsert("friend@example.com", json!({})).await.1["contact"]["id"].clone();
     let fields = account.get("/api/settings/contacts/fields?include=field_group").await.1;
@@ -114,11 +114,11 @@ async fn what_fits_is_kept_in_the_form_the_api_gives_back() {
 }
 
 #[tokio::test]
-async fn silent_losses_answer_200_and_change_nothing() {
+async fn ignored_values_are_answered_with_200_and_change_nothing() {
     let account = Account::start().await;
     let before = json!({"first_name": "Ada", "custom_field": {"cf_plan": "Team"}});
     assert_eq!(account.upsert("a@example.com", before).await.0, 201);
-    let held = account.sandbox.state()["contacts"][0].clone();
+    let unchanged = account.sandbox.state()["contacts"][0].clone();
     let fields = account.get("/api/settings/contacts/fields").await.1;
     let other = field(&fields, "cf_plan")["choices"][3]["id"].clone();
     for contact in [
@@ -133,8 +133,8 @@ async fn silent_losses_answer_200_and_change_nothing() {
     ] {
         let (status, _) = account.upsert("a@example.com", contact.clone()).await;
         let mut now = account.sandbox.state()["contacts"][0].clone();
-        now["updated_at"] = held["updated_at"].clone();
-        assert_eq!((status, &now), (200, &held), "{contact}");
+        now["updated_at"] = unchanged["updated_at"].clone();
+        assert_eq!((status, &now), (200, &unchanged), "{contact}");
     }
     account.stop().await;
 }
@@ -142,7 +142,7 @@ async fn silent_losses_answer_200_and_change_nothing() {
 #[tokio::test]
 async fn a_drop_down_of_ranges_takes_a_count_and_keeps_the_ranges_start() {
     let account = Account::start().await;
-    let company = async |employees: Value| {
+    let upsert = async |employees: Value| {
         let upsert =
             json!({"unique_identifier": {"name": "A"}, "sales_account": {"number_of_employees": employees}});
         account.post("/api/sales_accounts/upsert", upsert).await
@@ -155,11 +155,11 @@ async fn a_drop_down_of_ranges_takes_a_count_and_keeps_the_ranges_start() {
         (json!(501), 501),
         (json!(9_999_999), 10_001),
     ] {
-        let (_, body) = company(count.clone()).await;
+        let (_, body) = upsert(count.clone()).await;
         assert_eq!(body["sales_account"]["number_of_employees"], start, "{count}");
     }
     for wrong in [json!(0), json!(-5), json!(12.5), json!("11-50"), json!("many")] {
-        let refused = company(wrong.clone()).await;
+        let refused = upsert(wrong.clone()).await;
         assert_eq!(messages(&refused), ["Number of employees is not included in the list"], "{wrong}");
     }
     account.stop().await;
@@ -228,10 +228,10 @@ async fn null_clears_a_field_and_tags_replace_those_that_are_there() {
 }
 
 #[tokio::test]
-async fn required_fields_bind_creates_and_no_updates_in_every_way_of_writing() {
+async fn every_way_to_create_needs_the_required_fields_and_no_update_does() {
     const MISSING: [&str; 1] = ["Source can't be empty"];
     let account = Account::start().await;
-    let held = account.upsert("old@example.com", json!({})).await.1["contact"]["id"].clone();
+    let old = account.upsert("old@example.com", json!({})).await.1["contact"]["id"].clone();
     let mut fields = account.get("/api/settings/contacts/fields").await.1;
     let rows = fields["fields"].as_array_mut().unwrap();
     rows.iter_mut().find(|field| field["name"] == "lead_source_id").unwrap()["required"] = json!(true);
@@ -241,11 +241,11 @@ async fn required_fields_bind_creates_and_no_updates_in_every_way_of_writing() {
     let created = json!({"contact": {"email": "new@example.com"}});
     assert_eq!(messages(&account.post("/api/contacts", created).await), MISSING);
     assert_eq!(account.upsert("old@example.com", json!({"city": "Oslo"})).await.0, 200);
-    let path = format!("/api/contacts/{held}");
+    let path = format!("/api/contacts/{old}");
     assert_eq!(account.put(&path, json!({"contact": {"city": "Rome"}})).await.0, 200);
     let rows = json!([
         {"emails": "old@example.com", "data": {"city": "Bonn"}},
-        {"id": held, "data": {"city": "Bonn"}},
+        {"id": old, "data": {"city": "Bonn"}},
         {"emails": "new@example.com", "data": {"city": "Bonn"}},
     ]);
     let taken = account.post("/api/contacts/bulk_upsert", json!({"contacts": rows})).await.1;

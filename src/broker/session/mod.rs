@@ -29,8 +29,9 @@ use super::probes::confirm_probe::ConfirmProbe;
 use super::probes::replica_name;
 use super::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
 use super::topology;
-use super::unreadable::quarantine::{Isolation, Quarantine};
-use super::unreadable::{is_our_own, is_unreadable};
+use super::unreadable::errors::{is_from_client_library, may_be_over_a_message};
+use super::unreadable::isolation::Isolation;
+use super::unreadable::quarantine::Quarantine;
 use crate::backoff::Delays;
 use tasks::Tasks;
 
@@ -98,7 +99,7 @@ impl Session<'_> {
         let served = self.work(&mut tasks).await;
         if let Err(error) = &served {
             if let BrokerError::Amqp(error) = error
-                && is_unreadable(error)
+                && may_be_over_a_message(error)
             {
                 self.suspect(error);
             }
@@ -161,21 +162,15 @@ impl Session<'_> {
     fn start(&self, tasks: &mut Tasks) -> mpsc::Receiver<Consumed> {
         let Consumers { context, pool, stop, lost } = &self.consumers;
         let Lasting { quarantine, inspected, probe } = self.lasting;
-        let (suspects, guilty) = quarantine.apart(Instant::now());
-        for queue in self.queues().filter(|queue| !suspects.contains(queue) && !guilty.contains(queue)) {
+        let apart = quarantine.queues_apart(Instant::now());
+        for queue in self.queues().filter(|queue| !apart.contains(*queue)) {
             tasks.consume(self.consumers.clone().consume(queue, Pace::Prefetched));
         }
         let (clear, cleared) = mpsc::channel(1);
-        if !suspects.is_empty() || !guilty.is_empty() {
-            let isolation = Isolation {
-                context: context.clone(),
-                quarantine: quarantine.clone(),
-                address: self.address.clone(),
-                cleared: clear,
-                stop: stop.clone(),
-                lost: lost.clone(),
-            };
-            tasks.consume(isolation.run(suspects, guilty));
+        if !apart.is_empty() {
+            let (context, quarantine, address) = (context.clone(), quarantine.clone(), self.address.clone());
+            let isolation = Isolation::new(context, quarantine, address, clear, stop.clone(), lost.clone());
+            tasks.consume(isolation.run(apart));
         }
         tasks.probe(probe.clone().run(context.clone(), pool.clone()));
         tasks.probe(replica_name::reserve(context.clone(), pool.clone()));
@@ -213,8 +208,8 @@ impl Session<'_> {
         if all.is_empty() {
             return;
         }
-        if !is_our_own(error) {
-            if quarantine.is_troubled_again(Instant::now()) {
+        if !is_from_client_library(error) {
+            if quarantine.broker_failed_again(Instant::now()) {
                 // What the broker cannot hand out was never read here.
                 suspects.clear();
             } else if suspects.is_empty() {

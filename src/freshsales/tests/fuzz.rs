@@ -162,7 +162,9 @@ fn any_answer_is_classified() {
                     UnavailableCause::ServerError(code) => matches!(code, 408 | 500..600),
                     UnavailableCause::UnexpectedStatus(code) => matches!(code, 405 | 425),
                     UnavailableCause::UnexpectedBody(code) => *code == status && good,
-                    UnavailableCause::Timeout | UnavailableCause::Connection => false,
+                    UnavailableCause::Timeout | UnavailableCause::Connection | UnavailableCause::Panicked => {
+                        false
+                    }
                 };
                 prop_assert!(possible, "{cause:?}");
                 prop_assert_eq!(*retry_after, wait);

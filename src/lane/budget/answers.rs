@@ -181,7 +181,13 @@ impl Budget {
 
 /// Whether a failure is one that an outage is made of. A server that answers 4xx works.
 const fn may_be_down(cause: UnavailableCause) -> bool {
-    !matches!(cause, UnavailableCause::UnexpectedStatus(_))
+    match cause {
+        UnavailableCause::ServerError(_)
+        | UnavailableCause::UnexpectedBody(_)
+        | UnavailableCause::Timeout
+        | UnavailableCause::Connection => true,
+        UnavailableCause::UnexpectedStatus(_) | UnavailableCause::Panicked => false,
+    }
 }
 
 fn in_words(cause: UnavailableCause) -> String {
@@ -194,5 +200,6 @@ fn in_words(cause: UnavailableCause) -> String {
         }
         UnavailableCause::Timeout => "no answer within delivery.request_timeout".to_owned(),
         UnavailableCause::Connection => "Freshsales cannot be reached".to_owned(),
+        UnavailableCause::Panicked => "sending a call panicked; this is a bug".to_owned(),
     }
 }

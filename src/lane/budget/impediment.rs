@@ -1,7 +1,7 @@
-//! What keeps calls from getting through, in the three kinds that a person tells apart.
+//! What keeps calls from getting through, in the three kinds that people see.
 
-/// What keeps calls from getting through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What keeps calls from getting through, the gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Impediment {
     /// Freshsales refuses the credentials.
     Unauthorized,

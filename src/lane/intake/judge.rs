@@ -1,39 +1,50 @@
-//! From a body to what is to be done with it. Pure but for what the lane remembers.
+//! Decides what one body is: something to send, or an outcome that needs no sending. Pure; the intake calls it.
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::lane::scheduler::window::Key;
-use crate::mapping::{Identity, Ignored, Mapped, Mapper, Omitted, email_trait};
+use crate::mapping::{Identity, Mapped, Mapper, Omitted, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::schema::Selector;
 use crate::segment;
 use crate::segment::{Event, EventType, Payload, Undelivered};
-use serde_json::Value;
 
 /// What one body is.
 pub(in crate::lane) struct Judged {
     /// `identify`, `track`, `page` or `other`: the label in metrics.
-    pub(in crate::lane) kind: &'static str,
-    /// The sender's name for it.
+    pub(in crate::lane) event_type: &'static str,
     pub(in crate::lane) message_id: Option<String>,
-    /// The word in `userId` that names nobody, where one stands there.
+    /// The word in `userId` that names nobody, if there is one.
     pub(in crate::lane) placeholder: Option<&'static str>,
-    /// Whom a refused event may be about; no fewer names than it would have if it were not refused.
-    names: Vec<Key>,
-    /// What to send, or the outcome that needs no sending.
+    /// Whom a refused event may be about: at least the keys that it would have if it were not refused.
+    refused_keys: Vec<Key>,
     pub(in crate::lane) verdict: Result<Send, Outcome>,
-    /// Traits that reached no field.
-    pub(in crate::lane) ignored: Vec<Ignored>,
+    /// How many traits reached no field.
+    pub(in crate::lane) ignored: usize,
     /// Values that do not fit and are left out.
     pub(in crate::lane) omitted: Vec<Omitted>,
-    /// Selectors that might tell what a value means that does not fit.
+    /// Selectors that may explain a value which does not fit.
     pub(in crate::lane) needs: Vec<Selector>,
 }
 
 impl Judged {
     /// Whom it is or may be about.
-    pub(in crate::lane) fn names(&self) -> &[Key] {
-        self.verdict.as_ref().map_or(&self.names, |send| &send.keys)
+    pub(in crate::lane) fn keys(&self) -> &[Key] {
+        self.verdict.as_ref().map_or(&self.refused_keys, |send| &send.keys)
+    }
+
+    fn ended(event_type: &'static str, message_id: Option<String>, outcome: Outcome) -> Self {
+        Self {
+            event_type,
+            message_id,
+            placeholder: None,
+            refused_keys: Vec::new(),
+            verdict: Err(outcome),
+            ignored: 0,
+            omitted: Vec::new(),
+            needs: Vec::new(),
+        }
     }
 }
 
@@ -41,54 +52,72 @@ impl Judged {
 pub(in crate::lane) struct Send {
     pub(in crate::lane) mapped: Mapped,
     pub(in crate::lane) keys: Vec<Key>,
-    /// `userId` and e-mail address, where the event tells both.
-    pub(in crate::lane) taught: Option<(String, String)>,
+    /// `userId` and e-mail address, where the event states both.
+    pub(in crate::lane) identity_pair: Option<(String, String)>,
 }
 
-pub(in crate::lane) fn judge(body: &Bytes, types: &[EventType], can_track: bool, mapper: &Mapper) -> Judged {
+impl Send {
+    pub(in crate::lane) fn is_identify(&self) -> bool {
+        match self.mapped {
+            Mapped::Contact(_) => true,
+            Mapped::Track(_) | Mapped::Page(_) => false,
+        }
+    }
+}
+
+/// What an account delivers.
+#[derive(Debug, Clone)]
+pub(in crate::lane) struct Accepts {
+    pub(in crate::lane) types: Vec<EventType>,
+    /// The account has an app token.
+    pub(in crate::lane) can_track: bool,
+}
+
+pub(in crate::lane) fn judge(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -> Judged {
     let event = match segment::decode(body) {
         Ok(event) => event,
         Err(undelivered) => {
             let glimpse = segment::glimpse(body);
-            return Judged {
-                kind: glimpse.label(),
-                message_id: glimpse.message_id,
-                placeholder: None,
-                names: Vec::new(),
-                verdict: Err(ended(undelivered)),
-                ignored: Vec::new(),
-                omitted: Vec::new(),
-                needs: Vec::new(),
-            };
+            let event_type = glimpse.label();
+            return Judged::ended(event_type, glimpse.message_id, outcome_of(undelivered));
         }
     };
     let event_type = event.event_type();
-    let mut needs = Vec::new();
-    let (verdict, ignored, omitted) = if let Err(undelivered) = mapper.named(&event) {
-        (Err(ended(undelivered)), Vec::new(), Vec::new())
-    } else if !types.contains(&event_type) {
-        (Err(Outcome::Skipped(SkipReason::DisabledType)), Vec::new(), Vec::new())
-    } else if event_type != EventType::Identify && !can_track {
-        (Err(Outcome::DeadLetter(not_configured())), Vec::new(), Vec::new())
+    let label = event_type.as_str();
+    let mut judged = if let Err(undelivered) = mapper.named(&event) {
+        Judged::ended(label, None, outcome_of(undelivered))
+    } else if !accepts.types.contains(&event_type) {
+        Judged::ended(label, None, Outcome::Skipped(SkipReason::DisabledType))
+    } else if event_type != EventType::Identify && !accepts.can_track {
+        Judged::ended(label, None, Outcome::DeadLetter(tracking_not_configured()))
     } else {
         let mapping = mapper.map(&event);
-        needs = mapping.needs;
-        let verdict = mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter);
-        (verdict, mapping.ignored, mapping.omitted)
+        Judged {
+            event_type: label,
+            message_id: None,
+            placeholder: None,
+            refused_keys: Vec::new(),
+            verdict: mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter),
+            ignored: mapping.ignored.len(),
+            omitted: mapping.omitted,
+            needs: mapping.needs,
+        }
     };
-    let names = if verdict.is_err() { names(&event) } else { Vec::new() };
-    let Event { message_id, placeholder, .. } = event;
-    Judged { kind: event_type.as_str(), message_id, placeholder, names, verdict, ignored, omitted, needs }
+    if judged.verdict.is_err() {
+        judged.refused_keys = refused_keys(&event);
+    }
+    (judged.message_id, judged.placeholder) = (event.message_id, event.placeholder);
+    judged
 }
 
-fn ended(undelivered: Undelivered) -> Outcome {
+fn outcome_of(undelivered: Undelivered) -> Outcome {
     match undelivered {
         Undelivered::Skip(reason) => Outcome::Skipped(reason),
         Undelivered::Refuse(refusal) => Outcome::DeadLetter(refusal),
     }
 }
 
-fn not_configured() -> Refusal {
+fn tracking_not_configured() -> Refusal {
     let problem = Problem {
         problem: "the account has no app_token, so events and page views cannot be sent".to_owned(),
         expected: Some("`app_token` in the account's configuration".to_owned()),
@@ -97,18 +126,18 @@ fn not_configured() -> Refusal {
     Refusal::new(DeadLetterReason::TrackingNotConfigured, problem)
 }
 
-fn names(event: &Event) -> Vec<Key> {
+fn refused_keys(event: &Event) -> Vec<Key> {
     let address = |text: &str| Key::Email(text.trim().to_lowercase());
-    let mut names = Vec::with_capacity(3);
+    let mut keys = Vec::with_capacity(3);
     if let Some(user_id) = &event.user_id {
-        names.extend([Key::UserId(user_id.clone()), address(user_id)]);
+        keys.extend([Key::UserId(user_id.clone()), address(user_id)]);
     }
     if let Payload::Identify { traits } = &event.payload
         && let Some(Value::String(email)) = email_trait(traits)
     {
-        names.push(address(email));
+        keys.push(address(email));
     }
-    names
+    keys
 }
 
 fn addressed(event: &Event, mapped: Mapped) -> Send {
@@ -121,16 +150,16 @@ fn addressed(event: &Event, mapped: Mapped) -> Send {
         Mapped::Page(page) => page.identity.clone(),
     };
     let mut keys = Vec::with_capacity(2);
-    let mut taught = None;
+    let mut identity_pair = None;
     match identity {
         Identity::Email(email) => {
             if let Some(user_id) = event.user_id.as_ref().filter(|user_id| user_id.to_lowercase() != email) {
                 keys.push(Key::UserId(user_id.clone()));
-                taught = Some((user_id.clone(), email.clone()));
+                identity_pair = Some((user_id.clone(), email.clone()));
             }
             keys.push(Key::Email(email));
         }
         Identity::UserId(user_id) => keys.push(Key::UserId(user_id)),
     }
-    Send { mapped, keys, taught }
+    Send { mapped, keys, identity_pair }
 }

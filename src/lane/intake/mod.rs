@@ -1,75 +1,106 @@
-//! Lets deliveries in: judges each, and decides what is sent, what waits for the account's fields, and what shares the end
-//! of another delivery. Called by the lane's loop; sends nothing itself.
+//! Lets deliveries in: judges each, and decides what is sent, what waits for the account's fields, and what is settled at
+//! once. The lane calls it with each delivery and after each turn. It sends nothing itself.
 
 pub(super) mod judge;
-pub(super) mod omissions;
-pub(super) mod placeholders;
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 
 use tokio::time::Instant;
 
-use super::dedup::Seen;
-use super::runner::Lane;
-use super::settlement::OpenDelivery;
+use super::reports::Reports;
+use super::scheduler::Scheduler;
+use super::schema_refresh::SchemaRefresh;
+use super::settlement::{OpenDelivery, Settler};
 use crate::delivery::Delivery;
-use crate::lane::status::lane_status::Phase;
-use crate::mapping::Mapped;
-use crate::outcome::{DeadLetterReason, Outcome, SkipReason};
-use judge::{Judged, Send};
+use crate::outcome::{DeadLetterReason, Outcome};
+use judge::{Accepts, Judged, Send};
 
-impl Lane {
-    /// Takes one delivery that has just come.
-    pub(super) fn take(&mut self, delivery: Delivery) {
-        // The take-over wait starts on receipt only: in `let_in` it would start again for each delivery judged later.
-        if delivery.redelivered {
-            self.dispatch.redelivered(Instant::now());
-        }
-        self.let_in(delivery);
+/// An account's deliveries that are not handed to the scheduler yet.
+pub(super) struct Intake {
+    accepts: Accepts,
+    schema: SchemaRefresh,
+    /// Deliveries that wait for the account's fields to be read for the first time, in order.
+    unread: VecDeque<Delivery>,
+    /// Deliveries that are judged again once fields or selectors are read again, in order, each with the place that is
+    /// kept for it in the window.
+    in_doubt: VecDeque<(u64, Delivery)>,
+}
+
+/// Where deliveries go from the intake.
+pub(super) struct Onward<'a> {
+    pub(super) scheduler: &'a mut Scheduler<OpenDelivery>,
+    pub(super) settler: &'a mut Settler,
+    pub(super) reports: &'a mut Reports,
+}
+
+impl Intake {
+    pub(super) fn new(accepts: Accepts, schema: SchemaRefresh) -> Self {
+        Self { accepts, schema, unread: VecDeque::new(), in_doubt: VecDeque::new() }
     }
 
-    /// Asks for the fields that are wanted, and judges what waited for them once they are there.
-    pub(super) fn read_fields(&mut self) {
-        let now = Instant::now();
-        for entity in self.reading.ask(now) {
-            self.dispatch.read_fields(*entity, now);
+    pub(super) fn schema(&self) -> &SchemaRefresh {
+        &self.schema
+    }
+
+    pub(super) fn schema_mut(&mut self) -> &mut SchemaRefresh {
+        &mut self.schema
+    }
+
+    /// Deliveries that wait for the account's fields to be read for the first time.
+    pub(super) fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// Takes a delivery that has just come.
+    pub(super) fn take(&mut self, delivery: Delivery, onward: &mut Onward<'_>) {
+        // Start the take-over delay on receipt only; doing it in `let_in` would restart it for each held delivery.
+        if delivery.redelivered {
+            onward.scheduler.redelivered(Instant::now());
         }
-        self.read_selectors(now);
-        if !self.reading.settled() {
+        self.let_in(delivery, onward);
+    }
+
+    /// Has the scheduler read the fields and selectors that are due.
+    pub(super) fn request_schema(&mut self, onward: &mut Onward<'_>) {
+        let now = Instant::now();
+        for entity in self.schema.fields_to_read(now) {
+            onward.scheduler.read_fields(*entity, now);
+        }
+        for selector in self.schema.selectors_to_read() {
+            onward.scheduler.read_selector(selector, now);
+        }
+    }
+
+    /// The deliveries that waited for the account's fields, once these are read. They are to be let in at once.
+    pub(super) fn take_unread(&mut self) -> VecDeque<Delivery> {
+        if self.schema.is_settled() { std::mem::take(&mut self.unread) } else { VecDeque::new() }
+    }
+
+    /// Judges the deliveries in doubt again, once what they wait for is read.
+    pub(super) fn judge_again(&mut self, onward: &mut Onward<'_>) {
+        if !self.schema.is_settled() {
             return;
         }
-        if !self.unread.is_empty() {
-            self.board.phase(Phase::Active);
-            for delivery in std::mem::take(&mut self.unread) {
-                self.let_in(delivery);
-            }
-        }
-        for (place, delivery) in std::mem::take(&mut self.doubted) {
+        let now = Instant::now();
+        for (place, delivery) in std::mem::take(&mut self.in_doubt) {
             match self.judge(&delivery) {
-                Some(judged) if self.in_doubt(&judged, Some(place), now) => {
-                    self.doubted.push_back((place, delivery));
+                Some(judged) if self.is_in_doubt(&judged, Some(place), onward.scheduler, now) => {
+                    self.in_doubt.push_back((place, delivery));
                 }
-                Some(judged) => self.admit(delivery, judged, Some(place)),
+                Some(judged) => admit(delivery, judged, Some(place), onward),
                 None => {
-                    self.dispatch.leave(place);
+                    onward.scheduler.leave(place);
                     delivery.receipt.settle(Outcome::Returned, 0);
                 }
             }
         }
-        // One that was read may have shown the need of another.
-        self.read_selectors(now);
     }
 
-    fn read_selectors(&mut self, now: Instant) {
-        for selector in self.reading.ask_selectors() {
-            self.dispatch.read_selector(selector, now);
-        }
-    }
-
-    /// Gives back what waits for the account's fields.
-    pub(super) fn give_back_unjudged(&mut self) {
-        for (place, delivery) in std::mem::take(&mut self.doubted) {
-            self.dispatch.leave(place);
+    /// Gives back what waits for the account's fields. Answers about them will not come.
+    pub(super) fn give_back(&mut self, scheduler: &mut Scheduler<OpenDelivery>) {
+        for (place, delivery) in std::mem::take(&mut self.in_doubt) {
+            scheduler.leave(place);
             self.unread.push_back(delivery);
         }
         for delivery in self.unread.drain(..) {
@@ -78,33 +109,30 @@ impl Lane {
     }
 
     /// Judges a delivery, or lets it wait for the account's fields.
-    fn let_in(&mut self, delivery: Delivery) {
+    pub(super) fn let_in(&mut self, delivery: Delivery, onward: &mut Onward<'_>) {
         let now = Instant::now();
-        if self.reading.mapper().is_none() {
-            self.reading.want(now);
-            self.board.phase(Phase::WaitingForSchema);
+        if self.schema.mapper().is_none() {
+            self.schema.request(now);
             self.unread.push_back(delivery);
             return;
         }
-        self.board.phase(Phase::Active);
         let Some(judged) = self.judge(&delivery) else {
             return delivery.receipt.settle(Outcome::Returned, 0);
         };
-        if self.in_doubt(&judged, None, now) {
-            let place = self.dispatch.keep(judged.names());
-            self.doubted.push_back((place, delivery));
+        if self.is_in_doubt(&judged, None, onward.scheduler, now) {
+            let place = onward.scheduler.keep(judged.keys());
+            self.in_doubt.push_back((place, delivery));
             return;
         }
-        self.admit(delivery, judged, None);
-        self.reading.refresh_when_old(now);
+        admit(delivery, judged, None, onward);
+        self.schema.refresh_when_old(now);
     }
 
-    /// What a delivery is; none if finding out panicked.
+    /// None if judging panicked.
     fn judge(&self, delivery: &Delivery) -> Option<Judged> {
-        let mapper = self.reading.mapper()?;
-        let (types, can_track) = (&self.types, self.client.can_track());
+        let mapper = self.schema.mapper()?;
         // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
-        let judge = AssertUnwindSafe(|| judge::judge(&delivery.body, types, can_track, mapper));
+        let judge = AssertUnwindSafe(|| judge::judge(&delivery.body, &self.accepts, mapper));
         let judged = std::panic::catch_unwind(judge).ok();
         if judged.is_none() {
             tracing::error!("judging an event panicked; it goes back to its source; this is a bug");
@@ -112,85 +140,66 @@ impl Lane {
         judged
     }
 
-    /// Whether an event is judged again with newer fields. Something is wrong with it, and an admin may just have added the
-    /// field or the choice that is missed; or that is so of one of its contact before it, which it would overtake.
-    fn in_doubt(&mut self, judged: &Judged, place: Option<u64>, now: Instant) -> bool {
+    /// Whether an event is judged again with newer fields: something is wrong with it, and an admin may just have added
+    /// the field or choice that it lacks; or an earlier event of its contact is in doubt, which it would overtake.
+    fn is_in_doubt(
+        &mut self,
+        judged: &Judged,
+        place: Option<u64>,
+        scheduler: &Scheduler<OpenDelivery>,
+        now: Instant,
+    ) -> bool {
         let complaint = match &judged.verdict {
             Err(Outcome::DeadLetter(refusal)) => Some(refusal.reason),
             Ok(_) if !judged.omitted.is_empty() => Some(DeadLetterReason::InvalidField),
             Ok(_) | Err(Outcome::Delivered | Outcome::Skipped(_) | Outcome::Returned) => None,
         };
-        // Both are asked, so that both are read at once.
-        let lacks = self.reading.lacks(&judged.needs, now);
-        if complaint.is_some_and(|reason| self.reading.doubts(reason, now)) || lacks {
+        // Ask for both, so that selectors and fields are read at the same time.
+        let needs_selectors = self.schema.must_read_selectors(&judged.needs, now);
+        let stale = complaint.is_some_and(|reason| self.schema.may_be_stale_for(reason, now));
+        if stale || needs_selectors {
             return true;
         }
-        let behind = |send: &Send| self.dispatch.kept_before(place, &send.keys);
-        !self.doubted.is_empty() && judged.verdict.as_ref().is_ok_and(behind)
+        let overtakes = |send: &Send| scheduler.kept_before(place, &send.keys);
+        !self.in_doubt.is_empty() && judged.verdict.as_ref().is_ok_and(overtakes)
     }
+}
 
-    /// Counts a delivery that is judged, and settles it or hands it on to be sent. `place` was kept for it.
-    fn admit(&mut self, delivery: Delivery, judged: Judged, place: Option<u64>) {
-        self.metrics.traits_ignored.inc_by(judged.ignored.len() as u64);
-        if let Some(word) = judged.placeholder {
-            self.placeholders.tell(word, Instant::now());
-        }
-        let Delivery { queued_at, receipt, copied, .. } = delivery;
-        self.ledger.open(judged.kind);
-        let debt = OpenDelivery { kind: judged.kind, message_id: judged.message_id, queued_at, receipt };
-        let (send, debt) = match judged.verdict {
-            Ok(send) => match self.settle_or_join_duplicate(&send, copied, debt) {
-                Some(debt) => (send, debt),
-                None => return self.leave(place),
-            },
-            Err(outcome) => {
-                self.leave(place);
-                return self.ledger.settle(debt, outcome, 0);
-            }
-        };
-        if let Some(id) = &debt.message_id {
-            self.messages.begin(id);
-        }
-        self.metrics.values_omitted.inc_by(judged.omitted.len() as u64);
-        for omitted in &judged.omitted {
-            self.omissions.tell(omitted, Instant::now());
-        }
-        let Send { mapped, keys, taught } = send;
-        match place {
-            Some(place) => self.dispatch.fill(place, mapped, &keys, taught, debt),
-            None => self.dispatch.insert(mapped, &keys, taught, debt),
-        }
-        self.show_trouble();
+/// Counts a judged delivery, and settles it or hands it to the scheduler. `place` was kept for it.
+fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut Onward<'_>) {
+    let now = Instant::now();
+    let Onward { scheduler, settler, reports } = onward;
+    reports.ignored_traits(judged.ignored);
+    if let Some(word) = judged.placeholder {
+        reports.placeholder_user_id(word, now);
     }
-
-    fn leave(&mut self, place: Option<u64>) {
+    let Delivery { queued_at, receipt, copied, .. } = delivery;
+    let Judged { event_type, message_id, verdict, omitted, .. } = judged;
+    settler.open(event_type);
+    let open = OpenDelivery { event_type, message_id, queued_at, receipt };
+    let admitted = match verdict {
+        // An older copy of another identify may have come between this copy and the first. Copies come in order, so the
+        // last one is written again.
+        Ok(send) if copied && send.is_identify() => Some((send, open)),
+        Ok(send) => settler.settle_if_duplicate(open).map(|open| (send, open)),
+        Err(outcome) => {
+            settler.settle(open, outcome, 0);
+            None
+        }
+    };
+    let Some((send, open)) = admitted else {
         if let Some(place) = place {
-            self.dispatch.leave(place);
+            scheduler.leave(place);
         }
+        return;
+    };
+    settler.begin(&open);
+    for omitted in &omitted {
+        reports.omitted_value(omitted, now);
     }
-
-    /// Settles a duplicate of a delivered message, and lets a duplicate of one on its way wait for that one's end; any other
-    /// debt is given back. RabbitMQ may hand out the same queue entry twice, so acknowledging the second before the first
-    /// is settled could remove the only copy.
-    fn settle_or_join_duplicate(
-        &mut self,
-        send: &Send,
-        copied: bool,
-        debt: OpenDelivery,
-    ) -> Option<OpenDelivery> {
-        // An older copy of another identify may have come between this one and its like: then the last copy must win
-        // again. Copies come in order.
-        if copied && matches!(send.mapped, Mapped::Contact(_)) {
-            return Some(debt);
-        }
-        let Some(id) = debt.message_id.clone() else { return Some(debt) };
-        match self.messages.seen(&id) {
-            Seen::Not => Some(debt),
-            Seen::UnderWay => self.messages.join(&id, debt).err(),
-            Seen::Delivered => {
-                self.ledger.settle(debt, Outcome::Skipped(SkipReason::Duplicate), 0);
-                None
-            }
-        }
+    let Send { mapped, keys, identity_pair } = send;
+    match place {
+        Some(place) => scheduler.fill(place, mapped, &keys, identity_pair, open),
+        None => scheduler.insert(mapped, &keys, identity_pair, open),
     }
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::Delays;
-use crate::freshsales::{Call, EndpointFamily, UnavailableCause as Failure, Verdict};
+use crate::freshsales::{BULK_JOB_LIMIT, Call, EndpointFamily, UnavailableCause as Failure, Verdict};
 use crate::lane::budget::attempt::{Attempt, CallClass};
 use crate::lane::budget::attribution::Suspicion;
-use crate::lane::contact::bulk::job_polling::GIVEN_UP;
 use crate::schema::{Entity, Selector};
 
 /// A call and what it is for.
@@ -55,7 +54,7 @@ impl Outgoing {
     /// Whether a bulk call, or the question about its job, has failed for so long that its records are better done
     /// one by one. Where everything fails, a bulk call waits: many calls would not get through either.
     pub(in crate::lane) fn hopeless(&self, verdict: &Verdict, worked: Option<Instant>, now: Instant) -> bool {
-        let long = |since: Instant| now.saturating_duration_since(since) >= GIVEN_UP;
+        let long = |since: Instant| now.saturating_duration_since(since) >= BULK_JOB_LIMIT;
         match self.purpose {
             Purpose::Fields(_) | Purpose::Selector(_) | Purpose::Check(_) | Purpose::Step(_) => false,
             Purpose::Poll(Polling { submitted, .. }) => {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::budget::attribution::{DoubtfulAnswer, SuccessHistory};
 use super::budget::budgets::Budgets;
 use super::budget::{Impediment, Quota};
-use super::timing::BackoffSettings;
+use super::timing::{BackoffSettings, TAKE_OVER_DELAY};
 use crate::backoff::Delays;
 use crate::config::{DealIdentity, Tags};
 use crate::freshsales::{BudgetKind, Call, RateLimit, UnavailableCause as Failure, Verdict};
@@ -27,12 +27,6 @@ use crate::outcome::Outcome;
 use crate::schema::{Entity, Selector};
 use calls::{Ground, Outgoing, Purpose, Refused};
 use window::{Key, Window};
-
-/// How long nothing is sent after a session brought its first redelivered event. Longer than [`LAST_CALLS`], so
-/// that the calls of whoever had the lane before are over.
-pub(super) const TAKE_OVER: Duration = Duration::from_secs(3);
-/// How long calls may still take once their session is lost.
-pub(super) const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// A record of a sales account or a deal that is being written.
 #[derive(Debug)]
@@ -238,7 +232,7 @@ impl<D> Scheduler<D> {
             self.here_since = None;
             self.identities.was_elsewhere();
         }
-        self.take_over.get_or_insert(now + TAKE_OVER);
+        self.take_over.get_or_insert(now + TAKE_OVER_DELAY);
     }
 
     /// Whether nothing goes because the calls of the last holder may not be over.
@@ -638,6 +632,9 @@ fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
         | Verdict::Refused { status, .. } => answered(*status),
         Verdict::Unavailable { cause: Failure::Timeout, .. } => (None, "not answered in time".to_owned()),
         Verdict::Unavailable { cause: Failure::Connection, .. } => (None, "broken off".to_owned()),
+        Verdict::Unavailable { cause: Failure::Panicked, .. } => {
+            (None, "ended by a bug of Freshet".to_owned())
+        }
         Verdict::Throttled { .. } => answered(429),
         Verdict::TooManyJobs => answered(405),
         Verdict::Unrecognized(unrecognized) => {

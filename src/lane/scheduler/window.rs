@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
 
-use crate::lane::dedup::Digests;
+use crate::lane::bounded::Digests;
 
 /// A name by which an event knows its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

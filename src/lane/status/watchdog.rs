@@ -1,4 +1,4 @@
-//! Looks at every lane's marks, from outside of the lanes: tells which are stuck, and when they no longer are.
+//! Looks at every lane from outside and logs which are stuck. Started once by the commands that run lanes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,18 +6,16 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use super::lane_status::LaneStatus;
-
-/// A lane's patience is at least as long.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::lane::timing::WATCHDOG_INTERVAL;
 
 /// Watches for ever. A lane is stuck when it could settle something and settles nothing for `after`.
-pub async fn watch(boards: Vec<Arc<LaneStatus>>, after: Duration) {
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+pub async fn watch(lanes: Vec<Arc<LaneStatus>>, after: Duration) {
+    let mut ticks = tokio::time::interval(WATCHDOG_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
-        for board in &boards {
-            board.look(after);
+        ticks.tick().await;
+        for lane in &lanes {
+            lane.report_stuck(after);
         }
     }
 }
@@ -25,7 +23,9 @@ pub async fn watch(boards: Vec<Arc<LaneStatus>>, after: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::status::progress::Mark;
+    use crate::lane::status::lane_status::TaskGuard;
+    use crate::lane::status::progress::TurnEnd;
+    use crate::lane::status::wait::WaitReason;
     use crate::metrics::Metrics;
     use tokio::task::JoinSet;
 
@@ -33,19 +33,23 @@ mod tests {
 
     struct Watched {
         metrics: Metrics,
-        board: Arc<LaneStatus>,
+        status: Arc<LaneStatus>,
         _watching: JoinSet<()>,
     }
 
     fn watched() -> Watched {
         let metrics = Metrics::new().unwrap();
-        let board = Arc::new(LaneStatus::new("acme".into(), metrics.account("acme")));
+        let status = Arc::new(LaneStatus::new("acme".into(), metrics.account("acme")));
         let mut watching = JoinSet::new();
-        watching.spawn(watch(vec![board.clone()], AFTER));
-        Watched { metrics, board, _watching: watching }
+        watching.spawn(watch(vec![status.clone()], AFTER));
+        Watched { metrics, status, _watching: watching }
     }
 
     impl Watched {
+        fn guard(&self) -> TaskGuard {
+            TaskGuard::new(self.status.clone())
+        }
+
         async fn gauge_after(&self, time: Duration) -> i64 {
             tokio::time::sleep(time).await;
             self.metrics.lane_stuck.with_label_values(&["acme"]).get()
@@ -53,39 +57,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lane_that_settles_nothing_is_told_until_it_settles_something() {
+    async fn a_lane_that_settles_nothing_is_reported_until_it_settles_something() {
         let watched = watched();
-        let mark = |progress| Mark { unsettled: 2, progress, excused: false };
-        watched.board.rests(mark(0));
-        assert_eq!(watched.gauge_after(AFTER.checked_sub(LOOK).unwrap()).await, 0);
-        assert_eq!(watched.gauge_after(LOOK * 2).await, 1);
-        assert!(watched.board.stuck(AFTER).is_some_and(|stuck| !stuck.hopeless));
+        let lane = watched.guard();
+        let end = |progress| TurnEnd { unsettled: 2, progress, waits: None };
+        lane.turn_ended(end(0));
+        assert_eq!(watched.gauge_after(AFTER.checked_sub(WATCHDOG_INTERVAL).unwrap()).await, 0);
+        assert_eq!(watched.gauge_after(WATCHDOG_INTERVAL * 2).await, 1);
+        assert!(watched.status.stuck(AFTER).is_some_and(|stuck| !stuck.needs_restart));
         assert_eq!(watched.gauge_after(AFTER).await, 1);
-        assert!(watched.board.stuck(AFTER).is_some_and(|stuck| stuck.hopeless));
-        watched.board.rests(mark(1));
-        assert_eq!(watched.board.stuck(AFTER), None);
-        assert_eq!(watched.gauge_after(LOOK * 2).await, 0);
+        assert!(watched.status.stuck(AFTER).is_some_and(|stuck| stuck.needs_restart));
+        lane.turn_ended(end(1));
+        assert_eq!(watched.status.stuck(AFTER), None);
+        assert_eq!(watched.gauge_after(WATCHDOG_INTERVAL * 2).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lane_that_waits_on_purpose_is_not_told() {
+    async fn a_lane_that_waits_for_a_known_reason_is_not_reported() {
         let watched = watched();
-        watched.board.rests(Mark { unsettled: 2, progress: 0, excused: true });
+        let lane = watched.guard();
+        lane.turn_ended(TurnEnd { unsettled: 2, progress: 0, waits: Some(WaitReason::Throttled) });
         assert_eq!(watched.gauge_after(AFTER * 50).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lane_that_panics_is_told_at_once_and_one_that_ends_is_not() {
-        for (panics, told) in [(true, 1), (false, 0)] {
+    async fn a_lane_that_panics_is_reported_at_once_and_one_that_ends_is_not() {
+        for (panics, reported) in [(true, 1), (false, 0)] {
             let watched = watched();
-            let vigil = watched.board.vigil();
+            let guard = watched.guard();
             let mut lane = JoinSet::new();
             lane.spawn(async move {
                 assert!(!panics, "on purpose");
-                vigil.over();
+                guard.finished();
             });
             assert_eq!(lane.join_next().await.unwrap().is_err(), panics);
-            assert_eq!(watched.gauge_after(LOOK * 2).await, told);
+            assert_eq!(watched.gauge_after(WATCHDOG_INTERVAL * 2).await, reported);
         }
     }
 }

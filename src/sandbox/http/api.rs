@@ -182,7 +182,7 @@ impl Api {
             Action::BulkUpsert => {
                 let job = account.start_job(entity, &request.json()?)?;
                 let url = format!("{}/api/job_statuses/{job}", request.base());
-                let message = "The records are being worked on; the job's status tells how they fared.";
+                let message = "A job writes the records; its status shows which ones failed.";
                 let body = json!({ "message": message, "job_status_url": url });
                 return Ok(response::json(StatusCode::OK, &body));
             }

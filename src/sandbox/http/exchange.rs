@@ -9,11 +9,8 @@ use axum::{
 use tokio::time::sleep;
 
 use super::{
-    endpoint::Target,
-    faults::{Misbehaviour, RequestEffect},
-    request::ApiRequest,
-    resettable_connection::ConnectionResetter,
-    served::Served,
+    endpoint::Target, fault_spec::Misbehaviour, faults::RequestEffect, request::ApiRequest,
+    resettable_connection::ConnectionResetter, served::Served,
 };
 
 /// A request to the API, and what is needed to answer it or not.

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-pub(super) use super::fault_spec::Misbehaviour;
-use super::{endpoint::within_account, fault_spec::FaultSpec, request::ApiRequest};
+use super::{
+    endpoint::within_account,
+    fault_spec::{FaultSpec, Misbehaviour},
+    request::ApiRequest,
+};
 
 /// Every complaint about a fault ends with it.
 const EXAMPLE: &str = r#"[{"endpoint": "contacts_upsert", "action": {"status": 503}, "next": 3}]"#;

@@ -53,7 +53,7 @@ impl Listener for ResettableListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "connection keeps its delay");
+            tracing::debug!(%error, "could not set TCP_NODELAY");
         }
         (ResettableConnection { stream, resetter: ConnectionResetter::default() }, address)
     }

@@ -120,7 +120,7 @@ mod tests {
     use crate::schema::FieldType;
 
     #[test]
-    fn every_built_in_form_reads_whole() {
+    fn every_built_in_form_can_be_parsed() {
         for form in Form::VARIANTS {
             let file = FieldFile::parse(*form, form.built_in().as_bytes());
             let count = file.map(|file| file.fields.fields.len());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_stands_twice_is_named() {
+    fn a_field_that_is_there_twice_is_reported() {
         let text = br#"[{"name":"cf_a","type":"text"},{"name":"cf_a","type":"text"}]"#;
         assert_eq!(
             FieldFile::parse(Form::Contacts, text).err().as_deref(),

@@ -13,7 +13,7 @@ use super::field_file::{FieldFile, Form};
 #[derive(Debug, thiserror::Error)]
 pub enum FieldsError {
     /// The path is not a directory.
-    #[error("{} is no directory: expected one with contacts.json, sales_accounts.json or deals.json", .0.display())]
+    #[error("{} is not a directory: expected one with contacts.json, sales_accounts.json or deals.json", .0.display())]
     NoDirectory(PathBuf),
     /// The directory holds none of the four files.
     #[error("{} holds no field metadata: expected contacts.json, sales_accounts.json, deals.json or sales_activities.json", .0.display())]
@@ -27,7 +27,7 @@ pub enum FieldsError {
         source: io::Error,
     },
     /// A file holds something else than field metadata.
-    #[error("{} is no field metadata: {problem}", .path.display())]
+    #[error("{} is not field metadata: {problem}", .path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

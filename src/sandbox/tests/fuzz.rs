@@ -1,24 +1,17 @@
 //! Any requests, one after another: the sandbox answers each of them.
 
 use axum::{
-    body::{Body, to_bytes},
-    extract::connect_info::MockConnectInfo,
+    body::Body,
     http::{HeaderValue, Method, Request, header},
 };
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
+use super::subject::Subject;
 use crate::fuzz::{almost_json, any_json, any_text, feed};
-use crate::sandbox::admin;
 use crate::sandbox::http::api::Api;
-use crate::sandbox::http::resettable_connection::ConnectionResetter;
-use crate::sandbox::http::served::{Served, SharedApi};
-use crate::sandbox::server::router;
-use crate::sandbox::{FieldFiles, JobReport, Options};
+use crate::sandbox::{FieldFiles, JobReport, Options, admin};
 
 const SEGMENTS: &[&str] = &[
     "crm",
@@ -203,53 +196,27 @@ fn any_request() -> impl Strategy<Value = AnyRequest> {
     })
 }
 
-/// The sandbox without a socket.
-struct Subject {
-    api: SharedApi,
-    router: TowerToHyperService<axum::Router>,
+/// The faults in force, and how many requests they struck.
+fn faults(subject: &Subject) -> (usize, u64) {
+    let faults = subject.api.lock().faults.json();
+    let faults = faults.as_array().unwrap();
+    (faults.len(), faults.iter().map(|fault| fault["struck"].as_u64().unwrap()).sum())
 }
 
-impl Subject {
-    fn new() -> Self {
-        let stop = CancellationToken::new();
-        // So that a fault which hangs does not hang the test.
-        stop.cancel();
-        let api = SharedApi::new(Api::new(Options::default()));
-        let router = router(Served { api: api.clone(), stop });
-        let router = router.layer(MockConnectInfo(ConnectionResetter::default()));
-        Self { api, router: TowerToHyperService::new(router) }
+/// Sends a request, and once more without faults if one of them struck it: a fault may answer anything.
+async fn check(subject: &Subject, request: &AnyRequest) -> Result<(), TestCaseError> {
+    let before = faults(subject);
+    let (mut status, mut body) = subject.send(request.to_http()).await;
+    if !request.is_for_admin() && faults(subject) != before {
+        subject.api.lock().faults.clear();
+        (status, body) = subject.send(request.to_http()).await;
     }
-
-    fn struck(&self) -> bool {
-        let faults = self.api.lock().faults.json();
-        faults.as_array().unwrap().iter().any(|fault| fault["struck"] != 0)
+    let text = String::from_utf8_lossy(&body);
+    prop_assert!((200..=429).contains(&status), "{} {}: {status}: {text}", request.method, request.path);
+    if !request.is_for_admin() && !body.is_empty() {
+        prop_assert!(serde_json::from_slice::<Value>(&body).is_ok(), "{text}");
     }
-
-    fn faults(&self) -> usize {
-        self.api.lock().faults.json().as_array().unwrap().len()
-    }
-
-    async fn send(&self, request: &AnyRequest) -> (u16, Vec<u8>) {
-        let response = self.router.call(request.to_http()).await.unwrap();
-        let status = response.status().as_u16();
-        (status, to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec())
-    }
-
-    /// Sends a request, and once more without faults if one of them answered it.
-    async fn answered(&self, request: &AnyRequest) -> Result<(), TestCaseError> {
-        let faults = self.faults();
-        let (mut status, mut body) = self.send(request).await;
-        if !request.is_for_admin() && (self.struck() || self.faults() != faults) {
-            self.api.lock().faults.clear();
-            (status, body) = self.send(request).await;
-        }
-        let text = String::from_utf8_lossy(&body);
-        prop_assert!((200..=429).contains(&status), "{} {}: {status}: {text}", request.method, request.path);
-        if !request.is_for_admin() && !body.is_empty() {
-            prop_assert!(serde_json::from_slice::<Value>(&body).is_ok(), "{text}");
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 #[test]
@@ -302,7 +269,7 @@ fn the_sandbox_answers_every_request() {
         runtime.block_on(async {
             *subject.api.lock() = Api::new(options);
             for request in &requests {
-                subject.answered(request).await?;
+                check(&subject, request).await?;
             }
             admin::state::shown(&subject.api.lock());
             Ok(())

@@ -22,8 +22,6 @@ pub(in crate::lane) struct JobTimes {
 const FIRST_GUESS: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_mins(2);
-/// A job that runs longer than this never ends.
-pub(in crate::lane) const GIVEN_UP: Duration = Duration::from_mins(10);
 /// In balance when about six of seven jobs have ended at the first question: ln 1.35 / -ln 0.95 ≈ 6.
 const LONGER: f64 = 1.35;
 const SHORTER: f64 = 0.95;

@@ -11,12 +11,11 @@ use tokio::time::Instant;
 use super::held::{HeldContact, HeldEvent};
 use super::tags;
 use super::work_item::{ContactWork, Step, WorkItem};
-use crate::freshsales::{Call, Endpoint, FailedRow, Identifier, JobStatus, is_about_record};
+use crate::freshsales::{BULK_JOB_LIMIT, Call, Endpoint, FailedRow, Identifier, JobStatus, is_about_record};
 use crate::lane::contact::cache::records::{RecordCache, fingerprint};
 use crate::lane::scheduler::calls::{Ground, Polling, Purpose, Refused};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
-use job_polling::GIVEN_UP;
 
 /// The most records of one bulk call.
 const MOST: usize = 100;
@@ -183,7 +182,7 @@ impl<D> Scheduler<D> {
             self.times.learn(polling.guess, job != JobStatus::Running);
         }
         let results = match job {
-            JobStatus::Running if now.saturating_duration_since(polling.submitted) < GIVEN_UP => {
+            JobStatus::Running if now.saturating_duration_since(polling.submitted) < BULK_JOB_LIMIT => {
                 let again = now + self.times.again(polling.asked);
                 self.enqueue(call, Purpose::Poll(polling), again);
                 return Vec::new();

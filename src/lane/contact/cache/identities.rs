@@ -9,7 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use crate::lane::dedup::{Digests, REMEMBERED, memory};
+use crate::lane::bounded::{Digests, REMEMBERED, lru};
 
 /// After a look-up that found nobody, and at the longest: it is asked again, because the contact may have been created
 /// since, by somebody else or by an event that stood behind.
@@ -82,7 +82,7 @@ impl IdentityCache {
     pub(in crate::lane) fn new() -> Self {
         Self {
             digests: Digests::new(),
-            known: memory(REMEMBERED),
+            known: lru(REMEMBERED),
             unsettled: HashMap::new(),
             now: None,
             term: 0,

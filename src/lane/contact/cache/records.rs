@@ -8,8 +8,8 @@ use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
 use crate::freshsales::SalesAccountLink;
+use crate::lane::bounded::lru;
 use crate::lane::contact::held::RecordText;
-use crate::lane::dedup::memory;
 use crate::schema::Entity;
 
 const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
@@ -49,10 +49,10 @@ struct Contact {
 impl RecordCache {
     pub(in crate::lane) fn new() -> Self {
         Self {
-            accounts: memory(ACCOUNTS),
-            contacts: memory(CONTACTS),
-            deals: memory(DEALS),
-            tagged: memory(TAGGED),
+            accounts: lru(ACCOUNTS),
+            contacts: lru(CONTACTS),
+            deals: lru(DEALS),
+            tagged: lru(TAGGED),
             period: 0,
         }
     }

@@ -720,7 +720,7 @@ fn whom_this_replica_did_not_find_is_looked_up_again_when_the_lane_was_elsewhere
             dispatch.begin();
         }
         insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
-        let now = now + TAKE_OVER;
+        let now = now + TAKE_OVER_DELAY;
         looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &["a@x.com"])]);
         let (_, effects) = served(&mut dispatch, now, UPSERT, read(7, "u", &["a@x.com"]));
         assert_eq!(delivered(effects), [1]);

@@ -3,6 +3,7 @@
 use crate::freshsales::{Endpoint, SalesAccountLink, UnavailableCause as Failure};
 use crate::lane::contact::cache::records::{Account, fingerprint};
 use crate::lane::scheduler::*;
+use crate::lane::timing::LOST_SESSION_GRACE;
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use crate::object::ObjectText;
 use serde_json::{Value, json};
@@ -402,7 +403,7 @@ fn sales_accounts_that_are_known_and_changed_go_in_bulk() {
 
 #[test]
 fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls_are_over() {
-    assert!(TAKE_OVER > LAST_CALLS);
+    assert!(TAKE_OVER_DELAY > LOST_SESSION_GRACE);
     let now = Instant::now();
     let mut dispatch = dispatch(now);
     dispatch.begin();
@@ -410,7 +411,7 @@ fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls
     insert(&mut dispatch, write("a@x.com", &json!({})), 0);
     dispatch.read_fields(Entity::Deal, now);
     served(&mut dispatch, now, Endpoint::Fields(Entity::Deal), json!({}));
-    let until = now + TAKE_OVER;
+    let until = now + TAKE_OVER_DELAY;
     assert!(matches!(dispatch.next(now), Next::Wait(Some(then)) if then == until));
     let just_before = until.checked_sub(Duration::from_millis(1)).unwrap();
     assert!(dispatch.taking_over(just_before) && matches!(dispatch.next(just_before), Next::Wait(Some(_))));
@@ -430,7 +431,7 @@ fn a_lane_taken_over_sends_nothing_but_field_calls_until_its_last_holder_s_calls
     served(&mut dispatch, until, CONTACT, contact(3, &[]));
     dispatch.redelivered(until);
     insert(&mut dispatch, write("d@x.com", &json!({})), 3);
-    assert!(matches!(dispatch.next(until), Next::Wait(Some(then)) if then == until + TAKE_OVER));
+    assert!(matches!(dispatch.next(until), Next::Wait(Some(then)) if then == until + TAKE_OVER_DELAY));
 }
 
 #[test]

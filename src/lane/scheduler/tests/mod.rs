@@ -361,7 +361,7 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
             let key = Key::Email(email(events[next].contact));
             if again.contains(&next) {
                 dispatch.redelivered(now);
-                quiet.get_or_insert(now + TAKE_OVER);
+                quiet.get_or_insert(now + TAKE_OVER_DELAY);
             }
             dispatch.insert(mapped(next, &events[next]), &[key], None, next);
         }

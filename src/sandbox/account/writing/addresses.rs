@@ -16,11 +16,7 @@ use crate::{
 const MAX_ADDRESSES: usize = 10;
 
 /// Writes the addresses and returns the error messages.
-pub(in crate::sandbox) fn write(
-    body: &JsonMap,
-    on_put: EmailsOnPut,
-    record: &mut StoredRecord,
-) -> Vec<String> {
+pub(super) fn write(body: &JsonMap, on_put: EmailsOnPut, record: &mut StoredRecord) -> Vec<String> {
     let mut problems = Vec::new();
     for key in ["email", "emails"] {
         if let Some(value) = body.get(key).filter(|value| !value.is_null())

@@ -66,12 +66,12 @@ async fn a_filtered_search_takes_many_values_and_answers_in_pages() {
 }
 
 #[tokio::test]
-async fn a_filtered_search_finds_records_of_all_three_kinds_with_what_is_tied_to_them() {
+async fn a_filtered_search_finds_records_of_all_three_entities_with_related_records() {
     let account = Account::start().await;
-    let company = account.company("Northwind").await;
-    let link = json!({"sales_accounts": [{"id": company, "is_primary": true}]});
+    let sales_account = account.sales_account("Northwind").await;
+    let link = json!({"sales_accounts": [{"id": sales_account, "is_primary": true}]});
     let contact = account.upsert("ada@example.com", link).await.1["contact"]["id"].clone();
-    let deal = json!({"name": "Renewal", "amount": 1, "sales_account_id": company, "contacts_added_list": [contact]});
+    let deal = json!({"name": "Renewal", "amount": 1, "sales_account_id": sales_account, "contacts_added_list": [contact]});
     let deal = account.post("/api/deals", json!({"deal": deal})).await.1["deal"]["id"].clone();
     let cases = [
         (

@@ -1,0 +1,85 @@
+//! What a lane logs and counts about events that do not end with it: values left out, bulk upserts given up. Names fields
+//! and words of a fixed list, never values or traits.
+
+use tokio::time::Instant;
+
+use super::log_throttle::LogThrottle;
+use crate::delivery::AccountName;
+use crate::mapping::Omitted;
+use crate::metrics::AccountMetrics;
+use crate::schema::Entity;
+
+/// One account's reports.
+pub(super) struct Reports {
+    account: AccountName,
+    metrics: AccountMetrics,
+    omitted: LogThrottle<(Entity, String)>,
+    placeholders: LogThrottle<()>,
+}
+
+impl Reports {
+    pub(super) fn new(account: AccountName, metrics: AccountMetrics) -> Self {
+        Self { account, metrics, omitted: LogThrottle::new(), placeholders: LogThrottle::new() }
+    }
+
+    pub(super) fn ignored_traits(&self, traits: usize) {
+        self.metrics.traits_ignored.inc_by(traits as u64);
+    }
+
+    pub(super) fn merged_identifies(&self, identifies: u64) {
+        self.metrics.coalesced.inc_by(identifies);
+    }
+
+    /// A record is written without a value.
+    pub(super) fn omitted_value(&mut self, omitted: &Omitted, now: Instant) {
+        self.metrics.values_omitted.inc();
+        let Some(values) = self.omitted.count((omitted.entity, omitted.field.clone()), now) else { return };
+        tracing::warn!(
+            account = &*self.account,
+            entity = omitted.entity.singular(),
+            field = omitted.field,
+            reason = omitted.why,
+            values,
+            "a value was left out"
+        );
+    }
+
+    /// An event's `userId` is a word such as `undefined`.
+    pub(super) fn placeholder_user_id(&mut self, word: &'static str, now: Instant) {
+        let Some(events) = self.placeholders.count((), now) else { return };
+        tracing::warn!(
+            account = &*self.account,
+            word,
+            events,
+            "a userId names nobody and counts as absent; the sender has no user there"
+        );
+    }
+
+    pub(super) fn bulk_given_up(&self) {
+        tracing::warn!(
+            account = &*self.account,
+            "reports of bulk upserts cannot be used; records go one by one for an hour"
+        );
+    }
+
+    pub(super) fn records_wait_for_bulk_jobs(&self) {
+        tracing::info!(
+            account = &*self.account,
+            "too many bulk jobs of the account are running; records wait for one to end"
+        );
+    }
+
+    pub(super) fn records_go_one_by_one(&self) {
+        tracing::warn!(
+            account = &*self.account,
+            "bulk upserts have been refused for two minutes; records go one by one until one is accepted"
+        );
+    }
+
+    pub(super) fn deals_not_shown(&self) {
+        tracing::warn!(
+            account = &*self.account,
+            "Freshsales does not show a contact's deals; a deal that this replica did not write before is created anew"
+        );
+    }
+}
