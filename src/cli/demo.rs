@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let letters = std::mem::take(&mut *letters.lock().unwrap_or_else(PoisonError::into_inner));
     text.extend(letters.iter().map(|letter| format!("  {}\n", described(&letter.headers))));
     text.push_str(
-        "\nOn a queue, each of these would stand in segment.events.dead with the same reason in its headers.\n",
+        "\nWith RabbitMQ, each of these would be in segment.events.dead, with the same reason in its headers.\n",
     );
     if !arguments.keep_running {
         text.push_str("Look around with: freshet demo --keep-running\n");

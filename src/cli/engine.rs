@@ -14,7 +14,7 @@ use super::Failure;
 use crate::broker::BrokerHealth;
 use crate::config::{AccountConfig, Config};
 use crate::delivery::LaneInlet;
-use crate::freshsales::{Client, Credentials, Transport};
+use crate::freshsales::{Client, Credentials, HttpTransport};
 use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
 use crate::metrics::Metrics;
 use crate::routing::{AccountIndex, AccountKeys};
@@ -49,7 +49,7 @@ impl Engine {
                 ..BackoffSettings::default()
             },
         };
-        let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
+        let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine = Self {
             metrics,
             account_index,

@@ -70,7 +70,7 @@ fn check_complete(counts: &Counts, fed: Result<(), FeedError>) -> Result<(), Fai
     let (unsettled, read) = (counts.unsettled(), counts.read);
     let (why, rest) = match fed {
         Ok(()) if unsettled == 0 => return Ok(()),
-        Ok(()) => ("told to stop".to_owned(), ""),
+        Ok(()) => ("stopped by a signal".to_owned(), ""),
         Err(error) => (error.to_string(), ", and what comes after them was not read"),
     };
     if read == 0 {

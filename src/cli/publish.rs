@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let published = published.map_err(|error: PublishError| Failure::failed(error))?;
     let printed = print(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
     if stop.is_cancelled() {
-        return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
+        return Err(Failure::Failed("stopped by a signal before the end of the file".to_owned()));
     }
     printed
 }

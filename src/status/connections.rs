@@ -46,10 +46,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
 struct ConnectionSlots {
     connections: JoinSet<()>,
     /// In the order of arrival.
-    slots: VecDeque<Slot>,
+    slots: VecDeque<ConnectionSlot>,
 }
 
-struct Slot {
+struct ConnectionSlot {
     connection: AbortHandle,
     /// Whether its request has arrived.
     requested: Arc<AtomicBool>,
@@ -68,7 +68,7 @@ impl ConnectionSlots {
         }
         let requested = Arc::new(AtomicBool::new(false));
         let connection = self.connections.spawn(serve_connection(stream, router, requested.clone()));
-        self.slots.push_back(Slot { connection, requested });
+        self.slots.push_back(ConnectionSlot { connection, requested });
     }
 }
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use jiff::Timestamp;
 
-use super::sources::Status;
+use super::snapshot::Status;
 
 pub(super) fn render(status: &Status) -> Result<String, askama::Error> {
     let name_taken = status.broker.as_ref().is_some_and(|broker| broker.name_taken);

@@ -8,6 +8,7 @@ mod handlers;
 mod heartbeat;
 mod html;
 mod renderer;
+mod snapshot;
 mod sources;
 
 use tokio::net::TcpListener;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::html;
 use super::renderer::{Rendered, StatusPage};
-use crate::broker::{BrokerHealth, HealthView};
-use crate::lane::{LaneStatus, LaneView, Stuck};
-use crate::metrics::{Metrics, Totals};
+use super::snapshot::{AccountRow, Status};
+use crate::broker::BrokerHealth;
+use crate::lane::{LaneStatus, Stuck};
+use crate::metrics::Metrics;
 
 /// Where the pages read from.
 #[derive(Debug)]
@@ -27,27 +27,6 @@ pub struct StatusSources {
     pub replica: String,
     /// When the daemon started.
     pub started: Timestamp,
-}
-
-/// What `/api/status` answers, and the status page shows.
-#[derive(Debug, Serialize)]
-pub(super) struct Status {
-    pub(super) version: &'static str,
-    pub(super) replica: String,
-    pub(super) started: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) broker: Option<HealthView>,
-    pub(super) accounts: Vec<AccountRow>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct AccountRow {
-    #[serde(flatten)]
-    pub(super) lane: LaneView,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stuck: Option<Stuck>,
-    #[serde(flatten)]
-    pub(super) totals: Totals,
 }
 
 impl StatusSources {

@@ -19,7 +19,7 @@ pub(in crate::sandbox) struct StoredRecord {
     /// Empty for sales accounts and deals.
     pub(in crate::sandbox) emails: Vec<Email>,
     /// The sales accounts a contact is linked to; empty for others.
-    pub(in crate::sandbox) sales_accounts: Vec<SalesAccountLink>,
+    pub(in crate::sandbox) sales_accounts: Vec<StoredLink>,
     /// A deal's contacts; empty for others.
     pub(in crate::sandbox) contact_ids: BTreeSet<u64>,
     pub(in crate::sandbox) created_at: Timestamp,
@@ -37,7 +37,7 @@ pub(in crate::sandbox) struct Email {
 
 /// A contact's link to a sales account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::sandbox) struct SalesAccountLink {
+pub(in crate::sandbox) struct StoredLink {
     /// The sales account's.
     pub(in crate::sandbox) id: u64,
     pub(in crate::sandbox) is_primary: bool,

@@ -9,7 +9,7 @@ use crate::{
     sandbox::{
         account::store::{
             Store,
-            record::{SalesAccountLink, StoredRecord},
+            record::{StoredLink, StoredRecord},
         },
         metadata::numbers,
         options::EmailsOnPut,
@@ -42,7 +42,7 @@ pub(super) fn write(
 }
 
 /// All links of the contact: the list in the body replaces those it had.
-fn links(store: &Store, value: &Value) -> Result<Vec<SalesAccountLink>, String> {
+fn links(store: &Store, value: &Value) -> Result<Vec<StoredLink>, String> {
     let entries = value.as_array().filter(|entries| entries.iter().all(Value::is_object));
     let entries = entries.ok_or_else(|| "The type for sales_accounts is invalid.".to_owned())?;
     if entries.len() > MAX_SALES_ACCOUNTS {
@@ -58,7 +58,7 @@ fn links(store: &Store, value: &Value) -> Result<Vec<SalesAccountLink>, String> 
             return Err("Accounts has the same account twice".to_owned());
         }
         let is_primary = entry.get("is_primary").and_then(Value::as_bool).unwrap_or_default();
-        links.push(SalesAccountLink { id, is_primary });
+        links.push(StoredLink { id, is_primary });
     }
     match links.iter().filter(|link| link.is_primary).count() {
         1 => Ok(links),
