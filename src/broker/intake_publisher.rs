@@ -17,7 +17,7 @@ use super::transport::{ConnectError, Connected, connect};
 use crate::broker::amqp::addresses::Addresses;
 use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
-use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::amqp::{letter_properties, republished};
 use crate::broker::timing::COMMAND_PUBLISHES;
 use crate::dead_letter::Letter;
 use crate::dead_letter::header_names::REPLAYS;
@@ -213,7 +213,7 @@ fn sent_back(letter: &Letter, account: Option<&str>) -> BasicProperties {
         name_account(&mut headers, account);
     }
     headers.insert(REPLAYS.into(), AMQPValue::LongLongInt(letter.replays()));
-    properties::for_dead_letter(&original, &headers).with_delivery_mode(PERSISTENT)
+    republished::for_dead_letter(&original, &headers).with_delivery_mode(PERSISTENT)
 }
 
 fn name_account(headers: &mut FieldTable, account: &str) {

@@ -5,7 +5,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
-use super::properties;
+use super::{properties, republished};
 use crate::dead_letter::header_names::REPLAYS;
 use crate::dead_letter::{DeadLetter, Letter};
 
@@ -14,7 +14,7 @@ pub(in crate::broker) fn for_dead_letter(
     original: &BasicProperties,
     dead: &DeadLetter<'_>,
 ) -> BasicProperties {
-    properties::for_dead_letter(original, &amqp_headers(&dead.headers(replays(original))))
+    republished::for_dead_letter(original, &amqp_headers(&dead.headers(replays(original))))
 }
 
 /// How often the event was sent back from the dead letters before. Bounded, so that a forged count can be counted up.
