@@ -1,4 +1,4 @@
-//! Finds the account an event belongs to. Pure.
+//! Finds the account that an event belongs to. Pure. Asked by the router and the file feed, so that both agree.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,55 +6,57 @@ use crate::delivery::AccountName;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::RoutingKeys;
 
-/// What one account claims.
+/// By what events name one account.
 #[derive(Debug, Clone)]
 pub struct AccountKeys {
-    /// The account.
+    /// The `freshsales-account` header may hold it, too.
     pub name: AccountName,
-    /// Segment sources.
+    /// Of Segment sources.
     pub write_keys: Vec<String>,
-    /// Segment projects.
+    /// Of Segment projects.
     pub project_ids: Vec<String>,
 }
 
-/// All accounts, by all that may name them.
+/// All accounts, by everything that may name them.
 #[derive(Debug, Clone, Default)]
 pub struct AccountIndex {
     names: HashSet<AccountName>,
     by_write_key: HashMap<String, AccountName>,
     by_project: HashMap<String, AccountName>,
-    /// The only account, if it claims nothing: then everything is its.
+    /// The only account, if it lists no keys: then it gets every event.
     only: Option<AccountName>,
 }
 
-/// The AMQP header in which a publisher names the account.
+/// The header in which a sender names the account. It outranks the event's keys.
 pub(crate) const ACCOUNT_HEADER: &str = "freshsales-account";
 
 impl AccountIndex {
-    /// A directory of these accounts.
+    /// Where two accounts list the same key, the later one wins; the configuration refuses that.
     pub fn new(accounts: &[AccountKeys]) -> Self {
-        let mut directory = Self::default();
+        let mut index = Self::default();
         for account in accounts {
-            directory.names.insert(account.name.clone());
+            index.names.insert(account.name.clone());
             for key in &account.write_keys {
-                directory.by_write_key.insert(key.clone(), account.name.clone());
+                index.by_write_key.insert(key.clone(), account.name.clone());
             }
             for id in &account.project_ids {
-                directory.by_project.insert(id.clone(), account.name.clone());
+                index.by_project.insert(id.clone(), account.name.clone());
             }
         }
         if let [account] = accounts
             && account.write_keys.is_empty()
             && account.project_ids.is_empty()
         {
-            directory.only = Some(account.name.clone());
+            index.only = Some(account.name.clone());
         }
-        directory
+        index
     }
 
-    /// The account of an event: its header, its `writeKey`, its `projectId`, the only account.
-    /// `header` is `Some(None)` where the header is there but is no string. `keys` are those of the event, and then those
-    /// of what it stands in.
+    /// A header decides alone. Without one it is the only account, if that lists no keys; else the first key that belongs to
+    /// an account, each object's `writeKey` before its `projectId`.
+    ///
+    /// `header` is `Some(None)` where the header is there and is no string. `keys` yields the event's own, and then those
+    /// of the objects around it.
     pub fn find(
         &self,
         header: Option<Option<&str>>,
@@ -65,7 +67,7 @@ impl AccountIndex {
                 unknown(format!("the header `{ACCOUNT_HEADER}` names no account of this configuration"))
             });
         }
-        // With one account for everything no keys need be read: its lane will judge the event.
+        // Without reading the event: its lane finds out what is wrong with it.
         if let Some(only) = &self.only {
             return Ok(only.clone());
         }
@@ -91,22 +93,22 @@ mod tests {
     use super::*;
     use crate::segment;
 
-    fn keys(body: &[u8]) -> Result<Vec<RoutingKeys>, Refusal> {
+    fn read_keys(body: &[u8]) -> Result<Vec<RoutingKeys>, Refusal> {
         segment::routing_keys(body).map(|keys| vec![keys])
     }
 
-    fn claims(name: &str, write_keys: &[&str], project_ids: &[&str]) -> AccountKeys {
+    fn keys_of(name: &str, write_keys: &[&str], project_ids: &[&str]) -> AccountKeys {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         AccountKeys { name: name.into(), write_keys: owned(write_keys), project_ids: owned(project_ids) }
     }
 
     fn two() -> AccountIndex {
-        AccountIndex::new(&[claims("acme", &["wk_a"], &["p_a"]), claims("globex", &["wk_g"], &[])])
+        AccountIndex::new(&[keys_of("acme", &["wk_a"], &["p_a"]), keys_of("globex", &["wk_g"], &[])])
     }
 
     #[test]
-    fn the_first_hit_wins() {
-        let directory = two();
+    fn the_first_key_that_is_known_decides() {
+        let index = two();
         for (header, body, expected) in [
             (Some(Some("globex")), r#"{"writeKey":"wk_a"}"#, Ok("globex")),
             (Some(Some("nobody")), r#"{"writeKey":"wk_a"}"#, Err("unknown_account")),
@@ -119,7 +121,7 @@ mod tests {
             (None, "not json", Err("malformed_json")),
             (None, r#"{"writeKey":7}"#, Err("invalid_event")),
         ] {
-            let found = directory.find(header, || keys(body.as_bytes()));
+            let found = index.find(header, || read_keys(body.as_bytes()));
             let found = found.as_deref().map_err(|refusal| refusal.reason.as_str());
             assert_eq!(found, expected, "{header:?} {body}");
         }
@@ -127,18 +129,21 @@ mod tests {
 
     #[test]
     fn the_only_account_takes_everything_unless_it_lists_keys() {
-        let open = AccountIndex::new(&[claims("acme", &[], &[])]);
-        assert_eq!(&*open.find(None, || keys(b"not even json")).unwrap(), "acme");
+        let open = AccountIndex::new(&[keys_of("acme", &[], &[])]);
+        assert_eq!(&*open.find(None, || read_keys(b"not even json")).unwrap(), "acme");
         assert_eq!(
-            open.find(Some(Some("other")), || keys(b"{}")).unwrap_err().reason,
+            open.find(Some(Some("other")), || read_keys(b"{}")).unwrap_err().reason,
             DeadLetterReason::UnknownAccount
         );
-        let closed = AccountIndex::new(&[claims("acme", &["wk"], &[])]);
-        assert_eq!(closed.find(None, || keys(b"{}")).unwrap_err().reason, DeadLetterReason::UnknownAccount);
+        let closed = AccountIndex::new(&[keys_of("acme", &["wk"], &[])]);
+        assert_eq!(
+            closed.find(None, || read_keys(b"{}")).unwrap_err().reason,
+            DeadLetterReason::UnknownAccount
+        );
     }
 
     #[test]
-    fn the_keys_nearest_to_the_event_win() {
+    fn keys_nearest_to_the_event_decide() {
         let of = |write_key: &str| RoutingKeys { write_key: Some(write_key.to_owned()), project_id: None };
         for (keys, expected) in [
             (vec![of("wk_a"), of("wk_g")], Some("acme")),
@@ -153,10 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn a_body_over_the_limit_is_told_as_such() {
+    fn a_body_over_the_limit_is_refused_as_too_large() {
         let mut body = br#"{"writeKey":"wk_a","pad":""#.to_vec();
         body.resize(segment::BODY_LIMIT, b' ');
         body.extend_from_slice(b"\"}");
-        assert_eq!(two().find(None, || keys(&body)).unwrap_err().reason, DeadLetterReason::TooLarge);
+        assert_eq!(two().find(None, || read_keys(&body)).unwrap_err().reason, DeadLetterReason::TooLarge);
     }
 }

@@ -1,4 +1,5 @@
-//! Puts events on the intake queue, as any sender would, with confirms. Dead letters go back to the lanes they were in.
+//! Publishes lines: events to the intake queue, as any sender would, and dead letters back to their accounts' lanes. Called
+//! by the command `publish`; knows nothing of files.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use super::transport::{ConnectError, Connected, connect};
 use crate::broker::amqp::addresses::Addresses;
 use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
-use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::amqp::{letter_properties, republished};
 use crate::broker::timing::COMMAND_PUBLISHES;
 use crate::dead_letter::Letter;
 use crate::dead_letter::header_names::REPLAYS;
@@ -26,58 +27,59 @@ use crate::routing::ACCOUNT_HEADER;
 
 const PERSISTENT: u8 = 2;
 
-/// A connection that takes events.
+/// A connection of its own, with one confirmed channel.
 pub struct Publisher {
     connection: Connected,
     channel: Channel,
     names: Names,
-    /// The account of every event, where it is said.
+    /// Of every event, where the command names one; outranks the letters' own.
     account: Option<AccountName>,
-    /// All accounts of the configuration.
+    /// Of the configuration. A letter of any other account goes to the intake.
     accounts: Vec<AccountName>,
-    /// Those whose lanes are known to be there.
+    /// Accounts whose lanes were declared.
     lanes: HashSet<AccountName>,
 }
 
 /// Why not every event was published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// No connection could be made.
+    /// No node let this in, or it could not declare the queues.
     #[error("cannot reach the broker: {0}")]
     Unreachable(String),
     /// The broker stopped taking events.
     #[error("the broker stopped taking events after {confirmed} were confirmed: {why}")]
-    BrokerError {
-        /// Events that are safe.
+    Interrupted {
+        /// Events that the broker has.
         confirmed: u64,
-        /// What happened.
+        /// In words.
         why: String,
     },
-    /// The events cannot be read on.
+    /// The rest of the input cannot be read.
     #[error("cannot read on after {confirmed} events were confirmed: {source}")]
     Unreadable {
-        /// Events that are safe.
+        /// Events that the broker has.
         confirmed: u64,
-        /// What the system said.
+        /// What the system reported.
         source: std::io::Error,
     },
 }
 
-/// What the broker has confirmed.
+/// How many events the broker has confirmed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Events on the intake.
+    /// Published to the intake.
     pub intake: u64,
     /// Dead letters that went back to their accounts' lanes.
     pub lanes: u64,
 }
 
-/// Where a message went, and what the broker says to it.
-type Answered = (String, String, lapin::Result<Confirmation>);
-type InFlightOne = Pin<Box<dyn Future<Output = Answered> + Send>>;
+/// The exchange and the routing key of a message, and what the broker answered.
+type Answer = (String, String, lapin::Result<Confirmation>);
+type PendingConfirm = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 impl Publisher {
-    /// Connects, and declares the queue if it is missing. Gives up after a few seconds.
+    /// Connects to the first node that takes a connection, and declares the intake and the dead letters if they are
+    /// missing.
     pub async fn connect(
         addresses: &Addresses,
         names: &Names,
@@ -107,15 +109,14 @@ impl Publisher {
         Ok(Self { connection, channel, names: names.clone(), account, accounts, lanes: HashSet::new() })
     }
 
-    /// Publishes every line that is not blank; `confirmed` is told the number after each confirm.
-    /// Returns what the broker has confirmed.
+    /// Publishes every line that is not blank, until `stop`. Calls `confirmed` with the number of confirms after each.
     pub async fn publish(
         mut self,
         mut lines: impl Stream<Item = std::io::Result<Vec<u8>>> + Unpin,
         stop: &CancellationToken,
         mut confirmed: impl FnMut(u64),
     ) -> Result<Published, PublishError> {
-        let mut in_flight = FuturesUnordered::<InFlightOne>::new();
+        let mut in_flight = FuturesUnordered::<PendingConfirm>::new();
         let (mut count, mut published) = (0, Published::default());
         let mut reading = true;
         while reading || !in_flight.is_empty() {
@@ -123,7 +124,7 @@ impl Publisher {
                 biased;
                 Some(answer) = in_flight.next(), if !in_flight.is_empty() => {
                     let to_intake = answer.0.is_empty();
-                    taken(answer).map(|()| {
+                    check(answer).map(|()| {
                         count += 1;
                         let place = if to_intake { &mut published.intake } else { &mut published.lanes };
                         *place += 1;
@@ -147,7 +148,7 @@ impl Publisher {
                 },
             };
             if let Err(broken) = step {
-                return Err(PublishError::BrokerError { confirmed: count, why: broken.to_string() });
+                return Err(PublishError::Interrupted { confirmed: count, why: broken.to_string() });
             }
         }
         if let Err(error) = self.connection.close(200, "done".into()).await {
@@ -156,15 +157,15 @@ impl Publisher {
         Ok(published)
     }
 
-    async fn send(&mut self, line: &[u8]) -> Result<InFlightOne, BrokerError> {
+    async fn send(&mut self, line: &[u8]) -> Result<PendingConfirm, BrokerError> {
         let letter = Letter::from_line(line);
         let body = letter.as_ref().map_or(line, |letter| &letter.body);
         let properties = match &letter {
-            // The letter may come from a broker that takes larger frames.
+            // Its headers may come from a broker that takes larger frames.
             Some(letter) => fit(sent_back(letter, self.account.as_deref()), self.connection.frame_max()),
-            None => new(self.account.as_deref()),
+            None => first_time(self.account.as_deref()),
         };
-        // How often it was sent back is believed only of what comes by the lanes' exchange.
+        // By the lanes' exchange, because the count of replays is believed only of messages that came by it.
         let (exchange, key) = match letter.as_ref().and_then(|letter| self.lane_of(letter)) {
             Some(account) => {
                 if !self.lanes.contains(&account) {
@@ -173,14 +174,14 @@ impl Publisher {
                 }
                 (self.names.lanes(), account.to_string())
             }
-            // The default exchange leads to the queue of the key's name.
+            // The default exchange leads to the queue that the key names.
             None => (String::new(), self.names.intake().to_owned()),
         };
         let confirm = publish(&self.channel, &exchange, &key, body, properties).await?;
         Ok(Box::pin(async move { (exchange, key, confirm.await) }))
     }
 
-    /// The account whose lane a letter goes back to, if there is one of that name.
+    /// None if the configuration has no such account.
     fn lane_of(&self, letter: &Letter) -> Option<AccountName> {
         let named = self.account.as_deref().or_else(|| letter.account())?;
         self.accounts.iter().find(|account| ***account == *named).cloned()
@@ -188,7 +189,7 @@ impl Publisher {
 }
 
 /// The properties of an event that is published for the first time.
-fn new(account: Option<&str>) -> BasicProperties {
+fn first_time(account: Option<&str>) -> BasicProperties {
     let mut properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT);
@@ -203,8 +204,8 @@ fn new(account: Option<&str>) -> BasicProperties {
     properties
 }
 
-/// The properties of an event that comes from a dead letter: the sender's own, the letter's account unless another one
-/// is asked for, and one replay more.
+/// The properties of an event from a dead letter: the sender's own, the letter's account unless the command names another,
+/// and one replay more.
 fn sent_back(letter: &Letter, account: Option<&str>) -> BasicProperties {
     let original = letter_properties::without_headers(letter);
     let original = original.with_headers(letter_properties::amqp_headers(&letter.headers));
@@ -213,14 +214,14 @@ fn sent_back(letter: &Letter, account: Option<&str>) -> BasicProperties {
         name_account(&mut headers, account);
     }
     headers.insert(REPLAYS.into(), AMQPValue::LongLongInt(letter.replays()));
-    properties::for_dead_letter(&original, &headers).with_delivery_mode(PERSISTENT)
+    republished::for_dead_letter(&original, &headers).with_delivery_mode(PERSISTENT)
 }
 
 fn name_account(headers: &mut FieldTable, account: &str) {
     headers.insert(ACCOUNT_HEADER.into(), AMQPValue::LongString(account.into()));
 }
 
-fn taken((exchange, key, answer): Answered) -> Result<(), BrokerError> {
+fn check((exchange, key, answer): Answer) -> Result<(), BrokerError> {
     let exchange = if exchange.is_empty() { "(default)".to_owned() } else { exchange };
     if is_taken(&answer?) { Ok(()) } else { Err(BrokerError::NotConfirmed { exchange, key }) }
 }
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_is_sent_back_with_its_sender_s_headers_to_its_account_and_counted() {
+    fn a_letter_is_sent_back_to_its_account_with_its_sender_s_headers_and_counted() {
         let line =
             br#"{"headers":{"freshet-reason":"rejected","freshet-detail":"[]","freshet-account":"acme",
             "freshet-replays":2,"tenant":"t","x-delivery-count":7,"CC":["elsewhere"]},

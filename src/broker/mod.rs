@@ -1,27 +1,29 @@
-//! RabbitMQ: from the intake queue to the lanes, and from their outcomes to acknowledgements and dead letters.
-//! The only user of `lapin`.
+//! RabbitMQ: from the intake queue to the lanes, and from what lanes settle to acknowledgements and dead letters. The only
+//! user of `lapin`, and of AMQP's wire format.
 //!
 //! ```text
-//! Q ─► router ─► Q.lane.<account> ─► consumer ─► lane ─► settlement ─► ack | Q.dead
+//! Q ─► router ─► Q.lane.<account> ─► lane_consumer ─► lane ─► settlements ─► ack | Q.dead
 //! ```
 //!
-//! Knows events only as far as it takes to find their account; never what a lane does with them.
+//! Knows an event only as far as it takes to find its account. Must not know the other source of events, nor what a lane
+//! does with them. Called by the commands.
+//!
+//! From the top: `session` puts the parts together; `consuming` keeps each queue consumed, by way of `router` or
+//! `lane_consumer`; both publish through `publishing`. `unreadable` finds messages that connections end over, `probes` what
+//! RabbitMQ does not say. All of them are given the `context`, report to `health`, and stand on `topology`, `amqp` and
+//! `transport`.
 
-pub(crate) mod amqp;
+mod amqp;
 mod consuming;
 mod context;
-#[cfg(test)]
-mod cost_tests;
 mod error;
-#[cfg(test)]
-mod fuzz_tests;
 mod health;
 mod inspect;
 mod intake_publisher;
 mod lane_consumer;
-pub(crate) mod names;
-pub(super) mod probes;
-pub(crate) mod publishing;
+mod names;
+mod probes;
+mod publishing;
 mod router;
 mod session;
 mod timing;
@@ -35,3 +37,9 @@ pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
+
+#[cfg(test)]
+mod tests {
+    mod cost;
+    mod fuzz;
+}

@@ -170,3 +170,6 @@ pub(super) async fn bind(
     close(&answered(queue, binding).await?).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

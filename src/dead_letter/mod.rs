@@ -1,4 +1,5 @@
-//! A dead letter's headers: what they are called, and what stands in them.
+//! A dead letter's headers, and its form as a line of a file. Knows nothing of AMQP. Asked by the router, the lanes'
+//! consumers and the file feed.
 
 pub(crate) mod header_names;
 mod letter;
@@ -12,12 +13,12 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
 pub use letter::Letter;
 
-/// The most that is kept of the problems: headers travel in one frame.
+/// The most bytes of the `freshet-detail` header: all headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;
-/// What is left free of it for the number of the problems that are not told.
+/// Left free of it for the last entry, "and 17 more".
 const MORE_ROOM: usize = 200;
-/// The most characters that are kept of a text where one problem alone is over the limit. There are five texts, and
-/// JSON takes up to six bytes for a character.
+/// The most characters of each of a problem's five texts, where one problem alone is over the limit. JSON takes up to six
+/// bytes for a character.
 const TEXT_LIMIT: usize = 500;
 
 /// An event that cannot be delivered, and why.
@@ -78,27 +79,26 @@ pub(crate) fn routing_key(account: Option<&AccountName>, reason: DeadLetterReaso
     format!("{}.{reason}", account.map_or(UNROUTED, |name| name))
 }
 
-/// The problems as a JSON list, as many as there is room for, and then how many more there are; a problem that is too
-/// long alone is cut in its texts.
+/// A JSON list of as many problems as there is room for, and then how many more there are.
 fn detail(refusal: &Refusal) -> String {
     let mut list = "[".to_owned();
-    let mut untold = 0;
-    for (told, problem) in refusal.problems.iter().enumerate() {
-        if problem.further > 0 || untold > 0 {
-            untold += problem.further.max(1);
+    let mut left_out = 0;
+    for (index, problem) in refusal.problems.iter().enumerate() {
+        if problem.further > 0 || left_out > 0 {
+            left_out += problem.further.max(1);
             continue;
         }
         let mut text = json(problem);
-        if told == 0 && text.len() > DETAIL_LIMIT - MORE_ROOM {
+        if index == 0 && text.len() > DETAIL_LIMIT - MORE_ROOM {
             text = json(&shortened(problem));
         }
         if list.len() + text.len() + MORE_ROOM > DETAIL_LIMIT {
-            untold = 1;
+            left_out = 1;
         } else {
             add(&mut list, &text);
         }
     }
-    if let Some(more) = Problem::further(untold) {
+    if let Some(more) = Problem::further(left_out) {
         add(&mut list, &json(&more));
     }
     list.push(']');
@@ -116,7 +116,7 @@ fn add(list: &mut String, item: &str) {
     list.push_str(item);
 }
 
-/// The same problem with every text cut, so that all of them keep within [`DETAIL_LIMIT`] however they are escaped.
+/// The same problem with each text cut, so that it keeps within [`DETAIL_LIMIT`] however the texts are escaped.
 fn shortened(problem: &Problem) -> Problem {
     let cut = |text: &String| text.chars().take(TEXT_LIMIT).collect();
     let cut_if_any = |text: &Option<String>| text.as_ref().map(cut);
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::outcome::DeadLetterReason;
 
-    fn said(problems: Vec<Problem>) -> Value {
+    fn detail_of(problems: Vec<Problem>) -> Value {
         let refusal = Refusal { reason: DeadLetterReason::InvalidField, problems, http_status: None };
         let detail = detail(&refusal);
         assert!(detail.len() <= DETAIL_LIMIT, "{}", detail.len());
@@ -143,33 +143,33 @@ mod tests {
     }
 
     #[test]
-    fn the_detail_keeps_within_its_limit_and_says_what_it_can() {
+    fn the_detail_keeps_within_its_limit_and_counts_what_it_leaves_out() {
         let problem = |length| Problem {
             problem: "wrong".into(),
             expected: Some("\u{1}".repeat(length)),
             ..Problem::default()
         };
-        assert_eq!(said(vec![problem(10); 3]).as_array().unwrap().len(), 3);
-        let some = said(vec![problem(1000); 4]);
+        assert_eq!(detail_of(vec![problem(10); 3]).as_array().unwrap().len(), 3);
+        let some = detail_of(vec![problem(1000); 4]);
         assert_eq!((some.as_array().unwrap().len(), &some[2]["problem"]), (3, &Value::from("and 2 more")));
         let mut many = vec![problem(10); 100];
         many.extend(Problem::further(39_900));
-        let many = said(many);
+        let many = detail_of(many);
         assert_eq!(many.as_array().unwrap().len(), 101);
         assert_eq!(many[100]["problem"], "and 39,900 more");
         let mut long = vec![problem(400); 100];
         long.extend(Problem::further(39_900));
-        let long = said(long);
+        let long = detail_of(long);
         assert_eq!(long.as_array().unwrap().last().unwrap()["problem"], "and 39,994 more");
-        let alone = said(vec![problem(100_000), problem(1)]);
+        let alone = detail_of(vec![problem(100_000), problem(1)]);
         assert_eq!(alone[0]["problem"], "wrong");
         assert_eq!(alone[0]["expected"].as_str().unwrap().len(), TEXT_LIMIT);
     }
 
     #[test]
-    fn every_problem_has_its_five_keys_whatever_there_is_to_say() {
-        let said = said(vec![Problem { problem: "wrong".into(), ..Problem::default() }]);
+    fn every_problem_has_all_five_keys() {
+        let detail = detail_of(vec![Problem { problem: "wrong".into(), ..Problem::default() }]);
         let expected = serde_json::json!([{"field": null, "trait": null, "problem": "wrong", "expected": null, "got": null}]);
-        assert_eq!(said, expected);
+        assert_eq!(detail, expected);
     }
 }

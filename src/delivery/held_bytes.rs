@@ -1,24 +1,23 @@
-//! How many bytes of events this replica holds: for each account, and for all of them together. RabbitMQ's prefetch
-//! counts messages only, and a message may be large. A lane's consumer asks before it takes the next message off its
-//! channel, and says what it has settled.
+//! How many bytes of events this replica holds: for each account, and for all of them together. RabbitMQ's prefetch counts
+//! messages only, and a message may be large. A lane's consumer asks here before it takes the next message off its channel;
+//! the file feed asks before it reads the next line.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-/// All accounts together may hold so many times what one may.
+/// All accounts together may hold so many times as much as one.
 const PROCESS: u64 = 8;
-/// However much others hold, an account may hold this part of what it may hold alone: nobody waits for another one's
-/// events only.
+/// However much the others hold, an account may hold this fraction of its own limit. So it always makes progress.
 const RESERVED: u64 = 64;
 
-/// How many bytes an event takes beside the body that it was read from; none if it is a part of that.
+/// How many bytes an event takes in addition to the body that it was read from; none if it points into that body.
 pub(crate) fn beside(body: &Bytes, event: &Bytes) -> usize {
     if body.as_ptr_range().contains(&event.as_ptr()) { 0 } else { event.len() }
 }
 
-/// What all accounts of a replica hold.
+/// Counts what all accounts hold.
 #[derive(Debug)]
 pub struct HeldBytes {
     per_account: u64,
@@ -26,22 +25,22 @@ pub struct HeldBytes {
 }
 
 impl HeldBytes {
-    /// Nothing held; each account may hold so many bytes, and always one event.
+    /// `per_account`: the bytes that one account may hold; one event it may always hold.
     pub fn new(per_account: u64) -> Self {
         Self { per_account, all: watch::Sender::new(0) }
     }
 
-    /// The most that all accounts hold together, but for what each may always hold.
+    /// For all accounts together, apart from what each may always hold.
     fn limit(&self) -> u64 {
         self.per_account.saturating_mul(PROCESS)
     }
 
-    /// An account's part, while its lane is served.
+    /// One account's part, while its lane is consumed.
     pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share { all: self.clone(), held: 0 }
     }
 
-    /// Whether no account may hold more than it always may.
+    /// Whether each account is down to what it may always hold.
     pub(crate) fn full(&self) -> bool {
         *self.all.borrow() >= self.limit()
     }
@@ -55,7 +54,7 @@ impl HeldBytes {
 
     pub(crate) fn remove(&self, bytes: u64) {
         let limit = self.limit();
-        // Only those who wait for room are woken, and only when there is some again.
+        // Wakes those that wait for room, and only when there is some again: this is called for every event.
         self.all.send_if_modified(|all| {
             let full = *all >= limit;
             *all = all.saturating_sub(bytes);
@@ -64,7 +63,7 @@ impl HeldBytes {
     }
 }
 
-/// What one account holds.
+/// Counts what one account holds.
 #[derive(Debug)]
 pub(crate) struct Share {
     all: Arc<HeldBytes>,
@@ -72,30 +71,28 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// An event was taken in.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.held = self.held.saturating_add(bytes);
         self.all.add(bytes);
     }
 
-    /// An event was settled.
     pub(crate) fn remove(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
         self.all.remove(bytes);
     }
 
-    /// Whether another event may be taken in. How large it is, is not known before; so the last one may go beyond.
+    /// Whether another event may be taken. Its size is not known before, so it may go beyond the limit.
     pub(crate) fn has_room(&self) -> bool {
         self.held == 0 || (self.held < self.all.per_account && !self.waits_for_others())
     }
 
-    /// Whether only what other accounts hold is in the way.
+    /// Whether there would be room if the other accounts held less.
     pub(crate) fn waits_for_others(&self) -> bool {
         let more_than_reserved = self.held >= (self.all.per_account / RESERVED).max(1);
         more_than_reserved && self.held < self.all.per_account && self.all.full()
     }
 
-    /// Returns when others have made room.
+    /// Returns when the other accounts hold less.
     pub(crate) async fn room(&self) {
         let limit = self.all.limit();
         if self.all.all.subscribe().wait_for(|all| *all < limit).await.is_err() {
@@ -105,7 +102,7 @@ impl Share {
 }
 
 impl Drop for Share {
-    /// What is not settled goes back to the broker.
+    /// Unsettled events go back to the broker with their channel.
     fn drop(&mut self) {
         self.all.remove(self.held);
     }
@@ -116,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_takes_in_until_its_bytes_are_reached_and_one_event_always() {
+    fn an_account_takes_events_until_its_limit_and_always_one() {
         let all = Arc::new(HeldBytes::new(100));
         let mut share = all.share();
         assert!(share.has_room());
@@ -131,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_accounts_together_are_bounded_and_none_is_starved() {
+    async fn all_accounts_together_are_bounded_and_each_makes_progress() {
         let all = Arc::new(HeldBytes::new(6400));
         let mut full: Vec<Share> = (0..8).map(|_| all.share()).collect();
         for share in &mut full {

@@ -1,8 +1,8 @@
-//! The seam between a source of events (RabbitMQ, a file) and the lanes: deliveries and their receipts.
+//! The seam between a source of events (RabbitMQ, a file) and the lanes: deliveries and their receipts. Knows neither.
 //!
-//! A delivery is a debt paid once. The source reserves the place for the answer before it hands a
-//! delivery over, so paying is neither async nor fallible. A receipt dropped unpaid is a bug: it is counted, and
-//! the event goes back to its source, so that nobody waits for it for ever.
+//! Each delivery is settled exactly once. The source reserves the place for the settlement before it hands a delivery
+//! over, so settling is neither async nor fallible. To drop a receipt without settling is a bug: it is counted, and the
+//! event returns to its source, which would otherwise wait for it for ever.
 
 mod held_bytes;
 
@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 pub use held_bytes::HeldBytes;
 pub(crate) use held_bytes::{Share, beside};
 
-/// The name of an account as configured: the routing key, the metric label, the lane.
+/// An account's name as configured; also its lane's routing key and its metrics' label.
 pub type AccountName = std::sync::Arc<str>;
 
 /// Stands for an account's name, as a label and in routing keys, where an event's account is not known.
@@ -31,67 +31,66 @@ pub const UNROUTED: &str = "_unrouted";
 pub struct Delivery {
     /// The body as it was queued.
     pub body: Bytes,
-    /// When it was queued, as well as the source can tell.
+    /// When it was queued, as far as the source knows.
     pub queued_at: Timestamp,
-    /// The source may have put it there more than once, with others in between: an older copy may come after a newer
-    /// event.
+    /// The source may have queued it more than once, so that an older copy may come after a newer event.
     pub copied: bool,
-    /// It was handed out before and came back unsettled: whoever had it may still have calls under way for it.
+    /// It was handed out before and came back unsettled: another replica may still have calls under way for it.
     pub redelivered: bool,
-    /// Pays for the delivery.
+    /// Settles the delivery.
     pub receipt: Receipt,
 }
 
 /// Where one account's deliveries go.
 #[derive(Debug, Clone)]
 pub struct LaneInlet {
-    /// The account.
+    /// Whose lane it is.
     pub account: AccountName,
-    /// Takes one session after another.
+    /// One for each connection of the source.
     pub sessions: mpsc::Sender<Session>,
-    /// Its counters.
+    /// Of the account.
     pub metrics: AccountMetrics,
 }
 
 /// The deliveries of one connection to the source, in order.
 ///
-/// When they end by themselves, everything taken is still delivered. When `lost` is cancelled, the source
-/// cannot be answered any more: what was not sent is dropped, because it will be delivered again.
+/// When `deliveries` ends, all that it brought are still settled. When `lost` is cancelled, settlements reach the source
+/// no more: the lane drops what it has not sent, because it will be delivered again.
 #[derive(Debug)]
 pub struct Session {
-    /// In order; at most the prefetch unsettled.
+    /// In order; at most as many as the prefetch are unsettled.
     pub deliveries: mpsc::Receiver<Delivery>,
-    /// The source is gone.
+    /// The connection is gone.
     pub lost: CancellationToken,
-    /// Nothing may be begun while it does not hold.
+    /// While it does not hold, no call may be begun.
     pub lease: Lease,
 }
 
-/// The source's word that what it handed over is still nobody else's. A process that was stopped for a while, or a
-/// network that fell silent, learns late that the session is lost; what was handed over may be with another one by then.
+/// How long the source surely gives the deliveries to nobody else. A process that was stopped for a while, or whose network
+/// went silent, learns late that its session is lost; by then another replica may have the deliveries.
 #[derive(Debug, Clone)]
 pub struct Lease(Option<(watch::Receiver<Instant>, Duration)>);
 
 impl Lease {
-    /// A source that gives to nobody else.
+    /// Of a source that has no other consumers.
     pub const ENDLESS: Self = Self(None);
 
-    /// Holds for `term` from the time at which the source last showed that it is there.
+    /// Holds for `term` after each time at which the source was last known to be there.
     pub fn new(shown: watch::Receiver<Instant>, term: Duration) -> Self {
         Self(Some((shown, term)))
     }
 
-    /// Whether the source gives to nobody else.
+    /// Whether it needs no watching.
     pub fn is_endless(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether it holds.
+    /// Whether calls may be begun.
     pub fn holds(&self, now: Instant) -> bool {
         self.0.as_ref().is_none_or(|(shown, term)| now.saturating_duration_since(*shown.borrow()) < *term)
     }
 
-    /// Returns when the source shows again that it is there; never if it is gone.
+    /// Returns when the source is known to be there again; never if it is gone.
     pub async fn renewed(&mut self) {
         if let Some((shown, _)) = &mut self.0
             && shown.changed().await.is_ok()
@@ -102,18 +101,18 @@ impl Lease {
     }
 }
 
-/// What the source learns of one delivery.
+/// What the source is told about one delivery.
 #[derive(Debug)]
 pub struct Settlement {
-    /// The source's name for the delivery.
+    /// The source's number of the delivery.
     pub tag: u64,
-    /// What became of it.
+    /// Tells the source whether to acknowledge, dead-letter or return the event.
     pub outcome: Outcome,
-    /// How many calls to Freshsales were made for it.
+    /// Calls to Freshsales that were made for it.
     pub attempts: u32,
 }
 
-/// A place to answer one delivery.
+/// Settles one delivery. The source reserved the place for the settlement.
 #[derive(Debug)]
 pub struct Receipt {
     tag: u64,
@@ -122,12 +121,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// A receipt for the delivery `tag`, answered into `place`; `dropped` counts it if nobody pays.
+    /// `dropped` counts receipts that are dropped unsettled.
     pub fn new(tag: u64, place: mpsc::OwnedPermit<Settlement>, dropped: IntCounter) -> Self {
         Self { tag, place: Some(place), dropped }
     }
 
-    /// Pays. The source acknowledges, dead-letters or leaves the event accordingly.
+    /// The source acknowledges, dead-letters or returns the event accordingly.
     pub fn settle(mut self, outcome: Outcome, attempts: u32) {
         if let Some(place) = self.place.take() {
             place.send(Settlement { tag: self.tag, outcome, attempts });
@@ -141,7 +140,7 @@ impl Drop for Receipt {
             self.dropped.inc();
             tracing::error!(
                 delivery.tag = self.tag,
-                "delivery dropped without being settled (bug); it is delivered again"
+                "a delivery was dropped without being settled; it goes back to its source; this is a bug"
             );
             place.send(Settlement { tag: self.tag, outcome: Outcome::Returned, attempts: 0 });
         }

@@ -171,7 +171,7 @@ fn size_of_value(value: &AMQPValue) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::amqp::properties;
+    use crate::broker::amqp::{properties, republished};
 
     const FRAME_MAX: usize = 131_072;
 
@@ -194,11 +194,11 @@ mod tests {
     #[test]
     fn headers_that_fill_a_frame_are_left_out_largest_first() {
         let original = with(&[("tenant", long(2)), ("large", long(100_000)), ("small", long(30_000))]);
-        let lane = fit(properties::for_lane(&original, jiff::Timestamp::now()), FRAME_MAX);
+        let lane = fit(republished::for_lane(&original, jiff::Timestamp::now()), FRAME_MAX);
         assert_eq!(names(&lane), [LEFT_OUT, QUEUED_AT, "small", "tenant"]);
         let mut added = FieldTable::default();
         added.insert("freshet-reason".into(), long(100));
-        let dead = fit(properties::for_dead_letter(&lane, &added), 16_384);
+        let dead = fit(republished::for_dead_letter(&lane, &added), 16_384);
         assert_eq!(names(&dead), [LEFT_OUT, "freshet-reason", "tenant"]);
         let left_out = properties::header(&dead, LEFT_OUT);
         assert_eq!(left_out, Some(&AMQPValue::LongLongInt(2)), "the router's and this one");
@@ -209,7 +209,7 @@ mod tests {
         let original = with(&[(DETAIL, long(16_000)), ("large", long(100_000))]);
         let mut added = FieldTable::default();
         added.insert(DETAIL.into(), AMQPValue::LongString(format!("[\"{}\"]", "y".repeat(16_000)).into()));
-        let dead = fit(properties::for_dead_letter(&original, &added), FRAME_MAX);
+        let dead = fit(republished::for_dead_letter(&original, &added), FRAME_MAX);
         assert_eq!(names(&dead), [DETAIL, "large"]);
     }
 

@@ -5,7 +5,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
-use super::properties;
+use super::{properties, republished};
 use crate::dead_letter::header_names::REPLAYS;
 use crate::dead_letter::{DeadLetter, Letter};
 
@@ -14,10 +14,11 @@ pub(in crate::broker) fn for_dead_letter(
     original: &BasicProperties,
     dead: &DeadLetter<'_>,
 ) -> BasicProperties {
-    properties::for_dead_letter(original, &amqp_headers(&dead.headers(replays(original))))
+    republished::for_dead_letter(original, &amqp_headers(&dead.headers(replays(original))))
 }
 
-/// How often the event was sent back from the dead letters before. Bounded, so that a forged count can be counted up.
+/// How often the event was sent back from the dead letters before. Bounded, because the count may be forged and is counted
+/// up.
 fn replays(original: &BasicProperties) -> i64 {
     let count = properties::header(original, REPLAYS);
     let long = count.and_then(AMQPValue::as_long_long_int);
@@ -25,7 +26,7 @@ fn replays(original: &BasicProperties) -> i64 {
     count.clamp(0, i64::from(u32::MAX))
 }
 
-/// The properties with which a letter's event is published again, except headers.
+/// The properties with which a letter's event is published again. Its headers are apart: [`amqp_headers`].
 pub(in crate::broker) fn without_headers(letter: &Letter) -> BasicProperties {
     let text = |name: &str| letter.properties.get(name).and_then(Value::as_str).and_then(short);
     let number = |name: &str| letter.properties.get(name).and_then(Value::as_u64);
@@ -54,12 +55,12 @@ pub(in crate::broker) fn without_headers(letter: &Letter) -> BasicProperties {
     properties
 }
 
-/// What AMQP's short strings take; none if it is longer.
+/// None if the text is too long for one of AMQP's short strings.
 fn short(text: &str) -> Option<ShortString> {
     ShortString::try_new(text.to_owned()).ok()
 }
 
-/// Headers as AMQP has them. A name that is too long for AMQP is left out.
+/// Leaves out headers whose names are too long for AMQP.
 pub(in crate::broker) fn amqp_headers(headers: &Map<String, Value>) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in headers {
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_and_properties_become_amqp_s() {
+    fn headers_and_properties_are_turned_into_amqp_s() {
         let headers =
             json!({"tenant": "t", "n": 3, "r": 1.5, "deep": {"list": [true, null]}, "x".repeat(300): 1});
         let table = amqp_headers(headers.as_object().unwrap());

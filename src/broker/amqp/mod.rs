@@ -9,3 +9,4 @@ pub(super) mod letter_properties;
 pub(super) mod packed;
 pub(super) mod properties;
 pub(super) mod refusal;
+pub(super) mod republished;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lapin::BasicProperties;
 
-use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::amqp::{letter_properties, republished};
 use crate::broker::names::Names;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::AccountName;
@@ -72,7 +72,7 @@ impl Publication {
     /// The body and the properties to publish; both are made anew for each attempt.
     pub(super) fn content(&self) -> (Bytes, BasicProperties) {
         let properties = (*self.properties).clone();
-        let properties = if self.may_be_duplicate { properties::as_copy(properties) } else { properties };
+        let properties = if self.may_be_duplicate { republished::as_copy(properties) } else { properties };
         (self.body.bytes(), properties)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use lapin::BasicProperties;
 
-use crate::broker::amqp::properties;
+use crate::broker::amqp::{properties, republished};
 use crate::broker::context::Context;
 use crate::broker::publishing::publication::Publication;
 use crate::dead_letter::DeadLetter;
@@ -77,7 +77,7 @@ pub(super) fn refused(
 
 /// One message for each event of a batch.
 fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Publication> {
-    let unpacked = properties::unpacked(&message.properties);
+    let unpacked = republished::unpacked(&message.properties);
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
     let publication = |index: usize| {
@@ -105,6 +105,6 @@ fn find(
 }
 
 fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicProperties {
-    let properties = properties::for_lane(properties, message.taken_at);
-    if message.redelivered { properties::as_copy(properties) } else { properties }
+    let properties = republished::for_lane(properties, message.taken_at);
+    if message.redelivered { republished::as_copy(properties) } else { properties }
 }

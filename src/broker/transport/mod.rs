@@ -8,8 +8,6 @@ mod dial;
 mod error;
 mod fields;
 mod filter;
-#[cfg(test)]
-mod fuzz_tests;
 mod greeting;
 mod outgoing;
 mod oversize;
@@ -18,7 +16,7 @@ mod runtime;
 mod seen;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod walker;
 
 use std::io;

@@ -1,5 +1,7 @@
 //! Frames by hand, and what the client library's own parser makes of them. Shared by the tests of this folder.
 
+mod fuzz;
+
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use amq_protocol::protocol::basic;
 use lapin::types::{AMQPValue, FieldTable};
@@ -9,7 +11,7 @@ use super::walker::Walker;
 
 pub(super) const FRAME_MAX: usize = 131_072;
 
-pub(super) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+pub(in crate::broker) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len()).unwrap();
     [&[kind], &channel.to_be_bytes()[..], &size.to_be_bytes(), payload, &[0xCE]].concat()
 }
@@ -18,7 +20,7 @@ pub(super) fn short(text: &[u8]) -> Vec<u8> {
     [&[u8::try_from(text.len()).unwrap()], text].concat()
 }
 
-pub(super) fn long(bytes: &[u8]) -> Vec<u8> {
+pub(in crate::broker) fn long(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 

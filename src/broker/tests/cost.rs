@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::broker::amqp::{letter_properties, properties};
+use crate::broker::amqp::{letter_properties, republished};
 use crate::cost::stays_linear;
 use crate::dead_letter::DeadLetter;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
@@ -47,7 +47,7 @@ fn a_copy_with_many_headers_costs_no_square() {
         |bytes| properties(bytes / 25),
         |original| {
             let refusal = Refusal::new(DeadLetterReason::InvalidEvent, Problem::default());
-            drop(properties::for_lane(original, Timestamp::UNIX_EPOCH));
+            drop(republished::for_lane(original, Timestamp::UNIX_EPOCH));
             drop(letter_properties::for_dead_letter(original, &dead(&refusal, &Glimpse::default())));
         },
     );

@@ -5,9 +5,9 @@ use amq_protocol::frame::AMQPFrame;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::seen::Seen;
-use super::tests::{body, deliver, frame, header, long, nested, read, short, typed, walk};
-use super::walker::Walker;
+use super::{body, deliver, frame, header, long, nested, read, short, typed, walk};
+use crate::broker::transport::seen::Seen;
+use crate::broker::transport::walker::Walker;
 use crate::fuzz::{any_text, feed};
 
 /// Bytes of a short string.
