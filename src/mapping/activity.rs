@@ -1,11 +1,11 @@
-//! Tracks and pages: who it was, and what is passed on. Properties stay the text they are.
+//! Tracks and pages: whose activity it is, and what is sent of it. Properties stay text. The mapper calls it.
 
 use super::{Activity, Identity, Ignored, PageView, email};
 use crate::object::{ObjectText, find, members, string};
 use crate::schema::Entity;
 use crate::segment::{Event, folds_to};
 
-/// The value of `email` in these traits: the exact key if it says something, else the first in another spelling.
+/// The value of `email` in these traits: that of the exact key unless it is null, else of the first other spelling.
 fn email_of(traits: &str) -> Option<&str> {
     let mut alike = members(traits)
         .filter(|member| member.value != "null" && folds_to(&member.name(), "email"))
@@ -14,7 +14,7 @@ fn email_of(traits: &str) -> Option<&str> {
     exact.or_else(|| alike.next()).map(|(_, value)| value)
 }
 
-/// Whom the event itself names. No activity without a `userId` comes here.
+/// The event has a `userId`: an activity without one is skipped before it is mapped.
 fn identity(event: &Event) -> Identity {
     let user_id = event.user_id.as_deref().unwrap_or_default();
     let context_email = || {
@@ -27,14 +27,14 @@ fn identity(event: &Event) -> Identity {
     }
 }
 
-/// Whether the properties say something under this name.
-fn says(properties: &ObjectText, name: &str) -> bool {
+/// Whether the properties hold this name with a value other than null.
+fn gives(properties: &ObjectText, name: &str) -> bool {
     find(properties.as_str(), name).is_some_and(|value| value != "null")
 }
 
 pub(super) fn track(event: &Event, name: &str, properties: &ObjectText) -> (Activity, Vec<Ignored>) {
     // The tracking API takes the event's name from the same object, so `name` is sent as `property_name`.
-    let taken = says(properties, "name") && find(properties.as_str(), "property_name").is_some();
+    let taken = gives(properties, "name") && find(properties.as_str(), "property_name").is_some();
     let displaced = taken.then(|| Ignored {
         entity: Entity::Contact,
         trait_path: "properties.name".into(),
@@ -55,7 +55,7 @@ pub(super) fn page(
     let added = [("name", name), ("category", category)]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))
-        .filter(|(key, _)| !says(properties, key))
+        .filter(|(key, _)| !gives(properties, key))
         .map(|(key, value)| (key, value.to_owned()))
         .collect();
     PageView { identity: identity(event), url: url.to_owned(), properties: properties.clone(), added }

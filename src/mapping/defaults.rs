@@ -1,18 +1,18 @@
-//! The account's defaults for required fields: judged once, when the fields are read, by the same rules as traits.
-//! One that does not fit is told and left out; it never condemns an event.
+//! The account's defaults for required fields. They are coerced once, when the fields are read, by the same rules as
+//! traits. One that does not fit is reported and not used; no event is refused for it.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::MappingRules;
-use super::record::managed;
-use crate::mapping::fields::field_index::Names;
+use super::record::{UserId, managed};
+use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::fields::target::Target;
-use crate::mapping::values::coerce::{coerce, kept};
+use crate::mapping::values::coerce::{check_range, coerce};
 use crate::schema::Entity;
 
-/// A default that is of no use.
+/// A configured default that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadDefault {
     /// Whose field it is for.
@@ -23,25 +23,25 @@ pub struct BadDefault {
     pub why: String,
 }
 
-/// Gives an entity's fields their defaults, and tells which are of no use.
+/// Gives an entity's fields their defaults; returns those that cannot be used.
 pub(super) fn fit(
-    names: &mut Names,
+    fields: &mut FieldIndex,
     given: BTreeMap<String, Value>,
     rules: &MappingRules,
 ) -> Vec<BadDefault> {
     let mut bad = Vec::new();
     let mut good = BTreeMap::new();
     for (key, value) in given {
-        let fitted = match names.resolve(&key) {
+        let fitted = match fields.resolve(&key) {
             None => Err("the account has no such field".to_owned()),
-            Some((_, target)) => wire(names.entity, target, value, rules).map(|value| (target.place, value)),
+            Some((_, target)) => wire(fields.entity, target, value, rules).map(|value| (target.place, value)),
         };
         match fitted {
             Ok((place, value)) => drop(good.insert(place, value)),
-            Err(why) => bad.push(BadDefault { entity: names.entity, key, why }),
+            Err(why) => bad.push(BadDefault { entity: fields.entity, key, why }),
         }
     }
-    names.defaults = good;
+    fields.set_defaults(good);
     bad
 }
 
@@ -49,20 +49,22 @@ fn wire(entity: Entity, target: Target<'_>, value: Value, rules: &MappingRules) 
     if set_otherwise(entity, target) {
         return Err("a default cannot set this field".to_owned());
     }
-    let fitted = coerce(target, value, rules.coercion).and_then(|value| kept(entity, target, value));
+    let fitted = coerce(target, value, rules.coercion).and_then(|value| check_range(entity, target, value));
     match fitted {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err("the value is empty".to_owned()),
-        Err(misfit) => Err(format!("{}: expected {}, got {}", misfit.problem, misfit.expected, misfit.got)),
+        Err(mismatch) => {
+            Err(format!("{}: expected {}, got {}", mismatch.problem, mismatch.expected, mismatch.got))
+        }
     }
 }
 
-/// What says which record it is, and what Freshsales or linking sets.
+/// Whether the field identifies the record, or is set by Freshsales or by linking records.
 fn set_otherwise(entity: Entity, target: Target<'_>) -> bool {
     let identity = match entity {
         Entity::Contact => matches!(target.name, "emails" | "external_id"),
         Entity::SalesAccount => target.name == "name",
         Entity::Deal => matches!(target.name, "name" | "sales_account_id"),
     };
-    identity || managed(entity, target, false).is_some()
+    identity || managed(entity, target, UserId::Unknown).is_some()
 }

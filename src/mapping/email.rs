@@ -1,29 +1,29 @@
-//! E-mail addresses: which are some, which identifies a contact, and a contact's list of them.
+//! E-mail addresses: what is one, which one identifies a contact, and the value of the field `emails`.
 
 use std::collections::HashSet;
 
 use email_address::{EmailAddress, Options};
 use serde_json::{Value, json};
 
-use crate::mapping::traits::special::Special;
+use crate::mapping::traits::special::SpecialTrait;
 use crate::mapping::values::mismatch::TypeMismatch;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{JsonMap, describe};
 
-/// The most addresses that Freshsales keeps for a contact.
-const MOST: usize = 10;
+/// Freshsales keeps no more addresses for a contact.
+const MOST_ADDRESSES: usize = 10;
 
-/// No address is longer: 64 bytes before the `@` and 255 behind it. A sender's text may be as long as a body.
-const LONGEST: usize = 320;
-/// The most entries that are looked at in a list of addresses, repeated ones included.
+/// In bytes: 64 before the `@` and 255 behind it. Parsing a longer text, which may be as long as a body, costs time.
+const LONGEST_ADDRESS: usize = 320;
+/// The most entries that are read of a list of addresses, repeated ones included.
 const MOST_ENTRIES: usize = 100;
 
 const ADDRESS: &str = "an e-mail address such as ada@example.com";
 
-/// The text as an e-mail address, trimmed and lower-cased; none if it is no bare address.
+/// The text as an e-mail address, trimmed and in lower case. `None` if it is anything but a bare address.
 pub(super) fn address(text: &str) -> Option<String> {
     let text = text.trim();
-    if text.len() > LONGEST {
+    if text.len() > LONGEST_ADDRESS {
         return None;
     }
     let address = text.to_lowercase();
@@ -32,13 +32,13 @@ pub(super) fn address(text: &str) -> Option<String> {
     valid.then_some(address)
 }
 
-/// What the traits say of the e-mail address, in whatever spelling of `email`.
+/// The value of the trait `email`, in any spelling of the key.
 pub(crate) fn email_trait(traits: &JsonMap) -> Option<&Value> {
-    Special::Email.value(traits)
+    SpecialTrait::Email.value(traits)
 }
 
-/// The address that identifies the contact: the trait `email`, else the `userId` if it is one. An event may have none: then
-/// its `userId` says who the contact is.
+/// The address that identifies the contact: the trait `email`, else the `userId` if it is an address. `None` if only a
+/// `userId` that is no address identifies the contact.
 pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Option<String>, Refusal> {
     let refuse = |reason, problem: &str, got: Option<&Value>| {
         let problem = Problem {
@@ -68,16 +68,16 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Opt
     }
 }
 
-/// A trait's value for the field `emails`: the identifying address first, then those the trait adds.
+/// The value for the field `emails`: the identifying address first, then the addresses that the trait adds.
 pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>, TypeMismatch> {
     let items = match value {
         Value::Array(items) => items,
         Value::String(_) | Value::Object(_) => vec![value],
-        Value::Null | Value::Bool(_) | Value::Number(_) => return Err(misfit(&value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => return Err(mismatch(&value)),
     };
     let too_many = |got: String| TypeMismatch {
         problem: "a contact has too many e-mail addresses".into(),
-        expected: format!("at most {MOST} addresses, the one that identifies the contact included"),
+        expected: format!("at most {MOST_ADDRESSES} addresses, the one that identifies the contact included"),
         got,
     };
     if items.len() > MOST_ENTRIES {
@@ -92,24 +92,24 @@ pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>
             Value::String(text) => (JsonMap::new(), text),
             Value::Object(mut object) => match object.remove("value") {
                 Some(Value::String(text)) => (object, text),
-                other => return Err(misfit(&other.unwrap_or_default())),
+                other => return Err(mismatch(&other.unwrap_or_default())),
             },
-            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(misfit(&item)),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(mismatch(&item)),
         };
         if text.trim().is_empty() {
             continue;
         }
-        let Some(folded) = address(&text) else { return Err(misfit(&Value::String(text))) };
+        let Some(folded) = address(&text) else { return Err(mismatch(&Value::String(text))) };
         object.remove("is_primary");
         if identity == Some(folded.as_str()) {
-            // The sender's own entry may carry a label.
+            // Replaces the bare entry: the sender's may carry a label.
             first = Some(with_value(object, &folded));
         } else if seen.insert(folded) {
             others.push(with_value(object, text.trim()));
         }
     }
     let count = others.len() + usize::from(first.is_some());
-    if count > MOST {
+    if count > MOST_ADDRESSES {
         return Err(too_many(format!("{count} addresses")));
     }
     if others.is_empty() && first.is_none() {
@@ -130,7 +130,7 @@ fn with_value(rest: JsonMap, address: &str) -> JsonMap {
     entry
 }
 
-fn misfit(got: &Value) -> TypeMismatch {
+fn mismatch(got: &Value) -> TypeMismatch {
     TypeMismatch::new(
         "this is no e-mail address",
         "e-mail addresses, as strings or as objects with a value",

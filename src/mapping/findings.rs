@@ -1,4 +1,4 @@
-//! What is noticed while one event is mapped: its problems in their order, and the traits left out.
+//! What is noticed while one event is mapped: problems, ignored traits, omitted values. Everything that maps adds to it.
 
 use std::collections::HashSet;
 
@@ -9,35 +9,36 @@ use crate::schema::{Entity, Selector};
 
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    flaws: Vec<(At, DeadLetterReason, Problem)>,
-    /// How many there were, those that are not told included.
+    problems: Vec<(At, DeadLetterReason, Problem)>,
+    /// How many problems there were, those dropped from `problems` included.
     found: usize,
     ignored: Vec<Ignored>,
     omitted: Vec<Omitted>,
-    /// Paths that an override of the contact has read, even inside `company` and `deal`.
+    /// Paths that an override of the contact has read, also inside `company` and `deal`.
     pub(super) overridden: HashSet<String>,
-    /// Selectors that might tell what a value means.
+    /// Selectors that would settle what a value means.
     pub(super) needs: Vec<Selector>,
 }
 
 impl Findings {
-    pub(super) fn flaw(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
+    pub(super) fn problem(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
         self.found += 1;
-        self.flaws.push((at, reason, problem));
-        // Of many only the first in the document are told. Twice as many are let in, so that sorting costs little.
-        if self.flaws.len() >= 2 * LISTED_PROBLEMS {
+        self.problems.push((at, reason, problem));
+        // Only the first problems in the document are reported. Sorting each time that twice as many have gathered keeps
+        // the work linear and the memory bounded.
+        if self.problems.len() >= 2 * LISTED_PROBLEMS {
             self.keep_first();
         }
     }
 
     fn keep_first(&mut self) {
-        self.flaws.sort_by_key(|(at, ..)| *at);
-        self.flaws.truncate(LISTED_PROBLEMS);
+        self.problems.sort_by_key(|(at, ..)| *at);
+        self.problems.truncate(LISTED_PROBLEMS);
     }
 
     pub(super) fn refuse(&mut self, at: At, refusal: Refusal) {
         for problem in refusal.problems {
-            self.flaw(at, refusal.reason, problem);
+            self.problem(at, refusal.reason, problem);
         }
     }
 
@@ -49,27 +50,26 @@ impl Findings {
         self.omitted.push(omitted);
     }
 
-    /// How many values are left out so far.
+    /// The number of values omitted so far, for [`omit_whole`](Self::omit_whole).
     pub(super) fn omitted(&self) -> usize {
         self.omitted.len()
     }
 
-    /// A whole record is left out, and with it what was left out of it since there were so many.
+    /// Omits a whole record in place of its single values, which are those omitted since there were `before`.
     pub(super) fn omit_whole(&mut self, before: usize, omitted: Omitted) {
         self.omitted.truncate(before);
         self.omitted.push(omitted);
     }
 
-    /// How many problems were found so far.
-    pub(super) fn flaws(&self) -> usize {
+    pub(super) fn problem_count(&self) -> usize {
         self.found
     }
 
-    /// The refusal, if there is any reason for one; what was ignored; and what was left out.
+    /// The refusal if there was a problem, the ignored traits, and the omitted values.
     pub(super) fn finish(mut self) -> (Option<Refusal>, Vec<Ignored>, Vec<Omitted>) {
         self.keep_first();
-        let reason = self.flaws.first().map(|(_, reason, _)| *reason);
-        let mut problems: Vec<_> = self.flaws.into_iter().map(|(.., problem)| problem).collect();
+        let reason = self.problems.first().map(|(_, reason, _)| *reason);
+        let mut problems: Vec<_> = self.problems.into_iter().map(|(.., problem)| problem).collect();
         problems.extend(Problem::further(self.found.saturating_sub(problems.len())));
         (reason.map(|reason| Refusal { reason, problems, http_status: None }), self.ignored, self.omitted)
     }

@@ -13,15 +13,21 @@ use crate::segment::JsonMap;
 pub struct Mapping {
     /// What to write, or every problem of the event.
     pub verdict: Result<Mapped, Refusal>,
-    /// Traits that reach no field. Told whatever the verdict.
+    /// Traits that set no field. They are reported whatever the verdict is.
     pub ignored: Vec<Ignored>,
-    /// Values that do not fit and are left out, where the account's rules say so; at most one for each field.
+    /// Values that do not fit and are left out because the account's rules say so; at most one for each field.
     pub omitted: Vec<Omitted>,
-    /// Selectors that were not read yet and might tell what a value means that does not fit now.
+    /// Selectors that have not been read and may settle a value that does not fit without them.
     pub needs: Vec<Selector>,
 }
 
-/// What one event asks of Freshsales.
+impl Mapping {
+    pub(super) fn of(mapped: Mapped) -> Self {
+        Self { verdict: Ok(mapped), ignored: Vec::new(), omitted: Vec::new(), needs: Vec::new() }
+    }
+}
+
+/// What to write for one event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mapped {
     /// From an identify.
@@ -32,11 +38,10 @@ pub enum Mapped {
     Page(PageView),
 }
 
-/// A contact to upsert, with the company and the deal that came along.
+/// A contact to upsert, with the company and the deal that come with it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContactWrite {
-    /// The contact's e-mail address, trimmed and lower-cased: the upsert's identifier. Without one, the `userId` says
-    /// who it is; then there is one.
+    /// The address by which the contact is upserted, trimmed and in lower case. Without one, `user_id` is given.
     pub email: Option<String>,
     /// The event's `userId`, where it is not the e-mail address.
     pub user_id: Option<String>,
@@ -83,19 +88,19 @@ pub struct Lacking {
     pub default: Option<Value>,
 }
 
-/// Whom an activity belongs to.
+/// The contact an activity belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The contact's e-mail address is known.
     Email(String),
-    /// Only the sender's `userId` is known; a lane may know more.
+    /// The event has only the sender's `userId`; the lane may find the address.
     UserId(String),
 }
 
-/// A track.
+/// A track to report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activity {
-    /// Who.
+    /// The contact it is reported for.
     pub identity: Identity,
     /// The event's name.
     pub name: String,
@@ -103,16 +108,16 @@ pub struct Activity {
     pub properties: ObjectText,
 }
 
-/// A page.
+/// A page view to report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageView {
-    /// Who.
+    /// The contact it is reported for.
     pub identity: Identity,
-    /// Where.
+    /// Never blank.
     pub url: String,
     /// As sent; one called `url` is not passed on.
     pub properties: ObjectText,
-    /// The page's `name` and `category`, where the properties say none.
+    /// The page's `name` and `category`, where the properties give none.
     pub added: Vec<(&'static str, String)>,
 }
 
@@ -125,17 +130,17 @@ pub struct Omitted {
     pub field: String,
     /// The trait's path as the sender wrote it.
     pub trait_path: String,
-    /// Why it does not fit, ready to be read. Holds no part of the value.
+    /// Why it does not fit, in words. Holds no part of the value.
     pub why: String,
 }
 
-/// A trait that reaches no field, and why. [`Mapper::nearest`](super::Mapper::nearest) tells which field it resembles.
+/// A trait that sets no field, and why. [`Mapper::nearest`](super::Mapper::nearest) finds a field with a like name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
-    /// Whose field it could have been.
+    /// The entity whose traits it stands among.
     pub entity: Entity,
     /// The trait's path as the sender wrote it.
     pub trait_path: String,
-    /// Why, ready to be read: "no such field", "read-only field", ...
+    /// Why, in words: "no such field", "read-only field", ...
     pub why: &'static str,
 }

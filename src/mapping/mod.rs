@@ -1,21 +1,33 @@
-//! Events become what to write: names, field values, identities. Pure.
-//! Knows [`crate::segment`] and [`crate::schema`]; never a broker, a clock or HTTP.
+//! Events become what to write: names of fields, their values, identities. Pure: no broker, no clock, no HTTP, and
+//! nothing is remembered from one event to the next. Lanes and `explain` ask a [`Mapper`] event by event.
 //!
-//! [`Mapper`] is built once per account and schema; a lane and `explain` ask it event by event.
+//! ```text
+//! Mapper::check_user    may an event without a userId go on? (user)
+//! Mapper::map
+//!   track, page    ──►  activity
+//!   identify
+//!     email             which address identifies the contact?
+//!     record       ──►  traits/  which trait could set which field?   asks fields/
+//!                       values/  what does the API take for it?       asks fields/
+//!     related      ──►  record, once for the company and once for the deal
+//! ```
+//!
+//! Each step adds its problems, ignored traits and omitted values to `findings`, from which the mapper makes the verdict.
 
 mod activity;
 mod defaults;
 mod email;
-pub(super) mod fields;
+mod fields;
 mod findings;
 mod mapped;
 mod mapper;
 mod position;
 mod record;
+mod related;
 mod rules;
-pub(super) mod traits;
+mod traits;
 mod user;
-pub(super) mod values;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +38,8 @@ pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
     RelatedWrite,
 };
-pub use mapper::{Mapper, Unreadable};
+pub use mapper::Mapper;
+pub use related::SchemaGap;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
 };

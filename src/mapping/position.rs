@@ -1,27 +1,33 @@
-//! Where in an event a trait stands, and what its path is called. Problems are reported in this order.
+//! Where in an event a trait stands, and its path. Problems are reported in the order of positions.
 
-/// Where in the event something stands: the trait's position, then the position inside it.
+/// A trait's position among the contact's, then its position inside the company or the deal.
 pub(super) type At = (usize, usize);
 
-/// Before every trait: the e-mail address decides first.
+/// Before every trait: a problem with the e-mail address is the event's reason whatever else is wrong.
 pub(super) const FIRST: At = (0, 0);
 
 /// After every trait.
 pub(super) const LAST: At = (usize::MAX, 0);
 
-/// The longest trait path that is told; a path is the sender's text and may be of any length.
+/// The longest trait path that is reported, in characters; the sender may write one of any length.
 const PATH_LIMIT: usize = 120;
 
-/// Where in the event the traits of one record stand.
+/// The record whose traits are read: the contact, or what stands inside its `company` or `deal`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
-    /// What precedes a trait's name in its path: nothing, `company.` or `deal.`.
-    pub(super) prefix: &'static str,
+    prefix: &'static str,
     /// The position of `company` or `deal` among the contact's traits.
-    pub(super) position: Option<usize>,
+    position: Option<usize>,
 }
 
 impl Scope {
+    pub(super) const CONTACT: Self = Self { prefix: "", position: None };
+
+    /// `position` is that of `company` or `deal` among the contact's traits.
+    pub(super) const fn inside(prefix: &'static str, position: usize) -> Self {
+        Self { prefix, position: Some(position) }
+    }
+
     pub(super) fn at(self, position: usize) -> At {
         match self.position {
             Some(outer) => (outer.saturating_add(1), position),
@@ -29,12 +35,17 @@ impl Scope {
         }
     }
 
+    /// After every trait of the record.
+    pub(super) fn end(self) -> At {
+        self.at(usize::MAX)
+    }
+
     pub(super) fn path(self, key: &str) -> String {
         bounded(format!("{}{key}", self.prefix))
     }
 }
 
-/// A path in the length in which it may be told.
+/// The path, cut where it is too long to be reported.
 pub(super) fn bounded(path: String) -> String {
     match path.char_indices().nth(PATH_LIMIT) {
         Some((end, _)) => format!("{}…", path.get(..end).unwrap_or_default()),

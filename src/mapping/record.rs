@@ -1,5 +1,5 @@
-//! One record from one set of traits: every claim settled, every value coerced, and what is required of a new
-//! record and not given.
+//! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required fields
+//! that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,57 +9,72 @@ use super::email;
 use super::findings::Findings;
 use super::position::{At, FIRST, Scope};
 use super::{InvalidValue, Lacking, MappingRules, Omitted, Record};
-use crate::mapping::fields::field_index::Names;
+use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::fields::target::Target;
-use crate::mapping::traits::candidate::Claim;
-use crate::mapping::traits::resolution::claims;
-use crate::mapping::traits::special::Consumed;
-use crate::mapping::values::coerce::{TEXT_LIMIT, coerce, kept, text, wanted};
+use crate::mapping::traits::candidate::Candidate;
+use crate::mapping::traits::resolution::candidates;
+use crate::mapping::traits::special::SpecialPositions;
+use crate::mapping::values::coerce::{TEXT_LIMIT, check_range, coerce, text, wanted};
 use crate::mapping::values::owners;
 use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
 use crate::segment::JsonMap;
 
-/// What the rest of the event says of a record.
+/// What a record needs to know of the event around its traits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
+pub(super) struct RecordContext<'a> {
     pub(super) scope: Scope,
-    /// Which of a contact's traits are no fields of it.
-    pub(super) consumed: Consumed,
+    pub(super) special: SpecialPositions,
     pub(super) selectors: &'a Selectors,
-    /// The contact's identifying address, where there is one.
+    /// The address that identifies the contact.
     pub(super) email: Option<&'a str>,
-    /// The contact's `external_id`, where the event's `userId` sets it.
+    /// The `userId`, where it becomes the contact's `external_id`.
     pub(super) external_id: Option<&'a str>,
-    /// Fields that linking fills in later.
+    /// Fields that are set later, when records are linked; they are not missing.
     pub(super) linked: &'a [&'static str],
-    /// Where a missing field is reported.
+    /// The position at which a missing field is reported.
     pub(super) end: At,
 }
 
+/// Whether the event's `userId` sets `external_id`, so that no trait may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UserId {
+    Known,
+    Unknown,
+}
+
+impl RecordContext<'_> {
+    fn user_id(&self) -> UserId {
+        match self.external_id {
+            Some(_) => UserId::Known,
+            None => UserId::Unknown,
+        }
+    }
+}
+
 pub(super) fn record(
-    names: &Names,
+    fields: &FieldIndex,
     rules: &MappingRules,
     traits: JsonMap,
-    around: Surroundings<'_>,
+    context: RecordContext<'_>,
     findings: &mut Findings,
 ) -> Record {
     let mut record = Record::default();
-    if let Some(email) = around.email {
+    if let Some(email) = context.email {
         record.fields.insert("emails".into(), email.into());
     }
-    let claims = claims(names, traits, around.scope, around.consumed, rules, findings);
-    let winners = winners(&claims);
-    let parent = parent(names, rules, &claims, &winners, around);
-    // A field with a value that does not fit is not missing as well.
-    let mut given: HashSet<&str> = around.linked.iter().copied().collect();
-    for (index, claim) in claims.into_iter().enumerate() {
-        let target = claim.target;
-        if claim.value.is_null() {
+    let candidates = candidates(fields, traits, context.scope, context.special, rules, findings);
+    let winners = winners(&candidates);
+    let parent = parent(fields, rules, &candidates, &winners, context);
+    // Holds refused values' fields too: a field whose value does not fit is not reported as missing as well.
+    let mut given: HashSet<&str> = context.linked.iter().copied().collect();
+    for (index, candidate) in candidates.into_iter().enumerate() {
+        let target = candidate.target;
+        if candidate.value.is_null() {
             let clears = winners.get(target.name) == Some(&index)
-                && managed(names.entity, target, around.external_id.is_some()).is_none()
-                && clearable(names.entity, target);
+                && managed(fields.entity, target, context.user_id()).is_none()
+                && clearable(fields.entity, target);
             if clears {
                 let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
                 values.insert(target.name.to_owned(), Value::Null);
@@ -67,109 +82,115 @@ pub(super) fn record(
             }
             continue;
         }
-        if let Some(why) = managed(names.entity, target, around.external_id.is_some()) {
-            findings.ignore(names.entity, claim.path, why);
+        if let Some(why) = managed(fields.entity, target, context.user_id()) {
+            findings.ignore(fields.entity, candidate.path, why);
             continue;
         }
         if winners.get(target.name) != Some(&index) {
-            findings.ignore(names.entity, claim.path, "another trait sets this field");
+            findings.ignore(fields.entity, candidate.path, "another trait sets this field");
             continue;
         }
-        let coerced = if names.entity == Entity::Contact && target.name == "emails" {
-            email::list(claim.value, around.email)
+        let coerced = if fields.entity == Entity::Contact && target.name == "emails" {
+            email::list(candidate.value, context.email)
         } else if let Some(parent) = &parent
-            && parent_of(names.entity, target.name).is_some()
+            && parent_of(fields.entity, target.name).is_some()
         {
-            parent.settle(target, &claim.value, rules.coercion, &mut findings.needs)
+            parent.coerce_child(target, &candidate.value, rules.coercion, &mut findings.needs)
         } else if target.name == "owner_id" {
-            coerce(target, claim.value.clone(), rules.coercion).or_else(|misfit| {
-                owners::by_address(target, &claim.value, misfit, around.selectors, &mut findings.needs)
+            coerce(target, candidate.value.clone(), rules.coercion).or_else(|mismatch| {
+                owners::by_address(target, &candidate.value, mismatch, context.selectors, &mut findings.needs)
             })
         } else {
-            coerce(target, claim.value, rules.coercion)
+            coerce(target, candidate.value, rules.coercion)
         };
-        match coerced.and_then(|value| kept(names.entity, target, value)) {
+        match coerced.and_then(|value| check_range(fields.entity, target, value)) {
             Ok(Some(value)) => {
                 let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
                 values.insert(target.name.to_owned(), value);
                 given.insert(target.name);
             }
-            Ok(None) => findings.ignore(names.entity, claim.path, "empty"),
-            Err(misfit) => match rules.invalid_value {
+            Ok(None) => findings.ignore(fields.entity, candidate.path, "empty"),
+            Err(mismatch) => match rules.invalid_value {
                 InvalidValue::DeadLetter => {
                     given.insert(target.name);
-                    findings.flaw(claim.at, refusing(target), misfit.into_problem(target.name, claim.path));
+                    findings.problem(
+                        candidate.at,
+                        reason(target),
+                        mismatch.into_problem(target.name, candidate.path),
+                    );
                 }
                 InvalidValue::Omit => findings.omit(Omitted {
-                    entity: names.entity,
+                    entity: fields.entity,
                     field: target.name.to_owned(),
-                    trait_path: claim.path,
-                    why: misfit.problem,
+                    trait_path: candidate.path,
+                    why: mismatch.problem,
                 }),
             },
         }
     }
-    if let Some(id) = around.external_id {
+    if let Some(id) = context.external_id {
         match text(&id.into(), Some(TEXT_LIMIT), rules.coercion) {
             Ok(id) => drop(record.fields.insert("external_id".into(), id)),
-            Err(misfit) => {
-                let problem = misfit.into_problem("external_id", "userId".into());
-                findings.flaw(FIRST, DeadLetterReason::InvalidField, problem);
+            Err(mismatch) => {
+                let problem = mismatch.into_problem("external_id", "userId".into());
+                findings.problem(FIRST, DeadLetterReason::InvalidField, problem);
             }
         }
         given.insert("external_id");
     }
-    let required = names.targets.iter().filter(|target| target.required && !target.read_only);
+    let required = fields.targets.iter().filter(|target| target.required && !target.read_only);
     for target in required.filter(|target| !given.contains(target.name)) {
-        if !identifies(names.entity, target) {
-            record.lacking.push(lacking(names, target, around.scope));
+        if !identifies(fields.entity, target) {
+            record.lacking.push(lacking(fields, target, context.scope));
             continue;
         }
-        // Otherwise a company or deal without its name is left out as a whole.
+        // With `omit`, the caller leaves out the whole company or deal if it has no name.
         if rules.invalid_value == InvalidValue::DeadLetter {
-            findings.flaw(around.end, DeadLetterReason::InvalidField, nameless(target, around.scope));
+            findings.problem(context.end, DeadLetterReason::InvalidField, nameless(target, context.scope));
         }
     }
     record
 }
 
-/// What is known of the field that a child among the claims belongs to; none if there is no such child.
+/// The parent of a field that the traits set and whose choices belong to another field's choice, if there is one.
 fn parent<'a>(
-    names: &'a Names,
+    fields: &'a FieldIndex,
     rules: &MappingRules,
-    claims: &[Claim<'_>],
+    candidates: &[Candidate<'_>],
     winners: &HashMap<&str, usize>,
-    around: Surroundings<'a>,
+    context: RecordContext<'a>,
 ) -> Option<Parent<'a>> {
-    let field = winners.keys().find_map(|name| parent_of(names.entity, name))?;
-    let claim = winners.get(field).and_then(|index| claims.get(*index));
-    let given =
-        claim.and_then(|claim| coerce(claim.target, claim.value.clone(), rules.coercion).ok().flatten());
-    Parent::new(names, field, given.as_ref(), around.selectors, |name| around.scope.path(name))
+    let field = winners.keys().find_map(|name| parent_of(fields.entity, name))?;
+    let candidate = winners.get(field).and_then(|index| candidates.get(*index));
+    let given = candidate.and_then(|candidate| {
+        coerce(candidate.target, candidate.value.clone(), rules.coercion).ok().flatten()
+    });
+    Parent::new(fields, field, given.as_ref(), context.selectors, |name| context.scope.path(name))
 }
 
-/// Per field the claim that has it: one with a value, then the best rank, then the first in the document.
-fn winners<'a>(claims: &[Claim<'a>]) -> HashMap<&'a str, usize> {
-    let mut ranked: Vec<(usize, &Claim<'a>)> = claims.iter().enumerate().collect();
-    ranked.sort_by_key(|(_, claim)| (claim.value.is_null(), claim.rank));
+/// Per field, the index of the trait that sets it: one with a value before null, then the best rank, then the first in
+/// the document.
+fn winners<'a>(candidates: &[Candidate<'a>]) -> HashMap<&'a str, usize> {
+    let mut ranked: Vec<(usize, &Candidate<'a>)> = candidates.iter().enumerate().collect();
+    ranked.sort_by_key(|(_, candidate)| (candidate.value.is_null(), candidate.rank));
     let mut winners = HashMap::new();
-    for (index, claim) in ranked {
-        winners.entry(claim.target.name).or_insert(index);
+    for (index, candidate) in ranked {
+        winners.entry(candidate.target.name).or_insert(index);
     }
     winners
 }
 
-/// Why no trait may write this field, if none may.
-pub(super) fn managed(entity: Entity, target: Target<'_>, user_known: bool) -> Option<&'static str> {
+/// Why no trait may set this field; `None` if one may.
+pub(super) fn managed(entity: Entity, target: Target<'_>, user_id: UserId) -> Option<&'static str> {
     match (entity, target.name) {
         (Entity::Contact, "sales_accounts") => Some("set through company"),
         (Entity::Deal, "contacts") => Some("set through the contact"),
-        (Entity::Contact, "external_id") if user_known => Some("userId sets this field"),
+        (Entity::Contact, "external_id") if user_id == UserId::Known => Some("userId sets this field"),
         _ => target.read_only.then_some("read-only field"),
     }
 }
 
-/// Whether null may empty the field: not what the record is known by, nor its links.
+/// Whether null may empty the field. It may not empty what identifies or links the record.
 fn clearable(entity: Entity, target: Target<'_>) -> bool {
     match entity {
         Entity::Contact => target.name != "emails",
@@ -178,7 +199,7 @@ fn clearable(entity: Entity, target: Target<'_>) -> bool {
     }
 }
 
-/// Whether the field is what the record is upserted by, so that no record can be written without it.
+/// Whether the record is upserted by this field, so that none can be written without it.
 fn identifies(entity: Entity, target: Target<'_>) -> bool {
     match entity {
         Entity::Contact => false,
@@ -186,20 +207,20 @@ fn identifies(entity: Entity, target: Target<'_>) -> bool {
     }
 }
 
-fn refusing(target: Target<'_>) -> DeadLetterReason {
+fn reason(target: Target<'_>) -> DeadLetterReason {
     if target.custom { DeadLetterReason::InvalidCustomField } else { DeadLetterReason::InvalidField }
 }
 
-fn lacking(names: &Names, target: Target<'_>, scope: Scope) -> Lacking {
-    let trait_name = match (names.entity, target.name) {
+fn lacking(fields: &FieldIndex, target: Target<'_>, scope: Scope) -> Lacking {
+    let trait_name = match (fields.entity, target.name) {
         (Entity::Contact, "sales_accounts") => "company".to_owned(),
-        _ => names.trait_name(target),
+        _ => fields.trait_name(target),
     };
     Lacking {
         field: target.name.to_owned(),
         trait_path: scope.path(&trait_name),
         custom: target.custom,
-        default: names.defaults.get(&target.place).cloned(),
+        default: fields.default_of(target).cloned(),
     }
 }
 

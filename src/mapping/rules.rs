@@ -8,7 +8,7 @@ use strum::{EnumString, VariantNames};
 
 use crate::schema::Entity;
 
-/// One account's mapping settings. The configuration fills it; the defaults are here.
+/// One account's mapping settings, filled by the configuration. [`Default`] has the documented defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MappingRules {
     /// Trait path -> contact field.
@@ -17,25 +17,25 @@ pub struct MappingRules {
     pub company_fields: BTreeMap<String, String>,
     /// Path inside `deal` -> deal field.
     pub deal_fields: BTreeMap<String, String>,
-    /// Contact field -> value for a record that Freshsales refuses for want of it.
+    /// Contact field -> value, sent when Freshsales refuses a record because the field is missing.
     pub defaults: BTreeMap<String, Value>,
     /// The same for sales accounts.
     pub company_defaults: BTreeMap<String, Value>,
     /// The same for deals.
     pub deal_defaults: BTreeMap<String, Value>,
-    /// What a trait named like a missing custom field does.
+    /// What becomes of a trait named like a custom field that the account does not have.
     pub unknown_custom_field: UnknownCustomField,
     /// How far a value may differ from its field's type.
     pub coercion: Coercion,
-    /// What a value that does not fit its field does.
+    /// What becomes of a value that does not fit its field.
     pub invalid_value: InvalidValue,
-    /// What an identify with an e-mail address and without a `userId` does.
+    /// What becomes of an identify with an e-mail address and without a `userId`.
     pub anonymous_identify: AnonymousIdentify,
-    /// What a trait that is null does.
+    /// What becomes of a trait that is null.
     pub null_traits: NullTraits,
 }
 
-/// The configuration's table of the defaults for new records of this kind.
+/// The configuration's table of defaults for records of this entity.
 pub const fn defaults_table(entity: Entity) -> &'static str {
     match entity {
         Entity::Contact => "accounts.defaults",
@@ -97,7 +97,7 @@ pub enum NullTraits {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Coercion {
-    /// Whatever loses no information.
+    /// A value is converted where the conversion loses no information.
     #[default]
     Lossless,
     /// The JSON type must be the field's, and labels match to the letter.

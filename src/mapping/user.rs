@@ -1,4 +1,4 @@
-//! Whether an event names somebody, by the account's rules. A lane asks before anything else is judged.
+//! Whether an event names a user, by the account's rules. Lanes and `explain` ask before they map the event.
 
 use super::email;
 use super::{AnonymousIdentify, Mapper};
@@ -6,9 +6,10 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal, SkipReason};
 use crate::segment::{Event, Payload, Undelivered};
 
 impl Mapper {
-    /// Why an event without a `userId` goes no further, if it does not. An identify that has an e-mail address names
-    /// somebody, and one whose address is none tried to; all others would only fill the dead letters.
-    pub fn named(&self, event: &Event) -> Result<(), Undelivered> {
+    /// Skips or refuses an event that names no user. Without a `userId`, only an identify with an e-mail address names
+    /// one. An identify whose address is malformed is refused; all other events without a `userId` come from anonymous
+    /// visitors and are skipped, because they would only fill the dead letters.
+    pub fn check_user(&self, event: &Event) -> Result<(), Undelivered> {
         if event.user_id.is_some() {
             return Ok(());
         }

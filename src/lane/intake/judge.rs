@@ -84,7 +84,7 @@ pub(in crate::lane) fn judge(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -
     };
     let event_type = event.event_type();
     let label = event_type.as_str();
-    let mut judged = if let Err(undelivered) = mapper.named(&event) {
+    let mut judged = if let Err(undelivered) = mapper.check_user(&event) {
         Judged::ended(label, None, outcome_of(undelivered))
     } else if !accepts.types.contains(&event_type) {
         Judged::ended(label, None, Outcome::Skipped(SkipReason::DisabledType))

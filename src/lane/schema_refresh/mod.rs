@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::backoff::Delays;
 use crate::delivery::AccountName;
 use crate::lane::timing::{SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
-use crate::mapping::{Mapper, MappingRules, Unreadable, defaults_table};
+use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Fields, LeftOut, Schema, Selector};
 use selector_refresh::SelectorRefresh;
@@ -28,7 +28,7 @@ pub(super) struct SchemaRefresh {
     read_at: Option<Instant>,
     draft: Option<Draft>,
     /// Entities whose fields could not be read at all. Contacts are written without them.
-    unreadable: Vec<(Entity, Unreadable)>,
+    unreadable: Vec<(Entity, SchemaGap)>,
     /// When to read the fields of those again.
     retry_at: Option<Instant>,
     requested_for: Option<Instant>,
@@ -170,7 +170,7 @@ impl SchemaRefresh {
     pub(super) fn take_selector(&mut self, selector: Selector, result: &Result<Value, u16>, now: Instant) {
         self.selectors.take(selector, result, now);
         if let Some(mapper) = &mut self.mapper {
-            mapper.know(self.selectors.known());
+            mapper.set_selectors(self.selectors.known());
         }
     }
 
@@ -178,9 +178,9 @@ impl SchemaRefresh {
     pub(super) fn take_fields(&mut self, entity: Entity, result: Result<Value, u16>, now: Instant) {
         let Some(draft) = &mut self.draft else { return };
         let unreadable = match &result {
-            Err(403) => Unreadable::Forbidden,
-            Err(404 | 410) => Unreadable::Missing,
-            Ok(_) | Err(_) => Unreadable::NotYet,
+            Err(403) => SchemaGap::Forbidden,
+            Err(404 | 410) => SchemaGap::Missing,
+            Ok(_) | Err(_) => SchemaGap::NotYet,
         };
         match parse(&self.account, entity, result) {
             Ok(fields) => {
@@ -199,7 +199,7 @@ impl SchemaRefresh {
         }
     }
 
-    fn fields_failed(&mut self, entity: Entity, unreadable: Unreadable, why: String, now: Instant) {
+    fn fields_failed(&mut self, entity: Entity, unreadable: SchemaGap, why: String, now: Instant) {
         let known = self.mapper.is_some() && self.unreadable.iter().all(|(other, _)| *other != entity);
         if entity != Entity::Contact && !known {
             // Only events that write the entity need its fields.
@@ -232,8 +232,8 @@ impl SchemaRefresh {
             return;
         }
         let schema = std::mem::take(&mut draft.schema);
-        let mut mapper = Mapper::new(self.rules.clone(), schema).without(self.unreadable.clone());
-        mapper.know(self.selectors.known());
+        let mut mapper = Mapper::new(self.rules.clone(), schema).with_gaps(self.unreadable.clone());
+        mapper.set_selectors(self.selectors.known());
         self.log_new_bad_defaults(&mapper);
         self.mapper = Some(mapper);
         self.read_at = Some(now);

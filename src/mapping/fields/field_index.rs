@@ -1,4 +1,4 @@
-//! Which field a trait's name means: one entity's fields, prepared for look-ups.
+//! One entity's fields, found by name. The mapper builds one for each entity when the account's fields are read.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::target::{Target, Targets};
 use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
 use crate::segment::{fold, folds_to, letters};
 
-/// How much alike the nearest name has to be, from 0 to 1.
-const LIKENESS: f64 = 0.88;
+/// The least likeness, from 0 to 1, of a name that is suggested.
+const LEAST_LIKENESS: f64 = 0.88;
 
-/// Longer names are not compared: likeness costs the product of both lengths.
+/// In bytes. Comparing costs the product of both lengths, and a sender's key may be as long as a body.
 const COMPARED_LIMIT: usize = 64;
 
-/// How well a trait names a field; of two traits for one field the better wins.
+/// How a trait names a field. Of two traits that name one field, the one of the earlier rank sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::mapping) enum Rank {
     /// The account's configuration says so.
@@ -24,11 +24,11 @@ pub(in crate::mapping) enum Rank {
     Exact,
     /// The internal name but for case, underscores and hyphens.
     Folded,
-    /// Segment's own name for it, or a drop-down's name without `_id`.
+    /// Segment's name for the field, or a drop-down's name without `_id`.
     Alias,
 }
 
-/// A trait path that the configuration sends to a field; the target is none if no such field exists.
+/// A trait path that the configuration sends to a field. `target` is `None` if the account has no such field.
 #[derive(Debug)]
 pub(in crate::mapping) struct Override {
     pub(in crate::mapping) path: String,
@@ -36,15 +36,14 @@ pub(in crate::mapping) struct Override {
     target: Option<u32>,
 }
 
-/// One entity's fields by every name a trait may use.
 #[derive(Debug)]
-pub(in crate::mapping) struct Names {
+pub(in crate::mapping) struct FieldIndex {
     pub(in crate::mapping) entity: Entity,
     pub(in crate::mapping) targets: Targets,
     pub(in crate::mapping) overrides: Box<[Override]>,
-    /// By the field's place: what is sent where Freshsales refuses a record for want of it.
-    pub(in crate::mapping) defaults: BTreeMap<u32, Value>,
-    /// The pipeline of each stage of a deal.
+    /// By the field's place: the value sent when Freshsales refuses a record because the field is missing.
+    defaults: BTreeMap<u32, Value>,
+    /// The pipeline of each of a deal's stages.
     pub(in crate::mapping) pipelines: Parents,
     /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
     exact: Box<[u32]>,
@@ -52,7 +51,7 @@ pub(in crate::mapping) struct Names {
     folded: Box<[u32]>,
 }
 
-impl Names {
+impl FieldIndex {
     pub(in crate::mapping) fn new(
         entity: Entity,
         mut fields: Vec<Field>,
@@ -60,10 +59,10 @@ impl Names {
     ) -> Self {
         match entity {
             Entity::Contact => {}
-            // The name is what these are upserted by, whatever the schema says of it.
+            // They are upserted by their name, so it is required even where the account says otherwise.
             Entity::SalesAccount | Entity::Deal => match fields.iter_mut().find(|f| f.name == "name") {
                 Some(name) => name.required = true,
-                None => fields.push(demanded_name()),
+                None => fields.push(required_name()),
             },
         }
         let mut exact: Box<[u32]> = (0..small(fields.len())).collect();
@@ -73,7 +72,7 @@ impl Names {
         let name = |place: &u32| targets.get(*place).map(|target| target.name).unwrap_or_default();
         exact.sort_by_key(name);
         folded.sort_by_cached_key(|place| fold(name(place)));
-        let mut names = Self {
+        let mut fields = Self {
             entity,
             targets,
             overrides: Box::default(),
@@ -82,47 +81,45 @@ impl Names {
             exact,
             folded,
         };
-        names.overrides = overrides
+        fields.overrides = overrides
             .into_iter()
-            .map(|(path, field)| Override { path, target: names.index(&field), field })
+            .map(|(path, field)| Override { path, target: fields.index(&field), field })
             .collect();
-        names
+        fields
     }
 
-    /// The field of this internal name, to the letter.
+    /// The field whose internal name is exactly this one.
     pub(in crate::mapping) fn get(&self, name: &str) -> Option<Target<'_>> {
         let first = self.exact.partition_point(|place| self.name(*place) < name);
         self.targets.get(*self.exact.get(first)?).filter(|target| target.name == name)
     }
 
-    /// The field a trait of this name reaches, aliases aside.
+    /// The field that has this name, exactly or folded.
     pub(in crate::mapping) fn resolve(&self, key: &str) -> Option<(Rank, Target<'_>)> {
         let exact = self.get(key).map(|target| (Rank::Exact, target));
         exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
     }
 
-    /// The drop-down `x_id` that a trait `x` means, given folded. One without choices takes ids only, and nobody writes an
-    /// id into `x`.
-    pub(in crate::mapping) fn chosen(&self, folded: &str) -> Option<Target<'_>> {
+    /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and nobody
+    /// writes an id into `x`.
+    pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<Target<'_>> {
         self.get_folded(&format!("{folded}id")).filter(|target| {
             let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
             one && !target.choices.is_empty() && target.name.ends_with("_id")
         })
     }
 
-    /// The field an override leads to.
     pub(in crate::mapping) fn overridden(&self, rule: &Override) -> Option<Target<'_>> {
         rule.target.and_then(|place| self.targets.get(place))
     }
 
-    /// What a sender writes to reach a field: its name in camelCase, or as it is where another field would answer to
-    /// that.
+    /// The trait that sets a field: its name in camelCase, or the name itself where the camelCase one names another field.
     pub(in crate::mapping) fn trait_name(&self, target: Target<'_>) -> String {
         let camel = camel_case(target.name);
         if self.index(&camel) == Some(target.place) { camel } else { target.name.to_owned() }
     }
 
-    /// The trait name of the field most like this one, if any is.
+    /// The trait name of the writable field whose name is most like this one, if one is alike.
     pub(in crate::mapping) fn nearest(&self, key: &str) -> Option<String> {
         if key.len() > COMPARED_LIMIT {
             return None;
@@ -132,9 +129,18 @@ impl Names {
             .iter()
             .filter(|target| !target.read_only)
             .map(|target| (strsim::jaro_winkler(&key, &fold(target.name)), target))
-            .filter(|(likeness, _)| *likeness >= LIKENESS)
+            .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
             .max_by(|(one, _), (other, _)| one.total_cmp(other))
             .map(|(_, target)| self.trait_name(target))
+    }
+
+    pub(in crate::mapping) fn default_of(&self, target: Target<'_>) -> Option<&Value> {
+        self.defaults.get(&target.place)
+    }
+
+    /// Sets the defaults, by the fields' places.
+    pub(in crate::mapping) fn set_defaults(&mut self, defaults: BTreeMap<u32, Value>) {
+        self.defaults = defaults;
     }
 
     fn get_folded(&self, folded: &str) -> Option<Target<'_>> {
@@ -152,7 +158,7 @@ impl Names {
     }
 }
 
-/// Only a deal's stages belong to pipelines; what else carries one does not depend on it.
+/// The pipeline of each choice of `deal_stage_id`. Other fields' choices carry a pipeline, too, and do not depend on it.
 fn pipelines(entity: Entity, fields: &[Field]) -> Parents {
     let stages = fields.iter().find(|field| entity == Entity::Deal && field.name == "deal_stage_id");
     let choices = stages.into_iter().flat_map(|field| &field.choices);
@@ -163,8 +169,8 @@ fn pipelines(entity: Entity, fields: &[Field]) -> Parents {
     choices.filter_map(pair).collect()
 }
 
-/// For an account that does not tell of its field `name`.
-fn demanded_name() -> Field {
+/// Stands in where an account does not list its field `name`.
+fn required_name() -> Field {
     Field {
         label: String::new(),
         name: "name".to_owned(),
@@ -190,7 +196,7 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// Whether a trait's name says that a custom field is meant: `cf_plan`, `cf-plan`, `cfPlan`, `cf2`, but not `cfo`.
+/// Whether a name is that of a custom field: `cf_plan`, `cf-plan`, `cfPlan`, `cf2`, but not `cfo`.
 pub(in crate::mapping) fn named_like_custom(key: &str) -> bool {
     let Some((start, rest)) = key.split_at_checked(2) else { return false };
     let next = rest.chars().next();
@@ -203,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn custom_names_are_told_from_words() {
+    fn names_of_custom_fields_are_recognised() {
         for custom in ["cf_plan", "cf-plan", "CF_plan", "Cf_x", "cfPlan", "cf2", "cf_"] {
             assert!(named_like_custom(custom), "{custom}");
         }
@@ -213,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn camel_case_folds_back() {
+    fn camel_case_folds_to_the_same_name() {
         for (name, camel) in [
             ("first_name", "firstName"),
             ("cf_alternate_number", "cfAlternateNumber"),

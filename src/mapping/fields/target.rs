@@ -1,8 +1,8 @@
 //! One entity's fields as destinations of traits, with their choices.
 //!
-//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of arena each. So only
-//! what mapping asks for is kept, and that in three allocations: one for each text would take more memory, and lie
-//! scattered between what is freed once the account's answer has been read, so that it could not be given back.
+//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So they take
+//! three allocations. One allocation for each text would take more memory; it would also lie between the parts of the
+//! account's answer, whose memory could then not be given back to the system.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::schema::{Field, FieldType};
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "the metadata's own flags")]
 pub(in crate::mapping) struct Target<'a> {
-    /// Its place among the entity's fields.
+    /// Its index among the entity's fields.
     pub(in crate::mapping) place: u32,
     pub(in crate::mapping) name: &'a str,
     pub(in crate::mapping) kind: &'a FieldType,
@@ -29,7 +29,7 @@ pub(in crate::mapping) struct Target<'a> {
 #[derive(Debug)]
 pub(in crate::mapping) struct Targets {
     fields: Box<[StoredField]>,
-    /// Those of all fields, one field's behind the other's.
+    /// The choices of all fields, field by field.
     choices: Box<[StoredChoice]>,
     arena: StringArena,
 }
@@ -50,7 +50,7 @@ impl Targets {
     pub(in crate::mapping) fn new(fields: Vec<Field>) -> Self {
         let mut choices = Vec::with_capacity(fields.iter().map(|field| field.choices.len()).sum());
         let mut arena = StringArena::default();
-        let keep = |field: Field| {
+        let store = |field: Field| {
             let first = small(choices.len());
             choices.extend(field.choices.iter().map(|choice| StoredChoice::new(choice, &mut arena)));
             StoredField {
@@ -63,27 +63,28 @@ impl Targets {
                 kind: field.kind,
             }
         };
-        let fields = fields.into_iter().map(keep).collect::<Vec<_>>().into_boxed_slice();
+        let fields = fields.into_iter().map(store).collect::<Vec<_>>().into_boxed_slice();
         arena.shrink();
         Self { fields, choices: choices.into_boxed_slice(), arena }
     }
 
     pub(in crate::mapping) fn get(&self, place: u32) -> Option<Target<'_>> {
-        let kept = self.fields.get(wide(place))?;
-        let choices = self.choices.get(wide(kept.choices.start)..wide(kept.choices.end)).unwrap_or_default();
-        let choices = if kept.custom {
+        let stored = self.fields.get(wide(place))?;
+        let choices =
+            self.choices.get(wide(stored.choices.start)..wide(stored.choices.end)).unwrap_or_default();
+        let choices = if stored.custom {
             Choices::of_custom_field(choices, &self.arena)
         } else {
             Choices::of_default_field(choices, &self.arena)
         };
         Some(Target {
             place,
-            name: self.arena.get(kept.name),
-            kind: &kept.kind,
-            custom: kept.custom,
-            read_only: kept.read_only,
-            required: kept.required,
-            multiple: kept.multiple,
+            name: self.arena.get(stored.name),
+            kind: &stored.kind,
+            custom: stored.custom,
+            read_only: stored.read_only,
+            required: stored.required,
+            multiple: stored.multiple,
             choices,
         })
     }

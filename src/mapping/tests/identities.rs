@@ -232,7 +232,7 @@ fn an_address_is_found_in_any_spelling_and_the_exact_one_wins() {
 fn unnamed(rule: AnonymousIdentify, event: &Value) -> Option<&'static str> {
     let rules = MappingRules { anonymous_identify: rule, ..MappingRules::default() };
     let event = segment::decode(&event.to_string().into()).unwrap();
-    match Mapper::new(rules, schema()).named(&event) {
+    match Mapper::new(rules, schema()).check_user(&event) {
         Ok(()) => None,
         Err(segment::Undelivered::Skip(reason)) => Some(reason.as_str()),
         Err(segment::Undelivered::Refuse(refusal)) => Some(refusal.reason.as_str()),

@@ -59,7 +59,7 @@ fn read() -> Selectors {
 
 fn mapped(rules: MappingRules, selectors: Selectors, traits: &Value) -> Mapping {
     let mut mapper = Mapper::new(rules, account());
-    mapper.know(selectors);
+    mapper.set_selectors(selectors);
     map_body(&mapper, &json!({"type": "identify", "userId": "ada@example.com", "traits": traits}))
 }
 

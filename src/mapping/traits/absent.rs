@@ -1,11 +1,11 @@
-//! Companies and deals that are none: what is empty, and what has nothing but an id, from which no record can be made.
+//! Companies and deals that hold nothing to write: they are empty, or have nothing but an id. `related` asks.
 
 use serde_json::Value;
 
 use crate::segment::whole;
 use crate::segment::{JsonMap, folds_to};
 
-/// Why a company or deal that came along is none.
+/// Why a company or deal counts as not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mapping) enum Absent {
     Empty,
@@ -13,7 +13,7 @@ pub(in crate::mapping) enum Absent {
 }
 
 impl Absent {
-    /// In words, for what is ignored.
+    /// The reason that is reported with the ignored trait.
     pub(in crate::mapping) const fn why(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -22,17 +22,16 @@ impl Absent {
     }
 }
 
-/// Whether the value is no company or deal. `reads_id` says whether the account's configuration makes something of an id.
+/// Why this company or deal counts as not given, if it does. `reads_id`: an override of the account reads its id.
 pub(in crate::mapping) fn absent(value: &Value, reads_id: bool) -> Option<Absent> {
     if hollow(value) {
         return Some(Absent::Empty);
     }
     let is_id = |(key, _): (&String, &Value)| folds_to(key, "id");
-    let says = |object: &JsonMap| object.iter().filter(|(_, value)| !hollow(value)).all(is_id);
-    (!reads_id && value.as_object().is_some_and(says)).then_some(Absent::IdAlone)
+    let only_id = |object: &JsonMap| object.iter().filter(|(_, value)| !hollow(value)).all(is_id);
+    (!reads_id && value.as_object().is_some_and(only_id)).then_some(Absent::IdAlone)
 }
 
-/// Whether there is nothing in it.
 fn hollow(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -43,7 +42,7 @@ fn hollow(value: &Value) -> bool {
     }
 }
 
-/// Whether a number is zero, which is no name: languages without types write it for "none".
-pub(in crate::mapping) fn zero(value: &Value) -> bool {
+/// Whether the value is the number zero. It is no company's name: untyped languages write it for "none".
+pub(in crate::mapping) fn is_zero(value: &Value) -> bool {
     value.as_number().is_some_and(|number| whole(number.as_str(), 1).as_deref() == Some("0"))
 }

@@ -1,4 +1,4 @@
-//! A trait that could set a field. Trait resolution makes them; a record chooses one for each field.
+//! A trait that could set a field. `resolution` makes them; `record` chooses one for each field.
 
 use serde_json::Value;
 
@@ -6,12 +6,11 @@ use crate::mapping::fields::field_index::Rank;
 use crate::mapping::fields::target::Target;
 use crate::mapping::position::At;
 
-/// Why a trait is ignored that reaches nothing.
 pub(in crate::mapping) const NO_SUCH_FIELD: &str = "no such field";
 
-/// A trait on its way to a field.
+/// A trait and the field it names.
 #[derive(Debug)]
-pub(in crate::mapping) struct Claim<'a> {
+pub(in crate::mapping) struct Candidate<'a> {
     pub(in crate::mapping) at: At,
     pub(in crate::mapping) rank: Rank,
     pub(in crate::mapping) path: String,

@@ -1,31 +1,31 @@
-//! A contact's whole name as its first and last name: nearly every example of Segment has `name`, Freshsales only the two.
-//! Claims call it with the traits called `name` that reach no field.
+//! A contact's `name` as first and last name: nearly every example of Segment's has `name`, and Freshsales has only the two
+//! fields. `resolution` calls it with the traits called `name` that name no field of the account.
 
-use super::candidate::{Claim, NO_SUCH_FIELD};
-use crate::mapping::fields::field_index::{Names, Rank};
+use super::candidate::{Candidate, NO_SUCH_FIELD};
+use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::findings::Findings;
 use crate::mapping::position::{At, Scope};
 
 const PARTS: [&str; 2] = ["first_name", "last_name"];
 
-/// Why of one trait in several spellings only one is used.
 pub(in crate::mapping) const OTHER_SPELLING: &str = "the same trait in another spelling is used";
 
-/// Sends a whole name to the first and last name, where no other trait claims either.
-pub(in crate::mapping) fn claim<'a>(
-    names: &'a Names,
+/// Adds candidates for the first and the last name, unless another trait sets either.
+pub(in crate::mapping) fn add_candidates<'a>(
+    fields: &'a FieldIndex,
     full_names: Vec<(At, String, String)>,
     scope: Scope,
     findings: &mut Findings,
-    claims: &mut Vec<Claim<'a>>,
+    candidates: &mut Vec<Candidate<'a>>,
 ) {
     let best = full_names.iter().position(|(_, key, _)| key == "name").unwrap_or_default();
-    let claimed = |claim: &Claim<'_>| PARTS.contains(&claim.target.name) && !claim.value.is_null();
-    let claimed = claims.iter().any(claimed);
+    let taken =
+        |candidate: &Candidate<'_>| PARTS.contains(&candidate.target.name) && !candidate.value.is_null();
+    let taken = candidates.iter().any(taken);
     for (place, (at, key, name)) in full_names.into_iter().enumerate() {
         let path = scope.path(&key);
-        let mut ignore = |why| findings.ignore(names.entity, path.clone(), why);
-        if claimed {
+        let mut ignore = |why| findings.ignore(fields.entity, path.clone(), why);
+        if taken {
             ignore("the first or last name is given");
             continue;
         }
@@ -37,27 +37,27 @@ pub(in crate::mapping) fn claim<'a>(
             ignore("empty");
             continue;
         }
-        let before = claims.len();
-        for (field, part) in parts(names, name.trim()) {
-            if let Some(target) = names.get(field) {
+        let before = candidates.len();
+        for (field, part) in parts(fields, name.trim()) {
+            if let Some(target) = fields.get(field) {
                 let (path, value) = (path.clone(), part.into());
-                claims.push(Claim { at, rank: Rank::Alias, path, value, target });
+                candidates.push(Candidate { at, rank: Rank::Alias, path, value, target });
             }
         }
-        if claims.len() == before {
+        if candidates.len() == before {
             ignore(NO_SUCH_FIELD);
         }
     }
 }
 
-/// The name split at its first blank. One word is a first name: as a last name it would replace a family name that is
-/// there. Where the account has only one of the fields, that takes the whole name.
-fn parts<'n>(names: &Names, name: &'n str) -> Vec<(&'static str, &'n str)> {
+/// The name, split at its first blank. One word is a first name: as a last name it would replace the family name that the
+/// contact may have. Where the account has only one of the fields, it takes the whole name.
+fn parts<'n>(fields: &FieldIndex, name: &'n str) -> Vec<(&'static str, &'n str)> {
     let [first_name, last_name] = PARTS;
-    let both = names.get(first_name).is_some() && names.get(last_name).is_some();
+    let both = fields.get(first_name).is_some() && fields.get(last_name).is_some();
     match name.split_once(char::is_whitespace).filter(|_| both) {
         Some((first, last)) => vec![(first_name, first), (last_name, last.trim_start())],
-        None if names.get(first_name).is_some() => vec![(first_name, name)],
+        None if fields.get(first_name).is_some() => vec![(first_name, name)],
         None => vec![(last_name, name)],
     }
 }

@@ -3,7 +3,9 @@
 //! looked at only where they decide which field is meant.
 
 pub(super) mod absent;
+mod aliases;
 pub(super) mod candidate;
 mod full_name;
+mod overrides;
 pub(super) mod resolution;
 pub(super) mod special;

@@ -1,4 +1,4 @@
-//! A trait's value as its field's type takes it, or why it does not fit.
+//! A trait's value in the form in which the API takes it for a field's type. Records and defaults call it.
 
 use serde_json::{Number, Value, json};
 
@@ -11,10 +11,10 @@ use crate::mapping::fields::target::Target;
 use crate::schema::{Entity, FieldType};
 use crate::segment::whole;
 
-/// The longest line of text Freshsales takes, in characters.
+/// The longest value of a one-line text field, in characters.
 pub(in crate::mapping) const TEXT_LIMIT: usize = 255;
 
-/// What the API takes for this value; none if it is empty and the type knows no emptiness.
+/// The value as the API takes it. `None` if it is empty and the type has no empty value.
 pub(in crate::mapping) fn coerce(
     target: Target<'_>,
     value: Value,
@@ -41,12 +41,11 @@ pub(in crate::mapping) fn coerce(
     }
 }
 
-/// The largest whole number that Freshsales takes for a deal's amount: beyond it a float skips numbers.
+/// The largest amount of a deal that Freshsales takes: above it, not every whole number is a float.
 const LARGEST_AMOUNT: f64 = 9_007_199_254_740_991.0;
 
-/// Refuses numbers that Freshsales, which keeps them as 64-bit floats, could only keep as something else: `1e400` would
-/// be infinite, `1e-400` zero.
-pub(in crate::mapping) fn kept(
+/// Refuses numbers that Freshsales could not keep. It keeps 64-bit floats: `1e400` would become infinite, `1e-400` zero.
+pub(in crate::mapping) fn check_range(
     entity: Entity,
     target: Target<'_>,
     value: Option<Value>,
@@ -70,7 +69,7 @@ pub(in crate::mapping) fn kept(
     Ok(Some(value))
 }
 
-/// A number, at any depth, that no float holds. The parser bounds the depth.
+/// A number at any depth that no float holds. The depth is bounded by the parser that read the value.
 fn lost_number(value: &Value) -> Option<&Value> {
     match value {
         Value::Number(number) => {
@@ -85,7 +84,7 @@ fn lost_number(value: &Value) -> Option<&Value> {
     }
 }
 
-/// What a sender writes for a field, in words.
+/// The kind of value that a field takes, in words.
 pub(in crate::mapping) fn wanted(target: Target<'_>) -> &'static str {
     match target.kind {
         FieldType::Text | FieldType::Textarea => "a string",
@@ -102,7 +101,7 @@ pub(in crate::mapping) fn wanted(target: Target<'_>) -> &'static str {
     }
 }
 
-/// A text of at most so many characters.
+/// `limit` is in characters.
 pub(in crate::mapping) fn text(
     value: &Value,
     limit: Option<usize>,
@@ -130,7 +129,7 @@ pub(in crate::mapping) fn text(
 fn number(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
     match (&value, coercion) {
         (Value::Number(_), _) => Ok(value),
-        // By JSON's own grammar: no leading zeros, which may be part of an identifier; no commas.
+        // By JSON's grammar: text with leading zeros may be an identifier, and commas mean different things.
         (Value::String(text), Coercion::Lossless) => match text.trim().parse::<Number>() {
             Ok(number) => Ok(Value::Number(number)),
             Err(_) => Err(TypeMismatch::new("this is no number", "a number such as 1234.5", &value)),
@@ -160,9 +159,9 @@ fn day(value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
 
 fn day_or_time(value: &Value) -> Result<Value, TypeMismatch> {
     let time = value.as_str().and_then(date::day_or_time);
-    let misfit =
+    let mismatch =
         || TypeMismatch::new("this is no date-time", "an ISO 8601 date-time or date, as a string", value);
-    time.map(Value::String).ok_or_else(misfit)
+    time.map(Value::String).ok_or_else(mismatch)
 }
 
 fn reference(value: Value) -> Result<Value, TypeMismatch> {
@@ -182,27 +181,27 @@ fn scalar(value: Value) -> Result<Value, TypeMismatch> {
 }
 
 fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
-    let misfit =
+    let mismatch =
         |got: &Value| TypeMismatch::new("wrong kind of value", "an array of strings or numbers", got);
-    let mut items = listed(value, coercion, misfit)?;
+    let mut items = listed(value, coercion, mismatch)?;
     tags::clean(&mut items);
     match items.iter().find(|item| item.is_array() || item.is_object()) {
-        Some(wrong) => Err(misfit(wrong)),
+        Some(wrong) => Err(mismatch(wrong)),
         None => Ok((!items.is_empty()).then_some(Value::Array(items))),
     }
 }
 
 fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
-    let misfit =
+    let mismatch =
         |got: &Value| TypeMismatch::new("wrong kind of value", "an array of objects or strings", got);
     let mut objects = Vec::new();
-    for item in listed(value, coercion, misfit)? {
+    for item in listed(value, coercion, mismatch)? {
         match item {
             Value::Null => {}
             Value::String(text) if text.trim().is_empty() => {}
             Value::String(text) => objects.push(json!({ "value": text })),
             Value::Object(_) => objects.push(item),
-            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(misfit(&item)),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(mismatch(&item)),
         }
     }
     Ok((!objects.is_empty()).then_some(Value::Array(objects)))
@@ -212,11 +211,11 @@ fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch
 fn listed(
     value: Value,
     coercion: Coercion,
-    misfit: impl Fn(&Value) -> TypeMismatch,
+    mismatch: impl Fn(&Value) -> TypeMismatch,
 ) -> Result<Vec<Value>, TypeMismatch> {
     match (value, coercion) {
         (Value::Array(items), _) => Ok(items),
         (single, Coercion::Lossless) => Ok(vec![single]),
-        (single, Coercion::Strict) => Err(misfit(&single)),
+        (single, Coercion::Strict) => Err(mismatch(&single)),
     }
 }

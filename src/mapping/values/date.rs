@@ -1,18 +1,18 @@
-//! Days and times as text. A day stays as it is written: no offset moves it.
+//! Days and times in text. A day stays the one that is written: no offset moves it to the day before or after.
 
 use jiff::civil::Date;
 use jiff::fmt::temporal::Pieces;
 
 use crate::mapping::Coercion;
 
-/// The day a text says, as `YYYY-MM-DD`.
+/// The day of a date or date-time, as `YYYY-MM-DD`.
 pub(in crate::mapping) fn day(text: &str, coercion: Coercion) -> Option<String> {
     let text = match coercion {
         Coercion::Strict => text,
         Coercion::Lossless => text.trim(),
     };
     let (day, time) = text.split_at_checked(10)?;
-    // Six-digit years and dates without dashes are ISO 8601 too, but not what Freshsales takes.
+    // Six-digit years and dates without dashes are ISO 8601 too, but Freshsales does not take them.
     let shape = day.bytes().enumerate().all(|(index, byte)| match index {
         4 | 7 => byte == b'-',
         _ => byte.is_ascii_digit(),
@@ -30,7 +30,7 @@ pub(in crate::mapping) fn day(text: &str, coercion: Coercion) -> Option<String> 
     }
 }
 
-/// A day or a date-time, as it is written.
+/// A date or date-time, unchanged.
 pub(in crate::mapping) fn day_or_time(text: &str) -> Option<String> {
     let text = text.trim();
     day(text, Coercion::Lossless).map(|_| text.to_owned())

@@ -1,4 +1,4 @@
-//! Why a value does not fit its field. Made by the coercions of each type; a record turns it into a problem or an omission.
+//! Why a value does not fit its field. Coercions make it; `record` turns it into a problem or an omission.
 
 use serde_json::Value;
 
@@ -18,7 +18,6 @@ impl TypeMismatch {
         Self { problem: problem.into(), expected: expected.into(), got: describe(got) }
     }
 
-    /// What a dead letter says of the value of this trait.
     pub(in crate::mapping) fn into_problem(self, field: &str, trait_path: String) -> Problem {
         Problem {
             field: Some(field.to_owned()),

@@ -1,4 +1,4 @@
-//! An owner given by e-mail address. Pure; `record` asks here for a field whose choices are users.
+//! An owner given by e-mail address. `record` calls it for `owner_id`, whose choices are the account's users.
 
 use serde_json::Value;
 
@@ -6,17 +6,19 @@ use super::mismatch::TypeMismatch;
 use crate::mapping::fields::target::Target;
 use crate::schema::{FieldType, Selector, Selectors};
 
-/// Takes a value that is none of the field's choices for an owner's e-mail address, if it looks like one. The account's
-/// users go to `needs` where they are not known. The address stays out of what is said of it.
+/// The id of the user whose address this value is, which is none of the field's choices. Returns `mismatch` if the value
+/// is no address. The selector of users is added to `needs` if it has not been read.
 pub(in crate::mapping) fn by_address(
     target: Target<'_>,
     value: &Value,
-    misfit: TypeMismatch,
+    mismatch: TypeMismatch,
     selectors: &Selectors,
     needs: &mut Vec<Selector>,
 ) -> Result<Option<Value>, TypeMismatch> {
     let users = target.name == "owner_id" && matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
-    let Some(address) = value.as_str().filter(|text| users && text.contains('@')) else { return Err(misfit) };
+    let Some(address) = value.as_str().filter(|text| users && text.contains('@')) else {
+        return Err(mismatch);
+    };
     let id = if let Some(owners) = &selectors.owners {
         owners.id(address)
     } else {

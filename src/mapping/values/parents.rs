@@ -1,6 +1,6 @@
-//! Choices that belong to a choice of another field: a contact's status to its lifecycle stage, a deal's stage to its
-//! pipeline. Freshsales refuses the whole record where the two do not match, and labels repeat from parent to parent.
-//! Pure; `record` asks here for such fields.
+//! Choices that belong to a choice of another field, their parent: a contact's status to its lifecycle stage, a deal's
+//! stage to its pipeline. Freshsales refuses the whole record if the two do not match, and the same label may stand under
+//! several parents. `record` calls it for such fields.
 
 use serde_json::Value;
 
@@ -8,11 +8,11 @@ use super::choice::{LabelMatch, with_label};
 use super::coerce::coerce;
 use super::mismatch::TypeMismatch;
 use crate::mapping::Coercion;
-use crate::mapping::fields::field_index::Names;
+use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::fields::target::Target;
 use crate::schema::{Entity, Parents, Selector, Selectors};
 
-/// The field whose choices those of this field belong to.
+/// The parent field of a field whose choices belong to another field's.
 pub(in crate::mapping) fn parent_of(entity: Entity, field: &str) -> Option<&'static str> {
     match (entity, field) {
         (Entity::Contact, "contact_status_id") => Some("lifecycle_stage_id"),
@@ -21,52 +21,52 @@ pub(in crate::mapping) fn parent_of(entity: Entity, field: &str) -> Option<&'sta
     }
 }
 
-/// What is known of the parent of a field's choices.
+/// What is known of the parent field's choice in one event.
 #[derive(Debug)]
 pub(in crate::mapping) struct Parent<'a> {
-    /// Which parent each choice has, once that is read.
+    /// The parent of each of the child's choices, if it has been read.
     parents: Option<&'a Parents>,
-    /// The event's own.
+    /// The parent that the event gives.
     given: Option<i64>,
-    /// That of a record that is given none.
+    /// The parent of a new record for which none is given.
     default: Option<i64>,
-    /// The account's default has not been read and would count.
-    unread: bool,
-    /// What to read where something of this is not known.
+    /// Whether a default would count that has not been read.
+    default_unread: bool,
+    /// The selector that tells what is not known here.
     selector: Selector,
-    /// What a sender writes to give it.
+    /// The trait that gives the parent.
     trait_path: String,
 }
 
 impl<'a> Parent<'a> {
-    /// `given` is what the event gives the parent's field, as the API takes it.
+    /// `given` is the event's value for the parent field, as the API takes it.
     pub(in crate::mapping) fn new(
-        names: &'a Names,
+        fields: &'a FieldIndex,
         field: &'static str,
         given: Option<&Value>,
         selectors: &'a Selectors,
         path: impl FnOnce(&str) -> String,
     ) -> Option<Self> {
-        let target = names.get(field)?;
-        let configured = names.defaults.get(&target.place).and_then(Value::as_i64);
-        let (parents, default, selector) = match names.entity {
+        let target = fields.get(field)?;
+        let configured = fields.default_of(target).and_then(Value::as_i64);
+        let (parents, default, selector) = match fields.entity {
             Entity::Contact => {
                 let stages = selectors.stages.as_deref();
                 let default = stages.map(|stages| stages.default);
                 (stages.map(|stages| &stages.statuses), default, Selector::LifecycleStages)
             }
-            Entity::Deal => (Some(&names.pipelines), selectors.pipeline, Selector::DealPipelines),
+            Entity::Deal => (Some(&fields.pipelines), selectors.pipeline, Selector::DealPipelines),
             Entity::SalesAccount => return None,
         };
-        let trait_path = path(&names.trait_name(target));
+        let trait_path = path(&fields.trait_name(target));
         let given = given.and_then(Value::as_i64);
-        let unread = configured.is_none() && default.is_none();
+        let default_unread = configured.is_none() && default.is_none();
         let default = configured.or(default.flatten());
-        Some(Self { parents, given, default, unread, selector, trait_path })
+        Some(Self { parents, given, default, default_unread, selector, trait_path })
     }
 
-    /// What the API takes for a value of the child's field. A selector that might tell more goes to `needs`.
-    pub(in crate::mapping) fn settle(
+    /// Coerces a value of the child's field. A selector that would settle an ambiguous label is added to `needs`.
+    pub(in crate::mapping) fn coerce_child(
         &self,
         target: Target<'_>,
         value: &Value,
@@ -83,7 +83,7 @@ impl<'a> Parent<'a> {
         };
         let labelled = with_label(target.choices, text, coercion);
         let by_label = match &alone {
-            // An id given outright is taken as it is.
+            // The value is an id, not a label.
             Ok(Some(wire)) => wire != value && labelled.iter().any(|choice| choice.wire == *wire),
             Ok(None) => false,
             Err(_) => !labelled.is_empty(),
@@ -103,7 +103,7 @@ impl<'a> Parent<'a> {
         };
         let Some(given) = self.given else {
             return alone.or_else(|_| {
-                if self.unread {
+                if self.default_unread {
                     needs.push(self.selector);
                 }
                 match self.default.map(|default| pick(&labelled, parents, default)) {
@@ -115,7 +115,7 @@ impl<'a> Parent<'a> {
         match pick(&labelled, parents, given) {
             Pick::One(wire) => Ok(Some(wire)),
             Pick::Several => Err(ambiguous()),
-            // Nothing is known against a choice whose parent is not told.
+            // A choice whose parent is not known may belong to the event's.
             Pick::None if labelled.iter().any(|choice| choice.id.and_then(|id| parents.of(id)).is_none()) => {
                 alone.map_err(|_| ambiguous())
             }
@@ -137,7 +137,7 @@ enum Pick {
     Several,
 }
 
-/// The choice that belongs to this parent: one whose label is the same to the letter, else in any case.
+/// The choice that belongs to this parent. One whose label is equal to the letter counts before one that differs in case.
 fn pick(labelled: &[LabelMatch], parents: &Parents, parent: i64) -> Pick {
     let belongs = |choice: &&LabelMatch| choice.id.and_then(|id| parents.of(id)) == Some(parent);
     let exact = labelled.iter().any(|choice| belongs(&choice) && choice.exact);

@@ -1,16 +1,16 @@
-//! Drop-downs whose choices are ranges, as `number_of_employees` ("1-10", "11-50", "10001+"): which one a count is in.
-//! Decides from labels and ids alone, and keeps nothing: an account has hundreds of lanes, and few values are counts.
-//! [`crate::mapping::values::choice`] asks it before it looks for a choice by label or id.
+//! Drop-downs whose choices are ranges, such as `number_of_employees` ("1-10", "11-50", "10001+"): which one contains a
+//! count. The ranges are read from labels and ids each time: few values are counts, and a lane would keep them in memory
+//! for as long as it lives. [`super::choice`] asks before it looks for a choice by label or id.
 
 use serde_json::{Number, Value};
 
 use crate::mapping::Coercion;
 use crate::segment::whole;
 
-/// The digits of the largest count.
-const DIGITS: usize = 19;
+/// The most digits of a count; all such numbers fit into 64 bits.
+const MOST_DIGITS: usize = 19;
 
-/// What may stand beside a range without changing its numbers. A word that is not here may: "1-10 million".
+/// Words that may stand beside a range without changing its numbers. Others do: "1-10 million".
 const UNITS: [&str; 11] = [
     "employees",
     "employee",
@@ -25,7 +25,7 @@ const UNITS: [&str; 11] = [
     "fte",
 ];
 
-/// The number and all above it; the "+" of "10000+" is read as "more than" where 10000 is in the range before.
+/// The number and all above it. The "+" of "10000+" means "more than" where the range before ends with 10000.
 const AND_ABOVE_BEFORE: [&str; 3] = ["at least", ">=", "≥"];
 const AND_ABOVE_BEHIND: [&str; 7] = ["+", "plus", "or more", "and more", "or above", "and above", "and over"];
 /// All above the number, without it.
@@ -35,7 +35,7 @@ const UP_TO: [&str; 4] = ["up to", "at most", "<=", "≤"];
 /// All below the number, without it.
 const BELOW: [&str; 5] = ["<", "less than", "fewer than", "under", "below"];
 
-/// What separates the numbers of thousands.
+/// The signs between groups of three digits.
 const SEPARATORS: [char; 8] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
 
 /// A field's ranges, the lowest first. They do not overlap, and only the last may have no end.
@@ -51,7 +51,6 @@ struct Range {
     last: Option<u64>,
 }
 
-/// Where a count is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mapping) struct Found {
     /// The choice's place among the field's.
@@ -60,12 +59,12 @@ pub(in crate::mapping) struct Found {
     pub(in crate::mapping) bounded: bool,
 }
 
-/// The count that a value is: a whole number in any form or, lossless, its text.
+/// A value as a count: a whole number in any form or, with lossless coercion, its text.
 pub(in crate::mapping) fn count(value: &Value, coercion: Coercion) -> Option<u64> {
     let digits = match (value, coercion) {
-        (Value::Number(number), _) => whole(number.as_str(), DIGITS)?,
+        (Value::Number(number), _) => whole(number.as_str(), MOST_DIGITS)?,
         (Value::String(text), Coercion::Lossless) => {
-            whole(text.trim().parse::<Number>().ok()?.as_str(), DIGITS)?
+            whole(text.trim().parse::<Number>().ok()?.as_str(), MOST_DIGITS)?
         }
         (Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => {
             return None;
@@ -75,8 +74,8 @@ pub(in crate::mapping) fn count(value: &Value, coercion: Coercion) -> Option<u64
 }
 
 impl Ranges {
-    /// The ranges that choices stand for, given as labels and ids; none if this is no field of ranges. A choice without
-    /// any number ("Unknown") is no range and does no harm; any other must be one.
+    /// The ranges of a field's choices, given as labels and ids; `None` if this is no field of ranges. Choices without any
+    /// number ("Unknown") are passed over; all others must be ranges.
     pub(in crate::mapping) fn of<'a>(
         choices: &(impl Iterator<Item = (&'a str, Option<i64>)> + Clone),
     ) -> Option<Self> {
@@ -84,7 +83,7 @@ impl Ranges {
             let numbered = choices.clone().enumerate().filter(|(_, (label, _))| numbered(label));
             numbered.map(|(place, (label, id))| Label::parse(label).map(|label| (place, label, id)))
         };
-        // The first label that is none ends it: most drop-downs cost no more than that.
+        // Ends at the first label that is no range, which keeps the cost of all other drop-downs small.
         let mut highest = 0;
         let mut ids_are_starts = true;
         for label in labels() {
@@ -102,7 +101,7 @@ impl Ranges {
         };
         let mut ranges: Vec<Range> = labels().flatten().map(range).collect::<Option<_>>()?;
         ranges.sort_by_key(|range| range.first);
-        // A list of plain numbers, such as grades, is none of ranges.
+        // A list of plain numbers, such as grades, is not one of ranges.
         let real = ranges.len() > 1 && ranges.iter().any(|range| range.last != Some(range.first));
         let mut end = None;
         for range in &mut ranges {
@@ -112,13 +111,13 @@ impl Ranges {
             if end.is_some_and(|end| range.first <= end) {
                 return None;
             }
-            // Behind a range without an end there is none.
+            // No range may follow one without an end.
             end = Some(range.last.unwrap_or(u64::MAX));
         }
         real.then_some(Self(ranges))
     }
 
-    /// The choice whose range has this count.
+    /// The choice whose range contains this count.
     pub(in crate::mapping) fn find(&self, count: u64) -> Option<Found> {
         let range = self.0.iter().rev().find(|range| range.first <= count)?;
         let within = range.last.is_none_or(|last| count <= last);
@@ -130,7 +129,7 @@ fn numbered(label: &str) -> bool {
     label.chars().any(char::is_numeric)
 }
 
-/// A label with one or two numbers, and what stands around them.
+/// A label with one or two numbers, and the text around them.
 #[derive(Debug, Clone, Copy)]
 struct Label<'a> {
     before: &'a str,
@@ -150,7 +149,7 @@ impl<'a> Label<'a> {
         (!numbered(behind)).then_some(Self { before, first, between, second: Some(second), behind })
     }
 
-    /// The range that English words or signs tell, both ends included.
+    /// The range by English words and signs, both ends included.
     fn range(&self) -> Option<(u64, Option<u64>)> {
         let before = without_unit(self.before);
         let behind = without_unit(self.behind);
@@ -173,15 +172,15 @@ impl<'a> Label<'a> {
         }
     }
 
-    /// Where the range starts by the choice's id; none if the id is something else. Freshsales' own last range is 10001,
-    /// "10000+".
+    /// The start of the range by the choice's id, if the id is one. Freshsales' own last range has the id 10001 and the
+    /// label "10000+".
     fn start(&self, id: Option<i64>) -> Option<u64> {
         let id = u64::try_from(id?).ok()?;
         let next = self.second.is_none() && self.first.checked_add(1) == Some(id);
         (id == self.first || next).then_some(id)
     }
 
-    /// The range where ids are starts: they make sure of the numbers, so the words may be of any language.
+    /// The range where the ids are starts. They confirm the numbers, so the words may be of any language.
     fn range_from(&self, id: Option<i64>, highest: u64) -> Option<(u64, Option<u64>)> {
         let wordy = |text: &str| {
             text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "()[]:>+".contains(c))
@@ -199,15 +198,15 @@ impl<'a> Label<'a> {
     }
 }
 
-/// The first number, what stands before it, and the rest. None if there is none, or none that counts: a fraction, leading
-/// zeros, digits of other scripts, more than a count can be.
+/// The first number, the text before it, and the rest. `None` if there is no number, or one that is no count: a fraction,
+/// one with leading zeros or in digits of another script, or one that is too large.
 fn number(text: &str) -> Option<(&str, u64, &str)> {
     let start = text.find(char::is_numeric)?;
     let (before, text) = text.split_at_checked(start)?;
     let (group, mut rest) = digits(text);
     let mut whole = group.to_owned();
     let mut grouping = None;
-    // Groups of three, all behind the same sign: "1,000,000". What else follows such a sign is a fraction.
+    // Groups of three, all after the same sign: "1,000,000". Other digits after such a sign are a fraction.
     while (1..=3).contains(&group.len()) {
         let Some(separator) = rest.chars().next().filter(|next| SEPARATORS.contains(next)) else { break };
         let (thousand, behind) = digits(rest.strip_prefix(separator)?);
@@ -228,7 +227,7 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
-/// Hyphens, dashes and tildes, one alone.
+/// One hyphen, dash or tilde.
 fn dash(text: &str) -> bool {
     let mut letters = text.chars();
     let first = letters.next();
@@ -238,7 +237,7 @@ fn dash(text: &str) -> bool {
     first.is_some_and(is) && letters.next().is_none()
 }
 
-/// The text in lower case, without a unit that it begins or ends with, and without blanks around it.
+/// The text in lower case, without a unit at its start or end, and without blanks around it.
 fn without_unit(text: &str) -> String {
     let text = text.trim().to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();

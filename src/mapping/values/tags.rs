@@ -1,4 +1,4 @@
-//! Lists such as tags: forms and older client libraries send them as one string with commas. Coercion calls it for fields
+//! Lists such as tags, which forms and older client libraries send as one string with commas. `coerce` calls it for fields
 //! that take several values.
 
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::mapping::Coercion;
 
-/// The elements of a list that is written as one string; any other value as it is.
+/// The elements of a list that is written as one string; any other value unchanged.
 pub(in crate::mapping) fn split(value: Value, coercion: Coercion) -> Value {
     match (value, coercion) {
         (Value::String(list), Coercion::Lossless) => list.split(',').map(str::trim).collect(),
@@ -15,7 +15,7 @@ pub(in crate::mapping) fn split(value: Value, coercion: Coercion) -> Value {
     }
 }
 
-/// Drops what is empty, and what is there already: Freshsales would keep a tag twice.
+/// Drops empty elements and repeated ones: Freshsales would keep a tag twice.
 pub(in crate::mapping) fn clean(items: &mut Vec<Value>) {
     let mut seen = HashSet::new();
     items.retain(|item| match item {

@@ -1,0 +1,212 @@
+//! The company or the deal that comes with an identify. The mapper asks for each of them.
+
+use serde_json::{Value, json};
+
+use super::findings::Findings;
+use super::position::{At, Scope, bounded};
+use super::record::{RecordContext, record};
+use super::{Coercion, InvalidValue, MappingRules, Omitted, RelatedWrite};
+use crate::mapping::fields::field_index::FieldIndex;
+use crate::mapping::traits::absent::{Absent, absent, is_zero};
+use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
+use crate::outcome::{DeadLetterReason, Problem};
+use crate::schema::{Entity, Selectors};
+use crate::segment::{JsonMap, describe};
+
+/// Why the fields of an entity are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaGap {
+    /// The account's API key has no right to read them.
+    Forbidden,
+    /// Freshsales has none for this account.
+    Missing,
+    /// No attempt to read them has worked so far. Until one does, no event is refused for it.
+    NotYet,
+}
+
+/// Which record comes with the contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RelatedKind {
+    Company,
+    Deal,
+}
+
+impl RelatedKind {
+    pub(super) const fn entity(self) -> Entity {
+        match self {
+            Self::Company => Entity::SalesAccount,
+            Self::Deal => Entity::Deal,
+        }
+    }
+
+    /// What the paths of its traits begin with.
+    pub(super) const fn prefix(self) -> &'static str {
+        match self {
+            Self::Company => "company.",
+            Self::Deal => "deal.",
+        }
+    }
+
+    const fn special(self) -> SpecialTrait {
+        match self {
+            Self::Company => SpecialTrait::Company,
+            Self::Deal => SpecialTrait::Deal,
+        }
+    }
+}
+
+/// How one kind of related record is mapped for an account.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Related<'a> {
+    pub(super) kind: RelatedKind,
+    pub(super) fields: &'a FieldIndex,
+    pub(super) rules: &'a MappingRules,
+    pub(super) selectors: &'a Selectors,
+    pub(super) gap: Option<SchemaGap>,
+}
+
+impl Related<'_> {
+    /// Whether the traits hold such a record.
+    pub(super) fn is_given(&self, traits: &JsonMap) -> bool {
+        self.kind.special().value(traits).is_some_and(|value| self.absent(value).is_none())
+    }
+
+    /// The record to write, if the traits hold one and nothing is wrong with it. `linked` are the fields that are set
+    /// later, when records are linked.
+    pub(super) fn write(
+        &self,
+        traits: &JsonMap,
+        linked: &[&'static str],
+        findings: &mut Findings,
+    ) -> Option<RelatedWrite> {
+        let position = self.kind.special().position(traits)?;
+        let (key, value) = traits.iter().nth(position)?;
+        let scope = Scope::inside(self.kind.prefix(), position);
+        if let Some(absent) = self.absent(value) {
+            findings.ignore(self.kind.entity(), bounded(key.clone()), absent.why());
+            return None;
+        }
+        let traits = self.traits(key, value, scope, findings)?;
+        if let Some(gap) = self.gap {
+            self.fields_unknown(gap, key, scope, findings);
+            return None;
+        }
+        let omitted_before = findings.omitted();
+        let end = scope.end();
+        let context = RecordContext {
+            scope,
+            special: SpecialPositions::default(),
+            selectors: self.selectors,
+            email: None,
+            external_id: None,
+            linked,
+            end,
+        };
+        let mut record = record(self.fields, self.rules, traits, context, findings);
+        let name = record.fields.get("name").and_then(Value::as_str).map(|name| name.trim().to_owned());
+        if name.is_none() && self.rules.invalid_value == InvalidValue::DeadLetter {
+            // `record` has reported it as a problem already.
+            return None;
+        }
+        let problem = if name.is_some() { "the name is blank" } else { "there is no name that fits" };
+        let name = name.unwrap_or_default();
+        if name.is_empty() {
+            let problem = Problem {
+                field: Some("name".into()),
+                trait_path: Some(scope.path("name")),
+                problem: problem.into(),
+                expected: Some("a string that is not blank".into()),
+                ..Problem::default()
+            };
+            self.leave_out(end, problem, omitted_before, findings);
+            return None;
+        }
+        record.fields.insert("name".into(), name.as_str().into());
+        Some(RelatedWrite { name, record })
+    }
+
+    fn absent(&self, value: &Value) -> Option<Absent> {
+        let reads_id = self.fields.overrides.iter().any(|rule| rule.path.split('.').next() == Some("id"));
+        absent(value, reads_id)
+    }
+
+    /// The traits of the record; a company may be given by its name alone.
+    fn traits(&self, key: &str, value: &Value, scope: Scope, findings: &mut Findings) -> Option<JsonMap> {
+        let by_name = match (self.kind, value) {
+            (RelatedKind::Company, Value::String(_)) => true,
+            (RelatedKind::Company, Value::Number(_)) => {
+                self.rules.coercion == Coercion::Lossless && !is_zero(value)
+            }
+            (RelatedKind::Company | RelatedKind::Deal, _) => false,
+        };
+        if by_name {
+            return Some(JsonMap::from_iter([("name".to_owned(), json!(value))]));
+        }
+        match value {
+            Value::Null => None,
+            Value::Object(traits) => Some(traits.clone()),
+            wrong @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                let expected = match self.kind {
+                    RelatedKind::Company => "an object, or a name as a string",
+                    RelatedKind::Deal => "an object",
+                };
+                let problem = Problem {
+                    trait_path: Some(bounded(key.to_owned())),
+                    problem: "wrong kind of value".into(),
+                    expected: Some(expected.into()),
+                    got: Some(describe(wrong)),
+                    ..Problem::default()
+                };
+                self.leave_out(scope.at(0), problem, findings.omitted(), findings);
+                None
+            }
+        }
+    }
+
+    fn fields_unknown(&self, gap: SchemaGap, key: &str, scope: Scope, findings: &mut Findings) {
+        let entity = self.kind.entity();
+        let word = entity.singular().replace('_', " ");
+        let (reason, problem, expected) = match gap {
+            SchemaGap::Forbidden => (
+                DeadLetterReason::Rejected,
+                format!("the API key has no right to read the fields of a {word}, so none can be written"),
+                format!("an API key whose user may read the settings of {word} fields"),
+            ),
+            SchemaGap::Missing => (
+                DeadLetterReason::Rejected,
+                format!("the account has no fields of a {word}, so none can be written"),
+                "an account with them".to_owned(),
+            ),
+            SchemaGap::NotYet => (
+                DeadLetterReason::Undeliverable,
+                format!("the fields of a {word} cannot be read yet"),
+                "fields that can be read".to_owned(),
+            ),
+        };
+        if gap != SchemaGap::NotYet && self.rules.invalid_value == InvalidValue::Omit {
+            let field = entity.singular().to_owned();
+            findings.omit(Omitted { entity, field, trait_path: key.to_owned(), why: problem });
+            return;
+        }
+        let problem =
+            Problem { trait_path: Some(key.into()), problem, expected: Some(expected), ..Problem::default() };
+        findings.problem(scope.at(0), reason, problem);
+    }
+
+    /// The record cannot be written: as the rules say, the event is refused or goes without the record.
+    fn leave_out(&self, at: At, problem: Problem, omitted_before: usize, findings: &mut Findings) {
+        match self.rules.invalid_value {
+            InvalidValue::DeadLetter => findings.problem(at, DeadLetterReason::InvalidField, problem),
+            InvalidValue::Omit => {
+                let entity = self.kind.entity();
+                let omitted = Omitted {
+                    entity,
+                    field: entity.singular().to_owned(),
+                    trait_path: problem.trait_path.unwrap_or_default(),
+                    why: problem.problem,
+                };
+                findings.omit_whole(omitted_before, omitted);
+            }
+        }
+    }
+}
