@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use freshet::freshsales::{Call, Endpoint, RateLimit, Verdict};
-use freshet::lane::{BackoffSettings, Effect, Key, Next, Quota, Scheduler};
+use freshet::lane::{BackoffSettings, Effect, Key, Next, Quota, Scheduler, SchedulerSettings};
 use freshet::mapping::{ContactWrite, Mapped, Record};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -115,12 +115,13 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     let start = Instant::now();
     let mut api = Api::default();
     let mut dispatch: Scheduler<usize> = Scheduler::new(
-        CONCURRENCY,
-        BackoffSettings::default(),
+        SchedulerSettings {
+            bulk_jobs: BULK_JOBS,
+            ..SchedulerSettings::new(CONCURRENCY, BackoffSettings::default())
+        },
         Quota::new(f64::from(ALLOWED), HOUR, SHARE, start).with_reserve(3),
         Quota::new(400.0, Duration::from_mins(1), SHARE, start),
-    )
-    .with_bulk_jobs(BULK_JOBS);
+    );
     let mut answers: BTreeMap<(Instant, u64), (Verdict, RateLimit)> = BTreeMap::new();
     let mut waiting: VecDeque<usize> = (0..arrivals.len()).collect();
     let mut latencies = Vec::with_capacity(arrivals.len());
@@ -155,8 +156,8 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
         while let Some(entry) = answers.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, number), (verdict, told)) = entry.remove_entry();
             for effect in dispatch.answered(number, verdict, &told, now) {
-                if let Effect::Settled { debt, .. } = effect {
-                    latencies.push(now - (start + arrivals[debt]));
+                if let Effect::Settled { delivery, .. } = effect {
+                    latencies.push(now - (start + arrivals[delivery]));
                 }
             }
         }

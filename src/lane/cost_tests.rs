@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::budget::Quota;
-use super::scheduler::{Next, Scheduler};
+use super::scheduler::{Next, Scheduler, SchedulerSettings};
 use super::timing::BackoffSettings;
 use crate::cost::stays_linear;
 use crate::lane::scheduler::window::{Key, Window};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 fn dispatch(now: Instant) -> Scheduler<usize> {
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 1.0, now);
-    Scheduler::new(8, BackoffSettings::default(), quota(), quota())
+    Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota())
 }
 
 fn identify(number: usize) -> Mapped {

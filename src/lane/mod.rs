@@ -32,5 +32,5 @@ pub use crate::lane::status::progress::Stuck;
 pub use crate::lane::status::watchdog::watch;
 pub use budget::{Budget, Grant, Impediment, Quota};
 pub use runner::{Lane, Settings};
-pub use scheduler::{Effect, Next, Scheduler};
+pub use scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
 pub use timing::BackoffSettings;

@@ -13,7 +13,7 @@ use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::reports::Reports;
 use super::requests::{Ended, Requests, Sent};
-use super::scheduler::{Effect, Next, Scheduler};
+use super::scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
 use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler};
 use super::timing::{BackoffSettings, LOST_SESSION_GRACE};
@@ -23,11 +23,10 @@ use crate::delivery::{Delivery, Session};
 use crate::freshsales::{
     BudgetKind, Client, Endpoint, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
 };
-use crate::lane::contact::remedy::may_be_mended;
+use crate::lane::contact::refusal::is_mendable;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
 use crate::lane::status::wait::{Wait, WaitReason};
-use crate::mapping::InvalidValue;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Outcome};
 use crate::schema::Entity;
@@ -82,18 +81,21 @@ impl Lane {
         let minute = Duration::from_mins(1);
         let tracking =
             Quota::new(account.limits.tracking_requests_per_minute, minute, account.limits.quota_share, now);
+        let scheduler = SchedulerSettings {
+            bulk_jobs: account.limits.bulk_jobs,
+            invalid_value: account.mapping.invalid_value,
+            deal_identity: account.deal_identity,
+            tags: account.tags,
+            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
+            ..SchedulerSettings::new(settings.concurrency, settings.backoff)
+        };
         let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
             prefetch: settings.prefetch,
             grace: settings.grace,
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
             intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
-            scheduler: Scheduler::new(settings.concurrency, settings.backoff, api, tracking)
-                .leaving_out_what_is_denied(account.mapping.invalid_value == InvalidValue::Omit)
-                .with_deals(account.deal_identity)
-                .with_tags(account.tags)
-                .with_a_path_that_may_be_missing(account.url.may_lack_path())
-                .with_bulk_jobs(account.limits.bulk_jobs),
+            scheduler: Scheduler::new(scheduler, api, tracking),
             requests: Requests::new(name(), client),
             settler: Settler::new(name(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
@@ -191,7 +193,7 @@ impl Lane {
         let schema = self.intake.schema();
         let impediment = [BudgetKind::Api, BudgetKind::Tracking]
             .into_iter()
-            .filter_map(|budget| self.scheduler.trouble(budget))
+            .filter_map(|budget| self.scheduler.impediment(budget))
             .min_by_key(|(kind, _)| *kind);
         let why = impediment.map(|(_, why)| why.as_str());
         let reason = match impediment.map(|(kind, _)| *kind) {
@@ -304,15 +306,15 @@ impl Lane {
         let now = Instant::now();
         for effect in effects {
             match effect {
-                Effect::Settled { debt, outcome, attempts } => {
+                Effect::Settled { delivery, outcome, attempts } => {
                     if is_refused_record(&outcome) {
                         self.intake.schema_mut().record_refused(now);
                     }
-                    self.settler.finish(debt, outcome, attempts);
+                    self.settler.finish(delivery, outcome, attempts);
                 }
                 Effect::BulkGivenUp => self.reports.bulk_given_up(),
-                Effect::TooManyJobs { one_by_one: false } => self.reports.records_wait_for_bulk_jobs(),
-                Effect::TooManyJobs { one_by_one: true } => self.reports.records_go_one_by_one(),
+                Effect::TooManyJobs(WhileJobsRun::Wait) => self.reports.records_wait_for_bulk_jobs(),
+                Effect::TooManyJobs(WhileJobsRun::GoOneByOne) => self.reports.records_go_one_by_one(),
                 Effect::Coalesced(number) => self.reports.merged_identifies(number),
                 Effect::LeftOut(omitted) => self.reports.omitted_value(&omitted, now),
                 Effect::DealsNotShown => self.reports.deals_not_shown(),
@@ -392,5 +394,5 @@ async fn give_back(session: &mut Session) {
 /// Whether Freshsales refused a record for a value that it holds or lacks.
 fn is_refused_record(outcome: &Outcome) -> bool {
     let Outcome::DeadLetter(refusal) = outcome else { return false };
-    refusal.reason == DeadLetterReason::Rejected && may_be_mended(refusal.http_status)
+    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }

@@ -1,15 +1,22 @@
-//! One contact's events on their way: which steps they take, what each step writes, and what an answer makes of it.
-//! Pure. Called by the scheduler; knows nothing of quota or time slots.
+//! One contact at a time: what is written for its events, step by step, and what an answer makes of it.
+//!
+//! Pure: nothing is sent here, and time is handed in. The scheduler takes events out of its window as a
+//! [`work_item`], asks for the call of its step ([`contact_work`], [`activity`]), and hands the answer to [`steps`], which
+//! decide the next [`step`]. [`bulk`] says which steps can go in one call. Knows Freshsales' calls and what mapping made
+//! of an event; never the window, the quota or other contacts.
 
+pub(super) mod activity;
 pub(super) mod address_change;
 pub(super) mod bulk;
 pub(super) mod cache;
+pub(super) mod contact_work;
 pub(super) mod deals;
-pub(super) mod emails;
 pub(super) mod held;
 pub(super) mod merge;
+pub(super) mod refusal;
 pub(super) mod remedy;
-pub(super) mod reread;
+pub(super) mod step;
 pub(super) mod steps;
 pub(super) mod tags;
+pub(super) mod trial;
 pub(super) mod work_item;

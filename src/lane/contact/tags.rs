@@ -6,35 +6,23 @@
 
 use serde_json::Value;
 
-use super::deals::DealAt;
+use super::contact_work::{ContactWork, DealId};
 use super::held::RecordText;
-use super::work_item::{ContactWork, Step};
+use super::step::{Step, Tagging};
 use crate::freshsales::{Call, record_id, tags_of};
 use crate::lane::contact::cache::records::RecordCache;
-use crate::lane::scheduler::Effect;
 use crate::mapping::Omitted;
 use crate::schema::Entity;
 
-/// Adding tags to a record that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::lane) struct Tagging {
-    pub(in crate::lane) entity: Entity,
-    pub(in crate::lane) id: i64,
-    /// What the event adds; once it is known what is there, all that are to be there.
-    pub(in crate::lane) tags: Vec<String>,
-    /// The step after it.
-    pub(in crate::lane) then: Option<Box<Step>>,
-}
-
 /// Whether nothing of the record's tags needs to be written, as far as is remembered.
-pub(in crate::lane) fn are_there(
+pub(in crate::lane) fn are_known(
     record: &RecordText,
     entity: Entity,
     id: Option<i64>,
-    memo: &mut RecordCache,
+    records: &mut RecordCache,
 ) -> bool {
     record.added_tags.is_empty()
-        || id.is_some_and(|id| memo.has_tags(entity, id, record.tags().iter().map(String::as_str)))
+        || id.is_some_and(|id| records.has_tags(entity, id, record.tags().iter().map(String::as_str)))
 }
 
 /// Those that are there, and behind them those that are not.
@@ -59,26 +47,26 @@ impl Tagging {
 }
 
 /// What comes after a step that wrote a record: `then`, or first its tags.
-pub(in crate::lane) fn after(
+pub(in crate::lane) fn then_tags(
     work: &ContactWork,
     body: &Value,
     then: Option<Step>,
-    memo: &mut RecordCache,
+    records: &mut RecordCache,
 ) -> Option<Step> {
-    let Some((entity, record)) = work.given() else { return then };
+    let Some((entity, record)) = work.given_record() else { return then };
     let shown = tags_of(body, entity.singular());
     let id = record_id(body, entity.singular());
     if let Some((id, shown)) = id.zip(shown.as_ref()) {
-        memo.learn_tags(entity, id, shown);
+        records.learn_tags(entity, id, shown);
     } else if let Some(id) = id.filter(|_| record.field("tags").is_some()) {
-        memo.forget_tags(entity, id);
+        records.forget_tags(entity, id);
     }
-    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.deal == DealAt::New) {
-        memo.learn_tags(entity, id, &record.tags());
+    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.deal == DealId::New) {
+        records.learn_tags(entity, id, &record.tags());
         return then;
     }
     // In bulk goes only what has no tags to add.
-    let Some(id) = id.filter(|_| !are_there(record, entity, id, memo)) else { return then };
+    let Some(id) = id.filter(|_| !are_known(record, entity, id, records)) else { return then };
     let then = then.map(Box::new);
     Some(match shown {
         Some(there) => Step::Tags(Tagging { entity, id, tags: united(there, &record.tags()), then }),
@@ -87,33 +75,33 @@ pub(in crate::lane) fn after(
 }
 
 /// What the reading of a record's tags came to.
-pub(in crate::lane) enum Found {
+pub(in crate::lane) enum Comparison {
     /// Some are missing: this is to be written.
     Missing(Tagging),
-    All,
+    Complete,
     /// The answer does not show them, so none can be added without losing others.
     NotShown,
 }
 
 impl Tagging {
     /// Compares what the event adds with what an answer shows.
-    pub(in crate::lane) fn compare(&self, body: &Value) -> Found {
+    pub(in crate::lane) fn compare(&self, body: &Value) -> Comparison {
         match tags_of(body, self.entity.singular()) {
-            None => Found::NotShown,
-            Some(there) if self.tags.iter().all(|tag| there.contains(tag)) => Found::All,
-            Some(there) => Found::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),
+            None => Comparison::NotShown,
+            Some(there) if self.tags.iter().all(|tag| there.contains(tag)) => Comparison::Complete,
+            Some(there) => Comparison::Missing(Self { tags: united(there, &self.tags), ..self.clone() }),
         }
     }
 }
 
 /// The tags that cannot be added, because no answer shows which are there.
-pub(in crate::lane) fn left_out<D>(tagging: &Tagging) -> Effect<D> {
-    Effect::LeftOut(Omitted {
+pub(in crate::lane) fn left_out(tagging: &Tagging) -> Omitted {
+    Omitted {
         entity: tagging.entity,
         field: "tags".to_owned(),
         trait_path: "tags".to_owned(),
         why: "Freshsales does not show the tags that are there".to_owned(),
-    })
+    }
 }
 
 #[cfg(test)]

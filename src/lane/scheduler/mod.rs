@@ -1,243 +1,159 @@
-//! Holds what waits and what is on its way: what goes next ([`turn`](crate::lane::scheduler::pick)), and what an answer settles. Pure: no
-//! clock, no socket, no broker; the time and the answers are handed in, so that a day can be simulated in a second.
+//! Decides which call of one account goes next, and what an answer settles.
 //!
-//! There is no timer that lingers for batches. A call is planned only when quota and a request slot are there, and
-//! then from all that waits: one event alone if it is alone, a hundred in one call if a hundred wait.
+//! Pure: no clock, no socket, no broker. Time and answers are handed in, so that a day can be simulated in a second. The
+//! lane's runner asks [`Scheduler::next`] until there is nothing to send, sends the calls, and hands in the answers.
+//!
+//! Events wait in the [`window`], behind earlier events of their contact. Nothing lingers to fill a batch: a call is
+//! planned only when quota and a request slot are free, and then of everything that waits. One event goes alone if it is
+//! alone, and a hundred go in one call if a hundred wait. What a contact's step is, and what an answer makes of it, the
+//! room [`contact`](super::contact) decides; whether a call may go, [`budget`](super::budget).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod answers;
+mod attribution;
+mod bulk;
+mod call_table;
+mod calls;
+mod event;
+mod pick;
+mod progress;
+mod record_locks;
+mod settings;
+mod tenure;
+#[cfg(test)]
+mod tests;
+pub(super) mod window;
+mod work_items;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::budget::attribution::{DoubtfulAnswer, SuccessHistory};
+use super::budget::attribution::SuccessHistory;
 use super::budget::budgets::Budgets;
 use super::budget::{Impediment, Quota};
-use super::timing::{BackoffSettings, TAKE_OVER_DELAY};
-use crate::backoff::Delays;
-use crate::config::{DealIdentity, Tags};
-use crate::freshsales::{BudgetKind, Call, RateLimit, UnavailableCause as Failure, Verdict};
-use crate::lane::contact::bulk::job_polling::{JobSlots, JobTimes, Refusals};
-use crate::lane::contact::cache::identities::IdentityCache;
-use crate::lane::contact::cache::records::RecordCache;
-use crate::lane::contact::held::HeldEvent;
-use crate::lane::contact::work_item::{Waiting, WorkItem};
-use crate::mapping::{Mapped, Omitted};
-use crate::outcome::Outcome;
+use super::contact::bulk::policy::BulkPolicy;
+use super::contact::cache::identities::IdentityCache;
+use super::contact::cache::records::RecordCache;
+use super::contact::held::HeldEvent;
+use super::contact::work_item::{OpenEvent, WorkItem};
+use crate::config::Tags;
+use crate::freshsales::{BudgetKind, Call};
+use crate::mapping::Mapped;
 use crate::schema::{Entity, Selector};
-use calls::{Ground, Outgoing, Purpose, Refused};
+use call_table::CallTable;
+use calls::Purpose;
+pub use event::{Effect, Next, WhileJobsRun};
+use pick::{Order, Wake};
+use record_locks::RecordLocks;
+pub use settings::SchedulerSettings;
+use tenure::Tenure;
 use window::{Key, Window};
+use work_items::WorkItems;
 
-/// A record of a sales account or a deal that is being written.
-#[derive(Debug)]
-pub(super) struct Name {
-    /// The unit that writes it.
-    pub(super) holder: u64,
-    /// Those that want to write it next.
-    pub(super) others: VecDeque<u64>,
-}
-
-/// Identifies of one contact that go together and do not get through are done one by one after this long.
-const TOGETHER: Duration = Duration::from_mins(1);
-/// So often the fields of sales accounts or deals are asked for before the lane goes on without them.
-const FIELDS_TRIES: u32 = 3;
-/// With fewer failures nothing is said to never get through, however long it took.
-const FEWEST_FAILURES: u32 = 5;
-
-/// What to do now.
-#[derive(Debug)]
-pub enum Next {
-    /// Send this call, and hand in its answer under this number.
-    Send(u64, Call),
-    /// Nothing can be sent before this time, an answer or another event.
-    Wait(Option<Instant>),
-}
-
-/// What an answer came to.
-#[derive(Debug)]
-pub enum Effect<D> {
-    /// An event ended.
-    Settled {
-        /// To whom its end is owed.
-        debt: D,
-        /// How it ended.
-        outcome: Outcome,
-        /// Calls that were made for it.
-        attempts: u32,
-    },
-    /// Nothing goes in bulk for a while: the account's answers to bulk calls are of no use.
-    BulkGivenUp,
-    /// Bulk upserts are refused because too many jobs of the account run: records wait, or, where that has lasted too
-    /// long, go one by one until a bulk upsert is accepted.
-    TooManyJobs {
-        /// They go one by one.
-        one_by_one: bool,
-    },
-    /// So many identifies were merged into others.
-    Coalesced(u64),
-    /// This was left out of a record that is written without it: a value that Freshsales refuses, or a whole sales account
-    /// or deal that the account's key has no right to write.
-    LeftOut(Omitted),
-    /// Freshsales did not show a contact's deals, although they were asked for.
-    DealsNotShown,
-    /// The fields of an entity: what was asked for by [`Scheduler::read_fields`].
-    Fields(Entity, Result<serde_json::Value, u16>),
-    /// A selector: what was asked for by [`Scheduler::read_selector`].
-    Selector(Selector, Result<serde_json::Value, u16>),
-}
-
-/// One account's work: what waits, what is on its way, what may go.
+/// One account's work: what waits, what is in flight, and what may go. `D` is a delivery, which it only hands back.
 #[derive(Debug)]
 pub struct Scheduler<D> {
-    pub(super) concurrency: usize,
-    pub(super) patience: BackoffSettings,
-    /// What the key has no right to write is left out, and the rest of the event delivered.
-    pub(super) leaves_out: bool,
-    pub(super) deal_identity: DealIdentity,
-    pub(super) tags: Tags,
-    /// When it was told last that a contact's deals are not shown.
-    pub(super) deals_hidden: Option<Instant>,
-    pub(super) window: Window<Waiting<D>>,
-    /// By the number of their first event, so oldest first.
-    pub(super) units: BTreeMap<u64, WorkItem<D>>,
-    /// Units whose next step is not on its way and waits for nothing but its turn.
-    pub(super) idle: BTreeSet<u64>,
-    /// Sales accounts and deals being written, by whom, and the units that want to write them next.
-    pub(super) names: HashMap<(Entity, String), Name>,
-    pub(super) calls: HashMap<u64, Outgoing>,
-    /// Calls to be sent (again) at a time.
-    pub(super) due: BTreeSet<(Instant, u64)>,
-    numbers: u64,
-    pub(super) budgets: Budgets,
-    pub(super) history: SuccessHistory,
-    /// Whose fields to read next to find out whether Freshsales lets the account in.
-    pub(super) next_check: Entity,
-    pub(super) memo: RecordCache,
-    pub(super) identities: IdentityCache,
-    pub(super) times: JobTimes,
-    pub(super) slots: JobSlots,
-    /// Until then nothing goes in bulk: the account's answers to bulk calls are of no use.
-    pub(super) single_until: Option<Instant>,
-    /// Until then an entity's records do not go in bulk: the account is not let in with them.
-    pub(super) bulk_denied: HashMap<Entity, Instant>,
-    /// Bulk calls in a row whose report was of no use.
-    pub(super) unclear: u32,
-    /// Work stood ready at the last call of [`Scheduler::next`] and only quota was missing.
-    pub(super) starved: bool,
-    /// Until then nothing goes but what reads fields; set once a session.
-    pub(super) take_over: Option<Instant>,
-    /// Since when the lane is here, so that what is written for the account is remembered.
-    pub(super) here_since: Option<Instant>,
-    /// What ended without a call; to be taken with [`Scheduler::take_ended`].
-    pub(super) ended: Vec<Effect<D>>,
+    settings: SchedulerSettings,
+    window: Window<OpenEvent<D>>,
+    items: WorkItems<D>,
+    locks: RecordLocks,
+    calls: CallTable,
+    budgets: Budgets,
+    history: SuccessHistory,
+    /// The entity whose fields the next check reads.
+    next_check: Entity,
+    records: RecordCache,
+    identities: IdentityCache,
+    bulk: BulkPolicy,
+    tenure: Tenure,
+    /// At the last [`Scheduler::next`] work was ready and only quota was missing.
+    starved: bool,
+    /// When it was last reported that a contact's deals are not shown.
+    deals_not_shown: Option<Instant>,
+    /// Effects that came without an answer, for [`Scheduler::take_ended`].
+    ended: Vec<Effect<D>>,
 }
 
 impl<D> Scheduler<D> {
     /// An account with nothing to do.
-    pub fn new(concurrency: usize, patience: BackoffSettings, api: Quota, tracking: Quota) -> Self {
+    pub fn new(settings: SchedulerSettings, api: Quota, tracking: Quota) -> Self {
+        let backoff = settings.backoff;
+        let mut budgets = Budgets::new(api, tracking, backoff);
+        if let Some(hint) = settings.not_found_hint {
+            budgets.set_not_found_hint(hint);
+        }
         Self {
-            concurrency,
-            patience,
-            leaves_out: false,
-            deal_identity: DealIdentity::default(),
-            tags: Tags::default(),
-            deals_hidden: None,
+            settings,
             window: Window::default(),
-            units: BTreeMap::new(),
-            idle: BTreeSet::new(),
-            names: HashMap::new(),
-            calls: HashMap::new(),
-            due: BTreeSet::new(),
-            numbers: 0,
-            budgets: Budgets::new(api, tracking, patience),
+            items: WorkItems::default(),
+            locks: RecordLocks::default(),
+            calls: CallTable::new(backoff.unavailable),
+            budgets,
             history: SuccessHistory::default(),
             next_check: Entity::Contact,
-            memo: RecordCache::new(),
+            records: RecordCache::new(),
             identities: IdentityCache::new(),
-            times: JobTimes::new(),
-            slots: JobSlots::new(patience.jobs),
-            single_until: None,
-            bulk_denied: HashMap::new(),
-            unclear: 0,
+            bulk: BulkPolicy::new(settings.bulk_jobs, backoff.jobs),
+            tenure: Tenure::default(),
             starved: false,
-            take_over: None,
-            here_since: None,
+            deals_not_shown: None,
             ended: Vec::new(),
         }
     }
 
-    /// The same, for an account whose url may be without the path that the API is under.
-    #[must_use]
-    pub fn with_a_path_that_may_be_missing(mut self, missing: bool) -> Self {
-        if missing {
-            self.budgets.set_not_found_hint("is /crm/sales missing from its end?");
+    /// What to do now. To be called again after each [`Next::Send`].
+    pub fn next(&mut self, now: Instant) -> Next {
+        self.starved = false;
+        self.identities.tick(now);
+        self.tenure.begin(now);
+        if self.budgets.in_flight() >= self.settings.concurrency {
+            return Next::Wait(None);
         }
-        self
-    }
-
-    /// The same, with at most so many bulk jobs at once.
-    #[must_use]
-    pub fn with_bulk_jobs(mut self, most: usize) -> Self {
-        self.slots.at_most(most);
-        self
-    }
-
-    /// The same, with deals found so.
-    #[must_use]
-    pub fn with_deals(mut self, identity: DealIdentity) -> Self {
-        self.deal_identity = identity;
-        self
-    }
-
-    /// The same, with records' tags treated so.
-    #[must_use]
-    pub fn with_tags(mut self, tags: Tags) -> Self {
-        self.tags = tags;
-        self
-    }
-
-    /// Nothing goes before this time, because a gateway before Freshsales asks all accounts to stay away; then one call of
-    /// each budget goes first.
-    pub fn stay_away(&mut self, until: Instant, now: Instant) {
-        self.budgets.stay_away(until, now);
-    }
-
-    /// Leaves out what the account's key has no right to write, instead of giving up the event.
-    #[must_use]
-    pub fn leaving_out_what_is_denied(mut self, leaves_out: bool) -> Self {
-        self.leaves_out = leaves_out;
-        self
+        let mut wake = Wake::default();
+        let number = self
+            .next_check(now, &mut wake)
+            .or_else(|| self.next_due(Order::BeforeNew, now, &mut wake))
+            .or_else(|| self.next_new(now, &mut wake))
+            .or_else(|| self.next_due(Order::AfterNew, now, &mut wake));
+        if let Some(number) = number {
+            return self.send(number, now);
+        }
+        self.starved = wake.quota_is_missing() && !self.taking_over(now);
+        Next::Wait(wake.at())
     }
 
     /// Another session begins.
     pub fn begin(&mut self) {
-        self.take_over = None;
-        self.here_since = None;
+        self.tenure.restart();
         self.identities.was_elsewhere();
     }
 
-    /// Another session begins, of a source that gives to nobody else: nobody had the lane before.
+    /// A session begins whose source delivers to nobody else, so no other replica had the lane.
     pub fn begin_alone(&mut self, now: Instant) {
         self.begin();
-        self.here_since = now.checked_sub(self.patience.look_up_delay);
+        self.tenure.restart_alone(self.settings.backoff.look_up_delay, now);
     }
 
-    /// The session brings an event that was handed out before. What its last holder sent for it may still take
-    /// effect, so nothing is sent for a moment. That it may have been this very process is no exception: another
-    /// replica may have had the lane in between. Once each time the lane comes here, because what was handed out
-    /// before comes first. It can have been elsewhere, within one session too, only if nothing of it is held here.
+    /// The session brings a delivery that was delivered before. The calls that its last holder sent for it may still take
+    /// effect, so nothing is sent for a moment. This holds even if the last holder was this very process: another replica
+    /// may have had the lane in between. Redelivered messages come first, so the delay starts once each time the lane
+    /// comes here; within one session it can have been elsewhere only if none of its events is held here.
     pub fn redelivered(&mut self, now: Instant) {
         if self.window.is_empty() {
-            self.take_over = None;
-            self.here_since = None;
-            self.identities.was_elsewhere();
+            self.begin();
         }
-        self.take_over.get_or_insert(now + TAKE_OVER_DELAY);
+        self.tenure.take_over(now);
     }
 
-    /// Whether nothing goes because the calls of the last holder may not be over.
+    /// Whether the take-over delay keeps calls from being sent.
     pub fn taking_over(&self, now: Instant) -> bool {
-        self.take_over.is_some_and(|until| now < until)
+        self.tenure.quiet_until(now).is_some()
+    }
+
+    /// A gateway before Freshsales asks all accounts of the host to send nothing before this time. Then one call of each
+    /// budget goes first.
+    pub fn stay_away(&mut self, until: Instant, now: Instant) {
+        self.budgets.stay_away(until, now);
     }
 
     /// Events taken and not settled.
@@ -245,7 +161,7 @@ impl<D> Scheduler<D> {
         self.window.len()
     }
 
-    /// Whether no event is taken and not settled.
+    /// Whether every event taken is settled.
     pub fn is_empty(&self) -> bool {
         self.window.is_empty()
     }
@@ -255,15 +171,14 @@ impl<D> Scheduler<D> {
         self.budgets.in_flight()
     }
 
-    /// Whether work stood ready and only quota was missing.
+    /// Whether work is ready and only quota is missing.
     pub fn starved(&self) -> bool {
         self.starved
     }
 
     /// Whether a call that failed waits to be sent again.
     pub fn retrying(&self) -> bool {
-        let failed = |number| self.calls.get(number).is_some_and(|outgoing| outgoing.since.is_some());
-        self.due.iter().any(|(_, number)| failed(number))
+        self.calls.waiting().any(|(_, _, call)| call.was_sent())
     }
 
     /// API calls that could go at once.
@@ -271,33 +186,34 @@ impl<D> Scheduler<D> {
         u32::try_from(self.budgets.of(BudgetKind::Api).remaining(now)).map_or(f64::MAX, f64::from)
     }
 
-    /// What keeps the calls of a budget from getting through. Only refused credentials are told where nothing is to be
-    /// sent: nothing is kept there by an outage, and nothing finds out when a wait is over.
-    pub fn trouble(&self, budget: BudgetKind) -> Option<&(Impediment, String)> {
-        let trouble = match budget {
-            BudgetKind::Api => self.budgets.of(budget).impediment().or_else(|| self.slots.trouble()),
-            BudgetKind::Tracking => self.budgets.of(budget).impediment(),
+    /// What keeps a budget's calls from getting through, and why. Without work only refused credentials count: an outage
+    /// holds nothing up then, and no call finds out when it is over.
+    pub fn impediment(&self, budget: BudgetKind) -> Option<&(Impediment, String)> {
+        let own = self.budgets.of(budget).impediment();
+        let impediment = match budget {
+            BudgetKind::Api => own.or_else(|| self.bulk.impediment()),
+            BudgetKind::Tracking => own,
         };
-        trouble.filter(|(trouble, _)| *trouble == Impediment::Unauthorized || self.has_work(budget))
+        impediment.filter(|(kind, _)| *kind == Impediment::Unauthorized || self.has_work(budget))
     }
 
-    pub(super) fn has_work(&self, budget: BudgetKind) -> bool {
-        self.calls.values().any(|outgoing| outgoing.call.endpoint.budget() == budget)
-            || self.oldest(budget).is_some()
+    fn has_work(&self, budget: BudgetKind) -> bool {
+        self.calls.iter().any(|call| call.budget() == budget) || self.oldest(budget).is_some()
     }
 
-    /// Adds an event. `taught` is a `userId` and the e-mail address it belongs to.
-    pub fn insert(&mut self, mapped: Mapped, keys: &[Key], taught: Option<(String, String)>, debt: D) {
+    /// Adds an event. `address` is a `userId` and the e-mail address that the event gives it.
+    pub fn insert(&mut self, mapped: Mapped, keys: &[Key], address: Option<(String, String)>, delivery: D) {
         let place = self.keep(keys);
-        self.fill(place, mapped, keys, taught, debt);
+        self.fill(place, mapped, keys, address, delivery);
     }
 
-    /// Keeps a place for an event about these that cannot be judged yet: later ones of the same contact wait for it. To
-    /// be ended by [`Scheduler::fill`] or [`Scheduler::leave`].
+    /// Keeps a place for an event with these keys that cannot be mapped yet. Later events of the same contact wait for it.
+    /// To be ended by [`Scheduler::fill`] or [`Scheduler::leave`].
     pub fn keep(&mut self, keys: &[Key]) -> u64 {
-        // A lane cannot move while this replica holds one of its events. Now it may have moved, and come back.
+        // A lane cannot move while this replica holds one of its events. While it holds none, another replica may have
+        // had the lane and written other values.
         if self.window.is_empty() {
-            self.memo.doubt_values();
+            self.records.distrust_values();
         }
         self.window.keep(&self.with_addresses(keys))
     }
@@ -313,12 +229,12 @@ impl<D> Scheduler<D> {
         place: u64,
         mapped: Mapped,
         keys: &[Key],
-        taught: Option<(String, String)>,
-        debt: D,
+        address: Option<(String, String)>,
+        delivery: D,
     ) {
-        let mut mapped = HeldEvent::from(mapped);
+        let mut event = HeldEvent::from(mapped);
         let mut keys = keys.to_vec();
-        if let HeldEvent::Contact(write) = &mut mapped
+        if let HeldEvent::Contact(write) = &mut event
             && let Some(user_id) = write.external_id()
             && write.email.is_none()
             && let Some(email) = self.identities.latest(&user_id)
@@ -326,16 +242,16 @@ impl<D> Scheduler<D> {
             Arc::make_mut(write).email = Some(email.into());
             keys.push(Key::Email(email.to_owned()));
         }
-        if self.tags == Tags::Append {
-            mapped = mapped.appending_tags();
+        if self.settings.tags == Tags::Append {
+            event = event.appending_tags();
         }
-        if let Some((user_id, email)) = taught {
+        if let Some((user_id, email)) = address {
             self.identities.admitted(&user_id, email, place);
         }
-        self.window.fill(place, &keys, Waiting { mapped, debt, moves: 0 });
+        self.window.fill(place, &keys, OpenEvent { event, delivery, put_back: 0, attempts: 0 });
     }
 
-    /// Nothing comes into the place that was kept.
+    /// No event comes into the place that was kept.
     pub fn leave(&mut self, place: u64) {
         self.window.finish(place);
     }
@@ -349,304 +265,50 @@ impl<D> Scheduler<D> {
         known.chain(keys.iter().cloned()).collect()
     }
 
-    /// Asks for the fields of an entity; the answer comes as [`Effect::Fields`].
+    /// Asks for an entity's fields; the answer comes as [`Effect::Fields`].
     pub fn read_fields(&mut self, entity: Entity, now: Instant) {
-        self.enqueue(Call::fields(entity), Purpose::Fields(entity), now);
+        self.calls.add_due(Call::fields(entity), Purpose::Fields(entity), now);
     }
 
     /// Asks for a selector; the answer comes as [`Effect::Selector`].
     pub fn read_selector(&mut self, selector: Selector, now: Instant) {
-        self.enqueue(Call::selector(selector), Purpose::Selector(selector), now);
+        self.calls.add_due(Call::selector(selector), Purpose::Selector(selector), now);
     }
 
-    pub(super) fn enqueue(&mut self, call: Call, purpose: Purpose, at: Instant) -> u64 {
-        let number = self.prepare(call, purpose);
-        self.due.insert((at, number));
-        number
-    }
-
-    pub(super) fn prepare(&mut self, call: Call, purpose: Purpose) -> u64 {
-        let number = self.numbers;
-        self.numbers += 1;
-        let delays = Delays::new(self.patience.unavailable.0, self.patience.unavailable.1);
-        let outgoing = Outgoing {
-            call,
-            purpose,
-            delays,
-            since: None,
-            sent: None,
-            told: None,
-            suspicion: None,
-            failures: 0,
-            alone: 0,
-            failed: None,
-            probe: false,
-            unsure: None,
-        };
-        self.calls.insert(number, outgoing);
-        number
-    }
-
-    /// What ended without a call, since it was asked for last. To be asked after [`Scheduler::next`].
+    /// Effects that came without an answer since the last time. To be asked for after [`Scheduler::next`].
     pub fn take_ended(&mut self) -> Vec<Effect<D>> {
         std::mem::take(&mut self.ended)
     }
 
-    /// Takes the answer to a call.
-    pub fn answered(
-        &mut self,
-        number: u64,
-        verdict: Verdict,
-        told: &RateLimit,
-        now: Instant,
-    ) -> Vec<Effect<D>> {
-        let mut effects = self.take_answer(number, verdict, told, now);
-        effects.append(&mut self.ended);
-        effects
-    }
-
-    fn take_answer(
-        &mut self,
-        number: u64,
-        verdict: Verdict,
-        told: &RateLimit,
-        now: Instant,
-    ) -> Vec<Effect<D>> {
-        let Some(mut outgoing) = self.calls.remove(&number) else { return Vec::new() };
-        let budget = outgoing.call.endpoint.budget();
-        let verdict = self.believed(&outgoing, verdict);
-        let limit = self.budgets.of_mut(budget);
-        let outage = limit.is_outage();
-        let again = limit.answered(outgoing.attempt(number), &verdict, told, now);
-        let worked = limit.last_success();
-        if outage && !limit.is_outage() {
-            self.go_on(budget, now);
-        }
-        if verdict == Verdict::TooManyJobs
-            && let Purpose::Bulk(units) = outgoing.purpose
-        {
-            return self.too_many_jobs(units, now);
-        }
-        if outgoing.takes_turns() && matches!(verdict, Verdict::Done(_) | Verdict::Refused { .. }) {
-            self.budgets.of_mut(budget).allow_repeats();
-        }
-        let result = match verdict {
-            Verdict::Done(body) => Ok(body),
-            Verdict::Refused { status, messages } => Err(Refused::said(status, messages)),
-            Verdict::Denied { .. }
-            | Verdict::Unrecognized(_)
-            | Verdict::Unauthorized { .. }
-            | Verdict::Throttled { .. }
-            | Verdict::TooManyJobs
-            | Verdict::Unavailable { .. } => {
-                outgoing.failures += 1;
-                if matches!(verdict, Verdict::Unavailable { .. }) {
-                    outgoing.fails(worked, now);
-                }
-                if let Some(never) = self.hopeless(&outgoing, &verdict, worked, now) {
-                    return self.conclude(outgoing, Err(never), now);
-                }
-                self.look_before_creating_again(&mut outgoing, &verdict);
-                self.read_before_writing_again(&mut outgoing);
-                return self.later(number, outgoing, &verdict, again.unwrap_or(now), now);
-            }
-        };
-        // That a record is not there may also be said where the account is not.
-        let missing = matches!(&result, Err(refused) if matches!(refused.status, Some(404 | 410)));
-        let mut effects = if missing { Vec::new() } else { self.weigh_success(&outgoing, now) };
-        if let Ok(body) = &result
-            && self.again_after_looking(&mut outgoing, body)
-        {
-            self.calls.insert(number, outgoing);
-            self.due.insert((now, number));
-            return effects;
-        }
-        effects.extend(self.conclude(outgoing, result, now));
-        effects
-    }
-
-    /// A call did not get through, and is tried again.
-    fn later(
-        &mut self,
-        number: u64,
-        outgoing: Outgoing,
-        verdict: &Verdict,
-        again: Instant,
-        now: Instant,
-    ) -> Vec<Effect<D>> {
-        if let Purpose::Check(entity) = outgoing.purpose {
-            // Only what is in doubt needs it, and asks again. One form alone may be forbidden.
-            self.next_check = after(entity);
-            self.blame_account();
-            return Vec::new();
-        }
-        if let Some(answer) = DoubtfulAnswer::of(verdict) {
-            return self.suspect(number, outgoing, &answer, now);
-        }
-        if let Purpose::Step(unit) = outgoing.purpose
-            && matches!(verdict, Verdict::Unavailable { .. })
-        {
-            self.history.record_failure(outgoing.family(), unit);
-        }
-        self.due.insert((again, number));
-        self.calls.insert(number, outgoing);
-        self.stand_aside(number);
-        Vec::new()
-    }
-
-    /// Why a call that did not get through is not tried again, if it is not.
-    fn hopeless(
-        &mut self,
-        outgoing: &Outgoing,
-        verdict: &Verdict,
-        worked: Option<Instant>,
-        now: Instant,
-    ) -> Option<Refused> {
-        if outgoing.hopeless(verdict, worked, now) {
-            return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
-        }
-        let unit = match outgoing.purpose {
-            Purpose::Step(unit) => unit,
-            // Contacts can be written without them.
-            Purpose::Fields(Entity::SalesAccount | Entity::Deal) if outgoing.failures >= FIELDS_TRIES => {
-                return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
-            }
-            // Events go on without it, but not because Freshsales is away.
-            Purpose::Selector(_)
-                if outgoing.failures >= FIELDS_TRIES && outgoing.others_got_through(worked) =>
-            {
-                return Some(Refused { status: None, ground: Ground::Said(Vec::new()) });
-            }
-            Purpose::Fields(_)
-            | Purpose::Selector(_)
-            | Purpose::Check(_)
-            | Purpose::Bulk(_)
-            | Purpose::Poll(_) => return None,
-        };
-        let through = self.history.working_time(outgoing.family());
-        let unit = self.units.get_mut(&unit)?;
-        let since = *unit.failing.get_or_insert(through);
-        let single = unit.events.len() <= 1;
-        let patience =
-            if single { self.patience.give_up_after } else { self.patience.give_up_after.min(TOGETHER) };
-        let lasted = through.saturating_sub(since);
-        if outgoing.failures < FEWEST_FAILURES || lasted < patience {
-            return None;
-        }
-        let (status, last) = last_words(verdict);
-        let why = format!(
-            "never got through while others did; it was tried {} times, and last {last}",
-            unit.attempts
-        );
-        Some(Refused { status, ground: Ground::Never(why) })
-    }
-
-    /// A bulk upsert was refused because too many jobs run: its records gather with others until one may be submitted.
-    fn too_many_jobs(&mut self, units: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
-        self.idle.extend(units.into_iter().filter(|unit| self.units.contains_key(unit)));
-        match self.slots.refuse(now) {
-            Refusals::Began => vec![Effect::TooManyJobs { one_by_one: false }],
-            Refusals::LastTooLong => vec![Effect::TooManyJobs { one_by_one: true }],
-            Refusals::GoOn => Vec::new(),
-        }
-    }
-
-    /// The outage is over: what failed in it waits no longer.
-    fn go_on(&mut self, budget: BudgetKind, now: Instant) {
-        let failed = |number: &u64| {
-            self.calls
-                .get(number)
-                .is_some_and(|outgoing| outgoing.since.is_some() && outgoing.call.endpoint.budget() == budget)
-        };
-        let later: Vec<(Instant, u64)> = self.due.range((now, u64::MAX)..).copied().collect();
-        for (at, number) in later.into_iter().filter(|(_, number)| failed(number)) {
-            self.due.remove(&(at, number));
-            self.due.insert((now, number));
-        }
-    }
-
-    /// A call was broken off: what became of it is not known, and says nothing about the account.
+    /// A call was aborted: nobody knows whether it took effect, and that says nothing about the account.
     pub fn aborted(&mut self, number: u64, now: Instant) {
-        let Some(outgoing) = self.calls.get(&number) else { return };
-        let (budget, probe) = (outgoing.call.endpoint.budget(), outgoing.probe);
-        self.budgets.of_mut(budget).aborted(probe, now);
-        self.due.insert((now, number));
+        let Some(call) = self.calls.get(number) else { return };
+        self.budgets.of_mut(call.budget()).aborted(call.is_probe(), now);
+        self.calls.wait_until(number, now);
     }
 
-    /// Gives up what is not on its way: nothing more will be sent for it.
+    /// Gives back every event without a call in flight. Nothing more is sent for these.
     pub fn give_back(&mut self) -> Vec<D> {
-        let mut debts: Vec<D> = self.window.drain_waiting().into_iter().map(|waiting| waiting.debt).collect();
-        let under_way: BTreeSet<u64> = self.under_way();
-        let idle: Vec<u64> = self.units.keys().copied().filter(|unit| !under_way.contains(unit)).collect();
-        for number in idle {
-            if let Some(unit) = self.units.remove(&number) {
-                for (number, waiting) in unit.events.into_iter().chain(unit.rest) {
-                    self.window.finish(number);
-                    debts.push(waiting.debt);
-                }
+        let waiting = self.window.drain_waiting();
+        let mut deliveries: Vec<D> = waiting.into_iter().map(|event| event.delivery).collect();
+        let in_flight = self.calls.work_items_in_flight();
+        for number in self.items.numbers() {
+            self.items.set_busy(number);
+            if in_flight.contains(&number) {
+                continue;
+            }
+            for (number, event) in self.items.remove(number).into_iter().flat_map(WorkItem::into_events) {
+                self.window.finish(number);
+                deliveries.push(event.delivery);
             }
         }
-        self.idle.clear();
-        if under_way.is_empty() {
-            // Whoever held them is gone.
-            self.names.clear();
+        if in_flight.is_empty() {
+            self.locks.clear();
         }
-        for (_, number) in std::mem::take(&mut self.due) {
-            self.calls.remove(&number);
-        }
+        self.calls.drop_waiting();
         self.identities.given_back();
         self.history.forget_work_items();
         self.budgets.gave_back();
-        debts
-    }
-
-    /// The units whose request is not answered yet.
-    fn under_way(&self) -> BTreeSet<u64> {
-        let waiting: BTreeSet<u64> = self.due.iter().map(|(_, number)| *number).collect();
-        let sent = self.calls.iter().filter(|(number, _)| !waiting.contains(number));
-        sent.flat_map(|(_, outgoing)| outgoing.purpose.units().iter().copied()).collect()
+        deliveries
     }
 }
-
-fn after(entity: Entity) -> Entity {
-    match entity {
-        Entity::Contact => Entity::SalesAccount,
-        Entity::SalesAccount => Entity::Deal,
-        Entity::Deal => Entity::Contact,
-    }
-}
-
-/// What a call met last, and its status, if it had one.
-fn last_words(verdict: &Verdict) -> (Option<u16>, String) {
-    let answered = |status: u16| (Some(status), format!("answered with status {status}"));
-    match verdict {
-        Verdict::Unavailable { cause: Failure::UnexpectedBody(status), .. } => {
-            (Some(*status), format!("answered with status {status} and a body that cannot be read"))
-        }
-        Verdict::Unavailable {
-            cause: Failure::ServerError(status) | Failure::UnexpectedStatus(status),
-            ..
-        }
-        | Verdict::Unauthorized { status }
-        | Verdict::Denied { status, .. }
-        | Verdict::Refused { status, .. } => answered(*status),
-        Verdict::Unavailable { cause: Failure::Timeout, .. } => (None, "not answered in time".to_owned()),
-        Verdict::Unavailable { cause: Failure::Connection, .. } => (None, "broken off".to_owned()),
-        Verdict::Unavailable { cause: Failure::Panicked, .. } => {
-            (None, "ended by a bug of Freshet".to_owned())
-        }
-        Verdict::Throttled { .. } => answered(429),
-        Verdict::TooManyJobs => answered(405),
-        Verdict::Unrecognized(unrecognized) => {
-            (Some(unrecognized.status), format!("answered with {unrecognized}"))
-        }
-        Verdict::Done(_) => (None, "accepted".to_owned()),
-    }
-}
-
-pub(super) mod attribution;
-pub(super) mod calls;
-pub(super) mod pick;
-#[cfg(test)]
-mod tests;
-pub(super) mod window;

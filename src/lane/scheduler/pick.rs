@@ -1,214 +1,241 @@
-//! What goes next: calls that are due, and what is planned of what waits, the oldest first.
+//! Which call goes next: checks, calls that are due, and new calls planned of the oldest work whose budget grants one.
 
 use tokio::time::Instant;
 
-use super::calls::{Outgoing, Purpose};
+use super::calls::{PendingCall, Purpose};
 use super::{Next, Scheduler};
 use crate::freshsales::{BudgetKind, Call};
 use crate::lane::budget::attempt::CallClass;
 use crate::lane::budget::{Grant, Impediment};
-use crate::lane::contact::bulk::writes_one_of;
+use crate::lane::contact::activity;
+use crate::lane::contact::bulk::eligible::writes_one_of;
 use crate::lane::contact::cache::identities::IdentityCache;
+use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::merge::Joined;
-use crate::lane::contact::work_item::{WorkItem, identity};
+use crate::lane::contact::work_item::{Work, WorkItem};
 use crate::mapping::Identity;
 use crate::schema::Entity;
 
-/// The oldest thing that could be done in a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::lane) enum Candidate {
+/// When a due call goes: before new work, or after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    BeforeNew,
+    AfterNew,
+}
+
+/// The oldest work of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Oldest {
     WorkItem(u64),
-    Waiting(u64),
+    /// An event in the window.
+    Event(u64),
+}
+
+/// When to look again, if nothing can be sent now.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    at: Option<Instant>,
+    quota_is_missing: bool,
+}
+
+impl Wake {
+    fn no_later_than(&mut self, at: Instant) {
+        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    pub(super) fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    pub(super) fn quota_is_missing(&self) -> bool {
+        self.quota_is_missing
+    }
 }
 
 impl<D> Scheduler<D> {
-    /// What to do now. To be called again after each `Send`.
-    pub fn next(&mut self, now: Instant) -> Next {
-        self.starved = false;
-        self.identities.tick(now);
-        self.here_since.get_or_insert(now);
-        if self.budgets.in_flight() >= self.concurrency {
-            return Next::Wait(None);
-        }
-        let mut wake = Wake::default();
-        if let Some(number) = self.next_check(now, &mut wake) {
-            return self.send(number, now);
-        }
-        if let Some(number) = self.next_due(Line::Front, now, &mut wake) {
-            return self.send(number, now);
-        }
-        let taking_over = self.take_over.filter(|until| now < *until);
-        if let Some(until) = taking_over {
-            wake.no_later(until);
-        } else {
-            for budget in [BudgetKind::Tracking, BudgetKind::Api] {
-                if let Some(number) = self.next_planned(budget, now, &mut wake) {
-                    return self.send(number, now);
-                }
-            }
-        }
-        if let Some(number) = self.next_due(Line::Back, now, &mut wake) {
-            return self.send(number, now);
-        }
-        self.starved = wake.starved && taking_over.is_none();
-        Next::Wait(wake.at)
-    }
-
-    /// What finds out whether the account is let in again.
-    fn next_check(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
+    /// The call that finds out whether the account is let in again, while nothing else may go.
+    pub(super) fn next_check(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
         if !self.budgets.of(BudgetKind::Api).is_fields_only() || !self.has_work(BudgetKind::Api) {
             return None;
         }
         let api = self.budgets.of_mut(BudgetKind::Api);
-        wake.starved |= !matches!(api.impediment(), Some((Impediment::Retrying, _)));
+        wake.quota_is_missing |= !matches!(api.impediment(), Some((Impediment::Retrying, _)));
         match api.ask(now) {
             Grant::Now => {}
             Grant::At(then) => {
-                wake.no_later(then);
+                wake.no_later_than(then);
                 return None;
             }
             Grant::AfterProbe => return None,
         }
-        let waiting = self.due.iter().find(|(_, number)| {
-            self.calls.get(number).is_some_and(|outgoing| matches!(outgoing.purpose, Purpose::Check(_)))
-        });
-        if let Some((at, number)) = waiting.copied() {
-            self.due.remove(&(at, number));
+        let waiting = self.calls.waiting().find(|(_, _, call)| matches!(call.purpose, Purpose::Check(_)));
+        if let Some(number) = waiting.map(|(_, number, _)| number) {
             return Some(number);
         }
-        Some(self.prepare(Call::fields(self.next_check), Purpose::Check(self.next_check)))
+        let check = Purpose::Check(self.next_check);
+        Some(self.calls.add_in_flight(Call::fields(self.next_check), check))
     }
 
-    /// The first call that is due and may go, of those that stand there in the line.
-    fn next_due(&mut self, line: Line, now: Instant, wake: &mut Wake) -> Option<u64> {
-        let due: Vec<(Instant, u64)> = self.due.iter().copied().take_while(|(at, _)| *at <= now).collect();
-        let taking_over = self.taking_over(now);
-        for (at, number) in due {
-            let Some(outgoing) = self.calls.get(&number) else {
-                self.due.remove(&(at, number));
-                continue;
-            };
-            if taking_over && outgoing.purpose.class() == CallClass::Work || self.line(outgoing) != line {
-                continue;
-            }
-            if self.name_is_taken(outgoing) {
-                continue;
-            }
-            let repeats = self.budgets.of(outgoing.call.endpoint.budget()).next_repeat();
-            if let Some(at) = repeats.filter(|at| now < *at && outgoing.takes_turns()) {
-                wake.no_later(at);
-                continue;
-            }
-            let (budget, class) = (outgoing.call.endpoint.budget(), outgoing.purpose.class());
-            if self.granted(budget, class, now, wake) {
-                self.due.remove(&(at, number));
-                return Some(number);
+    /// The first call that is due, belongs into this order, and may go.
+    pub(super) fn next_due(&mut self, order: Order, now: Instant, wake: &mut Wake) -> Option<u64> {
+        let due = self.calls.waiting().take_while(|(at, ..)| *at <= now).map(|(_, number, _)| number);
+        let due: Vec<u64> = due.collect();
+        for number in due {
+            if let Some(call) = self.calls.get(number)
+                && self.order(call) == order
+                && self.may_go(call, now, wake)
+            {
+                let (budget, class) = (call.budget(), call.purpose.class());
+                if self.is_granted(budget, class, now, wake) {
+                    return Some(number);
+                }
             }
         }
-        if let Some((at, _)) = self.due.range((now, u64::MAX)..).next() {
-            wake.no_later(*at);
+        if let Some(at) = self.calls.next_due_after(now) {
+            wake.no_later_than(at);
         }
         None
     }
 
-    /// While a budget is probed, a call that has been a probe is so again only after all others: one that Freshsales cannot
-    /// stand must not keep them from finding the outage over. Of those that failed, the next is who has waited longest.
-    fn line(&self, outgoing: &Outgoing) -> Line {
-        let in_turn = self.budgets.of(outgoing.call.endpoint.budget()).probes_in_turn();
-        if in_turn && outgoing.since.is_some() { Line::Back } else { Line::Front }
+    /// Whether anything but its budget holds up a call that is due.
+    fn may_go(&self, call: &PendingCall, now: Instant, wake: &mut Wake) -> bool {
+        if self.taking_over(now) && call.purpose.class() == CallClass::Work || self.is_locked_by_other(call) {
+            return false;
+        }
+        let next_repeat = self.budgets.of(call.budget()).next_repeat();
+        match next_repeat.filter(|at| now < *at && call.takes_turns()) {
+            Some(at) => {
+                wake.no_later_than(at);
+                false
+            }
+            None => true,
+        }
     }
 
-    fn next_planned(&mut self, budget: BudgetKind, now: Instant, wake: &mut Wake) -> Option<u64> {
-        let held = match budget {
-            BudgetKind::Api => self.waiting_for_jobs(now),
+    /// While a budget is probed, a call that failed goes after new work: a record that always fails must not be every
+    /// probe. Of those that failed the one that has waited longest is next.
+    fn order(&self, call: &PendingCall) -> Order {
+        let probing = self.budgets.of(call.budget()).probes_in_turn();
+        if probing && call.was_sent() { Order::AfterNew } else { Order::BeforeNew }
+    }
+
+    /// A new call, of the oldest work whose budget grants one. Tracking calls go first, as they cost no API quota.
+    pub(super) fn next_new(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
+        if let Some(until) = self.tenure.quiet_until(now) {
+            wake.no_later_than(until);
+            return None;
+        }
+        [BudgetKind::Tracking, BudgetKind::Api]
+            .into_iter()
+            .find_map(|budget| self.plan_oldest(budget, now, wake))
+    }
+
+    fn plan_oldest(&mut self, budget: BudgetKind, now: Instant, wake: &mut Wake) -> Option<u64> {
+        let waiting_for_jobs = match budget {
+            BudgetKind::Api => self.entities_waiting_for_jobs(now),
             BudgetKind::Tracking => Vec::new(),
         };
-        if !held.is_empty()
-            && let Some(at) = self.slots.ask_at().filter(|at| now < *at)
+        if !waiting_for_jobs.is_empty()
+            && let Some(at) = self.bulk.submit_again_at().filter(|at| now < *at)
         {
-            wake.no_later(at);
+            wake.no_later_than(at);
         }
-        // Forming a unit may show that it must wait for another one's record: then the next is looked at.
-        while let Some(candidate) = self.oldest_of_others(budget, &held, now) {
-            if !self.granted(budget, CallClass::Work, now, wake) {
+        // A work item that was just made may have to wait for another one's lock: then the next oldest is planned.
+        while let Some(oldest) = self.oldest_but(budget, &waiting_for_jobs, now) {
+            if !self.is_granted(budget, CallClass::Work, now, wake) {
                 return None;
             }
-            match candidate {
-                Candidate::WorkItem(unit) => {
-                    if let Some(number) = self.plan(unit, now) {
+            match oldest {
+                Oldest::WorkItem(item) => {
+                    if let Some(number) = self.plan(item, now) {
                         return Some(number);
                     }
-                    // It has no call to make. It cannot be left idle, or this would not end.
-                    self.idle.remove(&unit);
+                    // It has no call to make. Left idle, it would be the oldest for ever.
+                    self.items.set_busy(item);
                 }
-                Candidate::Waiting(number) => {
-                    self.form(number);
+                Oldest::Event(event) => {
+                    self.take_work_item(event);
                 }
             }
         }
         None
     }
 
-    /// Whether a call may go; those that read fields may where others may not.
-    fn granted(&mut self, budget: BudgetKind, class: CallClass, now: Instant, wake: &mut Wake) -> bool {
-        let limit = self.budgets.of_mut(budget);
-        if limit.is_fields_only() {
+    /// Makes a call of the item's step: a bulk call with others like it, if enough can go together.
+    fn plan(&mut self, number: u64, now: Instant) -> Option<u64> {
+        if let Some((entity, items)) = self.collect_bulk(number, now) {
+            return self.plan_bulk(entity, items);
+        }
+        let call = self.call_of(self.items.get(number)?)?;
+        self.items.set_busy(number);
+        Some(self.calls.add_in_flight(call, Purpose::Step(number)))
+    }
+
+    fn call_of(&self, item: &WorkItem<D>) -> Option<Call> {
+        match &item.work {
+            Work::Contact(work) => ContactWork::call(work),
+            Work::Activity => activity::call(&item.events.first()?.1.event, &self.identities),
+        }
+    }
+
+    /// Whether a call may go now. Calls that read fields may while others may not.
+    fn is_granted(&mut self, kind: BudgetKind, class: CallClass, now: Instant, wake: &mut Wake) -> bool {
+        let budget = self.budgets.of_mut(kind);
+        if budget.is_fields_only() {
             return false;
         }
         let grant = match class {
-            CallClass::Read => limit.ask_to_read(now),
-            CallClass::Check | CallClass::Work => limit.ask(now),
+            CallClass::Read => budget.ask_to_read(now),
+            CallClass::Check | CallClass::Work => budget.ask(now),
         };
         match grant {
             Grant::Now => return true,
-            Grant::At(then) => wake.no_later(then),
+            Grant::At(then) => wake.no_later_than(then),
             Grant::AfterProbe => {}
         }
         // In an outage it is not quota that is missing.
-        wake.starved |= !limit.is_outage();
+        wake.quota_is_missing |= !budget.is_outage();
         false
     }
 
-    /// The oldest thing that could be done and does not write one of the entities whose records wait for a bulk job.
-    fn oldest_of_others(&mut self, budget: BudgetKind, held: &[Entity], now: Instant) -> Option<Candidate> {
-        if held.is_empty() {
+    /// The oldest work of a budget.
+    pub(super) fn oldest(&self, budget: BudgetKind) -> Option<Oldest> {
+        let item = self.items.idle().find(|item| self.item_budget(*item) == Some(budget));
+        let events = self.window.ready();
+        let event = events
+            .filter(|(_, open)| budget_of(&open.event, &self.identities) == budget)
+            .map(|(number, _)| number)
+            .next();
+        older(item, event)
+    }
+
+    /// The oldest work of a budget that does not write one of these entities in bulk.
+    fn oldest_but(&mut self, budget: BudgetKind, entities: &[Entity], now: Instant) -> Option<Oldest> {
+        if entities.is_empty() {
             return self.oldest(budget);
         }
-        let units: Vec<u64> = self.idle.iter().copied().collect();
-        let unit = units.into_iter().find(|unit| {
-            self.unit_budget(*unit) == Some(budget)
-                && self.bulk_entity(*unit, now).is_none_or(|entity| !held.contains(&entity))
+        let items: Vec<u64> = self.items.idle().collect();
+        let item = items.into_iter().find(|item| {
+            self.item_budget(*item) == Some(budget)
+                && self.bulk_entity(*item, now).is_none_or(|entity| !entities.contains(&entity))
         });
-        let memo = &mut self.memo;
-        let identities = &self.identities;
-        let waiting = self.window.ready().find(|(_, waiting)| {
-            budget_of(&waiting.mapped, identities) == budget && !writes_one_of(held, &waiting.mapped, memo)
+        let (records, identities) = (&mut self.records, &self.identities);
+        let event = self.window.ready().find(|(_, open)| {
+            budget_of(&open.event, identities) == budget && !writes_one_of(entities, &open.event, records)
         });
-        first(unit, waiting.map(|(number, _)| number))
+        older(item, event.map(|(number, _)| number))
     }
 
-    pub(in crate::lane) fn oldest(&self, budget: BudgetKind) -> Option<Candidate> {
-        let unit = self.idle.iter().copied().find(|unit| self.unit_budget(*unit) == Some(budget));
-        let waiting =
-            self.window.ready().find(|(_, waiting)| self.budget(&waiting.mapped) == budget).map(|(n, _)| n);
-        first(unit, waiting)
+    fn item_budget(&self, item: u64) -> Option<BudgetKind> {
+        let item = self.items.get(item)?;
+        item.events.first().map(|(_, open)| budget_of(&open.event, &self.identities))
     }
 
-    fn unit_budget(&self, unit: u64) -> Option<BudgetKind> {
-        let unit = self.units.get(&unit)?;
-        unit.events.first().map(|(_, waiting)| self.budget(&waiting.mapped))
-    }
-
-    /// The budget of an event's next call.
-    fn budget(&self, mapped: &HeldEvent) -> BudgetKind {
-        budget_of(mapped, &self.identities)
-    }
-
-    /// Takes a waiting event, and the identifies right behind it that can be written with it.
-    pub(in crate::lane) fn form(&mut self, number: u64) -> Option<u64> {
+    /// Makes a work item of a waiting event and of the identifies right behind it that can be written with it.
+    pub(super) fn take_work_item(&mut self, number: u64) -> Option<u64> {
         let mut joined: Option<Joined> = None;
-        let events = self.window.take(number, |waiting| match (&waiting.mapped, &mut joined) {
+        let events = self.window.take(number, |open| match (&open.event, &mut joined) {
             (HeldEvent::Contact(write), None) => {
                 joined = Some(Joined::new(write));
                 true
@@ -216,76 +243,52 @@ impl<D> Scheduler<D> {
             (HeldEvent::Contact(write), Some(joined)) => joined.join(write),
             (HeldEvent::Track(_) | HeldEvent::Page(_), _) => false,
         });
-        let unit = WorkItem::new(events)?;
-        self.units.insert(number, unit);
-        self.settle_stage(number);
+        let item = WorkItem::new(events)?;
+        self.items.insert(number, item);
+        self.enter_step(number);
         Some(number)
     }
 
-    fn send(&mut self, number: u64, now: Instant) -> Next {
-        let Some(outgoing) = self.calls.get(&number) else { return Next::Wait(Some(now)) };
-        let call = outgoing.call.clone();
-        for unit in outgoing.purpose.units() {
-            if let Some(unit) = self.units.get_mut(unit) {
-                unit.attempts += 1;
+    pub(super) fn send(&mut self, number: u64, now: Instant) -> Next {
+        let Some(pending) = self.calls.get(number) else { return Next::Wait(Some(now)) };
+        let (call, purpose, repeats) = (pending.call.clone(), pending.purpose.clone(), pending.takes_turns());
+        for item in purpose.work_items() {
+            if let Some(item) = self.items.get_mut(*item) {
+                item.attempts += 1;
             }
         }
-        let class = outgoing.purpose.class();
-        let repeats = outgoing.takes_turns();
-        if let Purpose::Step(unit) = outgoing.purpose {
-            self.claim_name(unit);
+        if let Purpose::Step(item) = purpose {
+            self.lock_for_call(item);
         }
-        let limit = self.budgets.of_mut(call.endpoint.budget());
+        let budget = self.budgets.of_mut(call.endpoint.budget());
         if repeats {
-            limit.spend_repeat(now);
+            budget.spend_repeat(now);
         }
-        let probe = match class {
-            CallClass::Read => limit.spend_to_read(now),
-            CallClass::Check | CallClass::Work => limit.spend(now),
+        let probe = match purpose.class() {
+            CallClass::Read => budget.spend_to_read(now),
+            CallClass::Check | CallClass::Work => budget.spend(now),
         };
-        if let Some(outgoing) = self.calls.get_mut(&number) {
-            outgoing.probe = probe;
-            outgoing.sent = Some(now);
-            outgoing.since.get_or_insert(now);
+        self.calls.start(number);
+        if let Some(pending) = self.calls.get_mut(number) {
+            pending.mark_sent(now, probe);
         }
         Next::Send(number, call)
     }
 }
 
 /// The budget of an event's next call.
-fn budget_of(mapped: &HeldEvent, identities: &IdentityCache) -> BudgetKind {
-    match identity(mapped) {
+fn budget_of(event: &HeldEvent, identities: &IdentityCache) -> BudgetKind {
+    match activity::identity(event) {
         None => BudgetKind::Api,
-        Some(Identity::UserId(user_id)) if identities.unknown(user_id) => BudgetKind::Api,
+        Some(Identity::UserId(user_id)) if identities.needs_look_up(user_id) => BudgetKind::Api,
         Some(Identity::UserId(_) | Identity::Email(_)) => BudgetKind::Tracking,
     }
 }
 
-/// The older of a unit and of an event that waits.
-fn first(unit: Option<u64>, waiting: Option<u64>) -> Option<Candidate> {
-    match (unit, waiting) {
-        (Some(unit), Some(waiting)) if waiting < unit => Some(Candidate::Waiting(waiting)),
-        (Some(unit), _) => Some(Candidate::WorkItem(unit)),
-        (None, waiting) => waiting.map(Candidate::Waiting),
-    }
-}
-
-/// Where a call stands that is due: before what is planned next, or behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Front,
-    Back,
-}
-
-/// When to look again.
-#[derive(Debug, Default)]
-struct Wake {
-    at: Option<Instant>,
-    starved: bool,
-}
-
-impl Wake {
-    fn no_later(&mut self, at: Instant) {
-        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
+fn older(item: Option<u64>, event: Option<u64>) -> Option<Oldest> {
+    match (item, event) {
+        (Some(item), Some(event)) if event < item => Some(Oldest::Event(event)),
+        (Some(item), _) => Some(Oldest::WorkItem(item)),
+        (None, event) => event.map(Oldest::Event),
     }
 }

@@ -94,14 +94,9 @@ pub(in crate::lane) enum Refusals {
 }
 
 impl JobSlots {
-    /// No bound of our own; `waits` are the first wait after a refusal and the longest.
-    pub(in crate::lane) fn new(waits: (Duration, Duration)) -> Self {
-        Self { most: usize::MAX, refused: None, delays: Delays::new(waits.0, waits.1) }
-    }
-
-    /// At most so many jobs at once.
-    pub(in crate::lane) fn at_most(&mut self, most: usize) {
-        self.most = most.max(1);
+    /// At most so many jobs at once; `waits` are the first and the longest wait after a refusal.
+    pub(in crate::lane) fn new(most: usize, waits: (Duration, Duration)) -> Self {
+        Self { most: most.max(1), refused: None, delays: Delays::new(waits.0, waits.1) }
     }
 
     /// Whether one may be submitted now, while so many are running.
@@ -120,7 +115,7 @@ impl JobSlots {
     }
 
     /// What to tell of it while records wait.
-    pub(in crate::lane) fn trouble(&self) -> Option<&(Impediment, String)> {
+    pub(in crate::lane) fn impediment(&self) -> Option<&(Impediment, String)> {
         self.refused.as_ref().filter(|refused| !refused.one_by_one).map(|refused| &refused.why)
     }
 

@@ -13,10 +13,10 @@ use crate::lane::bounded::{Digests, REMEMBERED, lru};
 
 /// After a look-up that found nobody, and at the longest: it is asked again, because the contact may have been created
 /// since, by somebody else or by an event that stood behind.
-const FIRST_VAIN: Duration = Duration::from_mins(1);
-const LONGEST_VAIN: Duration = Duration::from_hours(1);
+const FIRST_NOT_FOUND: Duration = Duration::from_mins(1);
+const LONGEST_NOT_FOUND: Duration = Duration::from_hours(1);
 /// For so long an address is taken to belong to another contact than the `userId`, before Freshsales is asked again.
-const APART: Duration = Duration::from_hours(1);
+const OTHER_CONTACT_FOR: Duration = Duration::from_hours(1);
 
 /// The address behind each `userId`.
 #[derive(Debug)]
@@ -33,21 +33,21 @@ pub(in crate::lane) struct IdentityCache {
 
 #[derive(Debug)]
 enum Known {
-    /// A contact had this `external_id` and this address: both were delivered together, or a look-up found them.
+    /// A contact had this `external_id` and this address: one identify gave both and was delivered, or a look-up found them.
     Contact(String),
     /// An identify that was refused said so, and nothing better is known.
-    Claimed(String),
+    Refused(String),
     /// The address is that of another contact than the one with this `external_id`, whose own address may be known.
-    Apart { email: String, until: Option<Instant>, own: Option<String> },
+    OtherContact { email: String, until: Option<Instant>, own: Option<String> },
     /// There was nobody, and this long it is not asked again, unless the lane may have been elsewhere since.
-    Nobody { until: Option<Instant>, wait: Duration, term: u64 },
+    NotFound { until: Option<Instant>, wait: Duration, term: u64 },
 }
 
 impl Known {
     fn email(&self) -> Option<&str> {
         match self {
-            Self::Contact(email) | Self::Claimed(email) | Self::Apart { email, .. } => Some(email),
-            Self::Nobody { .. } => None,
+            Self::Contact(email) | Self::Refused(email) | Self::OtherContact { email, .. } => Some(email),
+            Self::NotFound { .. } => None,
         }
     }
 
@@ -55,8 +55,8 @@ impl Known {
     fn contact(&self) -> Option<&str> {
         match self {
             Self::Contact(email) => Some(email),
-            Self::Apart { own, .. } => own.as_deref(),
-            Self::Claimed(_) | Self::Nobody { .. } => None,
+            Self::OtherContact { own, .. } => own.as_deref(),
+            Self::Refused(_) | Self::NotFound { .. } => None,
         }
     }
 }
@@ -69,11 +69,11 @@ struct Unsettled {
 
 /// How an identify with a `userId` and an address ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lane) enum End {
+pub(in crate::lane) enum IdentityEnd {
     /// The contact has both.
     Delivered,
     /// The contact with this address was written; the `userId` is another one's.
-    Apart,
+    WithoutUserId,
     /// It is a dead letter.
     Refused,
 }
@@ -107,16 +107,16 @@ impl IdentityCache {
     /// The address under which an identify without one is written: never that of another contact.
     pub(in crate::lane) fn own_email(&self, user_id: &str) -> Option<&str> {
         match self.known.peek(&self.digests.of(user_id))? {
-            Known::Apart { own, .. } => own.as_deref(),
-            Known::Contact(email) | Known::Claimed(email) => Some(email),
-            Known::Nobody { .. } => None,
+            Known::OtherContact { own, .. } => own.as_deref(),
+            Known::Contact(email) | Known::Refused(email) => Some(email),
+            Known::NotFound { .. } => None,
         }
     }
 
     /// Whether it is worth looking up whose contact an identify without an address is about.
-    pub(in crate::lane) fn owner_unknown(&self, user_id: &str) -> bool {
+    pub(in crate::lane) fn owner_needs_look_up(&self, user_id: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
-        matches!(known, Some(Known::Apart { own: None, .. })) || self.unknown(user_id)
+        matches!(known, Some(Known::OtherContact { own: None, .. })) || self.needs_look_up(user_id)
     }
 
     /// The address, as all identifies say that were let in so far.
@@ -126,37 +126,37 @@ impl IdentityCache {
     }
 
     /// Whether it is worth looking up.
-    pub(in crate::lane) fn unknown(&self, user_id: &str) -> bool {
+    pub(in crate::lane) fn needs_look_up(&self, user_id: &str) -> bool {
         match self.known.peek(&self.digests.of(user_id)) {
             None => true,
-            Some(Known::Contact(_) | Known::Claimed(_) | Known::Apart { .. }) => false,
-            Some(Known::Nobody { until, .. }) => *until <= self.now,
+            Some(Known::Contact(_) | Known::Refused(_) | Known::OtherContact { .. }) => false,
+            Some(Known::NotFound { until, .. }) => *until <= self.now,
         }
     }
 
     /// Whether nobody was found, but since then another replica may have created the contact. Events that are lost without
     /// it ask again; for others it would cost too many calls where connections break often.
-    pub(in crate::lane) fn is_in_doubt(&self, user_id: &str) -> bool {
+    pub(in crate::lane) fn may_exist_by_now(&self, user_id: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
-        matches!(known, Some(Known::Nobody { term, .. }) if *term != self.term)
+        matches!(known, Some(Known::NotFound { term, .. }) if *term != self.term)
     }
 
     /// The address of the contact with this `external_id`, where it is another one than this.
-    pub(in crate::lane) fn moved(&self, user_id: &str, email: &str) -> Option<&str> {
+    pub(in crate::lane) fn former_email(&self, user_id: &str, email: &str) -> Option<&str> {
         let known = self.known.peek(&self.digests.of(user_id))?.contact();
-        known.filter(|known| *known != email && !self.apart(user_id, email))
+        known.filter(|known| *known != email && !self.belongs_to_other_contact(user_id, email))
     }
 
     /// Whether a contact is known that has this `external_id` and this address.
-    pub(in crate::lane) fn together(&self, user_id: &str, email: &str) -> bool {
+    pub(in crate::lane) fn has_both(&self, user_id: &str, email: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id)).and_then(Known::contact);
         known == Some(email)
     }
 
     /// Whether the address is known to be that of another contact than the `userId`.
-    pub(in crate::lane) fn apart(&self, user_id: &str, email: &str) -> bool {
+    pub(in crate::lane) fn belongs_to_other_contact(&self, user_id: &str, email: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
-        matches!(known, Some(Known::Apart { email: known, until, .. }) if known == email && *until > self.now)
+        matches!(known, Some(Known::OtherContact { email: known, until, .. }) if known == email && *until > self.now)
     }
 
     /// An identify that says both was let in.
@@ -165,20 +165,20 @@ impl IdentityCache {
     }
 
     /// An identify that says both ended.
-    pub(in crate::lane) fn ended(&mut self, user_id: &str, email: &str, event: u64, end: End) {
+    pub(in crate::lane) fn ended(&mut self, user_id: &str, email: &str, event: u64, end: IdentityEnd) {
         let digest = self.digests.of(user_id);
         if self.unsettled.get(&digest).is_some_and(|last| last.event == event) {
             self.unsettled.remove(&digest);
         }
         let email = email.to_owned();
         let known = match end {
-            End::Delivered => Known::Contact(email),
-            End::Apart => {
+            IdentityEnd::Delivered => Known::Contact(email),
+            IdentityEnd::WithoutUserId => {
                 let own = self.known.peek(&digest).and_then(Known::contact).map(str::to_owned);
-                Known::Apart { email, until: self.now.map(|now| now + APART), own }
+                Known::OtherContact { email, until: self.now.map(|now| now + OTHER_CONTACT_FOR), own }
             }
-            End::Refused if self.email(user_id).is_some() => return,
-            End::Refused => Known::Claimed(email),
+            IdentityEnd::Refused if self.email(user_id).is_some() => return,
+            IdentityEnd::Refused => Known::Refused(email),
         };
         self.known.put(digest, known);
     }
@@ -191,7 +191,7 @@ impl IdentityCache {
     /// A look-up told the address.
     pub(in crate::lane) fn found(&mut self, user_id: &str, email: String) {
         let digest = self.digests.of(user_id);
-        if let Some(Known::Apart { email: other, own, .. }) = self.known.get_mut(&digest)
+        if let Some(Known::OtherContact { email: other, own, .. }) = self.known.get_mut(&digest)
             && *other != email
         {
             *own = Some(email);
@@ -206,15 +206,15 @@ impl IdentityCache {
     }
 
     /// A look-up found nobody. An address that became known meanwhile stays.
-    pub(in crate::lane) fn looked_up_in_vain(&mut self, user_id: &str, now: Instant) {
+    pub(in crate::lane) fn not_found(&mut self, user_id: &str, now: Instant) {
         let until = |wait: Duration| Some(now + wait);
-        let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::Nobody {
+        let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::NotFound {
             until: None,
-            wait: FIRST_VAIN / 2,
+            wait: FIRST_NOT_FOUND / 2,
             term: self.term,
         });
-        if let Known::Nobody { until: again, wait, term } = known {
-            *wait = (*wait * 2).min(LONGEST_VAIN);
+        if let Known::NotFound { until: again, wait, term } = known {
+            *wait = (*wait * 2).min(LONGEST_NOT_FOUND);
             *again = until(*wait);
             *term = self.term;
         }
@@ -230,19 +230,19 @@ mod tests {
         let mut identities = IdentityCache::new();
         let mut now = Instant::now();
         identities.tick(now);
-        assert!(identities.unknown("u"));
+        assert!(identities.needs_look_up("u"));
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-            identities.looked_up_in_vain("u", now);
-            assert!(!identities.unknown("u") && identities.email("u").is_none());
+            identities.not_found("u", now);
+            assert!(!identities.needs_look_up("u") && identities.email("u").is_none());
             let again = now + Duration::from_mins(minutes);
             identities.tick(again.checked_sub(Duration::from_millis(1)).unwrap());
-            assert!(!identities.unknown("u"), "before {minutes} minutes");
+            assert!(!identities.needs_look_up("u"), "before {minutes} minutes");
             identities.tick(again);
-            assert!(identities.unknown("u"), "after {minutes} minutes");
+            assert!(identities.needs_look_up("u"), "after {minutes} minutes");
             now = again;
         }
         identities.found("u", "ada@example.com".into());
-        identities.looked_up_in_vain("u", now);
+        identities.not_found("u", now);
         assert_eq!(identities.email("u"), Some("ada@example.com"));
     }
 
@@ -252,27 +252,27 @@ mod tests {
         identities.admitted("u", "old@x.com".into(), 1);
         assert_eq!((identities.latest("u"), identities.email("u")), (Some("old@x.com"), None));
         identities.admitted("u", "new@x.com".into(), 2);
-        identities.ended("u", "old@x.com", 1, End::Delivered);
+        identities.ended("u", "old@x.com", 1, IdentityEnd::Delivered);
         assert_eq!((identities.latest("u"), identities.email("u")), (Some("new@x.com"), Some("old@x.com")));
-        assert_eq!(identities.moved("u", "new@x.com"), Some("old@x.com"));
+        assert_eq!(identities.former_email("u", "new@x.com"), Some("old@x.com"));
         // A refused change changes nothing.
-        identities.ended("u", "new@x.com", 2, End::Refused);
+        identities.ended("u", "new@x.com", 2, IdentityEnd::Refused);
         assert_eq!((identities.latest("u"), identities.email("u")), (Some("old@x.com"), Some("old@x.com")));
-        assert!(identities.together("u", "old@x.com"));
+        assert!(identities.has_both("u", "old@x.com"));
     }
 
     #[test]
     fn what_a_refused_identify_says_is_no_contact_s_address_but_better_than_none() {
         let mut identities = IdentityCache::new();
-        identities.ended("u", "a@x.com", 1, End::Refused);
+        identities.ended("u", "a@x.com", 1, IdentityEnd::Refused);
         assert_eq!(identities.email("u"), Some("a@x.com"));
-        assert_eq!(identities.moved("u", "b@x.com"), None);
+        assert_eq!(identities.former_email("u", "b@x.com"), None);
     }
 
     #[test]
     fn what_is_given_back_says_nothing_until_it_comes_again() {
         let mut identities = IdentityCache::new();
-        identities.ended("u", "old@x.com", 1, End::Delivered);
+        identities.ended("u", "old@x.com", 1, IdentityEnd::Delivered);
         identities.admitted("u", "new@x.com".into(), 2);
         identities.given_back();
         assert_eq!(identities.latest("u"), Some("old@x.com"));
@@ -283,18 +283,21 @@ mod tests {
         let mut identities = IdentityCache::new();
         let now = Instant::now();
         identities.tick(now);
-        identities.ended("u", "taken@x.com", 1, End::Apart);
-        assert!(identities.apart("u", "taken@x.com") && !identities.apart("u", "other@x.com"));
+        identities.ended("u", "taken@x.com", 1, IdentityEnd::WithoutUserId);
+        assert!(
+            identities.belongs_to_other_contact("u", "taken@x.com")
+                && !identities.belongs_to_other_contact("u", "other@x.com")
+        );
         assert_eq!(
-            (identities.email("u"), identities.moved("u", "other@x.com")),
+            (identities.email("u"), identities.former_email("u", "other@x.com")),
             (Some("taken@x.com"), None)
         );
-        identities.tick(now + APART);
-        assert!(!identities.apart("u", "taken@x.com"));
+        identities.tick(now + OTHER_CONTACT_FOR);
+        assert!(!identities.belongs_to_other_contact("u", "taken@x.com"));
         // Where the contact's own address is known, it is not forgotten meanwhile.
-        identities.ended("u", "own@x.com", 2, End::Delivered);
-        identities.ended("u", "taken@x.com", 3, End::Apart);
-        assert_eq!(identities.moved("u", "taken@x.com"), None);
-        assert_eq!(identities.moved("u", "newest@x.com"), Some("own@x.com"));
+        identities.ended("u", "own@x.com", 2, IdentityEnd::Delivered);
+        identities.ended("u", "taken@x.com", 3, IdentityEnd::WithoutUserId);
+        assert_eq!(identities.former_email("u", "taken@x.com"), None);
+        assert_eq!(identities.former_email("u", "newest@x.com"), Some("own@x.com"));
     }
 }

@@ -23,8 +23,8 @@ const MOST_TAGS: usize = 100;
 #[derive(Debug)]
 pub(in crate::lane) struct RecordCache {
     /// With the period that each was written in.
-    accounts: LruCache<String, (Account, u64)>,
-    contacts: LruCache<String, Contact>,
+    accounts: LruCache<String, (CachedAccount, u64)>,
+    contacts: LruCache<String, CachedContact>,
     /// By the contact's id and a digest of the deal's name.
     deals: LruCache<(i64, u64), i64>,
     /// Digests of the tags that a record is known to have.
@@ -34,14 +34,14 @@ pub(in crate::lane) struct RecordCache {
 
 /// A sales account that was written before.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::lane) struct Account {
+pub(in crate::lane) struct CachedAccount {
     pub(in crate::lane) id: i64,
     /// What was written last, if nobody else can have written since.
     pub(in crate::lane) written: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
-struct Contact {
+struct CachedContact {
     id: i64,
     linked: Vec<i64>,
 }
@@ -57,17 +57,17 @@ impl RecordCache {
         }
     }
 
-    pub(in crate::lane) fn account(&mut self, name: &str) -> Option<Account> {
+    pub(in crate::lane) fn account(&mut self, name: &str) -> Option<CachedAccount> {
         let (account, period) = self.accounts.get(&name.to_lowercase()).copied()?;
-        Some(Account { written: account.written.filter(|_| period == self.period), ..account })
+        Some(CachedAccount { written: account.written.filter(|_| period == self.period), ..account })
     }
 
-    pub(in crate::lane) fn learn_account(&mut self, name: &str, account: Account) {
+    pub(in crate::lane) fn learn_account(&mut self, name: &str, account: CachedAccount) {
         self.accounts.put(name.to_lowercase(), (account, self.period));
     }
 
     /// Another replica may have the lane from now on, and write what this one does not see.
-    pub(in crate::lane) fn doubt_values(&mut self) {
+    pub(in crate::lane) fn distrust_values(&mut self) {
         self.period += 1;
     }
 
@@ -94,7 +94,7 @@ impl RecordCache {
             Some(links) => links.iter().map(|link| link.id).collect(),
             None => self.contacts.get(email).map(|contact| contact.linked.clone()).unwrap_or_default(),
         };
-        self.contacts.put(email.to_owned(), Contact { id, linked });
+        self.contacts.put(email.to_owned(), CachedContact { id, linked });
     }
 
     /// The id of the contact's deal of this name.

@@ -2,8 +2,8 @@
 
 use super::by_hand::{contact, insert_of, related, sent, served, settled, write};
 use super::outage::{Account, HOUR, plain};
+use super::prelude::*;
 use crate::freshsales::Endpoint;
-use crate::lane::scheduler::*;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use crate::outcome::{DeadLetterReason, Refusal};
@@ -24,14 +24,14 @@ fn identify(user_id: &str, email: Option<&str>, values: &Value) -> ContactWrite 
 }
 
 /// Puts it in as the lane does.
-fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, debt: u64) {
-    insert_of(dispatch, write, debt);
+fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, delivery: u64) {
+    insert_of(dispatch, write, delivery);
 }
 
-fn track(dispatch: &mut Scheduler<u64>, user_id: &str, debt: u64) {
+fn track(dispatch: &mut Scheduler<u64>, user_id: &str, delivery: u64) {
     let identity = Identity::UserId(user_id.to_owned());
-    let activity = Activity { identity, name: debt.to_string(), properties: ObjectText::default() };
-    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id.to_owned())], None, debt);
+    let activity = Activity { identity, name: delivery.to_string(), properties: ObjectText::default() };
+    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id.to_owned())], None, delivery);
 }
 
 /// A dispatch that has had its lane for long.
@@ -90,9 +90,9 @@ fn nothing_to_send(dispatch: &mut Scheduler<u64>, now: Instant) -> Option<Instan
 fn delivered(effects: Vec<Effect<u64>>) -> Vec<u64> {
     let settled = settled(effects).into_iter();
     settled
-        .map(|(debt, outcome)| {
+        .map(|(delivery, outcome)| {
             assert_eq!(outcome, Outcome::Delivered);
-            debt
+            delivery
         })
         .collect()
 }
@@ -207,8 +207,8 @@ fn merged_identifies_change_the_address_together() {
 fn a_change_waits_for_events_of_the_old_address_and_later_ones_wait_for_it() {
     let now = Instant::now();
     let mut dispatch = dispatch(now);
-    let old = |dispatch: &mut Scheduler<u64>, debt| {
-        super::by_hand::insert(dispatch, write("old@x.com", &json!({ "n": debt })), debt);
+    let old = |dispatch: &mut Scheduler<u64>, delivery| {
+        super::by_hand::insert(dispatch, write("old@x.com", &json!({ "n": delivery })), delivery);
     };
     let company = |mut write: ContactWrite| {
         write.company = Some(related("Acme", &json!({})));
@@ -628,7 +628,7 @@ fn what_is_given_back_while_it_waits_for_a_second_look_is_not_lost() {
     refused(&mut dispatch, now, UPSERT);
     looked_up(&mut dispatch, now, "external_id", "u", &[]);
     assert_eq!(dispatch.give_back(), [0]);
-    assert!(dispatch.is_empty() && dispatch.calls.is_empty() && dispatch.units.is_empty());
+    assert!(dispatch.is_empty() && dispatch.calls.is_empty() && dispatch.items.is_empty());
 }
 
 #[test]
@@ -741,8 +741,8 @@ fn however_many_identifies_of_somebody_who_is_gone_end_at_once() {
     let mut ended = settled(looked_up(&mut dispatch, now, "external_id", "u", &[]));
     ended.extend(settled(dispatch.take_ended()));
     assert_eq!(ended.len() as u64, MANY);
-    assert!(ended.iter().map(|(debt, _)| *debt).eq(0..MANY), "in their order");
-    assert!(dispatch.is_empty() && dispatch.units.is_empty());
+    assert!(ended.iter().map(|(delivery, _)| *delivery).eq(0..MANY), "in their order");
+    assert!(dispatch.is_empty() && dispatch.items.is_empty());
 }
 
 /// What an account that knows `u` and `v` answers, `u` under its old address until it is changed.
@@ -804,7 +804,7 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
     for (fails, cut) in never.chain(in_turn) {
         let broken_off = (cut / 2 + cut) % 2 == 0;
         let mut now = start;
-        let mut dispatch = dispatch(now).with_tags(Tags::Append);
+        let mut dispatch = dispatch(now).with(|settings| settings.tags = Tags::Append);
         let rich = |user_id: &str, email: Option<&str>, tag: &str| ContactWrite {
             company: Some(related("Acme", &json!({ "tags": [tag] }))),
             deal: Some(related("Renewal", &json!({ "amount": 1, "tags": [tag] }))),
@@ -838,7 +838,7 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
             }
         }
         longest = longest.max(made);
-        let mut all: Vec<u64> = ended.iter().map(|(debt, _)| *debt).collect();
+        let mut all: Vec<u64> = ended.iter().map(|(delivery, _)| *delivery).collect();
         all.extend(dispatch.give_back());
         for (number, call) in on_their_way {
             if broken_off {
@@ -846,15 +846,15 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
             } else {
                 let answer = account_answers(&call, &mut changed);
                 let effects = dispatch.answered(number, answer, &RateLimit::default(), now);
-                all.extend(settled(effects).into_iter().map(|(debt, _)| debt));
+                all.extend(settled(effects).into_iter().map(|(delivery, _)| delivery));
             }
         }
         all.extend(dispatch.give_back());
-        all.extend(settled(dispatch.take_ended()).into_iter().map(|(debt, _)| debt));
+        all.extend(settled(dispatch.take_ended()).into_iter().map(|(delivery, _)| delivery));
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3, 4], "cut off after {cut}, call {fails} failing");
-        assert!(dispatch.is_empty() && dispatch.units.is_empty() && dispatch.calls.is_empty());
-        assert!(dispatch.names.is_empty() && dispatch.idle.is_empty() && dispatch.due.is_empty());
+        assert!(dispatch.is_empty() && dispatch.items.is_empty() && dispatch.calls.is_empty());
+        assert!(dispatch.locks.is_empty());
     }
     assert!(longest > 14, "{longest} calls: not every stage was reached");
 }

@@ -1,11 +1,9 @@
 //! Random identifies and tracks of a few `userId`s with several addresses each, against a modelled account where
 //! `external_id` and addresses are unique and look-ups lag behind.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use super::by_hand::{insert_of, write};
+use super::prelude::*;
 use crate::freshsales::{Endpoint, UnavailableCause};
-use crate::lane::scheduler::*;
 use crate::mapping::{Activity, Identity};
 use crate::object::ObjectText;
 use proptest::prelude::*;
@@ -256,7 +254,7 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
         while dispatch.len() < prefetch
             && let Some(next) = queue.pop_front()
         {
-            let (debt, user_id) = (next as u64, id_of(events[next].user()));
+            let (delivery, user_id) = (next as u64, id_of(events[next].user()));
             match &events[next] {
                 Asked::Identify { user, address, field } => {
                     let mut write =
@@ -266,13 +264,13 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
                     if let Some(email) = &write.email {
                         write.record.fields.insert("emails".to_owned(), json!(email));
                     }
-                    insert_of(&mut dispatch, write, debt);
+                    insert_of(&mut dispatch, write, delivery);
                 }
                 Asked::Track { .. } => {
                     let identity = Identity::UserId(user_id.clone());
                     let activity =
                         Activity { identity, name: next.to_string(), properties: ObjectText::default() };
-                    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id)], None, debt);
+                    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id)], None, delivery);
                 }
             }
         }
@@ -299,8 +297,8 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
             effects.extend(dispatch.answered(number, verdict, &RateLimit::default(), now));
         }
         for effect in effects {
-            if let Effect::Settled { debt, outcome, .. } = effect {
-                outcomes[usize::try_from(debt).unwrap()].push(outcome);
+            if let Effect::Settled { delivery, outcome, .. } = effect {
+                outcomes[usize::try_from(delivery).unwrap()].push(outcome);
             }
         }
     }

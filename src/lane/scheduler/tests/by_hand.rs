@@ -1,17 +1,17 @@
 //! What the random tests do not reach: calls answered one by one, as a test wants it.
 
-use crate::freshsales::{Endpoint, SalesAccountLink, UnavailableCause as Failure};
-use crate::lane::contact::cache::records::{Account, fingerprint};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::{Endpoint, SalesAccountLink};
+use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
 use crate::lane::timing::LOST_SESSION_GRACE;
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use crate::object::ObjectText;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 pub(in crate::lane::scheduler) fn dispatch(now: Instant) -> Scheduler<u64> {
     let quota = || Quota::new(1_000_000.0, Duration::from_hours(1), 1.0, now);
-    let mut dispatch = Scheduler::new(8, BackoffSettings::default(), quota(), quota());
+    let mut dispatch =
+        Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota());
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
     dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &plenty, 0);
     dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
@@ -36,17 +36,21 @@ pub(in crate::lane::scheduler) fn related(name: &str, values: &Value) -> Related
     RelatedWrite { name: name.to_owned(), record: record(values) }
 }
 
-pub(in crate::lane::scheduler) fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, debt: u64) {
+pub(in crate::lane::scheduler) fn insert(dispatch: &mut Scheduler<u64>, write: ContactWrite, delivery: u64) {
     let key = Key::Email(write.email.clone().unwrap());
-    dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, debt);
+    dispatch.insert(Mapped::Contact(Box::new(write)), &[key], None, delivery);
 }
 
 /// Puts an identify in as the lane does, with a `userId` or without.
-pub(in crate::lane::scheduler) fn insert_of(dispatch: &mut Scheduler<u64>, write: ContactWrite, debt: u64) {
+pub(in crate::lane::scheduler) fn insert_of(
+    dispatch: &mut Scheduler<u64>,
+    write: ContactWrite,
+    delivery: u64,
+) {
     let user_id = write.user_id.clone().map(Key::UserId);
     let keys: Vec<Key> = user_id.into_iter().chain(write.email.clone().map(Key::Email)).collect();
     let taught = write.user_id.clone().zip(write.email.clone());
-    dispatch.insert(Mapped::Contact(Box::new(write)), &keys, taught, debt);
+    dispatch.insert(Mapped::Contact(Box::new(write)), &keys, taught, delivery);
 }
 
 pub(in crate::lane::scheduler) fn sent(dispatch: &mut Scheduler<u64>, now: Instant) -> (u64, Call) {
@@ -71,7 +75,7 @@ pub(in crate::lane::scheduler) fn served(
 
 pub(in crate::lane::scheduler) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64, Outcome)> {
     let settled = effects.into_iter().filter_map(|effect| match effect {
-        Effect::Settled { debt, outcome, .. } => Some((debt, outcome)),
+        Effect::Settled { delivery, outcome, .. } => Some((delivery, outcome)),
         Effect::Coalesced(_)
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
@@ -179,10 +183,10 @@ fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
 fn acquaint(dispatch: &mut Scheduler<u64>) {
     for number in 0..3 {
         let link = SalesAccountLink { id: 7, primary: true };
-        dispatch.memo.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
+        dispatch.records.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
     }
     let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
-    dispatch.memo.learn_account("Acme", Account { id: 7, written });
+    dispatch.records.learn_account("Acme", CachedAccount { id: 7, written });
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
     served(&mut dispatch, now, CONTACTS, job());
     // Others were written meanwhile, so many that these are remembered no more.
     for number in 0..3 {
-        dispatch.memo.forget(&format!("c{number}@x.com"), Some("Acme"));
+        dispatch.records.forget(&format!("c{number}@x.com"), Some("Acme"));
     }
     let Next::Wait(Some(now)) = dispatch.next(now) else { panic!("the job is not asked for") };
     served(&mut dispatch, now, Endpoint::JobStatus, report(3, &[]));
@@ -281,8 +285,8 @@ fn every_event_of_a_group_that_was_refused_counts_the_call_for_all() {
     assert!(dispatch.answered(number, refused, &RateLimit::default(), now).is_empty());
     for number in 0..2 {
         let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[]));
-        let [Effect::Settled { debt, attempts, .. }] = &effects[..] else { panic!("{effects:?}") };
-        assert_eq!((*debt, *attempts), (number, 2));
+        let [Effect::Settled { delivery, attempts, .. }] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((*delivery, *attempts), (number, 2));
     }
 }
 
@@ -349,7 +353,7 @@ fn known(now: Instant) -> Scheduler<u64> {
 #[test]
 fn deals_of_contacts_that_are_known_go_in_bulk_as_the_contacts_do() {
     let now = Instant::now();
-    let mut dispatch = known(now).with_deals(DealIdentity::Name);
+    let mut dispatch = known(now).with(|settings| settings.deal_identity = DealIdentity::Name);
     for number in 0..3u64 {
         let name = format!("Deal {number}");
         let deal = Some(related(&name, &json!({ "name": name, "amount": number })));
@@ -445,7 +449,7 @@ fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account
     assert!(dispatch.budgets.of(BudgetKind::Api).blocked_for(now).is_some(), "it was the probe");
     dispatch.aborted(number, now);
     assert_eq!((dispatch.sending(), dispatch.budgets.of(BudgetKind::Api).in_flight()), (0, 0));
-    assert!(dispatch.trouble(BudgetKind::Api).is_none());
+    assert!(dispatch.impediment(BudgetKind::Api).is_none());
     assert_eq!(dispatch.give_back(), [0]);
     insert(&mut dispatch, write("b@x.com", &json!({})), 1);
     // Another call may be the probe.
@@ -456,8 +460,11 @@ fn a_call_that_was_broken_off_frees_its_place_and_says_nothing_about_the_account
 fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
     let now = Instant::now();
     let quota = || Quota::new(900.0, Duration::from_hours(1), 1.0, now);
-    let mut dispatch: Scheduler<u64> =
-        Scheduler::new(8, BackoffSettings::default(), quota().with_reserve(3), quota());
+    let mut dispatch: Scheduler<u64> = Scheduler::new(
+        SchedulerSettings::new(8, BackoffSettings::default()),
+        quota().with_reserve(3),
+        quota(),
+    );
     insert(&mut dispatch, write("c@x.com", &json!({})), 0);
     let told = RateLimit { remaining: Some(3), reset: Some(Duration::from_hours(1)), limit: None };
     dispatch.budgets.of_mut(BudgetKind::Api).observe(now, &told, 0);

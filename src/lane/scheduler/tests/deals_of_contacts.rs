@@ -4,16 +4,16 @@ use super::by_hand::{
     CONTACT, CONTACTS, contact, dispatch, insert, job, related, report, sent, served, settled, write,
 };
 use super::outage::{Account, MINUTE, plain};
+use super::prelude::*;
 use super::strangers::{page, rich, with_deal};
-use crate::freshsales::{Endpoint, UnavailableCause as Failure};
-use crate::lane::scheduler::*;
+use crate::freshsales::Endpoint;
 use crate::mapping::ContactWrite;
 use crate::outcome::DeadLetterReason;
 use serde_json::{Value, json};
 
-fn renewal(dispatch: &mut Scheduler<u64>, contact: u64, values: &Value, debt: u64) {
+fn renewal(dispatch: &mut Scheduler<u64>, contact: u64, values: &Value, delivery: u64) {
     let deal = Some(related("Renewal", values));
-    insert(dispatch, ContactWrite { deal, ..write(&format!("c{contact}@x.com"), &json!({})) }, debt);
+    insert(dispatch, ContactWrite { deal, ..write(&format!("c{contact}@x.com"), &json!({})) }, delivery);
 }
 
 /// A contact with its deals, as an answer shows them.
@@ -125,8 +125,8 @@ fn deals_whose_ids_are_known_go_in_bulk_by_their_ids_and_one_that_is_gone_is_fou
     let plain: RateLimit = RateLimit::default();
     for number in 0..3i64 {
         let email = format!("c{number}@x.com");
-        dispatch.memo.learn_contact(&email, number + 1, Some(&[]));
-        dispatch.memo.learn_deal(number + 1, "RENEWAL", number + 101);
+        dispatch.records.learn_contact(&email, number + 1, Some(&[]));
+        dispatch.records.learn_deal(number + 1, "RENEWAL", number + 101);
     }
     for number in 0..3 {
         renewal(&mut dispatch, number, &json!({ "amount": 5 }), number);
@@ -172,8 +172,8 @@ fn a_deal_of_two_contacts_is_written_by_one_of_them_at_a_time() {
     let mut dispatch = dispatch(now);
     for number in 0..2i64 {
         let email = format!("c{number}@x.com");
-        dispatch.memo.learn_contact(&email, number + 1, Some(&[]));
-        dispatch.memo.learn_deal(number + 1, "Renewal", 7);
+        dispatch.records.learn_contact(&email, number + 1, Some(&[]));
+        dispatch.records.learn_deal(number + 1, "Renewal", 7);
     }
     for number in 0..2 {
         renewal(&mut dispatch, number, &json!({ "amount": number }), number);

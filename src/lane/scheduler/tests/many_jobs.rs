@@ -1,8 +1,8 @@
 //! Bulk upserts that are refused because too many jobs of the account run, and the bound of our own.
 
 use super::by_hand::{contact, dispatch, insert, related, report, sent, write};
+use super::prelude::*;
 use crate::freshsales::Endpoint;
-use crate::lane::scheduler::*;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use serde_json::json;
@@ -55,8 +55,10 @@ fn records_that_found_no_job_gather_with_others_and_none_goes_alone() {
     plain(&mut dispatch, 0..3);
     let (records, effects) = refuse(&mut dispatch, now);
     assert_eq!(records, 3);
-    assert!(matches!(effects[..], [Effect::TooManyJobs { one_by_one: false }]), "{effects:?}");
-    assert!(dispatch.trouble(BudgetKind::Api).is_some_and(|(trouble, _)| *trouble == Impediment::Throttled));
+    assert!(matches!(effects[..], [Effect::TooManyJobs(WhileJobsRun::Wait)]), "{effects:?}");
+    assert!(
+        dispatch.impediment(BudgetKind::Api).is_some_and(|(trouble, _)| *trouble == Impediment::Throttled)
+    );
     plain(&mut dispatch, 3..40);
     let mut asked = Vec::new();
     for _ in 0..5 {
@@ -75,7 +77,7 @@ fn records_that_found_no_job_gather_with_others_and_none_goes_alone() {
     );
     now = waits(&mut dispatch, now);
     assert_eq!(accept(&mut dispatch, now, 0), 40);
-    assert_eq!(dispatch.trouble(BudgetKind::Api), None);
+    assert_eq!(dispatch.impediment(BudgetKind::Api), None);
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn what_needs_no_job_goes_on_while_records_wait_for_one() {
 #[test]
 fn two_records_need_no_job_and_wait_for_none() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now).with_bulk_jobs(1);
+    let mut dispatch = dispatch(now).with(|settings| settings.bulk_jobs = 1);
     plain(&mut dispatch, 0..3);
     accept(&mut dispatch, now, 0);
     plain(&mut dispatch, 3..5);
@@ -136,7 +138,7 @@ fn when_a_job_of_ours_ends_one_asks_at_once() {
 fn no_more_jobs_run_at_once_than_the_account_may_have() {
     for most in [1, 3] {
         let mut now = Instant::now();
-        let mut dispatch = dispatch(now).with_bulk_jobs(most);
+        let mut dispatch = dispatch(now).with(|settings| settings.bulk_jobs = most);
         plain(&mut dispatch, 0..1000);
         let mut running: BTreeMap<String, u32> = BTreeMap::new();
         let (mut jobs, mut delivered) = (0, 0);
@@ -192,7 +194,7 @@ fn where_no_job_is_ever_accepted_records_go_one_by_one_after_some_minutes() {
     let start = Instant::now();
     let pace = Quota::new(900.0, Duration::from_hours(1), 0.9, start);
     let minute = Quota::new(400.0, Duration::from_mins(1), 0.9, start);
-    let mut dispatch = Scheduler::new(8, BackoffSettings::default(), pace, minute);
+    let mut dispatch = Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), pace, minute);
     plain(&mut dispatch, 0..400);
     let calls = refusing(&mut dispatch, start, Duration::from_hours(1));
     let single = |(_, endpoint): &&(Duration, Endpoint)| *endpoint == Endpoint::Upsert(Entity::Contact);
@@ -217,7 +219,7 @@ fn refusals_that_lie_far_apart_are_not_taken_for_one_long_refusal() {
     let later = start + Duration::from_hours(3);
     plain(&mut dispatch, 3..6);
     let (_, effects) = refuse(&mut dispatch, later);
-    assert!(matches!(effects[..], [Effect::TooManyJobs { one_by_one: false }]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::TooManyJobs(WhileJobsRun::Wait)]), "{effects:?}");
     let then = waits(&mut dispatch, later);
     assert_eq!(accept(&mut dispatch, then, 0), 3);
 }

@@ -2,9 +2,9 @@
 
 use super::by_hand::{CONTACT, contact, dispatch, insert, insert_of, related, sent, served, settled, write};
 use super::outage::{MINUTE, plain};
+use super::prelude::*;
 use super::strangers::{page, rich, said};
-use crate::freshsales::{Endpoint, UnavailableCause as Failure};
-use crate::lane::scheduler::*;
+use crate::freshsales::Endpoint;
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ fn tagged(tags: &Value) -> Value {
     json!({ "contact": { "id": 1, "sales_accounts": [], "tags": tags } })
 }
 
-fn renewal(email: &str, debt: u64, dispatch: &mut Scheduler<u64>) {
-    let deal = Some(related("Renewal", &json!({ "amount": debt })));
-    insert(dispatch, ContactWrite { deal, ..write(email, &json!({})) }, debt);
+fn renewal(email: &str, delivery: u64, dispatch: &mut Scheduler<u64>) {
+    let deal = Some(related("Renewal", &json!({ "amount": delivery })));
+    insert(dispatch, ContactWrite { deal, ..write(email, &json!({})) }, delivery);
 }
 
 /// A contact with addresses as a reading of it shows them, under the ids that they have.
@@ -48,7 +48,7 @@ fn identify(email: &str) -> ContactWrite {
 #[test]
 fn tags_that_somebody_gives_a_contact_while_its_tags_wait_stay() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now).with_tags(Tags::Append);
+    let mut dispatch = dispatch(now).with(|settings| settings.tags = Tags::Append);
     insert(&mut dispatch, write("a@x.com", &json!({ "tags": ["new"] })), 0);
     served(&mut dispatch, now, CONTACT, tagged(&json!(["a"])));
     let (_, now) = lost(&mut dispatch, now, UPDATE);
@@ -204,7 +204,7 @@ fn a_contact_with_two_addresses_gets_one_deal_of_a_name_also_at_the_same_moment(
     let (body, effects) = served(&mut dispatch, now, Endpoint::DealCreate, json!({ "deal": { "id": 5 } }));
     assert_eq!(body["deal"]["amount"], 1);
     assert_eq!(settled(effects), [(1, Outcome::Delivered)]);
-    assert!(dispatch.is_empty() && dispatch.names.is_empty());
+    assert!(dispatch.is_empty() && dispatch.locks.is_empty());
 }
 
 #[test]

@@ -1,35 +1,24 @@
 //! Random events against a modelled account that refuses, fails, throttles and reports as it likes.
 
-#[cfg(test)]
-pub(super) mod address_changes;
-#[cfg(test)]
-pub(super) mod address_model;
-#[cfg(test)]
-pub(super) mod by_hand;
-#[cfg(test)]
-pub(super) mod deals_of_contacts;
-#[cfg(test)]
-pub(super) mod many_jobs;
-#[cfg(test)]
-pub(super) mod meddling;
-#[cfg(test)]
-pub(super) mod nonsense;
-#[cfg(test)]
-pub(super) mod outage;
-#[cfg(test)]
-pub(super) mod remedies;
-#[cfg(test)]
-pub(super) mod strangers;
-#[cfg(test)]
-pub(super) mod tags_appended;
+mod address_changes;
+mod address_model;
+mod by_hand;
+mod deals_of_contacts;
+mod many_jobs;
+mod meddling;
+mod nonsense;
+mod outage;
+mod prelude;
+mod remedies;
+mod strangers;
+mod tags_appended;
 
-use super::*;
 use crate::freshsales::{Answer, Endpoint, UnavailableCause};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
 use crate::object::ObjectText;
+use prelude::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 
 #[derive(Debug, Clone)]
 struct Asked {
@@ -324,7 +313,8 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
     let start = Instant::now();
     let quota = |calls| Quota::new(calls, Duration::from_hours(1), 0.9, start);
     let mut dispatch: Scheduler<usize> =
-        Scheduler::new(4, BackoffSettings::default(), quota(500.0), quota(500.0)).with_bulk_jobs(2);
+        Scheduler::new(SchedulerSettings::new(4, BackoffSettings::default()), quota(500.0), quota(500.0))
+            .with(|settings| settings.bulk_jobs = 2);
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut now = start;
@@ -341,14 +331,14 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
                 }
                 now = now.max(at);
                 for effect in dispatch.answered(number, verdict, &RateLimit::default(), now) {
-                    if let Effect::Settled { debt, outcome, .. } = effect {
-                        outcomes[debt].push(outcome);
+                    if let Effect::Settled { delivery, outcome, .. } = effect {
+                        outcomes[delivery].push(outcome);
                     }
                 }
             }
             back.extend(dispatch.give_back());
             assert!(dispatch.is_empty() && dispatch.sending() == 0, "{dispatch:#?}");
-            assert!(dispatch.units.is_empty() && dispatch.calls.is_empty() && dispatch.names.is_empty());
+            assert!(dispatch.items.is_empty() && dispatch.calls.is_empty() && dispatch.locks.is_empty());
             again = back.iter().copied().collect();
             queue.extend(back);
             queue.make_contiguous().sort_unstable();
@@ -385,8 +375,8 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
         while let Some(entry) = answers.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, number), verdict) = entry.remove_entry();
             for effect in dispatch.answered(number, verdict, &RateLimit::default(), now) {
-                if let Effect::Settled { debt, outcome, .. } = effect {
-                    outcomes[debt].push(outcome);
+                if let Effect::Settled { delivery, outcome, .. } = effect {
+                    outcomes[delivery].push(outcome);
                 }
             }
         }
@@ -463,7 +453,8 @@ proptest! {
 fn a_hundred_contacts_that_wait_together_go_in_one_call() {
     let start = Instant::now();
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 0.9, start);
-    let mut dispatch: Scheduler<u8> = Scheduler::new(8, BackoffSettings::default(), quota(), quota());
+    let mut dispatch: Scheduler<u8> =
+        Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota());
     for contact in 0..100 {
         let asked = Asked {
             contact,

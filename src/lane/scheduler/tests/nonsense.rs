@@ -2,9 +2,9 @@
 
 use super::by_hand::{contact, report};
 use super::outage::{ANSWER, Account, HOUR, MINUTE, plain, with_new_company};
+use super::prelude::*;
 use super::strangers::{CONTACTS_AND_TRACKS, page, rich, said, with_deal};
-use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, UnavailableCause as Failure, classify};
-use crate::lane::scheduler::*;
+use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, classify};
 use serde_json::{Value, json};
 
 #[test]
@@ -238,7 +238,7 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
             delivered.chain(account.refused.iter().map(|(_, number, _)| *number)).collect();
         all.sort_unstable();
         assert!(all.iter().copied().eq(0..fed), "{seed}: {fed} fed, {} settled", all.len());
-        assert_eq!((account.dispatch.sending(), account.dispatch.units.len()), (0, 0), "{seed}");
+        assert_eq!((account.dispatch.sending(), account.dispatch.items.is_empty()), (0, true), "{seed}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! What an outage costs, and that no single record makes one or ends none.
 
 use super::by_hand::{contact, insert, related, report, sent, write};
-use crate::freshsales::{Endpoint, UnavailableCause as Failure};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::Endpoint;
 use crate::mapping::Activity;
 use crate::mapping::Identity;
 use crate::object::ObjectText;
@@ -40,7 +40,11 @@ impl Account {
         let start = Instant::now();
         let (api, tracking) = (Quota::new(900.0, HOUR, 0.9, start), Quota::new(400.0, MINUTE, 0.9, start));
         Self {
-            dispatch: Scheduler::new(CONCURRENCY, BackoffSettings::default(), api, tracking),
+            dispatch: Scheduler::new(
+                SchedulerSettings::new(CONCURRENCY, BackoffSettings::default()),
+                api,
+                tracking,
+            ),
             start,
             now: start,
             answers: BTreeMap::new(),
@@ -121,12 +125,12 @@ impl Account {
                 let ((_, number), verdict) = entry.remove_entry();
                 for effect in self.dispatch.answered(number, verdict, &RateLimit::default(), self.now) {
                     match effect {
-                        Effect::Settled { debt, outcome: Outcome::DeadLetter(refusal), .. } => {
-                            self.refused.push((self.now, debt, refusal));
+                        Effect::Settled { delivery, outcome: Outcome::DeadLetter(refusal), .. } => {
+                            self.refused.push((self.now, delivery, refusal));
                         }
-                        Effect::Settled { debt, outcome, .. } => {
+                        Effect::Settled { delivery, outcome, .. } => {
                             assert_eq!(outcome, Outcome::Delivered);
-                            self.delivered.push((self.now, debt));
+                            self.delivered.push((self.now, delivery));
                         }
                         Effect::LeftOut(omitted) => self.left_out.push(omitted.entity),
                         Effect::BulkGivenUp
@@ -138,7 +142,7 @@ impl Account {
                     }
                 }
                 for budget in [BudgetKind::Api, BudgetKind::Tracking] {
-                    if let Some((_, why)) = self.dispatch.trouble(budget) {
+                    if let Some((_, why)) = self.dispatch.impediment(budget) {
                         self.troubles.push((self.now, why.clone()));
                     }
                 }
@@ -152,7 +156,7 @@ impl Account {
     }
 
     pub(in crate::lane::scheduler) fn trouble(&self, budget: BudgetKind) -> Option<Impediment> {
-        self.dispatch.trouble(budget).map(|(trouble, _)| *trouble)
+        self.dispatch.impediment(budget).map(|(trouble, _)| *trouble)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::by_hand::{
     COMPANY, CONTACT, CONTACTS, contact, dispatch, insert, job, related, report, sent, served, write,
 };
+use super::prelude::*;
 use crate::freshsales::Endpoint;
-use crate::lane::scheduler::*;
 use crate::mapping::{ContactWrite, Lacking, Record, RelatedWrite};
 use crate::outcome::Refusal;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ fn a_contact_s_status_that_freshsales_refuses_is_left_out_and_the_rest_is_writte
 #[test]
 fn a_deal_s_stage_that_freshsales_refuses_is_left_out_and_the_rest_is_written() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now).with_deals(DealIdentity::Name);
+    let mut dispatch = dispatch(now).with(|settings| settings.deal_identity = DealIdentity::Name);
     let deal = Some(related("Big", &json!({ "amount": 5, "deal_stage_id": 7 })));
     insert(&mut dispatch, ContactWrite { deal, ..write("a@x.com", &json!({ "contact_status_id": 3 })) }, 0);
     served(&mut dispatch, now, CONTACT, contact(1, &[]));

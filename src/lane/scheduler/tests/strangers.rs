@@ -2,9 +2,10 @@
 
 use super::by_hand::{insert, related, write};
 use super::outage::{ANSWER, Account, CONCURRENCY, HOUR, LONGEST, MINUTE, is_track, plain, with_new_company};
-use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, UnavailableCause as Failure, classify};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, classify};
 use crate::mapping::ContactWrite;
+use crate::mapping::InvalidValue;
 use crate::outcome::{DeadLetterReason, Refusal};
 use serde_json::json;
 
@@ -302,7 +303,12 @@ fn a_key_without_the_right_to_deals_delivers_contacts() {
         .flat_map(|leaves_out| [(leaves_out, DealIdentity::Contact), (leaves_out, DealIdentity::Name)])
     {
         let mut account = rich();
-        account.dispatch = account.dispatch.leaving_out_what_is_denied(leaves_out).with_deals(identity);
+        account.dispatch = account.dispatch.with(|settings| {
+            settings.deal_identity = identity;
+            if leaves_out {
+                settings.invalid_value = InvalidValue::Omit;
+            }
+        });
         for number in 0..20 {
             if number % 2 == 0 { with_deal(&mut account, number) } else { plain(&mut account, number) }
         }

@@ -3,13 +3,13 @@
 use super::by_hand::{
     COMPANY, CONTACT, CONTACTS, contact, dispatch, insert, job, related, report, sent, served, settled, write,
 };
-use crate::freshsales::{Endpoint, UnavailableCause as Failure};
-use crate::lane::scheduler::*;
+use super::prelude::*;
+use crate::freshsales::Endpoint;
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 
 fn appending(now: Instant) -> Scheduler<u64> {
-    dispatch(now).with_tags(Tags::Append)
+    dispatch(now).with(|settings| settings.tags = Tags::Append)
 }
 
 fn tagged(tags: &Value) -> Value {
@@ -64,9 +64,9 @@ fn contacts_whose_tags_are_known_to_be_there_go_in_bulk_without_them() {
     let mut dispatch = appending(now);
     for number in 0..4i64 {
         let email = format!("c{number}@x.com");
-        dispatch.memo.learn_contact(&email, number + 1, Some(&[]));
+        dispatch.records.learn_contact(&email, number + 1, Some(&[]));
         if number < 3 {
-            dispatch.memo.learn_tags(Entity::Contact, number + 1, &["vip".to_owned()]);
+            dispatch.records.learn_tags(Entity::Contact, number + 1, &["vip".to_owned()]);
         }
         let values = json!({ "city": "Ulm", "tags": ["vip"] });
         insert(&mut dispatch, write(&email, &values), u64::try_from(number).unwrap());
@@ -161,7 +161,7 @@ fn tags_that_were_not_written_and_are_no_longer_shown_are_told_and_not_taken_for
     let silent = json!({ "sales_account": { "id": 7 } });
     let (_, effects) = served(&mut dispatch, now, Endpoint::SalesAccountRead, silent);
     assert!(matches!(&effects[..], [Effect::LeftOut(omitted)] if omitted.field == "tags"), "{effects:?}");
-    assert!(!dispatch.memo.has_tags(Entity::SalesAccount, 7, ["a"].into_iter()));
+    assert!(!dispatch.records.has_tags(Entity::SalesAccount, 7, ["a"].into_iter()));
     let (_, effects) = served(&mut dispatch, now, CONTACT, contact(1, &[7]));
     assert_eq!(settled(effects), [(0, Outcome::Delivered)]);
 }

@@ -10,11 +10,7 @@ const MOST_EMAILS: usize = 10;
 ///
 /// Each that is there is named by its id, so that it stays, whether Freshsales replaces the list or adds to it. One that
 /// is left out is marked to be removed for the same reason.
-pub(in crate::lane) fn addresses(
-    there: Vec<Map<String, Value>>,
-    listed: Option<&str>,
-    email: &str,
-) -> (String, bool) {
+pub(super) fn addresses(there: Vec<Map<String, Value>>, listed: Option<&str>, email: &str) -> (String, bool) {
     let value = |entry: &Map<String, Value>| {
         entry.get("value").and_then(Value::as_str).map(|value| value.trim().to_lowercase())
     };

@@ -1,0 +1,118 @@
+//! Whether records go in bulk at all: not while the account's reports are of no use, nor with entities that it may not
+//! write in bulk, nor while too many jobs of the account run.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::job_polling::{JobSlots, JobTimes, Refusals};
+use crate::lane::budget::Impediment;
+use crate::schema::Entity;
+
+/// After so many unusable reports in a row records go one by one for [`SINGLE_FOR`].
+const UNUSABLE_REPORTS: u32 = 3;
+const SINGLE_FOR: Duration = Duration::from_hours(1);
+
+#[derive(Debug)]
+pub(in crate::lane) struct BulkPolicy {
+    /// Records go one by one until then, because reports were of no use.
+    single_until: Option<Instant>,
+    /// An entity's records go one by one until then, because the account may not write them in bulk.
+    denied_until: HashMap<Entity, Instant>,
+    unusable_reports: u32,
+    times: JobTimes,
+    slots: JobSlots,
+}
+
+/// Whether bulk calls go on after an unusable report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lane) enum BulkUse {
+    GoesOn,
+    GivenUp,
+}
+
+impl BulkPolicy {
+    /// `most_jobs` of this program may run at once; `waits` are the first and the longest wait after a refusal.
+    pub(in crate::lane) fn new(most_jobs: usize, waits: (Duration, Duration)) -> Self {
+        Self {
+            single_until: None,
+            denied_until: HashMap::new(),
+            unusable_reports: 0,
+            times: JobTimes::new(),
+            slots: JobSlots::new(most_jobs, waits),
+        }
+    }
+
+    /// Whether records of the entity may go in bulk.
+    pub(in crate::lane) fn allows(&self, entity: Entity, now: Instant) -> bool {
+        let over = |until: Option<Instant>| until.is_none_or(|until| until <= now);
+        over(self.single_until) && over(self.denied_until.get(&entity).copied())
+    }
+
+    /// The account may not write the entity in bulk.
+    pub(in crate::lane) fn deny(&mut self, entity: Entity, now: Instant) {
+        self.denied_until.insert(entity, now + SINGLE_FOR);
+    }
+
+    /// A job's report was usable.
+    pub(in crate::lane) fn report_usable(&mut self) {
+        self.unusable_reports = 0;
+    }
+
+    /// A bulk call's answer or its job's report was of no use.
+    pub(in crate::lane) fn report_unusable(&mut self, now: Instant) -> BulkUse {
+        self.unusable_reports += 1;
+        if self.unusable_reports < UNUSABLE_REPORTS {
+            return BulkUse::GoesOn;
+        }
+        self.unusable_reports = 0;
+        self.single_until = Some(now + SINGLE_FOR);
+        BulkUse::GivenUp
+    }
+
+    /// Whether one more job may be submitted while so many of ours are running.
+    pub(in crate::lane) fn may_submit(&self, running: usize, now: Instant) -> bool {
+        self.slots.free(running, now)
+    }
+
+    /// Whether records wait where no job may be submitted, rather than go one by one.
+    pub(in crate::lane) fn is_worth_waiting(&self) -> bool {
+        self.slots.worth_waiting()
+    }
+
+    /// When to submit a job again after a refusal.
+    pub(in crate::lane) fn submit_again_at(&self) -> Option<Instant> {
+        self.slots.ask_at()
+    }
+
+    /// What people are shown while records wait for a job to end.
+    pub(in crate::lane) fn impediment(&self) -> Option<&(Impediment, String)> {
+        self.slots.impediment()
+    }
+
+    /// A job was refused because too many of the account run.
+    pub(in crate::lane) fn job_refused(&mut self, now: Instant) -> Refusals {
+        self.slots.refuse(now)
+    }
+
+    /// A job was accepted. Returns how long after that to ask for its status.
+    pub(in crate::lane) fn job_accepted(&mut self) -> Duration {
+        self.slots.accept();
+        self.times.first()
+    }
+
+    /// The first question about a job, asked after `wait`, found it ended or running.
+    pub(in crate::lane) fn learn_job_time(&mut self, wait: Duration, ended: bool) {
+        self.times.learn(wait, ended);
+    }
+
+    /// How long to wait before the next question about a job, after this many.
+    pub(in crate::lane) fn ask_again_after(&self, questions: u32) -> Duration {
+        self.times.again(questions)
+    }
+
+    pub(in crate::lane) fn job_over(&mut self, now: Instant) {
+        self.slots.job_over(now);
+    }
+}

@@ -1,0 +1,212 @@
+//! How far one contact has come, and what its step writes: the record's text, the call, and the name under which others
+//! may write the same record.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::address_change::progress::IdentityProgress;
+use super::held::{HeldContact, RecordText};
+use super::step::Step;
+use super::trial::{Changes, Trial, dependent_choice, has_defaults};
+use crate::freshsales::{Call, Identifier};
+use crate::schema::Entity;
+
+/// A sales account or a deal that several contacts may write: what it is, and its name or id.
+pub(in crate::lane) type SharedRecord = (Entity, String);
+
+/// Which deal the event's deal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lane) enum DealId {
+    Unknown,
+    /// The account's deal of its name, which Freshsales finds.
+    ByName,
+    /// The contact has no deal of its name.
+    New,
+    Known(i64),
+}
+
+/// A contact that is being written, with its sales account and its deal.
+#[derive(Debug)]
+pub(in crate::lane) struct ContactWork {
+    pub(in crate::lane) write: Arc<HeldContact>,
+    pub(in crate::lane) step: Step,
+    pub(in crate::lane) account_id: Option<i64>,
+    pub(in crate::lane) contact_id: Option<i64>,
+    pub(in crate::lane) deal: DealId,
+    /// The deal's custom fields as they were read, an object's text: an update may replace them all.
+    pub(in crate::lane) custom_fields: Option<String>,
+    /// The step's record was refused and is tried with changes.
+    pub(in crate::lane) trial: Option<Box<Trial>>,
+    /// It does not go in bulk: a bulk call's answer said nothing about it.
+    pub(in crate::lane) singly: bool,
+    /// It relied on cached ids or links. If it is refused, it begins again without them.
+    pub(in crate::lane) relied_on_cache: bool,
+    pub(in crate::lane) ignores_cache: bool,
+    /// What is known of which contact it is.
+    pub(in crate::lane) identity: IdentityProgress,
+}
+
+impl ContactWork {
+    pub(in crate::lane) fn new(write: Arc<HeldContact>) -> Self {
+        Self {
+            step: match write.email {
+                Some(_) => first_step(&write),
+                None => Step::FindContact,
+            },
+            write,
+            account_id: None,
+            contact_id: None,
+            deal: DealId::Unknown,
+            custom_fields: None,
+            trial: None,
+            singly: false,
+            relied_on_cache: false,
+            ignores_cache: false,
+            identity: IdentityProgress::default(),
+        }
+    }
+
+    /// The record that the step is about, where other contacts may write it, too.
+    pub(in crate::lane) fn shared_record(&self) -> Option<SharedRecord> {
+        if self.step == Step::FindDeal || self.step == Step::Deal && self.deal == DealId::New {
+            // A contact may have two addresses, so two events may look for its deal at once: the second looks after the
+            // first has created it.
+            let name = self.write.deal.as_ref()?.name.trim().to_lowercase();
+            return Some((Entity::Deal, format!("{}/{name}", self.contact_id?)));
+        }
+        // A record stays locked until its tags are complete.
+        let entity = if let Step::ReadTags(tagging) | Step::Tags(tagging) = &self.step {
+            tagging.entity
+        } else {
+            self.step.writes()?
+        };
+        let name = match entity {
+            Entity::Contact => return None,
+            Entity::SalesAccount => self.write.company.as_ref()?.name.to_lowercase(),
+            Entity::Deal => match self.deal {
+                DealId::ByName => self.write.deal.as_ref()?.name.to_lowercase(),
+                DealId::Known(id) => id.to_string(),
+                DealId::Unknown | DealId::New => return None,
+            },
+        };
+        Some((entity, name))
+    }
+
+    /// The entity that the step writes and what identifies the record; `None` for a deal that is new.
+    pub(in crate::lane) fn identifier(&self) -> Option<(Entity, Identifier)> {
+        let entity = self.step.writes()?;
+        let text = match entity {
+            Entity::SalesAccount => &self.write.company.as_ref()?.name,
+            Entity::Contact => self.write.email.as_ref()?,
+            Entity::Deal => match self.deal {
+                DealId::ByName => &self.write.deal.as_ref()?.name,
+                DealId::Known(id) => return Some((entity, Identifier::Id(id))),
+                DealId::Unknown | DealId::New => return None,
+            },
+        };
+        Some((entity, Identifier::Text(text.to_string())))
+    }
+
+    /// The step's record as the event gives it.
+    pub(in crate::lane) fn given_record(&self) -> Option<(Entity, &RecordText)> {
+        let entity = self.step.writes()?;
+        let record = match entity {
+            Entity::SalesAccount => &self.write.company.as_ref()?.record,
+            Entity::Contact => &self.write.record,
+            Entity::Deal => &self.write.deal.as_ref()?.record,
+        };
+        Some((entity, record))
+    }
+
+    /// The record that the step writes, an object's text.
+    pub(in crate::lane) fn record(&self) -> Option<String> {
+        let (entity, given) = self.given_record()?;
+        let changes = self.trial.as_ref().map(|trial| trial.changes).unwrap_or_default();
+        let mut record = Cow::Borrowed(given);
+        if let Some(choice) = dependent_choice(entity).filter(|_| changes.without_choice) {
+            record = Cow::Owned(record.without(choice));
+        }
+        if changes.with_defaults {
+            record = Cow::Owned(record.with_defaults());
+        }
+        match entity {
+            Entity::SalesAccount => return Some(record.object(&[])),
+            Entity::Contact => return Some(self.contact_object(&record)),
+            Entity::Deal => {}
+        }
+        if let Some(read) = &self.custom_fields {
+            record = Cow::Owned(record.over_custom(read));
+        }
+        let account = self.account_id.map(|id| ("sales_account_id", id.to_string()));
+        let contact = self.contact_id.map(|id| ("contacts_added_list", format!("[{id}]")));
+        // A new deal has no tags yet, so these replace none.
+        let tags = ("tags", given.added_tags.to_string());
+        let tags = Some(tags).filter(|(_, tags)| self.deal == DealId::New && !tags.is_empty());
+        let links: Vec<_> = account.into_iter().chain(contact).chain(tags).collect();
+        Some(record.object(&links))
+    }
+
+    /// What can be changed in the step's record if it is refused; defaults only where the record is not known to exist.
+    pub(in crate::lane) fn possible_changes(&self, existence: Existence) -> Changes {
+        let Some((entity, given)) = self.given_record() else { return Changes::default() };
+        let choice = dependent_choice(entity).and_then(|choice| given.field(choice));
+        let with_defaults = existence == Existence::Unknown && has_defaults(&given.lacking());
+        Changes { without_choice: choice.is_some(), with_defaults }
+    }
+
+    /// The call that the step makes for this contact alone.
+    pub(in crate::lane) fn call(&self) -> Option<Call> {
+        match &self.step {
+            Step::Company => {
+                let name = &self.write.company.as_ref()?.name;
+                Some(Call::named_upsert(Entity::SalesAccount, name, &self.record()?))
+            }
+            Step::FindContact | Step::FindHolder => {
+                Some(Call::lookup_external_id(&self.write.external_id()?))
+            }
+            Step::FindOwner => Some(Call::lookup_email(self.write.email.as_deref()?)),
+            Step::Update => Some(Call::contact_update(self.contact_id?, &self.record()?)),
+            Step::ReadLinks | Step::ReadEmails => Some(Call::contact_read(self.contact_id?)),
+            Step::Contact => Some(Call::contact_upsert(self.write.address(), &self.record()?)),
+            Step::Link(links) => Some(Call::contact_links(self.contact_id?, links)),
+            Step::FindDeal => Some(Call::contact_read_with_deals(self.contact_id?)),
+            Step::Deal => {
+                let deal = self.write.deal.as_ref()?;
+                Some(match self.deal {
+                    DealId::Unknown => return None,
+                    DealId::ByName => Call::named_upsert(Entity::Deal, &deal.name, &self.record()?),
+                    DealId::New => Call::deal_create(&self.record()?),
+                    DealId::Known(id) if deal.record.has_custom() && self.custom_fields.is_none() => {
+                        Call::read(Entity::Deal, id)
+                    }
+                    DealId::Known(id) => Call::update(Entity::Deal, id, &self.record()?),
+                })
+            }
+            Step::ReadTags(tagging) => Some(tagging.read()),
+            Step::Tags(tagging) => Some(tagging.call()),
+            Step::ConfirmExists(record) => Some(Call::read(record.entity, record.id)),
+        }
+    }
+
+    /// Leaves out the sales account or the deal that the step is about. Returns which of them, if the step is about one.
+    pub(in crate::lane) fn leave_out(&mut self) -> Option<Entity> {
+        let entity = self.step.optional_entity()?;
+        if entity == Entity::SalesAccount {
+            Arc::make_mut(&mut self.write).company = None;
+            self.step = Step::Contact;
+        }
+        Some(entity)
+    }
+}
+
+/// Whether a record is known to exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lane) enum Existence {
+    Known,
+    Unknown,
+}
+
+/// The first step of a contact whose address or id is known.
+pub(in crate::lane) fn first_step(write: &HeldContact) -> Step {
+    if write.company.is_some() { Step::Company } else { Step::Contact }
+}

@@ -1,0 +1,88 @@
+//! Sales accounts and deals that are being written. Several contacts may write the same one, so each is written by one
+//! work item at a time: none is created twice, and a later event's values are not overwritten by an earlier one's.
+
+use std::collections::{HashMap, VecDeque, hash_map::Entry};
+
+use crate::lane::contact::contact_work::SharedRecord;
+
+/// Who writes which record. Work items are named by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct RecordLocks {
+    locks: HashMap<SharedRecord, Lock>,
+}
+
+#[derive(Debug)]
+struct Lock {
+    holder: u64,
+    /// In the order in which they asked.
+    waiting: VecDeque<u64>,
+}
+
+impl RecordLocks {
+    /// True if the work item has the lock now. Else it waits, and is among those that [`Self::release`] returns.
+    pub(super) fn acquire(&mut self, record: SharedRecord, item: u64) -> bool {
+        match self.locks.entry(record) {
+            Entry::Vacant(free) => {
+                free.insert(Lock { holder: item, waiting: VecDeque::new() });
+                true
+            }
+            Entry::Occupied(lock) if lock.get().holder == item => true,
+            Entry::Occupied(mut lock) => {
+                lock.get_mut().waiting.push_back(item);
+                false
+            }
+        }
+    }
+
+    /// Takes the lock again for a work item that let it go while its call waited, unless another one has it.
+    pub(super) fn take_if_free(&mut self, record: SharedRecord, item: u64) {
+        self.locks.entry(record).or_insert(Lock { holder: item, waiting: VecDeque::new() });
+    }
+
+    pub(super) fn is_held(&self, record: &SharedRecord) -> bool {
+        self.locks.contains_key(record)
+    }
+
+    pub(super) fn is_held_by_other(&self, record: &SharedRecord, item: u64) -> bool {
+        self.locks.get(record).is_some_and(|lock| lock.holder != item)
+    }
+
+    /// Lets the lock go. Returns the work items that waited for it, which must ask again; none if the item did not have it.
+    pub(super) fn release(&mut self, record: SharedRecord, item: u64) -> VecDeque<u64> {
+        match self.locks.entry(record) {
+            Entry::Occupied(lock) if lock.get().holder == item => lock.remove().waiting,
+            Entry::Occupied(_) | Entry::Vacant(_) => VecDeque::new(),
+        }
+    }
+
+    /// Every work item is gone.
+    pub(super) fn clear(&mut self) {
+        self.locks.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.locks.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Entity;
+
+    #[test]
+    fn one_work_item_has_a_record_and_the_others_get_it_in_turn() {
+        let record = || (Entity::SalesAccount, "acme".to_owned());
+        let mut locks = RecordLocks::default();
+        assert!(locks.acquire(record(), 1) && locks.acquire(record(), 1));
+        assert!(!locks.acquire(record(), 2) && !locks.acquire(record(), 3));
+        assert!(locks.is_held_by_other(&record(), 2) && !locks.is_held_by_other(&record(), 1));
+        assert!(locks.release(record(), 2).is_empty(), "only the holder lets it go");
+        assert_eq!(locks.release(record(), 1), [2, 3]);
+        assert!(locks.is_empty());
+        locks.take_if_free(record(), 2);
+        locks.take_if_free(record(), 3);
+        assert!(locks.is_held_by_other(&record(), 3));
+    }
+}

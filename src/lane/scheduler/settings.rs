@@ -1,0 +1,39 @@
+//! What an account's configuration says to its scheduler.
+
+use crate::config::{DealIdentity, Tags};
+use crate::lane::timing::BackoffSettings;
+use crate::mapping::InvalidValue;
+
+/// The account's settings. The defaults are those of the configuration, except that any number of bulk jobs may run.
+#[derive(Debug, Clone, Copy)]
+pub struct SchedulerSettings {
+    /// Requests in flight at once.
+    pub concurrency: usize,
+    /// Waits, and how long is tried.
+    pub backoff: BackoffSettings,
+    /// Bulk jobs of this program at once.
+    pub bulk_jobs: usize,
+    /// `Omit` also leaves out what the API key may not write.
+    pub invalid_value: InvalidValue,
+    /// How a deal is found.
+    pub deal_identity: DealIdentity,
+    /// Whether an event's tags replace a record's, or are added to them.
+    pub tags: Tags,
+    /// A question for people, added where nothing is found at the account's url.
+    pub not_found_hint: Option<&'static str>,
+}
+
+impl SchedulerSettings {
+    /// The defaults with this many requests in flight.
+    pub fn new(concurrency: usize, backoff: BackoffSettings) -> Self {
+        Self {
+            concurrency,
+            backoff,
+            bulk_jobs: usize::MAX,
+            invalid_value: InvalidValue::default(),
+            deal_identity: DealIdentity::default(),
+            tags: Tags::default(),
+            not_found_hint: None,
+        }
+    }
+}

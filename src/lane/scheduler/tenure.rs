@@ -1,0 +1,46 @@
+//! Since when this replica has the lane, and whether the one that had it before may still have calls in flight.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::lane::timing::TAKE_OVER_DELAY;
+
+#[derive(Debug, Default)]
+pub(super) struct Tenure {
+    /// Only fields are read until then, because the calls of the last holder may not be over.
+    quiet_until: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Tenure {
+    /// The lane may have been elsewhere since.
+    pub(super) fn restart(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The lane was never elsewhere: look-ups find everything at once.
+    pub(super) fn restart_alone(&mut self, look_up_delay: Duration, now: Instant) {
+        self.restart();
+        self.since = now.checked_sub(look_up_delay);
+    }
+
+    /// Starts the take-over delay, once each time the lane comes here.
+    pub(super) fn take_over(&mut self, now: Instant) {
+        self.quiet_until.get_or_insert(now + TAKE_OVER_DELAY);
+    }
+
+    /// The end of the take-over delay, if it is not over.
+    pub(super) fn quiet_until(&self, now: Instant) -> Option<Instant> {
+        self.quiet_until.filter(|until| now < *until)
+    }
+
+    /// The lane works here now.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+}

@@ -1,0 +1,76 @@
+//! The work items of one account, by the number of their first event, so the oldest comes first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lane::contact::contact_work::ContactWork;
+use crate::lane::contact::work_item::WorkItem;
+
+#[derive(Debug)]
+pub(super) struct WorkItems<D> {
+    items: BTreeMap<u64, WorkItem<D>>,
+    /// Those whose step has no call yet.
+    idle: BTreeSet<u64>,
+}
+
+impl<D> Default for WorkItems<D> {
+    fn default() -> Self {
+        Self { items: BTreeMap::new(), idle: BTreeSet::new() }
+    }
+}
+
+impl<D> WorkItems<D> {
+    pub(super) fn insert(&mut self, number: u64, item: WorkItem<D>) {
+        self.items.insert(number, item);
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<WorkItem<D>> {
+        self.idle.remove(&number);
+        self.items.remove(&number)
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&WorkItem<D>> {
+        self.items.get(&number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut WorkItem<D>> {
+        self.items.get_mut(&number)
+    }
+
+    pub(super) fn contact(&self, number: u64) -> Option<&ContactWork> {
+        self.get(number)?.contact()
+    }
+
+    pub(super) fn contact_mut(&mut self, number: u64) -> Option<&mut ContactWork> {
+        self.get_mut(number)?.contact_mut()
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.items.keys().copied().collect()
+    }
+
+    /// The item's step needs a call.
+    pub(super) fn set_idle(&mut self, number: u64) {
+        if self.items.contains_key(&number) {
+            self.idle.insert(number);
+        }
+    }
+
+    /// The item's step has its call, or waits for a lock.
+    pub(super) fn set_busy(&mut self, number: u64) {
+        self.idle.remove(&number);
+    }
+
+    pub(super) fn is_idle(&self, number: u64) -> bool {
+        self.idle.contains(&number)
+    }
+
+    /// The items whose step needs a call, the oldest first.
+    pub(super) fn idle(&self) -> impl Iterator<Item = u64> {
+        self.idle.iter().copied()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.idle.is_empty()
+    }
+}
