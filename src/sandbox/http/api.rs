@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    endpoint::{Action, ApiEndpoint, Target, within_account},
+    endpoint::{Action, ApiEndpoint, RequestTarget, within_account},
     faults::Faults,
     journal::{Journal, RefusalEntry, RequestEntry},
     rate_limit::HourlyQuota,
@@ -52,15 +52,15 @@ impl Api {
     }
 
     /// `id` is the one in the path; 0 if there is none, or none that a record could have.
-    pub(super) fn answer(&mut self, target: Target, id: u64, request: &ApiRequest) -> Response {
+    pub(super) fn answer(&mut self, target: RequestTarget, id: u64, request: &ApiRequest) -> Response {
         if request.body.is_err() {
             return response::body_too_long();
         }
         self.finish_due_jobs();
         match target {
-            Target::Endpoint(ApiEndpoint::Track(_)) => self.respond(target, id, request),
-            Target::Endpoint(_) => self.respond_if_allowed(target, id, request),
-            Target::UnknownPath | Target::UnknownMethod => {
+            RequestTarget::Endpoint(ApiEndpoint::Track(_)) => self.respond(target, id, request),
+            RequestTarget::Endpoint(_) => self.respond_if_allowed(target, id, request),
+            RequestTarget::UnknownPath | RequestTarget::UnknownMethod => {
                 if within_account(&request.path).1.starts_with("/api/") {
                     self.respond_if_allowed(target, id, request)
                 } else {
@@ -70,7 +70,7 @@ impl Api {
         }
     }
 
-    pub(super) fn log(&mut self, request: &ApiRequest, target: Target, outcome: String) {
+    pub(super) fn log(&mut self, request: &ApiRequest, target: RequestTarget, outcome: String) {
         self.journal.log(RequestEntry {
             at_ms: self.account.clock.millis(),
             method: request.method.to_string(),
@@ -88,7 +88,7 @@ impl Api {
     }
 
     /// Checks the API key, and counts the call.
-    fn respond_if_allowed(&mut self, target: Target, id: u64, request: &ApiRequest) -> Response {
+    fn respond_if_allowed(&mut self, target: RequestTarget, id: u64, request: &ApiRequest) -> Response {
         if !self.has_right_key(request) {
             return response::login(request.bundle(), request.header(&header::ACCEPT));
         }
@@ -111,11 +111,11 @@ impl Api {
         }
     }
 
-    fn respond(&mut self, target: Target, id: u64, request: &ApiRequest) -> Response {
+    fn respond(&mut self, target: RequestTarget, id: u64, request: &ApiRequest) -> Response {
         let language = self.account.options.language;
         let unknown = |status, message| response::errors(&ApiError::new(status, message), language);
         match target {
-            Target::Endpoint(endpoint) => self.call(endpoint, id, request).unwrap_or_else(|error| {
+            RequestTarget::Endpoint(endpoint) => self.call(endpoint, id, request).unwrap_or_else(|error| {
                 self.note(endpoint, &error);
                 if let ApiEndpoint::Track(_) = endpoint {
                     response::message(error.status, &error.messages.join("; "))
@@ -123,8 +123,8 @@ impl Api {
                     response::errors(&error, language)
                 }
             }),
-            Target::UnknownPath => unknown(StatusCode::NOT_FOUND, "Not found"),
-            Target::UnknownMethod => unknown(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            RequestTarget::UnknownPath => unknown(StatusCode::NOT_FOUND, "Not found"),
+            RequestTarget::UnknownMethod => unknown(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
         }
     }
 

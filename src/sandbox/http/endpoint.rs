@@ -112,7 +112,7 @@ impl ApiEndpoint {
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum Target {
+pub(in crate::sandbox) enum RequestTarget {
     Endpoint(ApiEndpoint),
     /// A path that the API does not have.
     UnknownPath,
@@ -120,7 +120,7 @@ pub(in crate::sandbox) enum Target {
     UnknownMethod,
 }
 
-impl Target {
+impl RequestTarget {
     pub(super) fn name(self) -> String {
         match self {
             Self::Endpoint(endpoint) => endpoint.name(),
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn every_endpoint_has_a_name_of_its_own() {
-        let names = Target::names();
+        let names = RequestTarget::names();
         let filtered_searches = Entity::ALL.len();
         assert_eq!(names.len(), ApiEndpoint::all().len() - filtered_searches + 1 + 1, "and unknown");
         assert!(names.contains("contacts_bulk_upsert"));

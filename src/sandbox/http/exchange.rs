@@ -9,7 +9,7 @@ use axum::{
 use tokio::time::sleep;
 
 use super::{
-    endpoint::Target, fault_spec::Misbehaviour, faults::RequestEffect, request::ApiRequest,
+    endpoint::RequestTarget, fault_spec::Misbehaviour, faults::RequestEffect, request::ApiRequest,
     resettable_connection::ConnectionResetter, served::Served,
 };
 
@@ -35,7 +35,7 @@ impl FromRequest<Served> for Exchange {
 
 impl Exchange {
     /// Answers the request, unless a fault decides otherwise, and logs it.
-    pub(super) async fn run(self, target: Target, id: u64) -> Response {
+    pub(super) async fn run(self, target: RequestTarget, id: u64) -> Response {
         let Self { served, connection, request } = self;
         let latency = served.api.lock().account.options.latency;
         if !latency.is_zero() {

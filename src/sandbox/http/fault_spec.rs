@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{endpoint::Target, response};
+use super::{endpoint::RequestTarget, response};
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,7 @@ impl FaultSpec {
     /// The error says what is wrong, and what is expected.
     pub(super) fn parse(value: &Value) -> Result<(Self, Misbehaviour), String> {
         let spec: Self = serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
-        let names = Target::names();
+        let names = RequestTarget::names();
         let known = spec.endpoint == "*" || spec.endpoint.starts_with('/') || names.contains(&spec.endpoint);
         if !known {
             return Err(format!(

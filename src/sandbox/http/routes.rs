@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    endpoint::{ApiEndpoint, BUNDLE, Target},
+    endpoint::{ApiEndpoint, BUNDLE, RequestTarget},
     exchange::Exchange,
     served::Served,
 };
@@ -18,7 +18,7 @@ use super::{
 pub(in crate::sandbox) fn routes() -> Router<Served> {
     let mut router = Router::new();
     for endpoint in ApiEndpoint::all() {
-        let target = Target::Endpoint(endpoint);
+        let target = RequestTarget::Endpoint(endpoint);
         let handler = move |id: Result<Path<u64>, PathRejection>, exchange: Exchange| {
             // A path without an id, or with one that is no number, finds no record.
             let id = id.map_or(0, |Path(id)| id);
@@ -29,10 +29,10 @@ pub(in crate::sandbox) fn routes() -> Router<Served> {
             router = router.route(&path, on(endpoint.method(), handler));
         }
     }
-    router.method_not_allowed_fallback(|exchange: Exchange| exchange.run(Target::UnknownMethod, 0))
+    router.method_not_allowed_fallback(|exchange: Exchange| exchange.run(RequestTarget::UnknownMethod, 0))
 }
 
 /// Answers as the API does to a path that it does not have.
 pub(in crate::sandbox) async fn unknown_path(exchange: Exchange) -> Response {
-    exchange.run(Target::UnknownPath, 0).await
+    exchange.run(RequestTarget::UnknownPath, 0).await
 }
