@@ -54,8 +54,8 @@ impl From<ConnectError> for BrokerError {
         match error {
             ConnectError::Amqp(error) => Self::Amqp(error),
             ConnectError::Unreachable(_)
-            | ConnectError::Stranger(_)
-            | ConnectError::Mute(_)
+            | ConnectError::NotAmqp(_)
+            | ConnectError::NotReady(_)
             | ConnectError::Address => Self::Connect(error),
         }
     }

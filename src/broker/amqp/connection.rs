@@ -26,7 +26,7 @@ use crate::broker::timing::{
     WITHOUT_HEARTBEAT, lease_term, liveness_interval, unresponsive_after,
 };
 use crate::broker::transport;
-use crate::broker::transport::{Connected, SeenDelivery};
+use crate::broker::transport::{Connected, RecentDelivery};
 use crate::delivery::Lease;
 
 /// All connections. The session ends when one of them does.
@@ -86,11 +86,13 @@ impl ConnectionPool {
 
     /// The pairs whose consuming connection is lost: the numbers of their lanes, and what was read last, if all of that is
     /// known.
-    pub(in crate::broker) fn lost(&self) -> impl Iterator<Item = (Range<usize>, Option<Vec<SeenDelivery>>)> {
+    pub(in crate::broker) fn lost(
+        &self,
+    ) -> impl Iterator<Item = (Range<usize>, Option<Vec<RecentDelivery>>)> {
         let lost = self.pairs.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
         lost.map(|(number, pair)| {
-            let seen = pair.consuming.seen();
-            let read = (!seen.is_full()).then(|| seen.recent_deliveries());
+            let recent = pair.consuming.recent();
+            let read = (!recent.is_full()).then(|| recent.since_last_wait());
             (number * self.lanes_per_pair..(number + 1) * self.lanes_per_pair, read)
         })
     }

@@ -6,7 +6,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
 /// Tables within tables are packed so deep; reading them calls itself as often.
-const DEEPEST: u32 = 32;
+const DEEPEST_PACKED: u32 = 32;
 
 /// Properties that wait.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Packed {
     /// Packs them.
     pub(in crate::broker) fn new(properties: BasicProperties) -> Self {
         let headers = properties.headers().as_ref();
-        if headers.is_none_or(|headers| table_within(headers, DEEPEST))
+        if headers.is_none_or(|headers| table_within(headers, DEEPEST_PACKED))
             && let Ok(wire) = cookie_factory::gen_simple(gen_properties(&properties), Vec::new())
             && parsed(&wire).as_ref() == Some(&properties)
         {

@@ -1,4 +1,4 @@
-//! From an address to a connected socket: names, several addresses behind one, TLS.
+//! Connects a socket to an address: resolves the host's name, tries every IP address behind it, and sets up TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,11 +9,10 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::stream::Socket;
+use super::socket::Socket;
 use crate::broker::amqp::addresses::Endpoint;
 use crate::broker::timing::DIAL_STAGGER;
 
-/// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::broker) enum DialError {
     #[error("the host's name cannot be resolved: {0}")]
@@ -40,7 +39,7 @@ pub(in crate::broker) enum DialError {
     Tls(io::Error),
 }
 
-/// Connects to the first address that answers, and speaks TLS on it if that is wanted.
+/// Connects to the first IP address that answers.
 pub(super) async fn dial(endpoint: &Endpoint) -> Result<Socket, DialError> {
     let socket = tokio::time::timeout(endpoint.timeout, connect(endpoint))
         .await
@@ -60,7 +59,7 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     connect_to_any(found.map_err(DialError::Name)?.collect()).await
 }
 
-/// Tries all, each a little later than the one before: one that nobody answers at must not use up the time.
+/// Starts the attempts one after another: an IP address at which nobody answers must not use up the time.
 async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
     if addresses.is_empty() {
         return Err(DialError::NoAddress);

@@ -1,23 +1,20 @@
-//! The way from the client library to the broker's socket, which is ours.
+//! The stream between the client library and the broker's socket.
 //!
-//! It connects with a deadline, does TLS, and makes readable what the library would end a connection for. It owns the
-//! socket: when it is let go, socket and thread go, whatever the peer does. It changes no length, and nothing that can
-//! be read as it is. Called by the session and by the publisher; they see a connection of the client library.
+//! It connects with a deadline, does TLS, and repairs what the library would end a connection for. It owns the socket: when
+//! it is dropped, socket and thread end, whatever the peer does. It changes no length, and nothing that the library can
+//! read. Must not know queues. Its callers see a connection of the client library.
 
+mod deliveries;
 mod dial;
 mod error;
-mod fields;
-mod filter;
-mod greeting;
-mod outgoing;
-mod oversize;
-mod properties;
+mod frames;
+mod inbox;
+mod peer;
 mod runtime;
-mod seen;
+mod socket;
 mod stream;
 #[cfg(test)]
 pub(super) mod tests;
-mod walker;
 
 use std::io;
 use std::ops::Deref;
@@ -27,16 +24,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio_util::sync::DropGuard;
 
+pub(super) use deliveries::filter::{DeliveryFilter, Fingerprint, Kept, Rule};
+pub(super) use deliveries::recent::{RecentDeliveries, RecentDelivery};
 pub(super) use error::{ConnectError, hint};
-pub(super) use filter::{DeliveryFilter, Fingerprint, Kept, Rule};
-pub(super) use seen::{Seen, SeenDelivery};
 
 use crate::broker::amqp::addresses::{Address, Endpoint};
 use stream::{Shared, Transport};
 
-/// A connection of the client library, and what this side of it knows.
+/// A connection of the client library over this transport.
 ///
-/// Let go, it ends at once: close it first where something may still be on its way.
+/// Ends at once when it is dropped. Close it first where something may still be on its way.
 #[derive(Debug)]
 pub(super) struct Connected {
     connection: Connection,
@@ -45,19 +42,19 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// The largest frame that both sides take.
+    /// The largest frame that both sides take, in bytes.
     pub(super) fn frame_max(&self) -> usize {
         self.shared.frame_max.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection at once when it is dropped: before consumers are, which would cancel themselves.
+    /// Ends the connection at once when it is dropped. Drop it before the consumers, which would cancel themselves.
     pub(super) fn end_on_drop(&self) -> DropGuard {
         self.shared.ended.clone().drop_guard()
     }
 
-    /// What it has brought lately; outlives the connection.
-    pub(super) fn seen(&self) -> &Arc<Seen> {
-        &self.shared.seen
+    /// Outlives the connection, so that one that ended can be looked into.
+    pub(super) fn recent(&self) -> &Arc<RecentDeliveries> {
+        &self.shared.recent
     }
 }
 
@@ -69,12 +66,12 @@ impl Deref for Connected {
     }
 }
 
-/// Connects, or gives up after half as long again as the network may take.
+/// Connects, or gives up after one and a half times the address's `connection_timeout`.
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, ConnectError> {
     connect_with(address, name, Shared::default()).await
 }
 
-/// The same, with a filter for what it delivers.
+/// Connects with a filter for the deliveries.
 pub(super) async fn connect_filtered(
     address: &Address,
     name: &str,
@@ -86,12 +83,12 @@ pub(super) async fn connect_filtered(
 async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, ConnectError> {
     let endpoint = address.endpoint().map_err(|_| ConnectError::Address)?;
     let shared = Arc::new(shared);
-    // Also when nobody waits for this any more.
+    // Ends the stream also when this future is dropped.
     let ended = shared.ended.clone().drop_guard();
     let time = endpoint.timeout * 3 / 2;
     let connection = tokio::time::timeout(time, open(address, &endpoint, name, shared.clone()))
         .await
-        .map_err(|_| ConnectError::Mute(time))??;
+        .map_err(|_| ConnectError::NotReady(time))??;
     Ok(Connected { connection, shared, _ended: ended })
 }
 
@@ -105,7 +102,7 @@ async fn open(
     let socket = dial::dial(endpoint).await?;
     let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
-        // There is one. The session connects again by itself, and looks at all addresses then.
+        // Only once: the library must not reconnect by itself. The session does, and tries all nodes.
         let transport = transport.lock().unwrap_or_else(PoisonError::into_inner).take();
         let transport =
             transport.ok_or_else(|| lapin::Error::from(io::Error::from(io::ErrorKind::NotConnected)))?;
@@ -114,5 +111,5 @@ async fn open(
     let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
     Connection::connector(uri, runtime::current(), hand_over, properties)
         .await
-        .map_err(|error| shared.stranger().map_or_else(|| error.into(), ConnectError::Stranger))
+        .map_err(|error| shared.not_amqp().map_or_else(|| error.into(), ConnectError::NotAmqp))
 }

@@ -1,4 +1,4 @@
-//! The client library's view of tokio, with our stream as its socket.
+//! The runtime that the client library is given: tokio, but for sockets, which it gets ready for use.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -12,14 +12,13 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 
 use super::stream::Transport;
 
-/// Tokio runs the client library's tasks and times; sockets are handed to it ready for use.
 pub(super) type Kit = RuntimeParts<Tokio, Sockets>;
 
-/// Makes no sockets.
+/// Refuses to make sockets: one that the library made would go past this transport.
 #[derive(Debug, Clone)]
 pub(super) struct Sockets(Tokio);
 
-/// To be called within tokio.
+/// Panics outside of tokio.
 pub(super) fn current() -> Runtime<Kit> {
     Runtime::new(RuntimeParts::new(Tokio::current(), Sockets(Tokio::current())))
 }

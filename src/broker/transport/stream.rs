@@ -1,41 +1,39 @@
-//! One connection's bytes on their way between the socket and the client library.
+//! The stream that the client library reads and writes: bytes from the socket go through the walk over frames, bytes to it
+//! through the outgoing ones.
 //!
-//! Polled by the client library on a thread of its own. It ends when its owner lets go of it, whatever the peer does.
+//! Polled by the client library on a thread of its own. It ends when its owner drops it, whatever the peer does.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::fields::Changes;
-use super::filter::DeliveryFilter;
-use super::greeting::{Greeting, Stranger};
-use super::outgoing::Outgoing;
-use super::seen::Seen;
-use super::walker::Walker;
+use super::deliveries::filter::DeliveryFilter;
+use super::deliveries::recent::RecentDeliveries;
+use super::frames::fields::Changes;
+use super::frames::outgoing::Outgoing;
+use super::frames::walker::Walker;
+use super::inbox::Inbox;
+use super::peer::{NotAmqp, Peer};
+use super::socket::Socket;
 use crate::broker::timing::LOG_PAUSE;
 
-/// What is read from the socket at once.
-const READ: usize = 128 * 1024;
-
-/// What a stream and its owner share.
+/// Shared by a stream and its owner.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub(super) seen: Arc<Seen>,
-    /// The owner has let go.
+    pub(super) recent: Arc<RecentDeliveries>,
+    /// Cancelled when the owner drops the connection.
     pub(super) ended: CancellationToken,
-    /// The largest frame that both sides take.
+    /// The largest frame that both sides take, in bytes.
     pub(super) frame_max: AtomicUsize,
-    stranger: Mutex<Option<Stranger>>,
-    /// Where deliveries are not simply handed on.
+    not_amqp: Mutex<Option<NotAmqp>>,
+    /// None where deliveries are simply handed on.
     pub(super) filter: Option<Arc<DeliveryFilter>>,
 }
 
@@ -44,41 +42,23 @@ impl Shared {
         Self { filter: Some(filter), ..Self::default() }
     }
 
-    /// What the peer is, if it does not speak AMQP 0-9-1.
-    pub(super) fn stranger(&self) -> Option<Stranger> {
-        *self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn not_amqp(&self) -> Option<NotAmqp> {
+        *self.not_amqp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connected socket, with or without TLS.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// The stream that the client library reads and writes.
 #[derive(Debug)]
 pub(super) struct Transport {
     socket: Socket,
     inbox: Inbox,
-    greeting: Greeting,
+    peer: Peer,
     walker: Walker,
-    /// Until nothing has to be changed any more on the way out.
+    /// None once nothing has to be changed any more on the way out.
     outgoing: Option<Outgoing>,
     shared: Arc<Shared>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
     log_from: Option<Instant>,
     unlogged: u64,
-}
-
-/// What was read: handed on, then walked over, then not walked over yet, then room.
-#[derive(Debug, Default)]
-struct Inbox {
-    bytes: Vec<u8>,
-    handed: usize,
-    walked: usize,
-    filled: usize,
 }
 
 impl Transport {
@@ -87,7 +67,7 @@ impl Transport {
         Self {
             socket,
             inbox: Inbox::default(),
-            greeting: Greeting::default(),
+            peer: Peer::default(),
             walker: Walker::new(frame_max),
             outgoing: Some(Outgoing::default()),
             shared,
@@ -97,34 +77,34 @@ impl Transport {
         }
     }
 
-    /// Fails once the owner has let go, and wakes the reader when that happens.
-    fn poll_held(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// Fails once the owner has dropped the connection, and wakes the reader when that happens.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if !self.shared.ended.is_cancelled() && self.ending.as_mut().poll(context).is_pending() {
             return Ok(());
         }
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 
-    /// Fails once the owner has let go. The reader alone is woken.
-    fn held(&self) -> io::Result<()> {
+    /// Fails once the owner has dropped the connection. Registers no waker: the reader's is enough.
+    fn check_ended(&self) -> io::Result<()> {
         if self.shared.ended.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
-    /// Reads some, and walks over it. False at the end of the stream.
+    /// Reads some bytes, and walks over them. False at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = ReadBuf::new(self.inbox.room());
         ready!(self.socket.poll_read(context, &mut room))?;
         let read = room.filled().len();
         if read == 0 {
-            self.judge(self.greeting.ended())?;
-            // Cut off within a frame: the client library says so.
-            self.inbox.walked = self.inbox.filled;
-            return Poll::Ready(Ok(self.inbox.walked > self.inbox.handed));
+            self.judge(self.peer.ended())?;
+            // A frame that is cut off is handed on, too: the client library reports it.
+            self.inbox.skip_walk();
+            return Poll::Ready(Ok(!self.inbox.ready().is_empty()));
         }
-        let heard = self.greeting.heard(room.filled());
-        self.judge(heard)?;
-        self.inbox.filled += read;
-        self.inbox.walked += self.walker.walk(self.inbox.unwalked(), &mut self.shared.seen.lock());
+        let recognised = self.peer.received(room.filled());
+        self.judge(recognised)?;
+        self.inbox.read(read);
+        self.inbox.walk(|bytes| self.walker.walk(bytes, &mut self.shared.recent.lock()));
         self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
         if let Some((channel, changes)) = self.walker.take_changed() {
             self.log(channel, &changes);
@@ -132,7 +112,7 @@ impl Transport {
         Poll::Ready(Ok(true))
     }
 
-    /// Sends what waits on its way out.
+    /// Sends the outgoing bytes that wait.
     fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(outgoing) = &mut self.outgoing else { return Poll::Ready(Ok(())) };
         while !outgoing.ready().is_empty() {
@@ -148,19 +128,19 @@ impl Transport {
         Poll::Ready(Ok(()))
     }
 
-    fn judge(&self, verdict: Result<(), Stranger>) -> io::Result<()> {
-        verdict.map_err(|stranger| {
-            *self.shared.stranger.lock().unwrap_or_else(PoisonError::into_inner) = Some(stranger);
-            io::Error::new(io::ErrorKind::InvalidData, stranger)
+    fn judge(&self, verdict: Result<(), NotAmqp>) -> io::Result<()> {
+        verdict.map_err(|not_amqp| {
+            *self.shared.not_amqp.lock().unwrap_or_else(PoisonError::into_inner) = Some(not_amqp);
+            io::Error::new(io::ErrorKind::InvalidData, not_amqp)
         })
     }
 
-    /// Senders may do it in every message.
+    /// Logs at intervals: a sender may make it necessary in every message.
     fn log(&mut self, channel: u16, changes: &Changes) {
         self.unlogged += 1;
         let now = Instant::now();
         if self.log_from.is_none_or(|from| now >= from) {
-            let consumer = self.shared.seen.lock().consumer(channel).unwrap_or_default();
+            let consumer = self.shared.recent.lock().consumer(channel).unwrap_or_default();
             tracing::warn!(
                 consumer,
                 changed = changes.words(),
@@ -173,58 +153,18 @@ impl Transport {
     }
 }
 
-impl Inbox {
-    /// Where more can be read to: at least one byte.
-    fn room(&mut self) -> &mut [u8] {
-        if self.handed == self.filled {
-            (self.handed, self.walked, self.filled) = (0, 0, 0);
-            // A large frame is rare.
-            self.bytes.truncate(READ);
-            self.bytes.shrink_to(READ);
-        }
-        if self.filled == self.bytes.len() {
-            if self.handed > 0 {
-                self.bytes.copy_within(self.handed..self.filled, 0);
-                self.walked -= self.handed;
-                self.filled -= self.handed;
-                self.handed = 0;
-            } else {
-                self.bytes.resize(self.bytes.len() + READ, 0);
-            }
-        }
-        self.bytes.get_mut(self.filled..).unwrap_or_default()
-    }
-
-    fn unwalked(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.walked..self.filled).unwrap_or_default()
-    }
-
-    /// What can be handed on.
-    fn ready(&self) -> &[u8] {
-        self.bytes.get(self.handed..self.walked).unwrap_or_default()
-    }
-
-    /// Hands on as much as there is and fits.
-    fn hand(&mut self, to: &mut [u8]) -> usize {
-        let mut ready = self.bytes.get(self.handed..self.walked).unwrap_or_default();
-        let count = ready.read(to).unwrap_or_default();
-        self.handed += count;
-        count
-    }
-}
-
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.poll_held(context)?;
-        this.shared.seen.lock().reading();
+        this.poll_ended(context)?;
+        this.shared.recent.lock().reading();
         loop {
             let count = match &this.shared.filter {
                 Some(filter) => {
                     let ready = this.inbox.ready();
                     if !ready.is_empty() {
                         filter.take(ready);
-                        this.inbox.handed = this.inbox.walked;
+                        this.inbox.handed_all();
                     }
                     filter.hand(to, context.waker())
                 }
@@ -237,7 +177,7 @@ impl AsyncRead for Transport {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Ok(0)),
                 Poll::Pending => {
-                    this.shared.seen.lock().quiet();
+                    this.shared.recent.lock().waiting();
                     return Poll::Pending;
                 }
             }
@@ -248,7 +188,7 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.held()?;
+        this.check_ended()?;
         if this.outgoing.is_none() {
             return this.socket.poll_write(context, &[io::IoSlice::new(bytes)]);
         }
@@ -256,7 +196,7 @@ impl AsyncWrite for Transport {
         if let Some(outgoing) = &mut this.outgoing {
             outgoing.take(bytes, this.walker.frame_max());
         }
-        // What does not go yet goes with the next write or flush.
+        // What the socket does not take yet goes with the next write or flush.
         if let Poll::Ready(sent) = this.poll_outgoing(context) {
             sent?;
         }
@@ -273,45 +213,19 @@ impl AsyncWrite for Transport {
             return self.poll_write(context, first.map_or(&[], |bytes| bytes));
         }
         let this = self.get_mut();
-        this.held()?;
+        this.check_ended()?;
         this.socket.poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_outgoing(context))?;
-        match &mut this.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Socket::Tls(socket) => Pin::new(socket).poll_flush(context),
-        }
+        this.socket.poll_flush(context)
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_outgoing(context))?;
-        match &mut this.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_shutdown(context),
-            Socket::Tls(socket) => Pin::new(socket).poll_shutdown(context),
-        }
-    }
-}
-
-impl Socket {
-    fn poll_write(
-        &mut self,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
-            Self::Tls(socket) => Pin::new(socket).poll_write_vectored(context, bytes),
-        }
-    }
-
-    fn poll_read(&mut self, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(socket) => Pin::new(socket).poll_read(context, to),
-            Self::Tls(socket) => Pin::new(socket).poll_read(context, to),
-        }
+        this.socket.poll_shutdown(context)
     }
 }

@@ -6,8 +6,8 @@ use amq_protocol::frame::{AMQPFrame, parse_frame};
 use amq_protocol::protocol::basic;
 use lapin::types::{AMQPValue, FieldTable};
 
-use super::seen::{Seen, SeenDelivery};
-use super::walker::Walker;
+use super::deliveries::recent::{RecentDeliveries, RecentDelivery};
+use super::frames::walker::Walker;
 
 pub(super) const FRAME_MAX: usize = 131_072;
 
@@ -55,7 +55,7 @@ pub(super) fn headers(entries: &[u8]) -> Vec<u8> {
 /// Walks over bytes that come in these pieces.
 pub(super) fn walk<'a>(
     walker: &mut Walker,
-    seen: &Seen,
+    seen: &RecentDeliveries,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -68,7 +68,7 @@ pub(super) fn walk<'a>(
 }
 
 pub(super) fn walk_whole(bytes: &[u8]) -> Vec<u8> {
-    walk(&mut Walker::new(131_072), &Seen::default(), [bytes])
+    walk(&mut Walker::new(131_072), &RecentDeliveries::default(), [bytes])
 }
 
 /// What the client library reads; fails where it would end the connection.
@@ -306,8 +306,8 @@ fn a_frame_with_a_wrong_end_and_what_is_no_frame_stay_as_they_are() {
     }
 }
 
-fn seen(number: u64, id: Option<&str>) -> SeenDelivery {
-    SeenDelivery {
+fn seen(number: u64, id: Option<&str>) -> RecentDelivery {
+    RecentDelivery {
         channel: 1,
         consumer_tag: "worker acme".into(),
         delivery_tag: number,
@@ -320,28 +320,28 @@ fn seen(number: u64, id: Option<&str>) -> SeenDelivery {
 
 #[test]
 fn the_deliveries_since_the_last_quiet_moment_are_remembered() {
-    let (seen_by, mut walker) = (Seen::default(), Walker::new(131_072));
+    let (seen_by, mut walker) = (RecentDeliveries::default(), Walker::new(131_072));
     let mut come = |bytes: &[u8]| drop(walk(&mut walker, &seen_by, [bytes]));
     let whole =
         |tag| [deliver(1, tag, b"ex", b"acme"), header(1, &only(7, &short(b"m-\xff"))), body(1)].concat();
     come(&whole(1));
     come(&whole(2));
-    assert_eq!(seen_by.recent_deliveries(), [seen(1, Some("m-?")), seen(2, Some("m-?"))]);
-    seen_by.lock().quiet();
-    assert_eq!(seen_by.recent_deliveries().len(), 2, "they are parsed now");
+    assert_eq!(seen_by.since_last_wait(), [seen(1, Some("m-?")), seen(2, Some("m-?"))]);
+    seen_by.lock().waiting();
+    assert_eq!(seen_by.since_last_wait().len(), 2, "they are parsed now");
     // Comes back for more: they could be read. The next one comes in two parts.
     seen_by.lock().reading();
-    assert_eq!(seen_by.recent_deliveries(), []);
+    assert_eq!(seen_by.since_last_wait(), []);
     come(&deliver(1, 3, b"ex", b"acme"));
-    seen_by.lock().quiet();
+    seen_by.lock().waiting();
     seen_by.lock().reading();
-    assert_eq!(seen_by.recent_deliveries(), [seen(3, None)]);
+    assert_eq!(seen_by.since_last_wait(), [seen(3, None)]);
     come(&header(1, &only(7, &short(b"m-3"))));
-    assert_eq!(seen_by.recent_deliveries(), [seen(3, Some("m-3"))]);
-    seen_by.lock().quiet();
+    assert_eq!(seen_by.since_last_wait(), [seen(3, Some("m-3"))]);
+    seen_by.lock().waiting();
     seen_by.lock().reading();
     (4..1000).for_each(|tag| come(&whole(tag)));
-    let recent = seen_by.recent_deliveries();
+    let recent = seen_by.since_last_wait();
     assert_eq!((recent.len(), recent.last().unwrap().delivery_tag), (256, 999), "and memory is bounded");
     assert_eq!(recent[0].delivery_tag, 744);
 }

@@ -90,7 +90,7 @@ async fn remove_on(
     let (channel, _subscription) = subscribe(connection, &queue, &tag, prefetch, arguments).await?;
     let _end_first = connection.end_on_drop();
     while filter.kept() < wanted && filter.arrived() < u64::from(prefetch) {
-        if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
+        if tokio::time::timeout(QUIET, filter.changed()).await.is_err() {
             break;
         }
     }

@@ -88,7 +88,7 @@ async fn search_on(
         let next = tokio::select! {
             biased;
             next = consumers.next() => next,
-            () = filter.news() => continue,
+            () = filter.changed() => continue,
             () = tokio::time::sleep(QUIET) => break,
         };
         match next {
@@ -130,7 +130,7 @@ pub(super) async fn search_with_parser(
         let _subscription = subscribe(&connection, &queue, &tag, prefetch, arguments).await?;
         let _end_first = connection.end_on_drop();
         while filter.arrived() < u64::from(prefetch) {
-            if tokio::time::timeout(QUIET, filter.news()).await.is_err() {
+            if tokio::time::timeout(QUIET, filter.changed()).await.is_err() {
                 break;
             }
         }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::{body, deliver, frame, header, long, nested, read, short, typed, walk};
-use crate::broker::transport::seen::Seen;
-use crate::broker::transport::walker::Walker;
+use crate::broker::transport::deliveries::recent::RecentDeliveries;
+use crate::broker::transport::frames::walker::Walker;
 use crate::fuzz::{any_text, feed};
 
 /// Bytes of a short string.
@@ -148,7 +148,7 @@ fn whatever_a_sender_puts_into_a_message_the_client_library_can_read_it() {
     let inputs = (prop::collection::vec(any_piece(false), 0..6), any_cuts());
     feed("hostile conversations", &inputs, |(pieces, cuts)| {
         let sent = pieces.concat();
-        let walked = walk(&mut Walker::new(131_072), &Seen::default(), cut(&sent, &cuts));
+        let walked = walk(&mut Walker::new(131_072), &RecentDeliveries::default(), cut(&sent, &cuts));
         prop_assert_eq!(walked.len(), sent.len());
         let frames = read(&walked);
         prop_assert!(frames.is_ok(), "{:?}", frames.err());
@@ -165,9 +165,12 @@ fn whatever_a_sender_puts_into_a_message_the_client_library_can_read_it() {
         });
         prop_assert_eq!(frames.unwrap().iter().filter(real).count(), expected.sum::<usize>());
         // However it is cut, the same comes of it; and nothing more comes of that.
-        let whole = walk(&mut Walker::new(131_072), &Seen::default(), [sent.as_slice()]);
+        let whole = walk(&mut Walker::new(131_072), &RecentDeliveries::default(), [sent.as_slice()]);
         prop_assert_eq!(&whole, &walked);
-        prop_assert_eq!(&walk(&mut Walker::new(131_072), &Seen::default(), [whole.as_slice()]), &walked);
+        prop_assert_eq!(
+            &walk(&mut Walker::new(131_072), &RecentDeliveries::default(), [whole.as_slice()]),
+            &walked
+        );
         Ok(())
     });
 }
@@ -178,7 +181,7 @@ fn what_can_be_read_stays_as_it_is() {
     feed("proper conversations", &inputs, |(pieces, cuts)| {
         let sent = pieces.concat();
         let mut walker = Walker::new(131_072);
-        let walked = walk(&mut walker, &Seen::default(), cut(&sent, &cuts));
+        let walked = walk(&mut walker, &RecentDeliveries::default(), cut(&sent, &cuts));
         prop_assert_eq!(&walked, &sent);
         prop_assert_eq!(walker.take_changed(), None);
         Ok(())
@@ -191,7 +194,7 @@ fn no_bytes_at_all_make_the_walk_lose_or_hold_back_more_than_a_frame() {
     let inputs = (prop::collection::vec(any_piece(false), 0..3), junk, any_cuts());
     feed("broken streams", &inputs, |(pieces, junk, cuts)| {
         let sent = [pieces.concat(), junk].concat();
-        let walked = walk(&mut Walker::new(131_072), &Seen::default(), cut(&sent, &cuts));
+        let walked = walk(&mut Walker::new(131_072), &RecentDeliveries::default(), cut(&sent, &cuts));
         prop_assert_eq!(walked.len(), sent.len());
         Ok(())
     });

@@ -1,19 +1,19 @@
-//! Makes a frame of properties fit the size that both sides agreed on, by leaving out its largest headers.
+//! Cuts a frame of properties to the size that both sides agreed on, by leaving out its largest headers.
 //!
-//! The bytes that become free are filled with heartbeats, which mean nothing and may stand between any two frames: so
-//! nothing behind them moves.
+//! The bytes that become free are filled with heartbeat frames, which may stand between any two frames. So the bytes after
+//! them do not move.
 
 use super::fields::Malformed;
 use super::properties;
-use super::walker::{CONTENT_HEADER, END, HEARTBEAT, START};
+use super::wire::{CONTENT_HEADER, END, HEARTBEAT, START};
 
-/// How many headers were left out, as a header: in it the dead letter tells it.
+/// The header that says how many were left out; a dead letter shows it.
 const NOTE: &[u8] = b"\x18freshet-headers-left-out";
 /// A frame without a payload.
 const EMPTY_FRAME: usize = START + 1;
 
 /// Cuts a whole frame, whose properties were walked over, to `frame_max` bytes.
-pub(super) fn cut(frame: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
+pub(in crate::broker::transport) fn cut(frame: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
     let length = frame.len();
     let start = START + CONTENT_HEADER;
     let properties = frame.get_mut(start..length - 1).ok_or(Malformed)?;
@@ -23,7 +23,7 @@ pub(super) fn cut(frame: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
     largest_first
         .sort_by_key(|entry| std::cmp::Reverse(entries.get(*entry).map_or(0, ExactSizeIterator::len)));
     let note = NOTE.len() + 1 + size_of::<i64>();
-    // What is free must be at least a heartbeat.
+    // The free bytes must hold at least one heartbeat frame.
     let mut missing = (length + note + EMPTY_FRAME).saturating_sub(frame_max);
     let mut left_out = vec![false; entries.len()];
     let mut count: i64 = 0;
@@ -56,7 +56,7 @@ pub(super) fn cut(frame: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
     fill(frame.get_mut(shorter..).unwrap_or_default(), frame_max)
 }
 
-/// Fills bytes with heartbeats, none larger than a frame may be.
+/// Fills bytes with heartbeat frames, none larger than `frame_max`.
 fn fill(mut free: &mut [u8], frame_max: usize) -> Result<(), Malformed> {
     while !free.is_empty() {
         let mut size = free.len().min(frame_max);

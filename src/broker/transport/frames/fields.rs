@@ -1,10 +1,10 @@
-//! Reads the fields of a frame, one after another, and makes short strings readable.
+//! Reads the fields of a frame, one after another, and replaces what is no UTF-8 in short strings.
 
 use std::collections::BTreeSet;
 
 /// A kind of change that lets the client library read a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(in crate::broker::transport) enum Change {
     /// Bytes that are no UTF-8 became `?`.
     Text,
     /// Tables or arrays that are nested too deeply became byte arrays.
@@ -16,7 +16,6 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// For the log.
     fn words(self) -> &'static str {
         match self {
             Self::Text => "bytes that are no UTF-8",
@@ -27,47 +26,46 @@ impl Change {
     }
 }
 
-/// What was changed in one frame.
+/// The kinds of change in one frame.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes(BTreeSet<Change>);
+pub(in crate::broker::transport) struct Changes(BTreeSet<Change>);
 
 impl Changes {
-    pub(super) fn note(&mut self, change: Change) {
+    pub(in crate::broker::transport) fn note(&mut self, change: Change) {
         self.0.insert(change);
     }
 
-    pub(super) fn any(&self) -> bool {
+    pub(in crate::broker::transport) fn any(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// The kinds in words, for the log.
-    pub(super) fn words(&self) -> String {
+    /// For the log.
+    pub(in crate::broker::transport) fn words(&self) -> String {
         self.0.iter().map(|change| change.words()).collect::<Vec<_>>().join(", ")
     }
 }
 
 /// The bytes end before the field does, or mean nothing that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(in crate::broker::transport) struct Malformed;
 
-/// What is left of some bytes.
+/// The bytes that are not read yet.
 #[derive(Debug)]
-pub(super) struct Fields<B>(B);
+pub(in crate::broker::transport) struct Fields<B>(B);
 
 impl<'a> Fields<&'a [u8]> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::broker::transport) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// A number of so many bytes, at most eight.
-    pub(super) fn number(&mut self, width: usize) -> Option<u64> {
+    /// A number of `width` bytes, at most eight.
+    pub(in crate::broker::transport) fn number(&mut self, width: usize) -> Option<u64> {
         let (number, rest) = self.0.split_at_checked(width)?;
         self.0 = rest;
         Some(big_endian(number))
     }
 
-    /// A short string.
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub(in crate::broker::transport) fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.number(1)?).ok()?;
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -76,33 +74,34 @@ impl<'a> Fields<&'a [u8]> {
 }
 
 impl<'a> Fields<&'a mut [u8]> {
-    pub(super) fn of(bytes: &'a mut [u8]) -> Self {
+    pub(in crate::broker::transport) fn of(bytes: &'a mut [u8]) -> Self {
         Self(bytes)
     }
 
-    /// How many bytes are left.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::broker::transport) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The next bytes, so many.
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a mut [u8], Malformed> {
+    pub(in crate::broker::transport) fn take(&mut self, count: usize) -> Result<&'a mut [u8], Malformed> {
         let (taken, rest) = std::mem::take(&mut self.0).split_at_mut_checked(count).ok_or(Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    /// A number of so many bytes, at most eight.
-    pub(super) fn number_of(&mut self, width: usize) -> Result<u64, Malformed> {
+    /// A number of `width` bytes, at most eight.
+    pub(in crate::broker::transport) fn number_of(&mut self, width: usize) -> Result<u64, Malformed> {
         self.take(width).map(|bytes| big_endian(bytes))
     }
 
-    pub(super) fn byte(&mut self) -> Result<&'a mut u8, Malformed> {
+    pub(in crate::broker::transport) fn byte(&mut self) -> Result<&'a mut u8, Malformed> {
         self.take(1)?.first_mut().ok_or(Malformed)
     }
 
-    /// A short string's bytes, readable from now on.
-    pub(super) fn short_string(&mut self, changes: &mut Changes) -> Result<&'a mut [u8], Malformed> {
+    /// A short string's bytes, as UTF-8.
+    pub(in crate::broker::transport) fn short_string(
+        &mut self,
+        changes: &mut Changes,
+    ) -> Result<&'a mut [u8], Malformed> {
         let length = usize::from(*self.byte()?);
         let text = self.take(length)?;
         if make_utf8(text) {
@@ -111,19 +110,19 @@ impl<'a> Fields<&'a mut [u8]> {
         Ok(text)
     }
 
-    /// Bytes behind their length in four bytes.
-    pub(super) fn long_string(&mut self) -> Result<&'a mut [u8], Malformed> {
+    /// Bytes that come after their length in four bytes.
+    pub(in crate::broker::transport) fn long_string(&mut self) -> Result<&'a mut [u8], Malformed> {
         let length = usize::try_from(big_endian(self.take(4)?)).map_err(|_| Malformed)?;
         self.take(length)
     }
 }
 
 /// A number as AMQP writes it.
-pub(super) fn big_endian(bytes: &[u8]) -> u64 {
+pub(in crate::broker::transport) fn big_endian(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Makes each byte that belongs to no character a `?`; whether there was one.
+/// Makes each byte that belongs to no character a `?`. Returns whether there was one.
 fn make_utf8(text: &mut [u8]) -> bool {
     if text.is_ascii() {
         return false;

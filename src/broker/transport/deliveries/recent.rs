@@ -1,43 +1,41 @@
-//! The deliveries that a connection has brought lately, for whoever asks what a connection died of.
+//! The deliveries that a connection has brought lately, to find out which message it ended over.
 //!
-//! The client library reads from the socket until nothing more is there, and only then parses what it has read. So
-//! whatever it cannot parse is among the deliveries that were read since it last waited for the socket.
+//! The client library reads from the socket until nothing more is there, and only then parses what it has read. So a
+//! message that it cannot parse is among the deliveries that were read since it last waited for the socket.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::fields::Fields;
+use crate::broker::transport::frames::fields::Fields;
 
-/// Deliveries that are remembered.
+/// The most deliveries that are remembered.
 const REMEMBERED: usize = 256;
 
-/// What one connection has brought lately.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Seen(Mutex<Recent>);
+pub(in crate::broker) struct RecentDeliveries(Mutex<Ring>);
 
-/// One delivery: what stands in its frames, changed where it was not readable.
+/// One delivery as its frames have it after the walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::broker) struct SeenDelivery {
+pub(in crate::broker) struct RecentDelivery {
     pub(in crate::broker) channel: u16,
-    /// Says whose it is: the consumers of one replica have tags of their own.
+    /// Tells which queue it came from: each consumer of a replica has a tag of its own.
     pub(in crate::broker) consumer_tag: String,
     pub(in crate::broker) delivery_tag: u64,
     pub(in crate::broker) redelivered: bool,
     pub(in crate::broker) exchange: String,
     pub(in crate::broker) routing_key: String,
-    /// Of the message's properties; `None` also while they are not there yet.
+    /// `None` also while the message's properties have not come.
     pub(in crate::broker) message_id: Option<String>,
 }
 
-/// A ring of the newest deliveries. Its memory is used again and again: it is written for every delivery and read
-/// hardly ever.
+/// The newest deliveries. Reuses its memory: it is written for every delivery and hardly ever read.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(in crate::broker::transport) struct Ring {
     slots: Vec<Slot>,
-    /// Where the next one goes, once all slots are there.
+    /// The slot of the next delivery, once all slots are in use.
     next: usize,
-    /// How many of the newest count.
-    counted: usize,
-    quiet: bool,
+    /// How many of the newest the client library may not have parsed.
+    unparsed: usize,
+    waits: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,44 +43,43 @@ struct Slot {
     channel: u16,
     /// The arguments of `basic.deliver` as they were sent.
     arguments: Vec<u8>,
-    /// Its properties came, too.
+    /// The properties have come, too.
     complete: bool,
     message_id: Option<Vec<u8>>,
 }
 
-impl Seen {
-    /// The deliveries that were read since the connection last had nothing to read, oldest first.
-    pub(in crate::broker) fn recent_deliveries(&self) -> Vec<SeenDelivery> {
+impl RecentDeliveries {
+    /// The deliveries that were read since the library last waited for the socket, oldest first.
+    pub(in crate::broker) fn since_last_wait(&self) -> Vec<RecentDelivery> {
         self.lock().newest_first().into_iter().rev().filter_map(Slot::read).collect()
     }
 
-    /// Whether there were more of them than are remembered.
+    /// Whether some of them may have been forgotten.
     pub(in crate::broker) fn is_full(&self) -> bool {
-        self.lock().counted >= REMEMBERED
+        self.lock().unparsed >= REMEMBERED
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Recent> {
+    pub(in crate::broker::transport) fn lock(&self) -> MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Recent {
+impl Ring {
     /// Nothing more is there to be read: the client library now parses what it has.
-    pub(super) fn quiet(&mut self) {
-        self.quiet = true;
+    pub(in crate::broker::transport) fn waiting(&mut self) {
+        self.waits = true;
     }
 
-    /// The client library comes back for more: what it had, it could read.
-    pub(super) fn reading(&mut self) {
-        if std::mem::take(&mut self.quiet) {
-            // Of one whose properties are still on their way, not all was read.
+    /// The client library comes back for more: it could parse what it had.
+    pub(in crate::broker::transport) fn reading(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            // A delivery whose properties have not come was not parsed whole.
             let unread = self.newest_first().iter().rposition(|slot| !slot.complete);
-            self.counted = unread.map_or(0, |oldest| oldest + 1);
+            self.unparsed = unread.map_or(0, |oldest| oldest + 1);
         }
     }
 
-    /// A delivery begins.
-    pub(super) fn delivery(&mut self, channel: u16, arguments: &[u8]) {
+    pub(in crate::broker::transport) fn delivery(&mut self, channel: u16, arguments: &[u8]) {
         if self.slots.len() < REMEMBERED {
             self.slots.push(Slot::default());
             self.next = self.slots.len() - 1;
@@ -95,39 +92,39 @@ impl Recent {
             slot.message_id = None;
         }
         self.next = (self.next + 1) % REMEMBERED;
-        self.counted = (self.counted + 1).min(REMEMBERED);
+        self.unparsed = (self.unparsed + 1).min(REMEMBERED);
     }
 
-    /// The properties of the newest delivery of a channel came, with this `message_id`.
-    pub(super) fn properties(&mut self, channel: u16, message_id: Option<&[u8]>) {
-        let (counted, middle) = (self.counted, self.next.min(self.slots.len()));
+    /// The properties of a channel's newest delivery have come.
+    pub(in crate::broker::transport) fn properties(&mut self, channel: u16, message_id: Option<&[u8]>) {
+        let (unparsed, middle) = (self.unparsed, self.next.min(self.slots.len()));
         let (wrapped, older) = self.slots.split_at_mut(middle);
         let newest_first = wrapped.iter_mut().rev().chain(older.iter_mut().rev());
-        if let Some(slot) = newest_first.take(counted).find(|slot| slot.channel == channel) {
+        if let Some(slot) = newest_first.take(unparsed).find(|slot| slot.channel == channel) {
             slot.complete = true;
             slot.message_id = message_id.map(<[u8]>::to_vec);
         }
     }
 
     /// The consumer that the newest delivery of a channel is for.
-    pub(super) fn consumer(&self, channel: u16) -> Option<String> {
+    pub(in crate::broker::transport) fn consumer(&self, channel: u16) -> Option<String> {
         let slot = self.newest_first().into_iter().find(|slot| slot.channel == channel)?;
         slot.read().map(|delivery| delivery.consumer_tag)
     }
 
     fn newest_first(&self) -> Vec<&Slot> {
         let (wrapped, older) = self.slots.split_at(self.next.min(self.slots.len()));
-        wrapped.iter().rev().chain(older.iter().rev()).take(self.counted).collect()
+        wrapped.iter().rev().chain(older.iter().rev()).take(self.unparsed).collect()
     }
 }
 
 impl Slot {
-    fn read(&self) -> Option<SeenDelivery> {
+    fn read(&self) -> Option<RecentDelivery> {
         let mut fields = Fields::new(&self.arguments);
         let consumer_tag = fields.text()?;
         let delivery_tag = fields.number(8)?;
         let redelivered = fields.number(1)? != 0;
-        Some(SeenDelivery {
+        Some(RecentDelivery {
             channel: self.channel,
             consumer_tag,
             delivery_tag,

@@ -1,42 +1,28 @@
-//! Walks over the frames that a broker sends and makes them readable in place: pure, and for any chunks.
+//! Walks over the frames that a broker sends and makes them readable in place. Pure, and for any chunks.
 //!
-//! A frame of a method or of properties is held until all of it is there; all else passes as it comes. What is no frame
-//! passes, too, and from then on everything: the client library then ends the connection, as it must. The same holds
-//! for a frame with a wrong end and for one that is cut off.
+//! A frame of a method or of properties is held until all of it is there; all others pass as they come. Bytes that are no
+//! frame pass, too, and everything after them: the client library then ends the connection, as it must. A frame with a
+//! wrong end or one that is cut off passes unchanged.
 
 use super::fields::{Change, Changes, Fields, Malformed, big_endian};
 use super::oversize;
 use super::properties;
-use super::seen::Recent;
+use super::wire::{BODY, CONTENT_HEADER, DELIVER, END, FRAME_MIN, HEADER, HEARTBEAT, METHOD, START, TUNE};
+use crate::broker::transport::deliveries::recent::Ring;
 
-pub(super) const METHOD: u8 = 1;
-pub(super) const HEADER: u8 = 2;
-pub(super) const BODY: u8 = 3;
-pub(super) const HEARTBEAT: u8 = 8;
-pub(super) const END: u8 = 0xCE;
-/// Type, channel and size come before a frame's payload.
-pub(super) const START: usize = 7;
-/// Class, weight and body size come before the properties.
-pub(super) const CONTENT_HEADER: usize = 12;
 /// A frame larger than this is not held: no broker allows it.
 const MOST_HELD: usize = 16 * 1024 * 1024;
 
-pub(super) const DELIVER: [u8; 4] = [0, 60, 0, 60];
-/// No side may ask for less.
-const FRAME_MIN: usize = 4096;
-const TUNE: [u8; 4] = [0, 10, 0, 30];
-
-/// A part of a method's arguments.
 #[derive(Debug, Clone, Copy)]
 enum Part {
-    /// So many bytes that anything may stand in.
+    /// So many bytes with any content.
     Skip(usize),
     Text,
 }
 use Part::{Skip, Text};
 
-/// The methods whose short strings others have a say in, by class and method, with their arguments up to the last such
-/// string: names that publishers chose, and the broker's own words, which it cuts at 255 bytes.
+/// The methods with short strings that need not be UTF-8, and their arguments up to the last such string: names that
+/// publishers chose, and the broker's own words, which it cuts at 255 bytes.
 const METHODS: [([u8; 4], &[Part]); 8] = [
     (DELIVER, &[Text, Skip(9), Text, Text]),
     // basic.return: code, text, exchange, routing key
@@ -56,31 +42,31 @@ const METHODS: [([u8; 4], &[Part]); 8] = [
 
 /// One connection's frames, one after another.
 #[derive(Debug)]
-pub(super) struct Walker {
+pub(in crate::broker::transport) struct Walker {
     /// The largest frame that the client library takes.
     frame_max: usize,
-    /// So many bytes pass as they are.
+    /// How many of the next bytes pass as they are.
     passing: u64,
-    /// These are no frames.
-    astray: bool,
+    /// What came is no frame: all else passes as it comes.
+    not_frames: bool,
     changed: Option<(u16, Changes)>,
 }
 
 impl Walker {
     /// `frame_max` is what this side allows.
-    pub(super) fn new(frame_max: u32) -> Self {
+    pub(in crate::broker::transport) fn new(frame_max: u32) -> Self {
         let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX).max(FRAME_MIN);
-        Self { frame_max, passing: 0, astray: false, changed: None }
+        Self { frame_max, passing: 0, not_frames: false, changed: None }
     }
 
-    /// Walks over bytes that follow on those walked over before. Returns how many of them can be handed on; the rest
-    /// is to be brought again with what follows it.
-    pub(super) fn walk(&mut self, bytes: &mut [u8], recent: &mut Recent) -> usize {
+    /// Walks over the next bytes. Returns how many of them can be handed on; the rest must be passed in again, with the bytes
+    /// that follow.
+    pub(in crate::broker::transport) fn walk(&mut self, bytes: &mut [u8], ring: &mut Ring) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..)
             && !rest.is_empty()
         {
-            if self.astray {
+            if self.not_frames {
                 return bytes.len();
             }
             if self.passing > 0 {
@@ -98,7 +84,7 @@ impl Walker {
                 (METHOD | HEADER, Ok(size)) if size <= MOST_HELD => {
                     let Some(frame) = behind.get_mut(..=size) else { break };
                     if let Some((&mut END, payload)) = frame.split_last_mut() {
-                        self.payload(kind, channel, payload, recent);
+                        self.payload(kind, channel, payload, ring);
                     }
                     let length = START + size + 1;
                     if kind == HEADER
@@ -110,58 +96,58 @@ impl Walker {
                     done += length;
                 }
                 (BODY | HEARTBEAT, _) => self.passing = u64::from(size) + (START as u64) + 1,
-                _ => self.astray = true,
+                _ => self.not_frames = true,
             }
         }
         done
     }
 
-    /// The largest frame that both sides take, as far as it is known.
-    pub(super) fn frame_max(&self) -> usize {
+    /// The largest frame that both sides take, in bytes, once they have agreed on it.
+    pub(in crate::broker::transport) fn frame_max(&self) -> usize {
         self.frame_max
     }
 
-    /// What was changed since it was last asked, and on which channel.
-    pub(super) fn take_changed(&mut self) -> Option<(u16, Changes)> {
+    /// The latest changes since the last call, and their channel.
+    pub(in crate::broker::transport) fn take_changed(&mut self) -> Option<(u16, Changes)> {
         self.changed.take()
     }
 
-    fn payload(&mut self, kind: u8, channel: u16, payload: &mut [u8], recent: &mut Recent) {
+    fn payload(&mut self, kind: u8, channel: u16, payload: &mut [u8], ring: &mut Ring) {
         let mut changes = Changes::default();
         if kind == METHOD {
-            self.method(channel, payload, &mut changes, recent);
+            self.method(channel, payload, &mut changes, ring);
         } else if let Some(properties) = payload.get_mut(CONTENT_HEADER..) {
             let message_id = properties::walk(properties, &mut changes);
-            recent.properties(channel, message_id);
+            ring.properties(channel, message_id);
         }
         if changes.any() {
             self.changed = Some((channel, changes));
         }
     }
 
-    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Changes, recent: &mut Recent) {
+    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Changes, ring: &mut Ring) {
         let Some((name, arguments)) = payload.split_first_chunk_mut::<4>() else { return };
         if *name == TUNE {
             self.tune(arguments);
         }
         let Some((_, parts)) = METHODS.iter().find(|(known, _)| known == name) else { return };
-        // What does not fit is left as it is.
+        // A method with other arguments is left as it is.
         if texts(arguments, parts, changes).is_ok() && *name == DELIVER {
-            recent.delivery(channel, arguments);
+            ring.delivery(channel, arguments);
         }
     }
 
     /// The broker names its limits; the client library agrees to the smaller one of this and its own.
     fn tune(&mut self, arguments: &[u8]) {
-        // Behind the most channels.
+        // After `channel_max`.
         let theirs = arguments.get(2..6).map(big_endian).and_then(|size| usize::try_from(size).ok());
         if let Some(theirs) = theirs.filter(|size| *size > 0) {
             self.frame_max = self.frame_max.min(theirs.max(FRAME_MIN));
         }
     }
 
-    /// RabbitMQ does not look at how large the properties are that it sends. What it adds when it gives a message out
-    /// again comes on top of a frame that the sender filled; or the limit was larger when the message came.
+    /// RabbitMQ does not check the size of the properties that it sends. It may have added headers to a frame that the sender
+    /// filled, when it delivered the message again; or `frame_max` was larger when the message came.
     fn cut(&mut self, channel: u16, frame: &mut [u8]) {
         if oversize::cut(frame, self.frame_max).is_ok() {
             let (_, mut changes) = self.changed.take().unwrap_or_default();

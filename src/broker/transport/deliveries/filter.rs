@@ -1,8 +1,8 @@
-//! Hands deliveries to the client library whole and knows which, or holds them back. For connections that look for a
+//! Hands deliveries to the client library whole and remembers which, or holds them back. For connections that look for a
 //! message that the library cannot read.
 //!
-//! Pure, for any chunks of a broker's frames. It relies on nothing but the frames' lengths: what a frame holds may be
-//! as unreadable as it likes. What is no delivery passes as it comes.
+//! Pure, for any chunks of a broker's frames. It relies on nothing but the frames' lengths: their content need not be
+//! readable. Frames that belong to no delivery pass as they come.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hasher as _;
@@ -14,66 +14,67 @@ use amq_protocol::frame::parse_frame;
 use siphasher::sip::SipHasher13;
 use tokio::sync::Notify;
 
-use super::walker::{BODY, CONTENT_HEADER, DELIVER, HEADER, HEARTBEAT, METHOD, START};
+use crate::broker::transport::frames::wire::{
+    BODY, CONTENT_HEADER, DELIVER, HEADER, HEARTBEAT, METHOD, START,
+};
 
-/// Tells one message from another, whenever and wherever it is delivered: a hash of its body.
+/// A hash of a message's body: the same each time that the message is delivered.
 pub(in crate::broker) type Fingerprint = u64;
 
-/// What becomes of deliveries.
 #[derive(Debug, Clone)]
 pub(in crate::broker) enum Rule {
-    /// All but these are handed on, once [`DeliveryFilter::open`] says of which channels. Until then all wait here: what ends a
-    /// connection before its owner has all consumers would leave unknown what came out of the library.
+    /// All but these are handed on, once [`DeliveryFilter::open`] says of which channels. Until then all wait here: if a
+    /// delivery ended the connection before its owner has all consumers, it would stay unknown which ones the library read.
     Without(BTreeSet<Fingerprint>),
     /// None is handed on, and these are kept.
     Keep(BTreeSet<Fingerprint>),
 }
 
-/// A delivery that was handed on.
+/// Was handed on to the client library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::broker) struct Passed {
     pub(in crate::broker) channel: u16,
     pub(in crate::broker) fingerprint: Fingerprint,
 }
 
-/// A delivery that was kept.
+/// Was kept back, to be made a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::broker) struct Kept {
-    /// Its delivery tag, on a channel with one consumer.
+    /// The delivery tag, counted here: on a channel with one consumer.
     pub(in crate::broker) tag: u64,
-    /// From the property flags on.
+    /// The bytes from the property flags on.
     pub(in crate::broker) properties: Vec<u8>,
     pub(in crate::broker) body: Vec<u8>,
 }
 
-/// One connection's filter, shared between its stream and its owner.
+/// One connection's filter, shared by its stream and its owner.
 #[derive(Debug)]
 pub(in crate::broker) struct DeliveryFilter {
     state: Mutex<State>,
-    news: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     rule: Rule,
-    /// Of a frame that is not whole yet.
+    /// The bytes of a frame that is not whole yet.
     begun: Vec<u8>,
-    /// To be handed on, and how much of it was.
+    /// Bytes to be handed on, and how many of them were.
     out: (Vec<u8>, usize),
-    /// These are no frames: all passes.
-    astray: bool,
+    /// What came is no frame: all else passes as it comes.
+    not_frames: bool,
     deliveries: HashMap<u16, Begun>,
-    /// The channels whose deliveries are handed on, once that is known.
+    /// The channels whose deliveries are handed on; `None` until that is known.
     open: Option<BTreeSet<u16>>,
-    /// What waits for that: a delivery's channel, fingerprint and frames.
+    /// Deliveries that wait for that: channel, fingerprint and frames.
     waiting: Vec<(u16, Fingerprint, Vec<u8>)>,
-    /// Who reads, while there is nothing to be read.
+    /// The reader, while there is nothing to read.
     reader: Option<Waker>,
     /// Deliveries so far, by channel.
     counts: HashMap<u16, u64>,
     passed: Vec<Passed>,
     kept: Vec<Kept>,
-    /// Of those that were not handed on, what the client library's parser refuses.
+    /// Deliveries that were not handed on, and that the client library's parser refuses.
     unreadable: BTreeSet<Fingerprint>,
 }
 
@@ -93,7 +94,7 @@ impl DeliveryFilter {
             rule,
             begun: Vec::new(),
             out: (Vec::new(), 0),
-            astray: false,
+            not_frames: false,
             deliveries: HashMap::new(),
             open: None,
             waiting: Vec::new(),
@@ -103,15 +104,15 @@ impl DeliveryFilter {
             kept: Vec::new(),
             unreadable: BTreeSet::new(),
         };
-        Self { state: Mutex::new(state), news: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Returns when something was read since this was last awaited.
-    pub(in crate::broker) async fn news(&self) {
-        self.news.notified().await;
+    pub(in crate::broker) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
-    /// Hands on what these channels bring from now on, and what they brought before.
+    /// Hands on the deliveries of these channels, also those that came before.
     pub(in crate::broker) fn open(&self, channels: BTreeSet<u16>) {
         let mut state = self.lock();
         state.open = Some(channels);
@@ -123,7 +124,6 @@ impl DeliveryFilter {
         }
     }
 
-    /// How many deliveries came.
     pub(in crate::broker) fn arrived(&self) -> u64 {
         self.lock().counts.values().sum()
     }
@@ -133,7 +133,7 @@ impl DeliveryFilter {
         self.lock().passed.get(number).copied()
     }
 
-    /// How many deliveries were kept, and not taken yet.
+    /// How many kept deliveries were not taken yet.
     pub(in crate::broker) fn kept(&self) -> usize {
         self.lock().kept.len()
     }
@@ -143,19 +143,18 @@ impl DeliveryFilter {
         self.lock().unreadable.clone()
     }
 
-    /// The deliveries that were kept.
     pub(in crate::broker) fn take_kept(&self) -> Vec<Kept> {
         std::mem::take(&mut self.lock().kept)
     }
 
     /// Takes bytes that follow on those before.
-    pub(super) fn take(&self, bytes: &[u8]) {
+    pub(in crate::broker::transport) fn take(&self, bytes: &[u8]) {
         self.lock().take(bytes);
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Hands on as much as there is and fits. Wakes the reader when there is more than nothing.
-    pub(super) fn hand(&self, to: &mut [u8], reader: &Waker) -> usize {
+    /// Hands on as much as there is and fits. `reader` is woken when more can be handed on.
+    pub(in crate::broker::transport) fn hand(&self, to: &mut [u8], reader: &Waker) -> usize {
         let mut state = self.lock();
         state.reader = Some(reader.clone());
         let (out, handed) = &mut state.out;
@@ -179,12 +178,12 @@ impl State {
         self.begun.extend_from_slice(bytes);
         let begun = std::mem::take(&mut self.begun);
         let mut rest = begun.as_slice();
-        while !self.astray
+        while !self.not_frames
             && let Some((start, behind)) = rest.split_first_chunk::<START>()
         {
             let [kind, channel_high, channel_low, size @ ..] = *start;
             if ![METHOD, HEADER, BODY, HEARTBEAT].contains(&kind) {
-                self.astray = true;
+                self.not_frames = true;
                 break;
             }
             let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(usize::MAX);
@@ -196,7 +195,7 @@ impl State {
             self.frame(kind, u16::from_be_bytes([channel_high, channel_low]), payload, frame);
             rest = next;
         }
-        if self.astray {
+        if self.not_frames {
             self.out.0.extend_from_slice(rest);
         } else {
             self.begun = rest.to_vec();
@@ -205,7 +204,7 @@ impl State {
 
     fn frame(&mut self, kind: u8, channel: u16, payload: &[u8], frame: &[u8]) {
         if kind == METHOD {
-            // A delivery whose body is shorter than its header says ends here.
+            // Ends a delivery whose body is shorter than its header says.
             self.whole(channel);
             if payload.starts_with(&DELIVER) {
                 self.deliveries.insert(channel, Begun { frames: frame.to_vec(), ..Begun::default() });
@@ -278,113 +277,4 @@ fn fingerprint(body: &[u8]) -> Fingerprint {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn frame(kind: u8, channel: u16, payload: &[u8], end: u8) -> Vec<u8> {
-        let mut frame = vec![kind];
-        frame.extend(channel.to_be_bytes());
-        frame.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
-        frame.extend(payload);
-        frame.push(end);
-        frame
-    }
-
-    /// A delivery with this body in frames of at most three bytes; `end` stands where each frame should end.
-    fn delivery(channel: u16, body: &[u8], end: u8) -> Vec<u8> {
-        let mut bytes = frame(METHOD, channel, &[&DELIVER[..], b"\xffarguments"].concat(), end);
-        let size = u64::try_from(body.len()).unwrap().to_be_bytes();
-        bytes.extend(frame(HEADER, channel, &[&[0, 60, 0, 0], &size[..], b"\x00\x00"].concat(), end));
-        bytes.extend(body.chunks(3).flat_map(|part| frame(BODY, channel, part, end)));
-        bytes
-    }
-
-    fn filtered(filter: &DeliveryFilter, bytes: &[u8], chunk: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut room = [0; 7];
-        for part in bytes.chunks(chunk) {
-            filter.take(part);
-            loop {
-                let count = filter.hand(&mut room, Waker::noop());
-                if count == 0 {
-                    break;
-                }
-                out.extend(&room[..count]);
-            }
-        }
-        out
-    }
-
-    proptest! {
-        #[test]
-        fn each_delivery_passes_whole_or_not_at_all(
-            bodies in proptest::collection::vec((1..3_u16, proptest::collection::vec(any::<u8>(), 0..9)), 0..9),
-            end in any::<u8>(), chunk in 1..40_usize, wanted in 0..9_usize,
-        ) {
-            let other = frame(METHOD, 1, b"\x00\x3c\x00\x50", 0xCE);
-            let heartbeat = frame(HEARTBEAT, 0, b"", 0xCE);
-            let fingerprints: BTreeSet<Fingerprint> = bodies.get(wanted).map(|(_, body)| fingerprint(body)).into_iter().collect();
-            let (mut all, mut without, mut none) = (Vec::new(), Vec::new(), Vec::new());
-            for (channel, body) in &bodies {
-                let bytes = delivery(*channel, body, end);
-                all.extend(&bytes);
-                if !fingerprints.contains(&fingerprint(body)) {
-                    without.extend(bytes);
-                }
-                for to in [&mut all, &mut without, &mut none] {
-                    to.extend([&other[..], &heartbeat].concat());
-                }
-            }
-            let filter = DeliveryFilter::new(Rule::Without(fingerprints.clone()));
-            filter.open(BTreeSet::from([1, 2]));
-            prop_assert_eq!(filtered(&filter, &all, chunk), without);
-            let passed: Vec<_> = (0..).map_while(|number| filter.passed(number)).collect();
-            let expected = bodies.iter().filter(|(_, body)| !fingerprints.contains(&fingerprint(body)));
-            let expected: Vec<_> =
-                expected.map(|(channel, body)| Passed { channel: *channel, fingerprint: fingerprint(body) }).collect();
-            prop_assert_eq!(passed, expected);
-
-            let filter = DeliveryFilter::new(Rule::Keep(fingerprints.clone()));
-            prop_assert_eq!(filtered(&filter, &all, chunk), none);
-            prop_assert_eq!(filter.arrived(), bodies.len() as u64);
-            let mut counts = HashMap::new();
-            let kept = bodies.iter().filter_map(|(channel, body)| {
-                let tag = counts.entry(*channel).and_modify(|tag| *tag += 1).or_insert(1_u64);
-                let kept = Kept { tag: *tag, properties: vec![0, 0], body: body.clone() };
-                fingerprints.contains(&fingerprint(body)).then_some(kept)
-            });
-            prop_assert_eq!(filter.take_kept(), kept.collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn deliveries_wait_until_it_is_open_and_those_of_other_channels_go(
-            bodies in proptest::collection::vec((1..4_u16, proptest::collection::vec(any::<u8>(), 0..9)), 0..9),
-            early in 0..9_usize,
-        ) {
-            let deliveries: Vec<_> = bodies.iter().map(|(channel, body)| (*channel, delivery(*channel, body, 0))).collect();
-            let (before, behind) = deliveries.split_at(early.min(deliveries.len()));
-            let whole = |deliveries: &[(u16, Vec<u8>)]| -> Vec<u8> {
-                deliveries.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
-            };
-            let filter = DeliveryFilter::new(Rule::Without(BTreeSet::new()));
-            prop_assert!(filtered(&filter, &whole(before), 9).is_empty());
-            filter.open(BTreeSet::from([1, 2]));
-            let mut out = filtered(&filter, b"", 1);
-            let mut room = vec![0; 4096];
-            let count = filter.hand(&mut room, Waker::noop());
-            out.extend(&room[..count]);
-            out.extend(filtered(&filter, &whole(behind), 9));
-            let wanted: Vec<_> = deliveries.into_iter().filter(|(channel, _)| *channel < 3).collect();
-            prop_assert_eq!(out, whole(&wanted));
-        }
-
-        #[test]
-        fn what_is_no_frame_passes(bytes in proptest::collection::vec(any::<u8>(), 0..40), chunk in 1..9_usize) {
-            let filter = DeliveryFilter::new(Rule::Keep(BTreeSet::new()));
-            let bytes = [b"AMQP\x00\x00\x09\x01".as_slice(), &bytes].concat();
-            prop_assert_eq!(filtered(&filter, &bytes, chunk), bytes);
-        }
-    }
-}
+mod tests;

@@ -1,34 +1,33 @@
-//! Makes what the client library sends fit a broker whose frames are smaller than the library knows. Pure.
+//! Cuts the frames that the client library sends for a broker whose `frame_max` is smaller than the library accepts. Pure.
 //!
-//! The library agrees to no less than 8192 bytes, and a broker may allow 4096: it would refuse each connection. So the
-//! agreement is changed to what the broker allows, and then bodies are sent in smaller pieces. Properties are kept small
-//! where they are made. With any other broker all this ends with the agreement.
+//! The library agrees to no less than 8192 bytes, and a broker may allow 4096 and would refuse each connection. So
+//! `tune-ok` is changed to what the broker allows, and bodies are then sent in smaller pieces. Properties are kept small
+//! where they are made. With any other broker all this ends at `tune-ok`.
 
-use super::walker::{BODY, END, METHOD, START};
+use super::wire::{BODY, END, METHOD, START, TUNE_OK};
 
-/// The smallest frames that the client library knows.
+/// The smallest `frame_max` that the client library agrees to, in bytes.
 const LIBRARY_MIN: usize = 8192;
-/// The bytes that open a connection are no frame.
+/// The length of the protocol header, which is no frame.
 const OPENING: usize = 8;
-const TUNE_OK: [u8; 4] = [0, 10, 0, 31];
-/// Where the size stands in the method's frame: behind its name and the most channels.
+/// Where `frame_max` stands in the frame of `tune-ok`: after class, method and `channel_max`.
 const AGREED: usize = START + 4 + 2;
 
 /// One connection's frames on their way out.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(in crate::broker::transport) struct Outgoing {
     opened: bool,
     agreed: bool,
-    /// The beginning of a frame.
+    /// The bytes of a frame that is not whole yet.
     held: Vec<u8>,
-    /// What is to be sent.
+    /// Bytes to be sent.
     ready: Vec<u8>,
     sent: usize,
 }
 
 impl Outgoing {
-    /// Takes bytes that follow on those taken before. `frame_max` is what the broker allows.
-    pub(super) fn take(&mut self, bytes: &[u8], frame_max: usize) {
+    /// Takes the next bytes. `frame_max` is what the broker allows.
+    pub(in crate::broker::transport) fn take(&mut self, bytes: &[u8], frame_max: usize) {
         self.held.extend_from_slice(bytes);
         while let Some(length) = self.next() {
             let rest = self.held.split_off(length);
@@ -42,13 +41,13 @@ impl Outgoing {
         }
     }
 
-    /// What is to be sent next; empty if there is nothing.
-    pub(super) fn ready(&self) -> &[u8] {
+    /// The bytes to be sent next.
+    pub(in crate::broker::transport) fn ready(&self) -> &[u8] {
         self.ready.get(self.sent..).unwrap_or_default()
     }
 
-    /// So many bytes of it were sent.
-    pub(super) fn sent(&mut self, count: usize) {
+    /// So many of them were sent.
+    pub(in crate::broker::transport) fn sent(&mut self, count: usize) {
         self.sent += count;
         if self.sent >= self.ready.len() {
             self.ready.clear();
@@ -56,12 +55,12 @@ impl Outgoing {
         }
     }
 
-    /// Nothing more has to be changed, and all is sent.
-    pub(super) fn done(&self, frame_max: usize) -> bool {
+    /// Whether nothing more has to be changed, and all is sent.
+    pub(in crate::broker::transport) fn done(&self, frame_max: usize) -> bool {
         self.agreed && frame_max >= LIBRARY_MIN && self.held.is_empty() && self.ready.is_empty()
     }
 
-    /// How long the next whole piece is that is held.
+    /// The length of the first frame that is held, if it is whole.
     fn next(&self) -> Option<usize> {
         let length = if self.opened {
             let size = self.held.get(3..START)?.try_into().ok()?;

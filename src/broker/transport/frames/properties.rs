@@ -1,16 +1,16 @@
 //! Makes a message's properties readable in place, whatever their sender put into them.
 //!
-//! RabbitMQ hands on short strings that are no UTF-8 and tables that are nested as deeply as a frame has room. The
-//! client library gives up a connection for the first and reads the second by recursion. Here bytes change and lengths
-//! do not, so nothing else in the frame moves.
+//! RabbitMQ hands on short strings that are no UTF-8, and tables that are nested as deeply as a frame has room. The client
+//! library ends the connection over the first, and reads the second by recursion. Bytes change here and lengths do not, so
+//! nothing else in the frame moves.
 
 use std::ops::Range;
 
 use super::fields::{Change, Changes, Fields, Malformed};
 
-/// Tables and arrays may be nested so deeply; what is deeper becomes a byte array.
-const DEEPEST: usize = 32;
-/// What properties that cannot be taken apart are kept as.
+/// Tables and arrays that are nested more deeply become byte arrays.
+const DEEPEST_READ: usize = 32;
+/// The header that keeps properties which cannot be taken apart.
 const UNREADABLE: &[u8] = b"freshet-original-properties";
 
 /// The properties of a content header from their flags on, by the bit that says that one is there.
@@ -37,15 +37,18 @@ const ONLY_HEADERS: [u8; 2] = (1_u16 << 13).to_be_bytes();
 enum Kind {
     Text,
     Headers,
-    /// So many bytes.
+    /// A number of so many bytes.
     Number(usize),
 }
 
 /// Makes properties, from their flags on, readable. Returns their `message_id`.
 ///
-/// What has another form than the client library knows becomes one header that holds the bytes: then the message has
-/// no properties, but it can be read. Only properties without room for their flags are left as they are.
-pub(super) fn walk<'a>(properties: &'a mut [u8], changes: &mut Changes) -> Option<&'a [u8]> {
+/// Properties of a form that the client library does not know become one header that holds their bytes. The message then
+/// has no others, but it can be read. Only properties without room for their flags are left as they are.
+pub(in crate::broker::transport) fn walk<'a>(
+    properties: &'a mut [u8],
+    changes: &mut Changes,
+) -> Option<&'a [u8]> {
     let Ok(message_id) = walk_each(properties, changes) else {
         changes.note(Change::Form);
         as_one_header(properties);
@@ -54,8 +57,10 @@ pub(super) fn walk<'a>(properties: &'a mut [u8], changes: &mut Changes) -> Optio
     message_id.and_then(|range| properties.get(range))
 }
 
-/// Where the entries of the headers stand in properties that were walked over, and each one among them.
-pub(super) fn headers(properties: &mut [u8]) -> Result<(Range<usize>, Vec<Range<usize>>), Malformed> {
+/// Where the headers' table stands in properties that were walked over, and where each entry stands in that.
+pub(in crate::broker::transport) fn headers(
+    properties: &mut [u8],
+) -> Result<(Range<usize>, Vec<Range<usize>>), Malformed> {
     let length = properties.len();
     let mut fields = Fields::of(properties);
     let flags = fields.number_of(2)?;
@@ -147,7 +152,7 @@ fn value(fields: &mut Fields<&mut [u8]>, depth: usize, changes: &mut Changes) ->
         b'F' | b'A' => {
             let inner = fields.long_string()?;
             let walk_inner = if *kind == b'F' { table } else { array };
-            if depth == DEEPEST {
+            if depth == DEEPEST_READ {
                 changes.note(Change::Nesting);
                 *kind = b'x';
             } else if walk_inner(inner, depth + 1, changes).is_err() {
@@ -156,7 +161,7 @@ fn value(fields: &mut Fields<&mut [u8]>, depth: usize, changes: &mut Changes) ->
             }
             return Ok(());
         }
-        // Of a type that is not known, the length is not known either.
+        // The length of an unknown type is unknown, too.
         _ => return Err(Malformed),
     };
     fields.take(width).map(drop)
