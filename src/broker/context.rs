@@ -1,4 +1,4 @@
-//! What every part of a session is given.
+//! What every part of a session is given: names, settings, and the ways to the lanes. Holds no state of a session.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use crate::metrics::Metrics;
 use crate::routing::AccountIndex;
 use crate::segment::Opener;
 
-/// The daemon's side of RabbitMQ.
+/// What the parts of a session share, from one connection to the next.
 #[derive(Debug)]
 pub struct Context {
-    /// What its objects are called.
+    /// The names of queues and exchanges.
     pub names: Names,
     /// This replica's name.
     pub replica: String,
-    /// Unsettled events per account.
+    /// The most unsettled events of an account.
     pub prefetch: u16,
-    /// How many bytes of events it holds.
+    /// Bounds the bytes of all events that are held.
     pub held_bytes: Arc<HeldBytes>,
     /// Finds an event's account.
     pub index: AccountIndex,
-    /// Reads bodies.
+    /// Opens message bodies: batches, wrappings, compression.
     pub opener: Opener,
     /// One per account.
     pub inlets: Vec<LaneInlet>,
     /// For events without an account.
     pub metrics: Arc<Metrics>,
-    /// Told of every change.
+    /// Every part reports to it.
     pub health: Arc<BrokerHealth>,
 }

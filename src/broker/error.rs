@@ -1,11 +1,10 @@
-//! Why a channel or a connection could not go on.
+//! Why a channel or a connection could not go on. Its words go into logs and onto the status page: no secrets.
 
 use std::time::Duration;
 
 use super::amqp::refusal::is_refused;
 use super::transport::{self, ConnectError};
 
-/// Why a channel or a connection could not go on.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::broker) enum BrokerError {
     #[error("{0}{hint}", hint = transport::hint(.0))]
@@ -36,7 +35,7 @@ pub(in crate::broker) enum BrokerError {
     Closed,
     #[error("the broker has not answered for {} s", .0.as_secs())]
     Unresponsive(Duration),
-    #[error("the lane is gone")]
+    #[error("the lane has ended")]
     LaneEnded,
     #[error("a task panicked; this is a bug")]
     Panicked,

@@ -1,9 +1,9 @@
-//! Finds out, once at the start, whether queues that Freshet did not declare itself may lose messages, and warns of it.
+//! Warns of queues that may lose messages: queues that Freshet did not declare itself. Once at the start.
 //!
-//! AMQP does not tell a queue's arguments. But RabbitMQ refuses to declare a queue anew that has others, and names the
-//! first one that differs, with its value. So the queue is declared with Freshet's arguments, then with those corrected,
-//! until RabbitMQ agrees. Policies are not arguments: they do not show here. Nothing is changed, and nothing depends on
-//! the answers but the log.
+//! AMQP does not show a queue's arguments. But RabbitMQ refuses to declare a queue again with others, and names the first one
+//! that differs, with its value. So the queue is declared with Freshet's arguments, and each refusal corrects them, until
+//! RabbitMQ agrees. Policies are not arguments, and do not show here. Nothing is changed, and only the log depends on it.
+//! Started by the session.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::{PRECONDITION_FAILED, is_refused};
 use crate::broker::timing::ANSWER_TIMEOUT;
 
-/// More than there are arguments.
+/// More than a queue has arguments.
 const MOST_TRIES: usize = 24;
 
 /// A queue as it was declared, as far as AMQP shows it.
@@ -31,7 +31,7 @@ struct Found {
     auto_delete: bool,
 }
 
-/// The queues that were inspected: each once for each process.
+/// The queues that were inspected, each once in the life of the process.
 #[derive(Debug, Default)]
 pub(super) struct InspectedQueues(Mutex<HashSet<String>>);
 
@@ -65,15 +65,15 @@ pub(super) async fn inspect(
                     tracing::warn!(queue, why, "a queue may lose messages");
                 }
             }
-            // A queue of somebody else's, or one that may not be declared; whoever uses it says so.
-            Ok(Err(error)) => tracing::debug!(queue, %error, "a queue cannot be looked over"),
-            Err(_) => tracing::debug!(queue, "a queue was not looked over in time"),
+            // Exclusive to another connection, or not permitted: what consumes the queue reports that.
+            Ok(Err(error)) => tracing::debug!(queue, %error, "a queue cannot be inspected"),
+            Err(_) => tracing::debug!(queue, "a queue was not inspected in time"),
         }
     }
     Ok(())
 }
 
-/// Declares a queue that is there until RabbitMQ agrees how.
+/// Declares a queue that is there, until RabbitMQ agrees with the arguments.
 async fn find(connection: &Connection, queue: &str, ours: Found) -> lapin::Result<Found> {
     let mut guess = ours;
     for _ in 1..MOST_TRIES {
@@ -100,12 +100,12 @@ async fn declare(connection: &Connection, queue: &str, found: &Found) -> lapin::
     Ok(())
 }
 
-/// What was declared, as RabbitMQ's refusal says it should have been: `inequivalent arg 'x-expires' for queue 'q' in
+/// The declaration as it should have been by RabbitMQ's refusal: `inequivalent arg 'x-expires' for queue 'q' in
 /// vhost '/': received none but current is the value '1000' of type 'signedint'`.
 fn corrected(declared: &Found, refusal: &str) -> Option<Found> {
     let (_, rest) = refusal.split_once("inequivalent arg '")?;
     let (name, rest) = rest.split_once('\'')?;
-    // The queue's name may hold anything; what is asked for stands at the end.
+    // From the right: the queue's name may hold the same words.
     let (_, current) = rest.rsplit_once(" but current is ")?;
     let mut found = declared.clone();
     match (name, current.trim_end()) {
@@ -118,9 +118,9 @@ fn corrected(declared: &Found, refusal: &str) -> Option<Found> {
 }
 
 /// `the value 'stream' of type 'longstr'`, or `'stream'`.
-fn value(told: &str) -> Option<AMQPValue> {
-    let told = told.strip_prefix("the value ").unwrap_or(told);
-    let (value, kind) = told.rsplit_once(" of type ").unwrap_or((told, "'longstr'"));
+fn value(text: &str) -> Option<AMQPValue> {
+    let text = text.strip_prefix("the value ").unwrap_or(text);
+    let (value, kind) = text.rsplit_once(" of type ").unwrap_or((text, "'longstr'"));
     let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
     Some(match kind {
         "'longstr'" => AMQPValue::LongString(value.into()),
@@ -137,7 +137,7 @@ fn without(arguments: &FieldTable, name: &str) -> FieldTable {
     rest
 }
 
-/// What may make such a queue lose messages, in words.
+/// Why such a queue may lose messages, in words for the log.
 fn dangers(found: &Found) -> Vec<String> {
     let argument = |name: &str| found.arguments.inner().get(name);
     let text = |name: &str| argument(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
@@ -156,7 +156,7 @@ fn dangers(found: &Found) -> Vec<String> {
     if argument("x-message-ttl").is_some() {
         dangers.push("x-message-ttl: RabbitMQ takes out what waits too long".to_owned());
     }
-    // A queue that refuses what does not fit loses nothing: its publishers are told.
+    // A queue that refuses publishes loses nothing: its publishers see the refusal.
     let refuses = text("x-overflow").is_some_and(|overflow| overflow.starts_with("reject-publish"));
     for limit in ["x-max-length", "x-max-length-bytes"].into_iter().filter(|limit| argument(limit).is_some())
     {
@@ -188,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_tells_what_the_queue_is() {
-        let told = [
+    fn a_refusal_says_how_the_queue_was_declared() {
+        let text = [
             ("auto_delete", "'false' but current is 'true'"),
             ("durable", "'true' but current is 'false'"),
             ("x-queue-type", "'quorum' but current is 'stream'"),
@@ -197,7 +197,7 @@ mod tests {
             ("x-max-age", "none but current is the value '1D' of type 'longstr'"),
             ("x-overflow", "the value 'reject-publish' of type 'longstr' but current is none"),
         ];
-        let found = told
+        let found = text
             .iter()
             .fold(ours(), |found, (argument, but)| corrected(&found, &refusal(argument, but)).unwrap());
         let mut arguments = FieldTable::default();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_lose_messages_is_named_and_nothing_else() {
+    fn only_arguments_that_may_lose_messages_are_named() {
         assert!(dangers(&ours()).is_empty());
         let with = |name: &str, value: AMQPValue| {
             let mut found = ours();
@@ -219,7 +219,7 @@ mod tests {
             found
         };
         let number = AMQPValue::LongLongInt(10);
-        assert!(dangers(&with("x-max-length", number.clone())).is_empty(), "publishers are told");
+        assert!(dangers(&with("x-max-length", number.clone())).is_empty(), "publishers see the refusal");
         for name in ["x-expires", "x-message-ttl"] {
             let dangers = dangers(&with(name, number.clone()));
             assert!(dangers.len() == 1 && dangers[0].starts_with(name), "{dangers:?}");

@@ -15,7 +15,7 @@ use super::error::BrokerError;
 use super::names::Names;
 use super::topology;
 use super::transport::{ConnectError, Connected, connect};
-use crate::broker::amqp::addresses::Addresses;
+use crate::broker::amqp::address::Addresses;
 use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
 use crate::broker::amqp::{letter_properties, republished};
@@ -92,10 +92,10 @@ impl Publisher {
                 if let ConnectError::Unreachable(why) = &error { why.to_string() } else { error.to_string() };
             PublishError::Unreachable(why)
         };
-        let mut connected = connect(addresses.turn(0), "publish").await;
+        let mut connected = connect(addresses.nth(0), "publish").await;
         for node in 1..addresses.count() {
             if connected.is_err() {
-                connected = connect(addresses.turn(node), "publish").await;
+                connected = connect(addresses.nth(node), "publish").await;
             }
         }
         let connection = connected.map_err(unreachable)?;

@@ -31,7 +31,7 @@ mod topology;
 mod transport;
 mod unreadable;
 
-pub use crate::broker::amqp::addresses::{Address, AddressError, Addresses};
+pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::Context;
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};

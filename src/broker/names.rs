@@ -1,4 +1,5 @@
-//! What every RabbitMQ object is called, and which replica a lane prefers.
+//! The names of RabbitMQ's objects, and the order in which replicas are preferred for a lane and nodes for a replica. Pure;
+//! the same on all replicas.
 
 use std::hash::Hasher as _;
 
@@ -7,14 +8,14 @@ use siphasher::sip::SipHasher13;
 /// The routing key of the probe. Cannot be an account's name.
 pub(super) const PROBE_KEY: &str = "_probe";
 
-/// The names of all objects, each made from the intake queue's.
+/// The names of queues and exchanges, each made from the intake queue's.
 #[derive(Debug, Clone)]
 pub struct Names {
     queue: String,
 }
 
 impl Names {
-    /// Names for the intake queue `queue`.
+    /// For the intake queue `queue`.
     pub fn new(queue: &str) -> Self {
         Self { queue: queue.to_owned() }
     }
@@ -42,7 +43,7 @@ impl Names {
     /// The queue that shows whether a replica's name is taken.
     pub fn replica(&self, replica: &str) -> String {
         let name = format!("{}.replica.{replica}", self.queue);
-        // AMQP takes no longer ones.
+        // AMQP's limit for a name.
         if name.len() <= 255 { name } else { format!("{}.replica.{:016x}", self.queue, hash(&[replica])) }
     }
 
@@ -52,18 +53,18 @@ impl Names {
     }
 }
 
-/// How much a replica wants a lane: rendezvous hashing. Every replica asks for every lane with its own number,
-/// and the broker gives the lane to the highest. 31 bits, because AMQP's integers are signed.
+/// A replica's consumer priority for a lane, by rendezvous hashing. Every replica subscribes to every lane, and the broker
+/// delivers to the highest priority. 31 bits, because AMQP's integers are signed.
 pub fn priority(replica: &str, account: &str) -> i32 {
     i32::try_from(hash(&[replica, account]) >> 33).unwrap_or(i32::MAX)
 }
 
-/// At which of so many nodes a replica connects first.
-pub(super) fn first_turn(replica: &str, nodes: usize) -> usize {
+/// The node that a replica connects to first.
+pub(super) fn first_node(replica: &str, nodes: usize) -> usize {
     usize::try_from(hash(&[replica]) >> 33).unwrap_or_default() % nodes.max(1)
 }
 
-/// Keys fixed for ever: all replicas, whatever their version, must agree.
+/// With keys that never change: replicas of all versions must agree.
 fn hash(parts: &[&str]) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(0x6672_6573_6865_7400, 0x6c61_6e65_7300_0000);
     for (number, part) in parts.iter().enumerate() {
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_spread_evenly_and_only_a_leaver_s_lanes_move() {
+    fn lanes_spread_evenly_and_only_those_of_a_replica_that_leaves_move() {
         let replicas = ["worker-0", "worker-1", "worker-2"];
         let best = |replicas: &[&str], lane: usize| {
             let lane = format!("account-{lane}");
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_same_for_ever() {
+    fn the_hash_never_changes() {
         assert_eq!(
             [priority("worker-0", "acme"), priority("worker-1", "acme")],
             [1_359_677_396, 558_696_664]
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn replica_and_account_cannot_run_into_each_other() {
+    fn the_end_of_the_replica_is_not_mistaken_for_the_start_of_the_account() {
         assert_ne!(priority("a", "bc"), priority("ab", "c"));
     }
 }

@@ -1,7 +1,7 @@
-//! The queues and exchanges, and why each has its arguments.
+//! Declares the queues and exchanges, and says why each has its arguments. Must not know what is published or consumed.
 //!
-//! What exists is used as it stands: declaring it with other arguments would answer 406 and close the
-//! channel, so everything is asked for passively first.
+//! A queue that exists is used as it is: to declare it with other arguments would answer 406 and close the channel, so every
+//! queue is asked for passively first.
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -18,7 +18,7 @@ use crate::dead_letter;
 use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
-/// Never: looking at dead letters returns them, and must not lose them.
+/// Without a limit: looking at dead letters returns them, and must not lose them.
 const NO_DELIVERY_LIMIT: i64 = -1;
 
 /// Declares everything that is missing, and binds it.
@@ -28,7 +28,7 @@ pub(super) async fn declare(connection: &Connection, context: &Context) -> Resul
         if !connection.status().connected() {
             return Err(error);
         }
-        // It is one that may not be used; the router finds out why. The lanes go on.
+        // It may not be used; the router finds out why. The lanes go on.
         tracing::debug!(%error, "the intake cannot be declared");
     }
     declare_probe(connection, &context.names).await?;
@@ -36,7 +36,7 @@ pub(super) async fn declare(connection: &Connection, context: &Context) -> Resul
     declare_lanes(connection, &context.names, accounts).await
 }
 
-/// Declares what all accounts share.
+/// Declares the exchanges, and the queue of dead letters.
 pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     let declaring = async {
         let channel = connection.create_channel().await?;
@@ -49,12 +49,10 @@ pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> Re
     bind(connection, &names.dead(), &names.dead(), "#").await
 }
 
-/// Declares the intake.
 pub(super) async fn declare_intake(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     queue(connection, names.intake(), consumed(names, None)).await
 }
 
-/// Declares one account's lane.
 pub(super) async fn declare_lane(
     connection: &Connection,
     names: &Names,
@@ -65,7 +63,7 @@ pub(super) async fn declare_lane(
     bind(connection, &lane, &names.lanes(), account).await
 }
 
-/// Declares the lanes of all accounts. One that cannot be declared is told, and tried again when it is served; the
+/// Declares the lanes of all accounts. A lane that cannot be declared is logged, and tried again when it is consumed; the
 /// others go on.
 pub(super) async fn declare_lanes<'a>(
     connection: &Connection,
@@ -75,7 +73,7 @@ pub(super) async fn declare_lanes<'a>(
     let lanes: Vec<_> = accounts
         .map(|account| declare_lane(connection, names, account).map(move |declared| (account, declared)))
         .collect();
-    // Others need channels, too.
+    // Not all channels: others need some, too.
     let few = usize::from(connection.configuration().channel_max() / 4).max(1);
     let mut declaring = stream::iter(lanes).buffer_unordered(DECLARED_AT_ONCE.min(few));
     while let Some((account, declared)) = declaring.next().await {
@@ -89,7 +87,7 @@ pub(super) async fn declare_lanes<'a>(
     Ok(())
 }
 
-/// Declares the probe's queue: it keeps only the last message.
+/// The confirm probe's queue keeps only the last message.
 async fn declare_probe(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     let mut arguments = quorum();
     arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
@@ -98,7 +96,6 @@ async fn declare_probe(connection: &Connection, names: &Names) -> Result<(), Bro
     bind(connection, &names.probe(), &names.lanes(), PROBE_KEY).await
 }
 
-/// The arguments of the queue for dead letters.
 pub(super) fn dead_letters() -> FieldTable {
     let mut arguments = quorum();
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(NO_DELIVERY_LIMIT));
@@ -111,8 +108,8 @@ pub(super) fn quorum() -> FieldTable {
     arguments
 }
 
-/// A queue that is worked: by one consumer at a time, and whatever the broker takes out of it stands in
-/// the dead letters (at least once, which needs publishers to be refused rather than the head dropped).
+/// The arguments of the intake and of lanes. One consumer at a time keeps the order. A message that the broker takes out goes
+/// to the dead letters at least once, and that needs `reject-publish` in place of dropping the head.
 pub(super) fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
     let key = dead_letter::routing_key(account, DeadLetterReason::DeliveryLimit);
     let mut arguments = quorum();

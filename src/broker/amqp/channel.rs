@@ -1,5 +1,4 @@
-//! Channels: opening them, subscribing, publishing, asking for a queue, closing.
-//! Knows no queue by name and no event.
+//! What is done on a channel: publish, subscribe, ask for a queue, close. Must not know a queue by name, nor an event.
 
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
@@ -19,7 +18,8 @@ pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Resu
     Ok(channel)
 }
 
-/// Whether the broker has taken a message, and a queue with it.
+/// Whether the broker has confirmed a message that reached a queue. A mandatory message that reached none comes back with its
+/// confirm.
 pub(in crate::broker) fn is_taken(confirmation: &Confirmation) -> bool {
     matches!(confirmation, Confirmation::Ack(None))
 }
@@ -36,10 +36,10 @@ pub(in crate::broker) async fn publish(
     channel.basic_publish(short(exchange), short(key), options, body, properties).await
 }
 
-/// Subscribes to a queue on a channel of its own, or gives that channel up after [`ANSWER_TIMEOUT`]: its subscription
-/// must not come to be when nobody waits for it any more.
+/// Subscribes to a queue on a channel of its own. Closes that channel after [`ANSWER_TIMEOUT`]: a subscription that comes
+/// late would take messages that nobody handles.
 ///
-/// The arguments have to name an `x-priority`: RabbitMQ refuses that for a stream, and a stream must not be consumed, see
+/// The arguments must name an `x-priority`: RabbitMQ refuses that for a stream, and a stream must not be consumed, see
 /// [`unusable`].
 pub(in crate::broker) async fn subscribe(
     connection: &Connection,
@@ -79,34 +79,32 @@ pub(in crate::broker) async fn answered<T>(
     }
 }
 
-/// Asks for a queue that should be there; that it is not closes the channel.
+/// Asks for a queue. If there is none, the refusal closes the channel.
 pub(in crate::broker) async fn ask(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(short(name), passive, FieldTable::default()).await
 }
 
-/// How many messages wait in a queue to be handed out.
-pub(in crate::broker) async fn waiting(connection: &Connection, name: &str) -> lapin::Result<u32> {
+/// How many messages wait in a queue to be delivered.
+pub(in crate::broker) async fn backlog(connection: &Connection, name: &str) -> lapin::Result<u32> {
     let channel = connection.create_channel().await?;
     let queue = ask(&channel, name).await?;
     close(&channel).await;
     Ok(queue.message_count())
 }
 
-/// Closes a channel on which messages of a queue were acknowledged; `settled` if that was its good end.
-pub(in crate::broker) async fn close_settled(channel: &Channel, queue: &str, settled: bool) {
-    if settled {
-        tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
-        // A question to the queue is answered behind what it was told before, however long that takes.
-        let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
-        if !matches!(asked, Ok(Ok(_))) {
-            tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
-        }
+/// Waits until a queue has the last acknowledgements of a channel, and closes the channel.
+pub(in crate::broker) async fn close_after_acknowledgements(channel: &Channel, queue: &str) {
+    tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
+    // The queue answers this only after it has handled the acknowledgements, however long that takes.
+    let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
+    if !matches!(asked, Ok(Ok(_))) {
+        tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
     }
     close(channel).await;
 }
 
-/// A channel that cannot be closed is closed already, or its peer is gone.
+/// Closes a channel. One that cannot be closed is closed already, or its peer is gone.
 pub(in crate::broker) async fn close(channel: &Channel) {
     let closed = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "done".into())).await;
     if !matches!(closed, Ok(Ok(()))) {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
-use super::addresses::Address;
+use super::address::Address;
 use super::channel::publisher;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{

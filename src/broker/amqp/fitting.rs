@@ -1,7 +1,7 @@
 //! Makes a message's properties fit a frame of the size that both sides agreed on. Pure.
 //!
-//! Properties travel in one frame. One that is larger costs the connection, each time anew, and with it every account.
-//! So the detail of a dead letter is cut, and then the largest headers are left out.
+//! All properties travel in one frame. The broker closes the connection over a larger one, again and again, and that stops
+//! every account. So the detail of a dead letter is cut first, and then the largest headers are left out.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::properties::{COPY, QUEUED_AT, text};
 use crate::dead_letter::header_names::{self, DETAIL, LEFT_OUT, REPLAYS};
 
-/// What the router and dead letters say themselves, beside the detail. Left out only when all else is.
-const OWN: [&str; 11] = [
+/// The headers of the router and of dead letters, beside the detail. They are the last to be left out.
+const OWN_HEADERS: [&str; 11] = [
     QUEUED_AT,
     COPY,
     LEFT_OUT,
@@ -26,30 +26,30 @@ const OWN: [&str; 11] = [
     "freshet-failed-at",
     REPLAYS,
 ];
-/// A header of such a name that is larger was written by a sender.
+/// A header with such a name that is larger comes from a sender.
 const LARGEST_OWN: usize = 512;
-/// The frame itself, class, weight, body size, flags; then delivery mode, priority, timestamp and the length of the
-/// headers.
+/// Bytes that do not depend on texts: the frame, class, weight, body size and flags; then delivery mode, priority, timestamp
+/// and the length of the headers.
 const FIXED: usize = 8 + 2 + 2 + 8 + 2 + 1 + 1 + 8 + 4;
 /// The most characters that are kept of a text where one problem alone is too large for the detail.
 const LONGEST_TEXT: usize = 500;
 
-/// The same properties, less what does not fit. A sixteenth of the frame is left to the broker: it adds headers when it
-/// gives a message out again or condemns it.
+/// The same properties without what does not fit. A sixteenth of the frame is left to the broker, which adds headers when it
+/// delivers a message again or dead-letters it.
 pub(in crate::broker) fn fit(properties: BasicProperties, frame_max: usize) -> BasicProperties {
     let room = frame_max - frame_max / 16;
     let fixed = FIXED + texts(&properties);
     match properties.headers() {
         Some(headers) if fixed + size_of_entries(headers) > room => {
-            let headers = less(headers, room.saturating_sub(fixed), frame_max / 8);
+            let headers = cut(headers, room.saturating_sub(fixed), frame_max / 8);
             properties.with_headers(headers)
         }
         Some(_) | None => properties,
     }
 }
 
-/// Headers of so many bytes at the most, in them so many of the detail.
-fn less(headers: &FieldTable, room: usize, detail_room: usize) -> FieldTable {
+/// Cuts headers to `room` bytes, and the detail among them to `detail_room` bytes.
+fn cut(headers: &FieldTable, room: usize, detail_room: usize) -> FieldTable {
     let mut kept: BTreeMap<ShortString, AMQPValue> = headers.inner().clone();
     let mut own_detail = false;
     if let Some(detail) = kept.get_mut(DETAIL)
@@ -63,13 +63,13 @@ fn less(headers: &FieldTable, room: usize, detail_room: usize) -> FieldTable {
         .iter()
         .map(|(name, value)| {
             let size = size_of_entry(name, value);
-            let own = (OWN.contains(&name.as_str()) && size <= LARGEST_OWN)
+            let own = (OWN_HEADERS.contains(&name.as_str()) && size <= LARGEST_OWN)
                 || (own_detail && name.as_str() == DETAIL);
             (!own, size, name.clone())
         })
         .collect();
     candidates.sort();
-    // What the router left out is not there any more, and still missing.
+    // Counts on from what the router left out before.
     let mut left_out = kept.get(LEFT_OUT).and_then(AMQPValue::as_long_long_int).unwrap_or_default();
     let note = (ShortString::from(LEFT_OUT), AMQPValue::LongLongInt(left_out));
     let room = room.saturating_sub(size_of_entry(&note.0, &note.1));
@@ -86,11 +86,11 @@ fn less(headers: &FieldTable, room: usize, detail_room: usize) -> FieldTable {
     kept.into()
 }
 
-/// A list of problems cut at whole problems; the first one in its texts, if it is too large alone. `None` if it is no
-/// such list.
+/// Keeps as many whole problems of a list as fit. A first problem that is too large alone has its texts cut. `None` if the
+/// detail is not such a list.
 fn cut_detail(detail: &str, room: usize) -> Option<String> {
     let problems: Vec<Value> = serde_json::from_str(detail).ok()?;
-    // The brackets.
+    // For the brackets.
     let mut size = 2;
     let mut kept = Vec::new();
     for problem in &problems {
@@ -109,7 +109,7 @@ fn cut_detail(detail: &str, room: usize) -> Option<String> {
     Some(format!("[{}]", kept.join(",")))
 }
 
-/// A problem whose texts are cut until it keeps within the room.
+/// Cuts a problem's texts until it fits.
 fn shortened(mut problem: Value, room: usize) -> String {
     let mut longest = LONGEST_TEXT;
     loop {
@@ -126,7 +126,7 @@ fn shortened(mut problem: Value, room: usize) -> String {
     }
 }
 
-/// What the properties that are texts take.
+/// The bytes of the properties that are short strings.
 fn texts(properties: &BasicProperties) -> usize {
     let texts = [
         properties.content_type(),

@@ -1,7 +1,7 @@
-//! What the rest of the room needs of AMQP itself: addresses, connections and channels, and the properties of messages.
-//! Knows no queue by name and no event.
+//! AMQP itself, for the rest of the room: addresses, connections, channels, and the properties of messages. Must not know a
+//! queue by name, nor an event.
 
-pub(super) mod addresses;
+pub(super) mod address;
 pub(super) mod channel;
 pub(super) mod connection;
 pub(super) mod fitting;

@@ -1,39 +1,36 @@
 //! A message's properties as a lane's consumer keeps them until the message is settled. In memory they take more than a
-//! kilobyte, mostly for what is not set; as they travel, some sixty bytes. They are needed again only for a dead letter.
+//! kilobyte, mostly for those that are not set; encoded for the wire, some sixty bytes. Only a dead letter needs them again.
 
 use amq_protocol::protocol::basic::{gen_properties, parse_properties};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-/// Tables within tables are packed so deep; reading them calls itself as often.
+/// Tables that are nested more deeply are not packed: decoding recurses once for each level.
 const DEEPEST_PACKED: u32 = 32;
 
-/// Properties that wait.
 #[derive(Debug)]
-pub(in crate::broker) enum Packed {
-    /// As they travel.
-    Wire(Box<[u8]>),
-    /// What would not come out as it went in: a number that is none, or tables too deep.
+pub(in crate::broker) enum PackedProperties {
+    Encoded(Box<[u8]>),
+    /// Properties that would not come out as they went in: with a number that is not equal to itself, or tables nested too
+    /// deeply.
     Whole(Box<BasicProperties>),
 }
 
-impl Packed {
-    /// Packs them.
+impl PackedProperties {
     pub(in crate::broker) fn new(properties: BasicProperties) -> Self {
         let headers = properties.headers().as_ref();
         if headers.is_none_or(|headers| table_within(headers, DEEPEST_PACKED))
             && let Ok(wire) = cookie_factory::gen_simple(gen_properties(&properties), Vec::new())
             && parsed(&wire).as_ref() == Some(&properties)
         {
-            return Self::Wire(wire.into());
+            return Self::Encoded(wire.into());
         }
         Self::Whole(Box::new(properties))
     }
 
-    /// They as they were.
     pub(in crate::broker) fn unpack(&self) -> BasicProperties {
         match self {
-            Self::Wire(wire) => parsed(wire).unwrap_or_default(),
+            Self::Encoded(wire) => parsed(wire).unwrap_or_default(),
             Self::Whole(properties) => (**properties).clone(),
         }
     }
@@ -43,7 +40,7 @@ fn parsed(wire: &[u8]) -> Option<BasicProperties> {
     parse_properties(wire).ok().map(|(_, properties)| properties)
 }
 
-/// Whether tables and lists stand inside each other at most so deep.
+/// Whether tables and arrays are nested at most so deeply.
 fn table_within(table: &FieldTable, depth: u32) -> bool {
     depth > 0 && table.inner().values().all(|value| within(value, depth - 1))
 }
@@ -64,17 +61,17 @@ mod tests {
     use lapin::types::FieldArray;
 
     #[test]
-    fn they_come_out_as_they_went_in() {
+    fn properties_come_out_as_they_went_in() {
         let mut headers = FieldTable::default();
         headers.insert("a".into(), AMQPValue::LongString("text".into()));
         headers.insert("n".into(), AMQPValue::LongLongInt(-5));
         let plain = BasicProperties::default().with_headers(headers.clone()).with_delivery_mode(2);
-        let packed = Packed::new(plain.clone());
-        assert!(matches!(&packed, Packed::Wire(wire) if wire.len() < 60));
+        let packed = PackedProperties::new(plain.clone());
+        assert!(matches!(&packed, PackedProperties::Encoded(wire) if wire.len() < 60));
         assert_eq!(packed.unpack(), plain);
         headers.insert("nan".into(), AMQPValue::Double(f64::NAN));
-        let odd = Packed::new(BasicProperties::default().with_headers(headers));
-        assert!(matches!(&odd, Packed::Whole(_)));
+        let odd = PackedProperties::new(BasicProperties::default().with_headers(headers));
+        assert!(matches!(&odd, PackedProperties::Whole(_)));
         assert_eq!(odd.unpack().headers().as_ref().map(|headers| headers.inner().len()), Some(3));
         let mut value = AMQPValue::Void;
         for _ in 0..10_000 {
@@ -82,9 +79,9 @@ mod tests {
         }
         let mut headers = FieldTable::default();
         headers.insert("deep".into(), value);
-        let deep = Packed::new(BasicProperties::default().with_headers(headers));
-        assert!(matches!(&deep, Packed::Whole(_)));
-        // Taking it apart calls itself as often as it is deep.
+        let deep = PackedProperties::new(BasicProperties::default().with_headers(headers));
+        assert!(matches!(&deep, PackedProperties::Whole(_)));
+        // Dropping it recurses for each level, and would overflow the stack.
         std::mem::forget(deep);
     }
 }

@@ -10,19 +10,19 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::dead_letter::header_names::is_of_one_delivery;
 
-/// When the router took the message; only lanes carry it.
+/// When the router took the message, in milliseconds since 1970. Only messages in lanes have it.
 pub(in crate::broker) const QUEUED_AT: &str = "freshet-queued-at";
-/// The router had this message before, and may have put it into the lane then.
+/// The router had this message before, and may have published it to the lane then.
 pub(in crate::broker) const COPY: &str = "freshet-copy";
 
 /// The longest that a message is believed to have been queued. A time before that comes from a wrong clock or a hostile
 /// sender, and in a histogram it would outweigh all others.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The properties, without what the sender set in Freshet's name if the message did not come by `exchange_of_ours`.
+/// The properties without forged headers: those that begin with `freshet-`, if the message did not come by `exchange_of_ours`.
 ///
-/// `freshet-original-*` and `freshet-headers-left-out` stay: they only say what the message once was. An event that is sent
-/// back from the dead letters still has them, and our own transport notes what it had to leave out.
+/// `freshet-original-*` and `freshet-headers-left-out` stay: they only say how the message once was. An event that is sent
+/// back from the dead letters still has them, and the transport notes there what it left out.
 pub(in crate::broker) fn believed(
     properties: &BasicProperties,
     exchange: &str,
@@ -58,7 +58,7 @@ pub(in crate::broker) fn queued_at(properties: &BasicProperties, now: Timestamp)
         .unwrap_or(now)
 }
 
-/// How the body is packed, as its sender says.
+/// How the sender says that the body is compressed.
 pub(in crate::broker) fn encoding(properties: &BasicProperties) -> Option<&str> {
     properties.content_encoding().as_ref().map(ShortString::as_str)
 }

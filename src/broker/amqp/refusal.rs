@@ -1,4 +1,4 @@
-//! What RabbitMQ refuses, by its reply code.
+//! What RabbitMQ refuses, by the reply code that AMQP gives it.
 
 use lapin::ErrorKind;
 
@@ -12,12 +12,12 @@ pub(in crate::broker) fn is_refused(error: &lapin::Error, code: u16) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
 }
 
-/// Why a queue cannot be consumed, in words for those who can mend it; `None` where that is nothing about the queue.
+/// Why a queue cannot be consumed, in words for the operator; `None` where the error is not about the queue.
 ///
-/// Whoever consumes a stream gets only what is published from then on, and passes over what waited without a word.
+/// A consumer of a stream gets only what is published from then on, and silently passes over the messages that waited.
 pub(in crate::broker) fn unusable(error: &lapin::Error, queue: &str) -> Option<String> {
-    let told = error.to_string();
-    if is_refused(error, PRECONDITION_FAILED) && told.contains("rabbit_stream_queue") {
+    let message = error.to_string();
+    if is_refused(error, PRECONDITION_FAILED) && message.contains("rabbit_stream_queue") {
         Some(format!(
             "{queue} is a stream, whose consumers do not get what was published before they came; put a quorum queue in \
              its place"
@@ -25,6 +25,6 @@ pub(in crate::broker) fn unusable(error: &lapin::Error, queue: &str) -> Option<S
     } else if is_refused(error, RESOURCE_LOCKED) {
         Some(format!("{queue} is exclusive to another connection; put a quorum queue in its place"))
     } else {
-        is_refused(error, ACCESS_REFUSED).then_some(told)
+        is_refused(error, ACCESS_REFUSED).then_some(message)
     }
 }

@@ -1,4 +1,4 @@
-//! Which queues this replica consumes, and how.
+//! Which queues this replica consumes, and with which prefetch and arguments. Pure.
 
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -15,7 +15,6 @@ pub(in crate::broker) enum Consumed {
     Lane(usize),
 }
 
-/// How a queue is consumed.
 pub(in crate::broker) struct Subscription {
     pub(in crate::broker) queue: String,
     pub(in crate::broker) tag: String,
@@ -23,7 +22,7 @@ pub(in crate::broker) struct Subscription {
     pub(in crate::broker) arguments: FieldTable,
 }
 
-/// How a queue is consumed; `None` for a lane that is not there.
+/// `None` for a lane that is not there.
 pub(in crate::broker) fn subscription(context: &Context, consumed: Consumed) -> Option<Subscription> {
     match consumed {
         Consumed::Intake => Some(intake(context)),
@@ -31,16 +30,14 @@ pub(in crate::broker) fn subscription(context: &Context, consumed: Consumed) -> 
     }
 }
 
-/// How the intake is consumed.
 pub(in crate::broker) fn intake(context: &Context) -> Subscription {
-    // The default, and said outright so that RabbitMQ refuses a stream.
+    // The default. RabbitMQ refuses it for a stream, and a stream must not be consumed.
     let mut arguments = FieldTable::default();
     arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
     let (queue, tag) = (context.names.intake().to_owned(), context.replica.clone());
     Subscription { queue, tag, prefetch: INTAKE_PREFETCH, arguments }
 }
 
-/// How an account's lane is consumed.
 pub(in crate::broker) fn lane(context: &Context, account: &AccountName) -> Subscription {
     let mut arguments = FieldTable::default();
     let wanted = priority(&context.replica, account);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::error::BrokerError;
 use super::topology;
-use crate::broker::amqp::channel::{close_settled, subscribe};
+use crate::broker::amqp::channel::{close, close_after_acknowledgements, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::consuming::resubscriber::Resubscriber;
 use crate::broker::consuming::subscription::{self, Subscription};
@@ -72,7 +72,10 @@ pub(super) async fn serve(
     } else {
         // Closing returns, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
         // cancels it, and another replica would be active ahead of what is returned here.
-        close_settled(&channel, &lane, served.is_ok()).await;
+        match served {
+            Ok(()) => close_after_acknowledgements(&channel, &lane).await,
+            Err(_) => close(&channel).await,
+        }
         drop(consumer);
     }
     serving.close().await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lapin::options::BasicRejectOptions;
 use lapin::{Acker, BasicProperties};
 
-use crate::broker::amqp::packed::Packed;
+use crate::broker::amqp::packed::PackedProperties;
 use crate::broker::consuming::ack_batch::AckBatch;
 use crate::broker::error::BrokerError;
 use crate::delivery::Share;
@@ -15,14 +15,14 @@ use crate::delivery::Share;
 pub(super) struct UnsettledDelivery {
     acker: Acker,
     body: Bytes,
-    properties: Packed,
+    properties: PackedProperties,
     /// What it counts for in the account's share.
     bytes: u64,
 }
 
 impl UnsettledDelivery {
     pub(super) fn new(acker: Acker, body: Bytes, properties: BasicProperties, bytes: u64) -> Self {
-        Self { acker, body, properties: Packed::new(properties), bytes }
+        Self { acker, body, properties: PackedProperties::new(properties), bytes }
     }
 
     pub(super) fn body(&self) -> &Bytes {

@@ -1,5 +1,6 @@
-//! What finds out that RabbitMQ does not do its part although the connection stands: it confirms nothing, it hands out
-//! nothing, or another replica goes by our name. Started by the session.
+//! Find out what RabbitMQ does not say while the connection stands: that it confirms nothing, that it delivers nothing, or
+//! that another replica goes by this one's name. Must not know what a message holds. Started by the session and by what
+//! consumes a queue.
 
 pub(super) mod confirm_probe;
 pub(super) mod replica_name;

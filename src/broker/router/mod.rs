@@ -23,7 +23,7 @@ use super::context::Context;
 use super::error::BrokerError;
 use super::health::{Stall, StallReporter};
 use super::topology;
-use crate::broker::amqp::channel::{close_settled, subscribe};
+use crate::broker::amqp::channel::{close, close_after_acknowledgements, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::properties;
 use crate::broker::consuming::ack_batch::AckBatch;
@@ -78,7 +78,10 @@ pub(super) async fn serve(
     // What happens to the lanes is now for another replica to report.
     router.lane_stall.clear();
     // The consumer last: dropping it cancels it, and another replica would be active ahead of what is returned here.
-    close_settled(&channel, intake, served.is_ok()).await;
+    match served {
+        Ok(()) => close_after_acknowledgements(&channel, intake).await,
+        Err(_) => close(&channel).await,
+    }
     drop(consumer);
     router.publisher.close().await;
     served

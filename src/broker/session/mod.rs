@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::amqp::addresses::{Address, Addresses};
+use super::amqp::address::{Address, Addresses};
 use super::amqp::connection::{ConnectionEvent, ConnectionPool};
 use super::consuming::Consumers;
 use super::consuming::pace::Pace;
@@ -49,9 +49,9 @@ pub async fn run(addresses: Addresses, context: Context, stop: CancellationToken
     };
     let mut delays = Delays::new(RECONNECT_DELAYS.0, RECONNECT_DELAYS.1);
     // Replicas begin at different nodes, and go to the next one when they have to connect again.
-    let first = names::first_turn(&context.replica, addresses.count());
+    let first = names::first_node(&context.replica, addresses.count());
     for attempt in first.. {
-        let address = addresses.turn(attempt);
+        let address = addresses.nth(attempt);
         let started = Instant::now();
         let connecting = ConnectionPool::connect(address, &context.replica, context.inlets.len());
         match stop.run_until_cancelled(connecting).await {

@@ -9,7 +9,7 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use crate::broker::amqp::fitting::fit;
-use crate::broker::amqp::packed::Packed;
+use crate::broker::amqp::packed::PackedProperties;
 use crate::broker::amqp::{letter_properties, properties, republished};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::AccountName;
@@ -294,7 +294,7 @@ const BODIES: &[&str] = &[
 #[test]
 fn whatever_the_properties_they_come_out_as_they_went_in() {
     feed("packed properties", &any_properties(), |properties| {
-        let packed = Packed::new(properties.clone());
+        let packed = PackedProperties::new(properties.clone());
         // Compared as text: no number that is none equals itself.
         prop_assert_eq!(format!("{:?}", packed.unpack()), format!("{properties:?}"));
         Ok(())

@@ -5,7 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::broker::amqp::addresses::Address;
+use crate::broker::amqp::address::Address;
 use crate::broker::transport;
 use crate::broker::transport::tests::{frame, long};
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::socket::Socket;
-use crate::broker::amqp::addresses::Endpoint;
+use crate::broker::amqp::address::NodeEndpoint;
 use crate::broker::timing::DIAL_STAGGER;
 
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub(in crate::broker) enum DialError {
 }
 
 /// Connects to the first IP address that answers.
-pub(super) async fn dial(endpoint: &Endpoint) -> Result<Socket, DialError> {
+pub(super) async fn dial(endpoint: &NodeEndpoint) -> Result<Socket, DialError> {
     let socket = tokio::time::timeout(endpoint.timeout, connect(endpoint))
         .await
         .map_err(|_| DialError::Late(endpoint.timeout))??;
@@ -54,7 +54,7 @@ pub(super) async fn dial(endpoint: &Endpoint) -> Result<Socket, DialError> {
     Ok(Socket::Tls(Box::new(secured)))
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+async fn connect(endpoint: &NodeEndpoint) -> Result<TcpStream, DialError> {
     let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
     connect_to_any(found.map_err(DialError::Name)?.collect()).await
 }

@@ -28,7 +28,7 @@ pub(super) use deliveries::filter::{DeliveryFilter, Fingerprint, Kept, Rule};
 pub(super) use deliveries::recent::{RecentDeliveries, RecentDelivery};
 pub(super) use error::{ConnectError, hint};
 
-use crate::broker::amqp::addresses::{Address, Endpoint};
+use crate::broker::amqp::address::{Address, NodeEndpoint};
 use stream::{Shared, Transport};
 
 /// A connection of the client library over this transport.
@@ -94,7 +94,7 @@ async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<C
 
 async fn open(
     address: &Address,
-    endpoint: &Endpoint,
+    endpoint: &NodeEndpoint,
     name: &str,
     shared: Arc<Shared>,
 ) -> Result<Connection, ConnectError> {

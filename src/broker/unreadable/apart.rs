@@ -12,7 +12,7 @@ use super::errors::{is_broker_failure, may_be_over_a_message};
 use super::quarantine::Quarantine;
 use super::removal::remove_unreadable;
 use crate::backoff::Delays;
-use crate::broker::amqp::addresses::Address;
+use crate::broker::amqp::address::Address;
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::consuming::Consumers;
 use crate::broker::consuming::pace::{Pace, ReturnedMessages};

@@ -15,7 +15,7 @@ use super::errors::is_broker_failure;
 use super::quarantine::{Quarantine, QueuesApart, Search};
 use super::search::{Found, search};
 use crate::backoff::Delays;
-use crate::broker::amqp::addresses::Address;
+use crate::broker::amqp::address::Address;
 use crate::broker::consuming::subscription::Consumed;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;

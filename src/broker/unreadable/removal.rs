@@ -12,8 +12,8 @@ use lapin::protocol::basic;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 
 use super::search::{Found, close, search, search_with_parser, within_limit};
-use crate::broker::amqp::addresses::Address;
-use crate::broker::amqp::channel::{close_settled, is_taken, publish, publisher, subscribe};
+use crate::broker::amqp::address::Address;
+use crate::broker::amqp::channel::{close_after_acknowledgements, is_taken, publish, publisher, subscribe};
 use crate::broker::amqp::{fitting, letter_properties, properties};
 use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
 use crate::broker::context::Context;
@@ -99,7 +99,7 @@ async fn remove_on(
         dead_letter(context, &publishing, connection.frame_max(), consumed, &queue, message).await?;
         channel.basic_ack(tag, BasicAckOptions::default()).await?;
     }
-    close_settled(&channel, &queue, true).await;
+    close_after_acknowledgements(&channel, &queue).await;
     close(connection).await;
     Ok(())
 }

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
 
 use super::errors::{is_broker_failure, may_be_over_a_message};
-use crate::broker::amqp::addresses::Address;
+use crate::broker::amqp::address::Address;
 use crate::broker::amqp::channel::subscribe;
 use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
 use crate::broker::context::Context;

@@ -29,7 +29,7 @@ api_key = { env = "KEY" }
 #[test]
 fn a_short_file_has_the_documented_defaults() {
     let config = read(ACME, &[("KEY", "secret")]).unwrap();
-    assert_eq!(config.broker.url.turn(0).shown(), "127.0.0.1:5672");
+    assert_eq!(config.broker.url.nth(0).shown(), "127.0.0.1:5672");
     assert_eq!(config.broker.queue, "segment.events");
     assert_eq!(config.broker.prefetch.get(), 400);
     assert_eq!(config.broker.prefetch_bytes, 64 << 20);
@@ -102,7 +102,7 @@ fn the_environment_overrides_scalars_outside_accounts() {
         ("FRESHET_HTTP_LISTEN", "0.0.0.0:1"),
     ];
     let config = read(&format!("[broker]\nprefetch = 9\n{ACME}"), &variables).unwrap();
-    assert_eq!(config.broker.url.turn(0).shown(), "broker.example.com:5671");
+    assert_eq!(config.broker.url.nth(0).shown(), "broker.example.com:5671");
     assert_eq!(config.broker.prefetch.get(), 7);
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(3));
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:1");
@@ -172,7 +172,7 @@ fn the_keys_that_hold_events_are_a_list() {
 fn a_broker_of_several_nodes_has_several_addresses() {
     let shown = |config: &Config| {
         let url = &config.broker.url;
-        (0..url.count()).map(|turn| url.turn(turn).shown()).collect::<Vec<_>>()
+        (0..url.count()).map(|turn| url.nth(turn).shown()).collect::<Vec<_>>()
     };
     let list = format!("[broker]\nurl = [\"amqp://a\", \"amqp://b:1\"]\n{ACME}");
     assert_eq!(shown(&read(&list, &[("KEY", "k")]).unwrap()), ["a:5672", "b:1"]);

@@ -1,4 +1,4 @@
-//! The broker's addresses, as the configuration gives them.
+//! The addresses of the broker's nodes, as the configuration gives them. Never shows a password.
 
 use crate::broker::timing::{CONNECT_MILLISECONDS, HEARTBEAT_SECONDS};
 use std::time::Duration;
@@ -26,21 +26,21 @@ impl Addresses {
         nodes.next().map(|first| Self { first, others: nodes.collect() })
     }
 
-    /// How many there are.
+    /// The number of nodes.
     pub fn count(&self) -> usize {
         1 + self.others.len()
     }
 
-    /// The address for an attempt: one after another, and again from the first.
-    pub fn turn(&self, attempt: usize) -> &Address {
+    /// The address for an attempt: one node after another, then the first again.
+    pub fn nth(&self, attempt: usize) -> &Address {
         (attempt % self.count())
             .checked_sub(1)
             .and_then(|other| self.others.get(other))
             .unwrap_or(&self.first)
     }
 
-    /// The texts in a list as an environment variable holds it: with commas between. A comma that no address
-    /// follows belongs to a password.
+    /// Splits the list that an environment variable holds, at its commas. A comma that no address follows belongs to a
+    /// password.
     pub fn split(list: &str) -> Vec<&str> {
         let mut texts = Vec::new();
         let mut rest = list;
@@ -61,38 +61,37 @@ impl Addresses {
     }
 }
 
-/// An AMQP address that was understood. Holds a password; its `Debug` does not show it.
+/// A valid AMQP address. Holds a password; its `Debug` does not show it.
 #[derive(Debug, Clone)]
 pub struct Address(SecretString);
 
-/// It was not understood. What was wrong is not repeated where it may be the password.
+/// Why an address is not valid. The invalid part is not repeated where it may be the password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is something else.
+    /// It is no AMQP address.
     #[error(
         "expected an AMQP address, such as \"amqp://user:password@host:5672/%2f\" (%2f is the vhost `/`)"
     )]
     NoAddress,
-    /// A parameter behind the `?` has a value that it cannot have.
+    /// A parameter after the `?` has an invalid value.
     #[error("the parameter {name} of the address must be {expected}")]
     Value {
-        /// Which one.
+        /// The parameter.
         name: &'static str,
-        /// What it may be.
+        /// The valid values, in words.
         expected: &'static str,
     },
-    /// A parameter that there is not.
+    /// There is no such parameter.
     #[error("the address has no parameter {0}; known here: {known}", known = known_parameters())]
     Parameter(String),
-    /// It may be the rest of a password.
+    /// The text after the `?`, which may be the rest of a password, is no parameter.
     #[error("what stands behind the `?` of the address is no parameter; in a password, write %3F for `?`")]
     NoParameter,
 }
 
-/// Its name, what it must be, and whether a text is that.
+/// Name, valid values in words, and whether a text is one of them.
 type Parameter = (&'static str, &'static str, fn(&str) -> bool);
 
-/// The parameters that an address may have.
 const PARAMETERS: [Parameter; 5] = [
     ("frame_max", "a number of bytes from 4096 to 16777216", |text| {
         text.parse::<u32>().is_ok_and(|bytes| (FRAME_MIN..=FRAME_MOST).contains(&bytes))
@@ -113,27 +112,27 @@ fn known_parameters() -> String {
     PARAMETERS.map(|(name, ..)| name).join(", ")
 }
 
-/// Where a node listens.
+/// Where a node listens, and how to connect to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::broker) struct Endpoint {
-    /// A name or an address.
+pub(in crate::broker) struct NodeEndpoint {
+    /// A name or an IP address.
     pub(in crate::broker) host: String,
     pub(in crate::broker) port: u16,
     pub(in crate::broker) tls: bool,
-    /// How long the network may take to let a connection in.
+    /// For the network to let a connection in.
     pub(in crate::broker) timeout: Duration,
-    /// The largest frame that this side takes.
+    /// The largest frame that this side takes, in bytes.
     pub(in crate::broker) frame_max: u32,
 }
 
-/// The largest frame, likewise; RabbitMQ's own limit where nobody sets one. The client library keeps room for 64 of
-/// them, so a broker without a limit must not choose.
+/// The largest frame, in bytes, where the address does not say otherwise: RabbitMQ's own default. The client library keeps
+/// room for 64 of them, so a broker without a limit must not choose.
 const FRAME_MAX: u32 = 131_072;
 const FRAME_MIN: u32 = 4096;
 const FRAME_MOST: u32 = 16 * 1024 * 1024;
 
 impl Default for Address {
-    /// A broker as its packages install it, on this machine.
+    /// RabbitMQ on this machine, as its packages install it.
     fn default() -> Self {
         Self(SecretString::from("amqp://guest:guest@127.0.0.1:5672/%2f"))
     }
@@ -161,28 +160,27 @@ impl Address {
         Ok(Self(SecretString::from(text)))
     }
 
-    /// Host and port: what may be shown.
+    /// Host and port, which may be shown.
     pub fn shown(&self) -> String {
         self.endpoint().map_or_else(
             |_| String::new(),
-            |Endpoint { host, port, .. }| {
+            |NodeEndpoint { host, port, .. }| {
                 if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
             },
         )
     }
 
-    /// Where to connect to.
-    pub(in crate::broker) fn endpoint(&self) -> Result<Endpoint, AddressError> {
+    pub(in crate::broker) fn endpoint(&self) -> Result<NodeEndpoint, AddressError> {
         let uri = self.uri()?;
         let url = url::Url::parse(self.0.expose_secret()).map_err(|_| AddressError::NoAddress)?;
-        // The client library's reader takes an IPv6 address for none, and that for `localhost`.
+        // The client library does not recognise an IPv6 address, and would connect to `localhost`.
         let host = match url.host() {
             Some(url::Host::Ipv6(address)) => address.to_string(),
             Some(url::Host::Ipv4(_) | url::Host::Domain(_)) | None => uri.authority.host,
         };
         let timeout = Duration::from_millis(uri.query.connection_timeout.unwrap_or(CONNECT_MILLISECONDS));
         let frame_max = uri.query.frame_max.unwrap_or(FRAME_MAX);
-        Ok(Endpoint {
+        Ok(NodeEndpoint {
             host,
             port: uri.authority.port,
             tls: uri.scheme == AMQPScheme::AMQPS,
@@ -266,11 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_take_turns() {
+    fn attempts_go_through_the_nodes_and_begin_again() {
         let address = |host: &str| Address::parse(&format!("amqp://{host}")).unwrap();
         let three = Addresses::new([address("a"), address("b"), address("c")]).unwrap();
-        let turns: Vec<String> = (0..4).map(|attempt| three.turn(attempt).shown()).collect();
+        let turns: Vec<String> = (0..4).map(|attempt| three.nth(attempt).shown()).collect();
         assert_eq!(turns, ["a:5672", "b:5672", "c:5672", "a:5672"]);
-        assert_eq!(Addresses::from(address("a")).turn(7).shown(), "a:5672");
+        assert_eq!(Addresses::from(address("a")).nth(7).shown(), "a:5672");
     }
 }
