@@ -1,6 +1,6 @@
-//! How far the quota carries: a simulated day of four kinds of traffic, by three clients.
+//! How many events a quota delivers: a simulated day of four kinds of traffic, by three clients and a lower bound.
 //!
-//! `cargo bench --bench quota` prints the table of docs/PERFORMANCE.md. Nothing is measured in real time, so it is
+//! `cargo bench --bench quota` prints the table of docs/PERFORMANCE.md. The clock is simulated, so the table is
 //! the same on every machine.
 #![allow(
     clippy::print_stdout,
@@ -63,32 +63,32 @@ fn seconds(duration: Duration) -> String {
     if seconds < 120.0 { format!("{seconds:.1} s") } else { format!("{:.0} min", seconds / 60.0) }
 }
 
-/// Below the quota, a little irregular.
+/// Below the quota, at slightly irregular intervals.
 fn steady() -> Vec<Duration> {
     (0..24 * 600u64).map(|n| Duration::from_millis(n * 6000 + n.wrapping_mul(7919) % 6000)).collect()
 }
 
-/// Every three hours, five thousand at once.
+/// Five thousand at once, every three hours.
 fn bursts() -> Vec<Duration> {
     (0..8u32).flat_map(|burst| vec![HOUR * 3 * burst + Duration::from_secs(7); 5000]).collect()
 }
 
-/// A sine over the day: from nothing at midnight to three times what single calls could carry at noon.
+/// A sine over the day: from no events at midnight to three times the allowed calls at noon.
 fn wave() -> Vec<Duration> {
     let mut arrivals = Vec::new();
-    let mut owed = 0.0;
+    let mut due = 0.0;
     for second in 0..86_400u32 {
         let phase = f64::from(second) / 86_400.0 * std::f64::consts::TAU;
-        owed += 3.0 * f64::from(ALLOWED) / 3600.0 * (1.0 - phase.cos()) / 2.0;
-        while owed >= 1.0 {
+        due += 3.0 * f64::from(ALLOWED) / 3600.0 * (1.0 - phase.cos()) / 2.0;
+        while due >= 1.0 {
             arrivals.push(Duration::from_secs(u64::from(second)));
-            owed -= 1.0;
+            due -= 1.0;
         }
     }
     arrivals
 }
 
-/// Grants of a client that spends its quota as soon as it can: so many in any hour.
+/// A client's quota, spent as soon as possible: at most [`ALLOWED`] calls in any hour, each with its time.
 struct Greedy(VecDeque<Instant>);
 
 impl Greedy {
@@ -107,7 +107,7 @@ impl Greedy {
     }
 }
 
-/// What known clients do.
+/// The plainest client.
 fn one_call_per_event(arrivals: &[Duration]) -> Result {
     let start = Instant::now();
     let mut api = Api::default();
@@ -130,7 +130,7 @@ fn one_call_per_event(arrivals: &[Duration]) -> Result {
     Result { latencies, calls: api.calls, throttled: api.throttled, used: None, unsettled }
 }
 
-/// Collects for five seconds, sends up to a hundred in bulk, asks about the job every five seconds.
+/// A client that collects events for five seconds, sends up to a hundred in bulk, and polls the job every five seconds.
 fn fixed_linger(arrivals: &[Duration]) -> Result {
     let linger = Duration::from_secs(5);
     batched(
@@ -147,7 +147,8 @@ fn fixed_linger(arrivals: &[Duration]) -> Result {
     )
 }
 
-/// Knows when each job ends, asks once, and waits for company only as long as two calls take to come back.
+/// A client that knows when each job ends, polls it once, and waits for more events only as long as two calls of its
+/// quota take to come back.
 fn lower_bound(arrivals: &[Duration]) -> Result {
     let per_hour = arrivals.len() as f64 / 24.0;
     if per_hour <= f64::from(ALLOWED) && arrivals.windows(2).all(|pair| pair[0] != pair[1]) {

@@ -1,7 +1,21 @@
 //! Freshet carries Segment events from a RabbitMQ queue into Freshsales accounts.
 //!
-//! How data flows, and which room may know which, stands in `docs/ARCHITECTURE.md`.
-//! The library exists for the binary and its tests; its interface is not a promise.
+//! ```text
+//! Q ─► broker/router ─► Q.lane.<account> ─► broker/lane_consumer ─► lane ─► freshsales
+//!           │                                      │                 │
+//!           └──────────► Q.dead ◄──────────────────┘ ◄── settlement ─┘
+//! ```
+//!
+//! * Sources: [`broker`] is RabbitMQ, [`file_feed`] a file in its place. Both find an event's account with [`routing`], and
+//!   hand [`delivery`] objects to the lanes. A [`dead_letter`] is what either keeps of an event that is not delivered.
+//! * A [`lane`] works for one account: it decodes events ([`segment`]), maps them to the account's fields ([`mapping`] with
+//!   the [`schema`]), and decides which call goes next ([`lane::Scheduler`]).
+//! * [`freshsales`] sends one call and says what its answer means. It never retries: the lane does.
+//! * Every event ends in one [`outcome`]. [`metrics`], [`status`] and [`telemetry`] show what happens.
+//! * [`config`] has every setting; [`cli`] the commands, which put the rooms together. [`sandbox`] stands in for Freshsales.
+//!
+//! A glossary, and three walk-throughs, are in `docs/ARCHITECTURE.md`. The library exists for the binary and its tests; its
+//! interface is not a promise.
 
 pub mod backoff;
 pub mod broker;

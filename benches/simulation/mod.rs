@@ -1,4 +1,4 @@
-//! A day at an account in a second: the real planner and quota, a modelled API, and a clock that jumps.
+//! Runs the real scheduler and quota against a model of the API, with a clock that jumps from one happening to the next.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub const HOUR: Duration = Duration::from_hours(1);
-/// The account's quota, and the part of it that is used.
+/// The account's quota an hour, and the part of it that Freshet may use.
 pub const PLAN: u32 = 1000;
 pub const SHARE: f64 = 0.9;
 pub const ALLOWED: u32 = 900;
-/// How long the API takes to answer, and a bulk job to end: 4 to 8 seconds in a fixed pattern.
+/// How long the API takes to answer.
 pub const ANSWER: Duration = Duration::from_millis(300);
 pub const CONCURRENCY: usize = 8;
 pub const PREFETCH: usize = 400;
 pub const BULK_JOBS: usize = 6;
 
-/// How long the n-th job takes.
+/// How long the n-th bulk job takes: 4 to 8 seconds in a fixed pattern.
 pub fn job_time(number: u64) -> Duration {
     Duration::from_millis(4000 + number.wrapping_mul(7919) % 4000)
 }
 
-/// The API: answers, counts, and refuses what is over its quota.
+/// The model of the API. It counts calls and answers those over its quota with 429.
 #[derive(Default)]
 pub struct Api {
     used: BTreeMap<u64, u32>,
@@ -37,7 +37,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Whether a call is within the quota of its hour; counts it.
+    /// Counts a call. Returns how many are left of its hour; none if it is over the quota.
     pub fn admit(&mut self, start: Instant, now: Instant) -> Option<u32> {
         self.calls += 1;
         self.log.push(now);
@@ -66,7 +66,7 @@ impl Api {
         let Some(remaining) = self.admit(start, now) else {
             return (Verdict::Throttled { retry_after: None }, RateLimit::default());
         };
-        let told = RateLimit { limit: Some(PLAN), remaining: Some(remaining), reset: None };
+        let limit = RateLimit { limit: Some(PLAN), remaining: Some(remaining), reset: None };
         let body = match call.endpoint {
             Endpoint::BulkUpsert(_) => {
                 let job = self.submit(now, call.records() as usize);
@@ -96,25 +96,25 @@ impl Api {
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => json!({ "contact": { "id": 1, "sales_accounts": [] } }),
         };
-        (Verdict::Done(body), told)
+        (Verdict::Done(body), limit)
     }
 }
 
-/// What a client made of a day.
+/// What a client achieved in a day.
 pub struct Result {
     pub latencies: Vec<Duration>,
     pub calls: u64,
     pub throttled: u64,
-    /// Of the calls allowed while work waited, the part that was used.
+    /// The part used of the calls that were allowed while work waited.
     pub used: Option<f64>,
     pub unsettled: usize,
 }
 
-/// Feeds the arrivals (by their time since the start) to the real planner.
+/// Gives the arrivals, each a time since the start, to the real scheduler.
 pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     let start = Instant::now();
     let mut api = Api::default();
-    let mut dispatch: Scheduler<usize> = Scheduler::new(
+    let mut scheduler: Scheduler<usize> = Scheduler::new(
         SchedulerSettings {
             bulk_jobs: BULK_JOBS,
             ..SchedulerSettings::new(CONCURRENCY, BackoffSettings::default())
@@ -129,15 +129,15 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     let mut busy = Duration::ZERO;
     while now < start + end {
         while let Some(index) = waiting.front().copied() {
-            if start + arrivals[index] > now || dispatch.len() >= PREFETCH {
+            if start + arrivals[index] > now || scheduler.len() >= PREFETCH {
                 break;
             }
             waiting.pop_front();
             let email = format!("c{index}@example.com");
-            dispatch.insert(identify(&email), &[Key::Email(email)], None, index);
+            scheduler.insert(identify(&email), &[Key::Email(email)], None, index);
         }
         let wake = loop {
-            match dispatch.next(now) {
+            match scheduler.next(now) {
                 Next::Send(number, call) => {
                     let answer = api.answer(start, now, &call);
                     answers.insert((now + ANSWER, number), answer);
@@ -146,16 +146,16 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
             }
         };
         let arrival =
-            waiting.front().filter(|_| dispatch.len() < PREFETCH).map(|index| start + arrivals[*index]);
+            waiting.front().filter(|_| scheduler.len() < PREFETCH).map(|index| start + arrivals[*index]);
         let answer = answers.first_key_value().map(|((at, _), _)| *at);
         let Some(next) = [wake, arrival, answer].into_iter().flatten().min() else { break };
-        if dispatch.starved() {
+        if scheduler.starved() {
             busy += next.saturating_duration_since(now);
         }
         now = next.max(now);
         while let Some(entry) = answers.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((_, number), (verdict, told)) = entry.remove_entry();
-            for effect in dispatch.answered(number, verdict, &told, now) {
+            let ((_, number), (verdict, limit)) = entry.remove_entry();
+            for effect in scheduler.answered(number, verdict, &limit, now) {
                 if let Effect::Settled { delivery, .. } = effect {
                     latencies.push(now - (start + arrivals[delivery]));
                 }
@@ -167,14 +167,14 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
     Result { latencies, calls: api.calls, throttled: api.throttled, used, unsettled }
 }
 
-/// Of the calls allowed while work waited, the part used. Only where it waited from the start and nearly throughout:
-/// elsewhere, calls that nobody had a use for would count as unused.
+/// The part used of the calls that were allowed while work waited. None unless work waited from the start and nearly all
+/// the time: otherwise calls that were not needed would count as unused.
 fn used_while_busy(log: &[Instant], start: Instant, busy: Duration) -> Option<f64> {
     let hours = busy.as_secs() / 3600;
     if hours < 2 || busy < (log.last().copied().unwrap_or(start) - start).mul_f64(0.9) {
         return None;
     }
-    // Work waits from the start; the first hour is left out, because it began with nothing spent.
+    // The first hour is left out, because it began with an unspent burst.
     let from = start + HOUR;
     let to = start + HOUR * u32::try_from(hours).ok()?;
     let calls = log.iter().filter(|at| (from..to).contains(*at)).count();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::duration::parse_duration;
 use super::reader::Section;
+use crate::freshsales::BULK_JOB_LIMIT;
 
 /// `[delivery]`
 #[derive(Debug, Clone)]
@@ -22,10 +23,11 @@ pub struct DeliveryConfig {
 
 impl DeliveryConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
+        let request_timeout = section.duration("request_timeout").unwrap_or(Duration::from_secs(30));
         let config = Self {
-            request_timeout: section.duration("request_timeout").unwrap_or(Duration::from_secs(30)),
+            request_timeout,
             shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(25)),
-            stuck_after: section.parsed("stuck_after", at_least_a_second).unwrap_or(Duration::from_mins(15)),
+            stuck_after: stuck_after(&mut section, request_timeout),
             give_up_after: section
                 .parsed("give_up_after", at_least_a_second)
                 .unwrap_or(Duration::from_hours(72)),
@@ -34,6 +36,18 @@ impl DeliveryConfig {
         section.finish();
         config
     }
+}
+
+/// Longer than a lane may wait for one answer or one bulk job: restarting it then would lose the wait and mend nothing.
+fn stuck_after(section: &mut Section<'_>, request_timeout: Duration) -> Duration {
+    let after = section.parsed("stuck_after", at_least_a_second).unwrap_or(Duration::from_mins(15));
+    if after <= BULK_JOB_LIMIT.max(request_timeout) {
+        let job = BULK_JOB_LIMIT.as_secs() / 60;
+        let message =
+            format!("expected more than a bulk job may take ({job}m), and more than request_timeout");
+        section.problem("stuck_after", message);
+    }
+    after
 }
 
 /// Lanes are checked once a second.

@@ -7,7 +7,7 @@ use lru::LruCache;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 /// How many `messageId`s, and how many identities, a lane remembers.
-pub(super) const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+pub(super) const REMEMBERED_IDS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
 /// A map that keeps the `bound` entries used last. Its memory grows with its entries, because most of many lanes never
 /// come near the bound.

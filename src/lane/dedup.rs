@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lru::LruCache;
 
-use super::bounded::{Digests, REMEMBERED, lru};
+use super::bounded::{Digests, REMEMBERED_IDS, lru};
 
 /// The `messageId`s of messages delivered lately, and of those being worked on. `D` is a delivery.
 #[derive(Debug)]
@@ -26,25 +26,30 @@ struct UnderWay<D> {
 
 /// What is known of a `messageId`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
-    Not,
+pub(super) enum MessageState {
+    Unknown,
     UnderWay,
     Delivered,
 }
 
 impl<D> Dedup<D> {
     pub(super) fn new() -> Self {
-        Self { digests: Digests::new(), delivered: lru(REMEMBERED), under_way: HashMap::new(), waiting: 0 }
+        Self {
+            digests: Digests::new(),
+            delivered: lru(REMEMBERED_IDS),
+            under_way: HashMap::new(),
+            waiting: 0,
+        }
     }
 
-    pub(super) fn seen(&mut self, id: &str) -> Seen {
+    pub(super) fn state_of(&mut self, id: &str) -> MessageState {
         let id = self.digests.of(id);
         if self.under_way.contains_key(&id) {
-            Seen::UnderWay
+            MessageState::UnderWay
         } else if self.delivered.get(&id).is_some() {
-            Seen::Delivered
+            MessageState::Delivered
         } else {
-            Seen::Not
+            MessageState::Unknown
         }
     }
 
@@ -92,14 +97,14 @@ mod tests {
     #[test]
     fn only_delivered_messages_are_remembered() {
         let mut messages: Dedup<u8> = Dedup::new();
-        assert_eq!(messages.seen("m"), Seen::Not);
+        assert_eq!(messages.state_of("m"), MessageState::Unknown);
         messages.begin("m");
-        assert_eq!(messages.seen("m"), Seen::UnderWay);
+        assert_eq!(messages.state_of("m"), MessageState::UnderWay);
         assert!(messages.end("m", false).is_empty());
-        assert_eq!(messages.seen("m"), Seen::Not);
+        assert_eq!(messages.state_of("m"), MessageState::Unknown);
         messages.begin("m");
         assert!(messages.end("m", true).is_empty());
-        assert_eq!(messages.seen("m"), Seen::Delivered);
+        assert_eq!(messages.state_of("m"), MessageState::Delivered);
     }
 
     #[test]
@@ -114,9 +119,9 @@ mod tests {
         assert_eq!(messages.join("m", 3), Ok(()));
         assert_eq!(messages.waiting(), 3);
         assert!(messages.end("m", true).is_empty());
-        assert_eq!(messages.seen("m"), Seen::UnderWay);
+        assert_eq!(messages.state_of("m"), MessageState::UnderWay);
         assert_eq!(messages.end("m", false), [1, 2, 3]);
-        assert_eq!((messages.seen("m"), messages.waiting()), (Seen::Delivered, 0));
+        assert_eq!((messages.state_of("m"), messages.waiting()), (MessageState::Delivered, 0));
         assert!(messages.end("m", false).is_empty());
     }
 }

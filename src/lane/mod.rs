@@ -11,8 +11,7 @@
 mod bounded;
 mod budget;
 pub(super) mod contact;
-#[cfg(test)]
-mod cost_tests;
+
 mod dedup;
 mod intake;
 mod log_throttle;
@@ -21,9 +20,14 @@ mod requests;
 mod runner;
 mod scheduler;
 mod schema_refresh;
+mod session_end;
+mod settings;
 mod settlement;
 pub(super) mod status;
-pub(super) mod timing;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod waiting;
 
 pub use crate::lane::scheduler::window::{Key, Window};
 pub use crate::lane::status::lane_state::LaneState;
@@ -31,6 +35,7 @@ pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;
 pub use crate::lane::status::watchdog::watch;
 pub use budget::{Budget, Grant, Impediment, Quota};
-pub use runner::{Lane, Settings};
+pub use runner::Lane;
 pub use scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
+pub use settings::Settings;
 pub use timing::BackoffSettings;

@@ -1,5 +1,5 @@
 //! The requests to Freshsales that are in flight, each a task of its own. The lane sends through this and waits for what
-//! ends; what an answer means is decided elsewhere.
+//! ends. Counts requests by what their answers mean.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,13 +8,16 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::delivery::AccountName;
-use crate::freshsales::{Answer, Call, Client, NoAnswer, RawResponse, host_wide_wait};
+use crate::freshsales::{
+    Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, Verdict, classify, host_wide_wait,
+};
+use crate::metrics;
 
 /// A call that was sent, with its answer and how long that took.
 pub(super) struct Sent {
-    pub(super) call: Call,
-    pub(super) response: Result<RawResponse, NoAnswer>,
-    pub(super) took: Duration,
+    call: Call,
+    response: Result<RawResponse, NoAnswer>,
+    took: Duration,
 }
 
 /// How a request ended.
@@ -27,7 +30,7 @@ pub(super) enum Ended {
 }
 
 /// An account's requests in flight.
-pub(super) struct Requests {
+pub(super) struct RequestTasks {
     account: AccountName,
     client: Client,
     tasks: JoinSet<Sent>,
@@ -35,11 +38,21 @@ pub(super) struct Requests {
     numbers: HashMap<Id, u64>,
     /// The last wait of a gateway that was passed on.
     gateway_until: Option<Instant>,
+    metrics: metrics::RequestMetrics,
+    accepted: u64,
 }
 
-impl Requests {
-    pub(super) fn new(account: AccountName, client: Client) -> Self {
-        Self { account, client, tasks: JoinSet::new(), numbers: HashMap::new(), gateway_until: None }
+impl RequestTasks {
+    pub(super) fn new(account: AccountName, client: Client, metrics: metrics::RequestMetrics) -> Self {
+        Self {
+            account,
+            client,
+            tasks: JoinSet::new(),
+            numbers: HashMap::new(),
+            gateway_until: None,
+            metrics,
+            accepted: 0,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -70,6 +83,27 @@ impl Requests {
         }
     }
 
+    /// Calls that Freshsales accepted so far, but for questions about jobs.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Parses an answer and says what it means. Costs as much as parsing it.
+    pub(super) fn read(&mut self, sent: Sent) -> (Verdict, RateLimit) {
+        let Sent { call, response, took } = sent;
+        let answer = response.map(RawResponse::parse);
+        let mut limit = RateLimit::default();
+        if let Ok(answer) = &answer {
+            self.note_gateway(answer, Instant::now());
+            limit = answer.rate_limit;
+        }
+        let verdict = classify(call.endpoint, answer);
+        let accepted = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
+        self.accepted += u64::from(accepted);
+        self.metrics.observe(call.endpoint.as_str(), verdict.as_str(), took, call.records());
+        (verdict, limit)
+    }
+
     pub(super) fn abort_all(&mut self) {
         self.tasks.abort_all();
     }
@@ -83,7 +117,7 @@ impl Requests {
     }
 
     /// Passes on to the other accounts on the host what an answer says about the gateway before it.
-    pub(super) fn note_gateway(&self, answer: &Answer, now: Instant) {
+    fn note_gateway(&self, answer: &Answer, now: Instant) {
         let gateway = self.client.gateway();
         if let Some(wait) = host_wide_wait(answer) {
             if gateway.block(wait, now) {

@@ -8,41 +8,26 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::{Impediment, Quota};
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::reports::Reports;
-use super::requests::{Ended, Requests, Sent};
-use super::scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
+use super::requests::{Ended, RequestTasks};
+use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
 use super::schema_refresh::SchemaRefresh;
+use super::session_end::{end_of_grace, give_back};
+use super::settings::Settings;
 use super::settlement::{OpenDelivery, Settler};
-use super::timing::{BackoffSettings, LOST_SESSION_GRACE};
+use super::waiting::{LeaseState, find_wait};
 use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{
-    BudgetKind, Client, Endpoint, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
-};
+use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
 use crate::lane::contact::refusal::is_mendable;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
-use crate::lane::status::wait::{Wait, WaitReason};
+use crate::lane::status::wait::Wait;
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Outcome};
-use crate::schema::Entity;
-
-/// How a lane works, beyond what its account's configuration says.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// The most events held unsettled.
-    pub prefetch: usize,
-    /// The most requests in flight.
-    pub concurrency: usize,
-    /// How long requests in flight may take to end once the lane stops.
-    pub grace: Duration,
-    /// How long to wait where no answer says it.
-    pub backoff: BackoffSettings,
-}
 
 /// One account's lane. It outlives sessions, so what it knows of the account stays.
 pub struct Lane {
@@ -52,57 +37,32 @@ pub struct Lane {
     metrics: AccountMetrics,
     intake: Intake,
     scheduler: Scheduler<OpenDelivery>,
-    requests: Requests,
+    requests: RequestTasks,
     settler: Settler,
     reports: Reports,
     phase: Phase,
     /// Since when work stands ready and only quota is missing.
     short_of_quota_since: Option<Instant>,
-    /// Calls that Freshsales accepted, but for questions about jobs.
-    accepted_calls: u64,
-}
-
-/// Whether the source has shown lately that the lane's deliveries are still this replica's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LeaseState {
-    Holds,
-    Lapsed,
 }
 
 impl Lane {
     /// A lane in standby.
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
-        let now = Instant::now();
         let name = || account.name.clone();
         metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
-        let hour = Duration::from_hours(1);
-        let api = Quota::new(account.limits.requests_per_hour, hour, account.limits.quota_share, now)
-            .with_reserve(Entity::ALL.len());
-        let minute = Duration::from_mins(1);
-        let tracking =
-            Quota::new(account.limits.tracking_requests_per_minute, minute, account.limits.quota_share, now);
-        let scheduler = SchedulerSettings {
-            bulk_jobs: account.limits.bulk_jobs,
-            invalid_value: account.mapping.invalid_value,
-            deal_identity: account.deal_identity,
-            tags: account.tags,
-            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
-            ..SchedulerSettings::new(settings.concurrency, settings.backoff)
-        };
         let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
             prefetch: settings.prefetch,
             grace: settings.grace,
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
             intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
-            scheduler: Scheduler::new(scheduler, api, tracking),
-            requests: Requests::new(name(), client),
+            scheduler: settings.scheduler(account, Instant::now()),
+            requests: RequestTasks::new(name(), client, metrics.requests.clone()),
             settler: Settler::new(name(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
             metrics,
             phase: Phase::Standby,
             short_of_quota_since: None,
-            accepted_calls: 0,
         }
     }
 
@@ -177,7 +137,7 @@ impl Lane {
         self.status.show(self.phase, wait.as_ref());
         TurnEnd {
             unsettled: self.unsettled(),
-            progress: self.settler.settled() + self.accepted_calls,
+            progress: self.settler.settled() + self.requests.accepted(),
             waits: wait.map(|wait| wait.reason),
         }
     }
@@ -188,36 +148,8 @@ impl Lane {
         self.status.show(self.phase, self.wait(lease).as_ref());
     }
 
-    /// Why the lane waits, if not only for an answer.
     fn wait(&self, lease: LeaseState) -> Option<Wait<'_>> {
-        let schema = self.intake.schema();
-        let impediment = [BudgetKind::Api, BudgetKind::Tracking]
-            .into_iter()
-            .filter_map(|budget| self.scheduler.impediment(budget))
-            .min_by_key(|(kind, _)| *kind);
-        let why = impediment.map(|(_, why)| why.as_str());
-        let reason = match impediment.map(|(kind, _)| *kind) {
-            Some(Impediment::Unauthorized) => Some(WaitReason::Unauthorized),
-            Some(Impediment::Throttled) => Some(WaitReason::Throttled),
-            Some(Impediment::Retrying) => Some(WaitReason::Outage),
-            None if lease == LeaseState::Lapsed => Some(WaitReason::Lease),
-            None if self.scheduler.taking_over(Instant::now()) => Some(WaitReason::TakeOver),
-            None if schema.is_pausing() => Some(WaitReason::SchemaOfRelated),
-            None if self.scheduler.retrying() => Some(WaitReason::Retry),
-            None if self.scheduler.starved() => Some(WaitReason::Quota),
-            None => None,
-        };
-        if self.intake.unread() == 0 {
-            return reason.map(|reason| Wait { reason, why });
-        }
-        Some(match reason {
-            Some(WaitReason::Unauthorized) => Wait { reason: WaitReason::Unauthorized, why },
-            Some(WaitReason::SchemaOfRelated) => {
-                Wait { reason: WaitReason::SchemaRetry, why: schema.last_failure() }
-            }
-            Some(_) => Wait { reason: WaitReason::SchemaBlocked, why },
-            None => Wait { reason: WaitReason::Schema, why: None },
-        })
+        find_wait(&self.scheduler, &self.intake, lease, Instant::now())
     }
 
     fn onward(&mut self) -> (&mut Intake, Onward<'_>) {
@@ -263,18 +195,23 @@ impl Lane {
         };
         let ended = self.scheduler.take_ended();
         self.take_effects(ended);
-        // Counted at every turn, because a lane short of quota may wait without an end.
-        if let Some(since) = self.short_of_quota_since.take() {
-            self.metrics.quota_wait_seconds.inc_by(since.elapsed().as_secs_f64());
-        }
-        self.short_of_quota_since = self.scheduler.starved().then(Instant::now);
-        self.metrics.quota_remaining.set(self.scheduler.quota_remaining(Instant::now()));
+        self.count_quota_wait();
         wake
+    }
+
+    /// Called at every turn, because a lane short of quota may wait without an end.
+    fn count_quota_wait(&mut self) {
+        let now = Instant::now();
+        if let Some(since) = self.short_of_quota_since.take() {
+            self.metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
+        }
+        self.short_of_quota_since = self.scheduler.starved().then_some(now);
+        self.metrics.quota_remaining.set(self.scheduler.quota_remaining(now));
     }
 
     fn answered(&mut self, number: u64, ended: Ended, lease: LeaseState) {
         let (verdict, limit) = match ended {
-            Ended::Sent(sent) => self.read_answer(*sent),
+            Ended::Sent(sent) => self.requests.read(*sent),
             Ended::Aborted => return self.scheduler.aborted(number, Instant::now()),
             Ended::Panicked(error) => {
                 tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
@@ -285,21 +222,6 @@ impl Lane {
         let effects = self.scheduler.answered(number, verdict, &limit, Instant::now());
         self.show(lease);
         self.take_effects(effects);
-    }
-
-    fn read_answer(&mut self, sent: Sent) -> (Verdict, RateLimit) {
-        let Sent { call, response, took } = sent;
-        let answer = response.map(RawResponse::parse);
-        let mut limit = RateLimit::default();
-        if let Ok(answer) = &answer {
-            self.requests.note_gateway(answer, Instant::now());
-            limit = answer.rate_limit;
-        }
-        let verdict = classify(call.endpoint, answer);
-        let accepted = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
-        self.accepted_calls += u64::from(accepted);
-        self.metrics.requests.observe(call.endpoint.as_str(), verdict.as_str(), took, call.records());
-        (verdict, limit)
     }
 
     fn take_effects(&mut self, effects: Vec<Effect<OpenDelivery>>) {
@@ -330,7 +252,7 @@ impl Lane {
 
     /// Lets requests in flight end, and gives back the rest. After a stop the requests have the grace, because the lane
     /// is this replica's until all is settled. Once the session is lost another replica may have the lane, and waits for
-    /// them no longer than [`LOST_SESSION_GRACE`].
+    /// them no longer than `LOST_SESSION_GRACE`.
     async fn end_session(&mut self, session: &mut Session, stop: &CancellationToken) {
         self.phase = Phase::Stopping;
         self.give_back();
@@ -364,30 +286,6 @@ impl Lane {
         for delivery in self.scheduler.give_back() {
             self.settler.finish(delivery, Outcome::Returned, 0);
         }
-    }
-}
-
-/// Returns when requests in flight are cut off.
-async fn end_of_grace(stop: CancellationToken, grace: Duration, lost: CancellationToken) {
-    let stopped = async {
-        stop.cancelled().await;
-        tokio::time::sleep(grace).await;
-    };
-    let cut_off = async {
-        lost.cancelled().await;
-        tokio::time::sleep(LOST_SESSION_GRACE).await;
-    };
-    tokio::select! {
-        () = stopped => {}
-        () = cut_off => {}
-    }
-}
-
-/// Settles deliveries that were handed over but never taken.
-async fn give_back(session: &mut Session) {
-    session.deliveries.close();
-    while let Some(delivery) = session.deliveries.recv().await {
-        delivery.receipt.settle(Outcome::Returned, 0);
     }
 }
 

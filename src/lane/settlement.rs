@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::dedup::{Dedup, Seen};
+use super::dedup::{Dedup, MessageState};
 use crate::delivery::{AccountName, Receipt};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, Refusal, SkipReason};
@@ -56,10 +56,10 @@ impl Settler {
     /// first is settled could remove the only copy.
     pub(super) fn settle_if_duplicate(&mut self, delivery: OpenDelivery) -> Option<OpenDelivery> {
         let Some(id) = delivery.message_id.clone() else { return Some(delivery) };
-        match self.dedup.seen(&id) {
-            Seen::Not => Some(delivery),
-            Seen::UnderWay => self.dedup.join(&id, delivery).err(),
-            Seen::Delivered => {
+        match self.dedup.state_of(&id) {
+            MessageState::Unknown => Some(delivery),
+            MessageState::UnderWay => self.dedup.join(&id, delivery).err(),
+            MessageState::Delivered => {
                 self.settle(delivery, Outcome::Skipped(SkipReason::Duplicate), 0);
                 None
             }

@@ -1,4 +1,4 @@
-//! Chance that can be repeated: everything drawn from one seed.
+//! Repeatable chance: everything is drawn from one seed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// Dice of their own for one part, so that parts do not depend on each other's draws.
+    /// Separate dice for one part, so that its draws do not depend on those of other parts.
     pub fn of(seed: u64, part: u64) -> Self {
         let mut dice = Self(seed ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         Self(dice.roll())
@@ -30,7 +30,7 @@ impl Dice {
         usize::try_from(self.roll() % u64::try_from(bound).unwrap()).unwrap()
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this many of a hundred cases.
     pub fn percent(&mut self, share: usize) -> bool {
         self.below(100) < share
     }

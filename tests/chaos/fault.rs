@@ -54,21 +54,21 @@ pub enum Kind {
     ApiThrottling,
     /// Connections to an account break, also in the middle of an answer.
     ApiLinkBroken,
-    /// The network to an account swallows all.
+    /// The network to an account drops everything.
     ApiLinkSilenced,
-    /// Messages with properties and headers that nobody expects, some with forged ones, to intake and lanes.
+    /// Messages with unusual or forged properties and headers, to intake and lanes.
     MessagesHostile,
     /// A delivery that is handed out twice, and then the end of the replica that has it.
     MessageDoubled,
-    /// Messages that the client library cannot read, made so on their way.
+    /// Deliveries made unreadable for the client library on their way.
     MessagesUnreadable,
     /// Events as large as can be, with as many wrong traits as they have room for.
     MessagesHuge,
     /// An account answers everything with web pages, of various statuses.
     ApiMarkup,
-    /// 403 to all that concerns one contact.
+    /// 403 to every call about one contact.
     ApiForbidsRecord,
-    /// 403 to all that concerns deals.
+    /// 403 to every call about deals.
     ApiForbidsDeals,
     /// 405 to bulk upserts: too many jobs of the account run.
     ApiJobsFull,
@@ -78,7 +78,7 @@ pub enum Kind {
     ApiGatewayWaits,
     /// The fields of deals cannot be read when a replica starts.
     ApiDealFields,
-    /// 500 to all that concerns one contact.
+    /// 500 to every call about one contact.
     ApiRecordFails,
 }
 
@@ -174,7 +174,7 @@ impl Kind {
         }
     }
 
-    /// What it befalls.
+    /// What it breaks.
     pub const fn target(self) -> Target {
         match self {
             Self::ReplicaKilled
@@ -228,7 +228,7 @@ impl Kind {
     /// For how long the other accounts may pause, in seconds.
     pub const fn pause(self) -> f64 {
         match self {
-            // The connection dies, and a new one looks for the message over which it did.
+            // The connection ends, and a new one looks for the message that ended it.
             Self::MessagesUnreadable => 15.0,
             _ => 1.0,
         }
@@ -286,7 +286,7 @@ impl Kind {
     }
 }
 
-/// What a fault befalls.
+/// What a fault breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     Replica,
@@ -301,7 +301,7 @@ pub struct Fault {
     /// The number of the replica, node or account.
     pub whom: usize,
     pub lasts: Duration,
-    /// Further chance for whoever stages it.
+    /// For further draws while it is staged.
     pub dice: Dice,
 }
 

@@ -1,4 +1,4 @@
-//! What each published event must come to, and what each contact must look like in the end.
+//! What must become of each published event, and what each contact must look like in the end.
 //!
 //! Every identify leaves a trace of its own, a field that no other identify of its contact writes, so a lost one
 //! shows even if later ones took effect. What they all write (`job_title`, the company's score) shows the last one.
@@ -20,10 +20,10 @@ const LIFE: usize = 60;
 pub enum Fate {
     /// Its contact's field with this number shows it.
     Identified(usize),
-    /// It stands among the activities.
+    /// It is one of the activities.
     Tracked,
     Skipped,
-    /// It stands among the dead letters, for this reason.
+    /// It is a dead letter with this reason.
     Dead(&'static str),
 }
 
@@ -124,7 +124,7 @@ impl Ledger {
         }
     }
 
-    /// Somebody that nothing was written about yet.
+    /// A contact without events so far.
     pub fn contact(&mut self, account: usize, opaque: bool) -> usize {
         let number = self.contacts.len();
         let email = format!("c{number}@{}.example", self.accounts[account].name);
@@ -145,7 +145,7 @@ impl Ledger {
         number
     }
 
-    /// Somebody that a fault can tell from all others: by this text, which all that concerns it contains.
+    /// A contact that a fault can pick out: every call about it contains this text.
     pub fn marked(&mut self, account: usize, mark: &str) -> (usize, String) {
         let number = self.contact(account, false);
         let text = format!("{mark}{number}-");
@@ -263,7 +263,7 @@ impl Ledger {
         self.broken(contact, "unknown_custom_field", Value::Object(traits))
     }
 
-    /// A track that nobody can read.
+    /// A track whose body cannot be read.
     pub fn unreadable(&mut self, contact: usize) -> Event {
         let (number, id) = self.begin(contact, Fate::Dead("delivery_limit"));
         let properties = json!({"id": id, "number": number});

@@ -91,7 +91,7 @@ pub async fn records(world: &World, producers: &Producers, kind: Kind, account: 
     .await;
 }
 
-/// An account's dead letters for a reason.
+/// An account's dead letters with a reason.
 async fn condemned(world: &World, account: &str, reason: &str) -> u64 {
     let mut count = 0;
     for replica in &world.replicas {

@@ -55,7 +55,7 @@ impl Producers {
         lock(&self.ledger)
     }
 
-    /// Lets so many more events be published.
+    /// Allows this many more events to be published.
     pub fn allow(&self, events: usize) {
         self.budget.add_permits(events);
     }
@@ -117,7 +117,7 @@ impl Producers {
         Trickle { over, tasks }
     }
 
-    /// Waits until all that was allowed is confirmed.
+    /// Waits until every allowed event is confirmed.
     pub async fn finish(&mut self) {
         eventually(PATIENCE, "the producers take their last events", async || {
             self.budget.available_permits() == 0

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::{Freshet, Proxy, eventually};
 use crate::world::SECRET;
 
-/// A replica and all that was wrong with its processes so far.
+/// A replica, and every problem of its processes so far.
 pub struct Replica {
     pub number: usize,
     /// By node.
@@ -53,7 +53,7 @@ impl Replica {
         format!("{}{running}", self.log)
     }
 
-    /// Waits until it serves.
+    /// Waits until it is ready.
     pub async fn ready(&self) {
         let process = self.process();
         eventually(Duration::from_mins(2), "/readyz answers 200", async || {
@@ -114,7 +114,7 @@ impl Replica {
         by_account(&metrics, "freshet_events_in_flight").values().sum()
     }
 
-    /// What must hold at any moment.
+    /// Checks what must hold at any moment.
     async fn audit(&mut self) {
         let (_, metrics) = self.process().get("/metrics").await;
         let dropped = metrics.lines().find_map(|line| line.strip_prefix("freshet_receipts_dropped_total "));

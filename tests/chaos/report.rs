@@ -1,4 +1,4 @@
-//! What a run says of itself, as rows of Markdown.
+//! The report of a run, as rows of Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! From a seed to what breaks when.
+//! Which faults happen when, drawn from a seed.
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Kind, Target};

@@ -1,4 +1,4 @@
-//! How long and how hard: the short form that every run of the tests has, and the long one.
+//! The size of a run: the short form that is part of every test run, and the long one.
 
 use std::env;
 use std::str::FromStr;

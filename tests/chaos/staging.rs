@@ -143,7 +143,7 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
         Kind::NodeStopped => world.broker.node(whom).stop().await,
         Kind::NodeFrozen => world.broker.node(whom).freeze(),
         Kind::NodePartitioned => {
-            // It still knows the others, but with another cookie: nobody gets through to anybody.
+            // With another cookie, its peers refuse it and it refuses them.
             let part = "[begin erlang:set_cookie(P, apart), erlang:disconnect_node(P) end || P <- nodes()].";
             world.control(whom, &["eval", part]);
         }

@@ -11,7 +11,7 @@ use crate::producers::ID;
 use crate::support::header;
 use crate::world::World;
 
-/// Everything that is not as it must be, and what is as it may be.
+/// Everything that is wrong, and counts of what is allowed.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub lost: Vec<String>,

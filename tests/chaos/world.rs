@@ -209,7 +209,7 @@ impl World {
     }
 }
 
-/// An account's stand-in, on a socket.
+/// An account's sandbox on a socket.
 async fn sandbox(
     number: usize,
     fields: &TempDir,

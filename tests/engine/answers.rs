@@ -18,24 +18,24 @@ fn refusal(outcome: &Outcome) -> &Refusal {
     }
 }
 
-/// Hands over an event and waits for its end.
+/// Hands over an event and waits until it is delivered.
 async fn delivered(source: &mut Source, event: Value) {
     source.send(event).await;
     assert_eq!(source.settled().await.outcome, Outcome::Delivered);
 }
 
-/// How many calls carried records.
+/// How many calls wrote records.
 fn records_sent(rig: &Rig) -> usize {
     let endpoints = ["contacts_upsert", "contacts_bulk_upsert", "sales_accounts_upsert", "deals_create"];
     endpoints.iter().map(|endpoint| rig.calls(endpoint)).sum()
 }
 
-/// The most that go before it is known that none gets through: those on their way then, and those that took the places
-/// of the first that were answered.
+/// Calls that are sent before the lane knows that none gets through: those in flight then, and those sent when the first
+/// were answered.
 const ON_THEIR_WAY: usize = 30;
 
 #[tokio::test]
-async fn a_web_page_to_every_call_condemns_nothing_and_is_told() {
+async fn a_web_page_to_every_call_dead_letters_nothing_and_is_reported() {
     for (status, told) in [
         (404, "a web page with status 404: was the account renamed?"),
         (410, "a web page with status 410: was the account renamed?"),
@@ -74,7 +74,7 @@ async fn a_web_page_to_every_call_condemns_nothing_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_firewall_that_dislikes_one_record_stops_no_other() {
+async fn a_firewall_that_blocks_one_record_stops_no_other() {
     for action in [
         json!({"status": 403, "body": PAGE}),
         json!({"status": 404, "body": PAGE}),
@@ -120,7 +120,7 @@ async fn a_firewall_that_dislikes_one_record_stops_no_other() {
 }
 
 #[tokio::test]
-async fn an_activity_that_a_firewall_dislikes_stops_no_other() {
+async fn an_activity_that_a_firewall_blocks_stops_no_other() {
     let rig = Rig::start().await;
     let mut source = rig.session().await;
     rig.faults(json!({"endpoint": "*", "containing": "<script>", "action": {"status": 403, "body": PAGE}}))
@@ -138,7 +138,7 @@ async fn an_activity_that_a_firewall_dislikes_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_sign_in_page_with_a_byte_order_mark_is_no_receipt_for_an_activity() {
+async fn a_sign_in_page_with_a_byte_order_mark_does_not_count_as_an_accepted_activity() {
     let rig = Rig::start().await;
     let mut source = rig.session().await;
     let page = format!("\u{feff}\r\n{PAGE}");
@@ -259,7 +259,7 @@ async fn a_403_to_one_record_is_that_record_s_and_a_403_to_all_stops_the_account
 }
 
 #[tokio::test]
-async fn a_throttle_or_a_failure_inside_a_400_is_what_it_says_inside() {
+async fn a_400_with_another_status_inside_is_handled_as_that_status() {
     let rig = Rig::start().await;
     let mut source = rig.session().await;
     for (inner, outcome) in [("429", "throttled"), ("503", "server_error")] {
@@ -291,7 +291,7 @@ async fn a_record_that_is_throttled_alone_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_answers_with_somebody_else_found_nobody() {
+async fn a_look_up_that_returns_another_contact_counts_as_not_found() {
     for contact in [
         json!({"id": 7, "email": "somebody.else@example.com", "external_id": null}),
         json!({"id": 7, "email": "somebody.else@example.com"}),
@@ -369,7 +369,7 @@ async fn a_refusal_s_message_leaves_without_addresses_and_numbers() {
 }
 
 #[tokio::test]
-async fn events_in_doubt_are_given_back_with_their_duplicates_and_those_behind_them() {
+async fn events_that_wait_for_newer_fields_are_returned_with_their_duplicates_and_later_ones() {
     for stopped in [true, false] {
         let mut rig = Rig::start().await;
         let mut source = rig.session().await;

@@ -90,7 +90,7 @@ impl Side {
     }
 }
 
-/// As a lane does when it is told to stop.
+/// As a lane does when it stops.
 async fn give_back(mut session: Session) {
     session.deliveries.close();
     while let Some(delivery) = session.deliveries.recv().await {
@@ -107,7 +107,7 @@ async fn a_stop_gives_a_lane_back_in_order_and_only_once() {
     for _ in 0..PREFETCH {
         held.push(session.deliveries.recv().await.unwrap());
     }
-    // As a lane does when it is told to stop: everything goes back, and nothing more is taken.
+    // As a lane does when it stops: everything goes back, and nothing more is taken.
     side.stop.cancel();
     for delivery in held {
         delivery.receipt.settle(Outcome::Returned, 0);

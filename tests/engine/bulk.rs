@@ -24,7 +24,7 @@ async fn rig() -> (Rig, Source) {
     rig_with(Options::default()).await
 }
 
-/// Hands these over while another call is under way; how each ended.
+/// Hands these over while another call is in flight, and returns how each ended.
 async fn together(rig: &Rig, source: &mut Source, events: Vec<Value>) -> Vec<Outcome> {
     rig.faults(json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 500}, "next": 1})).await;
     let before = rig.calls("contacts_upsert");
@@ -114,7 +114,7 @@ async fn only_the_refused_record_of_a_batch_is_dead_lettered_whatever_the_report
 }
 
 #[tokio::test]
-async fn only_the_guilty_of_a_merged_group_is_dead_lettered() {
+async fn only_the_bad_event_of_a_merged_group_is_dead_lettered() {
     let (rig, mut source) = rig().await;
     source.send(identify("m", "first@example.com", json!({}))).await;
     source.settled().await;
@@ -242,7 +242,7 @@ async fn a_known_company_costs_nothing_and_no_link_is_lost_or_repeated() {
     assert!(delivered(&together(&rig, &mut source, contacts("a", 4, &acme)).await));
     assert_eq!(rig.calls("sales_accounts_upsert"), 1);
     assert_eq!(rig.calls("contacts_update") - by_hand, 4);
-    // Now all is known, but for the company's values: the lane was empty, and may have been elsewhere.
+    // Everything is cached now but the company's values: the lane was empty, so another replica may have written them.
     let singles = rig.calls("contacts_upsert");
     assert!(delivered(&together(&rig, &mut source, contacts("b", 4, &acme)).await));
     assert_eq!(rig.calls("sales_accounts_upsert"), 2);

@@ -11,7 +11,7 @@ use crate::support::soon;
 
 const ADA: &str = "ada@example.com";
 
-/// A lane whose fields are old enough to be doubted, and an account that does not tell them yet.
+/// A lane whose fields are old enough to be read again, and an account that does not answer them yet.
 async fn with_old_fields() -> (Rig, Source) {
     let rig = Rig::start().await;
     let mut source = rig.session().await;
@@ -24,7 +24,7 @@ async fn with_old_fields() -> (Rig, Source) {
     (rig, source)
 }
 
-/// The account's fields with one more.
+/// The account's fields and one more.
 fn with_field(name: &str) -> Value {
     let mut fields: Value =
         serde_json::from_str(include_str!("../../src/sandbox/metadata/contacts.json")).unwrap();
@@ -78,7 +78,7 @@ async fn while_fields_are_read_again_for_one_event_only_its_contact_waits() {
 }
 
 #[tokio::test]
-async fn an_event_that_newer_fields_do_not_save_is_condemned_and_its_contact_goes_on() {
+async fn an_event_that_newer_fields_do_not_save_is_dead_lettered_and_its_contact_goes_on() {
     let (rig, mut source) = with_old_fields().await;
     let refused = source.send(identify("m0", ADA, json!({"cfNew": "x"}))).await;
     let behind = source.send(track("t", ADA, "Seen")).await;
@@ -95,7 +95,7 @@ async fn an_event_that_newer_fields_do_not_save_is_condemned_and_its_contact_goe
 }
 
 #[tokio::test]
-async fn events_in_doubt_are_given_back_with_those_behind_them() {
+async fn events_that_wait_for_newer_fields_are_returned_with_later_ones_of_their_contact() {
     let (rig, mut source) = with_old_fields().await;
     source.send(identify("m0", ADA, json!({"cfNew": "x"}))).await;
     source.send(track("t", ADA, "Seen")).await;
@@ -130,7 +130,7 @@ async fn an_odd_field_does_not_keep_the_others_from_being_used() {
     rig.finish(source).await;
 }
 
-/// The account's fields, of which this one is required.
+/// The account's fields, with this one required.
 fn requiring(name: &str) -> Value {
     let mut fields: Value =
         serde_json::from_str(include_str!("../../src/sandbox/metadata/contacts.json")).unwrap();

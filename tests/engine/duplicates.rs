@@ -7,7 +7,7 @@ use crate::rig::{Rig, Setup, Source, called, identify, reason, track};
 
 const ADA: &str = "ada@example.com";
 
-/// A lane whose next track is answered only when the faults are taken away.
+/// A lane whose next track is answered only when the faults are removed.
 async fn with_one_under_way(event: &Value) -> (Rig, Source) {
     let rig = Rig::start().await;
     let mut source = rig.session().await;
@@ -20,7 +20,7 @@ async fn with_one_under_way(event: &Value) -> (Rig, Source) {
     (rig, source)
 }
 
-/// Waits until the lane has taken so many deliveries in all.
+/// Waits until the lane has taken this many deliveries in all.
 async fn taken(rig: &Rig, deliveries: f64) {
     crate::support::soon("the deliveries are taken", async || {
         rig.sum("freshet_events_received_total", &[]) >= deliveries

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::rig::{Rig, Setup, called, identify, reason, track};
 use crate::support::soon;
 
-/// What a call may meet that says nothing about the event.
+/// Failures of a call that say nothing about the event.
 fn passing() -> Vec<Value> {
     vec![
         json!({"status": 500}),
@@ -36,7 +36,7 @@ fn whole_event(message: &str, email: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_passes_costs_no_event_wherever_it_strikes() {
+async fn a_passing_failure_costs_no_event_wherever_it_happens() {
     let setup = Setup { request_timeout: std::time::Duration::from_millis(1500), ..Setup::default() };
     let rig = Rig::with(setup).await;
     let mut source = rig.session().await;
@@ -210,7 +210,7 @@ async fn a_value_that_does_not_fit_is_left_out_where_the_account_says_so() {
 }
 
 #[tokio::test]
-async fn a_receipt_let_go_is_counted_and_its_event_goes_back() {
+async fn a_dropped_receipt_is_counted_and_its_event_returned() {
     let dropped = prometheus::IntCounter::new("dropped", "dropped").unwrap();
     let (settle, mut settlements) = tokio::sync::mpsc::channel(1);
     let place = settle.reserve_owned().await.unwrap();

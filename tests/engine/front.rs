@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What is sent instead of an answer.
+/// What is sent in place of an answer.
 #[derive(Debug, Clone)]
 pub enum Odd {
     /// These bytes, then the connection ends.

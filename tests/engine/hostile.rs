@@ -28,7 +28,7 @@ const JSON: &str = "content-type: application/json\r\n";
 const HTML: &str = "content-type: text/html\r\n";
 
 #[tokio::test]
-async fn no_answer_that_is_none_is_taken_for_one() {
+async fn no_malformed_answer_is_taken_for_a_success() {
     let (rig, front) = fronted(Duration::from_millis(1500)).await;
     let mut source = rig.session().await;
     let huge = format!("{{\"contact\":{{\"id\":1,\"pad\":\"{}\"}}}}", "x".repeat(5 * 1024 * 1024));
@@ -61,7 +61,7 @@ async fn no_answer_that_is_none_is_taken_for_one() {
 }
 
 #[tokio::test]
-async fn a_web_page_is_no_receipt_for_an_activity() {
+async fn a_web_page_does_not_count_as_an_accepted_activity() {
     let (rig, front) = fronted(Duration::from_secs(5)).await;
     let mut source = rig.session().await;
     let page = b"\n <!DOCTYPE html><html><title>We will be back soon</title></html>";

@@ -37,7 +37,7 @@ fn only(rig: &Rig) -> Value {
     contacts[0].clone()
 }
 
-/// A contact that somebody else put into the account.
+/// Creates a contact as another program would.
 async fn put(rig: &Rig, contact: Value) {
     rig.meddle("POST", "/api/contacts", json!({ "contact": contact })).await;
 }
@@ -120,7 +120,7 @@ async fn an_address_of_another_contact_stays_its_own() {
 }
 
 #[tokio::test]
-async fn what_freshsales_refuses_for_itself_is_rejected_as_before() {
+async fn records_that_freshsales_refuses_are_dead_lettered_as_rejected() {
     let rig = Rig::start().await;
     rig.faults(json!([{"endpoint": "contacts_upsert", "containing": "Berne",
         "action": {"status": 400, "body": {"errors": {"code": 400, "message": ["City is wrong"]}}}}]))

@@ -158,7 +158,7 @@ async fn waiting_for_quota_is_counted_while_it_lasts() {
 }
 
 #[tokio::test]
-async fn an_hour_that_is_used_up_is_told() {
+async fn a_used_up_hour_is_reported() {
     let account = Account::start(1_000_000).await;
     let front = Front::before(account.address).await;
     let url = Some(format!("http://{}", front.address));

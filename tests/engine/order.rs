@@ -25,7 +25,7 @@ fn email(contact: u64) -> String {
     format!("c{contact}@example.com")
 }
 
-/// What the events should come to.
+/// The state that the events should lead to.
 #[derive(Default)]
 struct Expected {
     contacts: BTreeMap<String, BTreeMap<&'static str, String>>,
@@ -97,7 +97,7 @@ async fn one_run(seed: u64) {
     for event in &events {
         source.send(event).await;
     }
-    // Up to three times the source is lost on the way, and what it was not told of is delivered again in order.
+    // Up to three times the source is lost on the way, and events without a settlement are delivered again in order.
     for _ in 0..dice.roll(4) {
         let enough = usize::try_from(dice.roll(20)).unwrap();
         let mut settled = vec![false; source.sent.len()];
@@ -108,7 +108,7 @@ async fn one_run(seed: u64) {
             left -= 1;
         }
         source.lost.cancel();
-        // What is settled now cannot be told any more, delivered or not.
+        // Settlements from now on reach nobody, whatever they say.
         let again: Vec<String> = source
             .sent
             .iter()
@@ -214,7 +214,7 @@ async fn a_repeated_message_takes_effect_once() {
     let outcomes = source.outcomes().await;
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count(), 1);
     assert_eq!(rig.activities().len(), 1);
-    // A blank name is no name.
+    // A blank name counts as none.
     for _ in 0..2 {
         source.send(track("", "ada@example.com", "Came")).await;
         assert_eq!(source.settled().await.outcome, Outcome::Delivered);

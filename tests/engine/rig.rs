@@ -1,4 +1,4 @@
-//! A lane, the sandbox behind it, and a source of deliveries that a test plays by hand.
+//! A lane, the sandbox behind it, and a source whose deliveries the test hands over itself.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,9 +32,9 @@ pub struct Setup {
     pub grace: Duration,
     pub request_timeout: Duration,
     pub patience: BackoffSettings,
-    /// Calls an hour, for the account and for its sandbox.
+    /// Calls per hour that the lane may make and that its sandbox allows.
     pub requests_per_hour: u32,
-    /// Where the account is, if not at the sandbox itself.
+    /// The account's URL, if it is not the sandbox's.
     pub url: Option<String>,
     /// What it shares with other lanes, if anything.
     pub transport: Option<HttpTransport>,
@@ -95,7 +95,7 @@ impl Account {
     }
 }
 
-/// A lane at work.
+/// A running lane.
 pub struct Rig {
     pub account: Account,
     pub metrics: Arc<Metrics>,
@@ -116,7 +116,7 @@ impl Rig {
         Self::before(account, setup)
     }
 
-    /// A lane for an account that runs already.
+    /// A lane for an account whose sandbox already runs.
     pub fn before(account: Account, setup: Setup) -> Self {
         let url = setup.url.unwrap_or_else(|| format!("http://{}", account.address));
         let text = format!(
@@ -168,7 +168,7 @@ impl Rig {
         self.leased_session(Lease::ENDLESS).await
     }
 
-    /// Opens the next session of a source that may give to others.
+    /// Opens the next session of a source whose deliveries may go to others.
     pub async fn leased_session(&self, lease: Lease) -> Source {
         let (deliver, deliveries) = mpsc::channel(1000);
         let (settle, settlements) = mpsc::channel(1000);
@@ -179,7 +179,7 @@ impl Rig {
         Source { deliver: Some(deliver), settle, settlements, lost, dropped, next: 0, sent: Vec::new() }
     }
 
-    /// Makes the account misbehave.
+    /// Adds faults to the sandbox.
     pub async fn faults(&self, faults: Value) {
         let url = format!("http://{}/_sandbox/faults", self.account.address);
         let answer = self.http.post(url).json(&faults).send().await.unwrap();
@@ -187,7 +187,7 @@ impl Rig {
         assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
     }
 
-    /// Makes it behave again.
+    /// Removes the sandbox's faults.
     pub async fn mend(&self) {
         let url = format!("http://{}/_sandbox/faults", self.account.address);
         self.http.delete(url).send().await.unwrap();
@@ -201,7 +201,7 @@ impl Rig {
         body["faults"].as_array().unwrap().clone()
     }
 
-    /// Does something to the account behind the lane's back.
+    /// Calls the account directly, so that the lane does not know.
     pub async fn meddle(&self, method: &str, path: &str, body: Value) -> Value {
         let url = format!("http://{}{path}", self.account.address);
         let request = self.http.request(method.parse().unwrap(), url).json(&body);
@@ -213,7 +213,7 @@ impl Rig {
         serde_json::from_str(&body).unwrap_or_default()
     }
 
-    /// Other programs run so many bulk jobs in the account.
+    /// How many bulk jobs other programs run in the account.
     pub async fn jobs_of_others(&self, number: usize) {
         self.meddle("PUT", "/_sandbox/jobs", json!({"others": number})).await;
     }
@@ -284,7 +284,7 @@ impl Rig {
     }
 }
 
-/// The broker's part.
+/// The source of deliveries, in the broker's place.
 pub struct Source {
     deliver: Option<mpsc::Sender<Delivery>>,
     settle: mpsc::Sender<Settlement>,
@@ -326,7 +326,7 @@ impl Source {
         tag
     }
 
-    /// Nothing more will come.
+    /// Ends the source.
     pub fn end(&mut self) {
         self.deliver = None;
     }
@@ -349,7 +349,7 @@ impl Source {
         outcomes.into_iter().map(Option::unwrap).collect()
     }
 
-    /// Whether a settlement stands ready.
+    /// Whether a settlement is ready.
     pub fn try_settled(&mut self) -> Option<Settlement> {
         self.settlements.try_recv().ok()
     }
@@ -380,7 +380,7 @@ pub fn track(message: &str, user: &str, name: &str) -> Value {
     json!({"type": "track", "messageId": message, "userId": user, "event": name, "properties": {}})
 }
 
-/// Waits until the account saw so many calls of an endpoint.
+/// Waits until the account has got this many calls to an endpoint.
 pub async fn called(rig: &Rig, endpoint: &str, times: usize) {
     soon(&format!("{times} calls of {endpoint}"), async || rig.calls(endpoint) >= times).await;
 }

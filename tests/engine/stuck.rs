@@ -1,12 +1,17 @@
 //! When a lane counts as stuck, and that one which waits on purpose does not.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use freshet::lane::BackoffSettings;
+use freshet::lane::{self, BackoffSettings, LaneState};
+use freshet::status::{self, StatusSources};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Account, Rig, Setup, called, identify, track};
-use crate::support::soon;
+use crate::support::{Proxy, soon};
 
 /// With it a lane is stuck whenever it rests and nothing stands in its way.
 const NO_PATIENCE: Duration = Duration::ZERO;
@@ -99,4 +104,110 @@ async fn a_lane_that_takes_over_is_not_stuck_before_it_may_send() {
     called(&rig, "track_events", 1).await;
     soon("it is stuck", async || rig.board.stuck(NO_PATIENCE).is_some()).await;
     rig.stopped().await;
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self, part: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+}
+
+/// Through the library: the configuration allows no lane to count as stuck while it only waits for an answer.
+#[tokio::test]
+async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known_reason_do_not() {
+    const AFTER: Duration = Duration::from_secs(2);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+
+    let mut others = Vec::new();
+    for (action, state) in [
+        (json!({"status": 429, "headers": {"retry-after": "3600"}}), LaneState::Throttled),
+        (json!({"status": 401}), LaneState::Unauthorized),
+        (json!({"status": 503}), LaneState::Retrying),
+    ] {
+        let rig = Rig::with(for_hours()).await;
+        rig.faults(json!({"endpoint": "contacts_upsert", "action": action})).await;
+        let mut source = rig.session().await;
+        source.send(identify("a", "ada@example.com", json!({}))).await;
+        soon("the state", async || rig.board.view().state == state).await;
+        others.push((rig, source));
+    }
+
+    // The one account that says nothing at all, after those that do have waited for as long.
+    let account = Account::start(1_000_000).await;
+    let proxy = Proxy::to(&account.address.to_string()).await;
+    let url = Some(format!("http://{}", proxy.addr()));
+    let rig = Rig::before(account, Setup { url, patience: Setup::default().patience, ..for_hours() });
+    let lanes: Vec<_> =
+        [&rig].into_iter().chain(others.iter().map(|(rig, _)| rig)).map(|rig| rig.board.clone()).collect();
+    let mut watching = JoinSet::new();
+    watching.spawn(lane::watch(lanes.clone(), AFTER));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sources = StatusSources {
+        metrics: rig.metrics.clone(),
+        lanes,
+        stuck_after: AFTER,
+        broker: None,
+        replica: "one".to_owned(),
+        started: jiff::Timestamp::now(),
+    };
+    let _pages = status::serve(listener, sources, &CancellationToken::new()).unwrap();
+    let get = async |page: &str| {
+        let answer = reqwest::get(format!("http://{address}{page}")).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    rig.faults(json!({"endpoint": "contacts_upsert", "action": {"hang": true}, "next": 1})).await;
+    let mut source = rig.session().await;
+    source.send(identify("a", "ada@example.com", json!({}))).await;
+
+    soon("/livez answers 503", async || get("/livez").await.0 == 503).await;
+    let why = get("/livez").await.1;
+    assert!(
+        why.starts_with("not alive: acme is stuck with 1 events for ") && why.lines().count() == 1,
+        "{why}"
+    );
+    let seconds: u64 = why.split(' ').find_map(|word| word.parse().ok().filter(|n| *n > 1)).unwrap();
+    assert!(seconds >= 4, "before twice delivery.stuck_after: {why}");
+    let lines = log.lines("the lane is stuck");
+    assert!(
+        lines.len() == 1 && lines[0].contains("acme") && lines[0].contains("nothing is settled"),
+        "{lines:?}"
+    );
+    assert_eq!(rig.sum("freshet_lane_stuck", &["account=\"acme\""]), 1.0);
+    let elsewhere: f64 = others.iter().map(|(rig, _)| rig.sum("freshet_lane_stuck", &[])).sum();
+    assert_eq!(elsewhere, 0.0, "another lane is stuck, too");
+    let status: Value = serde_json::from_str(&get("/api/status").await.1).unwrap();
+    assert_eq!(status["accounts"][0]["stuck"]["events"], 1, "{status}");
+    assert!(status["accounts"][1].get("stuck").is_none(), "{status}");
+    assert!(get("/").await.1.contains("stuck for"));
+
+    // The call breaks, is sent again, and is answered.
+    proxy.cut();
+    soon("it is no longer stuck", async || !log.lines("the lane is no longer stuck").is_empty()).await;
+    soon("the metric", async || rig.sum("freshet_lane_stuck", &[]) == 0.0).await;
+    assert_eq!(get("/livez").await.0, 200);
+    // While it waits to be sent again it is not stuck either.
+    assert_eq!(source.settled().await.outcome, freshet::outcome::Outcome::Delivered);
+    rig.finish(source).await;
+    for (mut rig, _source) in others {
+        rig.stopped().await;
+    }
 }

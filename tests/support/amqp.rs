@@ -1,4 +1,4 @@
-//! A test's own view of RabbitMQ: puts messages in, looks at what is there.
+//! A test's own AMQP client: publishes messages and looks into queues.
 
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -17,7 +17,7 @@ pub struct Amqp {
 }
 
 impl Amqp {
-    /// Connects, without any recovery.
+    /// Without automatic recovery.
     pub async fn connect(url: &str) -> lapin::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
@@ -25,7 +25,7 @@ impl Amqp {
         Ok(Self { connection, channel })
     }
 
-    /// Another channel, for what may close its channel.
+    /// Another channel, for commands that may close it.
     pub async fn channel(&self) -> Channel {
         self.connection.create_channel().await.expect("a channel")
     }
@@ -98,7 +98,7 @@ impl Amqp {
         }
     }
 
-    /// Messages that wait for a consumer: not those delivered and unsettled. `None` where the queue is missing.
+    /// Messages that are ready; those delivered and not yet settled are left out. `None` if the queue is missing.
     pub async fn depth(&self, queue: &str) -> Option<u32> {
         self.look(queue).await.map(|(messages, _)| messages)
     }
@@ -117,7 +117,7 @@ impl Amqp {
         Some((seen.message_count(), seen.consumer_count()))
     }
 
-    /// Takes every message that waits, in order.
+    /// Takes every message that is ready, in order.
     ///
     /// Without acknowledgements: a quorum queue works off 32 at a time, and those that wait for their turn are
     /// lost when the channel closes.
@@ -132,7 +132,7 @@ impl Amqp {
         taken
     }
 
-    /// [`Amqp::take_all`] for a queue with a single active consumer, which nobody may look into from the side.
+    /// [`Amqp::take_all`] for a queue with a single active consumer, which refuses `basic.get`.
     pub async fn drain(&self, queue: &str) -> Vec<Delivery> {
         let waiting = self.depth(queue).await.expect("the queue is there");
         let channel = self.channel().await;
@@ -185,7 +185,7 @@ pub fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-/// A message's header as text; `None` where it is missing or no text.
+/// A message's header as text; `None` if it is missing or of another type.
 pub fn header(delivery: &Delivery, name: &str) -> Option<String> {
     let value = delivery.properties.headers().as_ref()?.inner().get(name)?;
     value.as_long_string().map(ToString::to_string)

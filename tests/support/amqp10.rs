@@ -1,4 +1,4 @@
-//! A sender that speaks AMQP 1.0, whose frames are written by hand: RabbitMQ takes messages in it, too.
+//! A sender that speaks AMQP 1.0, which RabbitMQ takes too. Its frames are written by hand.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ const DISPOSITION: u8 = 0x15;
 const MECHANISMS: u8 = 0x40;
 const INIT: u8 = 0x41;
 const OUTCOME: u8 = 0x44;
-/// What RabbitMQ says of a message that it has taken.
+/// RabbitMQ's answer to a message that it has accepted.
 const ACCEPTED: u8 = 0x24;
 pub const NULL: &[u8] = &[0x40];
 const FALSE: &[u8] = &[0x42];

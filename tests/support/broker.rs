@@ -6,7 +6,7 @@ use super::server::{EXTERNAL_URL, Server};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::OnceCell;
 
-/// What differs from one plain node.
+/// Settings that differ from those of a single plain node.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Nodes in the cluster.
@@ -45,7 +45,7 @@ impl Broker {
             .await
     }
 
-    /// A node of one's own, to stop, kill and freeze.
+    /// A node that only this test uses, to stop, kill and freeze.
     pub async fn private() -> Self {
         Self::private_with(Settings::default()).await
     }
@@ -55,7 +55,7 @@ impl Broker {
         Self::start_new(settings).await
     }
 
-    /// `count` nodes of one's own in one cluster.
+    /// A cluster of `count` nodes that only this test uses.
     pub async fn cluster(count: usize) -> Self {
         Self::start_new(Settings { nodes: count, ..Settings::default() }).await
     }
@@ -123,14 +123,14 @@ impl Broker {
         }
     }
 
-    /// Ends every node in good order.
+    /// Stops every node gracefully.
     pub async fn stop(&self) {
         for node in &self.nodes {
             node.stop().await;
         }
     }
 
-    /// Ends every node as a power cut would.
+    /// Kills every node, as a power cut would.
     pub fn kill(&self) {
         self.nodes.iter().for_each(Node::kill);
     }
@@ -147,7 +147,7 @@ impl Broker {
         self.start().await;
     }
 
-    /// `rabbitmqctl` on the first node: what it prints.
+    /// The output of `rabbitmqctl` on the first node.
     pub fn control(&self, arguments: &[&str]) -> String {
         self.node(0).control(arguments)
     }

@@ -1,4 +1,4 @@
-//! Makes deliveries unreadable on their way from RabbitMQ to a client: a fault in the client's library, from outside.
+//! Makes deliveries unreadable between RabbitMQ and a client, in place of a fault in the client library.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ pub enum Distortion {
     BodyEnd,
 }
 
-/// What is to be distorted: deliveries that hold this text. Counts along how often a client cancels a consumer.
+/// Distorts deliveries that contain this text, and counts how often a client cancels a consumer.
 #[derive(Debug, Clone, Default)]
 pub struct Distortions(Arc<Mutex<Vec<Rule>>>, Arc<AtomicUsize>);
 
@@ -102,7 +102,7 @@ impl Cancellations {
 pub struct Distorter {
     distortions: Distortions,
     begun: Vec<u8>,
-    /// Frames of a delivery that is not whole yet, by channel.
+    /// Frames of deliveries that have not fully arrived, by channel.
     deliveries: HashMap<[u8; 2], Vec<Vec<u8>>>,
 }
 
@@ -111,7 +111,7 @@ impl Distorter {
         Self { distortions, begun: Vec::new(), deliveries: HashMap::new() }
     }
 
-    /// What comes out when this goes in.
+    /// The bytes to pass on for these.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.begun.extend(bytes);
         let mut out = Vec::new();

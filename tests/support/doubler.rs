@@ -15,7 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What has been seen, and what is to be done.
+/// What the proxy does, and what it has seen.
 #[derive(Debug, Default)]
 struct Notes {
     /// The first delivery whose body has this text is doubled.
@@ -23,7 +23,7 @@ struct Notes {
     doubled: bool,
     /// Bodies of deliveries that were acknowledged.
     acknowledged: Vec<Vec<u8>>,
-    /// What is published to this exchange never reaches RabbitMQ.
+    /// Messages published to this exchange never reach RabbitMQ.
     withhold: Option<String>,
     withheld: usize,
 }
@@ -48,7 +48,7 @@ impl Doubler {
         Self { port: number, notes, _task: task }
     }
 
-    /// The same URL, by way of the doubler.
+    /// The same URL through the doubler.
     pub fn url(&self, direct: &str) -> String {
         let mut url = url::Url::parse(direct).expect("a URL");
         url.set_host(Some("127.0.0.1")).expect("a URL with a host");
@@ -209,8 +209,8 @@ async fn acknowledgements(
     }
 }
 
-/// Translates the tag; gives the bodies of what is settled, none if RabbitMQ must not hear of it: a message can be
-/// settled but once.
+/// Translates the tag, and returns the bodies of the settled messages. There are none if RabbitMQ must not get the frame,
+/// because a message can be settled only once.
 fn settle(tags: &mut Tags, frame: &mut Frame, method: (u16, u16)) -> Option<Vec<Vec<u8>>> {
     let given = usize::try_from(frame.settled_tag()).expect("a tag");
     let real = *tags.given.get(given.checked_sub(1)?)?;
@@ -231,7 +231,7 @@ const ACK: (u16, u16) = (60, 80);
 const REJECT: (u16, u16) = (60, 90);
 const NACK: (u16, u16) = (60, 120);
 
-/// Type, channel and length stand before the payload, one byte behind it.
+/// Type, channel and length come before the payload, and one byte after it.
 const HEAD: usize = 7;
 
 /// One frame of AMQP 0-9-1.

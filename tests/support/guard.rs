@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
-/// Held back until the watcher knows of it, so that there is no moment without a watcher.
+/// The child waits for a line, which comes once its watcher runs, so that it is never without one.
 const GATE: &str = r#"read -r _ || exit 1; exec "$@" </dev/null"#;
 /// A line means that the group is gone; the end of the pipe means that the test process is.
 const WATCH_GROUP: &str = r#"trap '' INT TERM HUP; read -r _ || kill -s KILL -- "-$1""#;
@@ -90,7 +90,7 @@ impl Drop for Process {
 }
 
 fn send_signal(signal: &str, whom: &str) {
-    // The shell's own `kill`: a small machine has no other. Gone already is as good as hit.
+    // The shell's own `kill`, because a small machine has no other. A process that is already gone is no failure.
     let _status = Command::new("sh")
         .args(["-c", r#"kill -s "$1" -- "$2""#, "signal", signal, whom])
         .stderr(Stdio::null())
@@ -164,7 +164,7 @@ impl Watcher {
         Self { shell, pipe }
     }
 
-    /// Tells the shell that its resource was let go in good order, and waits for it.
+    /// Tells the shell that the resource was released, and waits for it.
     fn dismiss(&mut self) {
         if let Some(mut pipe) = self.pipe.take() {
             let _broken = pipe.write_all(b"done\n");

@@ -1,15 +1,15 @@
-//! Properties and headers that RabbitMQ takes, and that nobody expects.
+//! Unusual properties and headers that RabbitMQ accepts.
 
 use super::raw::{entry, long, short};
 
-/// No UTF-8: a word in Latin-1.
+/// A word in Latin-1, which is not valid UTF-8.
 const LATIN: &[u8] = b"caf\xe9";
 
 /// How deep headers are nested. A frame has room for eighteen thousand levels; but RabbitMQ computes the size of each
 /// level anew where it writes a delivery, and takes six seconds for so many, in which no client gets anything.
 const DEPTH: usize = 2000;
 
-/// Each by a name, in a frame of this size with room for what RabbitMQ adds.
+/// Properties by name, each within a frame of this size with room for what RabbitMQ adds.
 pub fn hostile(frame_max: usize) -> Vec<(&'static str, Properties)> {
     let room = frame_max - 1024;
     let plain = Properties::default;
@@ -57,7 +57,7 @@ pub fn hostile(frame_max: usize) -> Vec<(&'static str, Properties)> {
     ]
 }
 
-/// A message's properties as bytes. Texts need be no UTF-8.
+/// A message's properties as bytes. Texts may be invalid UTF-8.
 #[derive(Debug, Clone, Default)]
 pub struct Properties(Vec<(u16, Vec<u8>)>);
 
@@ -136,7 +136,7 @@ fn many(entries: usize) -> Vec<(&'static [u8], u8, Vec<u8>)> {
     vec![(b"many", b't', vec![1]); entries]
 }
 
-/// Those that RabbitMQ knows; numbers that are none it does not take.
+/// One value of each type that RabbitMQ knows. It refuses floats that are not numbers, so there is none.
 fn types() -> Vec<(&'static [u8], u8, Vec<u8>)> {
     vec![
         (b"t", b't', vec![2]),

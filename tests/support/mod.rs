@@ -1,14 +1,14 @@
-//! What integration tests stand on: a real RabbitMQ, a network that breaks on demand, the daemon as a process.
+//! What the integration tests share: a real RabbitMQ, a network that breaks on demand, the daemon as a process.
 //!
-//! Use it by `mod support;`. Nothing here is compiled into the product.
+//! A test includes it with `mod support;`.
 //!
-//! | file | what it gives |
+//! | file | provides |
 //! |---|---|
 //! | `broker.rs` | [`Broker`]: RabbitMQ nodes that a test may stop, kill and freeze; a [`Vhost`] per test |
 //! | `amqp.rs` | [`Amqp`]: declare, publish with confirms, look into queues |
-//! | `hostile.rs` | [`hostile()`]: properties that nobody expects |
+//! | `hostile.rs` | [`hostile()`]: unusual properties and headers |
 //! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
-//! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, by way of a [`Proxy`] |
+//! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, through a [`Proxy`] |
 //! | `amqp10.rs` | [`amqp10::Sender`]: a sender that speaks AMQP 1.0 |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
@@ -145,7 +145,7 @@ impl<T, E: Display> Probed for Result<T, E> {
     }
 }
 
-/// The build's own folder, which everything that tests leave behind goes into.
+/// The target folder, where everything goes that tests leave behind.
 fn target_dir() -> PathBuf {
     let mut dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     dir.pop();

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Virtual hosts that a node is born with: making one later costs the start of an Erlang machine.
+/// Virtual hosts that a node starts with: creating one later costs the start of an Erlang VM.
 pub const READY_VHOSTS: usize = 40;
 const START: Duration = Duration::from_mins(2);
 /// How long a connection may take to open.
@@ -50,7 +50,7 @@ impl PortMapper {
 /// A node that keeps its name, its ports and its data while its process comes and goes.
 #[derive(Debug)]
 pub struct Node {
-    /// First, so that the process is gone before its ports and its folder are let go.
+    /// Declared first, so that the process ends before its ports and its folder are released.
     process: Mutex<Option<Process>>,
     server: Server,
     pub name: String,
@@ -62,7 +62,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Lays out the files; nothing runs yet.
+    /// Creates the files without starting the process.
     pub fn new(server: &Server, mapper: &PortMapper) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl Node {
         .await;
     }
 
-    /// Ends the process in good order.
+    /// Stops the process gracefully.
     pub async fn stop(&self) {
         match &self.container {
             Some(container) => docker(&["stop", "--time", "60", &container.name]),
@@ -179,7 +179,7 @@ impl Node {
         *self.process() = None;
     }
 
-    /// Stops the process in its tracks: connections stay open and nothing answers.
+    /// SIGSTOP: connections stay open, and nothing answers.
     pub fn freeze(&self) {
         match &self.container {
             Some(container) => docker(&["pause", &container.name]),
@@ -187,7 +187,7 @@ impl Node {
         }
     }
 
-    /// Goes on after [`Node::freeze`].
+    /// SIGCONT, after [`Node::freeze`].
     pub fn thaw(&self) {
         match &self.container {
             Some(container) => docker(&["unpause", &container.name]),

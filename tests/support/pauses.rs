@@ -1,4 +1,4 @@
-//! For how long accounts got nothing while something befell another one.
+//! How long accounts received nothing while another one had a fault.
 //!
 //! Events come all the time, a few in each tenth of a second, so that a pause shows. A machine that is busy makes pauses
 //! of its own: an account of a daemon that nothing happens to gets events at the same times, and what it has to wait
@@ -34,7 +34,7 @@ impl Pauses {
         }
     }
 
-    /// What is not the machine's.
+    /// The pause without the part that the busy machine causes.
     pub fn net(&self) -> f64 {
         (self.others - self.bystander).max(0.0)
     }

@@ -1,4 +1,4 @@
-//! Ports that no other test takes, in this process or another, while they are held.
+//! Ports reserved for one test, across processes.
 //!
 //! A node that was killed must come back on its port, so a port is held longer than any socket on it. The numbers
 //! lie below the range from which the system gives ports to outgoing connections.
@@ -18,7 +18,7 @@ pub struct Port {
     _lock: File,
 }
 
-/// Takes a port that nobody listens on and nobody else has taken.
+/// Reserves a port that nobody listens on.
 pub fn reserve() -> Port {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let folder = std::env::temp_dir().join("freshet-test-ports");

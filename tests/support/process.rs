@@ -36,7 +36,7 @@ impl Freshet {
         Self::start_argv(&argv, config, environment)
     }
 
-    /// The same by a shell, in which `$FRESHET` is the program: `exec` it, so that signals reach it.
+    /// The same through a shell, where `$FRESHET` is the program. The script must `exec` it, so that signals reach it.
     pub fn start_script(script: &str, config: &str, environment: &[(&str, &str)]) -> Self {
         Self::start_argv(&["sh", "-c", script].map(OsString::from), config, environment)
     }
@@ -86,7 +86,7 @@ impl Freshet {
         get(self.http_addr().await, path).await.expect("freshet answers over HTTP")
     }
 
-    /// The same, where it may be that nobody answers.
+    /// As [`Freshet::get`], for when nobody may answer.
     pub async fn try_get(&self, path: &str) -> std::io::Result<(u16, String)> {
         get(self.http_addr().await, path).await
     }
@@ -142,7 +142,7 @@ impl Freshet {
         self.process.signal(signal);
     }
 
-    /// Ends it as a power cut would.
+    /// SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
     }
@@ -203,7 +203,7 @@ pub fn listen_address(line: &str) -> Option<SocketAddr> {
     after[..end.unwrap_or(after.len())].parse().ok()
 }
 
-/// A test must not depend on who runs it.
+/// Removes variables of the user who runs the test.
 fn prepare(command: &mut Command, environment: &[(&str, &str)]) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FRESHET_") || name == "RUST_LOG" {
@@ -217,17 +217,17 @@ fn prepare(command: &mut Command, environment: &[(&str, &str)]) {
         .envs(environment.iter().copied());
 }
 
-/// One plain HTTP request.
+/// One plain HTTP GET.
 pub async fn get(addr: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     exchange(addr, &format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")).await
 }
 
-/// One plain HTTP request with a body of JSON.
+/// One plain HTTP POST with a JSON body.
 pub async fn post(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(u16, String)> {
     exchange(addr, &with_body("POST", addr, path, body)).await
 }
 
-/// One plain HTTP request that puts JSON into the place of other JSON.
+/// One plain HTTP PUT with a JSON body.
 pub async fn put(addr: SocketAddr, path: &str, body: &str) -> std::io::Result<(u16, String)> {
     exchange(addr, &with_body("PUT", addr, path, body)).await
 }
@@ -238,7 +238,7 @@ fn with_body(method: &str, addr: SocketAddr, path: &str, body: &str) -> String {
     format!("{head}Content-Type: application/json\r\n\r\n{body}")
 }
 
-/// One plain HTTP request that deletes.
+/// One plain HTTP DELETE.
 pub async fn delete(addr: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     exchange(addr, &format!("DELETE {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")).await
 }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What the proxy does with what it carries, until told otherwise.
+/// What the proxy does with connections and bytes, until the next command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Pass,
@@ -22,14 +22,14 @@ enum Mode {
     Refuse,
 }
 
-/// The end of every connection that is open now.
+/// How every open connection ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Cut,
     Reset,
 }
 
-/// Stands between a client and a server; gone with its connections when dropped.
+/// A proxy between a client and a server. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -71,7 +71,7 @@ impl Proxy {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The same URL, by way of the proxy.
+    /// The same URL through the proxy.
     pub fn url(&self, direct: &str) -> String {
         let mut url = url::Url::parse(direct).expect("a URL");
         url.set_host(Some("127.0.0.1")).expect("a URL with a host");
@@ -79,13 +79,13 @@ impl Proxy {
         url.into()
     }
 
-    /// Carries everything, and listens: the state at first, and what ends [`Proxy::hang`] and [`Proxy::refuse`].
+    /// Listens and passes everything on, as at the start. Ends [`Proxy::hang`] and [`Proxy::refuse`].
     pub async fn pass(&self) {
         self.mode.send_replace(Mode::Pass);
         self.until_listening(true).await;
     }
 
-    /// Lets nothing through from now on and keeps connections open, as a network does that lost its route.
+    /// Passes nothing on and keeps connections open, like a network that lost its route.
     pub async fn hang(&self) {
         self.mode.send_replace(Mode::Hang);
         self.until_listening(true).await;
@@ -97,12 +97,12 @@ impl Proxy {
         self.until_listening(false).await;
     }
 
-    /// Closes every open connection; new ones are welcome.
+    /// Closes every open connection; new ones are accepted.
     pub fn cut(&self) {
         self.end.send_replace(End::Cut);
     }
 
-    /// Ends every open connection by a reset; new ones are welcome.
+    /// Resets every open connection; new ones are accepted.
     pub fn reset(&self) {
         self.end.send_replace(End::Reset);
     }
@@ -227,7 +227,7 @@ async fn pump(
     }
 }
 
-/// One in a count for as long as it lives.
+/// Counts as one until it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {

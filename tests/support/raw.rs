@@ -1,4 +1,4 @@
-//! An AMQP client that writes its frames by hand: for what no client library lets a test send.
+//! An AMQP client that writes its frames by hand, because client libraries do not send malformed ones.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -105,7 +105,7 @@ pub fn short(text: &[u8]) -> Vec<u8> {
     [&[u8::try_from(text.len()).expect("a short string")], text].concat()
 }
 
-/// Bytes behind their length.
+/// Bytes with their length before them.
 pub fn long(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).expect("few bytes").to_be_bytes()[..], bytes].concat()
 }
@@ -129,7 +129,7 @@ pub fn headers(entries: &[u8]) -> Vec<u8> {
     property(HEADERS, &long(entries))
 }
 
-/// Arrays in arrays, so deep, as a header.
+/// A header of arrays nested this deep.
 pub fn nested(levels: usize) -> Vec<u8> {
     // Written from the inside, backwards, so that a hundred thousand take no time.
     let mut backwards = Vec::new();

@@ -1,4 +1,4 @@
-//! Where a RabbitMQ 4 comes from on this machine.
+//! Finds a RabbitMQ 4 on this machine.
 
 use super::target_dir;
 use super::tree::{self, find_on_path, output};
@@ -29,7 +29,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// Looks once per test process, what is there already first.
+    /// Looks once per test process, and prefers what is already there.
     pub fn find() -> &'static Self {
         static FOUND: OnceLock<Server> = OnceLock::new();
         FOUND.get_or_init(|| {

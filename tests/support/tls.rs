@@ -1,4 +1,4 @@
-//! A server that speaks TLS and hands on to one that does not.
+//! A TLS server in front of one that speaks plain TCP.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ impl TlsFront {
         Self { port, folder, _task: task }
     }
 
-    /// The certificate of the authority, for those who trust it.
+    /// The authority's certificate, for clients that should trust it.
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
     }

@@ -109,7 +109,7 @@ pub fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
-/// What a command prints; empty where it cannot run or fails.
+/// A command's output; empty if it cannot run or fails.
 pub fn output(program: &str, arguments: &[&str]) -> String {
     Command::new(program)
         .args(arguments)

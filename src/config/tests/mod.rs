@@ -330,3 +330,19 @@ fn a_duration_may_have_days() {
         assert_eq!(parse_duration(text).ok(), expected.map(Duration::from_secs), "{text}");
     }
 }
+
+#[test]
+fn a_lane_may_not_count_as_stuck_while_it_waits_for_one_answer_or_one_job() {
+    let parsed = |lines: &str| read(&format!("[delivery]\n{lines}\n{ACME}"), &[("KEY", "secret")]);
+    for lines in [
+        "stuck_after = \"10m\"",
+        "request_timeout = \"15m\"",
+        "stuck_after = \"20m\"\nrequest_timeout = \"1h\"",
+    ] {
+        let error = parsed(lines).unwrap_err().to_string();
+        let expected = "delivery.stuck_after: expected more than a bulk job may take (10m), and more than request_timeout";
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(parsed("stuck_after = \"601s\"").is_ok());
+    assert!(parsed("stuck_after = \"61m\"\nrequest_timeout = \"1h\"").is_ok());
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, CallClass};
+use super::attempt::{CallAttempt, CallClass};
 use super::attribution::DoubtfulAnswer;
 use super::{Budget, Impediment};
 use crate::freshsales::{RateLimit, UnavailableCause, Verdict};
@@ -17,7 +17,7 @@ impl Budget {
     /// Takes the answer to a call. Returns when it may be sent again, unless it got through.
     pub(in crate::lane) fn answered(
         &mut self,
-        mut attempt: Attempt<'_>,
+        mut attempt: CallAttempt<'_>,
         verdict: &Verdict,
         limit: &RateLimit,
         now: Instant,
@@ -43,7 +43,7 @@ impl Budget {
         }
     }
 
-    fn got_through(&mut self, attempt: &Attempt<'_>, limit: &RateLimit, now: Instant) {
+    fn got_through(&mut self, attempt: &CallAttempt<'_>, limit: &RateLimit, now: Instant) {
         if attempt.probe {
             let unavailable = &mut self.waits.unavailable;
             if self.breaker.probe_got_through(attempt.class, now, || unavailable.following()) {
@@ -75,7 +75,7 @@ impl Budget {
     }
 
     /// Whether the account or the record is at fault is decided elsewhere; only a check speaks for the account.
-    fn met_by(&mut self, attempt: &Attempt<'_>, answer: &DoubtfulAnswer, now: Instant) {
+    fn met_by(&mut self, attempt: &CallAttempt<'_>, answer: &DoubtfulAnswer, now: Instant) {
         match attempt.class {
             CallClass::Check => {
                 // Calls that were in flight when the wait began say nothing new: they do not lengthen it.
@@ -97,7 +97,7 @@ impl Budget {
 
     fn throttled(
         &mut self,
-        attempt: &mut Attempt<'_>,
+        attempt: &mut CallAttempt<'_>,
         retry_after: Option<Duration>,
         limit: &RateLimit,
         now: Instant,
@@ -121,7 +121,7 @@ impl Budget {
 
     fn unavailable(
         &mut self,
-        attempt: &mut Attempt<'_>,
+        attempt: &mut CallAttempt<'_>,
         cause: UnavailableCause,
         retry_after: Option<Duration>,
         now: Instant,
@@ -160,7 +160,7 @@ impl Budget {
 
     fn own_wait(
         &mut self,
-        attempt: &mut Attempt<'_>,
+        attempt: &mut CallAttempt<'_>,
         asked: Option<Duration>,
         now: Instant,
     ) -> Option<Again> {
@@ -172,7 +172,7 @@ impl Budget {
     }
 
     /// Notes in the call that it waits as long as all others do.
-    fn not_before(&self, attempt: &mut Attempt<'_>, now: Instant) -> Instant {
+    fn not_before(&self, attempt: &mut CallAttempt<'_>, now: Instant) -> Instant {
         let until = now + self.breaker.wait(now).unwrap_or_default();
         *attempt.not_before = Some(until);
         until

@@ -19,7 +19,7 @@ pub(in crate::lane) enum CallClass {
 
 /// A call that was answered.
 #[derive(Debug)]
-pub(in crate::lane) struct Attempt<'a> {
+pub(in crate::lane) struct CallAttempt<'a> {
     pub(in crate::lane) number: u64,
     pub(in crate::lane) class: CallClass,
     /// It was sent to find out whether the breaker may close.
@@ -30,7 +30,7 @@ pub(in crate::lane) struct Attempt<'a> {
     pub(in crate::lane) delays: &'a mut Delays,
 }
 
-impl Attempt<'_> {
+impl CallAttempt<'_> {
     /// When to send it again if this wait is its own: it was asked to wait before, others got through when that was
     /// over, and it is asked again. One record must not keep the account waiting for ever.
     pub(super) fn own_wait(

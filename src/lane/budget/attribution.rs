@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::impediment::Impediment;
 use crate::freshsales::{BudgetKind, EndpointFamily, UnrecognizedAnswer, Verdict};
 
-/// So many records of a family that fail in a row stand for all of them, even while reading fields gets through.
+/// If so many records of a family fail in a row, all of the family are taken to fail, even while reading fields gets
+/// through.
 const SEVERAL: usize = 3;
 /// How often a record must fail while others get through before it is given up.
 const RECORD_LIMIT: u32 = 4;

@@ -14,9 +14,9 @@ const OUTAGE: u32 = 5;
 /// Opens for any wait that concerns all calls: a used-up quota, a 429, refused credentials, an outage.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    state: State,
+    state: BreakerState,
     /// Kept in every state: calls that were in flight when it opened fail, too.
-    failures: Failures,
+    failures: FailureStreak,
     /// It is open because Freshsales is down. Never set while closed.
     outage: bool,
     /// Only a call that reads fields may be the probe: a record that is itself the reason would keep the account shut
@@ -25,7 +25,7 @@ pub(super) struct Breaker {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     #[default]
     Closed,
     /// From `until` on the next call is the probe.
@@ -37,7 +37,7 @@ enum State {
 
 /// Calls in a row that got no answer.
 #[derive(Debug, Default)]
-struct Failures {
+struct FailureStreak {
     count: u32,
     first: Option<u64>,
     /// More than one call failed, so it is not one record that Freshsales cannot bear.
@@ -46,7 +46,7 @@ struct Failures {
 
 impl Breaker {
     pub(super) fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == BreakerState::Closed
     }
 
     pub(super) fn is_outage(&self) -> bool {
@@ -60,18 +60,18 @@ impl Breaker {
     /// Whether it lets a call go.
     pub(super) fn ask(&self, now: Instant) -> Grant {
         match self.state {
-            State::Open { until } if now < until => Grant::At(until),
-            State::Closed | State::Open { .. } => Grant::Now,
-            State::HalfOpen => Grant::AfterProbe,
+            BreakerState::Open { until } if now < until => Grant::At(until),
+            BreakerState::Closed | BreakerState::Open { .. } => Grant::Now,
+            BreakerState::HalfOpen => Grant::AfterProbe,
         }
     }
 
     /// How long no call goes; `None` while closed.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         match self.state {
-            State::Closed => None,
-            State::Open { until } => Some(until.saturating_duration_since(now)),
-            State::HalfOpen => Some(Duration::ZERO),
+            BreakerState::Closed => None,
+            BreakerState::Open { until } => Some(until.saturating_duration_since(now)),
+            BreakerState::HalfOpen => Some(Duration::ZERO),
         }
     }
 
@@ -79,8 +79,8 @@ impl Breaker {
     pub(super) fn open(&mut self, now: Instant, wait: Duration) {
         let until = now + wait;
         self.state = match self.state {
-            State::Open { until: earlier } => State::Open { until: earlier.max(until) },
-            State::Closed | State::HalfOpen => State::Open { until },
+            BreakerState::Open { until: earlier } => BreakerState::Open { until: earlier.max(until) },
+            BreakerState::Closed | BreakerState::HalfOpen => BreakerState::Open { until },
         };
     }
 
@@ -93,9 +93,9 @@ impl Breaker {
     /// A call goes. True if it is the probe.
     pub(super) fn send(&mut self) -> bool {
         match self.state {
-            State::Closed => false,
-            State::Open { .. } | State::HalfOpen => {
-                self.state = State::HalfOpen;
+            BreakerState::Closed => false,
+            BreakerState::Open { .. } | BreakerState::HalfOpen => {
+                self.state = BreakerState::HalfOpen;
                 true
             }
         }
@@ -103,8 +103,8 @@ impl Breaker {
 
     /// The probe's end says nothing; the next call is another one.
     pub(super) fn release_probe(&mut self, now: Instant) {
-        if self.state == State::HalfOpen {
-            self.state = State::Open { until: now };
+        if self.state == BreakerState::HalfOpen {
+            self.state = BreakerState::Open { until: now };
         }
     }
 
@@ -116,14 +116,14 @@ impl Breaker {
         now: Instant,
         next: impl FnOnce() -> Duration,
     ) -> bool {
-        if self.state != State::HalfOpen {
+        if self.state != BreakerState::HalfOpen {
             return false;
         }
         self.fields_only = false;
         if self.outage && class == CallClass::Check {
-            self.state = State::Open { until: now + next() };
+            self.state = BreakerState::Open { until: now + next() };
         } else {
-            self.state = State::Closed;
+            self.state = BreakerState::Closed;
             self.outage = false;
         }
         true
@@ -139,7 +139,7 @@ impl Breaker {
     }
 
     pub(super) fn forget_failures(&mut self) {
-        self.failures = Failures::default();
+        self.failures = FailureStreak::default();
     }
 }
 

@@ -18,8 +18,8 @@ use crate::lane::timing::QUOTA_PAUSE;
 pub struct Quota {
     period: Duration,
     share: f64,
-    burst: Burst,
-    pace: Pace,
+    burst: QuotaBurst,
+    pace: QuotaPace,
     /// What the last answer said may still be spent, less the calls granted since.
     left: Option<f64>,
     /// Of what is left, this many calls are kept for reading fields: a lane that has used up its quota must still
@@ -29,7 +29,7 @@ pub struct Quota {
 
 /// Calls that may go at once.
 #[derive(Debug)]
-struct Burst {
+struct QuotaBurst {
     size: usize,
     /// When each spent call comes back.
     spent: VecDeque<Instant>,
@@ -39,7 +39,7 @@ struct Burst {
 
 /// Calls at even intervals.
 #[derive(Debug)]
-struct Pace {
+struct QuotaPace {
     interval: Duration,
     next: Instant,
     /// How far the pace may catch up after a moment without work.
@@ -92,8 +92,8 @@ impl Quota {
         Self {
             period,
             share,
-            burst: Burst { size: burst, spent: VecDeque::new(), withheld },
-            pace: Pace { interval, next: now, slack },
+            burst: QuotaBurst { size: burst, spent: VecDeque::new(), withheld },
+            pace: QuotaPace { interval, next: now, slack },
             left: None,
             reserve: 0,
         }
@@ -180,7 +180,7 @@ impl Quota {
     }
 }
 
-impl Burst {
+impl QuotaBurst {
     fn take_back(&mut self, now: Instant) {
         for out in [&mut self.spent, &mut self.withheld] {
             while out.front().is_some_and(|back| *back <= now) {

@@ -1,6 +1,7 @@
 //! What a budget grants: by its quota, by what answers say is left, and while it is blocked.
 
 use super::*;
+use crate::lane::budget::attempt::CallClass;
 use crate::lane::timing::QUOTA_PAUSE;
 use proptest::prelude::*;
 
@@ -37,7 +38,7 @@ fn with_reserve(calls: f64, share: f64, now: Instant) -> Budget {
     of(Quota::new(calls, HOUR, share, now).with_reserve(3))
 }
 
-fn told(remaining: u32, reset: Option<u64>) -> RateLimit {
+fn answered(remaining: u32, reset: Option<u64>) -> RateLimit {
     RateLimit { limit: Some(1000), remaining: Some(remaining), reset: reset.map(Duration::from_secs) }
 }
 
@@ -62,11 +63,11 @@ fn reads(budget: &mut Budget, now: Instant) -> usize {
 }
 
 #[test]
-fn a_new_lane_starts_small_until_an_answer_tells() {
+fn a_new_lane_spends_little_until_an_answer_says_what_is_left() {
     let now = Instant::now();
     let mut budget = without_reserve(900.0, 0.9, now);
     assert_eq!(grants(&mut budget, now), 6);
-    budget.observe(now, &told(994, None), 0);
+    budget.observe(now, &answered(994, None), 0);
     assert_eq!(grants(&mut budget, now), 220);
 }
 
@@ -74,15 +75,15 @@ fn a_new_lane_starts_small_until_an_answer_tells() {
 fn an_answer_takes_away_what_others_spent() {
     let now = Instant::now();
     let mut budget = without_reserve(900.0, 0.9, now);
-    budget.observe(now, &told(10, None), 2);
+    budget.observe(now, &answered(10, None), 2);
     assert_eq!(grants(&mut budget, now), 7);
 }
 
 #[test]
-fn nothing_left_waits_for_the_reset_and_then_probes_with_one() {
+fn with_nothing_left_a_budget_waits_for_the_reset_and_then_sends_one_probe() {
     let now = Instant::now();
     let mut budget = without_reserve(900.0, 0.9, now);
-    budget.observe(now, &told(0, Some(600)), 0);
+    budget.observe(now, &answered(0, Some(600)), 0);
     assert_eq!(take(&mut budget, now), Grant::At(now + Duration::from_mins(10)));
     let later = now + Duration::from_mins(10);
     assert_eq!(take(&mut budget, later), Grant::Now);
@@ -92,16 +93,16 @@ fn nothing_left_waits_for_the_reset_and_then_probes_with_one() {
 }
 
 #[test]
-fn what_is_left_at_last_reads_fields_and_does_nothing_else() {
+fn the_last_calls_that_are_left_only_read_fields() {
     let now = Instant::now();
     let mut budget = with_reserve(900.0, 0.9, now);
-    budget.observe(now, &told(10, Some(600)), 0);
+    budget.observe(now, &answered(10, Some(600)), 0);
     // Nine are ours to spend.
     assert_eq!(grants(&mut budget, now), 6);
     assert_eq!(reads(&mut budget, now), 3);
     assert_eq!(budget.ask(now), Grant::At(now + QUOTA_PAUSE));
     // An answer that was under way knows less; it adds nothing to what is spare.
-    budget.observe(now, &told(4, Some(600)), 0);
+    budget.observe(now, &answered(4, Some(600)), 0);
     assert_eq!(reads(&mut budget, now), 0);
     assert!(with_reserve(50.0, 0.9, now).quota.reserve <= 1);
 }
@@ -112,16 +113,16 @@ fn the_reserve_is_no_way_round_any_other_block() {
     let quota = || with_reserve(900.0, 0.9, now);
     let mut blocked = quota();
     blocked.block(now, HOUR);
-    blocked.observe(now, &told(3, Some(600)), 0);
+    blocked.observe(now, &answered(3, Some(600)), 0);
     assert_eq!(blocked.ask_to_read(now), Grant::At(now + HOUR));
     let mut blocked = quota();
-    blocked.observe(now, &told(4, Some(600)), 0);
+    blocked.observe(now, &answered(4, Some(600)), 0);
     assert_eq!(blocked.ask_to_read(now), Grant::Now);
     blocked.block(now, HOUR);
     assert_eq!(blocked.ask_to_read(now), Grant::At(now + HOUR));
     // Nothing is left: others have spent all of it.
     let mut spent = quota();
-    spent.observe(now, &told(1, Some(600)), 0);
+    spent.observe(now, &answered(1, Some(600)), 0);
     assert_eq!(spent.ask_to_read(now), Grant::At(now + Duration::from_mins(10)));
     // The block is over: a call that reads fields is as good a probe as any.
     let later = now + Duration::from_mins(10);
@@ -140,10 +141,10 @@ fn a_block_is_never_shortened() {
 }
 
 #[test]
-fn a_count_that_is_never_told_again_does_not_bind_for_ever() {
+fn the_number_of_calls_left_is_forgotten_where_later_answers_do_not_state_it() {
     let now = Instant::now();
     let mut budget = without_reserve(900.0, 0.9, now);
-    budget.observe(now, &told(3, None), 0);
+    budget.observe(now, &answered(3, None), 0);
     assert_eq!(grants(&mut budget, now), 2);
     let later = now + QUOTA_PAUSE;
     assert_eq!(take(&mut budget, later), Grant::Now);
@@ -152,7 +153,7 @@ fn a_count_that_is_never_told_again_does_not_bind_for_ever() {
 }
 
 #[test]
-fn a_probe_that_was_under_way_does_not_lift_a_newer_block() {
+fn a_probe_that_was_in_flight_does_not_lift_a_newer_block() {
     let now = Instant::now();
     let mut budget = without_reserve(900.0, 0.9, now);
     budget.block(now, Duration::from_secs(10));
@@ -183,7 +184,7 @@ fn where_work_always_waits_nearly_all_of_the_quota_is_used() {
 }
 
 proptest! {
-    /// In no period more than the quota, whatever the pattern of asking; who waits as told is granted.
+    /// In no period more than the quota, whatever the pattern of asking; a call that waits as long as it was told to is granted.
     #[test]
     fn never_more_than_the_quota_in_any_period(
         calls in 1u32..2000,
@@ -230,7 +231,7 @@ proptest! {
     ) {
         let now = Instant::now();
         let mut budget = with_reserve(900.0, 1.0, now);
-        budget.observe(now, &told(remaining, Some(600)), 0);
+        budget.observe(now, &answered(remaining, Some(600)), 0);
         let (mut reads, mut others) = (0, 0);
         for read in reading {
             if read && budget.ask_to_read(now) == Grant::Now {

@@ -1,8 +1,8 @@
-//! Which deal an event's deal is. Freshsales' deals may share a name, so by default it is looked for among the deals of
-//! the event's contact, and a deal that is not known to be that contact's is never written. Pure.
+//! Which deal an event's deal is. Several deals may have one name, so by default the deal is looked for among those of the
+//! event's contact, and no other deal is ever written.
 //!
-//! Creating a deal twice makes two. So before each creation the contact's deals are read, also when a creation's answer
-//! was lost and it may have taken effect.
+//! A deal that is created twice exists twice. So the contact's deals are read before each creation, and again if the answer
+//! to a creation was lost.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::freshsales::{deal_named, shown_deals};
 use crate::lane::contact::cache::records::RecordCache;
 
 impl ContactWork {
-    /// The step that comes after the contact and its links: to the deal, if there is one.
+    /// The step after the contact and its links, if the event has a deal.
     pub(in crate::lane) fn toward_deal(
         &mut self,
         identity: DealIdentity,
@@ -22,7 +22,7 @@ impl ContactWork {
         let name = &self.write.deal.as_ref()?.name;
         let Some(contact) = self.contact_id.filter(|_| identity == DealIdentity::Contact) else {
             if identity == DealIdentity::Contact {
-                // The contact's id was forgotten while it went in bulk. Alone, it is answered with its id.
+                // The contact went in bulk, and its id left the cache meanwhile. A single call answers with the id.
                 self.singly = true;
                 return Some(Step::Contact);
             }
@@ -36,7 +36,7 @@ impl ContactWork {
         Some(if self.deal == DealId::Unknown { Step::FindDeal } else { Step::Deal })
     }
 
-    /// Takes what an answer shows of the contact's deals; false if it does not show them.
+    /// Looks for the deal among those that an answer shows. False if it does not show the contact's deals.
     pub(in crate::lane) fn find_deal(&mut self, body: &Value) -> bool {
         let Some(deal) = &self.write.deal else { return true };
         let shown = shown_deals(body);

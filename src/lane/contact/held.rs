@@ -1,6 +1,5 @@
-//! What an event asks for, as a lane holds it until it is settled: records as the text they will be sent in, which takes
-//! a tenth of what their values take in memory, and activities as the part of the body they came in. Pure. Made when an
-//! event is taken in; merged and sent by units.
+//! An event as a lane holds it until it is settled. Records are held as the text in which they will be sent, which takes a
+//! tenth of the memory of their values; activities as the part of the body in which they came.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use crate::segment::JsonMap;
 /// What one event asks for.
 #[derive(Debug)]
 pub(in crate::lane) enum HeldEvent {
-    /// From an identify. Shared with the unit that works on it alone.
+    /// From an identify. Shared with the work item that writes it unmerged.
     Contact(Arc<HeldContact>),
     /// From a track.
     Track(Box<Activity>),
@@ -20,11 +19,11 @@ pub(in crate::lane) enum HeldEvent {
     Page(Box<PageView>),
 }
 
-/// A contact to upsert, with the company and the deal that came along.
+/// A contact to upsert, with its company and its deal.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::lane) struct HeldContact {
     pub(in crate::lane) email: Option<Box<str>>,
-    /// The event says the address; else it is what is known of the `userId`, and says nothing new.
+    /// The event gives the address itself; else it was known for the `userId`.
     pub(in crate::lane) says_email: bool,
     pub(in crate::lane) record: RecordText,
     pub(in crate::lane) company: Option<Box<HeldRelated>>,
@@ -32,7 +31,7 @@ pub(in crate::lane) struct HeldContact {
 }
 
 impl HeldContact {
-    /// The address that it is written under; empty where there is none.
+    /// The address under which it is written; empty if there is none.
     pub(in crate::lane) fn address(&self) -> &str {
         self.email.as_deref().unwrap_or_default()
     }
@@ -51,16 +50,14 @@ pub(in crate::lane) struct HeldRelated {
     pub(in crate::lane) record: RecordText,
 }
 
-/// A record as the texts of two objects; that of one without members is empty.
+/// A record as the texts of two objects. An object without members is an empty text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::lane) struct RecordText {
     fields: Box<str>,
     custom_field: Box<str>,
-    /// Tags to add to those that the record has, as an array's text; empty if there are none. They are no part of what is
-    /// written in one.
+    /// Tags to add to the record's, an array's text, or empty. They are not written with the record.
     pub(in crate::lane) added_tags: Box<str>,
-    /// Required fields that it does not have, as an array's text; empty if there are none. Sent only where Freshsales refuses
-    /// the record without.
+    /// Required fields that it lacks, an array's text, or empty. Used only if Freshsales refuses the record.
     lacking: Box<str>,
 }
 
@@ -70,12 +67,11 @@ impl RecordText {
         find(&self.fields, name)
     }
 
-    /// Required fields that it does not have.
     pub(in crate::lane) fn lacking(&self) -> Vec<Lacking> {
         serde_json::from_str(&self.lacking).unwrap_or_default()
     }
 
-    /// The same record with the account's defaults for what it lacks.
+    /// The same record with the account's defaults for the required fields that it lacks.
     pub(in crate::lane) fn with_defaults(&self) -> Self {
         let (mut fields, mut custom) = (JsonMap::new(), JsonMap::new());
         for Lacking { field, custom: is_custom, default, trait_path: _ } in self.lacking() {
@@ -91,12 +87,11 @@ impl RecordText {
         }
     }
 
-    /// Whether it has custom fields.
     pub(in crate::lane) fn has_custom(&self) -> bool {
         !self.custom_field.is_empty()
     }
 
-    /// The same record less one default field.
+    /// The same record without one default field.
     pub(in crate::lane) fn without(&self, name: &str) -> Self {
         let mut object = ObjectWriter::with_capacity(self.fields.len());
         let mut rest = members(&self.fields).filter(|member| member.name() != name).peekable();
@@ -109,7 +104,7 @@ impl RecordText {
         Self { fields, ..self.clone() }
     }
 
-    /// The same record with custom fields, as an object's text, under its own.
+    /// The same record with these custom fields, an object's text, where it does not give them itself.
     pub(in crate::lane) fn over_custom(&self, custom: &str) -> Self {
         let custom_field = overlaid([custom, &*self.custom_field].into_iter());
         Self { custom_field, ..self.clone() }
@@ -120,19 +115,19 @@ impl RecordText {
         serde_json::from_str(&self.added_tags).unwrap_or_default()
     }
 
-    /// Its tags are to be added to those that are there. A null still clears them.
+    /// The same record, whose tags are added to the ones in Freshsales. A null still clears them.
     fn append_tags(&mut self) {
         if let Some(tags) = self.field("tags").filter(|tags| tags.starts_with('[')).map(Into::into) {
             *self = Self { added_tags: tags, ..self.without("tags") };
         }
     }
 
-    /// The record as a body carries it: custom fields inside `custom_field`, and `more` members behind all.
+    /// The record as a body carries it: custom fields inside `custom_field`, followed by `more` members.
     pub(in crate::lane) fn object(&self, more: &[(&str, String)]) -> String {
         self.object_without(&[], more)
     }
 
-    /// The same, less the default fields of these names.
+    /// The same without the default fields of these names.
     pub(in crate::lane) fn object_without(&self, left_out: &[&str], more: &[(&str, String)]) -> String {
         let extra: usize = more.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut object =
@@ -149,7 +144,7 @@ impl RecordText {
         object.finish()
     }
 
-    /// The one record that equals these, written one after another.
+    /// The record that equals these, written one after another.
     pub(in crate::lane) fn merged<'a>(records: impl Iterator<Item = &'a Self> + Clone) -> Self {
         Self {
             fields: overlaid(records.clone().map(|record| &*record.fields)),
@@ -160,7 +155,7 @@ impl RecordText {
     }
 }
 
-/// What all of them lack.
+/// The required fields that all records lack.
 fn lacking_in_all<'a>(mut records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
     let mut lacking = records.next().map(RecordText::lacking).unwrap_or_default();
     for record in records {
@@ -177,7 +172,7 @@ fn text_of<T: serde::Serialize>(list: &[T]) -> Box<str> {
     if list.is_empty() { Box::default() } else { serde_json::to_string(list).unwrap_or_default().into() }
 }
 
-/// The tags that all add, each once. Where one writes the field itself, those before it are gone.
+/// The tags that the records add, each once. A record that writes the field itself drops the tags before it.
 fn tags_of_all<'a>(records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
     let (mut seen, mut all) = (HashSet::new(), Vec::new());
     for record in records {
@@ -194,12 +189,12 @@ fn tags_of_all<'a>(records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
     text_of(&all)
 }
 
-/// The members of all, later ones in the places of earlier ones of the same name.
+/// The members of all objects. A later member replaces an earlier one of its name, in its place.
 fn overlaid<'a>(objects: impl Iterator<Item = &'a str>) -> Box<str> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut all: Vec<Member<'_>> = Vec::new();
     for member in objects.flat_map(members) {
-        // All keys were written by this program, so equal names are equal texts.
+        // This program wrote all keys, so equal names are equal texts.
         let place = *places.entry(member.key).or_insert(all.len());
         match all.get_mut(place) {
             Some(earlier) => *earlier = member,

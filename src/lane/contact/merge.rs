@@ -1,7 +1,5 @@
-//! Several identifies of one contact become one. Pure.
-//!
-//! Merging must equal writing one after another: later values win, and what would not come out the same is not
-//! merged.
+//! Merges several identifies of one contact into one write. The result must equal writing them one after another: later values
+//! win, and identifies for which that would not hold are not merged.
 
 use std::sync::Arc;
 
@@ -11,13 +9,13 @@ use super::held::{HeldContact, HeldRelated, RecordText};
 #[derive(Debug)]
 pub(in crate::lane) struct Joined {
     first: Arc<HeldContact>,
-    /// The last one that lists addresses; at first any.
+    /// The last that lists addresses, else the first.
     emails: Arc<HeldContact>,
-    /// The last one that says an `external_id`; at first any.
+    /// The last that gives an `external_id`, else the first.
     external_id: Arc<HeldContact>,
-    /// The last one that names a company; at first any.
+    /// The last that names a company, else the first.
     company: Arc<HeldContact>,
-    /// The last one that names a deal; at first any.
+    /// The last that names a deal, else the first.
     deal: Arc<HeldContact>,
 }
 
@@ -32,14 +30,14 @@ impl Joined {
         }
     }
 
-    /// Takes a later one in; false if writing it with the others does not equal writing it after them.
+    /// Takes a later identify in. False if writing it with the others would not equal writing it after them.
     pub(in crate::lane) fn join(&mut self, later: &Arc<HeldContact>) -> bool {
-        // A list of addresses adds to what is there, so it is never replaced by a later one.
+        // A list of addresses adds to the contact's, so a later list cannot replace it.
         let joins = self.first.email == later.email
             && same(self.company.company.as_deref(), later.company.as_deref())
             && same(self.deal.deal.as_deref(), later.deal.as_deref())
             && agree(self.emails.record.field("emails"), later.record.field("emails"))
-            // Of two with the same address only one may be its contact's.
+            // Two userIds with one address: only one of them can be the contact's.
             && agree(self.external_id.record.field("external_id"), later.record.field("external_id"));
         if joins && later.record.field("external_id").is_some() {
             self.external_id = later.clone();
@@ -57,7 +55,7 @@ impl Joined {
     }
 }
 
-/// An identify that does not say it changes nothing of it.
+/// Whether both are equal, or one is not given.
 fn agree(one: Option<&str>, other: Option<&str>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }
@@ -66,7 +64,7 @@ fn same(one: Option<&HeldRelated>, other: Option<&HeldRelated>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one.name.to_lowercase() == other.name.to_lowercase())
 }
 
-/// The one write that equals these, one after another.
+/// The write that equals these, one after another.
 pub(in crate::lane) fn merged<'a>(
     mut writes: impl Iterator<Item = &'a Arc<HeldContact>> + Clone,
 ) -> Option<Arc<HeldContact>> {
@@ -120,10 +118,10 @@ mod tests {
         }
     }
 
-    /// What a CRM holds after a write: the values by field, and the companies linked with theirs.
-    type HeldEvent = (BTreeMap<String, Value>, BTreeMap<String, BTreeMap<String, Value>>);
+    /// What a CRM holds after a write: the values by field, and the linked companies with theirs.
+    type Written = (BTreeMap<String, Value>, BTreeMap<String, BTreeMap<String, Value>>);
 
-    fn apply(held: &mut HeldEvent, write: &HeldContact) {
+    fn apply(held: &mut Written, write: &HeldContact) {
         let values = |record: &RecordText| -> Vec<(String, Value)> {
             let record: Value = serde_json::from_str(&record.object(&[])).unwrap();
             let mut all = record.as_object().unwrap().clone();
@@ -144,8 +142,8 @@ mod tests {
         ) {
             let writes: Vec<Arc<HeldContact>> =
                 events.iter().map(|(values, company)| Arc::new((&write(values, *company)).into())).collect();
-            let mut one_by_one = HeldEvent::default();
-            let mut at_once = HeldEvent::default();
+            let mut one_by_one = Written::default();
+            let mut at_once = Written::default();
             let mut group: Vec<Arc<HeldContact>> = Vec::new();
             let mut joined: Option<Joined> = None;
             for next in &writes {

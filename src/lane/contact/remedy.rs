@@ -1,8 +1,6 @@
-//! What is tried before a record that Freshsales refuses becomes a dead letter: the same record with a change that may
-//! be all it lacks. Freshsales' messages are translated, so nothing is read from their words: each change is tried once,
-//! and the one that is accepted was the right one. Pure. The steps of a unit ask here after a refusal of one record alone.
-//!
-//! A remedy must never write over what people entered: defaults go only where the record is not known to exist.
+//! What is tried before a refused record becomes a dead letter: the same record with a change (see
+//! [`trial`](super::trial)). A remedy must never overwrite what people entered, so defaults are sent only if the record is not
+//! known to exist.
 
 use serde_json::Value;
 
@@ -16,8 +14,8 @@ use crate::outcome::Problem;
 use crate::schema::Entity;
 
 impl CachedRecord {
-    /// What is to be read before the refusal of the step's record is told: it may have been deleted, and then defaults might
-    /// help. None if none could.
+    /// The cached record to read before the refusal counts: it may have been deleted, and then defaults may help. `None` if
+    /// there are none.
     pub(in crate::lane) fn of(
         work: &ContactWork,
         records: &mut RecordCache,
@@ -44,21 +42,21 @@ impl CachedRecord {
         }
     }
 
-    /// Whether an answer shows the record as a deleted one.
+    /// Whether an answer shows that the record was deleted.
     pub(in crate::lane) fn is_deleted(&self, body: &Value) -> bool {
         let deleted = body.get(self.entity.singular()).and_then(|record| record.get("is_deleted"));
         deleted.and_then(Value::as_bool) == Some(true)
     }
 }
 
-/// Prepares the refused record's next trial; the refusal to be told if there is none.
+/// Prepares the refused record's next trial. If none is left, returns the refusal that the dead letter reports.
 pub(in crate::lane) fn next(
     work: &mut ContactWork,
     records: &mut RecordCache,
     refused: RefusedCall,
 ) -> Result<(), RefusedCall> {
     let earlier = work.trial.take().map(|trial| *trial);
-    // A clash is with another record, or with another writer of this one: no change of the record is meant.
+    // 409 is a clash with another record, or with another writer of this one, which no change of the record mends.
     if !refused.may_be_mended() || refused.status == Some(409) {
         return Err(earlier.map_or(refused, |earlier| earlier.first));
     }
@@ -69,8 +67,8 @@ pub(in crate::lane) fn next(
     Ok(())
 }
 
-/// The required fields that a refused record does not have. One that is known to be there needs none; but where that was not
-/// asked, because no default could help, it may have been deleted, so the next time it is not known any more.
+/// The required fields that the refused record lacks, for the dead letter. An existing record needs none. If no default could
+/// help, nothing was read to confirm that it exists, so it leaves the cache.
 pub(in crate::lane) fn absent_required_fields(
     work: &ContactWork,
     records: &mut RecordCache,
@@ -103,7 +101,7 @@ fn existence(work: &ContactWork, records: &mut RecordCache) -> Existence {
     if known { Existence::Known } else { Existence::Unknown }
 }
 
-/// The value without which the step's record was accepted, if it was refused with it.
+/// The value without which the step's record was accepted after a refusal, if there was one.
 pub(in crate::lane) fn left_out(work: &ContactWork) -> Option<Omitted> {
     let entity = work.step.writes()?;
     let without = work.trial.as_ref().is_some_and(|trial| trial.changes.without_choice);
@@ -116,11 +114,10 @@ pub(in crate::lane) fn left_out(work: &ContactWork) -> Option<Omitted> {
     })
 }
 
-/// So many fields are named in a dead letter.
+/// A dead letter names this many fields.
 const MOST_NAMED: usize = 16;
 
-/// What a dead letter tells of required fields that the event does not give: which, and for which of them the account has no
-/// default.
+/// Which required fields the event lacks, and for which of them the account has no default.
 fn absent_fields(entity: Entity, lacking: &[Lacking]) -> Option<Problem> {
     let (only, others) = lacking.split_first()?;
     let table = defaults_table(entity);

@@ -1,8 +1,6 @@
-//! `tags = "append"`: tags that a record has stay. Freshsales puts the tags of a write in the place of those that are
-//! there, so a record is written without its tags first, and then, where its answer shows that some are missing, all of
-//! them together: those that are there and those that the event adds. Tags are compared as they stand. Pure.
-//!
-//! What is known to be there is remembered, so a tag that repeats costs nothing.
+//! `tags = "append"`: the tags that a record has stay. Freshsales replaces all tags by those of a write. So a record is first
+//! written without tags, and if the answer shows that some are missing, all are written: the record's and the event's. Tags
+//! are compared letter by letter. Known tags are cached, so a tag that repeats costs no call.
 
 use serde_json::Value;
 
@@ -14,7 +12,7 @@ use crate::lane::contact::cache::records::RecordCache;
 use crate::mapping::Omitted;
 use crate::schema::Entity;
 
-/// Whether nothing of the record's tags needs to be written, as far as is remembered.
+/// Whether the record is known to have all tags that the event adds.
 pub(in crate::lane) fn are_known(
     record: &RecordText,
     entity: Entity,
@@ -25,7 +23,7 @@ pub(in crate::lane) fn are_known(
         || id.is_some_and(|id| records.has_tags(entity, id, record.tags().iter().map(String::as_str)))
 }
 
-/// Those that are there, and behind them those that are not.
+/// The record's tags, followed by the added ones that it lacks.
 fn united(mut there: Vec<String>, added: &[String]) -> Vec<String> {
     for tag in added {
         if !there.contains(tag) {
@@ -65,7 +63,6 @@ pub(in crate::lane) fn then_tags(
         records.learn_tags(entity, id, &record.tags());
         return then;
     }
-    // In bulk goes only what has no tags to add.
     let Some(id) = id.filter(|_| !are_known(record, entity, id, records)) else { return then };
     let then = then.map(Box::new);
     Some(match shown {
@@ -74,9 +71,9 @@ pub(in crate::lane) fn then_tags(
     })
 }
 
-/// What the reading of a record's tags came to.
+/// How the tags that an answer shows compare with those that the event adds.
 pub(in crate::lane) enum Comparison {
-    /// Some are missing: this is to be written.
+    /// Some are missing; this writes all.
     Missing(Tagging),
     Complete,
     /// The answer does not show them, so none can be added without losing others.
@@ -84,7 +81,6 @@ pub(in crate::lane) enum Comparison {
 }
 
 impl Tagging {
-    /// Compares what the event adds with what an answer shows.
     pub(in crate::lane) fn compare(&self, body: &Value) -> Comparison {
         match tags_of(body, self.entity.singular()) {
             None => Comparison::NotShown,
@@ -94,7 +90,7 @@ impl Tagging {
     }
 }
 
-/// The tags that cannot be added, because no answer shows which are there.
+/// The tags that cannot be added, because no answer shows which ones the record has.
 pub(in crate::lane) fn left_out(tagging: &Tagging) -> Omitted {
     Omitted {
         entity: tagging.entity,
@@ -109,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_that_are_there_stay_in_their_places_and_those_that_are_missing_come_behind_them() {
+    fn a_record_s_tags_keep_their_places_and_missing_ones_follow() {
         let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
         assert_eq!(united(tags(&["b", "a"]), &tags(&["a", "A", "c", "A"])), tags(&["b", "a", "A", "c"]));
         assert_eq!(united(tags(&[]), &tags(&[])), tags(&[]));

@@ -5,7 +5,7 @@ use super::refusal::RefusedCall;
 use crate::mapping::Lacking;
 use crate::schema::Entity;
 
-/// What is changed in a record. A further remedy is a further member here, and its rows in [`TRIALS`].
+/// What is changed in a record. A new kind of change is a member here, with its rows in [`TRIALS`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::lane) struct Changes {
     /// Without the choice that Freshsales refuses unless it belongs to its parent: see [`dependent_choice`].
@@ -14,8 +14,8 @@ pub(in crate::lane) struct Changes {
     pub(in crate::lane) with_defaults: bool,
 }
 
-/// The changes in the order they are tried. The one that costs the event nothing but a status comes first, because it is
-/// right for new records and for existing ones.
+/// The changes in the order in which they are tried. Leaving out a choice comes first: it is right for new records and for
+/// existing ones.
 const TRIALS: [Changes; 3] = [
     Changes { without_choice: true, with_defaults: false },
     Changes { without_choice: false, with_defaults: true },
@@ -23,7 +23,6 @@ const TRIALS: [Changes; 3] = [
 ];
 
 impl Changes {
-    /// Whether these are among `others`.
     fn within(self, others: Self) -> bool {
         (!self.without_choice || others.without_choice) && (!self.with_defaults || others.with_defaults)
     }
@@ -34,14 +33,13 @@ impl Changes {
 pub(in crate::lane) struct Trial {
     /// How often it was tried; the last time with the changes before this place in [`TRIALS`].
     next: usize,
-    /// What is tried now.
     pub(in crate::lane) changes: Changes,
-    /// What Freshsales said of the record as the event gives it. A dead letter tells this, because it speaks of the event.
+    /// The refusal of the record as the event gives it. A dead letter reports this one, because it is about the event.
     pub(in crate::lane) first: RefusedCall,
 }
 
 impl Trial {
-    /// What to try after this refusal, given what can be changed in the record; the first refusal if nothing is left.
+    /// The next trial after this refusal, given what can be changed in the record; the first refusal if none is left.
     pub(in crate::lane) fn after(
         earlier: Option<Self>,
         possible: Changes,
@@ -75,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_change_that_is_possible_is_tried_once_and_the_first_refusal_is_what_is_told() {
+    fn each_possible_change_is_tried_once_and_the_first_refusal_is_reported() {
         let refused = |what: &str| RefusedCall::rejected(400, vec![what.to_owned()]);
         let changes = |without_choice, with_defaults| Changes { without_choice, with_defaults };
         for (possible, expected) in [

@@ -19,7 +19,7 @@ pub(in crate::lane) struct Judged {
     pub(in crate::lane) placeholder: Option<&'static str>,
     /// Whom a refused event may be about: at least the keys that it would have if it were not refused.
     refused_keys: Vec<Key>,
-    pub(in crate::lane) verdict: Result<Send, Outcome>,
+    pub(in crate::lane) verdict: Result<Addressed, Outcome>,
     /// How many traits reached no field.
     pub(in crate::lane) ignored: usize,
     /// Values that do not fit and are left out.
@@ -49,14 +49,14 @@ impl Judged {
 }
 
 /// What to send, and whom it is about.
-pub(in crate::lane) struct Send {
+pub(in crate::lane) struct Addressed {
     pub(in crate::lane) mapped: Mapped,
     pub(in crate::lane) keys: Vec<Key>,
     /// `userId` and e-mail address, where the event states both.
     pub(in crate::lane) identity_pair: Option<(String, String)>,
 }
 
-impl Send {
+impl Addressed {
     pub(in crate::lane) fn is_identify(&self) -> bool {
         match self.mapped {
             Mapped::Contact(_) => true,
@@ -140,7 +140,7 @@ fn refused_keys(event: &Event) -> Vec<Key> {
     keys
 }
 
-fn addressed(event: &Event, mapped: Mapped) -> Send {
+fn addressed(event: &Event, mapped: Mapped) -> Addressed {
     let identity = match &mapped {
         Mapped::Contact(contact) => match (&contact.email, &contact.user_id) {
             (Some(email), _) => Identity::Email(email.clone()),
@@ -161,5 +161,5 @@ fn addressed(event: &Event, mapped: Mapped) -> Send {
         }
         Identity::UserId(user_id) => keys.push(Key::UserId(user_id)),
     }
-    Send { mapped, keys, identity_pair }
+    Addressed { mapped, keys, identity_pair }
 }

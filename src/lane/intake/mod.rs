@@ -14,7 +14,7 @@ use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler};
 use crate::delivery::Delivery;
 use crate::outcome::{DeadLetterReason, Outcome};
-use judge::{Accepts, Judged, Send};
+use judge::{Accepts, Addressed, Judged};
 
 /// An account's deliveries that are not handed to the scheduler yet.
 pub(super) struct Intake {
@@ -160,7 +160,7 @@ impl Intake {
         if stale || needs_selectors {
             return true;
         }
-        let overtakes = |send: &Send| scheduler.kept_before(place, &send.keys);
+        let overtakes = |addressed: &Addressed| scheduler.kept_before(place, &addressed.keys);
         !self.in_doubt.is_empty() && judged.verdict.as_ref().is_ok_and(overtakes)
     }
 }
@@ -197,7 +197,7 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
     for omitted in &omitted {
         reports.omitted_value(omitted, now);
     }
-    let Send { mapped, keys, identity_pair } = send;
+    let Addressed { mapped, keys, identity_pair } = send;
     match place {
         Some(place) => scheduler.fill(place, mapped, &keys, identity_pair, open),
         None => scheduler.insert(mapped, &keys, identity_pair, open),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::freshsales::{BULK_JOB_LIMIT, BudgetKind, Call, EndpointFamily, UnavailableCause, Verdict};
-use crate::lane::budget::attempt::{Attempt, CallClass};
+use crate::lane::budget::attempt::{CallAttempt, CallClass};
 use crate::lane::budget::attribution::Suspicion;
 use crate::schema::{Entity, Selector};
 
@@ -80,8 +80,8 @@ impl PendingCall {
     }
 
     /// The call as its budget sees it.
-    pub(super) fn attempt(&mut self, number: u64) -> Attempt<'_> {
-        Attempt {
+    pub(super) fn attempt(&mut self, number: u64) -> CallAttempt<'_> {
+        CallAttempt {
             number,
             class: self.purpose.class(),
             probe: self.sent.probe,

@@ -22,12 +22,12 @@ pub(super) struct SelectorRefresh {
 
 #[derive(Debug)]
 struct Needed {
-    state: State,
+    state: SelectorState,
     delays: Delays,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SelectorState {
     Requested,
     UnderWay,
     Read,
@@ -47,37 +47,39 @@ impl SelectorRefresh {
     /// Whether an event that needs this selector must wait until it is read.
     pub(super) fn must_read(&mut self, selector: Selector, now: Instant) -> bool {
         let needed = self.needed.entry(selector).or_insert_with(|| Needed {
-            state: State::Requested,
+            state: SelectorState::Requested,
             delays: Delays::new(SELECTOR_RETRY.0, SELECTOR_RETRY.1),
         });
         match needed.state {
-            State::Requested | State::UnderWay => true,
-            State::Failed(until) if until > now => false,
-            State::Failed(_) => {
-                needed.state = State::Requested;
+            SelectorState::Requested | SelectorState::UnderWay => true,
+            SelectorState::Failed(until) if until > now => false,
+            SelectorState::Failed(_) => {
+                needed.state = SelectorState::Requested;
                 true
             }
-            State::Read => false,
+            SelectorState::Read => false,
         }
     }
 
     /// The fields are read again, and with them each selector that was read before.
     pub(super) fn refresh(&mut self) {
-        for needed in self.needed.values_mut().filter(|needed| needed.state == State::Read) {
-            needed.state = State::Requested;
+        for needed in self.needed.values_mut().filter(|needed| needed.state == SelectorState::Read) {
+            needed.state = SelectorState::Requested;
         }
     }
 
     /// Whether none is being read or about to be.
     pub(super) fn is_settled(&self) -> bool {
-        self.needed.values().all(|needed| matches!(needed.state, State::Read | State::Failed(_)))
+        self.needed
+            .values()
+            .all(|needed| matches!(needed.state, SelectorState::Read | SelectorState::Failed(_)))
     }
 
     /// The selectors that are to be read now.
     pub(super) fn due(&mut self) -> Vec<Selector> {
-        let requested = self.needed.iter_mut().filter(|(_, needed)| needed.state == State::Requested);
+        let requested = self.needed.iter_mut().filter(|(_, needed)| needed.state == SelectorState::Requested);
         let begin = |(selector, needed): (&Selector, &mut Needed)| {
-            needed.state = State::UnderWay;
+            needed.state = SelectorState::UnderWay;
             *selector
         };
         requested.map(begin).collect()
@@ -88,7 +90,7 @@ impl SelectorRefresh {
         let Some(needed) = self.needed.get_mut(&selector) else { return };
         let why = match result {
             Ok(answer) if self.known.read(selector, answer) => {
-                needed.state = State::Read;
+                needed.state = SelectorState::Read;
                 needed.delays.reset();
                 return;
             }
@@ -98,9 +100,9 @@ impl SelectorRefresh {
         };
         needed.state = if self.known.knows(selector) {
             // The old one is better than none; it is read again with the fields.
-            State::Read
+            SelectorState::Read
         } else {
-            State::Failed(now + needed.delays.following())
+            SelectorState::Failed(now + needed.delays.following())
         };
         tracing::warn!(
             account = &*self.account,
@@ -115,9 +117,9 @@ impl SelectorRefresh {
         let known = self.known.clone();
         self.needed.retain(|selector, needed| {
             if known.knows(*selector) {
-                needed.state = State::Read;
+                needed.state = SelectorState::Read;
             }
-            matches!(needed.state, State::Read | State::Failed(_))
+            matches!(needed.state, SelectorState::Read | SelectorState::Failed(_))
         });
     }
 }

@@ -42,11 +42,11 @@ pub struct LaneView {
 pub struct LaneStatus {
     account: AccountName,
     metrics: AccountMetrics,
-    inner: Mutex<Inner>,
+    current: Mutex<Current>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Current {
     state: LaneState,
     since: Timestamp,
     why: String,
@@ -63,41 +63,41 @@ impl LaneStatus {
             metrics.lane_state.of(candidate.as_str()).set(i64::from(candidate == state));
         }
         metrics.lane_stuck.set(0);
-        let inner = Inner {
+        let current = Current {
             state,
             since: Timestamp::now(),
             why: String::new(),
             progress: Progress::new(Instant::now()),
             reported_stuck: false,
         };
-        Self { account, metrics, inner: Mutex::new(inner) }
+        Self { account, metrics, current: Mutex::new(current) }
     }
 
-    fn edit<T>(&self, edit: impl FnOnce(&mut Inner) -> T) -> T {
-        edit(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    fn edit<T>(&self, edit: impl FnOnce(&mut Current) -> T) -> T {
+        edit(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What a person sees.
     pub fn view(&self) -> LaneView {
         let account = self.account.clone();
-        self.edit(|inner| LaneView {
+        self.edit(|current| LaneView {
             account,
-            state: inner.state,
-            since: inner.since,
-            why: inner.why.clone(),
+            state: current.state,
+            since: current.since,
+            why: current.why.clone(),
         })
     }
 
     /// Whether the lane is stuck: it could settle something, and settles nothing for `after`.
     pub fn stuck(&self, after: Duration) -> Option<Stuck> {
-        self.edit(|inner| inner.progress.stuck(after, Instant::now()))
+        self.edit(|current| current.progress.stuck(after, Instant::now()))
     }
 
     /// Logs when the lane becomes stuck, and when it no longer is.
     pub(super) fn report_stuck(&self, after: Duration) {
         let stuck = self.stuck(after);
         self.metrics.lane_stuck.set(i64::from(stuck.is_some()));
-        let before = self.edit(|inner| std::mem::replace(&mut inner.reported_stuck, stuck.is_some()));
+        let before = self.edit(|current| std::mem::replace(&mut current.reported_stuck, stuck.is_some()));
         let account = &*self.account;
         match stuck {
             Some(Stuck { seconds, events, why, .. }) if !before => {
@@ -122,26 +122,26 @@ impl LaneStatus {
             Phase::Active => wait.map_or(LaneState::Flowing, |wait| wait.reason.state()),
             Phase::Stopping => return,
         };
-        self.edit(|inner| self.change(inner, state, wait));
+        self.edit(|current| self.change(current, state, wait));
     }
 
-    fn change(&self, inner: &mut Inner, state: LaneState, wait: Option<&Wait<'_>>) {
+    fn change(&self, current: &mut Current, state: LaneState, wait: Option<&Wait<'_>>) {
         if matches!(state, LaneState::Flowing | LaneState::Standby) {
-            inner.why.clear();
+            current.why.clear();
         } else if let Some(wait) = wait
-            && let Some(why) = wait.why.filter(|why| *why != inner.why)
+            && let Some(why) = wait.why.filter(|why| *why != current.why)
         {
             // The state does not change then, and a wrong url is the likeliest first mistake.
             if wait.reason == WaitReason::SchemaBlocked {
                 tracing::warn!(account = &*self.account, why, "the account's fields cannot be read yet");
             }
-            why.clone_into(&mut inner.why);
+            why.clone_into(&mut current.why);
         }
-        if state == inner.state {
+        if state == current.state {
             return;
         }
-        let before = std::mem::replace(&mut inner.state, state);
-        inner.since = Timestamp::now();
+        let before = std::mem::replace(&mut current.state, state);
+        current.since = Timestamp::now();
         self.metrics.lane_state.of(before.as_str()).set(0);
         self.metrics.lane_state.of(state.as_str()).set(1);
         let account = &*self.account;
@@ -159,7 +159,7 @@ impl LaneStatus {
                     account,
                     lane.state = state.as_str(),
                     lane.before = before.as_str(),
-                    why = inner.why,
+                    why = current.why,
                     "lane changed"
                 );
             }
@@ -197,7 +197,7 @@ impl TaskGuard {
 
     fn progress(&self, edit: impl FnOnce(&mut Progress, Instant)) {
         if let Some(status) = &self.0 {
-            status.edit(|inner| edit(&mut inner.progress, Instant::now()));
+            status.edit(|current| edit(&mut current.progress, Instant::now()));
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::wait::WaitReason;
 
-/// How a lane stands at the end of a turn.
+/// The lane at the end of a turn.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::lane) struct TurnEnd {
     /// Events taken and not settled.

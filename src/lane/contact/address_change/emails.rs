@@ -1,15 +1,15 @@
-//! The list of a contact's e-mail addresses as it is written where one of them changes. Pure.
+//! The list of a contact's e-mail addresses, as it is written when one of them changes.
 
 use serde_json::{Map, Value, json};
 
 /// The most addresses that Freshsales keeps for a contact.
 const MOST_EMAILS: usize = 10;
 
-/// The list of a contact's addresses, as an array's text: those that are there, those that a record lists, and this one
-/// as the primary. True if the contact would have too many, and the oldest are left out.
+/// The list of a contact's addresses, an array's text: those that it has, those that a record lists, and this one as the
+/// primary. True if there are too many, so that the oldest are left out.
 ///
-/// Each that is there is named by its id, so that it stays, whether Freshsales replaces the list or adds to it. One that
-/// is left out is marked to be removed for the same reason.
+/// It is unknown whether Freshsales replaces the list or adds to it. So every address that the contact has is named by its id,
+/// and one that is left out is marked with `_destroy`.
 pub(super) fn addresses(there: Vec<Map<String, Value>>, listed: Option<&str>, email: &str) -> (String, bool) {
     let value = |entry: &Map<String, Value>| {
         entry.get("value").and_then(Value::as_str).map(|value| value.trim().to_lowercase())
@@ -33,7 +33,7 @@ pub(super) fn addresses(there: Vec<Map<String, Value>>, listed: Option<&str>, em
         entry.insert("is_primary".to_owned(), json!(is_own));
         kept.push((oldest && !is_own, entry));
     }
-    // Freshsales numbers them as they come, and lists them in that order.
+    // Freshsales lists addresses in the order in which they were added, so the oldest come first.
     let too_many = kept.len().saturating_sub(MOST_EMAILS);
     let mut left = too_many;
     for old in [true, false] {

@@ -1,7 +1,7 @@
-//! Bulk jobs: when one may be submitted, and when to ask what became of it. Pure.
+//! When a bulk job may be submitted, and when to ask for its status.
 //!
-//! Every question costs a call, so the schedule learns how long the account's jobs take. Freshsales runs about ten jobs
-//! of an account at once, those of all programs together, and refuses more: then records wait for a job to end.
+//! Every question costs a call, so the schedule learns how long the account's jobs take. Freshsales runs about ten jobs of an
+//! account at once, those of all programs together, and refuses more.
 
 use std::time::Duration;
 
@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use crate::backoff::Delays;
 use crate::lane::budget::Impediment;
 
-/// The learned schedule.
 #[derive(Debug)]
 pub(in crate::lane) struct JobTimes {
-    /// By then most jobs have ended.
+    /// How long after its submission most jobs have ended.
     usual: Duration,
-    /// No question has come too early yet: the guess may be far too long.
+    /// No question has come too early yet, so the guess may be far too long.
     untried: bool,
 }
 
@@ -43,9 +42,8 @@ impl JobTimes {
         (self.usual * asked.min(10) / 2).clamp(SHORTEST, LONGEST)
     }
 
-    /// The first question, asked after `guess`, found the job ended or running.
-    ///
-    /// Jobs submitted together share one guess: what the first of them taught is not learned again from the others.
+    /// The first question, asked after `guess`, found the job ended or running. Jobs submitted together share one guess, and
+    /// teach only once.
     pub(in crate::lane) fn learn(&mut self, guess: Duration, ended: bool) {
         let factor = match ended {
             true if guess <= self.usual && self.untried => MUCH_SHORTER,
@@ -58,8 +56,8 @@ impl JobTimes {
     }
 }
 
-/// When bulk upserts have been refused for so long, other programs may hold the account's jobs for good, or the account
-/// may have none: records go one by one until a bulk upsert is accepted.
+/// After refusals for this long records go one by one until a bulk upsert is accepted: other programs may hold all jobs of the
+/// account for good, or the account has none.
 const ONE_BY_ONE_AFTER: Duration = Duration::from_mins(2);
 
 /// Whether one more bulk job may be submitted.
@@ -75,21 +73,18 @@ pub(in crate::lane) struct JobSlots {
 #[derive(Debug)]
 struct RefusedJobs {
     since: Instant,
-    /// When to submit one again.
     ask_at: Instant,
     one_by_one: bool,
-    /// What the lane tells meanwhile.
     why: (Impediment, String),
 }
 
-/// What a refusal changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lane) enum Refusals {
-    /// It is the first: records wait.
+    /// Records wait from now on.
     Began,
-    /// They have lasted too long: records go one by one.
+    /// Records go one by one from now on.
     LastTooLong,
-    /// Nothing new.
+    /// Nothing changes.
     GoOn,
 }
 
@@ -104,24 +99,21 @@ impl JobSlots {
         running < self.most && self.refused.as_ref().is_none_or(|refused| refused.ask_at <= now)
     }
 
-    /// Whether records wait where none may be submitted.
     pub(in crate::lane) fn worth_waiting(&self) -> bool {
         self.refused.as_ref().is_none_or(|refused| !refused.one_by_one)
     }
 
-    /// When to submit one again after a refusal.
     pub(in crate::lane) fn ask_at(&self) -> Option<Instant> {
         self.refused.as_ref().map(|refused| refused.ask_at)
     }
 
-    /// What to tell of it while records wait.
     pub(in crate::lane) fn impediment(&self) -> Option<&(Impediment, String)> {
         self.refused.as_ref().filter(|refused| !refused.one_by_one).map(|refused| &refused.why)
     }
 
     /// One was refused because too many run.
     pub(in crate::lane) fn refuse(&mut self, now: Instant) -> Refusals {
-        // Where nobody asked for long, the last refusal says nothing about the time between.
+        // If no job was submitted for long, the last refusal says nothing about the time since.
         self.refused.take_if(|refused| now.saturating_duration_since(refused.ask_at) > ONE_BY_ONE_AFTER);
         if self.refused.is_none() {
             self.delays.reset();
@@ -146,7 +138,7 @@ impl JobSlots {
         self.refused = None;
     }
 
-    /// A job of ours is over: there may be room at once.
+    /// A job of this program ended, so another one may be submitted at once.
     pub(in crate::lane) fn job_over(&mut self, now: Instant) {
         if let Some(refused) = &mut self.refused {
             refused.ask_at = refused.ask_at.min(now);

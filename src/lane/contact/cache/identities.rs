@@ -1,7 +1,7 @@
-//! Which e-mail address a `userId` belongs to, as this lane's identifies and look-ups say. Bounded, and pure: it asks nobody.
+//! Which e-mail address belongs to a `userId`, as this lane's identifies and look-ups say.
 //!
-//! An identify says so when it is let in, because later events of its address must wait for it. It is built upon only
-//! when the identify is settled: until then Freshsales does not know the address.
+//! An identify's address counts for the order of events as soon as the identify is taken: later events of that address must
+//! wait for it. It is sent only once the identify is settled: until then Freshsales does not know it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use crate::lane::bounded::{Digests, REMEMBERED, lru};
+use crate::lane::bounded::{Digests, REMEMBERED_IDS, lru};
 
-/// After a look-up that found nobody, and at the longest: it is asked again, because the contact may have been created
-/// since, by somebody else or by an event that stood behind.
+/// The first and the longest wait before a `userId` is looked up again that was not found: the contact may have been created
+/// since, by another program or by a later event.
 const FIRST_NOT_FOUND: Duration = Duration::from_mins(1);
 const LONGEST_NOT_FOUND: Duration = Duration::from_hours(1);
-/// For so long an address is taken to belong to another contact than the `userId`, before Freshsales is asked again.
+/// How long an address counts as another contact's, before the `userId` is sent with it again.
 const OTHER_CONTACT_FOR: Duration = Duration::from_hours(1);
 
 /// The address behind each `userId`.
@@ -23,11 +23,11 @@ const OTHER_CONTACT_FOR: Duration = Duration::from_hours(1);
 pub(in crate::lane) struct IdentityCache {
     digests: Digests,
     known: LruCache<u128, Known>,
-    /// The last identify of each `userId` that is not settled. No more than the window holds.
+    /// Each `userId`'s last identify that is not settled. No more than the window holds.
     unsettled: HashMap<u128, Unsettled>,
-    /// The time of the planner's last turn.
+    /// When the scheduler was last asked for a call.
     now: Option<Instant>,
-    /// How often the lane may have been elsewhere.
+    /// Counts how often another replica may have had the lane.
     term: u64,
 }
 
@@ -35,11 +35,11 @@ pub(in crate::lane) struct IdentityCache {
 enum Known {
     /// A contact had this `external_id` and this address: one identify gave both and was delivered, or a look-up found them.
     Contact(String),
-    /// An identify that was refused said so, and nothing better is known.
+    /// Only an identify that was refused gave it.
     Refused(String),
     /// The address is that of another contact than the one with this `external_id`, whose own address may be known.
     OtherContact { email: String, until: Option<Instant>, own: Option<String> },
-    /// There was nobody, and this long it is not asked again, unless the lane may have been elsewhere since.
+    /// A look-up found no contact. It is made again at `until`, or if another replica may have had the lane since `term`.
     NotFound { until: Option<Instant>, wait: Duration, term: u64 },
 }
 
@@ -82,24 +82,23 @@ impl IdentityCache {
     pub(in crate::lane) fn new() -> Self {
         Self {
             digests: Digests::new(),
-            known: lru(REMEMBERED),
+            known: lru(REMEMBERED_IDS),
             unsettled: HashMap::new(),
             now: None,
             term: 0,
         }
     }
 
-    /// Time goes on.
     pub(in crate::lane) fn tick(&mut self, now: Instant) {
         self.now = Some(now);
     }
 
-    /// Another replica may have had the lane, and created whom this one did not find.
+    /// Another replica may have had the lane, and created contacts that this one did not find.
     pub(in crate::lane) fn was_elsewhere(&mut self) {
         self.term += 1;
     }
 
-    /// The address, as settled events and look-ups say.
+    /// The address by settled events and look-ups.
     pub(in crate::lane) fn email(&self, user_id: &str) -> Option<&str> {
         self.known.peek(&self.digests.of(user_id))?.email()
     }
@@ -113,19 +112,19 @@ impl IdentityCache {
         }
     }
 
-    /// Whether it is worth looking up whose contact an identify without an address is about.
+    /// Whether the contact of an identify without an address is to be looked up.
     pub(in crate::lane) fn owner_needs_look_up(&self, user_id: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
         matches!(known, Some(Known::OtherContact { own: None, .. })) || self.needs_look_up(user_id)
     }
 
-    /// The address, as all identifies say that were let in so far.
+    /// The address by all identifies taken so far, settled or not.
     pub(in crate::lane) fn latest(&self, user_id: &str) -> Option<&str> {
         let unsettled = self.unsettled.get(&self.digests.of(user_id));
         unsettled.map(|unsettled| &*unsettled.email).or_else(|| self.email(user_id))
     }
 
-    /// Whether it is worth looking up.
+    /// Whether the `userId` is to be looked up.
     pub(in crate::lane) fn needs_look_up(&self, user_id: &str) -> bool {
         match self.known.peek(&self.digests.of(user_id)) {
             None => true,
@@ -134,14 +133,14 @@ impl IdentityCache {
         }
     }
 
-    /// Whether nobody was found, but since then another replica may have created the contact. Events that are lost without
-    /// it ask again; for others it would cost too many calls where connections break often.
+    /// Whether another replica may have created the contact since a look-up found none. Only events that would be dead letters
+    /// ask this: for all, it would cost too many calls where connections break often.
     pub(in crate::lane) fn may_exist_by_now(&self, user_id: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
         matches!(known, Some(Known::NotFound { term, .. }) if *term != self.term)
     }
 
-    /// The address of the contact with this `external_id`, where it is another one than this.
+    /// The address of the contact with this `external_id`, if it is another one than this.
     pub(in crate::lane) fn former_email(&self, user_id: &str, email: &str) -> Option<&str> {
         let known = self.known.peek(&self.digests.of(user_id))?.contact();
         known.filter(|known| *known != email && !self.belongs_to_other_contact(user_id, email))
@@ -159,12 +158,12 @@ impl IdentityCache {
         matches!(known, Some(Known::OtherContact { email: known, until, .. }) if known == email && *until > self.now)
     }
 
-    /// An identify that says both was let in.
+    /// An identify with both was taken.
     pub(in crate::lane) fn admitted(&mut self, user_id: &str, email: String, event: u64) {
         self.unsettled.insert(self.digests.of(user_id), Unsettled { event, email });
     }
 
-    /// An identify that says both ended.
+    /// An identify with both ended.
     pub(in crate::lane) fn ended(&mut self, user_id: &str, email: &str, event: u64, end: IdentityEnd) {
         let digest = self.digests.of(user_id);
         if self.unsettled.get(&digest).is_some_and(|last| last.event == event) {
@@ -183,12 +182,12 @@ impl IdentityCache {
         self.known.put(digest, known);
     }
 
-    /// What is not settled goes back to its queue, and says it again when it comes.
+    /// The identifies that are not settled go back to their queue; they count again when they are delivered again.
     pub(in crate::lane) fn given_back(&mut self) {
         self.unsettled.clear();
     }
 
-    /// A look-up told the address.
+    /// A look-up found the address.
     pub(in crate::lane) fn found(&mut self, user_id: &str, email: String) {
         let digest = self.digests.of(user_id);
         if let Some(Known::OtherContact { email: other, own, .. }) = self.known.get_mut(&digest)
@@ -200,12 +199,12 @@ impl IdentityCache {
         self.known.put(digest, Known::Contact(email));
     }
 
-    /// What is known of it does not hold.
+    /// What is cached of the `userId` turned out wrong.
     pub(in crate::lane) fn forget(&mut self, user_id: &str) {
         self.known.pop(&self.digests.of(user_id));
     }
 
-    /// A look-up found nobody. An address that became known meanwhile stays.
+    /// A look-up found no contact. An address that became known meanwhile stays.
     pub(in crate::lane) fn not_found(&mut self, user_id: &str, now: Instant) {
         let until = |wait: Duration| Some(now + wait);
         let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::NotFound {
@@ -226,7 +225,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {
+    async fn a_user_that_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {
         let mut identities = IdentityCache::new();
         let mut now = Instant::now();
         identities.tick(now);
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_built_upon_only_once_its_identify_is_delivered() {
+    fn an_address_is_sent_only_once_its_identify_is_delivered() {
         let mut identities = IdentityCache::new();
         identities.admitted("u", "old@x.com".into(), 1);
         assert_eq!((identities.latest("u"), identities.email("u")), (Some("old@x.com"), None));
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refused_identify_says_is_no_contact_s_address_but_better_than_none() {
+    fn a_refused_identify_s_address_is_no_contact_s_but_better_than_none() {
         let mut identities = IdentityCache::new();
         identities.ended("u", "a@x.com", 1, IdentityEnd::Refused);
         assert_eq!(identities.email("u"), Some("a@x.com"));
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_says_nothing_until_it_comes_again() {
+    fn an_identify_that_is_given_back_says_nothing_until_it_is_delivered_again() {
         let mut identities = IdentityCache::new();
         identities.ended("u", "old@x.com", 1, IdentityEnd::Delivered);
         identities.admitted("u", "new@x.com".into(), 2);

@@ -1,4 +1,4 @@
-//! What a lane remembers of an account's records and of its people, bounded.
+//! What a lane remembers of its account, so that it need not ask again. Bounded, in memory, and lost with the process.
 
 pub(in crate::lane) mod identities;
 pub(in crate::lane) mod records;

@@ -1,5 +1,4 @@
-//! What a lane remembers of the account's records, bounded: ids that need not be asked for again, and links that
-//! are known to be there.
+//! The ids, links and tags of records that this lane has written or read.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
@@ -22,7 +21,7 @@ const MOST_TAGS: usize = 100;
 /// Sales accounts by name, contacts by e-mail address, deals by contact and name.
 #[derive(Debug)]
 pub(in crate::lane) struct RecordCache {
-    /// With the period that each was written in.
+    /// Each with the period in which it was written.
     accounts: LruCache<String, (CachedAccount, u64)>,
     contacts: LruCache<String, CachedContact>,
     /// By the contact's id and a digest of the deal's name.
@@ -36,7 +35,7 @@ pub(in crate::lane) struct RecordCache {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::lane) struct CachedAccount {
     pub(in crate::lane) id: i64,
-    /// What was written last, if nobody else can have written since.
+    /// The fingerprint of what was written last, if no other replica can have written since.
     pub(in crate::lane) written: Option<u64>,
 }
 
@@ -79,7 +78,7 @@ impl RecordCache {
         self.contacts.get(email).is_some_and(|contact| contact.linked.contains(&account))
     }
 
-    /// What an answer told of a contact; `links` is `None` where it did not tell them.
+    /// Learns a contact from an answer; `links` is `None` if the answer does not show them.
     pub(in crate::lane) fn learn_contact(
         &mut self,
         email: &str,
@@ -87,7 +86,7 @@ impl RecordCache {
         links: Option<&[SalesAccountLink]>,
     ) {
         if email.is_empty() {
-            // A contact without an address has no name here.
+            // Contacts are cached by their address.
             return;
         }
         let linked = match links {
@@ -133,7 +132,7 @@ impl RecordCache {
         self.tagged.pop(&(entity, id));
     }
 
-    /// Something of it was refused: it may be gone.
+    /// Something about them was refused, so they may not exist any more.
     pub(in crate::lane) fn forget(&mut self, email: &str, company: Option<&str>) {
         self.contacts.pop(email);
         if let Some(company) = company {
@@ -152,7 +151,7 @@ fn hashed(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// A number that differs when the record does.
+/// A digest of the record's text.
 pub(in crate::lane) fn fingerprint(record: &RecordText) -> u64 {
     let mut hasher = SipHasher13::new();
     record.hash(&mut hasher);

@@ -858,3 +858,25 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
     }
     assert!(longest > 14, "{longest} calls: not every stage was reached");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_counts_among_the_calls_that_were_made_for_an_event() {
+    let attempts = |effects: &[Effect<u64>]| match effects {
+        [Effect::Settled { attempts, .. }, ..] => *attempts,
+        other => panic!("{other:?}"),
+    };
+    let now = Instant::now();
+    for contacts in [vec![person(7, "u", &["a@x.com"])], vec![]] {
+        let mut dispatch = dispatch(now);
+        track(&mut dispatch, "u", 1);
+        looked_up(&mut dispatch, now, "external_id", "u", &contacts);
+        let (_, effects) = refused(&mut dispatch, now, Endpoint::TrackEvent);
+        assert_eq!(attempts(&effects), 2, "{contacts:?}");
+    }
+    // An identify that turns out to wait for an earlier one of its address has its look-up counted, too.
+    let mut dispatch = dispatch(now);
+    insert(&mut dispatch, identify("u", None, &json!({ "city": "Berne" })), 1);
+    looked_up(&mut dispatch, now, "external_id", "u", &[person(7, "u", &["a@x.com"])]);
+    let (_, effects) = served(&mut dispatch, now, UPSERT, read(7, "u", &["a@x.com"]));
+    assert_eq!(attempts(&effects), 2);
+}

@@ -1,17 +1,17 @@
-//! What many events of one contact cost, each under a name of its own.
+//! What many events of one contact cost, each with a `userId` of its own.
 
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::budget::Quota;
-use super::scheduler::{Next, Scheduler, SchedulerSettings};
-use super::timing::BackoffSettings;
 use crate::cost::stays_linear;
+use crate::lane::budget::Quota;
 use crate::lane::scheduler::window::{Key, Window};
+use crate::lane::scheduler::{Next, Scheduler, SchedulerSettings};
+use crate::lane::timing::BackoffSettings;
 use crate::mapping::{ContactWrite, Mapped, Record};
 use std::time::Duration;
 
-fn dispatch(now: Instant) -> Scheduler<usize> {
+fn scheduler(now: Instant) -> Scheduler<usize> {
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 1.0, now);
     Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota())
 }
@@ -25,27 +25,27 @@ fn identify(number: usize) -> Mapped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn merging_many_identifies_costs_no_square() {
+async fn merging_many_identifies_takes_linear_time() {
     let now = Instant::now();
     stays_linear(
         "identifies",
         |bytes| bytes / 200,
         |events| {
-            let mut dispatch = dispatch(now);
+            let mut scheduler = scheduler(now);
             for number in 0..*events {
                 let email = "ada@example.com".to_owned();
                 let keys = vec![Key::UserId(format!("u{number}")), Key::Email(email.clone())];
-                dispatch.insert(identify(number), &keys, Some((format!("u{number}"), email)), number);
+                scheduler.insert(identify(number), &keys, Some((format!("u{number}"), email)), number);
             }
-            let Next::Send(_, call) = dispatch.next(now) else { panic!("nothing to send") };
+            let Next::Send(_, call) = scheduler.next(now) else { panic!("nothing to send") };
             let fields = call.json()["contact"].as_object().unwrap().len();
             assert_eq!(fields, 101, "all are merged");
-            assert_eq!(dispatch.give_back().len(), 0, "all are on their way");
+            assert_eq!(scheduler.give_back().len(), 0, "all are on their way");
         },
     );
 }
 
-/// Walking the square of this number would not come to an end.
+/// With work in the square of this number, the test would not end.
 #[test]
 fn the_events_of_one_contact_are_each_looked_at_once() {
     const EVENTS: u64 = 300_000;

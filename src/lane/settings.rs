@@ -1,0 +1,42 @@
+//! How a lane is set up: what all lanes share, and the scheduler that an account's configuration asks for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::budget::Quota;
+use super::scheduler::{Scheduler, SchedulerSettings};
+use super::timing::BackoffSettings;
+use crate::config::AccountConfig;
+use crate::schema::Entity;
+
+/// How a lane works, beyond what its account's configuration says.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The most events held unsettled.
+    pub prefetch: usize,
+    /// The most requests in flight.
+    pub concurrency: usize,
+    /// How long requests in flight may take to end once the lane stops.
+    pub grace: Duration,
+    /// How long to wait where no answer says it.
+    pub backoff: BackoffSettings,
+}
+
+impl Settings {
+    pub(super) fn scheduler<D>(&self, account: &AccountConfig, now: Instant) -> Scheduler<D> {
+        let quota = |calls, period| Quota::new(calls, period, account.limits.quota_share, now);
+        let api =
+            quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
+        let tracking = quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1));
+        let settings = SchedulerSettings {
+            bulk_jobs: account.limits.bulk_jobs,
+            invalid_value: account.mapping.invalid_value,
+            deal_identity: account.deal_identity,
+            tags: account.tags,
+            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
+            ..SchedulerSettings::new(self.concurrency, self.backoff)
+        };
+        Scheduler::new(settings, api, tracking)
+    }
+}

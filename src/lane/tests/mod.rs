@@ -1,0 +1,3 @@
+//! Tests of the lane as a whole.
+
+mod cost;
