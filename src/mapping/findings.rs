@@ -1,4 +1,5 @@
-//! What is noticed while one event is mapped: problems, ignored traits, omitted values. Everything that maps adds to it.
+//! What is noticed while one event is mapped: problems, ignored traits, omitted values. Everything that maps adds to
+//! it.
 
 use std::collections::HashSet;
 
@@ -24,8 +25,8 @@ impl Findings {
     pub(super) fn problem(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
         self.found += 1;
         self.problems.push((at, reason, problem));
-        // Only the first problems in the document are reported. Sorting each time that twice as many have gathered keeps
-        // the work linear and the memory bounded.
+        // Only the first problems in the document are reported. Sorting each time that twice as many have gathered
+        // keeps the work linear and the memory bounded.
         if self.problems.len() >= 2 * LISTED_PROBLEMS {
             self.keep_first();
         }

@@ -1,4 +1,4 @@
-//! What an account's configuration says about mapping.
+//! One account's settings for mapping. `config` reads them; the mapper follows them.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ pub enum AnonymousIdentify {
     /// It is dead-lettered.
     #[default]
     DeadLetter,
-    /// It becomes a contact, known by its e-mail address alone.
+    /// It becomes a contact that is identified by its e-mail address alone.
     ByEmail,
 }
 
@@ -100,6 +100,6 @@ pub enum Coercion {
     /// A value is converted where the conversion loses no information.
     #[default]
     Lossless,
-    /// The JSON type must be the field's, and labels match to the letter.
+    /// The value must have the field's JSON type, and labels must be equal to the letter.
     Strict,
 }
