@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::position::At;
 use super::{Ignored, Omitted};
-use crate::outcome::{DeadLetterReason, PROBLEMS_TOLD, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, LISTED_PROBLEMS, Problem, Refusal};
 use crate::schema::{Entity, Selector};
 
 #[derive(Debug, Default)]
@@ -27,14 +27,14 @@ impl Findings {
         self.problems.push((at, reason, problem));
         // Only the first problems in the document are reported. Sorting each time that twice as many have gathered
         // keeps the work linear and the memory bounded.
-        if self.problems.len() >= 2 * PROBLEMS_TOLD {
+        if self.problems.len() >= 2 * LISTED_PROBLEMS {
             self.keep_first();
         }
     }
 
     fn keep_first(&mut self) {
         self.problems.sort_by_key(|(at, ..)| *at);
-        self.problems.truncate(PROBLEMS_TOLD);
+        self.problems.truncate(LISTED_PROBLEMS);
     }
 
     pub(super) fn refuse(&mut self, at: At, refusal: Refusal) {
