@@ -1,4 +1,4 @@
-//! Waits: between attempts, exponential, jittered, without an end, and until a time. The only user of `backoff`.
+//! Delays between attempts: they double, vary at random, and never end. The only user of the `backoff` crate.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 use tokio::time::Instant;
 
-/// A sequence of growing waits. `reset` after a success.
+/// A sequence of growing delays.
 #[derive(Debug)]
 pub struct Delays {
     inner: ExponentialBackoff,
@@ -14,7 +14,7 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// Waits of about `first`, doubling up to about `longest`, each give or take a third.
+    /// From about `first`, doubling up to about `longest`, each plus or minus a third, so that replicas do not retry together.
     pub fn new(first: Duration, longest: Duration) -> Self {
         let mut inner = ExponentialBackoff {
             current_interval: first,
@@ -29,18 +29,18 @@ impl Delays {
         Self { inner, longest }
     }
 
-    /// The next wait.
+    #[expect(missing_docs, reason = "its name says it")]
     pub fn following(&mut self) -> Duration {
         self.inner.next_backoff().unwrap_or(self.longest)
     }
 
-    /// Starts over.
+    /// Starts again at the first delay, as after a success.
     pub fn reset(&mut self) {
         self.inner.reset();
     }
 }
 
-/// Returns at that time, or never if there is none.
+/// Waits until `time`; for ever if there is none.
 pub async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -63,7 +63,7 @@ mod tests {
         }
         assert!(
             taken[10..].iter().any(|delay| *delay != taken[999]),
-            "without jitter replicas march in step"
+            "without jitter replicas retry together"
         );
         delays.reset();
         assert!(delays.following() < Duration::from_secs(2));

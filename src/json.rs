@@ -10,7 +10,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A JSON value that was read without the private keys.
+/// A JSON value that was read without the private keys. Read it from text only: `Value` as a deserializer hands
+/// over its keys as strings, which are taken for the private one.
 pub struct Json(pub Value);
 
 /// Reads a text in UTF-8.

@@ -29,7 +29,6 @@ pub mod file_feed;
 pub mod freshsales;
 #[cfg(test)]
 mod fuzz;
-pub mod html;
 pub mod json;
 pub mod lane;
 pub mod mapping;

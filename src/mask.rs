@@ -1,30 +1,29 @@
-//! Hides e-mail addresses and phone numbers in texts that somebody else wrote, such as Freshsales' messages, before they
-//! leave in a page or a dead letter. It does not look for names: no rule finds those. Words are masked whole here; a
-//! log line, whose signs have a meaning of their own, is masked where lines are finished, by the same signs.
+//! Masks e-mail addresses and phone numbers in texts that Freshet did not write, such as Freshsales' messages, before
+//! they appear on a page or in a dead letter. It does not look for people's names: no rule finds them. Whole words are
+//! masked here. `telemetry` masks finished log lines, whose punctuation has a meaning of its own, with the same signs.
 
-/// Fewer digits make no phone number.
-const FEWEST_DIGITS: usize = 7;
-/// More digits than the longest phone number has, E.164.
-const MOST_DIGITS: usize = 15;
-/// Digits in one piece, without a plus sign: from this many on they are taken for the id of a record.
+/// No phone number has fewer digits.
+const FEWEST_PHONE_DIGITS: usize = 7;
+/// The most digits of a phone number (E.164).
+const MOST_PHONE_DIGITS: usize = 15;
+/// So many digits or more, without any sign between or before them, are taken for the id of a record.
 const ID_DIGITS: usize = 11;
 
-/// The sign in an address as a URL writes it.
+/// The at sign as a URL writes it.
 pub const ESCAPED_AT: &str = "%40";
 
-/// Whether a character is the sign in an e-mail address: also the wide and the small form, which people's mail
-/// programs take for it.
+/// Whether a character is an at sign. Mail programs take the wide and the small form for one, too.
 pub fn is_at(c: char) -> bool {
     matches!(c, '@' | '＠' | '﹫')
 }
 
-/// The text with each e-mail address and each phone number replaced by a word. Field names, status codes, dates and
-/// the long ids of records stay, because somebody has to find the record.
+/// The text with each e-mail address and phone number replaced by a word. Field names, status codes, dates and the
+/// long ids of records stay: the reader needs them to find the record.
 pub fn mask(text: &str) -> String {
     phones(&addresses(text))
 }
 
-/// Replaces every run of characters that holds an at sign, in any of the forms that survive in an address or an URL.
+/// Replaces every word that contains an at sign in any of its forms.
 fn addresses(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -41,7 +40,7 @@ fn addresses(text: &str) -> String {
     masked
 }
 
-/// Whether a character stands between words, and never within an e-mail address as people write it.
+/// Whether a character separates words and does not occur in an address as people write it.
 fn separates(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -50,7 +49,7 @@ fn separates(c: char) -> bool {
         )
 }
 
-/// Replaces every run of digits, and of what stands between a phone number's digits, that is as long as such a number.
+/// Replaces every run of digits and separators that is as long as a phone number.
 fn phones(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -64,7 +63,7 @@ fn phones(text: &str) -> String {
             rest = rest.get(first.len_utf8()..).unwrap_or_default();
             continue;
         }
-        // Digits that go on from a name or a word belong to it: `cf_1234567`.
+        // Digits directly after a letter or `_` belong to a name: `cf_1234567`.
         let named = before.is_some_and(|c: char| c.is_alphabetic() || c == '_');
         masked.push_str(if !named && is_phone(number) { "[phone]" } else { number });
         before = number.chars().last();
@@ -73,7 +72,7 @@ fn phones(text: &str) -> String {
     masked
 }
 
-/// The length in bytes of the run of digits that the text starts with, and of the signs between them.
+/// The length in bytes of the run of digits and separators at the start of the text; zero if there is none.
 fn run(text: &str) -> usize {
     let mut end = 0;
     let mut signs = 0;
@@ -100,11 +99,11 @@ fn is_phone(run: &str) -> bool {
     if in_one_piece && digits >= ID_DIGITS {
         return false;
     }
-    // Several numbers one after another may make a longer run than any one has.
-    digits >= FEWEST_DIGITS && (digits <= MOST_DIGITS || !in_one_piece) && !is_date(run)
+    // A run with separators may be longer than any phone number: it may be several in a row.
+    digits >= FEWEST_PHONE_DIGITS && (digits <= MOST_PHONE_DIGITS || !in_one_piece) && !is_date(run)
 }
 
-/// `2026-03-01`, and what may follow of a time.
+/// Whether the run is a date such as `2026-03-01`.
 fn is_date(run: &str) -> bool {
     let parts: Vec<&str> = run.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();

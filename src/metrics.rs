@@ -1,6 +1,6 @@
-//! Every metric, its labels and its help text. Others only count.
+//! Every metric with its labels and help text. Other rooms only count; the status pages render them.
 //!
-//! There is no global registry: each daemon (and each test) owns its own.
+//! There is no global registry, so that tests run side by side.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use serde::Serialize;
 
 use crate::outcome::{DeadLetterReason, SkipReason};
 
@@ -44,62 +45,62 @@ macro_rules! metrics {
     (@make $kind:ident, $name:literal, $help:expr, $labels:expr) => { $kind::new(Opts::new($name, $help), &$labels) };
 }
 
-/// From a light event's path to a backlog of days.
+/// From an event that is delivered at once to a backlog of days.
 const DELIVERY_BUCKETS: &[f64] =
     &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0];
-/// Answers of an API behind the internet, up to the default request timeout.
+/// Up to the default request timeout.
 const REQUEST_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// One record to a full bulk call.
+/// Up to a full bulk call.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
 
 metrics! {
-    /// Events taken from the queue, redeliveries included.
+    /// Events received from the queue, including redeliveries.
     events_received: IntCounterVec = "freshet_events_received_total" ["account", "type"];
-    /// Events whose effect Freshsales took.
+    /// Events whose effect Freshsales confirmed.
     events_delivered: IntCounterVec = "freshet_events_delivered_total" ["account", "type"];
-    /// Events left out on purpose.
+    /// Events acknowledged without an effect, by reason.
     events_skipped: IntCounterVec = "freshet_events_skipped_total" ["account", "reason"];
-    /// Events put into the dead-letter queue.
+    /// Events published to the dead-letter queue, by reason.
     events_dead_lettered: IntCounterVec = "freshet_events_dead_lettered_total" ["account", "reason"];
-    /// Events given back to the broker unsettled, because the connection was lost or the replica is stopping.
+    /// Events returned to the broker unsettled, because the connection was lost or the replica is stopping.
     events_returned: IntCounterVec = "freshet_events_returned_total" ["account"];
-    /// Identifies merged into another one of the same contact.
+    /// Identifies merged with another one of the same contact.
     events_coalesced: IntCounterVec = "freshet_events_coalesced_total" ["account"];
-    /// Traits that reach no field.
+    /// Traits without a field to write them to.
     traits_ignored: IntCounterVec = "freshet_traits_ignored_total" ["account"];
-    /// Values that were left out of what was written.
+    /// Values left out because they do not fit their field.
     values_omitted: IntCounterVec = "freshet_values_omitted_total" ["account"];
-    /// Events taken and not yet settled.
+    /// Events received and not yet settled.
     events_in_flight: IntGaugeVec = "freshet_events_in_flight" ["account"];
-    /// Seconds from queueing to settlement.
+    /// Seconds from publishing to settlement.
     delivery_seconds: HistogramVec(DELIVERY_BUCKETS) = "freshet_delivery_seconds" ["account"];
-    /// Calls to Freshsales by what became of them.
+    /// Calls to Freshsales by outcome.
     api_requests: IntCounterVec = "freshet_api_requests_total" ["account", "endpoint", "outcome"];
     /// Seconds until Freshsales answered.
     api_request_seconds: HistogramVec(REQUEST_BUCKETS) = "freshet_api_request_seconds" ["endpoint"];
-    /// Records carried by one call.
+    /// Records per call.
     api_batch_records: HistogramVec(BATCH_BUCKETS) = "freshet_api_batch_records" ["endpoint"];
-    /// Calls per hour this replica allows itself for the account.
+    /// Calls an hour that this replica may make for the account.
     quota_requests_per_hour: GaugeVec = "freshet_quota_requests_per_hour" ["account"];
-    /// Calls that could be made now, at the last count.
+    /// Calls that could be made at once, when last checked.
     quota_remaining: GaugeVec = "freshet_quota_remaining" ["account"];
-    /// Seconds for which work stood ready and waited for quota.
+    /// Seconds in which work waited only for quota.
     quota_wait_seconds: CounterVec = "freshet_quota_wait_seconds_total" ["account"];
-    /// 1 for the state the account's lane is in.
+    /// 1 for the state that the account's lane is in.
     lane_state: IntGaugeVec = "freshet_lane_state" ["account", "state"];
-    /// 1 while the account's lane has work, nothing stands in the way, and nothing is settled for long.
+    /// 1 while the account's lane is stuck: it has work, nothing stands in its way, and it has settled nothing for long.
     lane_stuck: IntGaugeVec = "freshet_lane_stuck" ["account"];
     /// 1 while connected to the broker.
     broker_connected: IntGauge = "freshet_broker_connected" [];
     /// Connections made after the first.
     broker_reconnects: IntCounter = "freshet_broker_reconnects_total" [];
-    /// 1 while connected to a broker that takes no messages, by reason.
+    /// 1 while connected to a broker that accepts no messages, by reason.
     broker_stalled: IntGaugeVec = "freshet_broker_stalled" ["reason"];
-    /// 1 while another connection goes by this replica's name.
+    /// 1 while another connection uses this replica's name.
     replica_name_taken: IntGauge = "freshet_replica_name_taken" [];
-    /// Deliveries let go without an outcome; anything but 0 is a bug.
+    /// Deliveries dropped without being settled; anything but 0 is a bug.
     receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
-    /// Always 1; its labels tell what runs.
+    /// Always 1; its labels say which version runs.
     build_info: IntGaugeVec = "freshet_build_info" ["version", "revision"];
 }
 
@@ -111,7 +112,7 @@ impl Metrics {
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
 
-    /// The handles of one account, every series at 0, so that rates and alerts see the first increase.
+    /// One account's metrics. Every series starts at 0, so that rates and alerts notice the first increase.
     pub fn account(&self, name: &str) -> AccountMetrics {
         for reason in SkipReason::ALL {
             self.events_skipped.with_label_values(&[name, reason.as_str()]);
@@ -136,7 +137,7 @@ impl Metrics {
             dead_lettered: curry(&self.events_dead_lettered, name),
             lane_state: LabelledGauge { account: name.to_owned(), vec: self.lane_state.clone() },
             lane_stuck: self.lane_stuck.with_label_values(&[name]),
-            requests: Requests {
+            requests: RequestMetrics {
                 account: name.to_owned(),
                 count: self.api_requests.clone(),
                 seconds: self.api_request_seconds.clone(),
@@ -146,8 +147,8 @@ impl Metrics {
     }
 }
 
-/// One account's totals, for people.
-#[derive(Debug, Clone, Copy, Default)]
+/// One account's totals, as the status page shows them.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 #[expect(missing_docs, reason = "each is described at the metric of the same name")]
 pub struct Totals {
     pub in_flight: i64,
@@ -159,7 +160,20 @@ pub struct Totals {
 }
 
 impl Metrics {
-    /// Sums up every account's series, by account: each is read once, however many accounts there are.
+    /// Unsettled events of all accounts.
+    pub fn in_flight(&self) -> u64 {
+        let gauges = self.events_in_flight.collect();
+        let events = gauges.iter().flat_map(MetricFamily::get_metric).map(whole).sum::<i64>();
+        u64::try_from(events).unwrap_or_default()
+    }
+
+    /// Events of all accounts that were given back so far.
+    pub fn returned(&self) -> u64 {
+        let counters = self.events_returned.collect();
+        counters.iter().flat_map(MetricFamily::get_metric).map(counted).sum()
+    }
+
+    /// Each account's sums. Reads every series once, however many accounts there are.
     pub fn totals(&self) -> HashMap<String, Totals> {
         self.sum_up().0
     }
@@ -173,7 +187,7 @@ impl Metrics {
                 read += 1;
                 let label = metric.get_label().iter().find(|label| label.name() == "account");
                 if let Some(label) = label {
-                    // Without a copy of the name where it is there.
+                    // `entry` would copy the name each time.
                     match all.get_mut(label.value()) {
                         Some(totals) => add(totals, metric),
                         None => add(all.entry(label.value().to_owned()).or_default(), metric),
@@ -209,7 +223,7 @@ fn curry(vec: &IntCounterVec, account: &str) -> LabelledCounter {
     LabelledCounter { account: account.to_owned(), vec: vec.clone() }
 }
 
-/// A counter of one account with one label left open.
+/// A counter of one account that has one more label.
 #[derive(Debug, Clone)]
 pub struct LabelledCounter {
     account: String,
@@ -217,13 +231,13 @@ pub struct LabelledCounter {
 }
 
 impl LabelledCounter {
-    /// The counter for the open label.
+    /// The counter with this value of the label.
     pub fn of(&self, label: &str) -> IntCounter {
         self.vec.with_label_values(&[self.account.as_str(), label])
     }
 }
 
-/// A gauge of one account with one label left open.
+/// A gauge of one account that has one more label.
 #[derive(Debug, Clone)]
 pub struct LabelledGauge {
     account: String,
@@ -231,23 +245,23 @@ pub struct LabelledGauge {
 }
 
 impl LabelledGauge {
-    /// The gauge for the open label.
+    /// The gauge with this value of the label.
     pub fn of(&self, label: &str) -> IntGauge {
         self.vec.with_label_values(&[self.account.as_str(), label])
     }
 }
 
-/// The counters around one account's calls.
+/// The metrics of one account's calls.
 #[derive(Debug, Clone)]
-pub struct Requests {
+pub struct RequestMetrics {
     account: String,
     count: IntCounterVec,
     seconds: HistogramVec,
     records: HistogramVec,
 }
 
-impl Requests {
-    /// Counts one call that ended.
+impl RequestMetrics {
+    /// Counts a call that has ended.
     pub fn observe(&self, endpoint: &str, outcome: &str, elapsed: std::time::Duration, records: u32) {
         self.count.with_label_values(&[self.account.as_str(), endpoint, outcome]).inc();
         self.seconds.with_label_values(&[endpoint]).observe(elapsed.as_secs_f64());
@@ -255,7 +269,7 @@ impl Requests {
     }
 }
 
-/// One account's handles.
+/// The metrics of one account.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each is described at the metric of the same name")]
 pub struct AccountMetrics {
@@ -275,7 +289,7 @@ pub struct AccountMetrics {
     pub receipts_dropped: IntCounter,
     pub lane_state: LabelledGauge,
     pub lane_stuck: IntGauge,
-    pub requests: Requests,
+    pub requests: RequestMetrics,
 }
 
 #[cfg(test)]
@@ -283,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_cost_as_much_for_each_account_however_many_there_are() {
+    fn totals_cost_the_same_per_account_however_many_there_are() {
         let read = |accounts: usize| {
             let metrics = Metrics::new().expect("metrics");
             for number in 0..accounts {

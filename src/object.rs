@@ -1,24 +1,25 @@
-//! JSON objects as text: read in place and put together, without building values of them.
+//! JSON objects and arrays as text: their parts are read in place, and objects are put together, without building
+//! values.
 //!
-//! A JSON value in memory takes up to a hundred times its text, and events are held by the hundred. So what is only
-//! passed on stays text, and its digits, escapes and order stay as the sender wrote them. Whoever hands a text in has
-//! checked that it is one JSON object; of any other text less is read, and nothing panics.
+//! A JSON value in memory takes up to a hundred times its text, and events are held by the hundred. Parts that are
+//! passed on unread stay text, and so their digits, escapes and order stay as the sender wrote them. Callers have
+//! checked that a text is JSON; of any other text fewer parts are found, and nothing panics.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// The text of one JSON object. Cheap to clone; mostly a part of the body it came in.
+/// The text of one JSON object. Cheap to clone: it usually shares the body it is a part of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectText(Bytes);
 
 impl ObjectText {
-    /// The object that `text` is, where that is a part of `body`: shared with it, not copied.
+    /// `text` is a part of `body`, whose bytes are shared.
     pub fn part_of(body: &Bytes, text: &str) -> Self {
         Self(body.slice_ref(text.as_bytes()))
     }
 
-    /// The text, braces included.
+    /// The text with its braces.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -36,12 +37,12 @@ impl From<String> for ObjectText {
     }
 }
 
-/// One member of an object, as it is written.
+/// One member of an object, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// In its quotes.
+    /// With its quotes and escapes.
     pub key: &'a str,
-    /// Any JSON value.
+    /// The text of any JSON value.
     pub value: &'a str,
 }
 
@@ -56,16 +57,16 @@ impl<'a> Member<'a> {
     }
 }
 
-/// The members of an object, in their order, repeated names too.
+/// The members of an object in their order, with those of repeated names.
 #[derive(Debug, Clone)]
 pub struct Members<'a>(&'a str);
 
-/// Reads an object's members.
+/// Reads the members of an object.
 pub fn members(object: &str) -> Members<'_> {
     Members(object.trim_start_matches(blank).strip_prefix('{').unwrap_or_default())
 }
 
-/// The value of this name; of several the last, as parsers take it.
+/// The value of the member with this name. Of several the last, as parsers do.
 pub fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     members(object).filter(|member| member.name() == name).last().map(|member| member.value)
 }
@@ -91,11 +92,11 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The elements of an array, in their order, as they are written.
+/// The elements of an array in their order, as written.
 #[derive(Debug, Clone)]
 pub struct Elements<'a>(&'a str);
 
-/// Reads an array's elements. The text has been checked to be one JSON array; of any other text less is read.
+/// Reads the elements of an array.
 pub fn elements(array: &str) -> Elements<'_> {
     Elements(array.trim_start_matches(blank).strip_prefix('[').unwrap_or_default())
 }
@@ -118,7 +119,7 @@ fn blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Where the value ends that the text begins with.
+/// The index after the value that the text begins with.
 fn end_of_value(text: &str) -> usize {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -148,31 +149,31 @@ fn end_of_value(text: &str) -> usize {
     text.len()
 }
 
-/// Puts an object together, member by member.
+/// Writes an object member by member.
 #[derive(Debug)]
 pub struct ObjectWriter(String);
 
 impl ObjectWriter {
-    /// An object without members, with room for a text of so many bytes.
+    /// `bytes`: the expected length of the whole text.
     pub fn with_capacity(bytes: usize) -> Self {
         let mut text = String::with_capacity(bytes);
         text.push('{');
         Self(text)
     }
 
-    /// Adds a member as it is written elsewhere.
+    /// Adds a member unchanged.
     pub fn member(&mut self, member: Member<'_>) {
         self.key(member.key);
         self.0.push_str(member.value);
     }
 
-    /// Adds a member whose value is JSON already.
+    /// Adds a member whose value is JSON text.
     pub fn json(&mut self, name: &str, value: &str) {
         self.key(&quoted(name));
         self.0.push_str(value);
     }
 
-    /// Adds a text.
+    /// Adds a member whose value is a string.
     pub fn text(&mut self, name: &str, value: &str) {
         self.json(name, &quoted(value));
     }
@@ -185,16 +186,16 @@ impl ObjectWriter {
         self.0.push(':');
     }
 
-    /// The object's text.
+    /// Closes the object.
     pub fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
-/// A text as a JSON string.
+/// A text as a JSON string, with its quotes.
 pub fn quoted(text: &str) -> String {
-    // A string always serialises.
+    // Serialising a string cannot fail.
     serde_json::to_string(text).unwrap_or_default()
 }
 
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_read_as_they_are_written() {
+    fn members_are_read_as_written() {
         let text = " {\"a\" : 1.10e+5 , \"b\\\"\\u0041\":\"x,}\\\\\",\n\"c\":[1,{\"d\":\"]\"}] ,\"\":{},\"a\":null }";
         let expected =
             [("a", "1.10e+5"), ("b\"A", r#""x,}\\""#), ("c", r#"[1,{"d":"]"}]"#), ("", "{}"), ("a", "null")];
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_together_is_what_was_taken_apart() {
+    fn a_written_object_has_the_members_it_was_given() {
         let mut object = ObjectWriter::with_capacity(0);
         object.text("na\"me", "A\u{e9}\n");
         object.json("list", "[1.0]");

@@ -1,116 +1,112 @@
-//! What can become of one delivery, and the words by which it is told.
+//! What can become of a delivery, and the words for it in metrics, headers and logs.
 //!
-//! A leaf: it knows nothing of brokers, HTTP or mapping. Decoding, mapping and
-//! delivery produce these values; metrics, dead-letter headers and summaries print them.
+//! A leaf: it must know nothing of brokers, HTTP or mapping. Decoding, mapping and the lanes produce these values; metrics,
+//! dead-letter headers and summaries print them.
 
 use serde::Serialize;
+use strum::{Display, IntoStaticStr, VariantArray};
 
-/// Declares a closed set of words: an enum, its wire names, and the list of all of them.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// Every variant, in the order of the documentation.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The word used in metrics, headers and logs.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-    };
+/// Why an event is in the dead-letter queue.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Display, IntoStaticStr, VariantArray, Serialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterReason {
+    /// The body is not one JSON object in UTF-8.
+    MalformedJson,
+    /// No `type`, a wrong kind in the envelope, a track without a name, a page without a url.
+    InvalidEvent,
+    /// No account is configured for the event's keys, or its header names one that does not exist.
+    UnknownAccount,
+    /// An identify with an e-mail address and without `userId`.
+    MissingUserId,
+    /// An identify without an e-mail address.
+    MissingEmail,
+    /// `traits.email` is not an e-mail address.
+    InvalidEmail,
+    /// A trait named like a custom field that the account does not have.
+    UnknownCustomField,
+    /// The value does not fit the custom field's type or choices.
+    InvalidCustomField,
+    /// The value does not fit a default field, or a required field is missing.
+    InvalidField,
+    /// Track or page for an account without an app token.
+    TrackingNotConfigured,
+    /// The body exceeds the limit.
+    TooLarge,
+    /// Freshsales refused the record for good.
+    Rejected,
+    /// Its calls failed for a long time in which those of other records succeeded.
+    Undeliverable,
+    /// Delivered too often without being settled; mostly RabbitMQ dead-letters it.
+    DeliveryLimit,
 }
 
-words! {
-    /// Why an event stands in the dead-letter queue.
-    DeadLetterReason {
-        /// The body is not one JSON object in UTF-8.
-        MalformedJson => "malformed_json",
-        /// No `type`, a wrong kind in the envelope, a track without a name, a page without a url.
-        InvalidEvent => "invalid_event",
-        /// No account claims the event, or its header names one that does not exist.
-        UnknownAccount => "unknown_account",
-        /// An identify with an e-mail address and without `userId`.
-        MissingUserId => "missing_user_id",
-        /// An identify from which no e-mail address can be had.
-        MissingEmail => "missing_email",
-        /// `traits.email` is there but is no e-mail address.
-        InvalidEmail => "invalid_email",
-        /// A trait named like a custom field that the account does not have.
-        UnknownCustomField => "unknown_custom_field",
-        /// The value does not fit the custom field's type or choices.
-        InvalidCustomField => "invalid_custom_field",
-        /// The value does not fit a default field, or a required field is missing.
-        InvalidField => "invalid_field",
-        /// Track or page for an account without an app token.
-        TrackingNotConfigured => "tracking_not_configured",
-        /// Over the body limit.
-        TooLarge => "too_large",
-        /// Freshsales refused the record for good.
-        Rejected => "rejected",
-        /// It never got through, for a long time in which other records did.
-        Undeliverable => "undeliverable",
-        /// Delivered too often without being settled. Mostly set by RabbitMQ.
-        DeliveryLimit => "delivery_limit",
+impl DeadLetterReason {
+    /// In the order of the documentation.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The word in metrics, headers and logs.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-words! {
-    /// Why an event was acknowledged without an effect.
-    SkipReason {
-        /// screen, group, alias, or any other string in `type`.
-        UnsupportedType => "unsupported_type",
-        /// The account does not take events of this type.
-        DisabledType => "disabled_type",
-        /// The event's `integrations` exclude this destination.
-        IntegrationDisabled => "integration_disabled",
-        /// A track or page without `userId`; an identify with neither that nor an e-mail address.
-        Anonymous => "anonymous",
-        /// A `messageId` that was already settled.
-        Duplicate => "duplicate",
+/// Why an event was acknowledged without an effect.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Display, IntoStaticStr, VariantArray, Serialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// screen, group, alias, or any other `type` that is a string.
+    UnsupportedType,
+    /// The account does not take events of this type.
+    DisabledType,
+    /// The event's `integrations` exclude this destination.
+    IntegrationDisabled,
+    /// A track or page without `userId`; an identify with neither that nor an e-mail address.
+    Anonymous,
+    /// An event with the same `messageId` was settled before.
+    Duplicate,
+}
+
+impl SkipReason {
+    /// In the order of the documentation.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The word in metrics, headers and logs.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// One thing that is wrong with an event. Holds no value of the event, only names, types and lengths. All five keys are
-/// always written, so that a reader need not ask which are there.
+/// One thing that is wrong with an event. It holds names, types and lengths, never a value of the event. All five keys are
+/// always written, so that a reader need not check which exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Freshsales' internal name of the field, where one is concerned.
+    /// Freshsales' internal name of the field, if it is about one.
     pub field: Option<String>,
     /// The trait's path as the sender wrote it (`company.name`), or the envelope's key.
     #[serde(rename = "trait")]
     pub trait_path: Option<String>,
-    /// What is wrong, in lower case, ready to be read.
+    /// What is wrong, in lower case.
     pub problem: String,
-    /// What would have been right.
+    /// What would be right.
     pub expected: Option<String>,
     /// A type or a length ("string of 300 characters"), never a value.
     pub got: Option<String>,
-    /// How many problems that are not told this one stands for; 0 for a problem of its own.
+    /// How many unlisted problems this entry stands for; 0 if it is a problem itself.
     #[serde(skip)]
     pub further: usize,
 }
 
-/// The most problems of one event that are told one by one; a sender may make as many as a body has room for.
-pub const PROBLEMS_TOLD: usize = 100;
+/// The most problems of one event that are listed; a sender may cause as many as fit into a body.
+pub const LISTED_PROBLEMS: usize = 100;
 
 impl Problem {
-    /// Stands behind the problems that are told, for so many more; none if there are none.
+    /// The entry that ends a list, standing for `count` more; `None` if there are no more.
     pub fn further(count: usize) -> Option<Self> {
         let problem =
             || Self { problem: format!("and {} more", grouped(count)), further: count, ..Self::default() };
@@ -131,34 +127,33 @@ fn grouped(count: usize) -> String {
     text
 }
 
-/// Why an event cannot be delivered: the reason, and every problem found.
+/// Why an event cannot be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The word for metrics and headers.
+    #[expect(missing_docs, reason = "described at its type")]
     pub reason: DeadLetterReason,
-    /// At least one, the first being the one that gave the reason.
+    /// At least one; the first gave the reason.
     pub problems: Vec<Problem>,
-    /// The status of the answer that refused it, where it was sent.
+    /// The status of the answer that refused it, if it was sent.
     pub http_status: Option<u16>,
 }
 
 impl Refusal {
-    /// A refusal for a single problem that no answer was involved in.
+    /// A refusal for one problem that was found before anything was sent.
     pub fn new(reason: DeadLetterReason, problem: Problem) -> Self {
         Self { reason, problems: vec![problem], http_status: None }
     }
 }
 
-/// What became of one delivery. Every delivery ends in exactly one.
+/// What became of a delivery. Every delivery has exactly one outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Freshsales took the effect.
+    /// Freshsales confirmed the effect.
     Delivered,
-    /// Left out on purpose; counted.
+    /// Acknowledged without an effect.
     Skipped(SkipReason),
-    /// Goes to the dead-letter queue.
+    /// To be published to the dead-letter queue.
     DeadLetter(Refusal),
-    /// Not settled: it stays with its source and will be delivered again
-    /// (the connection was lost or the daemon is stopping).
+    /// Not settled, because the connection was lost or the daemon is stopping. Its source will deliver it again.
     Returned,
 }

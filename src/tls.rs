@@ -1,18 +1,18 @@
-//! One TLS provider for everything that speaks TLS (HTTP and AMQP): ring.
+//! TLS for HTTP and AMQP, both with ring, so that the process holds one implementation.
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-/// Makes ring the process' provider. Safe to call again: the first call wins.
+/// Makes ring the process' provider. Later calls have no effect.
 pub fn install_provider() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("a TLS provider is installed already");
     }
 }
 
-/// What a client needs to speak TLS to a server whose certificate the system trusts. Reads files.
+/// A client that trusts the system's root certificates, which are read from files.
 pub fn client() -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

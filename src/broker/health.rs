@@ -59,11 +59,11 @@ pub struct BrokerHealth {
     stalled: IntGaugeVec,
     name_taken: IntGauge,
     /// The metrics change only under this lock, or they could stay behind.
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HealthState {
     connection: Connection,
     since: Timestamp,
     connected_before: bool,
@@ -79,7 +79,7 @@ enum Connection {
     Down { why: String },
 }
 
-impl State {
+impl HealthState {
     fn is_connected(&self) -> bool {
         matches!(self.connection, Connection::Up)
     }
@@ -116,7 +116,7 @@ impl BrokerHealth {
             reconnects: metrics.broker_reconnects.clone(),
             stalled: metrics.broker_stalled.clone(),
             name_taken: metrics.replica_name_taken.clone(),
-            state: Mutex::new(State {
+            state: Mutex::new(HealthState {
                 connection: Connection::Down { why: "connecting to the broker".to_owned() },
                 since: Timestamp::now(),
                 connected_before: false,
@@ -211,7 +211,7 @@ impl BrokerHealth {
     }
 
     /// Notes what one source reports; true if that changes what is shown of its kind of trouble.
-    fn note(&self, state: &mut State, (stall, number): (Stall, u64), why: Option<&str>) -> bool {
+    fn note(&self, state: &mut HealthState, (stall, number): (Stall, u64), why: Option<&str>) -> bool {
         // The tasks of a lost connection live a little longer than it does.
         if why.is_some() && !state.is_connected() {
             return false;
@@ -226,7 +226,7 @@ impl BrokerHealth {
         before.as_deref() != now
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

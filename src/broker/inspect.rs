@@ -21,11 +21,11 @@ use crate::broker::amqp::refusal::{PRECONDITION_FAILED, is_refused};
 use crate::broker::timing::ANSWER_TIMEOUT;
 
 /// More than a queue has arguments.
-const MOST_TRIES: usize = 24;
+const DECLARE_ATTEMPTS: usize = 24;
 
 /// A queue as it was declared, as far as AMQP shows it.
 #[derive(Debug, Clone, PartialEq)]
-struct Found {
+struct Declaration {
     arguments: FieldTable,
     durable: bool,
     auto_delete: bool,
@@ -57,7 +57,7 @@ pub(super) async fn inspect(
         if !inspected.is_new(&queue) {
             continue;
         }
-        let ours = Found { arguments, durable: true, auto_delete: false };
+        let ours = Declaration { arguments, durable: true, auto_delete: false };
         let found = tokio::time::timeout(ANSWER_TIMEOUT, find(&pair.consuming, &queue, ours)).await;
         match found {
             Ok(Ok(found)) => {
@@ -74,9 +74,9 @@ pub(super) async fn inspect(
 }
 
 /// Declares a queue that is there, until RabbitMQ agrees with the arguments.
-async fn find(connection: &Connection, queue: &str, ours: Found) -> lapin::Result<Found> {
+async fn find(connection: &Connection, queue: &str, ours: Declaration) -> lapin::Result<Declaration> {
     let mut guess = ours;
-    for _ in 1..MOST_TRIES {
+    for _ in 1..DECLARE_ATTEMPTS {
         match declare(connection, queue, &guess).await {
             Err(error) if is_refused(&error, PRECONDITION_FAILED) => {
                 match corrected(&guess, &error.to_string()) {
@@ -90,10 +90,10 @@ async fn find(connection: &Connection, queue: &str, ours: Found) -> lapin::Resul
     declare(connection, queue, &guess).await.map(|()| guess)
 }
 
-async fn declare(connection: &Connection, queue: &str, found: &Found) -> lapin::Result<()> {
+async fn declare(connection: &Connection, queue: &str, found: &Declaration) -> lapin::Result<()> {
     // A refusal closes the channel.
     let channel = connection.create_channel().await?;
-    let Found { durable, auto_delete, .. } = *found;
+    let Declaration { durable, auto_delete, .. } = *found;
     let options = QueueDeclareOptions { durable, auto_delete, ..QueueDeclareOptions::default() };
     channel.queue_declare(short(queue), options, found.arguments.clone()).await?;
     channel::close(&channel).await;
@@ -102,7 +102,7 @@ async fn declare(connection: &Connection, queue: &str, found: &Found) -> lapin::
 
 /// The declaration as it should have been by RabbitMQ's refusal: `inequivalent arg 'x-expires' for queue 'q' in
 /// vhost '/': received none but current is the value '1000' of type 'signedint'`.
-fn corrected(declared: &Found, refusal: &str) -> Option<Found> {
+fn corrected(declared: &Declaration, refusal: &str) -> Option<Declaration> {
     let (_, rest) = refusal.split_once("inequivalent arg '")?;
     let (name, rest) = rest.split_once('\'')?;
     // From the right: the queue's name may hold the same words.
@@ -138,7 +138,7 @@ fn without(arguments: &FieldTable, name: &str) -> FieldTable {
 }
 
 /// Why such a queue may lose messages, in words for the log.
-fn dangers(found: &Found) -> Vec<String> {
+fn dangers(found: &Declaration) -> Vec<String> {
     let argument = |name: &str| found.arguments.inner().get(name);
     let text = |name: &str| argument(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
     let mut dangers = Vec::new();
@@ -174,10 +174,10 @@ fn dangers(found: &Found) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn ours() -> Found {
+    fn ours() -> Declaration {
         let mut arguments = topology::quorum();
         arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-        Found { arguments, durable: true, auto_delete: false }
+        Declaration { arguments, durable: true, auto_delete: false }
     }
 
     fn refusal(argument: &str, but: &str) -> String {
@@ -204,7 +204,7 @@ mod tests {
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
         arguments.insert("x-expires".into(), AMQPValue::LongLongInt(1000));
         arguments.insert("x-max-age".into(), AMQPValue::LongString("1D".into()));
-        assert_eq!(found, Found { arguments, durable: false, auto_delete: true });
+        assert_eq!(found, Declaration { arguments, durable: false, auto_delete: true });
         for other in ["PRECONDITION_FAILED - unknown delivery tag 1", "inequivalent arg 'x", ""] {
             assert_eq!(corrected(&ours(), other), None, "{other}");
         }
@@ -231,6 +231,6 @@ mod tests {
             found.arguments = without(&found.arguments, "x-overflow");
             assert!(dangers(&found)[0].starts_with(name), "drop-head is the default");
         }
-        assert_eq!(dangers(&Found { durable: false, auto_delete: true, ..ours() }).len(), 2);
+        assert_eq!(dangers(&Declaration { durable: false, auto_delete: true, ..ours() }).len(), 2);
     }
 }

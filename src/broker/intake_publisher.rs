@@ -74,8 +74,8 @@ pub struct Published {
 }
 
 /// The exchange and the routing key of a message, and what the broker answered.
-type Answer = (String, String, lapin::Result<Confirmation>);
-type PendingConfirm = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type PublishAnswer = (String, String, lapin::Result<Confirmation>);
+type PendingConfirm = Pin<Box<dyn Future<Output = PublishAnswer> + Send>>;
 
 impl Publisher {
     /// Connects to the first node that takes a connection, and declares the intake and the dead letters if they are
@@ -221,7 +221,7 @@ fn name_account(headers: &mut FieldTable, account: &str) {
     headers.insert(ACCOUNT_HEADER.into(), AMQPValue::LongString(account.into()));
 }
 
-fn check((exchange, key, answer): Answer) -> Result<(), BrokerError> {
+fn check((exchange, key, answer): PublishAnswer) -> Result<(), BrokerError> {
     let exchange = if exchange.is_empty() { "(default)".to_owned() } else { exchange };
     if is_taken(&answer?) { Ok(()) } else { Err(BrokerError::NotConfirmed { exchange, key }) }
 }

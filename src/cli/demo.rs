@@ -1,4 +1,4 @@
-//! `freshet demo`: the whole engine on example events, with two sandboxes in Freshsales' place.
+//! `freshet demo`: example events go through the real lanes into two sandboxes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,27 +11,27 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::{Failure, feed, say, summary};
-use crate::config::{self, BaseUrl, Config, LogFormat};
+use super::{Failure, feed, print, summary};
+use crate::config::{self, BaseUrl, Config, LogFormat, PlainHttp};
 use crate::dead_letter::Letter;
 use crate::file_feed::LetterStore;
 use crate::sandbox::{Options, Sandbox};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Stay up afterwards, so that the pages can be looked at
+pub(super) struct DemoArguments {
+    /// Keep running afterwards, so that the pages can be opened
     #[arg(long)]
     keep_running: bool,
 }
 
 const EVENTS: &str = include_str!("../../examples/events.ndjson");
 const CONFIGURATION: &str = include_str!("../../examples/freshet.toml");
-/// Far above a real plan's, so that the demo shows the mapping and not the waiting.
+/// Far above a real plan's, so that the demo does not wait for quota.
 const REQUESTS_PER_HOUR: u32 = 100_000;
 
-/// One account of the demo and the sandbox behind it.
-struct Account {
+/// An account and the sandbox behind it.
+struct DemoAccount {
     name: &'static str,
     sandbox: Sandbox,
     address: SocketAddr,
@@ -51,7 +51,7 @@ impl LetterStore for Shown {
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let level = config::environment("RUST_LOG");
     telemetry::start(LogFormat::Text, "error", level);
     let stop = CancellationToken::new();
@@ -61,42 +61,43 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         [sandbox("acme", &mut sandboxes, &stop).await?, sandbox("globex", &mut sandboxes, &stop).await?];
     let config = configuration(&accounts)?;
 
-    say(
+    print(
         "Two sandboxes stand in for the Freshsales accounts acme and globex; a file stands in for RabbitMQ.\n\
          Feeding examples/events.ndjson through the engine ...\n\n",
     )?;
     let engine = Engine::start(&config, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
-    let _pages = engine::watch(listener, engine.sights("demo", None), &stop)?;
+    let _pages = engine::serve_pages(listener, engine.status_sources("demo", None), &stop)?;
     let letters = Arc::new(Mutex::new(Vec::new()));
     let kept = letters.clone();
     let events = Box::new(EVENTS.as_bytes());
     let (counts, fed) = feed::deliver(engine, &config, events, Box::new(Shown(kept)), stop.clone()).await;
     fed.map_err(Failure::failed)?;
     let mut text = summary::counts(&counts);
-    let line = |account: &Account| format!("  {:<8} {}\n", account.name, arrived(&account.sandbox.state()));
+    let line =
+        |account: &DemoAccount| format!("  {:<8} {}\n", account.name, arrived(&account.sandbox.state()));
     text.push_str("\nWhat arrived:\n");
     text.extend(accounts.iter().map(line));
     text.push_str("\nThe dead letters, and why:\n");
     let letters = std::mem::take(&mut *letters.lock().unwrap_or_else(PoisonError::into_inner));
-    text.extend(letters.iter().map(|letter| format!("  {}\n", told(&letter.headers))));
+    text.extend(letters.iter().map(|letter| format!("  {}\n", described(&letter.headers))));
     text.push_str(
-        "\nOn a queue, each of these would stand in segment.events.dead with the same reason in its headers.\n",
+        "\nWith RabbitMQ, each of these would be in segment.events.dead, with the same reason in its headers.\n",
     );
     if !arguments.keep_running {
         text.push_str("Look around with: freshet demo --keep-running\n");
-        say(text)?;
+        print(text)?;
         stop.cancel();
         while sandboxes.join_next().await.is_some() {}
         return Ok(());
     }
-    say(text)?;
-    say(format!(
+    print(text)?;
+    print(format!(
         "\nStill running; stop it with Ctrl-C.\n  status page  http://{pages}/\n  metrics      http://{pages}/metrics\n"
     ))?;
     for account in &accounts {
-        say(format!("  {:<12} http://{}/\n", account.name, account.address))?;
+        print(format!("  {:<12} http://{}/\n", account.name, account.address))?;
     }
     stop.cancelled().await;
     Ok(())
@@ -106,18 +107,18 @@ async fn sandbox(
     name: &'static str,
     tasks: &mut JoinSet<std::io::Result<()>>,
     stop: &CancellationToken,
-) -> Result<Account, Failure> {
+) -> Result<DemoAccount, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::failed)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let sandbox = Sandbox::new(Options { requests_per_hour: Some(REQUESTS_PER_HOUR), ..Options::default() });
     let (served, stop) = (sandbox.clone(), stop.clone());
     tasks.spawn(async move { served.serve(listener, stop).await });
-    Ok(Account { name, sandbox, address })
+    Ok(DemoAccount { name, sandbox, address })
 }
 
-/// The configuration that goes with the events, pointed at the sandboxes.
-fn configuration(accounts: &[Account]) -> Result<Config, Failure> {
-    // Nothing of the user's environment may change what the demo shows.
+/// The example configuration, with the sandboxes' addresses.
+fn configuration(accounts: &[DemoAccount]) -> Result<Config, Failure> {
+    // The user's environment must not change what the demo shows.
     let environment = |name: &str| {
         name.ends_with("_API_KEY")
             .then(|| "demo".to_owned())
@@ -128,11 +129,11 @@ fn configuration(accounts: &[Account]) -> Result<Config, Failure> {
     config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     for account in &mut config.accounts {
         if let Some(sandbox) = accounts.iter().find(|sandbox| *sandbox.name == *account.name) {
-            account.url =
-                BaseUrl::parse(&format!("http://{}", sandbox.address), false).map_err(Failure::failed)?;
+            account.url = BaseUrl::parse(&format!("http://{}", sandbox.address), PlainHttp::LoopbackOnly)
+                .map_err(Failure::failed)?;
         }
-        account.requests_per_hour = f64::from(REQUESTS_PER_HOUR);
-        account.tracking_requests_per_minute = f64::from(REQUESTS_PER_HOUR);
+        account.limits.requests_per_hour = f64::from(REQUESTS_PER_HOUR);
+        account.limits.tracking_requests_per_minute = f64::from(REQUESTS_PER_HOUR);
     }
     Ok(config)
 }
@@ -151,8 +152,8 @@ fn arrived(state: &Value) -> String {
     .join(", ")
 }
 
-/// One dead letter: which event, why, and every problem.
-fn told(headers: &serde_json::Map<String, Value>) -> String {
+/// A dead letter's reason, event and problems.
+fn described(headers: &serde_json::Map<String, Value>) -> String {
     let text = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or("-");
     let detail = serde_json::from_str::<Vec<BTreeMap<String, Option<String>>>>(text("freshet-detail"))
         .unwrap_or_default();

@@ -1,5 +1,4 @@
-//! Puts the engine together: a lane for each account, watched over HTTP. Where events come from is added by
-//! the commands.
+//! Starts the part that all sources of events share: a lane for each account, its watchdog and the status pages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,24 +12,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::broker::BrokerHealth;
-use crate::config::{Account, Config};
+use crate::config::{AccountConfig, Config};
 use crate::delivery::LaneInlet;
-use crate::freshsales::{Client, Credentials, Transport};
+use crate::freshsales::{Client, Credentials, HttpTransport};
 use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
 use crate::metrics::Metrics;
 use crate::routing::{AccountIndex, AccountKeys};
 use crate::status::{self, Pages, StatusSources};
 
-/// The lanes at work, and what is needed to feed and to watch them.
+/// The running lanes.
 pub(super) struct Engine {
     pub(super) metrics: Arc<Metrics>,
     pub(super) account_index: AccountIndex,
-    pub(super) doors: Vec<LaneInlet>,
-    pub(super) boards: Vec<Arc<LaneStatus>>,
-    /// One task a lane; each ends when its door is closed or the stop is cancelled.
+    pub(super) inlets: Vec<LaneInlet>,
+    pub(super) statuses: Vec<Arc<LaneStatus>>,
+    /// One task per lane, which ends when its inlet is dropped or on the stop.
     pub(super) lanes: JoinSet<()>,
-    /// Looks after the lanes, until the stop.
-    watch: JoinSet<()>,
+    /// Reports lanes that are stuck, until the stop.
+    watchdog: JoinSet<()>,
     stuck_after: Duration,
 }
 
@@ -39,25 +38,25 @@ impl Engine {
     pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
-        let account_index = AccountIndex::new(&config.accounts.iter().map(claims).collect::<Vec<_>>());
+        let account_index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>());
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
-            // The rest of the grace is for acknowledging what ended last.
+            // The rest is for acknowledging the calls that end last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
             backoff: BackoffSettings {
                 give_up_after: config.delivery.give_up_after,
                 ..BackoffSettings::default()
             },
         };
-        let transport = Transport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
+        let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut engine = Self {
             metrics,
             account_index,
-            doors: Vec::new(),
-            boards: Vec::new(),
+            inlets: Vec::new(),
+            statuses: Vec::new(),
             lanes: JoinSet::new(),
-            watch: JoinSet::new(),
+            watchdog: JoinSet::new(),
             stuck_after: config.delivery.stuck_after,
         };
         for account in &config.accounts {
@@ -69,25 +68,24 @@ impl Engine {
             let client = Client::new(&transport, credentials);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);
-            engine.boards.push(lane.status());
+            engine.statuses.push(lane.status());
             let (sessions_in, sessions) = mpsc::channel(1);
-            engine.doors.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
+            engine.inlets.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
             engine.lanes.spawn(lane.run(sessions, stop.clone()));
         }
-        let (boards, stop) = (engine.boards.clone(), stop.clone());
+        let (statuses, stop) = (engine.statuses.clone(), stop.clone());
         let stuck_after = engine.stuck_after;
-        engine.watch.spawn(async move {
-            let watching = lane::watch(boards, stuck_after);
+        engine.watchdog.spawn(async move {
+            let watching = lane::watch(statuses, stuck_after);
             stop.run_until_cancelled(watching).await;
         });
         Ok(engine)
     }
 
-    /// What the status page shows.
-    pub(super) fn sights(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
+    pub(super) fn status_sources(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
         StatusSources {
             metrics: self.metrics.clone(),
-            lanes: self.boards.clone(),
+            lanes: self.statuses.clone(),
             stuck_after: self.stuck_after,
             broker,
             replica: replica.to_owned(),
@@ -96,20 +94,19 @@ impl Engine {
     }
 }
 
-fn claims(account: &Account) -> AccountKeys {
+fn keys(account: &AccountConfig) -> AccountKeys {
     AccountKeys {
         name: account.name.clone(),
-        write_keys: account.write_keys.clone(),
-        project_ids: account.project_ids.clone(),
+        write_keys: account.sources.write_keys.clone(),
+        project_ids: account.sources.project_ids.clone(),
     }
 }
 
-/// The commit it was built from, where the build was told.
+/// The commit that it was built from, if the build was given it.
 fn revision() -> &'static str {
     option_env!("FRESHET_REVISION").unwrap_or("unknown")
 }
 
-/// Opens the address that metrics and pages are served on.
 pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(config.http.listen).await.map_err(|error| {
         Failure::Failed(format!("cannot listen on {}: {error}; set `http.listen`", config.http.listen))
@@ -120,33 +117,33 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// Serves the status pages until `stop`, or until what is returned is dropped.
-pub(super) fn watch(
+/// Serves the status pages until `stop`, or until the returned value is dropped.
+pub(super) fn serve_pages(
     listener: TcpListener,
-    sights: StatusSources,
+    sources: StatusSources,
     stop: &CancellationToken,
 ) -> Result<Pages, Failure> {
-    status::serve(listener, sights, stop)
+    status::serve(listener, sources, stop)
         .map_err(|error| Failure::Failed(format!("cannot serve the status pages: {error}")))
 }
 
-/// Cancels `stop` at the first SIGTERM or SIGINT; the second one ends the process where it stands.
+/// Cancels `stop` at the first SIGTERM or SIGINT. The second ends the process at once.
 pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<JoinSet<()>, Failure> {
     let mut term = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let mut told = false;
+        let mut stopping = false;
         loop {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if told {
-                // Safe at any line: what is not settled is delivered again.
+            if stopping {
+                // Loses nothing: unsettled events are delivered again.
                 std::process::exit(1);
             }
-            told = true;
+            stopping = true;
             tracing::info!("stopping; calls in flight may end");
             stop.cancel();
         }

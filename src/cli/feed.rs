@@ -1,4 +1,4 @@
-//! `freshet run --events`: the same engine, fed from a file.
+//! `freshet run --events`: the daemon's lanes, fed from a file.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::{Failure, files, say, summary};
+use super::{Failure, files, print, summary};
 use crate::config::Config;
 use crate::delivery::HeldBytes;
 use crate::file_feed::{
@@ -27,27 +27,29 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     let _signals = engine::stop_on_signals(stop.clone())?;
     let engine = Engine::start(config, &stop)?;
     let closed = CancellationToken::new();
-    // A daemon on this machine may have the address; a back-fill goes on without pages.
+    // A daemon on this machine may use the address already. A back-fill does not need the pages.
     let _pages = match engine::listen(config).await {
-        Ok(listener) => Some(engine::watch(listener, engine.sights(&config.broker.replica, None), &closed)?),
+        Ok(listener) => {
+            Some(engine::serve_pages(listener, engine.status_sources(&config.broker.replica, None), &closed)?)
+        }
         Err(Failure::Failed(error)) => {
             tracing::warn!(error, "no status pages");
             None
         }
         Err(failure) => return Err(failure),
     };
-    let (counts, fed) = deliver(engine, config, input.events, letters, stop).await;
+    let (counts, ended) = deliver(engine, config, input.events, letters, stop).await;
     closed.cancel();
     let mut text = summary::counts(&counts);
-    let buried: u64 = counts.dead_lettered.values().sum();
-    if buried > 0 && dead_letters.is_none() {
+    let dead_lettered: u64 = counts.dead_lettered.values().sum();
+    if dead_lettered > 0 && dead_letters.is_none() {
         text.push_str("The dead letters were not kept; name a file with --dead-letters to have them.\n");
     }
-    let said = say(&text);
-    ended(&counts, fed)?;
-    said.map_err(|failure| match failure {
+    let printed = print(&text);
+    check_complete(&counts, ended)?;
+    printed.map_err(|failure| match failure {
         Failure::Failed(text) => Failure::Failed(format!("{text}; but every event is settled")),
-        other @ (Failure::Usage(_) | Failure::Unreachable(_)) => other,
+        other @ (Failure::Logged | Failure::Usage(_) | Failure::Unreachable(_)) => other,
     })
 }
 
@@ -63,28 +65,28 @@ fn open_letters(path: &Path, events: Option<FileId>, longest_line: usize) -> Res
     })
 }
 
-/// A failure unless all that there was to read was read and settled.
-fn ended(counts: &Counts, fed: Result<(), FeedError>) -> Result<(), Failure> {
+/// Fails unless every event of the file was read and settled.
+fn check_complete(counts: &Counts, fed: Result<(), FeedError>) -> Result<(), Failure> {
     let (unsettled, read) = (counts.unsettled(), counts.read);
     let (why, rest) = match fed {
         Ok(()) if unsettled == 0 => return Ok(()),
-        Ok(()) => ("told to stop".to_owned(), ""),
+        Ok(()) => ("stopped by a signal".to_owned(), ""),
         Err(error) => (error.to_string(), ", and what comes after them was not read"),
     };
     if read == 0 {
         return Err(Failure::Failed(format!("{why}; no event was read")));
     }
-    let those = match unsettled {
+    let settled = match unsettled {
         0 => format!("the {read} events read are settled"),
         _ => format!("{unsettled} of the {read} events read were not settled"),
     };
     Err(Failure::Failed(format!(
-        "{why}: {those}{rest}; run again, identifies write the same values, but tracks and pages that were delivered \
+        "{why}: {settled}{rest}; run again, identifies write the same values, but tracks and pages that were delivered \
          will show twice"
     )))
 }
 
-/// Feeds the input through the engine until all is settled. Tells what became of the events, however it ends.
+/// Delivers the input until all is settled. The counts are right however it ends.
 pub(super) async fn deliver(
     engine: Engine,
     config: &Config,
@@ -94,11 +96,11 @@ pub(super) async fn deliver(
 ) -> (Counts, Result<(), FeedError>) {
     let counts = Arc::new(SharedCounts::default());
     let bar = files::bar();
-    let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
+    let Engine { metrics, account_index, inlets, mut lanes, .. } = engine;
     let feed = Feed {
         account_index,
         opener: config.broker.opener(),
-        lanes: doors,
+        lanes: inlets,
         prefetch: config.broker.prefetch.get(),
         held: HeldBytes::new(config.broker.prefetch_bytes),
         metrics,

@@ -1,4 +1,4 @@
-//! Event files, and the progress shown while they are read.
+//! Opens files of events, and shows progress while they are read.
 
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal as _, Read};
@@ -11,20 +11,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Failure;
 use crate::file_feed::FileId;
 
-/// Events that are open for reading.
 pub(super) struct Input {
     pub(super) events: Box<dyn Read + Send>,
-    /// Where they come from, if that is a file on a disk.
+    /// The file, if they come from one on a disk.
     pub(super) file: Option<FileId>,
 }
 
-/// Opens events: `-` is standard input, `.gz` is unpacked.
+/// Opens a file of events, `-` for standard input, and unpacks `.gz`.
 pub(super) fn open(path: &Path) -> Result<Input, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::Failed(format!("cannot read the events in {}: {error}", path.display()))
     };
     if path == Path::new("-") {
-        // Not by way of the standard library's own, to which one that cannot be read is an empty one.
+        // `std::io::stdin` takes a standard input that cannot be read for an empty one.
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(unreadable)?;
         let file = identify(&stdin).map_err(unreadable)?;
         return Ok(Input { events: Box::new(stdin), file });
@@ -37,13 +36,13 @@ pub(super) fn open(path: &Path) -> Result<Input, Failure> {
     Ok(Input { events, file: id })
 }
 
-/// Which file it is. A folder can be opened, but holds no events.
+/// Fails for a folder, which can be opened but not read.
 fn identify(file: &File) -> std::io::Result<Option<FileId>> {
     let metadata = file.metadata()?;
     if metadata.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(FileId::of(&metadata)) }
 }
 
-/// A spinner with a message, where somebody looks.
+/// A spinner with a message, if standard error is a terminal.
 pub(super) fn bar() -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()

@@ -1,4 +1,4 @@
-//! The commands, a file each. Here the parts are put together; nothing else knows all of them.
+//! The commands, one file each. They put the rooms together, and nothing else may use all of them.
 
 mod demo;
 mod engine;
@@ -28,34 +28,37 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The daemon: consume, deliver, settle, until SIGTERM or SIGINT
+    /// Run the daemon: deliver events from RabbitMQ until SIGTERM or SIGINT
     #[command(
         after_help = "Examples:\n  freshet run --config /etc/freshet.toml\n  freshet run --events backfill.ndjson.gz --dead-letters failed.ndjson"
     )]
-    Run(run::Arguments),
-    /// Shows the whole engine at work on example events; needs nothing else
+    Run(run::RunArguments),
+    /// Deliver example events to two sandboxes; needs no RabbitMQ and no account
     #[command(after_help = "Example:\n  freshet demo --keep-running")]
-    Demo(demo::Arguments),
-    /// Puts events on the queue with publisher confirms
+    Demo(demo::DemoArguments),
+    /// Publish events from a file to the queue, each confirmed by RabbitMQ
     #[command(after_help = "Example:\n  freshet publish events.ndjson.gz --account acme")]
-    Publish(publish::Arguments),
-    /// A local stand-in for one Freshsales account
+    Publish(publish::PublishArguments),
+    /// Serve a local stand-in for one Freshsales account
     #[command(
         after_help = "Example:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms"
     )]
-    Sandbox(sandbox::Arguments),
-    /// Shell completions
+    Sandbox(sandbox::SandboxArguments),
+    /// Print a completion script for a shell
     #[command(after_help = "Example:\n  freshet completions bash > /etc/bash_completion.d/freshet")]
     Completions {
-        /// For which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
 
-/// Where the configuration is.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    #[arg(long, value_name = "FILE", help = "The configuration; else $FRESHET_CONFIG, else ./freshet.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Configuration file; without it $FRESHET_CONFIG, else ./freshet.toml"
+    )]
     config: Option<PathBuf>,
 }
 
@@ -66,14 +69,16 @@ impl ConfigFile {
     }
 }
 
-/// Why a command did not do what it was asked to; decides the exit status.
+/// Why a command failed, which decides the exit status.
 #[derive(Debug)]
 enum Failure {
     /// 1
     Failed(String),
-    /// 64: wrong usage or configuration.
+    /// 1, after the reason was logged.
+    Logged,
+    /// 64: wrong arguments or configuration.
     Usage(String),
-    /// 75: the broker or the API cannot be reached in time.
+    /// 75: RabbitMQ cannot be reached.
     Unreachable(String),
 }
 
@@ -86,12 +91,12 @@ impl Failure {
 const USAGE: u8 = 64;
 const UNREACHABLE: u8 = 75;
 
-/// Runs the command that the process was started with.
+/// Runs the command that the process was started with, and returns its exit status.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way, too.
+            // `--help` and `--version` are errors to clap.
             let code = if error.use_stderr() { USAGE } else { 0 };
             return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
         }
@@ -99,34 +104,35 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start: {error}"));
+            print_error(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let done = runtime.block_on(cli.run());
-    // A thread that reads standard input would keep the process for as long as nobody writes.
+    // Waiting for a thread that reads standard input could take for ever.
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let (text, code) = match failure {
+                Failure::Logged => return ExitCode::FAILURE,
                 Failure::Failed(text) => (text, 1),
                 Failure::Usage(text) => (text, USAGE),
                 Failure::Unreachable(text) => (text, UNREACHABLE),
             };
-            complain(&text);
+            print_error(&text);
             ExitCode::from(code)
         }
     }
 }
 
-/// Says on standard error what went wrong. Where nobody can be told, the exit status still tells it.
-fn complain(text: &str) {
+/// Writes to standard error. If that fails, the exit status remains.
+fn print_error(text: &str) {
     writeln!(std::io::stderr(), "freshet: {text}").ok();
 }
 
-/// Says something on standard output. A reader that has gone has read enough.
-fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+/// Writes to standard output. A closed pipe is no failure: its reader has read enough.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -146,7 +152,7 @@ impl Cli {
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "freshet", &mut script);
-                say(script)
+                print(script)
             }
         }
     }
@@ -166,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_may_be_told_to_wait_for_nothing() {
+    fn the_sandbox_s_waits_may_be_zero() {
         for option in ["--latency", "--job-time", "--search-delay"] {
             for (value, taken) in [("0s", true), ("0", true), ("20s", true), ("20", false), ("x", false)] {
                 let parsed = Cli::try_parse_from(["freshet", "sandbox", option, value]);

@@ -1,4 +1,4 @@
-//! `freshet publish`
+//! `freshet publish`: puts events from a file on the queue.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -8,24 +8,24 @@ use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, Failure, engine, files, say, summary};
+use super::{ConfigFile, Failure, engine, files, print, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
 use crate::file_feed::{ReadLine, longest_line, read_lines};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct PublishArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Events, one JSON object a line, or dead letters as `run --dead-letters` writes them; gzip by its ending; - for
+    /// Events, one JSON object per line, or dead letters that `run --dead-letters` has written; .gz for gzip, - for
     /// standard input
     #[arg(value_name = "FILE")]
     events: PathBuf,
-    /// Name the account in a header, and skip looking for it in the events
+    /// Route all events to this account, whatever keys they have
     #[arg(long)]
     account: Option<String>,
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let config = arguments.config.load()?;
     if let Some(named) = &arguments.account
         && !config.accounts.iter().any(|account| *account.name == **named)
@@ -44,7 +44,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let account = arguments.account.map(Into::into);
     let publisher = Publisher::connect(&config.broker.url, &names, account, accounts)
         .await
-        .map_err(|error| Failure::Unreachable(pointed_to_the_key(error.to_string())))?;
+        .map_err(|error| Failure::Unreachable(with_key_to_check(error.to_string())))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
     let published = publisher
@@ -54,11 +54,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .await;
     bar.finish_and_clear();
     let published = published.map_err(|error: PublishError| Failure::failed(error))?;
-    let said = say(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
+    let printed = print(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
     if stop.is_cancelled() {
-        return Err(Failure::Failed("told to stop before the end of the file".to_owned()));
+        return Err(Failure::Failed("stopped by a signal before the end of the file".to_owned()));
     }
-    said
+    printed
 }
 
 /// A line that is too long ends the reading: there is no place to note that it was left out.
@@ -75,12 +75,11 @@ fn lines(events: Box<dyn Read + Send>, limit: usize) -> impl Stream<Item = std::
     })
 }
 
-/// Why there is no connection, with the key to look at if it is not named yet.
-fn pointed_to_the_key(why: String) -> String {
+/// Adds the key to check, unless the error names it.
+fn with_key_to_check(why: String) -> String {
     if why.contains("broker.url") { why } else { format!("{why}; check broker.url") }
 }
 
-/// How many events are where.
 fn places(Published { intake, lanes }: Published, queue: &str) -> String {
     let on_intake = || format!("{} on {queue}", summary::events(intake));
     let in_lanes = |number: String| format!("{number} back in the accounts' lanes");
@@ -96,9 +95,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_to_look_at_is_named_once() {
-        assert_eq!(pointed_to_the_key("refused".to_owned()), "refused; check broker.url");
-        assert_eq!(pointed_to_the_key("is broker.url right?".to_owned()), "is broker.url right?");
+    fn the_key_to_check_is_named_once() {
+        assert_eq!(with_key_to_check("refused".to_owned()), "refused; check broker.url");
+        assert_eq!(with_key_to_check("is broker.url right?".to_owned()), "is broker.url right?");
     }
 
     #[test]

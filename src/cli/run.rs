@@ -1,4 +1,4 @@
-//! `freshet run`
+//! `freshet run`: the daemon.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,22 +12,23 @@ use super::{ConfigFile, Failure, feed};
 use crate::broker::{self, BrokerHealth, Context, Names};
 use crate::config::{self, Config};
 use crate::delivery::HeldBytes;
+use crate::metrics::Metrics;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct RunArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Take events from this file (one JSON object or batch a line, gzip by its ending, - for standard input)
-    /// instead of RabbitMQ, and end when all are settled; a file of dead letters is sent back as it is
+    /// Deliver the events in this file instead of RabbitMQ's, and end when all are settled: one JSON object or batch
+    /// per line, .gz for gzip, - for standard input; may be a file that --dead-letters has written
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// Where to write what cannot be delivered, one JSON object a line; an older file of dead letters is added to
+    /// Write events that cannot be delivered to this file, one JSON object per line; keeps what it holds
     #[arg(long, value_name = "FILE", requires = "events")]
     dead_letters: Option<PathBuf>,
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(arguments: RunArguments) -> Result<(), Failure> {
     let config = arguments.config.load()?;
     telemetry::start(config.log.format, &config.log.level, config::environment("RUST_LOG"));
     match arguments.events {
@@ -42,9 +43,10 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let _reload = ignore_reload()?;
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &stop)?;
-    let link = Arc::new(BrokerHealth::new(&engine.metrics));
-    let sights = engine.sights(&config.broker.replica, Some(link.clone()));
-    let Engine { metrics, account_index, doors, mut lanes, .. } = engine;
+    let health = Arc::new(BrokerHealth::new(&engine.metrics));
+    let sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
+    let Engine { metrics, account_index, inlets, mut lanes, .. } = engine;
+    let counters = metrics.clone();
     let addresses = config.broker.url.clone();
     let context = Context {
         names: Names::new(&config.broker.queue),
@@ -53,13 +55,13 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         held_bytes: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
         index: account_index,
         opener: config.broker.opener(),
-        inlets: doors,
+        inlets,
         metrics,
-        health: link,
+        health,
     };
-    // Watched to the very end, so that a slow stop can be seen.
+    // Served until the end, so that a slow stop can be observed.
     let closed = CancellationToken::new();
-    let _pages = engine::watch(listener, sights, &closed)?;
+    let _pages = engine::serve_pages(listener, sources, &closed)?;
     tracing::info!(
         replica = config.broker.replica,
         accounts = config.accounts.len(),
@@ -72,23 +74,29 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         while lanes.join_next().await.is_some() {}
     };
     tokio::pin!(work);
-    tokio::select! {
-        () = &mut work => {}
-        () = after(&stop, config.delivery.shutdown_grace) => {
-            tracing::warn!("delivery.shutdown_grace is over; what is not settled will be delivered again");
+    let stopped = tokio::select! {
+        () = &mut work => {
+            tracing::info!("stopped");
+            Ok(())
         }
-    }
+        events = out_of_grace(&stop, config.delivery.shutdown_grace, &counters) => {
+            tracing::error!(events, "delivery.shutdown_grace ran out; these events are delivered again");
+            Err(Failure::Logged)
+        }
+    };
     closed.cancel();
-    tracing::info!("stopped");
-    Ok(())
+    stopped
 }
 
-async fn after(stop: &CancellationToken, grace: Duration) {
+/// Ends when the grace after a stop has run out. Returns how many events are not settled.
+async fn out_of_grace(stop: &CancellationToken, grace: Duration, metrics: &Metrics) -> u64 {
     stop.cancelled().await;
+    let returned_before = metrics.returned();
     tokio::time::sleep(grace).await;
+    metrics.in_flight() + metrics.returned() - returned_before
 }
 
-/// SIGHUP would end the process. Reading the file again while running is not built yet; saying so is kinder.
+/// Keeps SIGHUP from ending the process, and says that it has no effect.
 fn ignore_reload() -> Result<tokio::task::JoinSet<()>, Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let mut tasks = tokio::task::JoinSet::new();

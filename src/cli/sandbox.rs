@@ -1,4 +1,4 @@
-//! `freshet sandbox`
+//! `freshet sandbox`: serves a stand-in for one Freshsales account.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,42 +7,42 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, engine, say};
+use super::{Failure, engine, print};
 use crate::config::parse_duration;
 use crate::sandbox::{self, FieldFiles, Options};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Where to listen
+pub(super) struct SandboxArguments {
+    /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
     #[arg(
         long,
         value_name = "DIR",
-        help = "Field metadata: contacts.json, sales_accounts.json, deals.json, sales_activities.json; what is missing is built in"
+        help = "Folder with field metadata: contacts.json, sales_accounts.json, deals.json, sales_activities.json; built-in fields replace missing files"
     )]
     fields: Option<PathBuf>,
-    /// API calls allowed in an hour; 1000 if not said
+    /// API calls allowed per hour [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_hour: Option<u32>,
-    /// How long every call waits, such as 200ms; not at all if not said
+    /// Delay of every answer, such as 200ms [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = wait)]
     latency: Option<Duration>,
-    /// How long a bulk job runs, such as 5s; 300ms if not said
+    /// Duration of a bulk job, such as 5s [default: 300ms]
     #[arg(long, value_name = "DURATION", value_parser = wait)]
     job_time: Option<Duration>,
-    /// How long look-ups and searches do not see what was written, such as 20s; not at all if not said
+    /// How long look-ups and searches miss new records, such as 20s [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = wait)]
     search_delay: Option<Duration>,
 }
 
-/// A duration as the configuration has it, or none: the options that take one say how long something waits.
+/// A duration as in the configuration, or zero.
 fn wait(text: &str) -> Result<Duration, String> {
     let nothing = matches!(text.trim(), "0" | "0s" | "0ms");
     if nothing { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(arguments: SandboxArguments) -> Result<(), Failure> {
     let fields = match &arguments.fields {
         Some(folder) => FieldFiles::load(folder).map_err(|error| Failure::Usage(error.to_string()))?,
         None => FieldFiles::built_in(),
@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Failure::Failed(format!("cannot listen on {}: {error}; try --listen", arguments.listen))
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
-    say(format!(
+    print(format!(
         "The sandbox stands in for a Freshsales account at http://{address}\n\
          What it holds: http://{address}/  as JSON: http://{address}/_sandbox/state\n\
          Any API key and app token will do. Stop it with Ctrl-C.\n"

@@ -1,10 +1,10 @@
-//! Numbers for people.
+//! Counts of events as the commands print them.
 
 use std::fmt::Write as _;
 
 use crate::file_feed::Counts;
 
-/// What became of the events, a line each.
+/// How many events ended how, one line each.
 pub(super) fn counts(counts: &Counts) -> String {
     let mut text = format!("{} read", events(counts.read));
     let delivered: u64 = counts.delivered.values().sum();

@@ -1,127 +1,134 @@
-//! `[[accounts]]`
+//! `[[accounts]]`: one Freshsales account each.
 
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
+use strum::{EnumString, VariantNames};
 
-use super::base_url::BaseUrl;
+use super::base_url::{BaseUrl, PlainHttp};
 use super::reader::{Environment, Section};
 use super::secret;
 use crate::delivery::AccountName;
-use crate::mapping::{
-    AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField,
-};
+use crate::mapping::MappingRules;
 use crate::segment::EventType;
 
-/// One Freshsales account.
+/// `[[accounts]]`
 #[derive(Debug, Clone)]
-pub struct Account {
-    /// Routing key, metric label, lane.
+pub struct AccountConfig {
+    /// Names the account's lane and queue; a label of metrics.
     pub name: AccountName,
-    /// Where its API is.
+    /// Of its API.
     pub url: BaseUrl,
     /// For everything but activities.
     pub api_key: SecretString,
     /// For activities.
     pub app_token: Option<SecretString>,
-    /// Calls an hour this program may make: the plan's, times `quota_share`.
-    pub requests_per_hour: f64,
-    /// The part of what is left of the account's quota that may be spent.
-    pub quota_share: f64,
-    /// Calls a minute to the tracking endpoints.
-    pub tracking_requests_per_minute: f64,
-    /// Bulk jobs of this program that may run at once.
-    pub bulk_jobs: usize,
-    /// Segment sources that belong to it.
-    pub write_keys: Vec<String>,
-    /// Segment projects that belong to it.
-    pub project_ids: Vec<String>,
-    /// Which types it takes.
+    /// How much of the account's limits may be used.
+    pub limits: AccountLimits,
+    /// Whose events are routed to it.
+    pub sources: SegmentSources,
+    /// The types of events that it takes.
     pub events: Vec<EventType>,
     /// How traits become fields.
     pub mapping: MappingRules,
     /// Which deal an event's deal is.
     pub deal_identity: DealIdentity,
-    /// What becomes of the tags that a record has.
+    /// What becomes of the tags that a record has already.
     pub tags: Tags,
 }
 
+/// How much of an account's limits may be used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AccountLimits {
+    /// API calls an hour: the plan's, times `quota_share`.
+    pub requests_per_hour: f64,
+    /// The part of the account's remaining quota that may be used.
+    pub quota_share: f64,
+    /// Calls a minute to the tracking endpoints.
+    pub tracking_requests_per_minute: f64,
+    /// The most bulk jobs that may run at once.
+    pub bulk_jobs: usize,
+}
+
+/// The keys of the Segment sources whose events belong to an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as Segment calls them")]
+pub struct SegmentSources {
+    pub write_keys: Vec<String>,
+    pub project_ids: Vec<String>,
+}
+
 /// What becomes of the tags that a record has already when an event brings others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Tags {
-    /// The event's take their place.
+    /// They are replaced by the event's.
     #[default]
     Replace,
-    /// They stay, and the event's are added.
+    /// The event's are added to them.
     Append,
 }
 
-/// Which deal of the account an event's deal is. Freshsales' deals may share a name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Which deal of the account an event's deal is. In Freshsales several deals may have the same name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum DealIdentity {
-    /// The one of that name among the contact's own deals, else a new one.
+    /// The contact's own deal of that name, else a new one.
     #[default]
     Contact,
     /// The account's deal of that name.
     Name,
 }
 
-/// Freshsales' own limits by plan, in calls an hour.
+/// Freshsales' limits by plan, in calls an hour.
 const PLANS: &[(&str, u32)] = &[("free", 1000), ("growth", 1000), ("pro", 2000), ("enterprise", 5000)];
 const DEFAULT_PLAN: u32 = 1000;
 const DEFAULT_SHARE: f64 = 0.9;
 const DEFAULT_TRACKING_PER_MINUTE: u32 = 400;
-/// Freshsales runs about ten jobs of an account at once, those of all its programs together.
+/// Freshsales runs about ten jobs of an account at once, counting those of all programs.
 const MOST_BULK_JOBS: u32 = 10;
 const DEFAULT_BULK_JOBS: u32 = 6;
 
-/// Reads one account; `None` if its problems were noted.
-pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Option<Account> {
-    let name = required(&mut section, "name", |section| section.parsed("name", account_name));
-    let insecure = section.flag("insecure_http").unwrap_or(false);
-    let url =
-        required(&mut section, "url", |section| section.parsed("url", |text| BaseUrl::parse(text, insecure)));
-    let api_key = required(&mut section, "api_key", |section| read_secret(section, "api_key", environment));
-    let app_token = read_secret(&mut section, "app_token", environment);
-    let hourly = hourly(&mut section);
-    let share = section.number("quota_share", 0.01..=1.0).unwrap_or(DEFAULT_SHARE);
-    let tracking =
-        section.whole("tracking_requests_per_minute", 1..=100_000).unwrap_or(DEFAULT_TRACKING_PER_MINUTE);
-    let bulk_jobs = section.whole("bulk_jobs", 1..=MOST_BULK_JOBS).unwrap_or(DEFAULT_BULK_JOBS);
-    let write_keys = section.strings("write_keys").unwrap_or_default();
-    let project_ids = section.strings("project_ids").unwrap_or_default();
-    let events = events(&mut section);
-    let mapping = mapping(&mut section);
-    let deal_identity = section.parsed("deal_identity", |text| match text {
-        "contact" => Ok(DealIdentity::Contact),
-        "name" => Ok(DealIdentity::Name),
-        _ => Err("expected \"contact\" or \"name\""),
-    });
-    let tags = section.parsed("tags", |text| match text {
-        "replace" => Ok(Tags::Replace),
-        "append" => Ok(Tags::Append),
-        _ => Err("expected \"replace\" or \"append\""),
-    });
-    section.finish();
-    Some(Account {
-        name: name?.into(),
-        url: url?,
-        api_key: api_key?,
-        app_token,
-        requests_per_hour: f64::from(hourly) * share,
-        quota_share: share,
-        tracking_requests_per_minute: f64::from(tracking),
-        bulk_jobs: bulk_jobs as usize,
-        write_keys,
-        project_ids,
-        events,
-        mapping,
-        deal_identity: deal_identity.unwrap_or_default(),
-        tags: tags.unwrap_or_default(),
-    })
+impl AccountConfig {
+    /// `None` if a key that every account needs is missing or wrong, which has been reported.
+    pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Option<Self> {
+        let name = required(&mut section, "name", |section| section.parsed("name", account_name));
+        let plain_http = match section.flag("insecure_http") {
+            Some(true) => PlainHttp::Anywhere,
+            Some(false) | None => PlainHttp::LoopbackOnly,
+        };
+        let url = required(&mut section, "url", |section| {
+            section.parsed("url", |text| BaseUrl::parse(text, plain_http))
+        });
+        let api_key =
+            required(&mut section, "api_key", |section| read_secret(section, "api_key", environment));
+        let app_token = read_secret(&mut section, "app_token", environment);
+        let limits = limits(&mut section);
+        let sources = SegmentSources {
+            write_keys: section.strings("write_keys").unwrap_or_default(),
+            project_ids: section.strings("project_ids").unwrap_or_default(),
+        };
+        let events = events(&mut section);
+        let mapping = mapping(&mut section);
+        let deal_identity = section.word("deal_identity");
+        let tags = section.word("tags");
+        section.finish();
+        Some(Self {
+            name: name?.into(),
+            url: url?,
+            api_key: api_key?,
+            app_token,
+            limits,
+            sources,
+            events,
+            mapping,
+            deal_identity,
+            tags,
+        })
+    }
 }
 
-/// A key that must be there. A key that is there but wrong was told already.
+/// Reports a key that is missing; `read` reports one that is wrong.
 fn required<T>(
     section: &mut Section<'_>,
     key: &'static str,
@@ -145,6 +152,20 @@ fn read_secret(
             section.problem(key, message);
             None
         }
+    }
+}
+
+fn limits(section: &mut Section<'_>) -> AccountLimits {
+    let hourly = hourly(section);
+    let quota_share = section.number("quota_share", 0.01..=1.0).unwrap_or(DEFAULT_SHARE);
+    let tracking =
+        section.whole("tracking_requests_per_minute", 1..=100_000).unwrap_or(DEFAULT_TRACKING_PER_MINUTE);
+    let bulk_jobs = section.whole("bulk_jobs", 1..=MOST_BULK_JOBS).unwrap_or(DEFAULT_BULK_JOBS);
+    AccountLimits {
+        requests_per_hour: f64::from(hourly) * quota_share,
+        quota_share,
+        tracking_requests_per_minute: f64::from(tracking),
+        bulk_jobs: bulk_jobs as usize,
     }
 }
 
@@ -175,31 +196,6 @@ fn events(section: &mut Section<'_>) -> Vec<EventType> {
 }
 
 fn mapping(section: &mut Section<'_>) -> MappingRules {
-    let unknown_custom_field = section.parsed("unknown_custom_field", |text| match text {
-        "dead_letter" => Ok(UnknownCustomField::DeadLetter),
-        "ignore" => Ok(UnknownCustomField::Ignore),
-        _ => Err("expected \"dead_letter\" or \"ignore\""),
-    });
-    let coercion = section.parsed("coercion", |text| match text {
-        "lossless" => Ok(Coercion::Lossless),
-        "strict" => Ok(Coercion::Strict),
-        _ => Err("expected \"lossless\" or \"strict\""),
-    });
-    let invalid_value = section.parsed("invalid_value", |text| match text {
-        "dead_letter" => Ok(InvalidValue::DeadLetter),
-        "omit" => Ok(InvalidValue::Omit),
-        _ => Err("expected \"dead_letter\" or \"omit\""),
-    });
-    let anonymous_identify = section.parsed("anonymous_identify", |text| match text {
-        "dead_letter" => Ok(AnonymousIdentify::DeadLetter),
-        "by_email" => Ok(AnonymousIdentify::ByEmail),
-        _ => Err("expected \"dead_letter\" or \"by_email\""),
-    });
-    let null_traits = section.parsed("null_traits", |text| match text {
-        "ignore" => Ok(NullTraits::Ignore),
-        "clear" => Ok(NullTraits::Clear),
-        _ => Err("expected \"ignore\" or \"clear\""),
-    });
     MappingRules {
         fields: overrides(section, "fields"),
         company_fields: overrides(section, "company_fields"),
@@ -207,11 +203,11 @@ fn mapping(section: &mut Section<'_>) -> MappingRules {
         defaults: section.value_table("defaults"),
         company_defaults: section.value_table("company_defaults"),
         deal_defaults: section.value_table("deal_defaults"),
-        unknown_custom_field: unknown_custom_field.unwrap_or_default(),
-        coercion: coercion.unwrap_or_default(),
-        invalid_value: invalid_value.unwrap_or_default(),
-        anonymous_identify: anonymous_identify.unwrap_or_default(),
-        null_traits: null_traits.unwrap_or_default(),
+        unknown_custom_field: section.word("unknown_custom_field"),
+        coercion: section.word("coercion"),
+        invalid_value: section.word("invalid_value"),
+        anonymous_identify: section.word("anonymous_identify"),
+        null_traits: section.word("null_traits"),
     }
 }
 

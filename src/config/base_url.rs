@@ -1,30 +1,39 @@
-//! The address of an account's API: what people copy from Freshsales, normalised.
+//! The address of an account's API, in whatever form people copy it from Freshsales.
 
 use std::fmt;
 
 use url::{Host, Url};
 
-/// Scheme, host and (for the Suite) `/crm/sales`; never ends in a slash.
+/// Scheme, host and path (`/crm/sales` on the Suite), without a slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
-/// Why an address is not one.
+/// Where keys may be sent without encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// To addresses of this machine.
+    LoopbackOnly,
+    /// `insecure_http = true`
+    Anywhere,
+}
+
+/// Why a text is not taken as an account's address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BaseUrlError {
     /// Not an address at all.
     #[error("expected the account's address, such as \"https://acme.myfreshworks.com/crm/sales\"")]
     Unreadable,
-    /// Keys would travel in the clear.
+    /// Keys would be sent without encryption.
     #[error("plain http is for loopback addresses only; use https, or say `insecure_http = true`")]
     PlainHttp,
-    /// A user, password, query or fragment.
+    /// It has a user, password, query or fragment.
     #[error("expected only host and path; the key belongs into `api_key`")]
     Extras,
 }
 
 impl BaseUrl {
-    /// Reads a bundle alias (`acme.myfreshworks.com/crm/sales`), a host, a bare name or a whole address.
-    pub fn parse(text: &str, insecure_http: bool) -> Result<Self, BaseUrlError> {
+    /// Reads a bundle alias (`acme.myfreshworks.com/crm/sales`), a host, the account's name or a whole URL.
+    pub fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, BaseUrlError> {
         let text = text.trim();
         let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&absolute).map_err(|_| BaseUrlError::Unreadable)?;
@@ -35,7 +44,7 @@ impl BaseUrl {
         };
         match url.scheme() {
             "https" => {}
-            "http" if loopback || insecure_http => {}
+            "http" if loopback || plain_http == PlainHttp::Anywhere => {}
             "http" => return Err(BaseUrlError::PlainHttp),
             _ => return Err(BaseUrlError::Unreadable),
         }
@@ -49,15 +58,14 @@ impl BaseUrl {
         Ok(Self(normalised(url, loopback)?))
     }
 
-    /// Whether its API may be under `/crm/sales` although the address does not say so: all but the classic domains have it
-    /// there, hosts with a name of the customer's own included.
+    /// Whether the address may lack `/crm/sales`: on all but the classic domains, also on customers' own, the API is there.
     pub fn may_lack_path(&self) -> bool {
         let host =
             Url::parse(&self.0).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         !self.0.ends_with("/crm/sales") && !host.ends_with(".freshsales.io")
     }
 
-    /// The address without a slash at its end.
+    /// Without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -87,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_copy_becomes_one_form() {
+    fn every_form_that_people_copy_becomes_the_same_address() {
         for (given, expected) in [
             ("https://acme.myfreshworks.com/crm/sales", "https://acme.myfreshworks.com/crm/sales"),
             ("https://acme.myfreshworks.com/crm/sales/", "https://acme.myfreshworks.com/crm/sales"),
@@ -102,12 +110,12 @@ mod tests {
             ("http://localhost:8090/crm/sales", "http://localhost:8090/crm/sales"),
             ("http://[::1]:8090/", "http://[::1]:8090"),
         ] {
-            assert_eq!(BaseUrl::parse(given, false).unwrap().as_str(), expected, "{given}");
+            assert_eq!(BaseUrl::parse(given, PlainHttp::LoopbackOnly).unwrap().as_str(), expected, "{given}");
         }
     }
 
     #[test]
-    fn what_would_leak_a_key_or_is_no_address_is_refused() {
+    fn addresses_that_would_leak_a_key_are_refused() {
         for (given, expected) in [
             ("http://acme.myfreshworks.com", BaseUrlError::PlainHttp),
             ("http://localhost.example.com", BaseUrlError::PlainHttp),
@@ -116,7 +124,7 @@ mod tests {
             ("https://user:secret@acme.freshsales.io", BaseUrlError::Extras),
             ("https://acme.freshsales.io/?token=x", BaseUrlError::Extras),
         ] {
-            assert_eq!(BaseUrl::parse(given, false), Err(expected), "{given}");
+            assert_eq!(BaseUrl::parse(given, PlainHttp::LoopbackOnly), Err(expected), "{given}");
         }
     }
 
@@ -131,12 +139,19 @@ mod tests {
             ("https://crm.acme.com/sales", true),
             ("https://freshsales.io.acme.com", true),
         ] {
-            assert_eq!(BaseUrl::parse(given, false).unwrap().may_lack_path(), lacks, "{given}");
+            assert_eq!(
+                BaseUrl::parse(given, PlainHttp::LoopbackOnly).unwrap().may_lack_path(),
+                lacks,
+                "{given}"
+            );
         }
     }
 
     #[test]
     fn plain_http_can_be_asked_for() {
-        assert_eq!(BaseUrl::parse("http://sandbox:8090", true).unwrap().as_str(), "http://sandbox:8090");
+        assert_eq!(
+            BaseUrl::parse("http://sandbox:8090", PlainHttp::Anywhere).unwrap().as_str(),
+            "http://sandbox:8090"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets are named in the configuration and read from elsewhere.
+//! Secrets: the configuration names an environment variable or a file that holds one.
 
 use secrecy::SecretString;
 use toml::Value;
@@ -26,14 +26,14 @@ pub(super) fn resolve(value: &Value, environment: Environment<'_>) -> Result<Sec
     if secret.is_empty() {
         return Err("the secret is empty".to_owned());
     }
-    // It becomes a header's value; anything else would fail at every call.
+    // It is sent as a header, which can hold nothing else.
     if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("the secret holds blanks or characters that no key has".to_owned());
     }
     Ok(SecretString::from(secret))
 }
 
-/// A name that does not look like one is not repeated: it may be the secret itself.
+/// A name that does not look like a variable's is not shown: it may be the secret itself.
 fn not_set(name: &str) -> String {
     let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if name.bytes().all(usual) {

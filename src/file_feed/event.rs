@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use crate::dead_letter::{DeadLetter, Letter};
 use crate::segment::{BATCH_EVENTS, Batch, EventBody};
 
-/// An event's tag is its line's number, so much to the left, plus its place in the line.
+/// An event's tag is its line's number, shifted left by so many bits, plus its place in the line.
 const PLACES: u32 = 13;
 const _: () = assert!(BATCH_EVENTS <= 1 << PLACES, "a place for every event");
 
-/// How a letter's properties call the packing of its body.
+/// The property of a letter that says how its body is packed.
 const CONTENT_ENCODING: &str = "content_encoding";
 
-/// A line without the body that it holds. All but the number comes from a dead letter; of an event's own line it is empty.
+/// A line without its body. All but the number comes from a dead letter, and is empty where the line is an event itself.
 #[derive(Debug, Default)]
 pub(super) struct SourceLine {
     pub(super) number: u64,
@@ -32,7 +32,7 @@ pub(super) struct FileEvent {
     /// Which event of the line it is.
     pub(super) place: u64,
     pub(super) body: EventBody,
-    /// What is held of it. A letter's headers are few beside it.
+    /// How many bytes are held of it. A letter's headers are not counted: they are few.
     pub(super) bytes: u64,
 }
 
@@ -42,7 +42,7 @@ impl SourceLine {
         Self { number, ..Self::default() }
     }
 
-    /// What a line holds for a body, and the rest of it. A dead letter counts as sent back once more.
+    /// Splits a line into its body and the rest. A dead letter counts as sent back once more.
     pub(super) fn read(number: u64, line: Bytes) -> (Self, Bytes) {
         let Some(letter) = Letter::from_line(&line) else { return (Self::new(number), line) };
         let (account, replays) = (letter.account().map(str::to_owned), letter.replays());
@@ -50,12 +50,11 @@ impl SourceLine {
         (Self { number, account, replays, headers, properties: letter.properties }, letter.body)
     }
 
-    /// How the body is packed.
     pub(super) fn encoding(&self) -> Option<&str> {
         self.properties.get(CONTENT_ENCODING)?.as_str()
     }
 
-    /// The same for one event of a packed batch, which is not packed.
+    /// For an event of a packed batch: the event itself is not packed.
     fn unpacked(&self) -> Self {
         let mut properties = self.properties.clone();
         properties.shift_remove(CONTENT_ENCODING);
@@ -70,7 +69,7 @@ impl SourceLine {
 }
 
 impl FileEvent {
-    /// A line that holds one event, or that is refused as a whole.
+    /// The only event of a line, or a line that is refused as a whole.
     pub(super) fn whole(line: SourceLine, body: Bytes) -> Self {
         let bytes = body.len() as u64;
         Self { line: Arc::new(line), place: 0, body: EventBody::Whole(body), bytes }

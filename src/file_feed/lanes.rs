@@ -19,7 +19,7 @@ pub(super) struct Lanes {
     /// Empty once nothing more is handed over.
     deliveries: HashMap<AccountName, mpsc::Sender<Delivery>>,
     settle: mpsc::Sender<Settlement>,
-    unsettled: HashMap<u64, Unsettled>,
+    unsettled: HashMap<u64, UnsettledEvent>,
     held: HeldBytes,
     /// Every channel has room for so many, and no more are unsettled: nothing here ever waits for room.
     capacity: usize,
@@ -27,7 +27,7 @@ pub(super) struct Lanes {
 }
 
 /// An event that a lane has.
-pub(super) struct Unsettled {
+pub(super) struct UnsettledEvent {
     pub(super) account: AccountName,
     pub(super) event: FileEvent,
 }
@@ -87,7 +87,7 @@ impl Lanes {
         event.bytes += beside(sent, &unpacked) as u64;
         self.held.add(event.bytes);
         let tag = event.tag();
-        self.unsettled.insert(tag, Unsettled { account, event });
+        self.unsettled.insert(tag, UnsettledEvent { account, event });
         let receipt = Receipt::new(tag, place_for_answer, self.receipts_dropped.clone());
         let queued_at = Timestamp::now();
         let delivery = Delivery { body: unpacked, queued_at, copied: false, redelivered: false, receipt };
@@ -98,7 +98,7 @@ impl Lanes {
     }
 
     /// The event that was settled.
-    pub(super) fn take(&mut self, tag: u64) -> Option<Unsettled> {
+    pub(super) fn take(&mut self, tag: u64) -> Option<UnsettledEvent> {
         let unsettled = self.unsettled.remove(&tag)?;
         self.held.remove(unsettled.event.bytes);
         Some(unsettled)

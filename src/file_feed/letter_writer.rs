@@ -11,7 +11,7 @@ use crate::dead_letter::Letter;
 
 /// The most letters that wait for the disk.
 const LETTERS: usize = 256;
-/// While letters of so many bytes wait, no further one is taken; so the last may go beyond.
+/// While letters of so many bytes wait, no further one is taken. The last one may go beyond.
 const BYTES: usize = 16 * 1024 * 1024;
 
 /// Where dead letters are kept.
@@ -36,7 +36,7 @@ impl LetterStore for Discard {
     }
 }
 
-/// The thread, and the letters that it has not reported yet; `T` is what to remember of each.
+/// The thread, and notes about the letters that it has not reported yet.
 pub(super) struct LetterWriter<T> {
     letters: mpsc::Sender<Letter>,
     /// How many more letters are safe, in the order in which they were sent; after an error nothing more.
@@ -73,8 +73,7 @@ impl<T> LetterWriter<T> {
         }
     }
 
-    /// Waits until letters are safe, and returns what was to be remembered of them. Can be given up at any time, and
-    /// awaited again.
+    /// Waits until letters are safe, and returns their notes. Can be dropped at any time, and called again.
     pub(super) async fn written(&mut self) -> io::Result<Vec<T>> {
         let written = self.written.recv().await;
         match written

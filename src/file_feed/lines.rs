@@ -16,8 +16,8 @@ pub enum ReadLine {
     TooLong,
 }
 
-/// How many bytes a line may have where a body may have `max_batch`. A dead letter's line is the longest: its body may
-/// stand there in base64, and beside it up to 128 KiB of headers, escaped.
+/// How many bytes a line may have, where a body may have `max_batch`. The longest lines are dead letters, with a body in
+/// base64 and up to 128 KiB of headers, escaped.
 pub fn longest_line(max_batch: usize) -> usize {
     max_batch.saturating_mul(2).saturating_add(1 << 20)
 }
@@ -25,8 +25,8 @@ pub fn longest_line(max_batch: usize) -> usize {
 /// Sends every line, and ends after the first error. A line of more than `limit` bytes is reported as soon as that is
 /// known; the rest of it is skipped.
 ///
-/// The thread ends with the input, or at the first line that nobody takes. One that waits for standard
-/// input cannot be called back: it ends with the process.
+/// The thread ends with the input, or when the receiver is dropped. While it waits for standard input it notices neither,
+/// and ends with the process.
 pub fn read_lines(input: Box<dyn Read + Send>, limit: usize) -> mpsc::Receiver<std::io::Result<ReadLine>> {
     let (send, lines) = mpsc::channel(AHEAD);
     drop(tokio::task::spawn_blocking(move || {

@@ -31,7 +31,7 @@ pub use counts::{Counts, SharedCounts};
 pub use error::FeedError;
 use event::{FileEvent, SourceLine, Splitting};
 pub use file_id::FileId;
-use lanes::{Lanes, Unsettled};
+use lanes::{Lanes, UnsettledEvent};
 pub use letter_file::{LetterFile, LetterFileError};
 use letter_writer::LetterWriter;
 pub use letter_writer::{Discard, LetterStore};
@@ -58,7 +58,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Hands over every event and waits until each is settled, or until `stop` and those handed over are settled.
+    /// Hands over every event, or those before `stop`, and waits until they are settled.
     pub async fn run(
         self,
         mut lines: mpsc::Receiver<io::Result<ReadLine>>,
@@ -135,7 +135,7 @@ impl Feeding {
         self.splitting = None;
     }
 
-    /// Feeds what a line holds; of a batch only the beginning, the rest as there is room.
+    /// Feeds the event of a line. The events of a batch are fed as there is room, see [`Self::feed_next`].
     fn feed(&mut self, line: ReadLine) -> Result<(), FeedError> {
         self.line += 1;
         let text = match line {
@@ -147,7 +147,7 @@ impl Feeding {
             }
         };
         let (line, body) = SourceLine::read(self.line, text);
-        // Equal lines are different events, as two messages would be.
+        // By its line's number, because equal lines are different events, as two messages would be.
         match self.opener.open(&body, line.encoding(), &self.line.to_string()) {
             Ok(Opened::Many(batch)) => {
                 self.splitting = Some(Splitting::new(&line, batch));
@@ -206,7 +206,7 @@ impl Feeding {
     }
 
     fn settle(&mut self, settlement: &Settlement) {
-        let Some(Unsettled { account, event }) = self.lanes.take(settlement.tag) else { return };
+        let Some(UnsettledEvent { account, event }) = self.lanes.take(settlement.tag) else { return };
         let name = account.to_string();
         match &settlement.outcome {
             Outcome::Delivered => {
@@ -226,7 +226,7 @@ impl Feeding {
         }
     }
 
-    /// Makes a dead letter of an event that no lane receives.
+    /// Dead-letters an event that no lane receives.
     fn refuse(&mut self, account: Option<&AccountName>, event: FileEvent, refusal: &Refusal) {
         let seen = self.glimpse(&event);
         let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: Timestamp::now() };
@@ -234,7 +234,7 @@ impl Feeding {
         self.dead_letter(&dead, event);
     }
 
-    /// Makes a dead letter, without a body, of a line that is too long to be kept.
+    /// Dead-letters a line that is too long to be kept, without its body.
     fn refuse_line(&mut self) {
         self.counts.edit(|counts| counts.read += 1);
         let problem = Problem {

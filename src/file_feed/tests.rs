@@ -12,12 +12,12 @@ const LIMIT: usize = 1000;
 
 /// Keeps letters in memory; `fails` where its disk does when it is synced.
 #[derive(Clone, Default)]
-struct Store {
+struct MemoryStore {
     letters: Arc<Mutex<Vec<Letter>>>,
     fails: bool,
 }
 
-impl LetterStore for Store {
+impl LetterStore for MemoryStore {
     fn append(&mut self, letter: &Letter) -> io::Result<()> {
         self.letters.lock().unwrap().push(letter.clone());
         Ok(())
@@ -29,7 +29,7 @@ impl LetterStore for Store {
 }
 
 /// Feeds the input into a lane that delivers tracks, and makes a dead letter of anything else.
-async fn feed(input: impl Read + Send + 'static, store: Store) -> (Counts, Result<(), FeedError>) {
+async fn feed(input: impl Read + Send + 'static, store: MemoryStore) -> (Counts, Result<(), FeedError>) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let (sessions_in, mut sessions) = mpsc::channel(1);
     let keys = AccountKeys { name: "acme".into(), write_keys: vec![], project_ids: vec![] };
@@ -69,7 +69,7 @@ fn dead_lettered(counts: &Counts) -> Vec<(&str, &str, u64)> {
 #[tokio::test]
 async fn a_line_over_the_limit_becomes_a_dead_letter_without_its_body_and_the_others_go_on() {
     let input = format!("{{\"type\":\"track\"}}\n{}\n\n{{\"type\":\"track\"}}\n", "x".repeat(100 * LIMIT));
-    let store = Store::default();
+    let store = MemoryStore::default();
     let (counts, fed) = feed(io::Cursor::new(input), store.clone()).await;
     fed.unwrap();
     assert_eq!((counts.read, counts.delivered["acme"], counts.unsettled()), (3, 2, 0));
@@ -84,13 +84,13 @@ async fn a_line_over_the_limit_becomes_a_dead_letter_without_its_body_and_the_ot
 #[tokio::test]
 async fn an_event_whose_letter_is_not_synced_is_not_settled() {
     let input = "{\"type\":\"page\"}\n{\"type\":\"track\"}\n";
-    let (counts, fed) = feed(input.as_bytes(), Store::default()).await;
+    let (counts, fed) = feed(input.as_bytes(), MemoryStore::default()).await;
     fed.unwrap();
     assert_eq!((counts.read, counts.unsettled()), (2, 0));
     assert_eq!(dead_lettered(&counts), [("acme", "invalid_event", 1)]);
 
     let input = "{\"type\":\"page\"}\n{\"type\":\"page\"}\n{\"type\":\"page\"}\n";
-    let (counts, fed) = feed(input.as_bytes(), Store { fails: true, ..Store::default() }).await;
+    let (counts, fed) = feed(input.as_bytes(), MemoryStore { fails: true, ..MemoryStore::default() }).await;
     assert!(matches!(fed, Err(FeedError::LetterNotWritten(_))), "{fed:?}");
     assert_eq!(dead_lettered(&counts), []);
     assert_eq!((counts.settled(), counts.unsettled()), (0, counts.read));

@@ -33,12 +33,12 @@ pub struct Credentials {
 ///
 /// There is one for all accounts because each holds its own root certificates: 500 take 55 MB and a second to start.
 #[derive(Debug, Clone)]
-pub struct Transport {
+pub struct HttpTransport {
     http: reqwest::Client,
     gateways: Gateways,
 }
 
-impl Transport {
+impl HttpTransport {
     /// A call without a complete response within `timeout` fails.
     pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
         crate::tls::install_provider();
@@ -56,14 +56,14 @@ impl Transport {
 /// A client of one account. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
-    transport: Transport,
+    transport: HttpTransport,
     credentials: Credentials,
     gateway: Gateway,
 }
 
 impl Client {
     /// A client that calls through `transport`.
-    pub fn new(transport: &Transport, credentials: Credentials) -> Self {
+    pub fn new(transport: &HttpTransport, credentials: Credentials) -> Self {
         let gateway = transport.gateways.for_account(&credentials.base_url);
         Self { transport: transport.clone(), credentials, gateway }
     }

@@ -41,7 +41,7 @@ pub fn shown_deals(body: &Value) -> ShownDeals {
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => shown.all = false,
         }
     }
-    // A list of ids says that there are no deals, but not which there are.
+    // An empty list of ids shows that there are no deals. A filled one does not show their names.
     match contact.get("deal_ids").and_then(Value::as_array) {
         Some(ids) if ids.is_empty() => shown.all |= places.iter().all(Option::is_none),
         Some(_) if places.into_iter().flatten().all(shows_nothing) => shown.all = false,

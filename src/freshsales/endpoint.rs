@@ -1,4 +1,4 @@
-//! The table of Freshsales' endpoints: method, limit, right, and what a good answer holds.
+//! The table of Freshsales' endpoints: method, limit, permission, and what a good answer holds.
 
 use reqwest::Method;
 

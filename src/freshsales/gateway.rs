@@ -33,11 +33,11 @@ pub fn host_wide_wait(answer: &Answer) -> Option<Duration> {
 
 /// The gateways of all hosts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gateways(Arc<Mutex<HashMap<String, Shared>>>);
+pub(super) struct Gateways(Arc<Mutex<HashMap<String, HostAccounts>>>);
 
 /// One host, and the number of its accounts.
 #[derive(Debug)]
-struct Shared {
+struct HostAccounts {
     host: Arc<Host>,
     accounts: u32,
 }
@@ -50,10 +50,11 @@ impl Gateways {
         let host = host.map_or_else(|| base_url.to_owned(), |(host, port)| format!("{host}:{port}"));
         // Locked only while lanes are set up.
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = hosts.entry(host).or_insert_with(|| Shared { host: Arc::new(Host::new()), accounts: 0 });
-        let place = shared.accounts % STAGGERED;
-        shared.accounts = shared.accounts.wrapping_add(1);
-        Gateway { host: shared.host.clone(), reported: Arc::default(), place }
+        let on_host =
+            hosts.entry(host).or_insert_with(|| HostAccounts { host: Arc::new(Host::new()), accounts: 0 });
+        let place = on_host.accounts % STAGGERED;
+        on_host.accounts = on_host.accounts.wrapping_add(1);
+        Gateway { host: on_host.host.clone(), reported: Arc::default(), place }
     }
 }
 

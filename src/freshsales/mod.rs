@@ -21,7 +21,7 @@ mod verdict;
 pub use answer::{Answer, Body, NoAnswer, RawResponse};
 pub use call::{Call, Identifier};
 pub use classify::{classify, is_about_record};
-pub use client::{Client, Credentials, Transport};
+pub use client::{Client, Credentials, HttpTransport};
 pub use contact::{
     FoundContact, SalesAccountLink, emails_of, found_contact, found_email, found_owner,
     has_another_external_id, is_another_contact, linked_accounts,

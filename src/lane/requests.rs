@@ -38,12 +38,12 @@ pub(super) struct RequestTasks {
     numbers: HashMap<Id, u64>,
     /// The last wait of a gateway that was passed on.
     gateway_until: Option<Instant>,
-    metrics: metrics::Requests,
+    metrics: metrics::RequestMetrics,
     accepted: u64,
 }
 
 impl RequestTasks {
-    pub(super) fn new(account: AccountName, client: Client, metrics: metrics::Requests) -> Self {
+    pub(super) fn new(account: AccountName, client: Client, metrics: metrics::RequestMetrics) -> Self {
         Self {
             account,
             client,

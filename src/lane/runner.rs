@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::settlement::{OpenDelivery, Settler};
 use super::waiting::{LeaseState, find_wait};
 use crate::backoff::until;
-use crate::config::Account;
+use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
 use crate::lane::contact::refusal::is_mendable;
@@ -47,9 +47,9 @@ pub struct Lane {
 
 impl Lane {
     /// A lane in standby.
-    pub fn new(account: &Account, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
+    pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let name = || account.name.clone();
-        metrics.quota_requests_per_hour.set(account.requests_per_hour);
+        metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
             prefetch: settings.prefetch,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::budget::Quota;
 use super::scheduler::{Scheduler, SchedulerSettings};
 use super::timing::BackoffSettings;
-use crate::config::Account;
+use crate::config::AccountConfig;
 use crate::schema::Entity;
 
 /// How a lane works, beyond what its account's configuration says.
@@ -24,12 +24,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub(super) fn scheduler<D>(&self, account: &Account, now: Instant) -> Scheduler<D> {
-        let quota = |calls, period| Quota::new(calls, period, account.quota_share, now);
-        let api = quota(account.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
-        let tracking = quota(account.tracking_requests_per_minute, Duration::from_mins(1));
+    pub(super) fn scheduler<D>(&self, account: &AccountConfig, now: Instant) -> Scheduler<D> {
+        let quota = |calls, period| Quota::new(calls, period, account.limits.quota_share, now);
+        let api =
+            quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
+        let tracking = quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1));
         let settings = SchedulerSettings {
-            bulk_jobs: account.bulk_jobs,
+            bulk_jobs: account.limits.bulk_jobs,
             invalid_value: account.mapping.invalid_value,
             deal_identity: account.deal_identity,
             tags: account.tags,

@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::MappingRules;
-use super::record::{UserId, managed};
 use crate::mapping::fields::field_index::FieldIndex;
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
+use crate::mapping::fields::writable::{UserId, managed};
 use crate::mapping::values::coerce::{check_range, coerce};
 use crate::schema::Entity;
 
 /// A configured default that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadDefault {
-    /// Whose field it is for.
+    /// The entity whose field it is for.
     pub entity: Entity,
     /// The field's name as the configuration writes it.
     pub key: String,
-    /// Why, ready to be read. Holds no part of the value.
+    /// Why, in words. Holds no part of the value.
     pub why: String,
 }
 
@@ -45,7 +45,12 @@ pub(super) fn fit(
     bad
 }
 
-fn wire(entity: Entity, target: Target<'_>, value: Value, rules: &MappingRules) -> Result<Value, String> {
+fn wire(
+    entity: Entity,
+    target: TargetField<'_>,
+    value: Value,
+    rules: &MappingRules,
+) -> Result<Value, String> {
     if set_otherwise(entity, target) {
         return Err("a default cannot set this field".to_owned());
     }
@@ -60,7 +65,7 @@ fn wire(entity: Entity, target: Target<'_>, value: Value, rules: &MappingRules) 
 }
 
 /// Whether the field identifies the record, or is set by Freshsales or by linking records.
-fn set_otherwise(entity: Entity, target: Target<'_>) -> bool {
+fn set_otherwise(entity: Entity, target: TargetField<'_>) -> bool {
     let identity = match entity {
         Entity::Contact => matches!(target.name, "emails" | "external_id"),
         Entity::SalesAccount => target.name == "name",

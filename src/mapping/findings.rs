@@ -1,10 +1,11 @@
-//! What is noticed while one event is mapped: problems, ignored traits, omitted values. Everything that maps adds to it.
+//! What is noticed while one event is mapped: problems, ignored traits, omitted values. Everything that maps adds to
+//! it.
 
 use std::collections::HashSet;
 
 use super::position::At;
 use super::{Ignored, Omitted};
-use crate::outcome::{DeadLetterReason, PROBLEMS_TOLD, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, LISTED_PROBLEMS, Problem, Refusal};
 use crate::schema::{Entity, Selector};
 
 #[derive(Debug, Default)]
@@ -24,16 +25,16 @@ impl Findings {
     pub(super) fn problem(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
         self.found += 1;
         self.problems.push((at, reason, problem));
-        // Only the first problems in the document are reported. Sorting each time that twice as many have gathered keeps
-        // the work linear and the memory bounded.
-        if self.problems.len() >= 2 * PROBLEMS_TOLD {
+        // Only the first problems in the document are reported. Sorting each time that twice as many have gathered
+        // keeps the work linear and the memory bounded.
+        if self.problems.len() >= 2 * LISTED_PROBLEMS {
             self.keep_first();
         }
     }
 
     fn keep_first(&mut self) {
         self.problems.sort_by_key(|(at, ..)| *at);
-        self.problems.truncate(PROBLEMS_TOLD);
+        self.problems.truncate(LISTED_PROBLEMS);
     }
 
     pub(super) fn refuse(&mut self, at: At, refusal: Refusal) {

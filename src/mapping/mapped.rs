@@ -1,4 +1,5 @@
-//! What an event becomes: the records to write, and the activities to report.
+//! The result of mapping: the records to write, or the activity to report, and what was left out. Lanes plan calls from
+//! it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +9,7 @@ use crate::outcome::Refusal;
 use crate::schema::{Entity, Selector};
 use crate::segment::JsonMap;
 
-/// What mapping made of one event.
+/// The result of mapping one event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
     /// What to write, or every problem of the event.
@@ -80,7 +81,7 @@ pub struct Record {
 pub struct Lacking {
     /// The field's internal name.
     pub field: String,
-    /// What a sender writes to give it.
+    /// The trait that sets the field.
     pub trait_path: String,
     /// Whether its value travels inside `custom_field`.
     pub custom: bool,

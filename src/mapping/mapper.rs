@@ -7,7 +7,7 @@ use super::defaults::{BadDefault, fit};
 use super::findings::Findings;
 use super::position::{FIRST, LAST, Scope};
 use super::record::{RecordContext, record};
-use super::related::{Related, RelatedKind, SchemaGap};
+use super::related::{RelatedKind, RelatedRecord, SchemaGap};
 use super::{ContactWrite, Ignored, Mapped, Mapping, MappingRules, activity, email};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::special::SpecialPositions;
@@ -135,9 +135,9 @@ impl Mapper {
         Mapping { verdict, ignored, omitted, needs }
     }
 
-    fn related(&self, kind: RelatedKind) -> Related<'_> {
+    fn related(&self, kind: RelatedKind) -> RelatedRecord<'_> {
         let gap = self.gaps.iter().find(|(entity, _)| *entity == kind.entity()).map(|(_, gap)| *gap);
-        Related {
+        RelatedRecord {
             kind,
             fields: self.fields(kind.entity()),
             rules: &self.rules,

@@ -12,7 +12,8 @@
 //!     related      ──►  record, once for the company and once for the deal
 //! ```
 //!
-//! Each step adds its problems, ignored traits and omitted values to `findings`, from which the mapper makes the verdict.
+//! Each step adds its problems, ignored traits and omitted values to `findings`, from which the mapper makes the
+//! verdict.
 
 mod activity;
 mod defaults;

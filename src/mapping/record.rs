@@ -1,5 +1,5 @@
-//! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required fields
-//! that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
+//! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required
+//! fields that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,11 +10,13 @@ use super::findings::Findings;
 use super::position::{At, FIRST, Scope};
 use super::{InvalidValue, Lacking, MappingRules, Omitted, Record};
 use crate::mapping::fields::field_index::FieldIndex;
-use crate::mapping::fields::target::Target;
-use crate::mapping::traits::candidate::Candidate;
+use crate::mapping::fields::target::TargetField;
+use crate::mapping::fields::writable::{UserId, clearable, identifies, managed};
+use crate::mapping::traits::candidate::FieldCandidate;
 use crate::mapping::traits::resolution::candidates;
 use crate::mapping::traits::special::SpecialPositions;
-use crate::mapping::values::coerce::{TEXT_LIMIT, check_range, coerce, text, wanted};
+use crate::mapping::values::coerce::{LINE_LIMIT, check_range, coerce, text, wanted};
+use crate::mapping::values::mismatch::TypeMismatch;
 use crate::mapping::values::owners;
 use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
@@ -37,13 +39,6 @@ pub(super) struct RecordContext<'a> {
     pub(super) end: At,
 }
 
-/// Whether the event's `userId` sets `external_id`, so that no trait may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UserId {
-    Known,
-    Unknown,
-}
-
 impl RecordContext<'_> {
     fn user_id(&self) -> UserId {
         match self.external_id {
@@ -60,103 +55,134 @@ pub(super) fn record(
     context: RecordContext<'_>,
     findings: &mut Findings,
 ) -> Record {
-    let mut record = Record::default();
-    if let Some(email) = context.email {
-        record.fields.insert("emails".into(), email.into());
-    }
     let candidates = candidates(fields, traits, context.scope, context.special, rules, findings);
     let winners = winners(&candidates);
     let parent = parent(fields, rules, &candidates, &winners, context);
-    // Holds refused values' fields too: a field whose value does not fit is not reported as missing as well.
-    let mut given: HashSet<&str> = context.linked.iter().copied().collect();
+    let given = context.linked.iter().copied().collect();
+    let mut builder = Builder { fields, rules, context, findings, record: Record::default(), given };
+    builder.set_email();
     for (index, candidate) in candidates.into_iter().enumerate() {
-        let target = candidate.target;
-        if candidate.value.is_null() {
-            let clears = winners.get(target.name) == Some(&index)
-                && managed(fields.entity, target, context.user_id()).is_none()
-                && clearable(fields.entity, target);
-            if clears {
-                let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
-                values.insert(target.name.to_owned(), Value::Null);
-                given.insert(target.name);
-            }
-            continue;
+        let wins = winners.get(candidate.target.name) == Some(&index);
+        match managed(fields.entity, candidate.target, context.user_id()) {
+            None if wins && candidate.value.is_null() => builder.clear(candidate.target),
+            None if wins => builder.set(candidate, parent.as_ref()),
+            _ if candidate.value.is_null() => {}
+            None => builder.ignore(candidate.path, "another trait sets this field"),
+            Some(why) => builder.ignore(candidate.path, why),
         }
-        if let Some(why) = managed(fields.entity, target, context.user_id()) {
-            findings.ignore(fields.entity, candidate.path, why);
-            continue;
+    }
+    builder.set_external_id();
+    builder.add_missing();
+    builder.record
+}
+
+struct Builder<'a, 'e> {
+    fields: &'a FieldIndex,
+    rules: &'a MappingRules,
+    context: RecordContext<'a>,
+    findings: &'e mut Findings,
+    record: Record,
+    /// Fields that are not reported as missing: those that are set, and those whose value was refused.
+    given: HashSet<&'a str>,
+}
+
+impl<'a> Builder<'a, '_> {
+    fn set_email(&mut self) {
+        if let Some(email) = self.context.email {
+            self.record.fields.insert("emails".into(), email.into());
         }
-        if winners.get(target.name) != Some(&index) {
-            findings.ignore(fields.entity, candidate.path, "another trait sets this field");
-            continue;
+    }
+
+    fn ignore(&mut self, path: String, why: &'static str) {
+        self.findings.ignore(self.fields.entity, path, why);
+    }
+
+    fn clear(&mut self, target: TargetField<'a>) {
+        if clearable(self.fields.entity, target) {
+            self.insert(target, Value::Null);
         }
-        let coerced = if fields.entity == Entity::Contact && target.name == "emails" {
-            email::list(candidate.value, context.email)
-        } else if let Some(parent) = &parent
-            && parent_of(fields.entity, target.name).is_some()
-        {
-            parent.coerce_child(target, &candidate.value, rules.coercion, &mut findings.needs)
-        } else if target.name == "owner_id" {
-            coerce(target, candidate.value.clone(), rules.coercion).or_else(|mismatch| {
-                owners::by_address(target, &candidate.value, mismatch, context.selectors, &mut findings.needs)
-            })
-        } else {
-            coerce(target, candidate.value, rules.coercion)
-        };
-        match coerced.and_then(|value| check_range(fields.entity, target, value)) {
-            Ok(Some(value)) => {
-                let values = if target.custom { &mut record.custom_field } else { &mut record.fields };
-                values.insert(target.name.to_owned(), value);
-                given.insert(target.name);
-            }
-            Ok(None) => findings.ignore(fields.entity, candidate.path, "empty"),
-            Err(mismatch) => match rules.invalid_value {
+    }
+
+    fn set(&mut self, candidate: FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
+        let FieldCandidate { at, path, value, target, rank: _ } = candidate;
+        let coerced = self.coerced(target, value, parent);
+        match coerced.and_then(|value| check_range(self.fields.entity, target, value)) {
+            Ok(Some(value)) => self.insert(target, value),
+            Ok(None) => self.ignore(path, "empty"),
+            Err(mismatch) => match self.rules.invalid_value {
                 InvalidValue::DeadLetter => {
-                    given.insert(target.name);
-                    findings.problem(
-                        candidate.at,
-                        reason(target),
-                        mismatch.into_problem(target.name, candidate.path),
-                    );
+                    self.given.insert(target.name);
+                    let problem = mismatch.into_problem(target.name, path);
+                    self.findings.problem(at, reason(target), problem);
                 }
-                InvalidValue::Omit => findings.omit(Omitted {
-                    entity: fields.entity,
+                InvalidValue::Omit => self.findings.omit(Omitted {
+                    entity: self.fields.entity,
                     field: target.name.to_owned(),
-                    trait_path: candidate.path,
+                    trait_path: path,
                     why: mismatch.problem,
                 }),
             },
         }
     }
-    if let Some(id) = context.external_id {
-        match text(&id.into(), Some(TEXT_LIMIT), rules.coercion) {
-            Ok(id) => drop(record.fields.insert("external_id".into(), id)),
+
+    fn coerced(
+        &mut self,
+        target: TargetField<'_>,
+        value: Value,
+        parent: Option<&Parent<'_>>,
+    ) -> Result<Option<Value>, TypeMismatch> {
+        let coercion = self.rules.coercion;
+        let needs = &mut self.findings.needs;
+        match (self.fields.entity, target.name) {
+            (Entity::Contact, "emails") => email::list(value, self.context.email),
+            (entity, name) if parent_of(entity, name).is_some() => match parent {
+                Some(parent) => parent.coerce_child(target, &value, coercion, needs),
+                None => coerce(target, value, coercion),
+            },
+            (_, "owner_id") => coerce(target, value.clone(), coercion).or_else(|mismatch| {
+                owners::by_address(target, &value, mismatch, self.context.selectors, needs)
+            }),
+            _ => coerce(target, value, coercion),
+        }
+    }
+
+    fn insert(&mut self, target: TargetField<'a>, value: Value) {
+        let values = if target.custom { &mut self.record.custom_field } else { &mut self.record.fields };
+        values.insert(target.name.to_owned(), value);
+        self.given.insert(target.name);
+    }
+
+    fn set_external_id(&mut self) {
+        let Some(id) = self.context.external_id else { return };
+        match text(&id.into(), Some(LINE_LIMIT), self.rules.coercion) {
+            Ok(id) => drop(self.record.fields.insert("external_id".into(), id)),
             Err(mismatch) => {
                 let problem = mismatch.into_problem("external_id", "userId".into());
-                findings.problem(FIRST, DeadLetterReason::InvalidField, problem);
+                self.findings.problem(FIRST, DeadLetterReason::InvalidField, problem);
             }
         }
-        given.insert("external_id");
+        self.given.insert("external_id");
     }
-    let required = fields.targets.iter().filter(|target| target.required && !target.read_only);
-    for target in required.filter(|target| !given.contains(target.name)) {
-        if !identifies(fields.entity, target) {
-            record.lacking.push(lacking(fields, target, context.scope));
-            continue;
-        }
-        // With `omit`, the caller leaves out the whole company or deal if it has no name.
-        if rules.invalid_value == InvalidValue::DeadLetter {
-            findings.problem(context.end, DeadLetterReason::InvalidField, nameless(target, context.scope));
+
+    fn add_missing(&mut self) {
+        let required = self.fields.targets.iter().filter(|target| target.required && !target.read_only);
+        for target in required.filter(|target| !self.given.contains(target.name)) {
+            if !identifies(self.fields.entity, target) {
+                self.record.lacking.push(lacking(self.fields, target, self.context.scope));
+            } else if self.rules.invalid_value == InvalidValue::DeadLetter {
+                // With `omit`, `related` leaves out the whole company or deal if it has no name.
+                let problem = nameless(target, self.context.scope);
+                self.findings.problem(self.context.end, DeadLetterReason::InvalidField, problem);
+            }
         }
     }
-    record
 }
 
 /// The parent of a field that the traits set and whose choices belong to another field's choice, if there is one.
 fn parent<'a>(
     fields: &'a FieldIndex,
     rules: &MappingRules,
-    candidates: &[Candidate<'_>],
+    candidates: &[FieldCandidate<'_>],
     winners: &HashMap<&str, usize>,
     context: RecordContext<'a>,
 ) -> Option<Parent<'a>> {
@@ -170,8 +196,8 @@ fn parent<'a>(
 
 /// Per field, the index of the trait that sets it: one with a value before null, then the best rank, then the first in
 /// the document.
-fn winners<'a>(candidates: &[Candidate<'a>]) -> HashMap<&'a str, usize> {
-    let mut ranked: Vec<(usize, &Candidate<'a>)> = candidates.iter().enumerate().collect();
+fn winners<'a>(candidates: &[FieldCandidate<'a>]) -> HashMap<&'a str, usize> {
+    let mut ranked: Vec<(usize, &FieldCandidate<'a>)> = candidates.iter().enumerate().collect();
     ranked.sort_by_key(|(_, candidate)| (candidate.value.is_null(), candidate.rank));
     let mut winners = HashMap::new();
     for (index, candidate) in ranked {
@@ -180,38 +206,11 @@ fn winners<'a>(candidates: &[Candidate<'a>]) -> HashMap<&'a str, usize> {
     winners
 }
 
-/// Why no trait may set this field; `None` if one may.
-pub(super) fn managed(entity: Entity, target: Target<'_>, user_id: UserId) -> Option<&'static str> {
-    match (entity, target.name) {
-        (Entity::Contact, "sales_accounts") => Some("set through company"),
-        (Entity::Deal, "contacts") => Some("set through the contact"),
-        (Entity::Contact, "external_id") if user_id == UserId::Known => Some("userId sets this field"),
-        _ => target.read_only.then_some("read-only field"),
-    }
-}
-
-/// Whether null may empty the field. It may not empty what identifies or links the record.
-fn clearable(entity: Entity, target: Target<'_>) -> bool {
-    match entity {
-        Entity::Contact => target.name != "emails",
-        Entity::SalesAccount => target.name != "name",
-        Entity::Deal => !matches!(target.name, "name" | "sales_account_id"),
-    }
-}
-
-/// Whether the record is upserted by this field, so that none can be written without it.
-fn identifies(entity: Entity, target: Target<'_>) -> bool {
-    match entity {
-        Entity::Contact => false,
-        Entity::SalesAccount | Entity::Deal => target.name == "name",
-    }
-}
-
-fn reason(target: Target<'_>) -> DeadLetterReason {
+fn reason(target: TargetField<'_>) -> DeadLetterReason {
     if target.custom { DeadLetterReason::InvalidCustomField } else { DeadLetterReason::InvalidField }
 }
 
-fn lacking(fields: &FieldIndex, target: Target<'_>, scope: Scope) -> Lacking {
+fn lacking(fields: &FieldIndex, target: TargetField<'_>, scope: Scope) -> Lacking {
     let trait_name = match (fields.entity, target.name) {
         (Entity::Contact, "sales_accounts") => "company".to_owned(),
         _ => fields.trait_name(target),
@@ -224,7 +223,7 @@ fn lacking(fields: &FieldIndex, target: Target<'_>, scope: Scope) -> Lacking {
     }
 }
 
-fn nameless(target: Target<'_>, scope: Scope) -> Problem {
+fn nameless(target: TargetField<'_>, scope: Scope) -> Problem {
     Problem {
         field: Some(target.name.to_owned()),
         trait_path: Some(scope.path(target.name)),

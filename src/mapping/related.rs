@@ -57,7 +57,7 @@ impl RelatedKind {
 
 /// How one kind of related record is mapped for an account.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Related<'a> {
+pub(super) struct RelatedRecord<'a> {
     pub(super) kind: RelatedKind,
     pub(super) fields: &'a FieldIndex,
     pub(super) rules: &'a MappingRules,
@@ -65,7 +65,7 @@ pub(super) struct Related<'a> {
     pub(super) gap: Option<SchemaGap>,
 }
 
-impl Related<'_> {
+impl RelatedRecord<'_> {
     /// Whether the traits hold such a record.
     pub(super) fn is_given(&self, traits: &JsonMap) -> bool {
         self.kind.special().value(traits).is_some_and(|value| self.absent(value).is_none())

@@ -1,9 +1,10 @@
-//! What an account's configuration says about mapping.
+//! One account's settings for mapping. `config` reads them; the mapper follows them.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use strum::{EnumString, VariantNames};
 
 use crate::schema::Entity;
 
@@ -44,8 +45,9 @@ pub const fn defaults_table(entity: Entity) -> &'static str {
 }
 
 /// What happens to a trait named like a custom field (`cf...`) that the account does not have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum UnknownCustomField {
     /// The event is dead-lettered: its data would be lost otherwise.
     #[default]
@@ -55,8 +57,9 @@ pub enum UnknownCustomField {
 }
 
 /// What happens to a value that does not fit its field.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum InvalidValue {
     /// The event is dead-lettered.
     #[default]
@@ -66,19 +69,21 @@ pub enum InvalidValue {
 }
 
 /// What happens to an identify that has an e-mail address and no `userId`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AnonymousIdentify {
     /// It is dead-lettered.
     #[default]
     DeadLetter,
-    /// It becomes a contact, known by its e-mail address alone.
+    /// It becomes a contact that is identified by its e-mail address alone.
     ByEmail,
 }
 
 /// What happens to a trait that is null.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum NullTraits {
     /// It counts as absent.
     #[default]
@@ -88,12 +93,13 @@ pub enum NullTraits {
 }
 
 /// How far a value may differ from its field's type.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Coercion {
     /// A value is converted where the conversion loses no information.
     #[default]
     Lossless,
-    /// The JSON type must be the field's, and labels match to the letter.
+    /// The value must have the field's JSON type, and labels must be equal to the letter.
     Strict,
 }

@@ -1,4 +1,4 @@
-//! Mapping, rule by rule, against a small account of our own making.
+//! The rules of mapping, tested with a small invented account.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ mod selected;
 mod shapes;
 mod values;
 
-/// A field as the settings endpoint tells it.
+/// A field as the settings endpoint describes it.
 fn field(name: &str, kind: &str, more: &Value) -> Field {
     let mut field = json!({"name": name, "type": kind, "label": name, "default": !name.starts_with("cf_")});
     for (key, value) in more.as_object().unwrap() {
@@ -140,7 +140,7 @@ fn map_body(mapper: &Mapper, body: &Value) -> Mapping {
     mapper.map(&segment::decode(&body.to_string().into()).unwrap())
 }
 
-/// Maps an identify of user `u-1`; the e-mail address is put in where the traits have none.
+/// Maps an identify of user `u-1`; adds an e-mail address if the traits have none.
 fn identify_with(rules: MappingRules, traits: &Value) -> Mapping {
     let mut traits = traits.clone();
     if traits.get("email").is_none() {
@@ -169,7 +169,7 @@ fn why(mapping: &Mapping, path: &str) -> Option<&'static str> {
     mapping.ignored.iter().find(|ignored| ignored.trait_path == path).map(|ignored| ignored.why)
 }
 
-/// Any settings of an account's mapping, with overrides of such names to such fields.
+/// Any mapping rules, with overrides of these names to these fields.
 fn any_rules<N, F>(names: impl Fn() -> N, fields: impl Fn() -> F) -> impl Strategy<Value = MappingRules>
 where
     N: Strategy<Value = String>,

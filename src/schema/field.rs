@@ -2,17 +2,18 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use strum::{AsRefStr, EnumString};
 
-/// One field as the settings endpoint describes it. Keys Freshet does not use are left out.
+/// A field as the settings endpoint describes it; only the keys that Freshet uses.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the API's own shape")]
 pub struct Field {
-    /// What people see.
+    /// The name that people see.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub label: String,
     /// The internal name; custom fields start with `cf_`.
     pub name: String,
-    /// What values it takes.
+    /// The type of its values.
     #[serde(rename = "type")]
     pub kind: FieldType,
     /// True for Freshsales' own fields, false for the account's custom ones.
@@ -21,22 +22,22 @@ pub struct Field {
     /// False where users may not change it.
     #[serde(default = "yes", deserialize_with = "null_is_yes")]
     pub actionable: bool,
-    /// An admin demands a value.
+    /// Whether the account's admins require a value.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub required: bool,
-    /// What a drop-down, radio or multi-select offers.
+    /// The choices of a drop-down, radio or multi-select.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub choices: Vec<Choice>,
-    /// An `auto_complete` that holds several values.
+    /// Whether an `auto_complete` holds several values.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub multiple: bool,
-    /// Where an `auto_complete` looks its values up.
+    /// The endpoint where an `auto_complete` looks its values up.
     #[serde(default)]
     pub auto_suggest_url: Option<String>,
 }
 
-/// Names of fields that Freshsales sets itself. The metadata does not tell them apart
-/// (a trial account's says `actionable: true` for every field), so they are listed.
+/// Fields that Freshsales sets itself. They are listed here because the metadata does not distinguish them: a trial
+/// account's has `actionable: true` for every field.
 const SYSTEM_FIELDS: &[&str] = &[
     "active_sales_sequences",
     "age",
@@ -62,19 +63,20 @@ const SYSTEM_FIELDS: &[&str] = &[
 ];
 
 impl Field {
-    /// Whether Freshsales sets it itself, so that writing it has no effect.
+    /// Whether writing the field has no effect, because Freshsales sets it.
     pub fn read_only(&self) -> bool {
         !self.actionable || (self.default && SYSTEM_FIELDS.contains(&self.name.as_str()))
     }
 
-    /// Whether the account's admins added it. Custom values travel inside `custom_field`.
+    /// Whether the account's admins added the field. Its value is sent inside `custom_field`.
     pub fn custom(&self) -> bool {
         !self.default
     }
 }
 
-/// What a field holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The type of a field.
+#[derive(Debug, Clone, PartialEq, Eq, AsRefStr, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum FieldType {
     /// One line, at most 255 characters.
     Text,
@@ -98,64 +100,33 @@ pub enum FieldType {
     GroupField,
     /// A date with a time.
     DateTimeSplit,
-    /// A type this version has not met: values are passed through.
+    /// A type that this version does not know: its values are sent unchanged.
+    #[strum(default, transparent)]
     Other(String),
 }
 
 impl FieldType {
-    /// The word on the wire.
+    /// The word in the metadata.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Text => "text",
-            Self::Textarea => "textarea",
-            Self::Number => "number",
-            Self::Dropdown => "dropdown",
-            Self::MultiSelectDropdown => "multi_select_dropdown",
-            Self::Checkbox => "checkbox",
-            Self::Date => "date",
-            Self::Radio => "radio",
-            Self::AutoComplete => "auto_complete",
-            Self::GroupField => "group_field",
-            Self::DateTimeSplit => "date_time_split",
-            Self::Other(word) => word,
-        }
-    }
-}
-
-impl From<String> for FieldType {
-    fn from(word: String) -> Self {
-        match word.as_str() {
-            "text" => Self::Text,
-            "textarea" => Self::Textarea,
-            "number" => Self::Number,
-            "dropdown" => Self::Dropdown,
-            "multi_select_dropdown" => Self::MultiSelectDropdown,
-            "checkbox" => Self::Checkbox,
-            "date" => Self::Date,
-            "radio" => Self::Radio,
-            "auto_complete" => Self::AutoComplete,
-            "group_field" => Self::GroupField,
-            "date_time_split" => Self::DateTimeSplit,
-            _ => Self::Other(word),
-        }
+        self.as_ref()
     }
 }
 
 impl<'de> Deserialize<'de> for FieldType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
+        String::deserialize(deserializer).map(|word| Self::from(word.as_str()))
     }
 }
 
 /// One choice of a drop-down, radio or multi-select.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Choice {
-    /// What default fields take.
+    /// The form in which default fields take the choice.
     pub id: ChoiceId,
-    /// The label, which custom fields take.
+    /// The label, the form in which custom fields take the choice.
     #[serde(deserialize_with = "any_scalar")]
     pub value: String,
-    /// The pipeline that a deal's stage belongs to. Owners carry one, too, which says nothing of them.
+    /// The pipeline that a deal's stage belongs to. Owners have one, too, which means nothing.
     #[serde(default, rename = "deal_pipeline_id", deserialize_with = "id_or_none")]
     pub pipeline: Option<i64>,
 }
@@ -170,7 +141,7 @@ pub enum ChoiceId<Text = String> {
 }
 
 impl<Text> ChoiceId<Text> {
-    /// The same id, its text kept in another way.
+    /// The same id with its text in another form.
     pub fn map<'a, Other>(&'a self, keep: impl FnOnce(&'a Text) -> Other) -> ChoiceId<Other> {
         match self {
             Self::Number(number) => ChoiceId::Number(*number),
@@ -180,7 +151,7 @@ impl<Text> ChoiceId<Text> {
 }
 
 impl<Text: AsRef<str>> ChoiceId<Text> {
-    /// Whether this text is how it is written.
+    /// Whether the id is written as this text.
     pub fn is(&self, text: &str) -> bool {
         match self {
             Self::Number(number) => text.parse() == Ok(*number) && number.to_string() == text,
@@ -210,7 +181,7 @@ impl std::fmt::Display for ChoiceId {
 impl<'de> Deserialize<'de> for ChoiceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
-            // Sent in place of an id, an empty text would clear the field.
+            // Not read as an empty text: sent as an id, it would clear the field.
             Value::Null => Err(serde::de::Error::custom("a choice without an id")),
             id @ (Value::Bool(_)
             | Value::Number(_)
@@ -235,12 +206,12 @@ fn null_is_empty<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Nothing else hangs on it, so a surprise here leaves the choice in use.
+/// A pipeline that cannot be read must not cost the choice.
 fn id_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(super::selectors::id(&Value::deserialize(deserializer)?))
 }
 
-/// Ids and labels come as numbers or strings; both are read as their text.
+/// Accounts write ids and labels as numbers or as strings.
 fn any_scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(text) => Ok(text),

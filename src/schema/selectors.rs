@@ -1,15 +1,16 @@
-//! What an account's selectors say that the choices of its fields do not: the users' e-mail addresses, which contact
-//! statuses belong to which lifecycle stage, and which stage and pipeline are the default ones. Pure; the lane asks for
-//! them when an event needs them, and mapping looks into them.
+//! What an account's selectors tell beyond the choices of its fields: the users' e-mail addresses, the contact
+//! statuses of each lifecycle stage, and the default stage and pipeline. A lane reads a selector when an event needs
+//! it; mapping uses what is known.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use strum::VariantArray;
 
 /// A list at `/api/selector/{word}` that mapping may need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, VariantArray)]
 pub enum Selector {
     /// The account's users.
     Owners,
@@ -21,7 +22,7 @@ pub enum Selector {
 
 impl Selector {
     /// Every selector Freshet reads.
-    pub const ALL: &'static [Self] = &[Self::Owners, Self::LifecycleStages, Self::DealPipelines];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word in the API's path.
     pub const fn as_str(self) -> &'static str {
@@ -41,12 +42,12 @@ impl Selector {
     }
 }
 
-/// The users by their e-mail addresses in lower case.
+/// The account's users, by e-mail address in lower case.
 #[derive(Clone, Default, PartialEq)]
 pub struct Owners(BTreeMap<String, i64>);
 
 impl Owners {
-    /// The id of the user with this address, in any case.
+    /// The id of the user with this address; its case does not matter.
     pub fn id(&self, address: &str) -> Option<i64> {
         self.0.get(&address.trim().to_lowercase()).copied()
     }
@@ -54,17 +55,17 @@ impl Owners {
 
 impl fmt::Debug for Owners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The addresses are personal data.
+        // Without the addresses, which are personal data.
         write!(f, "{} owners", self.0.len())
     }
 }
 
-/// Which parent each choice of a field belongs to, by their ids.
+/// The id of the parent of each choice of a field, by the choice's id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parents(BTreeMap<i64, i64>);
 
 impl Parents {
-    /// The parent of a choice, where it is known.
+    /// The parent of this choice, if it is known.
     pub fn of(&self, choice: i64) -> Option<i64> {
         self.0.get(&choice).copied()
     }
@@ -76,12 +77,12 @@ impl FromIterator<(i64, i64)> for Parents {
     }
 }
 
-/// Lifecycle stages.
+/// The account's lifecycle stages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stages {
     /// The stage of each contact status.
     pub statuses: Parents,
-    /// The stage of new contacts that are given none.
+    /// The stage of new contacts for which none is given.
     pub default: Option<i64>,
 }
 
@@ -92,7 +93,8 @@ pub struct Selectors {
     pub owners: Option<Arc<Owners>>,
     /// Its lifecycle stages, once they are read.
     pub stages: Option<Arc<Stages>>,
-    /// The pipeline of new deals that are given none, if the account says which; once pipelines are read.
+    /// The pipeline of new deals for which none is given. `None` if pipelines are not read, `Some(None)` if the
+    /// account has no default.
     pub pipeline: Option<Option<i64>>,
 }
 
@@ -106,8 +108,8 @@ impl Selectors {
         }
     }
 
-    /// Takes an answer row by row, so that a surprise in one leaves the others in use. False if it holds no list, or rows
-    /// of which none can be used; then what was known stays.
+    /// Reads an answer row by row, so that one malformed row does not cost the others. Returns false, and keeps what
+    /// was known, if the answer has no list or only malformed rows.
     pub fn read(&mut self, selector: Selector, answer: &Value) -> bool {
         let Some(listed) = answer.get(selector.key()).and_then(Value::as_array) else { return false };
         let rows: Vec<(i64, &Value)> =
@@ -142,7 +144,7 @@ impl Selectors {
     }
 }
 
-/// An id, which comes as a number or as digits in a string.
+/// Accounts write ids as numbers or as digits in a string.
 pub(super) fn id(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }

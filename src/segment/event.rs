@@ -1,6 +1,7 @@
 //! The decoded event that every later stage works on, or why a body is not delivered.
 
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::object::ObjectText;
 use crate::outcome::{Refusal, SkipReason};
@@ -9,7 +10,10 @@ use crate::outcome::{Refusal, SkipReason};
 pub type JsonMap = serde_json::Map<String, Value>;
 
 /// The types of event that are delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventType {
     /// Who the user is.
     Identify,
@@ -20,43 +24,38 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// Every type, in the order of the documentation.
-    pub const ALL: &'static [Self] = &[Self::Identify, Self::Track, Self::Page];
+    /// In the order of the documentation.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word in an event's `type`, in the configuration and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Identify => "identify",
-            Self::Track => "track",
-            Self::Page => "page",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// The type of this word, to the letter.
+    /// The type of this exact word.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|event_type| event_type.as_str() == word)
+        word.parse().ok()
     }
 }
 
-/// One decoded Segment event of a supported type: what is delivered of it, or decides how. What is only passed on stays
+/// One decoded Segment event: only the parts that are delivered or decide how. Parts that are passed on unread stay
 /// text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// What the event says.
+    /// The part that differs by type.
     pub payload: Payload,
-    /// The sender's unique name for the message; repeats are skipped.
+    /// The sender's unique id of the message; events that repeat one are skipped.
     pub message_id: Option<String>,
-    /// The sender's name for the user; a whole number was read as its digits; never blank. Without it,
-    /// the account's rules decide.
+    /// The sender's id of the user; never blank. A whole number was read as its digits.
     pub user_id: Option<String>,
-    /// The word in `userId` that names nobody, such as `undefined`; then there is no `user_id`.
+    /// The placeholder in `userId`, such as `undefined`. There is no `user_id` then.
     pub placeholder: Option<&'static str>,
-    /// Where and how the event happened; of an activity, `traits` inside matters here.
+    /// Where and how the event happened. Mapping reads `traits` in it for the user's address.
     pub context: ObjectText,
 }
 
 impl Event {
-    /// Which of the delivered types it is.
+    /// The type of the payload.
     pub const fn event_type(&self) -> EventType {
         match self.payload {
             Payload::Identify { .. } => EventType::Identify,
@@ -71,14 +70,14 @@ impl Event {
 pub enum Payload {
     /// Who the user is.
     Identify {
-        /// What is known of the user: `traits`, and `context.traits` under them.
+        /// `traits`, and the keys of `context.traits` that `traits` does not have.
         traits: JsonMap,
     },
     /// What the user did.
     Track {
         /// The event's name; never blank.
         event: String,
-        /// What is known of the action.
+        /// As sent.
         properties: ObjectText,
     },
     /// What the user looked at.
@@ -89,12 +88,12 @@ pub enum Payload {
         category: Option<String>,
         /// `properties.url`, else `context.page.url`; never blank.
         url: String,
-        /// What is known of the page, as sent.
+        /// As sent.
         properties: ObjectText,
     },
 }
 
-/// Why a body became no event.
+/// Why a body is not delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
     /// Freshet does not deliver such events, or the sender does not want this one delivered.

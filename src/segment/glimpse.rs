@@ -1,17 +1,17 @@
-//! Reading only what is needed of a body: its account's keys for the router, and a refused
-//! body's type and id for the dead letter's headers.
+//! Reads single keys of a body without decoding it: the account's keys for the router, and the type and id of a refused
+//! body for the dead letter's headers.
 
 use super::event::EventType;
 use crate::object::{members, string};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::text::check::{BODY_LIMIT, object_text, unmarked};
-use crate::segment::text::kind::{Kind, describe_text};
+use crate::segment::text::kind::{JsonKind, describe_text};
 use crate::segment::text::surrogates::mended;
 
-/// The longest text a glimpse tells, in bytes.
-const TEXT_LIMIT: usize = 255;
+/// The longest text of a glimpse, in bytes.
+const GLIMPSE_LIMIT: usize = 255;
 
-/// What names an event's account.
+/// The keys of an event by which its account is found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutingKeys {
     /// The Segment source's key.
@@ -20,27 +20,27 @@ pub struct RoutingKeys {
     pub project_id: Option<String>,
 }
 
-/// What could be read of a body that was refused.
+/// What could be read of a body that was refused, for headers, logs and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Its `type`, whatever that says; at most 255 printable ASCII characters.
+    /// The `type` as the sender wrote it, if it is at most 255 printable ASCII characters.
     pub event_type: Option<String>,
-    /// Its `messageId`, bounded likewise.
+    /// The `messageId`, bounded in the same way.
     pub message_id: Option<String>,
 }
 
 impl Glimpse {
-    /// A bounded label for metrics, whatever the sender wrote.
+    /// A label for metrics: one of the delivered types, or `other`.
     pub fn label(&self) -> &'static str {
         self.event_type.as_deref().and_then(EventType::from_word).map_or("other", EventType::as_str)
     }
 }
 
-/// Reads the keys by which the router finds an event's account, and skims over the rest.
+/// Reads the keys by which an event's account is found. The rest is only checked to be JSON.
 pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
     let object = object_text(body)?;
     let mut problems = Vec::new();
-    // In one go: this is all the router reads of most events.
+    // In one pass: this is all that the router reads of most events.
     let (mut write_key, mut project_id) = ("null", "null");
     for member in members(object) {
         match &*member.name() {
@@ -49,10 +49,10 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
             _ => {}
         }
     }
-    let mut text = |key: &str, value: &str| match Kind::of(value) {
-        Kind::Null => None,
-        Kind::Text => string(value),
-        Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+    let mut text = |key: &str, value: &str| match JsonKind::of(value) {
+        JsonKind::Null => None,
+        JsonKind::Text => string(value),
+        JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
             problems.push(Problem {
                 trait_path: Some(key.into()),
                 problem: "wrong kind of value".into(),
@@ -88,7 +88,7 @@ pub fn glimpse(body: &[u8]) -> Glimpse {
 
 fn printable(text: String) -> Option<String> {
     Some(text)
-        .filter(|text| (1..=TEXT_LIMIT).contains(&text.len()))
+        .filter(|text| (1..=GLIMPSE_LIMIT).contains(&text.len()))
         .filter(|text| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()))
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routing_reads_both_keys_and_skims_the_rest() {
+    fn routing_keys_are_read_and_the_rest_is_skipped() {
         let body =
             br#"{"type":5,"writeKey":"wk","context":{"deep":[1e400]},"projectId":"p","writeKey":"wk2"}"#;
         let keys = routing_keys(body).unwrap();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn routing_refuses_what_has_no_keys() {
+    fn routing_refuses_bodies_without_readable_keys() {
         let cases: &[(&[u8], DeadLetterReason)] = &[
             (b"", DeadLetterReason::MalformedJson),
             (b"[{\"writeKey\":\"a\"}]", DeadLetterReason::MalformedJson),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_and_halves_of_characters_hide_nothing() {
+    fn a_byte_order_mark_and_lone_surrogates_hide_nothing() {
         let seen =
             glimpse("\u{feff}{\"\\ud800\":\"\\udc00\",\"type\":\"page\",\"messageId\":\"m\"}".as_bytes());
         assert_eq!((seen.event_type.as_deref(), seen.message_id.as_deref()), (Some("page"), Some("m")));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glimpse_tells_only_short_printable_strings() {
+    fn a_glimpse_has_only_short_printable_strings() {
         assert_eq!(glimpse(br#"{"type":5,"messageId":"a\nb"}"#), Glimpse::default());
         let body = format!(r#"{{"type":"{}","messageId":"{}"}}"#, "t".repeat(256), "m".repeat(255));
         let seen = glimpse(body.as_bytes());

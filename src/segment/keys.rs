@@ -1,7 +1,7 @@
-//! Compares the keys of traits as senders write them: Segment's specification says that their case does not matter, and
-//! the same name comes as `firstName`, `first_name` and `first-name`. Decoding and mapping call it; it reads no values.
+//! Compares keys of traits. Segment's specification says that their case does not matter, and senders write one name as
+//! `firstName`, `first_name` and `first-name`. Decoding and mapping call it.
 
-/// A key without case, `_` and `-`.
+/// A key in lower case, without `_` and `-`.
 pub(crate) fn fold(key: &str) -> String {
     letters(key).collect()
 }
@@ -11,7 +11,7 @@ pub(crate) fn letters(key: &str) -> impl Iterator<Item = char> {
     key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase)
 }
 
-/// Whether a key is this folded one, without building a text of it.
+/// Whether a key folds to `folded`. Builds no text.
 pub(crate) fn folds_to(key: &str, folded: &str) -> bool {
     letters(key).eq(folded.chars())
 }

@@ -1,20 +1,27 @@
-//! Segment's events as Freshet understands them. Pure; knows only the words of [`crate::outcome`].
+//! Segment's events as Freshet understands them. Pure: it knows no broker and no account's rules.
 //!
-//! The lane calls [`decode()`], the router [`routing_keys`], and whoever writes a dead letter [`glimpse()`].
+//! ```text
+//! queued body ─► body/: decompress, take off wrappings, split ─► one event's text ─► envelope/: decode ─► Event
+//!                                                                          └─► routing_keys, glimpse
+//! ```
+//!
+//! The router opens bodies with an [`Opener`] and reads the [`RoutingKeys`] of each event, as the file feed does. A
+//! lane opens the body of one event and calls [`decode()`]. A dead letter's headers come from [`glimpse()`]. All of
+//! them read JSON with `text/`.
 
-pub(super) mod body;
-pub(super) mod envelope;
+mod body;
+mod envelope;
 mod event;
 mod glimpse;
 mod keys;
 #[cfg(test)]
 mod tests;
-pub(super) mod text;
+mod text;
 mod whole;
 
 pub use crate::segment::body::batch::{BATCH_EVENTS, Batch};
 pub(crate) use crate::segment::body::event_body::EventBody;
-pub use crate::segment::body::opener::{One, Opened, Opener, Unopened};
+pub use crate::segment::body::opener::{Opened, Opener, SingleEvent, Unopened};
 pub use crate::segment::envelope::decode::decode;
 pub use crate::segment::text::check::BODY_LIMIT;
 pub(crate) use crate::segment::text::kind::describe;

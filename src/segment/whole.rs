@@ -1,7 +1,7 @@
-//! Whole numbers however they are written: languages without integers send `12345.0` and `1e5`. Exact: no number
-//! becomes a float on the way. Decoding calls it for `userId`, mapping for text fields.
+//! Whole numbers in any form: languages without integers send `12345.0` and `1e5`. No float is built, which would
+//! change digits. Decoding calls it for `userId`, mapping for text fields and counts.
 
-/// The digits of a JSON number that is whole; none of a fraction, or of a number of more than `most` digits.
+/// The digits of a JSON number that is whole. `None` if it is a fraction or has more than `most` digits.
 pub(crate) fn whole(number: &str, most: usize) -> Option<String> {
     let (sign, unsigned) = number.strip_prefix('-').map_or(("", number), |unsigned| ("-", unsigned));
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
@@ -13,7 +13,7 @@ pub(crate) fn whole(number: &str, most: usize) -> Option<String> {
     if significant.is_empty() {
         return Some("0".to_owned());
     }
-    // An exponent that does not fit makes a number of too many digits or a fraction.
+    // A number whose exponent does not fit has too many digits or is a fraction.
     let exponent: i64 = exponent.parse().ok()?;
     let before_point = i64::try_from(integer.len()).ok()?.checked_add(exponent)?;
     let length = usize::try_from(before_point.checked_sub(i64::try_from(leading).ok()?)?).ok()?;

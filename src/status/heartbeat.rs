@@ -1,7 +1,7 @@
-//! Whether the daemon's own threads still run its tasks, told from a thread that is not one of them.
+//! Whether the daemon's threads still run its tasks, observed from the pages' thread.
 //!
-//! A task among the daemon's beats once a second. The pages' thread looks once a second whether it did. What counts is
-//! how many of the looks in a row saw no beat, not the time: in a process that is stopped and goes on, both stand still.
+//! A task of the daemon beats once a second, and the pages' thread checks once a second. It counts the checks in a row that
+//! saw no beat, not the time: in a process that is suspended and resumed, both stand still together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,22 +10,22 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Far longer than any turn of a task; a restart costs less than such a hang.
-const HUNG: u64 = 30;
+/// So many missed beats mean that the daemon hangs: no task runs that long without yielding.
+const HUNG_AFTER: u64 = 30;
 
-/// Shared by the task that beats and those who look.
+/// Clones share their counts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heartbeat(Arc<Inner>);
+pub(super) struct Heartbeat(Arc<Beats>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Beats {
     beats: AtomicU64,
-    /// Looks in a row that saw no beat.
+    /// Checks in a row that saw no beat.
     missed: AtomicU64,
 }
 
 impl Heartbeat {
-    /// Runs among the daemon's tasks, for ever.
+    /// Runs among the daemon's tasks. Never returns.
     pub(super) async fn beat(self) {
         let mut ticks = ticks();
         loop {
@@ -34,8 +34,8 @@ impl Heartbeat {
         }
     }
 
-    /// Runs on the pages' thread, for ever.
-    pub(super) async fn look(self) {
+    /// Runs on the pages' thread. Never returns.
+    pub(super) async fn watch(self) {
         let mut ticks = ticks();
         let mut seen = None;
         loop {
@@ -50,9 +50,9 @@ impl Heartbeat {
         }
     }
 
-    /// For how many seconds no task has run, if that is too long.
-    pub(super) fn hung(&self) -> Option<u64> {
-        Some(self.0.missed.load(Ordering::Relaxed)).filter(|missed| *missed >= HUNG)
+    /// For how many seconds no task has run, if that is long enough to count as hung.
+    pub(super) fn hung_for(&self) -> Option<u64> {
+        Some(self.0.missed.load(Ordering::Relaxed)).filter(|missed| *missed >= HUNG_AFTER)
     }
 }
 
@@ -69,20 +69,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_heart_that_stops_is_noticed_and_one_that_goes_on_is_well() {
+    async fn a_daemon_hangs_while_its_task_does_not_beat() {
         let heartbeat = Heartbeat::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(heartbeat.clone().look());
+        tasks.spawn(heartbeat.clone().watch());
         let beating = tasks.spawn(heartbeat.clone().beat());
         tokio::time::sleep(SECOND * 100).await;
-        assert_eq!(heartbeat.hung(), None);
+        assert_eq!(heartbeat.hung_for(), None);
         beating.abort();
         tokio::time::sleep(SECOND * 25).await;
-        assert_eq!(heartbeat.hung(), None);
+        assert_eq!(heartbeat.hung_for(), None);
         tokio::time::sleep(SECOND * 10).await;
-        assert!(heartbeat.hung().is_some_and(|missed| missed >= HUNG));
+        assert!(heartbeat.hung_for().is_some_and(|missed| missed >= HUNG_AFTER));
         tasks.spawn(heartbeat.clone().beat());
         tokio::time::sleep(SECOND * 3).await;
-        assert_eq!(heartbeat.hung(), None);
+        assert_eq!(heartbeat.hung_for(), None);
     }
 }

@@ -1,54 +1,53 @@
-//! What a log line may hold: no e-mail address, and not more than 4 KiB. Names and errors in a line may come from
-//! senders, brokers and APIs, so it is the finished line that is looked at. Pure.
+//! Masks e-mail addresses in finished log lines and cuts them to 4 KiB. Pure.
 
 use std::borrow::Cow;
 
 use crate::mask::{ESCAPED_AT, is_at};
 use crate::object::{ObjectWriter, members};
 
-/// The longest line, in bytes, its line break included.
-pub(super) const LIMIT: usize = 4096;
+/// The most bytes of a line, including its line break.
+pub(super) const LINE_LIMIT: usize = 4096;
 
-/// Stands for an address.
+/// Replaces an address.
 const MASK: &str = "[e-mail]";
 
-/// What ends a text that is cut.
+/// Ends a text that was cut.
 const CUT: &str = "…";
 
-/// The longest local part in quotes, or host in brackets, that is taken for one; the standard allows 64 bytes.
-const QUOTED: usize = 70;
+/// The most bytes of a quoted name or a bracketed host that are recognised; the standard allows 64.
+const QUOTED_LENGTH: usize = 70;
 
-/// A line for people as it may be written.
+/// Masks and cuts a line for people.
 pub(super) fn text(line: &str) -> Cow<'_, str> {
-    // There `=` stands between a field and its value.
+    // In such a line `=` separates a field from its value.
     let masked = masked(line, |c| local(c) && c != '=');
-    if masked.len() <= LIMIT {
+    if masked.len() <= LINE_LIMIT {
         return masked;
     }
     let more = |bytes: usize| format!("{CUT} ({bytes} bytes more)\n");
-    let kept = start(&masked, LIMIT - more(masked.len()).len());
+    let kept = start(&masked, LINE_LIMIT - more(masked.len()).len());
     format!("{kept}{}", more(masked.len() - kept.len())).into()
 }
 
-/// A line that is one JSON object, as it may be written. It is one still.
+/// Masks and cuts a line that is one JSON object, which it stays.
 pub(super) fn json(line: &str) -> Cow<'_, str> {
-    let quick = line.len() <= LIMIT && !line.contains(is_at) && !line.contains(ESCAPED_AT);
+    let quick = line.len() <= LINE_LIMIT && !line.contains(is_at) && !line.contains(ESCAPED_AT);
     if quick {
         return line.into();
     }
-    // Long texts are cut, the longest of them first.
+    // Cut the longest texts first.
     for longest in [usize::MAX, 2048, 1024, 512, 256, 128, 64, 32] {
         let line = shortened(line, longest, |_| true);
-        if line.len() <= LIMIT {
+        if line.len() <= LINE_LIMIT {
             return line.into();
         }
     }
     shortened(line, 64, |name| ["timestamp", "level", "message"].contains(&name)).into()
 }
 
-/// The line with addresses masked, its texts cut to a length, and only the members that are `kept`.
+/// Keeps the members whose name `kept` accepts, masks their texts and cuts them to a length.
 fn shortened(line: &str, longest: usize, kept: impl Fn(&str) -> bool) -> String {
-    let mut object = ObjectWriter::with_capacity(line.len().min(LIMIT));
+    let mut object = ObjectWriter::with_capacity(line.len().min(LINE_LIMIT));
     for member in members(line) {
         if !kept(&member.name()) {
             continue;
@@ -71,12 +70,12 @@ fn shortened(line: &str, longest: usize, kept: impl Fn(&str) -> bool) -> String 
     line
 }
 
-/// At most so many bytes of a text, ending between characters.
+/// At most `bytes` of a text, cut between characters.
 fn start(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
-/// The text with everything that looks like an e-mail address masked. Walks the text once.
+/// Masks everything that looks like an e-mail address, in one pass.
 fn masked(text: &str, local: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut masked = String::new();
     let mut done = 0;
@@ -91,7 +90,7 @@ fn masked(text: &str, local: impl Fn(char) -> bool) -> Cow<'_, str> {
         masked.push_str(before.get(..before.len() - name).unwrap_or_default());
         masked.push_str(MASK);
         done = behind + host;
-        // An escaped sign may be a part of the name: then another sign follows, and the host behind that.
+        // The sign may have been part of the name: then another sign and the host follow.
         while let Some((_, behind)) = next_at(text, done).filter(|(at, _)| *at == done)
             && let Some(host) = text.get(behind..).map(host_length).filter(|host| *host > 0)
         {
@@ -106,7 +105,7 @@ fn masked(text: &str, local: impl Fn(char) -> bool) -> Cow<'_, str> {
     masked.into()
 }
 
-/// Where the next sign of an address begins and ends.
+/// The next at sign, as itself or escaped: where it begins and ends.
 fn next_at(text: &str, from: usize) -> Option<(usize, usize)> {
     text.get(from..)?.char_indices().find_map(|(at, c)| {
         let at = from + at;
@@ -116,10 +115,10 @@ fn next_at(text: &str, from: usize) -> Option<(usize, usize)> {
     })
 }
 
-/// How many bytes of an address stand at the end of what precedes its sign.
+/// How many bytes before the sign belong to the address.
 fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
     if let Some(quoted) = before.strip_suffix('"') {
-        let from = quoted.ceil_char_boundary(quoted.len().saturating_sub(QUOTED));
+        let from = quoted.ceil_char_boundary(quoted.len().saturating_sub(QUOTED_LENGTH));
         let opened = quoted.get(from..).and_then(|quoted| quoted.rfind('"'));
         return opened.map_or(0, |opened| before.len() - from - opened);
     }
@@ -128,17 +127,17 @@ fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
         let whole = before.get(..end).unwrap_or_default();
         let head = whole.trim_end_matches(&local);
         let name = whole.get(head.len()..).unwrap_or_default();
-        // What stands up to an `m` behind the escape character of a terminal belongs to a colour.
+        // Behind a terminal's escape character, everything up to an `m` sets a colour.
         let coloured = head.ends_with("\u{1b}[");
         let colour = if coloured { name.find('m').map_or(0, |at| at + 1) } else { 0 };
-        // A sender's own signs that nobody sees, as they are or escaped, do not end an address.
+        // Invisible characters that a sender put into an address, escaped or not, do not end it.
         let escaped = (head.ends_with('\\') && name.starts_with("u{")) || head.ends_with("\\u{1b}[");
         let unseen = if escaped {
             1
         } else if coloured && colour == name.len() {
             2
         } else {
-            // The letter behind a backslash belongs to an escape.
+            // The letter after a backslash belongs to an escape.
             let escape = usize::from(head.ends_with('\\') && !name.is_empty());
             return before.len() - head.len() - escape.max(colour).min(name.len());
         };
@@ -146,18 +145,18 @@ fn name_length(before: &str, local: impl Fn(char) -> bool) -> usize {
     }
 }
 
-/// How many bytes of an address stand at the beginning of what follows its sign.
+/// How many bytes after the sign belong to the address.
 fn host_length(after: &str) -> usize {
     if after.starts_with('[') {
-        return start(after, QUOTED).find(']').map_or(0, |end| end + 1);
+        return start(after, QUOTED_LENGTH).find(']').map_or(0, |end| end + 1);
     }
-    let host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || foreign(c);
+    let host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || is_non_ascii(c);
     let seen = unescaped(after);
     let length = seen.len() - seen.trim_start_matches(host).len();
     if length == 0 { 0 } else { after.len() - seen.len() + length }
 }
 
-/// The text behind the characters that it begins with and that were escaped, because nobody sees them.
+/// The text after its leading escapes of invisible characters.
 fn unescaped(mut text: &str) -> &str {
     while let Some(rest) = text.strip_prefix("\\u{")
         && let Some((_, behind)) = rest.split_once('}')
@@ -167,116 +166,14 @@ fn unescaped(mut text: &str) -> &str {
     text
 }
 
-/// What the part before the sign may be made of.
+/// Whether a character may be in the name of an address.
 fn local(c: char) -> bool {
-    c.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c) || foreign(c)
+    c.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c) || is_non_ascii(c)
 }
 
-fn foreign(c: char) -> bool {
+fn is_non_ascii(c: char) -> bool {
     !c.is_ascii() && !c.is_whitespace() && !is_at(c)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    #[test]
-    fn addresses_are_masked_and_the_rest_stays() {
-        for (line, expected) in [
-            ("event.message_id=\"ada@example.com\" n=1\n", "event.message_id=\"[e-mail]\" n=1\n"),
-            ("why=ada.b+c@sub.example.co.uk, again\n", "why=[e-mail], again\n"),
-            ("traits=\"a,Ada@Example.COM,b\"", "traits=\"a,[e-mail],b\""),
-            ("q=ada%40example.com&f=1 100%", "q=[e-mail]&f=1 100%"),
-            ("<o'brien@localhost> and x@[127.0.0.1]!", "<[e-mail]> and [e-mail]!"),
-            ("\"line\\nada@x.co\"", "\"line\\n[e-mail]\""),
-            ("\u{1b}[2m=\u{1b}[0mada@x.co\u{1b}[0m", "\u{1b}[2m=\u{1b}[0m[e-mail]\u{1b}[0m"),
-            ("größe@müller.example", "[e-mail]"),
-            ("ada＠example.com and bob﹫example.com", "[e-mail] and [e-mail]"),
-            ("id=\"ada\\u{200b}@x.co\"", "id=\"[e-mail]\""),
-            ("id=\"ada@\\u{200b}x.co\"", "id=\"[e-mail]\""),
-            ("id=\"ada\\u{1b}[0m@x.co\"", "id=\"[e-mail]\""),
-            ("ada\u{fe6b}x.co", "[e-mail]"),
-            ("a \"john doe\"@example.com b", "a [e-mail] b"),
-            ("a@b@c.de", "[e-mail]"),
-            ("id=A%40a@0, b%40@", "id=[e-mail], b%40@"),
-            ("no address @ all, @you, me@ 50% %4", "no address @ all, @you, me@ 50% %4"),
-        ] {
-            assert_eq!(text(line), expected);
-        }
-    }
-
-    #[test]
-    fn a_json_line_stays_one() {
-        let line =
-            json!({"message": "it\nbroke", "id": "ada@example.com", "n": 5, "why": "\"a b\"@x.co\\bob@x.co"});
-        let read: Value = serde_json::from_str(&json(&format!("{line}\n"))).unwrap();
-        let expected =
-            json!({"message": "it\nbroke", "id": "[e-mail]", "n": 5, "why": "[e-mail]\\b[e-mail]"});
-        assert_eq!(read, expected);
-        let coloured = json!({"id": "ada\u{1b}[0m@x.co ada\u{1b}[31mbob@x.co \u{1b}[0m@x.co"});
-        let read: Value = serde_json::from_str(&json(&format!("{coloured}\n"))).unwrap();
-        assert!(!read["id"].as_str().unwrap().contains('@'), "{read}");
-        let quiet = "{\"message\":\"a\",\"n\":1}\n";
-        assert!(matches!(json(quiet), Cow::Borrowed(same) if same == quiet));
-    }
-
-    #[test]
-    fn long_lines_are_cut() {
-        let line = format!("{} é{}\n", "x".repeat(4000), "é".repeat(500_000));
-        let cut = text(&line);
-        assert!(cut.len() <= LIMIT && cut.ends_with(" bytes more)\n"), "{cut}");
-        let long = json!({"timestamp": "t", "level": "WARN", "message": "m", "a": "\u{1}".repeat(9000), "b": "é@".repeat(9000)});
-        let cut = json(&format!("{long}\n")).into_owned();
-        let read: Value = serde_json::from_str(&cut).unwrap();
-        assert!(cut.len() <= LIMIT && read["message"] == "m" && read["a"].as_str().unwrap().ends_with('…'));
-        let mut many = serde_json::Map::from_iter([("message".to_owned(), json!("m"))]);
-        many.extend((0..2000).map(|n| (format!("field{n}"), json!("x"))));
-        let cut = json(&format!("{}\n", Value::from(many))).into_owned();
-        assert_eq!(serde_json::from_str::<Value>(&cut).unwrap(), json!({"message": "m"}));
-    }
-
-    #[test]
-    fn a_line_of_any_length_costs_no_square() {
-        for piece in ["a@", "a@[", "@", "%4", "ada@example.com ", "\"", "\\"] {
-            crate::cost::stays_linear(
-                piece,
-                |bytes| piece.repeat(bytes / piece.len()),
-                |line| {
-                    drop(text(line).into_owned());
-                    drop(json(&Value::from_iter([("message", line.as_str())]).to_string()).into_owned());
-                },
-            );
-        }
-    }
-
-    /// An address as the mapping takes it, and around it what a line may hold.
-    fn address() -> impl Strategy<Value = String> {
-        "[a-zA-Z0-9é]{1,8}([.!#$%&'*+/?^_`{|}~-][a-z0-9]{1,5}){0,3}@[a-z0-9é]{1,8}(\\.[a-z]{2,5}){0,2}"
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_holds_an_address_or_is_long(
-            before in "[ -~é\n]{0,40}[ ,:;\"'<(\n]", address in address(), after in "([ ,:;\"'>)\n][ -~é\n]{0,40})?",
-            padding in 0usize..9000,
-        ) {
-            let value = format!("{before}{address}{after}{}", "é ".repeat(padding));
-            let people = text(&value).into_owned();
-            prop_assert!(people.len() <= LIMIT && !people.contains(&address), "{people}");
-            let line = format!("{}\n", json!({"timestamp": "t", "message": value, "n": 1, "id": address}));
-            let machines = json(&line).into_owned();
-            let read: Value = serde_json::from_str(&machines).unwrap();
-            prop_assert!(machines.len() <= LIMIT && !machines.contains(&address), "{machines}");
-            prop_assert_eq!((&read["timestamp"], &read["n"], &read["id"]), (&json!("t"), &json!(1), &json!("[e-mail]")));
-        }
-
-        #[test]
-        fn any_line_can_be_written(line in "\\PC{0,200}", many in 1usize..60) {
-            let line = line.repeat(many);
-            prop_assert!(text(&line).len() <= LIMIT);
-            prop_assert!(json(&line).len() <= LIMIT);
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! Where log lines go and what they look like: standard error, text or JSON.
+//! Logging to standard error, as text or JSON. The commands start it.
 //!
-//! Lines carry names, counts and states; bodies and tokens are never logged. Each finished line is bounded, and cleared of
-//! e-mail addresses, before it is written.
+//! Bodies and tokens are never logged. Names and errors may come from outside, so each finished line is limited in length
+//! and cleared of e-mail addresses before it is written.
 
 mod line;
 
@@ -12,9 +12,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// Starts logging for the process. `$RUST_LOG` wins over `level`. Called once, by the commands.
+/// Starts logging for the process. `rust_log`, the value of `$RUST_LOG`, replaces `level`.
 pub fn start(format: LogFormat, level: &str, rust_log: Option<String>) {
-    let filter = EnvFilter::new(rust_log.unwrap_or_else(|| quieted(level)));
+    let filter = EnvFilter::new(rust_log.unwrap_or_else(|| without_lapin(level)));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || Lines(format));
     let started = match format {
         LogFormat::Text => {
@@ -28,7 +28,7 @@ pub fn start(format: LogFormat, level: &str, rust_log: Option<String>) {
     }
 }
 
-/// Writes to standard error. It is handed a whole line at a time.
+/// `tracing` hands it one whole line at a time.
 struct Lines(LogFormat);
 
 impl Write for Lines {
@@ -47,7 +47,7 @@ impl Write for Lines {
     }
 }
 
-/// The AMQP client tells of every broken connection at length; the session says the same in one line.
-fn quieted(level: &str) -> String {
+/// lapin logs every broken connection at length; our session logs it in one line.
+fn without_lapin(level: &str) -> String {
     format!("lapin=off,async_rs=off,{level}")
 }

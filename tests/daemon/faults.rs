@@ -334,3 +334,31 @@ async fn nothing_is_sent_before_the_time_that_retry_after_names() {
     assert_eq!(state["contacts"].as_array().unwrap().len(), 20);
     world.finish([replica]).await;
 }
+
+#[tokio::test]
+async fn a_stop_that_runs_out_of_grace_ends_with_1_and_says_how_many_events_go_back() {
+    const CONTACTS: usize = 20;
+    let world = World::shared().await.account_with("acme", "", slow()).await;
+    let proxy = Proxy::to(&world.vhost.addr()).await;
+    // Far shorter than closing a connection that has no other end.
+    let config = world
+        .config_at(&proxy.url(world.vhost.url()), "one")
+        .replace("shutdown_grace = \"10s\"", "shutdown_grace = \"100ms\"");
+    let mut replica = Freshet::start(&config, &World::environment());
+    replica.ready().await;
+    world.publish_all(lines(stream(CONTACTS, 0, 20))).await;
+    world.asked("acme", 100).await;
+    proxy.hang().await;
+    assert_midway(&world.state("acme"), 800);
+    replica.signal("TERM");
+    assert_eq!(replica.exit().await.code(), Some(1), "{}", replica.log());
+    let line = replica.line("delivery.shutdown_grace ran out").await;
+    let events = line.split("events=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    assert!(events.is_some_and(|events| events.parse::<u64>().unwrap() > 0), "{line}");
+    proxy.pass().await;
+    drop(proxy);
+    let successor = world.start("two").await;
+    world.fenced(&[&successor]).await;
+    repeats(&world.state("acme"), CONTACTS, 20);
+    world.finish([successor]).await;
+}

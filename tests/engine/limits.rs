@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::freshsales::Transport;
+use freshet::freshsales::HttpTransport;
 use freshet::lane::{BackoffSettings, LaneState};
 use freshet::outcome::Outcome;
 use jiff::Timestamp;
@@ -229,7 +229,7 @@ async fn no_more_calls_are_in_flight_than_allowed() {
 
 /// Two accounts on one host, both of which have delivered.
 async fn on_one_host() -> [(Rig, Source); 2] {
-    let transport = Transport::new(Duration::from_secs(10)).unwrap();
+    let transport = HttpTransport::new(Duration::from_secs(10)).unwrap();
     let one = Rig::with(Setup { transport: Some(transport.clone()), ..Setup::default() }).await;
     let url = Some(format!("http://{}", one.account.address));
     let other = Rig::with(Setup { transport: Some(transport), url, ..Setup::default() }).await;

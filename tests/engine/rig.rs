@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freshet::config;
 use freshet::delivery::{Delivery, Lease, Receipt, Session, Settlement};
-use freshet::freshsales::{Client, Credentials, Transport};
+use freshet::freshsales::{Client, Credentials, HttpTransport};
 use freshet::lane::{BackoffSettings, Lane, LaneStatus, Settings};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -37,7 +37,7 @@ pub struct Setup {
     /// The account's URL, if it is not the sandbox's.
     pub url: Option<String>,
     /// What it shares with other lanes, if anything.
-    pub transport: Option<Transport>,
+    pub transport: Option<HttpTransport>,
     /// More lines of the account's configuration.
     pub settings: &'static str,
 }
@@ -137,7 +137,7 @@ impl Rig {
             api_key: configured.api_key.clone(),
             app_token: configured.app_token.clone(),
         };
-        let transport = setup.transport.unwrap_or_else(|| Transport::new(setup.request_timeout).unwrap());
+        let transport = setup.transport.unwrap_or_else(|| HttpTransport::new(setup.request_timeout).unwrap());
         let client = Client::new(&transport, credentials);
         let metrics = Arc::new(Metrics::new().unwrap());
         let settings = Settings {

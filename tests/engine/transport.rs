@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::freshsales::{Call, Client, Credentials, RawResponse, Transport, Verdict, classify};
+use freshet::freshsales::{Call, Client, Credentials, HttpTransport, RawResponse, Verdict, classify};
 use freshet::schema::Entity;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::rig::{API_KEY, Account};
 use crate::support::soon;
 
-fn client(transport: &Transport, account: &Account, api_key: &str) -> Client {
+fn client(transport: &HttpTransport, account: &Account, api_key: &str) -> Client {
     let base_url = format!("http://{}", account.address);
     Client::new(transport, Credentials { base_url, api_key: api_key.to_owned().into(), app_token: None })
 }
@@ -22,7 +22,7 @@ async fn verdict(client: &Client) -> Verdict {
 
 #[tokio::test]
 async fn each_account_calls_with_its_own_key_also_where_two_have_one_address() {
-    let transport = Transport::new(Duration::from_secs(10)).unwrap();
+    let transport = HttpTransport::new(Duration::from_secs(10)).unwrap();
     let account = Account::start(1_000_000).await;
     let (right, wrong) = (client(&transport, &account, API_KEY), client(&transport, &account, "another"));
     for _ in 0..20 {
@@ -33,7 +33,7 @@ async fn each_account_calls_with_its_own_key_also_where_two_have_one_address() {
 
 #[tokio::test]
 async fn an_account_that_never_answers_takes_no_place_from_another() {
-    let transport = Transport::new(Duration::from_mins(1)).unwrap();
+    let transport = HttpTransport::new(Duration::from_mins(1)).unwrap();
     let (hanging, well) = (Account::start(1_000_000).await, Account::start(1_000_000).await);
     let hang = json!([{"endpoint": "contacts_fields", "action": {"hang": true}}]);
     let faults = format!("http://{}/_sandbox/faults", hanging.address);

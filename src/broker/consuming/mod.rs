@@ -19,7 +19,7 @@ use super::router;
 use crate::delivery::UNROUTED;
 use pace::Pace;
 use resubscriber::Resubscriber;
-use subscription::Consumed;
+use subscription::ConsumedQueue;
 
 /// What the consumers of one pool of connections are given.
 #[derive(Clone)]
@@ -34,11 +34,11 @@ pub(in crate::broker) struct Consumers {
 
 impl Consumers {
     /// Consumes a queue for as long as the connections hold, or until `stop` and all of it is settled or given back.
-    pub(in crate::broker) async fn consume(self, queue: Consumed, pace: Pace) {
+    pub(in crate::broker) async fn consume(self, queue: ConsumedQueue, pace: Pace) {
         let mut resubscriber = Resubscriber::new(pace);
         match queue {
-            Consumed::Intake => self.consume_intake(&mut resubscriber).await,
-            Consumed::Lane(number) => self.consume_lane(number, &mut resubscriber).await,
+            ConsumedQueue::Intake => self.consume_intake(&mut resubscriber).await,
+            ConsumedQueue::Lane(number) => self.consume_lane(number, &mut resubscriber).await,
         }
         resubscriber.end_starved().await;
     }

@@ -9,7 +9,7 @@ use crate::delivery::AccountName;
 
 /// A queue that this replica consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::broker) enum Consumed {
+pub(in crate::broker) enum ConsumedQueue {
     Intake,
     /// The lane of the account with this number.
     Lane(usize),
@@ -23,10 +23,10 @@ pub(in crate::broker) struct Subscription {
 }
 
 /// `None` for a lane that is not there.
-pub(in crate::broker) fn subscription(context: &Context, consumed: Consumed) -> Option<Subscription> {
+pub(in crate::broker) fn subscription(context: &Context, consumed: ConsumedQueue) -> Option<Subscription> {
     match consumed {
-        Consumed::Intake => Some(intake(context)),
-        Consumed::Lane(number) => context.inlets.get(number).map(|inlet| lane(context, &inlet.account)),
+        ConsumedQueue::Intake => Some(intake(context)),
+        ConsumedQueue::Lane(number) => context.inlets.get(number).map(|inlet| lane(context, &inlet.account)),
     }
 }
 

@@ -19,7 +19,7 @@ use super::amqp::address::{Address, Addresses};
 use super::amqp::connection::{ConnectionEvent, ConnectionPool};
 use super::consuming::Consumers;
 use super::consuming::pace::Pace;
-use super::consuming::subscription::{Consumed, subscription};
+use super::consuming::subscription::{ConsumedQueue, subscription};
 use super::context::Context;
 use super::error::BrokerError;
 use super::health::Stall;
@@ -60,7 +60,7 @@ pub async fn run(addresses: Addresses, context: Context, stop: CancellationToken
                 let lost = CancellationToken::new();
                 let consumers =
                     Consumers { context: context.clone(), pool: Arc::new(pool), stop: stop.clone(), lost };
-                let session = Session { consumers, address, lasting: &lasting };
+                let session = BrokerSession { consumers, address, lasting: &lasting };
                 if session.serve().await.is_ok() {
                     return;
                 }
@@ -86,13 +86,13 @@ struct Lasting {
 }
 
 /// One pool of connections at work.
-struct Session<'a> {
+struct BrokerSession<'a> {
     consumers: Consumers,
     address: &'a Address,
     lasting: &'a Lasting,
 }
 
-impl Session<'_> {
+impl BrokerSession<'_> {
     /// `Ok` when `stop` was cancelled and all was settled or given back.
     async fn serve(self) -> Result<(), BrokerError> {
         let mut tasks = Tasks::default();
@@ -159,7 +159,7 @@ impl Session<'_> {
 
     /// Starts the probes, and a consumer for each queue that the quarantine does not keep apart. Returns the queues that
     /// it keeps apart no longer.
-    fn start(&self, tasks: &mut Tasks) -> mpsc::Receiver<Consumed> {
+    fn start(&self, tasks: &mut Tasks) -> mpsc::Receiver<ConsumedQueue> {
         let Consumers { context, pool, stop, lost } = &self.consumers;
         let Lasting { quarantine, inspected, probe } = self.lasting;
         let apart = quarantine.queues_apart(Instant::now());
@@ -179,8 +179,9 @@ impl Session<'_> {
     }
 
     /// All queues that this replica consumes.
-    fn queues(&self) -> impl Iterator<Item = Consumed> + use<> {
-        std::iter::once(Consumed::Intake).chain((0..self.consumers.context.inlets.len()).map(Consumed::Lane))
+    fn queues(&self) -> impl Iterator<Item = ConsumedQueue> + use<> {
+        std::iter::once(ConsumedQueue::Intake)
+            .chain((0..self.consumers.context.inlets.len()).map(ConsumedQueue::Lane))
     }
 
     /// Hands the quarantine the queues whose messages the connections may have ended over.
@@ -191,8 +192,8 @@ impl Session<'_> {
         let mut known = true;
         for (lanes, read) in self.consumers.pool.lost() {
             all.extend(self.queues().filter(|queue| match queue {
-                Consumed::Intake => lanes.start == 0,
-                Consumed::Lane(number) => lanes.contains(number),
+                ConsumedQueue::Intake => lanes.start == 0,
+                ConsumedQueue::Lane(number) => lanes.contains(number),
             }));
             known &= read.is_some();
             let tags: BTreeSet<String> =

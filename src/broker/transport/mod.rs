@@ -29,7 +29,7 @@ pub(super) use deliveries::recent::{RecentDeliveries, RecentDelivery};
 pub(super) use error::{ConnectError, hint};
 
 use crate::broker::amqp::address::{Address, NodeEndpoint};
-use stream::{Shared, Transport};
+use stream::{AmqpStream, SharedState};
 
 /// A connection of the client library over this transport.
 ///
@@ -37,7 +37,7 @@ use stream::{Shared, Transport};
 #[derive(Debug)]
 pub(super) struct Connected {
     connection: Connection,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     _ended: DropGuard,
 }
 
@@ -68,7 +68,7 @@ impl Deref for Connected {
 
 /// Connects, or gives up after one and a half times the address's `connection_timeout`.
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, ConnectError> {
-    connect_with(address, name, Shared::default()).await
+    connect_with(address, name, SharedState::default()).await
 }
 
 /// Connects with a filter for the deliveries.
@@ -77,10 +77,10 @@ pub(super) async fn connect_filtered(
     name: &str,
     filter: Arc<DeliveryFilter>,
 ) -> Result<Connected, ConnectError> {
-    connect_with(address, name, Shared::with(filter)).await
+    connect_with(address, name, SharedState::with(filter)).await
 }
 
-async fn connect_with(address: &Address, name: &str, shared: Shared) -> Result<Connected, ConnectError> {
+async fn connect_with(address: &Address, name: &str, shared: SharedState) -> Result<Connected, ConnectError> {
     let endpoint = address.endpoint().map_err(|_| ConnectError::Address)?;
     let shared = Arc::new(shared);
     // Ends the stream also when this future is dropped.
@@ -96,11 +96,11 @@ async fn open(
     address: &Address,
     endpoint: &NodeEndpoint,
     name: &str,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 ) -> Result<Connection, ConnectError> {
     let uri = address.uri().map_err(|_| ConnectError::Address)?;
     let socket = dial::dial(endpoint).await?;
-    let transport = Mutex::new(Some(Transport::new(socket, endpoint.frame_max, shared.clone())));
+    let transport = Mutex::new(Some(AmqpStream::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
         // Only once: the library must not reconnect by itself. The session does, and tries all nodes.
         let transport = transport.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -10,7 +10,7 @@ use async_rs::{Runtime, Tokio};
 use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 
-use super::stream::Transport;
+use super::stream::AmqpStream;
 
 pub(super) type Kit = RuntimeParts<Tokio, Sockets>;
 
@@ -24,14 +24,14 @@ pub(super) fn current() -> Runtime<Kit> {
 }
 
 impl Reactor for Sockets {
-    type TcpStream = Transport;
+    type TcpStream = AmqpStream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     fn register<H: Read + Write + Send + 'static>(
         &self,
         _socket: H,
     ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        Err::<Transport, _>(io::ErrorKind::Unsupported.into())
+        Err::<AmqpStream, _>(io::ErrorKind::Unsupported.into())
     }
 
     fn sleep(&self, time: Duration) -> Self::Sleep {

@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::deliveries::filter::DeliveryFilter;
 use super::deliveries::recent::RecentDeliveries;
-use super::frames::fields::Changes;
+use super::frames::fields::Repairs;
 use super::frames::outgoing::Outgoing;
 use super::frames::walker::Walker;
 use super::inbox::Inbox;
@@ -26,7 +26,7 @@ use crate::broker::timing::LOG_PAUSE;
 
 /// Shared by a stream and its owner.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     pub(super) recent: Arc<RecentDeliveries>,
     /// Cancelled when the owner drops the connection.
     pub(super) ended: CancellationToken,
@@ -37,7 +37,7 @@ pub(super) struct Shared {
     pub(super) filter: Option<Arc<DeliveryFilter>>,
 }
 
-impl Shared {
+impl SharedState {
     pub(super) fn with(filter: Arc<DeliveryFilter>) -> Self {
         Self { filter: Some(filter), ..Self::default() }
     }
@@ -48,21 +48,21 @@ impl Shared {
 }
 
 #[derive(Debug)]
-pub(super) struct Transport {
+pub(super) struct AmqpStream {
     socket: Socket,
     inbox: Inbox,
     peer: Peer,
     walker: Walker,
     /// None once nothing has to be changed any more on the way out.
     outgoing: Option<Outgoing>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
     log_from: Option<Instant>,
     unlogged: u64,
 }
 
-impl Transport {
-    pub(super) fn new(socket: Socket, frame_max: u32, shared: Arc<Shared>) -> Self {
+impl AmqpStream {
+    pub(super) fn new(socket: Socket, frame_max: u32, shared: Arc<SharedState>) -> Self {
         let ending = Box::pin(shared.ended.clone().cancelled_owned());
         Self {
             socket,
@@ -136,7 +136,7 @@ impl Transport {
     }
 
     /// Logs at intervals: a sender may make it necessary in every message.
-    fn log(&mut self, channel: u16, changes: &Changes) {
+    fn log(&mut self, channel: u16, changes: &Repairs) {
         self.unlogged += 1;
         let now = Instant::now();
         if self.log_from.is_none_or(|from| now >= from) {
@@ -153,7 +153,7 @@ impl Transport {
     }
 }
 
-impl AsyncRead for Transport {
+impl AsyncRead for AmqpStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.poll_ended(context)?;
@@ -185,7 +185,7 @@ impl AsyncRead for Transport {
     }
 }
 
-impl AsyncWrite for Transport {
+impl AsyncWrite for AmqpStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_ended()?;

@@ -16,7 +16,7 @@ use crate::broker::amqp::address::Address;
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::consuming::Consumers;
 use crate::broker::consuming::pace::{Pace, ReturnedMessages};
-use crate::broker::consuming::subscription::{Consumed, subscription};
+use crate::broker::consuming::subscription::{ConsumedQueue, subscription};
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{FAILED_LOOKS, LOOK_DELAYS, NONE_LEFT_AFTER, UNREADABLE_RETRY};
@@ -33,7 +33,7 @@ pub(super) struct ApartConsumer {
 
 impl ApartConsumer {
     /// Removes the unreadable messages of a queue and consumes the others, until `stop`.
-    pub(super) async fn run(&self, queue: Consumed) {
+    pub(super) async fn run(&self, queue: ConsumedQueue) {
         let name = self.name(queue);
         tracing::warn!(queue = name, "connections end over a message of this queue; it is consumed apart");
         let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);
@@ -77,7 +77,7 @@ impl ApartConsumer {
 
     /// For a queue with a message that the broker cannot hand out. With a prefetch of one each attempt counts as a return
     /// for that message alone, until the broker dead-letters it at the delivery limit.
-    async fn consume_one_at_a_time(&self, queue: Consumed) {
+    async fn consume_one_at_a_time(&self, queue: ConsumedQueue) {
         let name = self.name(queue);
         tracing::warn!(
             queue = name,
@@ -114,7 +114,12 @@ impl ApartConsumer {
     }
 
     /// Consumes a queue on a pair of connections of its own, until `stop` (then `Ok`) or until something breaks.
-    async fn consume(&self, queue: Consumed, pace: Pace, stop: CancellationToken) -> Result<(), BrokerError> {
+    async fn consume(
+        &self,
+        queue: ConsumedQueue,
+        pace: Pace,
+        stop: CancellationToken,
+    ) -> Result<(), BrokerError> {
         let name = format!("{}, apart", self.context.replica);
         let pool = Arc::new(ConnectionPool::connect_one_pair(&self.address, &name).await?);
         let lost = self.lost.child_token();
@@ -148,7 +153,7 @@ impl ApartConsumer {
         consumed
     }
 
-    fn name(&self, queue: Consumed) -> String {
+    fn name(&self, queue: ConsumedQueue) -> String {
         subscription(&self.context, queue).map(|subscription| subscription.queue).unwrap_or_default()
     }
 }

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::apart::ApartConsumer;
 use super::errors::is_broker_failure;
 use super::quarantine::{Quarantine, QueuesApart, Search};
-use super::search::{Found, search};
+use super::search::{SearchResult, search};
 use crate::backoff::Delays;
 use crate::broker::amqp::address::Address;
-use crate::broker::consuming::subscription::Consumed;
+use crate::broker::consuming::subscription::ConsumedQueue;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{FAILED_LOOKS, LOOK_DELAYS, PROOFS, SUSPECTS_APART};
@@ -25,7 +25,7 @@ use crate::broker::timing::{FAILED_LOOKS, LOOK_DELAYS, PROOFS, SUSPECTS_APART};
 pub(in crate::broker) struct Isolation {
     consumer: ApartConsumer,
     /// Takes queues that the session may consume like all others.
-    cleared: mpsc::Sender<Consumed>,
+    cleared: mpsc::Sender<ConsumedQueue>,
 }
 
 impl Isolation {
@@ -33,7 +33,7 @@ impl Isolation {
         context: Arc<Context>,
         quarantine: Arc<Quarantine>,
         address: Address,
-        cleared: mpsc::Sender<Consumed>,
+        cleared: mpsc::Sender<ConsumedQueue>,
         stop: CancellationToken,
         lost: CancellationToken,
     ) -> Self {
@@ -67,14 +67,14 @@ impl Isolation {
             };
             match searched {
                 None => break,
-                Some(Ok(Found::Unreadable(queue, _))) => {
+                Some(Ok(SearchResult::Unreadable(queue, _))) => {
                     found = true;
                     quarantine.found_unreadable(queue, Instant::now());
                     suspects.retain(|suspect| *suspect != queue);
                     apart.push(self.consumer.run(queue));
                     groups.push(suspects);
                 }
-                Some(Ok(Found::Nothing)) => {
+                Some(Ok(SearchResult::Nothing)) => {
                     broker_failures = 0;
                     let in_vain = !found && groups.is_empty();
                     self.clear(&suspects, if in_vain { Search::InVain } else { Search::Partial }).await;
@@ -115,7 +115,7 @@ impl Isolation {
         while apart.next().await.is_some() {}
     }
 
-    async fn clear(&self, queues: &[Consumed], search: Search) {
+    async fn clear(&self, queues: &[ConsumedQueue], search: Search) {
         self.consumer.quarantine.clear(queues, search);
         for queue in queues {
             if self.cleared.send(*queue).await.is_err() {
@@ -126,23 +126,23 @@ impl Isolation {
 }
 
 /// How many of the suspects to search next: the intake alone, because anybody may publish there; else half of them.
-fn next_group(suspects: &[Consumed]) -> usize {
-    if suspects.contains(&Consumed::Intake) { 1 } else { suspects.len().div_ceil(2) }
+fn next_group(suspects: &[ConsumedQueue]) -> usize {
+    if suspects.contains(&ConsumedQueue::Intake) { 1 } else { suspects.len().div_ceil(2) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const A: Consumed = Consumed::Lane(0);
-    const B: Consumed = Consumed::Lane(1);
+    const A: ConsumedQueue = ConsumedQueue::Lane(0);
+    const B: ConsumedQueue = ConsumedQueue::Lane(1);
 
     #[test]
     fn fewer_queues_are_searched_and_the_intake_first() {
-        assert_eq!(next_group(&[Consumed::Intake, A, B]), 1);
-        assert_eq!(next_group(&[Consumed::Intake]), 1);
+        assert_eq!(next_group(&[ConsumedQueue::Intake, A, B]), 1);
+        assert_eq!(next_group(&[ConsumedQueue::Intake]), 1);
         assert_eq!(next_group(&[A, B]), 1);
-        assert_eq!(next_group(&[A, B, Consumed::Lane(2)]), 2);
+        assert_eq!(next_group(&[A, B, ConsumedQueue::Lane(2)]), 2);
         assert_eq!(next_group(&[A]), 1);
     }
 }

@@ -6,16 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::broker::consuming::subscription::Consumed;
+use crate::broker::consuming::subscription::ConsumedQueue;
 use crate::broker::timing::{APART_FOR, FAILS_AGAIN_WITHIN};
 
 /// Knows nothing against a queue that it does not list.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Quarantine(Mutex<Known>);
+pub(in crate::broker) struct Quarantine(Mutex<Suspicions>);
 
 #[derive(Debug, Default)]
-struct Known {
-    queues: BTreeMap<Consumed, Standing>,
+struct Suspicions {
+    queues: BTreeMap<ConsumedQueue, Standing>,
     /// The last search of all suspects found nothing, and so it is another queue.
     searched_in_vain: bool,
     broker_failed_at: Option<Instant>,
@@ -32,13 +32,13 @@ enum Standing {
 #[derive(Debug)]
 pub(in crate::broker) struct QueuesApart {
     /// To be searched.
-    pub(super) suspects: Vec<Consumed>,
+    pub(super) suspects: Vec<ConsumedQueue>,
     /// To be consumed on connections of their own.
-    pub(super) unreadable: Vec<Consumed>,
+    pub(super) unreadable: Vec<ConsumedQueue>,
 }
 
 impl QueuesApart {
-    pub(in crate::broker) fn contains(&self, queue: Consumed) -> bool {
+    pub(in crate::broker) fn contains(&self, queue: ConsumedQueue) -> bool {
         self.suspects.contains(&queue) || self.unreadable.contains(&queue)
     }
 
@@ -61,9 +61,9 @@ impl Quarantine {
     /// vain the last time. Returns the queues that are suspected now.
     pub(in crate::broker) fn suspect(
         &self,
-        suspects: BTreeSet<Consumed>,
-        all: BTreeSet<Consumed>,
-    ) -> BTreeSet<Consumed> {
+        suspects: BTreeSet<ConsumedQueue>,
+        all: BTreeSet<ConsumedQueue>,
+    ) -> BTreeSet<ConsumedQueue> {
         let mut known = self.lock();
         let searched_in_vain = std::mem::take(&mut known.searched_in_vain);
         let suspects = if searched_in_vain || suspects.is_empty() { all } else { suspects };
@@ -97,7 +97,7 @@ impl Quarantine {
         QueuesApart { suspects, unreadable }
     }
 
-    pub(super) fn clear(&self, queues: &[Consumed], search: Search) {
+    pub(super) fn clear(&self, queues: &[ConsumedQueue], search: Search) {
         let mut known = self.lock();
         known.searched_in_vain = search == Search::InVain;
         for queue in queues {
@@ -105,11 +105,11 @@ impl Quarantine {
         }
     }
 
-    pub(super) fn found_unreadable(&self, queue: Consumed, now: Instant) {
+    pub(super) fn found_unreadable(&self, queue: ConsumedQueue, now: Instant) {
         self.lock().queues.insert(queue, Standing::Unreadable(now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Suspicions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,16 +118,16 @@ impl Quarantine {
 mod tests {
     use super::*;
 
-    const A: Consumed = Consumed::Lane(0);
-    const B: Consumed = Consumed::Lane(1);
+    const A: ConsumedQueue = ConsumedQueue::Lane(0);
+    const B: ConsumedQueue = ConsumedQueue::Lane(1);
 
-    fn apart(quarantine: &Quarantine) -> (Vec<Consumed>, Vec<Consumed>) {
+    fn apart(quarantine: &Quarantine) -> (Vec<ConsumedQueue>, Vec<ConsumedQueue>) {
         let QueuesApart { suspects, unreadable } = quarantine.queues_apart(Instant::now());
         (suspects, unreadable)
     }
 
-    fn all() -> BTreeSet<Consumed> {
-        BTreeSet::from([Consumed::Intake, A, B])
+    fn all() -> BTreeSet<ConsumedQueue> {
+        BTreeSet::from([ConsumedQueue::Intake, A, B])
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(apart(&quarantine), (vec![], vec![]));
         assert_eq!(quarantine.suspect(BTreeSet::from([A]), all()), all(), "in vain");
         quarantine.clear(&[A, B], Search::Partial);
-        quarantine.found_unreadable(Consumed::Intake, Instant::now());
+        quarantine.found_unreadable(ConsumedQueue::Intake, Instant::now());
         assert_eq!(quarantine.suspect(BTreeSet::from([A]), all()), BTreeSet::from([A]));
         assert_eq!(quarantine.suspect(BTreeSet::new(), all()), all(), "nothing is known");
     }

@@ -11,11 +11,11 @@ use lapin::options::BasicAckOptions;
 use lapin::protocol::basic;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 
-use super::search::{Found, close, search, search_with_parser, within_limit};
+use super::search::{SearchResult, close, search, search_with_parser, within_limit};
 use crate::broker::amqp::address::Address;
 use crate::broker::amqp::channel::{close_after_acknowledgements, is_taken, publish, publisher, subscribe};
 use crate::broker::amqp::{fitting, letter_properties, properties};
-use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
+use crate::broker::consuming::subscription::{ConsumedQueue, Subscription, subscription};
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{PROOFS, QUIET};
@@ -34,7 +34,7 @@ const ORIGINAL_PROPERTIES: &str = "freshet-original-properties";
 pub(super) async fn remove_unreadable(
     context: &Context,
     address: &Address,
-    queue: Consumed,
+    queue: ConsumedQueue,
 ) -> Result<(), BrokerError> {
     let mut proofs = BTreeMap::<Fingerprint, u32>::new();
     loop {
@@ -44,7 +44,7 @@ pub(super) async fn remove_unreadable(
             .map(|(fingerprint, _)| *fingerprint)
             .collect();
         match search(context, address, &[queue], &proven).await? {
-            Found::Unreadable(_, fingerprint) => {
+            SearchResult::Unreadable(_, fingerprint) => {
                 *proofs.entry(fingerprint).or_default() += 1;
                 if proofs.len() > 1 {
                     // A search finds one of them, and counts as a return for all messages: the parser finds all at once.
@@ -53,8 +53,8 @@ pub(super) async fn remove_unreadable(
                     }
                 }
             }
-            Found::Nothing if proven.is_empty() => return Ok(()),
-            Found::Nothing => {
+            SearchResult::Nothing if proven.is_empty() => return Ok(()),
+            SearchResult::Nothing => {
                 remove(context, address, queue, &proven).await?;
                 // Only now are the messages behind them handed out.
                 proofs.clear();
@@ -66,7 +66,7 @@ pub(super) async fn remove_unreadable(
 async fn remove(
     context: &Context,
     address: &Address,
-    queue: Consumed,
+    queue: ConsumedQueue,
     fingerprints: &BTreeSet<Fingerprint>,
 ) -> Result<(), BrokerError> {
     let filter = Arc::new(DeliveryFilter::new(Rule::Keep(fingerprints.clone())));
@@ -79,7 +79,7 @@ async fn remove(
 async fn remove_on(
     context: &Context,
     connection: &Connected,
-    consumed: Consumed,
+    consumed: ConsumedQueue,
     filter: &DeliveryFilter,
     wanted: usize,
 ) -> Result<(), BrokerError> {
@@ -109,14 +109,14 @@ async fn dead_letter(
     context: &Context,
     publishing: &lapin::Channel,
     frame_max: usize,
-    consumed: Consumed,
+    consumed: ConsumedQueue,
     queue: &str,
     Kept { properties, body, .. }: Kept,
 ) -> Result<(), BrokerError> {
     let lanes = context.names.lanes();
     let (account, exchange, metrics) = match consumed {
-        Consumed::Intake => (None, "", context.metrics.account(UNROUTED)),
-        Consumed::Lane(number) => {
+        ConsumedQueue::Intake => (None, "", context.metrics.account(UNROUTED)),
+        ConsumedQueue::Lane(number) => {
             let Some(inlet) = context.inlets.get(number) else { return Ok(()) };
             (Some(&inlet.account), lanes.as_str(), inlet.metrics.clone())
         }

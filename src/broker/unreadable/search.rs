@@ -14,7 +14,7 @@ use futures_util::stream::SelectAll;
 use super::errors::{is_broker_failure, may_be_over_a_message};
 use crate::broker::amqp::address::Address;
 use crate::broker::amqp::channel::subscribe;
-use crate::broker::consuming::subscription::{Consumed, Subscription, subscription};
+use crate::broker::consuming::subscription::{ConsumedQueue, Subscription, subscription};
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{CLOSE_TIMEOUT, LOOK_SUBSCRIBE_TIMEOUT, LOOK_TIMEOUT, QUIET};
@@ -22,9 +22,9 @@ use crate::broker::transport::{self, Connected, DeliveryFilter, Fingerprint, Rul
 
 /// What a search found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SearchResult {
     /// This message of this queue cannot be read.
-    Unreadable(Consumed, Fingerprint),
+    Unreadable(ConsumedQueue, Fingerprint),
     Nothing,
 }
 
@@ -32,9 +32,9 @@ pub(super) enum Found {
 pub(super) async fn search(
     context: &Context,
     address: &Address,
-    queues: &[Consumed],
+    queues: &[ConsumedQueue],
     known: &BTreeSet<Fingerprint>,
-) -> Result<Found, BrokerError> {
+) -> Result<SearchResult, BrokerError> {
     let filter = Arc::new(DeliveryFilter::new(Rule::Without(known.clone())));
     let name = format!("{}, looking", context.replica);
     let connection = transport::connect_filtered(address, &name, filter.clone()).await?;
@@ -47,9 +47,9 @@ pub(super) async fn search(
 async fn search_on(
     context: &Context,
     connection: &Connected,
-    queues: &[Consumed],
+    queues: &[ConsumedQueue],
     filter: &DeliveryFilter,
-) -> Result<Found, BrokerError> {
+) -> Result<SearchResult, BrokerError> {
     let subscribing = queues.iter().filter_map(|consumed| {
         let Subscription { queue, tag, prefetch, arguments } = subscription(context, *consumed)?;
         Some(async move {
@@ -104,12 +104,12 @@ async fn search_on(
     let all_readable = !over_a_message && connection.status().connected();
     close(connection).await;
     if all_readable {
-        return Ok(Found::Nothing);
+        return Ok(SearchResult::Nothing);
     }
     // Numbered in the order in which they were handed on. All that the library could read has come out of it by now.
     let unreadable = filter.passed(read).filter(|_| over_a_message);
     match unreadable.and_then(|passed| Some((queue_of_channel.get(&passed.channel)?, passed.fingerprint))) {
-        Some((consumed, fingerprint)) => Ok(Found::Unreadable(*consumed, fingerprint)),
+        Some((consumed, fingerprint)) => Ok(SearchResult::Unreadable(*consumed, fingerprint)),
         None => Err(ended.map_or(BrokerError::Closed, BrokerError::Amqp)),
     }
 }
@@ -118,7 +118,7 @@ async fn search_on(
 pub(super) async fn search_with_parser(
     context: &Context,
     address: &Address,
-    queue: Consumed,
+    queue: ConsumedQueue,
 ) -> Result<BTreeSet<Fingerprint>, BrokerError> {
     let filter = Arc::new(DeliveryFilter::new(Rule::Keep(BTreeSet::new())));
     let name = format!("{}, looking", context.replica);

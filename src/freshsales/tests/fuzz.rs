@@ -128,17 +128,17 @@ fn any_answer_is_classified() {
                     ExpectedBody::Anything => prop_assert!(answer.body != Body::Markup),
                 }
             }
-            Verdict::Refused { status: told, messages } => {
-                prop_assert!(is_about_record(*told) && !(500..600).contains(told));
+            Verdict::Refused { status: code, messages } => {
+                prop_assert!(is_about_record(*code) && !(500..600).contains(code));
                 prop_assert!(
-                    *told == status || (good && json.get("errors").or(json.get("message")).is_some())
+                    *code == status || (good && json.get("errors").or(json.get("message")).is_some())
                 );
                 // Nothing but the API's own words is_about_record.
                 prop_assert!(matches!(answer.body, Body::Json(_)));
                 is_bounded(messages)?;
             }
-            Verdict::Denied { status: told, messages } => {
-                prop_assert!((403..500).contains(told) && (*told == status || good));
+            Verdict::Denied { status: code, messages } => {
+                prop_assert!((403..500).contains(code) && (*code == status || good));
                 prop_assert!(matches!(answer.body, Body::Json(_)));
                 is_bounded(messages)?;
             }
@@ -146,8 +146,8 @@ fn any_answer_is_classified() {
                 prop_assert!(!(500..600).contains(&status) && !matches!(status, 401 | 402 | 429));
                 prop_assert_eq!(sight.status, status);
             }
-            Verdict::Unauthorized { status: told } => {
-                prop_assert!((401..=402).contains(told) && (*told == status || good));
+            Verdict::Unauthorized { status: code } => {
+                prop_assert!((401..=402).contains(code) && (*code == status || good));
             }
             Verdict::Throttled { retry_after } => {
                 prop_assert!(status == 429 || status == 400 || good);
@@ -189,8 +189,8 @@ fn anything_is_read_out_of_a_good_answer_or_nothing() {
     ];
     feed("good answers", &(bodies, any_text()), |(body, user)| {
         if let Some(links) = linked_accounts(&body) {
-            let told = &body["contact"]["sales_accounts"];
-            prop_assert_eq!(links.len(), told.as_array().map_or(0, Vec::len));
+            let shown = &body["contact"]["sales_accounts"];
+            prop_assert_eq!(links.len(), shown.as_array().map_or(0, Vec::len));
         }
         if let Some(email) = found_email(&body, &user) {
             prop_assert_eq!(email.to_lowercase(), email);
@@ -238,13 +238,13 @@ fn any_rate_limit_header_is_bounded() {
     });
 }
 
-/// The report inside a job's status, wherever it stands.
+/// The report inside a job's status, as JSON or as text.
 fn inside(body: &Value) -> Value {
     let data = &body["data"];
     data.as_str().map_or_else(|| data.clone(), |text| serde_json::from_str(text).unwrap_or_default())
 }
 
-fn judged(body: &Value) -> Result<(), TestCaseError> {
+fn check_job(body: &Value) -> Result<(), TestCaseError> {
     let job = read_job_status(body);
     prop_assert_eq!(&read_job_status(body), &job);
     let status = body["status"].as_str().map(str::to_lowercase);
@@ -283,7 +283,7 @@ fn any_job_status_is_read_or_said_to_be_unclear() {
             json!({"status": "SUCCESS", "data": data})
         }),
     ];
-    feed("job statuses", &statuses, |body| judged(&body));
+    feed("job statuses", &statuses, |body| check_job(&body));
 }
 
 #[test]
@@ -298,16 +298,16 @@ fn a_report_is_believed_only_where_it_adds_up_and_its_rows_name_their_records() 
                 counts[key] = json!(count);
             }
         }
-        let told: Vec<Value> = rows
+        let failed_rows: Vec<Value> = rows
             .iter()
             .map(
                 |(name, more, message)| json!({"record": {"emails": name, "more": more}, "message": message}),
             )
             .collect();
-        let report = json!({"record_status": counts, "detailed_failure_report": told});
+        let report = json!({"record_status": counts, "detailed_failure_report": failed_rows});
         let data = if text { json!(report.to_string()) } else { report };
         let body = json!({"status": "SUCCESS", "data": data});
-        judged(&body)?;
+        check_job(&body)?;
         let adds_up = failed == Some(rows.len() as u64)
             && succeeded.is_some_and(|succeeded| succeeded.checked_add(rows.len() as u64).is_some());
         match read_job_status(&body) {

@@ -14,6 +14,8 @@ mod bulk;
 mod call_table;
 mod calls;
 mod event;
+mod events;
+mod order;
 mod pick;
 mod progress;
 mod record_locks;
@@ -24,8 +26,6 @@ mod tests;
 pub(super) mod window;
 mod work_items;
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::budget::attribution::SuccessHistory;
@@ -34,20 +34,17 @@ use super::budget::{Impediment, Quota};
 use super::contact::bulk::policy::BulkPolicy;
 use super::contact::cache::identities::IdentityCache;
 use super::contact::cache::records::RecordCache;
-use super::contact::held::HeldEvent;
 use super::contact::work_item::{OpenEvent, WorkItem};
-use crate::config::Tags;
 use crate::freshsales::{BudgetKind, Call};
-use crate::mapping::Mapped;
 use crate::schema::{Entity, Selector};
 use call_table::CallTable;
 use calls::Purpose;
 pub use event::{Effect, Next, WhileJobsRun};
-use pick::{Order, Wake};
+use order::{Order, Wake};
 use record_locks::RecordLocks;
 pub use settings::SchedulerSettings;
 use tenure::Tenure;
-use window::{Key, Window};
+use window::Window;
 use work_items::WorkItems;
 
 /// One account's work: what waits, what is in flight, and what may go. `D` is a delivery, which it only hands back.
@@ -118,7 +115,7 @@ impl<D> Scheduler<D> {
         if let Some(number) = number {
             return self.send(number, now);
         }
-        self.starved = wake.quota_is_missing() && !self.taking_over(now);
+        self.starved = wake.quota_is_missing && !self.taking_over(now);
         Next::Wait(wake.at())
     }
 
@@ -199,70 +196,6 @@ impl<D> Scheduler<D> {
 
     fn has_work(&self, budget: BudgetKind) -> bool {
         self.calls.iter().any(|call| call.budget() == budget) || self.oldest(budget).is_some()
-    }
-
-    /// Adds an event. `address` is a `userId` and the e-mail address that the event gives it.
-    pub fn insert(&mut self, mapped: Mapped, keys: &[Key], address: Option<(String, String)>, delivery: D) {
-        let place = self.keep(keys);
-        self.fill(place, mapped, keys, address, delivery);
-    }
-
-    /// Keeps a place for an event with these keys that cannot be mapped yet. Later events of the same contact wait for it.
-    /// To be ended by [`Scheduler::fill`] or [`Scheduler::leave`].
-    pub fn keep(&mut self, keys: &[Key]) -> u64 {
-        // A lane cannot move while this replica holds one of its events. While it holds none, another replica may have
-        // had the lane and written other values.
-        if self.window.is_empty() {
-            self.records.distrust_values();
-        }
-        self.window.keep(&self.with_addresses(keys))
-    }
-
-    /// Whether a place before this one is kept for an event of the same contact; without a place, any.
-    pub fn kept_before(&self, place: Option<u64>, keys: &[Key]) -> bool {
-        self.window.kept_before(place, &self.with_addresses(keys))
-    }
-
-    /// Puts an event into the place that was kept for it.
-    pub fn fill(
-        &mut self,
-        place: u64,
-        mapped: Mapped,
-        keys: &[Key],
-        address: Option<(String, String)>,
-        delivery: D,
-    ) {
-        let mut event = HeldEvent::from(mapped);
-        let mut keys = keys.to_vec();
-        if let HeldEvent::Contact(write) = &mut event
-            && let Some(user_id) = write.external_id()
-            && write.email.is_none()
-            && let Some(email) = self.identities.latest(&user_id)
-        {
-            Arc::make_mut(write).email = Some(email.into());
-            keys.push(Key::Email(email.to_owned()));
-        }
-        if self.settings.tags == Tags::Append {
-            event = event.appending_tags();
-        }
-        if let Some((user_id, email)) = address {
-            self.identities.admitted(&user_id, email, place);
-        }
-        self.window.fill(place, &keys, OpenEvent { event, delivery, put_back: 0, attempts: 0 });
-    }
-
-    /// No event comes into the place that was kept.
-    pub fn leave(&mut self, place: u64) {
-        self.window.finish(place);
-    }
-
-    /// The keys, and the e-mail addresses that are known to belong to their `userId`s.
-    fn with_addresses(&self, keys: &[Key]) -> Vec<Key> {
-        let known = keys.iter().filter_map(|key| match key {
-            Key::UserId(user_id) => self.identities.latest(user_id).map(|email| Key::Email(email.to_owned())),
-            Key::Email(_) => None,
-        });
-        known.chain(keys.iter().cloned()).collect()
     }
 
     /// Asks for an entity's fields; the answer comes as [`Effect::Fields`].

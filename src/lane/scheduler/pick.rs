@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::calls::{PendingCall, Purpose};
+use super::order::{Oldest, Order, Wake};
 use super::{Next, Scheduler};
 use crate::freshsales::{BudgetKind, Call};
 use crate::lane::budget::attempt::CallClass;
@@ -16,42 +17,6 @@ use crate::lane::contact::merge::Joined;
 use crate::lane::contact::work_item::{Work, WorkItem};
 use crate::mapping::Identity;
 use crate::schema::Entity;
-
-/// When a due call goes: before new work, or after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    BeforeNew,
-    AfterNew,
-}
-
-/// The oldest work of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Oldest {
-    WorkItem(u64),
-    /// An event in the window.
-    Event(u64),
-}
-
-/// When to look again, if nothing can be sent now.
-#[derive(Debug, Default)]
-pub(super) struct Wake {
-    at: Option<Instant>,
-    quota_is_missing: bool,
-}
-
-impl Wake {
-    fn no_later_than(&mut self, at: Instant) {
-        self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
-    }
-
-    pub(super) fn at(&self) -> Option<Instant> {
-        self.at
-    }
-
-    pub(super) fn quota_is_missing(&self) -> bool {
-        self.quota_is_missing
-    }
-}
 
 impl<D> Scheduler<D> {
     /// The call that finds out whether the account is let in again, while nothing else may go.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::string_arena::small;
-use super::target::{Target, Targets};
+use super::target::{TargetField, Targets};
 use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
 use crate::segment::{fold, folds_to, letters};
 
@@ -18,7 +18,7 @@ const COMPARED_LIMIT: usize = 64;
 /// How a trait names a field. Of two traits that name one field, the one of the earlier rank sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::mapping) enum Rank {
-    /// The account's configuration says so.
+    /// An override of the account's configuration.
     Override,
     /// The internal name, to the letter.
     Exact,
@@ -45,9 +45,9 @@ pub(in crate::mapping) struct FieldIndex {
     defaults: BTreeMap<u32, Value>,
     /// The pipeline of each of a deal's stages.
     pub(in crate::mapping) pipelines: Parents,
-    /// The fields' places, sorted by their names; of equal ones the first in the account's order comes first.
+    /// The fields' places, sorted by name. Fields of equal names are in the account's order.
     exact: Box<[u32]>,
-    /// The same, sorted by their folded names.
+    /// The fields' places, sorted by folded name.
     folded: Box<[u32]>,
 }
 
@@ -89,32 +89,33 @@ impl FieldIndex {
     }
 
     /// The field whose internal name is exactly this one.
-    pub(in crate::mapping) fn get(&self, name: &str) -> Option<Target<'_>> {
+    pub(in crate::mapping) fn get(&self, name: &str) -> Option<TargetField<'_>> {
         let first = self.exact.partition_point(|place| self.name(*place) < name);
         self.targets.get(*self.exact.get(first)?).filter(|target| target.name == name)
     }
 
     /// The field that has this name, exactly or folded.
-    pub(in crate::mapping) fn resolve(&self, key: &str) -> Option<(Rank, Target<'_>)> {
+    pub(in crate::mapping) fn resolve(&self, key: &str) -> Option<(Rank, TargetField<'_>)> {
         let exact = self.get(key).map(|target| (Rank::Exact, target));
         exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
     }
 
-    /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and nobody
-    /// writes an id into `x`.
-    pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<Target<'_>> {
+    /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and
+    /// nobody writes an id into `x`.
+    pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<TargetField<'_>> {
         self.get_folded(&format!("{folded}id")).filter(|target| {
             let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
             one && !target.choices.is_empty() && target.name.ends_with("_id")
         })
     }
 
-    pub(in crate::mapping) fn overridden(&self, rule: &Override) -> Option<Target<'_>> {
+    pub(in crate::mapping) fn overridden(&self, rule: &Override) -> Option<TargetField<'_>> {
         rule.target.and_then(|place| self.targets.get(place))
     }
 
-    /// The trait that sets a field: its name in camelCase, or the name itself where the camelCase one names another field.
-    pub(in crate::mapping) fn trait_name(&self, target: Target<'_>) -> String {
+    /// The trait that sets a field: its name in camelCase, or the name itself where the camelCase one names another
+    /// field.
+    pub(in crate::mapping) fn trait_name(&self, target: TargetField<'_>) -> String {
         let camel = camel_case(target.name);
         if self.index(&camel) == Some(target.place) { camel } else { target.name.to_owned() }
     }
@@ -134,7 +135,7 @@ impl FieldIndex {
             .map(|(_, target)| self.trait_name(target))
     }
 
-    pub(in crate::mapping) fn default_of(&self, target: Target<'_>) -> Option<&Value> {
+    pub(in crate::mapping) fn default_of(&self, target: TargetField<'_>) -> Option<&Value> {
         self.defaults.get(&target.place)
     }
 
@@ -143,7 +144,7 @@ impl FieldIndex {
         self.defaults = defaults;
     }
 
-    fn get_folded(&self, folded: &str) -> Option<Target<'_>> {
+    fn get_folded(&self, folded: &str) -> Option<TargetField<'_>> {
         let before = |place: &u32| letters(self.name(*place)).lt(folded.chars());
         let first = self.folded.partition_point(before);
         self.targets.get(*self.folded.get(first)?).filter(|target| folds_to(target.name, folded))
@@ -158,7 +159,8 @@ impl FieldIndex {
     }
 }
 
-/// The pipeline of each choice of `deal_stage_id`. Other fields' choices carry a pipeline, too, and do not depend on it.
+/// The pipeline of each choice of `deal_stage_id`. Other fields' choices carry a pipeline, too, and do not depend on
+/// it.
 fn pipelines(entity: Entity, fields: &[Field]) -> Parents {
     let stages = fields.iter().find(|field| entity == Entity::Deal && field.name == "deal_stage_id");
     let choices = stages.into_iter().flat_map(|field| &field.choices);

@@ -5,5 +5,6 @@ mod choices;
 pub(super) mod field_index;
 mod string_arena;
 pub(super) mod target;
+pub(super) mod writable;
 
 pub(super) use choices::{Choices, ListedChoice};

@@ -1,6 +1,6 @@
 //! Many short texts in one allocation; see [`Targets`](super::target::Targets) for why.
 
-/// Texts, one behind the other.
+/// The texts in the order in which they were added.
 #[derive(Debug, Default)]
 pub(in crate::mapping) struct StringArena(String);
 

@@ -1,8 +1,8 @@
 //! One entity's fields as destinations of traits, with their choices.
 //!
-//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So they take
-//! three allocations. One allocation for each text would take more memory; it would also lie between the parts of the
-//! account's answer, whose memory could then not be given back to the system.
+//! A lane keeps them for as long as it lives, and a replica has hundreds of lanes with hundreds of texts each. So they
+//! take three allocations. One allocation for each text would take more memory; it would also lie between the parts of
+//! the account's answer, whose memory could then not be given back to the system.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::schema::{Field, FieldType};
 /// A field as a destination of traits.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "the metadata's own flags")]
-pub(in crate::mapping) struct Target<'a> {
+pub(in crate::mapping) struct TargetField<'a> {
     /// Its index among the entity's fields.
     pub(in crate::mapping) place: u32,
     pub(in crate::mapping) name: &'a str,
@@ -68,7 +68,7 @@ impl Targets {
         Self { fields, choices: choices.into_boxed_slice(), arena }
     }
 
-    pub(in crate::mapping) fn get(&self, place: u32) -> Option<Target<'_>> {
+    pub(in crate::mapping) fn get(&self, place: u32) -> Option<TargetField<'_>> {
         let stored = self.fields.get(wide(place))?;
         let choices =
             self.choices.get(wide(stored.choices.start)..wide(stored.choices.end)).unwrap_or_default();
@@ -77,7 +77,7 @@ impl Targets {
         } else {
             Choices::of_default_field(choices, &self.arena)
         };
-        Some(Target {
+        Some(TargetField {
             place,
             name: self.arena.get(stored.name),
             kind: &stored.kind,
@@ -89,7 +89,7 @@ impl Targets {
         })
     }
 
-    pub(in crate::mapping) fn iter(&self) -> impl Iterator<Item = Target<'_>> {
+    pub(in crate::mapping) fn iter(&self) -> impl Iterator<Item = TargetField<'_>> {
         (0..small(self.fields.len())).filter_map(|place| self.get(place))
     }
 }

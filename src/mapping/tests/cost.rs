@@ -1,4 +1,4 @@
-//! What an event costs, whatever its sender puts into it: decoding and mapping it, and the call made of it.
+//! The cost of an event with any content: of decoding it, mapping it and making its call.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ fn rules() -> MappingRules {
     MappingRules { fields, ..MappingRules::default() }
 }
 
-/// Everything that happens to a body on its way to a call.
+/// All steps from a body to its call.
 fn work(mapper: &Mapper, body: &Bytes) {
     drop(segment::routing_keys(body));
     drop(segment::glimpse(body));
@@ -26,7 +26,7 @@ fn work(mapper: &Mapper, body: &Bytes) {
     }
 }
 
-/// A way of putting many things into one body of so many bytes.
+/// Makes a body of so many bytes that holds many of one thing.
 type Many = (&'static str, fn(usize) -> String);
 
 const IDENTIFY: &str = r#"{"type":"identify","userId":"ada@example.com","traits":{"#;
@@ -110,7 +110,7 @@ const MANY: &[Many] = &[
 ];
 
 #[test]
-fn no_many_of_a_sender_costs_the_square() {
+fn no_number_of_anything_costs_its_square() {
     let mapper = Mapper::new(rules(), schema());
     for (what, body) in MANY {
         stays_linear(what, |bytes| Bytes::from(body(bytes)), |body| work(&mapper, body));

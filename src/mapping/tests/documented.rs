@@ -22,7 +22,7 @@ fn contact_of(body: &Value) -> ContactWrite {
     contact(map_body(&Mapper::new(MappingRules::default(), schema()), body))
 }
 
-/// The one activity of an event, its properties as they are passed on.
+/// The activity of an event, with its properties as they are sent.
 fn activity(body: &Value) -> Value {
     match mapped(body) {
         Mapped::Track(track) => {
@@ -43,7 +43,7 @@ fn sent(properties: &ObjectText) -> Value {
     serde_json::from_str(properties.as_str()).unwrap()
 }
 
-/// As it goes over the wire: insta's own serializer does not know numbers of arbitrary precision.
+/// As JSON text: insta's own serializer does not know numbers of arbitrary precision.
 fn pretty(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }

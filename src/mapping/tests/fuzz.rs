@@ -1,13 +1,13 @@
-//! Any traits against any fields: what is written exists, what is told is bounded, and holds no value.
+//! Any traits against any fields: written fields exist, and problems are bounded and repeat no value.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
 use crate::fuzz::{MARK, any_json, any_text, feed, marked};
-use crate::schema::KINDS;
+use crate::schema::FIELD_TYPES;
 
-/// Names of traits and of fields; a value among them may be told, as a name.
+/// Names of traits and of fields. A problem may repeat a value that is one of them, as a name.
 const NAMES: &[&str] = &[
     "email",
     "emails",
@@ -47,7 +47,7 @@ fn any_field() -> impl Strategy<Value = Field> {
             .prop_map(|(id, value)| json!({"id": id, "value": value}));
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), any::<bool>());
     let name = prop_oneof![9 => select(NAMES).prop_map(str::to_owned), 1 => any_text()];
-    (name, select(KINDS), prop::collection::vec(choice, 0..4), flags).prop_map(|(name, kind, choices, flags)| {
+    (name, select(FIELD_TYPES), prop::collection::vec(choice, 0..4), flags).prop_map(|(name, kind, choices, flags)| {
         let (default, actionable, required, multiple) = flags;
         field(
             &name,
@@ -72,7 +72,7 @@ fn rules() -> impl Strategy<Value = MappingRules> {
     any_rules(name, name)
 }
 
-/// What is written goes to fields that are there and can be written, or identifies and links.
+/// Written fields exist and are writable, or they identify or link the record.
 fn is_known(record: &Record, fields: &Fields) -> Result<(), TestCaseError> {
     let own = ["emails", "external_id", "name"];
     for name in record.fields.keys().filter(|name| !own.contains(&name.as_str())) {
@@ -87,7 +87,7 @@ fn is_known(record: &Record, fields: &Fields) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn any_traits_against_any_fields_are_mapped_or_refused_without_telling_a_value() {
+fn any_traits_against_any_fields_are_mapped_or_refused_without_repeating_a_value() {
     let traits = prop::collection::vec((select(NAMES), any_json(NAMES)), 0..8);
     let inputs = (any_schema(), rules(), traits, any::<bool>());
     feed("traits and fields", &inputs, |(schema, rules, traits, with_email)| {
@@ -104,8 +104,8 @@ fn any_traits_against_any_fields_are_mapped_or_refused_without_telling_a_value()
             Err(refusal) => {
                 prop_assert!(!refusal.problems.is_empty());
                 for problem in &refusal.problems {
-                    let told = serde_json::to_string(problem).unwrap();
-                    prop_assert!(!problem.problem.is_empty() && !told.contains(MARK), "{told}");
+                    let reported = serde_json::to_string(problem).unwrap();
+                    prop_assert!(!problem.problem.is_empty() && !reported.contains(MARK), "{reported}");
                     let path = problem.trait_path.as_deref().unwrap_or_default();
                     prop_assert!(path.chars().count() <= 121, "{path}");
                 }
@@ -129,7 +129,7 @@ fn any_traits_against_any_fields_are_mapped_or_refused_without_telling_a_value()
 }
 
 #[test]
-fn any_properties_of_an_activity_are_sent_or_told_to_be_ignored() {
+fn any_properties_of_an_activity_are_sent_or_reported_as_ignored() {
     let entries = || prop::collection::vec((select(NAMES), any_json(NAMES)), 0..8);
     feed(
         "activities",

@@ -1,4 +1,4 @@
-//! Who a contact or an activity is, and the list of a contact's addresses.
+//! Which contact an event belongs to, and the list of a contact's addresses.
 
 use super::*;
 use crate::freshsales::Call;
@@ -9,7 +9,7 @@ fn identified(user_id: &Value, email: &Value) -> Mapping {
 }
 
 #[test]
-fn a_contact_is_its_email_and_any_other_user_id_is_external() {
+fn a_contact_is_identified_by_email_and_any_other_user_id_is_its_external_id() {
     let cases = [
         (json!("u-1"), json!(" Ada@Example.com "), "ada@example.com", Some("u-1")),
         (json!("ADA@example.com"), json!("ada@example.com"), "ada@example.com", None),
@@ -28,7 +28,7 @@ fn a_contact_is_its_email_and_any_other_user_id_is_external() {
 }
 
 #[test]
-fn without_an_address_the_user_id_says_who_it_is() {
+fn without_an_address_the_user_id_identifies_the_contact() {
     for email in [json!(null), json!(""), json!(" ")] {
         let contact = contact(identified(&json!("u-1"), &email));
         assert_eq!((contact.email, contact.user_id.as_deref()), (None, Some("u-1")));
@@ -101,7 +101,7 @@ fn further_addresses_follow_the_identifying_one() {
 }
 
 #[test]
-fn an_activity_is_known_by_email_where_the_event_tells_one() {
+fn an_activity_is_identified_by_the_events_email_if_it_has_one() {
     let mapper = Mapper::new(MappingRules::default(), Schema::default());
     let cases = [
         (
@@ -222,13 +222,13 @@ fn an_address_is_found_in_any_spelling_and_the_exact_one_wins() {
     ] {
         let body = json!({"type": "identify", "userId": "u-1", "traits": traits});
         let mapping = map_body(&Mapper::new(MappingRules::default(), schema()), &body);
-        let told: Vec<_> = mapping.ignored.iter().map(|ignored| ignored.trait_path.as_str()).collect();
-        assert_eq!(told, Vec::from_iter(ignored), "{traits}");
+        let reported: Vec<_> = mapping.ignored.iter().map(|ignored| ignored.trait_path.as_str()).collect();
+        assert_eq!(reported, Vec::from_iter(ignored), "{traits}");
         assert_eq!(contact(mapping).email.as_deref(), Some(address), "{traits}");
     }
 }
 
-/// What an identify without a `userId` is: the reason for which it goes no further, or none.
+/// Why an identify without a `userId` is skipped or refused; `None` if it is mapped.
 fn unnamed(rule: AnonymousIdentify, event: &Value) -> Option<&'static str> {
     let rules = MappingRules { anonymous_identify: rule, ..MappingRules::default() };
     let event = segment::decode(&event.to_string().into()).unwrap();

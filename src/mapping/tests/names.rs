@@ -1,8 +1,8 @@
-//! Which trait reaches which field.
+//! Which trait sets which field.
 
 use super::*;
 
-/// The one field, beside those every contact gets, that the traits set.
+/// The only field that the traits set, without those that every contact gets.
 fn sets(rules: MappingRules, traits: &Value) -> Vec<(String, Value)> {
     let record = contact(identify_with(rules, traits)).record;
     let own = |name: &String| name != "emails" && name != "external_id";
@@ -27,7 +27,7 @@ fn names_are_compared_without_case_and_underscores() {
 }
 
 #[test]
-fn the_better_name_wins_and_the_other_is_told() {
+fn the_better_name_sets_the_field_and_the_other_trait_is_ignored() {
     let rules = || MappingRules { fields: overrides(&[("role", "job_title")]), ..MappingRules::default() };
     let all = json!({"title": "alias", "jobTitle": "folded", "job_title": "exact", "role": "override"});
     let ranked = ["role", "job_title", "jobTitle", "title"];
@@ -47,14 +47,14 @@ fn the_better_name_wins_and_the_other_is_told() {
         }
         assert_eq!(contact(mapping).record.fields["job_title"], all[ranked[start]]);
     }
-    // Of equal rank the first in the document.
+    // Of equal ranks, the first in the document wins.
     assert_eq!(sets(MappingRules::default(), &json!({"JobTitle": "1", "jobTitle": "2"}))[0].1, json!("1"));
-    // A null claims nothing.
+    // A null sets nothing.
     assert_eq!(sets(MappingRules::default(), &json!({"job_title": null, "title": "x"}))[0].1, json!("x"));
 }
 
 #[test]
-fn segments_own_names_are_aliases_of_contacts_only() {
+fn segments_reserved_traits_are_aliases_for_contacts_only() {
     let set = sets(MappingRules::default(), &json!({"title": "CTO", "phone": "+1"}));
     assert_eq!(set, [("job_title".into(), json!("CTO")), ("work_number".into(), json!("+1"))]);
     let company = contact(identify(&json!({"company": {"name": "E", "phone": "+2"}}))).company.unwrap();
@@ -154,7 +154,7 @@ fn company_and_deal_have_overrides_of_their_own() {
 }
 
 #[test]
-fn an_override_to_a_missing_field_is_told() {
+fn an_override_to_a_missing_field_is_a_problem() {
     for (target, policy, reason) in [
         ("cf_gone", UnknownCustomField::DeadLetter, Some(DeadLetterReason::UnknownCustomField)),
         ("cf_gone", UnknownCustomField::Ignore, None),
@@ -211,7 +211,7 @@ fn read_only_and_linked_fields_are_ignored() {
 }
 
 #[test]
-fn a_trait_name_always_leads_back_to_its_field() {
+fn the_trait_name_of_a_field_always_sets_that_field() {
     let mut schema = schema();
     schema.contact.fields.push(plain("cf_bo_rn", "text"));
     let mapper = Mapper::new(MappingRules::default(), schema);

@@ -1,4 +1,4 @@
-//! What a null does: nothing, or it empties a field.
+//! Nulls: ignored, or clearing a field.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn clearing() -> MappingRules {
 }
 
 #[test]
-fn a_null_empties_the_field_it_reaches_where_the_rules_say_so() {
+fn a_null_clears_its_field_where_the_rules_say_so() {
     let traits = json!({
         "city": null, "jobTitle": null, "cfNotes": null, "tags": null, "lifecycleStage": null,
         "address": {"street": null, "country": "NO"},
@@ -34,7 +34,7 @@ fn a_null_empties_the_field_it_reaches_where_the_rules_say_so() {
 }
 
 #[test]
-fn a_null_never_empties_what_a_record_is_known_by_nor_its_links() {
+fn a_null_never_clears_what_identifies_or_links_a_record() {
     let mapping = identify_with(
         clearing(),
         &json!({
@@ -73,7 +73,7 @@ fn any_value_wins_over_a_null_for_the_same_field() {
 }
 
 #[test]
-fn an_override_clears_its_field_and_what_it_has_read_clears_nothing() {
+fn a_null_read_by_an_override_clears_only_the_overrides_field() {
     let rules = || MappingRules {
         fields: overrides(&[("city", "cf_notes"), ("plan.name", "job_title"), ("address.street", "state")]),
         ..clearing()

@@ -1,4 +1,4 @@
-//! What an account that leaves out invalid values still writes, and what it never leaves out.
+//! Accounts that leave out invalid values: the rest is written, and some values are never left out.
 
 use super::*;
 
@@ -6,8 +6,8 @@ fn omitting(traits: &Value) -> Mapping {
     identify_with(MappingRules { invalid_value: InvalidValue::Omit, ..MappingRules::default() }, traits)
 }
 
-/// Entity, field and trait of what was left out.
-fn told(mapping: &Mapping) -> Vec<(Entity, &str, &str)> {
+/// Entity, field and trait of each omitted value.
+fn reported(mapping: &Mapping) -> Vec<(Entity, &str, &str)> {
     let omitted = mapping.omitted.iter();
     omitted.map(|omitted| (omitted.entity, omitted.field.as_str(), omitted.trait_path.as_str())).collect()
 }
@@ -27,7 +27,7 @@ fn a_value_that_does_not_fit_is_left_out_and_the_rest_is_written() {
     ];
     for (name, value) in cases {
         let mapping = omitting(&json!({"city": "Rome", name: value}));
-        assert_eq!(told(&mapping), [(Entity::Contact, name, name)]);
+        assert_eq!(reported(&mapping), [(Entity::Contact, name, name)]);
         assert!(!mapping.omitted[0].why.is_empty() && mapping.ignored.is_empty());
         let record = contact(mapping).record;
         assert_eq!(
@@ -45,12 +45,12 @@ fn a_value_that_does_not_fit_is_left_out_and_the_rest_is_written() {
 #[test]
 fn a_required_field_whose_value_is_left_out_is_not_missing_as_well() {
     let mapping = omitting(&json!({"deal": {"name": "Big", "amount": "much"}}));
-    assert_eq!(told(&mapping), [(Entity::Deal, "amount", "deal.amount")]);
+    assert_eq!(reported(&mapping), [(Entity::Deal, "amount", "deal.amount")]);
     assert!(!contact(mapping).deal.unwrap().record.fields.contains_key("amount"));
 }
 
 #[test]
-fn a_company_or_deal_that_cannot_be_named_is_left_out_as_a_whole() {
+fn a_company_or_deal_without_a_valid_name_is_left_out_as_a_whole() {
     let long = "x".repeat(256);
     let unnamed = [
         json!({"phone": "1"}),
@@ -76,7 +76,7 @@ fn a_company_or_deal_that_cannot_be_named_is_left_out_as_a_whole() {
 }
 
 #[test]
-fn who_it_is_and_what_has_a_setting_of_its_own_is_never_left_out() {
+fn identities_and_values_with_a_setting_of_their_own_are_never_left_out() {
     let long = format!("u-{}", "x".repeat(254));
     let mapper =
         Mapper::new(MappingRules { invalid_value: InvalidValue::Omit, ..MappingRules::default() }, schema());
@@ -104,7 +104,7 @@ fn numbers_that_no_float_holds_are_refused_wherever_they_would_be_written() {
             let mapping = identify(&json!({name: value}));
             assert_eq!(mapping.verdict.is_ok(), zero, "{name}: {number}");
         }
-        // A text is passed on as its digits.
+        // A text field gets the digits as text.
         assert!(identify(&json!({"cf_alternate_number": "1e400"})).verdict.is_ok());
     }
 }
@@ -128,7 +128,7 @@ fn a_contact_has_at_most_ten_addresses() {
     let refusal = refusal(identify(&json!({"emails": addresses(10)})));
     assert_eq!(refusal.reason, DeadLetterReason::InvalidField);
     assert_eq!(refusal.problems[0].got.as_deref(), Some("11 addresses"));
-    // The same one many times is one.
+    // A repeated address counts once.
     assert!(identify(&json!({"emails": vec!["ada@example.com"; 50]})).verdict.is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! What holds for any traits at all.
+//! Properties that hold for any traits.
 
 use proptest::prelude::*;
 
@@ -103,7 +103,7 @@ proptest! {
 
     /// Nothing is lost of the context's traits, and nothing of the others.
     #[test]
-    fn the_contexts_traits_stand_under_the_others(
+    fn the_contexts_traits_fill_in_for_missing_ones(
         own in prop::collection::btree_map("[a-c]_?[A-Ca-c]?", any_json(), 0..5),
         further in prop::collection::btree_map("[a-c]_?[A-Ca-c]?", any_json(), 0..5),
     ) {

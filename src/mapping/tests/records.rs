@@ -1,4 +1,4 @@
-//! Records as wholes: companies, deals, what is required, the order of problems.
+//! Whole records: companies, deals, what is required, the order of problems.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn a_company_is_an_object_or_its_name() {
 }
 
 #[test]
-fn a_deal_is_an_object_with_what_its_schema_demands() {
+fn a_deal_is_an_object_with_the_required_fields() {
     for wrong in [json!("D"), json!(5), json!(0), json!(["D"]), json!(true), json!(false)] {
         let refusal = refusal(identify(&json!({"deal": wrong})));
         assert_eq!((refusal.reason, paths(&refusal)), (DeadLetterReason::InvalidField, vec!["deal"]));
@@ -56,7 +56,7 @@ fn a_deal_is_an_object_with_what_its_schema_demands() {
 }
 
 #[test]
-fn a_name_is_demanded_whatever_the_schema_says() {
+fn a_name_is_required_whatever_the_schema_says() {
     let mapper = Mapper::new(MappingRules::default(), Schema::default());
     let body = |company| json!({"type": "identify", "userId": "a@b.co", "traits": {"company": company}});
     assert_eq!(contact(map_body(&mapper, &body(json!("E")))).company.unwrap().name, "E");
@@ -64,13 +64,13 @@ fn a_name_is_demanded_whatever_the_schema_says() {
     assert_eq!(nameless.reason, DeadLetterReason::InvalidField);
 }
 
-/// A value in the digits in which it is written.
+/// Parses a value; its numbers keep their digits.
 fn raw(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
 #[test]
-fn what_is_empty_or_has_an_id_alone_is_no_company_and_no_deal() {
+fn an_empty_company_or_deal_or_one_with_only_an_id_counts_as_not_given() {
     let empty = [
         json!({}),
         json!([]),
@@ -93,14 +93,14 @@ fn what_is_empty_or_has_an_id_alone_is_no_company_and_no_deal() {
             }
         }
     }
-    // An id that the configuration makes the name is one.
+    // An override may use the id as the name.
     let rules = MappingRules { company_fields: overrides(&[("id", "name")]), ..MappingRules::default() };
     let company = contact(identify_with(rules, &json!({"company": {"id": "Example"}}))).company.unwrap();
     assert_eq!(company.name, "Example");
 }
 
 #[test]
-fn what_linking_sets_is_not_missing() {
+fn fields_that_linking_sets_are_not_missing() {
     let required = json!({"required": true});
     let mut schema = schema();
     let replace = |fields: &mut Fields, name: &str, kind| {
@@ -134,7 +134,7 @@ fn what_linking_sets_is_not_missing() {
     assert_eq!(lacking(&unnamed.record), [("external_id", "externalId", None)]);
 }
 
-/// What a record lacks: fields, traits, defaults.
+/// Field, trait and default of each missing required field.
 fn lacking(record: &Record) -> Vec<(&str, &str, Option<Value>)> {
     let each = |lacking: &'_ Lacking| lacking.default.clone();
     record.lacking.iter().map(|one| (one.field.as_str(), one.trait_path.as_str(), each(one))).collect()
@@ -150,7 +150,7 @@ fn demanding(rules: MappingRules) -> Mapper {
 }
 
 #[test]
-fn a_required_field_that_is_not_there_comes_with_the_account_s_default() {
+fn a_missing_required_field_has_the_accounts_default() {
     let defaults = |pairs: &[(&str, Value)]| {
         let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         MappingRules { defaults: pairs, ..MappingRules::default() }
@@ -160,7 +160,7 @@ fn a_required_field_that_is_not_there_comes_with_the_account_s_default() {
     let plan = |default| ("cf_plan", "cfPlan", default);
     for (rules, expected, bad) in [
         (defaults(&[]), [sessions(None), plan(None)], vec![]),
-        // As a trait of that value would be sent.
+        // As a trait with that value would be sent.
         (
             defaults(&[("total_sessions", json!("7")), ("cfPlan", json!("PLUS"))]),
             [sessions(Some(json!(7))), plan(Some(json!("Plus")))],
@@ -178,8 +178,8 @@ fn a_required_field_that_is_not_there_comes_with_the_account_s_default() {
         ),
     ] {
         let mapper = demanding(rules);
-        let told: Vec<&str> = mapper.bad_defaults().iter().map(|bad| bad.key.as_str()).collect();
-        assert_eq!(told, bad);
+        let reported: Vec<&str> = mapper.bad_defaults().iter().map(|bad| bad.key.as_str()).collect();
+        assert_eq!(reported, bad);
         assert!(
             mapper.bad_defaults().iter().all(|bad| !bad.why.contains("many") && !bad.why.contains("b@b.co"))
         );
@@ -191,7 +191,7 @@ fn a_required_field_that_is_not_there_comes_with_the_account_s_default() {
 }
 
 #[test]
-fn a_value_that_is_left_out_may_be_lacking_and_one_that_is_refused_is_not() {
+fn a_required_field_is_missing_if_its_value_is_left_out_but_not_if_it_is_refused() {
     let event =
         json!({"type": "identify", "userId": "a@b.co", "traits": {"totalSessions": "x", "cfPlan": "Plus"}});
     let omitting = MappingRules { invalid_value: InvalidValue::Omit, ..MappingRules::default() };
@@ -260,7 +260,7 @@ fn a_problem_names_the_field_and_the_trait_and_no_value() {
 }
 
 #[test]
-fn a_path_of_any_length_is_told_in_short() {
+fn a_long_path_is_reported_cut() {
     let name = format!("cf_{}", "é".repeat(5_000));
     let refusal = refusal(identify(&json!({name: 1})));
     assert_eq!(refusal.problems[0].trait_path.as_deref().map(|path| path.chars().count()), Some(121));

@@ -88,7 +88,7 @@ fn settled(traits: &Value, wire: impl Fn(ContactWrite) -> Value) -> Result<Value
 }
 
 #[test]
-fn equal_labels_of_statuses_are_told_apart_by_the_stage() {
+fn the_stage_decides_between_statuses_with_equal_labels() {
     for (traits, id) in [
         (json!({"contactStatus": "New", "lifecycleStage": "Lead"}), 71),
         (json!({"contact_status_id": "new", "lifecycleStageId": 7}), 71),
@@ -97,9 +97,9 @@ fn equal_labels_of_statuses_are_told_apart_by_the_stage() {
         (json!({"lifecycleStage": "customer", "contactStatus": " new "}), 91),
         // The account's default stage decides where none is given.
         (json!({"contactStatus": "NEW"}), 81),
-        // It decides nothing where there is nothing to decide.
+        // It does not matter where only one status has the label.
         (json!({"contactStatus": "Won"}), 72),
-        // An id is taken as it is, and so is a status whose stage is not told.
+        // An id is sent unchanged, and so is a status whose stage is not known.
         (json!({"contactStatus": 82, "lifecycleStage": "Lead"}), 82),
         (json!({"contactStatus": "82", "lifecycleStage": "Lead"}), 82),
         (json!({"contactStatus": "Odd", "lifecycleStage": "Lead"}), 99),
@@ -110,7 +110,7 @@ fn equal_labels_of_statuses_are_told_apart_by_the_stage() {
         status(&json!({"contactStatus": "Lost", "lifecycleStage": "Lead"})).unwrap_err();
     assert_eq!(problem, "this choice belongs to another lifecycleStageId than the event's");
     assert_eq!(expected, "a choice that belongs to the event's lifecycleStageId");
-    // The account tells no default stage.
+    // The account has no default stage.
     let mut selectors = read();
     selectors.stages = Some(std::sync::Arc::new(crate::schema::Stages {
         default: None,
@@ -126,7 +126,7 @@ fn equal_labels_of_statuses_are_told_apart_by_the_stage() {
 }
 
 #[test]
-fn equal_labels_of_deal_stages_are_told_apart_by_the_pipeline() {
+fn the_pipeline_decides_between_deal_stages_with_equal_labels() {
     for (deal, id) in [
         (json!({"dealStage": "New", "dealPipeline": "Sales"}), 11),
         (json!({"dealStageId": "new", "deal_pipeline_id": 2}), 21),
@@ -142,7 +142,7 @@ fn equal_labels_of_deal_stages_are_told_apart_by_the_pipeline() {
 }
 
 #[test]
-fn the_configuration_s_default_goes_before_the_account_s() {
+fn the_configured_default_counts_before_the_accounts() {
     let rules = MappingRules {
         deal_defaults: BTreeMap::from([("deal_pipeline_id".to_owned(), json!("Sales"))]),
         ..MappingRules::default()
@@ -154,7 +154,7 @@ fn the_configuration_s_default_goes_before_the_account_s() {
 }
 
 #[test]
-fn owners_are_found_by_their_addresses_and_these_stay_unsaid() {
+fn owners_are_found_by_address_and_problems_do_not_repeat_it() {
     for (owner, id) in
         [(json!("ada@acme.com"), 5), (json!(" BOB@acme.com "), 6), (json!("Ada Doe"), 5), (json!(5), 5)]
     {

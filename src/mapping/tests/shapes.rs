@@ -1,8 +1,8 @@
-//! Small shapes that senders really use: whole names, names without `_id`, spellings, tags in one text, whole floats.
+//! Forms that senders use: whole names, names without `_id`, spellings, tags in one text, whole floats.
 
 use super::*;
 
-/// What the traits set, beside what every contact gets.
+/// The fields that the traits set, without those that every contact gets.
 fn set(traits: &Value) -> Value {
     let record = contact(identify(traits)).record;
     let own = |name: &String| name != "emails" && name != "external_id";
@@ -42,7 +42,7 @@ fn a_whole_name_is_the_first_and_last_name_where_neither_is_given() {
 }
 
 #[test]
-fn a_field_or_an_override_that_a_whole_name_reaches_has_it() {
+fn a_field_or_an_override_for_name_takes_the_whole_name() {
     let mut own = schema();
     own.contact.fields.push(plain("name", "text"));
     let body = json!({"type": "identify", "userId": "a@b.co", "traits": {"name": "A B"}});
@@ -77,7 +77,7 @@ fn company_and_deal_are_found_in_any_spelling() {
     assert_eq!(why(&two, "Company"), Some("the same trait in another spelling is used"));
     assert_eq!(why(&two, "COMPANY"), Some("the same trait in another spelling is used"));
     assert_eq!(contact(two).company.unwrap().name, "E");
-    // An override reads them in any spelling, and leaves them their use.
+    // An override reads them in any spelling, and they are still used for the company and the deal.
     let rules = || MappingRules {
         fields: overrides(&[("company.plan", "cf_notes"), ("Deal.name", "cf_alternate_number")]),
         ..MappingRules::default()
@@ -92,7 +92,7 @@ fn company_and_deal_are_found_in_any_spelling() {
 }
 
 #[test]
-fn a_drop_down_is_reached_without_its_id() {
+fn a_drop_down_is_set_by_its_name_without_id() {
     let mut schema = schema();
     let more = [
         field("owner_id", "dropdown", &choices(&[("5", "Eve")])),
@@ -133,12 +133,12 @@ fn a_drop_down_is_reached_without_its_id() {
         let counted = contact(map(json!({"company": {"name": "E", key: 11}})));
         assert_eq!(counted.company.unwrap().record.fields["number_of_employees"], json!(11), "{key}");
     }
-    // Of a contact they are nobody's names.
+    // For a contact they are no aliases.
     assert_eq!(why(&map(json!({"industry": "technology"})), "industry"), Some("no such field"));
 }
 
 #[test]
-fn tags_in_one_text_are_split_and_cleaned() {
+fn tags_in_one_string_are_split_and_cleaned() {
     for (tags, expected) in [
         (json!("vip, beta ,,vip"), json!({"tags": ["vip", "beta"]})),
         (json!("vip"), json!({"tags": ["vip"]})),
@@ -151,7 +151,7 @@ fn tags_in_one_text_are_split_and_cleaned() {
 }
 
 #[test]
-fn whole_floats_in_texts_are_written_plainly() {
+fn whole_floats_are_written_as_integers_in_text_fields() {
     for (number, text) in [
         ("14155552671.0", "14155552671"),
         ("1e3", "1000"),

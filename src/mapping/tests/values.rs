@@ -1,8 +1,8 @@
-//! What each field type takes: accepted and refused values, lossless and strict.
+//! The values that each field type takes and refuses, with lossless and with strict coercion.
 
 use super::*;
 
-/// The value that a trait's field is given; none if the trait is ignored as empty; else the problem.
+/// The value that the trait's field gets, `None` if the trait is ignored as empty, or the problem.
 fn given(rules: MappingRules, name: &str, value: &Value) -> Result<Option<Value>, String> {
     let mapping = identify_with(rules, &json!({name: value}));
     let empty = why(&mapping, name) == Some("empty");
@@ -75,7 +75,7 @@ fn text() {
 }
 
 #[test]
-fn what_is_empty_is_sent_to_text_only() {
+fn empty_values_are_sent_to_text_fields_only() {
     let types = [
         "total_sessions",
         "cf_active",
@@ -232,7 +232,7 @@ fn sized(rules: MappingRules, sizes: &[(&str, &str)]) -> Mapper {
     Mapper::new(rules, Schema { contact: Fields { fields }, ..Schema::default() })
 }
 
-/// What each of those three fields is sent for a value.
+/// The values sent to those three fields.
 fn sent_sizes(mapper: &Mapper, value: &Value) -> [Option<Value>; 3] {
     ["size_id", "cf_size", "cf_sizes"].map(|name| {
         let body = json!({"type": "identify", "userId": "a@b.co", "traits": {name: value}});
@@ -286,7 +286,7 @@ fn a_number_in_a_range_with_an_end_is_a_count_even_if_it_is_the_id_of_another() 
         let [default, custom, _] = sent_sizes(&small, &value);
         assert_eq!((default, custom), (Some(json!(id)), Some(json!(label))), "{value}");
     }
-    // All large numbers are in a range without an end; an account's ids are large.
+    // A range without an end contains all large numbers, and ids are large.
     let large = sized(
         MappingRules::default(),
         &[("402000000001", "1-10"), ("402000000002", "11-50"), ("402000000003", "51+")],
@@ -302,7 +302,7 @@ fn a_number_in_a_range_with_an_end_is_a_count_even_if_it_is_the_id_of_another() 
 }
 
 #[test]
-fn without_listed_choices_the_form_decides() {
+fn without_listed_choices_any_value_of_the_right_form_is_sent() {
     lossless(
         "territory_id",
         &[(json!(5), json!(5)), (json!("402000049629"), exact("402000049629"))],
@@ -379,14 +379,14 @@ fn lists_references_and_groups() {
 }
 
 #[test]
-fn a_type_not_met_before_takes_any_scalar() {
+fn an_unknown_type_takes_any_scalar() {
     let values = [json!("x"), json!(1.50), json!(false)];
     let same: Vec<_> = values.iter().map(|value| (value.clone(), value.clone())).collect();
     lossless("strange", &same, &[json!(["x"]), json!({"a": 1})]);
 }
 
 #[test]
-fn a_long_list_of_choices_is_told_in_part() {
+fn a_problem_lists_only_the_first_of_many_choices() {
     let many: Vec<(String, String)> = (0..14).map(|n| (n.to_string(), format!("L{n}"))).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(id, label)| (id.as_str(), label.as_str())).collect();
     let schema = Schema {

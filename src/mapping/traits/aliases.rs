@@ -2,12 +2,16 @@
 //! drop-down's without `_id`. `resolution` asks.
 
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
 use crate::schema::Entity;
 use crate::segment::fold;
 
 /// The field that the trait `key` names. `folded` is the same key, folded.
-pub(super) fn named_field<'a>(fields: &'a FieldIndex, key: &str, folded: &str) -> Option<(Rank, Target<'a>)> {
+pub(super) fn named_field<'a>(
+    fields: &'a FieldIndex,
+    key: &str,
+    folded: &str,
+) -> Option<(Rank, TargetField<'a>)> {
     let alias = |field| fields.get(field).map(|target| (Rank::Alias, target));
     // The account's own field `title` or `phone` is not what Segment's reserved traits mean.
     preferred_alias(fields.entity, folded)
@@ -18,7 +22,7 @@ pub(super) fn named_field<'a>(fields: &'a FieldIndex, key: &str, folded: &str) -
 }
 
 /// The field for a part of the trait `address`.
-pub(super) fn address_field<'a>(fields: &'a FieldIndex, part: &str) -> Option<Target<'a>> {
+pub(super) fn address_field<'a>(fields: &'a FieldIndex, part: &str) -> Option<TargetField<'a>> {
     let field = match fold(part).as_str() {
         "street" => "address",
         "city" => "city",

@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 use crate::mapping::fields::field_index::Rank;
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
 use crate::mapping::position::At;
 
 pub(in crate::mapping) const NO_SUCH_FIELD: &str = "no such field";
 
 /// A trait and the field it names.
 #[derive(Debug)]
-pub(in crate::mapping) struct Candidate<'a> {
+pub(in crate::mapping) struct FieldCandidate<'a> {
     pub(in crate::mapping) at: At,
     pub(in crate::mapping) rank: Rank,
     pub(in crate::mapping) path: String,
     pub(in crate::mapping) value: Value,
-    pub(in crate::mapping) target: Target<'a>,
+    pub(in crate::mapping) target: TargetField<'a>,
 }

@@ -1,7 +1,7 @@
-//! A contact's `name` as first and last name: nearly every example of Segment's has `name`, and Freshsales has only the two
-//! fields. `resolution` calls it with the traits called `name` that name no field of the account.
+//! A contact's `name` as first and last name: nearly every example of Segment's has `name`, and Freshsales has only
+//! the two fields. `resolution` calls it with the traits called `name` that name no field of the account.
 
-use super::candidate::{Candidate, NO_SUCH_FIELD};
+use super::candidate::{FieldCandidate, NO_SUCH_FIELD};
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::findings::Findings;
 use crate::mapping::position::{At, Scope};
@@ -16,11 +16,11 @@ pub(in crate::mapping) fn add_candidates<'a>(
     full_names: Vec<(At, String, String)>,
     scope: Scope,
     findings: &mut Findings,
-    candidates: &mut Vec<Candidate<'a>>,
+    candidates: &mut Vec<FieldCandidate<'a>>,
 ) {
     let best = full_names.iter().position(|(_, key, _)| key == "name").unwrap_or_default();
     let taken =
-        |candidate: &Candidate<'_>| PARTS.contains(&candidate.target.name) && !candidate.value.is_null();
+        |candidate: &FieldCandidate<'_>| PARTS.contains(&candidate.target.name) && !candidate.value.is_null();
     let taken = candidates.iter().any(taken);
     for (place, (at, key, name)) in full_names.into_iter().enumerate() {
         let path = scope.path(&key);
@@ -41,7 +41,7 @@ pub(in crate::mapping) fn add_candidates<'a>(
         for (field, part) in parts(fields, name.trim()) {
             if let Some(target) = fields.get(field) {
                 let (path, value) = (path.clone(), part.into());
-                candidates.push(Candidate { at, rank: Rank::Alias, path, value, target });
+                candidates.push(FieldCandidate { at, rank: Rank::Alias, path, value, target });
             }
         }
         if candidates.len() == before {
@@ -50,8 +50,8 @@ pub(in crate::mapping) fn add_candidates<'a>(
     }
 }
 
-/// The name, split at its first blank. One word is a first name: as a last name it would replace the family name that the
-/// contact may have. Where the account has only one of the fields, it takes the whole name.
+/// The name, split at its first blank. One word is a first name: as a last name it would replace the family name that
+/// the contact may have. Where the account has only one of the fields, it takes the whole name.
 fn parts<'n>(fields: &FieldIndex, name: &'n str) -> Vec<(&'static str, &'n str)> {
     let [first_name, last_name] = PARTS;
     let both = fields.get(first_name).is_some() && fields.get(last_name).is_some();

@@ -1,12 +1,12 @@
-//! Which trait could set which field: by the account's overrides, by name, by alias. `record` calls it and chooses among
-//! the candidates. A value is looked at only where it decides what the trait is: null, an address, a full name.
+//! Which trait could set which field: by the account's overrides, by name, by alias. `record` calls it and chooses
+//! among the candidates. A value is looked at only where it decides what the trait is: null, an address, a full name.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
 use super::aliases::{address_field, named_field};
-use super::candidate::{Candidate, NO_SUCH_FIELD};
+use super::candidate::{FieldCandidate, NO_SUCH_FIELD};
 use super::full_name;
 use super::overrides::take;
 use super::special::{SpecialPositions, SpecialTrait};
@@ -30,7 +30,7 @@ pub(in crate::mapping) fn candidates<'a>(
     special: SpecialPositions,
     rules: &MappingRules,
     findings: &mut Findings,
-) -> Vec<Candidate<'a>> {
+) -> Vec<FieldCandidate<'a>> {
     let special = (fields.entity == Entity::Contact).then_some(special);
     let mut resolution = Resolution { fields, scope, rules, findings, candidates: Vec::new() };
     let read = resolution.overrides(&mut traits, special);
@@ -56,7 +56,7 @@ pub(in crate::mapping) fn candidates<'a>(
             continue;
         }
         if let Some((rank, target)) = named_field(fields, &key, &folded) {
-            resolution.candidates.push(Candidate { at, rank, path: scope.path(&key), value, target });
+            resolution.candidates.push(FieldCandidate { at, rank, path: scope.path(&key), value, target });
         } else if fields.entity == Entity::Contact
             && folded == "name"
             && let Value::String(name) = value
@@ -77,7 +77,7 @@ struct Resolution<'a, 'e> {
     scope: Scope,
     rules: &'e MappingRules,
     findings: &'e mut Findings,
-    candidates: Vec<Candidate<'a>>,
+    candidates: Vec<FieldCandidate<'a>>,
 }
 
 impl Resolution<'_, '_> {
@@ -102,7 +102,7 @@ impl Resolution<'_, '_> {
             match self.fields.overridden(rule) {
                 Some(target) => {
                     let path = path.clone();
-                    self.candidates.push(Candidate { at, rank: Rank::Override, path, value, target });
+                    self.candidates.push(FieldCandidate { at, rank: Rank::Override, path, value, target });
                 }
                 None if value.is_null() => continue,
                 None => self.missing_target(rule, at, path.clone()),
@@ -119,7 +119,7 @@ impl Resolution<'_, '_> {
             match address_field(self.fields, part) {
                 Some(target) => {
                     let value = value.clone();
-                    self.candidates.push(Candidate { at, rank: Rank::Alias, path, value, target });
+                    self.candidates.push(FieldCandidate { at, rank: Rank::Alias, path, value, target });
                 }
                 None if value.is_null() || self.findings.overridden.contains(&path) => {}
                 None => self.ignore(path, NO_SUCH_FIELD),

@@ -1,5 +1,5 @@
-//! The traits of a contact that are no fields of it: its e-mail address, its company and its deal, in any spelling of the
-//! key. This file only finds them; `email` and `related` read them, and `resolution` passes over them.
+//! The traits of a contact that are no fields of it: its e-mail address, its company and its deal, in any spelling of
+//! the key. This file only finds them; `email` and `related` read them, and `resolution` passes over them.
 
 use serde_json::Value;
 

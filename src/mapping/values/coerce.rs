@@ -7,16 +7,16 @@ use super::date;
 use super::mismatch::TypeMismatch;
 use super::tags;
 use crate::mapping::Coercion;
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
 use crate::schema::{Entity, FieldType};
 use crate::segment::whole;
 
 /// The longest value of a one-line text field, in characters.
-pub(in crate::mapping) const TEXT_LIMIT: usize = 255;
+pub(in crate::mapping) const LINE_LIMIT: usize = 255;
 
 /// The value as the API takes it. `None` if it is empty and the type has no empty value.
 pub(in crate::mapping) fn coerce(
-    target: Target<'_>,
+    target: TargetField<'_>,
     value: Value,
     coercion: Coercion,
 ) -> Result<Option<Value>, TypeMismatch> {
@@ -25,7 +25,7 @@ pub(in crate::mapping) fn coerce(
     }
     let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
     match target.kind {
-        FieldType::Text => text(&value, Some(TEXT_LIMIT), coercion).map(Some),
+        FieldType::Text => text(&value, Some(LINE_LIMIT), coercion).map(Some),
         FieldType::Textarea => text(&value, None, coercion).map(Some),
         _ if blank => Ok(None),
         FieldType::Number => number(value, coercion).map(Some),
@@ -44,10 +44,11 @@ pub(in crate::mapping) fn coerce(
 /// The largest amount of a deal that Freshsales takes: above it, not every whole number is a float.
 const LARGEST_AMOUNT: f64 = 9_007_199_254_740_991.0;
 
-/// Refuses numbers that Freshsales could not keep. It keeps 64-bit floats: `1e400` would become infinite, `1e-400` zero.
+/// Refuses numbers that Freshsales could not keep. It keeps 64-bit floats: `1e400` would become infinite, `1e-400`
+/// zero.
 pub(in crate::mapping) fn check_range(
     entity: Entity,
-    target: Target<'_>,
+    target: TargetField<'_>,
     value: Option<Value>,
 ) -> Result<Option<Value>, TypeMismatch> {
     let Some(value) = value else { return Ok(None) };
@@ -85,7 +86,7 @@ fn lost_number(value: &Value) -> Option<&Value> {
 }
 
 /// The kind of value that a field takes, in words.
-pub(in crate::mapping) fn wanted(target: Target<'_>) -> &'static str {
+pub(in crate::mapping) fn wanted(target: TargetField<'_>) -> &'static str {
     match target.kind {
         FieldType::Text | FieldType::Textarea => "a string",
         FieldType::Number => "a number",
@@ -115,7 +116,7 @@ pub(in crate::mapping) fn text(
         (Value::String(text), _) => text.clone(),
         // `14155552671.0` is how a language without integers writes a phone number.
         (Value::Number(number), Coercion::Lossless) => {
-            whole(number.as_str(), TEXT_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
+            whole(number.as_str(), LINE_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
         }
         (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
         _ => return Err(TypeMismatch::new("wrong kind of value", expected(), value)),
@@ -207,7 +208,7 @@ fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch
     Ok((!objects.is_empty()).then_some(Value::Array(objects)))
 }
 
-/// The elements of a list, which lossless may be one element alone.
+/// The elements of a list. With lossless coercion, any other value is a list of one.
 fn listed(
     value: Value,
     coercion: Coercion,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::outcome::Problem;
 use crate::segment::describe;
 
-/// Why a value does not fit. Holds no part of the value.
+/// Holds no part of the value, which may be personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::mapping) struct TypeMismatch {
     pub(in crate::mapping) problem: String,

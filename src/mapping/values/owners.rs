@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::mismatch::TypeMismatch;
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
 use crate::schema::{FieldType, Selector, Selectors};
 
-/// The id of the user whose address this value is, which is none of the field's choices. Returns `mismatch` if the value
-/// is no address. The selector of users is added to `needs` if it has not been read.
+/// The id of the user whose address this value is, which is none of the field's choices. Returns `mismatch` if the
+/// value is no address. The selector of users is added to `needs` if it has not been read.
 pub(in crate::mapping) fn by_address(
-    target: Target<'_>,
+    target: TargetField<'_>,
     value: &Value,
     mismatch: TypeMismatch,
     selectors: &Selectors,

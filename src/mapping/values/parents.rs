@@ -1,6 +1,6 @@
 //! Choices that belong to a choice of another field, their parent: a contact's status to its lifecycle stage, a deal's
-//! stage to its pipeline. Freshsales refuses the whole record if the two do not match, and the same label may stand under
-//! several parents. `record` calls it for such fields.
+//! stage to its pipeline. Freshsales refuses the whole record if the two do not match, and the same label may stand
+//! under several parents. `record` calls it for such fields.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::coerce::coerce;
 use super::mismatch::TypeMismatch;
 use crate::mapping::Coercion;
 use crate::mapping::fields::field_index::FieldIndex;
-use crate::mapping::fields::target::Target;
+use crate::mapping::fields::target::TargetField;
 use crate::schema::{Entity, Parents, Selector, Selectors};
 
 /// The parent field of a field whose choices belong to another field's.
@@ -68,7 +68,7 @@ impl<'a> Parent<'a> {
     /// Coerces a value of the child's field. A selector that would settle an ambiguous label is added to `needs`.
     pub(in crate::mapping) fn coerce_child(
         &self,
-        target: Target<'_>,
+        target: TargetField<'_>,
         value: &Value,
         coercion: Coercion,
         needs: &mut Vec<Selector>,
@@ -137,7 +137,8 @@ enum Pick {
     Several,
 }
 
-/// The choice that belongs to this parent. One whose label is equal to the letter counts before one that differs in case.
+/// The choice that belongs to this parent. One whose label is equal to the letter counts before one that differs in
+/// case.
 fn pick(labelled: &[LabelMatch], parents: &Parents, parent: i64) -> Pick {
     let belongs = |choice: &&LabelMatch| choice.id.and_then(|id| parents.of(id)) == Some(parent);
     let exact = labelled.iter().any(|choice| belongs(&choice) && choice.exact);

@@ -1,5 +1,5 @@
-//! Lists such as tags, which forms and older client libraries send as one string with commas. `coerce` calls it for fields
-//! that take several values.
+//! Lists such as tags, which forms and older client libraries send as one string with commas. `coerce` calls it for
+//! fields that take several values.
 
 use std::collections::HashSet;
 

@@ -23,7 +23,7 @@ use self::{
     bulk_jobs::BulkJobs,
     clock::Clock,
     error::ApiError,
-    related::{Related, Relations, SideLoaded},
+    related::{Includable, Relations, SideLoaded},
     search::Paging,
     store::Store,
     tracking::{Activities, TrackingKind},
@@ -103,7 +103,7 @@ impl SandboxAccount {
     }
 
     /// `{"contact": {..}, "meta": null}`, with the related records that `include` names.
-    pub(super) fn read(&self, entity: Entity, id: u64, include: &[Related]) -> Result<Value, ApiError> {
+    pub(super) fn read(&self, entity: Entity, id: u64, include: &[Includable]) -> Result<Value, ApiError> {
         let record = self.store.records(entity).get(id).ok_or_else(ApiError::not_found)?;
         let mut full = render::full(&self.fields, entity, record);
         let mut side_loaded = SideLoaded::default();
@@ -159,7 +159,7 @@ impl SandboxAccount {
         entity: Entity,
         body: &Value,
         paging: &Paging,
-        include: &[Related],
+        include: &[Includable],
     ) -> Result<Value, ApiError> {
         self.store.lag.catch_up(self.clock.instant());
         let include = match self.options.search_include {

@@ -17,7 +17,7 @@ use crate::{
 
 /// What `?include=` can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum Related {
+pub(in crate::sandbox) enum Includable {
     SalesAccounts,
     SalesAccount,
     Contacts,
@@ -25,7 +25,7 @@ pub(in crate::sandbox) enum Related {
     Owner,
 }
 
-impl Related {
+impl Includable {
     /// The words of `?include=`, unknown and repeated ones left out.
     pub(in crate::sandbox) fn parse(words: &str) -> Vec<Self> {
         let mut all = Vec::new();
@@ -73,48 +73,48 @@ impl Relations<'_> {
         &self,
         entity: Entity,
         record: &StoredRecord,
-        include: &[Related],
+        include: &[Includable],
         out: &mut JsonMap,
         side_loaded: &mut SideLoaded,
     ) {
         for related in include {
             match (entity, related) {
-                (Entity::Contact, Related::SalesAccounts) => {
+                (Entity::Contact, Includable::SalesAccounts) => {
                     out.insert("sales_accounts".to_owned(), sales_accounts(self.store, record));
                 }
-                (Entity::Contact, Related::Deals) => self.deals_of_contact(record, out, side_loaded),
-                (Entity::SalesAccount, Related::Contacts) => {
+                (Entity::Contact, Includable::Deals) => self.deals_of_contact(record, out, side_loaded),
+                (Entity::SalesAccount, Includable::Contacts) => {
                     let linked = |contact: &&StoredRecord| {
                         contact.sales_accounts.iter().any(|link| link.id == record.id)
                     };
                     let contacts = self.store.records(Entity::Contact).iter().filter(linked).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
-                (Entity::SalesAccount, Related::Deals) => {
+                (Entity::SalesAccount, Includable::Deals) => {
                     let linked = |deal: &&StoredRecord| sales_account_id(deal) == Some(record.id);
                     let deals = self.store.records(Entity::Deal).iter().filter(linked).map(deal);
                     out.insert("deals".to_owned(), deals.collect());
                 }
-                (Entity::Deal, Related::Contacts) => {
+                (Entity::Deal, Includable::Contacts) => {
                     let all = self.store.records(Entity::Contact);
                     let contacts = record.contact_ids.iter().filter_map(|id| all.get(*id)).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
-                (Entity::Deal, Related::SalesAccount) => {
+                (Entity::Deal, Includable::SalesAccount) => {
                     let account = sales_account_id(record);
                     let account = account.and_then(|id| self.store.records(Entity::SalesAccount).get(id));
                     let account =
                         account.map(|account| json!({ "id": account.id, "name": account.text("name") }));
                     out.insert("sales_account".to_owned(), account.unwrap_or_default());
                 }
-                (Entity::Contact | Entity::SalesAccount | Entity::Deal, Related::Owner) => {
+                (Entity::Contact | Entity::SalesAccount | Entity::Deal, Includable::Owner) => {
                     let owner = record.reference("owner_id");
                     let owner = owner.and_then(|id| self.selectors.owner(self.fields, id));
                     out.insert("owner".to_owned(), owner.unwrap_or_default());
                 }
-                (Entity::Contact, Related::SalesAccount | Related::Contacts)
-                | (Entity::SalesAccount, Related::SalesAccounts | Related::SalesAccount)
-                | (Entity::Deal, Related::SalesAccounts | Related::Deals) => {}
+                (Entity::Contact, Includable::SalesAccount | Includable::Contacts)
+                | (Entity::SalesAccount, Includable::SalesAccounts | Includable::SalesAccount)
+                | (Entity::Deal, Includable::SalesAccounts | Includable::Deals) => {}
             }
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     error::ApiError,
-    related::{Related, Relations, SideLoaded},
+    related::{Includable, Relations, SideLoaded},
     render,
     store::{
         Store,
@@ -99,7 +99,7 @@ pub(in crate::sandbox) fn filtered(
     entity: Entity,
     body: &Value,
     page: &Paging,
-    include: &[Related],
+    include: &[Includable],
 ) -> Result<Value, ApiError> {
     let rules = body.get("filter_rule").and_then(Value::as_array).filter(|rules| !rules.is_empty());
     let rules = rules.ok_or_else(|| ApiError::invalid("filter_rule is invalid"))?;

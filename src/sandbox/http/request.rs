@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::endpoint::within_account;
-use crate::sandbox::account::{error::ApiError, related::Related};
+use crate::sandbox::account::{error::ApiError, related::Includable};
 
 /// A request, read to its end.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ impl ApiRequest {
     }
 
     /// What `?include=` asks for.
-    pub(super) fn include(&self) -> Vec<Related> {
-        Related::parse(self.query("include"))
+    pub(super) fn include(&self) -> Vec<Includable> {
+        Includable::parse(self.query("include"))
     }
 
     /// A header; empty if it is absent or not text.

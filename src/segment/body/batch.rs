@@ -1,7 +1,8 @@
-//! Several events in one body: an array of them, or Segment's `{"batch": […]}` with what stands under each. Pure.
+//! Several events in one body: an array of them, or Segment's `{"batch": […]}` with members beside it that belong to
+//! each event.
 //!
-//! The router and the file feed make single events of them, each when it is needed: a body is held once, however many
-//! events are in it. An event becomes the same bytes each time.
+//! `opener` finds the events. The router and the file feed make the body of a single one when it is needed, so that a
+//! body is held once however many events are in it. An event has the same bytes each time.
 
 use std::collections::HashSet;
 use std::hash::Hasher as _;
@@ -11,70 +12,70 @@ use std::sync::Arc;
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::unwrap::{Inner, original, readable, unwrap};
+use super::unwrap::{InnerText, original, readable, unwrap};
 use crate::object::{Member, ObjectWriter, elements, find, members, string};
 use crate::outcome::Refusal;
 use crate::segment::envelope::integrations::OWN_NAMES;
-use crate::segment::text::kind::Kind;
+use crate::segment::text::kind::JsonKind;
 use crate::segment::{RoutingKeys, routing_keys};
 
-/// The most events of one body.
+/// The most events of one body. A larger batch is refused.
 pub const BATCH_EVENTS: usize = 5000;
 
-/// What stands beside `batch` and under each event, and how.
-const OUTER: [(&str, Under); 5] = [
-    ("context", Under::Merged),
-    ("integrations", Under::Merged),
-    ("writeKey", Under::Whole),
-    ("projectId", Under::Whole),
-    ("sentAt", Under::Whole),
+/// The members beside `batch` that belong to each event.
+const OUTER: [(&str, Merge); 5] = [
+    ("context", Merge::ByKey),
+    ("integrations", Merge::ByKey),
+    ("writeKey", Merge::IfMissing),
+    ("projectId", Merge::IfMissing),
+    ("sentAt", Merge::IfMissing),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Under {
-    /// Key by key, the event's own winning.
-    Merged,
-    /// Where the event has none.
-    Whole,
+enum Merge {
+    /// The event gets each key that its own object does not have.
+    ByKey,
+    /// The event gets the member if it has none of its own.
+    IfMissing,
 }
 
 /// A body that holds several events.
 #[derive(Debug)]
 pub struct Batch {
-    /// The array, with or without what is around it.
+    /// The array, or the object around it.
     text: Bytes,
-    /// Where its elements are.
+    /// The events' places in `text`.
     parts: Vec<Range<usize>>,
     outer: Vec<Outer>,
-    /// The accounts' keys of what the batch is wrapped in.
+    /// The accounts' keys of the batch's wrappings.
     wrappings: Vec<RoutingKeys>,
     unwrap: Arc<[String]>,
-    /// Names the batch; see [`Batch::message_id`].
+    /// Identifies the message; see [`Batch::message_id`].
     digest: u128,
 }
 
-/// A member that stands under each event.
+/// A member beside `batch` that belongs to each event.
 #[derive(Debug)]
 struct Outer {
     name: &'static str,
-    under: Under,
+    merge: Merge,
     value: Bytes,
 }
 
-/// This member beside `batch` is no UTF-8.
-pub(in crate::segment) struct Unreadable(pub(in crate::segment) &'static str);
+/// The member of this name beside `batch` is not UTF-8.
+pub(in crate::segment) struct NotUtf8(pub(in crate::segment) &'static str);
 
 impl Batch {
-    /// Finds the events, and one more than may be there at the most. `text` is JSON: an array, or an object whose `batch`
-    /// is one. `origin` says which message it is of those with this very text.
+    /// Finds the events, and one more than [`BATCH_EVENTS`] if there are too many. `text` is JSON: an array, or an
+    /// object whose `batch` is one. `origin` distinguishes the message from others with the same text.
     pub(in crate::segment) fn split(
         text: &Bytes,
         wrappings: Vec<RoutingKeys>,
         unwrap: Arc<[String]>,
         origin: &str,
-    ) -> Result<Self, Unreadable> {
+    ) -> Result<Self, NotUtf8> {
         let whole = readable(text);
-        let (array, outer) = if Kind::of(&whole) == Kind::Array {
+        let (array, outer) = if JsonKind::of(&whole) == JsonKind::Array {
             (&*whole, Vec::new())
         } else {
             (find(&whole, "batch").unwrap_or_default(), outer(text, &whole)?)
@@ -87,34 +88,34 @@ impl Batch {
         }
         let mut hasher = SipHasher13::new();
         hasher.write(origin.as_bytes());
-        // No text has this byte, so nothing of the one can be taken for the other.
+        // The end of `origin`: no UTF-8 text has this byte.
         hasher.write_u8(0xff);
         hasher.write(text);
         let digest = hasher.finish128().as_u128();
         Ok(Self { text: text.clone(), parts, outer, wrappings, unwrap, digest })
     }
 
-    /// How many events it holds.
+    /// The number of events.
     pub fn len(&self) -> usize {
         self.parts.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there is no event in it. [`Opener::open`](super::opener::Opener::open) refuses such a batch.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// How many bytes are held with it.
+    /// The bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// How many bytes stand under each event.
+    /// The bytes that are added to each event.
     pub(in crate::segment) fn outer_bytes(&self) -> usize {
         self.outer.iter().map(|outer| outer.name.len() + outer.value.len()).sum()
     }
 
-    /// The keys by which the batch as a whole names its account.
+    /// The keys by which the account of the batch as a whole is found.
     pub(in crate::segment) fn keys(&self) -> Vec<RoutingKeys> {
         let outer = |name: &str| {
             let outer = self.outer.iter().find(|outer| outer.name == name)?;
@@ -124,17 +125,17 @@ impl Batch {
         std::iter::once(own).chain(self.wrappings.iter().cloned()).collect()
     }
 
-    /// The keys by which the event at this place names its account, the nearest to it first.
+    /// The keys by which the account of the event at this index is found, those nearest to it first.
     pub fn keys_of(&self, index: usize) -> Result<Vec<RoutingKeys>, Refusal> {
         let (event, wrappings) = self.event(index);
         let (own, mut outer) = (routing_keys(&event), self.keys());
         let own = match own {
             Ok(own) => own,
-            // What is no event is its account's all the same, if the batch says whose it is.
+            // An element that is no event belongs to the batch's account, if that is known.
             Err(_) if outer.iter().any(|keys| *keys != RoutingKeys::default()) => RoutingKeys::default(),
             Err(refusal) => return Err(refusal),
         };
-        // Merged, as the lane reads it.
+        // As in the body that the lane will read.
         let beside = outer.first().cloned().unwrap_or_default();
         let merged = RoutingKeys {
             write_key: own.write_key.or(beside.write_key),
@@ -146,15 +147,15 @@ impl Batch {
         Ok(keys)
     }
 
-    /// The body of the event at this place, as if it had been sent alone: out of its wrapping, with what stands under
-    /// each, and with a `messageId`. What is no object is handed back as it is.
+    /// The body of the event at this index, as if it had been sent alone: without its wrappings, with the members
+    /// beside `batch`, and with a `messageId`. An element that is no object is returned unchanged.
     pub fn body(&self, index: usize) -> Bytes {
         let (event, _) = self.event(index);
         let Ok(text) = std::str::from_utf8(&event) else { return event };
-        if Kind::of(text) != Kind::Object {
+        if JsonKind::of(text) != JsonKind::Object {
             return event;
         }
-        let needs_id = find(text, "messageId").is_none_or(names_nothing);
+        let needs_id = find(text, "messageId").is_none_or(is_missing);
         if !needs_id && self.outer.is_empty() {
             return event;
         }
@@ -162,7 +163,7 @@ impl Batch {
         merged(text, &self.outer, id.as_deref()).into()
     }
 
-    /// The event as it stands in the batch, and the keys of its wrappings.
+    /// The event's bytes in the batch, and the accounts' keys of its wrappings.
     fn event(&self, index: usize) -> (Bytes, Vec<RoutingKeys>) {
         let part = self.parts.get(index).map(|part| self.text.slice(part.clone())).unwrap_or_default();
         if self.unwrap.is_empty() {
@@ -170,55 +171,55 @@ impl Batch {
         }
         let unwrapped = unwrap(&part, &self.unwrap);
         match unwrapped.inner {
-            Inner::Event(event) => (event, unwrapped.keys),
-            // For its lane to refuse, as it stands.
-            Inner::Array(_) | Inner::Batch(_) | Inner::Nothing => (part, unwrapped.keys),
+            InnerText::Event(event) => (event, unwrapped.keys),
+            // Its lane refuses it.
+            InnerText::Array(_) | InnerText::Batch(_) | InnerText::Nothing => (part, unwrapped.keys),
         }
     }
 
-    /// A `messageId` for the event at this place: the same each time that the message is split, another one for every
-    /// other message that differs in anything.
+    /// A `messageId` for the event at this index. It is the same each time that the message is split, and different for
+    /// every other message.
     fn message_id(&self, index: usize) -> String {
         format!("freshet-{:032x}-{index}", self.digest)
     }
 }
 
-/// What stands under each event; what is null or empty is left out.
-fn outer(text: &Bytes, object: &str) -> Result<Vec<Outer>, Unreadable> {
+/// The members beside `batch` that are neither null nor empty.
+fn outer(text: &Bytes, object: &str) -> Result<Vec<Outer>, NotUtf8> {
     let mut outer = Vec::new();
-    for (name, under) in OUTER {
+    for (name, merge) in OUTER {
         let Some(value) = find(object, name) else { continue };
-        if Kind::of(value) == Kind::Null || (under == Under::Merged && is_empty(value)) {
+        if JsonKind::of(value) == JsonKind::Null || (merge == Merge::ByKey && is_empty(value)) {
             continue;
         }
         let value = original(text, object, value);
         if std::str::from_utf8(&value).is_err() {
-            return Err(Unreadable(name));
+            return Err(NotUtf8(name));
         }
-        outer.push(Outer { name, under, value });
+        outer.push(Outer { name, merge, value });
     }
     Ok(outer)
 }
 
-/// Whether it is `{}`, or PHP's `[]` for it.
+/// Whether the value is `{}`, or `[]`, which PHP writes for it.
 fn is_empty(value: &str) -> bool {
-    match Kind::of(value) {
-        Kind::Object => members(value).next().is_none(),
-        Kind::Array => elements(value).next().is_none(),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text => false,
+    match JsonKind::of(value) {
+        JsonKind::Object => members(value).next().is_none(),
+        JsonKind::Array => elements(value).next().is_none(),
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text => false,
     }
 }
 
-/// Whether a `messageId` is none. One of another kind is the event's fault, and stays.
-fn names_nothing(value: &str) -> bool {
-    match Kind::of(value) {
-        Kind::Null => true,
-        Kind::Text => string(value).is_some_and(|text| text.trim().is_empty()),
-        Kind::Bool | Kind::Number | Kind::Array | Kind::Object => false,
+/// Whether a `messageId` counts as missing. One of a wrong kind stays, and decoding refuses the event.
+fn is_missing(value: &str) -> bool {
+    match JsonKind::of(value) {
+        JsonKind::Null => true,
+        JsonKind::Text => string(value).is_some_and(|text| text.trim().is_empty()),
+        JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => false,
     }
 }
 
-/// The event with the outer members under its own, and the made-up `messageId`.
+/// The event with the members beside `batch` and with the generated `messageId`.
 fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
     let room: usize = outer.iter().map(|outer| outer.name.len() + outer.value.len() + 4).sum();
     let mut writer = ObjectWriter::with_capacity(event.len() + room + 80);
@@ -235,14 +236,14 @@ fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
     if let Some(id) = id {
         writer.text("messageId", id);
     }
-    for (Outer { name, under, value }, own) in outer.iter().zip(own) {
+    for (Outer { name, merge, value }, own) in outer.iter().zip(own) {
         let outer = std::str::from_utf8(value).unwrap_or_default();
         match own {
             None => writer.json(name, outer),
-            Some(own) if Kind::of(own) == Kind::Null => writer.json(name, outer),
-            Some(own) if *under == Under::Merged && is_empty(own) => writer.json(name, outer),
-            Some(own) if *under == Under::Merged && both_objects(own, outer) => {
-                writer.json(name, &under_own(name, own, outer));
+            Some(own) if JsonKind::of(own) == JsonKind::Null => writer.json(name, outer),
+            Some(own) if *merge == Merge::ByKey && is_empty(own) => writer.json(name, outer),
+            Some(own) if *merge == Merge::ByKey && both_objects(own, outer) => {
+                writer.json(name, &merged_by_key(name, own, outer));
             }
             Some(own) => writer.json(name, own),
         }
@@ -251,28 +252,29 @@ fn merged(event: &str, outer: &[Outer], id: Option<&str>) -> String {
 }
 
 fn both_objects(own: &str, outer: &str) -> bool {
-    Kind::of(own) == Kind::Object && Kind::of(outer) == Kind::Object
+    JsonKind::of(own) == JsonKind::Object && JsonKind::of(outer) == JsonKind::Object
 }
 
-/// The members of both, those of the event winning.
-fn under_own(name: &str, own: &str, outer: &str) -> String {
+/// The members of both objects; of two with one name, the event's.
+fn merged_by_key(name: &str, own: &str, outer: &str) -> String {
     let mut writer = ObjectWriter::with_capacity(own.len() + outer.len());
     let mut names = HashSet::new();
-    // This destination has several names: what the event says under any of them is its word, and null says nothing.
+    // This destination has several names in `integrations`. If the event has a value under any of them, it decides,
+    // and the batch's values for all of them are left out. Null decides nothing.
     let ours = |member: &Member<'_>| name == "integrations" && OWN_NAMES.contains(&&*member.name());
-    let mut says_ours = false;
+    let mut has_ours = false;
     for member in members(own) {
         if ours(&member) {
-            if Kind::of(member.value) == Kind::Null {
+            if JsonKind::of(member.value) == JsonKind::Null {
                 continue;
             }
-            says_ours = true;
+            has_ours = true;
         }
         names.insert(member.name());
         writer.member(member);
     }
     members(outer)
-        .filter(|member| !(names.contains(&member.name()) || says_ours && ours(member)))
+        .filter(|member| !(names.contains(&member.name()) || has_ours && ours(member)))
         .for_each(|member| writer.member(member));
     writer.finish()
 }

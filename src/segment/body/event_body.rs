@@ -1,4 +1,4 @@
-//! One event's bytes, or where in a batch to find them.
+//! One event's bytes, or its place in a batch.
 
 use std::sync::Arc;
 
@@ -6,12 +6,11 @@ use bytes::Bytes;
 
 use super::batch::Batch;
 
-/// What a message that holds one event has for a body.
+/// The body of a message with one event.
 #[derive(Debug, Clone)]
 pub(crate) enum EventBody {
-    /// The bytes as they are.
     Whole(Bytes),
-    /// The event at this place of a batch. Its bytes are made when they are asked for: thousands may wait.
+    /// The event at this index of a batch. Its bytes are made when they are needed, because thousands may wait.
     Part(Arc<Batch>, usize),
 }
 

@@ -1,14 +1,14 @@
-//! From a body as it was queued to the event or the events in it: out of their compression and out of their wrappings.
-//! Pure. The router, the lanes' consumers and the file feed ask it, so that they agree.
+//! Opens a body as it was queued: decompresses it, takes off its wrappings, and finds the event or the events in it.
+//! The router, the lanes' consumers and the file feed use it, so that all of them read a body in the same way.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use super::batch::{BATCH_EVENTS, Batch, Unreadable};
+use super::batch::{BATCH_EVENTS, Batch, NotUtf8};
 use super::unpack::{unpack, unpack_start};
-use super::unwrap::{Inner, readable, unwrap};
+use super::unwrap::{InnerText, readable, unwrap};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::glimpse;
 use crate::segment::text::check::BODY_LIMIT;
@@ -16,38 +16,39 @@ use crate::segment::text::kind::describe_text;
 use crate::segment::text::malformed::no_json;
 use crate::segment::{Glimpse, RoutingKeys, routing_keys};
 
-/// What stands under each event of a batch may make all of them together so many times as large as a body may be.
-const GROWTH: usize = 4;
+/// What stands beside `batch` is added to each of its events. All events together may become this many times as large
+/// as the largest body.
+const MOST_GROWTH: usize = 4;
 
-/// How bodies are read.
+/// The settings by which bodies are opened. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Opener {
     unwrap: Arc<[String]>,
     max_batch: usize,
 }
 
-/// What a body holds.
+/// The content of a body.
 #[derive(Debug)]
 pub enum Opened {
-    /// One event, or what is none: its lane judges it.
-    One(One),
-    /// Several events; at least one.
+    /// One event, or something that its lane refuses.
+    One(SingleEvent),
+    /// At least one event, of a batch.
     Many(Batch),
 }
 
-/// A body with one event.
+/// The only event of a body.
 #[derive(Debug)]
-pub struct One {
+pub struct SingleEvent {
     event: Result<Bytes, Refusal>,
     wrappings: Vec<RoutingKeys>,
 }
 
-/// A body that is refused as a whole, and by which keys it names its account.
+/// A body that is refused as a whole, and the keys by which its account is found.
 #[derive(Debug)]
 pub struct Unopened {
-    /// Why.
+    /// Why it is refused.
     pub refusal: Refusal,
-    /// The nearest to the events first.
+    /// Those nearest to the events first.
     pub keys: Vec<RoutingKeys>,
 }
 
@@ -57,8 +58,8 @@ impl From<Refusal> for Unopened {
     }
 }
 
-impl One {
-    /// The keys by which the event names its account, its own first.
+impl SingleEvent {
+    /// The keys by which the event's account is found, its own first.
     pub fn keys(&self) -> Result<Vec<RoutingKeys>, Refusal> {
         let own = routing_keys(self.event.as_ref().map_err(Refusal::clone)?)?;
         Ok(std::iter::once(own).chain(self.wrappings.iter().cloned()).collect())
@@ -72,17 +73,17 @@ impl Default for Opener {
 }
 
 impl Opener {
-    /// The largest body that holds several events, where the configuration does not say it.
+    /// In bytes, where the configuration sets no limit.
     pub const DEFAULT_MAX_BATCH: usize = 16 * 1024 * 1024;
 
-    /// `unwrap`: the keys under which an object without a `type` may hold the event or events; `max_batch`: the most
-    /// bytes of a body that holds several.
+    /// `unwrap`: the keys under which an object without a `type` may hold events. `max_batch`: the largest body that
+    /// holds several events, in bytes.
     pub fn new(unwrap: Vec<String>, max_batch: usize) -> Self {
         Self { unwrap: unwrap.into(), max_batch: max_batch.max(BODY_LIMIT) }
     }
 
-    /// What a body on the intake holds. `origin` is whatever else tells the message from others with the same body, and
-    /// is the same each time that it is delivered.
+    /// Opens a body of the intake queue. `origin` distinguishes the message from others with the same body, and is the
+    /// same each time that the message is delivered.
     pub fn open(&self, body: &Bytes, encoding: Option<&str>, origin: &str) -> Result<Opened, Unopened> {
         if body.len() > self.max_batch {
             return Err(
@@ -92,18 +93,18 @@ impl Opener {
         let text = unpack(body, encoding, self.max_batch)?;
         let unwrapped = unwrap(&text, &self.unwrap);
         let text = match unwrapped.inner {
-            Inner::Event(event) => {
-                return Ok(Opened::One(One { event: Ok(event), wrappings: unwrapped.keys }));
+            InnerText::Event(event) => {
+                return Ok(Opened::One(SingleEvent { event: Ok(event), wrappings: unwrapped.keys }));
             }
-            Inner::Nothing => {
-                return Ok(Opened::One(One { event: Ok(text), wrappings: unwrapped.keys }));
+            InnerText::Nothing => {
+                return Ok(Opened::One(SingleEvent { event: Ok(text), wrappings: unwrapped.keys }));
             }
-            Inner::Array(text) | Inner::Batch(text) => text,
+            InnerText::Array(text) | InnerText::Batch(text) => text,
         };
-        // Strings that are no UTF-8 pass: each is its own event's fault.
+        // Strings that are not UTF-8 pass: only the event that holds one is refused.
         serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| no_json(&readable(&text), &error))?;
         let batch = Batch::split(&text, unwrapped.keys, self.unwrap.clone(), origin)
-            .map_err(|Unreadable(name)| malformed(format!("`{name}` beside `batch` is not UTF-8"), None))?;
+            .map_err(|NotUtf8(name)| malformed(format!("`{name}` beside `batch` is not UTF-8"), None))?;
         let refused = |refusal: Refusal| Unopened { refusal, keys: batch.keys() };
         if batch.is_empty() {
             return Err(refused(empty()));
@@ -111,16 +112,16 @@ impl Opener {
         if batch.len() > BATCH_EVENTS {
             return Err(refused(too_large(format!("at most {BATCH_EVENTS} events in a batch"), body)));
         }
-        if batch.outer_bytes().saturating_mul(batch.len()) > self.max_batch.saturating_mul(GROWTH) {
+        if batch.outer_bytes().saturating_mul(batch.len()) > self.max_batch.saturating_mul(MOST_GROWTH) {
             let most = format!(
-                "at most {GROWTH} times `broker.max_batch` in all for what stands beside `batch`, which counts for each event"
+                "at most {MOST_GROWTH} times `broker.max_batch` in all for what stands beside `batch`, which counts for each event"
             );
             return Err(refused(too_large(most, body)));
         }
         Ok(Opened::Many(batch))
     }
 
-    /// The event of a message in a lane. Only what is no event for sure is refused: the rest is for decoding to judge.
+    /// Opens a body of a lane's queue. It refuses only what cannot be an event; decoding refuses the rest.
     pub fn event(&self, body: &Bytes, encoding: Option<&str>) -> Result<Bytes, Refusal> {
         let text = unpack(body, encoding, BODY_LIMIT)?;
         if text.len() > BODY_LIMIT {
@@ -128,9 +129,9 @@ impl Opener {
         }
         let unwrapped = unwrap(&text, &self.unwrap);
         match unwrapped.inner {
-            Inner::Event(event) => Ok(event),
-            Inner::Nothing => Err(no_event_within(&self.unwrap)),
-            Inner::Array(inner) | Inner::Batch(inner) => {
+            InnerText::Event(event) => Ok(event),
+            InnerText::Nothing => Err(no_event_within(&self.unwrap)),
+            InnerText::Array(inner) | InnerText::Batch(inner) => {
                 if serde_json::from_slice::<IgnoredAny>(&inner).is_err() {
                     return Ok(inner);
                 }
@@ -141,13 +142,13 @@ impl Opener {
         }
     }
 
-    /// What can be read of a body that is refused.
+    /// Reads what it can of a body that is refused.
     pub fn glimpse(&self, body: &Bytes, encoding: Option<&str>) -> Glimpse {
         let start = unpack_start(body, encoding, BODY_LIMIT);
         let start = start.slice(..start.len().min(BODY_LIMIT));
         match unwrap(&start, &self.unwrap).inner {
-            Inner::Event(event) => glimpse(&event),
-            Inner::Array(_) | Inner::Batch(_) | Inner::Nothing => Glimpse::default(),
+            InnerText::Event(event) => glimpse(&event),
+            InnerText::Array(_) | InnerText::Batch(_) | InnerText::Nothing => Glimpse::default(),
         }
     }
 }

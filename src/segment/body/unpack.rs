@@ -1,7 +1,7 @@
-//! Bodies that were compressed: from the bytes and their `content_encoding` to the text that was packed. Pure.
+//! Decompresses bodies, by their `content_encoding`. Only `opener` calls it.
 //!
-//! Never trusts a size that the sender states: what is unpacked is counted while it comes out, and no more memory is
-//! taken than the limit says.
+//! It never trusts a size that the sender states: bytes are counted as they come out, and no more memory is taken than
+//! the limit allows.
 
 use std::io::Read;
 use std::panic::AssertUnwindSafe;
@@ -13,28 +13,27 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// What compresses bodies, by its names in HTTP.
+/// A compression, as HTTP names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Packing {
     Gzip,
-    /// HTTP's `deflate` is zlib's format; many senders take it for the raw one.
+    /// The format of zlib. Many senders write raw deflate data under this name, so both are read.
     Deflate,
     Zstd,
 }
 
-/// What is told of encodings with every refusal for one.
-const KNOWN: &str = "gzip, deflate, zstd, or none";
-/// What some client libraries set although it packs nothing.
-const NO_PACKING: [&str; 8] = ["", "identity", "none", "utf-8", "utf8", "us-ascii", "ascii", "binary"];
-/// The most that a zstd frame may ask to look back; what decoders should allow at least (RFC 8878, 3.1.1.1.2).
+const KNOWN_ENCODINGS: &str = "gzip, deflate, zstd, or none";
+/// Values that client libraries set although they name no compression.
+const UNCOMPRESSED: [&str; 8] = ["", "identity", "none", "utf-8", "utf8", "us-ascii", "ascii", "binary"];
+/// The largest window of a zstd frame, in bytes: the least that decoders should allow (RFC 8878, 3.1.1.1.2).
 const ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
-/// The most gzip members or zstd frames of a body. Programs write one, or one for each block; those that hold nothing cost
-/// time without ever coming to the limit of what may come out.
+/// The most gzip members or zstd frames of a body. Programs write one, or one for each block. Empty ones cost time and
+/// would never reach the limit of bytes.
 const MOST_PIECES: usize = 1000;
-/// The longest name of an encoding that is repeated in a refusal.
-const LONGEST_NAME: usize = 20;
+/// The longest unknown encoding that a refusal repeats, in bytes.
+const LONGEST_ENCODING: usize = 20;
 
-/// The text of a body. A body that is not packed is handed back as it is, however long.
+/// The decompressed body. One that is not compressed is returned unchanged, however long it is.
 pub(in crate::segment) fn unpack(
     body: &Bytes,
     encoding: Option<&str>,
@@ -53,36 +52,36 @@ pub(in crate::segment) fn unpack(
             },
         ));
     }
-    if unpacked.too_many_pieces {
+    let (problem, expected) = match unpacked.end {
+        UnpackEnd::Complete => (None, String::new()),
+        UnpackEnd::TooManyPieces => (
+            Some(format!("the body is packed with {} in too many pieces", packing.name())),
+            format!("at most {MOST_PIECES} gzip members or zstd frames"),
+        ),
+        UnpackEnd::Damaged => (
+            Some(format!(
+                "the body cannot be unpacked: its content_encoding is {0}, and it is no {0} or damaged",
+                packing.name()
+            )),
+            format!("data in {}, or no content_encoding", packing.name()),
+        ),
+    };
+    if let Some(problem) = problem {
         return Err(Refusal::new(
             DeadLetterReason::MalformedJson,
             Problem {
-                problem: format!("the body is packed with {} in too many pieces", packing.name()),
-                expected: Some(format!("at most {MOST_PIECES} gzip members or zstd frames")),
+                problem,
+                expected: Some(expected),
                 got: Some(format!("{} bytes", body.len())),
                 ..Problem::default()
             },
         ));
     }
-    if unpacked.damaged {
-        return Err(Refusal::new(
-            DeadLetterReason::MalformedJson,
-            Problem {
-                problem: format!(
-                    "the body cannot be unpacked: its content_encoding is {0}, and it is no {0} or damaged",
-                    packing.name()
-                ),
-                expected: Some(format!("data in {}, or no content_encoding", packing.name())),
-                got: Some(format!("{} bytes", body.len())),
-                ..Problem::default()
-            },
-        ));
-    }
-    // What a buffer has to spare would be held with it.
+    // A `Vec` would keep its spare capacity for as long as the body is held.
     Ok(unpacked.bytes.into_boxed_slice().into())
 }
 
-/// The beginning of a body's text, as far as it can be had.
+/// The beginning of the decompressed body, as far as it can be read.
 pub(in crate::segment) fn unpack_start(body: &Bytes, encoding: Option<&str>, limit: usize) -> Bytes {
     match packing(encoding) {
         Ok(Some(packing)) => read_guarded(packing, body, limit).bytes.into(),
@@ -96,16 +95,16 @@ fn packing(encoding: Option<&str>) -> Result<Option<Packing>, Refusal> {
         "gzip" | "x-gzip" => Ok(Some(Packing::Gzip)),
         "deflate" | "zlib" => Ok(Some(Packing::Deflate)),
         "zstd" => Ok(Some(Packing::Zstd)),
-        _ if NO_PACKING.contains(&name.as_str()) => Ok(None),
+        _ if UNCOMPRESSED.contains(&name.as_str()) => Ok(None),
         _ => {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            let told = name.len() <= LONGEST_NAME && name.bytes().all(plain);
+            let repeated = name.len() <= LONGEST_ENCODING && name.bytes().all(plain);
             Err(Refusal::new(
                 DeadLetterReason::MalformedJson,
                 Problem {
                     problem: "the body's content_encoding is not known, so it cannot be read".into(),
-                    expected: Some(KNOWN.into()),
-                    got: Some(if told { name } else { format!("a name of {} bytes", name.len()) }),
+                    expected: Some(KNOWN_ENCODINGS.into()),
+                    got: Some(if repeated { name } else { format!("a name of {} bytes", name.len()) }),
                     ..Problem::default()
                 },
             ))
@@ -127,16 +126,25 @@ impl Packing {
 struct Unpacked {
     /// At most one byte more than the limit.
     bytes: Vec<u8>,
-    /// The data ended early, or was none.
-    damaged: bool,
-    /// There is more behind the last piece that is read.
-    too_many_pieces: bool,
+    end: UnpackEnd,
 }
 
-/// Decoders of foreign data have panicked before: one damaged body must not end what reads all others.
+/// How reading compressed data ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum UnpackEnd {
+    /// All was read, or as much as the limit allows.
+    #[default]
+    Complete,
+    /// The data broke off, or was none of its kind.
+    Damaged,
+    /// More data follows the last piece that may be read.
+    TooManyPieces,
+}
+
+/// Decoders have panicked on damaged data before. One sender's body must not end the task that reads all others.
 fn read_guarded(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
     let read = AssertUnwindSafe(|| read(packing, body, limit));
-    std::panic::catch_unwind(read).unwrap_or(Unpacked { damaged: true, ..Unpacked::default() })
+    std::panic::catch_unwind(read).unwrap_or(Unpacked { end: UnpackEnd::Damaged, ..Unpacked::default() })
 }
 
 fn read(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
@@ -145,11 +153,11 @@ fn read(packing: Packing, body: &[u8], limit: usize) -> Unpacked {
         Packing::Gzip => unpacked.take_members(body, limit),
         Packing::Deflate => {
             unpacked.take(ZlibDecoder::new(body), limit);
-            if unpacked.damaged {
+            if unpacked.end == UnpackEnd::Damaged {
                 let mut raw = Unpacked::default();
                 raw.take(DeflateDecoder::new(body), limit);
-                // Else the start of zlib's is more than nothing, for whoever wants to see that.
-                if !raw.damaged {
+                // If neither format fits, the start of the zlib data is kept for the glimpse.
+                if raw.end != UnpackEnd::Damaged {
                     unpacked = raw;
                 }
             }
@@ -163,10 +171,13 @@ impl Unpacked {
     /// Reads to the end, or one byte beyond the limit.
     fn take(&mut self, from: impl Read, limit: usize) {
         let room = (limit + 1).saturating_sub(self.bytes.len());
-        self.damaged = from.take(room as u64).read_to_end(&mut self.bytes).is_err();
+        self.end = match from.take(room as u64).read_to_end(&mut self.bytes) {
+            Ok(_) => UnpackEnd::Complete,
+            Err(_) => UnpackEnd::Damaged,
+        };
     }
 
-    /// Gzip data is one member after another.
+    /// Gzip data is a sequence of members.
     fn take_members(&mut self, body: &[u8], limit: usize) {
         self.take_pieces(body, limit, |unpacked, rest| {
             let mut member = GzDecoder::new(rest);
@@ -175,23 +186,25 @@ impl Unpacked {
         });
     }
 
-    /// Zstd data is one frame after another.
+    /// Zstd data is a sequence of frames.
     fn take_frames(&mut self, body: &[u8], limit: usize) {
         let mut frames = FrameDecoder::new();
         frames.set_max_window_size(ZSTD_WINDOW);
         self.take_pieces(body, limit, |unpacked, mut rest| {
             let Ok(frame) = StreamingDecoder::new_with_decoder(&mut rest, &mut frames) else {
-                unpacked.damaged = true;
+                unpacked.end = UnpackEnd::Damaged;
                 return rest;
             };
             unpacked.take(frame, limit);
             let stated = frames.get_checksum_from_data();
-            unpacked.damaged |= stated.is_some() && stated != frames.get_calculated_checksum();
+            if stated.is_some() && stated != frames.get_calculated_checksum() {
+                unpacked.end = UnpackEnd::Damaged;
+            }
             rest
         });
     }
 
-    /// Reads piece after piece; `read` takes one and gives what is behind it.
+    /// Reads piece after piece. `read` reads one and returns the data after it.
     fn take_pieces<'a>(
         &mut self,
         body: &'a [u8],
@@ -199,14 +212,18 @@ impl Unpacked {
         mut read: impl FnMut(&mut Self, &'a [u8]) -> &'a [u8],
     ) {
         let mut rest = body;
-        self.damaged = body.is_empty();
+        if body.is_empty() {
+            self.end = UnpackEnd::Damaged;
+        }
         for _ in 0..MOST_PIECES {
-            if rest.is_empty() || self.damaged || self.bytes.len() > limit {
+            if rest.is_empty() || self.end == UnpackEnd::Damaged || self.bytes.len() > limit {
                 return;
             }
             rest = read(self, rest);
         }
-        self.too_many_pieces = !rest.is_empty() && !self.damaged && self.bytes.len() <= limit;
+        if !rest.is_empty() && self.end == UnpackEnd::Complete && self.bytes.len() <= limit {
+            self.end = UnpackEnd::TooManyPieces;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Finds the event, or the events, within what others have put around it: a queue's envelope, a `CloudEvent`, JSON in a
-//! string. Pure; shares the body's bytes wherever it can.
+//! Takes off what queues and buses put around an event: their envelopes, a `CloudEvent`, JSON in a string. `opener` and
+//! `batch` call it. It shares the body's bytes and copies only JSON that was in a string.
 
 use std::borrow::Cow;
 
@@ -9,50 +9,50 @@ use serde::de::IgnoredAny;
 use crate::object::{members, string};
 use crate::segment::RoutingKeys;
 use crate::segment::text::check::unmarked;
-use crate::segment::text::kind::Kind;
+use crate::segment::text::kind::JsonKind;
 use crate::segment::text::surrogates::mended;
 
-/// How many wrappings may stand around an event: a notification of a topic about an event of a bus about an event of a
-/// web hook are three.
-const LEVELS: usize = 4;
+/// How many wrappings may surround an event. Three occur: a topic's notification of a bus's event with a web hook's
+/// body.
+const MOST_WRAPPINGS: usize = 4;
 
-/// The types of Segment's calls, those that are not delivered too.
-const TYPES: [&str; 7] = ["identify", "track", "page", "screen", "group", "alias", "delete"];
+/// Segment's types of events, also those that are not delivered.
+const SEGMENT_TYPES: [&str; 7] = ["identify", "track", "page", "screen", "group", "alias", "delete"];
 
-/// A longer key, as it is written, names no account. Thousands of events may stand within one wrapping, and each of them is
-/// asked for its keys.
+/// A longer key, in bytes of JSON, names no account. It would be copied for each of the thousands of events that may
+/// share one wrapping.
 const LONGEST_KEY: usize = 4096;
 
-/// What stands in the innermost wrapping, and what the wrappings say.
+/// The content of the innermost wrapping, and the accounts' keys of all.
 #[derive(Debug)]
 pub(in crate::segment) struct Unwrapped {
-    pub(in crate::segment) inner: Inner,
-    /// The accounts' keys of the wrappings, the innermost first.
+    pub(in crate::segment) inner: InnerText,
+    /// The innermost wrapping's first.
     pub(in crate::segment) keys: Vec<RoutingKeys>,
 }
 
-/// A text that has not been checked to be JSON, by what it seems to be.
+/// A text by what it seems to be. It has not been checked to be JSON.
 #[derive(Debug)]
-pub(in crate::segment) enum Inner {
-    /// One event, or nothing that is known here.
+pub(in crate::segment) enum InnerText {
+    /// One event, or something unknown, which decoding refuses.
     Event(Bytes),
-    /// An array.
     Array(Bytes),
     /// An object with a `batch` that is an array.
     Batch(Bytes),
-    /// A `CloudEvent` without any of the keys that hold an event.
+    /// A `CloudEvent` that holds no event under any of the configured keys.
     Nothing,
 }
 
-/// Takes off the wrappings; `keys` are those that hold an event in an object without a `type` of Segment's.
+/// `keys` are those under which an object without a Segment `type` may hold an event.
 pub(in crate::segment) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
-    let mut unwrapped = Unwrapped { inner: Inner::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
-    for _ in 0..=LEVELS {
-        let Inner::Event(text) = &unwrapped.inner else { break };
+    let mut unwrapped =
+        Unwrapped { inner: InnerText::Event(body.slice_ref(unmarked(body))), keys: Vec::new() };
+    for _ in 0..=MOST_WRAPPINGS {
+        let InnerText::Event(text) = &unwrapped.inner else { break };
         let readable = readable(text);
-        match Kind::of(&readable) {
-            Kind::Array => unwrapped.inner = Inner::Array(text.clone()),
-            Kind::Object => {
+        match JsonKind::of(&readable) {
+            JsonKind::Array => unwrapped.inner = InnerText::Array(text.clone()),
+            JsonKind::Object => {
                 let (inner, wrapping) = Head::read(&readable, keys).inner(text, &readable);
                 let Some(inner) = inner else { break };
                 unwrapped.inner = inner;
@@ -60,14 +60,14 @@ pub(in crate::segment) fn unwrap(body: &Bytes, keys: &[String]) -> Unwrapped {
                     unwrapped.keys.insert(0, wrapping);
                 }
             }
-            Kind::Null | Kind::Bool | Kind::Number | Kind::Text => break,
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text => break,
         }
     }
     unwrapped
 }
 
-/// The same text, byte for byte of the same length, in which all is readable: one event that is no UTF-8 must not keep
-/// those beside it from being found.
+/// The text with all bytes readable, each still at its index. One event that is not UTF-8 must not keep the other
+/// events of its batch from being found.
 pub(in crate::segment) fn readable(text: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(text) {
         Ok(text) => text.into(),
@@ -75,7 +75,7 @@ pub(in crate::segment) fn readable(text: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The bytes of `part`, which is a part of `readable`, in the text that this was made of.
+/// The bytes of `text` at the place where `part` is in `readable`.
 pub(in crate::segment) fn original(text: &Bytes, readable: &str, part: &str) -> Bytes {
     let start = part.as_ptr().addr().saturating_sub(readable.as_ptr().addr()).min(text.len());
     text.slice(start..(start + part.len()).min(text.len()))
@@ -86,30 +86,33 @@ pub(in crate::segment) fn original(text: &Bytes, readable: &str, part: &str) -> 
 enum Type {
     /// There is none, or it is null.
     Missing,
-    /// One of Segment's: the object is an event whatever else it holds.
-    Segments,
-    /// Any other.
+    /// The object is an event whatever else it holds.
+    OfSegment,
     Other,
 }
 
 impl Type {
     fn of(value: &str) -> Self {
-        match Kind::of(value) {
-            Kind::Null => Self::Missing,
-            Kind::Text if string(value).is_some_and(|word| TYPES.contains(&word.as_str())) => Self::Segments,
-            Kind::Text | Kind::Bool | Kind::Number | Kind::Array | Kind::Object => Self::Other,
+        match JsonKind::of(value) {
+            JsonKind::Null => Self::Missing,
+            JsonKind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&word.as_str())) => {
+                Self::OfSegment
+            }
+            JsonKind::Text | JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
+                Self::Other
+            }
         }
     }
 }
 
-/// What decides how an object is read.
+/// The keys of an object that decide whether it is an event, a batch or a wrapping.
 struct Head<'a> {
     kind: Type,
     is_cloud_event: bool,
     batch: bool,
     write_key: &'a str,
     project_id: &'a str,
-    /// The values of the keys that may hold an event.
+    /// The values of the configured keys, in their order.
     wrapped: Vec<&'a str>,
 }
 
@@ -127,7 +130,7 @@ impl<'a> Head<'a> {
             let name = member.name();
             match &*name {
                 "type" => head.kind = Type::of(member.value),
-                "batch" => head.batch = Kind::of(member.value) == Kind::Array,
+                "batch" => head.batch = JsonKind::of(member.value) == JsonKind::Array,
                 "specversion" => head.is_cloud_event = !keys.is_empty(),
                 "writeKey" => head.write_key = member.value,
                 "projectId" => head.project_id = member.value,
@@ -138,33 +141,33 @@ impl<'a> Head<'a> {
             {
                 *place = member.value;
             }
-            // Nothing behind it can matter: most events end here, after a few bytes.
-            if head.kind == Type::Segments && keys.is_empty() {
+            // No further key can matter. For most events this is after a few bytes.
+            if head.kind == Type::OfSegment && keys.is_empty() {
                 break;
             }
         }
         head
     }
 
-    /// What the object holds, and the keys it names for it; `None` if it is the event itself.
-    fn inner(&self, text: &Bytes, readable: &str) -> (Option<Inner>, RoutingKeys) {
-        // Some senders give a batch a type of its own: `{"type": "batch", "batch": [...]}`.
-        if self.batch && (self.kind != Type::Segments || self.is_cloud_event) {
-            return (Some(Inner::Batch(text.clone())), RoutingKeys::default());
+    /// The object's content and the account's keys beside it; `None` if the object is the event itself.
+    fn inner(&self, text: &Bytes, readable: &str) -> (Option<InnerText>, RoutingKeys) {
+        // Some senders write `{"type": "batch", "batch": [...]}`.
+        if self.batch && (self.kind != Type::OfSegment || self.is_cloud_event) {
+            return (Some(InnerText::Batch(text.clone())), RoutingKeys::default());
         }
         if self.kind != Type::Missing && !self.is_cloud_event {
             return (None, RoutingKeys::default());
         }
         let key = |value: &str| Some(value).filter(|value| value.len() <= LONGEST_KEY).and_then(string);
         let keys = RoutingKeys { write_key: key(self.write_key), project_id: key(self.project_id) };
-        let inner = self.wrapped.iter().find_map(|value| match Kind::of(value) {
-            Kind::Object | Kind::Array => Some(original(text, readable, value)),
-            Kind::Text => json_within(&original(text, readable, value)),
-            Kind::Null | Kind::Bool | Kind::Number => None,
+        let inner = self.wrapped.iter().find_map(|value| match JsonKind::of(value) {
+            JsonKind::Object | JsonKind::Array => Some(original(text, readable, value)),
+            JsonKind::Text => json_within(&original(text, readable, value)),
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number => None,
         });
         match inner {
-            Some(inner) => (Some(Inner::Event(inner)), keys),
-            None if self.is_cloud_event => (Some(Inner::Nothing), keys),
+            Some(inner) => (Some(InnerText::Event(inner)), keys),
+            None if self.is_cloud_event => (Some(InnerText::Nothing), keys),
             None => (None, RoutingKeys::default()),
         }
     }
@@ -173,12 +176,12 @@ impl<'a> Head<'a> {
 /// The object or the array that a JSON string holds.
 fn json_within(quoted: &[u8]) -> Option<Bytes> {
     let start = quoted.get(1..)?.iter().find(|byte| !byte.is_ascii_whitespace())?;
-    // Only then is it worth unescaping; a line break in front of it is escaped.
+    // Other strings are not worth unescaping. An escape may be a line break before the JSON.
     if !matches!(start, b'{' | b'[' | b'\\') {
         return None;
     }
     let text: String = serde_json::from_slice(&mended(quoted)).ok()?;
-    let holds = matches!(Kind::of(&text), Kind::Object | Kind::Array)
+    let holds = matches!(JsonKind::of(&text), JsonKind::Object | JsonKind::Array)
         && serde_json::from_str::<IgnoredAny>(&text).is_ok();
     holds.then(|| text.into())
 }

@@ -2,7 +2,7 @@
 //! batch needs the names to merge what stands beside `batch`.
 
 use crate::object::{elements, find};
-use crate::segment::text::kind::Kind;
+use crate::segment::text::kind::JsonKind;
 
 /// The names of this destination in `integrations`; the first that is given decides. The first and the last are those
 /// of Segment's catalog, the current product's and the classic one's; people also write the second.
@@ -19,13 +19,13 @@ pub(super) struct WrongKind<'a> {
 pub(super) fn enabled(integrations: &str) -> Result<bool, WrongKind<'_>> {
     for name in OWN_NAMES {
         let Some(value) = find(integrations, name) else { continue };
-        match Kind::of(value) {
-            Kind::Null => {}
-            Kind::Bool => return Ok(value == "true"),
-            Kind::Object => return Ok(true),
+        match JsonKind::of(value) {
+            JsonKind::Null => {}
+            JsonKind::Bool => return Ok(value == "true"),
+            JsonKind::Object => return Ok(true),
             // PHP writes an empty object so.
-            Kind::Array if elements(value).next().is_none() => return Ok(true),
-            Kind::Number | Kind::Text | Kind::Array => return Err(WrongKind { name, value }),
+            JsonKind::Array if elements(value).next().is_none() => return Ok(true),
+            JsonKind::Number | JsonKind::Text | JsonKind::Array => return Err(WrongKind { name, value }),
         }
     }
     Ok(find(integrations, "All") != Some("false"))

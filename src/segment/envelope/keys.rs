@@ -7,7 +7,7 @@ use super::integrations::{self, WrongKind};
 use super::placeholder::placeholder;
 use crate::object::{elements, find, members, string};
 use crate::outcome::{Problem, SkipReason};
-use crate::segment::text::kind::{Kind, describe_text};
+use crate::segment::text::kind::{JsonKind, describe_text};
 use crate::segment::whole;
 use crate::segment::{EventType, Undelivered};
 
@@ -61,13 +61,13 @@ impl<'a> EnvelopeKeys<'a> {
     /// The type; `None` if it is a problem. Decoding skips an event whose type is not delivered.
     pub(super) fn event_type(&mut self, text: &str) -> Result<Option<EventType>, Undelivered> {
         let value = self.value("type");
-        match Kind::of(value) {
-            Kind::Text => match string(value).as_deref().and_then(EventType::from_word) {
+        match JsonKind::of(value) {
+            JsonKind::Text => match string(value).as_deref().and_then(EventType::from_word) {
                 Some(event_type) => Ok(Some(event_type)),
                 None => Err(Undelivered::Skip(SkipReason::UnsupportedType)),
             },
-            Kind::Null => {
-                let problem = if Kind::of(self.value("batch")) == Kind::Array {
+            JsonKind::Null => {
+                let problem = if JsonKind::of(self.value("batch")) == JsonKind::Array {
                     "the body is a batch where one event belongs; the intake queue takes batches, a lane does not"
                 } else {
                     "the event has no type"
@@ -82,7 +82,7 @@ impl<'a> EnvelopeKeys<'a> {
                 self.missing("type", problem, &expected);
                 Ok(None)
             }
-            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+            JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
                 self.wrong("type", "a string: identify, track or page", value);
                 Ok(None)
             }
@@ -95,10 +95,10 @@ impl<'a> EnvelopeKeys<'a> {
 
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         let value = self.value(key);
-        match Kind::of(value) {
-            Kind::Null => None,
-            Kind::Text => string(value),
-            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+        match JsonKind::of(value) {
+            JsonKind::Null => None,
+            JsonKind::Text => string(value),
+            JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
                 self.wrong(key, "a string or null", value);
                 None
             }
@@ -108,10 +108,10 @@ impl<'a> EnvelopeKeys<'a> {
     /// The `userId`, or the placeholder that stands in its place.
     pub(super) fn user_id(&mut self) -> (Option<String>, Option<&'static str>) {
         let value = self.value("userId");
-        let user_id = match Kind::of(value) {
-            Kind::Null => None,
-            Kind::Text => string(value).map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()),
-            Kind::Number => {
+        let user_id = match JsonKind::of(value) {
+            JsonKind::Null => None,
+            JsonKind::Text => string(value).map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()),
+            JsonKind::Number => {
                 let digits =
                     whole(value, USER_ID_DIGITS).or_else(|| is_integer(value).then(|| value.to_owned()));
                 if digits.is_none() {
@@ -119,7 +119,7 @@ impl<'a> EnvelopeKeys<'a> {
                 }
                 digits
             }
-            Kind::Bool | Kind::Array | Kind::Object => {
+            JsonKind::Bool | JsonKind::Array | JsonKind::Object => {
                 self.wrong("userId", "a string, a whole number or null", value);
                 None
             }
@@ -132,9 +132,9 @@ impl<'a> EnvelopeKeys<'a> {
 
     pub(super) fn version(&mut self) {
         let value = self.value("version");
-        match Kind::of(value) {
-            Kind::Null | Kind::Text | Kind::Number => {}
-            Kind::Bool | Kind::Array | Kind::Object => {
+        match JsonKind::of(value) {
+            JsonKind::Null | JsonKind::Text | JsonKind::Number => {}
+            JsonKind::Bool | JsonKind::Array | JsonKind::Object => {
                 self.wrong("version", "a string, a number or null", value);
             }
         }
@@ -142,12 +142,12 @@ impl<'a> EnvelopeKeys<'a> {
 
     pub(super) fn object(&mut self, key: &str) -> &'a str {
         let value = self.value(key);
-        match Kind::of(value) {
-            Kind::Null => EMPTY,
-            Kind::Object => value,
+        match JsonKind::of(value) {
+            JsonKind::Null => EMPTY,
+            JsonKind::Object => value,
             // PHP writes an empty object so.
-            Kind::Array if elements(value).next().is_none() => EMPTY,
-            Kind::Bool | Kind::Number | Kind::Text | Kind::Array => {
+            JsonKind::Array if elements(value).next().is_none() => EMPTY,
+            JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Array => {
                 self.wrong(key, "an object or null", value);
                 EMPTY
             }
@@ -156,15 +156,15 @@ impl<'a> EnvelopeKeys<'a> {
 
     pub(super) fn event_name(&mut self) -> Option<String> {
         let value = self.value("event");
-        match Kind::of(value) {
-            Kind::Text | Kind::Null => {
+        match JsonKind::of(value) {
+            JsonKind::Text | JsonKind::Null => {
                 let name = string(value).filter(|name| !name.trim().is_empty());
                 if name.is_none() {
                     self.missing("event", "a track needs the event's name", "a string that is not blank");
                 }
                 name
             }
-            Kind::Bool | Kind::Number | Kind::Array | Kind::Object => {
+            JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
                 self.wrong("event", "a string that is not blank", value);
                 None
             }
@@ -229,7 +229,8 @@ fn is_integer(digits: &str) -> bool {
 /// The key that seems to hold the event in an object without a type.
 fn wrapper_key(text: &str) -> Option<&'static str> {
     WRAPPER_KEYS.into_iter().find(|key| {
-        find(text, key)
-            .is_some_and(|value| matches!(Kind::of(value), Kind::Object | Kind::Array | Kind::Text))
+        find(text, key).is_some_and(|value| {
+            matches!(JsonKind::of(value), JsonKind::Object | JsonKind::Array | JsonKind::Text)
+        })
     })
 }

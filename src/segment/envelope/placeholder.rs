@@ -1,7 +1,7 @@
-//! Texts in `userId` that stand there by accident: a sender's program wrote a value that was not there, or what it uses
-//! for visitors. Taken at their word, all such events would be one contact's. Decoding calls it.
+//! Placeholders in `userId`: a sender's program wrote a missing value as text, or one name for all its visitors. Used
+//! as ids, they would write all such users to one contact. Decoding calls it.
 
-/// In lower case, as they are compared.
+/// In lower case.
 const WORDS: [&str; 13] = [
     "undefined",
     "null",
@@ -10,7 +10,7 @@ const WORDS: [&str; 13] = [
     "0",
     "anonymous",
     "guest",
-    // The same of other languages and their printing.
+    // From other languages.
     "none",
     "nil",
     "(null)",
@@ -19,10 +19,10 @@ const WORDS: [&str; 13] = [
     "00000000-0000-0000-0000-000000000000",
 ];
 
-/// The word for a template that was filled with nothing: `{}`, `{{}}`, `{ }`.
+/// Reported for a template that was filled with nothing: `{}`, `{{}}`, `{ }`.
 const BRACES: &str = "{}";
 
-/// The word that this `userId` is, if it names nobody. It has no blanks around it.
+/// The placeholder that this trimmed `userId` is, if it is one.
 pub(in crate::segment) fn placeholder(user_id: &str) -> Option<&'static str> {
     let word = WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(user_id));
     let braces = || {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accidents_are_known_in_any_case_and_users_are_left_alone() {
+    fn placeholders_are_recognised_in_any_case_and_ids_of_users_are_not() {
         for (user_id, word) in [
             ("undefined", Some("undefined")),
             ("NULL", Some("null")),

@@ -1,20 +1,22 @@
-//! An identify's traits: Segment puts them into `traits`, `RudderStack` into `context.traits` only, and some senders use
-//! both. Decoding calls it, of identifies alone, as it builds values.
+//! An identify's traits. Segment puts them into `traits`, `RudderStack` into `context.traits`, and some senders use
+//! both. Decoding calls it for identifies only, because it builds values.
 
 use std::collections::HashSet;
+
+use serde_json::Value;
 
 use crate::json::Json;
 use crate::object::find;
 use crate::segment::JsonMap;
 use crate::segment::keys::fold;
-use crate::segment::text::kind::Kind;
-use serde_json::Value;
+use crate::segment::text::kind::JsonKind;
 
-/// The traits of both places, those of `traits` first. A key that is there, even with null, hides that of the context,
-/// in whatever spelling: otherwise `first_name` of the context would beat `firstName` of the traits.
+/// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it
+/// in the context: otherwise `first_name` of the context would win against `firstName` of the traits.
 pub(in crate::segment) fn traits(own: &str, context: &str) -> JsonMap {
     let mut traits = map(own);
-    let Some(further) = find(context, "traits").filter(|further| Kind::of(further) == Kind::Object) else {
+    let Some(further) = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object)
+    else {
         return traits;
     };
     let hidden: HashSet<String> = traits.keys().map(|key| fold(key)).collect();
@@ -22,11 +24,11 @@ pub(in crate::segment) fn traits(own: &str, context: &str) -> JsonMap {
     traits
 }
 
-/// The object of this text, which has passed [`check_depth`], its halves of characters mended.
+/// `object` is an object that the parser can read: its depth was checked and its surrogates are mended.
 fn map(object: &str) -> JsonMap {
     match serde_json::from_str(object) {
         Ok(Json(Value::Object(object))) => object,
-        // Not reached: it is an object that the parser reads.
+        // Not reached.
         Ok(_) | Err(_) => JsonMap::new(),
     }
 }

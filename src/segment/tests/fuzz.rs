@@ -1,4 +1,4 @@
-//! Any bytes, and bodies that are almost events: decoding, routing and glimpsing never panic, and agree.
+//! Any bytes, and bodies that are almost events: decoding, `routing_keys` and `glimpse` never panic, and agree.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -19,18 +19,18 @@ fn decode(body: &[u8]) -> Result<Event, Undelivered> {
     segment::decode(&Bytes::copy_from_slice(body))
 }
 
-fn told(refusal: &Refusal) -> String {
+fn reported(refusal: &Refusal) -> String {
     serde_json::to_string(&refusal.problems).unwrap()
 }
 
 fn tells_no_value(refusal: &Refusal) -> Result<(), TestCaseError> {
     prop_assert!(!refusal.problems.is_empty());
     prop_assert!(refusal.problems.iter().all(|problem| !problem.problem.is_empty()));
-    prop_assert!(!told(refusal).contains(MARK), "{}", told(refusal));
+    prop_assert!(!reported(refusal).contains(MARK), "{}", reported(refusal));
     Ok(())
 }
 
-/// What the router and a dead letter's headers say of an event is what its lane reads.
+/// The router and a dead letter's headers read the same as the lane.
 fn agrees(event: &Event, body: &[u8]) -> Result<(), TestCaseError> {
     let keys = routing_keys(body);
     prop_assert!(keys.is_ok(), "a lane takes what the router refuses: {keys:?}");
@@ -74,18 +74,18 @@ fn holds(body: &[u8]) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn any_bytes_are_judged() {
+fn any_bytes_are_decoded_or_refused() {
     feed("any bytes", &prop::collection::vec(any::<u8>(), 0..60), |body| holds(&body));
 }
 
 #[test]
-fn what_is_almost_an_event_is_judged() {
+fn bodies_that_are_almost_events_are_decoded_or_refused() {
     feed("almost an event", &almost_json(BODIES), |body| holds(&body));
 }
 
 #[test]
-fn an_envelope_of_any_values_is_judged() {
-    // A body that is still JSON, with values of other kinds under the names that matter.
+fn an_envelope_of_any_values_is_decoded_or_refused() {
+    // A body that is JSON, with values of wrong kinds under the keys that are read.
     const NAMES: &[&str] = &[
         "type",
         "userId",
@@ -112,7 +112,7 @@ fn an_envelope_of_any_values_is_judged() {
     let types = prop::sample::select(vec!["identify", "track", "page", "alias"]);
     feed("an envelope of any values", &(types, envelope), |(word, entries)| {
         let mut body = format!(r#"{{"type":"{word}""#);
-        // Written by hand, so that names may come twice.
+        // Written as text, so that keys can repeat.
         for (name, value) in entries {
             body.extend([",", &serde_json::Value::from(name).to_string(), ":", &marked(value).to_string()]);
         }

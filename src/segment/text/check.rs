@@ -2,20 +2,17 @@
 
 use serde::de::IgnoredAny;
 
-use super::kind::Kind;
-use super::malformed::{malformed, no_json, no_object, no_utf8};
+use super::kind::JsonKind;
+use super::malformed::{BYTE_ORDER_MARK, malformed, no_json, no_object, no_utf8};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// The longest body that is taken, in bytes.
+/// The longest body of one event, in bytes.
 pub const BODY_LIMIT: usize = 1_048_576;
 
-/// How deep arrays and objects may stand inside each other: what `serde_json` reads.
-const DEEPEST: usize = 127;
+/// How deep arrays and objects may nest: `serde_json` reads no deeper.
+const DEEPEST_JSON: usize = 127;
 
-/// Some programs on Windows write it before UTF-8, where it means nothing.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// The body as the text of one JSON object, all of it looked at and nothing of it kept.
+/// The text of a body that is one JSON object. The whole body is checked, and no value is built.
 pub(in crate::segment) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
     if body.len() > BODY_LIMIT {
         return Err(Refusal::new(
@@ -34,18 +31,20 @@ pub(in crate::segment) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
     }
     let text = std::str::from_utf8(body).map_err(|error| no_utf8(body, error.valid_up_to()))?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| no_json(text, &error))?;
-    match Kind::of(text) {
-        Kind::Object => Ok(text),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Array => Err(no_object(text)),
+    match JsonKind::of(text) {
+        JsonKind::Object => Ok(text),
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Array => {
+            Err(no_object(text))
+        }
     }
 }
 
-/// The body behind its byte order mark, if it begins with one.
+/// The body without a byte order mark.
 pub(in crate::segment) fn unmarked(body: &[u8]) -> &[u8] {
-    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+    body.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(body)
 }
 
-/// Refuses too deep a nesting, which the parser passes over where it only skims, and would not read. `text` is JSON.
+/// Refuses JSON that is nested too deep for values to be built of it. The parser does not notice while it skips values.
 pub(in crate::segment) fn check_depth(text: &str) -> Result<(), Refusal> {
     let mut depth = 0_usize;
     let (mut quoted, mut escaped) = (false, false);
@@ -58,8 +57,8 @@ pub(in crate::segment) fn check_depth(text: &str) -> Result<(), Refusal> {
             b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEEPEST {
-            return Err(malformed(format!("the body is nested deeper than {DEEPEST} levels"), None));
+        if depth > DEEPEST_JSON {
+            return Err(malformed(format!("the body is nested deeper than {DEEPEST_JSON} levels"), None));
         }
     }
     Ok(())

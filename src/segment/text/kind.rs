@@ -5,9 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// What a JSON text is, by its first character.
+/// The kind of a JSON value, by the first character of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::segment) enum Kind {
+pub(in crate::segment) enum JsonKind {
     Null,
     Bool,
     Number,
@@ -16,7 +16,7 @@ pub(in crate::segment) enum Kind {
     Object,
 }
 
-impl Kind {
+impl JsonKind {
     pub(in crate::segment) fn of(text: &str) -> Self {
         match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Self::Object,
@@ -29,25 +29,25 @@ impl Kind {
     }
 }
 
-/// What [`describe`] says of the value of this text, without building it.
+/// The same as [`describe`] for the text of a value, without building the value.
 pub(in crate::segment) fn describe_text(text: &str) -> String {
-    match Kind::of(text) {
-        Kind::Null => "null".into(),
-        Kind::Bool => "boolean".into(),
-        Kind::Number => "number".into(),
-        Kind::Object => "object".into(),
-        Kind::Text => {
+    match JsonKind::of(text) {
+        JsonKind::Null => "null".into(),
+        JsonKind::Bool => "boolean".into(),
+        JsonKind::Number => "number".into(),
+        JsonKind::Object => "object".into(),
+        JsonKind::Text => {
             let length = serde_json::from_str::<String>(text).map_or(0, |text| text.chars().count());
             format!("string of {}", counted(length, "character"))
         }
-        Kind::Array => {
+        JsonKind::Array => {
             let length = serde_json::from_str::<Length>(text).map_or(0, |Length(length)| length);
             format!("array of {}", counted(length, "element"))
         }
     }
 }
 
-/// How many elements an array has.
+/// Reads the number of an array's elements.
 struct Length(usize);
 
 impl<'de> Deserialize<'de> for Length {
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for LengthVisitor {
     }
 }
 
-/// A value's JSON type, and its length where it has one: what may be told of a value.
+/// A value's JSON type, and its length if it has one. Problems say no more of a value: it may be personal data.
 pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),

@@ -1,15 +1,15 @@
-//! Says what a body is that is not one JSON object, so that its sender need not guess. Tells kinds, places and words of
-//! programming languages, never a part of the body. Called where bodies are read.
+//! Refusals of bodies that are not one JSON object, with a guess at what the sender did wrong. They name kinds,
+//! positions and words of programming languages, never a part of the body: it may be personal data.
 
-use super::kind::{Kind, describe_text};
+use super::kind::{JsonKind, describe_text};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// What a body has to be; told with every refusal of one.
 const ONE_OBJECT: &str = "one JSON object in UTF-8, its names and strings in straight double quotes";
 
-const BYTE_ORDER_MARK: char = '\u{feff}';
+/// Some programs on Windows write it before UTF-8, where it has no meaning.
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Values that other languages know and JSON does not; compared in lower case, without a sign.
+/// Literals of other languages, in lower case, and how they are reported.
 const FOREIGN: [(&str, &str); 7] = [
     ("nan", "NaN"),
     ("infinity", "Infinity"),
@@ -27,7 +27,7 @@ pub(in crate::segment) fn malformed(problem: impl Into<String>, got: Option<Stri
     )
 }
 
-/// Bytes that are no UTF-8 from so many on.
+/// `valid`: the number of bytes before the first that is not UTF-8.
 pub(in crate::segment) fn no_utf8(body: &[u8], valid: usize) -> Refusal {
     match encoding(body) {
         Some(encoding) => malformed(format!("the body looks like {encoding}"), None),
@@ -35,13 +35,12 @@ pub(in crate::segment) fn no_utf8(body: &[u8], valid: usize) -> Refusal {
     }
 }
 
-/// Text that the parser cannot read.
 pub(in crate::segment) fn no_json(text: &str, error: &serde_json::Error) -> Refusal {
     if let Some(encoding) = encoding(text.as_bytes()) {
         return malformed(format!("the body looks like {encoding}"), None);
     }
     let (line, column) = (error.line(), error.column());
-    let found = rest_at(text, line, column);
+    let found = split_at_position(text, line, column);
     if found.is_some_and(|(_, rest)| rest.starts_with(BYTE_ORDER_MARK)) {
         let problem = format!(
             "the body is not JSON: a byte order mark elsewhere than at the start, at line {line} column {column}"
@@ -54,21 +53,20 @@ pub(in crate::segment) fn no_json(text: &str, error: &serde_json::Error) -> Refu
             None,
         );
     }
-    if line > 1 && found.is_some_and(|(before, rest)| rest.starts_with('{') && whole(before)) {
+    if line > 1 && found.is_some_and(|(before, rest)| rest.starts_with('{') && is_one_value(before)) {
         return malformed(
             "the body holds several JSON values, one a line: each is a message of its own",
             None,
         );
     }
-    // The parser's words name a place and a rule of JSON, never a part of the body.
+    // The parser's message names a position and a rule of JSON, never a part of the body.
     malformed(format!("the body is not JSON: {error}"), None)
 }
 
-/// JSON that is no object.
 pub(in crate::segment) fn no_object(text: &str) -> Refusal {
     let got = Some(describe_text(text));
-    match Kind::of(text) {
-        Kind::Array => Refusal::new(
+    match JsonKind::of(text) {
+        JsonKind::Array => Refusal::new(
             DeadLetterReason::MalformedJson,
             Problem {
                 problem: "the body is an array where one event belongs".into(),
@@ -80,16 +78,16 @@ pub(in crate::segment) fn no_object(text: &str) -> Refusal {
                 ..Problem::default()
             },
         ),
-        Kind::Text if ["\"{", "\"["].iter().any(|start| text.trim_start().starts_with(start)) => {
+        JsonKind::Text if ["\"{", "\"["].iter().any(|start| text.trim_start().starts_with(start)) => {
             malformed("the body is a JSON string that holds JSON: it was encoded twice", got)
         }
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Object => {
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Object => {
             malformed("the body is JSON, but no object", got)
         }
     }
 }
 
-/// What bytes that are no JSON look like, by how they begin.
+/// The compression or encoding that the first bytes look like.
 fn encoding(body: &[u8]) -> Option<&'static str> {
     match body {
         [0x1F, 0x8B, ..] => Some("gzip data, which is packed twice or lacks its content_encoding"),
@@ -107,25 +105,24 @@ fn encoding(body: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether the text is one JSON value.
-fn whole(text: &str) -> bool {
+fn is_one_value(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// The text before and from the place that the parser tells.
-fn rest_at(text: &str, line: usize, column: usize) -> Option<(&str, &str)> {
+/// The text before and after the position of a parser's error.
+fn split_at_position(text: &str, line: usize, column: usize) -> Option<(&str, &str)> {
     let lines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
     let start = std::iter::once(0).chain(lines).nth(line.checked_sub(1)?)?;
     text.split_at_checked(start.checked_add(column.checked_sub(1)?)?)
 }
 
-/// The foreign value that stands around this place.
+/// The foreign literal around the end of `before`.
 fn foreign(before: &str, rest: &str) -> Option<&'static str> {
-    const LONGEST: usize = 10;
+    const LONGEST_WORD: usize = 10;
     let letter = |c: &char| c.is_ascii_alphabetic();
-    let mut word: Vec<char> = before.chars().rev().take_while(letter).take(LONGEST).collect();
+    let mut word: Vec<char> = before.chars().rev().take_while(letter).take(LONGEST_WORD).collect();
     word.reverse();
-    word.extend(rest.chars().take_while(letter).take(LONGEST));
+    word.extend(rest.chars().take_while(letter).take(LONGEST_WORD));
     let word = word.into_iter().collect::<String>();
     FOREIGN.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&word)).map(|(_, name)| name)
 }

@@ -1,17 +1,17 @@
-//! Halves of characters in JSON text: languages whose strings are UTF-16 cut an emoji in two and write `\ud83d` alone.
-//! Parsers refuse such text, ours and Freshsales', so each half becomes U+FFFD before anything reads a body. The body
-//! itself stays as it is, for a dead letter. Decoding and the glimpse call it.
+//! Lone surrogates in JSON text: languages whose strings are UTF-16 may cut an emoji in two and write `\ud83d` alone.
+//! Our parser and Freshsales' refuse such text, so each lone surrogate becomes U+FFFD before a body is read. A dead
+//! letter carries the body as it was sent. Decoding, the glimpse and unwrapping call it.
 
 use std::borrow::Cow;
 
-/// U+FFFD, as long as what it stands for, so that the places which an error tells stay right.
+/// U+FFFD. As long as the escape it replaces, so that the positions in errors stay right.
 const REPLACEMENT: &[u8; ESCAPE] = b"\\ufffd";
 
 /// The length of `\uXXXX`.
 const ESCAPE: usize = 6;
 
-/// The body with every half replaced; the same where there is none. Reads any bytes: in JSON, a backslash stands in
-/// strings only.
+/// The body with every lone surrogate replaced. It need not be JSON: a backslash is taken for an escape anywhere, and
+/// in JSON it stands in strings only.
 pub(in crate::segment) fn mended(body: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(body);
     let mut at = 0;
@@ -28,16 +28,16 @@ pub(in crate::segment) fn mended(body: &[u8]) -> Cow<'_, [u8]> {
             continue;
         }
         if (high || low(unit))
-            && let Some(half) = mended.to_mut().get_mut(at..at + ESCAPE)
+            && let Some(lone) = mended.to_mut().get_mut(at..at + ESCAPE)
         {
-            half.copy_from_slice(REPLACEMENT);
+            lone.copy_from_slice(REPLACEMENT);
         }
         at += ESCAPE;
     }
     mended
 }
 
-/// The UTF-16 unit of the escape at this place, if there is one.
+/// The UTF-16 unit of the escape at this index, if there is one.
 fn unit(body: &[u8], at: usize) -> Option<u32> {
     let digits = body.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
@@ -50,7 +50,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn halves_are_replaced_and_whole_characters_stay() {
+    fn lone_surrogates_are_replaced_and_pairs_stay() {
         for (text, expected) in [
             (r#""\ud800""#, r#""\ufffd""#),
             (r#""x\uD83D""#, r#""x\ufffd""#),

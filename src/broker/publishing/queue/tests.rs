@@ -84,19 +84,19 @@ fn attempts_become_rarer_and_never_end() {
 
 /// A broker that takes or refuses, at random, what it was sent first; answers come in any order.
 #[derive(Debug, Clone)]
-enum Step {
+enum BrokerStep {
     Put(u8),
     Decide { takes: bool },
     Answer(prop::sample::Index),
     Wait,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<BrokerStep>> {
     let step = prop_oneof![
-        3 => (0..3u8).prop_map(Step::Put),
-        3 => prop::bool::weighted(0.7).prop_map(|takes| Step::Decide { takes }),
-        3 => any::<prop::sample::Index>().prop_map(Step::Answer),
-        1 => Just(Step::Wait),
+        3 => (0..3u8).prop_map(BrokerStep::Put),
+        3 => prop::bool::weighted(0.7).prop_map(|takes| BrokerStep::Decide { takes }),
+        3 => any::<prop::sample::Index>().prop_map(BrokerStep::Answer),
+        1 => Just(BrokerStep::Wait),
     ];
     prop::collection::vec(step, 1..200)
 }
@@ -184,14 +184,14 @@ proptest! {
         let mut wire = Wire::new();
         for step in steps {
             match step {
-                Step::Put(key) => wire.push(key),
-                Step::Decide { takes } => wire.decide(takes),
-                Step::Answer(index) => {
+                BrokerStep::Put(key) => wire.push(key),
+                BrokerStep::Decide { takes } => wire.decide(takes),
+                BrokerStep::Answer(index) => {
                     if !wire.decided.is_empty() {
                         wire.answer(index.index(wire.decided.len()));
                     }
                 }
-                Step::Wait => wire.wait(),
+                BrokerStep::Wait => wire.wait(),
             }
         }
         wire.drain();

@@ -50,12 +50,12 @@ pub(in crate::broker) struct Kept {
 /// One connection's filter, shared by its stream and its owner.
 #[derive(Debug)]
 pub(in crate::broker) struct DeliveryFilter {
-    state: Mutex<State>,
+    state: Mutex<FilterState>,
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct FilterState {
     rule: Rule,
     /// The bytes of a frame that is not whole yet.
     begun: Vec<u8>,
@@ -90,7 +90,7 @@ struct Begun {
 
 impl DeliveryFilter {
     pub(in crate::broker) fn new(rule: Rule) -> Self {
-        let state = State {
+        let state = FilterState {
             rule,
             begun: Vec::new(),
             out: (Vec::new(), 0),
@@ -168,12 +168,12 @@ impl DeliveryFilter {
         count
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FilterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl FilterState {
     fn take(&mut self, bytes: &[u8]) {
         self.begun.extend_from_slice(bytes);
         let begun = std::mem::take(&mut self.begun);

@@ -5,10 +5,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::broker::transport::frames::fields::Fields;
+use crate::broker::transport::frames::fields::FieldReader;
 
 /// The most deliveries that are remembered.
-const REMEMBERED: usize = 256;
+const DELIVERIES_REMEMBERED: usize = 256;
 
 #[derive(Debug, Default)]
 pub(in crate::broker) struct RecentDeliveries(Mutex<Ring>);
@@ -56,7 +56,7 @@ impl RecentDeliveries {
 
     /// Whether some of them may have been forgotten.
     pub(in crate::broker) fn is_full(&self) -> bool {
-        self.lock().unparsed >= REMEMBERED
+        self.lock().unparsed >= DELIVERIES_REMEMBERED
     }
 
     pub(in crate::broker::transport) fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -80,7 +80,7 @@ impl Ring {
     }
 
     pub(in crate::broker::transport) fn delivery(&mut self, channel: u16, arguments: &[u8]) {
-        if self.slots.len() < REMEMBERED {
+        if self.slots.len() < DELIVERIES_REMEMBERED {
             self.slots.push(Slot::default());
             self.next = self.slots.len() - 1;
         }
@@ -91,8 +91,8 @@ impl Ring {
             slot.complete = false;
             slot.message_id = None;
         }
-        self.next = (self.next + 1) % REMEMBERED;
-        self.unparsed = (self.unparsed + 1).min(REMEMBERED);
+        self.next = (self.next + 1) % DELIVERIES_REMEMBERED;
+        self.unparsed = (self.unparsed + 1).min(DELIVERIES_REMEMBERED);
     }
 
     /// The properties of a channel's newest delivery have come.
@@ -120,7 +120,7 @@ impl Ring {
 
 impl Slot {
     fn read(&self) -> Option<RecentDelivery> {
-        let mut fields = Fields::new(&self.arguments);
+        let mut fields = FieldReader::new(&self.arguments);
         let consumer_tag = fields.text()?;
         let delivery_tag = fields.number(8)?;
         let redelivered = fields.number(1)? != 0;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// A kind of change that lets the client library read a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::broker::transport) enum Change {
+pub(in crate::broker::transport) enum Repair {
     /// Bytes that are no UTF-8 became `?`.
     Text,
     /// Tables or arrays that are nested too deeply became byte arrays.
@@ -15,7 +15,7 @@ pub(in crate::broker::transport) enum Change {
     Size,
 }
 
-impl Change {
+impl Repair {
     fn words(self) -> &'static str {
         match self {
             Self::Text => "bytes that are no UTF-8",
@@ -28,10 +28,10 @@ impl Change {
 
 /// The kinds of change in one frame.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::broker::transport) struct Changes(BTreeSet<Change>);
+pub(in crate::broker::transport) struct Repairs(BTreeSet<Repair>);
 
-impl Changes {
-    pub(in crate::broker::transport) fn note(&mut self, change: Change) {
+impl Repairs {
+    pub(in crate::broker::transport) fn note(&mut self, change: Repair) {
         self.0.insert(change);
     }
 
@@ -51,9 +51,9 @@ pub(in crate::broker::transport) struct Malformed;
 
 /// The bytes that are not read yet.
 #[derive(Debug)]
-pub(in crate::broker::transport) struct Fields<B>(B);
+pub(in crate::broker::transport) struct FieldReader<B>(B);
 
-impl<'a> Fields<&'a [u8]> {
+impl<'a> FieldReader<&'a [u8]> {
     pub(in crate::broker::transport) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -73,7 +73,7 @@ impl<'a> Fields<&'a [u8]> {
     }
 }
 
-impl<'a> Fields<&'a mut [u8]> {
+impl<'a> FieldReader<&'a mut [u8]> {
     pub(in crate::broker::transport) fn of(bytes: &'a mut [u8]) -> Self {
         Self(bytes)
     }
@@ -100,12 +100,12 @@ impl<'a> Fields<&'a mut [u8]> {
     /// A short string's bytes, as UTF-8.
     pub(in crate::broker::transport) fn short_string(
         &mut self,
-        changes: &mut Changes,
+        changes: &mut Repairs,
     ) -> Result<&'a mut [u8], Malformed> {
         let length = usize::from(*self.byte()?);
         let text = self.take(length)?;
         if make_utf8(text) {
-            changes.note(Change::Text);
+            changes.note(Repair::Text);
         }
         Ok(text)
     }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::fields::{Change, Changes, Fields, Malformed};
+use super::fields::{FieldReader, Malformed, Repair, Repairs};
 
 /// Tables and arrays that are nested more deeply become byte arrays.
 const DEEPEST_READ: usize = 32;
@@ -14,27 +14,27 @@ const DEEPEST_READ: usize = 32;
 const UNREADABLE: &[u8] = b"freshet-original-properties";
 
 /// The properties of a content header from their flags on, by the bit that says that one is there.
-const KINDS: [(u16, Kind); 14] = [
-    (15, Kind::Text),
-    (14, Kind::Text),
-    (13, Kind::Headers),
-    (12, Kind::Number(1)),
-    (11, Kind::Number(1)),
-    (10, Kind::Text),
-    (9, Kind::Text),
-    (8, Kind::Text),
-    (MESSAGE_ID, Kind::Text),
-    (6, Kind::Number(8)),
-    (5, Kind::Text),
-    (4, Kind::Text),
-    (3, Kind::Text),
-    (2, Kind::Text),
+const PROPERTY_KINDS: [(u16, PropertyKind); 14] = [
+    (15, PropertyKind::Text),
+    (14, PropertyKind::Text),
+    (13, PropertyKind::Headers),
+    (12, PropertyKind::Number(1)),
+    (11, PropertyKind::Number(1)),
+    (10, PropertyKind::Text),
+    (9, PropertyKind::Text),
+    (8, PropertyKind::Text),
+    (MESSAGE_ID, PropertyKind::Text),
+    (6, PropertyKind::Number(8)),
+    (5, PropertyKind::Text),
+    (4, PropertyKind::Text),
+    (3, PropertyKind::Text),
+    (2, PropertyKind::Text),
 ];
 const MESSAGE_ID: u16 = 7;
 const ONLY_CONTENT_TYPE: [u8; 2] = (1_u16 << 15).to_be_bytes();
 const ONLY_HEADERS: [u8; 2] = (1_u16 << 13).to_be_bytes();
 
-enum Kind {
+enum PropertyKind {
     Text,
     Headers,
     /// A number of so many bytes.
@@ -47,10 +47,10 @@ enum Kind {
 /// has no others, but it can be read. Only properties without room for their flags are left as they are.
 pub(in crate::broker::transport) fn walk<'a>(
     properties: &'a mut [u8],
-    changes: &mut Changes,
+    changes: &mut Repairs,
 ) -> Option<&'a [u8]> {
     let Ok(message_id) = walk_each(properties, changes) else {
-        changes.note(Change::Form);
+        changes.note(Repair::Form);
         as_one_header(properties);
         return None;
     };
@@ -62,16 +62,16 @@ pub(in crate::broker::transport) fn headers(
     properties: &mut [u8],
 ) -> Result<(Range<usize>, Vec<Range<usize>>), Malformed> {
     let length = properties.len();
-    let mut fields = Fields::of(properties);
+    let mut fields = FieldReader::of(properties);
     let flags = fields.number_of(2)?;
-    for (bit, kind) in KINDS {
+    for (bit, kind) in PROPERTY_KINDS {
         if flags & 1 << bit == 0 {
             continue;
         }
         match kind {
-            Kind::Text => _ = fields.short_string(&mut Changes::default())?,
-            Kind::Number(width) => _ = fields.take(width)?,
-            Kind::Headers => {
+            PropertyKind::Text => _ = fields.short_string(&mut Repairs::default())?,
+            PropertyKind::Number(width) => _ = fields.take(width)?,
+            PropertyKind::Headers => {
                 let table = fields.long_string()?;
                 let end = length - fields.len();
                 return Ok((end - table.len()..end, entries(table)?));
@@ -84,44 +84,44 @@ pub(in crate::broker::transport) fn headers(
 /// Each entry of a table.
 fn entries(table: &mut [u8]) -> Result<Vec<Range<usize>>, Malformed> {
     let length = table.len();
-    let mut fields = Fields::of(table);
+    let mut fields = FieldReader::of(table);
     let mut entries = Vec::new();
     while fields.len() > 0 {
         let start = length - fields.len();
-        fields.short_string(&mut Changes::default())?;
-        value(&mut fields, 0, &mut Changes::default())?;
+        fields.short_string(&mut Repairs::default())?;
+        value(&mut fields, 0, &mut Repairs::default())?;
         entries.push(start..length - fields.len());
     }
     Ok(entries)
 }
 
-fn walk_each(properties: &mut [u8], changes: &mut Changes) -> Result<Option<Range<usize>>, Malformed> {
+fn walk_each(properties: &mut [u8], changes: &mut Repairs) -> Result<Option<Range<usize>>, Malformed> {
     let length = properties.len();
-    let mut fields = Fields::of(properties);
+    let mut fields = FieldReader::of(properties);
     let flags = fields.number_of(2)?;
     let mut message_id = None;
-    for (bit, kind) in KINDS {
+    for (bit, kind) in PROPERTY_KINDS {
         if flags & 1 << bit == 0 {
             continue;
         }
         match kind {
-            Kind::Text => {
+            PropertyKind::Text => {
                 let text = fields.short_string(changes)?.len();
                 let end = length - fields.len();
                 if bit == MESSAGE_ID {
                     message_id = Some(end - text..end);
                 }
             }
-            Kind::Headers => table(fields.long_string()?, 0, changes)?,
-            Kind::Number(width) => _ = fields.take(width)?,
+            PropertyKind::Headers => table(fields.long_string()?, 0, changes)?,
+            PropertyKind::Number(width) => _ = fields.take(width)?,
         }
     }
     if fields.len() == 0 { Ok(message_id) } else { Err(Malformed) }
 }
 
 /// The entries of a table at this depth.
-fn table(entries: &mut [u8], depth: usize, changes: &mut Changes) -> Result<(), Malformed> {
-    let mut fields = Fields::of(entries);
+fn table(entries: &mut [u8], depth: usize, changes: &mut Repairs) -> Result<(), Malformed> {
+    let mut fields = FieldReader::of(entries);
     while fields.len() > 0 {
         fields.short_string(changes)?;
         value(&mut fields, depth, changes)?;
@@ -130,8 +130,8 @@ fn table(entries: &mut [u8], depth: usize, changes: &mut Changes) -> Result<(), 
 }
 
 /// The items of an array at this depth.
-fn array(items: &mut [u8], depth: usize, changes: &mut Changes) -> Result<(), Malformed> {
-    let mut fields = Fields::of(items);
+fn array(items: &mut [u8], depth: usize, changes: &mut Repairs) -> Result<(), Malformed> {
+    let mut fields = FieldReader::of(items);
     while fields.len() > 0 {
         value(&mut fields, depth, changes)?;
     }
@@ -139,7 +139,7 @@ fn array(items: &mut [u8], depth: usize, changes: &mut Changes) -> Result<(), Ma
 }
 
 /// One value with its type, in a table or array at this depth.
-fn value(fields: &mut Fields<&mut [u8]>, depth: usize, changes: &mut Changes) -> Result<(), Malformed> {
+fn value(fields: &mut FieldReader<&mut [u8]>, depth: usize, changes: &mut Repairs) -> Result<(), Malformed> {
     let kind = fields.byte()?;
     let width = match *kind {
         b'V' => 0,
@@ -153,10 +153,10 @@ fn value(fields: &mut Fields<&mut [u8]>, depth: usize, changes: &mut Changes) ->
             let inner = fields.long_string()?;
             let walk_inner = if *kind == b'F' { table } else { array };
             if depth == DEEPEST_READ {
-                changes.note(Change::Nesting);
+                changes.note(Repair::Nesting);
                 *kind = b'x';
             } else if walk_inner(inner, depth + 1, changes).is_err() {
-                changes.note(Change::Form);
+                changes.note(Repair::Form);
                 *kind = b'x';
             }
             return Ok(());

@@ -4,7 +4,7 @@
 //! frame pass, too, and everything after them: the client library then ends the connection, as it must. A frame with a
 //! wrong end or one that is cut off passes unchanged.
 
-use super::fields::{Change, Changes, Fields, Malformed, big_endian};
+use super::fields::{FieldReader, Malformed, Repair, Repairs, big_endian};
 use super::oversize;
 use super::properties;
 use super::wire::{BODY, CONTENT_HEADER, DELIVER, END, FRAME_MIN, HEADER, HEARTBEAT, METHOD, START, TUNE};
@@ -49,7 +49,7 @@ pub(in crate::broker::transport) struct Walker {
     passing: u64,
     /// What came is no frame: all else passes as it comes.
     not_frames: bool,
-    changed: Option<(u16, Changes)>,
+    changed: Option<(u16, Repairs)>,
 }
 
 impl Walker {
@@ -108,12 +108,12 @@ impl Walker {
     }
 
     /// The latest changes since the last call, and their channel.
-    pub(in crate::broker::transport) fn take_changed(&mut self) -> Option<(u16, Changes)> {
+    pub(in crate::broker::transport) fn take_changed(&mut self) -> Option<(u16, Repairs)> {
         self.changed.take()
     }
 
     fn payload(&mut self, kind: u8, channel: u16, payload: &mut [u8], ring: &mut Ring) {
-        let mut changes = Changes::default();
+        let mut changes = Repairs::default();
         if kind == METHOD {
             self.method(channel, payload, &mut changes, ring);
         } else if let Some(properties) = payload.get_mut(CONTENT_HEADER..) {
@@ -125,7 +125,7 @@ impl Walker {
         }
     }
 
-    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Changes, ring: &mut Ring) {
+    fn method(&mut self, channel: u16, payload: &mut [u8], changes: &mut Repairs, ring: &mut Ring) {
         let Some((name, arguments)) = payload.split_first_chunk_mut::<4>() else { return };
         if *name == TUNE {
             self.tune(arguments);
@@ -151,14 +151,14 @@ impl Walker {
     fn cut(&mut self, channel: u16, frame: &mut [u8]) {
         if oversize::cut(frame, self.frame_max).is_ok() {
             let (_, mut changes) = self.changed.take().unwrap_or_default();
-            changes.note(Change::Size);
+            changes.note(Repair::Size);
             self.changed = Some((channel, changes));
         }
     }
 }
 
-fn texts(arguments: &mut [u8], parts: &[Part], changes: &mut Changes) -> Result<(), Malformed> {
-    let mut fields = Fields::of(arguments);
+fn texts(arguments: &mut [u8], parts: &[Part], changes: &mut Repairs) -> Result<(), Malformed> {
+    let mut fields = FieldReader::of(arguments);
     for part in parts {
         match part {
             Skip(count) => _ = fields.take(*count)?,

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// The label of the choice that a count is in; none if the field is none of ranges, or the count in none of them.
+/// The label of the choice whose range contains the count; `None` if the choices are no ranges or none contains it.
 fn label<'a>(choices: &[(&'a str, Option<i64>)], count: u64) -> Option<&'a str> {
     let found = Ranges::of(&choices.iter().copied())?.find(count)?;
     Some(choices[found.place].0)
@@ -54,7 +54,7 @@ fn an_open_end_that_names_the_end_before_it_is_all_above() {
 }
 
 #[test]
-fn a_range_is_read_however_it_is_written() {
+fn ranges_are_read_in_many_notations() {
     for (written, inside, outside) in [
         ("51-200", vec![51, 200], vec![50, 201]),
         ("51–200", vec![51, 200], vec![50, 201]),
@@ -95,7 +95,7 @@ fn a_range_is_read_however_it_is_written() {
 }
 
 #[test]
-fn ids_that_are_the_starts_make_sure_of_labels_in_any_language() {
+fn ids_that_are_starts_confirm_labels_in_any_language() {
     let german = [
         ("keine Angabe", Some(-1)),
         ("1 bis 10 Mitarbeiter", Some(1)),
@@ -105,10 +105,10 @@ fn ids_that_are_the_starts_make_sure_of_labels_in_any_language() {
     for (count, expected) in [(10, 1), (11, 2), (1000, 2), (1001, 3)] {
         assert_eq!(label(&german, count), Some(german[expected].0), "{count}");
     }
-    // Other ids, and the words may mean anything: "1 bis 10 Millionen".
+    // With other ids, the words may mean anything: "1 bis 10 Millionen".
     let unsure: Vec<_> = german.iter().map(|(label, id)| (*label, id.map(|id| id + 7000))).collect();
     assert!(!is_ranges(&unsure));
-    // A size's name may hold its range.
+    // The label may name a size before its range.
     let sizes = [("One (1)", Some(1)), ("Small (2-10)", Some(2)), ("Large (11+)", Some(11))];
     for (count, expected) in [(1, "One (1)"), (2, "Small (2-10)"), (500, "Large (11+)")] {
         assert_eq!(label(&sizes, count), Some(expected), "{count}");
@@ -148,7 +148,7 @@ fn choices_without_a_number_do_no_harm_and_any_other_must_be_a_range() {
 }
 
 #[test]
-fn a_count_is_a_whole_number_and_in_text_only_lossless() {
+fn a_count_is_a_whole_number_or_with_lossless_coercion_its_text() {
     for (value, lossless, strict) in [
         (json!(329), Some(329), Some(329)),
         (json!(329.0), Some(329), Some(329)),

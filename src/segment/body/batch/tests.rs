@@ -22,7 +22,7 @@ fn bodies(batch: &Batch) -> Vec<Value> {
 }
 
 #[test]
-fn the_events_of_an_array_that_have_names_stay_as_they_are() {
+fn events_with_a_message_id_are_unchanged_in_an_array() {
     let text = Bytes::from_static(b" [ {\"messageId\":\"a\" , \"n\":1.50} ,\n{\"messageId\":\"b\"}]");
     let batch = batch_of(&text, "");
     assert_eq!(batch.body(0), &b"{\"messageId\":\"a\" , \"n\":1.50}"[..]);
@@ -31,7 +31,7 @@ fn the_events_of_an_array_that_have_names_stay_as_they_are() {
 }
 
 #[test]
-fn what_is_no_event_stays_as_it_is() {
+fn elements_that_are_no_events_are_unchanged() {
     let parts = ["1", "null", "\"text\"", "[{\"type\":\"track\"}]", "true"];
     let batch = batch(&format!("{{\"batch\":[{}],\"context\":{{\"a\":1}}}}", parts.join(" , ")));
     for (index, part) in parts.iter().enumerate() {
@@ -40,7 +40,7 @@ fn what_is_no_event_stays_as_it_is() {
 }
 
 #[test]
-fn one_event_that_is_no_utf_8_keeps_none_of_the_others() {
+fn an_event_that_is_not_utf_8_does_not_cost_the_others() {
     let text = Bytes::from_static(b"[{\"messageId\":\"a\"},{\"messageId\":\"\xff\"},{\"messageId\":\"c\"}]");
     let batch = batch_of(&text, "");
     assert_eq!(batch.len(), 3);
@@ -49,14 +49,14 @@ fn one_event_that_is_no_utf_8_keeps_none_of_the_others() {
 }
 
 #[test]
-fn an_events_word_on_this_destination_stands_above_the_batchs_under_whichever_name() {
+fn an_events_integrations_win_over_the_batchs_under_every_name_of_the_destination() {
     const NAMES: [&str; 3] = ["Freshsales Suite - CRM", "Freshsales Suite", "Freshsales"];
     for (outer_name, own_name) in NAMES.iter().flat_map(|outer| NAMES.map(|own| (*outer, own))) {
         for (outer, own, wanted) in [
             (json!(true), json!(false), false),
             (json!(false), json!(true), true),
             (json!(false), json!({}), true),
-            // Null says nothing.
+            // Null decides nothing.
             (json!(false), json!(null), false),
             (json!(true), json!(null), true),
         ] {
@@ -70,7 +70,7 @@ fn an_events_word_on_this_destination_stands_above_the_batchs_under_whichever_na
 }
 
 #[test]
-fn what_stands_beside_the_batch_stands_under_each_event() {
+fn members_beside_the_batch_are_added_to_each_event() {
     let outer = json!({
         "context": {"ip": "outer", "page": {"url": "outer", "title": "outer"}},
         "integrations": {"All": false, "A": true},
@@ -120,13 +120,13 @@ fn what_stands_beside_the_batch_stands_under_each_event() {
 }
 
 #[test]
-fn what_is_empty_beside_the_batch_changes_nothing() {
+fn empty_members_beside_the_batch_change_nothing() {
     let text = r#"{"batch":[{"messageId":"m" }],"context":[],"integrations":{},"writeKey":null}"#;
     assert_eq!(batch(text).body(0), &br#"{"messageId":"m" }"#[..]);
 }
 
 #[test]
-fn an_event_without_a_name_gets_one() {
+fn an_event_without_a_message_id_gets_one() {
     for (id, named) in [("", false), (r#""messageId":null,"#, false), (r#""messageId":" ","#, false)]
         .into_iter()
         .chain([(r#""messageId":"own","#, true), (r#""messageId":7,"#, true)])
@@ -143,7 +143,7 @@ fn an_event_without_a_name_gets_one() {
 }
 
 #[test]
-fn made_up_names_are_the_same_each_time_and_different_everywhere_else() {
+fn generated_message_ids_are_stable_and_unique() {
     let ids = |text: &str, origin: &str| {
         let batch = batch_of(&Bytes::copy_from_slice(text.as_bytes()), origin);
         bodies(&batch).iter().map(|event| event["messageId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -160,7 +160,7 @@ fn made_up_names_are_the_same_each_time_and_different_everywhere_else() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 8, "{all:?}");
-    // Kept as it is: what was delivered under it before an update must be known after it.
+    // This id must never change: after an update of Freshet, redelivered events must still be recognised.
     let fixed = &ids(same, "1")[1];
     assert_eq!(fixed.len(), "freshet-".len() + 32 + "-1".len());
     insta::assert_snapshot!(fixed, @"freshet-fe2505e6e27aa8d25c08f9f4ca7baf8a-1");
@@ -183,7 +183,7 @@ fn the_keys_nearest_to_an_event_come_first() {
 }
 
 #[test]
-fn splitting_costs_no_square() {
+fn splitting_costs_linear_time() {
     let event = |number| {
         format!(r#"{{"type":"track","context":{{"n":{number}}},"event":"Did {}"}}"#, "x".repeat(200))
     };
@@ -224,7 +224,7 @@ fn splitting_costs_no_square() {
     );
 }
 
-/// Thousands of events may stand within one wrapping, and each is asked for its keys.
+/// One wrapping may hold thousands of events, and the keys of each are read.
 #[test]
 fn the_keys_of_a_wrapping_cost_each_event_little() {
     let opener = Opener::new(vec!["data".to_owned()], Opener::DEFAULT_MAX_BATCH);
@@ -251,7 +251,7 @@ fn any_event() -> impl Strategy<Value = Value> {
         .prop_map(Value::Object)
 }
 
-/// The rule, on values.
+/// The rule of merging, on values.
 fn under(event: &Value, outer: &Value) -> Value {
     let mut event = event.clone();
     let empty = |value: &Value| {

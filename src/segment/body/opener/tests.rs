@@ -74,7 +74,7 @@ fn several_events_are_found_in_every_wrapping() {
 }
 
 #[test]
-fn nothing_is_unwrapped_that_need_not_be() {
+fn only_wrappings_are_unwrapped() {
     for text in [
         r#"{"type":"track","payload":{"type":"page"}}"#,
         r#"{"userId":"u","data":5}"#,
@@ -118,7 +118,7 @@ fn a_batch_in_a_lane_says_where_it_belongs() {
         assert_eq!(refusal.reason, DeadLetterReason::MalformedJson);
         assert!(refusal.problems[0].problem.contains("split only on the intake"), "{refusal:?}");
     }
-    // What is no JSON at all is for decoding to describe.
+    // Decoding describes bodies that are not JSON.
     assert_eq!(opener().event(&bytes("[1,"), None), Ok(bytes("[1,")));
 }
 
@@ -130,7 +130,7 @@ fn unopened(opener: &Opener, body: &Bytes) -> Unopened {
 }
 
 #[test]
-fn there_are_limits_to_what_is_split() {
+fn too_large_batches_are_not_split() {
     let body =
         |count: usize| bytes(&format!(r#"{{"writeKey":"wk","batch":[{}]}}"#, vec!["{}"; count].join(",")));
     assert!(matches!(opener().open(&body(5000), None, ""), Ok(Opened::Many(batch)) if batch.len() == 5000));
@@ -153,7 +153,7 @@ fn gzip(text: &[u8]) -> Bytes {
 }
 
 #[test]
-fn a_packed_body_is_read_up_to_the_limit_of_where_it_is() {
+fn a_compressed_body_is_read_up_to_the_limit_of_its_queue() {
     let event = gzip(format!(r#"{{"payload":{EVENT}}}"#).as_bytes());
     assert_eq!(opener().event(&event, Some("gzip")), Ok(bytes(EVENT)));
     assert_eq!(opener().glimpse(&event, Some("gzip")).message_id.as_deref(), Some("m"));
@@ -203,7 +203,7 @@ const BODIES: &[&str] = &[
 ];
 
 #[test]
-fn whatever_the_body_it_is_opened_the_same_way_each_time_and_no_event_is_lost() {
+fn any_body_is_opened_the_same_way_each_time_and_no_event_is_lost() {
     let encoding = prop::option::of(prop::sample::select(vec!["gzip", "zstd", "deflate", "utf-8", "br"]));
     feed("opening", &(almost_json(BODIES), encoding), |(body, encoding)| {
         let body = Bytes::from(body);
@@ -219,7 +219,7 @@ fn whatever_the_body_it_is_opened_the_same_way_each_time_and_no_event_is_lost() 
                     drop(batch.keys_of(index));
                     let part = batch.body(index);
                     prop_assert_eq!(&part, &again.body(index));
-                    // An event stays one for its lane.
+                    // The lane reads the same event.
                     if let Ok(event) = opener.event(&part, None) {
                         prop_assert_eq!(&opener.event(&event, None), &Ok(event.clone()));
                     }
@@ -232,10 +232,10 @@ fn whatever_the_body_it_is_opened_the_same_way_each_time_and_no_event_is_lost() 
 }
 
 #[test]
-fn a_refusal_tells_no_value() {
+fn a_refusal_repeats_no_value() {
     let secret =
         json!({"batch": [], "context": {"email": "kim@example.com"}, "writeKey": "secret"}).to_string();
     let unopened = unopened(&opener(), &bytes(&secret));
-    let told = serde_json::to_string(&unopened.refusal.problems).unwrap();
-    assert!(!told.contains("kim") && !told.contains("secret"), "{told}");
+    let reported = serde_json::to_string(&unopened.refusal.problems).unwrap();
+    assert!(!reported.contains("kim") && !reported.contains("secret"), "{reported}");
 }

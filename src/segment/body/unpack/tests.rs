@@ -30,7 +30,7 @@ fn zstd(text: &[u8]) -> Vec<u8> {
     compress_to_vec(text, CompressionLevel::Fastest)
 }
 
-/// By name, with what packs so.
+/// Each encoding by its names, with its compressor.
 type Packers = [(&'static str, fn(&[u8]) -> Vec<u8>); 4];
 const PACKERS: Packers = [("gzip", gzip), ("deflate", zlib), ("deflate", raw), ("zstd", zstd)];
 
@@ -67,8 +67,8 @@ fn each_encoding_is_read_by_each_of_its_names() {
 }
 
 #[test]
-fn an_encoding_that_is_not_known_is_named_and_nothing_else_is() {
-    for (name, told) in [
+fn an_unknown_encoding_is_repeated_only_if_it_is_a_short_word() {
+    for (name, reported) in [
         ("br", "br"),
         ("aes256", "aes256"),
         ("gzip, br", "a name of 8 bytes"),
@@ -78,7 +78,7 @@ fn an_encoding_that_is_not_known_is_named_and_nothing_else_is() {
     ] {
         let refusal = unpack(&Bytes::from_static(EVENT), Some(name), 100).unwrap_err();
         assert_eq!(refusal.reason, DeadLetterReason::MalformedJson, "{name}");
-        assert_eq!(refusal.problems[0].got.as_deref(), Some(told));
+        assert_eq!(refusal.problems[0].got.as_deref(), Some(reported));
     }
 }
 
@@ -108,7 +108,7 @@ fn damaged_data_is_malformed() {
 }
 
 #[test]
-fn the_limit_is_for_what_comes_out_to_the_byte() {
+fn the_limit_counts_the_decompressed_bytes_exactly() {
     for (name, pack) in PACKERS {
         let body = Bytes::from(pack(&[b' '; 5000]));
         assert_eq!(unpack(&body, Some(name), 5000).unwrap().len(), 5000, "{name}");
@@ -119,7 +119,7 @@ fn the_limit_is_for_what_comes_out_to_the_byte() {
 }
 
 #[test]
-fn a_bomb_takes_no_more_memory_than_the_limit_allows() {
+fn a_decompression_bomb_takes_no_more_memory_than_the_limit() {
     let zeros = vec![0; 256 << 20];
     for (name, pack) in PACKERS {
         let bomb = Bytes::from(pack(&zeros));
@@ -139,7 +139,7 @@ fn a_body_of_very_many_pieces_is_refused_after_the_first_thousand() {
             let refusal = unpack(&body, Some(encoding), 1 << 20).unwrap_err();
             assert_eq!(refusal.reason, DeadLetterReason::MalformedJson);
             assert!(refusal.problems[0].problem.contains("too many pieces"), "{refusal:?}");
-            // The rest is not looked at, for the dead letter's headers neither.
+            // The rest is not read for the dead letter's headers either.
             assert!(unpack_start(&body, Some(encoding), 1 << 20).len() <= MOST_PIECES);
         }
     }

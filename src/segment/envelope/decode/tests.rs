@@ -1,4 +1,4 @@
-//! Every rule of the envelope, by table; and that no bytes make decoding panic.
+//! Every rule of the envelope, and that no bytes make decoding panic.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::segment::BODY_LIMIT;
 
-/// Decodes bytes that are nobody's body.
+/// Decodes borrowed bytes.
 fn decode(body: &[u8]) -> Result<Event, Undelivered> {
     super::decode(&Bytes::copy_from_slice(body))
 }
@@ -22,7 +22,7 @@ fn refusal(body: &[u8]) -> Refusal {
     }
 }
 
-/// A valid identify with some keys put in.
+/// A valid identify with these keys set.
 fn identify(keys: &Value) -> Value {
     let mut body = json!({"type": "identify", "userId": "u1"});
     for (key, value) in keys.as_object().unwrap() {
@@ -76,18 +76,18 @@ fn what_is_not_one_json_object_is_malformed() {
 }
 
 #[test]
-fn whole_characters_however_written_and_half_looking_ones_are_taken() {
+fn surrogate_pairs_and_escaped_backslashes_are_read() {
     let body = br#"{"type":"track","event":"e","userId":"u","properties":{"\ud83d\ude00":"\u00e9\\ud800","b":"\\"}}"#;
     let Payload::Track { properties, .. } = decode(body).unwrap().payload else { panic!("not a track") };
     assert_eq!(properties.as_str(), r#"{"\ud83d\ude00":"\u00e9\\ud800","b":"\\"}"#);
 }
 
 #[test]
-fn the_detail_of_a_malformed_body_tells_the_place_and_no_content() {
+fn a_malformed_bodys_problem_names_the_position_and_no_content() {
     let refusal = refusal(b"{\"type\":\"identify\",\n \"secret\" \"hunter2\"}");
-    let told = format!("{:?}", refusal.problems);
-    assert!(told.contains("line 2 column"), "{told}");
-    assert!(!told.contains("secret") && !told.contains("hunter2"), "{told}");
+    let reported = format!("{:?}", refusal.problems);
+    assert!(reported.contains("line 2 column"), "{reported}");
+    assert!(!reported.contains("secret") && !reported.contains("hunter2"), "{reported}");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn the_parsers_private_keys_are_ordinary_keys() {
 }
 
 #[test]
-fn unsupported_types_are_skipped_before_anything_else_is_judged() {
+fn unsupported_types_are_skipped_whatever_else_is_wrong() {
     for word in ["screen", "group", "alias", "Identify", "", "page "] {
         let outcome = decoded(&json!({"type": word, "userId": [], "context": 5}));
         assert_eq!(outcome, Err(Undelivered::Skip(SkipReason::UnsupportedType)), "{word:?}");
@@ -230,7 +230,7 @@ fn a_user_id_is_text_or_a_whole_number() {
 }
 
 #[test]
-fn halves_of_characters_become_replacement_characters() {
+fn lone_surrogates_become_replacement_characters() {
     let event =
         decode(br#"{"type":"identify","userId":"\ud800","traits":{"\udc00":"a\ud83d","b":"\ud83d\ude00"}}"#);
     let event = event.unwrap();
@@ -253,7 +253,7 @@ fn a_byte_order_mark_at_the_start_is_passed_over() {
 }
 
 #[test]
-fn empty_maps_of_php_are_empty_objects() {
+fn phps_empty_arrays_are_empty_objects() {
     let bare = decoded(&identify(&json!({}))).unwrap();
     let empty = identify(&json!({"traits": [], "properties": [], "context": [], "integrations": []}));
     assert_eq!(decoded(&empty).unwrap(), bare);
@@ -265,7 +265,7 @@ fn empty_maps_of_php_are_empty_objects() {
 }
 
 #[test]
-fn the_contexts_traits_stand_under_the_others() {
+fn the_contexts_traits_fill_in_for_missing_ones() {
     let traits = |own: Value, further: Value| {
         let body = identify(&json!({"traits": own, "context": {"traits": further}}));
         let Payload::Identify { traits } = decoded(&body).unwrap().payload else { panic!("not an identify") };
@@ -290,7 +290,7 @@ fn the_contexts_traits_stand_under_the_others() {
 }
 
 #[test]
-fn the_detail_says_what_a_body_is() {
+fn the_problem_says_what_a_body_looks_like() {
     let utf_16: Vec<u8> = "{\"type\":\"é\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let marked = [&b"\xff\xfe"[..], &utf_16].concat();
     let cases: &[(&[u8], &str)] = &[
@@ -320,13 +320,13 @@ fn the_detail_says_what_a_body_is() {
     ];
     for (body, expected) in cases {
         let refusal = refusal(body);
-        let told = &refusal.problems[0].problem;
-        assert!(told.contains(expected), "{told:?} does not say {expected:?}");
+        let reported = &refusal.problems[0].problem;
+        assert!(reported.contains(expected), "{reported:?} does not say {expected:?}");
     }
 }
 
 #[test]
-fn an_envelope_that_is_not_opened_names_the_setting() {
+fn a_wrapped_event_that_is_not_unwrapped_names_the_setting() {
     let expected = |body: &str| refusal(body.as_bytes()).problems[0].expected.clone().unwrap();
     for (body, key) in [
         (r#"{"payload":{"type":"track"}}"#, "`payload` in `broker.unwrap`"),
@@ -380,7 +380,7 @@ fn a_pages_url_comes_from_its_properties_else_from_the_context() {
 #[test]
 fn our_own_integrations_entry_decides_else_all() {
     let skip = Err(Undelivered::Skip(SkipReason::IntegrationDisabled));
-    // Null is as if it were not there; so every combination of the names, with `All`.
+    // Every combination of the names and `All`. Null counts as missing.
     let names = ["Freshsales Suite - CRM", "Freshsales Suite", "Freshsales"];
     let entries = [
         None,
@@ -420,7 +420,7 @@ fn our_own_integrations_entry_decides_else_all() {
 }
 
 #[test]
-fn the_envelope_is_judged_before_the_integrations_and_those_before_the_user() {
+fn a_problem_counts_before_switched_off_integrations_and_those_before_a_missing_user() {
     let off = json!({"All": false});
     let body = json!({"type": "identify", "userId": "u", "integrations": off, "traits": 5});
     assert_eq!(refusal(body.to_string().as_bytes()).reason, DeadLetterReason::InvalidEvent);
@@ -450,7 +450,7 @@ proptest! {
         drop(crate::segment::glimpse(&body));
     }
 
-    /// The router must not refuse what a lane would take.
+    /// The router must not refuse an event that a lane would decode.
     #[test]
     fn whatever_decodes_can_be_routed(key in prop::option::of(".{0,8}"), extra in ".{0,20}") {
         let body = identify(&json!({"writeKey": key, "traits": {"x": extra}})).to_string();

@@ -1,14 +1,15 @@
-//! Any configuration: never a panic, every problem names its key, and no secret is told.
+//! Fuzz tests of the configuration: no panic, every problem names its key, and no error shows a secret.
 
 use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::*;
+use crate::broker::Address;
+use crate::config::*;
 use crate::fuzz::{altered, any_text, feed};
 
-/// Everything that must stay secret holds this.
+/// Part of every secret.
 const SECRET: &str = "pw!Zq7x";
 
 const FILES: &[&str] = &[
@@ -152,9 +153,9 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-/// Whether changes have brought a secret to a place where none belongs, so that it may be told: any value but the
-/// broker's address and what stands for a key, or the name of a trait.
-fn torn(text: &str) -> bool {
+/// Whether the changes moved a secret to a place where an error may show it: into any value but the broker's address and
+/// the keys, or into the name of a trait.
+fn misplaced(text: &str) -> bool {
     fn holds(place: &str, value: &Value) -> bool {
         if let Value::Table(table) = value {
             table.iter().any(|(key, value)| {
@@ -174,7 +175,7 @@ fn torn(text: &str) -> bool {
     text.parse::<Table>().is_ok_and(|root| holds("", &Value::Table(root)))
 }
 
-fn tells_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestCaseError> {
+fn shows_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestCaseError> {
     match parse(text, Path::new("freshet.toml"), environment) {
         Ok(config) => {
             prop_assert!(!config.accounts.is_empty());
@@ -183,8 +184,8 @@ fn tells_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestC
             prop_assert!(!shown.contains(SECRET), "{shown}");
         }
         Err(error) => {
-            prop_assert!(!error.to_string().contains(SECRET) || torn(text), "{error}\n{text}");
-            if let Error::Invalid { problems, .. } = &error {
+            prop_assert!(!error.to_string().contains(SECRET) || misplaced(text), "{error}\n{text}");
+            if let ConfigError::Invalid { problems, .. } = &error {
                 prop_assert!(!problems.is_empty());
                 for problem in problems {
                     prop_assert!(!problem.key.is_empty() && !problem.message.is_empty(), "{problem:?}");
@@ -196,9 +197,9 @@ fn tells_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestC
 }
 
 #[test]
-fn what_is_almost_a_configuration_is_read_or_its_problems_are_told() {
+fn an_altered_configuration_is_read_or_its_problems_are_reported() {
     feed("almost a configuration", &altered(FILES, PIECES), |bytes| {
-        tells_no_secret(&String::from_utf8_lossy(&bytes), &environment)
+        shows_no_secret(&String::from_utf8_lossy(&bytes), &environment)
     });
 }
 
@@ -228,7 +229,7 @@ fn any_table(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Tabl
 }
 
 #[test]
-fn any_tables_are_read_or_their_problems_are_told() {
+fn any_tables_are_read_or_their_problems_are_reported() {
     let string = |text: String| Value::String(text);
     let key = prop_oneof![
         Just(string(format!("key-{SECRET}"))),
@@ -254,12 +255,12 @@ fn any_tables_are_read_or_their_problems_are_told() {
             broker.insert("url".to_owned(), address.into());
         }
         let text = toml::to_string(&root).unwrap();
-        tells_no_secret(&text, &environment)
+        shows_no_secret(&text, &environment)
     });
 }
 
 #[test]
-fn any_override_of_the_environment_is_read_or_told() {
+fn any_override_of_the_environment_is_read_or_reported() {
     const NAMES: &[&str] = &[
         "FRESHET_BROKER_URL",
         "FRESHET_BROKER_QUEUE",
@@ -284,7 +285,7 @@ fn any_override_of_the_environment_is_read_or_told() {
             let set = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
             set.or_else(|| environment(name))
         };
-        tells_no_secret(FILES[1], &environment)
+        shows_no_secret(FILES[1], &environment)
     });
 }
 
@@ -332,22 +333,28 @@ fn any_text_is_an_address_of_an_account_or_none() {
             b"http://",
         ],
     );
-    feed("account addresses", &(urls, any::<bool>()), |(bytes, insecure)| {
-        let text = String::from_utf8_lossy(&bytes);
-        let Ok(address) = BaseUrl::parse(&text, insecure) else { return Ok(()) };
-        let read = url::Url::parse(address.as_str());
-        prop_assert!(read.is_ok(), "{address}");
-        let read = read.unwrap();
-        prop_assert!(!address.as_str().ends_with('/') && read.query().is_none() && read.fragment().is_none());
-        prop_assert!(read.username().is_empty() && read.password().is_none(), "{address}");
-        prop_assert!(read.host_str().is_some_and(|host| !host.is_empty()), "{address}");
-        // Once written down, it means the same: scheme, host and all.
-        let again =
-            BaseUrl::parse(address.as_str(), insecure).map(|again| url::Url::parse(again.as_str()).unwrap());
-        prop_assert!(again.is_ok(), "{address}");
-        prop_assert_eq!(again.unwrap().origin(), read.origin());
-        Ok(())
-    });
+    feed(
+        "account addresses",
+        &(urls, select(vec![PlainHttp::LoopbackOnly, PlainHttp::Anywhere])),
+        |(bytes, plain_http)| {
+            let text = String::from_utf8_lossy(&bytes);
+            let Ok(address) = BaseUrl::parse(&text, plain_http) else { return Ok(()) };
+            let read = url::Url::parse(address.as_str());
+            prop_assert!(read.is_ok(), "{address}");
+            let read = read.unwrap();
+            prop_assert!(
+                !address.as_str().ends_with('/') && read.query().is_none() && read.fragment().is_none()
+            );
+            prop_assert!(read.username().is_empty() && read.password().is_none(), "{address}");
+            prop_assert!(read.host_str().is_some_and(|host| !host.is_empty()), "{address}");
+            // Reading the result again gives the same scheme and host.
+            let again = BaseUrl::parse(address.as_str(), plain_http)
+                .map(|again| url::Url::parse(again.as_str()).unwrap());
+            prop_assert!(again.is_ok(), "{address}");
+            prop_assert_eq!(again.unwrap().origin(), read.origin());
+            Ok(())
+        },
+    );
 }
 
 #[test]
@@ -364,7 +371,7 @@ fn any_text_is_an_address_of_a_broker_or_none_and_its_password_stays_in_it() {
         match Address::parse(&text) {
             Ok(address) => {
                 prop_assert!(!format!("{address:?}").contains(SECRET), "{text}");
-                // Where the text was torn, what was the password may stand where a host does.
+                // The changes may have moved the password to the place of the host.
                 let host = url::Url::parse(&text).ok().and_then(|url| url.host_str().map(str::to_owned));
                 let torn = host.is_some_and(|host| host.contains(SECRET));
                 prop_assert!(torn || !address.shown().contains(SECRET), "{text}");

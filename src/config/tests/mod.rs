@@ -1,9 +1,12 @@
+mod fuzz;
+
 use serde_json::json;
 
 use super::*;
 use secrecy::ExposeSecret;
+use std::time::Duration;
 
-fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let environment =
         |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     parse(text, Path::new("freshet.toml"), &environment)
@@ -11,7 +14,7 @@ fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
 
 fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
     match read(text, variables) {
-        Err(Error::Invalid { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
+        Err(ConfigError::Invalid { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
         other => panic!("expected problems, got {other:?}"),
     }
 }
@@ -40,8 +43,8 @@ fn a_short_file_has_the_documented_defaults() {
     assert_eq!(config.delivery.give_up_after, Duration::from_hours(72));
     assert_eq!(config.log.level, "info");
     let account = &config.accounts[0];
-    assert!((account.requests_per_hour - 900.0).abs() < 1e-9);
-    assert!((account.tracking_requests_per_minute - 400.0).abs() < 1e-9);
+    assert!((account.limits.requests_per_hour - 900.0).abs() < 1e-9);
+    assert!((account.limits.tracking_requests_per_minute - 400.0).abs() < 1e-9);
     assert_eq!(account.events, crate::segment::EventType::ALL);
 }
 
@@ -238,7 +241,7 @@ fn a_name_or_a_key_belongs_to_one_account() {
 }
 
 #[test]
-fn missing_parts_are_asked_for() {
+fn missing_keys_are_reported() {
     assert_eq!(
         problems("", &[]),
         ["accounts: expected at least one `[[accounts]]` with name, url and api_key"]
@@ -268,7 +271,7 @@ fn overrides_of_fields_may_have_dots_in_quotes() {
 }
 
 #[test]
-fn defaults_may_be_any_value_that_a_trait_may_be() {
+fn defaults_may_be_any_value_that_a_trait_may_have() {
     let text = format!(
         "{ACME}[accounts.defaults]\nlead_source_id = \"Web\"\ncf_score = 7\ntags = [\"a\"]\ncf_born = 2024-02-29\n\
          [accounts.company_defaults]\ncf_rate = 0.5\n[accounts.deal_defaults]\ncf_open = true\n"
@@ -279,23 +282,23 @@ fn defaults_may_be_any_value_that_a_trait_may_be() {
     assert_eq!(json!(mapping.company_defaults), json!({"cf_rate": 0.5}));
     assert_eq!(json!(mapping.deal_defaults), json!({"cf_open": true}));
     for wrong in ["cf_a = nan", "cf_a = { b = 1 }", "cf.a = 1", "cf_a = [{}]"] {
-        let told = problems(&format!("{ACME}[accounts.defaults]\n{wrong}\n"), &[("KEY", "k")]);
-        assert_eq!(told.len(), 1, "{wrong}");
-        assert!(told[0].starts_with("accounts[0].defaults: \"cf"), "{told:?}");
+        let found = problems(&format!("{ACME}[accounts.defaults]\n{wrong}\n"), &[("KEY", "k")]);
+        assert_eq!(found.len(), 1, "{wrong}");
+        assert!(found[0].starts_with("accounts[0].defaults: \"cf"), "{found:?}");
     }
     let flat = problems(&format!("{ACME}defaults = 1\n"), &[("KEY", "k")]);
     assert_eq!(flat, ["accounts[0].defaults: expected a table of \"field\" = value"]);
 }
 
 #[test]
-fn broken_toml_is_told_by_its_line_and_never_shown() {
+fn broken_toml_is_reported_by_line_and_never_shown() {
     let error = read("[broker]\nurl = \"amqp://user:secret@host\n", &[]).unwrap_err().to_string();
     assert!(error.starts_with("freshet.toml, line 2: not valid TOML"), "{error}");
     assert!(!error.contains("secret"), "{error}");
 }
 
 #[test]
-fn a_value_of_another_type_is_told_what_is_missing() {
+fn a_value_of_the_wrong_type_says_what_is_missing() {
     let text = "[broker]\nqueue = 7\n[delivery]\ngive_up_after = 3\nconcurrency = true\n\
                 [[accounts]]\nname = \"acme\"\nurl = \"acme\"\napi_key = { env = \"KEY\" }\nbulk_jobs = \"6\"\n\
                 invalid_value = true\nanonymous_identify = \"skip\"\nnull_traits = \"send\"";

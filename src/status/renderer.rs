@@ -1,0 +1,170 @@
+//! Renders the large pages, one at a time and once for all requests that came before it began. However many requests come,
+//! rendering takes a bounded part of one core, and no page is older than its request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// How many requests may wait. Each holds a connection, of which there are fewer.
+const QUEUE_LENGTH: usize = 512;
+/// After rendering comes a pause of so many times its duration: the pages take a fifth of a core at most.
+const PAUSE_FACTOR: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pages that grow with the number of accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StatusPage {
+    /// For people.
+    Html,
+    /// `/api/status`.
+    Json,
+    /// For Prometheus.
+    Metrics,
+}
+
+impl StatusPage {
+    const ALL: [Self; 3] = [Self::Html, Self::Json, Self::Metrics];
+
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Html => "text/html; charset=utf-8",
+            Self::Json => "application/json",
+            Self::Metrics => "text/plain; version=0.0.4",
+        }
+    }
+}
+
+/// A page, or why it could not be rendered.
+pub(super) type Rendered = Result<Bytes, String>;
+
+struct PageRequest {
+    page: StatusPage,
+    reply: oneshot::Sender<Rendered>,
+}
+
+/// Takes requests for pages.
+#[derive(Debug, Clone)]
+pub(super) struct PageRenderer(mpsc::Sender<PageRequest>);
+
+impl PageRenderer {
+    /// The second part renders while it is polled.
+    pub(super) fn new<R>(render: R) -> (Self, impl Future<Output = ()> + use<R>)
+    where
+        R: Fn(StatusPage) -> Rendered + Send + Sync + 'static,
+    {
+        let (sender, requests) = mpsc::channel(QUEUE_LENGTH);
+        (Self(sender), answer(requests, Arc::new(render)))
+    }
+
+    /// The page, rendered after this was called.
+    pub(super) async fn page(&self, page: StatusPage) -> Rendered {
+        let (reply, rendered) = oneshot::channel();
+        let closing = || "the pages are closing".to_owned();
+        self.0.send(PageRequest { page, reply }).await.map_err(|_| closing())?;
+        rendered.await.map_err(|_| closing())?
+    }
+}
+
+async fn answer<R>(mut requests: mpsc::Receiver<PageRequest>, render: Arc<R>)
+where
+    R: Fn(StatusPage) -> Rendered + Send + Sync + 'static,
+{
+    let mut waiting = Vec::new();
+    while !waiting.is_empty() || requests.recv_many(&mut waiting, QUEUE_LENGTH).await > 0 {
+        let began = Instant::now();
+        for page in StatusPage::ALL {
+            // Also those that came during the pause, or while another page was rendered.
+            while let Ok(request) = requests.try_recv() {
+                waiting.push(request);
+            }
+            let (now, later): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|request: &PageRequest| request.page == page);
+            waiting = later;
+            if now.iter().all(|request| request.reply.is_closed()) {
+                continue;
+            }
+            let render = render.clone();
+            // On another thread, because this one answers health checks meanwhile.
+            let rendered = tokio::task::spawn_blocking(move || render(page)).await;
+            let rendered = rendered.unwrap_or_else(|error| Err(error.to_string()));
+            for request in now {
+                // Its client may have gone.
+                request.reply.send(rendered.clone()).ok();
+            }
+        }
+        tokio::time::sleep(pause_after(began.elapsed())).await;
+    }
+}
+
+fn pause_after(took: Duration) -> Duration {
+    took.saturating_mul(PAUSE_FACTOR).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_is_rendered_once_for_all_waiting_requests_and_not_for_abandoned_ones() {
+        let renders = Arc::new(AtomicUsize::new(0));
+        let counted = renders.clone();
+        let (renderer, rendering) = PageRenderer::new(move |page| {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            Ok(Bytes::from(format!("{page:?} {number}")))
+        });
+        let mut clients = JoinSet::new();
+        for page in [StatusPage::Metrics, StatusPage::Html].into_iter().cycle().take(400) {
+            let renderer = renderer.clone();
+            clients.spawn(async move { renderer.page(page).await });
+        }
+        for _ in 0..50 {
+            let renderer = renderer.clone();
+            clients.spawn(async move { renderer.page(StatusPage::Json).await }).abort();
+        }
+        // All have asked, or are gone, before anything is rendered.
+        tokio::task::yield_now().await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(rendering);
+        let mut shown = std::collections::BTreeMap::new();
+        while let Some(asked) = clients.join_next().await {
+            if let Ok(rendered) = asked {
+                *shown.entry(rendered.unwrap()).or_insert(0) += 1;
+            }
+        }
+        let expected = [("Html 0", 200), ("Metrics 1", 200)].map(|(text, times)| (Bytes::from(text), times));
+        assert_eq!(shown.into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(renders.load(Ordering::SeqCst), 2);
+        // A later request gets a newer page.
+        assert_eq!(renderer.page(StatusPage::Metrics).await.unwrap(), "Metrics 2");
+        drop(renderer);
+        tasks.join_next().await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_rendered_does_not_affect_others() {
+        let (renderer, rendering) = PageRenderer::new(|page| match page {
+            StatusPage::Html => panic!("a page that cannot be rendered"),
+            StatusPage::Json => Err("no".to_owned()),
+            StatusPage::Metrics => Ok(Bytes::new()),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(rendering);
+        assert!(renderer.page(StatusPage::Html).await.unwrap_err().contains("panicked"));
+        assert_eq!(renderer.page(StatusPage::Json).await, Err("no".to_owned()));
+        assert_eq!(renderer.page(StatusPage::Metrics).await, Ok(Bytes::new()));
+    }
+
+    #[test]
+    fn the_pause_is_a_multiple_of_the_work_up_to_a_second() {
+        assert_eq!(pause_after(Duration::from_millis(10)), Duration::from_millis(40));
+        assert_eq!(pause_after(Duration::from_secs(5)), LONGEST_PAUSE);
+        assert_eq!(pause_after(Duration::MAX), LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,117 @@
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handlers::Handlers;
+use super::renderer::StatusPage;
+use super::*;
+use crate::lane::LaneStatus;
+use crate::metrics::Metrics;
+
+fn sources(accounts: usize) -> StatusSources {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let lane = |number| {
+        let name = format!("account-{number}");
+        Arc::new(LaneStatus::new(name.as_str().into(), metrics.account(&name)))
+    };
+    StatusSources {
+        lanes: (0..accounts).map(lane).collect(),
+        metrics,
+        stuck_after: Duration::from_mins(15),
+        broker: None,
+        replica: "one".to_owned(),
+        started: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // Far longer than an answer takes; a daemon that hangs would give none.
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_pages_answer_while_every_thread_of_the_daemon_is_busy() {
+    let daemon = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (address, _pages) = daemon.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (address, serve(listener, sources(3), &CancellationToken::new()).unwrap())
+    });
+    let (go_on, waits) = mpsc::channel::<()>();
+    let (begins, begun) = mpsc::channel();
+    let mut busy = JoinSet::new();
+    busy.spawn_on(
+        async move {
+            begins.send(()).unwrap();
+            waits.recv().ok();
+        },
+        daemon.handle(),
+    );
+    begun.recv().unwrap();
+    assert!(get(address, "/livez").ends_with("\r\n\r\nalive\n"));
+    assert!(get(address, "/readyz").ends_with("\r\n\r\nready\n"));
+    assert!(get(address, "/").contains("account-2"));
+    assert!(get(address, "/api/status").contains("account-2"));
+    assert!(get(address, "/metrics").contains("freshet_lane_state{account=\"account-2\""));
+    drop(go_on);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_whose_tasks_do_not_run_is_not_alive() {
+    let heartbeat = Heartbeat::default();
+    let (handlers, _rendering) = Handlers::new(sources(1), heartbeat.clone());
+    assert_eq!(handlers.livez().await.status(), StatusCode::OK);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(heartbeat.watch());
+    // Between two checks: the order of two timers that are due together is not defined.
+    tokio::time::sleep(Duration::from_millis(59_500)).await;
+    for answer in [handlers.livez().await, handlers.readyz().await] {
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+        assert!(
+            String::from_utf8_lossy(&body).contains("no task of the daemon has run for 59 s"),
+            "{body:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_health_check_is_answered_while_a_lane_holds_the_lock_on_its_state() {
+    let heartbeat = Heartbeat::default();
+    let (handlers, _rendering) = Handlers::new(sources(1), heartbeat);
+    let (release, held) = mpsc::channel::<()>();
+    let hangs = handlers.health("well", |_| None);
+    assert_eq!(hangs.await.status(), StatusCode::OK);
+    HELD.set(std::sync::Mutex::new(held)).unwrap();
+    let hangs = handlers.health("well", |_| {
+        HELD.get().unwrap().lock().unwrap().recv().ok();
+        None
+    });
+    assert_eq!(hangs.await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(release);
+}
+
+static HELD: std::sync::OnceLock<std::sync::Mutex<mpsc::Receiver<()>>> = std::sync::OnceLock::new();
+
+#[test]
+fn a_page_shows_each_account_its_own_numbers() {
+    let sources = sources(3);
+    sources.metrics.account("account-1").delivered.of("track").inc_by(5);
+    sources.metrics.account("account-1").delivered.of("page").inc_by(2);
+    sources.metrics.account("account-2").in_flight.set(3);
+    let shown: serde_json::Value =
+        serde_json::from_slice(&sources.render(StatusPage::Json).unwrap()).unwrap();
+    let of = |number: usize, key: &str| shown["accounts"][number][key].clone();
+    assert_eq!([of(0, "delivered"), of(1, "delivered"), of(2, "delivered")], [0, 7, 0]);
+    assert_eq!([of(0, "in_flight"), of(1, "in_flight"), of(2, "in_flight")], [0, 0, 3]);
+}
