@@ -161,7 +161,7 @@ async fn after_freshsales_refuses_a_record_old_fields_are_read_again_and_the_def
             let labels = [&*format!("endpoint=\"{endpoint}\""), "outcome=\"ok\""];
             rig.sum("freshet_api_requests_total", &labels) >= 2.0
         };
-        ["contacts_fields", "sales_accounts_fields", "deals_fields"].into_iter().all(read)
+        ["contact_fields", "sales_account_fields", "deal_fields"].into_iter().all(read)
     })
     .await;
     source.send(identify("m2", ADA, json!({"city": "Ulm"}))).await;
