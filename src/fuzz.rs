@@ -142,7 +142,7 @@ pub(crate) fn almost_json(originals: &'static [&'static str]) -> impl Strategy<V
     altered(originals, JSON_PIECES)
 }
 
-/// Any JSON value; its objects use these keys, which mean something to whoever reads them.
+/// Any JSON value; its objects use these keys, which mean something to its reader.
 pub(crate) fn any_json(keys: &'static [&'static str]) -> BoxedStrategy<Value> {
     let leaf = prop_oneof![
         1 => Just(Value::Null),

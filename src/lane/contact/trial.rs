@@ -84,17 +84,17 @@ mod tests {
         ] {
             let mut tried = Vec::new();
             let mut trial = Trial::after(None, possible, refused("first"));
-            let told = loop {
+            let reported = loop {
                 match trial {
                     Ok(next) => {
                         tried.push(next.changes);
                         trial = Trial::after(Some(next), possible, refused("later"));
                     }
-                    Err(told) => break told,
+                    Err(reported) => break reported,
                 }
             };
             assert_eq!(tried, expected);
-            assert_eq!(told, refused("first"));
+            assert_eq!(reported, refused("first"));
         }
     }
 }
