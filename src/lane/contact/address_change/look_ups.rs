@@ -20,8 +20,6 @@ pub(in crate::lane) enum Looked {
     On(StepProgress),
     /// No other contact was found, so this refusal of the endpoint's call stands; other remedies may help.
     RefusalStands(Endpoint, RefusedCall),
-    /// The same, and every remedy has been tried.
-    GivenUp(RefusedCall),
 }
 
 const ENTERED: Looked = Looked::On(StepProgress::Entered);
@@ -198,7 +196,9 @@ fn refusal_stands(work: &mut ContactWork) -> Looked {
     };
     work.step = step;
     if work.identity.look_ups > 1 {
-        return Looked::GivenUp(refused);
+        // The refusal is old by now, and another event may have taken the userId or the address away from the contact that
+        // had it: the call is made once more. If it is refused again, that refusal stands.
+        return ENTERED;
     }
     Looked::RefusalStands(endpoint, refused)
 }

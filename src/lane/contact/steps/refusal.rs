@@ -84,7 +84,6 @@ pub(in crate::lane) fn looked_up<D>(
     match address_change::look_ups::answered(item, body, context) {
         Looked::On(progress) => progress.into(),
         Looked::RefusalStands(endpoint, first) => refused(item, endpoint, first, context),
-        Looked::GivenUp(refused) => give_up(item, refused, context),
     }
 }
 
