@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use freshet::freshsales::{Call, Endpoint, RateLimit, Verdict};
-use freshet::lane::{BackoffSettings, Effect, Key, Next, Quota, Scheduler, SchedulerSettings};
+use freshet::lane::{BackoffSettings, ContactKey, Effect, Next, Quota, Scheduler, SchedulerSettings};
 use freshet::mapping::{ContactWrite, Mapped, Record};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -134,7 +134,7 @@ pub fn freshet(arrivals: &[Duration], end: Duration) -> Result {
             }
             waiting.pop_front();
             let email = format!("c{index}@example.com");
-            scheduler.insert(identify(&email), &[Key::Email(email)], None, index);
+            scheduler.insert(identify(&email), &[ContactKey::Email(email)], None, index);
         }
         let wake = loop {
             match scheduler.next(now) {

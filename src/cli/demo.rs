@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::{Failure, feed, print, summary};
+use super::output::{Failure, print};
+use super::{feed, summary};
 use crate::config::{self, BaseUrl, Config, LogFormat, PlainHttp};
 use crate::dead_letter::Letter;
 use crate::file_feed::LetterStore;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::output::Failure;
 use crate::broker::BrokerHealth;
 use crate::config::{AccountConfig, Config};
 use crate::delivery::LaneInlet;

@@ -9,7 +9,8 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::{Failure, files, print, summary};
+use super::output::{Failure, print};
+use super::{files, summary};
 use crate::config::Config;
 use crate::delivery::HeldBytes;
 use crate::file_feed::{

@@ -1,21 +1,21 @@
 //! The commands, one file each. They put the rooms together, and nothing else may use all of them.
 
+mod config_file;
 mod demo;
 mod engine;
 mod feed;
 mod files;
+mod output;
 mod publish;
 mod run;
 mod sandbox;
 mod summary;
 
-use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config;
+use output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
 #[derive(Debug, Parser)]
@@ -50,42 +50,6 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct ConfigFile {
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "Configuration file; without it $FRESHET_CONFIG, else ./freshet.toml"
-    )]
-    config: Option<PathBuf>,
-}
-
-impl ConfigFile {
-    fn load(&self) -> Result<config::Config, Failure> {
-        let path = config::path(self.config.clone());
-        config::load(&path, &config::environment).map_err(|error| Failure::Usage(error.to_string()))
-    }
-}
-
-/// Why a command failed, which decides the exit status.
-#[derive(Debug)]
-enum Failure {
-    /// 1
-    Failed(String),
-    /// 1, after the reason was logged.
-    Logged,
-    /// 64: wrong arguments or configuration.
-    Usage(String),
-    /// 75: RabbitMQ cannot be reached.
-    Unreachable(String),
-}
-
-impl Failure {
-    fn failed(error: impl std::fmt::Display) -> Self {
-        Self::Failed(error.to_string())
-    }
 }
 
 const USAGE: u8 = 64;
@@ -123,22 +87,6 @@ pub fn main() -> ExitCode {
             print_error(&text);
             ExitCode::from(code)
         }
-    }
-}
-
-/// Writes to standard error. If that fails, the exit status remains.
-fn print_error(text: &str) {
-    writeln!(std::io::stderr(), "freshet: {text}").ok();
-}
-
-/// Writes to standard output. A closed pipe is no failure: its reader has read enough.
-fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("cannot write to standard output: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -8,7 +8,9 @@ use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, Failure, engine, files, print, summary};
+use super::config_file::ConfigFile;
+use super::output::{Failure, print};
+use super::{engine, files, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
 use crate::file_feed::{ReadLine, longest_line, read_lines};
 

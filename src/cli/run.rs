@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::config_file::ConfigFile;
 use super::engine::{self, Engine};
-use super::{ConfigFile, Failure, feed};
+use super::feed;
+use super::output::Failure;
 use crate::broker::{self, BrokerHealth, Context, Names};
 use crate::config::{self, Config};
 use crate::delivery::HeldBytes;

@@ -29,7 +29,7 @@ mod tests;
 mod timing;
 mod waiting;
 
-pub use crate::lane::scheduler::window::{Key, Window};
+pub use crate::lane::scheduler::window::{ContactKey, Window};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;

@@ -15,7 +15,7 @@ use crate::mapping::fields::writable::{UserId, clearable, identifies, managed};
 use crate::mapping::traits::candidate::FieldCandidate;
 use crate::mapping::traits::resolution::candidates;
 use crate::mapping::traits::special::SpecialPositions;
-use crate::mapping::values::coerce::{LINE_LIMIT, check_range, coerce, text, wanted};
+use crate::mapping::values::coerce::{SINGLE_LINE_LIMIT, check_range, coerce, text, wanted};
 use crate::mapping::values::mismatch::TypeMismatch;
 use crate::mapping::values::owners;
 use crate::mapping::values::parents::{Parent, parent_of};
@@ -154,7 +154,7 @@ impl<'a> Builder<'a, '_> {
 
     fn set_external_id(&mut self) {
         let Some(id) = self.context.external_id else { return };
-        match text(&id.into(), Some(LINE_LIMIT), self.rules.coercion) {
+        match text(&id.into(), Some(SINGLE_LINE_LIMIT), self.rules.coercion) {
             Ok(id) => drop(self.record.fields.insert("external_id".into(), id)),
             Err(mismatch) => {
                 let problem = mismatch.into_problem("external_id", "userId".into());

@@ -46,7 +46,7 @@ use world::{APART, PREFETCH, QUEUE, World};
 async fn nothing_is_lost_or_reordered_whatever_breaks() {
     let settings = Settings::read();
     println!("seed {}, frames of at most {} bytes", settings.seed, settings.frame_max);
-    let _told = Told(settings.command());
+    let _print = PrintOnFailure(settings.command());
     let started = Instant::now();
     let mut world = World::build(&settings).await;
     println!("[{:>4}] the world stands", started.elapsed().as_secs());
@@ -129,9 +129,9 @@ async fn quiet(world: &World, producers: &Producers) -> Amqp {
 }
 
 /// Says how to do it again if the test fails.
-struct Told(String);
+struct PrintOnFailure(String);
 
-impl Drop for Told {
+impl Drop for PrintOnFailure {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("the same faults again: {}", self.0);

@@ -46,7 +46,7 @@ pub fn answers(kind: Kind, dice: &mut Dice) -> Value {
             400,
             "UCR contact fetch failure :: response_code :: 429 :: response :: Too many requests",
         )),
-        // Once: whoever hears it asks no more until it is over.
+        // Once: a lane that gets this answer asks no more until the wait is over.
         Kind::ApiGatewayWaits => json!({
             "endpoint": "*", "next": 1,
             "action": {"status": 429, "headers": {"retry-after": "6", "content-type": "text/html"}, "body": PAGE}
@@ -161,7 +161,7 @@ pub async fn unreadable_messages(world: &World, producers: &Producers, account: 
     assert!(struck() > 0, "it was never delivered");
 }
 
-/// An event that is handed out twice while its calls do not get through; then the replica that has it is killed. Tells
+/// An event that is handed out twice while its calls do not get through; then the replica that has it is killed. Returns
 /// which.
 pub async fn doubled(world: &mut World, producers: &Producers, account: usize) -> Option<usize> {
     let (contact, text) = producers.ledger().marked(account, TWICE);

@@ -85,7 +85,7 @@ impl Replica {
         self.read(&process);
     }
 
-    /// A process that ended by itself is a failure, told at once.
+    /// A process that ended by itself is a failure, and reported at once.
     pub fn check_alive(&mut self) {
         let process = self.process.as_mut().expect("the replica runs");
         if let Some(status) = process.exited() {

@@ -119,7 +119,7 @@ fn share(whole: usize, part: f64) -> usize {
     (whole as f64 * part.min(1.0)) as usize
 }
 
-/// Stages a fault; tells how often each lane may lose its session by it, and waits for the events that it condemns.
+/// Stages a fault; returns how often each lane may lose its session by it, and waits for the events that it condemns.
 async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usize {
     let (whom, mut dice) = (fault.whom, fault.dice.clone());
     match fault.kind {

@@ -134,13 +134,13 @@ impl Verdict {
         if record["job_title"].as_str() != last.as_deref() {
             let (shown, changed) = (&record["job_title"], &record["updated_at"]);
             let name = ledger.accounts[contact.account].name.as_str();
-            let mut told =
+            let mut description =
                 format!("contact {number} of {name} shows {shown} since {changed}, last was {last:?}:");
             for event in contact.marks.values().rev().take(6).rev() {
                 let confirmed = ledger.times.get(&format!("{number}.{event}"));
-                write!(told, " {event} confirmed {confirmed:?},").unwrap();
+                write!(description, " {event} confirmed {confirmed:?},").unwrap();
             }
-            self.reordered.push(told);
+            self.reordered.push(description);
         }
         let addresses = record["emails"].to_string();
         for (event, email) in contact.earlier.iter().filter(|(_, email)| !addresses.contains(email.as_str()))
@@ -177,7 +177,7 @@ impl Verdict {
     fn judge_letters(&mut self, ledger: &Ledger, letters: &[Delivery]) {
         let mut buried: BTreeSet<String> = BTreeSet::new();
         for letter in letters {
-            // Where headers left no room for the id, the body tells it.
+            // Where headers left no room for the id, the body has it.
             let id = header(letter, ID).or_else(|| message_id(&letter.data)).unwrap_or_default();
             let reason = header(letter, "freshet-reason").unwrap_or_else(|| letter.routing_key.to_string());
             match ledger.events.get(&id).map(|expected| expected.fate) {

@@ -22,7 +22,7 @@ pub const PREFETCH: usize = 50;
 /// The intake.
 pub const QUEUE: &str = "events";
 const NAMES: [&str; 8] = ["acme", "globex", "initech", "hooli", "umbrella", "stark", "wayne", "wonka"];
-/// What stands in for every key and token; it must never be told.
+/// What stands in for every key and token; it must appear in no log, page or dead letter.
 pub const SECRET: &str = "secret-key-0815";
 
 /// One account: its sandbox, and the network before it.
@@ -48,7 +48,7 @@ impl Site {
         shown["faults"].as_array().unwrap().iter().filter_map(|fault| fault["struck"].as_u64()).sum()
     }
 
-    /// Ends all misbehaviour; tells how many requests it struck.
+    /// Ends all misbehaviour; returns how many requests it struck.
     pub async fn calm(&self) -> u64 {
         let struck = self.struck().await;
         let (status, body) = support::delete(self.address, "/_sandbox/faults").await.unwrap();

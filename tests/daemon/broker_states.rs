@@ -32,10 +32,10 @@ async fn two_accounts() -> World {
     World::of_two().await
 }
 
-/// Waits until `/readyz` answers 503 and tells this.
-async fn tells(replica: &Freshet, why: &str) {
+/// Waits until `/readyz` answers 503 with this text.
+async fn unready(replica: &Freshet, why: &str) {
     eventually(Duration::from_mins(1), why, async || match replica.get("/readyz").await {
-        (503, told) if told.contains(why) => Ok(()),
+        (503, text) if text.contains(why) => Ok(()),
         answer => Err(format!("{answer:?}")),
     })
     .await;
@@ -120,10 +120,10 @@ async fn a_user_or_a_vhost_that_is_missing_is_told_and_waited_for() {
     let user = format!("late-{vhost}");
     let url = world.vhost.url().replace("guest:guest", &format!("{user}:{PASSWORD}"));
     let mut replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
-    tells(&replica, "Are user and password in broker.url right?").await;
+    unready(&replica, "Are user and password in broker.url right?").await;
     broker.control(&["add_user", &user, "another"]);
     broker.control(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]);
-    tells(&replica, "ACCESS_REFUSED").await;
+    unready(&replica, "ACCESS_REFUSED").await;
     broker.control(&["change_password", &user, PASSWORD]);
     replica.ready().await;
     world.publish(track(0, 0).to_string()).await;
@@ -132,8 +132,8 @@ async fn a_user_or_a_vhost_that_is_missing_is_told_and_waited_for() {
     // With everything in it, under a replica at work.
     broker.control(&["delete_vhost", &vhost]);
     not_ready(&replica).await;
-    tells(&replica, &vhost).await;
-    tells(&replica, "%2f is the vhost `/`").await;
+    unready(&replica, &vhost).await;
+    unready(&replica, "%2f is the vhost `/`").await;
     broker.control(&["add_vhost", &vhost]);
     for user in ["guest", &user] {
         broker.control(&["set_permissions", "-p", &vhost, user, ".*", ".*", ".*"]);
@@ -199,7 +199,7 @@ async fn a_channel_closed_by_the_consumer_timeout_costs_nothing() {
     let line = replica.line("a channel broke").await;
     assert!(line.contains("PRECONDITION_FAILED") && line.contains("acme"), "{line}");
     shows(&replica, "freshet_lane_state{account=\"acme\",state=\"throttled\"}", 1.0).await;
-    // Between two channels nothing is in flight, and nothing else tells that it is not over.
+    // Between two channels nothing is in flight, and nothing else shows that it is not over.
     eventually(Duration::from_mins(1), "every track has arrived", async || {
         activities(&world, "acme") >= CONTACTS * ROUNDS
     })
@@ -226,7 +226,7 @@ async fn while_an_alarm_lasts_events_stay_on_the_intake() {
     let replica = Freshet::start(&world.config_at(world.vhost.url(), "one"), &World::environment());
     let stalled = "freshet_broker_stalled{reason=\"blocked\"}";
     replica.line("the broker takes no messages for now").await;
-    tells(&replica, "low on memory").await;
+    unready(&replica, "low on memory").await;
     shows(&replica, stalled, 1.0).await;
     alarm("set", "disk");
     alarm("clear", "memory");

@@ -209,14 +209,14 @@ async fn the_demo_ends_with_the_numbers_that_the_examples_promise() {
         let count = last.parse::<usize>().unwrap() + 1 - first.parse::<usize>().unwrap();
         *promised.entry(reason.trim_end_matches([' ', '|'])).or_default() += count;
     }
-    let mut told = BTreeMap::<&str, usize>::new();
+    let mut counted = BTreeMap::<&str, usize>::new();
     let summary = out.split("dead-lettered").nth(1).unwrap().split("What arrived").next().unwrap();
     for row in summary.lines() {
         if let [_, reason, count] = row.split_whitespace().collect::<Vec<_>>()[..] {
-            *told.entry(reason).or_default() += count.parse::<usize>().unwrap();
+            *counted.entry(reason).or_default() += count.parse::<usize>().unwrap();
         }
     }
-    assert_eq!(told, promised);
+    assert_eq!(counted, promised);
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Lets the accounts answer at once, until all that was published has gone through; tells when each call was.
+    /// Lets the accounts answer at once, until all that was published has gone through; returns when each call was.
     async fn end(&self, replicas: &[Freshet], began: Timestamp) -> Vec<Calls<'a>> {
         for account in &self.world.accounts {
             delete(account.address, "/_sandbox/faults").await.unwrap();

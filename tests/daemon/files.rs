@@ -294,13 +294,13 @@ async fn a_summary_that_cannot_be_written_is_told_on_standard_error() {
     let (status, out, err) = run(&folder, "$FRESHET run --events events.ndjson > /dev/full").await;
     assert_eq!(status, Some(1), "{out}{err}");
     assert!(err.contains("every event is settled") && !err.contains("panicked"), "{err}");
-    // Whoever closes the pipe has read enough.
+    // A reader that closes the pipe has read enough.
     let gone = "{ $FRESHET run --events events.ndjson; echo $? > status; } | true; exit $(cat status)";
     let (status, out, err) = run(&folder, gone).await;
     assert_eq!(status, Some(0), "{out}{err}");
     assert!(!err.contains("panicked"), "{err}");
     let closed = "$FRESHET run --events missing.ndjson 2>&-";
-    assert_eq!(run(&folder, closed).await.0, Some(1), "a failure that cannot be told is one all the same");
+    assert_eq!(run(&folder, closed).await.0, Some(1), "a failure that cannot be printed is one all the same");
     assert!(arrived(&world.state("acme")).contains_key("contact.0@example.com"));
 }
 

@@ -22,9 +22,9 @@ const DURABLE: QueueDeclareOptions = QueueDeclareOptions {
     nowait: false,
 };
 
-async fn readiness(replica: &Freshet, status: u16, told: &str) {
-    eventually(Duration::from_mins(2), told, async || match replica.get("/readyz").await {
-        (found, text) if found == status && text.contains(told) => Ok(()),
+async fn readiness(replica: &Freshet, status: u16, expected: &str) {
+    eventually(Duration::from_mins(2), expected, async || match replica.get("/readyz").await {
+        (found, text) if found == status && text.contains(expected) => Ok(()),
         answer => Err(format!("{answer:?}")),
     })
     .await;

@@ -22,7 +22,7 @@ async fn lines(format: &str) -> Vec<String> {
         world.publish(event.to_string()).await;
     }
     assert_eq!(world.dead_letters(2).await.len(), 2);
-    soon("both are told", async || replica.log().matches("event dead-lettered").count() == 2).await;
+    soon("both are logged", async || replica.log().matches("event dead-lettered").count() == 2).await;
     let lines = replica.log().lines().map(str::to_owned).collect();
     world.finish([replica]).await;
     lines

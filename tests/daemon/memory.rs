@@ -64,7 +64,7 @@ fn identify(number: usize) -> Value {
 }
 
 /// A replica of a hundred accounts that hold all they may, because none of their calls is answered; and what it takes.
-#[expect(clippy::print_stdout, reason = "how much it takes is told, too")]
+#[expect(clippy::print_stdout, reason = "how much memory it takes is printed, too")]
 async fn full_windows(settings: &str) -> u64 {
     const LANES: usize = 100;
     const EACH: usize = 400;

@@ -1,4 +1,4 @@
-//! What is no broker behind the broker's address: it is told as what it is, and costs nothing.
+//! Something other than a broker at the broker's address: the log says what it is, and it costs nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use crate::events::{arrived, track};
 use crate::support::{Freshet, TlsFront, soon};
 use crate::world::World;
 
-/// Says these words to whoever connects, and hangs up if told to; else it stays silent and keeps the connection.
+/// Sends these words to each client that connects, and hangs up if asked to; else it stays silent and keeps the connection.
 struct Peer {
     port: u16,
     accepted: Arc<AtomicUsize>,

@@ -113,8 +113,8 @@ async fn a_field_that_is_required_later_binds_new_contacts_only_and_has_a_defaul
     assert_eq!(header(&letters[0], "freshet-reason").as_deref(), Some("rejected"));
     assert_eq!(header(&letters[0], "freshet-account").as_deref(), Some("globex"));
     let detail = header(&letters[0], "freshet-detail").unwrap();
-    for told in ["lead_source_id", "accounts.defaults", "Freshsales refused the contact"] {
-        assert!(detail.contains(told), "{told} is missing in {detail}");
+    for word in ["lead_source_id", "accounts.defaults", "Freshsales refused the contact"] {
+        assert!(detail.contains(word), "{word} is missing in {detail}");
     }
     world.finish([replica]).await;
 }

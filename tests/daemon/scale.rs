@@ -91,8 +91,8 @@ fn accounts(world: &World, count: usize) -> String {
     text
 }
 
-/// Starts a replica and waits until all its lanes have a consumer; tells how long that took.
-#[expect(clippy::print_stdout, reason = "how long it takes is told, not judged")]
+/// Starts a replica and waits until all its lanes have a consumer; returns how long that took.
+#[expect(clippy::print_stdout, reason = "how long it takes is printed, not judged")]
 async fn up(broker: &Broker, world: &World, config: &str, lanes: usize) -> Freshet {
     let started = Instant::now();
     let replica = Freshet::start(config, &World::environment());

@@ -17,14 +17,14 @@ fn count(state: &Value, what: &str) -> usize {
 }
 
 /// The reason and the message id of each letter, in the order of the ids.
-fn told(letters: &[Delivery]) -> Vec<(String, String)> {
+fn reasons(letters: &[Delivery]) -> Vec<(String, String)> {
     let word = |letter: &Delivery, name| header(letter, name).unwrap_or_default();
-    let mut told: Vec<_> = letters
+    let mut reasons: Vec<_> = letters
         .iter()
         .map(|letter| (word(letter, "freshet-message-id"), word(letter, "freshet-reason")))
         .collect();
-    told.sort();
-    told
+    reasons.sort();
+    reasons
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -122,7 +122,7 @@ async fn a_web_forms_identify_is_a_dead_letter_and_nobodys_is_skipped() {
     world.settled(&[&replica]).await;
 
     let letters = world.dead_letters(2).await;
-    assert_eq!(told(&letters), pairs(&[("lf-1", "missing_user_id"), ("lf-3", "invalid_email")]));
+    assert_eq!(reasons(&letters), pairs(&[("lf-1", "missing_user_id"), ("lf-3", "invalid_email")]));
     assert_eq!(count(&world.state("acme"), "contacts"), 0);
     let (_, metrics) = replica.get("/metrics").await;
     assert_eq!(sum(&metrics, SKIPPED, &[("reason", "anonymous")]), 2);
@@ -147,7 +147,7 @@ async fn a_web_forms_identify_becomes_a_contact_by_its_address() {
     let state = world.state("acme");
     assert_eq!(contact(&state, "joe@example.com")["external_id"], "u-9");
     assert_eq!(count(&state, "contacts"), 1);
-    assert_eq!(told(&world.dead_letters(1).await), pairs(&[("lf-3", "invalid_email")]));
+    assert_eq!(reasons(&world.dead_letters(1).await), pairs(&[("lf-3", "invalid_email")]));
     let (_, metrics) = replica.get("/metrics").await;
     assert_eq!(sum(&metrics, SKIPPED, &[("reason", "anonymous")]), 2);
     world.finish([replica]).await;

@@ -73,7 +73,7 @@ async fn a_message_id_that_was_settled_is_not_delivered_again_however_it_comes()
     world.settled(&[&replica]).await;
     world.publish(track(0, 1).to_string()).await;
     world.publish_to(&world.lanes(), "acme", [(track(0, 1).to_string(), BasicProperties::default())]).await;
-    // Without an id, or with a blank one, nothing can be told apart.
+    // Without an id, or with a blank one, events cannot be distinguished.
     for id in [json!(null), json!(" ")] {
         world.publish(with(2, json!({"messageId": id}))).await;
         world.publish(with(2, json!({"messageId": id}))).await;

@@ -35,13 +35,13 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
     let two = world.start("two").await;
     let queues = listed(&world, "list_queues", &["name", "type", "durable", "arguments"]).await;
     let names: Vec<&str> = queues.keys().map(String::as_str).collect();
-    let (claims, kept): (Vec<&str>, Vec<&str>) =
+    let (reservations, kept): (Vec<&str>, Vec<&str>) =
         names.iter().partition(|name| name.starts_with("events.replica."));
-    assert_eq!(claims, ["events.replica.one", "events.replica.two"]);
+    assert_eq!(reservations, ["events.replica.one", "events.replica.two"]);
     assert_eq!(kept, ["events", "events.dead", "events.lane.acme", "events.lane.globex", "events.probe"]);
-    for claim in claims {
-        let queue = &queues[claim];
-        assert_eq!((&queue["type"], &queue["durable"]), (&json!("classic"), &json!(false)), "{claim}");
+    for reservation in reservations {
+        let queue = &queues[reservation];
+        assert_eq!((&queue["type"], &queue["durable"]), (&json!("classic"), &json!(false)), "{reservation}");
     }
     for name in kept {
         let queue = &queues[name];

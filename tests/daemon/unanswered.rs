@@ -21,7 +21,7 @@ async fn at_leader(world: &World, queue: &str, erlang: &str) -> String {
     Broker::shared().await.control(&["eval", &lookup])
 }
 
-/// Tells a queue how many more messages its active consumer may have, whatever its prefetch.
+/// Grants a queue how many more messages its active consumer may have, whatever its prefetch.
 async fn allow(world: &World, queue: &str, messages: usize) {
     let keys = "{ok, {_, Keys}, _} = ra:local_query(Leader, fun(State) -> \
         lists:append([maps:keys(Map) || Map <- tuple_to_list(State), is_map(Map), \
@@ -120,7 +120,7 @@ async fn a_lane_that_is_full_holds_back_nobody_else_and_is_filled_as_it_empties(
     world.amqp.declare_quorum(&world.lane("acme"), &arguments).await;
     world.fault("acme", json!([{"endpoint": "*", "action": {"hang": true}}])).await;
     let replica = world.start("one").await;
-    // A queue takes what is on its way when it tells that it is full.
+    // A queue still takes what is on its way when it reports that it is full.
     publish_to_both(&world, (0..EVENTS / 4).map(|contact| track(contact, 0))).await;
     soon("it is full", async || world.amqp.depth(&world.lane("acme")).await >= Some(20)).await;
     publish_to_both(&world, (EVENTS / 4..EVENTS).map(|contact| track(contact, 0))).await;
@@ -222,11 +222,11 @@ async fn a_lane_whose_leader_answers_nothing_holds_back_nobody_else() {
     // Its subscription is not answered, and not waited for without an end.
     let second = world.start("two").await;
     // What the lane does not confirm is sent once more in time: it may be lost.
-    let told = [
+    let logged = [
         (&second, format!("has not let anyone subscribe to {lane}")),
         (&first, "what the queue may have missed is sent once more".to_owned()),
     ];
-    for (replica, line) in &told {
+    for (replica, line) in &logged {
         eventually(Duration::from_mins(3), line, async || {
             let log = replica.log();
             if log.contains(line) { Ok(()) } else { Err(log) }

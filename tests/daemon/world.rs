@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Amqp, Broker, Freshet, Vhost, eventually, post, soon};
 
-/// What stands in for every key and token; it must never be told.
+/// What stands in for every key and token; it must appear in no log, page or dead letter.
 const SECRET: &str = "secret-key-0815";
 
 /// Whom the events are about that [`World::fenced`] sends.
@@ -326,7 +326,7 @@ impl World {
         self.amqp.take_all(&dead).await
     }
 
-    /// What every test ends with: all settled, no receipt dropped, the books balanced, no secret told, a
+    /// What every test ends with: all settled, no receipt dropped, the books balanced, no secret shown, a
     /// good stop, and then nothing left in any queue.
     pub async fn finish(self, replicas: impl IntoIterator<Item = Freshet>) {
         let replicas: Vec<Freshet> = replicas.into_iter().collect();

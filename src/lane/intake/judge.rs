@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::lane::scheduler::window::Key;
+use crate::lane::scheduler::window::ContactKey;
 use crate::mapping::{Identity, Mapped, Mapper, Omitted, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::schema::Selector;
@@ -18,7 +18,7 @@ pub(in crate::lane) struct Judged {
     /// The word in `userId` that names nobody, if there is one.
     pub(in crate::lane) placeholder: Option<&'static str>,
     /// Whom a refused event may be about: at least the keys that it would have if it were not refused.
-    refused_keys: Vec<Key>,
+    refused_keys: Vec<ContactKey>,
     pub(in crate::lane) verdict: Result<Addressed, Outcome>,
     /// How many traits reached no field.
     pub(in crate::lane) ignored: usize,
@@ -30,7 +30,7 @@ pub(in crate::lane) struct Judged {
 
 impl Judged {
     /// Whom it is or may be about.
-    pub(in crate::lane) fn keys(&self) -> &[Key] {
+    pub(in crate::lane) fn keys(&self) -> &[ContactKey] {
         self.verdict.as_ref().map_or(&self.refused_keys, |send| &send.keys)
     }
 
@@ -51,7 +51,7 @@ impl Judged {
 /// What to send, and whom it is about.
 pub(in crate::lane) struct Addressed {
     pub(in crate::lane) mapped: Mapped,
-    pub(in crate::lane) keys: Vec<Key>,
+    pub(in crate::lane) keys: Vec<ContactKey>,
     /// `userId` and e-mail address, where the event states both.
     pub(in crate::lane) identity_pair: Option<(String, String)>,
 }
@@ -126,11 +126,11 @@ fn tracking_not_configured() -> Refusal {
     Refusal::new(DeadLetterReason::TrackingNotConfigured, problem)
 }
 
-fn refused_keys(event: &Event) -> Vec<Key> {
-    let address = |text: &str| Key::Email(text.trim().to_lowercase());
+fn refused_keys(event: &Event) -> Vec<ContactKey> {
+    let address = |text: &str| ContactKey::Email(text.trim().to_lowercase());
     let mut keys = Vec::with_capacity(3);
     if let Some(user_id) = &event.user_id {
-        keys.extend([Key::UserId(user_id.clone()), address(user_id)]);
+        keys.extend([ContactKey::UserId(user_id.clone()), address(user_id)]);
     }
     if let Payload::Identify { traits } = &event.payload
         && let Some(Value::String(email)) = email_trait(traits)
@@ -154,12 +154,12 @@ fn addressed(event: &Event, mapped: Mapped) -> Addressed {
     match identity {
         Identity::Email(email) => {
             if let Some(user_id) = event.user_id.as_ref().filter(|user_id| user_id.to_lowercase() != email) {
-                keys.push(Key::UserId(user_id.clone()));
+                keys.push(ContactKey::UserId(user_id.clone()));
                 identity_pair = Some((user_id.clone(), email.clone()));
             }
-            keys.push(Key::Email(email));
+            keys.push(ContactKey::Email(email));
         }
-        Identity::UserId(user_id) => keys.push(Key::UserId(user_id)),
+        Identity::UserId(user_id) => keys.push(ContactKey::UserId(user_id)),
     }
     Addressed { mapped, keys, identity_pair }
 }

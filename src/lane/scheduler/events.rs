@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Scheduler;
-use super::window::Key;
+use super::window::ContactKey;
 use crate::config::Tags;
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::work_item::OpenEvent;
@@ -11,14 +11,20 @@ use crate::mapping::Mapped;
 
 impl<D> Scheduler<D> {
     /// Adds an event. `address` is a `userId` and the e-mail address that the event gives it.
-    pub fn insert(&mut self, mapped: Mapped, keys: &[Key], address: Option<(String, String)>, delivery: D) {
+    pub fn insert(
+        &mut self,
+        mapped: Mapped,
+        keys: &[ContactKey],
+        address: Option<(String, String)>,
+        delivery: D,
+    ) {
         let place = self.keep(keys);
         self.fill(place, mapped, keys, address, delivery);
     }
 
     /// Keeps a place for an event with these keys that cannot be mapped yet. Later events of the same contact wait for it.
     /// To be ended by [`Scheduler::fill`] or [`Scheduler::leave`].
-    pub fn keep(&mut self, keys: &[Key]) -> u64 {
+    pub fn keep(&mut self, keys: &[ContactKey]) -> u64 {
         // A lane cannot move while this replica holds one of its events. While it holds none, another replica may have
         // had the lane and written other values.
         if self.window.is_empty() {
@@ -28,7 +34,7 @@ impl<D> Scheduler<D> {
     }
 
     /// Whether a place before this one is kept for an event of the same contact; without a place, any.
-    pub fn kept_before(&self, place: Option<u64>, keys: &[Key]) -> bool {
+    pub fn kept_before(&self, place: Option<u64>, keys: &[ContactKey]) -> bool {
         self.window.kept_before(place, &self.with_addresses(keys))
     }
 
@@ -37,7 +43,7 @@ impl<D> Scheduler<D> {
         &mut self,
         place: u64,
         mapped: Mapped,
-        keys: &[Key],
+        keys: &[ContactKey],
         address: Option<(String, String)>,
         delivery: D,
     ) {
@@ -49,7 +55,7 @@ impl<D> Scheduler<D> {
             && let Some(email) = self.identities.latest(&user_id)
         {
             Arc::make_mut(write).email = Some(email.into());
-            keys.push(Key::Email(email.to_owned()));
+            keys.push(ContactKey::Email(email.to_owned()));
         }
         if self.settings.tags == Tags::Append {
             event = event.appending_tags();
@@ -66,10 +72,12 @@ impl<D> Scheduler<D> {
     }
 
     /// The keys, and the e-mail addresses that are known to belong to their `userId`s.
-    fn with_addresses(&self, keys: &[Key]) -> Vec<Key> {
+    fn with_addresses(&self, keys: &[ContactKey]) -> Vec<ContactKey> {
         let known = keys.iter().filter_map(|key| match key {
-            Key::UserId(user_id) => self.identities.latest(user_id).map(|email| Key::Email(email.to_owned())),
-            Key::Email(_) => None,
+            ContactKey::UserId(user_id) => {
+                self.identities.latest(user_id).map(|email| ContactKey::Email(email.to_owned()))
+            }
+            ContactKey::Email(_) => None,
         });
         known.chain(keys.iter().cloned()).collect()
     }

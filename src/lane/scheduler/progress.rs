@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::calls::{PendingCall, Purpose};
-use super::window::Key;
+use super::window::ContactKey;
 use super::{Effect, Scheduler};
 use crate::freshsales::{Endpoint, found_email};
 use crate::lane::contact::activity;
@@ -18,7 +18,7 @@ use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::step::Step;
-use crate::lane::contact::steps::{Advance, Context, Deals, Progress, refusal, success};
+use crate::lane::contact::steps::{Advance, Deals, StepContext, StepProgress, refusal, success};
 use crate::lane::contact::work_item::WorkItem;
 use crate::mapping::Identity;
 use crate::outcome::Outcome;
@@ -40,7 +40,8 @@ impl<D> Scheduler<D> {
             }
         }
         let window = &self.window;
-        let waits_under = |event: u64, email: &str| window.has_key(event, &Key::Email(email.to_owned()));
+        let waits_under =
+            |event: u64, email: &str| window.has_key(event, &ContactKey::Email(email.to_owned()));
         match identify::before_step(item, &mut self.records, &self.identities, waits_under) {
             Identified::Ready => {}
             Identified::WaitFor { email, role } => return self.put_back(number, &email, role),
@@ -75,7 +76,7 @@ impl<D> Scheduler<D> {
             {
                 Arc::make_mut(write).email = Some(email.into());
             }
-            self.window.put_back(number, Key::Email(email.to_owned()), event);
+            self.window.put_back(number, ContactKey::Email(email.to_owned()), event);
         }
     }
 
@@ -127,10 +128,10 @@ impl<D> Scheduler<D> {
         &mut self,
         number: u64,
         now: Instant,
-        step: impl FnOnce(&mut WorkItem<D>, &mut Context<'_>) -> Advance,
+        step: impl FnOnce(&mut WorkItem<D>, &mut StepContext<'_>) -> Advance,
     ) -> Option<Advance> {
         let look_up_delay = self.settings.backoff.look_up_delay;
-        let mut context = Context {
+        let mut context = StepContext {
             records: &mut self.records,
             identities: &mut self.identities,
             deal_identity: self.settings.deal_identity,
@@ -156,17 +157,17 @@ impl<D> Scheduler<D> {
             effects.extend(self.deals_not_shown(now));
         }
         // The lock stays while the next step is about the same record.
-        let finished = matches!(progress, Progress::Finished(_));
+        let finished = matches!(progress, StepProgress::Finished(_));
         if let Some(record) = held
             && (finished || self.shared_record(number).as_ref() != Some(&record))
         {
             self.release(record, number);
         }
         match progress {
-            Progress::Entered => self.enter_step(number),
-            Progress::OneMoreCall => self.items.set_idle(number),
-            Progress::LookUpAt(at) => self.look_up_at(number, at),
-            Progress::Finished(outcome) => effects.extend(self.finish(number, &outcome)),
+            StepProgress::Entered => self.enter_step(number),
+            StepProgress::OneMoreCall => self.items.set_idle(number),
+            StepProgress::LookUpAt(at) => self.look_up_at(number, at),
+            StepProgress::Finished(outcome) => effects.extend(self.finish(number, &outcome)),
         }
         effects
     }
@@ -193,7 +194,7 @@ impl<D> Scheduler<D> {
         }
         open.attempts = item.attempts;
         let email = self.identities.email(&user_id).map(str::to_owned);
-        self.window.put_back(event, email.map_or(Key::UserId(user_id), Key::Email), open);
+        self.window.put_back(event, email.map_or(ContactKey::UserId(user_id), ContactKey::Email), open);
     }
 
     /// Ends the events that the item works on, and goes on with the rest, if any.

@@ -10,7 +10,7 @@ use crate::lane::bounded::Digests;
 
 /// A name by which an event knows its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Key {
+pub enum ContactKey {
     /// An e-mail address, trimmed and lower-cased.
     Email(String),
     /// A `userId` that is no e-mail address.
@@ -104,14 +104,14 @@ impl<T> Window<T> {
     }
 
     /// Adds an event behind all events that share a key with it.
-    pub fn insert(&mut self, keys: &[Key], item: T) {
+    pub fn insert(&mut self, keys: &[ContactKey], item: T) {
         let number = self.keep(keys);
         self.fill(number, &[], item);
     }
 
     /// Keeps a place for an event that cannot be mapped yet, behind all events that share a key with it. Later events that
     /// share a key wait for it. The place ends by [`Window::fill`] or [`Window::finish`].
-    pub fn keep(&mut self, keys: &[Key]) -> u64 {
+    pub fn keep(&mut self, keys: &[ContactKey]) -> u64 {
         let number = self.next;
         self.next += 1;
         let mut keys = self.digests_of(keys);
@@ -125,7 +125,7 @@ impl<T> Window<T> {
     }
 
     /// Whether a place before this one is kept for an event that shares one of these keys; without a place, any.
-    pub fn kept_before(&self, place: Option<u64>, keys: &[Key]) -> bool {
+    pub fn kept_before(&self, place: Option<u64>, keys: &[ContactKey]) -> bool {
         let queues = keys.iter().filter_map(|key| self.queues.get(&self.digest(key)));
         let mut before =
             queues.flat_map(Queue::numbers).filter(|number| place.is_none_or(|place| *number < place));
@@ -133,7 +133,7 @@ impl<T> Window<T> {
     }
 
     /// Puts an event into its place, perhaps with more keys: it waits behind all events queued before it.
-    pub fn fill(&mut self, number: u64, keys: &[Key], item: T) {
+    pub fn fill(&mut self, number: u64, keys: &[ContactKey], item: T) {
         let keys = self.digests_of(keys);
         let Some(entry) = self.entries.get_mut(&number) else { return };
         entry.item = Some(Box::new(item));
@@ -194,24 +194,24 @@ impl<T> Window<T> {
     }
 
     /// Puts a taken event back to wait, with one more key: it waits behind all events queued before it.
-    pub fn put_back(&mut self, number: u64, key: Key, item: T) {
+    pub fn put_back(&mut self, number: u64, key: ContactKey, item: T) {
         self.fill(number, &[key], item);
     }
 
     /// Whether an event has this key.
-    pub fn has_key(&self, number: u64, key: &Key) -> bool {
+    pub fn has_key(&self, number: u64, key: &ContactKey) -> bool {
         let key = self.digest(key);
         self.entries.get(&number).is_some_and(|entry| entry.keys.contains(&key))
     }
 
-    fn digests_of(&self, keys: &[Key]) -> Vec<u128> {
+    fn digests_of(&self, keys: &[ContactKey]) -> Vec<u128> {
         keys.iter().map(|key| self.digest(key)).collect()
     }
 
-    fn digest(&self, key: &Key) -> u128 {
+    fn digest(&self, key: &ContactKey) -> u128 {
         match key {
-            Key::Email(email) => self.digests.of_kind(0, email),
-            Key::UserId(user_id) => self.digests.of_kind(1, user_id),
+            ContactKey::Email(email) => self.digests.of_kind(0, email),
+            ContactKey::UserId(user_id) => self.digests.of_kind(1, user_id),
         }
     }
 

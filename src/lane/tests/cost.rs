@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::cost::stays_linear;
 use crate::lane::budget::Quota;
-use crate::lane::scheduler::window::{Key, Window};
+use crate::lane::scheduler::window::{ContactKey, Window};
 use crate::lane::scheduler::{Next, Scheduler, SchedulerSettings};
 use crate::lane::timing::BackoffSettings;
 use crate::mapping::{ContactWrite, Mapped, Record};
@@ -34,7 +34,7 @@ async fn merging_many_identifies_takes_linear_time() {
             let mut scheduler = scheduler(now);
             for number in 0..*events {
                 let email = "ada@example.com".to_owned();
-                let keys = vec![Key::UserId(format!("u{number}")), Key::Email(email.clone())];
+                let keys = vec![ContactKey::UserId(format!("u{number}")), ContactKey::Email(email.clone())];
                 scheduler.insert(identify(number), &keys, Some((format!("u{number}"), email)), number);
             }
             let Next::Send(_, call) = scheduler.next(now) else { panic!("nothing to send") };
@@ -51,7 +51,10 @@ fn the_events_of_one_contact_are_each_looked_at_once() {
     const EVENTS: u64 = 300_000;
     let mut window = Window::default();
     for number in 0..EVENTS {
-        window.insert(&[Key::UserId(number.to_string()), Key::Email("ada@example.com".to_owned())], number);
+        window.insert(
+            &[ContactKey::UserId(number.to_string()), ContactKey::Email("ada@example.com".to_owned())],
+            number,
+        );
     }
     let taken = window.take(0, |number| *number < EVENTS / 2);
     assert_eq!(taken.len() as u64, EVENTS / 2);

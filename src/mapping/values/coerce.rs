@@ -12,7 +12,7 @@ use crate::schema::{Entity, FieldType};
 use crate::segment::whole;
 
 /// The longest value of a one-line text field, in characters.
-pub(in crate::mapping) const LINE_LIMIT: usize = 255;
+pub(in crate::mapping) const SINGLE_LINE_LIMIT: usize = 255;
 
 /// The value as the API takes it. `None` if it is empty and the type has no empty value.
 pub(in crate::mapping) fn coerce(
@@ -25,7 +25,7 @@ pub(in crate::mapping) fn coerce(
     }
     let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
     match target.kind {
-        FieldType::Text => text(&value, Some(LINE_LIMIT), coercion).map(Some),
+        FieldType::Text => text(&value, Some(SINGLE_LINE_LIMIT), coercion).map(Some),
         FieldType::Textarea => text(&value, None, coercion).map(Some),
         _ if blank => Ok(None),
         FieldType::Number => number(value, coercion).map(Some),
@@ -116,7 +116,7 @@ pub(in crate::mapping) fn text(
         (Value::String(text), _) => text.clone(),
         // `14155552671.0` is how a language without integers writes a phone number.
         (Value::Number(number), Coercion::Lossless) => {
-            whole(number.as_str(), LINE_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
+            whole(number.as_str(), SINGLE_LINE_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
         }
         (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
         _ => return Err(TypeMismatch::new("wrong kind of value", expected(), value)),

@@ -46,7 +46,7 @@ pub(in crate::lane) fn before_step<D>(
             None if identities.owner_needs_look_up(&user_id) || identities.may_exist_by_now(&user_id) => {
                 Identified::Ready
             }
-            None => Identified::NoContact(no_contact(NOT_FOUND)),
+            None => Identified::NoContact(no_contact(NO_SUCH_CONTACT)),
         };
     }
     if work.step == Step::Contact && work.write.email.is_none() {
@@ -103,7 +103,7 @@ fn wait_for<D>(item: &mut WorkItem<D>, email: String, role: AddressRole) -> Iden
     Identified::Ready
 }
 
-pub(super) const NOT_FOUND: &str = "no contact has it as its external_id";
+pub(super) const NO_SUCH_CONTACT: &str = "no contact has it as its external_id";
 
 /// The dead letter of an event that names no contact.
 pub(super) fn no_contact(why: &str) -> Refusal {

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::identify::{NOT_FOUND, no_contact};
+use super::identify::{NO_SUCH_CONTACT, no_contact};
 use super::progress::IdentityProgress;
 use crate::freshsales::{Endpoint, FoundContact, found_contact, found_owner};
 use crate::lane::contact::contact_work::{ContactWork, first_step};
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::step::{LookUp, Step};
-use crate::lane::contact::steps::{Context, Progress};
+use crate::lane::contact::steps::{StepContext, StepProgress};
 use crate::lane::contact::work_item::WorkItem;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
@@ -17,20 +17,20 @@ use crate::schema::Entity;
 #[derive(Debug)]
 pub(in crate::lane) enum Looked {
     /// The item goes on.
-    On(Progress),
+    On(StepProgress),
     /// No other contact was found, so this refusal of the endpoint's call stands; other remedies may help.
     RefusalStands(Endpoint, RefusedCall),
     /// The same, and every remedy has been tried.
     GivenUp(RefusedCall),
 }
 
-const ENTERED: Looked = Looked::On(Progress::Entered);
+const ENTERED: Looked = Looked::On(StepProgress::Entered);
 
 /// Takes the answer to the item's look-up. Without a body it was refused, which counts as finding no contact.
 pub(in crate::lane) fn answered<D>(
     item: &mut WorkItem<D>,
     body: Option<&Value>,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Looked {
     let Some(work) = item.contact_mut() else { return ENTERED };
     let (Some(user_id), Some(look_up)) = (work.write.external_id(), work.step.look_up()) else {
@@ -80,7 +80,7 @@ fn contact_found(
     user_id: &str,
     found: Option<FoundContact>,
     answered: Answered,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Looked {
     match found {
         Some(FoundContact { primary: Some(email), .. }) => {
@@ -97,14 +97,14 @@ fn contact_found(
                 && answered == Answered::Yes
                 && work.identity.look_ups == 1
             {
-                return Looked::On(Progress::LookUpAt(at));
+                return Looked::On(StepProgress::LookUpAt(at));
             }
             context.identities.not_found(user_id, context.now);
             let why = match answered {
-                Answered::Yes => NOT_FOUND,
+                Answered::Yes => NO_SUCH_CONTACT,
                 Answered::Refused => "it cannot be looked up who has it",
             };
-            Looked::On(Progress::Finished(Outcome::DeadLetter(no_contact(why))))
+            Looked::On(StepProgress::Finished(Outcome::DeadLetter(no_contact(why))))
         }
     }
 }
@@ -114,7 +114,7 @@ fn holder_found(
     work: &mut ContactWork,
     user_id: &str,
     found: Option<FoundContact>,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Looked {
     let Some(holder) = found.filter(|found| !found.has(work.write.address())) else {
         if work.identity.refused.is_some() {
@@ -144,9 +144,9 @@ fn holder_found(
 pub(in crate::lane) fn emails_read<D>(
     item: &mut WorkItem<D>,
     body: &Value,
-    context: &mut Context<'_>,
-) -> Progress {
-    let Some(work) = item.contact_mut() else { return Progress::Entered };
+    context: &mut StepContext<'_>,
+) -> StepProgress {
+    let Some(work) = item.contact_mut() else { return StepProgress::Entered };
     if work.take_addresses(body) {
         work.identity.keep_addresses();
         work.trial = None;
@@ -154,11 +154,11 @@ pub(in crate::lane) fn emails_read<D>(
     } else {
         begin_by_address(item, context);
     }
-    Progress::Entered
+    StepProgress::Entered
 }
 
 /// The contact that was to get the address does not exist or has another `external_id`: begins again by the address.
-pub(super) fn begin_by_address<D>(item: &mut WorkItem<D>, context: &mut Context<'_>) {
+pub(super) fn begin_by_address<D>(item: &mut WorkItem<D>, context: &mut StepContext<'_>) {
     let Some(work) = item.contact() else { return };
     let identity = IdentityProgress {
         ruled_out: work.contact_id,

@@ -7,7 +7,7 @@ use super::look_ups::begin_by_address;
 use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::step::Step;
-use crate::lane::contact::steps::Context;
+use crate::lane::contact::steps::StepContext;
 use crate::lane::contact::work_item::WorkItem;
 
 /// A contact that is written by its id does not exist: begins again by its address. False if the refusal means something
@@ -15,7 +15,7 @@ use crate::lane::contact::work_item::WorkItem;
 pub(in crate::lane) fn contact_not_found<D>(
     item: &mut WorkItem<D>,
     refused: &RefusedCall,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> bool {
     let Some(work) = item.contact() else { return false };
     let by_id = matches!(work.step, Step::ReadEmails | Step::Update);
@@ -63,7 +63,7 @@ pub(in crate::lane) fn look_up_holder(work: &mut ContactWork, refused: &RefusedC
 pub(in crate::lane) fn look_up_again(
     work: &mut ContactWork,
     refused: &RefusedCall,
-    context: &Context<'_>,
+    context: &StepContext<'_>,
 ) -> Option<Instant> {
     if work.identity.look_ups != 1 || work.identity.without_external_id || !refused.is_rejection() {
         return None;
@@ -91,7 +91,7 @@ pub(in crate::lane) fn look_up_again(
     Some(at)
 }
 
-impl Context<'_> {
+impl StepContext<'_> {
     /// When a look-up finds all that was written before the lane came here; `None` if it does so now. What this replica
     /// writes it remembers, but what another one wrote last may not be found yet.
     pub(super) fn too_early(&self) -> Option<Instant> {

@@ -21,7 +21,7 @@ use crate::outcome::Outcome;
 
 /// What steps look at, and what they learn, beside their work item.
 #[derive(Debug)]
-pub(in crate::lane) struct Context<'a> {
+pub(in crate::lane) struct StepContext<'a> {
     pub(in crate::lane) records: &'a mut RecordCache,
     pub(in crate::lane) identities: &'a mut IdentityCache,
     pub(in crate::lane) deal_identity: DealIdentity,
@@ -36,7 +36,7 @@ pub(in crate::lane) struct Context<'a> {
 
 /// What the scheduler does next with a work item.
 #[derive(Debug)]
-pub(in crate::lane) enum Progress {
+pub(in crate::lane) enum StepProgress {
     /// It has entered a step, or begun again.
     Entered,
     /// Its step needs one more call.
@@ -50,7 +50,7 @@ pub(in crate::lane) enum Progress {
 /// What came of an answer.
 #[derive(Debug)]
 pub(in crate::lane) struct Advance {
-    pub(in crate::lane) progress: Progress,
+    pub(in crate::lane) progress: StepProgress,
     /// Values that are left out of a record, to be counted and logged.
     pub(in crate::lane) omitted: Vec<Omitted>,
     pub(in crate::lane) deals: Deals,
@@ -63,8 +63,8 @@ pub(in crate::lane) enum Deals {
     NotShown,
 }
 
-impl From<Progress> for Advance {
-    fn from(progress: Progress) -> Self {
+impl From<StepProgress> for Advance {
+    fn from(progress: StepProgress) -> Self {
         Self { progress, omitted: Vec::new(), deals: Deals::ShownOrNotAsked }
     }
 }

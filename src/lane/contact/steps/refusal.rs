@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Advance, Context, Deals, Progress};
+use super::{Advance, Deals, StepContext, StepProgress};
 use crate::freshsales::Endpoint;
 use crate::lane::contact::address_change;
 use crate::lane::contact::address_change::look_ups::Looked;
@@ -20,7 +20,7 @@ pub(in crate::lane) fn refused<D>(
     item: &mut WorkItem<D>,
     endpoint: Endpoint,
     refused: RefusedCall,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Advance {
     if item.contact().is_none() {
         return give_up(item, refused, context);
@@ -30,10 +30,10 @@ pub(in crate::lane) fn refused<D>(
         return looked_up(item, None, context);
     }
     if address_change::refusals::contact_not_found(item, &refused, context) {
-        return Progress::Entered.into();
+        return StepProgress::Entered.into();
     }
     if begin_again(item, endpoint, &refused, context) {
-        return Progress::Entered.into();
+        return StepProgress::Entered.into();
     }
     let Some(work) = item.contact_mut() else { return give_up(item, refused, context) };
     if let Step::ConfirmExists(record) = &work.step {
@@ -47,30 +47,30 @@ pub(in crate::lane) fn refused<D>(
         return without_denied(entity);
     }
     if address_change::refusals::look_up_owner(work, &refused) {
-        return Progress::Entered.into();
+        return StepProgress::Entered.into();
     }
     if item.events.len() > 1 {
         // The answer to all does not say which of them is refused.
         item.split();
-        return Progress::Entered.into();
+        return StepProgress::Entered.into();
     }
     let Some(work) = item.contact_mut() else { return give_up(item, refused, context) };
     if address_change::refusals::look_up_holder(work, &refused) {
-        return Progress::Entered.into();
+        return StepProgress::Entered.into();
     }
     let mut refused = refused;
     if refused.is_rejection() {
         match remedy::next(work, context.records, refused) {
-            Ok(()) => return Progress::Entered.into(),
+            Ok(()) => return StepProgress::Entered.into(),
             Err(first) => refused = first,
         }
         if let Some(record) = CachedRecord::of(work, context.records, &refused) {
             work.step = Step::ConfirmExists(Box::new(record));
-            return Progress::Entered.into();
+            return StepProgress::Entered.into();
         }
     }
     if let Some(at) = address_change::refusals::look_up_again(work, &refused, context) {
-        return Progress::LookUpAt(at).into();
+        return StepProgress::LookUpAt(at).into();
     }
     give_up(item, refused, context)
 }
@@ -79,7 +79,7 @@ pub(in crate::lane) fn refused<D>(
 pub(in crate::lane) fn looked_up<D>(
     item: &mut WorkItem<D>,
     body: Option<&Value>,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Advance {
     match address_change::look_ups::answered(item, body, context) {
         Looked::On(progress) => progress.into(),
@@ -94,7 +94,7 @@ fn begin_again<D>(
     item: &mut WorkItem<D>,
     endpoint: Endpoint,
     refused: &RefusedCall,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> bool {
     let Some(work) = item.contact() else { return false };
     let not_found = endpoint.has_record_id() && refused.says_not_found();
@@ -119,8 +119,11 @@ fn without_denied(entity: Entity) -> Advance {
         why: "the API key has no right to write it".to_owned(),
     }];
     // Nothing comes after the deal.
-    let progress =
-        if entity == Entity::Deal { Progress::Finished(Outcome::Delivered) } else { Progress::Entered };
+    let progress = if entity == Entity::Deal {
+        StepProgress::Finished(Outcome::Delivered)
+    } else {
+        StepProgress::Entered
+    };
     Advance { progress, omitted, deals: Deals::ShownOrNotAsked }
 }
 
@@ -128,12 +131,12 @@ fn without_denied(entity: Entity) -> Advance {
 pub(in crate::lane) fn refused_for_good<D>(
     item: &mut WorkItem<D>,
     record: CachedRecord,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Advance {
     if let Some(work) = item.contact_mut() {
         work.step = record.refused_step();
         if let Some(at) = address_change::refusals::look_up_again(work, &record.refused, context) {
-            return Progress::LookUpAt(at).into();
+            return StepProgress::LookUpAt(at).into();
         }
     }
     give_up(item, record.refused, context)
@@ -143,12 +146,12 @@ pub(in crate::lane) fn refused_for_good<D>(
 pub(in crate::lane) fn give_up<D>(
     item: &WorkItem<D>,
     refused: RefusedCall,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Advance {
     let subject = item.contact().map_or("activity", |work| work.step.subject());
     let mendable = item.contact().filter(|_| refused.may_be_mended());
     let absent = mendable.and_then(|work| remedy::absent_required_fields(work, context.records));
     let mut refusal = refused.into_refusal(subject);
     refusal.problems.extend(absent);
-    Progress::Finished(Outcome::DeadLetter(refusal)).into()
+    StepProgress::Finished(Outcome::DeadLetter(refusal)).into()
 }

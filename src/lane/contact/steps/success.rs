@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Advance, Context, Deals, Progress};
+use super::{Advance, Deals, StepContext, StepProgress};
 use crate::freshsales::{Endpoint, SalesAccountLink, custom_fields, linked_accounts, record_id};
 use crate::lane::contact::address_change;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
@@ -21,9 +21,9 @@ pub(in crate::lane) fn succeeded<D>(
     item: &mut WorkItem<D>,
     endpoint: Endpoint,
     body: &Value,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Advance {
-    let Some(work) = item.contact_mut() else { return Progress::Finished(Outcome::Delivered).into() };
+    let Some(work) = item.contact_mut() else { return StepProgress::Finished(Outcome::Delivered).into() };
     if endpoint == Endpoint::Lookup {
         return refusal::looked_up(item, Some(body), context);
     }
@@ -38,16 +38,16 @@ pub(in crate::lane) fn succeeded<D>(
         let company = work.write.company.as_ref().map(|company| company.name.clone());
         context.records.forget(work.write.address(), company.as_deref());
         item.restart_without_cache();
-        return Progress::Entered.into();
+        return StepProgress::Entered.into();
     }
     if endpoint == Endpoint::DealRead && work.step == Step::Deal {
         work.custom_fields = Some(custom_fields(body).unwrap_or_default());
-        return Progress::OneMoreCall.into();
+        return StepProgress::OneMoreCall.into();
     }
     written_or_read(work, body, context)
 }
 
-fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut Context<'_>) -> Advance {
+fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepContext<'_>) -> Advance {
     let mut omitted: Vec<_> = remedy::left_out(work).into_iter().collect();
     let mut deals = Deals::ShownOrNotAsked;
     let next = match work.step.clone() {
@@ -90,14 +90,14 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut Context<'
         Some(step) => {
             work.step = step;
             work.trial = None;
-            Progress::Entered
+            StepProgress::Entered
         }
-        None => Progress::Finished(Outcome::Delivered),
+        None => StepProgress::Finished(Outcome::Delivered),
     };
     Advance { progress, omitted, deals }
 }
 
-fn company_written(work: &mut ContactWork, body: &Value, context: &mut Context<'_>) -> Option<Step> {
+fn company_written(work: &mut ContactWork, body: &Value, context: &mut StepContext<'_>) -> Option<Step> {
     let company = work.write.company.as_ref()?;
     let cached = context.records.account(&company.name).map(|account| account.id);
     let id = record_id(body, Entity::SalesAccount.singular()).or(work.account_id).or(cached);
@@ -109,7 +109,7 @@ fn company_written(work: &mut ContactWork, body: &Value, context: &mut Context<'
     Some(Step::Contact)
 }
 
-fn contact_written(work: &mut ContactWork, body: &Value, context: &mut Context<'_>) -> Option<Step> {
+fn contact_written(work: &mut ContactWork, body: &Value, context: &mut StepContext<'_>) -> Option<Step> {
     let email = work.write.address().to_owned();
     let links = linked_accounts(body);
     let id = record_id(body, Entity::Contact.singular());
@@ -138,7 +138,7 @@ fn contact_written(work: &mut ContactWork, body: &Value, context: &mut Context<'
 fn links_known(
     work: &mut ContactWork,
     links: Option<Vec<SalesAccountLink>>,
-    context: &mut Context<'_>,
+    context: &mut StepContext<'_>,
 ) -> Option<Step> {
     match (work.account_id, links) {
         (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
@@ -155,7 +155,7 @@ pub(in crate::lane) fn with_link(mut links: Vec<SalesAccountLink>, account: i64)
     links
 }
 
-fn deal_written(work: &ContactWork, body: &Value, context: &mut Context<'_>) {
+fn deal_written(work: &ContactWork, body: &Value, context: &mut StepContext<'_>) {
     let id = match work.deal {
         DealId::Known(id) => Some(id),
         DealId::New => record_id(body, Entity::Deal.singular()),
@@ -166,7 +166,7 @@ fn deal_written(work: &ContactWork, body: &Value, context: &mut Context<'_>) {
     }
 }
 
-fn after_tags(tagging: Tagging, context: &mut Context<'_>) -> Option<Step> {
+fn after_tags(tagging: Tagging, context: &mut StepContext<'_>) -> Option<Step> {
     context.records.learn_tags(tagging.entity, tagging.id, &tagging.tags);
     tagging.then.map(|then| *then)
 }

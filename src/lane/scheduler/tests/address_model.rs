@@ -240,18 +240,18 @@ impl Crm {
 fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
     let Setting { prefetch, alone, email } = setting;
     let start = Instant::now();
-    let mut dispatch: Scheduler<u64> = super::by_hand::dispatch(start);
+    let mut scheduler: Scheduler<u64> = super::by_hand::scheduler(start);
     if alone {
-        dispatch.begin_alone(start);
+        scheduler.begin_alone(start);
     } else {
-        dispatch.begin();
+        scheduler.begin();
     }
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let mut queue: VecDeque<usize> = (0..events.len()).collect();
     let mut now = start;
     for _ in 0..100_000 {
-        while dispatch.len() < prefetch
+        while scheduler.len() < prefetch
             && let Some(next) = queue.pop_front()
         {
             let (delivery, user_id) = (next as u64, id_of(events[next].user()));
@@ -264,18 +264,18 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
                     if let Some(email) = &write.email {
                         write.record.fields.insert("emails".to_owned(), json!(email));
                     }
-                    insert_of(&mut dispatch, write, delivery);
+                    insert_of(&mut scheduler, write, delivery);
                 }
                 Asked::Track { .. } => {
                     let identity = Identity::UserId(user_id.clone());
                     let activity =
                         Activity { identity, name: next.to_string(), properties: ObjectText::default() };
-                    dispatch.insert(Mapped::Track(activity), &[Key::UserId(user_id)], None, delivery);
+                    scheduler.insert(Mapped::Track(activity), &[ContactKey::UserId(user_id)], None, delivery);
                 }
             }
         }
         let wake = loop {
-            match dispatch.next(now) {
+            match scheduler.next(now) {
                 Next::Send(number, call) => {
                     let verdict = crm.answer(now, &call);
                     answers.insert((now + Duration::from_millis(200 + number % 7 * 100), number), verdict);
@@ -283,18 +283,18 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
                 Next::Wait(wake) => break wake,
             }
         };
-        let mut effects = dispatch.take_ended();
-        if dispatch.is_empty() && queue.is_empty() && effects.is_empty() {
+        let mut effects = scheduler.take_ended();
+        if scheduler.is_empty() && queue.is_empty() && effects.is_empty() {
             return outcomes;
         }
         let answer = answers.first_key_value().map(|((at, _), _)| *at);
         if effects.is_empty() {
             let next = [wake, answer].into_iter().flatten().min();
-            now = next.unwrap_or_else(|| panic!("stuck: {dispatch:#?}")).max(now);
+            now = next.unwrap_or_else(|| panic!("stuck: {scheduler:#?}")).max(now);
         }
         while let Some(entry) = answers.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, number), verdict) = entry.remove_entry();
-            effects.extend(dispatch.answered(number, verdict, &RateLimit::default(), now));
+            effects.extend(scheduler.answered(number, verdict, &RateLimit::default(), now));
         }
         for effect in effects {
             if let Effect::Settled { delivery, outcome, .. } = effect {
@@ -302,7 +302,7 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
             }
         }
     }
-    panic!("does not end: {dispatch:#?}");
+    panic!("does not end: {scheduler:#?}");
 }
 
 proptest! {

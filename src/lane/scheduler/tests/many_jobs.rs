@@ -1,6 +1,6 @@
 //! Bulk upserts that are refused because too many jobs of the account run, and the bound of our own.
 
-use super::by_hand::{contact, dispatch, insert, related, report, sent, write};
+use super::by_hand::{contact, insert, related, report, scheduler, sent, write};
 use super::prelude::*;
 use crate::freshsales::Endpoint;
 use crate::mapping::{Activity, ContactWrite, Identity};
@@ -9,40 +9,40 @@ use serde_json::json;
 
 const CONTACTS: Endpoint = Endpoint::BulkUpsert(Entity::Contact);
 
-fn plain(dispatch: &mut Scheduler<u64>, numbers: std::ops::Range<u64>) {
+fn plain(scheduler: &mut Scheduler<u64>, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        insert(dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
+        insert(scheduler, write(&format!("c{number}@x.com"), &json!({})), number);
     }
 }
 
-fn track(dispatch: &mut Scheduler<u64>, identity: Identity, key: Key, number: u64) {
+fn track(scheduler: &mut Scheduler<u64>, identity: Identity, key: ContactKey, number: u64) {
     let track =
         Mapped::Track(Activity { identity, name: "Seen".to_owned(), properties: ObjectText::default() });
-    dispatch.insert(track, &[key], None, number);
+    scheduler.insert(track, &[key], None, number);
 }
 
-fn answer(dispatch: &mut Scheduler<u64>, number: u64, verdict: Verdict, now: Instant) -> Vec<Effect<u64>> {
-    dispatch.answered(number, verdict, &RateLimit::default(), now)
+fn answer(scheduler: &mut Scheduler<u64>, number: u64, verdict: Verdict, now: Instant) -> Vec<Effect<u64>> {
+    scheduler.answered(number, verdict, &RateLimit::default(), now)
 }
 
 /// Takes the next call, which must be a bulk upsert, and refuses it; gives how many records it carried.
-fn refuse(dispatch: &mut Scheduler<u64>, now: Instant) -> (u32, Vec<Effect<u64>>) {
-    let (number, call) = sent(dispatch, now);
+fn refuse(scheduler: &mut Scheduler<u64>, now: Instant) -> (u32, Vec<Effect<u64>>) {
+    let (number, call) = sent(scheduler, now);
     assert_eq!(call.endpoint, CONTACTS);
-    (call.records(), answer(dispatch, number, Verdict::TooManyJobs, now))
+    (call.records(), answer(scheduler, number, Verdict::TooManyJobs, now))
 }
 
 /// Takes the next call, which must be a bulk upsert, and accepts it as this job.
-fn accept(dispatch: &mut Scheduler<u64>, now: Instant, job: usize) -> u32 {
-    let (number, call) = sent(dispatch, now);
+fn accept(scheduler: &mut Scheduler<u64>, now: Instant, job: usize) -> u32 {
+    let (number, call) = sent(scheduler, now);
     assert_eq!(call.endpoint, CONTACTS);
     let url = json!({ "job_status_url": format!("https://x/api/job_statuses/{job}") });
-    answer(dispatch, number, Verdict::Done(url), now);
+    answer(scheduler, number, Verdict::Done(url), now);
     call.records()
 }
 
-fn waits(dispatch: &mut Scheduler<u64>, now: Instant) -> Instant {
-    match dispatch.next(now) {
+fn waits(scheduler: &mut Scheduler<u64>, now: Instant) -> Instant {
+    match scheduler.next(now) {
         Next::Wait(Some(then)) => then,
         next @ (Next::Send(..) | Next::Wait(None)) => panic!("expected to wait: {next:?}"),
     }
@@ -51,112 +51,117 @@ fn waits(dispatch: &mut Scheduler<u64>, now: Instant) -> Instant {
 #[test]
 fn records_that_found_no_job_gather_with_others_and_none_goes_alone() {
     let mut now = Instant::now();
-    let mut dispatch = dispatch(now);
-    plain(&mut dispatch, 0..3);
-    let (records, effects) = refuse(&mut dispatch, now);
+    let mut scheduler = scheduler(now);
+    plain(&mut scheduler, 0..3);
+    let (records, effects) = refuse(&mut scheduler, now);
     assert_eq!(records, 3);
     assert!(matches!(effects[..], [Effect::TooManyJobs(WhileJobsRun::Wait)]), "{effects:?}");
     assert!(
-        dispatch.impediment(BudgetKind::Api).is_some_and(|(trouble, _)| *trouble == Impediment::Throttled)
+        scheduler.impediment(BudgetKind::Api).is_some_and(|(trouble, _)| *trouble == Impediment::Throttled)
     );
-    plain(&mut dispatch, 3..40);
+    plain(&mut scheduler, 3..40);
     let mut asked = Vec::new();
     for _ in 0..5 {
-        let then = waits(&mut dispatch, now);
+        let then = waits(&mut scheduler, now);
         asked.push(then - now);
         now = then;
-        let (records, effects) = refuse(&mut dispatch, now);
+        let (records, effects) = refuse(&mut scheduler, now);
         assert_eq!(records, 40);
         assert!(effects.is_empty(), "told again: {effects:?}");
     }
     assert!(asked[0] >= Duration::from_secs(1) && asked[0] < Duration::from_secs(3), "{asked:?}");
     assert!(asked[4] > asked[0] * 4, "{asked:?}");
     assert!(
-        !dispatch.budgets.of(BudgetKind::Api).is_outage()
-            && dispatch.budgets.of(BudgetKind::Api).blocked_for(now).is_none()
+        !scheduler.budgets.of(BudgetKind::Api).is_outage()
+            && scheduler.budgets.of(BudgetKind::Api).blocked_for(now).is_none()
     );
-    now = waits(&mut dispatch, now);
-    assert_eq!(accept(&mut dispatch, now, 0), 40);
-    assert_eq!(dispatch.impediment(BudgetKind::Api), None);
+    now = waits(&mut scheduler, now);
+    assert_eq!(accept(&mut scheduler, now, 0), 40);
+    assert_eq!(scheduler.impediment(BudgetKind::Api), None);
 }
 
 #[test]
 fn what_needs_no_job_goes_on_while_records_wait_for_one() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now);
-    plain(&mut dispatch, 0..50);
-    refuse(&mut dispatch, now);
-    track(&mut dispatch, Identity::Email("t@x.com".to_owned()), Key::Email("t@x.com".to_owned()), 100);
-    track(&mut dispatch, Identity::UserId("u".to_owned()), Key::UserId("u".to_owned()), 101);
+    let mut scheduler = scheduler(now);
+    plain(&mut scheduler, 0..50);
+    refuse(&mut scheduler, now);
+    track(
+        &mut scheduler,
+        Identity::Email("t@x.com".to_owned()),
+        ContactKey::Email("t@x.com".to_owned()),
+        100,
+    );
+    track(&mut scheduler, Identity::UserId("u".to_owned()), ContactKey::UserId("u".to_owned()), 101);
     let company = Some(related("Acme", &json!({})));
-    insert(&mut dispatch, ContactWrite { company, ..write("n@x.com", &json!({})) }, 102);
+    insert(&mut scheduler, ContactWrite { company, ..write("n@x.com", &json!({})) }, 102);
     let mut called = Vec::new();
-    while let Next::Send(number, call) = dispatch.next(now) {
+    while let Next::Send(number, call) = scheduler.next(now) {
         // Each of them finds what it looks for.
         let body = json!({
             "sales_account": { "id": 7 }, "contact": contact(1, &[7])["contact"], "contacts": { "contacts": [] }
         });
         called.push(call.endpoint.as_str());
-        answer(&mut dispatch, number, Verdict::Done(body), now);
+        answer(&mut scheduler, number, Verdict::Done(body), now);
     }
     called.sort_unstable();
     // The one contact that is written is the new company's: its link needs the answer.
     let others = ["contact_upsert", "lookup", "sales_account_upsert", "track_event", "track_event"];
     assert_eq!(called, others);
-    assert_eq!(dispatch.len(), 50);
+    assert_eq!(scheduler.len(), 50);
 }
 
 #[test]
 fn two_records_need_no_job_and_wait_for_none() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now).with(|settings| settings.bulk_jobs = 1);
-    plain(&mut dispatch, 0..3);
-    accept(&mut dispatch, now, 0);
-    plain(&mut dispatch, 3..5);
+    let mut scheduler = scheduler(now).with(|settings| settings.bulk_jobs = 1);
+    plain(&mut scheduler, 0..3);
+    accept(&mut scheduler, now, 0);
+    plain(&mut scheduler, 3..5);
     for _ in 0..2 {
-        assert_eq!(sent(&mut dispatch, now).1.endpoint, Endpoint::Upsert(Entity::Contact));
+        assert_eq!(sent(&mut scheduler, now).1.endpoint, Endpoint::Upsert(Entity::Contact));
     }
 }
 
 #[test]
 fn when_a_job_of_ours_ends_one_asks_at_once() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now);
-    plain(&mut dispatch, 0..3);
-    accept(&mut dispatch, now, 0);
-    plain(&mut dispatch, 3..9);
-    let (records, _) = refuse(&mut dispatch, now);
+    let mut scheduler = scheduler(now);
+    plain(&mut scheduler, 0..3);
+    accept(&mut scheduler, now, 0);
+    plain(&mut scheduler, 3..9);
+    let (records, _) = refuse(&mut scheduler, now);
     assert_eq!(records, 6);
-    let then = waits(&mut dispatch, now);
-    let (number, call) = sent(&mut dispatch, then);
+    let then = waits(&mut scheduler, now);
+    let (number, call) = sent(&mut scheduler, then);
     assert_eq!(call.endpoint, Endpoint::JobStatus);
-    answer(&mut dispatch, number, Verdict::Done(report(3, &[])), then);
-    assert_eq!(accept(&mut dispatch, then, 1), 6);
+    answer(&mut scheduler, number, Verdict::Done(report(3, &[])), then);
+    assert_eq!(accept(&mut scheduler, then, 1), 6);
 }
 
 #[test]
 fn no_more_jobs_run_at_once_than_the_account_may_have() {
     for most in [1, 3] {
         let mut now = Instant::now();
-        let mut dispatch = dispatch(now).with(|settings| settings.bulk_jobs = most);
-        plain(&mut dispatch, 0..1000);
+        let mut scheduler = scheduler(now).with(|settings| settings.bulk_jobs = most);
+        plain(&mut scheduler, 0..1000);
         let mut running: BTreeMap<String, u32> = BTreeMap::new();
         let (mut jobs, mut delivered) = (0, 0);
         while delivered < 1000 {
-            match dispatch.next(now) {
+            match scheduler.next(now) {
                 Next::Send(number, call) if call.endpoint == CONTACTS => {
                     let path = format!("/api/job_statuses/{jobs}");
                     jobs += 1;
                     running.insert(path.clone(), call.records());
                     assert!(running.len() <= most, "{} jobs", running.len());
                     let url = json!({ "job_status_url": format!("https://x{path}") });
-                    answer(&mut dispatch, number, Verdict::Done(url), now);
+                    answer(&mut scheduler, number, Verdict::Done(url), now);
                 }
                 Next::Send(number, call) => {
                     assert_eq!(call.endpoint, Endpoint::JobStatus);
                     let records = running.remove(&call.path).unwrap();
                     let effects =
-                        answer(&mut dispatch, number, Verdict::Done(report(records.into(), &[])), now);
+                        answer(&mut scheduler, number, Verdict::Done(report(records.into(), &[])), now);
                     delivered += effects.len();
                 }
                 Next::Wait(Some(then)) => now = then,
@@ -168,11 +173,11 @@ fn no_more_jobs_run_at_once_than_the_account_may_have() {
 }
 
 /// Answers all calls for so long, bulk upserts with 405, single ones well; what was called and when.
-fn refusing(dispatch: &mut Scheduler<u64>, start: Instant, lasting: Duration) -> Vec<(Duration, Endpoint)> {
+fn refusing(scheduler: &mut Scheduler<u64>, start: Instant, lasting: Duration) -> Vec<(Duration, Endpoint)> {
     let mut now = start;
     let mut calls = Vec::new();
-    while now - start < lasting && !dispatch.is_empty() {
-        match dispatch.next(now) {
+    while now - start < lasting && !scheduler.is_empty() {
+        match scheduler.next(now) {
             Next::Send(number, call) => {
                 calls.push((now - start, call.endpoint));
                 let verdict = if call.endpoint == CONTACTS {
@@ -180,7 +185,7 @@ fn refusing(dispatch: &mut Scheduler<u64>, start: Instant, lasting: Duration) ->
                 } else {
                     Verdict::Done(contact(1, &[]))
                 };
-                answer(dispatch, number, verdict, now);
+                answer(scheduler, number, verdict, now);
             }
             Next::Wait(Some(then)) => now = then,
             Next::Wait(None) => panic!("stuck"),
@@ -194,9 +199,9 @@ fn where_no_job_is_ever_accepted_records_go_one_by_one_after_some_minutes() {
     let start = Instant::now();
     let pace = Quota::new(900.0, Duration::from_hours(1), 0.9, start);
     let minute = Quota::new(400.0, Duration::from_mins(1), 0.9, start);
-    let mut dispatch = Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), pace, minute);
-    plain(&mut dispatch, 0..400);
-    let calls = refusing(&mut dispatch, start, Duration::from_hours(1));
+    let mut scheduler = Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), pace, minute);
+    plain(&mut scheduler, 0..400);
+    let calls = refusing(&mut scheduler, start, Duration::from_hours(1));
     let single = |(_, endpoint): &&(Duration, Endpoint)| *endpoint == Endpoint::Upsert(Entity::Contact);
     let first = calls.iter().find(single).expect("a record got through").0;
     assert!(first >= Duration::from_mins(2) && first < Duration::from_mins(4), "{first:?}");
@@ -204,50 +209,50 @@ fn where_no_job_is_ever_accepted_records_go_one_by_one_after_some_minutes() {
     assert!((10..=90).contains(&asked), "bulk upserts are tried again now and then: {asked}");
     // A job is accepted in the end: all that waits goes in bulk again.
     let later = start + Duration::from_hours(2);
-    plain(&mut dispatch, 400..460);
-    assert!(accept(&mut dispatch, later, 0) >= 60);
-    assert!(matches!(dispatch.next(later), Next::Wait(_)));
+    plain(&mut scheduler, 400..460);
+    assert!(accept(&mut scheduler, later, 0) >= 60);
+    assert!(matches!(scheduler.next(later), Next::Wait(_)));
 }
 
 #[test]
 fn refusals_that_lie_far_apart_are_not_taken_for_one_long_refusal() {
     let start = Instant::now();
-    let mut dispatch = dispatch(start);
-    plain(&mut dispatch, 0..3);
-    refuse(&mut dispatch, start);
-    assert_eq!(dispatch.give_back().len(), 3);
+    let mut scheduler = scheduler(start);
+    plain(&mut scheduler, 0..3);
+    refuse(&mut scheduler, start);
+    assert_eq!(scheduler.give_back().len(), 3);
     let later = start + Duration::from_hours(3);
-    plain(&mut dispatch, 3..6);
-    let (_, effects) = refuse(&mut dispatch, later);
+    plain(&mut scheduler, 3..6);
+    let (_, effects) = refuse(&mut scheduler, later);
     assert!(matches!(effects[..], [Effect::TooManyJobs(WhileJobsRun::Wait)]), "{effects:?}");
-    let then = waits(&mut dispatch, later);
-    assert_eq!(accept(&mut dispatch, then, 0), 3);
+    let then = waits(&mut scheduler, later);
+    assert_eq!(accept(&mut scheduler, then, 0), 3);
 }
 
 #[test]
 fn records_given_back_while_their_bulk_upsert_is_refused_are_not_forgotten() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now);
-    plain(&mut dispatch, 0..3);
-    let (number, _) = sent(&mut dispatch, now);
-    assert!(dispatch.give_back().is_empty(), "their call is under way");
-    answer(&mut dispatch, number, Verdict::TooManyJobs, now);
-    assert_eq!(dispatch.give_back(), [0, 1, 2]);
-    assert!(dispatch.is_empty());
+    let mut scheduler = scheduler(now);
+    plain(&mut scheduler, 0..3);
+    let (number, _) = sent(&mut scheduler, now);
+    assert!(scheduler.give_back().is_empty(), "their call is under way");
+    answer(&mut scheduler, number, Verdict::TooManyJobs, now);
+    assert_eq!(scheduler.give_back(), [0, 1, 2]);
+    assert!(scheduler.is_empty());
 }
 
 #[test]
 fn an_answer_that_a_working_server_gave_makes_no_outage() {
     let now = Instant::now();
-    let mut dispatch = dispatch(now);
+    let mut scheduler = scheduler(now);
     for number in 0..8 {
         let email = format!("t{number}@x.com");
-        track(&mut dispatch, Identity::Email(email.clone()), Key::Email(email), number);
+        track(&mut scheduler, Identity::Email(email.clone()), ContactKey::Email(email), number);
     }
-    let numbers: Vec<u64> = (0..8).map(|_| sent(&mut dispatch, now).0).collect();
+    let numbers: Vec<u64> = (0..8).map(|_| sent(&mut scheduler, now).0).collect();
     for number in numbers {
         let trouble = crate::freshsales::UnavailableCause::UnexpectedStatus(405);
-        answer(&mut dispatch, number, Verdict::Unavailable { cause: trouble, retry_after: None }, now);
+        answer(&mut scheduler, number, Verdict::Unavailable { cause: trouble, retry_after: None }, now);
     }
-    assert!(!dispatch.budgets.of(BudgetKind::Tracking).is_outage());
+    assert!(!scheduler.budgets.of(BudgetKind::Tracking).is_outage());
 }

@@ -312,7 +312,7 @@ fn job_status(ended: bool, results: &[Row], mood: u8) -> Value {
 fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Vec<Vec<Outcome>> {
     let start = Instant::now();
     let quota = |calls| Quota::new(calls, Duration::from_hours(1), 0.9, start);
-    let mut dispatch: Scheduler<usize> =
+    let mut scheduler: Scheduler<usize> =
         Scheduler::new(SchedulerSettings::new(4, BackoffSettings::default()), quota(500.0), quota(500.0))
             .with(|settings| settings.bulk_jobs = 2);
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); events.len()];
@@ -323,40 +323,40 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
     let mut quiet: Option<Instant> = None;
     for turn in 0..200_000 {
         if losses.contains(&turn) {
-            let mut back = dispatch.give_back();
+            let mut back = scheduler.give_back();
             while let Some(((at, number), verdict)) = answers.pop_first() {
                 if number % 3 == 0 {
-                    dispatch.aborted(number, now);
+                    scheduler.aborted(number, now);
                     continue;
                 }
                 now = now.max(at);
-                for effect in dispatch.answered(number, verdict, &RateLimit::default(), now) {
+                for effect in scheduler.answered(number, verdict, &RateLimit::default(), now) {
                     if let Effect::Settled { delivery, outcome, .. } = effect {
                         outcomes[delivery].push(outcome);
                     }
                 }
             }
-            back.extend(dispatch.give_back());
-            assert!(dispatch.is_empty() && dispatch.sending() == 0, "{dispatch:#?}");
-            assert!(dispatch.items.is_empty() && dispatch.calls.is_empty() && dispatch.locks.is_empty());
+            back.extend(scheduler.give_back());
+            assert!(scheduler.is_empty() && scheduler.sending() == 0, "{scheduler:#?}");
+            assert!(scheduler.items.is_empty() && scheduler.calls.is_empty() && scheduler.locks.is_empty());
             again = back.iter().copied().collect();
             queue.extend(back);
             queue.make_contiguous().sort_unstable();
-            dispatch.begin();
+            scheduler.begin();
             quiet = None;
         }
-        while dispatch.len() < prefetch
+        while scheduler.len() < prefetch
             && let Some(next) = queue.pop_front()
         {
-            let key = Key::Email(email(events[next].contact));
+            let key = ContactKey::Email(email(events[next].contact));
             if again.contains(&next) {
-                dispatch.redelivered(now);
+                scheduler.redelivered(now);
                 quiet.get_or_insert(now + TAKE_OVER_DELAY);
             }
-            dispatch.insert(mapped(next, &events[next]), &[key], None, next);
+            scheduler.insert(mapped(next, &events[next]), &[key], None, next);
         }
         let wake = loop {
-            match dispatch.next(now) {
+            match scheduler.next(now) {
                 Next::Send(number, call) => {
                     let harmless = matches!(call.endpoint, Endpoint::Fields(_));
                     assert!(harmless || quiet.is_none_or(|until| now >= until), "sent while taking over");
@@ -366,22 +366,22 @@ fn run(events: &[Asked], crm: &mut Crm, prefetch: usize, losses: &[usize]) -> Ve
                 Next::Wait(wake) => break wake,
             }
         };
-        if dispatch.is_empty() && queue.is_empty() {
+        if scheduler.is_empty() && queue.is_empty() {
             return outcomes;
         }
         let answer = answers.first_key_value().map(|((at, _), _)| *at);
         let next = [wake, answer].into_iter().flatten().min();
-        now = next.unwrap_or_else(|| panic!("stuck: {dispatch:#?}")).max(now);
+        now = next.unwrap_or_else(|| panic!("stuck: {scheduler:#?}")).max(now);
         while let Some(entry) = answers.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, number), verdict) = entry.remove_entry();
-            for effect in dispatch.answered(number, verdict, &RateLimit::default(), now) {
+            for effect in scheduler.answered(number, verdict, &RateLimit::default(), now) {
                 if let Effect::Settled { delivery, outcome, .. } = effect {
                     outcomes[delivery].push(outcome);
                 }
             }
         }
     }
-    panic!("does not end: {dispatch:#?}");
+    panic!("does not end: {scheduler:#?}");
 }
 
 proptest! {
@@ -453,16 +453,16 @@ proptest! {
 fn a_hundred_contacts_that_wait_together_go_in_one_call() {
     let start = Instant::now();
     let quota = || Quota::new(1000.0, Duration::from_hours(1), 0.9, start);
-    let mut dispatch: Scheduler<u8> =
+    let mut scheduler: Scheduler<u8> =
         Scheduler::new(SchedulerSettings::new(8, BackoffSettings::default()), quota(), quota());
     for contact in 0..100 {
         let asked = Asked {
             contact,
             identify: Some(Identify { field: 0, bad: false, walled: false, company: None, deal: None }),
         };
-        dispatch.insert(mapped(0, &asked), &[Key::Email(email(contact))], None, contact);
+        scheduler.insert(mapped(0, &asked), &[ContactKey::Email(email(contact))], None, contact);
     }
-    let Next::Send(_, call) = dispatch.next(start) else { panic!("nothing to send") };
+    let Next::Send(_, call) = scheduler.next(start) else { panic!("nothing to send") };
     assert_eq!((call.endpoint, call.records()), (Endpoint::BulkUpsert(Entity::Contact), 100));
-    assert!(matches!(dispatch.next(start), Next::Wait(None)));
+    assert!(matches!(scheduler.next(start), Next::Wait(None)));
 }

@@ -155,7 +155,7 @@ fn a_job_s_row_that_says_nothing_against_the_record_condemns_it_not() {
 #[test]
 fn a_lane_with_nothing_to_do_tells_of_no_wait() {
     let mut account = rich();
-    account.dispatch.stay_away(account.now + MINUTE * 5, account.now);
+    account.scheduler.stay_away(account.now + MINUTE * 5, account.now);
     assert_eq!(account.trouble(BudgetKind::Api), None);
     assert_eq!(account.trouble(BudgetKind::Tracking), None);
     plain(&mut account, 0);
@@ -238,7 +238,7 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
             delivered.chain(account.refused.iter().map(|(_, number, _)| *number)).collect();
         all.sort_unstable();
         assert!(all.iter().copied().eq(0..fed), "{seed}: {fed} fed, {} settled", all.len());
-        assert_eq!((account.dispatch.sending(), account.dispatch.items.is_empty()), (0, true), "{seed}");
+        assert_eq!((account.scheduler.sending(), account.scheduler.items.is_empty()), (0, true), "{seed}");
     }
 }
 

@@ -21,7 +21,7 @@ fn down() -> Verdict {
 
 /// An account of the plan growth, and a clock that jumps.
 pub(in crate::lane::scheduler) struct Account {
-    pub(in crate::lane::scheduler) dispatch: Scheduler<u64>,
+    pub(in crate::lane::scheduler) scheduler: Scheduler<u64>,
     pub(in crate::lane::scheduler) start: Instant,
     pub(in crate::lane::scheduler) now: Instant,
     answers: BTreeMap<(Instant, u64), Verdict>,
@@ -40,7 +40,7 @@ impl Account {
         let start = Instant::now();
         let (api, tracking) = (Quota::new(900.0, HOUR, 0.9, start), Quota::new(400.0, MINUTE, 0.9, start));
         Self {
-            dispatch: Scheduler::new(
+            scheduler: Scheduler::new(
                 SchedulerSettings::new(CONCURRENCY, BackoffSettings::default()),
                 api,
                 tracking,
@@ -61,7 +61,7 @@ impl Account {
         let email = format!("t{number}@x.com");
         let (identity, name) = (Identity::Email(email.clone()), number.to_string());
         let track = Mapped::Track(Activity { identity, name, properties: ObjectText::default() });
-        self.dispatch.insert(track, &[Key::Email(email)], None, number);
+        self.scheduler.insert(track, &[ContactKey::Email(email)], None, number);
     }
 
     fn good(&mut self, call: &Call) -> Verdict {
@@ -105,7 +105,7 @@ impl Account {
     ) {
         loop {
             let wake = loop {
-                match self.dispatch.next(self.now) {
+                match self.scheduler.next(self.now) {
                     Next::Send(number, call) => {
                         let verdict = answer(&call).unwrap_or_else(|| self.good(&call));
                         self.answers.insert((self.now + ANSWER, number), verdict);
@@ -116,14 +116,14 @@ impl Account {
             };
             let answer = self.answers.keys().next().map(|(at, _)| *at);
             let next = [wake, answer].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| *next <= end && !self.dispatch.is_empty()) else {
+            let Some(next) = next.filter(|next| *next <= end && !self.scheduler.is_empty()) else {
                 self.now = end;
                 return;
             };
             self.now = next.max(self.now);
             while let Some(entry) = self.answers.first_entry().filter(|entry| entry.key().0 <= self.now) {
                 let ((_, number), verdict) = entry.remove_entry();
-                for effect in self.dispatch.answered(number, verdict, &RateLimit::default(), self.now) {
+                for effect in self.scheduler.answered(number, verdict, &RateLimit::default(), self.now) {
                     match effect {
                         Effect::Settled { delivery, outcome: Outcome::DeadLetter(refusal), .. } => {
                             self.refused.push((self.now, delivery, refusal));
@@ -142,7 +142,7 @@ impl Account {
                     }
                 }
                 for budget in [BudgetKind::Api, BudgetKind::Tracking] {
-                    if let Some((_, why)) = self.dispatch.impediment(budget) {
+                    if let Some((_, why)) = self.scheduler.impediment(budget) {
                         self.troubles.push((self.now, why.clone()));
                     }
                 }
@@ -156,7 +156,7 @@ impl Account {
     }
 
     pub(in crate::lane::scheduler) fn trouble(&self, budget: BudgetKind) -> Option<Impediment> {
-        self.dispatch.impediment(budget).map(|(trouble, _)| *trouble)
+        self.scheduler.impediment(budget).map(|(trouble, _)| *trouble)
     }
 }
 
@@ -165,13 +165,13 @@ pub(in crate::lane::scheduler) fn is_track(call: &Call, number: u64) -> bool {
 }
 
 pub(in crate::lane::scheduler) fn plain(account: &mut Account, number: u64) {
-    insert(&mut account.dispatch, write(&format!("c{number}@x.com"), &json!({})), number);
+    insert(&mut account.scheduler, write(&format!("c{number}@x.com"), &json!({})), number);
 }
 
 pub(in crate::lane::scheduler) fn with_new_company(account: &mut Account, number: u64) {
     let company = Some(related(&format!("Company {number}"), &json!({})));
     let write = write(&format!("c{number}@x.com"), &json!({}));
-    insert(&mut account.dispatch, crate::mapping::ContactWrite { company, ..write }, number);
+    insert(&mut account.scheduler, crate::mapping::ContactWrite { company, ..write }, number);
 }
 
 /// Lets 400 wait through an outage of an hour, and then go on.
@@ -186,7 +186,7 @@ fn an_hour_of_outage(budget: BudgetKind, feed: impl Fn(&mut Account, u64)) {
     account.until(hour, |_| true);
     assert!((50..=120).contains(&account.sent.len()), "{} in the first hour", account.sent.len());
     assert_eq!(account.trouble(budget), Some(Impediment::Retrying));
-    assert!(!account.dispatch.starved(), "an outage is no want of quota");
+    assert!(!account.scheduler.starved(), "an outage is no want of quota");
 
     let during = account.sent.len();
     account.until(hour + HOUR * 3, |_| false);
@@ -254,7 +254,7 @@ fn records_that_freshsales_cannot_stand_do_not_hide_the_end_of_an_outage() {
     }
     let over = account.start + Duration::from_mins(30);
     account.until(over, |_| true);
-    assert!(account.dispatch.budgets.of(BudgetKind::Tracking).is_outage());
+    assert!(account.scheduler.budgets.of(BudgetKind::Tracking).is_outage());
     let poison = |call: &Call| (0..3).any(|number| is_track(call, number));
     account.until(over + LONGEST * 5, poison);
     assert_eq!(account.delivered.len(), 17, "all but the three");
@@ -305,7 +305,7 @@ fn a_single_call_that_always_fails_backs_off_and_is_no_outage() {
     let gaps: Vec<Duration> = account.sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(gaps[0] < Duration::from_secs(1), "{gaps:?}");
     assert!(gaps[10..].iter().all(|gap| *gap >= LONGEST / 2 && *gap <= LONGEST + ANSWER), "{gaps:?}");
-    assert!(!account.dispatch.budgets.of(BudgetKind::Tracking).is_outage());
+    assert!(!account.scheduler.budgets.of(BudgetKind::Tracking).is_outage());
     // Another event does not wait for it.
     account.track(1);
     account.until(end + ANSWER, |call| is_track(call, 0));
@@ -318,8 +318,8 @@ fn on_their_way(calls: u64) -> (Account, Vec<u64>) {
     (0..calls).for_each(|number| account.track(number));
     let now = account.now;
     let plenty = RateLimit { remaining: Some(1_000_000), ..RateLimit::default() };
-    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
-    let numbers = (0..calls).map(|_| sent(&mut account.dispatch, now).0).collect();
+    account.scheduler.budgets.of_mut(BudgetKind::Tracking).observe(now, &plenty, 0);
+    let numbers = (0..calls).map(|_| sent(&mut account.scheduler, now).0).collect();
     (account, numbers)
 }
 
@@ -329,17 +329,17 @@ fn calls_that_fail_together_begin_one_outage_with_one_short_wait() {
     account.track(8);
     let now = account.now;
     for number in numbers {
-        account.dispatch.answered(number, down(), &RateLimit::default(), now);
+        account.scheduler.answered(number, down(), &RateLimit::default(), now);
     }
-    let wait = account.dispatch.budgets.of(BudgetKind::Tracking).blocked_for(now).unwrap();
+    let wait = account.scheduler.budgets.of(BudgetKind::Tracking).blocked_for(now).unwrap();
     assert!(wait < Duration::from_secs(1), "{wait:?}");
-    let (number, call) = sent(&mut account.dispatch, now + wait);
+    let (number, call) = sent(&mut account.scheduler, now + wait);
     assert!(is_track(&call, 8), "one that failed went before it");
-    let others = account.dispatch.next(now + wait + HOUR);
+    let others = account.scheduler.next(now + wait + HOUR);
     assert!(matches!(others, Next::Wait(_)), "two probes at once: {others:?}");
     // A probe that was broken off found nothing out.
-    account.dispatch.aborted(number, now + wait);
-    sent(&mut account.dispatch, now + wait);
+    account.scheduler.aborted(number, now + wait);
+    sent(&mut account.scheduler, now + wait);
 }
 
 #[test]
@@ -350,11 +350,11 @@ fn a_few_failures_among_successes_are_no_outage() {
             4 => Verdict::Refused { status: 400, messages: vec!["no".to_owned()] },
             _ => down(),
         };
-        account.dispatch.answered(number, verdict, &RateLimit::default(), account.now);
+        account.scheduler.answered(number, verdict, &RateLimit::default(), account.now);
     }
     assert!(
-        !account.dispatch.budgets.of(BudgetKind::Tracking).is_outage()
-            && account.dispatch.budgets.of(BudgetKind::Tracking).blocked_for(account.now).is_none()
+        !account.scheduler.budgets.of(BudgetKind::Tracking).is_outage()
+            && account.scheduler.budgets.of(BudgetKind::Tracking).blocked_for(account.now).is_none()
     );
 }
 
@@ -364,7 +364,7 @@ fn in_an_outage_retry_after_is_heeded_as_well() {
     for number in numbers {
         let retry_after = Some(Duration::from_mins(10));
         let verdict = Verdict::Unavailable { cause: Failure::ServerError(503), retry_after };
-        account.dispatch.answered(number, verdict, &RateLimit::default(), account.now);
+        account.scheduler.answered(number, verdict, &RateLimit::default(), account.now);
     }
     let until = account.now + Duration::from_mins(10);
     account.until(until + MINUTE, |_| false);
@@ -375,9 +375,9 @@ fn in_an_outage_retry_after_is_heeded_as_well() {
 #[test]
 fn what_was_given_back_is_no_trouble_of_this_lane_any_more() {
     let (mut account, numbers) = on_their_way(1);
-    account.dispatch.answered(numbers[0], down(), &RateLimit::default(), account.now);
+    account.scheduler.answered(numbers[0], down(), &RateLimit::default(), account.now);
     assert_eq!(account.trouble(BudgetKind::Tracking), Some(Impediment::Retrying));
-    assert_eq!(account.dispatch.give_back(), [0]);
+    assert_eq!(account.scheduler.give_back(), [0]);
     plain(&mut account, 1);
     account.track(2);
     assert_eq!(account.trouble(BudgetKind::Tracking), None);
@@ -387,10 +387,10 @@ fn what_was_given_back_is_no_trouble_of_this_lane_any_more() {
 fn an_outage_outlasts_the_session_and_is_told_where_it_matters() {
     let (mut account, numbers) = on_their_way(8);
     for number in numbers {
-        account.dispatch.answered(number, down(), &RateLimit::default(), account.now);
+        account.scheduler.answered(number, down(), &RateLimit::default(), account.now);
     }
-    assert_eq!(account.dispatch.give_back().len(), 8);
-    account.dispatch.begin();
+    assert_eq!(account.scheduler.give_back().len(), 8);
+    account.scheduler.begin();
     plain(&mut account, 100);
     assert_eq!(account.trouble(BudgetKind::Tracking), None, "nothing is to be tracked");
     (0..8).for_each(|number| account.track(number));
@@ -409,17 +409,17 @@ fn fields_are_read_in_an_outage_while_a_lane_is_taken_over() {
     let mut account = Account::new();
     (0..5).for_each(|number| with_new_company(&mut account, number));
     let mut now = account.now;
-    let numbers: Vec<u64> = (0..5).map(|_| sent(&mut account.dispatch, now).0).collect();
+    let numbers: Vec<u64> = (0..5).map(|_| sent(&mut account.scheduler, now).0).collect();
     for number in numbers {
-        account.dispatch.answered(number, down(), &RateLimit::default(), now);
+        account.scheduler.answered(number, down(), &RateLimit::default(), now);
     }
-    account.dispatch.read_fields(Entity::Deal, now);
+    account.scheduler.read_fields(Entity::Deal, now);
     for _ in 0..2 {
         now += LONGEST;
-        account.dispatch.begin();
-        account.dispatch.redelivered(now);
-        let (number, call) = sent(&mut account.dispatch, now);
+        account.scheduler.begin();
+        account.scheduler.redelivered(now);
+        let (number, call) = sent(&mut account.scheduler, now);
         assert_eq!(call.endpoint, Endpoint::Fields(Entity::Deal));
-        assert!(account.dispatch.answered(number, down(), &RateLimit::default(), now).is_empty());
+        assert!(account.scheduler.answered(number, down(), &RateLimit::default(), now).is_empty());
     }
 }

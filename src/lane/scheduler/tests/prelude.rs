@@ -9,7 +9,7 @@ pub(super) use crate::config::{DealIdentity, Tags};
 pub(super) use crate::freshsales::{BudgetKind, Call, RateLimit, UnavailableCause as Failure, Verdict};
 pub(super) use crate::lane::budget::{Impediment, Quota};
 use crate::lane::contact::bulk::policy::BulkPolicy;
-pub(super) use crate::lane::scheduler::window::Key;
+pub(super) use crate::lane::scheduler::window::ContactKey;
 pub(super) use crate::lane::scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
 pub(super) use crate::lane::timing::{BackoffSettings, TAKE_OVER_DELAY};
 pub(super) use crate::mapping::Mapped;

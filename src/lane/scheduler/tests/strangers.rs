@@ -15,9 +15,14 @@ const DAY: Duration = Duration::from_hours(24);
 pub(in crate::lane::scheduler) fn rich() -> Account {
     let mut account = Account::new();
     let plenty = RateLimit { remaining: Some(100_000_000), ..RateLimit::default() };
-    account.dispatch.budgets.of_mut(BudgetKind::Api).set_quota(Quota::new(100_000.0, HOUR, 1.0, account.now));
-    account.dispatch.budgets.of_mut(BudgetKind::Api).observe(account.now, &plenty, 0);
-    account.dispatch.budgets.of_mut(BudgetKind::Tracking).observe(account.now, &plenty, 0);
+    account.scheduler.budgets.of_mut(BudgetKind::Api).set_quota(Quota::new(
+        100_000.0,
+        HOUR,
+        1.0,
+        account.now,
+    ));
+    account.scheduler.budgets.of_mut(BudgetKind::Api).observe(account.now, &plenty, 0);
+    account.scheduler.budgets.of_mut(BudgetKind::Tracking).observe(account.now, &plenty, 0);
     account
 }
 
@@ -114,9 +119,9 @@ fn a_record_that_meets_a_stranger_while_nothing_else_is_sent_is_told_apart_by_a_
 #[test]
 fn what_waits_behind_a_refused_record_of_the_same_contact_goes_on() {
     let mut account = rich();
-    insert(&mut account.dispatch, write("c0@x.com", &json!({"city": "<script>"})), 0);
+    insert(&mut account.scheduler, write("c0@x.com", &json!({"city": "<script>"})), 0);
     account.run(account.start + ANSWER * 2, |call| Some(page(call, 403)));
-    insert(&mut account.dispatch, write("c0@x.com", &json!({"city": "Berne"})), 1);
+    insert(&mut account.scheduler, write("c0@x.com", &json!({"city": "Berne"})), 1);
     let hostile = |call: &Call| call.json().to_string().contains("<script>");
     let end = account.start + MINUTE * 3;
     account.run(end, |call| hostile(call).then(|| page(call, 403)));
@@ -129,7 +134,7 @@ fn identifies_that_were_merged_are_told_apart() {
     let mut account = rich();
     for number in 0..5 {
         let values = if number == 3 { json!({"note": "<script>"}) } else { json!({"city": "Berne"}) };
-        insert(&mut account.dispatch, write("c0@x.com", &values), number);
+        insert(&mut account.scheduler, write("c0@x.com", &values), number);
     }
     let hostile = |call: &Call| call.json().to_string().contains("<script>");
     let end = account.start + MINUTE * 2;
@@ -171,7 +176,7 @@ fn a_renamed_account_is_asked_with_nothing_but_reading_fields() {
     account.run(end, |call| Some(page(call, 404)));
     assert!(records_sent(&account) <= CONCURRENCY * 2, "{}", records_sent(&account));
     assert_eq!(account.trouble(BudgetKind::Api), Some(Impediment::Retrying));
-    assert!(!account.dispatch.starved(), "this is no want of quota");
+    assert!(!account.scheduler.starved(), "this is no want of quota");
     let (_, told) = account.troubles.last().unwrap();
     assert!(told.contains("a web page with status 404: was the account renamed?"), "{told}");
 }
@@ -287,7 +292,7 @@ fn a_key_that_is_revoked_in_the_middle_condemns_nothing() {
 pub(in crate::lane::scheduler) fn with_deal(account: &mut Account, number: u64) {
     let deal = Some(related(&format!("Deal {number}"), &json!({})));
     let contact = write(&format!("c{number}@x.com"), &json!({}));
-    insert(&mut account.dispatch, ContactWrite { deal, ..contact }, number);
+    insert(&mut account.scheduler, ContactWrite { deal, ..contact }, number);
 }
 
 const NO_DEALS: fn(&Call) -> Option<Verdict> = |call| {
@@ -303,7 +308,7 @@ fn a_key_without_the_right_to_deals_delivers_contacts() {
         .flat_map(|leaves_out| [(leaves_out, DealIdentity::Contact), (leaves_out, DealIdentity::Name)])
     {
         let mut account = rich();
-        account.dispatch = account.dispatch.with(|settings| {
+        account.scheduler = account.scheduler.with(|settings| {
             settings.deal_identity = identity;
             if leaves_out {
                 settings.invalid_value = InvalidValue::Omit;
@@ -405,7 +410,7 @@ fn a_contact_whose_company_meets_a_stranger_holds_up_no_other_contact_of_the_com
     let feed = |account: &mut Account, number: u64, city: &str| {
         let company = Some(related("Acme", &json!({"city": city})));
         let contact = write(&format!("c{number}@x.com"), &json!({}));
-        insert(&mut account.dispatch, ContactWrite { company, ..contact }, number);
+        insert(&mut account.scheduler, ContactWrite { company, ..contact }, number);
     };
     feed(&mut account, 0, "<script>");
     for number in 1..5 {
@@ -492,7 +497,12 @@ fn a_userid_that_nobody_has_is_looked_up_again_later() {
             name: number.to_string(),
             properties: crate::object::ObjectText::default(),
         };
-        account.dispatch.insert(Mapped::Track(activity), &[Key::UserId("u".to_owned())], None, number);
+        account.scheduler.insert(
+            Mapped::Track(activity),
+            &[ContactKey::UserId("u".to_owned())],
+            None,
+            number,
+        );
     };
     for (number, expected) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 2), (5, 3)] {
         track(&mut account, number);

@@ -9,12 +9,12 @@ fn take<T>(window: &mut Window<T>) -> Option<(u64, T)> {
     window.take(number, |_| false).pop()
 }
 
-fn email(name: &str) -> Key {
-    Key::Email(name.to_owned())
+fn email(name: &str) -> ContactKey {
+    ContactKey::Email(name.to_owned())
 }
 
-fn user(name: &str) -> Key {
-    Key::UserId(name.to_owned())
+fn user(name: &str) -> ContactKey {
+    ContactKey::UserId(name.to_owned())
 }
 
 #[test]
@@ -155,7 +155,7 @@ proptest! {
         events in prop::collection::vec(prop::collection::vec((any::<bool>(), 0u8..5), 1..3), 0..60),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 200),
     ) {
-        let keys = |event: &[(bool, u8)]| -> Vec<Key> {
+        let keys = |event: &[(bool, u8)]| -> Vec<ContactKey> {
             event.iter().map(|(mail, n)| if *mail { email(&n.to_string()) } else { user(&n.to_string()) }).collect()
         };
         let mut window = Window::default();
@@ -201,7 +201,7 @@ proptest! {
             (prop::collection::vec((any::<bool>(), 0u8..4), 1..3), any::<bool>()), 1..40),
         steps in prop::collection::vec((0u8..5, any::<prop::sample::Index>()), 0..200),
     ) {
-        let keys = |event: &[(bool, u8)]| -> Vec<Key> {
+        let keys = |event: &[(bool, u8)]| -> Vec<ContactKey> {
             event.iter().map(|(mail, n)| if *mail { email(&n.to_string()) } else { user(&n.to_string()) }).collect()
         };
         let share = |one: usize, other: usize| {

@@ -1,48 +1,15 @@
 //! The pages under `docs/` say what the code says, where that can be checked cheaply.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "in a test, a panic is the verdict"
-)]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use freshet::config;
 use freshet::outcome::{DeadLetterReason, SkipReason};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Every file with this ending under a folder of the repository, as paths from its root.
-fn files(folder: &str, ending: &str) -> Vec<String> {
-    let mut folders: Vec<PathBuf> = vec![root().join(folder)];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|found| found == ending) {
-                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
-    found.sort();
-    assert!(!found.is_empty());
-    found
-}
+use crate::{files, read, root};
 
 /// What stands between backticks.
-fn quoted(text: &str) -> BTreeSet<&str> {
+pub fn quoted(text: &str) -> BTreeSet<&str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
 }
 
@@ -52,9 +19,9 @@ fn rows(text: &str) -> BTreeSet<&str> {
 }
 
 #[track_caller]
-fn expect<'a>(told: &BTreeSet<&str>, page: &str, words: impl IntoIterator<Item = &'a str>) {
-    let missing: Vec<_> = words.into_iter().filter(|word| !told.contains(word)).collect();
-    assert!(missing.is_empty(), "{page} does not tell of: {}", missing.join(", "));
+fn expect<'a>(found: &BTreeSet<&str>, page: &str, words: impl IntoIterator<Item = &'a str>) {
+    let missing: Vec<_> = words.into_iter().filter(|word| !found.contains(word)).collect();
+    assert!(missing.is_empty(), "{page} does not mention: {}", missing.join(", "));
 }
 
 #[track_caller]
@@ -128,50 +95,6 @@ fn every_log_message_is_documented() {
         }
     }
     assert!(messages > 15, "{messages}");
-}
-
-#[test]
-fn every_file_says_what_it_is_for() {
-    let silent: Vec<String> = files("src", "rs")
-        .into_iter()
-        .filter(|file| !file.contains("tests") && !read(file).starts_with("//! "))
-        .collect();
-    assert!(silent.is_empty(), "without a head: {silent:?}");
-}
-
-#[test]
-fn rooms_know_only_what_the_architecture_lets_them() {
-    let page = read("docs/ARCHITECTURE.md");
-    let rooms: Vec<(&str, BTreeSet<&str>)> = page
-        .lines()
-        .filter(|line| line.starts_with("| `") && line.matches('|').count() == 4)
-        .map(|line| {
-            let cells: Vec<&str> = line.split('|').collect();
-            (cells[1].trim().trim_matches('`'), quoted(cells[3]))
-        })
-        .collect();
-    let names: BTreeSet<&str> = rooms.iter().map(|(name, _)| *name).collect();
-    for file in files("src", "rs") {
-        let place = file.strip_prefix("src/").unwrap();
-        let room = place.split(['/', '.']).next().unwrap();
-        if ["main", "lib", "cli"].contains(&room) {
-            continue;
-        }
-        let (_, may) =
-            rooms.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("no room {room}"));
-        let source = read(&file);
-        // Tests may put rooms together.
-        let source = source.split("#[cfg(test)]").next().unwrap();
-        for used in source.split("crate::").skip(1) {
-            let used = used
-                .trim_start_matches('{')
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next()
-                .unwrap();
-            let known = used == room || may.contains(used) || !names.contains(used);
-            assert!(known || place.contains("tests"), "{file} knows {used}, which {room} may not");
-        }
-    }
 }
 
 #[test]
