@@ -40,8 +40,8 @@ pub(super) async fn run(arguments: RunArguments) -> Result<(), Failure> {
 }
 
 async fn daemon(config: Config) -> Result<(), Failure> {
-    let stop = CancellationToken::new();
-    let _signals = engine::stop_on_signals(stop.clone())?;
+    let (signalled, stop) = (CancellationToken::new(), CancellationToken::new());
+    let _signals = engine::stop_on_signals(signalled.clone())?;
     let _reload = ignore_reload()?;
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &stop)?;
@@ -81,7 +81,7 @@ async fn daemon(config: Config) -> Result<(), Failure> {
             tracing::info!("stopped");
             Ok(())
         }
-        events = out_of_grace(&stop, config.delivery.shutdown_grace, &counters) => {
+        events = stop_with_grace(&signalled, &stop, config.delivery.shutdown_grace, &counters) => {
             tracing::error!(events, "delivery.shutdown_grace ran out; these events are delivered again");
             Err(Failure::Logged)
         }
@@ -90,10 +90,17 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     stopped
 }
 
-/// Ends when the grace after a stop has run out. Returns how many events are not settled.
-async fn out_of_grace(stop: &CancellationToken, grace: Duration, metrics: &Metrics) -> u64 {
-    stop.cancelled().await;
+/// Cancels `stop` on a signal and waits for the grace to run out. Returns how many events are not settled.
+async fn stop_with_grace(
+    signalled: &CancellationToken,
+    stop: &CancellationToken,
+    grace: Duration,
+    metrics: &Metrics,
+) -> u64 {
+    signalled.cancelled().await;
+    // Lanes return events as soon as `stop` is cancelled.
     let returned_before = metrics.returned();
+    stop.cancel();
     tokio::time::sleep(grace).await;
     metrics.in_flight() + metrics.returned() - returned_before
 }
