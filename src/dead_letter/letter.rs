@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::header_names::{self, REPLAYS};
 use crate::delivery::UNROUTED;
+use crate::json;
 use crate::outcome::DeadLetterReason;
 use crate::routing::ACCOUNT_HEADER;
 
@@ -80,7 +81,10 @@ impl Letter {
             }
             (Some(_), Some(_)) | (None, None) => return None,
         };
-        let table = |raw: &RawValue| serde_json::from_str(raw.get()).ok();
+        let table = |raw: &RawValue| match json::parse(raw.get().as_bytes()).ok()? {
+            Value::Object(entries) => Some(entries),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+        };
         Some(Self {
             headers: table(read.headers)?,
             properties: read.properties.map_or_else(|| Some(Map::new()), table)?,

@@ -40,7 +40,8 @@ pub enum LetterFileError {
 
 impl LetterFile {
     /// Opens the file, or makes it. Refuses `events`, the file that the events are read from, and a file whose first
-    /// line is no dead letter, before it opens anything for writing. `longest_line`: the most that is read of that line.
+    /// line is no dead letter, before it opens anything for writing. `longest_line`: the most that a line of the events may
+    /// have; it bounds what is read of the first letter.
     pub fn open(path: &Path, events: Option<FileId>, longest_line: usize) -> Result<Self, LetterFileError> {
         if path.extension().is_some_and(|ending| ending == "gz") {
             return Err(LetterFileError::Packed);
@@ -93,7 +94,8 @@ impl LetterStore for LetterFile {
 fn last_line_is_torn(path: &Path, longest_line: usize) -> Result<bool, LetterFileError> {
     let mut file = File::open(path)?;
     let mut first = Vec::new();
-    let most = u64::try_from(longest_line).unwrap_or(u64::MAX);
+    // A letter holds all of a line, in base64 where that is no JSON, and headers.
+    let most = u64::try_from(longest_line).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(1 << 20);
     BufReader::new((&file).take(most)).read_until(b'\n', &mut first)?;
     if Letter::from_line(&first).is_none() {
         return Err(LetterFileError::HoldsOtherThings);
@@ -102,4 +104,25 @@ fn last_line_is_torn(path: &Path, longest_line: usize) -> Result<bool, LetterFil
     let mut last = [0];
     file.read_exact(&mut last)?;
     Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_opened_again_although_its_first_letter_is_longer_than_any_line_of_the_events() {
+        const LONGEST_LINE: usize = 10_000;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("failed.ndjson");
+        let letter = Letter { body: vec![0xff; LONGEST_LINE].into(), ..Letter::default() };
+        for letters in 1..=2 {
+            LetterFile::open(&path, None, LONGEST_LINE).unwrap().append(&letter).unwrap();
+            let text = std::fs::read(&path).unwrap();
+            assert_eq!(text.split(|byte| *byte == b'\n').filter_map(Letter::from_line).count(), letters);
+        }
+        std::fs::write(&path, "{}\n").unwrap();
+        let refused = LetterFile::open(&path, None, LONGEST_LINE);
+        assert!(matches!(refused, Err(LetterFileError::HoldsOtherThings)), "{refused:?}");
+    }
 }

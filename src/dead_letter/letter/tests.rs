@@ -16,6 +16,18 @@ fn letter(headers: Value, body: &[u8]) -> Letter {
 }
 
 #[test]
+fn private_keys_in_headers_are_keys_like_any_other() {
+    for value in [
+        json!({"$serde_json::private::Number": "7"}),
+        json!({"$serde_json::private::RawValue": "[1]"}),
+        json!({"$serde_json::private::RawValue": "[1"}),
+    ] {
+        let letter = letter(json!({"freshet-account": "acme", "tenant": value}), b"{}");
+        assert_eq!(Letter::from_line(&letter.to_line().unwrap()), Some(letter));
+    }
+}
+
+#[test]
 fn a_body_is_written_as_json_where_the_same_bytes_are_read_back() {
     for (body, plain) in [
         (&br#"{"type":  "track", "type": "page", "n": 1.50}"#[..], true),
