@@ -6,7 +6,7 @@ use crate::delivery::AccountName;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::RoutingKeys;
 
-/// By what events name one account.
+/// The names by which events refer to one account.
 #[derive(Debug, Clone)]
 pub struct AccountKeys {
     /// The `freshsales-account` header may hold it, too.

@@ -16,7 +16,7 @@ const fn shorter(one: Duration, other: Duration) -> bool {
 
 /// For the network to let a connection in, where the address's `connection_timeout` does not say otherwise.
 pub(super) const CONNECT_MILLISECONDS: u64 = 10_000;
-/// What an address's hosts are tried apart by: the next one does not wait until the last one has timed out.
+/// Between the first attempts to connect to the hosts behind one address. Waiting for each to time out would take too long.
 pub(super) const DIAL_STAGGER: Duration = Duration::from_millis(250);
 const _: () = assert!(shorter(DIAL_STAGGER, Duration::from_millis(CONNECT_MILLISECONDS)));
 /// Between two rounds of all nodes.

@@ -26,8 +26,8 @@ use crate::lane::timing::BackoffSettings;
 use breaker::Breaker;
 use quota::UsedUp;
 
-/// Of so many calls at the pace of the quota one may repeat a call that has often failed while others got through.
-const REPEATS_APART: u32 = 5;
+/// Of this many calls at the pace of the quota, one may repeat a call that has often failed while others got through.
+const CALLS_PER_REPEAT: u32 = 5;
 
 /// One budget of an account.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Budget {
 
     /// One of those calls goes.
     pub(super) fn spend_repeat(&mut self, now: Instant) {
-        self.next_repeat = Some(now + self.quota.interval() * REPEATS_APART);
+        self.next_repeat = Some(now + self.quota.interval() * CALLS_PER_REPEAT);
     }
 
     /// One of them got through: what was wrong with it may be over for the others, too.
