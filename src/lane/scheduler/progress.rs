@@ -108,11 +108,7 @@ impl<D> Scheduler<D> {
         refused: RefusedCall,
         now: Instant,
     ) -> Vec<Effect<D>> {
-        let Some(item) = self.items.get_mut(number) else { return Vec::new() };
-        if refused.is_rejection() {
-            // It got through, and the next failure may be of another kind.
-            item.failing_since = None;
-        }
+        let Some(item) = self.items.get(number) else { return Vec::new() };
         if item.contact().is_none() && endpoint == Endpoint::Lookup {
             // A refused look-up counts as one that found no contact: the userId itself is sent.
             self.activity_looked_up(number, None, now);

@@ -22,6 +22,10 @@ pub(in crate::lane) fn refused<D>(
     refused: RefusedCall,
     context: &mut StepContext<'_>,
 ) -> Advance {
+    if refused.is_rejection() {
+        // It got through, and the next failure may be of another kind. So did a call whose refusal stands after a look-up.
+        item.failing_since = None;
+    }
     if item.contact().is_none() {
         return give_up(item, refused, context);
     }

@@ -480,3 +480,53 @@ fn a_lane_without_quota_reads_its_fields_from_the_reserve() {
     }
     assert!(matches!(scheduler.next(now), Next::Wait(Some(_))), "a record went on the reserve");
 }
+
+/// How long a call has failed counts from its own first failure, by the time in which others like it got through.
+#[test]
+fn a_refused_look_up_does_not_count_against_the_record_that_is_tried_after_it() {
+    let mut now = Instant::now();
+    let mut scheduler = scheduler(now);
+    // Contacts get through for longer than a record is tried, and look-ups never did.
+    for number in 0..300 {
+        let email = format!("{number}@example.com");
+        insert(&mut scheduler, write(&email, &json!({ "emails": email })), number);
+        served(&mut scheduler, now, CONTACT, contact(1, &[]));
+        now += Duration::from_mins(15);
+    }
+    let values = json!({ "emails": "ada@example.com", "external_id": "u", "contact_status_id": 3 });
+    let write = ContactWrite { user_id: Some("u".to_owned()), ..write("ada@example.com", &values) };
+    insert_of(&mut scheduler, write, 300);
+    let (number, _) = sent(&mut scheduler, now);
+    let refused = Verdict::Refused { status: 400, messages: vec!["no".to_owned()] };
+    scheduler.answered(number, refused, &RateLimit::default(), now);
+    let (number, call) = sent(&mut scheduler, now);
+    assert_eq!(call.endpoint, Endpoint::Lookup);
+    let denied = Verdict::Denied { status: 403, messages: vec!["no".to_owned()] };
+    scheduler.answered(number, denied, &RateLimit::default(), now);
+    served(&mut scheduler, now, Endpoint::Fields(Entity::Contact), json!({ "fields": [] }));
+
+    let mut failures = 0;
+    while failures < 10 {
+        match scheduler.next(now) {
+            Next::Send(number, call) => {
+                assert_eq!(call.endpoint, CONTACT);
+                assert!(call.json()["contact"].get("contact_status_id").is_none(), "{call:?}");
+                let down = Verdict::Unavailable { cause: Failure::ServerError(503), retry_after: None };
+                let effects = scheduler.answered(number, down, &RateLimit::default(), now);
+                failures += 1;
+                assert_eq!(settled(effects), [], "after {failures} failures in a row");
+            }
+            Next::Wait(wake) => now = wake.unwrap(),
+        }
+    }
+    let ended = loop {
+        match scheduler.next(now) {
+            Next::Send(number, _) => {
+                let done = Verdict::Done(contact(2, &[]));
+                break settled(scheduler.answered(number, done, &RateLimit::default(), now));
+            }
+            Next::Wait(wake) => now = wake.unwrap(),
+        }
+    };
+    assert_eq!(ended, [(300, Outcome::Delivered)]);
+}
