@@ -58,13 +58,13 @@ impl CallTable {
         Some(call)
     }
 
-    /// Lets a call go that waited.
-    pub(super) fn start(&mut self, number: u64) {
-        if let Some(call) = self.calls.get_mut(&number)
-            && let CallState::Due(at) = std::mem::replace(&mut call.state, CallState::InFlight)
-        {
+    /// A call is sent now, whether it waited or was made for this; as a probe of its budget or not.
+    pub(super) fn send(&mut self, number: u64, now: Instant, probe: bool) {
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        if let CallState::Due(at) = std::mem::replace(&mut call.state, CallState::InFlight) {
             self.due.remove(&(at, number));
         }
+        call.mark_sent(now, probe);
     }
 
     /// Lets a call wait until this time, whether it is in flight or waits already.
@@ -79,10 +79,6 @@ impl CallTable {
 
     pub(super) fn get(&self, number: u64) -> Option<&PendingCall> {
         self.calls.get(&number)
-    }
-
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut PendingCall> {
-        self.calls.get_mut(&number)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PendingCall> {

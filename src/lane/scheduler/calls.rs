@@ -90,9 +90,8 @@ impl PendingCall {
         }
     }
 
-    /// It is sent now; as a probe of its budget or not.
+    /// It is sent now; as a probe of its budget or not. Called by the call table, which keeps its state.
     pub(super) fn mark_sent(&mut self, now: Instant, probe: bool) {
-        self.state = CallState::InFlight;
         self.sent.first.get_or_insert(now);
         self.sent.last = Some(now);
         self.sent.probe = probe;

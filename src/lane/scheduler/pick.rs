@@ -216,27 +216,24 @@ impl<D> Scheduler<D> {
 
     pub(super) fn send(&mut self, number: u64, now: Instant) -> Next {
         let Some(pending) = self.calls.get(number) else { return Next::Wait(Some(now)) };
-        let (call, purpose, repeats) = (pending.call.clone(), pending.purpose.clone(), pending.takes_turns());
-        for item in purpose.work_items() {
+        for item in pending.purpose.work_items() {
             if let Some(item) = self.items.get_mut(*item) {
                 item.attempts += 1;
             }
         }
-        if let Purpose::Step(item) = purpose {
+        let (call, class, repeats) = (pending.call.clone(), pending.purpose.class(), pending.takes_turns());
+        if let Purpose::Step(item) = pending.purpose {
             self.lock_for_call(item);
         }
         let budget = self.budgets.of_mut(call.endpoint.budget());
         if repeats {
             budget.spend_repeat(now);
         }
-        let probe = match purpose.class() {
+        let probe = match class {
             CallClass::Read => budget.spend_to_read(now),
             CallClass::Check | CallClass::Work => budget.spend(now),
         };
-        self.calls.start(number);
-        if let Some(pending) = self.calls.get_mut(number) {
-            pending.mark_sent(now, probe);
-        }
+        self.calls.send(number, now, probe);
         Next::Send(number, call)
     }
 }

@@ -34,7 +34,7 @@ impl ContactWork {
 
     /// Whether the contact is written by its id and gets another address.
     pub(in crate::lane) fn changes_address(&self) -> bool {
-        self.identity.changes_address()
+        self.identity.emails.is_some()
     }
 
     /// Takes the addresses that the contact has, to write them together with the new one. False if the contact has another

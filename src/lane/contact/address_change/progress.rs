@@ -29,11 +29,6 @@ impl IdentityProgress {
         Self { without_external_id: true, ..Self::default() }
     }
 
-    /// Whether the contact is written by its id and gets another address.
-    pub(super) fn changes_address(&self) -> bool {
-        self.emails.is_some()
-    }
-
     /// Keeps only the addresses and how many contacts were found in vain.
     pub(super) fn keep_addresses(&mut self) {
         let Self { wrong_finds, emails, too_many_emails, .. } = std::mem::take(self);

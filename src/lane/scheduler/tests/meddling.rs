@@ -81,8 +81,8 @@ fn links_that_somebody_gives_a_contact_while_its_link_waits_stay() {
     }
 }
 
-#[test]
-fn a_change_of_address_whose_answer_is_lost_is_written_again_under_the_ids_that_it_has_now() {
+/// A contact gets another address, and the answer to that is lost.
+fn after_a_lost_change_of_address() -> (Scheduler<u64>, Instant) {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
     insert_of(&mut scheduler, identify("old@x.com"), 0);
@@ -90,6 +90,12 @@ fn a_change_of_address_whose_answer_is_lost_is_written_again_under_the_ids_that_
     insert_of(&mut scheduler, identify("new@x.com"), 1);
     served(&mut scheduler, now, READ, person(&[(70, "old@x.com")]));
     let (_, now) = lost(&mut scheduler, now, UPDATE);
+    (scheduler, now)
+}
+
+#[test]
+fn a_change_of_address_whose_answer_is_lost_is_written_again_under_the_ids_that_it_has_now() {
+    let (mut scheduler, now) = after_a_lost_change_of_address();
     // It took effect, and somebody added an address.
     let there = person(&[(71, "new@x.com"), (70, "old@x.com"), (72, "hand@x.com")]);
     served(&mut scheduler, now, READ, there.clone());
@@ -105,13 +111,7 @@ fn a_change_of_address_whose_answer_is_lost_is_written_again_under_the_ids_that_
 
 #[test]
 fn a_change_of_address_that_waited_is_not_made_to_a_contact_that_is_somebody_else_by_then() {
-    let now = Instant::now();
-    let mut scheduler = scheduler(now);
-    insert_of(&mut scheduler, identify("old@x.com"), 0);
-    served(&mut scheduler, now, CONTACT, person(&[(70, "old@x.com")]));
-    insert_of(&mut scheduler, identify("new@x.com"), 1);
-    served(&mut scheduler, now, READ, person(&[(70, "old@x.com")]));
-    let (_, now) = lost(&mut scheduler, now, UPDATE);
+    let (mut scheduler, now) = after_a_lost_change_of_address();
     let mut other = person(&[(70, "old@x.com")]);
     other["contact"]["external_id"] = json!("v");
     served(&mut scheduler, now, READ, other);
