@@ -243,8 +243,9 @@ pub(in crate::lane) struct SuccessHistory {
 struct FamilyHistory {
     last_success: Option<Instant>,
     working_time: Duration,
-    /// Work items that failed since the last success, at most [`SEVERAL`], with those given up for it.
-    failing: BTreeSet<u64>,
+    /// Records that failed since the last success, at most [`SEVERAL`], with those given up for it: the digests of the
+    /// names by which each is known.
+    failing: Vec<BTreeSet<u128>>,
 }
 
 impl SuccessHistory {
@@ -274,11 +275,24 @@ impl SuccessHistory {
         }
     }
 
-    /// A work item met a doubtful answer or none.
-    pub(in crate::lane) fn record_failure(&mut self, family: EndpointFamily, work_item: u64) {
+    /// A record met a doubtful answer or none. It counts once, however many events write it: two failures that share a
+    /// name are of one record.
+    pub(in crate::lane) fn record_failure(
+        &mut self,
+        family: EndpointFamily,
+        names: impl IntoIterator<Item = u128>,
+    ) {
+        let mut names: BTreeSet<u128> = names.into_iter().collect();
         let failing = &mut self.families.entry(family).or_default().failing;
+        failing.retain(|other| {
+            let same = !other.is_disjoint(&names);
+            if same {
+                names.extend(other);
+            }
+            !same
+        });
         if failing.len() < SEVERAL {
-            failing.insert(work_item);
+            failing.push(names);
         }
     }
 
@@ -286,8 +300,8 @@ impl SuccessHistory {
         self.families.get(&family).is_some_and(|history| history.failing.len() >= SEVERAL)
     }
 
-    /// The work items that failed are gone.
-    pub(in crate::lane) fn forget_work_items(&mut self) {
+    /// The events that failed are gone.
+    pub(in crate::lane) fn forget_failures(&mut self) {
         self.families.values_mut().for_each(|history| history.failing.clear());
     }
 }

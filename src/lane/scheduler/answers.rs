@@ -142,7 +142,7 @@ impl<D> Scheduler<D> {
         if let Purpose::Step(item) = call.purpose
             && matches!(verdict, Verdict::Unavailable { .. })
         {
-            self.history.record_failure(call.family(), item);
+            self.record_failure(call.family(), item);
         }
         self.calls.put_back(number, call, again);
         self.let_others_write(number);

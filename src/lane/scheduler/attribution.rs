@@ -23,7 +23,7 @@ impl<D> Scheduler<D> {
     ) -> Vec<Effect<D>> {
         let (family, budget) = (call.family(), call.budget());
         if let Purpose::Step(work_item) = call.purpose {
-            self.history.record_failure(family, work_item);
+            self.record_failure(family, work_item);
         }
         let several = self.history.several_fail(family);
         let ordinary = call.next_wait();
@@ -55,6 +55,17 @@ impl<D> Scheduler<D> {
             }
         }
         self.give_up_if_proven(number, now)
+    }
+
+    /// A work item's call met a doubtful answer or none: that speaks against the record which the call is about.
+    pub(super) fn record_failure(&mut self, family: EndpointFamily, work_item: u64) {
+        let names = if let Some(record) = self.shared_record(work_item) {
+            vec![self.window.digest_of_shared(&record)]
+        } else {
+            let events = self.items.get(work_item).into_iter().flat_map(|item| &item.events);
+            events.flat_map(|(number, _)| self.window.key_digests(*number)).copied().collect()
+        };
+        self.history.record_failure(family, names);
     }
 
     /// Reads an entity's fields to find out whether Freshsales answers, unless that is done already.

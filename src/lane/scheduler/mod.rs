@@ -240,7 +240,7 @@ impl<D> Scheduler<D> {
         }
         self.calls.drop_waiting();
         self.identities.given_back();
-        self.history.forget_work_items();
+        self.history.forget_failures();
         self.budgets.gave_back();
         deliveries
     }

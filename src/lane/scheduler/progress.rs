@@ -227,7 +227,7 @@ impl<D> Scheduler<D> {
         Some(Effect::DealsNotShown)
     }
 
-    fn shared_record(&self, number: u64) -> Option<SharedRecord> {
+    pub(super) fn shared_record(&self, number: u64) -> Option<SharedRecord> {
         self.items.contact(number)?.shared_record()
     }
 

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
 
 use crate::lane::bounded::Digests;
+use crate::lane::contact::contact_work::SharedRecord;
+use crate::schema::Entity;
 
 /// A name by which an event knows its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -202,6 +204,16 @@ impl<T> Window<T> {
     pub fn has_key(&self, number: u64, key: &ContactKey) -> bool {
         let key = self.digest(key);
         self.entries.get(&number).is_some_and(|entry| entry.keys.contains(&key))
+    }
+
+    /// The digests of an event's keys.
+    pub(super) fn key_digests(&self, number: u64) -> &[u128] {
+        self.entries.get(&number).map_or(&[], |entry| &entry.keys)
+    }
+
+    /// A digest for a sales account or deal, which is none of any contact.
+    pub(super) fn digest_of_shared(&self, (entity, name): &SharedRecord) -> u128 {
+        self.digests.of_kind(if *entity == Entity::Deal { 3 } else { 2 }, name)
     }
 
     fn digests_of(&self, keys: &[ContactKey]) -> Vec<u128> {

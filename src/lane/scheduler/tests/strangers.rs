@@ -129,6 +129,32 @@ fn what_waits_behind_a_refused_record_of_the_same_contact_goes_on() {
     assert_eq!(account.delivered.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1]);
 }
 
+/// Identifies that always meet a web page come one after another, and nothing else does.
+fn refused_one_after_another(event: fn(u64) -> ContactWrite) {
+    let mut account = rich();
+    let hostile = |call: &Call| call.json().to_string().contains("<script>");
+    for number in 0..6 {
+        insert(&mut account.scheduler, event(number), number);
+        let end = account.now + MINUTE * 3;
+        account.run(end, |call| hostile(call).then(|| page(call, 403)));
+    }
+    let refused: Vec<u64> = account.refused.iter().map(|(_, number, _)| *number).collect();
+    assert_eq!(refused, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn events_of_one_contact_that_fail_one_after_another_are_not_taken_for_all_contacts() {
+    refused_one_after_another(|_| write("c0@x.com", &json!({"city": "<script>"})));
+}
+
+#[test]
+fn one_company_that_fails_for_several_contacts_is_not_taken_for_all_companies() {
+    refused_one_after_another(|number| {
+        let company = Some(related("Acme", &json!({"city": "<script>"})));
+        ContactWrite { company, ..write(&format!("c{number}@x.com"), &json!({})) }
+    });
+}
+
 #[test]
 fn identifies_that_were_merged_are_told_apart() {
     let mut account = rich();
