@@ -19,6 +19,6 @@ impl ConfigFile {
     /// Fails if a secret that is needed is not there. The command reads it where it uses it.
     pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
         let path = config::path(self.config.clone());
-        config::load(&path, &config::environment, secrets).map_err(|error| Failure::Usage(error.to_string()))
+        config::load(&path, &config::environment, secrets).map_err(|error| Failure::Usage(error.coloured()))
     }
 }
