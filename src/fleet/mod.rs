@@ -1,0 +1,18 @@
+//! What is known of all replicas and their lanes: each one's page can show the whole fleet.
+//!
+//! A replica surveys its own lanes, tells the others, and merges what they tell. Pure: the time is handed in, and messages
+//! are bytes. It must not know how these travel. The commands put it between the lanes, the broker and the status pages.
+
+mod board;
+mod merge;
+mod message;
+mod report;
+#[cfg(test)]
+pub(crate) mod samples;
+
+pub use board::{FleetBoard, OwnReport, TELL_INTERVAL};
+pub use merge::{AccountInFleet, Fleet, FleetView, QueueCounts, ReplicaInFleet};
+pub use report::{
+    CallCount, ConfigMark, FailedEvent, FieldsRead, HourCounts, LaneDetails, LaneReport, LastError,
+    MinuteSample, QueuesTold, QuotaReport, ReplicaReport, StuckReport,
+};
