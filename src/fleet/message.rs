@@ -143,7 +143,7 @@ fn parse(body: &[u8]) -> Result<Message, MessageError> {
     for text in [&mut replica.version, &mut replica.revision, &mut replica.config.hash] {
         cut(text);
     }
-    replica.broker_version.as_mut().map(cut);
+    replica.broker_version.iter_mut().for_each(cut);
     if let Some(queues) = &mut queues {
         queues.lanes.retain(|account, _| is_account(account));
     }
@@ -176,8 +176,12 @@ fn bounded(mut report: LaneReport) -> LaneReport {
     for counts in [&mut report.hour, &mut report.hour_before, &mut report.total] {
         bound_counts(counts);
     }
-    report.stuck.as_mut().map(|stuck| cut(&mut stuck.why));
-    report.last_error.as_mut().map(|error| cut(&mut error.words));
+    if let Some(stuck) = &mut report.stuck {
+        cut(&mut stuck.why);
+    }
+    if let Some(error) = &mut report.last_error {
+        cut(&mut error.words);
+    }
     if let Some(details) = &mut report.details {
         details.history.truncate(HISTORY);
         details.calls.truncate(ENTRIES);
@@ -191,7 +195,7 @@ fn bounded(mut report: LaneReport) -> LaneReport {
                 cut(text);
             }
             for text in [&mut failed.trait_path, &mut failed.field, &mut failed.expected, &mut failed.got] {
-                text.as_mut().map(cut);
+                text.iter_mut().for_each(cut);
             }
         }
     }
