@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::merge::{AccountInFleet, Fleet, FleetView, QueueCounts, ReplicaInFleet, Told, merged};
 use super::message::{self, Message};
-use super::report::{LaneReport, QueuesTold, ReplicaReport};
+use super::replica_report::{QueuesTold, ReplicaReport};
+use super::report::LaneReport;
 
 /// Between two times at which a replica tells the others.
 pub const TELL_INTERVAL: Duration = Duration::from_secs(5);
@@ -43,11 +44,11 @@ pub struct OwnReport {
 pub struct FleetBoard {
     name: String,
     since: Timestamp,
-    known: Mutex<Known>,
+    known: Mutex<BoardState>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct BoardState {
     view: FleetView,
     /// The accounts of this replica's configuration.
     configured: Vec<String>,
@@ -76,7 +77,7 @@ struct Line {
 impl FleetBoard {
     /// For the replica of this name, whose process started then.
     pub fn new(name: &str, since: Timestamp) -> Self {
-        let known = Known { view: FleetView::Alone, configured: Vec::new(), replicas: BTreeMap::new() };
+        let known = BoardState { view: FleetView::Alone, configured: Vec::new(), replicas: BTreeMap::new() };
         Self { name: name.to_owned(), since, known: Mutex::new(known) }
     }
 
@@ -184,7 +185,7 @@ impl FleetBoard {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, BoardState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,7 +196,7 @@ impl Teller {
     }
 }
 
-impl Known {
+impl BoardState {
     fn hear(&mut self, message: Message, now: Instant, at: Timestamp) {
         let Message { replica, leaves, queues, lanes } = message;
         let key = (replica.name.clone(), replica.since);

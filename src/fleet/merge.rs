@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::report::{
-    CallCount, FAILURES, FailedEvent, HISTORY, LaneDetails, LaneReport, MinuteSample, ReplicaReport,
-};
+use super::details::{CallCount, FAILURES, FailedEvent, HISTORY, LaneDetails, MinuteSample};
+use super::replica_report::ReplicaReport;
+use super::report::LaneReport;
 use crate::lane::LaneState;
 
 /// All that is known of the fleet.

@@ -9,7 +9,9 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::report::{FAILURES, HISTORY, HourCounts, LaneReport, QueuesTold, ReplicaReport};
+use super::details::{FAILURES, HISTORY};
+use super::replica_report::{QueuesTold, ReplicaReport};
+use super::report::{HourCounts, LaneReport};
 
 /// Raised when a key changes its meaning. A message with another version is not read.
 const SCHEMA_VERSION: u32 = 1;

@@ -4,15 +4,16 @@
 //! are bytes. It must not know how these travel. The commands put it between the lanes, the broker and the status pages.
 
 mod board;
+mod details;
 mod merge;
 mod message;
+mod replica_report;
 mod report;
 #[cfg(test)]
 pub(crate) mod samples;
 
 pub use board::{FleetBoard, OwnReport, TELL_INTERVAL};
+pub use details::{CallCount, FailedEvent, LaneDetails, MinuteSample};
 pub use merge::{AccountInFleet, Fleet, FleetView, QueueCounts, ReplicaInFleet};
-pub use report::{
-    CallCount, ConfigMark, FailedEvent, FieldsRead, HourCounts, LaneDetails, LaneReport, LastError,
-    MinuteSample, QueuesTold, QuotaReport, ReplicaReport, StuckReport,
-};
+pub use replica_report::{ConfigMark, QueuesTold, ReplicaReport};
+pub use report::{FieldsRead, HourCounts, LaneReport, LastError, QuotaReport, StuckReport};

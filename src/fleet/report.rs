@@ -1,5 +1,5 @@
-//! What one replica tells of itself, and of each account whose events it has. Read by the pages of all replicas, some of
-//! which run another version: what is missing has a default, and keys that are not known here are ignored.
+//! What a replica tells of an account whose events it has. Read by the pages of all replicas, some of which run another
+//! version: what is missing has a default, and keys that are not known here are ignored.
 //!
 //! Holds no personal data: names of traits and fields, words and numbers, never a value of an event.
 
@@ -8,59 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::details::LaneDetails;
 use crate::lane::LaneState;
-
-/// The most minutes of a history.
-pub(super) const HISTORY: usize = 60;
-/// The most failures of a lane that are kept.
-pub(super) const FAILURES: usize = 20;
-
-/// A replica, as it describes itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReplicaReport {
-    /// `broker.replica`.
-    pub name: String,
-    /// Freshet's version.
-    #[serde(default)]
-    pub version: String,
-    /// The commit that it was built from, or `unknown`.
-    #[serde(default)]
-    pub revision: String,
-    /// When its process started. Tells two replicas of one name apart.
-    pub since: Timestamp,
-    /// Connected to RabbitMQ.
-    #[serde(default)]
-    pub connected: bool,
-    /// RabbitMQ's version, once known.
-    #[serde(default)]
-    pub broker_version: Option<String>,
-    /// Bytes of memory that the process has in use.
-    #[serde(default)]
-    pub memory_bytes: Option<u64>,
-    /// The configuration that it runs with.
-    #[serde(default)]
-    pub config: ConfigMark,
-    /// Lanes that it works.
-    #[serde(default)]
-    pub lanes: u64,
-    /// It moves events from the intake to the lanes, and counts what waits in queues.
-    #[serde(default)]
-    pub routes: bool,
-    /// Another connection goes by its name.
-    #[serde(default)]
-    pub name_taken: bool,
-}
-
-/// Which configuration a replica runs with.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigMark {
-    /// Twelve hexadecimal digits; the same for the same text of the file. Empty if not known.
-    #[serde(default)]
-    pub hash: String,
-    /// When it was loaded.
-    #[serde(default)]
-    pub loaded_at: Option<Timestamp>,
-}
 
 /// One account's lane, as a replica that has or had its events tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,20 +87,6 @@ impl LaneReport {
     }
 }
 
-/// What takes more room than the rest of a lane's report.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct LaneDetails {
-    /// Minutes in which there was something to tell, oldest first; at most 60.
-    #[serde(default)]
-    pub history: Vec<MinuteSample>,
-    /// Calls since the process started.
-    #[serde(default)]
-    pub calls: Vec<CallCount>,
-    /// The last events that became dead letters, newest first; at most 20.
-    #[serde(default)]
-    pub failures: Vec<FailedEvent>,
-}
-
 /// A lane that is stuck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StuckReport {
@@ -161,22 +96,6 @@ pub struct StuckReport {
     pub events: u64,
     /// In words.
     pub why: String,
-}
-
-/// What a replica counted in queues.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueuesTold {
-    /// When the last count ended.
-    pub at: Timestamp,
-    /// Messages on the intake.
-    #[serde(default)]
-    pub intake: Option<u64>,
-    /// Dead letters.
-    #[serde(default)]
-    pub dead_letters: Option<u64>,
-    /// Messages in lanes, by account.
-    #[serde(default)]
-    pub lanes: BTreeMap<String, u64>,
 }
 
 /// What became of an account's events in a span of time.
@@ -279,76 +198,4 @@ pub struct FieldsRead {
     /// Fields of deals.
     #[serde(default)]
     pub deal: u64,
-}
-
-/// One minute of an account.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct MinuteSample {
-    /// Minutes since 1970.
-    #[serde(rename = "m")]
-    pub minute: i64,
-    /// Events that waited in the lane's queue at its end, if some replica counted them.
-    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<u64>,
-    /// Delivered within it.
-    #[serde(rename = "d", default, skip_serializing_if = "is_zero")]
-    pub delivered: u64,
-    /// Skipped within it.
-    #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
-    pub skipped: u64,
-    /// Dead-lettered within it.
-    #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
-    pub dead_lettered: u64,
-    /// Calls to the API that could be made at once at its end.
-    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
-    pub quota_left: Option<u64>,
-    /// 95 of 100 of its events were settled within so many seconds.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub p95_seconds: Option<f64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// Calls of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallCount {
-    /// As in `freshet_api_requests_total`.
-    pub endpoint: String,
-    /// As in `freshet_api_requests_total`.
-    pub outcome: String,
-    /// Since the process started.
-    pub calls: u64,
-}
-
-/// An event that became a dead letter, without its values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedEvent {
-    /// When.
-    pub at: Timestamp,
-    /// The event's type.
-    #[serde(default)]
-    pub event_type: String,
-    /// As in `freshet-reason`.
-    pub reason: String,
-    /// The first trait that is wrong, or the envelope's key.
-    #[serde(default, rename = "trait")]
-    pub trait_path: Option<String>,
-    /// The field that it was for.
-    #[serde(default)]
-    pub field: Option<String>,
-    /// What is wrong with it.
-    #[serde(default)]
-    pub problem: String,
-    /// What would be right.
-    #[serde(default)]
-    pub expected: Option<String>,
-    /// What it was: a type or a length.
-    #[serde(default)]
-    pub got: Option<String>,
-    /// Freshsales' answer, if it refused the record.
-    #[serde(default)]
-    pub http_status: Option<u16>,
 }

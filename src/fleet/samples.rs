@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::details::*;
+use super::replica_report::*;
 use super::report::*;
 use crate::lane::LaneState;
 
