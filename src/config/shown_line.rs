@@ -57,7 +57,7 @@ impl ShownLine {
     fn between(&mut self, text: &str, span: Range<usize>) {
         let given = text.get(span.clone()).unwrap_or_default();
         let code = given.split('#').next().unwrap_or_default();
-        let punctuation = |character: char| character.is_whitespace() || "=.,[]{}".contains(character);
+        let punctuation = |character: char| character.is_whitespace() || "=:.,[]{}".contains(character);
         let middle = span.start + code.len() - code.trim_start_matches(punctuation).len();
         self.push(text, span.start..middle, true);
         self.push(text, middle..span.start + code.len(), false);
