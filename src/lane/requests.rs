@@ -33,6 +33,8 @@ pub(super) enum Ended {
 pub(super) struct RequestTasks {
     account: AccountName,
     client: Client,
+    /// How often the client was replaced.
+    client_number: u64,
     tasks: JoinSet<Sent>,
     /// The scheduler's number of the call that each task sends: a task that panics cannot say it.
     numbers: HashMap<Id, u64>,
@@ -47,12 +49,20 @@ impl RequestTasks {
         Self {
             account,
             client,
+            client_number: 0,
             tasks: JoinSet::new(),
             numbers: HashMap::new(),
             gateway_until: None,
             metrics,
             accepted: 0,
         }
+    }
+
+    /// Sends with other keys from now on.
+    pub(super) fn replace_client(&mut self, client: Client) {
+        self.client = client.with_token_of(&self.client);
+        self.client_number += 1;
+        self.gateway_until = None;
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,12 +2,12 @@
 //! events that end. The commands start one for each account; sources of events reach it through its sessions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::change::{LaneChanges, PendingChange};
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::reports::Reports;
@@ -31,8 +31,8 @@ use crate::outcome::{DeadLetterReason, Outcome};
 
 /// One account's lane. It outlives sessions, so what it knows of the account stays.
 pub struct Lane {
-    prefetch: usize,
-    grace: Duration,
+    settings: Settings,
+    changes: PendingChange,
     status: Arc<LaneStatus>,
     metrics: AccountMetrics,
     intake: Intake,
@@ -50,12 +50,11 @@ impl Lane {
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let name = || account.name.clone();
         metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
-        let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
-            prefetch: settings.prefetch,
-            grace: settings.grace,
+            settings,
+            changes: PendingChange::new(),
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
-            intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
+            intake: Intake::new(accepts(account, &client), SchemaRefresh::new(name(), account.mapping.clone())),
             scheduler: settings.scheduler(account, Instant::now()),
             requests: RequestTasks::new(name(), client, metrics.requests.clone()),
             settler: Settler::new(name(), metrics.clone()),
@@ -69,6 +68,11 @@ impl Lane {
     /// Where the lane's state can be seen.
     pub fn status(&self) -> Arc<LaneStatus> {
         self.status.clone()
+    }
+
+    /// The way to tell the lane of other settings.
+    pub fn changes(&self) -> LaneChanges {
+        self.changes.way()
     }
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
@@ -86,6 +90,7 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, guard: &TaskGuard, stop: &CancellationToken) {
+        self.change();
         if session.lease.is_endless() {
             self.scheduler.begin_alone(Instant::now());
         } else {
@@ -100,7 +105,7 @@ impl Lane {
             if !open && self.unsettled() == 0 {
                 break;
             }
-            let taking = open && self.intake.unread() == 0 && self.unsettled() < self.prefetch;
+            let taking = open && self.intake.unread() == 0 && self.unsettled() < self.settings.prefetch;
             guard.turn_ended(self.turn_end(lease));
             tokio::select! {
                 biased;
@@ -117,6 +122,10 @@ impl Lane {
                         None => open = false,
                     }
                 }
+                () = self.changes.arrived() => {
+                    guard.turn_started();
+                    self.change();
+                }
                 () = session.lease.renewed(), if !leased => guard.turn_started(),
                 () = until(wake) => guard.turn_started(),
             }
@@ -125,6 +134,15 @@ impl Lane {
         guard.session_ended();
         self.end_session(&mut session, stop).await;
         guard.turn_ended(self.turn_end(LeaseState::Holds));
+    }
+
+    fn change(&mut self) {
+        let Some(change) = self.changes.take() else { return };
+        let (account, now) = (&change.account, Instant::now());
+        self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        self.settings.change(&mut self.scheduler, account, now);
+        self.intake.change(accepts(account, &change.client), &account.mapping, now);
+        self.requests.replace_client(change.client.clone());
     }
 
     /// Deliveries that were taken and are not settled.
@@ -258,7 +276,7 @@ impl Lane {
         self.give_back();
         self.intake.give_back(&mut self.scheduler);
         give_back(session).await;
-        let deadline = end_of_grace(stop.clone(), self.grace, session.lost.clone());
+        let deadline = end_of_grace(stop.clone(), self.settings.grace, session.lost.clone());
         tokio::pin!(deadline);
         loop {
             tokio::select! {
@@ -287,6 +305,10 @@ impl Lane {
             self.settler.finish(delivery, Outcome::Returned, 0);
         }
     }
+}
+
+fn accepts(account: &AccountConfig, client: &Client) -> Accepts {
+    Accepts { types: account.events.clone(), can_track: client.can_track() }
 }
 
 /// Whether Freshsales refused a record for a value that it holds or lacks.
