@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use prometheus::core::Collector as _;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -35,11 +35,21 @@ macro_rules! metrics {
                 )+
                 Ok(Self { registry, $($field,)+ })
             }
+
+            /// Ends all series of an account. Whoever counts for it afterwards begins them anew.
+            pub fn remove_account(&self, name: &str) {
+                $(metrics!(@remove $kind, self.$field, name);)+
+            }
         }
     };
+    (@remove IntGauge, $metric:expr, $account:expr) => {};
+    (@remove IntCounter, $metric:expr, $account:expr) => {};
+    (@remove Gauge, $metric:expr, $account:expr) => {};
+    (@remove $kind:ident, $metric:expr, $account:expr) => { remove_series(&$metric, $account) };
     (@make HistogramVec ($buckets:expr), $name:literal, $help:expr, $labels:expr) => {
         HistogramVec::new(HistogramOpts::new($name, $help).buckets($buckets.to_vec()), &$labels)
     };
+    (@make Gauge, $name:literal, $help:expr, $labels:expr) => { Gauge::new($name, $help) };
     (@make IntGauge, $name:literal, $help:expr, $labels:expr) => { IntGauge::new($name, $help) };
     (@make IntCounter, $name:literal, $help:expr, $labels:expr) => { IntCounter::new($name, $help) };
     (@make $kind:ident, $name:literal, $help:expr, $labels:expr) => { $kind::new(Opts::new($name, $help), &$labels) };
@@ -100,6 +110,10 @@ metrics! {
     replica_name_taken: IntGauge = "freshet_replica_name_taken" [];
     /// Deliveries dropped without being settled; anything but 0 is a bug.
     receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
+    /// 1 if the configuration was applied when it was last read, 0 if it could not be used.
+    config_last_reload_successful: IntGauge = "freshet_config_last_reload_successful" [];
+    /// When a configuration was last applied.
+    config_last_reload_success_timestamp: Gauge = "freshet_config_last_reload_success_timestamp_seconds" [];
     /// Always 1; its labels say which version runs.
     build_info: IntGaugeVec = "freshet_build_info" ["version", "revision"];
 }
@@ -217,6 +231,21 @@ fn counted(metric: &Metric) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "a gauge of whole events")]
 fn whole(metric: &Metric) -> i64 {
     metric.get_gauge().get_value() as i64
+}
+
+/// Ends the series of one account.
+fn remove_series<B: MetricVecBuilder>(vec: &MetricVec<B>, account: &str)
+where
+    MetricVec<B>: Collector,
+{
+    for metric in vec.collect().iter().flat_map(MetricFamily::get_metric) {
+        let labels: HashMap<&str, &str> =
+            metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+        if labels.get("account") == Some(&account) {
+            // Fails only if somebody else removed it.
+            vec.remove(&labels).ok();
+        }
+    }
 }
 
 fn curry(vec: &IntCounterVec, account: &str) -> LabelledCounter {

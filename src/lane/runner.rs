@@ -54,7 +54,10 @@ impl Lane {
             settings,
             changes: PendingChange::new(),
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
-            intake: Intake::new(accepts(account, &client), SchemaRefresh::new(name(), account.mapping.clone())),
+            intake: Intake::new(
+                accepts(account, &client),
+                SchemaRefresh::new(name(), account.mapping.clone()),
+            ),
             scheduler: settings.scheduler(account, Instant::now()),
             requests: RequestTasks::new(name(), client, metrics.requests.clone()),
             settler: Settler::new(name(), metrics.clone()),

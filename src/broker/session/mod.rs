@@ -249,7 +249,8 @@ impl BrokerSession<'_> {
             let tags: BTreeSet<String> =
                 read.unwrap_or_default().into_iter().map(|delivery| delivery.consumer_tag).collect();
             suspects.extend(
-                queues(&lanes).filter(|queue| subscription(*queue).is_some_and(|one| tags.contains(&one.tag))),
+                queues(&lanes)
+                    .filter(|queue| subscription(*queue).is_some_and(|one| tags.contains(&one.tag))),
             );
         }
         if !known {

@@ -128,7 +128,8 @@ async fn dead_letter(
     let body = Bytes::from(body);
     let seen = context.opener.glimpse(&body, properties::encoding(&original));
     let failed_at = Timestamp::now();
-    let dead = DeadLetter { refusal: &refusal, account: account.as_ref(), seen: &seen, attempts: 0, failed_at };
+    let dead =
+        DeadLetter { refusal: &refusal, account: account.as_ref(), seen: &seen, attempts: 0, failed_at };
     let letter = fitting::fit(letter_properties::for_dead_letter(&original, &dead), frame_max);
     let (exchange, key) = (context.names.dead(), dead.routing_key());
     let confirmation = publish(publishing, &exchange, &key, &body, letter).await?.await?;
