@@ -12,7 +12,7 @@ use super::reader::Environment;
 
 const EXPECTED: &str = "expected { env = \"NAME\" } or { file = \"/path\" }";
 /// Far beyond any secret. A device or a wrong file must not fill the memory.
-const LONGEST: u64 = 1024 * 1024;
+const LONGEST_SECRET: u64 = 1024 * 1024;
 
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl SecretSource {
             Self::File(path) => {
                 let mut text = String::new();
                 std::fs::File::open(path)
-                    .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+                    .and_then(|file| file.take(LONGEST_SECRET).read_to_string(&mut text))
                     .map_err(|error| SecretError::Unreadable { path: path.clone(), error })?;
                 text
             }
