@@ -15,7 +15,7 @@ use crate::segment::Opener;
 /// The lanes that there are, and whose events belong to which. Another one takes its place when the configuration is read
 /// again.
 #[derive(Debug, Clone, Default)]
-pub struct Lanes {
+pub struct LaneSet {
     /// Finds an event's account.
     pub index: Arc<AccountIndex>,
     /// By number. A lane keeps its number, and no other lane ever gets it.
@@ -34,7 +34,7 @@ pub struct Context {
     /// Bounds the bytes of all events that are held.
     pub held_bytes: Arc<HeldBytes>,
     /// The lanes that are to be consumed.
-    pub lanes: watch::Receiver<Arc<Lanes>>,
+    pub lanes: watch::Receiver<Arc<LaneSet>>,
     /// Whose events are routed: an account's only once its lane is declared.
     pub routed: RoutedAccounts,
     /// Opens message bodies: batches, wrappings, compression.
@@ -47,7 +47,7 @@ pub struct Context {
 
 impl Context {
     /// The lanes as they are now.
-    pub(super) fn lanes(&self) -> Arc<Lanes> {
+    pub(super) fn lanes(&self) -> Arc<LaneSet> {
         self.lanes.borrow().clone()
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::config_file::ConfigFile;
 use super::engine;
 use super::running_lanes::{ChangedLanes, ConfiguredAccount, RunningLanes};
-use crate::config::{self, ConfigError, SecretsNeeded, Written};
+use crate::config::{self, ConfigError, SecretsNeeded, WrittenKeys};
 use crate::metrics::Metrics;
 
 /// Files may be on a network that hangs.
@@ -25,18 +25,23 @@ pub(super) struct Reload {
     hangups: Signal,
     metrics: Arc<Metrics>,
     /// As it was at the start: what is outside `[[accounts]]` is in use like that.
-    started: Written,
-    applied: Written,
+    started: WrittenKeys,
+    applied: WrittenKeys,
 }
 
 struct Reading {
-    written: Written,
+    written: WrittenKeys,
     accounts: Vec<ConfiguredAccount>,
 }
 
 impl Reload {
     /// `started` is in use already.
-    pub(super) fn new(file: ConfigFile, hangups: Signal, metrics: Arc<Metrics>, started: Written) -> Self {
+    pub(super) fn new(
+        file: ConfigFile,
+        hangups: Signal,
+        metrics: Arc<Metrics>,
+        started: WrittenKeys,
+    ) -> Self {
         let reload = Self { file, hangups, metrics, applied: started.clone(), started };
         reload.count_success();
         reload
@@ -70,16 +75,9 @@ impl Reload {
             }
             Err(problems) => {
                 self.metrics.config_last_reload_successful.set(0);
-                let more = problems.len().saturating_sub(NAMED);
-                for problem in problems.iter().take(NAMED) {
+                for problem in first(problems) {
                     tracing::error!(
                         problem,
-                        "the configuration that was read again is wrong; everything stays as it was"
-                    );
-                }
-                if more > 0 {
-                    tracing::error!(
-                        problem = format!("and {more} more; see `freshet check --offline`"),
                         "the configuration that was read again is wrong; everything stays as it was"
                     );
                 }
@@ -110,7 +108,7 @@ impl Reload {
         self.metrics.config_last_reload_success_timestamp.set(Timestamp::now().as_duration().as_secs_f64());
     }
 
-    fn log(&self, changes: &ChangedLanes, written: &Written) {
+    fn log(&self, changes: &ChangedLanes, written: &WrittenKeys) {
         let ChangedLanes { added, changed, removed, unchanged } = changes;
         let changed = changed.iter().map(|lane| {
             let mut keys = self.applied.other_keys_of(written, &lane.account);
@@ -139,6 +137,16 @@ fn problems(error: ConfigError) -> Vec<String> {
         ConfigError::Invalid { problems, .. } => problems.iter().map(ToString::to_string).collect(),
         other @ (ConfigError::Unreadable { .. } | ConfigError::Syntax { .. }) => vec![other.to_string()],
     }
+}
+
+/// The first mistakes, and how many there are more.
+fn first(mut problems: Vec<String>) -> Vec<String> {
+    let more = problems.len().saturating_sub(NAMED);
+    problems.truncate(NAMED);
+    if more > 0 {
+        problems.push(format!("{more} more; `freshet check --offline` shows all"));
+    }
+    problems
 }
 
 /// The first of them, in words; nothing if there are none.

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Lanes;
+use crate::broker::LaneSet;
 use crate::config::{AccountConfig, AccountSecrets};
 use crate::delivery::{AccountName, LaneInlet};
 use crate::freshsales::{Client, Credentials, HttpTransport};
@@ -50,7 +50,7 @@ pub(super) struct RunningLanes {
     lanes: HashMap<AccountName, RunningLane>,
     removed: Vec<RemovedAccount>,
     roster: LaneRoster,
-    shown: watch::Sender<Arc<Lanes>>,
+    shown: watch::Sender<Arc<LaneSet>>,
     next_number: usize,
     /// One for each lane, also for those that were removed and have calls in flight.
     tasks: JoinSet<()>,
@@ -94,7 +94,7 @@ impl RunningLanes {
     }
 
     /// The lanes, for those who feed them.
-    pub(super) fn shown(&self) -> watch::Receiver<Arc<Lanes>> {
+    pub(super) fn shown(&self) -> watch::Receiver<Arc<LaneSet>> {
         self.shown.subscribe()
     }
 
@@ -143,7 +143,7 @@ impl RunningLanes {
         let index = Arc::new(AccountIndex::new(&keys));
         self.roster.show(statuses, self.removed.clone());
         // Before the old ones stop, so that nobody consumes their queues again.
-        self.shown.send_replace(Arc::new(Lanes { index, inlets: inlets.into_iter().collect() }));
+        self.shown.send_replace(Arc::new(LaneSet { index, inlets: inlets.into_iter().collect() }));
         for lane in ended {
             lane.inlet.stop.cancel();
         }

@@ -24,7 +24,7 @@ pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
 pub use reader::{ConfigProblem, Environment};
 pub use secret::{SecretError, SecretSource, SecretsNeeded};
-pub use written::Written;
+pub use written::WrittenKeys;
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     pub log: LogConfig,
     /// What the file says, to be compared with a later reading.
-    pub written: Written,
+    pub written: WrittenKeys,
     /// At least one; names are unique.
     pub accounts: Vec<AccountConfig>,
 }
@@ -144,7 +144,7 @@ pub fn parse(
             .push(ConfigProblem { key: reader::shown_key(key), message: reader::unknown_key(key, &known) });
     }
     if problems.is_empty() {
-        let written = Written::of(text, environment);
+        let written = WrittenKeys::of(text, environment);
         Ok(Config { broker, http, delivery, log, written, accounts })
     } else {
         Err(ConfigError::Invalid { path: path.to_owned(), problems })

@@ -13,14 +13,14 @@ type Keys = BTreeMap<String, u64>;
 
 /// One reading of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenKeys {
     /// With their sections: `broker.url`.
     outside: Keys,
     /// By the account's name.
     accounts: BTreeMap<String, Keys>,
 }
 
-impl Written {
+impl WrittenKeys {
     /// Of a file without mistakes; nothing of any other. What the environment overrides is left out.
     pub(super) fn of(text: &str, environment: Environment<'_>) -> Self {
         let mut written = Self::default();
@@ -72,8 +72,8 @@ fn hash(value: &Value) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Written {
-        Written::of(text, &|name| (name == "FRESHET_BROKER_URL").then(|| "amqp://x".to_owned()))
+    fn of(text: &str) -> WrittenKeys {
+        WrittenKeys::of(text, &|name| (name == "FRESHET_BROKER_URL").then(|| "amqp://x".to_owned()))
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) mod contact;
 mod dedup;
 mod intake;
 mod log_throttle;
+mod quota_wait;
 mod reports;
 mod requests;
 mod runner;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::{LaneChanges, PendingChange};
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
+use super::quota_wait::QuotaWait;
 use super::reports::Reports;
 use super::requests::{Ended, RequestTasks};
 use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
@@ -22,12 +23,12 @@ use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
-use crate::lane::contact::refusal::is_mendable;
+use crate::lane::contact::refusal::is_refused_record;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
 use crate::lane::status::wait::Wait;
 use crate::metrics::AccountMetrics;
-use crate::outcome::{DeadLetterReason, Outcome};
+use crate::outcome::Outcome;
 
 /// One account's lane. It outlives sessions, so what it knows of the account stays.
 pub struct Lane {
@@ -41,8 +42,7 @@ pub struct Lane {
     settler: Settler,
     reports: Reports,
     phase: Phase,
-    /// Since when work stands ready and only quota is missing.
-    short_of_quota_since: Option<Instant>,
+    quota_wait: QuotaWait,
 }
 
 impl Lane {
@@ -55,7 +55,7 @@ impl Lane {
             changes: PendingChange::new(),
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
             intake: Intake::new(
-                accepts(account, &client),
+                Accepts::of(account, client.can_track()),
                 SchemaRefresh::new(name(), account.mapping.clone()),
             ),
             scheduler: settings.scheduler(account, Instant::now()),
@@ -64,7 +64,7 @@ impl Lane {
             reports: Reports::new(name(), metrics.clone()),
             metrics,
             phase: Phase::Standby,
-            short_of_quota_since: None,
+            quota_wait: QuotaWait::default(),
         }
     }
 
@@ -144,7 +144,7 @@ impl Lane {
         let (account, now) = (&change.account, Instant::now());
         self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         self.settings.change(&mut self.scheduler, account, now);
-        self.intake.change(accepts(account, &change.client), &account.mapping, now);
+        self.intake.change(Accepts::of(account, change.client.can_track()), &account.mapping, now);
         self.requests.replace_client(change.client.clone());
     }
 
@@ -216,18 +216,8 @@ impl Lane {
         };
         let ended = self.scheduler.take_ended();
         self.take_effects(ended);
-        self.count_quota_wait();
+        self.quota_wait.count(&self.scheduler, &self.metrics, Instant::now());
         wake
-    }
-
-    /// Called at every turn, because a lane short of quota may wait without an end.
-    fn count_quota_wait(&mut self) {
-        let now = Instant::now();
-        if let Some(since) = self.short_of_quota_since.take() {
-            self.metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
-        }
-        self.short_of_quota_since = self.scheduler.starved().then_some(now);
-        self.metrics.quota_remaining.set(self.scheduler.quota_remaining(now));
     }
 
     fn answered(&mut self, number: u64, ended: Ended, lease: LeaseState) {
@@ -308,14 +298,4 @@ impl Lane {
             self.settler.finish(delivery, Outcome::Returned, 0);
         }
     }
-}
-
-fn accepts(account: &AccountConfig, client: &Client) -> Accepts {
-    Accepts { types: account.events.clone(), can_track: client.can_track() }
-}
-
-/// Whether Freshsales refused a record for a value that it holds or lacks.
-fn is_refused_record(outcome: &Outcome) -> bool {
-    let Outcome::DeadLetter(refusal) = outcome else { return false };
-    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, BrokerHealth, Context, Lanes, Names, RoutedAccounts};
+use freshet::broker::{Address, BrokerHealth, Context, LaneSet, Names, RoutedAccounts};
 use freshet::delivery::{HeldBytes, LaneInlet, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -46,7 +46,7 @@ impl Side {
             metrics: metrics.account("acme"),
             stop: stop.child_token(),
         };
-        let lanes = Lanes { index: AccountIndex::new(&[claims]).into(), inlets: [(0, door)].into() };
+        let lanes = LaneSet { index: AccountIndex::new(&[claims]).into(), inlets: [(0, door)].into() };
         let address = Address::parse(vhost.url()).unwrap();
         let context = Context {
             names: Names::new(&vhost.queue("events")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::broker::amqp::connection::ConnectionPool;
-use crate::broker::context::{Context, Lanes};
+use crate::broker::context::{Context, LaneSet};
 use crate::broker::error::BrokerError;
 use crate::broker::topology;
 
@@ -14,8 +14,8 @@ use crate::broker::topology;
 pub(super) async fn follow(
     context: Arc<Context>,
     pool: Arc<ConnectionPool>,
-    mut lanes: watch::Receiver<Arc<Lanes>>,
-    mut known: Arc<Lanes>,
+    mut lanes: watch::Receiver<Arc<LaneSet>>,
+    mut known: Arc<LaneSet>,
     added: mpsc::Sender<Vec<usize>>,
 ) -> Result<(), BrokerError> {
     let connection = &pool.pair(0)?.consuming;

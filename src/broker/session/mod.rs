@@ -21,7 +21,7 @@ use super::amqp::connection::{ConnectionEvent, ConnectionPool};
 use super::consuming::Consumers;
 use super::consuming::pace::Pace;
 use super::consuming::subscription::{ConsumedQueue, subscription};
-use super::context::{Context, Lanes};
+use super::context::{Context, LaneSet};
 use super::error::BrokerError;
 use super::health::Stall;
 use super::inspect::{self, InspectedQueues};
@@ -96,7 +96,7 @@ struct Started {
 }
 
 /// All queues that this replica consumes.
-fn queues(lanes: &Lanes) -> impl Iterator<Item = ConsumedQueue> {
+fn queues(lanes: &LaneSet) -> impl Iterator<Item = ConsumedQueue> {
     std::iter::once(ConsumedQueue::Intake).chain(lanes.inlets.keys().copied().map(ConsumedQueue::Lane))
 }
 
@@ -188,8 +188,8 @@ impl BrokerSession<'_> {
     fn start(
         &self,
         tasks: &mut Tasks,
-        changes: watch::Receiver<Arc<Lanes>>,
-        lanes: Arc<Lanes>,
+        changes: watch::Receiver<Arc<LaneSet>>,
+        lanes: Arc<LaneSet>,
         consumed: &mut BTreeSet<usize>,
     ) -> Started {
         let Consumers { context, pool, stop, lost } = &self.consumers;
