@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::delivery::AccountName;
 use crate::freshsales::{
-    Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, Verdict, classify, host_wide_wait,
+    Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
+    host_wide_wait,
 };
 use crate::metrics;
 
@@ -141,4 +142,11 @@ impl RequestTasks {
             gateway.let_through(now);
         }
     }
+}
+
+/// What a call comes to whose task panicked.
+pub(super) fn panicked(error: &JoinError) -> (Verdict, RateLimit) {
+    tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
+    let cause = UnavailableCause::Panicked;
+    (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
 }

@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::change::{LaneChanges, PendingChange};
+use super::change::{LaneChange, LaneChanges, PendingChange};
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::quota_wait::QuotaWait;
 use super::reports::Reports;
-use super::requests::{Ended, RequestTasks};
+use super::requests::{self, Ended, RequestTasks};
 use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
@@ -22,7 +22,7 @@ use super::waiting::{LeaseState, find_wait};
 use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
+use crate::freshsales::Client;
 use crate::lane::contact::refusal::is_refused_record;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
@@ -140,12 +140,12 @@ impl Lane {
     }
 
     fn change(&mut self) {
-        let Some(change) = self.changes.take() else { return };
-        let (account, now) = (&change.account, Instant::now());
+        let (Some(change), now) = (self.changes.take(), Instant::now()) else { return };
+        let LaneChange { account, client } = &*change;
         self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         self.settings.change(&mut self.scheduler, account, now);
-        self.intake.change(Accepts::of(account, change.client.can_track()), &account.mapping, now);
-        self.requests.replace_client(change.client.clone());
+        self.intake.change(Accepts::of(account, client.can_track()), &account.mapping, now);
+        self.requests.replace_client(client.clone());
     }
 
     /// Deliveries that were taken and are not settled.
@@ -224,11 +224,7 @@ impl Lane {
         let (verdict, limit) = match ended {
             Ended::Sent(sent) => self.requests.read(*sent),
             Ended::Aborted => return self.scheduler.aborted(number, Instant::now()),
-            Ended::Panicked(error) => {
-                tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
-                let cause = UnavailableCause::Panicked;
-                (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
-            }
+            Ended::Panicked(error) => requests::panicked(&error),
         };
         let effects = self.scheduler.answered(number, verdict, &limit, Instant::now());
         self.show(lease);
