@@ -14,6 +14,7 @@ mod reader;
 mod secret;
 mod shown_line;
 mod source;
+mod written;
 
 pub use account::{
     AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
@@ -27,6 +28,7 @@ pub use log::{LogConfig, LogFormat};
 pub use problem::{ConfigError, ConfigProblem, ProblemPlace};
 pub use reader::Environment;
 pub use secret::{SecretError, SecretSource, SecretsNeeded};
+pub use written::WrittenKeys;
 
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub http: HttpConfig,
     pub delivery: DeliveryConfig,
     pub log: LogConfig,
+    /// What the file says, to be compared with a later reading.
+    pub written: WrittenKeys,
     /// At least one; names are unique.
     pub accounts: Vec<AccountConfig>,
 }
@@ -98,7 +102,8 @@ pub fn parse(
     }
     let problems = problems.into_sorted();
     if problems.is_empty() {
-        Ok(Config { broker, http, delivery, log, accounts })
+        let written = WrittenKeys::of(text, environment);
+        Ok(Config { broker, http, delivery, log, written, accounts })
     } else {
         Err(invalid(problems))
     }

@@ -47,6 +47,16 @@ impl Display for ConfigProblem {
     }
 }
 
+impl ConfigProblem {
+    /// With the number of the line, for logs.
+    pub fn in_one_line(&self) -> String {
+        match &self.place {
+            Some(place) => format!("line {}: {self}", place.line),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
