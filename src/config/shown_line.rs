@@ -8,12 +8,12 @@ const LONGEST_WORD: usize = 40;
 
 /// A key or a single value of the file.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct LinePart {
     pub(super) span: Range<usize>,
     pub(super) shown: bool,
 }
 
-impl Part {
+impl LinePart {
     pub(super) fn key(span: Range<usize>, name: &str) -> Self {
         Self { span, shown: is_plain(name) }
     }
@@ -36,7 +36,7 @@ pub(super) struct ShownLine {
 impl ShownLine {
     /// The line at `bounds` with the parts that may be shown. What is between parts is TOML's punctuation; a comment, which
     /// may hold anything, is left out. What begins before `mark` keeps its length, so that the columns are those of the file.
-    pub(super) fn of(text: &str, bounds: Range<usize>, parts: &[Part], mark: usize) -> Self {
+    pub(super) fn of(text: &str, bounds: Range<usize>, parts: &[LinePart], mark: usize) -> Self {
         let mut line = Self { mark, ..Self::default() };
         let mut at = bounds.start;
         for part in parts {
@@ -141,10 +141,10 @@ mod tests {
         let at = |word: &str| text.find(word).map(|start| start..start + word.len()).unwrap();
         let bounds = 10..at("\nlast").start;
         let mut parts = vec![
-            Part::key(at("first"), "first"),
-            Part::key(at("keys"), "keys"),
-            Part::value(at("\"a\"")),
-            Part::value(at("'s3cret'")),
+            LinePart::key(at("first"), "first"),
+            LinePart::key(at("keys"), "keys"),
+            LinePart::value(at("\"a\"")),
+            LinePart::value(at("'s3cret'")),
         ];
         let secret = at("'s3cret'");
         let line = ShownLine::of(text, bounds.clone(), &parts, secret.start);

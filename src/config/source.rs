@@ -7,20 +7,20 @@ use toml::Table;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigProblem, ProblemPlace};
-use super::shown_line::{Part, ShownLine, is_lower_case, is_plain, leading_word};
+use super::shown_line::{LinePart, ShownLine, is_lower_case, is_plain, leading_word};
 
 /// Where the keys and values of a file are.
 #[derive(Debug)]
 pub(super) struct Source {
     text: String,
     /// By path, as problems name it.
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, FilePlace>,
     /// All keys and all single values, in the order of the file.
-    parts: Vec<Part>,
+    parts: Vec<LinePart>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct FilePlace {
     key: Range<usize>,
     value: Range<usize>,
 }
@@ -50,11 +50,11 @@ impl Source {
     fn walk(&mut self, path: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let (name, span) = (key.get_ref(), key.span());
-            self.parts.push(Part::key(span.clone(), name));
+            self.parts.push(LinePart::key(span.clone(), name));
             let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             let inner = join(&entry_name(name));
             self.value(&inner, value.get_ref(), value.span());
-            let entry = || Entry { key: span.clone(), value: value.span() };
+            let entry = || FilePlace { key: span.clone(), value: value.span() };
             self.entries.entry(join(&shown_key(name))).or_insert_with(entry);
             self.entries.entry(inner).or_insert_with(entry);
         }
@@ -67,14 +67,14 @@ impl Source {
                 for (index, item) in items.iter().enumerate() {
                     let (path, span) = (format!("{path}[{index}]"), item.span());
                     self.value(&path, item.get_ref(), span.clone());
-                    self.entries.insert(path, Entry { key: span.clone(), value: span });
+                    self.entries.insert(path, FilePlace { key: span.clone(), value: span });
                 }
             }
             DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
-            | DeValue::Datetime(_) => self.parts.push(Part::value(span)),
+            | DeValue::Datetime(_) => self.parts.push(LinePart::value(span)),
         }
     }
 
@@ -85,35 +85,36 @@ impl Source {
         let span = if by_name { &entry.key } else { &entry.value };
         // Of a value that is wrong its own text helps most. Every other value on the line may be a secret.
         let harmless = !by_name && !may_be_secret(key, self.text.get(span.clone())?);
-        let meant = |part: &Part| span.start <= part.span.start && part.span.end <= span.end;
+        let meant = |part: &LinePart| span.start <= part.span.start && part.span.end <= span.end;
         let parts = self
             .on_line(span.start)
-            .map(|part| Part { shown: part.shown || (harmless && meant(&part)), ..part });
+            .map(|part| LinePart { shown: part.shown || (harmless && meant(&part)), ..part });
         Some(self.at(span, parts))
     }
 
     fn not_toml(&self, error: &toml::de::Error, message: &str) -> ConfigProblem {
         let span = error.span().unwrap_or_default();
         // Nobody knows for certain what is a key here.
-        let certain = |part: &Part| part.shown && self.text.get(part.span.clone()).is_some_and(is_lower_case);
-        let parts = self.on_line(span.start).map(|part| Part { shown: certain(&part), ..part });
+        let certain =
+            |part: &LinePart| part.shown && self.text.get(part.span.clone()).is_some_and(is_lower_case);
+        let parts = self.on_line(span.start).map(|part| LinePart { shown: certain(&part), ..part });
         let place = Some(self.at(&span, parts));
         ConfigProblem { key: None, message: message.to_owned(), variable: None, place }
     }
 
     /// The keys and values of the line around an offset.
-    fn on_line(&self, at: usize) -> impl Iterator<Item = Part> {
+    fn on_line(&self, at: usize) -> impl Iterator<Item = LinePart> {
         let bounds = self.line(at);
         let first = self.parts.partition_point(|part| part.span.end <= bounds.start);
         let rest = self.parts.get(first..).unwrap_or_default();
         rest.iter().take_while(move |part| part.span.start < bounds.end).cloned()
     }
 
-    fn at(&self, span: &Range<usize>, parts: impl Iterator<Item = Part>) -> ProblemPlace {
+    fn at(&self, span: &Range<usize>, parts: impl Iterator<Item = LinePart>) -> ProblemPlace {
         let bounds = self.line(span.start);
         let begins = bounds.start + leading_word(self.text.get(bounds.clone()).unwrap_or_default());
-        let first = Part { span: bounds.start..begins, shown: true };
-        let parts: Vec<Part> = std::iter::once(first).chain(parts).collect();
+        let first = LinePart { span: bounds.start..begins, shown: true };
+        let parts: Vec<LinePart> = std::iter::once(first).chain(parts).collect();
         let line = ShownLine::of(&self.text, bounds, &parts, span.start);
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
@@ -133,7 +134,7 @@ impl Source {
         start..before.len() + line.len()
     }
 
-    fn nearest(&self, key: &str) -> Option<(&Entry, bool)> {
+    fn nearest(&self, key: &str) -> Option<(&FilePlace, bool)> {
         if let Some(entry) = self.entries.get(key) {
             return Some((entry, true));
         }
