@@ -15,6 +15,7 @@ pub(super) mod contact;
 mod dedup;
 mod intake;
 mod log_throttle;
+mod notes;
 mod reports;
 mod requests;
 mod runner;
@@ -30,6 +31,7 @@ mod timing;
 mod waiting;
 
 pub use crate::lane::scheduler::window::{ContactKey, Window};
+pub use crate::lane::status::facts::{FieldCounts, LaneFacts, LaneFailure, QuotaFacts};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;

@@ -10,30 +10,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
+use super::notes::Notes;
 use super::reports::Reports;
 use super::requests::{Ended, RequestTasks};
 use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
 use super::settings::Settings;
-use super::settlement::{OpenDelivery, Settler};
+use super::settlement::{OpenDelivery, Settler, is_refused_record};
 use super::waiting::{LeaseState, find_wait};
 use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
-use crate::lane::contact::refusal::is_mendable;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
 use crate::lane::status::wait::Wait;
 use crate::metrics::AccountMetrics;
-use crate::outcome::{DeadLetterReason, Outcome};
+use crate::outcome::Outcome;
 
 /// One account's lane. It outlives sessions, so what it knows of the account stays.
 pub struct Lane {
     prefetch: usize,
     grace: Duration,
     status: Arc<LaneStatus>,
+    notes: Notes,
     metrics: AccountMetrics,
     intake: Intake,
     scheduler: Scheduler<OpenDelivery>,
@@ -50,16 +51,18 @@ impl Lane {
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let name = || account.name.clone();
         metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        let status = Arc::new(LaneStatus::new(name(), metrics.clone()));
         let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
             prefetch: settings.prefetch,
             grace: settings.grace,
-            status: Arc::new(LaneStatus::new(name(), metrics.clone())),
+            notes: Notes::new(status.clone()),
             intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
             scheduler: settings.scheduler(account, Instant::now()),
-            requests: RequestTasks::new(name(), client, metrics.requests.clone()),
-            settler: Settler::new(name(), metrics.clone()),
+            requests: RequestTasks::new(status.clone(), client, metrics.requests.clone()),
+            settler: Settler::new(status.clone(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
+            status,
             metrics,
             phase: Phase::Standby,
             short_of_quota_since: None,
@@ -132,7 +135,11 @@ impl Lane {
         self.scheduler.len() + self.intake.unread() + self.settler.waiting_duplicates()
     }
 
-    fn turn_end(&self, lease: LeaseState) -> TurnEnd {
+    fn turn_end(&mut self, lease: LeaseState) -> TurnEnd {
+        if self.phase == Phase::Active || self.phase == Phase::Standby && self.metrics.has_begun() {
+            let (unsettled, now) = (self.unsettled(), Instant::now());
+            self.notes.turn_ended(unsettled, &self.scheduler, &self.intake, &self.settler, now);
+        }
         let wait = self.wait(lease);
         self.status.show(self.phase, wait.as_ref());
         TurnEnd {
@@ -159,6 +166,8 @@ impl Lane {
 
     fn take(&mut self, delivery: Delivery, lease: LeaseState) {
         self.phase = Phase::Active;
+        self.metrics.begin();
+        self.notes.received();
         let (intake, mut onward) = self.onward();
         intake.take(delivery, &mut onward);
         self.show(lease);
@@ -206,7 +215,9 @@ impl Lane {
             self.metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
         }
         self.short_of_quota_since = self.scheduler.starved().then_some(now);
-        self.metrics.quota_remaining.set(self.scheduler.quota_remaining(now));
+        if self.phase == Phase::Active {
+            self.metrics.quota_remaining.set(self.scheduler.quota_remaining(now));
+        }
     }
 
     fn answered(&mut self, number: u64, ended: Ended, lease: LeaseState) {
@@ -287,10 +298,4 @@ impl Lane {
             self.settler.finish(delivery, Outcome::Returned, 0);
         }
     }
-}
-
-/// Whether Freshsales refused a record for a value that it holds or lacks.
-fn is_refused_record(outcome: &Outcome) -> bool {
-    let Outcome::DeadLetter(refusal) = outcome else { return false };
-    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }
