@@ -3,14 +3,16 @@
 //! There is no global registry, so that tests run side by side.
 
 mod account;
+mod series;
 mod totals;
 
 use prometheus::{
-    CounterVec, Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use account::{AccountMetrics, LabelledCounter, LabelledGauge, RequestMetrics, Series};
+use series::remove_series;
 pub use totals::Totals;
 
 /// Builds the struct, its constructor and its help texts from one list.
@@ -37,11 +39,21 @@ macro_rules! metrics {
                 registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
                 Ok(Self { registry, $($field,)+ })
             }
+
+            /// Ends all series of an account. Whoever counts for it afterwards begins them anew.
+            pub fn remove_account(&self, name: &str) {
+                $(metrics!(@remove $kind, self.$field, name);)+
+            }
         }
     };
+    (@remove IntGauge, $metric:expr, $account:expr) => {};
+    (@remove IntCounter, $metric:expr, $account:expr) => {};
+    (@remove Gauge, $metric:expr, $account:expr) => {};
+    (@remove $kind:ident, $metric:expr, $account:expr) => { remove_series(&$metric, $account) };
     (@make HistogramVec ($buckets:expr), $name:literal, $help:expr, $labels:expr) => {
         HistogramVec::new(HistogramOpts::new($name, $help).buckets($buckets.to_vec()), &$labels)
     };
+    (@make Gauge, $name:literal, $help:expr, $labels:expr) => { Gauge::new($name, $help) };
     (@make IntGauge, $name:literal, $help:expr, $labels:expr) => { IntGauge::new($name, $help) };
     (@make IntCounter, $name:literal, $help:expr, $labels:expr) => { IntCounter::new($name, $help) };
     (@make $kind:ident, $name:literal, $help:expr, $labels:expr) => { $kind::new(Opts::new($name, $help), &$labels) };
@@ -118,6 +130,10 @@ metrics! {
     replica_name_taken: IntGauge = "freshet_replica_name_taken" [];
     /// Deliveries dropped without being settled; anything but 0 is a bug.
     receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
+    /// 1 if the configuration was applied when it was last read, 0 if it could not be used.
+    config_last_reload_successful: IntGauge = "freshet_config_last_reload_successful" [];
+    /// When a configuration was last applied.
+    config_last_reload_success_timestamp: Gauge = "freshet_config_last_reload_success_timestamp_seconds" [];
     /// Always 1; its labels say which version runs.
     build_info: IntGaugeVec = "freshet_build_info" ["version", "revision"];
 }

@@ -37,6 +37,8 @@ pub(super) struct RequestTasks {
     account: AccountName,
     status: Arc<LaneStatus>,
     client: Client,
+    /// How often the client was replaced.
+    client_number: u64,
     tasks: JoinSet<Sent>,
     /// The scheduler's number of the call that each task sends: a task that panics cannot say it.
     numbers: HashMap<Id, u64>,
@@ -52,12 +54,20 @@ impl RequestTasks {
             account: status.account().clone(),
             status,
             client,
+            client_number: 0,
             tasks: JoinSet::new(),
             numbers: HashMap::new(),
             gateway_until: None,
             metrics,
             accepted: 0,
         }
+    }
+
+    /// Sends with other keys from now on.
+    pub(super) fn replace_client(&mut self, client: Client) {
+        self.client = client.with_token_of(&self.client);
+        self.client_number += 1;
+        self.gateway_until = None;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -163,4 +173,11 @@ fn failure(call: &Call, verdict: &Verdict) -> Option<String> {
             UnavailableCause::Panicked => format!("{endpoint}: sending it panicked; this is a bug"),
         }),
     }
+}
+
+/// What a call comes to whose task panicked.
+pub(super) fn panicked(error: &JoinError) -> (Verdict, RateLimit) {
+    tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
+    let cause = UnavailableCause::Panicked;
+    (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
 }

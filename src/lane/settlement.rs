@@ -11,9 +11,8 @@ use jiff::Timestamp;
 use super::dedup::{Dedup, MessageState};
 use super::status::lane_status::LaneStatus;
 use crate::delivery::{AccountName, Receipt};
-use crate::lane::contact::refusal::is_mendable;
 use crate::metrics::AccountMetrics;
-use crate::outcome::{DeadLetterReason, Outcome, Refusal, SkipReason};
+use crate::outcome::{Outcome, Refusal, SkipReason};
 
 /// How many traits a log line names.
 const LOGGED_TRAITS: usize = 20;
@@ -173,10 +172,4 @@ fn of_duplicate(outcome: &Outcome) -> Outcome {
         Outcome::DeadLetter(refusal) => Outcome::DeadLetter(refusal.clone()),
         Outcome::Returned => Outcome::Returned,
     }
-}
-
-/// Whether Freshsales refused a record for a value that it holds or lacks.
-pub(super) fn is_refused_record(outcome: &Outcome) -> bool {
-    let Outcome::DeadLetter(refusal) = outcome else { return false };
-    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }

@@ -1,4 +1,4 @@
-//! Sums over an account's series, for the status page and the stop of the daemon.
+//! Sums over series: of one account, as the status page shows them, and of all.
 
 use std::collections::HashMap;
 

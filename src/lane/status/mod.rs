@@ -5,5 +5,6 @@ pub(super) mod facts;
 pub(super) mod lane_state;
 pub(super) mod lane_status;
 pub(super) mod progress;
+pub(super) mod roster;
 pub(super) mod wait;
 pub(super) mod watchdog;
