@@ -12,6 +12,7 @@ use super::settlement::{OpenDelivery, Settler};
 use super::status::facts::FieldCounts;
 use super::status::lane_status::LaneStatus;
 use crate::freshsales::BudgetKind;
+use crate::metrics::AccountMetrics;
 
 /// Between two looks at the quota: each goes through the calls that were spent.
 const QUOTA_LOOK: Duration = Duration::from_secs(1);
@@ -19,17 +20,19 @@ const QUOTA_LOOK: Duration = Duration::from_secs(1);
 /// What a lane notes, and when it last did.
 pub(super) struct Notes {
     status: Arc<LaneStatus>,
+    metrics: AccountMetrics,
     looked_at: Option<Instant>,
     fields_read_at: Option<Instant>,
 }
 
 impl Notes {
-    pub(super) fn new(status: Arc<LaneStatus>) -> Self {
-        Self { status, looked_at: None, fields_read_at: None }
+    pub(super) fn new(status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
+        Self { status, metrics, looked_at: None, fields_read_at: None }
     }
 
     /// An event came.
     pub(super) fn received(&self) {
+        self.metrics.begin();
         self.status.note(|facts| facts.last_received = Some(Timestamp::now()));
     }
 
@@ -40,8 +43,11 @@ impl Notes {
         scheduler: &Scheduler<OpenDelivery>,
         intake: &Intake,
         settler: &Settler,
-        now: Instant,
     ) {
+        if !self.metrics.has_begun() {
+            return;
+        }
+        let now = Instant::now();
         let oldest = [settler.oldest(), intake.oldest()].into_iter().flatten().min();
         self.status.note_on_hand(unsettled, oldest);
         if self.looked_at.is_none_or(|last| now.saturating_duration_since(last) >= QUOTA_LOOK) {

@@ -56,7 +56,7 @@ impl Lane {
         Self {
             settings,
             changes: PendingChange::new(),
-            notes: Notes::new(status.clone()),
+            notes: Notes::new(status.clone(), metrics.clone()),
             intake: Intake::new(
                 Accepts::of(account, client.can_track()),
                 SchemaRefresh::new(name(), account.mapping.clone()),
@@ -158,21 +158,15 @@ impl Lane {
     }
 
     fn turn_end(&mut self, lease: LeaseState) -> TurnEnd {
-        if self.phase == Phase::Active || self.phase == Phase::Standby && self.metrics.has_begun() {
-            let (unsettled, now) = (self.unsettled(), Instant::now());
-            self.notes.turn_ended(unsettled, &self.scheduler, &self.intake, &self.settler, now);
-        }
+        let unsettled = self.unsettled();
+        self.notes.turn_ended(unsettled, &self.scheduler, &self.intake, &self.settler);
         let wait = self.wait(lease);
         self.status.show(self.phase, wait.as_ref());
-        TurnEnd {
-            unsettled: self.unsettled(),
-            progress: self.settler.settled() + self.requests.accepted(),
-            waits: wait.map(|wait| wait.reason),
-        }
+        let progress = self.settler.settled() + self.requests.accepted();
+        TurnEnd { unsettled, progress, waits: wait.map(|wait| wait.reason) }
     }
 
-    /// Shows why the lane waits before the end of a turn: nobody may see an event settled and the wait that its answer
-    /// ended.
+    /// Shows the wait within a turn: nobody may see an event settled and the wait that its answer ended.
     fn show(&self, lease: LeaseState) {
         self.status.show(self.phase, self.wait(lease).as_ref());
     }
@@ -188,7 +182,6 @@ impl Lane {
 
     fn take(&mut self, delivery: Delivery, lease: LeaseState) {
         self.phase = Phase::Active;
-        self.metrics.begin();
         self.notes.received();
         let (intake, mut onward) = self.onward();
         intake.take(delivery, &mut onward);
