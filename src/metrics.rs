@@ -2,14 +2,16 @@
 //!
 //! There is no global registry, so that tests run side by side.
 
+mod account;
 mod series;
 mod totals;
 
-use crate::outcome::{DeadLetterReason, SkipReason};
 use prometheus::{
-    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    CounterVec, Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use account::{AccountMetrics, LabelledCounter, LabelledGauge, RequestMetrics, Series};
 use series::remove_series;
 pub use totals::Totals;
 
@@ -32,6 +34,9 @@ macro_rules! metrics {
                     let $field = metrics!(@make $kind $(($buckets))?, $name, help.trim(), [$($label),*])?;
                     registry.register(Box::new($field.clone()))?;
                 )+
+                // What a process is like is read from /proc.
+                #[cfg(target_os = "linux")]
+                registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
                 Ok(Self { registry, $($field,)+ })
             }
 
@@ -99,6 +104,22 @@ metrics! {
     lane_state: IntGaugeVec = "freshet_lane_state" ["account", "state"];
     /// 1 while the account's lane is stuck: it has work, nothing stands in its way, and it has settled nothing for long.
     lane_stuck: IntGaugeVec = "freshet_lane_stuck" ["account"];
+    /// When the oldest event on hand was queued, in seconds since 1970; 0 if there is none.
+    lane_oldest: GaugeVec = "freshet_lane_oldest_timestamp_seconds" ["account"];
+    /// When an event was last delivered, in seconds since 1970.
+    last_delivery: GaugeVec = "freshet_last_delivery_timestamp_seconds" ["account"];
+    /// Events that wait in the account's lane. Only on the replica that routes.
+    lane_waiting: IntGaugeVec = "freshet_lane_waiting" ["account"];
+    /// Messages that wait on the intake. Only on the replica that routes.
+    intake_waiting: IntGaugeVec = "freshet_intake_waiting" [];
+    /// Dead letters that nobody has taken out. Only on the replica that routes.
+    dead_letters_waiting: IntGaugeVec = "freshet_dead_letters_waiting" [];
+    /// 1 while this replica moves events from the intake to the lanes.
+    router_active: IntGauge = "freshet_router_active" [];
+    /// Dead letters that this process has sent back.
+    dead_letters_replayed: IntCounterVec = "freshet_dead_letters_replayed_total" ["account", "reason"];
+    /// Dead letters that this process has removed.
+    dead_letters_dropped: IntCounterVec = "freshet_dead_letters_dropped_total" ["account", "reason"];
     /// 1 while connected to the broker.
     broker_connected: IntGauge = "freshet_broker_connected" [];
     /// Connections made after the first.
@@ -124,111 +145,4 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
-
-    /// One account's metrics. Every series starts at 0, so that rates and alerts notice the first increase.
-    pub fn account(&self, name: &str) -> AccountMetrics {
-        for reason in SkipReason::ALL {
-            self.events_skipped.with_label_values(&[name, reason.as_str()]);
-        }
-        for reason in DeadLetterReason::ALL {
-            self.events_dead_lettered.with_label_values(&[name, reason.as_str()]);
-        }
-        AccountMetrics {
-            received: curry(&self.events_received, name),
-            delivered: curry(&self.events_delivered, name),
-            returned: self.events_returned.with_label_values(&[name]),
-            coalesced: self.events_coalesced.with_label_values(&[name]),
-            traits_ignored: self.traits_ignored.with_label_values(&[name]),
-            values_omitted: self.values_omitted.with_label_values(&[name]),
-            in_flight: self.events_in_flight.with_label_values(&[name]),
-            delivery_seconds: self.delivery_seconds.with_label_values(&[name]),
-            quota_requests_per_hour: self.quota_requests_per_hour.with_label_values(&[name]),
-            quota_remaining: self.quota_remaining.with_label_values(&[name]),
-            quota_wait_seconds: self.quota_wait_seconds.with_label_values(&[name]),
-            receipts_dropped: self.receipts_dropped.clone(),
-            skipped: curry(&self.events_skipped, name),
-            dead_lettered: curry(&self.events_dead_lettered, name),
-            lane_state: LabelledGauge { account: name.to_owned(), vec: self.lane_state.clone() },
-            lane_stuck: self.lane_stuck.with_label_values(&[name]),
-            requests: RequestMetrics {
-                account: name.to_owned(),
-                count: self.api_requests.clone(),
-                seconds: self.api_request_seconds.clone(),
-                records: self.api_batch_records.clone(),
-            },
-        }
-    }
-}
-
-fn curry(vec: &IntCounterVec, account: &str) -> LabelledCounter {
-    LabelledCounter { account: account.to_owned(), vec: vec.clone() }
-}
-
-/// A counter of one account that has one more label.
-#[derive(Debug, Clone)]
-pub struct LabelledCounter {
-    account: String,
-    vec: IntCounterVec,
-}
-
-impl LabelledCounter {
-    /// The counter with this value of the label.
-    pub fn of(&self, label: &str) -> IntCounter {
-        self.vec.with_label_values(&[self.account.as_str(), label])
-    }
-}
-
-/// A gauge of one account that has one more label.
-#[derive(Debug, Clone)]
-pub struct LabelledGauge {
-    account: String,
-    vec: IntGaugeVec,
-}
-
-impl LabelledGauge {
-    /// The gauge with this value of the label.
-    pub fn of(&self, label: &str) -> IntGauge {
-        self.vec.with_label_values(&[self.account.as_str(), label])
-    }
-}
-
-/// The metrics of one account's calls.
-#[derive(Debug, Clone)]
-pub struct RequestMetrics {
-    account: String,
-    count: IntCounterVec,
-    seconds: HistogramVec,
-    records: HistogramVec,
-}
-
-impl RequestMetrics {
-    /// Counts a call that has ended.
-    pub fn observe(&self, endpoint: &str, outcome: &str, elapsed: std::time::Duration, records: u32) {
-        self.count.with_label_values(&[self.account.as_str(), endpoint, outcome]).inc();
-        self.seconds.with_label_values(&[endpoint]).observe(elapsed.as_secs_f64());
-        self.records.with_label_values(&[endpoint]).observe(f64::from(records));
-    }
-}
-
-/// The metrics of one account.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each is described at the metric of the same name")]
-pub struct AccountMetrics {
-    pub received: LabelledCounter,
-    pub delivered: LabelledCounter,
-    pub skipped: LabelledCounter,
-    pub dead_lettered: LabelledCounter,
-    pub returned: IntCounter,
-    pub coalesced: IntCounter,
-    pub traits_ignored: IntCounter,
-    pub values_omitted: IntCounter,
-    pub in_flight: IntGauge,
-    pub delivery_seconds: Histogram,
-    pub quota_requests_per_hour: Gauge,
-    pub quota_remaining: Gauge,
-    pub quota_wait_seconds: prometheus::Counter,
-    pub receipts_dropped: IntCounter,
-    pub lane_state: LabelledGauge,
-    pub lane_stuck: IntGauge,
-    pub requests: RequestMetrics,
 }

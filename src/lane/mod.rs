@@ -16,6 +16,7 @@ pub(super) mod contact;
 mod dedup;
 mod intake;
 mod log_throttle;
+mod notes;
 mod quota_wait;
 mod reports;
 mod requests;
@@ -32,6 +33,7 @@ mod timing;
 mod waiting;
 
 pub use crate::lane::scheduler::window::{ContactKey, Window};
+pub use crate::lane::status::facts::{FieldCounts, LaneFacts, LaneFailure, QuotaFacts};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;

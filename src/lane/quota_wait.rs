@@ -19,6 +19,8 @@ impl QuotaWait {
             metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
         }
         self.since = scheduler.starved().then_some(now);
-        metrics.quota_remaining.set(scheduler.quota_remaining(now));
+        if metrics.has_begun() {
+            metrics.quota_remaining.set(scheduler.quota_remaining(now));
+        }
     }
 }

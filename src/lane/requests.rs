@@ -2,6 +2,7 @@
 //! ends. Counts requests by what their answers mean.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
@@ -12,6 +13,7 @@ use crate::freshsales::{
     Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
     host_wide_wait,
 };
+use crate::lane::status::lane_status::LaneStatus;
 use crate::metrics;
 
 /// A call that was sent, with its answer and how long that took.
@@ -33,6 +35,7 @@ pub(super) enum Ended {
 /// An account's requests in flight.
 pub(super) struct RequestTasks {
     account: AccountName,
+    status: Arc<LaneStatus>,
     client: Client,
     /// How often the client was replaced.
     client_number: u64,
@@ -46,9 +49,10 @@ pub(super) struct RequestTasks {
 }
 
 impl RequestTasks {
-    pub(super) fn new(account: AccountName, client: Client, metrics: metrics::RequestMetrics) -> Self {
+    pub(super) fn new(status: Arc<LaneStatus>, client: Client, metrics: metrics::RequestMetrics) -> Self {
         Self {
-            account,
+            account: status.account().clone(),
+            status,
             client,
             client_number: 0,
             tasks: JoinSet::new(),
@@ -111,6 +115,9 @@ impl RequestTasks {
         let verdict = classify(call.endpoint, answer);
         let accepted = matches!(verdict, Verdict::Done(_)) && call.endpoint != Endpoint::JobStatus;
         self.accepted += u64::from(accepted);
+        if let Some(words) = failure(&call, &verdict) {
+            self.status.note_error(words);
+        }
         self.metrics.observe(call.endpoint.as_str(), verdict.as_str(), took, call.records());
         (verdict, limit)
     }
@@ -141,6 +148,30 @@ impl RequestTasks {
         } else if answer.status < 300 {
             gateway.let_through(now);
         }
+    }
+}
+
+/// How a call failed, in words without values; `None` if it was answered about its own record.
+fn failure(call: &Call, verdict: &Verdict) -> Option<String> {
+    let endpoint = call.endpoint.as_str();
+    match verdict {
+        Verdict::Done(_) | Verdict::Refused { .. } | Verdict::TooManyJobs => None,
+        Verdict::Denied { status, .. } | Verdict::Unauthorized { status } => {
+            Some(format!("{endpoint}: refused with {status}"))
+        }
+        Verdict::Unrecognized(answer) => Some(format!("{endpoint}: {answer}")),
+        Verdict::Throttled { .. } => Some(format!("{endpoint}: too many calls")),
+        Verdict::Unavailable { cause, .. } => Some(match cause {
+            UnavailableCause::ServerError(status) | UnavailableCause::UnexpectedStatus(status) => {
+                format!("{endpoint}: answered with {status}")
+            }
+            UnavailableCause::UnexpectedBody(status) => {
+                format!("{endpoint}: answered with {status} and something else than it should")
+            }
+            UnavailableCause::Timeout => format!("{endpoint}: no answer in time"),
+            UnavailableCause::Connection => format!("{endpoint}: no connection, or it broke"),
+            UnavailableCause::Panicked => format!("{endpoint}: sending it panicked; this is a bug"),
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::{LaneChange, LaneChanges, PendingChange};
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
+use super::notes::Notes;
 use super::quota_wait::QuotaWait;
 use super::reports::Reports;
 use super::requests::{self, Ended, RequestTasks};
@@ -35,6 +36,7 @@ pub struct Lane {
     settings: Settings,
     changes: PendingChange,
     status: Arc<LaneStatus>,
+    notes: Notes,
     metrics: AccountMetrics,
     intake: Intake,
     scheduler: Scheduler<OpenDelivery>,
@@ -50,18 +52,20 @@ impl Lane {
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let name = || account.name.clone();
         metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        let status = Arc::new(LaneStatus::new(name(), metrics.clone()));
         Self {
             settings,
             changes: PendingChange::new(),
-            status: Arc::new(LaneStatus::new(name(), metrics.clone())),
+            notes: Notes::new(status.clone(), metrics.clone()),
             intake: Intake::new(
                 Accepts::of(account, client.can_track()),
                 SchemaRefresh::new(name(), account.mapping.clone()),
             ),
             scheduler: settings.scheduler(account, Instant::now()),
-            requests: RequestTasks::new(name(), client, metrics.requests.clone()),
-            settler: Settler::new(name(), metrics.clone()),
+            requests: RequestTasks::new(status.clone(), client, metrics.requests.clone()),
+            settler: Settler::new(status.clone(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
+            status,
             metrics,
             phase: Phase::Standby,
             quota_wait: QuotaWait::default(),
@@ -153,18 +157,16 @@ impl Lane {
         self.scheduler.len() + self.intake.unread() + self.settler.waiting_duplicates()
     }
 
-    fn turn_end(&self, lease: LeaseState) -> TurnEnd {
+    fn turn_end(&mut self, lease: LeaseState) -> TurnEnd {
+        let unsettled = self.unsettled();
+        self.notes.turn_ended(unsettled, &self.scheduler, &self.intake, &self.settler);
         let wait = self.wait(lease);
         self.status.show(self.phase, wait.as_ref());
-        TurnEnd {
-            unsettled: self.unsettled(),
-            progress: self.settler.settled() + self.requests.accepted(),
-            waits: wait.map(|wait| wait.reason),
-        }
+        let progress = self.settler.settled() + self.requests.accepted();
+        TurnEnd { unsettled, progress, waits: wait.map(|wait| wait.reason) }
     }
 
-    /// Shows why the lane waits before the end of a turn: nobody may see an event settled and the wait that its answer
-    /// ended.
+    /// Shows the wait within a turn: nobody may see an event settled and the wait that its answer ended.
     fn show(&self, lease: LeaseState) {
         self.status.show(self.phase, self.wait(lease).as_ref());
     }
@@ -180,6 +182,7 @@ impl Lane {
 
     fn take(&mut self, delivery: Delivery, lease: LeaseState) {
         self.phase = Phase::Active;
+        self.notes.received();
         let (intake, mut onward) = self.onward();
         intake.take(delivery, &mut onward);
         self.show(lease);

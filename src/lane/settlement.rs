@@ -1,11 +1,15 @@
 //! Settles events: counts and logs the outcome and answers the source's receipt. Nothing else in a lane settles an event
 //! that was counted as received. Duplicates of an event that is being worked on are settled with it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::dedup::{Dedup, MessageState};
+use super::status::lane_status::LaneStatus;
 use crate::delivery::{AccountName, Receipt};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, Refusal, SkipReason};
@@ -26,13 +30,17 @@ pub(super) struct OpenDelivery {
 pub(super) struct Settler {
     account: AccountName,
     metrics: AccountMetrics,
+    status: Arc<LaneStatus>,
     dedup: Dedup<OpenDelivery>,
     settled: u64,
+    /// When the events that are open were queued, and how many of them at that time.
+    queued: BTreeMap<Timestamp, usize>,
 }
 
 impl Settler {
-    pub(super) fn new(account: AccountName, metrics: AccountMetrics) -> Self {
-        Self { account, metrics, dedup: Dedup::new(), settled: 0 }
+    pub(super) fn new(status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
+        let account = status.account().clone();
+        Self { account, metrics, status, dedup: Dedup::new(), settled: 0, queued: BTreeMap::new() }
     }
 
     /// Events settled so far, however they ended.
@@ -45,8 +53,14 @@ impl Settler {
         self.dedup.waiting()
     }
 
+    /// When the oldest event that is open was queued.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.queued.first_key_value().map(|(queued_at, _)| *queued_at)
+    }
+
     /// Counts an event as received.
-    pub(super) fn open(&self, event_type: &'static str) {
+    pub(super) fn open(&mut self, event_type: &'static str, queued_at: Timestamp) {
+        *self.queued.entry(queued_at).or_default() += 1;
         self.metrics.received.of(event_type).inc();
         self.metrics.in_flight.inc();
     }
@@ -89,8 +103,14 @@ impl Settler {
     pub(super) fn settle(&mut self, delivery: OpenDelivery, outcome: Outcome, attempts: u32) {
         self.settled += 1;
         self.metrics.in_flight.dec();
+        self.no_longer_open(delivery.queued_at);
+        let now = Timestamp::now();
         match &outcome {
-            Outcome::Delivered => self.metrics.delivered.of(delivery.event_type).inc(),
+            Outcome::Delivered => {
+                self.metrics.delivered.of(delivery.event_type).inc();
+                self.metrics.last_delivery.set(now.as_duration().as_secs_f64());
+                self.status.note(|facts| facts.last_delivered = Some(now));
+            }
             Outcome::Skipped(reason) => {
                 self.metrics.skipped.of(reason.as_str()).inc();
                 tracing::debug!(
@@ -103,15 +123,25 @@ impl Settler {
             }
             Outcome::DeadLetter(refusal) => {
                 self.metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+                self.status.note(|facts| facts.failed(now, delivery.event_type, refusal));
                 self.log_dead_letter(&delivery, refusal);
             }
             Outcome::Returned => self.metrics.returned.inc(),
         }
         if outcome != Outcome::Returned {
-            let waited = Duration::try_from(Timestamp::now().duration_since(delivery.queued_at));
+            let waited = Duration::try_from(now.duration_since(delivery.queued_at));
             self.metrics.delivery_seconds.observe(waited.unwrap_or_default().as_secs_f64());
         }
         delivery.receipt.settle(outcome, attempts);
+    }
+
+    fn no_longer_open(&mut self, queued_at: Timestamp) {
+        if let Entry::Occupied(mut open) = self.queued.entry(queued_at) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
     }
 
     /// Names fields and traits, never values. Freshsales' own words may quote values, so only the dead letter has them.

@@ -66,6 +66,14 @@ impl Breaker {
         }
     }
 
+    /// When the next call may go as a probe; `None` if that is not a matter of time.
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self.state {
+            BreakerState::Open { until } => Some(until),
+            BreakerState::Closed | BreakerState::HalfOpen => None,
+        }
+    }
+
     /// How long no call goes; `None` while closed.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         match self.state {

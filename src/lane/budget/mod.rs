@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::freshsales::{BudgetKind, RateLimit};
+use crate::lane::status::facts::QuotaFacts;
 use crate::lane::timing::BackoffSettings;
 use breaker::Breaker;
 use quota::UsedUp;
@@ -174,6 +175,13 @@ impl Budget {
     /// Calls that could go at once.
     pub(super) fn remaining(&self, now: Instant) -> usize {
         if self.breaker.is_closed() { self.quota.remaining(now) } else { 0 }
+    }
+
+    /// For people.
+    pub(super) fn facts(&self, now: Instant) -> QuotaFacts {
+        let left = self.remaining(now);
+        let next = if self.breaker.is_closed() { self.quota.next(now) } else { self.breaker.until() };
+        QuotaFacts { at: now, left, next: next.filter(|_| left == 0), ..self.quota.facts(now) }
     }
 
     pub(super) fn impediment(&self) -> Option<&(Impediment, String)> {

@@ -11,12 +11,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::freshsales::RateLimit;
+use crate::lane::status::facts::QuotaFacts;
 use crate::lane::timing::QUOTA_PAUSE;
 
 /// Calls per period, as granted to one lane.
 #[derive(Debug)]
 pub struct Quota {
     period: Duration,
+    /// Calls in a period.
+    calls: usize,
     share: f64,
     burst: QuotaBurst,
     pace: QuotaPace,
@@ -91,6 +94,7 @@ impl Quota {
         let withheld = (0..burst.saturating_sub(BEFORE_FIRST_ANSWER)).map(spread).collect();
         Self {
             period,
+            calls,
             share,
             burst: QuotaBurst { size: burst, spent: VecDeque::new(), withheld },
             pace: QuotaPace { interval, next: now, slack },
@@ -181,6 +185,20 @@ impl Quota {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few calls")]
         let left = left.max(0.0) as usize;
         UsedUp { wait, reads_left: self.reserve.min(left) }
+    }
+
+    /// When the next call may go.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let back = self.burst.spent.iter().chain(&self.burst.withheld).filter(|back| **back > now).min();
+        back.copied().into_iter().chain([self.pace.next]).min()
+    }
+
+    /// For people.
+    pub(super) fn facts(&self, now: Instant) -> QuotaFacts {
+        let (at_once, period) = (self.burst.size + 1, self.period);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer calls than that")]
+        let allowed = self.calls as f64;
+        QuotaFacts { at: now, left: self.remaining(now), at_once, allowed, period, next: None }
     }
 
     /// Calls that could go at once.

@@ -6,6 +6,7 @@ pub(super) mod judge;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::reports::Reports;
@@ -60,6 +61,12 @@ impl Intake {
     /// Deliveries that wait for the account's fields to be read for the first time.
     pub(super) fn unread(&self) -> usize {
         self.unread.len()
+    }
+
+    /// When the oldest event was queued of those that are not handed to the scheduler.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let in_doubt = self.in_doubt.front().map(|(_, delivery)| delivery);
+        [self.unread.front(), in_doubt].into_iter().flatten().map(|delivery| delivery.queued_at).min()
     }
 
     /// Takes a delivery that has just come.
@@ -185,7 +192,7 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
     }
     let Delivery { queued_at, receipt, copied, .. } = delivery;
     let Judged { event_type, message_id, verdict, omitted, .. } = judged;
-    settler.open(event_type);
+    settler.open(event_type, queued_at);
     let open = OpenDelivery { event_type, message_id, queued_at, receipt };
     let admitted = match verdict {
         // An older copy of another identify may have come between this copy and the first. Copies come in order, so the

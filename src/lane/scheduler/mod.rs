@@ -36,6 +36,7 @@ use super::contact::cache::identities::IdentityCache;
 use super::contact::cache::records::RecordCache;
 use super::contact::work_item::{OpenEvent, WorkItem};
 use crate::freshsales::{BudgetKind, Call};
+use crate::lane::status::facts::QuotaFacts;
 use crate::schema::{Entity, Selector};
 use call_table::CallTable;
 use calls::Purpose;
@@ -188,6 +189,11 @@ impl<D> Scheduler<D> {
     /// API calls that could go at once.
     pub fn quota_remaining(&self, now: Instant) -> f64 {
         u32::try_from(self.budgets.of(BudgetKind::Api).remaining(now)).map_or(f64::MAX, f64::from)
+    }
+
+    /// A budget's calls, for people.
+    pub(in crate::lane) fn quota_facts(&self, budget: BudgetKind, now: Instant) -> QuotaFacts {
+        self.budgets.of(budget).facts(now)
     }
 
     /// What keeps a budget's calls from getting through, and why. Without work only refused credentials count: an outage

@@ -26,6 +26,8 @@ pub(super) struct SchemaRefresh {
     rules: MappingRules,
     mapper: Option<Mapper>,
     read_at: Option<Instant>,
+    /// Fields that were read of each entity, and when.
+    read: Option<(Instant, [usize; 3])>,
     draft: Option<Draft>,
     /// Entities whose fields could not be read at all. Contacts are written without them.
     unreadable: Vec<(Entity, SchemaGap)>,
@@ -53,6 +55,7 @@ impl SchemaRefresh {
             rules,
             mapper: None,
             read_at: None,
+            read: None,
             draft: None,
             unreadable: Vec::new(),
             retry_at: None,
@@ -77,6 +80,11 @@ impl SchemaRefresh {
 
     pub(super) fn mapper(&self) -> Option<&Mapper> {
         self.mapper.as_ref()
+    }
+
+    /// When fields were last read, and how many there are of contacts, sales accounts and deals.
+    pub(super) fn read(&self) -> Option<(Instant, [usize; 3])> {
+        self.read
     }
 
     /// Whether there is a mapper and nothing is being read that might change it.
@@ -245,6 +253,8 @@ impl SchemaRefresh {
             return;
         }
         let schema = std::mem::take(&mut draft.schema);
+        let read = [&schema.contact, &schema.sales_account, &schema.deal];
+        self.read = Some((now, read.map(|fields| fields.fields.len())));
         let mut mapper = Mapper::new(self.rules.clone(), schema).with_gaps(self.unreadable.clone());
         mapper.set_selectors(self.selectors.known());
         self.log_new_bad_defaults(&mapper);

@@ -22,15 +22,6 @@ pub enum LaneState {
 }
 
 impl LaneState {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Unauthorized,
-        Self::WaitingForSchema,
-        Self::Throttled,
-        Self::Retrying,
-        Self::Flowing,
-        Self::Standby,
-    ];
-
     /// The label in the metric `freshet_lane_state`.
     pub const fn as_str(self) -> &'static str {
         match self {

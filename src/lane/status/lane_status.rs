@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::facts::LaneFacts;
 use super::lane_state::LaneState;
 use super::progress::{Progress, Stuck, TurnEnd};
 use super::wait::{Wait, WaitReason};
@@ -43,6 +44,7 @@ pub struct LaneStatus {
     account: AccountName,
     metrics: AccountMetrics,
     current: Mutex<Current>,
+    facts: Mutex<LaneFacts>,
 }
 
 #[derive(Debug)]
@@ -59,10 +61,7 @@ impl LaneStatus {
     /// A lane in standby.
     pub fn new(account: AccountName, metrics: AccountMetrics) -> Self {
         let state = LaneState::Standby;
-        for candidate in LaneState::ALL {
-            metrics.lane_state.of(candidate.as_str()).set(i64::from(candidate == state));
-        }
-        metrics.lane_stuck.set(0);
+        metrics.lane_state.of(state.as_str()).set(1);
         let current = Current {
             state,
             since: Timestamp::now(),
@@ -70,11 +69,41 @@ impl LaneStatus {
             progress: Progress::new(Instant::now()),
             reported_stuck: false,
         };
-        Self { account, metrics, current: Mutex::new(current) }
+        Self { account, metrics, current: Mutex::new(current), facts: Mutex::default() }
     }
 
     fn edit<T>(&self, edit: impl FnOnce(&mut Current) -> T) -> T {
         edit(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whose lane it is.
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+
+    /// What the lane noted so far.
+    pub fn facts(&self) -> LaneFacts {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(in crate::lane) fn note<T>(&self, note: impl FnOnce(&mut LaneFacts) -> T) -> T {
+        note(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// So many events are on hand, the oldest of them queued then.
+    pub(in crate::lane) fn note_on_hand(&self, unsettled: usize, oldest: Option<Timestamp>) {
+        let before = self.note(|facts| {
+            facts.unsettled = unsettled;
+            std::mem::replace(&mut facts.oldest, oldest)
+        });
+        if before != oldest {
+            self.metrics.lane_oldest.set(oldest.map_or(0.0, |oldest| oldest.as_duration().as_secs_f64()));
+        }
+    }
+
+    /// A call failed, in these words.
+    pub(in crate::lane) fn note_error(&self, words: String) {
+        self.note(|facts| facts.last_error = Some((Timestamp::now(), words)));
     }
 
     /// What a person sees.
@@ -96,7 +125,10 @@ impl LaneStatus {
     /// Logs when the lane becomes stuck, and when it no longer is.
     pub(super) fn report_stuck(&self, after: Duration) {
         let stuck = self.stuck(after);
-        self.metrics.lane_stuck.set(i64::from(stuck.is_some()));
+        // A lane without events has no such series.
+        if stuck.is_some() || self.metrics.lane_stuck.made().is_some() {
+            self.metrics.lane_stuck.set(i64::from(stuck.is_some()));
+        }
         let before = self.edit(|current| std::mem::replace(&mut current.reported_stuck, stuck.is_some()));
         let account = &*self.account;
         match stuck {

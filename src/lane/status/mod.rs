@@ -1,6 +1,7 @@
 //! What a lane shows of itself to the rest of the process: its state and why it waits, its progress, whether it is stuck.
 //! Knows nothing of events or calls.
 
+pub(super) mod facts;
 pub(super) mod lane_state;
 pub(super) mod lane_status;
 pub(super) mod progress;

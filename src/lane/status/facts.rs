@@ -1,0 +1,129 @@
+//! What a lane notes for people beyond its state: what is on hand, calls that are left, what last failed. Bounded, and
+//! without values of events. The lane writes it, the survey of the fleet reads it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::outcome::{DeadLetterReason, Problem, Refusal};
+
+/// The most failures that are kept.
+const FAILURES_KEPT: usize = 20;
+
+/// What a lane notes.
+#[derive(Debug, Clone, Default)]
+pub struct LaneFacts {
+    /// When an event last came to this replica.
+    pub last_received: Option<Timestamp>,
+    /// When one was last delivered.
+    pub last_delivered: Option<Timestamp>,
+    /// When the oldest one on hand was queued.
+    pub oldest: Option<Timestamp>,
+    /// Events taken and not settled.
+    pub unsettled: usize,
+    /// Calls to the API.
+    pub api: Option<QuotaFacts>,
+    /// Calls to the tracking endpoints.
+    pub tracking: Option<QuotaFacts>,
+    /// When a call last failed, and how, in words.
+    pub last_error: Option<(Timestamp, String)>,
+    /// The account's fields, once they are read.
+    pub fields: Option<FieldCounts>,
+    /// The last events that became dead letters, newest first.
+    pub failures: VecDeque<LaneFailure>,
+}
+
+impl LaneFacts {
+    /// An event became a dead letter.
+    pub(in crate::lane) fn failed(&mut self, at: Timestamp, event_type: &'static str, refusal: &Refusal) {
+        let problem = refusal.problems.first().cloned().map(|problem| match refusal.reason {
+            // Freshsales' own words may quote values.
+            DeadLetterReason::Rejected => Problem {
+                problem: "Freshsales refused the record; the letter has its words".to_owned(),
+                ..problem
+            },
+            DeadLetterReason::MalformedJson
+            | DeadLetterReason::InvalidEvent
+            | DeadLetterReason::UnknownAccount
+            | DeadLetterReason::MissingUserId
+            | DeadLetterReason::MissingEmail
+            | DeadLetterReason::InvalidEmail
+            | DeadLetterReason::UnknownCustomField
+            | DeadLetterReason::InvalidCustomField
+            | DeadLetterReason::InvalidField
+            | DeadLetterReason::TrackingNotConfigured
+            | DeadLetterReason::TooLarge
+            | DeadLetterReason::Undeliverable
+            | DeadLetterReason::DeliveryLimit => problem,
+        });
+        self.failures.truncate(FAILURES_KEPT - 1);
+        let (reason, http_status) = (refusal.reason, refusal.http_status);
+        self.failures.push_front(LaneFailure { at, event_type, reason, problem, http_status });
+    }
+}
+
+/// A budget of calls at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct QuotaFacts {
+    /// At this moment.
+    pub at: Instant,
+    /// Calls that could be made at once.
+    pub left: usize,
+    /// The most that can ever be made at once.
+    pub at_once: usize,
+    /// Calls in a period.
+    pub allowed: f64,
+    /// Of the quota.
+    pub period: Duration,
+    /// When the first call may go, if none may now.
+    pub next: Option<Instant>,
+}
+
+/// How many fields were read, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldCounts {
+    /// When.
+    pub at: Timestamp,
+    /// Of contacts, sales accounts and deals.
+    pub counts: [usize; 3],
+}
+
+/// An event that became a dead letter.
+#[derive(Debug, Clone)]
+pub struct LaneFailure {
+    /// When.
+    pub at: Timestamp,
+    /// As metrics name it.
+    pub event_type: &'static str,
+    /// Of the dead letter.
+    pub reason: DeadLetterReason,
+    /// The first one, without Freshsales' words.
+    pub problem: Option<Problem>,
+    /// Of Freshsales' answer, if it refused the record.
+    pub http_status: Option<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_failures_are_kept_without_freshsales_words() {
+        let mut facts = LaneFacts::default();
+        let refused =
+            |reason, text: String| Refusal::new(reason, Problem { problem: text, ..Problem::default() });
+        for number in 0..50 {
+            let text = format!("problem {number}");
+            facts.failed(Timestamp::UNIX_EPOCH, "identify", &refused(DeadLetterReason::InvalidField, text));
+        }
+        assert_eq!(facts.failures.len(), FAILURES_KEPT);
+        let shown = |facts: &LaneFacts| facts.failures[0].problem.clone().unwrap().problem;
+        assert_eq!(shown(&facts), "problem 49");
+        let quoted = refused(DeadLetterReason::Rejected, "ada@example.com is taken".to_owned());
+        facts.failed(Timestamp::UNIX_EPOCH, "identify", &quoted);
+        assert!(!shown(&facts).contains('@'));
+        assert_eq!(facts.failures.len(), FAILURES_KEPT);
+    }
+}
