@@ -13,6 +13,7 @@ use super::output::Failure;
 use super::running_lanes::{ConfiguredAccount, RunningLanes};
 use crate::broker::BrokerHealth;
 use crate::config::{Config, Environment};
+use crate::fleet::FleetBoard;
 use crate::freshsales::HttpTransport;
 use crate::lane::{self, BackoffSettings, Settings};
 use crate::metrics::Metrics;
@@ -66,9 +67,14 @@ impl Engine {
             lanes: self.lanes.roster(),
             stuck_after: self.stuck_after,
             broker,
-            replica: replica.to_owned(),
-            started: Timestamp::now(),
+            fleet: self.fleet(replica),
         }
+    }
+
+    fn fleet(&self, replica: &str) -> Arc<FleetBoard> {
+        let board = FleetBoard::new(replica, Timestamp::now());
+        board.configure(self.lanes.roster().lanes().iter().map(|lane| lane.view().account.to_string()));
+        Arc::new(board)
     }
 }
 

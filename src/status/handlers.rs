@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jiff::Timestamp;
 
 use super::heartbeat::Heartbeat;
-use super::renderer::{PageRenderer, StatusPage};
+use super::renderer::{PageRenderer, RenderError, StatusPage};
 use super::sources::StatusSources;
+use super::view::list::ListQuery;
+use super::{assets, headers, pages};
 
 /// How long a health check may wait for the daemon's state before it fails.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,31 +36,63 @@ impl Handlers {
     ) -> (Self, impl Future<Output = ()> + use<>) {
         let sources = Arc::new(sources);
         let rendered = sources.clone();
-        let (renderer, rendering) = PageRenderer::new(move |page| rendered.render(page));
+        let (renderer, rendering) = PageRenderer::new(move |page: &StatusPage| rendered.render(page));
         (Self { sources, renderer, heartbeat }, rendering)
     }
 
     pub(super) fn router(self) -> Router {
         Router::new()
-            .route("/", get(async |State(handlers): State<Self>| handlers.page(StatusPage::Html).await))
-            .route(
-                "/api/status",
-                get(async |State(handlers): State<Self>| handlers.page(StatusPage::Json).await),
-            )
-            .route(
-                "/metrics",
-                get(async |State(handlers): State<Self>| handlers.page(StatusPage::Metrics).await),
-            )
+            .route("/", get(Self::accounts))
+            .route("/accounts/{name}", get(Self::account))
+            .route("/replicas", get(async |State(handlers): State<Self>| handlers.page(StatusPage::Replicas).await))
+            .route("/runbook", get(async |State(handlers): State<Self>| handlers.runbook()))
+            .route("/assets/{name}", get(async |Path(name): Path<String>| asset(&name)))
+            .route("/api/status", get(Self::status))
+            .route("/api/accounts/{name}", get(Self::account_status))
+            .route("/metrics", get(async |State(handlers): State<Self>| handlers.page(StatusPage::Metrics).await))
             .route("/livez", get(async |State(handlers): State<Self>| handlers.livez().await))
             .route("/readyz", get(async |State(handlers): State<Self>| handlers.readyz().await))
+            .fallback(async |State(handlers): State<Self>| handlers.not_found("There is no such page."))
             .with_state(self)
+            .layer(map_response(headers::harden))
+    }
+
+    async fn accounts(State(handlers): State<Self>, RawQuery(query): RawQuery) -> Response {
+        handlers.page(StatusPage::Accounts(ListQuery::parse(&query.unwrap_or_default()))).await
+    }
+
+    async fn account(State(handlers): State<Self>, Path(name): Path<String>) -> Response {
+        handlers.page(StatusPage::Account(name)).await
+    }
+
+    async fn status(State(handlers): State<Self>, RawQuery(query): RawQuery) -> Response {
+        handlers.page(StatusPage::Status(ListQuery::parse(&query.unwrap_or_default()))).await
+    }
+
+    async fn account_status(State(handlers): State<Self>, Path(name): Path<String>) -> Response {
+        handlers.page(StatusPage::AccountStatus(name)).await
     }
 
     async fn page(&self, page: StatusPage) -> Response {
+        let content_type = page.content_type();
         match self.renderer.page(page).await {
-            Ok(text) => ([(header::CONTENT_TYPE, page.content_type())], text).into_response(),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
+            Ok(text) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
+            Err(RenderError::NotFound) => self.not_found("No account of this name is known here."),
+            Err(RenderError::Failed(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
         }
+    }
+
+    fn runbook(&self) -> Response {
+        html(StatusCode::OK, pages::runbook(self.replica(), Timestamp::now()))
+    }
+
+    fn not_found(&self, words: &str) -> Response {
+        // The page may be asked for at any depth, so it refers to nothing.
+        (StatusCode::NOT_FOUND, format!("{words} The first page of {} is at /.\n", self.replica())).into_response()
+    }
+
+    fn replica(&self) -> &str {
+        self.sources.fleet.name()
     }
 
     pub(super) async fn livez(&self) -> Response {
@@ -84,5 +120,24 @@ impl Handlers {
             Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, problem).into_response(),
             None => format!("{word}\n").into_response(),
         }
+    }
+}
+
+fn html(status: StatusCode, page: Result<String, askama::Error>) -> Response {
+    match page {
+        Ok(page) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Its name changes with what is in it: it may be kept for ever.
+fn asset(name: &str) -> Response {
+    match assets::find(&format!("assets/{name}")) {
+        Some(asset) => (
+            [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")],
+            asset.text,
+        )
+            .into_response(),
+        None => (StatusCode::NOT_FOUND, "There is no such file.\n").into_response(),
     }
 }

@@ -3,13 +3,16 @@
 //! It runs on a thread of its own, so that health checks are answered in time even if the daemon's threads are busy or
 //! hang. It must not wait for anything that an account, a message or a client can hold up.
 
+mod assets;
 mod connections;
 mod handlers;
 mod heartbeat;
-mod html;
+mod headers;
+mod json;
+mod pages;
 mod renderer;
-mod snapshot;
 mod sources;
+mod view;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

@@ -8,6 +8,8 @@ use axum::body::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::view::list::ListQuery;
+
 /// How many requests may wait. Each holds a connection, of which there are fewer.
 const QUEUE_LENGTH: usize = 512;
 /// After rendering comes a pause of so many times its duration: the pages take a fifth of a core at most.
@@ -15,30 +17,47 @@ const PAUSE_FACTOR: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pages that grow with the number of accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StatusPage {
-    /// For people.
-    Html,
-    /// `/api/status`.
-    Json,
     /// For Prometheus.
     Metrics,
+    /// The first page.
+    Accounts(ListQuery),
+    /// One account's page.
+    Account(String),
+    Replicas,
+    /// `/api/status`.
+    Status(ListQuery),
+    /// `/api/accounts/<name>`.
+    AccountStatus(String),
 }
 
 impl StatusPage {
-    const ALL: [Self; 3] = [Self::Html, Self::Json, Self::Metrics];
-
-    pub(super) const fn content_type(self) -> &'static str {
+    pub(super) const fn content_type(&self) -> &'static str {
         match self {
-            Self::Html => "text/html; charset=utf-8",
-            Self::Json => "application/json",
-            Self::Metrics => "text/plain; version=0.0.4",
+            Self::Accounts(_) | Self::Account(_) | Self::Replicas => "text/html; charset=utf-8",
+            Self::Status(_) | Self::AccountStatus(_) => "application/json",
+            Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 }
 
-/// A page, or why it could not be rendered.
-pub(super) type Rendered = Result<Bytes, String>;
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RenderError {
+    /// Nothing of that name is known.
+    NotFound,
+    /// In words.
+    Failed(String),
+}
+
+impl RenderError {
+    pub(super) fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+pub(super) type Rendered = Result<Bytes, RenderError>;
 
 struct PageRequest {
     page: StatusPage,
@@ -53,7 +72,7 @@ impl PageRenderer {
     /// The second part renders while it is polled.
     pub(super) fn new<R>(render: R) -> (Self, impl Future<Output = ()> + use<R>)
     where
-        R: Fn(StatusPage) -> Rendered + Send + Sync + 'static,
+        R: Fn(&StatusPage) -> Rendered + Send + Sync + 'static,
     {
         let (sender, requests) = mpsc::channel(QUEUE_LENGTH);
         (Self(sender), answer(requests, Arc::new(render)))
@@ -62,7 +81,7 @@ impl PageRenderer {
     /// The page, rendered after this was called.
     pub(super) async fn page(&self, page: StatusPage) -> Rendered {
         let (reply, rendered) = oneshot::channel();
-        let closing = || "the pages are closing".to_owned();
+        let closing = || RenderError::failed("the pages are closing");
         self.0.send(PageRequest { page, reply }).await.map_err(|_| closing())?;
         rendered.await.map_err(|_| closing())?
     }
@@ -70,33 +89,36 @@ impl PageRenderer {
 
 async fn answer<R>(mut requests: mpsc::Receiver<PageRequest>, render: Arc<R>)
 where
-    R: Fn(StatusPage) -> Rendered + Send + Sync + 'static,
+    R: Fn(&StatusPage) -> Rendered + Send + Sync + 'static,
 {
-    let mut waiting = Vec::new();
+    let mut waiting: Vec<PageRequest> = Vec::new();
     while !waiting.is_empty() || requests.recv_many(&mut waiting, QUEUE_LENGTH).await > 0 {
+        // Also those that came during the pause.
+        while let Ok(request) = requests.try_recv() {
+            waiting.push(request);
+        }
+        waiting.retain(|request| !request.reply.is_closed());
+        let Some(page) = next(&waiting) else { continue };
+        let (now, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|request: &PageRequest| request.page == page);
+        waiting = later;
         let began = Instant::now();
-        for page in StatusPage::ALL {
-            // Also those that came during the pause, or while another page was rendered.
-            while let Ok(request) = requests.try_recv() {
-                waiting.push(request);
-            }
-            let (now, later): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|request: &PageRequest| request.page == page);
-            waiting = later;
-            if now.iter().all(|request| request.reply.is_closed()) {
-                continue;
-            }
-            let render = render.clone();
-            // On another thread, because this one answers health checks meanwhile.
-            let rendered = tokio::task::spawn_blocking(move || render(page)).await;
-            let rendered = rendered.unwrap_or_else(|error| Err(error.to_string()));
-            for request in now {
-                // Its client may have gone.
-                request.reply.send(rendered.clone()).ok();
-            }
+        let render = render.clone();
+        // On another thread, because this one answers health checks meanwhile.
+        let rendered = tokio::task::spawn_blocking(move || render(&page)).await;
+        let rendered = rendered.unwrap_or_else(|error| Err(RenderError::failed(error)));
+        for request in now {
+            // Its client may have gone.
+            request.reply.send(rendered.clone()).ok();
         }
         tokio::time::sleep(pause_after(began.elapsed())).await;
     }
+}
+
+/// A scrape goes before people; else the first one.
+fn next(waiting: &[PageRequest]) -> Option<StatusPage> {
+    let scrape = waiting.iter().find(|request| request.page == StatusPage::Metrics);
+    scrape.or(waiting.first()).map(|request| request.page.clone())
 }
 
 fn pause_after(took: Duration) -> Duration {
@@ -120,13 +142,13 @@ mod tests {
             Ok(Bytes::from(format!("{page:?} {number}")))
         });
         let mut clients = JoinSet::new();
-        for page in [StatusPage::Metrics, StatusPage::Html].into_iter().cycle().take(400) {
+        for page in [StatusPage::Replicas, StatusPage::Metrics].into_iter().cycle().take(400) {
             let renderer = renderer.clone();
             clients.spawn(async move { renderer.page(page).await });
         }
         for _ in 0..50 {
             let renderer = renderer.clone();
-            clients.spawn(async move { renderer.page(StatusPage::Json).await }).abort();
+            clients.spawn(async move { renderer.page(StatusPage::Account("gone".to_owned())).await }).abort();
         }
         // All have asked, or are gone, before anything is rendered.
         tokio::task::yield_now().await;
@@ -138,7 +160,7 @@ mod tests {
                 *shown.entry(rendered.unwrap()).or_insert(0) += 1;
             }
         }
-        let expected = [("Html 0", 200), ("Metrics 1", 200)].map(|(text, times)| (Bytes::from(text), times));
+        let expected = [("Metrics 0", 200), ("Replicas 1", 200)].map(|(text, times)| (Bytes::from(text), times));
         assert_eq!(shown.into_iter().collect::<Vec<_>>(), expected);
         assert_eq!(renders.load(Ordering::SeqCst), 2);
         // A later request gets a newer page.
@@ -150,14 +172,16 @@ mod tests {
     #[tokio::test]
     async fn a_page_that_cannot_be_rendered_does_not_affect_others() {
         let (renderer, rendering) = PageRenderer::new(|page| match page {
-            StatusPage::Html => panic!("a page that cannot be rendered"),
-            StatusPage::Json => Err("no".to_owned()),
-            StatusPage::Metrics => Ok(Bytes::new()),
+            StatusPage::Replicas => panic!("a page that cannot be rendered"),
+            StatusPage::Account(_) => Err(RenderError::NotFound),
+            _ => Ok(Bytes::new()),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(rendering);
-        assert!(renderer.page(StatusPage::Html).await.unwrap_err().contains("panicked"));
-        assert_eq!(renderer.page(StatusPage::Json).await, Err("no".to_owned()));
+        let panicked = renderer.page(StatusPage::Replicas).await.unwrap_err();
+        assert!(matches!(panicked, RenderError::Failed(words) if words.contains("panicked")));
+        let unknown = StatusPage::Account("nobody".to_owned());
+        assert_eq!(renderer.page(unknown).await, Err(RenderError::NotFound));
         assert_eq!(renderer.page(StatusPage::Metrics).await, Ok(Bytes::new()));
     }
 

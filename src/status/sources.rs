@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::html;
-use super::renderer::{Rendered, StatusPage};
-use super::snapshot::{AccountRow, Status};
+use super::json;
+use super::pages;
+use super::renderer::{RenderError, Rendered, StatusPage};
+use super::view::snapshot::{OwnLane, Snapshot};
 use crate::broker::BrokerHealth;
+use crate::fleet::FleetBoard;
 use crate::lane::{LaneRoster, LaneStatus, Stuck};
 use crate::metrics::Metrics;
 
@@ -23,40 +26,57 @@ pub struct StatusSources {
     pub stuck_after: Duration,
     /// `None` if events come from a file.
     pub broker: Option<Arc<BrokerHealth>>,
-    /// This replica's name.
-    pub replica: String,
-    /// When the daemon started.
-    pub started: Timestamp,
+    /// What is known of all replicas.
+    pub fleet: Arc<FleetBoard>,
 }
 
 impl StatusSources {
-    fn status(&self) -> Status {
+    fn own_lanes(&self) -> Vec<OwnLane> {
         let totals = self.metrics.totals();
-        let row = |lane: &Arc<LaneStatus>| {
+        let own = |lane: &Arc<LaneStatus>| {
             let stuck = lane.stuck(self.stuck_after);
-            let lane = lane.view();
-            let totals = totals.get(&*lane.account).copied().unwrap_or_default();
-            AccountRow { lane, stuck, totals }
+            let view = lane.view();
+            let totals = totals.get(&*view.account).copied().unwrap_or_default();
+            OwnLane { view, stuck, totals }
         };
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            replica: self.replica.clone(),
-            started: self.started,
-            broker: self.broker.as_ref().map(|health| health.view()),
-            accounts: self.lanes.lanes().iter().map(row).collect(),
-            not_configured: self.lanes.removed(),
-        }
+        self.lanes.lanes().iter().map(own).collect()
     }
 
-    pub(super) fn render(&self, page: StatusPage) -> Rendered {
+    /// All that is known now; what this replica knows of its own lanes in the place of what it last told of them.
+    fn snapshot(&self) -> (Snapshot, Vec<OwnLane>) {
+        let at = Timestamp::now();
+        let mut snapshot = Snapshot {
+            at,
+            replica: self.fleet.name().to_owned(),
+            started: self.fleet.since(),
+            broker: self.broker.as_ref().map(|health| health.view()),
+            fleet: self.fleet.fleet(Instant::now(), at),
+        };
+        let lanes = self.own_lanes();
+        snapshot.refresh(&lanes);
+        (snapshot, lanes)
+    }
+
+    pub(super) fn render(&self, page: &StatusPage) -> Rendered {
+        let html = |page: Result<String, askama::Error>| page.map(Into::into).map_err(RenderError::failed);
         match page {
-            StatusPage::Html => {
-                html::render(&self.status()).map(Into::into).map_err(|error| error.to_string())
+            StatusPage::Accounts(query) => html(pages::index(&self.snapshot().0, query)),
+            StatusPage::Account(name) => match pages::account(&self.snapshot().0, name) {
+                Some(page) => html(page),
+                None => Err(RenderError::NotFound),
+            },
+            StatusPage::Replicas => html(pages::replicas(&self.snapshot().0)),
+            StatusPage::Status(query) => {
+                let (snapshot, lanes) = self.snapshot();
+                json::status(&snapshot, &lanes, &self.lanes.removed(), query)
+                    .map(Into::into)
+                    .map_err(RenderError::failed)
             }
-            StatusPage::Json => {
-                serde_json::to_vec(&self.status()).map(Into::into).map_err(|error| error.to_string())
+            StatusPage::AccountStatus(name) => {
+                let account = json::account(&self.snapshot().0, name).ok_or(RenderError::NotFound)?;
+                account.map(Into::into).map_err(RenderError::failed)
             }
-            StatusPage::Metrics => self.metrics.render().map(Into::into).map_err(|error| error.to_string()),
+            StatusPage::Metrics => self.metrics.render().map(Into::into).map_err(RenderError::failed),
         }
     }
 

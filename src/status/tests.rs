@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::handlers::Handlers;
 use super::renderer::StatusPage;
+use super::view::list::ListQuery;
 use super::*;
 use crate::lane::{LaneRoster, LaneStatus};
+use crate::fleet::FleetBoard;
 use crate::metrics::Metrics;
 
 fn sources(accounts: usize) -> StatusSources {
@@ -26,8 +28,7 @@ fn sources(accounts: usize) -> StatusSources {
         metrics,
         stuck_after: Duration::from_mins(15),
         broker: None,
-        replica: "one".to_owned(),
-        started: Timestamp::UNIX_EPOCH,
+        fleet: Arc::new(FleetBoard::new("one", Timestamp::UNIX_EPOCH)),
     }
 }
 
@@ -112,7 +113,7 @@ fn a_page_shows_each_account_its_own_numbers() {
     sources.metrics.account("account-1").delivered.of("page").inc_by(2);
     sources.metrics.account("account-2").in_flight.set(3);
     let shown: serde_json::Value =
-        serde_json::from_slice(&sources.render(StatusPage::Json).unwrap()).unwrap();
+        serde_json::from_slice(&sources.render(&StatusPage::Status(ListQuery::parse(""))).unwrap()).unwrap();
     let of = |number: usize, key: &str| shown["accounts"][number][key].clone();
     assert_eq!([of(0, "delivered"), of(1, "delivered"), of(2, "delivered")], [0, 7, 0]);
     assert_eq!([of(0, "in_flight"), of(1, "in_flight"), of(2, "in_flight")], [0, 0, 3]);

@@ -68,7 +68,8 @@ impl ListQuery {
         let mut parsed = Self { page: 1, ..Self::default() };
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*key {
-                "q" => {
+                // `account` is the name in the interface for programs.
+                "q" | "account" => {
                     let text: String = value.to_lowercase().chars().take(LONGEST_SEARCH).collect();
                     text.trim().clone_into(&mut parsed.q);
                 }
@@ -120,8 +121,13 @@ pub(in crate::status) struct Listed<'a> {
     pub(in crate::status) pages: usize,
 }
 
+/// The accounts that are chosen, in their own order.
+pub(in crate::status) fn matching<'a>(accounts: &'a [AccountInFleet], query: &ListQuery) -> Vec<&'a AccountInFleet> {
+    accounts.iter().filter(|account| query.holds(account)).collect()
+}
+
 pub(in crate::status) fn list<'a>(accounts: &'a [AccountInFleet], query: &ListQuery) -> Listed<'a> {
-    let mut matching: Vec<&AccountInFleet> = accounts.iter().filter(|account| query.holds(account)).collect();
+    let mut matching = matching(accounts, query);
     let dead_letters = |one: &AccountInFleet| one.report.as_ref().map_or(0, |report| report.hour.dead_lettered_in_all());
     let delivered = |one: &AccountInFleet| one.report.as_ref().map_or(0, |report| report.hour.delivered);
     let oldest = |one: &AccountInFleet| one.report.as_ref().and_then(|report| report.oldest);

@@ -33,7 +33,7 @@ pub(in crate::status) struct OwnLane {
 impl Snapshot {
     /// Puts what this replica knows of its lanes right now in the place of what it last told of them: a survey may be some
     /// seconds old, and there is none before the first.
-    pub(in crate::status) fn refresh(&mut self, lanes: Vec<OwnLane>) {
+    pub(in crate::status) fn refresh(&mut self, lanes: &[OwnLane]) {
         let accounts = &mut self.fleet.accounts;
         let mut unknown = Vec::new();
         for lane in lanes {
@@ -63,7 +63,7 @@ impl Snapshot {
     }
 }
 
-fn refresh(account: &mut AccountInFleet, lane: OwnLane, own: &str) {
+fn refresh(account: &mut AccountInFleet, lane: &OwnLane, own: &str) {
     let OwnLane { view, stuck, totals } = lane;
     let own_lane = account.replica.as_deref().is_none_or(|replica| replica == own);
     let told_by_another = account.replica.is_none() && account.report.is_some();
@@ -71,11 +71,11 @@ fn refresh(account: &mut AccountInFleet, lane: OwnLane, own: &str) {
         return;
     }
     account.replica = (view.state != LaneState::Standby).then(|| own.to_owned());
-    let report = account.report.get_or_insert_with(|| first_report(&view, &totals));
+    let report = account.report.get_or_insert_with(|| first_report(view, totals));
     report.state = view.state;
     report.since = view.since;
-    report.why = view.why;
-    report.stuck = stuck.map(|stuck| StuckReport {
+    report.why.clone_from(&view.why);
+    report.stuck = stuck.as_ref().map(|stuck| StuckReport {
         seconds: stuck.seconds,
         events: u64::try_from(stuck.events).unwrap_or(u64::MAX),
         why: stuck.why.to_owned(),
@@ -181,7 +181,7 @@ pub(in crate::status) mod tests {
     #[test]
     fn a_replica_knows_its_own_lanes_better_than_what_it_last_told() {
         let mut snapshot = snapshot(vec![flowing("acme")]);
-        snapshot.refresh(vec![own("acme", LaneState::Retrying), own("aaa", LaneState::Standby)]);
+        snapshot.refresh(&[own("acme", LaneState::Retrying), own("aaa", LaneState::Standby)]);
         let shown: Vec<_> =
             snapshot.fleet.accounts.iter().map(|one| (one.account.as_str(), one.state())).collect();
         assert_eq!(shown, [("aaa", LaneState::Standby), ("acme", LaneState::Retrying)]);
@@ -198,7 +198,7 @@ pub(in crate::status) mod tests {
         let mut gone = flowing("globex");
         gone.replica = None;
         let mut snapshot = snapshot(vec![elsewhere.clone(), gone.clone()]);
-        snapshot.refresh(vec![own("acme", LaneState::Retrying), own("globex", LaneState::Standby)]);
+        snapshot.refresh(&[own("acme", LaneState::Retrying), own("globex", LaneState::Standby)]);
         assert_eq!(snapshot.fleet.accounts, [elsewhere, gone]);
     }
 }

@@ -91,6 +91,11 @@ impl TimeShown {
         Self { at, now, around: ("", "") }
     }
 
+    /// The point itself, as an element.
+    pub(in crate::status) fn exact(at: Timestamp) -> String {
+        format!("<time datetime=\"{}\">{}</time>", at.strftime("%FT%TZ"), at.strftime("%F %T UTC"))
+    }
+
     /// For people who cannot point at it.
     pub(in crate::status) fn text(&self) -> String {
         let seconds = self.now.as_second().abs_diff(self.at.as_second());
@@ -105,6 +110,11 @@ impl TimeShown {
         let machine = at.strftime("%FT%TZ");
         format!("<time datetime=\"{machine}\" title=\"{exact}\">{}</time>", self.text())
     }
+}
+
+/// The name of a heading within a page.
+pub(in crate::status) fn slug(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-")
 }
 
 /// The time of day in UTC.

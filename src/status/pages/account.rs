@@ -1,0 +1,236 @@
+//! The page of one account.
+
+use askama::Template;
+use jiff::Timestamp;
+
+use super::frame::Frame;
+use super::shown::{ConcernShown, ErrorShown};
+use crate::fleet::{AccountInFleet, CallCount, FailedEvent, HourCounts, LaneDetails, LaneReport};
+use crate::status::view::chart::chart;
+use crate::status::view::concern;
+use crate::status::view::history::{Series, hour};
+use crate::status::view::list::shown_state;
+use crate::status::view::quota::{self, QuotaShown};
+use crate::status::view::snapshot::Snapshot;
+use crate::status::view::words::{StateWords, TimeShown, change, counted, grouped, seconds, spaced};
+
+#[derive(Template)]
+#[template(path = "status/templates/account.html")]
+struct AccountPage {
+    frame: Frame,
+    account: String,
+    state: StateWords,
+    why: String,
+    since: Option<TimeShown>,
+    facts: Vec<String>,
+    last_error: Option<ErrorShown>,
+    concerns: Vec<ConcernShown>,
+    stages: Vec<Stage>,
+    totals: String,
+    charts: Vec<Chart>,
+    failures: Vec<Failure>,
+    quota: Option<QuotaShown>,
+    tracking_quota: Option<QuotaShown>,
+    calls: Vec<Calls>,
+    fields: Option<Fields>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    what: &'static str,
+    count: String,
+    change: String,
+    reasons: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Chart {
+    title: &'static str,
+    svg: String,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: TimeShown,
+    event_type: String,
+    reason: String,
+    concerned: String,
+    problem: String,
+    expected: String,
+    got: String,
+}
+
+#[derive(Debug)]
+struct Calls {
+    endpoint: String,
+    outcome: String,
+    calls: String,
+}
+
+#[derive(Debug)]
+struct Fields {
+    at: TimeShown,
+    words: String,
+}
+
+/// `None` if nothing is known of an account of this name.
+pub(in crate::status) fn account(snapshot: &Snapshot, name: &str) -> Option<Result<String, askama::Error>> {
+    let account = snapshot.account(name)?;
+    let now = snapshot.at;
+    let report = account.report.as_ref();
+    let details = report.and_then(|report| report.details.as_ref());
+    let none = HourCounts::default();
+    let (current, before) = report.map_or((&none, &none), |report| (&report.hour, &report.hour_before));
+    let about_it = concern::concerns(snapshot).into_iter().filter(|one| one.account.as_deref() == Some(name));
+    let page = AccountPage {
+        frame: Frame::new(&snapshot.replica, now, name, &format!("api/accounts/{name}")).below(),
+        account: name.to_owned(),
+        state: shown_state(account),
+        why: report.map(|report| report.why.clone()).unwrap_or_default(),
+        since: report.map(|report| TimeShown::relative(report.since, now)),
+        facts: facts(account),
+        last_error: report.and_then(|report| report.last_error.as_ref()).map(|error| ErrorShown::of(error, now)),
+        concerns: about_it.map(|one| ConcernShown::of(one, now)).collect(),
+        stages: stages(current, before),
+        totals: report.map_or_else(|| "nothing".to_owned(), |report| totals(&report.total)),
+        charts: details.map(|details| charts(details, snapshot.started, now)).unwrap_or_default(),
+        failures: details.into_iter().flat_map(|one| &one.failures).map(|one| failure(one, now)).collect(),
+        quota: report.and_then(|report| report.quota.as_ref()).map(|quota| quota::shown(quota, now)),
+        tracking_quota: report
+            .and_then(|report| report.tracking_quota.as_ref())
+            .map(|quota| quota::shown(quota, now)),
+        calls: details.into_iter().flat_map(|details| &details.calls).map(calls).collect(),
+        fields: report.and_then(|report| fields(report, now)),
+    };
+    Some(page.render())
+}
+
+fn facts(account: &AccountInFleet) -> Vec<String> {
+    let mut facts = Vec::new();
+    match &account.replica {
+        Some(replica) => facts.push(format!("worked by {replica}")),
+        None => facts.push("worked by no replica now".to_owned()),
+    }
+    if !account.configured {
+        facts.push("not configured here".to_owned());
+    }
+    if let Some(waiting) = account.waiting {
+        facts.push(format!("{} in the lane", counted(waiting, "event", "events")));
+    }
+    if let Some(report) = &account.report {
+        facts.push(format!("{} in flight", grouped(report.in_flight)));
+        if let Some(p95) = report.p95_seconds {
+            facts.push(format!("95 % settled within {}", seconds(p95)));
+        }
+    }
+    facts
+}
+
+/// What became of the events of the last hour.
+fn stages(now: &HourCounts, before: &HourCounts) -> Vec<Stage> {
+    let plain = |what, now: u64, before: u64| Stage {
+        what,
+        count: grouped(now),
+        change: change(now, before),
+        reasons: Vec::new(),
+    };
+    let reasons = |counts: &std::collections::BTreeMap<String, u64>| {
+        let mut counts: Vec<_> = counts.iter().filter(|(_, events)| **events > 0).collect();
+        counts.sort_by_key(|(reason, events)| (std::cmp::Reverse(**events), *reason));
+        counts.into_iter().map(|(reason, events)| (spaced(reason), grouped(*events))).collect()
+    };
+    vec![
+        plain("Received", now.received, before.received),
+        Stage {
+            reasons: reasons(&now.skipped),
+            ..plain("Skipped", now.skipped_in_all(), before.skipped_in_all())
+        },
+        Stage {
+            reasons: reasons(&now.dead_lettered),
+            ..plain("Dead letters", now.dead_lettered_in_all(), before.dead_lettered_in_all())
+        },
+        plain("Delivered", now.delivered, before.delivered),
+    ]
+}
+
+fn totals(total: &HourCounts) -> String {
+    format!(
+        "{} received, {} skipped, {} dead letters, {} delivered",
+        grouped(total.received),
+        grouped(total.skipped_in_all()),
+        grouped(total.dead_lettered_in_all()),
+        grouped(total.delivered)
+    )
+}
+
+fn charts(details: &LaneDetails, since: Timestamp, now: Timestamp) -> Vec<Chart> {
+    let drawn = |title, series| Chart { title, svg: chart(&hour(details, series, since, now), title) };
+    vec![
+        drawn("Delivered", Series::Delivered),
+        drawn("Waiting in the lane", Series::Waiting),
+        drawn("API calls left", Series::QuotaLeft),
+    ]
+}
+
+fn failure(failed: &FailedEvent, now: Timestamp) -> Failure {
+    let FailedEvent { at, event_type, reason, trait_path, field, problem, expected, got, .. } = failed;
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+    Failure {
+        at: TimeShown::relative(*at, now),
+        event_type: event_type.clone(),
+        reason: spaced(reason),
+        concerned: trait_path.clone().or_else(|| field.clone()).unwrap_or_else(|| "–".to_owned()),
+        problem: problem.clone(),
+        expected: or_dash(expected),
+        got: or_dash(got),
+    }
+}
+
+fn calls(count: &CallCount) -> Calls {
+    Calls {
+        endpoint: spaced(&count.endpoint),
+        outcome: spaced(&count.outcome),
+        calls: grouped(count.calls),
+    }
+}
+
+fn fields(report: &LaneReport, now: Timestamp) -> Option<Fields> {
+    let read = report.fields.as_ref()?;
+    let words = format!(
+        "{} of contacts, {} of sales accounts, {} of deals",
+        grouped(read.contact),
+        grouped(read.sales_account),
+        grouped(read.deal)
+    );
+    Some(Fields { at: TimeShown::relative(read.at, now), words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::view::snapshot::tests::{flowing, snapshot};
+
+    #[test]
+    fn the_page_of_an_account() {
+        let shown = snapshot(vec![flowing("acme")]);
+        insta::assert_snapshot!(account(&shown, "acme").unwrap().unwrap());
+    }
+
+    #[test]
+    fn an_account_that_nobody_told_of_has_a_page_and_one_that_is_not_there_has_none() {
+        let mut quiet = flowing("acme");
+        (quiet.report, quiet.replica) = (None, None);
+        let shown = snapshot(vec![quiet]);
+        assert!(account(&shown, "acme").unwrap().unwrap().contains("worked by no replica now"));
+        assert!(account(&shown, "acm").is_none());
+    }
+
+    #[test]
+    fn names_and_words_of_senders_are_escaped() {
+        let mut hostile = flowing("acme");
+        let failures = &mut hostile.report.as_mut().unwrap().details.as_mut().unwrap().failures;
+        failures[0].trait_path = Some("<img src=x onerror=alert(1)>".to_owned());
+        let page = account(&snapshot(vec![hostile]), "acme").unwrap().unwrap();
+        assert!(!page.contains("<img") && page.contains("&#60;img"), "{page}");
+    }
+}

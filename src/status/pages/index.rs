@@ -1,0 +1,180 @@
+//! The first page: the fleet in one sentence, what wants a person, and the accounts.
+
+use askama::Template;
+use jiff::Timestamp;
+
+use super::frame::Frame;
+use super::shown::{ConcernShown, ErrorShown};
+use crate::fleet::{AccountInFleet, LaneReport};
+use crate::status::view::chart::sparkline;
+use crate::status::view::history::{self, Series};
+use crate::status::view::list::{ListQuery, Listed, SortKey, list, shown_state, states};
+use crate::status::view::quota::{self, QuotaShown};
+use crate::status::view::snapshot::Snapshot;
+use crate::status::view::words::{StateWords, TimeShown, counted, grouped, seconds, spaced};
+use crate::status::view::{concern, headline};
+
+/// As many things that want a person as fit a page; the table of accounts has the others first.
+const MOST_CONCERNS: usize = 20;
+
+#[derive(Template)]
+#[template(path = "status/templates/index.html")]
+struct IndexPage<'a> {
+    frame: Frame,
+    headline: String,
+    numbers: Vec<String>,
+    concerns: Vec<ConcernShown>,
+    more_concerns: usize,
+    query: &'a ListQuery,
+    states: Vec<StateWords>,
+    sorts: [(SortKey, &'static str, &'static str); 6],
+    rows: Vec<Row>,
+    any_accounts: bool,
+    matching: String,
+    page: usize,
+    pages: usize,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Debug)]
+struct Row {
+    account: String,
+    state: StateWords,
+    since: Option<TimeShown>,
+    why: String,
+    waiting: String,
+    oldest: Option<TimeShown>,
+    delivered: String,
+    spark: String,
+    p95: String,
+    skipped: String,
+    dead_letters: String,
+    quota: Option<QuotaShown>,
+    replica: String,
+    last_error: Option<ErrorShown>,
+}
+
+pub(in crate::status) fn index(snapshot: &Snapshot, query: &ListQuery) -> Result<String, askama::Error> {
+    let mut concerns = concern::concerns(snapshot);
+    let more_concerns = concerns.len().saturating_sub(MOST_CONCERNS);
+    concerns.truncate(MOST_CONCERNS);
+    let Listed { accounts, matching, page, pages } = list(&snapshot.fleet.accounts, query);
+    let own = query.query(page);
+    let (here, json) = if own.is_empty() {
+        (String::new(), "api/status".to_owned())
+    } else {
+        (format!("./?{own}"), format!("api/status?{own}"))
+    };
+    IndexPage {
+        frame: Frame::new(&snapshot.replica, snapshot.at, &here, &json),
+        headline: headline::sentence(snapshot),
+        numbers: headline::numbers(snapshot),
+        concerns: concerns.into_iter().map(|one| ConcernShown::of(one, snapshot.at)).collect(),
+        more_concerns,
+        query,
+        states: states(),
+        sorts: SortKey::ALL,
+        rows: accounts.into_iter().map(|account| row(account, snapshot)).collect(),
+        any_accounts: !snapshot.fleet.accounts.is_empty(),
+        matching: counted(u64::try_from(matching).unwrap_or(u64::MAX), "account", "accounts"),
+        page,
+        pages,
+        previous: (page > 1).then(|| query.query(page - 1)),
+        next: (page < pages).then(|| query.query(page + 1)),
+    }
+    .render()
+}
+
+fn row(account: &AccountInFleet, snapshot: &Snapshot) -> Row {
+    let now = snapshot.at;
+    let report = account.report.as_ref();
+    let hour = report.map(|report| report.hour.clone()).unwrap_or_default();
+    Row {
+        account: account.account.clone(),
+        state: shown_state(account),
+        since: report.map(|report| TimeShown::relative(report.since, now)),
+        why: why(account),
+        waiting: account.waiting.map_or_else(|| "–".to_owned(), grouped),
+        oldest: report.and_then(|report| report.oldest).map(|oldest| TimeShown::age(oldest, now)),
+        delivered: report.map_or_else(|| "–".to_owned(), |report| grouped(report.hour.delivered)),
+        spark: report.map_or_else(String::new, |report| spark(report, snapshot.started, now)),
+        p95: report.and_then(|report| report.p95_seconds).map_or_else(|| "–".to_owned(), seconds),
+        skipped: with_top(hour.skipped_in_all(), hour.top_skip()),
+        dead_letters: with_top(hour.dead_lettered_in_all(), hour.top_dead_letter()),
+        quota: report.and_then(|report| report.quota.as_ref()).map(|quota| quota::shown(quota, now)),
+        replica: account.replica.clone().unwrap_or_else(|| "–".to_owned()),
+        last_error: report
+            .and_then(|report| report.last_error.as_ref())
+            .map(|error| ErrorShown::of(error, now)),
+    }
+}
+
+fn why(account: &AccountInFleet) -> String {
+    let report = account.report.as_ref();
+    match report.and_then(|report| report.stuck.as_ref()) {
+        Some(stuck) => stuck.why.clone(),
+        None if !account.configured => "not configured here".to_owned(),
+        None => report.map(|report| report.why.clone()).unwrap_or_default(),
+    }
+}
+
+fn spark(report: &LaneReport, started: Timestamp, now: Timestamp) -> String {
+    let Some(details) = &report.details else { return String::new() };
+    sparkline(&history::hour(details, Series::Delivered, started, now), "Delivered")
+}
+
+/// How many, and the most frequent reason.
+fn with_top(all: u64, top: Option<(&str, u64)>) -> String {
+    match top {
+        Some((reason, most)) if most == all => format!("{} {}", grouped(all), spaced(reason)),
+        Some((reason, _)) => format!("{}, mostly {}", grouped(all), spaced(reason)),
+        None => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::LaneState;
+    use crate::status::view::snapshot::tests::{flowing, snapshot};
+
+    fn shown(accounts: Vec<AccountInFleet>, query: &str) -> String {
+        index(&snapshot(accounts), &ListQuery::parse(query)).unwrap()
+    }
+
+    #[test]
+    fn the_first_page_of_a_fleet_without_trouble() {
+        insta::assert_snapshot!(shown(vec![flowing("acme"), flowing("globex")], ""));
+    }
+
+    #[test]
+    fn a_fleet_without_accounts_says_so() {
+        let page = shown(Vec::new(), "");
+        assert!(page.contains("No account is configured."), "{page}");
+    }
+
+    #[test]
+    fn what_others_say_is_escaped_and_nothing_is_inline() {
+        let mut account = flowing("acme");
+        let report = account.report.as_mut().unwrap();
+        report.state = LaneState::Unauthorized;
+        report.why = "<script>alert('x')</script>\"&".to_owned();
+        account.replica = Some("<b>one</b>".to_owned());
+        let page = shown(vec![account], "q=<i>&state=&sort=");
+        assert!(!page.contains("<script>alert") && !page.contains("<b>") && !page.contains("<i>"), "{page}");
+        assert!(!page.contains("style=") && !page.contains("onclick"), "{page}");
+        assert!(page.contains("&#60;script&#62;"), "{page}");
+    }
+
+    #[test]
+    fn five_hundred_accounts_are_shown_a_hundred_at_a_time_and_the_worst_first() {
+        let mut accounts: Vec<_> = (0..500).map(|number| flowing(&format!("account-{number:03}"))).collect();
+        accounts[321].report.as_mut().unwrap().state = LaneState::Unauthorized;
+        let page = shown(accounts, "");
+        let rows: Vec<&str> = page.split("<th scope=\"row\">").skip(1).collect();
+        assert_eq!(rows.len(), 100);
+        assert!(rows[0].contains("accounts/account-321"), "{}", rows[0]);
+        assert!(page.contains("500 accounts, page 1 of 5") && page.contains("./?page=2"), "{page}");
+    }
+}
