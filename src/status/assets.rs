@@ -28,3 +28,9 @@ fn asset(extension: &str, content_type: &'static str, text: &'static str) -> Ass
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
     [&*STYLE, &*SCRIPT].into_iter().find(|asset| asset.path == path)
 }
+
+/// A page as it would be with files of any content.
+#[cfg(test)]
+pub(super) fn without_digests(page: &str) -> String {
+    page.replace(&STYLE.path, "assets/page.css").replace(&SCRIPT.path, "assets/page.js")
+}

@@ -44,12 +44,18 @@ impl Handlers {
         Router::new()
             .route("/", get(Self::accounts))
             .route("/accounts/{name}", get(Self::account))
-            .route("/replicas", get(async |State(handlers): State<Self>| handlers.page(StatusPage::Replicas).await))
+            .route(
+                "/replicas",
+                get(async |State(handlers): State<Self>| handlers.page(StatusPage::Replicas).await),
+            )
             .route("/runbook", get(async |State(handlers): State<Self>| handlers.runbook()))
             .route("/assets/{name}", get(async |Path(name): Path<String>| asset(&name)))
             .route("/api/status", get(Self::status))
             .route("/api/accounts/{name}", get(Self::account_status))
-            .route("/metrics", get(async |State(handlers): State<Self>| handlers.page(StatusPage::Metrics).await))
+            .route(
+                "/metrics",
+                get(async |State(handlers): State<Self>| handlers.page(StatusPage::Metrics).await),
+            )
             .route("/livez", get(async |State(handlers): State<Self>| handlers.livez().await))
             .route("/readyz", get(async |State(handlers): State<Self>| handlers.readyz().await))
             .fallback(async |State(handlers): State<Self>| handlers.not_found("There is no such page."))
@@ -88,7 +94,8 @@ impl Handlers {
 
     fn not_found(&self, words: &str) -> Response {
         // The page may be asked for at any depth, so it refers to nothing.
-        (StatusCode::NOT_FOUND, format!("{words} The first page of {} is at /.\n", self.replica())).into_response()
+        (StatusCode::NOT_FOUND, format!("{words} The first page of {} is at /.\n", self.replica()))
+            .into_response()
     }
 
     fn replica(&self) -> &str {
@@ -134,7 +141,10 @@ fn html(status: StatusCode, page: Result<String, askama::Error>) -> Response {
 fn asset(name: &str) -> Response {
     match assets::find(&format!("assets/{name}")) {
         Some(asset) => (
-            [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")],
+            [
+                (header::CONTENT_TYPE, asset.content_type),
+                (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+            ],
             asset.text,
         )
             .into_response(),

@@ -6,8 +6,8 @@
 mod assets;
 mod connections;
 mod handlers;
-mod heartbeat;
 mod headers;
+mod heartbeat;
 mod json;
 mod pages;
 mod renderer;

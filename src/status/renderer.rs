@@ -160,7 +160,8 @@ mod tests {
                 *shown.entry(rendered.unwrap()).or_insert(0) += 1;
             }
         }
-        let expected = [("Metrics 0", 200), ("Replicas 1", 200)].map(|(text, times)| (Bytes::from(text), times));
+        let expected =
+            [("Metrics 0", 200), ("Replicas 1", 200)].map(|(text, times)| (Bytes::from(text), times));
         assert_eq!(shown.into_iter().collect::<Vec<_>>(), expected);
         assert_eq!(renders.load(Ordering::SeqCst), 2);
         // A later request gets a newer page.

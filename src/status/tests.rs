@@ -11,8 +11,8 @@ use super::handlers::Handlers;
 use super::renderer::StatusPage;
 use super::view::list::ListQuery;
 use super::*;
-use crate::lane::{LaneRoster, LaneStatus};
 use crate::fleet::FleetBoard;
+use crate::lane::{LaneRoster, LaneStatus};
 use crate::metrics::Metrics;
 
 fn sources(accounts: usize) -> StatusSources {

@@ -137,6 +137,7 @@ fn with_top(all: u64, top: Option<(&str, u64)>) -> String {
 mod tests {
     use super::*;
     use crate::lane::LaneState;
+    use crate::status::assets::without_digests;
     use crate::status::view::snapshot::tests::{flowing, snapshot};
 
     fn shown(accounts: Vec<AccountInFleet>, query: &str) -> String {
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_first_page_of_a_fleet_without_trouble() {
-        insta::assert_snapshot!(shown(vec![flowing("acme"), flowing("globex")], ""));
+        insta::assert_snapshot!(without_digests(&shown(vec![flowing("acme"), flowing("globex")], "")));
     }
 
     #[test]

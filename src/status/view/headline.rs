@@ -18,7 +18,8 @@ const ORDER: [LaneState; 6] = [
 pub(in crate::status) fn sentence(snapshot: &Snapshot) -> String {
     let accounts = &snapshot.fleet.accounts;
     let mut parts = Vec::new();
-    let stuck = accounts.iter().filter(|one| one.report.as_ref().is_some_and(|report| report.stuck.is_some()));
+    let stuck =
+        accounts.iter().filter(|one| one.report.as_ref().is_some_and(|report| report.stuck.is_some()));
     let stuck = stuck.count();
     for lane_state in ORDER {
         let lanes = accounts.iter().filter(|account| account.state() == lane_state).count();

@@ -34,7 +34,12 @@ impl Series {
 }
 
 /// The hour that ends at `now`. Minutes before `since` are not known: no process counted them.
-pub(in crate::status) fn hour(details: &LaneDetails, series: Series, since: Timestamp, now: Timestamp) -> Hour {
+pub(in crate::status) fn hour(
+    details: &LaneDetails,
+    series: Series,
+    since: Timestamp,
+    now: Timestamp,
+) -> Hour {
     let last = now.as_second().div_euclid(60);
     let first_known = since.as_second().div_euclid(60);
     let mut hour: Hour = [None; MINUTES];
@@ -59,7 +64,8 @@ mod tests {
         let at = |minute: i64| Timestamp::from_second(minute * 60 + 30).unwrap();
         let sample =
             |minute| MinuteSample { minute, delivered: 4, waiting: Some(2), ..MinuteSample::default() };
-        let details = LaneDetails { history: vec![sample(900), sample(998), sample(1000)], ..LaneDetails::default() };
+        let details =
+            LaneDetails { history: vec![sample(900), sample(998), sample(1000)], ..LaneDetails::default() };
         let delivered = hour(&details, Series::Delivered, at(997), at(1000));
         assert_eq!(delivered[54..], [None, None, Some(0.0), Some(4.0), Some(0.0), Some(4.0)]);
         assert_eq!(delivered[..54], [None; 54]);

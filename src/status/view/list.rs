@@ -122,13 +122,17 @@ pub(in crate::status) struct Listed<'a> {
 }
 
 /// The accounts that are chosen, in their own order.
-pub(in crate::status) fn matching<'a>(accounts: &'a [AccountInFleet], query: &ListQuery) -> Vec<&'a AccountInFleet> {
+pub(in crate::status) fn matching<'a>(
+    accounts: &'a [AccountInFleet],
+    query: &ListQuery,
+) -> Vec<&'a AccountInFleet> {
     accounts.iter().filter(|account| query.holds(account)).collect()
 }
 
 pub(in crate::status) fn list<'a>(accounts: &'a [AccountInFleet], query: &ListQuery) -> Listed<'a> {
     let mut matching = matching(accounts, query);
-    let dead_letters = |one: &AccountInFleet| one.report.as_ref().map_or(0, |report| report.hour.dead_lettered_in_all());
+    let dead_letters =
+        |one: &AccountInFleet| one.report.as_ref().map_or(0, |report| report.hour.dead_lettered_in_all());
     let delivered = |one: &AccountInFleet| one.report.as_ref().map_or(0, |report| report.hour.delivered);
     let oldest = |one: &AccountInFleet| one.report.as_ref().and_then(|report| report.oldest);
     matching.sort_by(|one, other| {
@@ -140,7 +144,9 @@ pub(in crate::status) fn list<'a>(accounts: &'a [AccountInFleet], query: &ListQu
             SortKey::Name => std::cmp::Ordering::Equal,
             SortKey::Waiting => other.waiting.cmp(&one.waiting),
             // Those without any come last.
-            SortKey::Oldest => (oldest(one).is_none(), oldest(one)).cmp(&(oldest(other).is_none(), oldest(other))),
+            SortKey::Oldest => {
+                (oldest(one).is_none(), oldest(one)).cmp(&(oldest(other).is_none(), oldest(other)))
+            }
             SortKey::Delivered => delivered(other).cmp(&delivered(one)),
             SortKey::DeadLetters => dead_letters(other).cmp(&dead_letters(one)),
         };
@@ -165,7 +171,11 @@ fn trouble(account: &AccountInFleet) -> u8 {
     }
     match account.state() {
         LaneState::Unauthorized => 1,
-        LaneState::Standby if account.replica.is_none() && account.waiting.is_some_and(|waiting| waiting > 0) => 2,
+        LaneState::Standby
+            if account.replica.is_none() && account.waiting.is_some_and(|waiting| waiting > 0) =>
+        {
+            2
+        }
         LaneState::Retrying => 3,
         LaneState::WaitingForSchema => 4,
         LaneState::Throttled => 5,
@@ -225,7 +235,8 @@ mod tests {
 
     #[test]
     fn pages_hold_a_hundred_accounts_each_and_all_of_them_together() {
-        let accounts: Vec<AccountInFleet> = (0..250).map(|number| flowing(&format!("account-{number:03}"))).collect();
+        let accounts: Vec<AccountInFleet> =
+            (0..250).map(|number| flowing(&format!("account-{number:03}"))).collect();
         let mut shown = Vec::new();
         for page in 1..=3 {
             let listed = list(&accounts, &ListQuery { page, ..ListQuery::parse("sort=name") });

@@ -40,8 +40,13 @@ mod tests {
 
     #[test]
     fn a_quota_says_what_is_left_and_when_there_is_more() {
-        let quota =
-            QuotaReport { left: 0, allowed: 1800, period_seconds: 3600, refills_at: Some(at(600)), per_minute: 30.0 };
+        let quota = QuotaReport {
+            left: 0,
+            allowed: 1800,
+            period_seconds: 3600,
+            refills_at: Some(at(600)),
+            per_minute: 30.0,
+        };
         let words = |quota: &QuotaReport| shown(quota, at(0)).refill;
         assert_eq!(shown(&quota, at(0)).text, "0 of 1,800 an hour");
         assert_eq!(words(&quota), "next call 00:10 UTC");
