@@ -2,7 +2,7 @@
 //!
 //! There is no global registry, so that tests run side by side.
 
-mod account;
+mod of_account;
 mod series;
 mod totals;
 
@@ -11,7 +11,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-pub use account::{AccountMetrics, LabelledCounter, LabelledGauge, RequestMetrics, Series};
+pub use of_account::{AccountMetrics, LabelledCounter, LabelledGauge, RequestMetrics, Series};
 use series::remove_series;
 pub use totals::Totals;
 

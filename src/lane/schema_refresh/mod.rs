@@ -2,6 +2,7 @@
 //! and once more before an event is refused for a field or choice that an admin may just have added. The intake asks it;
 //! the scheduler sends the calls. Pure but for logs and jitter.
 
+mod answer;
 mod selector_refresh;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,8 @@ use crate::delivery::AccountName;
 use crate::lane::timing::{SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
 use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
-use crate::schema::{Entity, Fields, LeftOut, Schema, Selector};
+use crate::schema::{Entity, Schema, Selector};
+use answer::parse;
 use selector_refresh::SelectorRefresh;
 
 /// The account's fields, how fresh they are, and when they are read again.
@@ -287,26 +289,4 @@ impl SchemaRefresh {
         self.retry_at = None;
         self.selectors.interrupt();
     }
-}
-
-fn parse(account: &str, entity: Entity, result: Result<Value, u16>) -> Result<Fields, String> {
-    let word = entity.singular();
-    let (fields, left_out) = match result.map(|answer| Fields::read(&answer)) {
-        // Contacts always have fields. An empty list would have every trait ignored.
-        Ok(Some((fields, _))) if entity == Entity::Contact && fields.is_empty() => {
-            return Err(format!("the {word} fields cannot be understood: the list names none"));
-        }
-        Ok(Some(read)) => read,
-        Ok(None) => return Err(format!("the {word} fields cannot be understood: there is no list of them")),
-        Err(0) => return Err(format!("the {word} fields cannot be read: Freshsales does not answer")),
-        Err(status) => {
-            return Err(format!(
-                "reading the {word} fields is answered with {status}: check the account's url"
-            ));
-        }
-    };
-    for LeftOut { name, why } in left_out {
-        tracing::warn!(account, entity = word, field = name, why, "a field is left out");
-    }
-    Ok(fields)
 }
