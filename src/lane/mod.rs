@@ -14,7 +14,6 @@ pub(super) mod contact;
 
 mod dedup;
 mod intake;
-mod log_throttle;
 mod reports;
 mod requests;
 mod runner;
