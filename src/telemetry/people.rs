@@ -155,7 +155,9 @@ impl LineTexts {
         let mut fields: Vec<_> = self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         fields.sort_by_key(|(name, _)| place(name));
         if short_names {
-            fields.iter_mut().for_each(|(name, _)| *name = name.rsplit('.').next().unwrap_or(name));
+            for (name, _) in &mut fields {
+                *name = name.rsplit('.').next().unwrap_or(name);
+            }
         }
         fields
     }

@@ -1,5 +1,7 @@
 use std::sync::{Arc, Mutex};
 
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use super::*;
 
 /// Formats events in place of a subscriber.
@@ -15,7 +17,6 @@ fn line(format: &PeopleFormat, width: Option<usize>, log: impl FnOnce()) -> Stri
     }
     let kept = Arc::default();
     let layer = Kept(Arc::clone(&kept));
-    use tracing_subscriber::layer::SubscriberExt as _;
     tracing::subscriber::with_default(tracing_subscriber::Registry::default().with(layer), log);
     let now: Timestamp = "2026-11-26T06:51:45.1234Z".parse().unwrap();
     let kept = kept.lock().unwrap();
