@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::line;
 
 /// These come first, in this order; then the others as they stand in the code, and the trace at the end.
-const FIRST: [&str; 9] = [
+const FIRST_FIELDS: [&str; 9] = [
     "account",
     "reason",
     "lane.state",
@@ -27,13 +27,13 @@ const FIRST: [&str; 9] = [
     "event.message_id",
     "http.status",
 ];
-const LAST: &str = "trace_id";
+const LAST_FIELD: &str = "trace_id";
 /// Words of fixed lists and accounts' names, which are never cut.
 const WHOLE: [&str; 5] = ["account", "reason", "state", "before", "type"];
 /// No value is cut below so many characters.
 const SHORTEST: usize = 12;
 /// Stands for what was cut off.
-const CUT: char = '…';
+const ELLIPSIS: char = '…';
 /// What stands before the message on a terminal.
 const HEAD: usize = "06:51:45 ERROR ".len();
 
@@ -84,7 +84,7 @@ impl PeopleFormat {
             // To say that fields were left out.
             let ending = if fields.peek().is_some() { length(" …") } else { 0 };
             if width.is_some_and(|width| taken + ending > width) {
-                write!(line, " {CUT}").ok();
+                write!(line, " {ELLIPSIS}").ok();
                 break;
             }
             // Writing to a string cannot fail.
@@ -147,10 +147,10 @@ impl LineTexts {
     }
 
     fn in_order(&self, short_names: bool) -> Vec<(&'static str, &str)> {
-        let place = |name: &str| match FIRST.iter().position(|first| *first == name) {
+        let place = |name: &str| match FIRST_FIELDS.iter().position(|first| *first == name) {
             Some(place) => place,
-            None if name == LAST => usize::MAX,
-            None => FIRST.len(),
+            None if name == LAST_FIELD => usize::MAX,
+            None => FIRST_FIELDS.len(),
         };
         let mut fields: Vec<_> = self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         fields.sort_by_key(|(name, _)| place(name));
@@ -230,7 +230,7 @@ fn cut(value: &str, longest: usize) -> Cow<'_, str> {
     let kept: String = kept.chars().take(longest.saturating_sub(dropped)).collect();
     // Half an escape says nothing.
     let kept = kept.trim_end_matches('\\');
-    format!("{kept}{CUT}{quote}").into()
+    format!("{kept}{ELLIPSIS}{quote}").into()
 }
 
 #[cfg(test)]

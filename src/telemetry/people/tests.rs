@@ -81,11 +81,11 @@ fn a_line_fits_the_terminal_and_is_whole_elsewhere() {
     for width in 60..200 {
         let shown = line(&TERMINAL, Some(width), || dead_lettered(Some(&long), &long));
         assert!(shown.chars().count() <= width, "{width}: {shown}");
-        assert!(shown.contains("event dead-lettered account=acme ") && shown.contains(CUT), "{shown}");
+        assert!(shown.contains("event dead-lettered account=acme ") && shown.contains(ELLIPSIS), "{shown}");
     }
     let shown =
         line(&TERMINAL, Some(120), || tracing::warn!(account = "acme", traits = long, why = long, "m"));
-    assert!(shown.chars().count() > 110 && shown.matches(CUT).count() == 2, "the room is used: {shown}");
+    assert!(shown.chars().count() > 110 && shown.matches(ELLIPSIS).count() == 2, "the room is used: {shown}");
     for (format, width) in [(&FILE, None), (&TERMINAL, None)] {
         assert!(line(format, width, || tracing::warn!(traits = long, "m")).contains(&long));
     }
