@@ -29,13 +29,13 @@ const FIRST_FIELDS: [&str; 9] = [
 ];
 const LAST_FIELD: &str = "trace_id";
 /// Words of fixed lists and accounts' names, which are never cut.
-const WHOLE: [&str; 5] = ["account", "reason", "state", "before", "type"];
+const WHOLE_VALUES: [&str; 5] = ["account", "reason", "state", "before", "type"];
 /// No value is cut below so many characters.
-const SHORTEST: usize = 12;
+const SHORTEST_VALUE: usize = 12;
 /// Stands for what was cut off.
 const ELLIPSIS: char = '…';
 /// What stands before the message on a terminal.
-const HEAD: usize = "06:51:45 ERROR ".len();
+const HEAD_OF_LINE: usize = "06:51:45 ERROR ".len();
 
 /// Writes lines for people.
 #[derive(Debug)]
@@ -74,11 +74,11 @@ impl PeopleFormat {
             paint(Style::new().bold(), &texts.message),
         );
         let fields = texts.in_order(self.terminal);
-        let mut taken = HEAD + target.len() + length(&texts.message);
+        let mut taken = HEAD_OF_LINE + target.len() + length(&texts.message);
         let longest = width.map_or(usize::MAX, |width| longest_value(&fields, width.saturating_sub(taken)));
         let mut fields = fields.into_iter().peekable();
         while let Some((name, value)) = fields.next() {
-            let longest = if WHOLE.contains(&name) { usize::MAX } else { longest };
+            let longest = if WHOLE_VALUES.contains(&name) { usize::MAX } else { longest };
             let value = cut(value, longest);
             taken += length(name) + " =".len() + length(&value);
             // To say that fields were left out.
@@ -192,13 +192,13 @@ fn is_visible(c: char) -> bool {
     c.escape_debug().len() == 1 || c == '\'' || c == '\\'
 }
 
-/// How long values may be so that all of them fit into so many characters; [`SHORTEST`] at least.
+/// How long values may be so that all of them fit into so many characters; [`SHORTEST_VALUE`] at least.
 fn longest_value(fields: &[(&str, &str)], room: usize) -> usize {
     let mut lengths = Vec::new();
     let mut taken = 0;
     for (name, value) in fields {
         taken += length(name) + " =".len();
-        if WHOLE.contains(name) {
+        if WHOLE_VALUES.contains(name) {
             taken += length(value);
         } else {
             lengths.push(length(value));
@@ -210,7 +210,7 @@ fn longest_value(fields: &[(&str, &str)], room: usize) -> usize {
         // What the shorter ones do not need is for the longer ones.
         let share = left / (lengths.len() - place);
         if *length > share {
-            return share.max(SHORTEST);
+            return share.max(SHORTEST_VALUE);
         }
         left -= length;
     }
