@@ -72,8 +72,15 @@ async fn whoever_is_slow_or_silent_is_let_go_and_costs_nobody_an_answer() {
     })
     .await;
     drop(deaf);
+    // The first page shows a hundred accounts; the others are found by name.
     let (status, page) = get(address, "/").await.unwrap();
-    assert!(status == 200 && page.contains(&format!("account-{}", ACCOUNTS - 1)));
+    assert!(status == 200 && page.contains("page 1 of 5"));
+    let last = format!("account-{}", ACCOUNTS - 1);
+    for path in [format!("/?q={last}"), format!("/accounts/{last}"), format!("/api/accounts/{last}")] {
+        let (status, page) = get(address, &path).await.unwrap();
+        assert!(status == 200 && page.contains(&last), "{path}");
+    }
+    assert_eq!(get(address, "/accounts/nobody").await.unwrap().0, 404);
     freshet.signal("TERM");
     freshet.exit().await;
 }

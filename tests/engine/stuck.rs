@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use freshet::fleet::FleetBoard;
 use freshet::lane::{self, BackoffSettings, LaneRoster, LaneState};
 use freshet::status::{self, StatusSources};
 use serde_json::{Value, json};
@@ -168,8 +169,7 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
         lanes,
         stuck_after: AFTER,
         broker: None,
-        replica: "one".to_owned(),
-        started: jiff::Timestamp::now(),
+        fleet: std::sync::Arc::new(FleetBoard::new("one", jiff::Timestamp::now())),
     };
     let _pages = status::serve(listener, sources, &CancellationToken::new()).unwrap();
     let get = async |page: &str| {
