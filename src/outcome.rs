@@ -116,7 +116,7 @@ impl Problem {
 }
 
 /// A number with a comma after every three digits.
-fn grouped(count: usize) -> String {
+pub fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {
