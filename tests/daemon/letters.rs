@@ -68,9 +68,6 @@ fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (Stri
 /// Puts letters into the queue, in order: those whose number is odd are `rejected`, the others `invalid_field`.
 async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = usize>) {
     let exchange = world.dead();
-    for reason in ["mixed"] {
-        let _: &str = reason;
-    }
     let mut run: Vec<(String, BasicProperties)> = Vec::new();
     let mut key = String::new();
     for number in numbers {
@@ -100,6 +97,18 @@ fn numbers(deliveries: &[lapin::message::Delivery]) -> Vec<usize> {
     deliveries.iter().map(number_of).collect()
 }
 
+/// Runs of numbers one apart, as a short text.
+fn runs(deliveries: &[lapin::message::Delivery]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for number in numbers(deliveries) {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs.iter().map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>().join(" ")
+}
+
 /// A world whose queues are declared, and where no replica runs.
 async fn quiet() -> World {
     let world = World::with_acme().await;
@@ -113,7 +122,7 @@ async fn looking_leaves_every_letter_in_its_place_however_many_steps_it_takes() 
     let folder = folder(&world);
     // More than two steps of reading.
     fill_alike(&world, "acme", 5000).await;
-    for arguments in [&["list"][..], &["list", "--all"], &["show", "m-4999"], &["list", "--limit", "1"]] {
+    for arguments in [&["list"][..], &["list", "--all"], &["show", "m-4999"], &["list", "--limit", "1"], &["list", "--limit", "2500"]] {
         printed(folder.path(), arguments).await;
     }
     let summary = objects(&printed(folder.path(), &["list", "--json"]).await);
@@ -122,8 +131,7 @@ async fn looking_leaves_every_letter_in_its_place_however_many_steps_it_takes() 
         [json!({"account": "acme", "reason": "rejected", "trait": "cfPlan", "letters": 5000,
             "first": "2026-03-01T09:00:00Z", "last": "2026-03-01T09:00:00Z"})]
     );
-    let left = world.dead_letters(5000).await;
-    assert_eq!(numbers(&left), (0..5000).collect::<Vec<_>>());
+    assert_eq!(runs(&world.dead_letters(5000).await), "0-4999");
     world.finish([]).await;
 }
 

@@ -1,6 +1,9 @@
 //! Reads the letters that are in the queue, in order and each once, and settles none. They go back to their places when the
 //! channel closes.
 //!
+//! But only if all of them were handed out: RabbitMQ puts what comes back behind what came back before, and so a second look
+//! at the first letters alone would put these at the end. That is why every reading goes on to the end of the queue.
+//!
 //! RabbitMQ hands out no more than a consumer's prefetch before something is settled. So the letters are read in steps: when
 //! all that one consumer may hold has been read, the next consumer gets what comes behind.
 
@@ -143,12 +146,27 @@ impl Reading {
     }
 
     /// Lets the letters go back to their places.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
+        self.read_to_the_end().await;
         close(&self.channel).await;
     }
 
     /// The same, when letters were acknowledged.
-    pub(super) async fn close_after_acknowledgements(self) {
+    pub(super) async fn close_after_acknowledgements(mut self) {
+        self.read_to_the_end().await;
         close_after_acknowledgements(&self.channel, &self.queue).await;
+    }
+
+    async fn read_to_the_end(&mut self) {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "the letters may be in another order");
+                    return;
+                }
+            }
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: ListArguments) -> Result<(), Failure> {
                 return Ok(ControlFlow::Continue(()));
             }
             if matched == 0 && !json {
-                drop(out.line(HEADINGS)?);
+                let _still_open = out.line(HEADINGS)?;
             }
             matched += 1;
             let written = out.line(&if json { serde_json::to_string(letter)? } else { row(letter) })?;
