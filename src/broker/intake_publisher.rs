@@ -164,7 +164,8 @@ impl Publisher {
             // Its headers may come from a broker that takes larger frames.
             Some(letter) => {
                 let properties = sent_back(letter, self.account.as_deref());
-                let properties = stored_letter::without_deaths(properties, |queue| self.names.is_own_queue(queue));
+                let properties =
+                    stored_letter::without_deaths(properties, |queue| self.names.is_own_queue(queue));
                 fit(properties, self.connection.frame_max())
             }
             None => first_time(self.account.as_deref()),

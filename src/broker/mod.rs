@@ -33,7 +33,7 @@ mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
-pub use context::Context;
+pub use context::{Context, LaneSet, RoutedAccounts};
 pub use dead_letter_queue::{
     DeadLetterQueue, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState, LettersSeen,
 };

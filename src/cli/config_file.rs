@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config::{self, Config, SecretsNeeded};
+use crate::config::{self, Config, ConfigError, SecretsNeeded};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConfigFile {
     #[arg(
         long,
@@ -18,7 +18,10 @@ pub(super) struct ConfigFile {
 impl ConfigFile {
     /// Fails if a secret that is needed is not there. The command reads it where it uses it.
     pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
-        let path = config::path(self.config.clone());
-        config::load(&path, &config::environment, secrets).map_err(|error| Failure::Usage(error.to_string()))
+        self.read(secrets).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    pub(super) fn read(&self, secrets: SecretsNeeded) -> Result<Config, ConfigError> {
+        config::load(&config::path(self.config.clone()), &config::environment, secrets)
     }
 }

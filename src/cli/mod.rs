@@ -9,7 +9,9 @@ mod files;
 mod new_file;
 mod output;
 mod publish;
+mod reload;
 mod run;
+mod running_lanes;
 mod sandbox;
 mod summary;
 mod table;
@@ -124,7 +126,10 @@ mod tests {
     fn the_command_line_is_consistent_and_every_command_shows_an_example() {
         Cli::command().debug_assert();
         let all = Cli::command();
-        for command in all.get_subcommands().flat_map(|command| std::iter::once(command).chain(command.get_subcommands())) {
+        for command in all
+            .get_subcommands()
+            .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()))
+        {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{}", command.get_name());
         }

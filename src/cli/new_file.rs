@@ -19,7 +19,7 @@ pub(super) struct NewFile {
 
 enum Packing {
     Plain(BufWriter<File>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
 impl NewFile {
@@ -31,17 +31,18 @@ impl NewFile {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(|error| {
-            let hint = if error.kind() == io::ErrorKind::AlreadyExists {
-                "; another command writes it, or was killed: remove it then"
-            } else {
-                ""
-            };
-            Failure::Failed(format!("cannot make {}: {error}{hint}", part.display()))
-        })?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(|error| {
+                let hint = if error.kind() == io::ErrorKind::AlreadyExists {
+                    "; another command writes it, or was killed: remove it then"
+                } else {
+                    ""
+                };
+                Failure::Failed(format!("cannot make {}: {error}{hint}", part.display()))
+            })?;
         let buffered = BufWriter::new(file);
         let writer = if path.extension().is_some_and(|ending| ending == "gz") {
-            Packing::Gzip(GzEncoder::new(buffered, Compression::default()))
+            Packing::Gzip(Box::new(GzEncoder::new(buffered, Compression::default())))
         } else {
             Packing::Plain(buffered)
         };
@@ -94,6 +95,10 @@ mod tests {
         assert!(NewFile::create(&path).is_err(), "it is there");
         let packed = folder.path().join("more.gz");
         drop(NewFile::create(&packed).unwrap());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left of what was not finished");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing is left of what was not finished"
+        );
     }
 }

@@ -38,10 +38,13 @@ pub struct LetterGroup {
     pub others: bool,
 }
 
+/// Account, reason and trait.
+type GroupKey = (Option<String>, Option<String>, Option<String>);
+
 /// Groups that grow while letters are read.
 #[derive(Debug, Default)]
 pub struct LetterGroups {
-    groups: HashMap<(Option<String>, Option<String>, Option<String>), LetterGroup>,
+    groups: HashMap<GroupKey, LetterGroup>,
     others: LetterGroup,
 }
 
@@ -72,9 +75,8 @@ impl LetterGroups {
     pub fn into_sorted(self) -> Vec<LetterGroup> {
         let mut groups: Vec<LetterGroup> = self.groups.into_values().collect();
         groups.sort_by(|one, other| {
-            let key = |group: &LetterGroup| {
-                (group.account.clone(), group.reason.clone(), group.trait_path.clone())
-            };
+            let key =
+                |group: &LetterGroup| (group.account.clone(), group.reason.clone(), group.trait_path.clone());
             other.letters.cmp(&one.letters).then_with(|| key(one).cmp(&key(other)))
         });
         if self.others.letters > 0 {
@@ -107,7 +109,14 @@ mod tests {
         let sorted = groups.into_sorted();
         let shown: Vec<_> = sorted
             .iter()
-            .map(|group| (group.trait_path.as_deref().unwrap(), group.letters, group.first.unwrap().as_second(), group.last.unwrap().as_second()))
+            .map(|group| {
+                (
+                    group.trait_path.as_deref().unwrap(),
+                    group.letters,
+                    group.first.unwrap().as_second(),
+                    group.last.unwrap().as_second(),
+                )
+            })
             .collect();
         assert_eq!(shown, [("b", 2, 7, 9), ("a", 1, 5, 5), ("c", 1, 1, 1)]);
     }
@@ -118,7 +127,8 @@ mod tests {
         for number in 0..MOST_GROUPS {
             groups.add(&letter(&format!("{number}{}", "x".repeat(100_000)), 1));
         }
-        let letters: Vec<ListedLetter> = (0..500).map(|number| letter(&format!("more {number}"), 1)).collect();
+        let letters: Vec<ListedLetter> =
+            (0..500).map(|number| letter(&format!("more {number}"), 1)).collect();
         let memory = allocation_counter::measure(|| letters.iter().for_each(|letter| groups.add(letter)));
         assert!(memory.bytes_current <= 1024, "{memory:?}");
         let sorted = groups.into_sorted();

@@ -96,19 +96,15 @@ fn place(letter: &Letter) -> (Option<String>, Option<String>, bool) {
     let text = |name: &str| letter.headers.get(name).and_then(Value::as_str).map(str::to_owned);
     let said = text("freshet-reason");
     let by_key = letter.routing_key.split_once('.').filter(|(_, reason)| is_reason(reason));
-    match by_key {
-        Some((account, reason)) => {
-            let account = (account != UNROUTED).then(|| account.to_owned());
-            let by_freshet = said.as_deref() == Some(reason) && text(header_names::ACCOUNT) == account;
-            (account, Some(reason.to_owned()), by_freshet)
-        }
-        // Somebody moved it here from another queue.
-        None => {
-            let reason = said.filter(|reason| is_reason(reason));
-            let by_freshet = reason.is_some();
-            (text(header_names::ACCOUNT).filter(|_| by_freshet), reason, by_freshet)
-        }
+    if let Some((account, reason)) = by_key {
+        let account = (account != UNROUTED).then(|| account.to_owned());
+        let by_freshet = said.as_deref() == Some(reason) && text(header_names::ACCOUNT) == account;
+        return (account, Some(reason.to_owned()), by_freshet);
     }
+    // Somebody moved it here from another queue.
+    let reason = said.filter(|reason| is_reason(reason));
+    let by_freshet = reason.is_some();
+    (text(header_names::ACCOUNT).filter(|_| by_freshet), reason, by_freshet)
 }
 
 fn is_reason(word: &str) -> bool {
@@ -137,7 +133,9 @@ fn died_of(letter: &Letter) -> Option<Problem> {
 
 fn hash(body: &[u8]) -> String {
     let digest = digest(&SHA256, body);
-    digest.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let start = digest.as_ref().first_chunk::<HASH_BYTES>().copied().unwrap_or_default();
+    let number = start.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{number:0digits$x}", digits = 2 * HASH_BYTES)
 }
 
 #[cfg(test)]
@@ -146,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn listed(routing_key: &str, headers: Value, body: &str) -> ListedLetter {
+    fn listed(routing_key: &str, headers: &Value, body: &str) -> ListedLetter {
         let letter = Letter {
             headers: headers.as_object().unwrap().clone(),
             routing_key: routing_key.to_owned(),
@@ -158,12 +156,13 @@ mod tests {
 
     #[test]
     fn a_letter_of_freshet_s_says_all_of_it() {
-        let detail = r#"[{"field":"cf_plan","trait":"cfPlan","problem":"wrong","expected":"gold","got":"string"}]"#;
+        let detail =
+            r#"[{"field":"cf_plan","trait":"cfPlan","problem":"wrong","expected":"gold","got":"string"}]"#;
         let headers = json!({"freshet-reason": "invalid_custom_field", "freshet-account": "acme",
             "freshet-detail": detail, "freshet-event-type": "identify", "freshet-message-id": "m-1",
             "freshet-attempts": 3, "freshet-http-status": 422, "freshet-failed-at": "2026-03-01T09:00:00Z",
             "freshet-replays": 2});
-        let listed = listed("acme.invalid_custom_field", headers, "{}");
+        let listed = listed("acme.invalid_custom_field", &headers, "{}");
         insta::assert_json_snapshot!(listed, @r#"
         {
           "id": "m-1",
@@ -195,23 +194,30 @@ mod tests {
         let headers = json!({"x-death": [{"queue": "q.lane.acme", "reason": "delivery_limit", "time": 1_772_355_600}],
             "freshet-reason": "rejected", "freshet-message-id": "forged", "freshet-replays": 1});
         let body = r#"{"type":"track","messageId":"m-2"}"#;
-        let listed = listed("acme.delivery_limit", headers, body);
-        assert_eq!((listed.account.as_deref(), listed.reason.as_deref()), (Some("acme"), Some("delivery_limit")));
+        let listed = listed("acme.delivery_limit", &headers, body);
+        assert_eq!(
+            (listed.account.as_deref(), listed.reason.as_deref()),
+            (Some("acme"), Some("delivery_limit"))
+        );
         assert_eq!((listed.id.as_str(), listed.event_type.as_deref()), ("m-2", Some("track")));
         assert_eq!(listed.failed_at.unwrap().to_string(), "2026-03-01T09:00:00Z");
-        assert_eq!(listed.problems[0].problem, "RabbitMQ took it out of q.lane.acme: given out and given back too often");
+        assert_eq!(
+            listed.problems[0].problem,
+            "RabbitMQ took it out of q.lane.acme: given out and given back too often"
+        );
         assert_eq!(listed.replays, 1);
     }
 
     #[test]
     fn a_message_of_anybody_s_is_listed_too() {
-        let nothing = listed("segment.events.dead", json!({"freshet-reason": 7}), "no json");
+        let nothing = listed("segment.events.dead", &json!({"freshet-reason": 7}), "no json");
         assert_eq!((&nothing.account, &nothing.reason, nothing.problems.len()), (&None, &None, 0));
         assert_eq!(nothing.id, "5ad3040044b6");
         let moved = json!({"freshet-reason": "rejected", "freshet-account": "acme"});
-        let moved = listed("segment.events.dead", moved, "{}");
+        let moved = listed("segment.events.dead", &moved, "{}");
         assert_eq!((moved.account.as_deref(), moved.reason.as_deref()), (Some("acme"), Some("rejected")));
-        let unrouted = listed("_unrouted.unknown_account", json!({"freshet-reason": "unknown_account"}), "{}");
+        let unrouted =
+            listed("_unrouted.unknown_account", &json!({"freshet-reason": "unknown_account"}), "{}");
         assert_eq!((unrouted.account, unrouted.reason.as_deref()), (None, Some("unknown_account")));
     }
 }

@@ -49,7 +49,8 @@ fn objects(text: &str) -> Vec<Value> {
 
 /// A letter as the lanes make them.
 fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (String, BasicProperties) {
-    let detail = json!([{"field": null, "trait": trait_path, "problem": "is wrong", "expected": null, "got": null}]);
+    let detail =
+        json!([{"field": null, "trait": trait_path, "problem": "is wrong", "expected": null, "got": null}]);
     let headers = table(&[
         ("freshet-reason", text(reason)),
         ("freshet-account", text(account)),
@@ -61,7 +62,8 @@ fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (Stri
         ("freshet-replays", AMQPValue::LongLongInt(0)),
         ("tenant", text("t")),
     ]);
-    let body = json!({"type": "track", "userId": "u@example.com", "messageId": format!("m-{number}"), "event": "E"});
+    let body =
+        json!({"type": "track", "userId": "u@example.com", "messageId": format!("m-{number}"), "event": "E"});
     (body.to_string(), BasicProperties::default().with_headers(headers).with_message_id("amqp".into()))
 }
 
@@ -122,7 +124,13 @@ async fn looking_leaves_every_letter_in_its_place_however_many_steps_it_takes() 
     let folder = folder(&world);
     // More than two steps of reading.
     fill_alike(&world, "acme", 5000).await;
-    for arguments in [&["list"][..], &["list", "--all"], &["show", "m-4999"], &["list", "--limit", "1"], &["list", "--limit", "2500"]] {
+    for arguments in [
+        &["list"][..],
+        &["list", "--all"],
+        &["show", "m-4999"],
+        &["list", "--limit", "1"],
+        &["list", "--limit", "2500"],
+    ] {
         printed(folder.path(), arguments).await;
     }
     let summary = objects(&printed(folder.path(), &["list", "--json"]).await);
@@ -144,7 +152,8 @@ async fn a_replay_takes_what_is_chosen_back_to_its_lane_in_order_and_leaves_the_
     assert_eq!(out, "150 letters sent back\n");
     let lane = world.amqp.drain(&world.lane("acme")).await;
     assert_eq!(numbers(&lane), (0..300).filter(|number| number % 2 == 1).collect::<Vec<_>>());
-    let headers: Vec<_> = lane[0].properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect();
+    let headers: Vec<_> =
+        lane[0].properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect();
     assert_eq!(headers, ["freshet-replays", "tenant"]);
     assert_eq!(lane[0].properties.message_id().as_ref().unwrap().as_str(), "amqp");
     let (body, _) = letter("acme", "rejected", "cfPlan", 1);

@@ -53,8 +53,8 @@ pub(in crate::broker) fn without_deaths(
     let (first, last) = (died_here(note(FIRST_DEATH)), died_here(note(LAST_DEATH)));
     let mut kept = FieldTable::default();
     for (name, value) in headers.inner() {
-        let over =
-            (first && name.as_str().starts_with(FIRST_DEATH)) || (last && name.as_str().starts_with(LAST_DEATH));
+        let over = (first && name.as_str().starts_with(FIRST_DEATH))
+            || (last && name.as_str().starts_with(LAST_DEATH));
         if over {
             continue;
         }

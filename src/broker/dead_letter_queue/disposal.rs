@@ -24,7 +24,7 @@ pub(super) enum LetterFate {
 }
 
 pub(super) enum Disposal<'a> {
-    SendBack(Sending<'a>),
+    SendBack(Box<Sending<'a>>),
     /// Puts all of them on a disk, or wherever they are to be.
     Save(&'a mut (dyn FnMut(&[Letter]) -> io::Result<()> + Send)),
 }

@@ -110,7 +110,8 @@ impl DeadLetterQueue {
             let (pool, _claim) = self.claim(&order.who).await?;
             let pair = pool.pair(0)?;
             let publishing = sending::Sending::open(pair, &self.names, &order.accounts).await?;
-            let work = Work::new(self, pair, &order, Disposal::SendBack(publishing), progress, stop);
+            let work =
+                Work::new(self, pair, &order, Disposal::SendBack(Box::new(publishing)), progress, stop);
             let done = work.run().await;
             pool.close().await;
             done

@@ -39,7 +39,10 @@ pub struct LetterOrder {
 
 impl fmt::Debug for LetterOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LetterOrder").field("filter", &self.filter).field("who", &self.who).finish_non_exhaustive()
+        f.debug_struct("LetterOrder")
+            .field("filter", &self.filter)
+            .field("who", &self.who)
+            .finish_non_exhaustive()
     }
 }
 

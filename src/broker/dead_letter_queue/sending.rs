@@ -42,7 +42,8 @@ impl<'a> Sending<'a> {
         names: &'a Names,
         accounts: &'a [AccountName],
     ) -> Result<Self, LetterQueueError> {
-        let channel = tokio::time::timeout(ANSWER_TIMEOUT, pair.publisher()).await.map_err(|_| stalled())??;
+        let channel =
+            tokio::time::timeout(ANSWER_TIMEOUT, pair.publisher()).await.map_err(|_| stalled())??;
         Ok(Self { pair, channel, names, accounts, proven: HashSet::new(), missing: HashSet::new() })
     }
 
@@ -132,9 +133,8 @@ impl<'a> Sending<'a> {
                     self.names.is_own_queue(queue)
                 });
                 let properties = fitting::fit(properties, self.pair.frame_max());
-                confirms.push(
-                    publish(&self.channel, &exchange, &key, &letter.delivery.data, properties).await?,
-                );
+                confirms
+                    .push(publish(&self.channel, &exchange, &key, &letter.delivery.data, properties).await?);
             }
             let mut answers = Vec::with_capacity(confirms.len());
             for confirm in confirms {
@@ -142,8 +142,7 @@ impl<'a> Sending<'a> {
             }
             Ok::<_, lapin::Error>(answers)
         };
-        let confirmations =
-            tokio::time::timeout(LETTER_CONFIRMS, sending).await.map_err(|_| stalled())??;
+        let confirmations = tokio::time::timeout(LETTER_CONFIRMS, sending).await.map_err(|_| stalled())??;
         let mut taken = Vec::with_capacity(confirmations.len());
         let mut returned = HashSet::new();
         for confirmation in confirmations {

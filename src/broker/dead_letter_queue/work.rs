@@ -20,7 +20,8 @@ use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::stored_letter;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{
-    LETTER_ACKNOWLEDGEMENTS, LETTER_BYTES_IN_FLIGHT, LETTER_PASS, LETTER_PAUSE, LETTER_WAIT, LETTERS_IN_FLIGHT,
+    LETTER_ACKNOWLEDGEMENTS, LETTER_BYTES_IN_FLIGHT, LETTER_PASS, LETTER_PAUSE, LETTER_WAIT,
+    LETTERS_IN_FLIGHT,
 };
 use crate::dead_letter::LetterSelection;
 use crate::delivery::UNROUTED;

@@ -11,7 +11,7 @@ pub(super) struct FilterArguments {
     /// Letters of this account; _unrouted for those without one
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// Dead-lettered for this reason, such as invalid_custom_field
+    /// Dead-lettered for this reason, such as rejected
     #[arg(long, value_name = "REASON", value_parser = reason, hide_possible_values = true)]
     reason: Option<String>,
     /// A problem names this trait or field
@@ -39,7 +39,8 @@ pub(super) struct FilterArguments {
 
 impl FilterArguments {
     pub(super) fn into_filter(self) -> LetterFilter {
-        let Self { account, reason, trait_path, event_type, message_id, since, until, max_replays, limit } = self;
+        let Self { account, reason, trait_path, event_type, message_id, since, until, max_replays, limit } =
+            self;
         LetterFilter { account, reason, trait_path, event_type, message_id, since, until, max_replays, limit }
     }
 }

@@ -19,6 +19,7 @@ use crate::file_feed::{LetterFile, LetterStore as _, longest_line};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(in crate::cli) struct DropArguments {
     #[command(flatten)]
     config: ConfigFile,
@@ -45,7 +46,9 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
     let DropArguments { config, all, to, discard, yes, json, filter } = arguments;
     let filter = filter.into_filter();
     if filter.is_empty() && !all {
-        return Err(Failure::Usage("name a filter, such as --reason, or --all to drop every letter".to_owned()));
+        return Err(Failure::Usage(
+            "name a filter, such as --reason, or --all to drop every letter".to_owned(),
+        ));
     }
     if !yes && !io::stdin().is_terminal() {
         return Err(Failure::Usage("nobody can be asked here: add --yes if you are sure".to_owned()));
@@ -74,7 +77,7 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
         store.sync()
     };
     let progress = watch::Sender::new(LetterProgress::default());
-    let dropping = desk.queue.drop_letters(order, &mut save, &progress, &desk.stop);
+    let dropping = Box::pin(desk.queue.drop_letters(order, &mut save, &progress, &desk.stop));
     let outcome = with_bar("dropped", &progress, dropping).await;
     let end = progress.borrow().clone();
     conclude(&desk, &end, json, "dropped")?;
@@ -141,9 +144,6 @@ mod tests {
     #[test]
     fn what_is_dropped_is_saved_under_a_name_that_says_so() {
         let now = "2026-03-10T12:00:00Z".parse().unwrap();
-        assert_eq!(
-            file_name("a/b.dead", now).to_string_lossy(),
-            "a-b.dead-dropped-20260310T120000Z.ndjson"
-        );
+        assert_eq!(file_name("a/b.dead", now).to_string_lossy(), "a-b.dead-dropped-20260310T120000Z.ndjson");
     }
 }

@@ -116,7 +116,9 @@ mod tests {
             tracking_requests_per_minute: 400.0,
             bulk_jobs: 6,
         };
-        for (calls, tracking_calls, seconds) in [(900, 0, 3600), (0, 400, 60), (900, 400, 3600), (9, 4000, 600)] {
+        for (calls, tracking_calls, seconds) in
+            [(900, 0, 3600), (0, 400, 60), (900, 400, 3600), (9, 4000, 600)]
+        {
             let estimate = Estimate { calls, tracking_calls, ..Estimate::default() };
             assert_eq!(estimate.duration(&limits).as_secs(), seconds);
         }

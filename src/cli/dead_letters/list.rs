@@ -69,9 +69,8 @@ const HEADINGS: &str = "FAILED             ACCOUNT          REASON              
 
 fn row(letter: &ListedLetter) -> String {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    let failed = letter
-        .failed_at
-        .map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string());
+    let failed =
+        letter.failed_at.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string());
     let what = letter.problems.first().map(told::short_problem).unwrap_or_default();
     let line = format!(
         "{failed:<17}  {:<15}  {:<21}  {:<8}  {:<36}  {:>7}  {what}",
@@ -135,9 +134,8 @@ fn told_summary(groups: &[LetterGroup], queue: &str, seen: u64, now: Timestamp) 
         filters.push_str(reason);
     }
     let filters = printable(&filters);
-    text.push_str(&format!(
-        "\nLook closer:  freshet dead-letters list {filters} --limit 20\nTry again:    freshet dead-letters replay {filters} --dry-run\n"
-    ));
+    text.extend(["\nLook closer:  freshet dead-letters list ", &filters, " --limit 20"]);
+    text.extend(["\nTry again:    freshet dead-letters replay ", &filters, " --dry-run\n"]);
     text
 }
 

@@ -8,6 +8,7 @@ use crate::broker::{LetterOrder, LetterProgress, LetterState};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
 use crate::cli::output::{Failure, print, print_error};
+use crate::cli::table::printable;
 use crate::config::{self, SecretsNeeded};
 use crate::telemetry;
 
@@ -46,7 +47,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
         metrics: None,
     };
     let progress = watch::Sender::new(LetterProgress::default());
-    let replaying = desk.queue.replay(order, &progress, &desk.stop);
+    let replaying = Box::pin(desk.queue.replay(order, &progress, &desk.stop));
     let outcome = with_bar("sent back", &progress, replaying).await;
     let end = progress.borrow().clone();
     conclude(&desk, &end, json, "sent back")?;
@@ -58,11 +59,10 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
 pub(super) async fn with_bar<T>(
     done: &str,
     progress: &watch::Sender<LetterProgress>,
-    work: impl Future<Output = T>,
+    mut work: impl Future<Output = T> + Unpin,
 ) -> T {
     let bar = files::bar();
     let mut seen = progress.subscribe();
-    let mut work = std::pin::pin!(work);
     let outcome = loop {
         tokio::select! {
             outcome = &mut work => break outcome,
@@ -91,11 +91,14 @@ pub(super) fn conclude(desk: &Desk, end: &LetterProgress, json: bool, done: &str
     let mut text = format!("{} {done}", told::letters(end.done));
     let stay = end.failed + end.skipped;
     if stay > 0 {
-        text.push_str(&format!(", {} left in {}", told::letters(stay), desk.queue.name()));
+        text.push_str(", ");
+        text.push_str(&told::letters(stay));
+        text.push_str(" left in ");
+        text.push_str(&desk.queue.name());
     }
     text.push('\n');
     for (why, letters) in &end.causes {
-        text.push_str(&format!("  {}: {why}\n", told::letters(*letters)));
+        text.extend(["  ", &told::letters(*letters), ": ", &printable(why), "\n"]);
     }
     print(text)
 }
@@ -105,7 +108,8 @@ pub(super) fn verdict(desk: &Desk, end: &LetterProgress) -> Result<(), Failure> 
     match &end.state {
         LetterState::Stopped => {
             return Err(Failure::Failed(
-                "stopped by a signal; the other letters stay where they are. The same command goes on".to_owned(),
+                "stopped by a signal; the other letters stay where they are. The same command goes on"
+                    .to_owned(),
             ));
         }
         LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
@@ -114,7 +118,8 @@ pub(super) fn verdict(desk: &Desk, end: &LetterProgress) -> Result<(), Failure> 
         return Err(nothing_matched(&desk.queue.name()));
     }
     if end.seen < end.at_start
-        && let Some(note) = told::unseen(crate::broker::LettersSeen { at_start: end.at_start, seen: end.seen })
+        && let Some(note) =
+            told::unseen(crate::broker::LettersSeen { at_start: end.at_start, seen: end.seen })
     {
         print_error(&note);
     }

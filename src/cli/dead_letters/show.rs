@@ -103,12 +103,18 @@ fn told_letter(listed: &ListedLetter, letter: &Letter, body: bool) -> String {
     if let Some(status) = listed.http_status {
         line("HTTP status", &status);
     }
-    line("replayed", &match listed.replays {
-        0 => "never".to_owned(),
-        1 => "once".to_owned(),
-        often => format!("{often} times"),
-    });
-    line("body", &format!("{} bytes{}", told::count(listed.bytes as u64), if body { "" } else { "; --body shows it" }));
+    line(
+        "replayed",
+        &match listed.replays {
+            0 => "never".to_owned(),
+            1 => "once".to_owned(),
+            often => format!("{often} times"),
+        },
+    );
+    line(
+        "body",
+        &format!("{} bytes{}", told::count(listed.bytes as u64), if body { "" } else { "; --body shows it" }),
+    );
     for problem in &listed.problems {
         line("problem", &told::problem(problem));
     }
