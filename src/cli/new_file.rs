@@ -12,12 +12,12 @@ use super::output::Failure;
 
 /// Removed when it is dropped before it is finished.
 pub(super) struct NewFile {
-    writer: Option<Packing>,
+    writer: Option<FileWriter>,
     part: PathBuf,
     path: PathBuf,
 }
 
-enum Packing {
+enum FileWriter {
     Plain(BufWriter<File>),
     Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
@@ -42,17 +42,17 @@ impl NewFile {
             })?;
         let buffered = BufWriter::new(file);
         let writer = if path.extension().is_some_and(|ending| ending == "gz") {
-            Packing::Gzip(Box::new(GzEncoder::new(buffered, Compression::default())))
+            FileWriter::Gzip(Box::new(GzEncoder::new(buffered, Compression::default())))
         } else {
-            Packing::Plain(buffered)
+            FileWriter::Plain(buffered)
         };
         Ok(Self { writer: Some(writer), part, path: path.to_owned() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.writer {
-            Some(Packing::Plain(file)) => file.write_all(bytes),
-            Some(Packing::Gzip(file)) => file.write_all(bytes),
+            Some(FileWriter::Plain(file)) => file.write_all(bytes),
+            Some(FileWriter::Gzip(file)) => file.write_all(bytes),
             None => Ok(()),
         }
     }
@@ -60,8 +60,8 @@ impl NewFile {
     /// Returns when the disk has all of it, under its name.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let buffered = match self.writer.take() {
-            Some(Packing::Plain(file)) => file,
-            Some(Packing::Gzip(file)) => file.finish()?,
+            Some(FileWriter::Plain(file)) => file,
+            Some(FileWriter::Gzip(file)) => file.finish()?,
             None => return Ok(()),
         };
         buffered.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;

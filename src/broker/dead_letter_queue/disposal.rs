@@ -2,26 +2,11 @@
 
 use std::io;
 
-use lapin::message::Delivery;
-
+use super::chosen::{ChosenLetter, LetterFate};
 use super::error::LetterQueueError;
 use super::sending::Sending;
 use crate::broker::amqp::stored_letter;
-use crate::dead_letter::{Letter, ListedLetter};
-
-/// A letter that was chosen, and is not settled.
-pub(super) struct ChosenLetter {
-    pub(super) delivery: Delivery,
-    pub(super) listed: ListedLetter,
-}
-
-/// What became of it.
-pub(super) enum LetterFate {
-    /// Somewhere else, for certain: it may be acknowledged.
-    Gone,
-    /// It stays, for this reason.
-    Stays(String),
-}
+use crate::dead_letter::Letter;
 
 pub(super) enum Disposal<'a> {
     SendBack(Box<Sending<'a>>),

@@ -10,6 +10,7 @@
 //! A letter is acknowledged only when RabbitMQ or the disk has it elsewhere. Nothing is ever rejected: RabbitMQ would put
 //! it at the end of the queue.
 
+mod chosen;
 mod claim;
 mod disposal;
 mod error;
@@ -34,7 +35,7 @@ use crate::segment::Opener;
 use disposal::Disposal;
 pub use error::LetterQueueError;
 pub use orders::{LetterJudge, LetterOrder, LetterProgress, LetterState};
-use reading::Reading;
+use reading::LetterReading;
 use work::Work;
 
 /// The dead letters of one set of queues.
@@ -77,7 +78,7 @@ impl DeadLetterQueue {
         mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
         let connection = self.connect(who).await?;
-        let mut reading = Reading::open(&connection, &self.names.dead(), who, None).await?;
+        let mut reading = LetterReading::open(&connection, &self.names.dead(), who, None).await?;
         let mut looked = LettersSeen { at_start: reading.left(), seen: 0 };
         let looking = async {
             while let Some(delivery) = reading.next().await? {
@@ -110,8 +111,15 @@ impl DeadLetterQueue {
             let (pool, _claim) = self.claim(&order.who).await?;
             let pair = pool.pair(0)?;
             let publishing = sending::Sending::open(pair, &self.names, &order.accounts).await?;
-            let work =
-                Work::new(self, pair, &order, Disposal::SendBack(Box::new(publishing)), progress, stop);
+            let work = Work::new(
+                self.names.dead(),
+                &self.opener,
+                pair,
+                &order,
+                Disposal::SendBack(Box::new(publishing)),
+                progress,
+                stop,
+            );
             let done = work.run().await;
             pool.close().await;
             done
@@ -130,7 +138,17 @@ impl DeadLetterQueue {
         let outcome = async {
             let (pool, _claim) = self.claim(&order.who).await?;
             let pair = pool.pair(0)?;
-            let done = Work::new(self, pair, &order, Disposal::Save(save), progress, stop).run().await;
+            let done = Work::new(
+                self.names.dead(),
+                &self.opener,
+                pair,
+                &order,
+                Disposal::Save(save),
+                progress,
+                stop,
+            )
+            .run()
+            .await;
             pool.close().await;
             done
         };

@@ -23,7 +23,7 @@ use crate::broker::timing::{ANSWER_TIMEOUT, LETTER_STEPS, LETTER_WAIT, LETTERS_A
 /// Of AMQP, in bytes.
 const LONGEST_TAG: usize = 200;
 
-pub(super) struct Reading {
+pub(super) struct LetterReading {
     channel: Channel,
     queue: String,
     tag: String,
@@ -36,7 +36,7 @@ pub(super) struct Reading {
     left: u64,
 }
 
-impl Reading {
+impl LetterReading {
     /// `most`: read no more letters than that.
     pub(super) async fn open(
         connection: &Connection,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use lapin::{Channel, Confirmation};
 
-use super::disposal::{ChosenLetter, LetterFate};
+use super::chosen::{ChosenLetter, LetterFate};
 use super::error::LetterQueueError;
 use crate::broker::amqp::channel::publish;
 use crate::broker::amqp::connection::ConnectionPair;

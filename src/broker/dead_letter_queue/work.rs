@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::DeadLetterQueue;
-use super::disposal::{ChosenLetter, Disposal, LetterFate};
+use super::chosen::{ChosenLetter, LetterFate};
+use super::disposal::Disposal;
 use super::error::LetterQueueError;
 use super::orders::{LetterOrder, LetterProgress, LetterState};
-use super::reading::Reading;
+use super::reading::LetterReading;
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::stored_letter;
 use crate::broker::error::BrokerError;
@@ -23,11 +23,13 @@ use crate::broker::timing::{
     LETTER_ACKNOWLEDGEMENTS, LETTER_BYTES_IN_FLIGHT, LETTER_PASS, LETTER_PAUSE, LETTER_WAIT,
     LETTERS_IN_FLIGHT,
 };
-use crate::dead_letter::LetterSelection;
+use crate::dead_letter::{LetterSelection, ListedLetter};
 use crate::delivery::UNROUTED;
+use crate::segment::Opener;
 
 pub(super) struct Work<'a> {
-    queue: &'a DeadLetterQueue,
+    queue: String,
+    opener: &'a Opener,
     pair: &'a ConnectionPair,
     order: &'a LetterOrder,
     selection: LetterSelection,
@@ -77,7 +79,8 @@ impl Pacing {
 
 impl<'a> Work<'a> {
     pub(super) fn new(
-        queue: &'a DeadLetterQueue,
+        queue: String,
+        opener: &'a Opener,
         pair: &'a ConnectionPair,
         order: &'a LetterOrder,
         disposal: Disposal<'a>,
@@ -87,14 +90,14 @@ impl<'a> Work<'a> {
         let selection = order.filter.clone().selection(Timestamp::now());
         let pace = Pacing { rate: order.rate, next: Instant::now() };
         let now = LetterProgress::default();
-        Self { queue, pair, order, selection, disposal, progress, stop, now, pace }
+        Self { queue, opener, pair, order, selection, disposal, progress, stop, now, pace }
     }
 
     pub(super) async fn run(mut self) -> Result<LetterState, LetterQueueError> {
         let mut most = None;
         loop {
-            let name = self.queue.names.dead();
-            let mut reading = Reading::open(&self.pair.consuming, &name, &self.order.who, most).await?;
+            let mut reading =
+                LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most).await?;
             if most.is_none() {
                 self.now.at_start = reading.left();
             }
@@ -124,7 +127,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn pass(&mut self, reading: &mut Reading) -> Result<PassEnd, LetterQueueError> {
+    async fn pass(&mut self, reading: &mut LetterReading) -> Result<PassEnd, LetterQueueError> {
         let until = Instant::now() + LETTER_PASS;
         let mut chosen: Vec<ChosenLetter> = Vec::new();
         let mut bytes = 0;
@@ -160,7 +163,7 @@ impl<'a> Work<'a> {
             };
             self.now.seen += 1;
             let letter = stored_letter::letter(&delivery);
-            let listed = crate::dead_letter::ListedLetter::of(&letter, &self.queue.opener);
+            let listed = ListedLetter::of(&letter, self.opener);
             if self.selection.holds(&listed) {
                 self.now.matched += 1;
                 match self.order.judge.as_ref().map_or(Ok(()), |judge| judge(&letter, &listed)) {
@@ -184,7 +187,7 @@ impl<'a> Work<'a> {
     async fn dispose(
         &mut self,
         chosen: Vec<ChosenLetter>,
-        reading: &mut Reading,
+        reading: &mut LetterReading,
     ) -> Result<Option<String>, LetterQueueError> {
         let pause = tokio::time::sleep_until(self.pace.next);
         if self.stop.run_until_cancelled(pause).await.is_none() {

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::arguments::FilterArguments;
+use super::desk::{Desk, failure, nothing_matched};
 use super::replay::{conclude, verdict, with_bar};
-use super::{Desk, failure, nothing_matched, told};
+use super::told;
 use crate::broker::{LetterOrder, LetterProgress};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output::{Failure, print, print_error};

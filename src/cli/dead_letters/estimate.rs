@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Desk, failure, nothing_matched, told};
+use super::desk::{Desk, failure, nothing_matched};
+use super::told;
 use crate::cli::output::{Failure, print};
 use crate::cli::table::table;
 use crate::config::AccountLimits;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::arguments::FilterArguments;
-use super::{Desk, failure, nothing_matched, told};
+use super::desk::{Desk, failure, nothing_matched};
+use super::told;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
 use crate::cli::new_file::NewFile;

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use super::arguments::FilterArguments;
+use super::desk::{Desk, failure, nothing_matched};
 use super::told::{self, when};
-use super::{Desk, failure, nothing_matched};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
 use crate::cli::output::{Failure, LineWriter, print};

@@ -3,7 +3,8 @@
 use tokio::sync::watch;
 
 use super::arguments::{FilterArguments, rate};
-use super::{Desk, estimate, failure, nothing_matched, told};
+use super::desk::{Desk, failure, nothing_matched};
+use super::{estimate, told};
 use crate::broker::{LetterOrder, LetterProgress, LetterState};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;

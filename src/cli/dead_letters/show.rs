@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Desk, failure, nothing_matched, told};
+use super::desk::{Desk, failure, nothing_matched};
+use super::told;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output::{Failure, print, print_error};
 use crate::cli::table::printable;
