@@ -8,7 +8,7 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
 use super::{properties, republished};
-use crate::dead_letter::header_names::{BYTES, REPLAYS};
+use crate::dead_letter::header_names::{PACKED_BYTES, REPLAYS};
 use crate::dead_letter::{DeadLetter, Letter};
 
 /// The properties of a dead letter: the message's own, and why it cannot be delivered.
@@ -99,7 +99,7 @@ fn amqp_value(value: &Value) -> AMQPValue {
 
 /// Bytes that are no text, as a file holds them.
 fn bytes(entries: &Map<String, Value>) -> Option<Vec<u8>> {
-    let packed = entries.get(BYTES).filter(|_| entries.len() == 1)?;
+    let packed = entries.get(PACKED_BYTES).filter(|_| entries.len() == 1)?;
     STANDARD.decode(packed.as_str()?).ok()
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{properties, republished};
 use crate::dead_letter::Letter;
-use crate::dead_letter::header_names::{BYTES, REPLAYS};
+use crate::dead_letter::header_names::{PACKED_BYTES, REPLAYS};
 
 const PERSISTENT: u8 = 2;
 /// What RabbitMQ notes of a message that it dead-letters.
@@ -116,7 +116,7 @@ fn json_value(value: &AMQPValue) -> Value {
 fn text_or_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => Map::from_iter([(BYTES.to_owned(), STANDARD.encode(bytes).into())]).into(),
+        Err(_) => Map::from_iter([(PACKED_BYTES.to_owned(), STANDARD.encode(bytes).into())]).into(),
     }
 }
 

@@ -4,12 +4,12 @@ use std::io;
 
 use super::chosen::{ChosenLetter, LetterFate};
 use super::error::LetterQueueError;
-use super::sending::Sending;
+use super::sending::LetterSending;
 use crate::broker::amqp::stored_letter;
 use crate::dead_letter::Letter;
 
 pub(super) enum Disposal<'a> {
-    SendBack(Box<Sending<'a>>),
+    SendBack(Box<LetterSending<'a>>),
     /// Puts all of them on a disk, or wherever they are to be.
     Save(&'a mut (dyn FnMut(&[Letter]) -> io::Result<()> + Send)),
 }

@@ -36,7 +36,7 @@ use disposal::Disposal;
 pub use error::LetterQueueError;
 pub use orders::{LetterJudge, LetterOrder, LetterProgress, LetterState};
 use reading::LetterReading;
-use work::Work;
+use work::LetterWork;
 
 /// The dead letters of one set of queues.
 #[derive(Debug, Clone)]
@@ -110,8 +110,8 @@ impl DeadLetterQueue {
         let outcome = async {
             let (pool, _claim) = self.claim(&order.who).await?;
             let pair = pool.pair(0)?;
-            let publishing = sending::Sending::open(pair, &self.names, &order.accounts).await?;
-            let work = Work::new(
+            let publishing = sending::LetterSending::open(pair, &self.names, &order.accounts).await?;
+            let work = LetterWork::new(
                 self.names.dead(),
                 &self.opener,
                 pair,
@@ -138,7 +138,7 @@ impl DeadLetterQueue {
         let outcome = async {
             let (pool, _claim) = self.claim(&order.who).await?;
             let pair = pool.pair(0)?;
-            let done = Work::new(
+            let done = LetterWork::new(
                 self.names.dead(),
                 &self.opener,
                 pair,

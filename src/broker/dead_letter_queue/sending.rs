@@ -16,7 +16,7 @@ use crate::broker::publishing::publication::Route;
 use crate::broker::timing::{ANSWER_TIMEOUT, LETTER_CONFIRMS};
 use crate::delivery::AccountName;
 
-pub(super) struct Sending<'a> {
+pub(super) struct LetterSending<'a> {
     pair: &'a ConnectionPair,
     channel: Channel,
     names: &'a Names,
@@ -36,7 +36,7 @@ enum SendAnswer {
     Returned,
 }
 
-impl<'a> Sending<'a> {
+impl<'a> LetterSending<'a> {
     pub(super) async fn open(
         pair: &'a ConnectionPair,
         names: &'a Names,

@@ -27,7 +27,7 @@ use crate::dead_letter::{LetterSelection, ListedLetter};
 use crate::delivery::UNROUTED;
 use crate::segment::Opener;
 
-pub(super) struct Work<'a> {
+pub(super) struct LetterWork<'a> {
     queue: String,
     opener: &'a Opener,
     pair: &'a ConnectionPair,
@@ -77,7 +77,7 @@ impl Pacing {
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> LetterWork<'a> {
     pub(super) fn new(
         queue: String,
         opener: &'a Opener,
