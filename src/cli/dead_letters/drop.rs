@@ -63,7 +63,7 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
     let file = if discard { None } else { Some(to.unwrap_or_else(|| file_name(&queue, Timestamp::now()))) };
     let mut store = file.as_deref().map(|file| open(&desk, file)).transpose()?;
     let log = &desk.config.log;
-    telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
+    let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
     let order = LetterOrder {
         filter,
         who: desk.who.clone(),

@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
         return estimate::estimate(&desk, filter, json).await;
     }
     let log = &desk.config.log;
-    telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
+    let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
     let order = LetterOrder {
         filter,
         who: desk.who.clone(),
