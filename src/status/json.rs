@@ -97,7 +97,7 @@ fn row<'a>(account: &'a AccountInFleet, totals: &HashMap<&str, Totals>) -> Accou
 }
 
 #[derive(Debug, Serialize)]
-struct Account<'a> {
+struct AccountDetails<'a> {
     schema_version: u32,
     /// `stuck` where the lane settles nothing, else its state.
     shown_state: &'static str,
@@ -109,5 +109,5 @@ struct Account<'a> {
 pub(super) fn account(snapshot: &Snapshot, name: &str) -> Option<serde_json::Result<Vec<u8>>> {
     let account = snapshot.account(name)?;
     let shown_state = shown_state(account).key;
-    Some(serde_json::to_vec(&Account { schema_version: SCHEMA_VERSION, shown_state, account }))
+    Some(serde_json::to_vec(&AccountDetails { schema_version: SCHEMA_VERSION, shown_state, account }))
 }

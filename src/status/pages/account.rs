@@ -8,7 +8,7 @@ use super::shown::{ConcernShown, ErrorShown};
 use crate::fleet::{AccountInFleet, CallCount, FailedEvent, HourCounts, LaneDetails, LaneReport};
 use crate::status::view::chart::chart;
 use crate::status::view::concern;
-use crate::status::view::history::{Series, hour};
+use crate::status::view::history::{ChartSeries, hour};
 use crate::status::view::list::shown_state;
 use crate::status::view::quota::{self, QuotaShown};
 use crate::status::view::snapshot::Snapshot;
@@ -27,12 +27,12 @@ struct AccountPage {
     concerns: Vec<ConcernShown>,
     stages: Vec<Stage>,
     totals: String,
-    charts: Vec<Chart>,
-    failures: Vec<Failure>,
+    charts: Vec<ChartShown>,
+    failures: Vec<FailureShown>,
     quota: Option<QuotaShown>,
     tracking_quota: Option<QuotaShown>,
-    calls: Vec<Calls>,
-    fields: Option<Fields>,
+    calls: Vec<CallsShown>,
+    fields: Option<FieldsShown>,
 }
 
 #[derive(Debug)]
@@ -44,13 +44,13 @@ struct Stage {
 }
 
 #[derive(Debug)]
-struct Chart {
+struct ChartShown {
     title: &'static str,
     svg: String,
 }
 
 #[derive(Debug)]
-struct Failure {
+struct FailureShown {
     at: TimeShown,
     event_type: String,
     reason: String,
@@ -61,14 +61,14 @@ struct Failure {
 }
 
 #[derive(Debug)]
-struct Calls {
+struct CallsShown {
     endpoint: String,
     outcome: String,
-    calls: String,
+    number: String,
 }
 
 #[derive(Debug)]
-struct Fields {
+struct FieldsShown {
     at: TimeShown,
     words: String,
 }
@@ -165,19 +165,19 @@ fn totals(total: &HourCounts) -> String {
     )
 }
 
-fn charts(details: &LaneDetails, since: Timestamp, now: Timestamp) -> Vec<Chart> {
-    let drawn = |title, series| Chart { title, svg: chart(&hour(details, series, since, now), title) };
+fn charts(details: &LaneDetails, since: Timestamp, now: Timestamp) -> Vec<ChartShown> {
+    let drawn = |title, series| ChartShown { title, svg: chart(&hour(details, series, since, now), title) };
     vec![
-        drawn("Delivered", Series::Delivered),
-        drawn("Waiting in the lane", Series::Waiting),
-        drawn("API calls left", Series::QuotaLeft),
+        drawn("Delivered", ChartSeries::Delivered),
+        drawn("Waiting in the lane", ChartSeries::Waiting),
+        drawn("API calls left", ChartSeries::QuotaLeft),
     ]
 }
 
-fn failure(failed: &FailedEvent, now: Timestamp) -> Failure {
+fn failure(failed: &FailedEvent, now: Timestamp) -> FailureShown {
     let FailedEvent { at, event_type, reason, trait_path, field, problem, expected, got, .. } = failed;
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
-    Failure {
+    FailureShown {
         at: TimeShown::relative(*at, now),
         event_type: event_type.clone(),
         reason: spaced(reason),
@@ -188,11 +188,15 @@ fn failure(failed: &FailedEvent, now: Timestamp) -> Failure {
     }
 }
 
-fn calls(count: &CallCount) -> Calls {
-    Calls { endpoint: spaced(&count.endpoint), outcome: spaced(&count.outcome), calls: grouped(count.calls) }
+fn calls(count: &CallCount) -> CallsShown {
+    CallsShown {
+        endpoint: spaced(&count.endpoint),
+        outcome: spaced(&count.outcome),
+        number: grouped(count.calls),
+    }
 }
 
-fn fields(report: &LaneReport, now: Timestamp) -> Option<Fields> {
+fn fields(report: &LaneReport, now: Timestamp) -> Option<FieldsShown> {
     let read = report.fields.as_ref()?;
     let words = format!(
         "{} of contacts, {} of sales accounts, {} of deals",
@@ -200,7 +204,7 @@ fn fields(report: &LaneReport, now: Timestamp) -> Option<Fields> {
         grouped(read.sales_account),
         grouped(read.deal)
     );
-    Some(Fields { at: TimeShown::relative(read.at, now), words })
+    Some(FieldsShown { at: TimeShown::relative(read.at, now), words })
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use super::frame::Frame;
 use super::shown::{ConcernShown, ErrorShown};
 use crate::fleet::{AccountInFleet, LaneReport};
 use crate::status::view::chart::sparkline;
-use crate::status::view::history::{self, Series};
-use crate::status::view::list::{ListQuery, Listed, SortKey, list, shown_state, states};
+use crate::status::view::history::{self, ChartSeries};
+use crate::status::view::list::{ListQuery, ListedAccounts, SortKey, list, shown_state, states};
 use crate::status::view::quota::{self, QuotaShown};
 use crate::status::view::snapshot::Snapshot;
 use crate::status::view::words::{StateWords, TimeShown, counted, grouped, seconds, spaced};
@@ -59,7 +59,7 @@ pub(in crate::status) fn index(snapshot: &Snapshot, query: &ListQuery) -> Result
     let mut concerns = concern::concerns(snapshot);
     let more_concerns = concerns.len().saturating_sub(MOST_CONCERNS);
     concerns.truncate(MOST_CONCERNS);
-    let Listed { accounts, matching, page, pages } = list(&snapshot.fleet.accounts, query);
+    let ListedAccounts { accounts, matching, page, pages } = list(&snapshot.fleet.accounts, query);
     let own = query.query(page);
     let (here, json) = if own.is_empty() {
         (String::new(), "api/status".to_owned())
@@ -121,7 +121,7 @@ fn why(account: &AccountInFleet) -> String {
 
 fn spark(report: &LaneReport, started: Timestamp, now: Timestamp) -> String {
     let Some(details) = &report.details else { return String::new() };
-    sparkline(&history::hour(details, Series::Delivered, started, now), "Delivered")
+    sparkline(&history::hour(details, ChartSeries::Delivered, started, now), "Delivered")
 }
 
 /// How many, and the most frequent reason.

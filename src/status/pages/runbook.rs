@@ -12,17 +12,17 @@ use crate::status::view::words::slug;
 #[template(path = "status/templates/runbook.html")]
 struct RunbookPage {
     frame: Frame,
-    sections: &'static [Section],
+    sections: &'static [RunbookSection],
 }
 
 #[derive(Debug)]
-struct Section {
+struct RunbookSection {
     slug: String,
     title: String,
     paragraphs: Vec<String>,
 }
 
-static SECTIONS: LazyLock<Vec<Section>> =
+static SECTIONS: LazyLock<Vec<RunbookSection>> =
     LazyLock::new(|| sections(include_str!("../../../docs/RUNBOOK.md")));
 
 pub(in crate::status) fn runbook(replica: &str, now: Timestamp) -> Result<String, askama::Error> {
@@ -31,12 +31,12 @@ pub(in crate::status) fn runbook(replica: &str, now: Timestamp) -> Result<String
 }
 
 /// The sections of a document, each with its paragraphs as they are written.
-fn sections(text: &str) -> Vec<Section> {
+fn sections(text: &str) -> Vec<RunbookSection> {
     let parts = text.split("\n## ").skip(1);
     let section = |part: &str| {
         let (title, body) = part.split_once('\n').unwrap_or((part, ""));
         let paragraphs = body.split("\n\n").map(|one| one.trim().to_owned()).filter(|one| !one.is_empty());
-        Section { slug: slug(title), title: title.to_owned(), paragraphs: paragraphs.collect() }
+        RunbookSection { slug: slug(title), title: title.to_owned(), paragraphs: paragraphs.collect() }
     };
     parts.map(section).collect()
 }

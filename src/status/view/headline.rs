@@ -60,7 +60,8 @@ pub(in crate::status) fn numbers(snapshot: &Snapshot) -> Vec<String> {
         let mut words = format!("{} waiting", counted(waiting, "event", "events"));
         let oldest = fleet.accounts.iter().filter_map(|one| one.report.as_ref()?.oldest).min();
         if let Some(oldest) = oldest {
-            words.push_str(&format!(", oldest {}", span(snapshot.at.as_second() - oldest.as_second())));
+            let age = span(snapshot.at.as_second() - oldest.as_second());
+            words.extend([", oldest ", &age]);
         }
         numbers.push(words);
     }

@@ -7,13 +7,13 @@ use crate::fleet::{LaneDetails, MinuteSample};
 
 /// What a chart shows of a minute.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::status) enum Series {
+pub(in crate::status) enum ChartSeries {
     Delivered,
     Waiting,
     QuotaLeft,
 }
 
-impl Series {
+impl ChartSeries {
     fn of(self, sample: &MinuteSample) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "for a drawing")]
         let number = |number: u64| number as f64;
@@ -36,7 +36,7 @@ impl Series {
 /// The hour that ends at `now`. Minutes before `since` are not known: no process counted them.
 pub(in crate::status) fn hour(
     details: &LaneDetails,
-    series: Series,
+    series: ChartSeries,
     since: Timestamp,
     now: Timestamp,
 ) -> Hour {
@@ -66,11 +66,11 @@ mod tests {
             |minute| MinuteSample { minute, delivered: 4, waiting: Some(2), ..MinuteSample::default() };
         let details =
             LaneDetails { history: vec![sample(900), sample(998), sample(1000)], ..LaneDetails::default() };
-        let delivered = hour(&details, Series::Delivered, at(997), at(1000));
+        let delivered = hour(&details, ChartSeries::Delivered, at(997), at(1000));
         assert_eq!(delivered[54..], [None, None, Some(0.0), Some(4.0), Some(0.0), Some(4.0)]);
         assert_eq!(delivered[..54], [None; 54]);
-        let waiting = hour(&details, Series::Waiting, at(997), at(1000));
+        let waiting = hour(&details, ChartSeries::Waiting, at(997), at(1000));
         assert_eq!(waiting[56..], [None, Some(2.0), None, Some(2.0)]);
-        assert_eq!(hour(&details, Series::QuotaLeft, at(0), at(1000)), [None; MINUTES]);
+        assert_eq!(hour(&details, ChartSeries::QuotaLeft, at(0), at(1000)), [None; MINUTES]);
     }
 }

@@ -112,7 +112,7 @@ impl ListQuery {
 
 /// One page of the list.
 #[derive(Debug)]
-pub(in crate::status) struct Listed<'a> {
+pub(in crate::status) struct ListedAccounts<'a> {
     pub(in crate::status) accounts: Vec<&'a AccountInFleet>,
     /// Of all that match.
     pub(in crate::status) matching: usize,
@@ -129,7 +129,7 @@ pub(in crate::status) fn matching<'a>(
     accounts.iter().filter(|account| query.holds(account)).collect()
 }
 
-pub(in crate::status) fn list<'a>(accounts: &'a [AccountInFleet], query: &ListQuery) -> Listed<'a> {
+pub(in crate::status) fn list<'a>(accounts: &'a [AccountInFleet], query: &ListQuery) -> ListedAccounts<'a> {
     let mut matching = matching(accounts, query);
     let dead_letters =
         |one: &AccountInFleet| one.report.as_ref().map_or(0, |report| report.hour.dead_lettered_in_all());
@@ -155,7 +155,7 @@ pub(in crate::status) fn list<'a>(accounts: &'a [AccountInFleet], query: &ListQu
     let pages = matching.len().div_ceil(PAGE_LENGTH).max(1);
     let page = query.page.clamp(1, pages);
     let accounts = matching.iter().copied().skip((page - 1) * PAGE_LENGTH).take(PAGE_LENGTH).collect();
-    Listed { accounts, matching: matching.len(), page, pages }
+    ListedAccounts { accounts, matching: matching.len(), page, pages }
 }
 
 /// The state as people see it: being stuck hides the rest.
