@@ -24,6 +24,7 @@ mod mapped;
 mod mapper;
 mod position;
 mod record;
+mod recorded;
 mod related;
 mod rules;
 mod traits;
@@ -40,6 +41,7 @@ pub use mapped::{
     RelatedWrite,
 };
 pub use mapper::Mapper;
+pub use recorded::{FoundBy, Recorded, SetField};
 pub use related::SchemaGap;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,

@@ -169,7 +169,7 @@ impl Intake {
 fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut Onward<'_>) {
     let now = Instant::now();
     let Onward { scheduler, settler, reports } = onward;
-    reports.ignored_traits(judged.ignored);
+    reports.ignored_traits(judged.ignored.len());
     if let Some(word) = judged.placeholder {
         reports.placeholder_user_id(word, now);
     }
