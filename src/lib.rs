@@ -25,6 +25,7 @@ pub mod config;
 mod cost;
 pub mod dead_letter;
 pub mod delivery;
+pub mod explain;
 pub mod file_feed;
 pub mod freshsales;
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub enum RoutedBy {
     /// A Segment project.
     #[strum(serialize = "projectId")]
     ProjectId,
+    /// Whoever reads the events says it.
+    #[strum(serialize = "option")]
+    Option,
     /// There is one account, and it takes everything.
     #[strum(serialize = "only_account")]
     OnlyAccount,

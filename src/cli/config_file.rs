@@ -16,6 +16,14 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// For commands that need no secret: those of the accounts are not looked up.
+    pub(super) fn load_without_secrets(&self) -> Result<config::Config, Failure> {
+        let path = config::path(self.config.clone());
+        let unused = |name: &str| (!name.starts_with("FRESHET_")).then(|| "unused".to_owned());
+        let environment = |name: &str| config::environment(name).or_else(|| unused(name));
+        config::load(&path, &environment).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
     pub(super) fn load(&self) -> Result<config::Config, Failure> {
         let path = config::path(self.config.clone());
         config::load(&path, &config::environment).map_err(|error| Failure::Usage(error.to_string()))

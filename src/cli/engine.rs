@@ -38,7 +38,7 @@ impl Engine {
     pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
-        let account_index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>());
+        let account_index = account_index(config);
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
@@ -60,12 +60,7 @@ impl Engine {
             stuck_after: config.delivery.stuck_after,
         };
         for account in &config.accounts {
-            let credentials = Credentials {
-                base_url: account.url.as_str().to_owned(),
-                api_key: account.api_key.clone(),
-                app_token: account.app_token.clone(),
-            };
-            let client = Client::new(&transport, credentials);
+            let client = client(&transport, account);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);
             engine.statuses.push(lane.status());
@@ -92,6 +87,21 @@ impl Engine {
             started: Timestamp::now(),
         }
     }
+}
+
+/// Finds an event's account.
+pub(super) fn account_index(config: &Config) -> AccountIndex {
+    AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>())
+}
+
+/// Calls an account.
+pub(super) fn client(transport: &HttpTransport, account: &AccountConfig) -> Client {
+    let credentials = Credentials {
+        base_url: account.url.as_str().to_owned(),
+        api_key: account.api_key.clone(),
+        app_token: account.app_token.clone(),
+    };
+    Client::new(transport, credentials)
 }
 
 fn keys(account: &AccountConfig) -> AccountKeys {

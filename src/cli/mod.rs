@@ -3,7 +3,9 @@
 mod config_file;
 mod demo;
 mod engine;
+mod explain;
 mod feed;
+mod fields;
 mod files;
 mod output;
 mod publish;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::config::{AccountConfig, Config};
 use output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
@@ -39,6 +42,14 @@ enum Command {
     /// Publish events from a file to the queue, each confirmed by RabbitMQ
     #[command(after_help = "Example:\n  freshet publish events.ndjson.gz --account acme")]
     Publish(publish::PublishArguments),
+    /// Say what would become of events, and why; sends nothing
+    #[command(
+        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad"
+    )]
+    Explain(explain::ExplainArguments),
+    /// List the fields of accounts as senders must write them
+    #[command(after_help = "Examples:\n  freshet fields --account acme\n  freshet fields --save fields/")]
+    Fields(fields::FieldsArguments),
     /// Serve a local stand-in for one Freshsales account
     #[command(
         after_help = "Example:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms"
@@ -50,6 +61,14 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// The account of this name, or an error that lists them.
+fn account_named<'a>(config: &'a Config, name: &str) -> Result<&'a AccountConfig, Failure> {
+    config.accounts.iter().find(|account| *account.name == *name).ok_or_else(|| {
+        let names: Vec<&str> = config.accounts.iter().map(|account| &*account.name).collect();
+        Failure::Usage(format!("there is no account `{name}`; there are: {}", names.join(", ")))
+    })
 }
 
 const USAGE: u8 = 64;
@@ -96,6 +115,8 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
+            Command::Explain(arguments) => explain::run(arguments).await,
+            Command::Fields(arguments) => fields::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();

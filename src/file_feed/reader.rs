@@ -15,13 +15,15 @@ use crate::segment::{Batch, Glimpse, Opened, Opener, RoutingKeys, Unopened};
 /// Reads events out of lines. The events of a line are taken before the next line is given.
 pub struct EventReader {
     account_index: AccountIndex,
+    /// The account of every event, whatever the events say.
+    account: Option<AccountName>,
     opener: Opener,
     /// The number of the last line.
     line: u64,
-    next: Next,
+    next: Unread,
 }
 
-enum Next {
+enum Unread {
     Nothing,
     One(Box<FileRead>),
     Batch(Splitting),
@@ -65,7 +67,13 @@ impl FileRead {
 impl EventReader {
     /// Finds accounts in `account_index`, and opens bodies with `opener`.
     pub fn new(account_index: AccountIndex, opener: Opener) -> Self {
-        Self { account_index, opener, line: 0, next: Next::Nothing }
+        Self { account_index, account: None, opener, line: 0, next: Unread::Nothing }
+    }
+
+    /// Gives every event to this account, whatever the event says.
+    #[must_use]
+    pub fn for_account(self, account: Option<AccountName>) -> Self {
+        Self { account, ..self }
     }
 
     /// The number of the last line.
@@ -76,38 +84,38 @@ impl EventReader {
     /// Whether events of the last line are left.
     pub fn has_event(&self) -> bool {
         match self.next {
-            Next::Nothing => false,
-            Next::One(_) | Next::Batch(_) => true,
+            Unread::Nothing => false,
+            Unread::One(_) | Unread::Batch(_) => true,
         }
     }
 
     /// Leaves out the rest of the last line.
     pub(super) fn clear(&mut self) {
-        self.next = Next::Nothing;
+        self.next = Unread::Nothing;
     }
 
     /// Takes the next line. A blank one holds no event.
     pub fn take(&mut self, line: ReadLine) {
         self.line += 1;
         self.next = match line {
-            ReadLine::Whole(text) if text.iter().all(u8::is_ascii_whitespace) => Next::Nothing,
+            ReadLine::Whole(text) if text.iter().all(u8::is_ascii_whitespace) => Unread::Nothing,
             ReadLine::Whole(text) => self.open(text.into()),
             ReadLine::TooLong => {
                 let event = FileEvent::whole(SourceLine::new(self.line), Bytes::new());
-                Next::One(Box::new(FileRead::refused(event, None, too_long(self.line))))
+                Unread::One(Box::new(FileRead::refused(event, None, too_long(self.line))))
             }
         };
     }
 
     /// The next event of the last line.
     pub fn next_event(&mut self) -> Option<FileRead> {
-        match std::mem::replace(&mut self.next, Next::Nothing) {
-            Next::Nothing => None,
-            Next::One(one) => Some(*one),
-            Next::Batch(mut splitting) => {
+        match std::mem::replace(&mut self.next, Unread::Nothing) {
+            Unread::Nothing => None,
+            Unread::One(one) => Some(*one),
+            Unread::Batch(mut splitting) => {
                 let (event, batch) = splitting.next_event();
                 if !splitting.is_over() {
-                    self.next = Next::Batch(splitting);
+                    self.next = Unread::Batch(splitting);
                 }
                 Some(self.of_batch(event, &batch))
             }
@@ -123,18 +131,18 @@ impl EventReader {
         self.opener.glimpse(&event.body.bytes(), event.line.encoding())
     }
 
-    fn open(&self, text: Bytes) -> Next {
+    fn open(&self, text: Bytes) -> Unread {
         let (line, body) = SourceLine::read(self.line, text);
         // By its line's number, because equal lines are different events, as two messages would be.
         let one = match self.opener.open(&body, line.encoding(), &self.line.to_string()) {
-            Ok(Opened::Many(batch)) => return Next::Batch(Splitting::new(&line, batch)),
+            Ok(Opened::Many(batch)) => return Unread::Batch(Splitting::new(&line, batch)),
             Ok(Opened::One(one)) => self.routed(FileEvent::whole(line, body), false, || one.keys()),
             Err(Unopened { refusal, keys }) => {
                 let account = self.find(&line, || Ok(keys)).ok();
                 FileRead::refused(FileEvent::whole(line, body), account, refusal)
             }
         };
-        Next::One(Box::new(one))
+        Unread::One(Box::new(one))
     }
 
     fn of_batch(&self, event: FileEvent, batch: &Arc<Batch>) -> FileRead {
@@ -162,6 +170,9 @@ impl EventReader {
         line: &SourceLine,
         keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
     ) -> Result<(AccountName, RoutedBy), Refusal> {
+        if let Some(account) = &self.account {
+            return Ok((account.clone(), RoutedBy::Option));
+        }
         self.account_index.find_and_tell(line.account.as_deref().map(Some), keys)
     }
 }

@@ -29,12 +29,12 @@ mod tests;
 mod timing;
 mod waiting;
 
+pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
 pub use crate::lane::scheduler::window::{ContactKey, Window};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;
 pub use crate::lane::status::watchdog::watch;
-pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
 pub use budget::{Budget, Grant, Impediment, Quota};
 pub use runner::Lane;
 pub use scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};

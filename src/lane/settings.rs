@@ -29,14 +29,6 @@ impl Settings {
         let api =
             quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
         let tracking = quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1));
-        let settings = SchedulerSettings {
-            bulk_jobs: account.limits.bulk_jobs,
-            invalid_value: account.mapping.invalid_value,
-            deal_identity: account.deal_identity,
-            tags: account.tags,
-            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
-            ..SchedulerSettings::new(self.concurrency, self.backoff)
-        };
-        Scheduler::new(settings, api, tracking)
+        Scheduler::new(SchedulerSettings::of(account, self.concurrency, self.backoff), api, tracking)
     }
 }

@@ -8,7 +8,9 @@ use super::findings::Findings;
 use super::position::{FIRST, LAST, Scope};
 use super::record::{RecordContext, record};
 use super::related::{RelatedKind, RelatedRecord, SchemaGap};
-use super::{ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recorded, SetField, activity, email};
+use super::{
+    ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recorded, SetField, activity, email,
+};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
 use crate::schema::{Entity, Schema, Selectors};

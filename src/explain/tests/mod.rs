@@ -1,0 +1,1 @@
+//! Explanations against a real lane and the sandbox.
