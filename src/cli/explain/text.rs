@@ -18,6 +18,8 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const PASSED_OVER: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
+/// So many requests that follow a refusal are shown.
+const SHOWN_FURTHER: usize = 4;
 /// The longest value shown in the table, in characters.
 const LONGEST_VALUE: usize = 60;
 
@@ -146,10 +148,12 @@ impl Page {
             return;
         }
         self.line(format_args!("  {BOLD}requests{BOLD:#}"));
-        for ForeseenRequest { method, path, body, condition, .. } in &explanation.foreseen.requests {
+        let (further, usual): (Vec<_>, Vec<_>) =
+            explanation.foreseen.requests.iter().partition(|request| request.after_refusal);
+        for ForeseenRequest { method, path, body, condition, .. } in usual {
             self.line(format_args!("    {method} {path}"));
             if let Some(condition) = condition {
-                self.wrapped("      ", &format!("only if {condition}"));
+                self.wrapped("      ", &format!("if {condition}"));
             }
             if let Some(body) = body {
                 let pretty = serde_json::to_string_pretty(body).unwrap_or_default();
@@ -157,6 +161,20 @@ impl Page {
                     self.line(format_args!("      {DIM}{line}{DIM:#}"));
                 }
             }
+        }
+        if further.is_empty() {
+            return;
+        }
+        self.line(format_args!("  {BOLD}further requests if Freshsales refuses something{BOLD:#}"));
+        for ForeseenRequest { method, path, condition, .. } in further.iter().take(SHOWN_FURTHER) {
+            self.line(format_args!("    {method} {path}"));
+            if let Some(condition) = condition {
+                self.wrapped("      ", &format!("if {condition}"));
+            }
+        }
+        let more = further.len().saturating_sub(SHOWN_FURTHER);
+        if more > 0 {
+            self.line(format_args!("    and {more} more; --json shows all, with their bodies"));
         }
     }
 
@@ -166,16 +184,21 @@ impl Page {
         }
         let foreseen = &explanation.foreseen;
         let (least, most) = foreseen.usual;
-        let calls = if least == most { calls(least) } else { format!("{least} to {}", calls(most)) };
+        let calls = if least == most { calls_of(least) } else { format!("{least} to {}", calls_of(most)) };
         let refused = if foreseen.most > most {
             format!(", at most {} if Freshsales refuses something", foreseen.most)
         } else {
             String::new()
         };
-        let quota = foreseen.requests.iter().any(|request| request.counts_against_quota);
-        let share = requests_per_hour.filter(|_| quota).map(|hourly| {
-            let share = f64::from(most) / hourly * 100.0;
-            format!("; that is up to {share:.2} % of the {hourly:.0} calls an hour that the account allows")
+        let report = foreseen.requests.iter().any(|request| !request.counts_against_quota);
+        let counted = most.saturating_sub(u32::from(report));
+        let share = requests_per_hour.filter(|_| counted > 0).map(|hourly| {
+            let share = f64::from(counted) / hourly * 100.0;
+            let of = if report { " in the API quota" } else { "" };
+            format!(
+                "; up to {}{of}, {share:.2} % of the {hourly:.0} an hour of this account",
+                calls_of(counted)
+            )
         });
         self.wrapped("  ", &format!("Costs {calls}{refused}{}.", share.unwrap_or_default()));
         if foreseen.refusals.contains(&DeadLetterReason::MissingEmail) {
@@ -254,7 +277,7 @@ fn problem_words(problem: &Problem) -> String {
     format!("{place}{}{}{}", problem.problem, expected.unwrap_or_default(), got.unwrap_or_default())
 }
 
-fn calls(number: u32) -> String {
+fn calls_of(number: u32) -> String {
     if number == 1 { "1 call".to_owned() } else { format!("{number} calls") }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anstyle::Style;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::config_file::ConfigFile;
@@ -104,6 +104,12 @@ fn show(fields: &[ListedField], as_json: bool) -> Result<(), Failure> {
                 marks(field),
                 choices(&field.choices),
             ]);
+        }
+        // Names are copied from here, so they are not broken.
+        for column in [0, 1, 3, 4] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         for line in table.lines() {
             text.push_str(line.trim_end());

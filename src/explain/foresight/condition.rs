@@ -1,18 +1,53 @@
 //! When a call is sent, in words: what was answered to the questions before it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// One answer to one question: "the contact has a deal of this name".
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone)]
 pub(super) struct Condition {
-    /// When it was asked on the way, so that conditions are told in order.
-    pub(super) place: usize,
+    /// When it was asked on the way: conditions are told in this order. It does not distinguish them.
+    pub(super) place: (usize, usize),
     /// What was asked.
     pub(super) question: String,
     /// How many answers there are.
     pub(super) answers: usize,
     /// The answer in words.
     pub(super) text: String,
+    /// The answer is a refusal.
+    pub(super) is_refusal: bool,
+}
+
+impl Condition {
+    fn parts(&self) -> (&str, &str) {
+        (&self.question, &self.text)
+    }
+}
+
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Condition {}
+
+impl PartialOrd for Condition {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Condition {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+/// Adds a condition. The last answer to a question that was asked before counts.
+pub(super) fn add(together: &mut Together, condition: Condition) {
+    together.retain(|known| known.question != condition.question);
+    together.insert(condition);
 }
 
 /// Conditions that hold together.
@@ -36,6 +71,11 @@ impl Ways {
     /// Each of these, and then this.
     pub(super) fn and(&self, then: &Together) -> Self {
         Self(self.0.iter().map(|way| way.union(then).cloned().collect()).collect())
+    }
+
+    /// Whether every way leads over a refusal.
+    pub(super) fn need_refusal(&self) -> bool {
+        self.0.iter().all(|way| way.iter().any(|condition| condition.is_refusal))
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = &Together> {
@@ -91,8 +131,10 @@ impl Ways {
 }
 
 fn together(way: &Together) -> String {
+    let mut in_order: Vec<&Condition> = way.iter().collect();
+    in_order.sort_by_key(|condition| condition.place);
     let mut texts: Vec<&str> = Vec::new();
-    for condition in way {
+    for condition in in_order {
         if !texts.contains(&condition.text.as_str()) {
             texts.push(&condition.text);
         }
@@ -110,10 +152,11 @@ mod tests {
 
     fn way(answers: &[(&str, &str)]) -> Together {
         let condition = |(place, (question, text)): (usize, &(&str, &str))| Condition {
-            place,
+            place: (place, 0),
             question: (*question).to_owned(),
             answers: 2,
             text: (*text).to_owned(),
+            is_refusal: false,
         };
         answers.iter().enumerate().map(condition).collect()
     }

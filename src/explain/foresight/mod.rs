@@ -39,6 +39,9 @@ pub struct ForeseenRequest {
     /// When it is sent, in words; `None` if always.
     #[serde(rename = "if")]
     pub condition: Option<String>,
+    /// Whether it is sent only if another one is refused.
+    #[serde(skip)]
+    pub after_refusal: bool,
     /// Whether it counts against the hourly quota.
     #[serde(skip)]
     pub counts_against_quota: bool,

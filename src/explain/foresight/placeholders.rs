@@ -4,6 +4,7 @@ use serde_json::{Number, Value};
 use url::form_urlencoded::Serializer;
 
 use super::ForeseenRequest;
+use super::condition::Ways;
 use crate::freshsales::{BudgetKind, Call};
 
 /// Ids in modelled answers, and the words that stand for them in what people read.
@@ -59,7 +60,7 @@ impl Placeholders {
     }
 
     /// The call as people read it.
-    pub(super) fn request(self, call: &Call, condition: Option<String>) -> ForeseenRequest {
+    pub(super) fn request(self, call: &Call, ways: &Ways) -> ForeseenRequest {
         let mut path = call.path.clone();
         if !call.query.is_empty() {
             let mut query = Serializer::new(String::new());
@@ -71,7 +72,8 @@ impl Placeholders {
             method: call.endpoint.method().to_string(),
             path: self.in_text(path),
             body: body.map(|body| self.in_value(body)),
-            condition,
+            condition: ways.words(),
+            after_refusal: ways.need_refusal(),
             counts_against_quota: call.endpoint.budget() == BudgetKind::Api,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::condition::{Together, Ways};
+use super::condition::{Together, Ways, add};
 use super::placeholders::Placeholders;
 use super::walk::{Reached, Walker, Way, conditions};
 use super::{Foreseen, ForeseenRequest};
@@ -143,7 +143,9 @@ impl Foresight {
             for (choice, answer) in answers.into_iter().enumerate().rev() {
                 let mut then = within.clone();
                 then.chosen.push(choice);
-                then.conditions.extend(conditions(&answer, calls.len()));
+                for condition in conditions(&answer, calls.len()) {
+                    add(&mut then.conditions, condition);
+                }
                 then.calls += 1;
                 then.refused |= answer.is_refusal;
                 left.push(then);
@@ -181,7 +183,8 @@ impl Foresight {
                 for way in ways.clone().simplified().each() {
                     all.extend(reached.and(way));
                 }
-                requests.push(placeholders.request(call, all.simplified().words()));
+                let all = all.simplified();
+                requests.push(placeholders.request(call, &all));
             }
             let exits: Vec<(usize, Ways)> = stage
                 .exits

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answers::{EventParts, ModelledAnswer, answers};
-use super::condition::{Condition, Together};
+use super::answers::{EventParts, ModelledAnswer, Said, answers};
+use super::condition::{Condition, Together, add};
 use super::placeholders::Placeholders;
 use crate::config::{AccountConfig, Tags};
 use crate::freshsales::{Call, RateLimit};
@@ -14,8 +14,8 @@ use crate::mapping::{Mapped, Record};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
-/// So many calls that no quota is ever short.
-const ENOUGH: f64 = 1e9;
+/// Calls an hour: more than any event takes.
+const ENOUGH: f64 = 1000.0;
 /// More turns than any event takes.
 const MOST_TURNS: usize = 1000;
 
@@ -70,11 +70,16 @@ impl<'a> Walker<'a> {
                 Next::Send(number, call) => {
                     let mut possible = answers(&call, &self.parts, self.placeholders);
                     possible.retain(|answer| agrees(answer, &known));
+                    for answer in &mut possible {
+                        answer.says.retain(|said| !said.stays || !is_known(said, &known));
+                    }
                     let Some(choice) = chosen.next() else {
                         return Way { calls, reached: Reached::Call(call, possible) };
                     };
                     let Some(answer) = possible.into_iter().nth(*choice) else { break };
-                    known.extend(conditions(&answer, calls.len()));
+                    for condition in conditions(&answer, calls.len()) {
+                        add(&mut known, condition);
+                    }
                     calls.push(call);
                     effects = scheduler.answered(number, answer.verdict, &RateLimit::default(), now);
                 }
@@ -104,11 +109,17 @@ impl<'a> Walker<'a> {
 
 /// What an answer says, as conditions of the calls after it. `place` is its call's.
 pub(super) fn conditions(answer: &ModelledAnswer, place: usize) -> impl Iterator<Item = Condition> {
-    answer.says.iter().map(move |said| Condition {
-        place: if said.stays { 0 } else { place },
-        question: if said.stays { said.question.clone() } else { format!("{place} {}", said.question) },
+    answer.says.iter().enumerate().map(move |(within, said)| Condition {
+        place: (place, within),
+        // A call that is refused again is another question.
+        question: if answer.is_refusal {
+            format!("{place} {}", said.question)
+        } else {
+            said.question.clone()
+        },
         answers: said.answers,
         text: said.text.clone(),
+        is_refusal: answer.is_refusal,
     })
 }
 
@@ -117,6 +128,10 @@ fn agrees(answer: &ModelledAnswer, known: &Together) -> bool {
     answer.says.iter().filter(|said| said.stays).all(|said| {
         known.iter().filter(|known| known.question == said.question).all(|known| known.text == said.text)
     })
+}
+
+fn is_known(said: &Said, known: &Together) -> bool {
+    known.iter().any(|known| known.question == said.question)
 }
 
 fn parts(mapped: &Mapped, tags: Tags) -> EventParts {
