@@ -27,6 +27,7 @@ pub mod dead_letter;
 pub mod delivery;
 pub mod explain;
 pub mod file_feed;
+pub mod fleet;
 pub mod freshsales;
 #[cfg(test)]
 mod fuzz;

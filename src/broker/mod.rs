@@ -32,7 +32,7 @@ mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
-pub use context::Context;
+pub use context::{Context, LaneSet, RoutedAccounts};
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};

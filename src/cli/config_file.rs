@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config;
+use crate::config::{self, Config, ConfigError, SecretsNeeded};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConfigFile {
     #[arg(
         long,
@@ -16,16 +16,12 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// For commands that need no secret: those of the accounts are not looked up.
-    pub(super) fn load_without_secrets(&self) -> Result<config::Config, Failure> {
-        let path = config::path(self.config.clone());
-        let unused = |name: &str| (!name.starts_with("FRESHET_")).then(|| "unused".to_owned());
-        let environment = |name: &str| config::environment(name).or_else(|| unused(name));
-        config::load(&path, &environment).map_err(|error| Failure::Usage(error.to_string()))
+    /// Fails if a secret that is needed is not there. The command reads it where it uses it.
+    pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
+        self.read(secrets).map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    pub(super) fn load(&self) -> Result<config::Config, Failure> {
-        let path = config::path(self.config.clone());
-        config::load(&path, &config::environment).map_err(|error| Failure::Usage(error.to_string()))
+    pub(super) fn read(&self, secrets: SecretsNeeded) -> Result<Config, ConfigError> {
+        config::load(&config::path(self.config.clone()), &config::environment, secrets)
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::output::{Failure, print};
 use super::{files, summary};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::delivery::HeldBytes;
 use crate::file_feed::{
     Counts, Discard, Feed, FeedError, FileId, LetterFile, LetterFileError, LetterStore, SharedCounts,
@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     };
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
-    let engine = Engine::start(config, &stop)?;
+    let engine = Engine::start(config, &config::environment, &stop)?;
     let closed = CancellationToken::new();
     // A daemon on this machine may use the address already. A back-fill does not need the pages.
     let _pages = match engine::listen(config).await {
@@ -97,17 +97,21 @@ pub(super) async fn deliver(
 ) -> (Counts, Result<(), FeedError>) {
     let counts = Arc::new(SharedCounts::default());
     let bar = files::bar();
-    let Engine { metrics, account_index, inlets, mut lanes, .. } = engine;
+    let Engine { metrics, lanes, .. } = engine;
+    let shown = lanes.shown().borrow().clone();
     let feed = Feed {
-        account_index,
+        account_index: shown.index.clone(),
         opener: config.broker.opener(),
-        lanes: inlets,
+        lanes: shown.inlets.values().cloned().collect(),
         prefetch: config.broker.prefetch.get(),
         held: HeldBytes::new(config.broker.prefetch_bytes),
         metrics,
         counts: counts.clone(),
         letters,
     };
+    drop(shown);
+    // A lane ends when nobody can feed it any more.
+    let mut lanes = lanes.into_tasks();
     let lines = read_lines(input, longest_line(config.broker.max_batch));
     let feeding = async {
         let fed = feed.run(lines, stop.clone()).await;

@@ -9,7 +9,9 @@ mod fields;
 mod files;
 mod output;
 mod publish;
+mod reload;
 mod run;
+mod running_lanes;
 mod sandbox;
 mod summary;
 

@@ -52,7 +52,7 @@ impl AccountExplainer {
         }
         let mut mapper = Mapper::new(account.mapping.clone(), schema).with_gaps(fields.gaps().to_vec());
         mapper.set_selectors(fields.selectors());
-        let accepts = Accepts { types: account.events.clone(), can_track: account.app_token.is_some() };
+        let accepts = Accepts::of(account, account.app_token.is_some());
         Self { account: account.clone(), accepts, mapper, labels }
     }
 

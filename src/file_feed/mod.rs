@@ -41,7 +41,7 @@ pub use reader::{EventReader, FileRead};
 /// What a feed works with.
 pub struct Feed {
     /// Finds an event's account.
-    pub account_index: AccountIndex,
+    pub account_index: Arc<AccountIndex>,
     /// Reads bodies.
     pub opener: Opener,
     /// One per account.

@@ -14,7 +14,7 @@ use crate::segment::{Batch, Glimpse, Opened, Opener, RoutingKeys, Unopened};
 
 /// Reads events out of lines. The events of a line are taken before the next line is given.
 pub struct EventReader {
-    account_index: AccountIndex,
+    account_index: Arc<AccountIndex>,
     /// The account of every event, whatever the events say.
     account: Option<AccountName>,
     opener: Opener,
@@ -66,7 +66,7 @@ impl FileRead {
 
 impl EventReader {
     /// Finds accounts in `account_index`, and opens bodies with `opener`.
-    pub fn new(account_index: AccountIndex, opener: Opener) -> Self {
+    pub fn new(account_index: Arc<AccountIndex>, opener: Opener) -> Self {
         Self { account_index, account: None, opener, line: 0, next: Unread::Nothing }
     }
 

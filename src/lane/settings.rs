@@ -25,10 +25,23 @@ pub struct Settings {
 
 impl Settings {
     pub(super) fn scheduler<D>(&self, account: &AccountConfig, now: Instant) -> Scheduler<D> {
-        let quota = |calls, period| Quota::new(calls, period, account.limits.quota_share, now);
-        let api =
-            quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
-        let tracking = quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1));
-        Scheduler::new(SchedulerSettings::of(account, self.concurrency, self.backoff), api, tracking)
+        let (api, tracking) = quotas(account, now);
+        Scheduler::new(self.of_scheduler(account), api, tracking)
     }
+
+    pub(super) fn change<D>(&self, scheduler: &mut Scheduler<D>, account: &AccountConfig, now: Instant) {
+        scheduler.change(self.of_scheduler(account), quotas(account, now), now);
+    }
+
+    fn of_scheduler(&self, account: &AccountConfig) -> SchedulerSettings {
+        SchedulerSettings::of(account, self.concurrency, self.backoff)
+    }
+}
+
+/// That of the API, and that of the tracking endpoints.
+fn quotas(account: &AccountConfig, now: Instant) -> (Quota, Quota) {
+    let quota = |calls, period| Quota::new(calls, period, account.limits.quota_share, now);
+    let api =
+        quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
+    (api, quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1)))
 }

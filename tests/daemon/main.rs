@@ -38,6 +38,7 @@ mod pages;
 mod peers;
 mod poison;
 mod records;
+mod reload;
 mod replicas;
 mod rolling;
 mod scale;

@@ -9,15 +9,18 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::config_file::ConfigFile;
+use super::engine::with_secrets;
 use super::files;
 use super::output::{Failure, print, print_styled};
-use crate::config::{AccountConfig, Config};
+use super::running_lanes::keys;
+use crate::config::{self, AccountConfig, Config, SecretsNeeded};
 use crate::delivery::AccountName;
 use crate::explain::{
     AccountExplainer, AccountFields, Ends, Explainer, Explanation, FieldSourceError, Summary,
 };
 use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
 use crate::freshsales::{Client, HttpTransport};
+use crate::routing::AccountIndex;
 use crate::schema::Selector;
 
 #[derive(Debug, clap::Args)]
@@ -43,16 +46,14 @@ pub(super) struct ExplainArguments {
 }
 
 pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
-    let config = match &arguments.fields {
-        Some(_) => arguments.config.load_without_secrets()?,
-        None => arguments.config.load()?,
-    };
+    // An account's key is read once its fields are asked for.
+    let config = arguments.config.load(SecretsNeeded::None)?;
     let account = match &arguments.account {
         Some(name) => Some(super::account_named(&config, name)?.name.clone()),
         None => None,
     };
     let input = files::open(&arguments.events)?;
-    let index = super::engine::account_index(&config);
+    let index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>()).into();
     let mut reader = EventReader::new(index, config.broker.opener()).for_account(account);
     let mut explaining = Explaining::new(&config, &arguments)?;
     let mut lines = read_lines(input.events, longest_line(config.broker.max_batch));
@@ -125,7 +126,7 @@ impl<'a> Explaining<'a> {
         let now = Instant::now();
         let mut explanation = self.explainer.explain(read, reader.glimpse(read), now);
         if let Some(account) = account
-            && self.read_selectors(account, &explanation.needs).await
+            && self.read_selectors(account, &explanation.needs).await?
         {
             explanation = self.explainer.explain(read, reader.glimpse(read), now);
         }
@@ -138,7 +139,7 @@ impl<'a> Explaining<'a> {
         if self.known.contains_key(&account.name) {
             return Ok(());
         }
-        let fields = match (self.folder, self.client(account)) {
+        let fields = match (self.folder, self.client(account)?) {
             (Some(folder), _) => AccountFields::from_folder(folder, &account.name),
             (None, Some(client)) => AccountFields::from_api(&client, &account.name).await,
             (None, None) => return Ok(()),
@@ -154,14 +155,20 @@ impl<'a> Explaining<'a> {
         Ok(())
     }
 
-    fn client(&self, account: &AccountConfig) -> Option<Client> {
-        Some(super::engine::client(self.transport.as_ref()?, account))
+    /// `None` if nothing is asked of Freshsales.
+    fn client(&self, account: &AccountConfig) -> Result<Option<Client>, Failure> {
+        let Some(transport) = &self.transport else { return Ok(None) };
+        let configured = with_secrets(account, &config::environment).map_err(Failure::Usage)?;
+        Ok(Some(configured.client(transport)))
     }
 
     /// Reads selectors that may settle a value. True if more is known now.
-    async fn read_selectors(&mut self, account: &AccountConfig, needs: &[Selector]) -> bool {
-        let Some(client) = self.client(account) else { return false };
-        let Some(fields) = self.known.get_mut(&account.name) else { return false };
+    async fn read_selectors(&mut self, account: &AccountConfig, needs: &[Selector]) -> Result<bool, Failure> {
+        if needs.is_empty() {
+            return Ok(false);
+        }
+        let Some(client) = self.client(account)? else { return Ok(false) };
+        let Some(fields) = self.known.get_mut(&account.name) else { return Ok(false) };
         let mut more = false;
         for selector in needs.iter().copied() {
             let key = (account.name.clone(), selector);
@@ -176,7 +183,7 @@ impl<'a> Explaining<'a> {
         if let Some(explainer) = self.explainer.account_mut(&account.name) {
             explainer.set_selectors(fields.selectors());
         }
-        more
+        Ok(more)
     }
 
     fn note_unknown_selectors(&self, explanation: &mut Explanation) {

@@ -50,7 +50,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     }
     if summary.calls > 0 {
         page.line(format_args!(
-            "They cost {} API calls or more if each goes alone; many that wait together share calls.",
+            "They cost {} calls or more if each goes alone; many that wait together share calls.",
             summary.calls
         ));
     }

@@ -7,8 +7,9 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::config_file::ConfigFile;
+use super::engine::with_secrets;
 use super::output::{Failure, print, print_error, print_styled, width};
-use crate::config::AccountConfig;
+use crate::config::{self, AccountConfig, SecretsNeeded};
 use crate::explain::{AccountFields, ListedField, list};
 use crate::freshsales::HttpTransport;
 
@@ -35,7 +36,7 @@ pub(super) struct FieldsArguments {
 }
 
 pub(super) async fn run(arguments: FieldsArguments) -> Result<(), Failure> {
-    let config = arguments.config.load()?;
+    let config = arguments.config.load(SecretsNeeded::None)?;
     let accounts: Vec<&AccountConfig> = match &arguments.account {
         Some(name) => vec![super::account_named(&config, name)?],
         None => config.accounts.iter().collect(),
@@ -43,7 +44,8 @@ pub(super) async fn run(arguments: FieldsArguments) -> Result<(), Failure> {
     let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
     let mut failed = false;
     for account in accounts {
-        let client = super::engine::client(&transport, account);
+        let configured = with_secrets(account, &config::environment).map_err(Failure::Usage)?;
+        let client = configured.client(&transport);
         let mut fields = match AccountFields::from_api(&client, &account.name).await {
             Ok(fields) => fields,
             Err(error) => {

@@ -182,7 +182,7 @@ mod tests {
                     way(&[("a", "a yes"), ("b", "b no")]),
                     way(&[("a", "a no"), ("b", "b no")]),
                 ],
-                Some("b no; or a yes"),
+                Some("a yes; or a no and b no"),
             ),
             (vec![way(&[("a", "a yes"), ("b", "b yes")])], Some("a yes and b yes")),
         ] {

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::config::AccountConfig;
 use crate::lane::scheduler::window::ContactKey;
 use crate::mapping::{Identity, Ignored, Mapped, Mapper, Mapping, Omitted, Recorded, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
@@ -75,6 +76,12 @@ pub(crate) struct Accepts {
     pub(crate) types: Vec<EventType>,
     /// The account has an app token.
     pub(crate) can_track: bool,
+}
+
+impl Accepts {
+    pub(crate) fn of(account: &AccountConfig, can_track: bool) -> Self {
+        Self { types: account.events.clone(), can_track }
+    }
 }
 
 pub(in crate::lane) fn judge(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -> Judged {

@@ -28,8 +28,8 @@ mod work_items;
 
 use tokio::time::Instant;
 
-use super::budget::attribution::SuccessHistory;
 use super::budget::budgets::Budgets;
+use super::budget::success_history::SuccessHistory;
 use super::budget::{Impediment, Quota};
 use super::contact::bulk::policy::BulkPolicy;
 use super::contact::cache::identities::IdentityCache;
@@ -117,6 +117,13 @@ impl<D> Scheduler<D> {
         }
         self.starved = wake.quota_is_missing && !self.taking_over(now);
         Next::Wait(wake.at())
+    }
+
+    /// The account's settings are others from now on. Calls that are planned already stay as they are.
+    pub fn change(&mut self, settings: SchedulerSettings, quotas: (Quota, Quota), now: Instant) {
+        self.settings = settings;
+        self.bulk.set_most_jobs(settings.bulk_jobs);
+        self.budgets.change(quotas, now);
     }
 
     /// Another session begins.
