@@ -26,6 +26,7 @@ mod probes;
 mod publishing;
 mod router;
 mod session;
+mod survey;
 mod timing;
 mod topology;
 mod transport;
@@ -33,10 +34,16 @@ mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::Context;
+pub use inspect::difference::QueueDifference;
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
+pub use survey::{
+    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState, RefusedRight,
+    RightsReport, SurveyedNode, survey,
+};
+pub use transport::ConnectStep;
 
 #[cfg(test)]
 mod tests {
