@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config;
+use crate::config::{self, Config, SecretsNeeded};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigFile {
@@ -16,8 +16,9 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    pub(super) fn load(&self) -> Result<config::Config, Failure> {
+    /// Fails if a secret that is needed is not there. The command reads it where it uses it.
+    pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
         let path = config::path(self.config.clone());
-        config::load(&path, &config::environment).map_err(|error| Failure::Usage(error.to_string()))
+        config::load(&path, &config::environment, secrets).map_err(|error| Failure::Usage(error.to_string()))
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::output::{Failure, print};
 use super::{feed, summary};
-use crate::config::{self, BaseUrl, Config, LogFormat, PlainHttp};
+use crate::config::{self, BaseUrl, Config, LogFormat, PlainHttp, SecretsNeeded};
 use crate::dead_letter::Letter;
 use crate::file_feed::LetterStore;
 use crate::sandbox::{Options, Sandbox};
@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
         "Two sandboxes stand in for the Freshsales accounts acme and globex; a file stands in for RabbitMQ.\n\
          Feeding examples/events.ndjson through the engine ...\n\n",
     )?;
-    let engine = Engine::start(&config, &stop)?;
+    let engine = Engine::start(&config, &environment, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
     let _pages = engine::serve_pages(listener, engine.status_sources("demo", None), &stop)?;
@@ -117,16 +117,16 @@ async fn sandbox(
     Ok(DemoAccount { name, sandbox, address })
 }
 
+/// The user's environment must not change what the demo shows.
+fn environment(name: &str) -> Option<String> {
+    (name.ends_with("_API_KEY") || name.ends_with("_APP_TOKEN")).then(|| "demo".to_owned())
+}
+
 /// The example configuration, with the sandboxes' addresses.
 fn configuration(accounts: &[DemoAccount]) -> Result<Config, Failure> {
-    // The user's environment must not change what the demo shows.
-    let environment = |name: &str| {
-        name.ends_with("_API_KEY")
-            .then(|| "demo".to_owned())
-            .or_else(|| name.ends_with("_APP_TOKEN").then(|| "demo".to_owned()))
-    };
-    let mut config = config::parse(CONFIGURATION, Path::new("examples/freshet.toml"), &environment)
-        .map_err(Failure::failed)?;
+    let path = Path::new("examples/freshet.toml");
+    let mut config =
+        config::parse(CONFIGURATION, path, &environment, SecretsNeeded::All).map_err(Failure::failed)?;
     config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     for account in &mut config.accounts {
         if let Some(sandbox) = accounts.iter().find(|sandbox| *sandbox.name == *account.name) {

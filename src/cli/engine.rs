@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Failure;
 use crate::broker::BrokerHealth;
-use crate::config::{AccountConfig, Config};
+use crate::config::{AccountConfig, AccountSecrets, Config, Environment};
 use crate::delivery::LaneInlet;
 use crate::freshsales::{Client, Credentials, HttpTransport};
 use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
@@ -34,8 +34,12 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts a lane for every account.
-    pub(super) fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
+    /// Starts a lane for every account, with secrets read from where the configuration says.
+    pub(super) fn start(
+        config: &Config,
+        environment: Environment<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
         let account_index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>());
@@ -60,11 +64,10 @@ impl Engine {
             stuck_after: config.delivery.stuck_after,
         };
         for account in &config.accounts {
-            let credentials = Credentials {
-                base_url: account.url.as_str().to_owned(),
-                api_key: account.api_key.clone(),
-                app_token: account.app_token.clone(),
-            };
+            let secrets = account.read_secrets(environment);
+            let AccountSecrets { api_key, app_token } =
+                secrets.map_err(|error| Failure::Usage(format!("account {}: {error}", account.name)))?;
+            let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
             let client = Client::new(&transport, credentials);
             let metrics = engine.metrics.account(&account.name);
             let lane = Lane::new(account, client, metrics.clone(), settings);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{self, Engine};
 use super::output::{Failure, print};
 use super::{files, summary};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::delivery::HeldBytes;
 use crate::file_feed::{
     Counts, Discard, Feed, FeedError, FileId, LetterFile, LetterFileError, LetterStore, SharedCounts,
@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     };
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
-    let engine = Engine::start(config, &stop)?;
+    let engine = Engine::start(config, &config::environment, &stop)?;
     let closed = CancellationToken::new();
     // A daemon on this machine may use the address already. A back-fill does not need the pages.
     let _pages = match engine::listen(config).await {

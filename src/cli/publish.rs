@@ -12,6 +12,7 @@ use super::config_file::ConfigFile;
 use super::output::{Failure, print};
 use super::{engine, files, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
+use crate::config::{self, SecretsNeeded};
 use crate::file_feed::{ReadLine, longest_line, read_lines};
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +29,7 @@ pub(super) struct PublishArguments {
 }
 
 pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
-    let config = arguments.config.load()?;
+    let config = arguments.config.load(SecretsNeeded::Broker)?;
     if let Some(named) = &arguments.account
         && !config.accounts.iter().any(|account| *account.name == **named)
     {
@@ -44,7 +45,9 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let names = Names::new(&config.broker.queue);
     let accounts = config.accounts.iter().map(|account| account.name.clone()).collect();
     let account = arguments.account.map(Into::into);
-    let publisher = Publisher::connect(&config.broker.url, &names, account, accounts)
+    let addresses = config.broker.addresses(&config::environment);
+    let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
+    let publisher = Publisher::connect(&addresses, &names, account, accounts)
         .await
         .map_err(|error| Failure::Unreachable(with_key_to_check(error.to_string())))?;
     let bar = files::bar();

@@ -12,7 +12,7 @@ use super::engine::{self, Engine};
 use super::feed;
 use super::output::Failure;
 use crate::broker::{self, BrokerHealth, Context, Names};
-use crate::config::{self, Config};
+use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;
 use crate::metrics::Metrics;
 use crate::telemetry;
@@ -31,7 +31,7 @@ pub(super) struct RunArguments {
 }
 
 pub(super) async fn run(arguments: RunArguments) -> Result<(), Failure> {
-    let config = arguments.config.load()?;
+    let config = arguments.config.load(SecretsNeeded::All)?;
     telemetry::start(config.log.format, &config.log.level, config::environment("RUST_LOG"));
     match arguments.events {
         Some(events) => feed::run(&config, &events, arguments.dead_letters.as_deref()).await,
@@ -44,12 +44,13 @@ async fn daemon(config: Config) -> Result<(), Failure> {
     let _signals = engine::stop_on_signals(signalled.clone())?;
     let _reload = ignore_reload()?;
     let listener = engine::listen(&config).await?;
-    let engine = Engine::start(&config, &stop)?;
+    let engine = Engine::start(&config, &config::environment, &stop)?;
     let health = Arc::new(BrokerHealth::new(&engine.metrics));
     let sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
     let Engine { metrics, account_index, inlets, mut lanes, .. } = engine;
     let counters = metrics.clone();
-    let addresses = config.broker.url.clone();
+    let addresses = config.broker.addresses(&config::environment);
+    let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
     let context = Context {
         names: Names::new(&config.broker.queue),
         replica: config.broker.replica.clone(),

@@ -1,13 +1,14 @@
 //! `[[accounts]]`: one Freshsales account each.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use strum::{EnumString, VariantNames};
 
 use super::base_url::{BaseUrl, PlainHttp};
 use super::reader::{Environment, Section};
-use super::secret;
+use super::secret::{SecretError, SecretSource};
 use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
 use crate::segment::EventType;
@@ -20,9 +21,11 @@ pub struct AccountConfig {
     /// Of its API.
     pub url: BaseUrl,
     /// For everything but activities.
-    pub api_key: SecretString,
+    pub api_key: SecretSource,
     /// For activities.
-    pub app_token: Option<SecretString>,
+    pub app_token: Option<SecretSource>,
+    /// Certificates of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// How much of the account's limits may be used.
     pub limits: AccountLimits,
     /// Whose events are routed to it.
@@ -35,6 +38,25 @@ pub struct AccountConfig {
     pub deal_identity: DealIdentity,
     /// What becomes of the tags that a record has already.
     pub tags: Tags,
+}
+
+/// An account's secrets, as they were when they were read.
+#[derive(Debug, Clone)]
+pub struct AccountSecrets {
+    /// For everything but activities.
+    pub api_key: SecretString,
+    /// For activities.
+    pub app_token: Option<SecretString>,
+}
+
+/// A secret of an account that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {error}")]
+pub struct AccountSecretError {
+    /// `api_key` or `app_token`.
+    pub key: &'static str,
+    /// Why.
+    pub error: SecretError,
 }
 
 /// How much of an account's limits may be used.
@@ -90,8 +112,9 @@ const MOST_BULK_JOBS: u32 = 10;
 const DEFAULT_BULK_JOBS: u32 = 6;
 
 impl AccountConfig {
-    /// `None` if a key that every account needs is missing or wrong, which has been reported.
-    pub(super) fn read(mut section: Section<'_>, environment: Environment<'_>) -> Option<Self> {
+    /// `None` if a key that every account needs is missing or wrong, which has been reported. With an environment, the
+    /// secrets are read, too, and those that are not there are reported.
+    pub(super) fn read(mut section: Section<'_>, secrets: Option<Environment<'_>>) -> Option<Self> {
         let name = required(&mut section, "name", |section| section.parsed("name", account_name));
         let plain_http = match section.flag("insecure_http") {
             Some(true) => PlainHttp::Anywhere,
@@ -100,9 +123,9 @@ impl AccountConfig {
         let url = required(&mut section, "url", |section| {
             section.parsed("url", |text| BaseUrl::parse(text, plain_http))
         });
-        let api_key =
-            required(&mut section, "api_key", |section| read_secret(section, "api_key", environment));
-        let app_token = read_secret(&mut section, "app_token", environment);
+        let api_key = required(&mut section, "api_key", |section| token(section, "api_key", secrets));
+        let app_token = token(&mut section, "app_token", secrets);
+        let ca_file = section.path("ca_file");
         let limits = limits(&mut section);
         let sources = SegmentSources {
             write_keys: section.strings("write_keys").unwrap_or_default(),
@@ -118,12 +141,24 @@ impl AccountConfig {
             url: url?,
             api_key: api_key?,
             app_token,
+            ca_file,
             limits,
             sources,
             events,
             mapping,
             deal_identity,
             tags,
+        })
+    }
+
+    /// The secrets as they are now.
+    pub fn read_secrets(&self, environment: Environment<'_>) -> Result<AccountSecrets, AccountSecretError> {
+        let read = |key, source: &SecretSource| {
+            source.read_token(environment).map_err(|error| AccountSecretError { key, error })
+        };
+        Ok(AccountSecrets {
+            api_key: read("api_key", &self.api_key)?,
+            app_token: self.app_token.as_ref().map(|source| read("app_token", source)).transpose()?,
         })
     }
 }
@@ -140,19 +175,19 @@ fn required<T>(
     read(section)
 }
 
-fn read_secret(
+/// A secret that is sent as a header, or in its place.
+fn token(
     section: &mut Section<'_>,
     key: &'static str,
-    environment: Environment<'_>,
-) -> Option<SecretString> {
-    let value = section.raw(key)?;
-    match secret::resolve(&value, environment) {
-        Ok(secret) => Some(secret),
-        Err(message) => {
-            section.problem(key, message);
-            None
-        }
+    secrets: Option<Environment<'_>>,
+) -> Option<SecretSource> {
+    let source = section.secret(key)?;
+    if let Some(environment) = secrets
+        && let Err(error) = source.read_token(environment)
+    {
+        section.problem(key, error.to_string());
     }
+    Some(source)
 }
 
 fn limits(section: &mut Section<'_>) -> AccountLimits {

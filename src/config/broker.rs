@@ -1,8 +1,12 @@
 //! `[broker]`: where events come from, and how many are held at once.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 
-use super::reader::Section;
+use secrecy::ExposeSecret as _;
+
+use super::reader::{Environment, Section};
+use super::secret::{SecretError, SecretSource};
 use crate::broker::{Address, Addresses};
 use crate::segment::{BODY_LIMIT, Opener};
 
@@ -15,8 +19,12 @@ const LARGEST_BATCH: usize = 512 * 1024 * 1024;
 /// `[broker]`
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
-    /// `amqp://` or `amqps://`, one for each node. They hold passwords.
-    pub url: Addresses,
+    /// Where its nodes are.
+    pub url: BrokerUrl,
+    /// Certificates of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What this client shows of itself, if the broker asks.
+    pub client: Option<ClientIdentity>,
     /// The intake queue, whose name all other queues and exchanges start with.
     pub queue: String,
     /// The most unsettled events of an account that are held in memory.
@@ -31,13 +39,31 @@ pub struct BrokerConfig {
     pub unwrap: Vec<String>,
 }
 
+/// The addresses of the broker's nodes, `amqp://` or `amqps://`. They hold passwords.
+#[derive(Debug, Clone)]
+pub enum BrokerUrl {
+    /// In the configuration itself.
+    Given(Addresses),
+    /// Kept elsewhere as a whole.
+    Secret(SecretSource),
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// With the certificates that lead to the authority.
+    pub certificate: PathBuf,
+    /// Not encrypted.
+    pub key: SecretSource,
+}
+
 impl BrokerConfig {
-    pub(super) fn read(mut section: Section<'_>) -> Self {
+    /// With an environment, the secrets are read, too, and those that are not there are reported.
+    pub(super) fn read(mut section: Section<'_>, secrets: Option<Environment<'_>>) -> Self {
         let config = Self {
-            url: section
-                .parsed_each("url", Addresses::split, Address::parse)
-                .and_then(Addresses::new)
-                .unwrap_or_default(),
+            url: broker_url(&mut section),
+            ca_file: section.path("ca_file"),
+            client: client_identity(&mut section),
             queue: section.parsed("queue", queue_name).unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
             prefetch: section
                 .whole("prefetch", 1..=u32::from(u16::MAX))
@@ -49,14 +75,60 @@ impl BrokerConfig {
             max_batch: max_batch(&mut section),
             unwrap: section.parsed_list("unwrap", wrapping_key),
         };
+        if let Some(environment) = secrets {
+            if let Err(error) = config.addresses(environment) {
+                section.problem("url", error.to_string());
+            }
+            let key = config.client.as_ref().map(|client| client.key.read(environment));
+            if let Some(Err(error)) = key {
+                section.problem("client_key", error.to_string());
+            }
+        }
         section.finish();
         config
+    }
+
+    /// The nodes as they are now.
+    pub fn addresses(&self, environment: Environment<'_>) -> Result<Addresses, SecretError> {
+        let source = match &self.url {
+            BrokerUrl::Given(addresses) => return Ok(addresses.clone()),
+            BrokerUrl::Secret(source) => source,
+        };
+        let text = source.read(environment)?;
+        let nodes = Addresses::split(text.expose_secret()).into_iter().map(Address::parse);
+        let nodes = nodes.collect::<Result<Vec<_>, _>>();
+        nodes
+            .map(|nodes| Addresses::new(nodes).unwrap_or_default())
+            .map_err(|error| SecretError::Unfit(error.to_string()))
     }
 
     /// Opens the bodies of messages with these settings.
     pub fn opener(&self) -> Opener {
         Opener::new(self.unwrap.clone(), self.max_batch)
     }
+}
+
+fn broker_url(section: &mut Section<'_>) -> BrokerUrl {
+    if section.is_table("url") {
+        return section
+            .secret("url")
+            .map_or_else(|| BrokerUrl::Given(Addresses::default()), BrokerUrl::Secret);
+    }
+    let nodes = section.parsed_each("url", Addresses::split, Address::parse).and_then(Addresses::new);
+    BrokerUrl::Given(nodes.unwrap_or_default())
+}
+
+fn client_identity(section: &mut Section<'_>) -> Option<ClientIdentity> {
+    let one = section.given("client_certificate");
+    let other = section.given("client_key");
+    if one && !other {
+        section.problem("client_key", "missing; `client_certificate` is used with its key");
+    }
+    if other && !one {
+        section.problem("client_certificate", "missing; `client_key` is used with its certificate");
+    }
+    let (certificate, key) = (section.path("client_certificate"), section.secret("client_key"));
+    Some(ClientIdentity { certificate: certificate?, key: key? })
 }
 
 /// Never below [`BODY_LIMIT`], which a single event may have.

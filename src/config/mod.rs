@@ -12,14 +12,17 @@ mod log;
 mod reader;
 mod secret;
 
-pub use account::{AccountConfig, AccountLimits, DealIdentity, SegmentSources, Tags};
+pub use account::{
+    AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
+};
 pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
-pub use broker::BrokerConfig;
+pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};
 pub use delivery::DeliveryConfig;
 pub use duration::parse_duration;
 pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
 pub use reader::{ConfigProblem, Environment};
+pub use secret::{SecretError, SecretSource, SecretsNeeded};
 
 use std::path::{Path, PathBuf};
 
@@ -95,27 +98,42 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads and checks a file.
-pub fn load(path: &Path, environment: Environment<'_>) -> Result<Config, ConfigError> {
+/// Reads and checks a file. Of the secrets, those are read that are needed, to report the ones that are not there.
+pub fn load(
+    path: &Path,
+    environment: Environment<'_>,
+    secrets: SecretsNeeded,
+) -> Result<Config, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(&text, path, environment)
+    parse(&text, path, environment, secrets)
 }
 
 /// Checks a configuration's text. `path` is only named in errors.
-pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config, ConfigError> {
+pub fn parse(
+    text: &str,
+    path: &Path,
+    environment: Environment<'_>,
+    secrets: SecretsNeeded,
+) -> Result<Config, ConfigError> {
     let mut root: Table = text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         ConfigError::Syntax { path: path.to_owned(), line, message: error.message().to_owned() }
     })?;
     let mut problems = Vec::new();
-    let broker = BrokerConfig::read(Section::overridable(&mut root, "broker", environment, &mut problems));
-    let http = HttpConfig::read(Section::overridable(&mut root, "http", environment, &mut problems));
+    let (of_broker, of_all) = match secrets {
+        SecretsNeeded::None => (None, None),
+        SecretsNeeded::Broker => (Some(environment), None),
+        SecretsNeeded::All => (Some(environment), Some(environment)),
+    };
+    let section = Section::overridable(&mut root, "broker", environment, &mut problems);
+    let broker = BrokerConfig::read(section, of_broker);
+    let http = HttpConfig::read(Section::overridable(&mut root, "http", environment, &mut problems), of_all);
     let delivery =
         DeliveryConfig::read(Section::overridable(&mut root, "delivery", environment, &mut problems));
     let log = LogConfig::read(Section::overridable(&mut root, "log", environment, &mut problems));
-    let accounts = accounts(root.remove("accounts"), environment, &mut problems);
+    let accounts = accounts(root.remove("accounts"), of_all, &mut problems);
     for key in root.keys() {
         let known = ["broker", "http", "delivery", "log", "accounts"];
         problems
@@ -130,7 +148,7 @@ pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Co
 
 fn accounts(
     value: Option<Value>,
-    environment: Environment<'_>,
+    secrets: Option<Environment<'_>>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<AccountConfig> {
     let tables = match value {
@@ -149,7 +167,7 @@ fn accounts(
             continue;
         };
         let section = Section::plain(path.clone(), table, problems);
-        if let Some(account) = AccountConfig::read(section, environment) {
+        if let Some(account) = AccountConfig::read(section, secrets) {
             check_unique(&accounts, &account, &path, problems);
             accounts.push(account);
         }

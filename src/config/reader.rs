@@ -80,6 +80,23 @@ impl<'a> Section<'a> {
         self.table.contains_key(key)
     }
 
+    /// Whether the file or the environment has the key.
+    pub(super) fn given(&self, key: &str) -> bool {
+        self.has(key) || self.overridden(key).is_some()
+    }
+
+    /// Whether the value that counts is a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.overridden(key).is_none() && self.table.get(key).is_some_and(Value::is_table)
+    }
+
+    /// The variable that overrides the key, and its value.
+    pub(super) fn overridden(&self, key: &str) -> Option<(String, String)> {
+        let (prefix, environment) = self.overrides.as_ref()?;
+        let name = format!("{prefix}{}", key.to_uppercase());
+        environment(&name).map(|value| (name, value))
+    }
+
     /// The key's value in the file.
     pub(super) fn raw(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
@@ -88,8 +105,7 @@ impl<'a> Section<'a> {
 
     fn scalar(&mut self, key: &'static str) -> Option<Value> {
         let from_file = self.raw(key);
-        let Some((prefix, environment)) = &self.overrides else { return from_file };
-        environment(&format!("{prefix}{}", key.to_uppercase())).map(Value::String).or(from_file)
+        self.overridden(key).map(|(_, value)| Value::String(value)).or(from_file)
     }
 
     /// A string that `parse` understands.

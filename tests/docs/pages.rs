@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use freshet::config;
+use freshet::config::{self, SecretsNeeded};
 use freshet::outcome::{DeadLetterReason, SkipReason};
 
 use crate::{files, read, root};
@@ -48,7 +48,7 @@ fn every_metric_is_documented_and_no_other() {
 /// The keys of a section, as the complaint about an unknown one lists them.
 fn keys(text: &str) -> Vec<String> {
     let nothing = |_: &str| None;
-    let error = config::parse(text, Path::new("x"), &nothing).unwrap_err().to_string();
+    let error = config::parse(text, Path::new("x"), &nothing, SecretsNeeded::None).unwrap_err().to_string();
     let line = error.lines().find(|line| line.contains(".7: ")).expect("a complaint about the key 7");
     let (_, list) = line.split_once("known here: ").expect("no key is near 7");
     list.split(", ").map(str::to_owned).collect()

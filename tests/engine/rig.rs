@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::config;
+use freshet::config::{self, SecretsNeeded};
 use freshet::delivery::{Delivery, Lease, Receipt, Session, Settlement};
 use freshet::freshsales::{Client, Credentials, HttpTransport};
 use freshet::lane::{BackoffSettings, Lane, LaneStatus, Settings};
@@ -130,12 +130,13 @@ impl Rig {
             "TOKEN" => Some(APP_TOKEN.to_owned()),
             _ => None,
         };
-        let config = config::parse(&text, Path::new("rig.toml"), &environment).unwrap();
+        let config = config::parse(&text, Path::new("rig.toml"), &environment, SecretsNeeded::All).unwrap();
         let configured = &config.accounts[0];
+        let secrets = configured.read_secrets(&environment).unwrap();
         let credentials = Credentials {
             base_url: configured.url.as_str().to_owned(),
-            api_key: configured.api_key.clone(),
-            app_token: configured.app_token.clone(),
+            api_key: secrets.api_key,
+            app_token: secrets.app_token,
         };
         let transport = setup.transport.unwrap_or_else(|| HttpTransport::new(setup.request_timeout).unwrap());
         let client = Client::new(&transport, credentials);

@@ -1,12 +1,14 @@
 //! Reads the keys of a section that are numbers, durations, sizes, flags, lists or tables.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Value;
 
 use super::Section;
 use crate::config::duration::parse_duration;
+use crate::config::secret::SecretSource;
 
 impl Section<'_> {
     /// A number within a range. The environment gives it as a string.
@@ -75,6 +77,22 @@ impl Section<'_> {
             self.problem(key, format!("expected true or false, found {}", value.type_str()));
         }
         flag
+    }
+
+    pub(in crate::config) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.parsed(key, |text| match text {
+            "" => Err("expected a file"),
+            path => Ok(PathBuf::from(path)),
+        })
+    }
+
+    /// Where a secret is, without reading it. A variable that overrides the key holds the secret itself.
+    pub(in crate::config) fn secret(&mut self, key: &'static str) -> Option<SecretSource> {
+        let value = self.raw(key);
+        if let Some((name, _)) = self.overridden(key) {
+            return Some(SecretSource::Env(name));
+        }
+        SecretSource::parse(&value?).map_err(|message| self.problem(key, message)).ok()
     }
 
     pub(in crate::config) fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {

@@ -176,11 +176,12 @@ fn misplaced(text: &str) -> bool {
 }
 
 fn shows_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestCaseError> {
-    match parse(text, Path::new("freshet.toml"), environment) {
+    match parse(text, Path::new("freshet.toml"), environment, SecretsNeeded::All) {
         Ok(config) => {
             prop_assert!(!config.accounts.is_empty());
-            let keys = config.accounts.iter().map(|account| (&account.api_key, &account.app_token));
-            let shown = format!("{:?} {:?}", config.broker.url, keys.collect::<Vec<_>>());
+            let keys = config.accounts.iter().map(|account| account.read_secrets(environment));
+            let broker = (&config.broker.url, config.broker.addresses(environment));
+            let shown = format!("{broker:?} {:?}", keys.collect::<Vec<_>>());
             prop_assert!(!shown.contains(SECRET), "{shown}");
         }
         Err(error) => {

@@ -7,9 +7,15 @@ use secrecy::ExposeSecret;
 use std::time::Duration;
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let environment =
-        |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    parse(text, Path::new("freshet.toml"), &environment)
+    read_for(text, variables, SecretsNeeded::All)
+}
+
+fn read_for(text: &str, variables: &[(&str, &str)], secrets: SecretsNeeded) -> Result<Config, ConfigError> {
+    parse(text, Path::new("freshet.toml"), &|name| variable(variables, name), secrets)
+}
+
+fn variable(variables: &[(&str, &str)], name: &str) -> Option<String> {
+    variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
 }
 
 fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
@@ -17,6 +23,11 @@ fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
         Err(ConfigError::Invalid { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
         other => panic!("expected problems, got {other:?}"),
     }
+}
+
+/// The first node of the broker.
+fn node(config: &Config) -> String {
+    config.broker.addresses(&|_| None).unwrap().nth(0).shown()
 }
 
 const ACME: &str = r#"
@@ -29,7 +40,7 @@ api_key = { env = "KEY" }
 #[test]
 fn a_short_file_has_the_documented_defaults() {
     let config = read(ACME, &[("KEY", "secret")]).unwrap();
-    assert_eq!(config.broker.url.nth(0).shown(), "127.0.0.1:5672");
+    assert_eq!(node(&config), "127.0.0.1:5672");
     assert_eq!(config.broker.queue, "segment.events");
     assert_eq!(config.broker.prefetch.get(), 400);
     assert_eq!(config.broker.prefetch_bytes, 64 << 20);
@@ -102,7 +113,7 @@ fn the_environment_overrides_scalars_outside_accounts() {
         ("FRESHET_HTTP_LISTEN", "0.0.0.0:1"),
     ];
     let config = read(&format!("[broker]\nprefetch = 9\n{ACME}"), &variables).unwrap();
-    assert_eq!(config.broker.url.nth(0).shown(), "broker.example.com:5671");
+    assert_eq!(node(&config), "broker.example.com:5671");
     assert_eq!(config.broker.prefetch.get(), 7);
     assert_eq!(config.delivery.shutdown_grace, Duration::from_secs(3));
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:1");
@@ -171,7 +182,7 @@ fn the_keys_that_hold_events_are_a_list() {
 #[test]
 fn a_broker_of_several_nodes_has_several_addresses() {
     let shown = |config: &Config| {
-        let url = &config.broker.url;
+        let url = config.broker.addresses(&|_| None).unwrap();
         (0..url.count()).map(|turn| url.nth(turn).shown()).collect::<Vec<_>>()
     };
     let list = format!("[broker]\nurl = [\"amqp://a\", \"amqp://b:1\"]\n{ACME}");
@@ -197,11 +208,14 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "from-a-file\n").unwrap();
     let text = format!("{ACME}app_token = {{ file = {:?} }}\n", file.path());
-    let config = read(&text, &[("KEY", "from-the-environment")]).unwrap();
+    let variables = [("KEY", "from-the-environment")];
+    let config = read(&text, &variables).unwrap();
     let account = &config.accounts[0];
-    assert_eq!(account.api_key.expose_secret(), "from-the-environment");
-    assert_eq!(account.app_token.as_ref().unwrap().expose_secret(), "from-a-file");
-    let printed = format!("{config:?}");
+    let environment = |name: &str| variable(&variables, name);
+    let secrets = account.read_secrets(&environment).unwrap();
+    assert_eq!(secrets.api_key.expose_secret(), "from-the-environment");
+    assert_eq!(secrets.app_token.as_ref().unwrap().expose_secret(), "from-a-file");
+    let printed = format!("{config:?} {secrets:?}");
     assert!(!printed.contains("from-a-file") && !printed.contains("from-the-environment"));
 
     assert_eq!(
@@ -209,6 +223,118 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
         ["accounts[0].api_key: the environment variable KEY is not set; export it, or use { file = ... }"]
     );
     assert_eq!(problems(ACME, &[("KEY", " ")]), ["accounts[0].api_key: the secret is empty"]);
+    assert_eq!(
+        problems(ACME, &[("KEY", "two words")]),
+        ["accounts[0].api_key: the secret holds blanks or characters that no key has"]
+    );
+
+    // They are read when they are used, and may have changed by then.
+    std::fs::write(file.path(), "rotated\n").unwrap();
+    assert_eq!(account.read_secrets(&environment).unwrap().app_token.unwrap().expose_secret(), "rotated");
+    drop(file);
+    let error = account.read_secrets(&environment).unwrap_err().to_string();
+    assert!(error.starts_with("app_token: cannot read "), "{error}");
+}
+
+/// Secrets that are nowhere, in each place that may name one.
+const NOWHERE: &str = r#"
+[broker]
+url = { env = "BROKER" }
+client_certificate = "client.pem"
+client_key = { file = "/nowhere/client.key" }
+[http]
+admin_token = { env = "ADMIN" }
+[[accounts]]
+name = "acme"
+url = "acme"
+api_key = { env = "KEY" }
+app_token = { file = "/nowhere/token" }
+"#;
+
+#[test]
+fn a_command_asks_for_the_secrets_that_it_uses_and_no_others() {
+    let of_broker = [
+        "broker.url: the environment variable BROKER is not set; export it, or use { file = ... }",
+        "broker.client_key: cannot read /nowhere/client.key: No such file or directory (os error 2)",
+    ];
+    let of_others = [
+        "http.admin_token: the environment variable ADMIN is not set; export it, or use { file = ... }",
+        "accounts[0].api_key: the environment variable KEY is not set; export it, or use { file = ... }",
+        "accounts[0].app_token: cannot read /nowhere/token: No such file or directory (os error 2)",
+    ];
+    for (needed, expected) in [
+        (SecretsNeeded::None, Vec::new()),
+        (SecretsNeeded::Broker, of_broker.to_vec()),
+        (SecretsNeeded::All, [&of_broker[..], &of_others].concat()),
+    ] {
+        let found = match read_for(NOWHERE, &[], needed) {
+            Ok(_) => Vec::new(),
+            Err(ConfigError::Invalid { problems, .. }) => problems,
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{needed:?}");
+    }
+    // What is wrong in the file itself is a mistake for every command.
+    let inline = ACME.replace("{ env = \"KEY\" }", "\"s3cret\"");
+    assert!(read_for(&inline, &[], SecretsNeeded::None).is_err());
+}
+
+#[test]
+fn the_broker_s_address_may_be_a_secret() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "amqps://u:s3cret@a/%2f, amqp://u:s3cret@b\n").unwrap();
+    let text = format!("[broker]\nurl = {{ file = {:?} }}\n{ACME}", file.path());
+    let config = read(&text, &[("KEY", "k")]).unwrap();
+    let addresses = config.broker.addresses(&|_| None).unwrap();
+    assert_eq!([addresses.nth(0).shown(), addresses.nth(1).shown()], ["a:5671", "b:5672"]);
+    assert!(!format!("{config:?} {addresses:?}").contains("s3cret"));
+
+    std::fs::write(file.path(), "http://u:s3cret@a").unwrap();
+    let found = problems(&text, &[("KEY", "k")]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("broker.url: expected an AMQP address"), "{found:?}");
+    // A variable holds the address itself, and wins.
+    let variables = [("KEY", "k"), ("FRESHET_BROKER_URL", "amqp://c")];
+    assert_eq!(node(&read(&text, &variables).unwrap()), "c:5672");
+}
+
+#[test]
+fn a_client_s_certificate_and_its_key_come_together() {
+    let client = |lines: &str| {
+        let text = format!("[broker]\n{lines}\n{ACME}");
+        read_for(&text, &[], SecretsNeeded::None).map(|config| config.broker.client)
+    };
+    let (certificate, key) = ("client_certificate = \"c.pem\"", "client_key = { file = \"c.key\" }");
+    assert_eq!(client("").unwrap(), None);
+    let identity = ClientIdentity { certificate: "c.pem".into(), key: SecretSource::File("c.key".into()) };
+    assert_eq!(client(&format!("{certificate}\n{key}")).unwrap(), Some(identity));
+    for (lines, expected) in [
+        (certificate, "broker.client_key: missing; `client_certificate` is used with its key"),
+        (key, "broker.client_certificate: missing; `client_key` is used with its certificate"),
+    ] {
+        assert!(client(lines).unwrap_err().to_string().contains(expected));
+    }
+}
+
+#[test]
+fn the_admin_token_is_long_and_may_be_a_variable() {
+    let text =
+        format!("[http]\nadmin_token = {{ env = \"ADMIN\" }}\nhosts = [\"freshet.example.com\"]\n{ACME}");
+    let long = "x".repeat(32);
+    let config = read(&text, &[("KEY", "k"), ("ADMIN", &long)]).unwrap();
+    assert_eq!(config.http.hosts, ["freshet.example.com"]);
+    let token = config.http.read_admin_token(&|_| Some(long.clone())).unwrap().unwrap();
+    assert_eq!(token.expose_secret(), long);
+    let found = problems(&text, &[("KEY", "k"), ("ADMIN", &long[1..])]);
+    assert_eq!(
+        found,
+        ["http.admin_token: the token has fewer than 32 characters and might be guessed; make one with \
+             `openssl rand -hex 32`"]
+    );
+    let config = read(ACME, &[("KEY", "k"), ("FRESHET_HTTP_ADMIN_TOKEN", &long)]).unwrap();
+    assert_eq!(config.http.admin_token, Some(SecretSource::Env("FRESHET_HTTP_ADMIN_TOKEN".to_owned())));
+    let wrong = problems(&format!("[http]\nhosts = [\"http://x/\"]\n{ACME}"), &[("KEY", "k")]);
+    assert!(wrong[0].starts_with("http.hosts[0]: expected a host's name"), "{wrong:?}");
 }
 
 #[test]

@@ -1,17 +1,14 @@
 //! Whether a doubtful answer is due to one record or to the whole account: a 403, a web page, a path that is not there.
 //! Calls that get through meanwhile show it; where there are none, the scheduler reads fields to find out. Pure.
 
-use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::impediment::Impediment;
+use super::success_history::SuccessHistory;
 use crate::freshsales::{BudgetKind, EndpointFamily, UnrecognizedAnswer, Verdict};
 
-/// If so many records of a family fail in a row, all of the family are taken to fail, even while reading fields gets
-/// through.
-const SEVERAL: usize = 3;
 /// How often a record must fail while others get through before it is given up.
 const RECORD_LIMIT: u32 = 4;
 /// The same for records in one call, which are then sent one by one.
@@ -19,15 +16,11 @@ const GROUP_LIMIT: u32 = 2;
 /// The same while foreign answers come and go, so that a record may meet several in a row by chance.
 const INTERMITTENT_RECORD_LIMIT: u32 = 40;
 const INTERMITTENT_GROUP_LIMIT: u32 = 8;
-/// For how long foreign answers count as intermittent after a suspected record got through.
-const INTERMITTENT_FOR: Duration = Duration::from_mins(15);
 /// A success later than this after a doubtful answer proves nothing: the cause may have been mended in between. Then
 /// the record is tried again.
 const EVIDENCE_AGE: Duration = Duration::from_secs(30);
 /// When to try again, in sixtieths of the time after which the record is given up.
 const RETRY_SIXTIETHS: [u32; 5] = [1, 4, 15, 20, 20];
-/// The most that counts of a gap between two successes: the rest may have been an outage.
-const LONGEST_GAP: Duration = Duration::from_mins(15);
 
 /// An answer that may be due to the record or to the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +133,11 @@ impl Suspicion {
         &self.last_answer
     }
 
+    /// Foreign answers alone met this record, while others got through.
+    pub(in crate::lane) fn was_foreign_alone(&self) -> bool {
+        self.times_alone > 0 && self.is_foreign()
+    }
+
     pub(in crate::lane) fn family_works(&self) -> bool {
         self.family_works
     }
@@ -228,80 +226,5 @@ impl Suspicion {
                 group || self.times_alone >= record_limit && long
             }
         }
-    }
-}
-
-/// When records of each family of endpoints got through, and which failed since.
-#[derive(Debug, Default)]
-pub(in crate::lane) struct SuccessHistory {
-    families: HashMap<EndpointFamily, FamilyHistory>,
-    /// When a suspected record last got through: then foreign answers come and go, and prove less.
-    intermittent_since: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct FamilyHistory {
-    last_success: Option<Instant>,
-    working_time: Duration,
-    /// Records that failed since the last success, at most [`SEVERAL`], with those given up for it: the digests of the
-    /// names by which each is known.
-    failing: Vec<BTreeSet<u128>>,
-}
-
-impl SuccessHistory {
-    /// For how long records of a family have got through, all in all.
-    pub(in crate::lane) fn working_time(&self, family: EndpointFamily) -> Duration {
-        self.families.get(&family).map_or(Duration::ZERO, |history| history.working_time)
-    }
-
-    fn is_intermittent(&self, now: Instant) -> bool {
-        self.intermittent_since.is_some_and(|since| now.saturating_duration_since(since) < INTERMITTENT_FOR)
-    }
-
-    /// A record got through; `suspicion` is what spoke against it.
-    pub(in crate::lane) fn record_success(
-        &mut self,
-        family: EndpointFamily,
-        suspicion: Option<&Suspicion>,
-        now: Instant,
-    ) {
-        let history = self.families.entry(family).or_default();
-        let gap = history.last_success.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
-        history.working_time += gap.min(LONGEST_GAP);
-        history.last_success = Some(now);
-        history.failing.clear();
-        if suspicion.is_some_and(|suspicion| suspicion.times_alone > 0 && suspicion.is_foreign()) {
-            self.intermittent_since = Some(now);
-        }
-    }
-
-    /// A record met a doubtful answer or none. It counts once, however many events write it: two failures that share a
-    /// name are of one record.
-    pub(in crate::lane) fn record_failure(
-        &mut self,
-        family: EndpointFamily,
-        names: impl IntoIterator<Item = u128>,
-    ) {
-        let mut names: BTreeSet<u128> = names.into_iter().collect();
-        let failing = &mut self.families.entry(family).or_default().failing;
-        failing.retain(|other| {
-            let same = !other.is_disjoint(&names);
-            if same {
-                names.extend(other);
-            }
-            !same
-        });
-        if failing.len() < SEVERAL {
-            failing.push(names);
-        }
-    }
-
-    pub(in crate::lane) fn several_fail(&self, family: EndpointFamily) -> bool {
-        self.families.get(&family).is_some_and(|history| history.failing.len() >= SEVERAL)
-    }
-
-    /// The events that failed are gone.
-    pub(in crate::lane) fn forget_failures(&mut self) {
-        self.families.values_mut().for_each(|history| history.failing.clear());
     }
 }

@@ -86,7 +86,8 @@ impl<D> Scheduler<D> {
         // A read before a call is sent again proves nothing about writes: a gateway may block those alone.
         let is_record = through.purpose.class() == CallClass::Work && through.prepares.is_none();
         if is_record {
-            self.history.record_success(family, through.suspicion.as_ref(), now);
+            let suspected = through.suspicion.as_ref().is_some_and(Suspicion::was_foreign_alone);
+            self.history.record_success(family, suspected, now);
         }
         let success = Success { sent, family, budget, is_record };
         let (mut proven, mut due_now) = (Vec::new(), Vec::new());

@@ -28,8 +28,8 @@ mod work_items;
 
 use tokio::time::Instant;
 
-use super::budget::attribution::SuccessHistory;
 use super::budget::budgets::Budgets;
+use super::budget::success_history::SuccessHistory;
 use super::budget::{Impediment, Quota};
 use super::contact::bulk::policy::BulkPolicy;
 use super::contact::cache::identities::IdentityCache;
