@@ -34,14 +34,14 @@ mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::Context;
-pub use inspect::difference::QueueDifference;
 pub use health::{BrokerHealth, HealthView};
+pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
 pub use survey::{
-    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState, RefusedRight,
-    RightsReport, SurveyedNode, survey,
+    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
+    RefusedRight, RightsReport, SurveyedNode, survey,
 };
 pub use transport::ConnectStep;
 

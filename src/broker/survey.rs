@@ -4,11 +4,10 @@
 //! Every question has a deadline, and a broker that does not answer is one of the facts. Nothing is declared, nothing is
 //! taken out of a queue; one empty message goes to the probe's queue, as each replica sends one every few seconds.
 
+mod asking;
 mod messages;
 mod queues;
 mod rights;
-
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use lapin::Connection;
@@ -18,9 +17,11 @@ use super::amqp::channel::ask;
 use super::amqp::connection::close;
 use super::amqp::refusal::{NOT_FOUND, is_refused};
 use super::names::Names;
-use super::timing::{LEAST_CHANNELS, SURVEY_ANSWER, SURVEY_CONNECT};
-use super::transport::{self, ConnectError, ConnectStep, Connected};
+use super::timing::{LEAST_CHANNELS, SURVEY_ANSWER};
+use super::transport::Connected;
 use crate::delivery::AccountName;
+pub use asking::{Certainty, NodeFailure};
+use asking::{connect, within};
 pub use messages::Publishing;
 pub use queues::{ExchangeState, QueueState};
 pub use rights::{RefusedRight, RightsReport};
@@ -65,24 +66,6 @@ impl NodeFacts {
     }
 }
 
-/// Why a node let nobody in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeFailure {
-    /// How far it came.
-    pub step: ConnectStep,
-    /// In words without secrets.
-    pub why: String,
-}
-
-/// What was found, or that nobody answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Certainty<T> {
-    /// The broker answered.
-    Known(T),
-    /// It did not, in words.
-    Unknown(String),
-}
-
 /// The objects of the virtual host, and what this user may do with them.
 #[derive(Debug)]
 pub struct ObjectsReport {
@@ -106,7 +89,7 @@ pub struct ObjectsReport {
 
 /// Looks at all nodes, and at the objects that a replica of this name with these accounts would use.
 ///
-/// Ends within [`SURVEY_CONNECT`] and the longest of its questions, 45 seconds, and the few that closing takes.
+/// Ends within the time to connect and that for the lanes, 45 seconds, and the few that closing takes.
 pub async fn survey(
     addresses: &Addresses,
     names: &Names,
@@ -116,7 +99,8 @@ pub async fn survey(
     crate::tls::install_provider();
     let nodes: Vec<&Address> = (0..addresses.count()).map(|number| addresses.nth(number)).collect();
     let connected = join_all(nodes.iter().map(|address| connect(address, "check"))).await;
-    let first = nodes.iter().zip(&connected).find_map(|(address, node)| Some((*address, node.as_ref().ok()?)));
+    let first =
+        nodes.iter().zip(&connected).find_map(|(address, node)| Some((*address, node.as_ref().ok()?)));
     let objects = match first {
         Some((address, connection)) => Some(look(address, connection, names, replica, accounts).await),
         None => None,
@@ -131,14 +115,6 @@ pub async fn survey(
     let survey = BrokerSurvey { nodes: found.collect(), objects };
     join_all(connected.iter().flatten().map(|connection| close(connection))).await;
     survey
-}
-
-async fn connect(address: &Address, name: &str) -> Result<Connected, NodeFailure> {
-    let failure = |error: &ConnectError| NodeFailure { step: error.step(), why: error.to_string() };
-    match tokio::time::timeout(SURVEY_CONNECT, transport::connect(address, name)).await {
-        Ok(connected) => connected.map_err(|error| failure(&error)),
-        Err(_) => Err(failure(&ConnectError::NotReady(SURVEY_CONNECT))),
-    }
 }
 
 fn facts(connection: &Connected) -> NodeFacts {
@@ -186,11 +162,4 @@ async fn name_taken(connection: &Connection, names: &Names, replica: &str) -> Ce
         Ok(Err(error)) => Certainty::Unknown(error.to_string()),
         Err(late) => Certainty::Unknown(late),
     }
-}
-
-/// What comes of a question in time, or that nothing does, in words.
-async fn within<T>(time: Duration, question: impl Future<Output = T>) -> Result<T, String> {
-    tokio::time::timeout(time, question)
-        .await
-        .map_err(|_| format!("RabbitMQ has not answered within {} s", time.as_secs()))
 }

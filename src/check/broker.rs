@@ -1,32 +1,20 @@
 //! What is found of RabbitMQ. Pure: the survey is handed in.
 
+mod context;
 mod objects;
 
-use jiff::Timestamp;
-
 use super::certificate;
-use super::finding::{Finding, Findings, Subject};
+use super::finding::{CheckFindings, Finding, Subject};
 use super::words::listed;
 use crate::broker::{
-    BrokerSurvey, Certainty, ConnectStep, Names, NodeFacts, NodeFailure, Publishing, RefusedRight, SurveyedNode,
+    BrokerSurvey, Certainty, ConnectStep, Names, NodeFacts, NodeFailure, Publishing, RefusedRight,
+    SurveyedNode,
 };
-use crate::delivery::AccountName;
-
-/// Of the configuration, for which the broker was surveyed.
-#[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "as in the configuration")]
-pub struct BrokerContext<'a> {
-    pub names: &'a Names,
-    pub replica: &'a str,
-    /// Those whose lanes were looked at.
-    pub accounts: &'a [AccountName],
-    /// Without it dead letters could not be told from each other.
-    pub now: Timestamp,
-}
+pub use context::BrokerContext;
 
 /// Says what the survey found.
 pub fn broker(survey: &BrokerSurvey, context: BrokerContext<'_>) -> Vec<Finding> {
-    let mut findings = Findings::about(Subject::Broker);
+    let mut findings = CheckFindings::about(Subject::Broker);
     for node in &survey.nodes {
         connection(node, &mut findings);
     }
@@ -56,12 +44,12 @@ pub fn broker(survey: &BrokerSurvey, context: BrokerContext<'_>) -> Vec<Finding>
 
 /// Says that the broker was not asked, and why.
 pub fn broker_not_asked(message: &str, remedy: &str) -> Vec<Finding> {
-    let mut findings = Findings::about(Subject::Broker);
+    let mut findings = CheckFindings::about(Subject::Broker);
     findings.skip("connection", message, remedy);
     findings.finish()
 }
 
-fn connection(node: &SurveyedNode, findings: &mut Findings) {
+fn connection(node: &SurveyedNode, findings: &mut CheckFindings) {
     const CHECK: &str = "connection";
     let address = &node.address;
     match &node.found {
@@ -75,30 +63,23 @@ fn connection(node: &SurveyedNode, findings: &mut Findings) {
             findings.ok(CHECK, format!("{address}: logged in{tls}, {}", named(facts)));
         }
         Err(NodeFailure { step, why }) => {
-            let (what, remedy) = match step {
-                ConnectStep::Name => (
-                    "its name cannot be resolved",
-                    "correct the host in broker.url, or look at the DNS of this machine",
-                ),
-                ConnectStep::Network => (
-                    "no connection",
-                    "is RabbitMQ running, the port in broker.url right (5672, with TLS 5671), and no firewall between?",
-                ),
-                ConnectStep::Tls => (
-                    "no TLS",
-                    "broker.ca_file names a private authority; amqps:// in broker.url needs the port for TLS, mostly 5671",
-                ),
-                ConnectStep::Protocol => (
-                    "no AMQP",
-                    "correct the port in broker.url; a proxy must have a broker behind it",
-                ),
-                ConnectStep::Login => (
-                    "not let in",
+            let remedy = match step {
+                ConnectStep::Name => "correct the host in broker.url, or look at the DNS of this machine",
+                ConnectStep::Network => {
+                    "is RabbitMQ running, the port in broker.url right (5672, with TLS 5671), and no firewall between?"
+                }
+                ConnectStep::Tls => {
+                    "broker.ca_file names a private authority; amqps:// in broker.url needs the port for TLS, mostly 5671"
+                }
+                ConnectStep::Protocol => {
+                    "correct the port in broker.url; a proxy must have a broker behind it"
+                }
+                ConnectStep::Login => {
                     "correct user, password and virtual host in broker.url; rabbitmqctl authenticate_user USER, \
-                     rabbitmqctl list_vhosts and rabbitmqctl list_user_permissions USER show what is there",
-                ),
+                     rabbitmqctl list_vhosts and rabbitmqctl list_user_permissions USER show what is there"
+                }
             };
-            findings.fail(CHECK, format!("{address}: {what}: {why}"), remedy);
+            findings.fail(CHECK, format!("{address}: {why}"), remedy);
         }
     }
 }
@@ -112,7 +93,7 @@ fn named(facts: &NodeFacts) -> String {
     }
 }
 
-fn version(facts: &NodeFacts, several: bool, findings: &mut Findings) {
+fn version(facts: &NodeFacts, several: bool, findings: &mut CheckFindings) {
     const CHECK: &str = "version";
     let numbers = facts.version.as_deref().and_then(numbers);
     match numbers {
@@ -150,7 +131,7 @@ fn numbers(version: &str) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)))
 }
 
-fn publishing(publishing: &Publishing, names: &Names, findings: &mut Findings) {
+fn publishing(publishing: &Publishing, names: &Names, findings: &mut CheckFindings) {
     const CHECK: &str = "takes_messages";
     match publishing {
         Publishing::Confirmed => findings.ok(CHECK, "a message was confirmed, and there is no alarm"),
@@ -181,7 +162,7 @@ fn publishing(publishing: &Publishing, names: &Names, findings: &mut Findings) {
     }
 }
 
-fn permissions(objects: &crate::broker::ObjectsReport, findings: &mut Findings) {
+fn permissions(objects: &crate::broker::ObjectsReport, findings: &mut CheckFindings) {
     const CHECK: &str = "permissions";
     let report = match &objects.rights {
         Certainty::Known(report) => report,
@@ -209,7 +190,7 @@ fn permissions(objects: &crate::broker::ObjectsReport, findings: &mut Findings) 
     }
 }
 
-fn replica_name(taken: &Certainty<bool>, replica: &str, findings: &mut Findings) {
+fn replica_name(taken: &Certainty<bool>, replica: &str, findings: &mut CheckFindings) {
     const CHECK: &str = "replica_name";
     match taken {
         Certainty::Known(false) => findings.ok(CHECK, format!("`{replica}` is free")),
@@ -227,7 +208,7 @@ fn replica_name(taken: &Certainty<bool>, replica: &str, findings: &mut Findings)
 }
 
 /// What AMQP does not show.
-fn not_shown(names: &Names, findings: &mut Findings) {
+fn not_shown(names: &Names, findings: &mut CheckFindings) {
     findings.skip(
         "policies",
         "AMQP does not show policies, and one with message-ttl, max-length or expires may drop events",

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::finding::Findings;
+use super::finding::CheckFindings;
 use super::words::counted;
 
 /// Authorities that renew by themselves do so a month before the end. A fortnight before it somebody should look.
@@ -13,7 +13,7 @@ const CHECK: &str = "certificate";
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
 /// What is said of a certificate at `host`.
-pub(super) fn judge(host: &str, certificate: &[u8], now: Timestamp, findings: &mut Findings) {
+pub(super) fn judge(host: &str, certificate: &[u8], now: Timestamp, findings: &mut CheckFindings) {
     let Some((issuer, end)) = read(certificate) else {
         let message = format!("{host}: its certificate was accepted, and cannot be read here");
         return findings.skip(CHECK, message, format!("openssl s_client -connect {host} shows it"));
@@ -45,7 +45,7 @@ mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::check::{Status, Subject};
+    use crate::check::{CheckStatus, Subject};
 
     fn certificate() -> Vec<u8> {
         let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -58,24 +58,28 @@ mod tests {
     fn a_certificate_that_ends_soon_is_a_warning() {
         let certificate = certificate();
         for (now, status, part) in [
-            ("2026-01-01T00:00:00Z", Status::Ok, "89 days left, until 2026-03-31"),
-            ("2026-03-17T00:00:00Z", Status::Ok, "14 days left"),
-            ("2026-03-17T00:00:01Z", Status::Warning, "ends in 13 days, on 2026-03-31"),
-            ("2026-03-30T12:00:00Z", Status::Warning, "ends in 0 days"),
-            ("2026-04-02T00:00:00Z", Status::Warning, "ended 2 days ago"),
+            ("2026-01-01T00:00:00Z", CheckStatus::Ok, "89 days left, until 2026-03-31"),
+            ("2026-03-17T00:00:00Z", CheckStatus::Ok, "14 days left"),
+            ("2026-03-17T00:00:01Z", CheckStatus::Warning, "ends in 13 days, on 2026-03-31"),
+            ("2026-03-30T12:00:00Z", CheckStatus::Warning, "ends in 0 days"),
+            ("2026-04-02T00:00:00Z", CheckStatus::Warning, "ended 2 days ago"),
         ] {
-            let mut findings = Findings::about(Subject::Broker);
+            let mut findings = CheckFindings::about(Subject::Broker);
             judge("localhost:5671", &certificate, now.parse().unwrap(), &mut findings);
             let found = findings.finish().remove(0);
             assert_eq!(found.status, status, "{now}");
-            assert!(found.message.contains(part) && found.message.contains("Test Authority"), "{}", found.message);
+            assert!(
+                found.message.contains(part) && found.message.contains("Test Authority"),
+                "{}",
+                found.message
+            );
         }
     }
 
     #[test]
     fn bytes_that_are_no_certificate_are_skipped() {
-        let mut findings = Findings::about(Subject::Broker);
+        let mut findings = CheckFindings::about(Subject::Broker);
         judge("localhost:5671", b"no", Timestamp::UNIX_EPOCH, &mut findings);
-        assert_eq!(findings.finish()[0].status, Status::Skipped);
+        assert_eq!(findings.finish()[0].status, CheckStatus::Skipped);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::finding::{Finding, Findings, Subject};
+use super::finding::{CheckFindings, Finding, Subject};
 use super::words::{counted, listed};
 use crate::config::{AccountConfig, Config};
 use crate::segment::EventType;
@@ -59,11 +59,11 @@ pub fn configuration(
     accounts: &[&AccountConfig],
     facts: &ConfigurationFacts,
 ) -> Vec<Finding> {
-    let mut findings = Findings::about(Subject::Configuration);
+    let mut findings = CheckFindings::about(Subject::Configuration);
     let names: Vec<&str> = accounts.iter().map(|account| &*account.name).collect();
     let number = counted(config.accounts.len() as u64, "account", "accounts");
     let of = if names.len() == config.accounts.len() { "" } else { ", of which checked" };
-    findings.ok("file", format!("{}: {number}{of}: {}", facts.path.display(), listed(&names)));
+    findings.ok("file", format!("{} is right: {number}{of}: {}", facts.path.display(), listed(&names)));
     environment(facts, &mut findings);
     secrets(facts, &mut findings);
     file_modes(facts, &mut findings);
@@ -73,7 +73,7 @@ pub fn configuration(
     findings.finish()
 }
 
-fn environment(facts: &ConfigurationFacts, findings: &mut Findings) {
+fn environment(facts: &ConfigurationFacts, findings: &mut CheckFindings) {
     const CHECK: &str = "environment";
     // Not settings: the one names the file, the other was for the build.
     let other = ["FRESHET_CONFIG", "FRESHET_REVISION"];
@@ -92,7 +92,8 @@ fn environment(facts: &ConfigurationFacts, findings: &mut Findings) {
     }
     let overriding: Vec<String> = facts.set_variables.iter().map(|name| overridden(name)).collect();
     match overriding.as_slice() {
-        [] => findings.ok(CHECK, "overrides no key of the file"),
+        [] if findings.nothing_for(CHECK) => findings.ok(CHECK, "overrides no key of the file"),
+        [] => {}
         some => findings.ok(CHECK, listed(some)),
     }
 }
@@ -107,7 +108,7 @@ fn overridden(variable: &str) -> String {
     }
 }
 
-fn secrets(facts: &ConfigurationFacts, findings: &mut Findings) {
+fn secrets(facts: &ConfigurationFacts, findings: &mut CheckFindings) {
     const CHECK: &str = "secrets";
     match &facts.secrets {
         SecretsState::NotRead => {
@@ -115,7 +116,11 @@ fn secrets(facts: &ConfigurationFacts, findings: &mut Findings) {
         }
         SecretsState::Read { found, missing } => {
             for (key, why) in missing {
-                findings.fail(CHECK, format!("{key}: {why}"), "nothing that needs it was tried; provide it first");
+                findings.fail(
+                    CHECK,
+                    format!("{key}: {why}"),
+                    "nothing that needs it was tried; provide it first",
+                );
             }
             if missing.is_empty() {
                 findings.ok(CHECK, format!("{} read", counted(*found, "secret", "secrets")));
@@ -124,11 +129,12 @@ fn secrets(facts: &ConfigurationFacts, findings: &mut Findings) {
     }
 }
 
-fn file_modes(facts: &ConfigurationFacts, findings: &mut Findings) {
+fn file_modes(facts: &ConfigurationFacts, findings: &mut CheckFindings) {
     const CHECK: &str = "file_modes";
     for file in facts.secret_files.iter().filter(|file| file.mode & READABLE_BY_ALL != 0) {
         let (path, mode) = (file.path.display(), file.mode & 0o777);
-        let message = format!("{path}, which holds {}, can be read by everyone here (mode {mode:03o})", file.key);
+        let message =
+            format!("{path}, which holds {}, can be read by everyone here (mode {mode:03o})", file.key);
         findings.warn(CHECK, message, format!("chmod o= {path}"));
     }
     if findings.nothing_for(CHECK) {
@@ -142,11 +148,12 @@ fn file_modes(facts: &ConfigurationFacts, findings: &mut Findings) {
     }
 }
 
-fn urls(config: &Config, accounts: &[&AccountConfig], findings: &mut Findings) {
+fn urls(config: &Config, accounts: &[&AccountConfig], findings: &mut CheckFindings) {
     const CHECK: &str = "urls";
     for account in accounts {
         let (name, url) = (&account.name, &account.url);
-        let others = config.accounts.iter().filter(|other| other.name != *name && other.url.as_str() == url.as_str());
+        let others =
+            config.accounts.iter().filter(|other| other.name != *name && other.url.as_str() == url.as_str());
         let others: Vec<&str> = others.map(|other| &*other.name).collect();
         if !others.is_empty() {
             findings.warn(
@@ -166,7 +173,9 @@ fn urls(config: &Config, accounts: &[&AccountConfig], findings: &mut Findings) {
         if url.may_lack_path() && !url.as_str().starts_with("http://") {
             findings.warn(
                 CHECK,
-                format!("account {name}: {url} has no /crm/sales, where the API is on all but classic domains"),
+                format!(
+                    "account {name}: {url} has no /crm/sales, where the API is on all but classic domains"
+                ),
                 format!("if the account answers 404, write url = \"{url}/crm/sales\""),
             );
         }
@@ -182,7 +191,7 @@ fn urls(config: &Config, accounts: &[&AccountConfig], findings: &mut Findings) {
     }
 }
 
-fn routing(config: &Config, accounts: &[&AccountConfig], findings: &mut Findings) {
+fn routing(config: &Config, accounts: &[&AccountConfig], findings: &mut CheckFindings) {
     const CHECK: &str = "routing";
     let unclaimed = |account: &&&AccountConfig| {
         account.sources.write_keys.is_empty() && account.sources.project_ids.is_empty()
@@ -201,7 +210,7 @@ fn routing(config: &Config, accounts: &[&AccountConfig], findings: &mut Findings
     }
 }
 
-fn app_tokens(accounts: &[&AccountConfig], findings: &mut Findings) {
+fn app_tokens(accounts: &[&AccountConfig], findings: &mut CheckFindings) {
     const CHECK: &str = "app_tokens";
     let tracks = |account: &&&AccountConfig| {
         account.events.iter().any(|event| matches!(event, EventType::Track | EventType::Page))

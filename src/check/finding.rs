@@ -30,7 +30,7 @@ impl fmt::Display for Subject {
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum CheckStatus {
     /// As it should be.
     Ok,
     /// Events flow, but somebody should look at it.
@@ -41,7 +41,7 @@ pub enum Status {
     Skipped,
 }
 
-impl Status {
+impl CheckStatus {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ pub struct Finding {
     /// The check's name, the same in each release.
     pub check: &'static str,
     #[expect(missing_docs, reason = "described at its type")]
-    pub status: Status,
+    pub status: CheckStatus,
     /// What was found, without secrets and personal data.
     pub message: String,
     /// What to do; none where all is well.
@@ -70,18 +70,18 @@ pub struct Finding {
 
 /// Collects the findings about one subject.
 #[derive(Debug)]
-pub(super) struct Findings {
+pub(super) struct CheckFindings {
     subject: Subject,
     all: Vec<Finding>,
 }
 
-impl Findings {
+impl CheckFindings {
     pub(super) fn about(subject: Subject) -> Self {
         Self { subject, all: Vec::new() }
     }
 
     pub(super) fn ok(&mut self, check: &'static str, message: impl Into<String>) {
-        self.add(check, Status::Ok, message.into(), None);
+        self.add(check, CheckStatus::Ok, message.into(), None);
     }
 
     pub(super) fn warn(
@@ -90,7 +90,7 @@ impl Findings {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(check, Status::Warning, message.into(), Some(remedy.into()));
+        self.add(check, CheckStatus::Warning, message.into(), Some(remedy.into()));
     }
 
     pub(super) fn fail(
@@ -99,7 +99,7 @@ impl Findings {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(check, Status::Failed, message.into(), Some(remedy.into()));
+        self.add(check, CheckStatus::Failed, message.into(), Some(remedy.into()));
     }
 
     pub(super) fn skip(
@@ -108,7 +108,7 @@ impl Findings {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(check, Status::Skipped, message.into(), Some(remedy.into()));
+        self.add(check, CheckStatus::Skipped, message.into(), Some(remedy.into()));
     }
 
     /// Whether nothing of this name was found yet.
@@ -120,7 +120,7 @@ impl Findings {
         self.all
     }
 
-    fn add(&mut self, check: &'static str, status: Status, message: String, remedy: Option<String>) {
+    fn add(&mut self, check: &'static str, status: CheckStatus, message: String, remedy: Option<String>) {
         self.all.push(Finding { subject: self.subject.clone(), check, status, message, remedy });
     }
 }

@@ -5,6 +5,9 @@ use std::fmt::Display;
 /// The most names that one message lists.
 const LISTED: usize = 5;
 
+/// What to do about what was not tried for the want of something else.
+pub(super) const AGAIN: &str = "mend that first, then check again";
+
 /// `1 account`, `12,345 events`.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
@@ -40,7 +43,9 @@ mod tests {
     fn numbers_and_lists_read_as_people_write_them() {
         assert_eq!(counted(1, "event", "events"), "1 event");
         assert_eq!(counted(0, "event", "events"), "0 events");
-        for (number, expected) in [(999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")] {
+        for (number, expected) in
+            [(999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(grouped(number), expected);
         }
         assert_eq!(listed(&["a", "b"]), "a, b");

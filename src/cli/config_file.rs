@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config::{self, Config, SecretsNeeded};
+use crate::config::{self, Config, Environment, SecretsNeeded};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigFile {
@@ -18,7 +18,20 @@ pub(super) struct ConfigFile {
 impl ConfigFile {
     /// Fails if a secret that is needed is not there. The command reads it where it uses it.
     pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
-        let path = config::path(self.config.clone());
-        config::load(&path, &config::environment, secrets).map_err(|error| Failure::Usage(error.to_string()))
+        self.load_in(&config::environment, secrets)
+    }
+
+    /// The same in an environment that the command watches.
+    pub(super) fn load_in(
+        &self,
+        environment: Environment<'_>,
+        secrets: SecretsNeeded,
+    ) -> Result<Config, Failure> {
+        config::load(&self.path(), environment, secrets).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// Where the configuration is.
+    pub(super) fn path(&self) -> PathBuf {
+        config::path(self.config.clone())
     }
 }

@@ -59,8 +59,10 @@ impl BaseUrl {
 
     /// Whether the address may lack `/crm/sales`: on all but the classic domains, also on customers' own, the API is there.
     pub fn may_lack_path(&self) -> bool {
-        let host =
-            Url::parse(&self.normalised).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        let host = Url::parse(&self.normalised)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .unwrap_or_default();
         !self.normalised.ends_with("/crm/sales") && !host.ends_with(".freshsales.io")
     }
 

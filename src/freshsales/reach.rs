@@ -85,12 +85,8 @@ fn unreached(error: &reqwest::Error) -> Unreached {
     let mut source = error.source();
     while let Some(cause) = source {
         causes.push(cause.to_string());
-        tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>().map(ToString::to_string));
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            io_kind = Some(error.kind());
-            // Its inner error is not always among the causes.
-            tls = tls.or_else(|| Some(error.get_ref()?.downcast_ref::<rustls::Error>()?.to_string()));
-        }
+        tls = tls.or_else(|| tls_error(cause));
+        io_kind = cause.downcast_ref::<io::Error>().map(io::Error::kind).or(io_kind);
         source = cause.source();
     }
     let last = causes.last().cloned().unwrap_or_default();
@@ -111,6 +107,14 @@ fn unreached(error: &reqwest::Error) -> Unreached {
         (ReachStep::Answer, last)
     };
     Unreached { step, why }
+}
+
+/// An I/O error may hold it without naming it as its cause, and in another I/O error.
+fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(error.to_string());
+    }
+    tls_error(error.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 #[cfg(test)]

@@ -85,13 +85,11 @@ mod tests {
             rules.fields.insert(path.to_owned(), field.to_owned());
         }
         let dead = mapper(rules).dead_overrides();
-        let named: Vec<_> = dead.iter().map(|dead| (&*dead.path, dead.why, dead.nearest.as_deref())).collect();
+        let named: Vec<_> =
+            dead.iter().map(|dead| (&*dead.path, dead.why, dead.nearest.as_deref())).collect();
         assert_eq!(
             named,
-            [
-                ("seen", "read-only field", None),
-                ("tier", "the account has no such field", Some("cfTier"))
-            ]
+            [("seen", "read-only field", None), ("tier", "the account has no such field", Some("cfTier"))]
         );
     }
 

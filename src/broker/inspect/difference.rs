@@ -147,9 +147,14 @@ pub(in crate::broker) fn differences(ours: &Declaration, found: &Declaration) ->
         ours.arguments.inner().iter().filter_map(|(name, expected)| changed(name.as_str(), expected, found)),
     );
     let added = found.arguments.inner().iter().filter(|(name, _)| ours.argument(name.as_str()).is_none());
-    let told = ["x-queue-type", "x-expires", "x-message-ttl", "x-max-length", "x-max-length-bytes", "x-max-age"];
+    let told =
+        ["x-queue-type", "x-expires", "x-message-ttl", "x-max-length", "x-max-length-bytes", "x-max-age"];
     differences.extend(added.filter(|(name, _)| !told.contains(&name.as_str())).map(|(name, value)| {
-        QueueDifference::Other { argument: name.to_string(), found: shown(Some(value)), expected: shown(None) }
+        QueueDifference::Other {
+            argument: name.to_string(),
+            found: shown(Some(value)),
+            expected: shown(None),
+        }
     }));
     differences
 }
@@ -158,7 +163,9 @@ pub(in crate::broker) fn differences(ours: &Declaration, found: &Declaration) ->
 fn changed(name: &str, expected: &AMQPValue, found: &Declaration) -> Option<QueueDifference> {
     let value = found.argument(name);
     let number = |value: &AMQPValue| value.as_long_long_int();
-    if value.is_some_and(|value| value == expected || (number(value).is_some() && number(value) == number(expected))) {
+    if value.is_some_and(|value| {
+        value == expected || (number(value).is_some() && number(value) == number(expected))
+    }) {
         return None;
     }
     Some(match name {

@@ -5,13 +5,13 @@ use std::pin::pin;
 use futures_util::StreamExt as _;
 use lapin::{BasicProperties, Confirmation, Event};
 
-use super::{connect, within};
+use super::asking::{connect, within};
 use crate::broker::amqp::address::Address;
 use crate::broker::amqp::channel::{is_taken, publish as send, publisher};
 use crate::broker::amqp::connection::close;
 use crate::broker::amqp::refusal::{ACCESS_REFUSED, NOT_FOUND, is_refused};
 use crate::broker::names::{Names, PROBE_KEY};
-use crate::broker::timing::{SURVEY_ANSWER, SURVEY_CONNECT};
+use crate::broker::timing::SURVEY_ANSWER;
 
 /// What came of an empty message to the probe's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +30,14 @@ pub enum Publishing {
     Unknown(String),
 }
 
-enum Outcome {
+enum SentProbe {
     Answered(lapin::Result<Confirmation>),
     Blocked(String),
 }
 
 /// On a connection of its own: an alarm stops all that goes on on one that publishes.
 pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
-    let Ok(Ok(connection)) =
-        tokio::time::timeout(SURVEY_CONNECT, connect(address, "check, publishing")).await
-    else {
+    let Ok(connection) = connect(address, "check, publishing").await else {
         return Publishing::Unknown("a second connection was not let in".to_owned());
     };
     let mut events = connection.events_listener();
@@ -53,25 +51,25 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
             tokio::select! {
                 // Told as soon as the broker reads a message in an alarm.
                 event = events.next() => if let Some(Event::ConnectionBlocked(why)) = event {
-                    return Outcome::Blocked(why);
+                    return SentProbe::Blocked(why);
                 },
-                answer = &mut confirmed => return Outcome::Answered(answer),
+                answer = &mut confirmed => return SentProbe::Answered(answer),
             }
         }
     })
     .await;
     // In an alarm nobody reads the request to close.
-    if !matches!(outcome, Ok(Outcome::Blocked(_)) | Err(_)) {
+    if !matches!(outcome, Ok(SentProbe::Blocked(_)) | Err(_)) {
         close(&connection).await;
     }
     match outcome {
-        Ok(Outcome::Answered(Ok(confirmation))) if is_taken(&confirmation) => Publishing::Confirmed,
+        Ok(SentProbe::Answered(Ok(confirmation))) if is_taken(&confirmation) => Publishing::Confirmed,
         // It came back: nothing is bound with the probe's key.
-        Ok(Outcome::Answered(Ok(Confirmation::Ack(Some(_))))) => Publishing::NoProbeQueue,
-        Ok(Outcome::Answered(Ok(_))) | Err(_) => Publishing::Unconfirmed,
-        Ok(Outcome::Answered(Err(error))) if is_refused(&error, NOT_FOUND) => Publishing::NoProbeQueue,
-        Ok(Outcome::Answered(Err(error))) if is_refused(&error, ACCESS_REFUSED) => Publishing::NotPermitted,
-        Ok(Outcome::Answered(Err(error))) => Publishing::Unknown(error.to_string()),
-        Ok(Outcome::Blocked(why)) => Publishing::Blocked(why),
+        Ok(SentProbe::Answered(Ok(Confirmation::Ack(Some(_))))) => Publishing::NoProbeQueue,
+        Ok(SentProbe::Answered(Ok(_))) | Err(_) => Publishing::Unconfirmed,
+        Ok(SentProbe::Answered(Err(error))) if is_refused(&error, NOT_FOUND) => Publishing::NoProbeQueue,
+        Ok(SentProbe::Answered(Err(error))) if is_refused(&error, ACCESS_REFUSED) => Publishing::NotPermitted,
+        Ok(SentProbe::Answered(Err(error))) => Publishing::Unknown(error.to_string()),
+        Ok(SentProbe::Blocked(why)) => Publishing::Blocked(why),
     }
 }

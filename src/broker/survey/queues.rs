@@ -5,9 +5,11 @@ use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
-use super::within;
+use super::asking::within;
 use crate::broker::amqp::channel::{ask, close, short};
-use crate::broker::amqp::refusal::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, is_refused};
+use crate::broker::amqp::refusal::{
+    ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, is_refused,
+};
 use crate::broker::inspect::declaration::{Declaration, find};
 use crate::broker::inspect::difference::{QueueDifference, differences};
 use crate::broker::names::Names;
@@ -126,7 +128,9 @@ async fn exchange(connection: &Connection, name: &str, kind: ExchangeKind) -> Ex
         Ok(Err(error)) if is_refused(&error, NOT_FOUND) => ExchangeState::Missing,
         // The permissions are told elsewhere.
         Ok(Err(error)) if is_refused(&error, ACCESS_REFUSED) => ExchangeState::AsDeclared,
-        Ok(Err(error)) if is_refused(&error, PRECONDITION_FAILED) => ExchangeState::Differs(error.to_string()),
+        Ok(Err(error)) if is_refused(&error, PRECONDITION_FAILED) => {
+            ExchangeState::Differs(error.to_string())
+        }
         Ok(Err(error)) => ExchangeState::Unknown(error.to_string()),
         Err(late) => ExchangeState::Unknown(late),
     }

@@ -12,7 +12,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ExchangeKind};
 
-use super::{Certainty, within};
+use super::asking::{Certainty, within};
 use crate::broker::amqp::channel::{close, short};
 use crate::broker::amqp::refusal::{
     ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, is_refused,
@@ -44,7 +44,7 @@ pub struct RefusedRight {
 
 /// What a right allows.
 #[derive(Debug, Clone)]
-enum Attempt {
+enum RightAttempt {
     DeclareQueue(String),
     DeclareExchange(String),
     /// Needs to write to the queue and to read from the exchange.
@@ -89,32 +89,32 @@ pub(super) async fn rights(
     Certainty::Known(report)
 }
 
-fn attempts(names: &Names, replica: &str, accounts: &[&AccountName]) -> Vec<Attempt> {
+fn attempts(names: &Names, replica: &str, accounts: &[&AccountName]) -> Vec<RightAttempt> {
     let (intake, lanes, dead, probe) =
         (names.intake().to_owned(), names.lanes(), names.dead(), names.probe());
     let mut attempts = vec![
-        Attempt::DeclareExchange(lanes.clone()),
-        Attempt::DeclareExchange(dead.clone()),
-        Attempt::Publish { to: lanes.clone(), readable: lanes.clone() },
-        Attempt::Publish { to: dead.clone(), readable: lanes.clone() },
-        Attempt::DeclareQueue(intake.clone()),
-        Attempt::Consume(intake),
-        Attempt::DeclareQueue(dead.clone()),
-        Attempt::Bind { queue: dead.clone(), exchange: dead },
-        Attempt::DeclareQueue(probe.clone()),
-        Attempt::Bind { queue: probe, exchange: lanes.clone() },
-        Attempt::DeclareQueue(names.replica(replica)),
+        RightAttempt::DeclareExchange(lanes.clone()),
+        RightAttempt::DeclareExchange(dead.clone()),
+        RightAttempt::Publish { to: lanes.clone(), readable: lanes.clone() },
+        RightAttempt::Publish { to: dead.clone(), readable: lanes.clone() },
+        RightAttempt::DeclareQueue(intake.clone()),
+        RightAttempt::Consume(intake),
+        RightAttempt::DeclareQueue(dead.clone()),
+        RightAttempt::Bind { queue: dead.clone(), exchange: dead },
+        RightAttempt::DeclareQueue(probe.clone()),
+        RightAttempt::Bind { queue: probe, exchange: lanes.clone() },
+        RightAttempt::DeclareQueue(names.replica(replica)),
     ];
     for account in accounts {
         let lane = names.lane(account);
-        attempts.push(Attempt::DeclareQueue(lane.clone()));
-        attempts.push(Attempt::Bind { queue: lane.clone(), exchange: lanes.clone() });
-        attempts.push(Attempt::Consume(lane));
+        attempts.push(RightAttempt::DeclareQueue(lane.clone()));
+        attempts.push(RightAttempt::Bind { queue: lane.clone(), exchange: lanes.clone() });
+        attempts.push(RightAttempt::Consume(lane));
     }
     attempts
 }
 
-impl Attempt {
+impl RightAttempt {
     /// The right that is missing, if one is.
     async fn refused(&self, connection: &Connection) -> lapin::Result<Option<RefusedRight>> {
         // A refusal closes the channel.
@@ -126,7 +126,8 @@ impl Attempt {
                 channel.queue_declare(short(queue), options, impossible).await.map(drop)
             }
             Self::DeclareExchange(exchange) => {
-                let options = ExchangeDeclareOptions { auto_delete: true, ..ExchangeDeclareOptions::default() };
+                let options =
+                    ExchangeDeclareOptions { auto_delete: true, ..ExchangeDeclareOptions::default() };
                 let impossible = one("alternate-exchange", AMQPValue::LongLongInt(0));
                 let kind = ExchangeKind::Topic;
                 channel.exchange_declare(short(exchange), kind, options, impossible).await

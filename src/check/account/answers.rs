@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::freshsales::{
-    Call, Client, Endpoint, NoAnswer, RateLimit, Reached, Unreached, UnavailableCause, Verdict, classify,
+    Call, Client, Endpoint, NoAnswer, RateLimit, Reached, UnavailableCause, Unreached, Verdict, classify,
 };
 use crate::schema::{Entity, Fields, LeftOut, Schema};
 
@@ -104,7 +104,9 @@ impl AccountAnswers {
                 Ok(reached) => answers.take(&call, reached),
                 Err(unreached) => answers.ended_early = Some(EndedEarly::Unreached(unreached)),
             }
-            if answers.ended_early.is_none() && answers.quota.remaining.is_some_and(|remaining| remaining < left) {
+            if answers.ended_early.is_none()
+                && answers.quota.remaining.is_some_and(|remaining| remaining < left)
+            {
                 answers.ended_early = Some(EndedEarly::NoQuota(answers.quota.reset));
             }
             if answers.ended_early.is_some() {
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn clocks_agree_within_the_time_of_the_call() {
-        let at = |second| Timestamp::from_second(1_000_000 + second).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
         for (server, expected) in [(0, 0), (5, 0), (10, 0), (-1, -1), (-45, -45), (11, 1), (100, 90)] {
             assert_eq!(ahead(at(server), (at(0), at(10))), expected, "{server}");
         }

@@ -4,4 +4,4 @@ mod answers;
 mod verdict;
 
 pub use answers::{AccountAnswers, CALLS, EndedEarly, Tried, accounts_at_once};
-pub use verdict::account;
+pub use verdict::{account, account_not_asked};

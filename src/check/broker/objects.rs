@@ -1,15 +1,15 @@
 //! What is found of queues and exchanges.
 
-use super::BrokerContext;
+use super::context::BrokerContext;
 use crate::broker::{ExchangeState, Names, ObjectsReport, QueueDifference, QueueState};
-use crate::check::finding::Findings;
+use crate::check::finding::CheckFindings;
 use crate::check::words::{counted, listed};
 
 /// So many queues that differ are listed one by one.
 const QUEUES_LISTED: usize = 10;
 const LATER: &str = "declared at the first start";
 
-pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut Findings) {
+pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut CheckFindings) {
     const CHECK: &str = "exchanges";
     let both = [(names.lanes(), &objects.lanes_exchange), (names.dead(), &objects.dead_exchange)];
     let mut missing = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut F
     }
 }
 
-pub(super) fn queues(objects: &ObjectsReport, context: BrokerContext<'_>, findings: &mut Findings) {
+pub(super) fn queues(objects: &ObjectsReport, context: BrokerContext<'_>, findings: &mut CheckFindings) {
     let names = context.names;
     one("intake", names.intake(), &objects.intake, findings);
     lanes(objects, findings);
@@ -49,7 +49,7 @@ pub(super) fn queues(objects: &ObjectsReport, context: BrokerContext<'_>, findin
     arguments(all.into_iter().chain(lanes), findings);
 }
 
-fn one(check: &'static str, name: &str, state: &QueueState, findings: &mut Findings) {
+fn one(check: &'static str, name: &str, state: &QueueState, findings: &mut CheckFindings) {
     match state {
         QueueState::Missing => findings.ok(check, format!("{name}: {LATER}")),
         QueueState::There { waiting, consumers, differences }
@@ -66,7 +66,7 @@ fn one(check: &'static str, name: &str, state: &QueueState, findings: &mut Findi
 }
 
 /// A queue that Freshet cannot use.
-fn unusable(check: &'static str, name: &str, state: &QueueState, findings: &mut Findings) {
+fn unusable(check: &'static str, name: &str, state: &QueueState, findings: &mut CheckFindings) {
     match state {
         QueueState::There { differences, .. }
             if differences.iter().flatten().any(|one| *one == QueueDifference::Stream) =>
@@ -91,7 +91,7 @@ fn unusable(check: &'static str, name: &str, state: &QueueState, findings: &mut 
     }
 }
 
-fn lanes(objects: &ObjectsReport, findings: &mut Findings) {
+fn lanes(objects: &ObjectsReport, findings: &mut CheckFindings) {
     let (mut there, mut missing, mut waiting, mut other) = (0_u64, 0_u64, 0_u64, 0_u64);
     for state in &objects.lanes {
         match state {
@@ -117,7 +117,7 @@ fn lanes(objects: &ObjectsReport, findings: &mut Findings) {
     findings.ok("lanes", parts.join("; "));
 }
 
-fn dead_letters(name: &str, state: &QueueState, findings: &mut Findings) {
+fn dead_letters(name: &str, state: &QueueState, findings: &mut CheckFindings) {
     const CHECK: &str = "dead_letters";
     match state {
         QueueState::There { waiting: waiting @ 1.., .. } => findings.warn(
@@ -131,7 +131,7 @@ fn dead_letters(name: &str, state: &QueueState, findings: &mut Findings) {
     }
 }
 
-fn arguments<'a>(queues: impl Iterator<Item = (String, &'a QueueState)>, findings: &mut Findings) {
+fn arguments<'a>(queues: impl Iterator<Item = (String, &'a QueueState)>, findings: &mut CheckFindings) {
     const CHECK: &str = "queue_arguments";
     let (mut looked_at, mut differing) = (0_u64, 0);
     for (name, state) in queues {
@@ -163,7 +163,8 @@ fn arguments<'a>(queues: impl Iterator<Item = (String, &'a QueueState)>, finding
         match looked_at {
             0 => findings.ok(CHECK, "no queue is there yet"),
             queues => {
-                findings.ok(CHECK, format!("as Freshet declares them: {}", counted(queues, "queue", "queues")));
+                findings
+                    .ok(CHECK, format!("as Freshet declares them: {}", counted(queues, "queue", "queues")));
             }
         }
     }
