@@ -27,6 +27,7 @@ mod cost;
 pub mod dead_letter;
 pub mod delivery;
 pub mod file_feed;
+pub mod fleet;
 pub mod freshsales;
 #[cfg(test)]
 mod fuzz;

@@ -2,17 +2,16 @@
 //!
 //! There is no global registry, so that tests run side by side.
 
-use std::collections::HashMap;
+mod series;
+mod totals;
 
-use prometheus::core::Collector as _;
-use prometheus::proto::{Metric, MetricFamily};
+use crate::outcome::{DeadLetterReason, SkipReason};
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use serde::Serialize;
-
-use crate::outcome::{DeadLetterReason, SkipReason};
+use series::remove_series;
+pub use totals::Totals;
 
 /// Builds the struct, its constructor and its help texts from one list.
 macro_rules! metrics {
@@ -35,11 +34,21 @@ macro_rules! metrics {
                 )+
                 Ok(Self { registry, $($field,)+ })
             }
+
+            /// Ends all series of an account. Whoever counts for it afterwards begins them anew.
+            pub fn remove_account(&self, name: &str) {
+                $(metrics!(@remove $kind, self.$field, name);)+
+            }
         }
     };
+    (@remove IntGauge, $metric:expr, $account:expr) => {};
+    (@remove IntCounter, $metric:expr, $account:expr) => {};
+    (@remove Gauge, $metric:expr, $account:expr) => {};
+    (@remove $kind:ident, $metric:expr, $account:expr) => { remove_series(&$metric, $account) };
     (@make HistogramVec ($buckets:expr), $name:literal, $help:expr, $labels:expr) => {
         HistogramVec::new(HistogramOpts::new($name, $help).buckets($buckets.to_vec()), &$labels)
     };
+    (@make Gauge, $name:literal, $help:expr, $labels:expr) => { Gauge::new($name, $help) };
     (@make IntGauge, $name:literal, $help:expr, $labels:expr) => { IntGauge::new($name, $help) };
     (@make IntCounter, $name:literal, $help:expr, $labels:expr) => { IntCounter::new($name, $help) };
     (@make $kind:ident, $name:literal, $help:expr, $labels:expr) => { $kind::new(Opts::new($name, $help), &$labels) };
@@ -100,6 +109,10 @@ metrics! {
     replica_name_taken: IntGauge = "freshet_replica_name_taken" [];
     /// Deliveries dropped without being settled; anything but 0 is a bug.
     receipts_dropped: IntCounter = "freshet_receipts_dropped_total" [];
+    /// 1 if the configuration was applied when it was last read, 0 if it could not be used.
+    config_last_reload_successful: IntGauge = "freshet_config_last_reload_successful" [];
+    /// When a configuration was last applied.
+    config_last_reload_success_timestamp: Gauge = "freshet_config_last_reload_success_timestamp_seconds" [];
     /// Always 1; its labels say which version runs.
     build_info: IntGaugeVec = "freshet_build_info" ["version", "revision"];
 }
@@ -145,78 +158,6 @@ impl Metrics {
             },
         }
     }
-}
-
-/// One account's totals, as the status page shows them.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-#[expect(missing_docs, reason = "each is described at the metric of the same name")]
-pub struct Totals {
-    pub in_flight: i64,
-    pub delivered: u64,
-    pub skipped: u64,
-    pub dead_lettered: u64,
-    pub quota_remaining: f64,
-    pub quota_requests_per_hour: f64,
-}
-
-impl Metrics {
-    /// Unsettled events of all accounts.
-    pub fn in_flight(&self) -> u64 {
-        let gauges = self.events_in_flight.collect();
-        let events = gauges.iter().flat_map(MetricFamily::get_metric).map(whole).sum::<i64>();
-        u64::try_from(events).unwrap_or_default()
-    }
-
-    /// Events of all accounts that were given back so far.
-    pub fn returned(&self) -> u64 {
-        let counters = self.events_returned.collect();
-        counters.iter().flat_map(MetricFamily::get_metric).map(counted).sum()
-    }
-
-    /// Each account's sums. Reads every series once, however many accounts there are.
-    pub fn totals(&self) -> HashMap<String, Totals> {
-        self.sum_up().0
-    }
-
-    /// The totals, and how many series were read for them.
-    fn sum_up(&self) -> (HashMap<String, Totals>, usize) {
-        let mut all: HashMap<String, Totals> = HashMap::new();
-        let mut read = 0;
-        let mut add = |families: Vec<MetricFamily>, add: fn(&mut Totals, &Metric)| {
-            for metric in families.iter().flat_map(MetricFamily::get_metric) {
-                read += 1;
-                let label = metric.get_label().iter().find(|label| label.name() == "account");
-                if let Some(label) = label {
-                    // `entry` would copy the name each time.
-                    match all.get_mut(label.value()) {
-                        Some(totals) => add(totals, metric),
-                        None => add(all.entry(label.value().to_owned()).or_default(), metric),
-                    }
-                }
-            }
-        };
-        add(self.events_delivered.collect(), |totals, metric| totals.delivered += counted(metric));
-        add(self.events_skipped.collect(), |totals, metric| totals.skipped += counted(metric));
-        add(self.events_dead_lettered.collect(), |totals, metric| totals.dead_lettered += counted(metric));
-        add(self.events_in_flight.collect(), |totals, metric| totals.in_flight = whole(metric));
-        add(self.quota_remaining.collect(), |totals, metric| {
-            totals.quota_remaining = metric.get_gauge().get_value();
-        });
-        add(self.quota_requests_per_hour.collect(), |totals, metric| {
-            totals.quota_requests_per_hour = metric.get_gauge().get_value();
-        });
-        (all, read)
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole events")]
-fn counted(metric: &Metric) -> u64 {
-    metric.get_counter().get_value() as u64
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a gauge of whole events")]
-fn whole(metric: &Metric) -> i64 {
-    metric.get_gauge().get_value() as i64
 }
 
 fn curry(vec: &IntCounterVec, account: &str) -> LabelledCounter {
@@ -290,24 +231,4 @@ pub struct AccountMetrics {
     pub lane_state: LabelledGauge,
     pub lane_stuck: IntGauge,
     pub requests: RequestMetrics,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn totals_cost_the_same_per_account_however_many_there_are() {
-        let read = |accounts: usize| {
-            let metrics = Metrics::new().expect("metrics");
-            for number in 0..accounts {
-                metrics.account(&format!("account-{number}")).delivered.of("track").inc();
-            }
-            let (totals, read) = metrics.sum_up();
-            assert_eq!(totals.len(), accounts);
-            assert!(totals.values().all(|totals| totals.delivered == 1));
-            read
-        };
-        assert_eq!(read(500), 500 * read(1));
-    }
 }

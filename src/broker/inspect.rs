@@ -36,8 +36,9 @@ pub(super) async fn inspect(
     let names = &context.names;
     let consumed = |account| topology::consumed(names, account);
     let shared = [(names.intake().to_owned(), consumed(None)), (names.dead(), topology::dead_letters())];
+    let lanes = context.lanes();
     let lanes =
-        context.inlets.iter().map(|inlet| (names.lane(&inlet.account), consumed(Some(&inlet.account))));
+        lanes.inlets.values().map(|inlet| (names.lane(&inlet.account), consumed(Some(&inlet.account))));
     for (queue, arguments) in shared.into_iter().chain(lanes) {
         if !inspected.is_new(&queue) {
             continue;

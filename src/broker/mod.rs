@@ -33,7 +33,7 @@ mod transport;
 mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
-pub use context::Context;
+pub use context::{Context, LaneSet, RoutedAccounts};
 pub use health::{BrokerHealth, HealthView};
 pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};

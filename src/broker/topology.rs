@@ -32,8 +32,8 @@ pub(super) async fn declare(connection: &Connection, context: &Context) -> Resul
         tracing::debug!(%error, "the intake cannot be declared");
     }
     declare_probe(connection, &context.names).await?;
-    let accounts = context.inlets.iter().map(|inlet| &inlet.account);
-    declare_lanes(connection, &context.names, accounts).await
+    let lanes = context.lanes();
+    declare_lanes(connection, &context.names, lanes.inlets.values().map(|inlet| &inlet.account)).await
 }
 
 /// Declares the exchanges, and the queue of dead letters.

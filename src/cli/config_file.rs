@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config::{self, Config, Environment, SecretsNeeded};
+use crate::config::{self, Config, ConfigError, Environment, SecretsNeeded};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConfigFile {
     #[arg(
         long,
@@ -18,16 +18,20 @@ pub(super) struct ConfigFile {
 impl ConfigFile {
     /// Fails if a secret that is needed is not there. The command reads it where it uses it.
     pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
-        self.load_in(&config::environment, secrets)
+        self.read(secrets).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    pub(super) fn read(&self, secrets: SecretsNeeded) -> Result<Config, ConfigError> {
+        self.read_in(&config::environment, secrets)
     }
 
     /// The same in an environment that the command watches.
-    pub(super) fn load_in(
+    pub(super) fn read_in(
         &self,
         environment: Environment<'_>,
         secrets: SecretsNeeded,
-    ) -> Result<Config, Failure> {
-        config::load(&self.path(), environment, secrets).map_err(|error| Failure::Usage(error.to_string()))
+    ) -> Result<Config, ConfigError> {
+        config::load(&self.path(), environment, secrets)
     }
 
     /// Where the configuration is.

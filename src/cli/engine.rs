@@ -6,28 +6,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Failure;
+use super::running_lanes::{ConfiguredAccount, RunningLanes};
 use crate::broker::BrokerHealth;
-use crate::config::{AccountConfig, AccountSecrets, Config, Environment};
-use crate::delivery::LaneInlet;
-use crate::freshsales::{Client, Credentials, HttpTransport};
-use crate::lane::{self, BackoffSettings, Lane, LaneStatus, Settings};
+use crate::config::{Config, Environment};
+use crate::freshsales::HttpTransport;
+use crate::lane::{self, BackoffSettings, Settings};
 use crate::metrics::Metrics;
-use crate::routing::{AccountIndex, AccountKeys};
 use crate::status::{self, Pages, StatusSources};
 
 /// The running lanes.
 pub(super) struct Engine {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) account_index: AccountIndex,
-    pub(super) inlets: Vec<LaneInlet>,
-    pub(super) statuses: Vec<Arc<LaneStatus>>,
-    /// One task per lane, which ends when its inlet is dropped or on the stop.
-    pub(super) lanes: JoinSet<()>,
+    pub(super) lanes: RunningLanes,
     /// Reports lanes that are stuck, until the stop.
     watchdog: JoinSet<()>,
     stuck_after: Duration,
@@ -42,7 +36,6 @@ impl Engine {
     ) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
-        let account_index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>());
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
@@ -54,32 +47,14 @@ impl Engine {
             },
         };
         let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
-        let mut engine = Self {
-            metrics,
-            account_index,
-            inlets: Vec::new(),
-            statuses: Vec::new(),
-            lanes: JoinSet::new(),
-            watchdog: JoinSet::new(),
-            stuck_after: config.delivery.stuck_after,
-        };
-        for account in &config.accounts {
-            let secrets = account.read_secrets(environment);
-            let AccountSecrets { api_key, app_token } =
-                secrets.map_err(|error| Failure::Usage(format!("account {}: {error}", account.name)))?;
-            let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
-            let client = Client::new(&transport, credentials);
-            let metrics = engine.metrics.account(&account.name);
-            let lane = Lane::new(account, client, metrics.clone(), settings);
-            engine.statuses.push(lane.status());
-            let (sessions_in, sessions) = mpsc::channel(1);
-            engine.inlets.push(LaneInlet { account: account.name.clone(), sessions: sessions_in, metrics });
-            engine.lanes.spawn(lane.run(sessions, stop.clone()));
-        }
-        let (statuses, stop) = (engine.statuses.clone(), stop.clone());
+        let mut lanes = RunningLanes::new(settings, transport, metrics.clone(), stop.clone());
+        lanes.apply(configured(config, environment).map_err(Failure::Usage)?);
+        let mut engine =
+            Self { metrics, lanes, watchdog: JoinSet::new(), stuck_after: config.delivery.stuck_after };
+        let (roster, stop) = (engine.lanes.roster(), stop.clone());
         let stuck_after = engine.stuck_after;
         engine.watchdog.spawn(async move {
-            let watching = lane::watch(statuses, stuck_after);
+            let watching = lane::watch(roster, stuck_after);
             stop.run_until_cancelled(watching).await;
         });
         Ok(engine)
@@ -88,7 +63,7 @@ impl Engine {
     pub(super) fn status_sources(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
         StatusSources {
             metrics: self.metrics.clone(),
-            lanes: self.statuses.clone(),
+            lanes: self.lanes.roster(),
             stuck_after: self.stuck_after,
             broker,
             replica: replica.to_owned(),
@@ -97,12 +72,17 @@ impl Engine {
     }
 }
 
-fn keys(account: &AccountConfig) -> AccountKeys {
-    AccountKeys {
-        name: account.name.clone(),
-        write_keys: account.sources.write_keys.clone(),
-        project_ids: account.sources.project_ids.clone(),
-    }
+/// The accounts with their secrets as they are now; or which is missing, and why.
+pub(super) fn configured(
+    config: &Config,
+    environment: Environment<'_>,
+) -> Result<Vec<ConfiguredAccount>, String> {
+    let with_secrets = |account: &crate::config::AccountConfig| {
+        let secrets = account.read_secrets(environment);
+        let secrets = secrets.map_err(|error| format!("account {}: {error}", account.name))?;
+        Ok(ConfiguredAccount { account: account.clone(), secrets })
+    };
+    config.accounts.iter().map(with_secrets).collect()
 }
 
 /// The commit that it was built from, if the build was given it.

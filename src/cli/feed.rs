@@ -97,17 +97,21 @@ pub(super) async fn deliver(
 ) -> (Counts, Result<(), FeedError>) {
     let counts = Arc::new(SharedCounts::default());
     let bar = files::bar();
-    let Engine { metrics, account_index, inlets, mut lanes, .. } = engine;
+    let Engine { metrics, lanes, .. } = engine;
+    let shown = lanes.shown().borrow().clone();
     let feed = Feed {
-        account_index,
+        account_index: shown.index.clone(),
         opener: config.broker.opener(),
-        lanes: inlets,
+        lanes: shown.inlets.values().cloned().collect(),
         prefetch: config.broker.prefetch.get(),
         held: HeldBytes::new(config.broker.prefetch_bytes),
         metrics,
         counts: counts.clone(),
         letters,
     };
+    drop(shown);
+    // A lane ends when nobody can feed it any more.
+    let mut lanes = lanes.into_tasks();
     let lines = read_lines(input, longest_line(config.broker.max_batch));
     let feeding = async {
         let fed = feed.run(lines, stop.clone()).await;

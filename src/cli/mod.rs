@@ -8,7 +8,9 @@ mod feed;
 mod files;
 mod output;
 mod publish;
+mod reload;
 mod run;
+mod running_lanes;
 mod sandbox;
 mod summary;
 

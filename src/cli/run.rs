@@ -11,7 +11,8 @@ use super::config_file::ConfigFile;
 use super::engine::{self, Engine};
 use super::feed;
 use super::output::Failure;
-use crate::broker::{self, BrokerHealth, Context, Names};
+use super::reload::Reload;
+use crate::broker::{self, BrokerHealth, Context, Names, RoutedAccounts};
 use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;
 use crate::metrics::Metrics;
@@ -35,20 +36,21 @@ pub(super) async fn run(arguments: RunArguments) -> Result<(), Failure> {
     telemetry::start(config.log.format, &config.log.level, config::environment("RUST_LOG"));
     match arguments.events {
         Some(events) => feed::run(&config, &events, arguments.dead_letters.as_deref()).await,
-        None => daemon(config).await,
+        None => daemon(config, arguments.config).await,
     }
 }
 
-async fn daemon(config: Config) -> Result<(), Failure> {
+async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
     let (signalled, stop) = (CancellationToken::new(), CancellationToken::new());
     let _signals = engine::stop_on_signals(signalled.clone())?;
-    let _reload = ignore_reload()?;
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &config::environment, &stop)?;
     let health = Arc::new(BrokerHealth::new(&engine.metrics));
     let sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
-    let Engine { metrics, account_index, inlets, mut lanes, .. } = engine;
+    let Engine { metrics, mut lanes, .. } = engine;
     let counters = metrics.clone();
+    let reload = Reload::new(file, hangups, metrics.clone(), config.written.clone());
     let addresses = config.broker.addresses(&config::environment);
     let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
     let context = Context {
@@ -56,9 +58,9 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
         held_bytes: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
-        index: account_index,
+        lanes: lanes.shown(),
+        routed: RoutedAccounts::default(),
         opener: config.broker.opener(),
-        inlets,
         metrics,
         health,
     };
@@ -73,8 +75,8 @@ async fn daemon(config: Config) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     let work = async {
-        broker::run(addresses, context, stop.clone()).await;
-        while lanes.join_next().await.is_some() {}
+        tokio::join!(broker::run(addresses, context, stop.clone()), reload.serve(&mut lanes, &stop),);
+        while lanes.one_ended().await {}
     };
     tokio::pin!(work);
     let stopped = tokio::select! {
@@ -103,19 +105,5 @@ async fn stop_with_grace(
     let returned_before = metrics.returned();
     stop.cancel();
     tokio::time::sleep(grace).await;
-    metrics.in_flight() + metrics.returned() - returned_before
-}
-
-/// Keeps SIGHUP from ending the process, and says that it has no effect.
-fn ignore_reload() -> Result<tokio::task::JoinSet<()>, Failure> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!(
-                "SIGHUP: the configuration is read at the start only; restart the replica instead"
-            );
-        }
-    });
-    Ok(tasks)
+    metrics.in_flight() + metrics.returned().saturating_sub(returned_before)
 }

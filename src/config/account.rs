@@ -14,7 +14,7 @@ use crate::mapping::MappingRules;
 use crate::segment::EventType;
 
 /// `[[accounts]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
     /// Names the account's lane and queue; a label of metrics.
     pub name: AccountName,

@@ -11,6 +11,7 @@ mod http;
 mod log;
 mod reader;
 mod secret;
+mod written;
 
 pub use account::{
     AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
@@ -23,6 +24,7 @@ pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
 pub use reader::{ConfigProblem, Environment};
 pub use secret::{SecretError, SecretSource, SecretsNeeded};
+pub use written::WrittenKeys;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub http: HttpConfig,
     pub delivery: DeliveryConfig,
     pub log: LogConfig,
+    /// What the file says, to be compared with a later reading.
+    pub written: WrittenKeys,
     /// At least one; names are unique.
     pub accounts: Vec<AccountConfig>,
 }
@@ -149,7 +153,8 @@ pub fn parse(
             .push(ConfigProblem { key: reader::shown_key(key), message: reader::unknown_key(key, &known) });
     }
     if problems.is_empty() {
-        Ok(Config { broker, http, delivery, log, accounts })
+        let written = WrittenKeys::of(text, environment);
+        Ok(Config { broker, http, delivery, log, written, accounts })
     } else {
         Err(ConfigError::Invalid { path: path.to_owned(), problems })
     }

@@ -50,6 +50,8 @@ pub struct LaneInlet {
     pub sessions: mpsc::Sender<Session>,
     /// Of the account.
     pub metrics: AccountMetrics,
+    /// Nothing more is taken for the lane: all stop, or this one was removed.
+    pub stop: CancellationToken,
 }
 
 /// The deliveries of one connection to the source, in order.

@@ -40,7 +40,7 @@ pub use lines::{ReadLine, longest_line, read_lines};
 /// What a feed works with.
 pub struct Feed {
     /// Finds an event's account.
-    pub account_index: AccountIndex,
+    pub account_index: Arc<AccountIndex>,
     /// Reads bodies.
     pub opener: Opener,
     /// One per account.
@@ -109,7 +109,7 @@ type CountedLetter = (String, &'static str);
 
 /// A feed at work.
 struct Feeding {
-    account_index: AccountIndex,
+    account_index: Arc<AccountIndex>,
     opener: Opener,
     metrics: Arc<Metrics>,
     counts: Arc<SharedCounts>,

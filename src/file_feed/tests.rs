@@ -35,12 +35,13 @@ async fn feed(input: impl Read + Send + 'static, store: MemoryStore) -> (Counts,
     let keys = AccountKeys { name: "acme".into(), write_keys: vec![], project_ids: vec![] };
     let counts = Arc::new(SharedCounts::default());
     let feed = Feed {
-        account_index: AccountIndex::new(&[keys]),
+        account_index: AccountIndex::new(&[keys]).into(),
         opener: Opener::default(),
         lanes: vec![LaneInlet {
             account: "acme".into(),
             sessions: sessions_in,
             metrics: metrics.account("acme"),
+            stop: CancellationToken::new(),
         }],
         prefetch: 10,
         held: HeldBytes::new(1 << 20),

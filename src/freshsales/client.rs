@@ -90,6 +90,16 @@ impl Client {
         self.credentials.app_token.is_some()
     }
 
+    /// The same client, with the app token of `before` if it has none: activities that were accepted with one are sent
+    /// with it.
+    #[must_use]
+    pub fn with_token_of(mut self, before: &Self) -> Self {
+        if self.credentials.app_token.is_none() {
+            self.credentials.app_token.clone_from(&before.credentials.app_token);
+        }
+        self
+    }
+
     /// What is known of rate limits in front of the account's host.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway

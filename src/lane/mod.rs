@@ -10,11 +10,13 @@
 
 mod bounded;
 mod budget;
+mod change;
 pub(super) mod contact;
 
 mod dedup;
 mod intake;
 mod log_throttle;
+mod quota_wait;
 mod reports;
 mod requests;
 mod runner;
@@ -33,8 +35,10 @@ pub use crate::lane::scheduler::window::{ContactKey, Window};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;
+pub use crate::lane::status::roster::{LaneRoster, RemovedAccount};
 pub use crate::lane::status::watchdog::watch;
 pub use budget::{Budget, Grant, Impediment, Quota};
+pub use change::LaneChanges;
 pub use runner::Lane;
 pub use scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
 pub use settings::Settings;

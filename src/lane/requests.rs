@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::delivery::AccountName;
 use crate::freshsales::{
-    Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, Verdict, classify, host_wide_wait,
+    Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
+    host_wide_wait,
 };
 use crate::metrics;
 
@@ -33,6 +34,8 @@ pub(super) enum Ended {
 pub(super) struct RequestTasks {
     account: AccountName,
     client: Client,
+    /// How often the client was replaced.
+    client_number: u64,
     tasks: JoinSet<Sent>,
     /// The scheduler's number of the call that each task sends: a task that panics cannot say it.
     numbers: HashMap<Id, u64>,
@@ -47,12 +50,20 @@ impl RequestTasks {
         Self {
             account,
             client,
+            client_number: 0,
             tasks: JoinSet::new(),
             numbers: HashMap::new(),
             gateway_until: None,
             metrics,
             accepted: 0,
         }
+    }
+
+    /// Sends with other keys from now on.
+    pub(super) fn replace_client(&mut self, client: Client) {
+        self.client = client.with_token_of(&self.client);
+        self.client_number += 1;
+        self.gateway_until = None;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -131,4 +142,11 @@ impl RequestTasks {
             gateway.let_through(now);
         }
     }
+}
+
+/// What a call comes to whose task panicked.
+pub(super) fn panicked(error: &JoinError) -> (Verdict, RateLimit) {
+    tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
+    let cause = UnavailableCause::Panicked;
+    (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
 }

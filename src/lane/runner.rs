@@ -2,16 +2,17 @@
 //! events that end. The commands start one for each account; sources of events reach it through its sessions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::change::{LaneChange, LaneChanges, PendingChange};
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
+use super::quota_wait::QuotaWait;
 use super::reports::Reports;
-use super::requests::{Ended, RequestTasks};
+use super::requests::{self, Ended, RequestTasks};
 use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
@@ -21,18 +22,18 @@ use super::waiting::{LeaseState, find_wait};
 use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
-use crate::freshsales::{Client, RateLimit, UnavailableCause, Verdict};
-use crate::lane::contact::refusal::is_mendable;
+use crate::freshsales::Client;
+use crate::lane::contact::refusal::is_refused_record;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
 use crate::lane::status::wait::Wait;
 use crate::metrics::AccountMetrics;
-use crate::outcome::{DeadLetterReason, Outcome};
+use crate::outcome::Outcome;
 
 /// One account's lane. It outlives sessions, so what it knows of the account stays.
 pub struct Lane {
-    prefetch: usize,
-    grace: Duration,
+    settings: Settings,
+    changes: PendingChange,
     status: Arc<LaneStatus>,
     metrics: AccountMetrics,
     intake: Intake,
@@ -41,8 +42,7 @@ pub struct Lane {
     settler: Settler,
     reports: Reports,
     phase: Phase,
-    /// Since when work stands ready and only quota is missing.
-    short_of_quota_since: Option<Instant>,
+    quota_wait: QuotaWait,
 }
 
 impl Lane {
@@ -50,25 +50,32 @@ impl Lane {
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let name = || account.name.clone();
         metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
-        let accepts = Accepts { types: account.events.clone(), can_track: client.can_track() };
         Self {
-            prefetch: settings.prefetch,
-            grace: settings.grace,
+            settings,
+            changes: PendingChange::new(),
             status: Arc::new(LaneStatus::new(name(), metrics.clone())),
-            intake: Intake::new(accepts, SchemaRefresh::new(name(), account.mapping.clone())),
+            intake: Intake::new(
+                Accepts::of(account, client.can_track()),
+                SchemaRefresh::new(name(), account.mapping.clone()),
+            ),
             scheduler: settings.scheduler(account, Instant::now()),
             requests: RequestTasks::new(name(), client, metrics.requests.clone()),
             settler: Settler::new(name(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
             metrics,
             phase: Phase::Standby,
-            short_of_quota_since: None,
+            quota_wait: QuotaWait::default(),
         }
     }
 
     /// Where the lane's state can be seen.
     pub fn status(&self) -> Arc<LaneStatus> {
         self.status.clone()
+    }
+
+    /// The way to tell the lane of other settings.
+    pub fn changes(&self) -> LaneChanges {
+        self.changes.way()
     }
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
@@ -86,6 +93,7 @@ impl Lane {
     }
 
     async fn serve(&mut self, mut session: Session, guard: &TaskGuard, stop: &CancellationToken) {
+        self.change();
         if session.lease.is_endless() {
             self.scheduler.begin_alone(Instant::now());
         } else {
@@ -100,7 +108,7 @@ impl Lane {
             if !open && self.unsettled() == 0 {
                 break;
             }
-            let taking = open && self.intake.unread() == 0 && self.unsettled() < self.prefetch;
+            let taking = open && self.intake.unread() == 0 && self.unsettled() < self.settings.prefetch;
             guard.turn_ended(self.turn_end(lease));
             tokio::select! {
                 biased;
@@ -117,6 +125,10 @@ impl Lane {
                         None => open = false,
                     }
                 }
+                () = self.changes.arrived() => {
+                    guard.turn_started();
+                    self.change();
+                }
                 () = session.lease.renewed(), if !leased => guard.turn_started(),
                 () = until(wake) => guard.turn_started(),
             }
@@ -125,6 +137,15 @@ impl Lane {
         guard.session_ended();
         self.end_session(&mut session, stop).await;
         guard.turn_ended(self.turn_end(LeaseState::Holds));
+    }
+
+    fn change(&mut self) {
+        let (Some(change), now) = (self.changes.take(), Instant::now()) else { return };
+        let LaneChange { account, client } = &*change;
+        self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        self.settings.change(&mut self.scheduler, account, now);
+        self.intake.change(Accepts::of(account, client.can_track()), &account.mapping, now);
+        self.requests.replace_client(client.clone());
     }
 
     /// Deliveries that were taken and are not settled.
@@ -195,29 +216,15 @@ impl Lane {
         };
         let ended = self.scheduler.take_ended();
         self.take_effects(ended);
-        self.count_quota_wait();
+        self.quota_wait.count(&self.scheduler, &self.metrics, Instant::now());
         wake
-    }
-
-    /// Called at every turn, because a lane short of quota may wait without an end.
-    fn count_quota_wait(&mut self) {
-        let now = Instant::now();
-        if let Some(since) = self.short_of_quota_since.take() {
-            self.metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
-        }
-        self.short_of_quota_since = self.scheduler.starved().then_some(now);
-        self.metrics.quota_remaining.set(self.scheduler.quota_remaining(now));
     }
 
     fn answered(&mut self, number: u64, ended: Ended, lease: LeaseState) {
         let (verdict, limit) = match ended {
             Ended::Sent(sent) => self.requests.read(*sent),
             Ended::Aborted => return self.scheduler.aborted(number, Instant::now()),
-            Ended::Panicked(error) => {
-                tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
-                let cause = UnavailableCause::Panicked;
-                (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
-            }
+            Ended::Panicked(error) => requests::panicked(&error),
         };
         let effects = self.scheduler.answered(number, verdict, &limit, Instant::now());
         self.show(lease);
@@ -258,7 +265,7 @@ impl Lane {
         self.give_back();
         self.intake.give_back(&mut self.scheduler);
         give_back(session).await;
-        let deadline = end_of_grace(stop.clone(), self.grace, session.lost.clone());
+        let deadline = end_of_grace(stop.clone(), self.settings.grace, session.lost.clone());
         tokio::pin!(deadline);
         loop {
             tokio::select! {
@@ -287,10 +294,4 @@ impl Lane {
             self.settler.finish(delivery, Outcome::Returned, 0);
         }
     }
-}
-
-/// Whether Freshsales refused a record for a value that it holds or lacks.
-fn is_refused_record(outcome: &Outcome) -> bool {
-    let Outcome::DeadLetter(refusal) = outcome else { return false };
-    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }

@@ -25,18 +25,30 @@ pub struct Settings {
 
 impl Settings {
     pub(super) fn scheduler<D>(&self, account: &AccountConfig, now: Instant) -> Scheduler<D> {
-        let quota = |calls, period| Quota::new(calls, period, account.limits.quota_share, now);
-        let api =
-            quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
-        let tracking = quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1));
-        let settings = SchedulerSettings {
+        let (api, tracking) = quotas(account, now);
+        Scheduler::new(self.of_scheduler(account), api, tracking)
+    }
+
+    pub(super) fn change<D>(&self, scheduler: &mut Scheduler<D>, account: &AccountConfig, now: Instant) {
+        scheduler.change(self.of_scheduler(account), quotas(account, now), now);
+    }
+
+    fn of_scheduler(&self, account: &AccountConfig) -> SchedulerSettings {
+        SchedulerSettings {
             bulk_jobs: account.limits.bulk_jobs,
             invalid_value: account.mapping.invalid_value,
             deal_identity: account.deal_identity,
             tags: account.tags,
             not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
             ..SchedulerSettings::new(self.concurrency, self.backoff)
-        };
-        Scheduler::new(settings, api, tracking)
+        }
     }
+}
+
+/// That of the API, and that of the tracking endpoints.
+fn quotas(account: &AccountConfig, now: Instant) -> (Quota, Quota) {
+    let quota = |calls, period| Quota::new(calls, period, account.limits.quota_share, now);
+    let api =
+        quota(account.limits.requests_per_hour, Duration::from_hours(1)).with_reserve(Entity::ALL.len());
+    (api, quota(account.limits.tracking_requests_per_minute, Duration::from_mins(1)))
 }

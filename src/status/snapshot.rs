@@ -1,10 +1,12 @@
 //! The daemon's state at one moment, as `/api/status` and the status page show it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::broker::HealthView;
-use crate::lane::{LaneView, Stuck};
+use crate::lane::{LaneView, RemovedAccount, Stuck};
 use crate::metrics::Totals;
 
 #[derive(Debug, Serialize)]
@@ -15,6 +17,9 @@ pub(super) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) broker: Option<HealthView>,
     pub(super) accounts: Vec<AccountRow>,
+    /// Accounts that were removed since the start.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) not_configured: Arc<[RemovedAccount]>,
 }
 
 #[derive(Debug, Serialize)]

@@ -9,7 +9,7 @@ use super::html;
 use super::renderer::{Rendered, StatusPage};
 use super::snapshot::{AccountRow, Status};
 use crate::broker::BrokerHealth;
-use crate::lane::{LaneStatus, Stuck};
+use crate::lane::{LaneRoster, LaneStatus, Stuck};
 use crate::metrics::Metrics;
 
 /// Where the pages read from.
@@ -18,7 +18,7 @@ pub struct StatusSources {
     /// For `/metrics`, and the numbers of each account.
     pub metrics: Arc<Metrics>,
     /// One per account.
-    pub lanes: Vec<Arc<LaneStatus>>,
+    pub lanes: LaneRoster,
     /// How long a lane may settle nothing before it counts as stuck.
     pub stuck_after: Duration,
     /// `None` if events come from a file.
@@ -43,7 +43,8 @@ impl StatusSources {
             replica: self.replica.clone(),
             started: self.started,
             broker: self.broker.as_ref().map(|health| health.view()),
-            accounts: self.lanes.iter().map(row).collect(),
+            accounts: self.lanes.lanes().iter().map(row).collect(),
+            not_configured: self.lanes.removed(),
         }
     }
 
@@ -61,7 +62,8 @@ impl StatusSources {
 
     /// Why the daemon must be restarted. Another replica takes over a lane that is stuck for good only then.
     pub(super) fn not_alive(&self) -> Option<String> {
-        let stuck_for_good = self.lanes.iter().filter_map(|lane| {
+        let lanes = self.lanes.lanes();
+        let stuck_for_good = lanes.iter().filter_map(|lane| {
             let Stuck { seconds, events, why, .. } =
                 lane.stuck(self.stuck_after).filter(|stuck| stuck.needs_restart)?;
             let account = lane.view().account;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::handlers::Handlers;
 use super::renderer::StatusPage;
 use super::*;
-use crate::lane::LaneStatus;
+use crate::lane::{LaneRoster, LaneStatus};
 use crate::metrics::Metrics;
 
 fn sources(accounts: usize) -> StatusSources {
@@ -19,8 +19,10 @@ fn sources(accounts: usize) -> StatusSources {
         let name = format!("account-{number}");
         Arc::new(LaneStatus::new(name.as_str().into(), metrics.account(&name)))
     };
+    let lanes = LaneRoster::default();
+    lanes.show((0..accounts).map(lane).collect(), Vec::new());
     StatusSources {
-        lanes: (0..accounts).map(lane).collect(),
+        lanes,
         metrics,
         stuck_after: Duration::from_mins(15),
         broker: None,

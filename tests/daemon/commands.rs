@@ -327,7 +327,7 @@ async fn a_hangup_does_not_end_the_daemon_and_json_logs_are_json() {
     let replica = Freshet::start(&config, &World::environment());
     replica.ready().await;
     replica.signal("HUP");
-    replica.line("SIGHUP").await;
+    replica.line("the configuration was read again").await;
     world.publish(track(0, 0).to_string()).await;
     world.publish("broken").await;
     world.settled(&[&replica]).await;

@@ -39,6 +39,7 @@ mod pages;
 mod peers;
 mod poison;
 mod records;
+mod reload;
 mod replicas;
 mod rolling;
 mod scale;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, BrokerHealth, Context, Names};
+use freshet::broker::{Address, BrokerHealth, Context, LaneSet, Names, RoutedAccounts};
 use freshet::delivery::{HeldBytes, LaneInlet, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -12,7 +12,7 @@ use freshet::segment::Opener;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,20 +39,26 @@ impl Side {
         let (sessions_in, sessions) = mpsc::channel(1);
         let account: freshet::delivery::AccountName = "acme".into();
         let claims = AccountKeys { name: account.clone(), write_keys: vec![], project_ids: vec![] };
-        let door = LaneInlet { account, sessions: sessions_in, metrics: metrics.account("acme") };
+        let stop = CancellationToken::new();
+        let door = LaneInlet {
+            account,
+            sessions: sessions_in,
+            metrics: metrics.account("acme"),
+            stop: stop.child_token(),
+        };
+        let lanes = LaneSet { index: AccountIndex::new(&[claims]).into(), inlets: [(0, door)].into() };
         let address = Address::parse(vhost.url()).unwrap();
         let context = Context {
             names: Names::new(&vhost.queue("events")),
             replica: "one".to_owned(),
             prefetch: PREFETCH,
             held_bytes: Arc::new(HeldBytes::new(PREFETCH_BYTES)),
-            index: AccountIndex::new(&[claims]),
+            lanes: watch::Sender::new(Arc::new(lanes)).subscribe(),
+            routed: RoutedAccounts::default(),
             opener: Opener::default(),
-            inlets: vec![door],
             metrics: metrics.clone(),
             health: Arc::new(BrokerHealth::new(&metrics)),
         };
-        let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(freshet::broker::run(address.into(), context, stop.clone()));
         Self { vhost, amqp, metrics, sessions, stop, running }

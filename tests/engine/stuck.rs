@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use freshet::lane::{self, BackoffSettings, LaneState};
+use freshet::lane::{self, BackoffSettings, LaneRoster, LaneState};
 use freshet::status::{self, StatusSources};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -155,8 +155,10 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
     let proxy = Proxy::to(&account.address.to_string()).await;
     let url = Some(format!("http://{}", proxy.addr()));
     let rig = Rig::before(account, Setup { url, patience: Setup::default().patience, ..for_hours() });
-    let lanes: Vec<_> =
+    let lanes = LaneRoster::default();
+    let all =
         [&rig].into_iter().chain(others.iter().map(|(rig, _)| rig)).map(|rig| rig.board.clone()).collect();
+    lanes.show(all, Vec::new());
     let mut watching = JoinSet::new();
     watching.spawn(lane::watch(lanes.clone(), AFTER));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

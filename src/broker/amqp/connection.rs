@@ -7,7 +7,7 @@
 //! A connection has a limited number of channels, and every lane takes one of each connection: many lanes take several
 //! pairs. Must not know what is consumed or published. Held by the session, and by the quarantine for queues apart.
 
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::stream::SelectAll;
@@ -81,19 +81,26 @@ impl ConnectionPool {
 
     /// What the lane with this number works with. The intake and the probes work with the first one.
     pub(in crate::broker) fn pair(&self, lane: usize) -> Result<&ConnectionPair, BrokerError> {
-        self.pairs.get(lane / self.lanes_per_pair).ok_or(BrokerError::Closed)
+        self.pairs.get(self.pair_of(lane)).ok_or(BrokerError::Closed)
     }
 
-    /// The pairs whose consuming connection is lost: the numbers of their lanes, and what was read last, if all of that is
-    /// known.
-    pub(in crate::broker) fn lost(
-        &self,
-    ) -> impl Iterator<Item = (Range<usize>, Option<Vec<RecentDelivery>>)> {
+    /// The number of a lane's pair.
+    pub(in crate::broker) fn pair_of(&self, lane: usize) -> usize {
+        lane % self.pairs.len().max(1)
+    }
+
+    /// Whether a lane's pair has a channel for it beside those of the lanes that are `consumed`.
+    pub(in crate::broker) fn has_room(&self, lane: usize, consumed: &BTreeSet<usize>) -> bool {
+        let pair = self.pair_of(lane);
+        consumed.iter().filter(|other| self.pair_of(**other) == pair).count() < self.lanes_per_pair
+    }
+
+    /// The pairs whose consuming connection is lost, by number, and what was read last, if all of that is known.
+    pub(in crate::broker) fn lost(&self) -> impl Iterator<Item = (usize, Option<Vec<RecentDelivery>>)> {
         let lost = self.pairs.iter().enumerate().filter(|(_, pair)| !pair.consuming.status().connected());
         lost.map(|(number, pair)| {
             let recent = pair.consuming.recent();
-            let read = (!recent.is_full()).then(|| recent.since_last_wait());
-            (number * self.lanes_per_pair..(number + 1) * self.lanes_per_pair, read)
+            (number, (!recent.is_full()).then(|| recent.since_last_wait()))
         })
     }
 

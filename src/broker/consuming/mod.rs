@@ -33,6 +33,17 @@ pub(in crate::broker) struct Consumers {
 }
 
 impl Consumers {
+    /// The same for one queue: a lane also stops when it is removed.
+    pub(in crate::broker) fn of(&self, queue: ConsumedQueue) -> Self {
+        let mut consumers = self.clone();
+        if let ConsumedQueue::Lane(number) = queue
+            && let Some(inlet) = self.context.inlet(number)
+        {
+            consumers.stop = inlet.stop;
+        }
+        consumers
+    }
+
     /// Consumes a queue for as long as the connections hold, or until `stop` and all of it is settled or given back.
     pub(in crate::broker) async fn consume(self, queue: ConsumedQueue, pace: Pace) {
         let mut resubscriber = Resubscriber::new(pace);
@@ -45,8 +56,8 @@ impl Consumers {
 
     async fn consume_lane(&self, number: usize, resubscriber: &mut Resubscriber) {
         let Self { context, pool, stop, lost } = self;
-        let (Some(inlet), Ok(pair)) = (context.inlets.get(number), pool.pair(number)) else { return };
-        while let Err(error) = lane_consumer::serve(context, pair, inlet, resubscriber, stop, lost).await {
+        let (Some(inlet), Ok(pair)) = (context.inlet(number), pool.pair(number)) else { return };
+        while let Err(error) = lane_consumer::serve(context, pair, &inlet, resubscriber, stop, lost).await {
             if !resubscriber.wait(pair, &inlet.account, &error, stop).await {
                 return;
             }

@@ -26,7 +26,7 @@ pub(in crate::broker) struct Subscription {
 pub(in crate::broker) fn subscription(context: &Context, consumed: ConsumedQueue) -> Option<Subscription> {
     match consumed {
         ConsumedQueue::Intake => Some(intake(context)),
-        ConsumedQueue::Lane(number) => context.inlets.get(number).map(|inlet| lane(context, &inlet.account)),
+        ConsumedQueue::Lane(number) => context.inlet(number).map(|inlet| lane(context, &inlet.account)),
     }
 }
 

@@ -101,7 +101,7 @@ fn find(
     properties: &BasicProperties,
     keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
 ) -> Result<AccountName, Refusal> {
-    context.index.find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
+    context.routed.get().find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
 }
 
 fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicProperties {

@@ -4,6 +4,7 @@
 //! The topmost file of the room. It puts the parts together, and none of them knows it. It must not know what a message
 //! holds. Called by the command that runs the daemon.
 
+mod lane_changes;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use lapin::Event;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use super::amqp::connection::{ConnectionEvent, ConnectionPool};
 use super::consuming::Consumers;
 use super::consuming::pace::Pace;
 use super::consuming::subscription::{ConsumedQueue, subscription};
-use super::context::Context;
+use super::context::{Context, LaneSet};
 use super::error::BrokerError;
 use super::health::Stall;
 use super::inspect::{self, InspectedQueues};
@@ -29,6 +30,7 @@ use super::probes::confirm_probe::ConfirmProbe;
 use super::probes::replica_name;
 use super::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
 use super::topology;
+use super::unreadable::apart::ApartConsumer;
 use super::unreadable::errors::{is_from_client_library, may_be_over_a_message};
 use super::unreadable::isolation::Isolation;
 use super::unreadable::quarantine::Quarantine;
@@ -53,7 +55,7 @@ pub async fn run(addresses: Addresses, context: Context, stop: CancellationToken
     for attempt in first.. {
         let address = addresses.nth(attempt);
         let started = Instant::now();
-        let connecting = ConnectionPool::connect(address, &context.replica, context.inlets.len());
+        let connecting = ConnectionPool::connect(address, &context.replica, context.lanes().inlets.len());
         match stop.run_until_cancelled(connecting).await {
             None => return,
             Some(Ok(pool)) => {
@@ -83,6 +85,19 @@ struct Lasting {
     quarantine: Arc<Quarantine>,
     inspected: Arc<InspectedQueues>,
     probe: Arc<ConfirmProbe>,
+}
+
+/// What a session hears from the tasks that it started.
+struct Started {
+    /// Queues that are kept apart no longer.
+    cleared: mpsc::Receiver<ConsumedQueue>,
+    /// The numbers of lanes that were not there when the session began.
+    added: mpsc::Receiver<Vec<usize>>,
+}
+
+/// All queues that this replica consumes.
+fn queues(lanes: &LaneSet) -> impl Iterator<Item = ConsumedQueue> {
+    std::iter::once(ConsumedQueue::Intake).chain(lanes.inlets.keys().copied().map(ConsumedQueue::Lane))
 }
 
 /// One pool of connections at work.
@@ -117,14 +132,18 @@ impl BrokerSession<'_> {
         let Consumers { context, pool, stop, .. } = &self.consumers;
         let mut events = pool.events();
         let mut unresponsive = std::pin::pin!(pool.until_unresponsive());
+        let mut changes = context.lanes.clone();
+        let lanes = changes.borrow_and_update().clone();
         tokio::select! {
             declared = topology::declare(&pool.pair(0)?.consuming, context) => declared?,
             error = &mut unresponsive => return Err(error),
             () = stop.cancelled() => return Ok(()),
         }
+        context.routed.set(lanes.index.clone());
         context.health.connected(&self.address.shown());
         let blocked = context.health.reporter(Stall::Blocked);
-        let mut cleared = self.start(tasks);
+        let mut consumed = BTreeSet::new();
+        let Started { mut cleared, mut added } = self.start(tasks, changes, lanes, &mut consumed);
         let mut checks = tokio::time::interval(CONNECTION_CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -134,7 +153,15 @@ impl BrokerSession<'_> {
                     return Err(pool.cause(&mut events).await);
                 },
                 Some(queue) = cleared.recv() => {
-                    tasks.consume(self.consumers.clone().consume(queue, Pace::Prefetched));
+                    tasks.consume(self.consumers.of(queue).consume(queue, Pace::Prefetched));
+                }
+                Some(lanes) = added.recv() => {
+                    let there = context.lanes();
+                    consumed.retain(|number| there.inlets.contains_key(number));
+                    for number in lanes {
+                        self.consume(tasks, ConsumedQueue::Lane(number), &mut consumed);
+                    }
+                    tasks.probe(self.inspect());
                 }
                 event = events.next() => match event {
                     Some(ConnectionEvent::Publishing(Event::ConnectionBlocked(why))) => blocked.stalled(&why),
@@ -157,14 +184,19 @@ impl BrokerSession<'_> {
         }
     }
 
-    /// Starts the probes, and a consumer for each queue that the quarantine does not keep apart. Returns the queues that
-    /// it keeps apart no longer.
-    fn start(&self, tasks: &mut Tasks) -> mpsc::Receiver<ConsumedQueue> {
+    /// Starts the probes, and a consumer for each queue that the quarantine does not keep apart.
+    fn start(
+        &self,
+        tasks: &mut Tasks,
+        changes: watch::Receiver<Arc<LaneSet>>,
+        lanes: Arc<LaneSet>,
+        consumed: &mut BTreeSet<usize>,
+    ) -> Started {
         let Consumers { context, pool, stop, lost } = &self.consumers;
-        let Lasting { quarantine, inspected, probe } = self.lasting;
+        let Lasting { quarantine, probe, .. } = self.lasting;
         let apart = quarantine.queues_apart(Instant::now());
-        for queue in self.queues().filter(|queue| !apart.contains(*queue)) {
-            tasks.consume(self.consumers.clone().consume(queue, Pace::Prefetched));
+        for queue in queues(&lanes).filter(|queue| !apart.contains(*queue)) {
+            self.consume(tasks, queue, consumed);
         }
         let (clear, cleared) = mpsc::channel(1);
         if !apart.is_empty() {
@@ -174,14 +206,31 @@ impl BrokerSession<'_> {
         }
         tasks.probe(probe.clone().run(context.clone(), pool.clone()));
         tasks.probe(replica_name::reserve(context.clone(), pool.clone()));
-        tasks.probe(inspect::inspect(context.clone(), pool.clone(), inspected.clone()));
-        cleared
+        tasks.probe(self.inspect());
+        let (add, added) = mpsc::channel(1);
+        tasks.probe(lane_changes::follow(context.clone(), pool.clone(), changes, lanes, add));
+        Started { cleared, added }
     }
 
-    /// All queues that this replica consumes.
-    fn queues(&self) -> impl Iterator<Item = ConsumedQueue> + use<> {
-        std::iter::once(ConsumedQueue::Intake)
-            .chain((0..self.consumers.context.inlets.len()).map(ConsumedQueue::Lane))
+    /// Consumes a queue on the pool's connections; on connections of its own, if these have no channel left for it.
+    fn consume(&self, tasks: &mut Tasks, queue: ConsumedQueue, consumed: &mut BTreeSet<usize>) {
+        let Consumers { context, pool, lost, .. } = &self.consumers;
+        let consumers = self.consumers.of(queue);
+        if let ConsumedQueue::Lane(number) = queue {
+            if !pool.has_room(number, consumed) {
+                let (quarantine, address) = (self.lasting.quarantine.clone(), self.address.clone());
+                let (context, lost) = (context.clone(), lost.clone());
+                let apart = ApartConsumer { context, quarantine, address, stop: consumers.stop, lost };
+                return tasks.consume(apart.beside(queue));
+            }
+            consumed.insert(number);
+        }
+        tasks.consume(consumers.consume(queue, Pace::Prefetched));
+    }
+
+    fn inspect(&self) -> impl Future<Output = Result<(), BrokerError>> + use<> {
+        let Consumers { context, pool, .. } = &self.consumers;
+        inspect::inspect(context.clone(), pool.clone(), self.lasting.inspected.clone())
     }
 
     /// Hands the quarantine the queues whose messages the connections may have ended over.
@@ -190,16 +239,18 @@ impl BrokerSession<'_> {
         let subscription = |queue| subscription(&self.consumers.context, queue);
         let (mut suspects, mut all) = (BTreeSet::new(), BTreeSet::new());
         let mut known = true;
-        for (lanes, read) in self.consumers.pool.lost() {
-            all.extend(self.queues().filter(|queue| match queue {
-                ConsumedQueue::Intake => lanes.start == 0,
-                ConsumedQueue::Lane(number) => lanes.contains(number),
+        let lanes = self.consumers.context.lanes();
+        for (pair, read) in self.consumers.pool.lost() {
+            all.extend(queues(&lanes).filter(|queue| match queue {
+                ConsumedQueue::Intake => pair == 0,
+                ConsumedQueue::Lane(number) => self.consumers.pool.pair_of(*number) == pair,
             }));
             known &= read.is_some();
             let tags: BTreeSet<String> =
                 read.unwrap_or_default().into_iter().map(|delivery| delivery.consumer_tag).collect();
             suspects.extend(
-                self.queues().filter(|queue| subscription(*queue).is_some_and(|one| tags.contains(&one.tag))),
+                queues(&lanes)
+                    .filter(|queue| subscription(*queue).is_some_and(|one| tags.contains(&one.tag))),
             );
         }
         if !known {

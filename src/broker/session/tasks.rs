@@ -55,32 +55,38 @@ fn seen<T>(ended: Result<T, JoinError>) -> Result<Option<T>, BrokerError> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::time::Duration;
 
     use super::*;
 
-    #[tokio::test]
+    /// How the session ended; a session that does not end fails the test.
+    async fn ended(tasks: &mut Tasks) -> Result<(), BrokerError> {
+        tokio::time::timeout(Duration::from_hours(1), tasks.ended()).await.expect("the session ends")
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_panic_in_a_probe_ends_the_session_as_one_in_a_consumer_does() {
         let mut tasks = Tasks::default();
         tasks.consume(pending());
         tasks.probe(async { panic!("a bug") });
-        assert!(matches!(tasks.ended().await, Err(BrokerError::Panicked)));
+        assert!(matches!(ended(&mut tasks).await, Err(BrokerError::Panicked)));
 
         let mut tasks = Tasks::default();
         tasks.consume(pending());
         tasks.consume(async { panic!("a bug") });
-        assert!(matches!(tasks.ended().await, Err(BrokerError::Panicked)));
+        assert!(matches!(ended(&mut tasks).await, Err(BrokerError::Panicked)));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_probe_that_has_nothing_more_to_do_does_not_end_the_session() {
         let mut tasks = Tasks::default();
         tasks.probe(async { Ok(()) });
         tasks.consume(async { tokio::task::yield_now().await });
-        assert!(tasks.ended().await.is_ok());
+        assert!(ended(&mut tasks).await.is_ok());
 
         let mut tasks = Tasks::default();
         tasks.consume(pending());
         tasks.probe(async { Err(BrokerError::NodeUnconfirming) });
-        assert!(matches!(tasks.ended().await, Err(BrokerError::NodeUnconfirming)));
+        assert!(matches!(ended(&mut tasks).await, Err(BrokerError::NodeUnconfirming)));
     }
 }

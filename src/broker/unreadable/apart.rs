@@ -22,18 +22,47 @@ use crate::broker::error::BrokerError;
 use crate::broker::timing::{FAILED_LOOKS, LOOK_DELAYS, NONE_LEFT_AFTER, UNREADABLE_RETRY};
 
 /// What all queues of a session that are consumed apart share.
-pub(super) struct ApartConsumer {
-    pub(super) context: Arc<Context>,
-    pub(super) quarantine: Arc<Quarantine>,
-    pub(super) address: Address,
-    pub(super) stop: CancellationToken,
+#[derive(Clone)]
+pub(in crate::broker) struct ApartConsumer {
+    pub(in crate::broker) context: Arc<Context>,
+    pub(in crate::broker) quarantine: Arc<Quarantine>,
+    pub(in crate::broker) address: Address,
+    pub(in crate::broker) stop: CancellationToken,
     /// Cancelled when the session is over.
-    pub(super) lost: CancellationToken,
+    pub(in crate::broker) lost: CancellationToken,
 }
 
 impl ApartConsumer {
+    /// The same for one queue: a lane also stops when it is removed.
+    pub(super) fn of(&self, queue: ConsumedQueue) -> Self {
+        let mut consumer = self.clone();
+        if let ConsumedQueue::Lane(number) = queue
+            && let Some(inlet) = self.context.inlet(number)
+        {
+            consumer.stop = inlet.stop;
+        }
+        consumer
+    }
+
+    /// Consumes a queue for which the session's connections have no channel left, until `stop`.
+    pub(in crate::broker) async fn beside(self, queue: ConsumedQueue) {
+        let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);
+        while let Err(error) = self.consume(queue, Pace::Prefetched, self.stop.clone()).await {
+            if let BrokerError::Amqp(error) = &error
+                && may_be_over_a_message(error)
+            {
+                self.quarantine.found_unreadable(queue, Instant::now());
+                return self.run(queue).await;
+            }
+            tracing::debug!(queue = self.name(queue), %error, "a queue that is consumed apart is tried again");
+            if self.stop.run_until_cancelled(tokio::time::sleep(delays.following())).await.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Removes the unreadable messages of a queue and consumes the others, until `stop`.
-    pub(super) async fn run(&self, queue: ConsumedQueue) {
+    pub(super) async fn run(self, queue: ConsumedQueue) {
         let name = self.name(queue);
         tracing::warn!(queue = name, "connections end over a message of this queue; it is consumed apart");
         let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);

@@ -44,7 +44,7 @@ impl Isolation {
     pub(in crate::broker) async fn run(self, queues: QueuesApart) {
         let ApartConsumer { context, quarantine, address, stop, .. } = &self.consumer;
         let mut apart: FuturesUnordered<_> =
-            queues.unreadable.into_iter().map(|queue| self.consumer.run(queue)).collect();
+            queues.unreadable.into_iter().map(|queue| self.consumer.of(queue).run(queue)).collect();
         let mut delays = Delays::new(LOOK_DELAYS.0, LOOK_DELAYS.1);
         let (mut failed, mut broker_failures) = (0, 0);
         let mut found = false;
@@ -71,7 +71,7 @@ impl Isolation {
                     found = true;
                     quarantine.found_unreadable(queue, Instant::now());
                     suspects.retain(|suspect| *suspect != queue);
-                    apart.push(self.consumer.run(queue));
+                    apart.push(self.consumer.of(queue).run(queue));
                     groups.push(suspects);
                 }
                 Some(Ok(SearchResult::Nothing)) => {
@@ -88,7 +88,7 @@ impl Isolation {
                         found = true;
                         for queue in suspects {
                             quarantine.found_unreadable(queue, Instant::now());
-                            apart.push(self.consumer.run(queue));
+                            apart.push(self.consumer.of(queue).run(queue));
                         }
                     } else {
                         groups.extend([others, suspects]);
@@ -98,7 +98,7 @@ impl Isolation {
                     failed += 1;
                     tracing::debug!(%error, "queues could not be searched for an unreadable message");
                     if failed >= FAILED_LOOKS && suspects.len() <= SUSPECTS_APART {
-                        apart.extend(suspects.drain(..).map(|queue| self.consumer.run(queue)));
+                        apart.extend(suspects.drain(..).map(|queue| self.consumer.of(queue).run(queue)));
                     } else if failed >= FAILED_LOOKS {
                         self.clear(&suspects, Search::Partial).await;
                     } else {

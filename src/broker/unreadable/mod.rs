@@ -6,7 +6,7 @@
 //! queue that holds one on connections of its own, and gives the others back to the session. [`quarantine::Quarantine`]
 //! remembers from one session to the next which queue is what.
 
-mod apart;
+pub(super) mod apart;
 pub(super) mod errors;
 pub(super) mod isolation;
 pub(super) mod quarantine;

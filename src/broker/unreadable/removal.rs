@@ -117,8 +117,8 @@ async fn dead_letter(
     let (account, exchange, metrics) = match consumed {
         ConsumedQueue::Intake => (None, "", context.metrics.account(UNROUTED)),
         ConsumedQueue::Lane(number) => {
-            let Some(inlet) = context.inlets.get(number) else { return Ok(()) };
-            (Some(&inlet.account), lanes.as_str(), inlet.metrics.clone())
+            let Some(inlet) = context.inlet(number) else { return Ok(()) };
+            (Some(inlet.account), lanes.as_str(), inlet.metrics)
         }
     };
     let original = properties::believed(&parse_properties(&properties), exchange, &lanes);
@@ -128,7 +128,8 @@ async fn dead_letter(
     let body = Bytes::from(body);
     let seen = context.opener.glimpse(&body, properties::encoding(&original));
     let failed_at = Timestamp::now();
-    let dead = DeadLetter { refusal: &refusal, account, seen: &seen, attempts: 0, failed_at };
+    let dead =
+        DeadLetter { refusal: &refusal, account: account.as_ref(), seen: &seen, attempts: 0, failed_at };
     let letter = fitting::fit(letter_properties::for_dead_letter(&original, &dead), frame_max);
     let (exchange, key) = (context.names.dead(), dead.routing_key());
     let confirmation = publish(publishing, &exchange, &key, &body, letter).await?.await?;

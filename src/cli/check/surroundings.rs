@@ -25,7 +25,8 @@ pub(super) fn load(file: &ConfigFile, offline: bool) -> Result<(Config, Configur
         asked.borrow_mut().insert(name.to_owned(), value.is_some());
         value
     };
-    let config = file.load_in(&environment, SecretsNeeded::None)?;
+    let config =
+        file.read_in(&environment, SecretsNeeded::None).map_err(|error| Failure::Usage(error.to_string()))?;
     let asked = asked.into_inner();
     let set_variables: Vec<String> =
         asked.iter().filter(|(_, set)| **set).map(|(name, _)| name.clone()).collect();

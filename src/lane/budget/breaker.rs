@@ -90,6 +90,13 @@ impl Breaker {
         self.fields_only = true;
     }
 
+    /// The next call is the probe, and it may go now.
+    pub(super) fn end_wait(&mut self, now: Instant) {
+        if let BreakerState::Open { until } = &mut self.state {
+            *until = now;
+        }
+    }
+
     /// A call goes. True if it is the probe.
     pub(super) fn send(&mut self) -> bool {
         match self.state {

@@ -46,6 +46,14 @@ impl Budgets {
         self.tracking.set_not_found_hint(hint);
     }
 
+    /// The account has other limits and maybe other keys.
+    pub(in crate::lane) fn change(&mut self, (api, tracking): (Quota, Quota), now: Instant) {
+        self.api.change_quota(api, now);
+        self.tracking.change_quota(tracking, now);
+        self.api.end_unauthorized_wait(now);
+        self.tracking.end_unauthorized_wait(now);
+    }
+
     /// A gateway before Freshsales asks for no calls until then.
     pub(in crate::lane) fn stay_away(&mut self, until: Instant, now: Instant) {
         self.api.stay_away(until, now);

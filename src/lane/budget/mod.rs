@@ -80,6 +80,20 @@ impl Budget {
         }
     }
 
+    /// The account has other limits from now on.
+    pub(super) fn change_quota(&mut self, quota: Quota, now: Instant) {
+        let before = std::mem::replace(&mut self.quota, quota);
+        self.quota.go_on_after(before, now);
+    }
+
+    /// Somebody changed the account's settings, maybe its key: if credentials were refused, a call finds out at once.
+    pub(super) fn end_unauthorized_wait(&mut self, now: Instant) {
+        if self.has(Impediment::Unauthorized) {
+            self.breaker.end_wait(now);
+            self.waits.unauthorized.reset();
+        }
+    }
+
     pub(super) fn set_not_found_hint(&mut self, hint: &'static str) {
         self.not_found_hint = Some(hint);
     }

@@ -106,6 +106,16 @@ impl Quota {
         self
     }
 
+    /// Goes on after `before`, which had other limits: what was spent stays spent, and comes back when it would have.
+    pub(super) fn go_on_after(&mut self, before: Self, now: Instant) {
+        self.burst.spent = before.burst.spent;
+        if before.burst.withheld.is_empty() {
+            self.burst.withheld.clear();
+        }
+        self.pace.next = before.pace.next.min(now + self.pace.interval);
+        self.left = before.left.map(|left| left / before.share * self.share);
+    }
+
     /// Between two calls of the pace.
     pub(super) fn interval(&self) -> Duration {
         self.pace.interval

@@ -2,7 +2,7 @@
 //! the steps.
 
 use crate::freshsales::EndpointFamily;
-use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
 
 /// Why a call came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,4 +80,10 @@ impl RefusedCall {
         };
         Refusal { reason, problems, http_status: self.status }
     }
+}
+
+/// Whether Freshsales refused a record for a value that it holds or lacks.
+pub(in crate::lane) fn is_refused_record(outcome: &Outcome) -> bool {
+    let Outcome::DeadLetter(refusal) = outcome else { return false };
+    refusal.reason == DeadLetterReason::Rejected && is_mendable(refusal.http_status)
 }

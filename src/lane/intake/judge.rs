@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::config::AccountConfig;
 use crate::lane::scheduler::window::ContactKey;
 use crate::mapping::{Identity, Mapped, Mapper, Omitted, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
@@ -71,6 +72,12 @@ pub(in crate::lane) struct Accepts {
     pub(in crate::lane) types: Vec<EventType>,
     /// The account has an app token.
     pub(in crate::lane) can_track: bool,
+}
+
+impl Accepts {
+    pub(in crate::lane) fn of(account: &AccountConfig, can_track: bool) -> Self {
+        Self { types: account.events.clone(), can_track }
+    }
 }
 
 pub(in crate::lane) fn judge(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -> Judged {

@@ -13,6 +13,7 @@ use super::scheduler::Scheduler;
 use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler};
 use crate::delivery::Delivery;
+use crate::mapping::MappingRules;
 use crate::outcome::{DeadLetterReason, Outcome};
 use judge::{Accepts, Addressed, Judged};
 
@@ -37,6 +38,15 @@ pub(super) struct Onward<'a> {
 impl Intake {
     pub(super) fn new(accepts: Accepts, schema: SchemaRefresh) -> Self {
         Self { accepts, schema, unread: VecDeque::new(), in_doubt: VecDeque::new() }
+    }
+
+    /// The account's settings are others from now on. What was handed to the scheduler stays as it was judged.
+    pub(super) fn change(&mut self, accepts: Accepts, rules: &MappingRules, now: Instant) {
+        self.accepts = accepts;
+        self.schema.change_rules(rules, now);
+        if self.schema.mapper().is_none() && !self.in_doubt.is_empty() {
+            self.schema.request(now);
+        }
     }
 
     pub(super) fn schema(&self) -> &SchemaRefresh {

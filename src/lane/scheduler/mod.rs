@@ -119,6 +119,13 @@ impl<D> Scheduler<D> {
         Next::Wait(wake.at())
     }
 
+    /// The account's settings are others from now on. Calls that are planned already stay as they are.
+    pub fn change(&mut self, settings: SchedulerSettings, quotas: (Quota, Quota), now: Instant) {
+        self.settings = settings;
+        self.bulk.set_most_jobs(settings.bulk_jobs);
+        self.budgets.change(quotas, now);
+    }
+
     /// Another session begins.
     pub fn begin(&mut self) {
         self.tenure.restart();

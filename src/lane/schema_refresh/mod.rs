@@ -62,6 +62,19 @@ impl SchemaRefresh {
         }
     }
 
+    /// The account's rules are others from now on, or its key may be. With other rules the next event waits until the
+    /// fields are read again: none may be mapped by the old ones.
+    pub(super) fn change_rules(&mut self, rules: &MappingRules, now: Instant) {
+        if self.rules != *rules {
+            self.rules = rules.clone();
+            self.mapper = None;
+        }
+        if self.mapper.is_none() {
+            self.delays.reset();
+            self.requested_for = self.requested_for.map(|at| at.min(now));
+        }
+    }
+
     pub(super) fn mapper(&self) -> Option<&Mapper> {
         self.mapper.as_ref()
     }

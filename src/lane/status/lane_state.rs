@@ -1,9 +1,9 @@
 //! The states of a lane that people see, in metrics, logs and on the status page.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The state of a lane. Where several hold, the first one is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneState {
     /// Freshsales refuses the credentials; events are kept, and fields are read now and then to find out whether it

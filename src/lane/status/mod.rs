@@ -4,5 +4,6 @@
 pub(super) mod lane_state;
 pub(super) mod lane_status;
 pub(super) mod progress;
+pub(super) mod roster;
 pub(super) mod wait;
 pub(super) mod watchdog;

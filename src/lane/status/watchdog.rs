@@ -1,20 +1,19 @@
 //! Looks at every lane from outside and logs which are stuck. Started once by the commands that run lanes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::lane_status::LaneStatus;
+use super::roster::LaneRoster;
 use crate::lane::timing::WATCHDOG_INTERVAL;
 
 /// Watches for ever. A lane is stuck when it could settle something and settles nothing for `after`.
-pub async fn watch(lanes: Vec<Arc<LaneStatus>>, after: Duration) {
+pub async fn watch(lanes: LaneRoster, after: Duration) {
     let mut ticks = tokio::time::interval(WATCHDOG_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for lane in &lanes {
+        for lane in &*lanes.lanes() {
             lane.report_stuck(after);
         }
     }
@@ -22,8 +21,10 @@ pub async fn watch(lanes: Vec<Arc<LaneStatus>>, after: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::lane::status::lane_status::TaskGuard;
+    use crate::lane::status::lane_status::{LaneStatus, TaskGuard};
     use crate::lane::status::progress::TurnEnd;
     use crate::lane::status::wait::WaitReason;
     use crate::metrics::Metrics;
@@ -41,7 +42,9 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let status = Arc::new(LaneStatus::new("acme".into(), metrics.account("acme")));
         let mut watching = JoinSet::new();
-        watching.spawn(watch(vec![status.clone()], AFTER));
+        let lanes = LaneRoster::default();
+        lanes.show(vec![status.clone()], Vec::new());
+        watching.spawn(watch(lanes, AFTER));
         Watched { metrics, status, _watching: watching }
     }
 

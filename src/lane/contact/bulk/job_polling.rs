@@ -94,6 +94,10 @@ impl JobSlots {
         Self { most: most.max(1), refused: None, delays: Delays::new(waits.0, waits.1) }
     }
 
+    pub(in crate::lane) fn set_most(&mut self, most: usize) {
+        self.most = most.max(1);
+    }
+
     /// Whether one may be submitted now, while so many are running.
     pub(in crate::lane) fn free(&self, running: usize, now: Instant) -> bool {
         running < self.most && self.refused.as_ref().is_none_or(|refused| refused.ask_at <= now)

@@ -44,6 +44,11 @@ impl BulkPolicy {
         }
     }
 
+    /// So many jobs of this program may run at once from now on.
+    pub(in crate::lane) fn set_most_jobs(&mut self, most_jobs: usize) {
+        self.slots.set_most(most_jobs);
+    }
+
     /// Whether records of the entity may go in bulk.
     pub(in crate::lane) fn allows(&self, entity: Entity, now: Instant) -> bool {
         let over = |until: Option<Instant>| until.is_none_or(|until| until <= now);

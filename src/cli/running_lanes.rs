@@ -1,0 +1,223 @@
+//! The lanes that run, one for each account of the configuration. Starts, changes and ends them, and is the only place
+//! where the set of them changes; the broker, the pages and the watchdog are shown each new set.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::LaneSet;
+use crate::config::{AccountConfig, AccountSecrets};
+use crate::delivery::{AccountName, LaneInlet};
+use crate::freshsales::{Client, Credentials, HttpTransport};
+use crate::lane::{Lane, LaneChanges, LaneRoster, LaneStatus, RemovedAccount, Settings};
+use crate::metrics::Metrics;
+use crate::routing::{AccountIndex, AccountKeys};
+
+/// An account, and the secrets that its configuration names.
+pub(super) struct ConfiguredAccount {
+    pub(super) account: AccountConfig,
+    pub(super) secrets: AccountSecrets,
+}
+
+/// What another configuration changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ChangedLanes {
+    pub(super) added: Vec<AccountName>,
+    pub(super) changed: Vec<ChangedLane>,
+    pub(super) removed: Vec<AccountName>,
+    /// How many stayed as they were.
+    pub(super) unchanged: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ChangedLane {
+    pub(super) account: AccountName,
+    /// Of `api_key` and `app_token`, those that are others, even if they are kept in the same place.
+    pub(super) secrets: Vec<&'static str>,
+}
+
+/// All lanes of the process.
+pub(super) struct RunningLanes {
+    settings: Settings,
+    transport: HttpTransport,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    lanes: HashMap<AccountName, RunningLane>,
+    removed: Vec<RemovedAccount>,
+    roster: LaneRoster,
+    shown: watch::Sender<Arc<LaneSet>>,
+    next_number: usize,
+    /// One for each lane, also for those that were removed and have calls in flight.
+    tasks: JoinSet<()>,
+    accounts_of_tasks: HashMap<Id, AccountName>,
+}
+
+struct RunningLane {
+    number: usize,
+    configured: ConfiguredAccount,
+    status: Arc<LaneStatus>,
+    inlet: LaneInlet,
+    changes: LaneChanges,
+}
+
+impl RunningLanes {
+    /// No lanes yet. Each stops with `stop`.
+    pub(super) fn new(
+        settings: Settings,
+        transport: HttpTransport,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            settings,
+            transport,
+            metrics,
+            stop,
+            lanes: HashMap::new(),
+            removed: Vec::new(),
+            roster: LaneRoster::default(),
+            shown: watch::Sender::default(),
+            next_number: 0,
+            tasks: JoinSet::new(),
+            accounts_of_tasks: HashMap::new(),
+        }
+    }
+
+    /// The lanes, for those who look at them.
+    pub(super) fn roster(&self) -> LaneRoster {
+        self.roster.clone()
+    }
+
+    /// The lanes, for those who feed them.
+    pub(super) fn shown(&self) -> watch::Receiver<Arc<LaneSet>> {
+        self.shown.subscribe()
+    }
+
+    /// Has exactly these lanes run, and touches none that stays as it was. A lane whose account has another url is another
+    /// lane: what the old one knows is not true of it.
+    pub(super) fn apply(&mut self, configured: Vec<ConfiguredAccount>) -> ChangedLanes {
+        let mut changes = ChangedLanes::default();
+        let keys: Vec<_> = configured.iter().map(|configured| keys(&configured.account)).collect();
+        let mut before = std::mem::take(&mut self.lanes);
+        let mut ended = Vec::new();
+        let (mut statuses, mut inlets) = (Vec::new(), Vec::new());
+        for configured in configured {
+            let name = configured.account.name.clone();
+            let lane = match before.remove(&name) {
+                None => {
+                    changes.added.push(name.clone());
+                    self.start(configured)
+                }
+                Some(lane) => {
+                    let secrets = other_secrets(&lane.configured.secrets, &configured.secrets);
+                    if secrets.is_empty() && lane.configured.account == configured.account {
+                        changes.unchanged += 1;
+                        lane
+                    } else {
+                        changes.changed.push(ChangedLane { account: name.clone(), secrets });
+                        if lane.configured.account.url == configured.account.url {
+                            self.change(lane, configured)
+                        } else {
+                            ended.push(lane);
+                            self.start(configured)
+                        }
+                    }
+                }
+            };
+            statuses.push(lane.status.clone());
+            inlets.push((lane.number, lane.inlet.clone()));
+            self.lanes.insert(name, lane);
+        }
+        self.removed.retain(|removed| !self.lanes.contains_key(&removed.account));
+        for (account, lane) in before {
+            self.removed.push(RemovedAccount { account: account.clone(), removed: Timestamp::now() });
+            changes.removed.push(account);
+            ended.push(lane);
+        }
+        changes.removed.sort();
+        let index = Arc::new(AccountIndex::new(&keys));
+        self.roster.show(statuses, self.removed.clone());
+        // Before the old ones stop, so that nobody consumes their queues again.
+        self.shown.send_replace(Arc::new(LaneSet { index, inlets: inlets.into_iter().collect() }));
+        for lane in ended {
+            lane.inlet.stop.cancel();
+        }
+        changes
+    }
+
+    fn start(&mut self, configured: ConfiguredAccount) -> RunningLane {
+        let account = &configured.account;
+        let name = account.name.clone();
+        let metrics = self.metrics.account(&name);
+        let lane = Lane::new(account, self.client(&configured), metrics.clone(), self.settings);
+        let (sessions_in, sessions) = mpsc::channel(1);
+        let stop = self.stop.child_token();
+        let running = RunningLane {
+            number: self.next_number,
+            status: lane.status(),
+            inlet: LaneInlet { account: name.clone(), sessions: sessions_in, metrics, stop: stop.clone() },
+            changes: lane.changes(),
+            configured,
+        };
+        self.next_number += 1;
+        let task = self.tasks.spawn(lane.run(sessions, stop));
+        self.accounts_of_tasks.insert(task.id(), name);
+        running
+    }
+
+    fn change(&self, lane: RunningLane, configured: ConfiguredAccount) -> RunningLane {
+        lane.changes.apply(configured.account.clone(), self.client(&configured));
+        RunningLane { configured, ..lane }
+    }
+
+    fn client(&self, configured: &ConfiguredAccount) -> Client {
+        let ConfiguredAccount { account, secrets } = configured;
+        let AccountSecrets { api_key, app_token } = secrets.clone();
+        let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
+        Client::new(&self.transport, credentials)
+    }
+
+    /// Waits until a lane has ended; false if none runs. The metrics of an account that was removed go with its lane.
+    pub(super) async fn one_ended(&mut self) -> bool {
+        let Some(ended) = self.tasks.join_next_with_id().await else { return false };
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        if let Some(account) = self.accounts_of_tasks.remove(&id)
+            && !self.lanes.contains_key(&account)
+            && !self.accounts_of_tasks.values().any(|other| *other == account)
+        {
+            self.metrics.remove_account(&account);
+        }
+        true
+    }
+
+    /// The lanes' tasks alone: a lane ends when the source of its events has let go of it.
+    pub(super) fn into_tasks(self) -> JoinSet<()> {
+        self.tasks
+    }
+}
+
+fn keys(account: &AccountConfig) -> AccountKeys {
+    AccountKeys {
+        name: account.name.clone(),
+        write_keys: account.sources.write_keys.clone(),
+        project_ids: account.sources.project_ids.clone(),
+    }
+}
+
+fn other_secrets(before: &AccountSecrets, now: &AccountSecrets) -> Vec<&'static str> {
+    let mut others = Vec::new();
+    if before.api_key.expose_secret() != now.api_key.expose_secret() {
+        others.push("api_key");
+    }
+    let token =
+        |secrets: &AccountSecrets| secrets.app_token.as_ref().map(|token| token.expose_secret().to_owned());
+    if token(before) != token(now) {
+        others.push("app_token");
+    }
+    others
+}

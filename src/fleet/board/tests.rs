@@ -1,0 +1,159 @@
+use super::*;
+use crate::fleet::samples::{at, lane, replica};
+use crate::lane::LaneState;
+
+fn own(lanes: Vec<LaneReport>) -> OwnReport {
+    OwnReport { replica: replica("any"), lanes, queues: None }
+}
+
+/// A board of a replica that has these lanes.
+fn board(name: &str, lanes: Vec<LaneReport>, now: Instant) -> FleetBoard {
+    let board = FleetBoard::new(name, at(0));
+    board.set_view(FleetView::Shared);
+    board.configure(["acme", "globex", "initech"].map(str::to_owned));
+    board.survey(own(lanes), now, at(0));
+    board
+}
+
+fn tell(from: &FleetBoard, to: &FleetBoard, turn: u64, now: Instant) {
+    for body in from.tell(turn, false) {
+        to.hear(&body, now, at(1));
+    }
+}
+
+fn account<'a>(fleet: &'a Fleet, name: &str) -> &'a AccountInFleet {
+    fleet.accounts.iter().find(|account| account.account == name).unwrap()
+}
+
+#[test]
+fn replicas_see_each_other_s_lanes_and_one_that_falls_silent_is_gone_and_then_forgotten() {
+    let now = Instant::now();
+    let (one, two) = (board("one", vec![lane("acme")], now), board("two", vec![lane("globex")], now));
+    tell(&two, &one, 0, now);
+    tell(&one, &one, 0, now);
+    let fleet = one.fleet(now, at(1));
+    assert_eq!(
+        fleet.replicas.iter().map(|one| (one.report.name.as_str(), one.own)).collect::<Vec<_>>(),
+        [("one", true), ("two", false)]
+    );
+    let holders = ["acme", "globex", "initech"].map(|name| account(&fleet, name).replica.clone());
+    assert_eq!(holders, [Some("one".to_owned()), Some("two".to_owned()), None]);
+    assert_eq!(account(&fleet, "initech").state(), LaneState::Standby);
+    let later = |after| {
+        let now = now + after;
+        one.survey(own(vec![lane("acme")]), now, at(1));
+        one.fleet(now, at(1))
+    };
+    assert!(later(TELL_INTERVAL * 3).replicas.iter().all(|replica| !replica.gone));
+    let fleet = later(TELL_INTERVAL * 4);
+    assert!(!fleet.replicas[0].gone && fleet.replicas[1].gone);
+    let globex = account(&fleet, "globex");
+    assert!(globex.replica.is_none() && globex.report.is_some(), "what it last told is still shown");
+    let fleet = later(SHOWN_GONE + TELL_INTERVAL);
+    assert_eq!(fleet.replicas.len(), 1);
+    assert_eq!(account(&fleet, "globex").report, None);
+}
+
+#[test]
+fn a_replica_that_restarts_or_leaves_is_not_shown_as_gone() {
+    let now = Instant::now();
+    let (one, two) = (board("one", Vec::new(), now), board("two", vec![lane("acme")], now));
+    tell(&two, &one, 0, now);
+    let again = FleetBoard::new("two", at(500));
+    let later = now + TELL_INTERVAL * 5;
+    again.survey(own(Vec::new()), later, at(500));
+    one.survey(own(Vec::new()), later, at(500));
+    tell(&again, &one, 0, later);
+    let fleet = one.fleet(later, at(500));
+    assert!(fleet.replicas.len() == 2 && fleet.replicas.iter().all(|replica| !replica.gone));
+    for body in again.tell(1, true) {
+        one.hear(&body, later, at(500));
+    }
+    assert_eq!(one.fleet(later, at(500)).replicas.iter().filter(|replica| !replica.gone).count(), 1);
+}
+
+#[test]
+fn details_take_turns_where_there_are_many_lanes_and_stay_known() {
+    let now = Instant::now();
+    let lanes: Vec<LaneReport> = (0..500).map(|number| lane(&format!("account-{number}"))).collect();
+    let (one, two) = (board("one", Vec::new(), now), board("two", lanes, now));
+    let mut bytes = Vec::new();
+    for turn in 0..DETAIL_TURNS {
+        bytes.push(two.tell(turn, false).iter().map(Vec::len).sum::<usize>());
+        tell(&two, &one, turn, now);
+    }
+    assert!(bytes.iter().all(|bytes| *bytes < 64 * 1024), "{bytes:?}");
+    let fleet = one.fleet(now, at(1));
+    assert_eq!(fleet.accounts.len(), 503);
+    assert!(
+        fleet.accounts.iter().filter_map(|one| one.report.as_ref()).all(|report| report.details.is_some())
+    );
+    // A lane of which a replica has nothing to tell any more is forgotten.
+    two.survey(own(vec![lane("acme")]), now, at(0));
+    tell(&two, &one, 0, now + TELL_INTERVAL * 3);
+    tell(&two, &one, 1, now + TELL_INTERVAL * 4);
+    let told = one.fleet(now, at(1)).accounts.iter().filter(|account| account.report.is_some()).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn only_the_replica_that_routes_is_believed_about_queues_and_only_while_it_is_there() {
+    let now = Instant::now();
+    let one = board("one", vec![lane("acme")], now);
+    let counted = |name: &str, routes, events| {
+        let told = FleetBoard::new(name, at(0));
+        let queues = QueuesTold {
+            at: at(3),
+            intake: Some(events),
+            dead_letters: Some(0),
+            lanes: [("acme".to_owned(), events)].into(),
+        };
+        let mut report = own(Vec::new());
+        (report.replica.routes, report.queues) = (routes, Some(queues));
+        told.survey(report, now, at(3));
+        tell(&told, &one, 0, now);
+    };
+    counted("two", true, 7);
+    counted("three", false, 8);
+    let fleet = one.fleet(now, at(4));
+    assert_eq!(fleet.queues.replica.as_deref(), Some("two"));
+    assert_eq!((fleet.queues.intake_waiting, fleet.queues.dead_letters_waiting), (Some(7), Some(0)));
+    assert_eq!(["acme", "globex"].map(|name| account(&fleet, name).waiting), [Some(7), None]);
+    let fleet = one.fleet(now + TELL_INTERVAL * 4, at(20));
+    assert_eq!(
+        (fleet.queues, account(&fleet_of(&one, now), "acme").waiting),
+        (QueueCounts::default(), Some(7))
+    );
+    assert_eq!(account(&fleet_of(&one, now + TELL_INTERVAL * 4), "acme").waiting, None);
+}
+
+fn fleet_of(board: &FleetBoard, now: Instant) -> Fleet {
+    board.fleet(now, at(20))
+}
+
+#[test]
+fn what_others_tell_is_bounded() {
+    let now = Instant::now();
+    let one = board("one", Vec::new(), now);
+    for number in 0..MOST_REPLICAS + 100 {
+        tell(&board(&format!("other-{number}"), Vec::new(), now), &one, 0, now);
+    }
+    assert_eq!(one.fleet(now, at(1)).replicas.len(), MOST_REPLICAS + 1);
+    // A known replica tells of ever more lanes.
+    let mut big = lane("acme");
+    big.details.as_mut().unwrap().failures = vec![big.details.as_ref().unwrap().failures[0].clone(); 20];
+    let size = serde_json::to_vec(&big).unwrap().len();
+    let room = MOST_BYTES / size;
+    let now = now + Duration::from_secs(1);
+    let mut known = one.lock();
+    let message = |numbers: std::ops::Range<usize>| Message {
+        replica: ReplicaReport { since: at(0), ..replica("other-1") },
+        leaves: false,
+        queues: None,
+        lanes: numbers.map(|number| (lane(&format!("a{number}")), size)).collect(),
+    };
+    known.hear(message(0..room + 50), now, at(1));
+    known.hear(message(0..room), now, at(1));
+    let lanes: usize = known.replicas.values().map(|teller| teller.lanes.len()).sum();
+    assert_eq!(lanes, room);
+}
