@@ -103,7 +103,6 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// The names of all variables of the process' environment that begin as Freshet's own do.
-#[expect(clippy::disallowed_methods, reason = "the one home of the environment")]
 pub fn variables() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut own: Vec<String> = names.filter(|name| name.starts_with("FRESHET_")).collect();

@@ -31,7 +31,7 @@ pub enum Publishing {
 }
 
 enum SentProbe {
-    Answered(lapin::Result<Confirmation>),
+    Answered(Box<lapin::Result<Confirmation>>),
     Blocked(String),
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
                 event = events.next() => if let Some(Event::ConnectionBlocked(why)) = event {
                     return SentProbe::Blocked(why);
                 },
-                answer = &mut confirmed => return SentProbe::Answered(answer),
+                answer = &mut confirmed => return SentProbe::Answered(Box::new(answer)),
             }
         }
     })
@@ -63,13 +63,20 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
         close(&connection).await;
     }
     match outcome {
-        Ok(SentProbe::Answered(Ok(confirmation))) if is_taken(&confirmation) => Publishing::Confirmed,
-        // It came back: nothing is bound with the probe's key.
-        Ok(SentProbe::Answered(Ok(Confirmation::Ack(Some(_))))) => Publishing::NoProbeQueue,
-        Ok(SentProbe::Answered(Ok(_))) | Err(_) => Publishing::Unconfirmed,
-        Ok(SentProbe::Answered(Err(error))) if is_refused(&error, NOT_FOUND) => Publishing::NoProbeQueue,
-        Ok(SentProbe::Answered(Err(error))) if is_refused(&error, ACCESS_REFUSED) => Publishing::NotPermitted,
-        Ok(SentProbe::Answered(Err(error))) => Publishing::Unknown(error.to_string()),
+        Ok(SentProbe::Answered(answer)) => judged(*answer),
         Ok(SentProbe::Blocked(why)) => Publishing::Blocked(why),
+        Err(_) => Publishing::Unconfirmed,
+    }
+}
+
+fn judged(answer: lapin::Result<Confirmation>) -> Publishing {
+    match answer {
+        Ok(confirmation) if is_taken(&confirmation) => Publishing::Confirmed,
+        // It came back: nothing is bound with the probe's key.
+        Ok(Confirmation::Ack(Some(_))) => Publishing::NoProbeQueue,
+        Ok(_) => Publishing::Unconfirmed,
+        Err(error) if is_refused(&error, NOT_FOUND) => Publishing::NoProbeQueue,
+        Err(error) if is_refused(&error, ACCESS_REFUSED) => Publishing::NotPermitted,
+        Err(error) => Publishing::Unknown(error.to_string()),
     }
 }

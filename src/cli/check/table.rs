@@ -1,4 +1,4 @@
-//! CheckFindings as people read them: a heading, and a line each, with what to do below.
+//! Findings as people read them: a heading, and a line each, with what to do below.
 
 use std::fmt::{self, Write as _};
 

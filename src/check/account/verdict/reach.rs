@@ -57,7 +57,11 @@ pub(super) fn clock(answers: &AccountAnswers, findings: &mut CheckFindings) {
     const CHECK: &str = "clock";
     match answers.clock_ahead {
         None => {
-            findings.skip(CHECK, "the answers have no Date", "compare this machine's clock yourself: date -u")
+            findings.skip(
+                CHECK,
+                "the answers have no Date",
+                "compare this machine's clock yourself: date -u",
+            );
         }
         Some(ahead) if ahead.abs() > CLOCK_TOLERANCE => {
             let by = counted(ahead.unsigned_abs(), "second", "seconds");

@@ -71,7 +71,7 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
         match tried {
             Tried::Works(()) => findings.ok(check, works),
             Tried::Forbidden(why) => {
-                findings.warn(check, format!("no right to {}: {why}", family.permission()), user)
+                findings.warn(check, format!("no right to {}: {why}", family.permission()), user);
             }
             Tried::Odd(why) => findings.warn(check, format!("an odd answer: {why}"), user),
             Tried::Not => findings.skip(check, "not tried", AGAIN),
