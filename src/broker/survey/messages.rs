@@ -50,8 +50,10 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
         loop {
             tokio::select! {
                 // Told as soon as the broker reads a message in an alarm.
-                event = events.next() => if let Some(Event::ConnectionBlocked(why)) = event {
-                    return SentProbe::Blocked(why);
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => return SentProbe::Blocked(why),
+                    Some(_) => {}
+                    None => return SentProbe::Answered(Box::new(confirmed.await)),
                 },
                 answer = &mut confirmed => return SentProbe::Answered(Box::new(answer)),
             }

@@ -26,7 +26,7 @@ pub(super) fn load(file: &ConfigFile, offline: bool) -> Result<(Config, Configur
         value
     };
     let config =
-        file.read_in(&environment, SecretsNeeded::None).map_err(|error| Failure::Usage(error.to_string()))?;
+        file.read_in(&environment, SecretsNeeded::None).map_err(|error| Failure::Usage(error.coloured()))?;
     let asked = asked.into_inner();
     let set_variables: Vec<String> =
         asked.iter().filter(|(_, set)| **set).map(|(name, _)| name.clone()).collect();
