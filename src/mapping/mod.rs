@@ -26,6 +26,7 @@ mod position;
 mod record;
 mod recorded;
 mod related;
+mod review;
 mod rules;
 mod traits;
 mod user;
@@ -43,6 +44,7 @@ pub use mapped::{
 pub use mapper::Mapper;
 pub use recorded::{FoundBy, Recorded, SetField};
 pub use related::SchemaGap;
+pub use review::DeadOverride;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
 };
