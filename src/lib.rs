@@ -19,12 +19,14 @@
 
 pub mod backoff;
 pub mod broker;
+pub mod check;
 pub mod cli;
 pub mod config;
 #[cfg(test)]
 mod cost;
 pub mod dead_letter;
 pub mod delivery;
+pub mod explain;
 pub mod file_feed;
 pub mod fleet;
 pub mod freshsales;

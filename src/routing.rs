@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use strum::IntoStaticStr;
+
 use crate::delivery::AccountName;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::RoutingKeys;
@@ -29,6 +31,26 @@ pub struct AccountIndex {
 
 /// The header in which a sender names the account. It outranks the event's keys.
 pub(crate) const ACCOUNT_HEADER: &str = "freshsales-account";
+
+/// What named an event's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+pub enum RoutedBy {
+    /// The header, which outranks the event's keys.
+    #[strum(serialize = "header")]
+    Header,
+    /// A Segment source's key.
+    #[strum(serialize = "writeKey")]
+    WriteKey,
+    /// A Segment project.
+    #[strum(serialize = "projectId")]
+    ProjectId,
+    /// Whoever reads the events says it.
+    #[strum(serialize = "option")]
+    Option,
+    /// There is one account, and it takes everything.
+    #[strum(serialize = "only_account")]
+    OnlyAccount,
+}
 
 impl AccountIndex {
     /// Where two accounts list the same key, the later one wins; the configuration refuses that.
@@ -62,20 +84,32 @@ impl AccountIndex {
         header: Option<Option<&str>>,
         keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
     ) -> Result<AccountName, Refusal> {
+        self.find_and_tell(header, keys).map(|(account, _)| account)
+    }
+
+    /// The same, and what named the account.
+    pub fn find_and_tell(
+        &self,
+        header: Option<Option<&str>>,
+        keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
+    ) -> Result<(AccountName, RoutedBy), Refusal> {
         if let Some(named) = header {
-            return named.and_then(|name| self.names.get(name).cloned()).ok_or_else(|| {
+            let account = named.and_then(|name| self.names.get(name).cloned()).ok_or_else(|| {
                 unknown(format!("the header `{ACCOUNT_HEADER}` names no account of this configuration"))
-            });
+            })?;
+            return Ok((account, RoutedBy::Header));
         }
         // Without reading the event: its lane finds out what is wrong with it.
         if let Some(only) = &self.only {
-            return Ok(only.clone());
+            return Ok((only.clone(), RoutedBy::OnlyAccount));
         }
         let found = keys()?.into_iter().find_map(|keys| {
             let by_key = keys.write_key.and_then(|key| self.by_write_key.get(&key));
-            by_key.or_else(|| keys.project_id.and_then(|id| self.by_project.get(&id)))
+            let by_project = || keys.project_id.and_then(|id| self.by_project.get(&id));
+            let by_key = by_key.map(|account| (account.clone(), RoutedBy::WriteKey));
+            by_key.or_else(|| by_project().map(|account| (account.clone(), RoutedBy::ProjectId)))
         });
-        found.cloned().ok_or_else(|| {
+        found.ok_or_else(|| {
             unknown(
                 "neither `writeKey` nor `projectId` belongs to an account of this configuration".to_owned(),
             )

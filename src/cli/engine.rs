@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::output::Failure;
 use super::running_lanes::{ConfiguredAccount, RunningLanes};
 use crate::broker::BrokerHealth;
-use crate::config::{Config, Environment};
 use crate::fleet::FleetBoard;
+use crate::config::{AccountConfig, Config, Environment};
 use crate::freshsales::HttpTransport;
 use crate::lane::{self, BackoffSettings, Settings};
 use crate::metrics::Metrics;
@@ -83,12 +83,17 @@ pub(super) fn configured(
     config: &Config,
     environment: Environment<'_>,
 ) -> Result<Vec<ConfiguredAccount>, String> {
-    let with_secrets = |account: &crate::config::AccountConfig| {
-        let secrets = account.read_secrets(environment);
-        let secrets = secrets.map_err(|error| format!("account {}: {error}", account.name))?;
-        Ok(ConfiguredAccount { account: account.clone(), secrets })
-    };
-    config.accounts.iter().map(with_secrets).collect()
+    config.accounts.iter().map(|account| with_secrets(account, environment)).collect()
+}
+
+/// An account with its secrets as they are now; or which is missing, and why.
+pub(super) fn with_secrets(
+    account: &AccountConfig,
+    environment: Environment<'_>,
+) -> Result<ConfiguredAccount, String> {
+    let secrets = account.read_secrets(environment);
+    let secrets = secrets.map_err(|error| format!("account {}: {error}", account.name))?;
+    Ok(ConfiguredAccount { account: account.clone(), secrets })
 }
 
 /// The commit that it was built from, if the build was given it.

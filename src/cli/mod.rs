@@ -1,10 +1,13 @@
 //! The commands, one file each. They put the rooms together, and nothing else may use all of them.
 
+mod check;
 mod config_file;
 mod dead_letters;
 mod demo;
 mod engine;
+mod explain;
 mod feed;
+mod fields;
 mod files;
 mod new_file;
 mod output;
@@ -20,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::config::{AccountConfig, Config};
 use output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
@@ -38,12 +42,25 @@ enum Command {
         after_help = "Examples:\n  freshet run --config /etc/freshet.toml\n  freshet run --events backfill.ndjson.gz --dead-letters failed.ndjson"
     )]
     Run(run::RunArguments),
+    /// Look at the configuration, RabbitMQ and every account, and say what to do; changes nothing
+    #[command(
+        after_help = "Examples:\n  freshet check\n  freshet check --account acme --json\n  freshet check --offline --deny-warnings    # in CI: no network, no secrets\n\nExit status: 0 nothing failed, 1 something failed, 64 the file is wrong"
+    )]
+    Check(check::CheckArguments),
     /// Deliver example events to two sandboxes; needs no RabbitMQ and no account
     #[command(after_help = "Example:\n  freshet demo --keep-running")]
     Demo(demo::DemoArguments),
     /// Publish events from a file to the queue, each confirmed by RabbitMQ
     #[command(after_help = "Example:\n  freshet publish events.ndjson.gz --account acme")]
     Publish(publish::PublishArguments),
+    /// Say what would become of events, and why; sends nothing
+    #[command(
+        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad"
+    )]
+    Explain(explain::ExplainArguments),
+    /// List the fields of accounts as senders must write them
+    #[command(after_help = "Examples:\n  freshet fields --account acme\n  freshet fields --save fields/")]
+    Fields(fields::FieldsArguments),
     /// Look at dead letters, save them, send them back, or remove them
     #[command(
         name = "dead-letters",
@@ -61,6 +78,14 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// The account of this name, or an error that lists them.
+fn account_named<'a>(config: &'a Config, name: &str) -> Result<&'a AccountConfig, Failure> {
+    config.accounts.iter().find(|account| *account.name == *name).ok_or_else(|| {
+        let names: Vec<&str> = config.accounts.iter().map(|account| &*account.name).collect();
+        Failure::Usage(format!("there is no account `{name}`; there are: {}", names.join(", ")))
+    })
 }
 
 const USAGE: u8 = 64;
@@ -105,8 +130,11 @@ impl Cli {
     async fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Run(arguments) => run::run(arguments).await,
+            Command::Check(arguments) => check::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
+            Command::Explain(arguments) => explain::run(arguments).await,
+            Command::Fields(arguments) => fields::run(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Completions { shell } => {

@@ -27,6 +27,26 @@ pub(super) fn print_error(text: &str) {
     writeln!(anstream::stderr(), "freshet: {text}").ok();
 }
 
+/// Writes styled text to standard output, without its styles where that is no terminal or `NO_COLOR` is set.
+pub(super) fn print_styled(text: &str) -> Result<(), Failure> {
+    if anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never {
+        return print(text);
+    }
+    let mut plain = anstream::AutoStream::never(Vec::new());
+    plain.write_all(text.as_bytes()).map_err(Failure::failed)?;
+    print(plain.into_inner())
+}
+
+/// How many columns a line may have.
+pub(super) fn width() -> u16 {
+    terminal_size::terminal_size().map_or(100, |(terminal_size::Width(columns), _)| columns.clamp(60, 160))
+}
+
+/// Writes a line that tells what goes on to standard error, so that standard output keeps the result alone.
+pub(super) fn print_note(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
+}
+
 /// Writes to standard output. A closed pipe is no failure: its reader has read enough.
 pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();

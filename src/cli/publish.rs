@@ -30,14 +30,8 @@ pub(super) struct PublishArguments {
 
 pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let config = arguments.config.load(SecretsNeeded::Broker)?;
-    if let Some(named) = &arguments.account
-        && !config.accounts.iter().any(|account| *account.name == **named)
-    {
-        let names: Vec<&str> = config.accounts.iter().map(|account| &*account.name).collect();
-        return Err(Failure::Usage(format!(
-            "there is no account `{named}`; there are: {}",
-            names.join(", ")
-        )));
+    if let Some(named) = &arguments.account {
+        super::account_named(&config, named)?;
     }
     let input = files::open(&arguments.events)?;
     let stop = CancellationToken::new();

@@ -24,6 +24,15 @@ pub(super) struct ConfiguredAccount {
     pub(super) secrets: AccountSecrets,
 }
 
+impl ConfiguredAccount {
+    pub(super) fn client(&self, transport: &HttpTransport) -> Client {
+        let Self { account, secrets } = self;
+        let AccountSecrets { api_key, app_token } = secrets.clone();
+        let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
+        Client::new(transport, credentials)
+    }
+}
+
 /// What another configuration changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ChangedLanes {
@@ -176,10 +185,7 @@ impl RunningLanes {
     }
 
     fn client(&self, configured: &ConfiguredAccount) -> Client {
-        let ConfiguredAccount { account, secrets } = configured;
-        let AccountSecrets { api_key, app_token } = secrets.clone();
-        let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
-        Client::new(&self.transport, credentials)
+        configured.client(&self.transport)
     }
 
     /// Waits until a lane has ended; false if none runs. The metrics of an account that was removed go with its lane.
@@ -201,7 +207,7 @@ impl RunningLanes {
     }
 }
 
-fn keys(account: &AccountConfig) -> AccountKeys {
+pub(super) fn keys(account: &AccountConfig) -> AccountKeys {
     AccountKeys {
         name: account.name.clone(),
         write_keys: account.sources.write_keys.clone(),

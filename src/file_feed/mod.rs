@@ -12,11 +12,11 @@ mod lanes;
 mod letter_file;
 mod letter_writer;
 mod lines;
+mod reader;
 
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,18 +24,19 @@ use tokio_util::sync::CancellationToken;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, HeldBytes, LaneInlet, Settlement, UNROUTED};
 use crate::metrics::Metrics;
-use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal};
+use crate::outcome::{Outcome, Refusal};
 use crate::routing::AccountIndex;
-use crate::segment::{Glimpse, Opened, Opener, RoutingKeys, Unopened};
+use crate::segment::Opener;
 pub use counts::{Counts, SharedCounts};
 pub use error::FeedError;
-use event::{FileEvent, SourceLine, Splitting};
+use event::FileEvent;
 pub use file_id::FileId;
 use lanes::{Lanes, UnsettledEvent};
 pub use letter_file::{LetterFile, LetterFileError};
 use letter_writer::LetterWriter;
 pub use letter_writer::{Discard, LetterStore};
 pub use lines::{ReadLine, longest_line, read_lines};
+pub use reader::{EventReader, FileRead};
 
 /// What a feed works with.
 pub struct Feed {
@@ -69,12 +70,12 @@ impl Feed {
             Lanes::open(lanes, prefetch, held, metrics.receipts_dropped.clone()).await?;
         let letters = LetterWriter::start(letters);
         let mut feeding =
-            Feeding { account_index, opener, metrics, counts, lanes, letters, splitting: None, line: 0 };
+            Feeding { reader: EventReader::new(account_index, opener), metrics, counts, lanes, letters };
         let mut failed = None;
         while !feeding.is_over() {
             let reading = feeding.lanes.are_open();
             let room = feeding.has_room();
-            let has_event = feeding.splitting.is_some();
+            let has_event = feeding.reader.has_event();
             let step = tokio::select! {
                 biased;
                 written = feeding.letters.written(), if feeding.letters.is_writing() => {
@@ -91,8 +92,11 @@ impl Feed {
                         feeding.close();
                         Ok(())
                     }
-                    Some(Err(source)) => Err(FeedError::Unreadable { line: feeding.line, source }),
-                    Some(Ok(line)) => feeding.feed(line),
+                    Some(Err(source)) => Err(FeedError::Unreadable { line: feeding.reader.line(), source }),
+                    Some(Ok(line)) => {
+                        feeding.reader.take(line);
+                        Ok(())
+                    }
                 },
             };
             if let Err(error) = step {
@@ -109,16 +113,11 @@ type CountedLetter = (String, &'static str);
 
 /// A feed at work.
 struct Feeding {
-    account_index: Arc<AccountIndex>,
-    opener: Opener,
+    reader: EventReader,
     metrics: Arc<Metrics>,
     counts: Arc<SharedCounts>,
     lanes: Lanes,
     letters: LetterWriter<CountedLetter>,
-    /// The batch whose events are handed over before the next line is read.
-    splitting: Option<Splitting>,
-    /// The number of the last line read.
-    line: u64,
 }
 
 impl Feeding {
@@ -132,77 +131,26 @@ impl Feeding {
 
     fn close(&mut self) {
         self.lanes.close();
-        self.splitting = None;
+        self.reader.clear();
     }
 
-    /// Feeds the event of a line. The events of a batch are fed as there is room, see [`Self::feed_next`].
-    fn feed(&mut self, line: ReadLine) -> Result<(), FeedError> {
-        self.line += 1;
-        let text = match line {
-            ReadLine::Whole(text) if text.iter().all(u8::is_ascii_whitespace) => return Ok(()),
-            ReadLine::Whole(text) => Bytes::from(text),
-            ReadLine::TooLong => {
-                self.refuse_line();
-                return Ok(());
-            }
-        };
-        let (line, body) = SourceLine::read(self.line, text);
-        // By its line's number, because equal lines are different events, as two messages would be.
-        match self.opener.open(&body, line.encoding(), &self.line.to_string()) {
-            Ok(Opened::Many(batch)) => {
-                self.splitting = Some(Splitting::new(&line, batch));
-                Ok(())
-            }
-            Ok(Opened::One(one)) => self.feed_event(FileEvent::whole(line, body), || one.keys()),
-            Err(Unopened { refusal, keys }) => {
-                self.counts.edit(|counts| counts.read += 1);
-                let account = self.find(&line, || Ok(keys)).ok();
-                self.refuse(account.as_ref(), FileEvent::whole(line, body), &refusal);
-                Ok(())
-            }
-        }
-    }
-
-    /// Feeds the next event of a batch.
+    /// Feeds the next event of the line that was read last.
     fn feed_next(&mut self) -> Result<(), FeedError> {
-        let Some(splitting) = &mut self.splitting else { return Ok(()) };
-        let (event, batch) = splitting.next_event();
-        if splitting.is_over() {
-            self.splitting = None;
-        }
-        let index = event.place;
-        self.feed_event(event, || batch.keys_of(usize::try_from(index).unwrap_or(usize::MAX)))
-    }
-
-    fn feed_event(
-        &mut self,
-        event: FileEvent,
-        keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
-    ) -> Result<(), FeedError> {
+        let Some(FileRead { event, account, unpacked, .. }) = self.reader.next_event() else { return Ok(()) };
         self.counts.edit(|counts| counts.read += 1);
-        let account = match self.find(&event.line, keys) {
-            Ok(account) => account,
-            Err(refusal) => {
-                self.refuse(None, event, &refusal);
-                return Ok(());
+        let account = account.map(|(account, _)| account);
+        match (account, unpacked) {
+            (Some(account), Ok(unpacked)) => {
+                let body = event.body.bytes();
+                self.lanes.deliver(account, event, &body, unpacked)
             }
-        };
-        let body = event.body.bytes();
-        match self.opener.event(&body, event.line.encoding()) {
-            Ok(unpacked) => self.lanes.deliver(account, event, &body, unpacked),
-            Err(refusal) => {
-                self.refuse(Some(&account), event, &refusal);
+            (account, Err(refusal)) => {
+                self.refuse(account.as_ref(), event, &refusal);
                 Ok(())
             }
+            // Not reached: an event without an account is refused.
+            (None, Ok(_)) => Ok(()),
         }
-    }
-
-    fn find(
-        &self,
-        line: &SourceLine,
-        keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
-    ) -> Result<AccountName, Refusal> {
-        self.account_index.find(line.account.as_deref().map(Some), keys)
     }
 
     fn settle(&mut self, settlement: &Settlement) {
@@ -217,7 +165,7 @@ impl Feeding {
                 self.counts.edit(|counts| *counts.skipped.entry(key).or_default() += 1);
             }
             Outcome::DeadLetter(refusal) => {
-                let seen = self.glimpse(&event);
+                let seen = self.reader.glimpse_of(&event);
                 let (account, attempts) = (Some(&account), settlement.attempts);
                 let failed_at = Timestamp::now();
                 self.dead_letter(&DeadLetter { refusal, account, seen: &seen, attempts, failed_at }, event);
@@ -228,30 +176,11 @@ impl Feeding {
 
     /// Dead-letters an event that no lane receives.
     fn refuse(&mut self, account: Option<&AccountName>, event: FileEvent, refusal: &Refusal) {
-        let seen = self.glimpse(&event);
+        let seen = self.reader.glimpse_of(&event);
         let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: Timestamp::now() };
         let metrics = self.metrics.account(account.map_or(UNROUTED, |name| name));
         dead.count_as_received(&metrics, event.line.trace_id());
         self.dead_letter(&dead, event);
-    }
-
-    /// Dead-letters a line that is too long to be kept, without its body.
-    fn refuse_line(&mut self) {
-        self.counts.edit(|counts| counts.read += 1);
-        let problem = Problem {
-            problem: format!(
-                "line {} is too long; it is not kept here, but only in the events' file",
-                self.line
-            ),
-            expected: Some("at most twice `broker.max_batch` and 1 MiB".to_owned()),
-            ..Problem::default()
-        };
-        let refusal = Refusal::new(DeadLetterReason::TooLarge, problem);
-        self.refuse(None, FileEvent::whole(SourceLine::new(self.line), Bytes::new()), &refusal);
-    }
-
-    fn glimpse(&self, event: &FileEvent) -> Glimpse {
-        self.opener.glimpse(&event.body.bytes(), event.line.encoding())
     }
 
     fn dead_letter(&mut self, dead: &DeadLetter<'_>, event: FileEvent) {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::dead_letter::Letter;
 use crate::delivery::Session;
+use crate::outcome::{DeadLetterReason, Problem};
 use crate::routing::AccountKeys;
 
 const LIMIT: usize = 1000;

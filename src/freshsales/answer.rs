@@ -59,6 +59,11 @@ pub struct RawResponse {
 }
 
 impl RawResponse {
+    /// The body as it came; `None` if it is more than the client reads.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.body.as_deref()
+    }
+
     /// Reads the body, which costs as much as parsing it.
     pub fn parse(self) -> Answer {
         let Self { status, rate_limit, retry_after, label, body } = self;

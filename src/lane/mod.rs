@@ -31,6 +31,7 @@ mod tests;
 mod timing;
 mod waiting;
 
+pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
 pub use crate::lane::scheduler::window::{ContactKey, Window};
 pub use crate::lane::status::facts::{FieldCounts, LaneFacts, LaneFailure, QuotaFacts};
 pub use crate::lane::status::lane_state::LaneState;

@@ -34,14 +34,7 @@ impl Settings {
     }
 
     fn of_scheduler(&self, account: &AccountConfig) -> SchedulerSettings {
-        SchedulerSettings {
-            bulk_jobs: account.limits.bulk_jobs,
-            invalid_value: account.mapping.invalid_value,
-            deal_identity: account.deal_identity,
-            tags: account.tags,
-            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
-            ..SchedulerSettings::new(self.concurrency, self.backoff)
-        }
+        SchedulerSettings::of(account, self.concurrency, self.backoff)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::position::At;
-use super::{Ignored, Omitted};
+use super::{Ignored, Omitted, Recorded, SetField};
 use crate::outcome::{DeadLetterReason, LISTED_PROBLEMS, Problem, Refusal};
 use crate::schema::{Entity, Selector};
 
@@ -19,9 +19,36 @@ pub(super) struct Findings {
     pub(super) overridden: HashSet<String>,
     /// Selectors that would settle what a value means.
     pub(super) needs: Vec<Selector>,
+    /// Kept only where somebody asks which trait set which field.
+    recorded: Option<Recorded>,
 }
 
 impl Findings {
+    /// Findings that also keep which trait set which field.
+    pub(super) fn recording() -> Self {
+        Self { recorded: Some(Recorded::default()), ..Self::default() }
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.recorded.is_some()
+    }
+
+    pub(super) fn record_set(&mut self, set: impl FnOnce() -> SetField) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.set.push(set());
+        }
+    }
+
+    pub(super) fn record_null(&mut self, entity: Entity, trait_path: impl FnOnce() -> String) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.nulls.push((entity, trait_path()));
+        }
+    }
+
+    pub(super) fn take_recorded(&mut self) -> Recorded {
+        self.recorded.take().unwrap_or_default()
+    }
+
     pub(super) fn problem(&mut self, at: At, reason: DeadLetterReason, problem: Problem) {
         self.found += 1;
         self.problems.push((at, reason, problem));

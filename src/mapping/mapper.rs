@@ -8,9 +8,11 @@ use super::findings::Findings;
 use super::position::{FIRST, LAST, Scope};
 use super::record::{RecordContext, record};
 use super::related::{RelatedKind, RelatedRecord, SchemaGap};
-use super::{ContactWrite, Ignored, Mapped, Mapping, MappingRules, activity, email};
+use super::{
+    ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recorded, SetField, activity, email,
+};
 use crate::mapping::fields::field_index::FieldIndex;
-use crate::mapping::traits::special::SpecialPositions;
+use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
 use crate::schema::{Entity, Schema, Selectors};
 use crate::segment::{Event, JsonMap, Payload};
 
@@ -89,8 +91,19 @@ impl Mapper {
 
     /// Maps one event. Its user has passed [`Mapper::check_user`].
     pub fn map(&self, event: &Event) -> Mapping {
-        match &event.payload {
-            Payload::Identify { traits } => self.identify(event.user_id.as_deref(), traits),
+        self.mapped(event, Findings::default()).0
+    }
+
+    /// The same, and which trait set which field.
+    pub fn map_recording(&self, event: &Event) -> (Mapping, Recorded) {
+        self.mapped(event, Findings::recording())
+    }
+
+    fn mapped(&self, event: &Event, findings: Findings) -> (Mapping, Recorded) {
+        let mapping = match &event.payload {
+            Payload::Identify { traits } => {
+                return self.identify(event.user_id.as_deref(), traits, findings);
+            }
             Payload::Track { event: name, properties } => {
                 let (activity, ignored) = activity::track(event, name, properties);
                 Mapping { ignored, ..Mapping::of(Mapped::Track(activity)) }
@@ -99,14 +112,22 @@ impl Mapper {
                 let page = activity::page(event, name.as_deref(), category.as_deref(), url, properties);
                 Mapping::of(Mapped::Page(page))
             }
-        }
+        };
+        (mapping, Recorded::default())
     }
 
-    fn identify(&self, user_id: Option<&str>, traits: &JsonMap) -> Mapping {
-        let mut findings = Findings::default();
+    fn identify(
+        &self,
+        user_id: Option<&str>,
+        traits: &JsonMap,
+        mut findings: Findings,
+    ) -> (Mapping, Recorded) {
         let email = email::identifying(traits, user_id)
             .map_err(|refusal| findings.refuse(FIRST, refusal))
             .unwrap_or_default();
+        if let Some(email) = &email {
+            findings.record_set(|| identifying(traits, user_id, email));
+        }
         let user_id = user_id.filter(|id| Some(id.to_lowercase()) != email);
         let (company, deal) = (self.related(RelatedKind::Company), self.related(RelatedKind::Deal));
         let has_company = company.is_given(traits);
@@ -125,14 +146,14 @@ impl Mapper {
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
         let deal = deal.write(traits, linked, &mut findings);
 
-        let needs = take(&mut findings.needs);
+        let (needs, recorded) = (take(&mut findings.needs), findings.take_recorded());
         let (refusal, ignored, omitted) = findings.finish();
         let user_id = user_id.map(str::to_owned);
         let verdict = match refusal {
             None => Ok(Mapped::Contact(Box::new(ContactWrite { email, user_id, record, company, deal }))),
             Some(refusal) => Err(refusal),
         };
-        Mapping { verdict, ignored, omitted, needs }
+        (Mapping { verdict, ignored, omitted, needs }, recorded)
     }
 
     fn related(&self, kind: RelatedKind) -> RelatedRecord<'_> {
@@ -146,11 +167,23 @@ impl Mapper {
         }
     }
 
-    fn fields(&self, entity: Entity) -> &FieldIndex {
+    pub(super) fn fields(&self, entity: Entity) -> &FieldIndex {
         match entity {
             Entity::Contact => &self.contact,
             Entity::SalesAccount => &self.sales_account,
             Entity::Deal => &self.deal,
         }
     }
+}
+
+/// What gave the address that identifies the contact.
+fn identifying(traits: &JsonMap, user_id: Option<&str>, email: &str) -> SetField {
+    let named = SpecialTrait::Email.position(traits).and_then(|position| traits.iter().nth(position));
+    let named = named.filter(|(_, value)| value.as_str().is_some_and(|text| !text.trim().is_empty()));
+    let (trait_path, given) = match named {
+        Some((key, value)) => (Scope::CONTACT.path(key), value.clone()),
+        None => ("userId".to_owned(), user_id.into()),
+    };
+    let field = "emails".to_owned();
+    SetField { entity: Entity::Contact, trait_path, field, how: FoundBy::Name, given, sent: email.into() }
 }

@@ -24,7 +24,9 @@ mod mapped;
 mod mapper;
 mod position;
 mod record;
+mod recorded;
 mod related;
+mod review;
 mod rules;
 mod traits;
 mod user;
@@ -40,7 +42,9 @@ pub use mapped::{
     RelatedWrite,
 };
 pub use mapper::Mapper;
+pub use recorded::{FoundBy, Recorded, SetField};
 pub use related::SchemaGap;
+pub use review::DeadOverride;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
 };

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::email;
 use super::findings::Findings;
 use super::position::{At, FIRST, Scope};
-use super::{InvalidValue, Lacking, MappingRules, Omitted, Record};
-use crate::mapping::fields::field_index::FieldIndex;
+use super::{FoundBy, InvalidValue, Lacking, MappingRules, Omitted, Record, SetField};
+use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::fields::target::TargetField;
 use crate::mapping::fields::writable::{UserId, clearable, identifies, managed};
 use crate::mapping::traits::candidate::FieldCandidate;
@@ -64,7 +64,7 @@ pub(super) fn record(
     for (index, candidate) in candidates.into_iter().enumerate() {
         let wins = winners.get(candidate.target.name) == Some(&index);
         match managed(fields.entity, candidate.target, context.user_id()) {
-            None if wins && candidate.value.is_null() => builder.clear(candidate.target),
+            None if wins && candidate.value.is_null() => builder.clear(candidate),
             None if wins => builder.set(candidate, parent.as_ref()),
             _ if candidate.value.is_null() => {}
             None => builder.ignore(candidate.path, "another trait sets this field"),
@@ -97,17 +97,44 @@ impl<'a> Builder<'a, '_> {
         self.findings.ignore(self.fields.entity, path, why);
     }
 
-    fn clear(&mut self, target: TargetField<'a>) {
+    fn clear(&mut self, candidate: FieldCandidate<'a>) {
+        let FieldCandidate { path, target, rank, .. } = candidate;
         if clearable(self.fields.entity, target) {
+            self.record_set(path, target, rank, Value::Null, &Value::Null);
             self.insert(target, Value::Null);
         }
     }
 
+    fn record_set(
+        &mut self,
+        trait_path: String,
+        target: TargetField<'_>,
+        rank: Rank,
+        given: Value,
+        sent: &Value,
+    ) {
+        let entity = self.fields.entity;
+        self.findings.record_set(|| SetField {
+            entity,
+            trait_path,
+            field: target.name.to_owned(),
+            how: rank.into(),
+            given,
+            sent: sent.clone(),
+        });
+    }
+
     fn set(&mut self, candidate: FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
-        let FieldCandidate { at, path, value, target, rank: _ } = candidate;
+        let FieldCandidate { at, path, value, target, rank } = candidate;
+        let given = self.findings.is_recording().then(|| value.clone());
         let coerced = self.coerced(target, value, parent);
         match coerced.and_then(|value| check_range(self.fields.entity, target, value)) {
-            Ok(Some(value)) => self.insert(target, value),
+            Ok(Some(value)) => {
+                if let Some(given) = given {
+                    self.record_set(path, target, rank, given, &value);
+                }
+                self.insert(target, value);
+            }
             Ok(None) => self.ignore(path, "empty"),
             Err(mismatch) => match self.rules.invalid_value {
                 InvalidValue::DeadLetter => {
@@ -155,7 +182,17 @@ impl<'a> Builder<'a, '_> {
     fn set_external_id(&mut self) {
         let Some(id) = self.context.external_id else { return };
         match text(&id.into(), Some(SINGLE_LINE_LIMIT), self.rules.coercion) {
-            Ok(id) => drop(self.record.fields.insert("external_id".into(), id)),
+            Ok(id) => {
+                self.findings.record_set(|| SetField {
+                    entity: Entity::Contact,
+                    trait_path: "userId".into(),
+                    field: "external_id".into(),
+                    how: FoundBy::Name,
+                    given: id.clone(),
+                    sent: id.clone(),
+                });
+                self.record.fields.insert("external_id".into(), id);
+            }
             Err(mismatch) => {
                 let problem = mismatch.into_problem("external_id", "userId".into());
                 self.findings.problem(FIRST, DeadLetterReason::InvalidField, problem);

@@ -2,8 +2,10 @@
 //! body for the dead letter's headers.
 
 use super::event::EventType;
-use crate::object::{members, string};
+use crate::object::{find, members, string};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
+use crate::segment::envelope::integrations::deciding;
+use crate::segment::keys::fold;
 use crate::segment::text::check::{BODY_LIMIT, object_text, unmarked};
 use crate::segment::text::kind::{JsonKind, describe_text};
 use crate::segment::text::surrogates::mended;
@@ -84,6 +86,22 @@ pub fn glimpse(body: &[u8]) -> Glimpse {
         }
     }
     glimpse
+}
+
+/// The entry of `integrations` that decides whether an event is delivered here, for people: `"All": false`.
+pub fn deciding_integration(body: &[u8]) -> Option<String> {
+    let body = mended(body);
+    let object = object_text(&body).ok()?;
+    let (name, value) = deciding(find(object, "integrations")?)?;
+    Some(format!("\"{name}\": {value}"))
+}
+
+/// Whether `traits` of an event has this trait in any spelling, so that it does not come from `context.traits`.
+pub fn has_own_trait(body: &[u8], key: &str) -> bool {
+    let body = mended(body);
+    let traits = object_text(&body).ok().and_then(|object| find(object, "traits"));
+    let key = fold(key);
+    traits.is_some_and(|traits| members(traits).any(|member| fold(&member.name()) == key))
 }
 
 fn printable(text: String) -> Option<String> {

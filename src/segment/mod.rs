@@ -26,6 +26,6 @@ pub use crate::segment::envelope::decode::decode;
 pub use crate::segment::text::check::BODY_LIMIT;
 pub(crate) use crate::segment::text::kind::describe;
 pub use event::{Event, EventType, JsonMap, Payload, Undelivered};
-pub use glimpse::{Glimpse, RoutingKeys, glimpse, routing_keys};
+pub use glimpse::{Glimpse, RoutingKeys, deciding_integration, glimpse, has_own_trait, routing_keys};
 pub(crate) use keys::{fold, folds_to, letters};
 pub(crate) use whole::whole;

@@ -1,32 +1,35 @@
-//! Decides what one body is: something to send, or an outcome that needs no sending. Pure; the intake calls it.
+//! Decides what one body is: something to send, or an outcome that needs no sending. Pure; the intake calls it, and
+//! `explain`, which also wants to know which trait set which field.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::config::AccountConfig;
 use crate::lane::scheduler::window::ContactKey;
-use crate::mapping::{Identity, Mapped, Mapper, Omitted, email_trait};
+use crate::mapping::{Identity, Ignored, Mapped, Mapper, Mapping, Omitted, Recorded, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::schema::Selector;
 use crate::segment;
 use crate::segment::{Event, EventType, Payload, Undelivered};
 
 /// What one body is.
-pub(in crate::lane) struct Judged {
+pub(crate) struct Judged {
     /// `identify`, `track`, `page` or `other`: the label in metrics.
-    pub(in crate::lane) event_type: &'static str,
-    pub(in crate::lane) message_id: Option<String>,
+    pub(crate) event_type: &'static str,
+    pub(crate) message_id: Option<String>,
     /// The word in `userId` that names nobody, if there is one.
-    pub(in crate::lane) placeholder: Option<&'static str>,
+    pub(crate) placeholder: Option<&'static str>,
     /// Whom a refused event may be about: at least the keys that it would have if it were not refused.
     refused_keys: Vec<ContactKey>,
-    pub(in crate::lane) verdict: Result<Addressed, Outcome>,
-    /// How many traits reached no field.
-    pub(in crate::lane) ignored: usize,
+    pub(crate) verdict: Result<Addressed, Outcome>,
+    /// Traits that reached no field.
+    pub(crate) ignored: Vec<Ignored>,
     /// Values that do not fit and are left out.
-    pub(in crate::lane) omitted: Vec<Omitted>,
+    pub(crate) omitted: Vec<Omitted>,
     /// Selectors that may explain a value which does not fit.
-    pub(in crate::lane) needs: Vec<Selector>,
+    pub(crate) needs: Vec<Selector>,
+    /// Empty unless it was asked for.
+    pub(crate) recorded: Recorded,
 }
 
 impl Judged {
@@ -42,19 +45,20 @@ impl Judged {
             placeholder: None,
             refused_keys: Vec::new(),
             verdict: Err(outcome),
-            ignored: 0,
+            ignored: Vec::new(),
             omitted: Vec::new(),
             needs: Vec::new(),
+            recorded: Recorded::default(),
         }
     }
 }
 
 /// What to send, and whom it is about.
-pub(in crate::lane) struct Addressed {
-    pub(in crate::lane) mapped: Mapped,
-    pub(in crate::lane) keys: Vec<ContactKey>,
+pub(crate) struct Addressed {
+    pub(crate) mapped: Mapped,
+    pub(crate) keys: Vec<ContactKey>,
     /// `userId` and e-mail address, where the event states both.
-    pub(in crate::lane) identity_pair: Option<(String, String)>,
+    pub(crate) identity_pair: Option<(String, String)>,
 }
 
 impl Addressed {
@@ -68,19 +72,33 @@ impl Addressed {
 
 /// What an account delivers.
 #[derive(Debug, Clone)]
-pub(in crate::lane) struct Accepts {
-    pub(in crate::lane) types: Vec<EventType>,
+pub(crate) struct Accepts {
+    pub(crate) types: Vec<EventType>,
     /// The account has an app token.
-    pub(in crate::lane) can_track: bool,
+    pub(crate) can_track: bool,
 }
 
 impl Accepts {
-    pub(in crate::lane) fn of(account: &AccountConfig, can_track: bool) -> Self {
+    pub(crate) fn of(account: &AccountConfig, can_track: bool) -> Self {
         Self { types: account.events.clone(), can_track }
     }
 }
 
 pub(in crate::lane) fn judge(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -> Judged {
+    judged(body, accepts, mapper, |event| (mapper.map(event), Recorded::default()))
+}
+
+/// The same, and which trait set which field.
+pub(crate) fn judge_recording(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -> Judged {
+    judged(body, accepts, mapper, |event| mapper.map_recording(event))
+}
+
+fn judged(
+    body: &Bytes,
+    accepts: &Accepts,
+    mapper: &Mapper,
+    map: impl FnOnce(&Event) -> (Mapping, Recorded),
+) -> Judged {
     let event = match segment::decode(body) {
         Ok(event) => event,
         Err(undelivered) => {
@@ -98,16 +116,17 @@ pub(in crate::lane) fn judge(body: &Bytes, accepts: &Accepts, mapper: &Mapper) -
     } else if event_type != EventType::Identify && !accepts.can_track {
         Judged::ended(label, None, Outcome::DeadLetter(tracking_not_configured()))
     } else {
-        let mapping = mapper.map(&event);
+        let (mapping, recorded) = map(&event);
         Judged {
             event_type: label,
             message_id: None,
             placeholder: None,
             refused_keys: Vec::new(),
             verdict: mapping.verdict.map(|mapped| addressed(&event, mapped)).map_err(Outcome::DeadLetter),
-            ignored: mapping.ignored.len(),
+            ignored: mapping.ignored,
             omitted: mapping.omitted,
             needs: mapping.needs,
+            recorded,
         }
     };
     if judged.verdict.is_err() {

@@ -1,6 +1,6 @@
 //! What an account's configuration says to its scheduler.
 
-use crate::config::{DealIdentity, Tags};
+use crate::config::{AccountConfig, DealIdentity, Tags};
 use crate::lane::timing::BackoffSettings;
 use crate::mapping::InvalidValue;
 
@@ -24,6 +24,18 @@ pub struct SchedulerSettings {
 }
 
 impl SchedulerSettings {
+    /// Those of an account.
+    pub fn of(account: &AccountConfig, concurrency: usize, backoff: BackoffSettings) -> Self {
+        Self {
+            bulk_jobs: account.limits.bulk_jobs,
+            invalid_value: account.mapping.invalid_value,
+            deal_identity: account.deal_identity,
+            tags: account.tags,
+            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
+            ..Self::new(concurrency, backoff)
+        }
+    }
+
     /// The defaults with this many requests in flight.
     pub fn new(concurrency: usize, backoff: BackoffSettings) -> Self {
         Self {

@@ -38,6 +38,9 @@ pub(in crate::mapping) fn candidates<'a>(
     for (position, (key, value)) in traits.into_iter().enumerate() {
         // What an override has read was replaced with null, which is not the sender's null.
         if value.is_null() && (!resolution.clears() || read.contains(&position)) {
+            if !read.contains(&position) {
+                resolution.findings.record_null(fields.entity, || scope.path(&key));
+            }
             continue;
         }
         if let Some((positions, special)) = special.and_then(|at| Some((at, SpecialTrait::of(&key)?))) {

@@ -15,18 +15,29 @@ pub(super) struct WrongKind<'a> {
     pub(super) value: &'a str,
 }
 
+/// Decides where there is no entry of our own.
+const ALL: &str = "All";
+
 /// Whether the destination is switched on. Without a word about it, it is.
 pub(super) fn enabled(integrations: &str) -> Result<bool, WrongKind<'_>> {
-    for name in OWN_NAMES {
-        let Some(value) = find(integrations, name) else { continue };
-        match JsonKind::of(value) {
-            JsonKind::Null => {}
-            JsonKind::Bool => return Ok(value == "true"),
-            JsonKind::Object => return Ok(true),
-            // PHP writes an empty object so.
-            JsonKind::Array if elements(value).next().is_none() => return Ok(true),
-            JsonKind::Number | JsonKind::Text | JsonKind::Array => return Err(WrongKind { name, value }),
+    let Some((name, value)) = deciding(integrations) else { return Ok(true) };
+    if name == ALL {
+        return Ok(value != "false");
+    }
+    match JsonKind::of(value) {
+        JsonKind::Bool => Ok(value == "true"),
+        JsonKind::Object => Ok(true),
+        // PHP writes an empty object so.
+        JsonKind::Array if elements(value).next().is_none() => Ok(true),
+        JsonKind::Null | JsonKind::Number | JsonKind::Text | JsonKind::Array => {
+            Err(WrongKind { name, value })
         }
     }
-    Ok(find(integrations, "All") != Some("false"))
+}
+
+/// The entry that decides, and its value; `None` if there is none.
+pub(in crate::segment) fn deciding(integrations: &str) -> Option<(&'static str, &str)> {
+    let own = OWN_NAMES.into_iter().filter_map(|name| Some((name, find(integrations, name)?)));
+    let mut own = own.filter(|(_, value)| JsonKind::of(value) != JsonKind::Null);
+    own.next().or_else(|| Some((ALL, find(integrations, ALL)?)))
 }

@@ -1,0 +1,218 @@
+//! `freshet explain`: what would become of the events of a file, without sending any.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::config_file::ConfigFile;
+use super::engine::with_secrets;
+use super::files;
+use super::output::{Failure, print, print_styled};
+use super::running_lanes::keys;
+use crate::config::{self, AccountConfig, Config, SecretsNeeded};
+use crate::delivery::AccountName;
+use crate::explain::{
+    AccountExplainer, AccountFields, Ends, Explainer, Explanation, FieldSourceError, Summary,
+};
+use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
+use crate::freshsales::{Client, HttpTransport};
+use crate::routing::AccountIndex;
+use crate::schema::Selector;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Events, one JSON object, array or batch per line, or dead letters; .gz for gzip, - for standard input
+    #[arg(value_name = "FILE")]
+    events: PathBuf,
+    /// Explain all events for this account, whatever keys they have
+    #[arg(long)]
+    account: Option<String>,
+    /// Folder with the accounts' fields, as `freshet fields --save` writes it; then nothing is asked of Freshsales, and no
+    /// key is needed
+    #[arg(long, value_name = "DIR")]
+    fields: Option<PathBuf>,
+    /// Show only events that would become dead letters
+    #[arg(long)]
+    only_bad: bool,
+    /// One JSON object per event, and one with the summary
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
+    // An account's key is read once its fields are asked for.
+    let config = arguments.config.load(SecretsNeeded::None)?;
+    let account = match &arguments.account {
+        Some(name) => Some(super::account_named(&config, name)?.name.clone()),
+        None => None,
+    };
+    let input = files::open(&arguments.events)?;
+    let index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>()).into();
+    let mut reader = EventReader::new(index, config.broker.opener()).for_account(account);
+    let mut explaining = Explaining::new(&config, &arguments)?;
+    let mut lines = read_lines(input.events, longest_line(config.broker.max_batch));
+    let mut summary = Summary::default();
+    let shown =
+        |explanation: &Explanation| !arguments.only_bad || matches!(explanation.ends, Ends::DeadLetter(_));
+    while let Some(line) = lines.recv().await {
+        let line = line.map_err(|error| {
+            Failure::Failed(format!("cannot read {} further: {error}", arguments.events.display()))
+        })?;
+        reader.take(line);
+        while let Some(read) = reader.next_event() {
+            let explanation = explaining.explain(&reader, &read).await?;
+            summary.add(&explanation);
+            if !shown(&explanation) {
+                continue;
+            }
+            if arguments.json {
+                print_json(&explanation)?;
+            } else {
+                print_styled(&text::event(&explanation, explaining.requests_per_hour(&explanation)))?;
+            }
+        }
+    }
+    if arguments.json {
+        print_json(&json!({ "summary": summary }))?;
+    } else {
+        print_styled(&text::summary(&summary))?;
+    }
+    match summary.dead_letter {
+        0 => Ok(()),
+        _ => Err(Failure::Logged),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let value = value.serialize(serde_json::value::Serializer).map_err(Failure::failed)?;
+    print(format!("{value}\n"))
+}
+
+/// Explains events, and reads the fields of an account when its first event comes.
+struct Explaining<'a> {
+    config: &'a Config,
+    folder: Option<&'a PathBuf>,
+    transport: Option<HttpTransport>,
+    explainer: Explainer,
+    known: BTreeMap<AccountName, AccountFields>,
+    /// Selectors that could not be read, so that each is asked for once.
+    failed: BTreeMap<(AccountName, Selector), String>,
+}
+
+impl<'a> Explaining<'a> {
+    fn new(config: &'a Config, arguments: &'a ExplainArguments) -> Result<Self, Failure> {
+        let folder = arguments.fields.as_ref();
+        let transport = match folder {
+            Some(_) => None,
+            None => Some(HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?),
+        };
+        let (explainer, known, failed) = (Explainer::default(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { config, folder, transport, explainer, known, failed })
+    }
+
+    async fn explain(&mut self, reader: &EventReader, read: &FileRead) -> Result<Explanation, Failure> {
+        let account = read
+            .account()
+            .and_then(|(name, _)| self.config.accounts.iter().find(|account| account.name == *name));
+        if let Some(account) = account {
+            self.read_fields(account).await?;
+        }
+        let now = Instant::now();
+        let mut explanation = self.explainer.explain(read, reader.glimpse(read), now);
+        if let Some(account) = account
+            && self.read_selectors(account, &explanation.needs).await?
+        {
+            explanation = self.explainer.explain(read, reader.glimpse(read), now);
+        }
+        self.note_unknown_selectors(&mut explanation);
+        self.explainer.skip_duplicate(&mut explanation);
+        Ok(explanation)
+    }
+
+    async fn read_fields(&mut self, account: &AccountConfig) -> Result<(), Failure> {
+        if self.known.contains_key(&account.name) {
+            return Ok(());
+        }
+        let fields = match (self.folder, self.client(account)?) {
+            (Some(folder), _) => AccountFields::from_folder(folder, &account.name),
+            (None, Some(client)) => AccountFields::from_api(&client, &account.name).await,
+            (None, None) => return Ok(()),
+        };
+        let fields = fields.map_err(|error| match error {
+            FieldSourceError::NotSaved { .. } | FieldSourceError::NoFields { .. } => {
+                Failure::Usage(error.to_string())
+            }
+            FieldSourceError::Io { .. } | FieldSourceError::Refused { .. } => Failure::failed(error),
+        })?;
+        self.explainer.add(AccountExplainer::new(account, &fields));
+        self.known.insert(account.name.clone(), fields);
+        Ok(())
+    }
+
+    /// `None` if nothing is asked of Freshsales.
+    fn client(&self, account: &AccountConfig) -> Result<Option<Client>, Failure> {
+        let Some(transport) = &self.transport else { return Ok(None) };
+        let configured = with_secrets(account, &config::environment).map_err(Failure::Usage)?;
+        Ok(Some(configured.client(transport)))
+    }
+
+    /// Reads selectors that may settle a value. True if more is known now.
+    async fn read_selectors(&mut self, account: &AccountConfig, needs: &[Selector]) -> Result<bool, Failure> {
+        if needs.is_empty() {
+            return Ok(false);
+        }
+        let Some(client) = self.client(account)? else { return Ok(false) };
+        let Some(fields) = self.known.get_mut(&account.name) else { return Ok(false) };
+        let mut more = false;
+        for selector in needs.iter().copied() {
+            let key = (account.name.clone(), selector);
+            if fields.selectors().knows(selector) || self.failed.contains_key(&key) {
+                continue;
+            }
+            match fields.read_selectors(&client, &[selector]).await.pop() {
+                None => more = true,
+                Some(why) => drop(self.failed.insert(key, why)),
+            }
+        }
+        if let Some(explainer) = self.explainer.account_mut(&account.name) {
+            explainer.set_selectors(fields.selectors());
+        }
+        Ok(more)
+    }
+
+    fn note_unknown_selectors(&self, explanation: &mut Explanation) {
+        let Some(account) = explanation.account.clone() else { return };
+        for selector in explanation.needs.clone() {
+            let why = match self.failed.get(&(account.clone(), selector)) {
+                Some(why) => why.clone(),
+                None if self.folder.is_some() => not_saved(selector),
+                None => continue,
+            };
+            explanation.notes.push(why);
+        }
+    }
+
+    fn requests_per_hour(&self, explanation: &Explanation) -> Option<f64> {
+        let account = explanation.account.as_ref()?;
+        Some(self.explainer.account(account)?.requests_per_hour())
+    }
+}
+
+/// Why a value was judged without a selector.
+fn not_saved(selector: Selector) -> String {
+    match selector {
+        Selector::Owners => {
+            "the folder does not hold the account's users, so an owner given by e-mail address is not found here; \
+             a lane asks Freshsales for them"
+        }
+        Selector::LifecycleStages => "the folder does not hold lifecycle_stages.json; `freshet fields --save` writes it",
+        Selector::DealPipelines => "the folder does not hold deal_pipelines.json; `freshet fields --save` writes it",
+    }
+    .to_owned()
+}

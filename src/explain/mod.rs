@@ -1,0 +1,19 @@
+//! What would become of an event, and why: where it goes, which trait sets which field, what is wrong, which requests may
+//! be sent. It decides nothing itself but asks what the lanes ask: routing, judging, mapping, and a scheduler that is
+//! answered without the network. The commands call it. Nothing is sent but questions for fields.
+
+mod account_fields;
+mod explainer;
+mod explanation;
+mod field_list;
+mod foresight;
+mod remedies;
+#[cfg(test)]
+mod tests;
+
+pub use account_fields::{AccountFields, FieldSourceError};
+pub use explainer::{AccountExplainer, Explainer};
+pub use explanation::{Ends, Explanation, IgnoredTrait, MappedTrait, Summary};
+pub use field_list::{ListedField, list};
+pub use foresight::{Foreseen, ForeseenRequest};
+pub use remedies::{remedy, why_skipped};
