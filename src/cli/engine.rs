@@ -80,7 +80,10 @@ pub(super) fn configured(
     let with_secrets = |account: &crate::config::AccountConfig| {
         let secrets = account.read_secrets(environment);
         let secrets = secrets.map_err(|error| format!("account {}: {error}", account.name))?;
-        Ok(ConfiguredAccount { account: account.clone(), secrets })
+        let authorities = account.authorities();
+        let authorities =
+            authorities.map_err(|error| format!("account {}: ca_file: {error}", account.name))?;
+        Ok(ConfiguredAccount { account: account.clone(), secrets, authorities })
     };
     config.accounts.iter().map(with_secrets).collect()
 }

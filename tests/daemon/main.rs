@@ -47,6 +47,7 @@ mod shapes;
 mod skips;
 mod spread;
 mod throughput;
+mod tls;
 mod topology;
 mod unanswered;
 mod unreadable;
