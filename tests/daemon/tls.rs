@@ -48,12 +48,13 @@ impl Stage {
     }
 
     fn trusted(&self) -> String {
-        format!("ca_file = {:?}", self.files.path().join("servers.pem"))
+        format!("ca_file = '{}'", self.files.path().join("servers.pem").display())
     }
 
     fn identity(&self, name: &str) -> String {
-        let at = |kind: &str| self.files.path().join(format!("{name}.{kind}"));
-        format!("client_certificate = {:?}\nclient_key = {{ file = {:?} }}", at("pem"), at("key"))
+        let at = self.files.path().join(name);
+        let at = at.display();
+        format!("client_certificate = '{at}.pem'\nclient_key = {{ file = '{at}.key' }}")
     }
 
     async fn says(&self, host: &str, keys: &[String], expected: &str) {
