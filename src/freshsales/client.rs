@@ -37,33 +37,51 @@ pub struct Credentials {
 pub struct HttpTransport {
     http: reqwest::Client,
     timeout: Duration,
+    details: Details,
     gateways: Gateways,
 }
 
 impl HttpTransport {
     /// A call without a complete response within `timeout` fails.
     pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
-        let http = builder(timeout).build()?;
-        Ok(Self { http, timeout, gateways: Gateways::default() })
+        Self::build(timeout, Details::Left)
+    }
+
+    /// The same, and [`Client::reach`] tells about certificates.
+    pub fn with_certificates(timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::build(timeout, Details::Kept)
+    }
+
+    fn build(timeout: Duration, details: Details) -> Result<Self, reqwest::Error> {
+        let http = builder(timeout, details).build()?;
+        Ok(Self { http, timeout, details, gateways: Gateways::default() })
     }
 
     /// The same for accounts that are reached by way of authorities which the system does not trust. Has pools of its own.
     pub fn trusting(&self, authorities: &Authorities) -> Result<Self, reqwest::Error> {
         let certificates = authorities.certificates().map(reqwest::Certificate::from_der);
         let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
-        let http = builder(self.timeout).tls_certs_merge(certificates).build()?;
+        let http = builder(self.timeout, self.details).tls_certs_merge(certificates).build()?;
         Ok(Self { http, ..self.clone() })
     }
 }
 
-fn builder(timeout: Duration) -> reqwest::ClientBuilder {
+fn builder(timeout: Duration, details: Details) -> reqwest::ClientBuilder {
     crate::tls::install_provider();
     reqwest::Client::builder()
+        .tls_info(details == Details::Kept)
         .user_agent(concat!("freshet/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .connect_timeout(timeout.min(Duration::from_secs(10)))
         .timeout(timeout)
+}
+
+/// What TLS shows of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Details {
+    Kept,
+    Left,
 }
 
 /// A client of one account. Cheap to clone.
@@ -104,19 +122,10 @@ impl Client {
     /// Sends the call and takes in the whole response.
     pub async fn send(&self, call: &Call) -> Result<RawResponse, NoAnswer> {
         let response = self.request(call).send().await.map_err(|error| no_answer(&error))?;
-        let now = Timestamp::now();
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        Ok(RawResponse {
-            status,
-            rate_limit: RateLimit::parse(|name| text(&headers, name), now),
-            retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
-            label: BodyLabel::of(text(&headers, CONTENT_TYPE.as_str())),
-            body: bytes(response).await?,
-        })
+        take_in(response).await
     }
 
-    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+    pub(super) fn request(&self, call: &Call) -> reqwest::RequestBuilder {
         let url = format!("{}{}", self.credentials.base_url, call.path);
         let mut request = self.transport.http.request(call.endpoint.method(), url);
         request = request.header(ACCEPT, "application/json").query(&call.query);
@@ -144,6 +153,20 @@ impl Client {
     }
 }
 
+/// Takes in the whole response.
+pub(super) async fn take_in(response: reqwest::Response) -> Result<RawResponse, NoAnswer> {
+    let now = Timestamp::now();
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    Ok(RawResponse {
+        status,
+        rate_limit: RateLimit::parse(|name| text(&headers, name), now),
+        retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
+        label: BodyLabel::of(text(&headers, CONTENT_TYPE.as_str())),
+        body: bytes(response).await?,
+    })
+}
+
 /// An object with the app token as its first member.
 fn with_token(object: &Bytes, token: &str) -> Bytes {
     let mut body = Vec::with_capacity(object.len() + token.len() + 30);
@@ -158,7 +181,7 @@ fn with_token(object: &Bytes, token: &str) -> Bytes {
     body.into()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -173,6 +196,6 @@ async fn bytes(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, NoAns
     Ok(Some(bytes))
 }
 
-fn no_answer(error: &reqwest::Error) -> NoAnswer {
+pub(super) fn no_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Connection }
 }

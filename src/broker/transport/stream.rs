@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
@@ -19,6 +19,7 @@ use super::deliveries::recent::RecentDeliveries;
 use super::frames::fields::Repairs;
 use super::frames::outgoing::Outgoing;
 use super::frames::walker::Walker;
+use super::greeting::{Greeting, ServerProperties};
 use super::inbox::Inbox;
 use super::peer::{NotAmqp, Peer};
 use super::socket::{Socket, alert};
@@ -31,6 +32,10 @@ pub(super) struct SharedState {
     pub(super) ended: CancellationToken,
     /// The largest frame that both sides take, in bytes.
     pub(super) frame_max: AtomicUsize,
+    /// What the broker says of itself, from its first frame on.
+    pub(super) properties: OnceLock<ServerProperties>,
+    /// The broker's certificate, in DER, where there is TLS.
+    pub(super) certificate: OnceLock<Vec<u8>>,
     not_amqp: Mutex<Option<NotAmqp>>,
     /// How the peer ended TLS: with TLS 1.3 it looks at the client's certificate after the handshake.
     tls_alert: Mutex<Option<AlertDescription>>,
@@ -57,6 +62,8 @@ pub(super) struct AmqpStream {
     socket: Socket,
     inbox: Inbox,
     peer: Peer,
+    /// None once it is taken in.
+    greeting: Option<Greeting>,
     walker: Walker,
     /// None once nothing has to be changed any more on the way out.
     outgoing: Option<Outgoing>,
@@ -71,6 +78,7 @@ impl AmqpStream {
             socket,
             inbox: Inbox::default(),
             peer: Peer::default(),
+            greeting: Some(Greeting::default()),
             walker: Walker::new(frame_max),
             outgoing: Some(Outgoing::default()),
             shared,
@@ -106,7 +114,12 @@ impl AmqpStream {
             return Poll::Ready(Ok(!self.inbox.ready().is_empty()));
         }
         let recognised = self.peer.received(room.filled());
+        let greeted = self.greeting.as_mut().and_then(|greeting| greeting.received(room.filled()));
         self.judge(recognised)?;
+        if let Some(properties) = greeted {
+            self.shared.properties.get_or_init(|| properties);
+            self.greeting = None;
+        }
         self.inbox.read(read);
         self.inbox.walk(|bytes| self.walker.walk(bytes, &mut self.shared.recent.lock()));
         self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
