@@ -126,6 +126,16 @@ async fn ask_account(account: &AccountConfig, transport: Option<HttpTransport>) 
     let (Ok(secrets), Some(transport)) = (secrets, transport) else {
         return check::account_not_asked(account, "a secret is missing", "see `secrets` above");
     };
+    let transport = match account.authorities() {
+        Ok(None) => transport,
+        Ok(Some(authorities)) => match transport.trusting(&authorities) {
+            Ok(transport) => transport,
+            Err(error) => {
+                return check::account_not_asked(account, &format!("ca_file: {error}"), "mend the file");
+            }
+        },
+        Err(_) => return check::account_not_asked(account, "ca_file is of no use", "see `secrets` above"),
+    };
     let credentials = Credentials {
         base_url: account.url.as_str().to_owned(),
         api_key: secrets.api_key,

@@ -86,14 +86,16 @@ pub(super) fn configured(
     config.accounts.iter().map(|account| with_secrets(account, environment)).collect()
 }
 
-/// An account with its secrets as they are now; or which is missing, and why.
+/// An account with its secrets and certificates as they are now; or which is missing, and why.
 pub(super) fn with_secrets(
     account: &AccountConfig,
     environment: Environment<'_>,
 ) -> Result<ConfiguredAccount, String> {
     let secrets = account.read_secrets(environment);
     let secrets = secrets.map_err(|error| format!("account {}: {error}", account.name))?;
-    Ok(ConfiguredAccount { account: account.clone(), secrets })
+    let authorities = account.authorities();
+    let authorities = authorities.map_err(|error| format!("account {}: ca_file: {error}", account.name))?;
+    Ok(ConfiguredAccount { account: account.clone(), secrets, authorities })
 }
 
 /// The commit that it was built from, if the build was given it.

@@ -2,6 +2,7 @@
 //! where the set of them changes; the broker, the pages and the watchdog are shown each new set.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,16 +18,19 @@ use crate::freshsales::{Client, Credentials, HttpTransport};
 use crate::lane::{Lane, LaneChanges, LaneRoster, LaneStatus, RemovedAccount, Settings};
 use crate::metrics::Metrics;
 use crate::routing::{AccountIndex, AccountKeys};
+use crate::tls::Authorities;
 
-/// An account, and the secrets that its configuration names.
+/// An account, and what the files and variables hold that its configuration names.
 pub(super) struct ConfiguredAccount {
     pub(super) account: AccountConfig,
     pub(super) secrets: AccountSecrets,
+    /// Those of `ca_file`.
+    pub(super) authorities: Option<Authorities>,
 }
 
 impl ConfiguredAccount {
     pub(super) fn client(&self, transport: &HttpTransport) -> Client {
-        let Self { account, secrets } = self;
+        let Self { account, secrets, .. } = self;
         let AccountSecrets { api_key, app_token } = secrets.clone();
         let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
         Client::new(transport, credentials)
@@ -46,7 +50,7 @@ pub(super) struct ChangedLanes {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ChangedLane {
     pub(super) account: AccountName,
-    /// Of `api_key` and `app_token`, those that are others, even if they are kept in the same place.
+    /// Of `api_key`, `app_token` and `ca_file`, those whose contents are others, even if they are kept in the same place.
     pub(super) secrets: Vec<&'static str>,
 }
 
@@ -54,6 +58,8 @@ pub(super) struct ChangedLane {
 pub(super) struct RunningLanes {
     settings: Settings,
     transport: HttpTransport,
+    /// One for each different `ca_file` that is in use, so that accounts share connections and certificates.
+    trusting: HashMap<Authorities, HttpTransport>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     lanes: HashMap<AccountName, RunningLane>,
@@ -85,6 +91,7 @@ impl RunningLanes {
         Self {
             settings,
             transport,
+            trusting: HashMap::new(),
             metrics,
             stop,
             lanes: HashMap::new(),
@@ -123,7 +130,7 @@ impl RunningLanes {
                     self.start(configured)
                 }
                 Some(lane) => {
-                    let secrets = other_secrets(&lane.configured.secrets, &configured.secrets);
+                    let secrets = other_contents(&lane.configured, &configured);
                     if secrets.is_empty() && lane.configured.account == configured.account {
                         changes.unchanged += 1;
                         lane
@@ -142,6 +149,11 @@ impl RunningLanes {
             inlets.push((lane.number, lane.inlet.clone()));
             self.lanes.insert(name, lane);
         }
+        let lanes = &self.lanes;
+        let used = |authorities: &Authorities| {
+            lanes.values().any(|lane| lane.configured.authorities.as_ref() == Some(authorities))
+        };
+        self.trusting.retain(|authorities, _| used(authorities));
         self.removed.retain(|removed| !self.lanes.contains_key(&removed.account));
         for (account, lane) in before {
             self.removed.push(RemovedAccount { account: account.clone(), removed: Timestamp::now() });
@@ -163,7 +175,8 @@ impl RunningLanes {
         let account = &configured.account;
         let name = account.name.clone();
         let metrics = self.metrics.account(&name);
-        let lane = Lane::new(account, self.client(&configured), metrics.clone(), self.settings);
+        let client = self.client(&configured);
+        let lane = Lane::new(account, client, metrics.clone(), self.settings);
         let (sessions_in, sessions) = mpsc::channel(1);
         let stop = self.stop.child_token();
         let running = RunningLane {
@@ -179,13 +192,27 @@ impl RunningLanes {
         running
     }
 
-    fn change(&self, lane: RunningLane, configured: ConfiguredAccount) -> RunningLane {
+    fn change(&mut self, lane: RunningLane, configured: ConfiguredAccount) -> RunningLane {
         lane.changes.apply(configured.account.clone(), self.client(&configured));
         RunningLane { configured, ..lane }
     }
 
-    fn client(&self, configured: &ConfiguredAccount) -> Client {
-        configured.client(&self.transport)
+    fn client(&mut self, configured: &ConfiguredAccount) -> Client {
+        configured.client(self.transport(configured.authorities.as_ref()))
+    }
+
+    fn transport(&mut self, authorities: Option<&Authorities>) -> &HttpTransport {
+        let Some(authorities) = authorities else { return &self.transport };
+        match self.trusting.entry(authorities.clone()) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(place) => match self.transport.trusting(authorities) {
+                Ok(transport) => place.insert(transport),
+                Err(error) => {
+                    tracing::error!(error = %error, "the certificates of an account's ca_file cannot be used");
+                    &self.transport
+                }
+            },
+        }
     }
 
     /// Waits until a lane has ended; false if none runs. The metrics of an account that was removed go with its lane.
@@ -215,8 +242,12 @@ pub(super) fn keys(account: &AccountConfig) -> AccountKeys {
     }
 }
 
-fn other_secrets(before: &AccountSecrets, now: &AccountSecrets) -> Vec<&'static str> {
+fn other_contents(before: &ConfiguredAccount, now: &ConfiguredAccount) -> Vec<&'static str> {
     let mut others = Vec::new();
+    if before.authorities != now.authorities {
+        others.push("ca_file");
+    }
+    let (before, now) = (&before.secrets, &now.secrets);
     if before.api_key.expose_secret() != now.api_key.expose_secret() {
         others.push("api_key");
     }

@@ -12,6 +12,7 @@ use super::secret::{SecretError, SecretSource};
 use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
 use crate::segment::EventType;
+use crate::tls::{Authorities, TlsFileError};
 
 /// `[[accounts]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -126,6 +127,11 @@ impl AccountConfig {
         let api_key = required(&mut section, "api_key", |section| token(section, "api_key", secrets));
         let app_token = token(&mut section, "app_token", secrets);
         let ca_file = section.path("ca_file");
+        if let (Some(path), Some(_)) = (&ca_file, secrets)
+            && let Err(error) = Authorities::read(path)
+        {
+            section.problem("ca_file", error.to_string());
+        }
         let limits = limits(&mut section);
         let sources = SegmentSources {
             write_keys: section.strings("write_keys").unwrap_or_default(),
@@ -149,6 +155,11 @@ impl AccountConfig {
             deal_identity,
             tags,
         })
+    }
+
+    /// The authorities of `ca_file` as they are now.
+    pub fn authorities(&self) -> Result<Option<Authorities>, TlsFileError> {
+        self.ca_file.as_deref().map(Authorities::read).transpose()
     }
 
     /// The secrets as they are now.

@@ -9,6 +9,7 @@ use super::reader::{Environment, Section};
 use super::secret::{SecretError, SecretSource};
 use crate::broker::{Address, Addresses};
 use crate::segment::{BODY_LIMIT, Opener};
+use crate::tls::{ClientFiles, IdentityFiles, KeySource};
 
 const DEFAULT_QUEUE: &str = "segment.events";
 const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(400).unwrap();
@@ -79,9 +80,13 @@ impl BrokerConfig {
             if let Err(error) = config.addresses(environment) {
                 section.problem("url", error.to_string());
             }
-            let key = config.client.as_ref().map(|client| client.key.read(environment));
-            if let Some(Err(error)) = key {
-                section.problem("client_key", error.to_string());
+            match config.client_files(environment) {
+                Err(error) => section.problem("client_key", error.to_string()),
+                Ok(files) => {
+                    for fault in files.faults() {
+                        section.problem(fault.setting, fault.to_string());
+                    }
+                }
             }
         }
         section.finish();
@@ -91,15 +96,29 @@ impl BrokerConfig {
     /// The nodes as they are now.
     pub fn addresses(&self, environment: Environment<'_>) -> Result<Addresses, SecretError> {
         let source = match &self.url {
-            BrokerUrl::Given(addresses) => return Ok(addresses.clone()),
+            BrokerUrl::Given(addresses) => {
+                return Ok(addresses.clone().with_tls(self.client_files(environment)?));
+            }
             BrokerUrl::Secret(source) => source,
         };
         let text = source.read(environment)?;
         let nodes = Addresses::split(text.expose_secret()).into_iter().map(Address::parse);
         let nodes = nodes.collect::<Result<Vec<_>, _>>();
-        nodes
-            .map(|nodes| Addresses::new(nodes).unwrap_or_default())
-            .map_err(|error| SecretError::Unfit(error.to_string()))
+        let nodes = nodes.map_err(|error| SecretError::Unfit(error.to_string()))?;
+        let addresses = Addresses::new(nodes).unwrap_or_default();
+        Ok(addresses.with_tls(self.client_files(environment)?))
+    }
+
+    /// A key in a file stays there, to be read for each connection.
+    fn client_files(&self, environment: Environment<'_>) -> Result<ClientFiles, SecretError> {
+        let identity = self.client.as_ref().map(|client| {
+            let key = match &client.key {
+                SecretSource::File(path) => KeySource::File(path.clone()),
+                source @ SecretSource::Env(_) => KeySource::Pem(source.read(environment)?),
+            };
+            Ok(IdentityFiles { certificate: client.certificate.clone(), key })
+        });
+        Ok(ClientFiles { ca_file: self.ca_file.clone(), identity: identity.transpose()? })
     }
 
     /// Opens the bodies of messages with these settings.

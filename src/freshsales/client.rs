@@ -13,6 +13,7 @@ use super::endpoint::BudgetKind;
 use super::gateway::{Gateway, Gateways};
 use super::limits::{RateLimit, retry_after};
 use crate::object::quoted;
+use crate::tls::Authorities;
 
 /// The most bytes that are read of a response.
 const RESPONSE_LIMIT: usize = 4 * 1024 * 1024;
@@ -35,6 +36,8 @@ pub struct Credentials {
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     http: reqwest::Client,
+    timeout: Duration,
+    details: Details,
     gateways: Gateways,
 }
 
@@ -50,17 +53,28 @@ impl HttpTransport {
     }
 
     fn build(timeout: Duration, details: Details) -> Result<Self, reqwest::Error> {
-        crate::tls::install_provider();
-        let http = reqwest::Client::builder()
-            .tls_info(details == Details::Kept)
-            .user_agent(concat!("freshet/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .timeout(timeout)
-            .build()?;
-        Ok(Self { http, gateways: Gateways::default() })
+        let http = builder(timeout, details).build()?;
+        Ok(Self { http, timeout, details, gateways: Gateways::default() })
     }
+
+    /// The same for accounts that are reached by way of authorities which the system does not trust. Has pools of its own.
+    pub fn trusting(&self, authorities: &Authorities) -> Result<Self, reqwest::Error> {
+        let certificates = authorities.certificates().map(reqwest::Certificate::from_der);
+        let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+        let http = builder(self.timeout, self.details).tls_certs_merge(certificates).build()?;
+        Ok(Self { http, ..self.clone() })
+    }
+}
+
+fn builder(timeout: Duration, details: Details) -> reqwest::ClientBuilder {
+    crate::tls::install_provider();
+    reqwest::Client::builder()
+        .tls_info(details == Details::Kept)
+        .user_agent(concat!("freshet/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .timeout(timeout)
 }
 
 /// What TLS shows of the peer.

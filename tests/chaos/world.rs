@@ -112,7 +112,7 @@ impl World {
             "cluster_partition_handling = pause_minority\nqueue_leader_locator = balanced\nframe_max = {}\n",
             settings.frame_max
         );
-        let nodes = support::Settings { nodes: NODES, config, plugins: Vec::new() };
+        let nodes = support::Settings { nodes: NODES, config, ..support::Settings::default() };
         let broker = Broker::private_with(nodes).await;
         let vhost = broker.vhost();
 

@@ -20,7 +20,7 @@ use crate::world::{World, sum};
 const CLOSED: &str = "127.0.0.1:1";
 
 /// The folder that a command runs in, with this configuration.
-fn folder(config: &str) -> TempDir {
+pub fn folder(config: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("freshet.toml"), config).unwrap();
     folder

@@ -49,6 +49,7 @@ mod shapes;
 mod skips;
 mod spread;
 mod throughput;
+mod tls;
 mod topology;
 mod unanswered;
 mod unreadable;

@@ -3,6 +3,7 @@
 use super::amqp::Amqp;
 use super::node::{Node, PortMapper, READY_VHOSTS, vhost_name};
 use super::server::{EXTERNAL_URL, Server};
+use super::tls::Identity;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::OnceCell;
 
@@ -15,11 +16,21 @@ pub struct Settings {
     pub config: String,
     /// Plugins to enable.
     pub plugins: Vec<String>,
+    /// Listens for TLS as well, with this certificate, and asks clients for one of the authority's.
+    pub tls: Option<NodeTls>,
+}
+
+/// A node's own certificate, and the authority of those that clients must show.
+#[derive(Debug, Clone)]
+pub struct NodeTls {
+    pub identity: Identity,
+    /// In PEM.
+    pub clients: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 1, config: String::new(), plugins: Vec::new() }
+        Self { nodes: 1, config: String::new(), plugins: Vec::new(), tls: None }
     }
 }
 
@@ -65,8 +76,8 @@ impl Broker {
         match server {
             Server::External { .. } => panic!("this test stops nodes: it cannot run with {EXTERNAL_URL} set"),
             Server::Docker => assert!(
-                settings.nodes == 1,
-                "this test needs a cluster, which is made of rabbitmq-server 4 on the PATH, not of containers"
+                settings.nodes == 1 && settings.tls.is_none(),
+                "this test needs a cluster or TLS, which need rabbitmq-server 4 on the PATH, not a container"
             ),
             Server::Scripts { .. } => {}
         }
@@ -74,7 +85,8 @@ impl Broker {
         let nodes: Vec<Node> = (0..settings.nodes).map(|_| Node::new(server, &mapper)).collect();
         let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
         for node in &nodes {
-            node.configure(&names, &settings.plugins, &settings.config);
+            let tls = settings.tls.as_ref().map(|tls| node.listen_for_tls(tls)).unwrap_or_default();
+            node.configure(&names, &settings.plugins, &(settings.config.clone() + &tls));
             node.launch();
         }
         let broker = Self { nodes, _mapper: Some(mapper), external: None, vhosts: AtomicUsize::new(0) };

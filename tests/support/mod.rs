@@ -11,7 +11,7 @@
 //! | `distort.rs` | [`Distortions`]: deliveries that no client library can read, through a [`Proxy`] |
 //! | `amqp10.rs` | [`amqp10::Sender`]: a sender that speaks AMQP 1.0 |
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
-//! | `tls.rs` | [`TlsFront`]: TLS before a server that speaks none |
+//! | `tls.rs` | [`Authority`]: certificates; [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
@@ -55,7 +55,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use amqp::{Amqp, header, next, table, text};
-pub use broker::{Broker, Settings, Vhost};
+pub use broker::{Broker, NodeTls, Settings, Vhost};
 pub use distort::{Cancellations, Distorter, Distortion, Distortions};
 pub use doubler::Doubler;
 pub use guard::Process;
@@ -64,7 +64,7 @@ pub use pauses::{Pauses, Stretch};
 pub use process::{Freshet, delete, freshet, get, listen_address, post, put, script};
 pub use proxy::Proxy;
 pub use raw::Raw;
-pub use tls::TlsFront;
+pub use tls::{Authority, Identity, TlsFront};
 
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
 ///

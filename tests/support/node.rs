@@ -1,6 +1,7 @@
 //! One RabbitMQ node: its files, its ports, its process.
 
 use super::amqp::Amqp;
+use super::broker::NodeTls;
 use super::guard::{Container, Folder, Process};
 use super::ports::{self, Port};
 use super::server::{IMAGE, Server};
@@ -55,6 +56,8 @@ pub struct Node {
     server: Server,
     pub name: String,
     pub amqp: Port,
+    /// For TLS, if it listens for that.
+    pub amqps: Port,
     distribution: Port,
     mapper_port: u16,
     home: Folder,
@@ -78,6 +81,7 @@ impl Node {
             server: server.clone(),
             name: format!("{short}@localhost"),
             amqp: ports::reserve(),
+            amqps: ports::reserve(),
             distribution: ports::reserve(),
             mapper_port: mapper.port.number,
             home: Folder::create(base.join(&short)),
@@ -114,6 +118,26 @@ impl Node {
         self.write(".erlang.cookie", COOKIE);
         let private = PermissionsExt::from_mode(0o400);
         std::fs::set_permissions(self.home.path().join(".erlang.cookie"), private).expect("a private cookie");
+    }
+
+    /// Writes the files for TLS, and returns the lines for `rabbitmq.conf`.
+    pub fn listen_for_tls(&self, tls: &NodeTls) -> String {
+        for (name, text) in [
+            ("server.pem", &tls.identity.certificate),
+            ("server.key", &tls.identity.key),
+            ("clients.pem", &tls.clients),
+        ] {
+            self.write(name, text);
+        }
+        let file = |name: &str| self.inside().join(name).display().to_string();
+        format!(
+            "listeners.ssl.1 = 127.0.0.1:{}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n",
+            self.amqps.number,
+            file("server.pem"),
+            file("server.key"),
+            file("clients.pem"),
+        )
     }
 
     /// Starts the process and returns before the broker is up; [`Node::ready`] waits for it.

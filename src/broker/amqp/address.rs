@@ -1,10 +1,13 @@
 //! The addresses of the broker's nodes, as the configuration gives them. Never shows a password.
 
-use crate::broker::timing::{CONNECT_MILLISECONDS, HEARTBEAT_SECONDS};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::broker::timing::{CONNECT_MILLISECONDS, HEARTBEAT_SECONDS};
+use crate::tls::ClientFiles;
 
 /// The nodes of one broker, in the order to try them in. Never empty.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +27,16 @@ impl Addresses {
     pub fn new(nodes: impl IntoIterator<Item = Address>) -> Option<Self> {
         let mut nodes = nodes.into_iter();
         nodes.next().map(|first| Self { first, others: nodes.collect() })
+    }
+
+    /// The same nodes, with what is trusted and shown on the way to them.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ClientFiles) -> Self {
+        let tls = Arc::new(tls);
+        for address in std::iter::once(&mut self.first).chain(&mut self.others) {
+            address.tls = tls.clone();
+        }
+        self
     }
 
     /// The number of nodes.
@@ -68,7 +81,11 @@ impl Addresses {
 
 /// A valid AMQP address. Holds a password; its `Debug` does not show it.
 #[derive(Debug, Clone)]
-pub struct Address(SecretString);
+pub struct Address {
+    text: SecretString,
+    /// For `amqps://`.
+    tls: Arc<ClientFiles>,
+}
 
 /// Why an address is not valid. The invalid part is not repeated where it may be the password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,11 +156,20 @@ const FRAME_MOST: u32 = 16 * 1024 * 1024;
 impl Default for Address {
     /// RabbitMQ on this machine, as its packages install it.
     fn default() -> Self {
-        Self(SecretString::from("amqp://guest:guest@127.0.0.1:5672/%2f"))
+        Self::new("amqp://guest:guest@127.0.0.1:5672/%2f")
     }
 }
 
 impl Address {
+    fn new(text: &str) -> Self {
+        Self { text: SecretString::from(text), tls: Arc::default() }
+    }
+
+    /// What is trusted and shown on the way to it.
+    pub(in crate::broker) fn tls(&self) -> &Arc<ClientFiles> {
+        &self.tls
+    }
+
     /// Reads `amqp://` and `amqps://` addresses.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let url = url::Url::parse(text).map_err(|_| AddressError::NoAddress)?;
@@ -162,11 +188,11 @@ impl Address {
             }
         }
         text.parse::<AMQPUri>().map_err(|_| AddressError::NoAddress)?;
-        Ok(Self(SecretString::from(text)))
+        Ok(Self::new(text))
     }
 
     fn holds_password(&self) -> bool {
-        let password = url::Url::parse(self.0.expose_secret()).ok();
+        let password = url::Url::parse(self.text.expose_secret()).ok();
         password.is_some_and(|url| url.password().is_some_and(|password| !["", "guest"].contains(&password)))
     }
 
@@ -182,7 +208,7 @@ impl Address {
 
     pub(in crate::broker) fn endpoint(&self) -> Result<NodeEndpoint, AddressError> {
         let uri = self.uri()?;
-        let url = url::Url::parse(self.0.expose_secret()).map_err(|_| AddressError::NoAddress)?;
+        let url = url::Url::parse(self.text.expose_secret()).map_err(|_| AddressError::NoAddress)?;
         // The client library does not recognise an IPv6 address, and would connect to `localhost`.
         let host = match url.host() {
             Some(url::Host::Ipv6(address)) => address.to_string(),
@@ -200,7 +226,7 @@ impl Address {
     }
 
     pub(in crate::broker) fn uri(&self) -> Result<AMQPUri, AddressError> {
-        let mut uri: AMQPUri = self.0.expose_secret().parse().map_err(|_| AddressError::NoAddress)?;
+        let mut uri: AMQPUri = self.text.expose_secret().parse().map_err(|_| AddressError::NoAddress)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         uri.query.frame_max.get_or_insert(FRAME_MAX);
         uri.query.connection_timeout.get_or_insert(CONNECT_MILLISECONDS);

@@ -2,16 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_ok;
 use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::socket::Socket;
+use super::socket::{Socket, alert};
 use crate::broker::amqp::address::NodeEndpoint;
 use crate::broker::timing::DIAL_STAGGER;
+use crate::tls::{ClientFiles, TlsFileError};
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::broker) enum DialError {
@@ -25,22 +28,37 @@ pub(in crate::broker) enum DialError {
     Late(Duration),
     #[error("the host is no name that a certificate can be for")]
     NoServerName,
-    #[error("TLS cannot be set up: {0}")]
-    Setup(rustls::Error),
+    #[error("broker.{setting}: {0}", setting = .0.setting)]
+    Files(TlsFileError),
+    #[error("the files for TLS could not be read; a task panicked, which is a bug")]
+    Panicked,
     #[error(
         "it does not answer in TLS: write amqp:// instead of amqps://, or give the port for TLS, mostly 5671"
     )]
     Plain,
     #[error("it closed the connection at the TLS handshake; is this the port for TLS, mostly 5671?")]
     Closed,
-    #[error("its certificate is not accepted: {0}; the system must trust the authority that signed it")]
-    Certificate(rustls::Error),
+    #[error("its certificate is not accepted: {0}; {advice}", advice = advice(.0))]
+    Certificate(CertificateError),
+    #[error("it asks for a client certificate; set broker.client_certificate and broker.client_key")]
+    WantsCertificate,
+    #[error(
+        "it ended TLS ({0:?}); it may want a client certificate: broker.client_certificate and broker.client_key"
+    )]
+    MayWantCertificate(AlertDescription),
+    #[error(
+        "it does not accept the certificate of broker.client_certificate ({0:?}): is it valid today, and does the broker \
+         trust its authority (ssl_options.cacertfile)?"
+    )]
+    OwnCertificate(AlertDescription),
+    #[error("it ended TLS: {0:?}")]
+    Alert(AlertDescription),
     #[error("no TLS with it: {0}")]
     Tls(io::Error),
 }
 
 /// Connects to the first IP address that answers.
-pub(super) async fn dial(endpoint: &NodeEndpoint) -> Result<Socket, DialError> {
+pub(super) async fn dial(endpoint: &NodeEndpoint, tls: &Arc<ClientFiles>) -> Result<Socket, DialError> {
     let socket = tokio::time::timeout(endpoint.timeout, connect(endpoint))
         .await
         .map_err(|_| DialError::Late(endpoint.timeout))??;
@@ -49,8 +67,12 @@ pub(super) async fn dial(endpoint: &NodeEndpoint) -> Result<Socket, DialError> {
         return Ok(Socket::Plain(socket));
     }
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| DialError::NoServerName)?;
-    let client = crate::tls::client().map_err(DialError::Setup)?;
-    let secured = TlsConnector::from(client).connect(name, socket).await.map_err(why_no_tls)?;
+    // Certificates are replaced now and then, and the files may be on a network.
+    let files = tls.clone();
+    let client = tokio::task::spawn_blocking(move || files.client()).await;
+    let client = client.map_err(|_| DialError::Panicked)?.map_err(DialError::Files)?;
+    let secured = TlsConnector::from(client).connect(name, socket).await;
+    let secured = secured.map_err(|error| why_no_tls(error, tls))?;
     Ok(Socket::Tls(Box::new(secured)))
 }
 
@@ -73,13 +95,54 @@ async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialErr
     select_ok(attempts).await.map(|(socket, _)| socket).map_err(DialError::Connect)
 }
 
-fn why_no_tls(error: io::Error) -> DialError {
+impl DialError {
+    /// What an alert of the peer means.
+    pub(super) fn refused(alert: AlertDescription, tls: &ClientFiles) -> Self {
+        match (alert, &tls.identity) {
+            (AlertDescription::CertificateRequired, _) => Self::WantsCertificate,
+            (
+                AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::HandshakeFailure,
+                Some(_),
+            ) => Self::OwnCertificate(alert),
+            (AlertDescription::HandshakeFailure | AlertDescription::BadCertificate, None) => {
+                Self::MayWantCertificate(alert)
+            }
+            (other, _) => Self::Alert(other),
+        }
+    }
+}
+
+/// What to do about a broker's certificate.
+fn advice(error: &CertificateError) -> &'static str {
+    use CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+    };
+    if *error == CertificateError::UnknownIssuer {
+        "name a file with the certificate of the authority that signed it in broker.ca_file"
+    } else if matches!(error, NotValidForName | NotValidForNameContext { .. }) {
+        "broker.url needs the name that the certificate is for"
+    } else if matches!(error, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) {
+        "is the clock of this machine right? Else the broker needs a new one"
+    } else {
+        "the broker needs another one"
+    }
+}
+
+fn why_no_tls(error: io::Error, files: &ClientFiles) -> DialError {
+    if let Some(alert) = alert(&error) {
+        return DialError::refused(alert, files);
+    }
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::InvalidMessage(_)) => DialError::Plain,
-        Some(certificate @ rustls::Error::InvalidCertificate(_)) => {
-            DialError::Certificate(certificate.clone())
-        }
+        Some(rustls::Error::InvalidCertificate(error)) => DialError::Certificate(error.clone()),
         None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             DialError::Closed
         }

@@ -47,7 +47,12 @@ impl ConnectError {
             Self::Unreachable(DialError::Connect(_) | DialError::Late(_)) => ConnectStep::Network,
             Self::Unreachable(
                 DialError::NoServerName
-                | DialError::Setup(_)
+                | DialError::Files(_)
+                | DialError::Panicked
+                | DialError::WantsCertificate
+                | DialError::MayWantCertificate(_)
+                | DialError::OwnCertificate(_)
+                | DialError::Alert(_)
                 | DialError::Plain
                 | DialError::Closed
                 | DialError::Certificate(_)

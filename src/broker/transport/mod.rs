@@ -32,6 +32,7 @@ pub(super) use error::{ConnectError, hint};
 pub(super) use greeting::ServerProperties;
 
 use crate::broker::amqp::address::{Address, NodeEndpoint};
+use dial::DialError;
 use stream::{AmqpStream, SharedState};
 
 /// A connection of the client library over this transport.
@@ -112,7 +113,7 @@ async fn open(
     shared: Arc<SharedState>,
 ) -> Result<Connection, ConnectError> {
     let uri = address.uri().map_err(|_| ConnectError::Address)?;
-    let socket = dial::dial(endpoint).await?;
+    let socket = dial::dial(endpoint, address.tls()).await?;
     if let Some(certificate) = socket.certificate() {
         shared.certificate.get_or_init(|| certificate);
     }
@@ -125,7 +126,11 @@ async fn open(
         Ok(AsyncTcpStream::Plain(transport))
     };
     let properties = ConnectionProperties::default().with_connection_name(format!("freshet {name}").into());
-    Connection::connector(uri, runtime::current(), hand_over, properties)
-        .await
-        .map_err(|error| shared.not_amqp().map_or_else(|| error.into(), ConnectError::NotAmqp))
+    Connection::connector(uri, runtime::current(), hand_over, properties).await.map_err(|error| {
+        match (shared.not_amqp(), shared.tls_alert()) {
+            (_, Some(alert)) => DialError::refused(alert, address.tls()).into(),
+            (Some(not_amqp), None) => ConnectError::NotAmqp(not_amqp),
+            (None, None) => error.into(),
+        }
+    })
 }

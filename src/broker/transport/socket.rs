@@ -4,9 +4,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+/// How the peer ended TLS, if it did.
+pub(super) fn alert(error: &io::Error) -> Option<AlertDescription> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    if let rustls::Error::AlertReceived(alert) = error { Some(*alert) } else { None }
+}
 
 #[derive(Debug)]
 pub(super) enum Socket {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
+use rustls::AlertDescription;
 use tokio::io::ReadBuf;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -21,7 +22,7 @@ use super::frames::walker::Walker;
 use super::greeting::{Greeting, ServerProperties};
 use super::inbox::Inbox;
 use super::peer::{NotAmqp, Peer};
-use super::socket::Socket;
+use super::socket::{Socket, alert};
 
 /// Shared by a stream and its owner.
 #[derive(Debug, Default)]
@@ -36,6 +37,8 @@ pub(super) struct SharedState {
     /// The broker's certificate, in DER, where there is TLS.
     pub(super) certificate: OnceLock<Vec<u8>>,
     not_amqp: Mutex<Option<NotAmqp>>,
+    /// How the peer ended TLS: with TLS 1.3 it looks at the client's certificate after the handshake.
+    tls_alert: Mutex<Option<AlertDescription>>,
     /// None where deliveries are simply handed on.
     pub(super) filter: Option<Arc<DeliveryFilter>>,
 }
@@ -47,6 +50,10 @@ impl SharedState {
 
     pub(super) fn not_amqp(&self) -> Option<NotAmqp> {
         *self.not_amqp.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tls_alert(&self) -> Option<AlertDescription> {
+        *self.tls_alert.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,7 +102,10 @@ impl AmqpStream {
     /// Reads some bytes, and walks over them. False at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = ReadBuf::new(self.inbox.room());
-        ready!(self.socket.poll_read(context, &mut room))?;
+        if let Err(error) = ready!(self.socket.poll_read(context, &mut room)) {
+            *self.shared.tls_alert.lock().unwrap_or_else(PoisonError::into_inner) = alert(&error);
+            return Poll::Ready(Err(error));
+        }
         let read = room.filled().len();
         if read == 0 {
             self.judge(self.peer.ended())?;

@@ -83,6 +83,13 @@ fn read_secrets(config: &Config) -> SecretsState {
         }
     }
     let found = sources(config).len().saturating_sub(missing.len());
+    // Not secrets, and of as little use to an account if they cannot be read.
+    for account in &config.accounts {
+        let unreadable = account.authorities().err();
+        missing.extend(
+            unreadable.map(|error| (format!("account {}: ca_file", account.name), error.to_string())),
+        );
+    }
     SecretsState::Read { found: found as u64, missing }
 }
 

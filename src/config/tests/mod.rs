@@ -241,7 +241,8 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
 const NOWHERE: &str = r#"
 [broker]
 url = { env = "BROKER" }
-client_certificate = "client.pem"
+ca_file = "/nowhere/ca.pem"
+client_certificate = "/nowhere/client.pem"
 client_key = { file = "/nowhere/client.key" }
 [http]
 admin_token = { env = "ADMIN" }
@@ -256,6 +257,8 @@ app_token = { file = "/nowhere/token" }
 fn a_command_asks_for_the_secrets_that_it_uses_and_no_others() {
     let of_broker = [
         "broker.url: the environment variable BROKER is not set; export it, or use { file = ... }",
+        "broker.ca_file: cannot read /nowhere/ca.pem: No such file or directory (os error 2)",
+        "broker.client_certificate: cannot read /nowhere/client.pem: No such file or directory (os error 2)",
         "broker.client_key: cannot read /nowhere/client.key: No such file or directory (os error 2)",
     ];
     let of_others = [
