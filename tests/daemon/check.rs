@@ -121,12 +121,13 @@ fn redacted(text: &str, world: &World) -> String {
     for line in text.lines() {
         let starts = line.contains(" version ") || line.contains("\"version\"");
         let goes_on = of_version && line.starts_with("        ");
-        of_version = starts || goes_on;
+        of_version = starts || goes_on || line.contains("logged in, RabbitMQ ");
         match line.split_once("logged in, RabbitMQ ") {
             Some((before, after)) => {
                 let rest = after.split_once('"').map_or("", |(_, rest)| rest);
                 lines.push(format!("{before}logged in, RabbitMQ …{rest}"));
             }
+            // A cluster's long name goes on in the next line.
             None if !of_version => lines.push(line.to_owned()),
             None => {}
         }
