@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that health checks are answered in time even if the daemon's threads are busy or
 //! hang. It must not wait for anything that an account, a message or a client can hold up.
 
+mod client;
 mod connections;
 mod handlers;
 mod heartbeat;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::client::{Answered, AskError, ask};
 use self::heartbeat::Heartbeat;
 pub use self::sources::StatusSources;
 

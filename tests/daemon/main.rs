@@ -46,6 +46,7 @@ mod senders;
 mod shapes;
 mod skips;
 mod spread;
+mod status_command;
 mod throughput;
 mod topology;
 mod unanswered;
