@@ -10,6 +10,7 @@ use url::Url;
 
 use super::config_file::ConfigFile;
 use super::output::{Failure, print};
+use super::table::printable;
 use crate::config::SecretsNeeded;
 use crate::status::{self, Answered};
 use shown::ReplicaStatus;
@@ -94,7 +95,7 @@ async fn ready(authority: &str, prefix: &str) -> Result<(), Failure> {
         status::ask(authority, &path, READY_DEADLINE).await.map_err(|error| not_ready(error.to_string()))?;
     match (status, body.trim()) {
         (200, "ready") => Ok(()),
-        (503, why) if why.starts_with("not ready: ") => Err(Failure::Failed(shown::printable(why))),
+        (503, why) if why.starts_with("not ready: ") => Err(Failure::Failed(printable(why))),
         (status, _) => Err(not_ready(format!(
             "{authority} answers {path} with HTTP {status}, and not as a replica does; another program may listen there"
         ))),

@@ -2,11 +2,11 @@
 //! and what is not known here is passed over.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 
-use comfy_table::{ContentArrangement, Table};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+
+use crate::cli::table::{printable, table};
 
 /// States in which a lane needs nobody, the others first.
 const QUIET: [&str; 2] = ["flowing", "standby"];
@@ -114,30 +114,15 @@ impl ReplicaStatus {
 }
 
 fn columns(accounts: &[&Value], now: Timestamp) -> String {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    if std::io::stdout().is_terminal()
-        && let Some((terminal_size::Width(width), _)) = terminal_size::terminal_size()
-    {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
     let shown: Vec<&Column> = COLUMNS
         .iter()
         .filter(|(_, cell)| accounts.iter().any(|account| cell(account, now).is_some()))
         .collect();
-    table.set_header(shown.iter().map(|(heading, _)| *heading));
-    for account in accounts {
-        table.add_row(shown.iter().map(|(_, cell)| cell(account, now).unwrap_or_else(|| "-".to_owned())));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let mut text = String::new();
-    for line in table.to_string().lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    let headings: Vec<&str> = shown.iter().map(|(heading, _)| *heading).collect();
+    let row = |account: &&Value| {
+        shown.iter().map(|(_, cell)| cell(account, now).unwrap_or_else(|| "-".to_owned())).collect()
+    };
+    table(&headings, accounts.iter().map(row))
 }
 
 /// A member of an account, or of the report that a replica gave of it.
@@ -194,11 +179,6 @@ fn age(time: &Value, now: Timestamp) -> Option<String> {
         (hours, _) if hours < 48 => format!("{hours} h"),
         (hours, _) => format!("{} d", hours / 24),
     })
-}
-
-/// Without what could steer a terminal: the answer may come from anywhere.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
