@@ -21,5 +21,6 @@ ENV FRESHET_CONFIG=/etc/freshet/freshet.toml \
     FRESHET_HTTP_LISTEN=0.0.0.0:9464
 USER 10001:10001
 EXPOSE 9464
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/usr/local/bin/freshet", "status", "--ready"]
 ENTRYPOINT ["/usr/local/bin/freshet"]
 CMD ["run"]

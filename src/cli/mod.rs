@@ -16,6 +16,7 @@ mod reload;
 mod run;
 mod running_lanes;
 mod sandbox;
+mod status;
 mod summary;
 mod table;
 
@@ -72,6 +73,11 @@ enum Command {
         after_help = "Example:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms"
     )]
     Sandbox(sandbox::SandboxArguments),
+    /// Show what a running replica knows of its accounts, or only whether it is ready
+    #[command(
+        after_help = "Examples:\n  freshet status\n  freshet status --url http://worker-0:9464\n  freshet status --ready && echo ready"
+    )]
+    Status(status::StatusArguments),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  freshet completions bash > /etc/bash_completion.d/freshet")]
     Completions {
@@ -137,6 +143,7 @@ impl Cli {
             Command::Fields(arguments) => fields::run(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
+            Command::Status(arguments) => status::run(arguments).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "freshet", &mut script);

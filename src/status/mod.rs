@@ -4,6 +4,7 @@
 //! hang. It must not wait for anything that an account, a message or a client can hold up.
 
 mod assets;
+mod client;
 mod connections;
 mod handlers;
 mod headers;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::client::{Answered, AskError, ask};
 use self::heartbeat::Heartbeat;
 pub use self::sources::StatusSources;
 

@@ -48,6 +48,7 @@ mod senders;
 mod shapes;
 mod skips;
 mod spread;
+mod status_command;
 mod throughput;
 mod tls;
 mod topology;
