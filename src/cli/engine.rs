@@ -68,6 +68,7 @@ impl Engine {
             broker,
             replica: replica.to_owned(),
             started: Timestamp::now(),
+            alive_signal: None,
         }
     }
 }

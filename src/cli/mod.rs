@@ -11,6 +11,7 @@ mod reload;
 mod run;
 mod running_lanes;
 mod sandbox;
+mod service_manager;
 mod summary;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that health checks are answered in time even if the daemon's threads are busy or
 //! hang. It must not wait for anything that an account, a message or a client can hold up.
 
+mod alive_signal;
 mod connections;
 mod handlers;
 mod heartbeat;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::alive_signal::AliveSignal;
 use self::heartbeat::Heartbeat;
 pub use self::sources::StatusSources;
 
@@ -58,8 +60,12 @@ async fn serve_here(
     let listener = TcpListener::from_std(listener)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(heartbeat.clone().watch());
+    let alive = sources.alive_signal;
     let (handlers, rendering) = handlers::Handlers::new(sources, heartbeat);
     tasks.spawn(rendering);
+    if let Some(alive) = alive {
+        tasks.spawn(alive.give(handlers.clone()));
+    }
     connections::serve(listener, handlers.router()).await;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::alive_signal::AliveSignal;
 use super::html;
 use super::renderer::{Rendered, StatusPage};
 use super::snapshot::{AccountRow, Status};
@@ -27,6 +28,8 @@ pub struct StatusSources {
     pub replica: String,
     /// When the daemon started.
     pub started: Timestamp,
+    /// For whoever watches from outside, if anybody does.
+    pub alive_signal: Option<AliveSignal>,
 }
 
 impl StatusSources {

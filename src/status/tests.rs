@@ -28,6 +28,7 @@ fn sources(accounts: usize) -> StatusSources {
         broker: None,
         replica: "one".to_owned(),
         started: Timestamp::UNIX_EPOCH,
+        alive_signal: None,
     }
 }
 
