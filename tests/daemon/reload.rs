@@ -1,6 +1,7 @@
 //! The configuration is read again while events flow: what it does not change goes on as if nothing had happened.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
@@ -213,7 +214,7 @@ fn put_secret(file: &Path, secret: &str) {
 
 #[tokio::test]
 async fn secrets_that_are_replaced_in_their_files_need_no_signal() {
-    let world = world_of(&["acme"]).await;
+    let world = World::with_acme().await;
     let folder = tempfile::tempdir().unwrap();
     let (key, token) = (folder.path().join("key"), folder.path().join("token"));
     let config = world.config_at(world.vhost.url(), "one");
@@ -243,7 +244,7 @@ async fn secrets_that_are_replaced_in_their_files_need_no_signal() {
     accept("second-key", "second-token").await;
     both().await;
     // Both were found by one look.
-    assert_eq!(replica.log().matches("secrets were replaced").count(), 1);
+    assert_eq!(replica.log().matches("secrets were replaced").count(), 1, "{}", replica.log());
     assert!(!replica.log().contains("lane.state=\"unauthorized\""), "{}", replica.log());
     // The next look is a minute away, but a reload is at once, and ends the wait.
     accept("third-key", "third-token").await;
@@ -289,7 +290,7 @@ impl Told {
 
 #[tokio::test]
 async fn systemd_is_told_of_the_start_the_broker_a_reload_and_the_stop_and_that_all_is_alive() {
-    let world = world_of(&["acme"]).await;
+    let world = World::with_acme().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -320,7 +321,7 @@ async fn systemd_is_told_of_the_start_the_broker_a_reload_and_the_stop_and_that_
     replica.signal("TERM");
     told.until("STOPPING=1").await;
     assert!(replica.exit().await.success());
-    world.finish([]).await;
+    world.finish_leaving([], &BTreeMap::new()).await;
 }
 
 /// The number of consumers that a lane has on the broker.
@@ -375,6 +376,8 @@ async fn another_url_is_another_account_and_no_event_is_lost_on_the_way() {
     const EVENTS: usize = 200;
     let world = world_of(&["acme", "globex", "spare"]).await;
     let config = without(&world, "one", "spare");
+    // Only so that the world finds all of its accounts' lanes.
+    world.amqp.declare_quorum(&world.lane("spare"), &[]).await;
     let replica = Freshet::start(&config, &World::environment());
     replica.ready().await;
     let moved =
@@ -401,7 +404,6 @@ async fn another_url_is_another_account_and_no_event_is_lost_on_the_way() {
     world.settled(&[&replica]).await;
     assert_untouched(&world, &replica, "acme", sent).await;
     assert!(!arrived(&world.state("spare")).is_empty());
-    world.amqp.declare_quorum(&world.lane("spare"), &[]).await;
     world.finish([replica]).await;
 }
 
@@ -456,5 +458,5 @@ async fn a_reload_counts_while_the_broker_is_away_and_two_at_once_and_one_during
     replica.signal("TERM");
     replica.signal("HUP");
     assert!(replica.exit().await.success(), "{}", replica.log());
-    world.finish([]).await;
+    world.finish_leaving([], &BTreeMap::new()).await;
 }
