@@ -185,8 +185,6 @@ pub(super) const NONE_LEFT_AFTER: Duration = Duration::from_secs(5);
 /// Before the next try at a message that the broker cannot hand out. Each counts for its delivery limit, and there it
 /// ends.
 pub(super) const UNREADABLE_RETRY: Duration = Duration::from_millis(50);
-/// Between two log lines of the same kind about one connection's deliveries.
-pub(super) const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

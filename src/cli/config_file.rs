@@ -18,7 +18,7 @@ pub(super) struct ConfigFile {
 impl ConfigFile {
     /// Fails if a secret that is needed is not there. The command reads it where it uses it.
     pub(super) fn load(&self, secrets: SecretsNeeded) -> Result<Config, Failure> {
-        self.read(secrets).map_err(|error| Failure::Usage(error.to_string()))
+        self.read(secrets).map_err(|error| Failure::Usage(error.coloured()))
     }
 
     pub(super) fn read(&self, secrets: SecretsNeeded) -> Result<Config, ConfigError> {

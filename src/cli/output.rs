@@ -21,9 +21,9 @@ impl Failure {
     }
 }
 
-/// Writes to standard error. If that fails, the exit status remains.
+/// Writes to standard error, in colour only to a terminal. If that fails, the exit status remains.
 pub(super) fn print_error(text: &str) {
-    writeln!(std::io::stderr(), "freshet: {text}").ok();
+    writeln!(anstream::stderr(), "freshet: {text}").ok();
 }
 
 /// Writes to standard output. A closed pipe is no failure: its reader has read enough.

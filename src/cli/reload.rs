@@ -12,7 +12,7 @@ use super::config_file::ConfigFile;
 use super::engine;
 use super::running_lanes::{ChangedLanes, ConfiguredAccount, RunningLanes};
 use super::service_manager::ServiceManager;
-use crate::config::{self, ConfigError, SecretsNeeded, WrittenKeys};
+use crate::config::{self, ConfigError, ConfigProblem, SecretsNeeded, WrittenKeys};
 use crate::metrics::Metrics;
 
 /// Files may be on a network that hangs.
@@ -143,8 +143,8 @@ impl Reload {
 /// The mistakes of a configuration, each in a line.
 fn problems(error: ConfigError) -> Vec<String> {
     match error {
-        ConfigError::Invalid { problems, .. } => problems.iter().map(ToString::to_string).collect(),
-        other @ (ConfigError::Unreadable { .. } | ConfigError::Syntax { .. }) => vec![other.to_string()],
+        ConfigError::Invalid { problems, .. } => problems.iter().map(ConfigProblem::in_one_line).collect(),
+        other @ ConfigError::Unreadable { .. } => vec![other.to_string()],
     }
 }
 

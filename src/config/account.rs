@@ -229,10 +229,10 @@ fn hourly(section: &mut Section<'_>) -> u32 {
 fn events(section: &mut Section<'_>) -> Vec<EventType> {
     let Some(words) = section.strings("events") else { return EventType::ALL.to_vec() };
     let mut types = Vec::new();
-    for word in words {
-        match EventType::from_word(&word) {
+    for (index, word) in words.iter().enumerate() {
+        match EventType::from_word(word) {
             Some(event_type) => types.push(event_type),
-            None => section.problem("events", format!("\"{word}\": expected identify, track or page")),
+            None => section.problem(&format!("events[{index}]"), "expected identify, track or page"),
         }
     }
     types

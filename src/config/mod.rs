@@ -9,8 +9,11 @@ mod delivery;
 mod duration;
 mod http;
 mod log;
+mod problem;
 mod reader;
 mod secret;
+mod shown_line;
+mod source;
 mod written;
 
 pub use account::{
@@ -22,15 +25,17 @@ pub use delivery::DeliveryConfig;
 pub use duration::parse_duration;
 pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
-pub use reader::{ConfigProblem, Environment};
+pub use problem::{ConfigError, ConfigProblem, ProblemPlace};
+pub use reader::Environment;
 pub use secret::{SecretError, SecretSource, SecretsNeeded};
 pub use written::WrittenKeys;
 
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
+use toml::Value;
 
-use reader::Section;
+use reader::{Problems, Section};
+use source::Source;
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -44,49 +49,6 @@ pub struct Config {
     pub written: WrittenKeys,
     /// At least one; names are unique.
     pub accounts: Vec<AccountConfig>,
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error(
-        "cannot read the configuration {path}: {source}; name a file with --config, or in $FRESHET_CONFIG"
-    )]
-    Unreadable {
-        /// The configuration file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// The file is not TOML. The line is not shown, as it may hold a password.
-    #[error("{path}, line {line}: not valid TOML: {message}")]
-    Syntax {
-        /// The configuration file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// The parser's.
-        message: String,
-    },
-    /// The file is TOML, but some keys are wrong.
-    #[error("{}", listed(.path, .problems))]
-    Invalid {
-        /// The configuration file.
-        path: PathBuf,
-        /// At least one.
-        problems: Vec<ConfigProblem>,
-    },
-}
-
-fn listed(path: &Path, problems: &[ConfigProblem]) -> String {
-    let count = problems.len();
-    let mut text = format!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" });
-    for problem in problems {
-        text.push_str("\n  ");
-        text.push_str(&problem.to_string());
-    }
-    text
 }
 
 /// The file named by `--config`, else by `$FRESHET_CONFIG`, else `./freshet.toml`.
@@ -120,12 +82,9 @@ pub fn parse(
     environment: Environment<'_>,
     secrets: SecretsNeeded,
 ) -> Result<Config, ConfigError> {
-    let mut root: Table = text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        ConfigError::Syntax { path: path.to_owned(), line, message: error.message().to_owned() }
-    })?;
-    let mut problems = Vec::new();
+    let invalid = |problems| ConfigError::Invalid { path: path.to_owned(), problems };
+    let (mut root, source) = Source::read(text).map_err(invalid)?;
+    let mut problems = Problems::new(source);
     let (of_broker, of_all) = match secrets {
         SecretsNeeded::None => (None, None),
         SecretsNeeded::Broker => (Some(environment), None),
@@ -139,28 +98,27 @@ pub fn parse(
     let log = LogConfig::read(Section::overridable(&mut root, "log", environment, &mut problems));
     let accounts = accounts(root.remove("accounts"), of_all, &mut problems);
     for key in root.keys() {
-        let known = ["broker", "http", "delivery", "log", "accounts"];
-        problems
-            .push(ConfigProblem { key: reader::shown_key(key), message: reader::unknown_key(key, &known) });
+        problems.add_unknown("", key, &["broker", "http", "delivery", "log", "accounts"]);
     }
+    let problems = problems.into_sorted();
     if problems.is_empty() {
         let written = WrittenKeys::of(text, environment);
         Ok(Config { broker, http, delivery, log, written, accounts })
     } else {
-        Err(ConfigError::Invalid { path: path.to_owned(), problems })
+        Err(invalid(problems))
     }
 }
 
 fn accounts(
     value: Option<Value>,
     secrets: Option<Environment<'_>>,
-    problems: &mut Vec<ConfigProblem>,
+    problems: &mut Problems,
 ) -> Vec<AccountConfig> {
     let tables = match value {
         Some(Value::Array(tables)) if !tables.is_empty() => tables,
         _ => {
-            let message = "expected at least one `[[accounts]]` with name, url and api_key".to_owned();
-            problems.push(ConfigProblem { key: "accounts".to_owned(), message });
+            let message = "expected at least one `[[accounts]]` with name, url and api_key";
+            problems.add("accounts".to_owned(), message);
             return Vec::new();
         }
     };
@@ -168,7 +126,7 @@ fn accounts(
     for (index, table) in tables.into_iter().enumerate() {
         let path = format!("accounts[{index}]");
         let Value::Table(table) = table else {
-            problems.push(ConfigProblem { key: path, message: "expected a table".to_owned() });
+            problems.add(path, "expected a table");
             continue;
         };
         let section = Section::plain(path.clone(), table, problems);
@@ -181,25 +139,23 @@ fn accounts(
 }
 
 /// A name, a write key or a project must belong to one account only.
-fn check_unique(
-    earlier: &[AccountConfig],
-    account: &AccountConfig,
-    path: &str,
-    problems: &mut Vec<ConfigProblem>,
-) {
+fn check_unique(earlier: &[AccountConfig], account: &AccountConfig, path: &str, problems: &mut Problems) {
     for other in earlier {
         let mut clash = |key: &str, what: &str| {
             let message = format!("{what} belongs to account `{}` already", other.name);
-            problems.push(ConfigProblem { key: format!("{path}.{key}"), message });
+            problems.add(format!("{path}.{key}"), message);
         };
         if other.name == account.name {
             clash("name", "this name");
         }
-        for key in account.sources.write_keys.iter().filter(|key| other.sources.write_keys.contains(key)) {
-            clash("write_keys", &format!("\"{key}\""));
-        }
-        for id in account.sources.project_ids.iter().filter(|id| other.sources.project_ids.contains(id)) {
-            clash("project_ids", &format!("\"{id}\""));
+        let lists = [
+            ("write_keys", &account.sources.write_keys, &other.sources.write_keys),
+            ("project_ids", &account.sources.project_ids, &other.sources.project_ids),
+        ];
+        for (key, own, others) in lists {
+            for (index, one) in own.iter().enumerate().filter(|(_, one)| others.contains(one)) {
+                clash(&format!("{key}[{index}]"), &format!("\"{one}\""));
+            }
         }
     }
 }

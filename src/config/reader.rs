@@ -8,23 +8,51 @@ use std::str::FromStr;
 use strum::VariantNames;
 use toml::{Table, Value};
 
-/// One mistake in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// With its section: `accounts[0].api_key`.
-    pub key: String,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-impl Display for ConfigProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
-    }
-}
+use super::problem::ConfigProblem;
+use super::source::{Source, in_file, shown_key};
 
 /// Looks up an environment variable. Tests bring their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The problems that were found so far, each with its place in the file.
+#[derive(Debug)]
+pub(super) struct Problems {
+    source: Source,
+    found: Vec<ConfigProblem>,
+}
+
+impl Problems {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, found: Vec::new() }
+    }
+
+    /// A value that is wrong or missing.
+    pub(super) fn add(&mut self, key: String, message: impl Into<String>) {
+        let place = self.source.place(&key, false);
+        self.found.push(ConfigProblem { key: Some(key), message: message.into(), variable: None, place });
+    }
+
+    /// A value that an environment variable has.
+    fn add_variable(&mut self, key: String, message: String, variable: String) {
+        let variable = Some(variable);
+        self.found.push(ConfigProblem { key: Some(key), message, variable, place: None });
+    }
+
+    /// A key of the table at `path` that does not exist.
+    pub(super) fn add_unknown(&mut self, path: &str, key: &str, known: &[&'static str]) {
+        let shown = shown_key(key);
+        let key_path = if path.is_empty() { shown } else { format!("{path}.{shown}") };
+        let place = self.source.place(&key_path, true);
+        let message = unknown_key(key, known);
+        self.found.push(ConfigProblem { key: Some(key_path), message, variable: None, place });
+    }
+
+    /// In the order of the file; the environment's come last.
+    pub(super) fn into_sorted(mut self) -> Vec<ConfigProblem> {
+        self.found.sort_by_key(in_file);
+        self.found
+    }
+}
 
 /// One table. Each key that is read is removed; [`Section::finish`] reports the rest as unknown.
 pub(super) struct Section<'a> {
@@ -33,7 +61,7 @@ pub(super) struct Section<'a> {
     /// The prefix of the environment variables that override keys, if any may.
     overrides: Option<(String, Environment<'a>)>,
     known: Vec<&'static str>,
-    problems: &'a mut Vec<ConfigProblem>,
+    problems: &'a mut Problems,
 }
 
 impl<'a> Section<'a> {
@@ -42,16 +70,14 @@ impl<'a> Section<'a> {
         root: &mut Table,
         name: &'static str,
         environment: Environment<'a>,
-        problems: &'a mut Vec<ConfigProblem>,
+        problems: &'a mut Problems,
     ) -> Self {
         let table = match root.remove(name) {
             None => Table::new(),
             Some(Value::Table(table)) => table,
             Some(other) => {
-                problems.push(ConfigProblem {
-                    key: name.to_owned(),
-                    message: format!("expected a table `[{name}]`, found {}", other.type_str()),
-                });
+                let message = format!("expected a table `[{name}]`, found {}", other.type_str());
+                problems.add(name.to_owned(), message);
                 Table::new()
             }
         };
@@ -66,13 +92,18 @@ impl<'a> Section<'a> {
     }
 
     /// A section that the environment cannot override.
-    pub(super) fn plain(path: String, table: Table, problems: &'a mut Vec<ConfigProblem>) -> Self {
+    pub(super) fn plain(path: String, table: Table, problems: &'a mut Problems) -> Self {
         Self { path, table, overrides: None, known: Vec::new(), problems }
     }
 
     /// Reports a mistake at a key.
     pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
-        self.problems.push(ConfigProblem { key: format!("{}.{key}", self.path), message: message.into() });
+        let path = format!("{}.{key}", self.path);
+        let name = key.split('[').next().unwrap_or(key);
+        match self.overridden(name) {
+            Some((variable, _)) => self.problems.add_variable(path, message.into(), variable),
+            None => self.problems.add(path, message),
+        }
     }
 
     /// Whether the file has the key.
@@ -205,25 +236,12 @@ impl<'a> Section<'a> {
     /// Reports all keys that were not read.
     pub(super) fn finish(self) {
         for key in self.table.keys() {
-            self.problems.push(ConfigProblem {
-                key: format!("{}.{}", self.path, shown_key(key)),
-                message: unknown_key(key, &self.known),
-            });
+            self.problems.add_unknown(&self.path, key, &self.known);
         }
     }
 }
 
-/// A key as errors may show it: only plain words. A misplaced quote or `=` turns a value, perhaps a password, into a key.
-pub(super) fn shown_key(key: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !key.is_empty() && key.bytes().all(plain) {
-        key.to_owned()
-    } else {
-        format!("(a key in quotes, of length {})", key.chars().count())
-    }
-}
-
-pub(super) fn unknown_key(key: &str, known: &[&'static str]) -> String {
+fn unknown_key(key: &str, known: &[&'static str]) -> String {
     let nearest = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(key, candidate), candidate))

@@ -6,7 +6,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use toml::{Table, Value};
 
-use super::reader::{Environment, shown_key};
+use super::reader::Environment;
+use super::source::shown_key;
 
 /// The hash of each value, by key.
 type Keys = BTreeMap<String, u64>;

@@ -7,7 +7,7 @@ mod letter;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::delivery::{AccountName, UNROUTED};
+use crate::delivery::{AccountName, TraceId, UNROUTED};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
@@ -35,7 +35,7 @@ pub(crate) struct DeadLetter<'a> {
 
 impl DeadLetter<'_> {
     /// Counts and logs an event that no lane has received; a lane does both itself.
-    pub(crate) fn count_as_received(&self, metrics: &AccountMetrics) {
+    pub(crate) fn count_as_received(&self, metrics: &AccountMetrics, trace_id: Option<TraceId>) {
         let Self { refusal, account, seen, .. } = self;
         metrics.received.of(seen.label()).inc();
         metrics.dead_lettered.of(refusal.reason.as_str()).inc();
@@ -43,6 +43,7 @@ impl DeadLetter<'_> {
             account = account.map_or(UNROUTED, |name| name),
             event.message_id = seen.message_id,
             reason = refusal.reason.as_str(),
+            trace_id = trace_id.map(tracing::field::display),
             "event dead-lettered"
         );
     }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::handlers::Handlers;
-
 /// How, and how often.
 #[derive(Debug, Clone, Copy)]
 pub struct AliveSignal {
@@ -16,13 +14,13 @@ pub struct AliveSignal {
 }
 
 impl AliveSignal {
-    /// Never returns.
-    pub(super) async fn give(self, handlers: Handlers) {
+    /// Tells it while it is so. Never returns.
+    pub(super) async fn give<A: Future<Output = bool>>(self, is_alive: impl Fn() -> A) {
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if handlers.livez().await.status().is_success() {
+            if is_alive().await {
                 tokio::task::spawn_blocking(self.tell).await.ok();
             }
         }

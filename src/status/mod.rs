@@ -64,7 +64,11 @@ async fn serve_here(
     let (handlers, rendering) = handlers::Handlers::new(sources, heartbeat);
     tasks.spawn(rendering);
     if let Some(alive) = alive {
-        tasks.spawn(alive.give(handlers.clone()));
+        let handlers = handlers.clone();
+        tasks.spawn(alive.give(move || {
+            let handlers = handlers.clone();
+            async move { handlers.livez().await.status().is_success() }
+        }));
     }
     connections::serve(listener, handlers.router()).await;
     Ok(())

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
-use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::deliveries::filter::DeliveryFilter;
@@ -22,7 +21,6 @@ use super::frames::walker::Walker;
 use super::inbox::Inbox;
 use super::peer::{NotAmqp, Peer};
 use super::socket::Socket;
-use crate::broker::timing::LOG_PAUSE;
 
 /// Shared by a stream and its owner.
 #[derive(Debug, Default)]
@@ -57,8 +55,6 @@ pub(super) struct AmqpStream {
     outgoing: Option<Outgoing>,
     shared: Arc<SharedState>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
-    log_from: Option<Instant>,
-    unlogged: u64,
 }
 
 impl AmqpStream {
@@ -72,8 +68,6 @@ impl AmqpStream {
             outgoing: Some(Outgoing::default()),
             shared,
             ending,
-            log_from: None,
-            unlogged: 0,
         }
     }
 
@@ -135,21 +129,9 @@ impl AmqpStream {
         })
     }
 
-    /// Logs at intervals: a sender may make it necessary in every message.
-    fn log(&mut self, channel: u16, changes: &Repairs) {
-        self.unlogged += 1;
-        let now = Instant::now();
-        if self.log_from.is_none_or(|from| now >= from) {
-            let consumer = self.shared.recent.lock().consumer(channel).unwrap_or_default();
-            tracing::warn!(
-                consumer,
-                changed = changes.words(),
-                messages = self.unlogged,
-                "messages were changed so that they can be read"
-            );
-            self.log_from = Some(now + LOG_PAUSE);
-            self.unlogged = 0;
-        }
+    fn log(&self, channel: u16, changes: &Repairs) {
+        let consumer = self.shared.recent.lock().consumer(channel).unwrap_or_default();
+        tracing::warn!(consumer, changed = changes.words(), "a message was changed so that it can be read");
     }
 }
 

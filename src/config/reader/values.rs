@@ -9,6 +9,7 @@ use toml::Value;
 use super::Section;
 use crate::config::duration::parse_duration;
 use crate::config::secret::SecretSource;
+use crate::config::source::entry_name;
 
 impl Section<'_> {
     /// A number within a range. The environment gives it as a string.
@@ -117,12 +118,8 @@ impl Section<'_> {
             if let Value::String(text) = value {
                 pairs.insert(name, text);
             } else {
-                self.problem(
-                    key,
-                    format!(
-                        "\"{name}\": expected the field's name as a string (quote names that contain dots)"
-                    ),
-                );
+                let expected = "expected the field's name as a string (quote names that contain dots)";
+                self.problem(&format!("{key}.{}", entry_name(&name)), expected);
             }
         }
         pairs
@@ -144,7 +141,7 @@ impl Section<'_> {
                 pairs.insert(name, value);
             } else {
                 let expected = "expected a string, a number, true, false, a date, or a list of these";
-                self.problem(key, format!("\"{name}\": {expected}"));
+                self.problem(&format!("{key}.{}", entry_name(&name)), expected);
             }
         }
         pairs

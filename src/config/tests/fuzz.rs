@@ -5,6 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use toml::{Table, Value};
+
 use crate::broker::Address;
 use crate::config::*;
 use crate::fuzz::{altered, any_text, feed};
@@ -188,8 +190,14 @@ fn shows_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestC
             prop_assert!(!error.to_string().contains(SECRET) || misplaced(text), "{error}\n{text}");
             if let ConfigError::Invalid { problems, .. } = &error {
                 prop_assert!(!problems.is_empty());
+                prop_assert!(!error.coloured().contains(SECRET) || misplaced(text), "{error}\n{text}");
                 for problem in problems {
-                    prop_assert!(!problem.key.is_empty() && !problem.message.is_empty(), "{problem:?}");
+                    prop_assert!(problem.key.as_deref() != Some("") && !problem.message.is_empty());
+                    let Some(place) = &problem.place else { continue };
+                    prop_assert!(place.text.get(place.marked.clone()).is_some(), "{problem:?}");
+                    let line = text.split('\n').nth(place.line - 1);
+                    let columns = line.map(|line| line.chars().count() + 1);
+                    prop_assert!(columns.is_some_and(|columns| place.column <= columns), "{problem:?}");
                 }
             }
         }

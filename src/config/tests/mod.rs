@@ -1,4 +1,5 @@
 mod fuzz;
+mod report;
 
 use serde_json::json;
 
@@ -97,7 +98,7 @@ unknwon_custom_field = "ignore"
     accounts[0].api_key: secrets are never written into the configuration; expected { env = "NAME" } or { file = "/path" }
     accounts[0].plan: expected one of free, growth, pro, enterprise; or say requests_per_hour = N
     accounts[0].quota_share: expected a number from 0.01 to 1
-    accounts[0].events: "screen": expected identify, track or page
+    accounts[0].events[1]: expected identify, track or page
     accounts[0].unknwon_custom_field: unknown key; did you mean `unknown_custom_field`?
     brokre: unknown key; did you mean `broker`?
     "#);
@@ -350,7 +351,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
     let text = format!("\"amqp://user:secret@host\" = 1\n[broker]\n\"\" = 2\n{ACME}");
     let found = problems(&text, &[("KEY", "k")]).join("\n");
     assert!(found.contains("broker.(a key in quotes, of length 0): unknown key"), "{found}");
-    assert!(found.contains("\n(a key in quotes, of length 23): unknown key"), "{found}");
+    assert!(found.contains("(a key in quotes, of length 23): unknown key"), "{found}");
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn a_name_or_a_key_belongs_to_one_account() {
         found,
         [
             "accounts[1].name: this name belongs to account `acme` already",
-            "accounts[1].write_keys: \"wk\" belongs to account `acme` already"
+            "accounts[1].write_keys[0]: \"wk\" belongs to account `acme` already"
         ]
     );
 }
@@ -390,9 +391,7 @@ fn overrides_of_fields_may_have_dots_in_quotes() {
     let unquoted = format!("{ACME}[accounts.fields]\nplan.name = \"cf_plan\"\n");
     assert_eq!(
         problems(&unquoted, &[("KEY", "k")]),
-        [
-            "accounts[0].fields: \"plan\": expected the field's name as a string (quote names that contain dots)"
-        ]
+        ["accounts[0].fields.plan: expected the field's name as a string (quote names that contain dots)"]
     );
 }
 
@@ -410,7 +409,7 @@ fn defaults_may_be_any_value_that_a_trait_may_have() {
     for wrong in ["cf_a = nan", "cf_a = { b = 1 }", "cf.a = 1", "cf_a = [{}]"] {
         let found = problems(&format!("{ACME}[accounts.defaults]\n{wrong}\n"), &[("KEY", "k")]);
         assert_eq!(found.len(), 1, "{wrong}");
-        assert!(found[0].starts_with("accounts[0].defaults: \"cf"), "{found:?}");
+        assert!(found[0].starts_with("accounts[0].defaults.cf"), "{found:?}");
     }
     let flat = problems(&format!("{ACME}defaults = 1\n"), &[("KEY", "k")]);
     assert_eq!(flat, ["accounts[0].defaults: expected a table of \"field\" = value"]);
@@ -419,7 +418,7 @@ fn defaults_may_be_any_value_that_a_trait_may_have() {
 #[test]
 fn broken_toml_is_reported_by_line_and_never_shown() {
     let error = read("[broker]\nurl = \"amqp://user:secret@host\n", &[]).unwrap_err().to_string();
-    assert!(error.starts_with("freshet.toml, line 2: not valid TOML"), "{error}");
+    assert!(error.contains("not valid TOML") && error.contains("freshet.toml:2:"), "{error}");
     assert!(!error.contains("secret"), "{error}");
 }
 
