@@ -1,10 +1,12 @@
 //! The commands, one file each. They put the rooms together, and nothing else may use all of them.
 
 mod config_file;
+mod dead_letters;
 mod demo;
 mod engine;
 mod feed;
 mod files;
+mod new_file;
 mod output;
 mod publish;
 mod reload;
@@ -13,6 +15,7 @@ mod running_lanes;
 mod sandbox;
 mod service_manager;
 mod summary;
+mod table;
 
 use std::process::ExitCode;
 
@@ -42,6 +45,12 @@ enum Command {
     /// Publish events from a file to the queue, each confirmed by RabbitMQ
     #[command(after_help = "Example:\n  freshet publish events.ndjson.gz --account acme")]
     Publish(publish::PublishArguments),
+    /// Look at dead letters, save them, send them back, or remove them
+    #[command(
+        name = "dead-letters",
+        after_help = "Examples:\n  freshet dead-letters list\n  freshet dead-letters replay --account acme --reason unknown_custom_field --dry-run"
+    )]
+    DeadLetters(dead_letters::DeadLettersArguments),
     /// Serve a local stand-in for one Freshsales account
     #[command(
         after_help = "Example:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms"
@@ -99,6 +108,7 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
+            Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
@@ -116,7 +126,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_every_command_shows_an_example() {
         Cli::command().debug_assert();
-        for command in Cli::command().get_subcommands() {
+        let all = Cli::command();
+        for command in all
+            .get_subcommands()
+            .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()))
+        {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{}", command.get_name());
         }

@@ -1,8 +1,12 @@
-//! A dead letter's headers, and its form as a line of a file. Knows nothing of AMQP. Asked by the router, the lanes'
-//! consumers and the file feed.
+//! A dead letter's headers, its form as a line of a file, and what is told of those that wait: a list, groups, filters.
+//! Knows nothing of AMQP. Asked by the router, the lanes' consumers, the file feed, and all who look at dead letters.
 
+mod filter;
+mod groups;
 pub(crate) mod header_names;
 mod letter;
+mod listed;
+mod moment;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -11,7 +15,11 @@ use crate::delivery::{AccountName, TraceId, UNROUTED};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
+pub use filter::{LetterFilter, LetterSelection};
+pub use groups::{LetterGroup, LetterGroups};
 pub use letter::Letter;
+pub use listed::ListedLetter;
+pub use moment::Moment;
 
 /// The most bytes of the `freshet-detail` header: all headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;

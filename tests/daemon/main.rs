@@ -31,6 +31,7 @@ mod foreign_queues;
 mod forged;
 mod identity;
 mod languages;
+mod letters;
 mod limits;
 mod logs;
 mod memory;
