@@ -68,6 +68,7 @@ impl Engine {
             stuck_after: self.stuck_after,
             broker,
             fleet: self.fleet(replica),
+            alive_signal: None,
         }
     }
 

@@ -16,6 +16,7 @@ mod reload;
 mod run;
 mod running_lanes;
 mod sandbox;
+mod service_manager;
 mod status;
 mod summary;
 mod table;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::config_file::ConfigFile;
 use super::engine;
 use super::running_lanes::{ChangedLanes, ConfiguredAccount, RunningLanes};
+use super::service_manager::ServiceManager;
 use crate::config::{self, ConfigError, ConfigProblem, SecretsNeeded, WrittenKeys};
 use crate::metrics::Metrics;
 
@@ -23,6 +24,7 @@ const NAMED: usize = 20;
 pub(super) struct Reload {
     file: ConfigFile,
     hangups: Signal,
+    service: ServiceManager,
     metrics: Arc<Metrics>,
     /// As it was at the start: what is outside `[[accounts]]` is in use like that.
     started: WrittenKeys,
@@ -39,10 +41,11 @@ impl Reload {
     pub(super) fn new(
         file: ConfigFile,
         hangups: Signal,
+        service: ServiceManager,
         metrics: Arc<Metrics>,
         started: WrittenKeys,
     ) -> Self {
-        let reload = Self { file, hangups, metrics, applied: started.clone(), started };
+        let reload = Self { file, hangups, service, metrics, applied: started.clone(), started };
         reload.count_success();
         reload
     }
@@ -65,6 +68,12 @@ impl Reload {
     }
 
     async fn reload(&mut self, lanes: &mut RunningLanes) {
+        self.service.reloading().await;
+        self.read_and_apply(lanes).await;
+        self.service.ready().await;
+    }
+
+    async fn read_and_apply(&mut self, lanes: &mut RunningLanes) {
         match self.read().await {
             Ok(Reading { written, accounts }) => {
                 // Nothing waits in between: the broker and the pages see all of it or nothing.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config_file::ConfigFile;
@@ -12,6 +14,7 @@ use super::engine::{self, Engine};
 use super::feed;
 use super::output::Failure;
 use super::reload::Reload;
+use super::service_manager::ServiceManager;
 use crate::broker::{self, BrokerHealth, Context, Names, RoutedAccounts};
 use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;
@@ -47,10 +50,13 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &config::environment, &stop)?;
     let health = Arc::new(BrokerHealth::new(&engine.metrics));
-    let sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
+    let mut sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
+    let service = ServiceManager::of_environment();
+    sources.alive_signal = service.alive_signal();
     let Engine { metrics, mut lanes, .. } = engine;
     let counters = metrics.clone();
-    let reload = Reload::new(file, hangups, metrics.clone(), config.written.clone());
+    let reload = Reload::new(file, hangups, service, metrics.clone(), config.written.clone());
+    let following = health.clone();
     let addresses = config.broker.addresses(&config::environment);
     let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
     let context = Context {
@@ -74,8 +80,11 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
         "freshet {}",
         env!("CARGO_PKG_VERSION")
     );
+    service.ready().await;
+    let mut telling = JoinSet::new();
+    telling.spawn(service.follow(following));
     let work = async {
-        tokio::join!(broker::run(addresses, context, stop.clone()), reload.serve(&mut lanes, &stop),);
+        tokio::join!(broker::run(addresses, context, stop.clone()), reload.serve(&mut lanes, &stop));
         while lanes.one_ended().await {}
     };
     tokio::pin!(work);
@@ -84,7 +93,7 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
             tracing::info!("stopped");
             Ok(())
         }
-        events = stop_with_grace(&signalled, &stop, config.delivery.shutdown_grace, &counters) => {
+        events = stop_with_grace(&signalled, &stop, service, config.delivery.shutdown_grace, &counters) => {
             tracing::error!(events, "delivery.shutdown_grace ran out; these events are delivered again");
             Err(Failure::Logged)
         }
@@ -97,6 +106,7 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
 async fn stop_with_grace(
     signalled: &CancellationToken,
     stop: &CancellationToken,
+    service: ServiceManager,
     grace: Duration,
     metrics: &Metrics,
 ) -> u64 {
@@ -104,6 +114,8 @@ async fn stop_with_grace(
     // Lanes return events as soon as `stop` is cancelled.
     let returned_before = metrics.returned();
     stop.cancel();
-    tokio::time::sleep(grace).await;
+    let ended = Instant::now() + grace;
+    service.stopping().await;
+    tokio::time::sleep_until(ended).await;
     metrics.in_flight() + metrics.returned().saturating_sub(returned_before)
 }

@@ -162,6 +162,14 @@ impl AccountConfig {
         self.ca_file.as_deref().map(Authorities::read).transpose()
     }
 
+    /// Whether a secret may be another one when it is read again.
+    pub fn keeps_secrets_in_files(&self) -> bool {
+        [Some(&self.api_key), self.app_token.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|source| matches!(source, SecretSource::File(_)))
+    }
+
     /// The secrets as they are now.
     pub fn read_secrets(&self, environment: Environment<'_>) -> Result<AccountSecrets, AccountSecretError> {
         let read = |key, source: &SecretSource| {

@@ -64,6 +64,11 @@ impl RawResponse {
         self.body.as_deref()
     }
 
+    /// Whether it may be about the account's secrets. It may also be about a right.
+    pub fn may_refuse_secrets(&self) -> bool {
+        matches!(self.status, 401 | 403)
+    }
+
     /// Reads the body, which costs as much as parsing it.
     pub fn parse(self) -> Answer {
         let Self { status, rate_limit, retry_after, label, body } = self;

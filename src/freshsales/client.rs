@@ -114,6 +114,22 @@ impl Client {
         self
     }
 
+    /// The same client with other secrets. A token that is there no longer stays, as [`Client::with_token_of`] says.
+    #[must_use]
+    pub fn with_secrets(&self, api_key: SecretString, app_token: Option<SecretString>) -> Self {
+        let credentials = Credentials { api_key, app_token, ..self.credentials.clone() };
+        Self { credentials, ..self.clone() }.with_token_of(self)
+    }
+
+    /// Whether both have the same secrets.
+    pub fn has_secrets_of(&self, other: &Self) -> bool {
+        let token = |client: &Self| {
+            client.credentials.app_token.as_ref().map(|token| token.expose_secret().to_owned())
+        };
+        self.credentials.api_key.expose_secret() == other.credentials.api_key.expose_secret()
+            && token(self) == token(other)
+    }
+
     /// What is known of rate limits in front of the account's host.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway

@@ -22,6 +22,7 @@ mod requests;
 mod runner;
 mod scheduler;
 mod schema_refresh;
+mod secrets;
 mod session_end;
 mod settings;
 mod settlement;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::secrets::SecretFiles;
+use crate::config::AccountConfig;
 use crate::delivery::AccountName;
 use crate::freshsales::{
     Answer, Call, Client, Endpoint, NoAnswer, RateLimit, RawResponse, UnavailableCause, Verdict, classify,
@@ -21,12 +23,16 @@ pub(super) struct Sent {
     call: Call,
     response: Result<RawResponse, NoAnswer>,
     took: Duration,
+    /// The number of the client that sent it.
+    client_number: u64,
+    /// A client with other secrets, if those that it was sent with were refused and are no longer the right ones.
+    renewed: Option<Client>,
 }
 
 /// How a request ended.
 pub(super) enum Ended {
     Sent(Box<Sent>),
-    /// It was cut off.
+    /// It was cut off, or refused for secrets that have been replaced since.
     Aborted,
     /// A bug: nobody knows whether it was sent.
     Panicked(JoinError),
@@ -37,6 +43,7 @@ pub(super) struct RequestTasks {
     account: AccountName,
     status: Arc<LaneStatus>,
     client: Client,
+    secrets: SecretFiles,
     /// How often the client was replaced.
     client_number: u64,
     tasks: JoinSet<Sent>,
@@ -49,10 +56,16 @@ pub(super) struct RequestTasks {
 }
 
 impl RequestTasks {
-    pub(super) fn new(status: Arc<LaneStatus>, client: Client, metrics: metrics::RequestMetrics) -> Self {
+    pub(super) fn new(
+        account: &AccountConfig,
+        status: Arc<LaneStatus>,
+        client: Client,
+        metrics: metrics::RequestMetrics,
+    ) -> Self {
         Self {
-            account: status.account().clone(),
+            account: account.name.clone(),
             status,
+            secrets: SecretFiles::new(account.clone(), client.clone()),
             client,
             client_number: 0,
             tasks: JoinSet::new(),
@@ -64,9 +77,10 @@ impl RequestTasks {
     }
 
     /// Sends with other keys from now on.
-    pub(super) fn replace_client(&mut self, client: Client) {
+    pub(super) fn replace_client(&mut self, account: &AccountConfig, client: Client) {
         self.client = client.with_token_of(&self.client);
         self.client_number += 1;
+        self.secrets = SecretFiles::new(account.clone(), self.client.clone());
         self.gateway_until = None;
     }
 
@@ -75,11 +89,14 @@ impl RequestTasks {
     }
 
     pub(super) fn send(&mut self, number: u64, call: Call) {
-        let client = self.client.clone();
+        let (client, client_number, secrets) =
+            (self.client.clone(), self.client_number, self.secrets.clone());
         let task = self.tasks.spawn(async move {
             let started = Instant::now();
             let response = client.send(&call).await;
-            Sent { call, response, took: started.elapsed() }
+            let took = started.elapsed();
+            let renewed = if refuses_secrets(&response) { secrets.other_than(&client).await } else { None };
+            Sent { call, response, took, client_number, renewed }
         });
         self.numbers.insert(task.id(), number);
     }
@@ -88,7 +105,7 @@ impl RequestTasks {
     pub(super) async fn next(&mut self) -> Option<(u64, Ended)> {
         loop {
             let (id, ended) = match self.tasks.join_next_with_id().await? {
-                Ok((id, sent)) => (id, Ended::Sent(Box::new(sent))),
+                Ok((id, sent)) => (id, self.ended(sent)),
                 Err(error) if error.is_cancelled() => (error.id(), Ended::Aborted),
                 Err(error) => (error.id(), Ended::Panicked(error)),
             };
@@ -98,6 +115,20 @@ impl RequestTasks {
         }
     }
 
+    /// A call whose secrets were refused and are replaced by now says nothing about the account; it is sent again.
+    fn ended(&mut self, mut sent: Sent) -> Ended {
+        let newest = sent.client_number == self.client_number;
+        if let Some(renewed) = sent.renewed.take().filter(|_| newest) {
+            self.client = renewed;
+            self.client_number += 1;
+        }
+        if sent.client_number == self.client_number || !refuses_secrets(&sent.response) {
+            return Ended::Sent(Box::new(sent));
+        }
+        self.read(sent);
+        Ended::Aborted
+    }
+
     /// Calls that Freshsales accepted so far, but for questions about jobs.
     pub(super) fn accepted(&self) -> u64 {
         self.accepted
@@ -105,7 +136,7 @@ impl RequestTasks {
 
     /// Parses an answer and says what it means. Costs as much as parsing it.
     pub(super) fn read(&mut self, sent: Sent) -> (Verdict, RateLimit) {
-        let Sent { call, response, took } = sent;
+        let Sent { call, response, took, .. } = sent;
         let answer = response.map(RawResponse::parse);
         let mut limit = RateLimit::default();
         if let Ok(answer) = &answer {
@@ -173,6 +204,10 @@ fn failure(call: &Call, verdict: &Verdict) -> Option<String> {
             UnavailableCause::Panicked => format!("{endpoint}: sending it panicked; this is a bug"),
         }),
     }
+}
+
+fn refuses_secrets(response: &Result<RawResponse, NoAnswer>) -> bool {
+    response.as_ref().is_ok_and(RawResponse::may_refuse_secrets)
 }
 
 /// What a call comes to whose task panicked.

@@ -62,7 +62,7 @@ impl Lane {
                 SchemaRefresh::new(name(), account.mapping.clone()),
             ),
             scheduler: settings.scheduler(account, Instant::now()),
-            requests: RequestTasks::new(status.clone(), client, metrics.requests.clone()),
+            requests: RequestTasks::new(account, status.clone(), client, metrics.requests.clone()),
             settler: Settler::new(status.clone(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
             status,
@@ -149,7 +149,7 @@ impl Lane {
         self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         self.settings.change(&mut self.scheduler, account, now);
         self.intake.change(Accepts::of(account, client.can_track()), &account.mapping, now);
-        self.requests.replace_client(client.clone());
+        self.requests.replace_client(account, client.clone());
     }
 
     /// Deliveries that were taken and are not settled.

@@ -23,6 +23,11 @@ pub struct BackoffSettings {
     pub give_up_after: Duration,
 }
 
+/// How often an account's secrets are read again, at most.
+pub(super) const SECRETS_READ_EVERY: Duration = Duration::from_mins(1);
+/// For how long a refused call waits for that.
+pub(super) const SECRETS_READ_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl Default for BackoffSettings {
     fn default() -> Self {
         Self {

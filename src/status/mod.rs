@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that health checks are answered in time even if the daemon's threads are busy or
 //! hang. It must not wait for anything that an account, a message or a client can hold up.
 
+mod alive_signal;
 mod assets;
 mod client;
 mod connections;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::alive_signal::AliveSignal;
 pub use self::client::{Answered, AskError, ask};
 use self::heartbeat::Heartbeat;
 pub use self::sources::StatusSources;
@@ -63,8 +65,16 @@ async fn serve_here(
     let listener = TcpListener::from_std(listener)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(heartbeat.clone().watch());
+    let alive = sources.alive_signal;
     let (handlers, rendering) = handlers::Handlers::new(sources, heartbeat);
     tasks.spawn(rendering);
+    if let Some(alive) = alive {
+        let handlers = handlers.clone();
+        tasks.spawn(alive.give(move || {
+            let handlers = handlers.clone();
+            async move { handlers.livez().await.status().is_success() }
+        }));
+    }
     connections::serve(listener, handlers.router()).await;
     Ok(())
 }

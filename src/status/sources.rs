@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::alive_signal::AliveSignal;
 use super::json;
 use super::pages;
 use super::renderer::{RenderError, Rendered, StatusPage};
@@ -28,6 +29,8 @@ pub struct StatusSources {
     pub broker: Option<Arc<BrokerHealth>>,
     /// What is known of all replicas.
     pub fleet: Arc<FleetBoard>,
+    /// For whoever watches from outside, if anybody does.
+    pub alive_signal: Option<AliveSignal>,
 }
 
 impl StatusSources {

@@ -29,6 +29,7 @@ fn sources(accounts: usize) -> StatusSources {
         stuck_after: Duration::from_mins(15),
         broker: None,
         fleet: Arc::new(FleetBoard::new("one", Timestamp::UNIX_EPOCH)),
+        alive_signal: None,
     }
 }
 

@@ -1,11 +1,12 @@
 //! When a lane counts as stuck, and that one which waits on purpose does not.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use freshet::fleet::FleetBoard;
 use freshet::lane::{self, BackoffSettings, LaneRoster, LaneState};
-use freshet::status::{self, StatusSources};
+use freshet::status::{self, AliveSignal, StatusSources};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -13,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Account, Rig, Setup, called, identify, track};
 use crate::support::{Proxy, soon};
+
+/// How often somebody was told that all is alive.
+static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// With it a lane is stuck whenever it rests and nothing stands in its way.
 const NO_PATIENCE: Duration = Duration::ZERO;
@@ -170,6 +174,12 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
         stuck_after: AFTER,
         broker: None,
         fleet: std::sync::Arc::new(FleetBoard::new("one", jiff::Timestamp::now())),
+        alive_signal: Some(AliveSignal {
+            every: Duration::from_millis(20),
+            tell: || {
+                TOLD.fetch_add(1, Ordering::Relaxed);
+            },
+        }),
     };
     let _pages = status::serve(listener, sources, &CancellationToken::new()).unwrap();
     let get = async |page: &str| {
@@ -180,7 +190,10 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
     let mut source = rig.session().await;
     source.send(identify("a", "ada@example.com", json!({}))).await;
 
+    soon("somebody is told that all is alive", async || TOLD.load(Ordering::Relaxed) > 3).await;
     soon("/livez answers 503", async || get("/livez").await.0 == 503).await;
+    // One that was decided before may still come.
+    let told = TOLD.load(Ordering::Relaxed) + 1;
     let why = get("/livez").await.1;
     assert!(
         why.starts_with("not alive: acme is stuck with 1 events for ") && why.lines().count() == 1,
@@ -201,11 +214,17 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
     assert!(status["accounts"][1].get("stuck").is_none(), "{status}");
     assert!(get("/").await.1.contains("stuck for"));
 
+    for _ in 0..20 {
+        assert_eq!(get("/livez").await.0, 503);
+    }
+    assert!(TOLD.load(Ordering::Relaxed) <= told, "told that it is alive while it is not");
+
     // The call breaks, is sent again, and is answered.
     proxy.cut();
     soon("it is no longer stuck", async || !log.lines("the lane is no longer stuck").is_empty()).await;
     soon("the metric", async || rig.sum("freshet_lane_stuck", &[]) == 0.0).await;
     assert_eq!(get("/livez").await.0, 200);
+    soon("and is told again", async || TOLD.load(Ordering::Relaxed) > told).await;
     // While it waits to be sent again it is not stuck either.
     assert_eq!(source.settled().await.outcome, freshet::outcome::Outcome::Delivered);
     rig.finish(source).await;

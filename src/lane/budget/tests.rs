@@ -246,3 +246,64 @@ proptest! {
         prop_assert!(others == 0 || others + 3 <= remaining, "{others} of {remaining}");
     }
 }
+
+#[test]
+fn other_limits_forget_nothing_that_was_spent() {
+    let now = Instant::now();
+    for (calls, at_once) in [(900.0, 0), (1800.0, 225), (450.0, 0)] {
+        let mut budget = without_reserve(900.0, 0.9, now);
+        budget.observe(now, &answered(1000, None), 0);
+        assert_eq!(grants(&mut budget, now), 226, "all of the burst, and one of the pace");
+        budget.change_quota(Quota::new(calls, HOUR, 0.9, now), now);
+        assert_eq!(grants(&mut budget, now), at_once, "{calls} an hour");
+    }
+}
+
+#[test]
+fn another_share_counts_for_what_an_answer_said_is_left() {
+    let now = Instant::now();
+    let mut budget = without_reserve(900.0, 0.9, now);
+    budget.observe(now, &answered(100, None), 0);
+    budget.change_quota(Quota::new(300.0, HOUR, 0.3, now), now);
+    assert_eq!(grants(&mut budget, now), 30);
+}
+
+#[test]
+fn other_settings_end_the_wait_after_refused_credentials_and_no_other() {
+    let now = Instant::now();
+    for (kind, ends) in
+        [(Impediment::Unauthorized, true), (Impediment::Throttled, false), (Impediment::Retrying, false)]
+    {
+        let mut budget = without_reserve(900.0, 0.9, now);
+        budget.keep_away(now, HOUR);
+        budget.impediment = Some((kind, String::new()));
+        budget.end_unauthorized_wait(now);
+        assert_eq!(budget.ask(now) == Grant::Now, ends, "{kind:?}");
+        assert!(!ends || budget.spend(now), "one call finds out");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_same_limits_again_change_nothing(
+        steps in proptest::collection::vec((0_u64..600, 1_usize..40), 1..40),
+        again in 0_usize..40,
+    ) {
+        let start = Instant::now();
+        let both = || without_reserve(900.0, 0.9, start);
+        let (mut one, mut other) = (both(), both());
+        let mut now = start;
+        for (number, (seconds, calls)) in steps.into_iter().enumerate() {
+            now += Duration::from_secs(seconds);
+            for budget in [&mut one, &mut other] {
+                budget.observe(now, &answered(10_000, None), 0);
+            }
+            if number >= again {
+                other.change_quota(Quota::new(900.0, HOUR, 0.9, now), now);
+            }
+            for _ in 0..calls {
+                prop_assert_eq!(take(&mut one, now), take(&mut other, now));
+            }
+        }
+    }
+}

@@ -23,6 +23,8 @@ struct OptionChanges {
     included_deals: Option<IncludedDeals>,
     search_include: Option<SearchInclude>,
     language: Option<Language>,
+    api_key: Option<String>,
+    app_token: Option<String>,
 }
 
 /// Changes the options that the body names. The error says what the body should look like.
@@ -43,6 +45,8 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
         included_deals,
         search_include,
         language,
+        api_key,
+        app_token,
     } = changes;
     set(&mut options.job_time, job_time_ms.map(Duration::from_millis));
     set(&mut options.search_delay, search_delay_ms.map(Duration::from_millis));
@@ -53,10 +57,12 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
     set(&mut options.included_deals, included_deals);
     set(&mut options.search_include, search_include);
     set(&mut options.language, language);
+    set(&mut options.api_key, api_key.map(Some));
+    set(&mut options.app_token, app_token.map(Some));
     Ok(())
 }
 
-/// The options that can be changed, with their present values.
+/// The options that can be changed, with their present values, but for the secrets.
 pub(in crate::sandbox) fn shown(options: &Options) -> Value {
     json!({
         "job_time_ms": millis(options.job_time),
