@@ -1,6 +1,7 @@
 //! The commands for dead letters, against RabbitMQ: what is looked at stays as it is, and nothing is lost.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
@@ -402,17 +403,18 @@ async fn what_people_see() {
         &["show", "m-1", "--body", "--json"],
         &["replay", "--dry-run"],
     ] {
-        seen.push_str(&format!("\n$ freshet dead-letters {}\n", arguments.join(" ")));
+        writeln!(seen, "\n$ freshet dead-letters {}", arguments.join(" ")).unwrap();
         seen.push_str(&printed(folder.path(), arguments).await);
     }
     for arguments in
         [&["list", "--trait", "nothing"][..], &["replay", "--reason", "rejcted"], &["show", "m-9"]]
     {
         let output = run(folder.path(), arguments).await;
-        seen.push_str(&format!("\n$ freshet dead-letters {}\n{}", arguments.join(" "), said(&output).1));
-        seen.push_str(&format!("[{}]\n", output.status.code().unwrap()));
+        writeln!(seen, "\n$ freshet dead-letters {}\n{}", arguments.join(" "), said(&output).1.trim_end())
+            .unwrap();
+        writeln!(seen, "[{}]", output.status.code().unwrap()).unwrap();
     }
-    let seen = seen.replace(&world.queue(), "Q");
+    let seen = seen.replace(&world.dead(), "Q.dead").replace(&world.lane("acme"), "Q.lane.acme");
     insta::assert_snapshot!(seen);
     world.dead_letters(4).await;
     world.finish([]).await;
