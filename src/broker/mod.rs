@@ -27,6 +27,7 @@ mod probes;
 mod publishing;
 mod router;
 mod session;
+mod survey;
 mod timing;
 mod topology;
 mod transport;
@@ -39,9 +40,15 @@ pub use dead_letter_queue::{
     LettersSeen,
 };
 pub use health::{BrokerHealth, HealthView};
+pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
+pub use survey::{
+    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
+    RefusedRight, RightsReport, SurveyedNode, survey,
+};
+pub use transport::ConnectStep;
 
 #[cfg(test)]
 mod tests {

@@ -214,6 +214,21 @@ pub(super) const NONE_LEFT_AFTER: Duration = Duration::from_secs(5);
 /// ends.
 pub(super) const UNREADABLE_RETRY: Duration = Duration::from_millis(50);
 
+// The survey that a person waits for: an answer that takes longer is reported as none
+
+/// To connect to a node, in all.
+pub(super) const SURVEY_CONNECT: Duration = Duration::from_secs(15);
+/// For one question, or a few about the same thing.
+pub(super) const SURVEY_ANSWER: Duration = Duration::from_secs(10);
+/// For all lanes together: a thousand take a few seconds.
+pub(super) const SURVEY_LANES: Duration = Duration::from_secs(30);
+const _: () = assert!(shorter(SURVEY_ANSWER, SURVEY_LANES));
+/// Questions that are asked at the same time.
+pub(super) const SURVEY_AT_ONCE: usize = 16;
+/// So many lanes' permissions are tried: their names differ by the account's only, and each attempt leaves a line in the
+/// broker's log.
+pub(super) const SURVEY_LANES_TRIED: usize = 5;
+
 #[cfg(test)]
 mod tests {
     use super::*;

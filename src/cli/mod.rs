@@ -1,5 +1,6 @@
 //! The commands, one file each. They put the rooms together, and nothing else may use all of them.
 
+mod check;
 mod config_file;
 mod dead_letters;
 mod demo;
@@ -38,6 +39,11 @@ enum Command {
         after_help = "Examples:\n  freshet run --config /etc/freshet.toml\n  freshet run --events backfill.ndjson.gz --dead-letters failed.ndjson"
     )]
     Run(run::RunArguments),
+    /// Look at the configuration, RabbitMQ and every account, and say what to do; changes nothing
+    #[command(
+        after_help = "Examples:\n  freshet check\n  freshet check --account acme --json\n  freshet check --offline --deny-warnings    # in CI: no network, no secrets\n\nExit status: 0 nothing failed, 1 something failed, 64 the file is wrong"
+    )]
+    Check(check::CheckArguments),
     /// Deliver example events to two sandboxes; needs no RabbitMQ and no account
     #[command(after_help = "Example:\n  freshet demo --keep-running")]
     Demo(demo::DemoArguments),
@@ -105,6 +111,7 @@ impl Cli {
     async fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Run(arguments) => run::run(arguments).await,
+            Command::Check(arguments) => check::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments).await,

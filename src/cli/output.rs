@@ -27,6 +27,11 @@ pub(super) fn print_error(text: &str) {
     writeln!(anstream::stderr(), "freshet: {text}").ok();
 }
 
+/// Writes a line that tells what goes on to standard error, so that standard output keeps the result alone.
+pub(super) fn print_note(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
+}
+
 /// Writes to standard output. A closed pipe is no failure: its reader has read enough.
 pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();

@@ -17,6 +17,7 @@ mod support;
 
 mod batches;
 mod broker_states;
+mod check;
 mod cluster;
 mod commands;
 mod dead_letters;

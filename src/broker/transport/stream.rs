@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
@@ -18,6 +18,7 @@ use super::deliveries::recent::RecentDeliveries;
 use super::frames::fields::Repairs;
 use super::frames::outgoing::Outgoing;
 use super::frames::walker::Walker;
+use super::greeting::{Greeting, ServerProperties};
 use super::inbox::Inbox;
 use super::peer::{NotAmqp, Peer};
 use super::socket::Socket;
@@ -30,6 +31,10 @@ pub(super) struct SharedState {
     pub(super) ended: CancellationToken,
     /// The largest frame that both sides take, in bytes.
     pub(super) frame_max: AtomicUsize,
+    /// What the broker says of itself, from its first frame on.
+    pub(super) properties: OnceLock<ServerProperties>,
+    /// The broker's certificate, in DER, where there is TLS.
+    pub(super) certificate: OnceLock<Vec<u8>>,
     not_amqp: Mutex<Option<NotAmqp>>,
     /// None where deliveries are simply handed on.
     pub(super) filter: Option<Arc<DeliveryFilter>>,
@@ -50,6 +55,8 @@ pub(super) struct AmqpStream {
     socket: Socket,
     inbox: Inbox,
     peer: Peer,
+    /// None once it is taken in.
+    greeting: Option<Greeting>,
     walker: Walker,
     /// None once nothing has to be changed any more on the way out.
     outgoing: Option<Outgoing>,
@@ -64,6 +71,7 @@ impl AmqpStream {
             socket,
             inbox: Inbox::default(),
             peer: Peer::default(),
+            greeting: Some(Greeting::default()),
             walker: Walker::new(frame_max),
             outgoing: Some(Outgoing::default()),
             shared,
@@ -96,7 +104,12 @@ impl AmqpStream {
             return Poll::Ready(Ok(!self.inbox.ready().is_empty()));
         }
         let recognised = self.peer.received(room.filled());
+        let greeted = self.greeting.as_mut().and_then(|greeting| greeting.received(room.filled()));
         self.judge(recognised)?;
+        if let Some(properties) = greeted {
+            self.shared.properties.get_or_init(|| properties);
+            self.greeting = None;
+        }
         self.inbox.read(read);
         self.inbox.walk(|bytes| self.walker.walk(bytes, &mut self.shared.recent.lock()));
         self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
