@@ -36,7 +36,8 @@ mod unreadable;
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
 pub use dead_letter_queue::{
-    DeadLetterQueue, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState, LettersSeen,
+    DeadLetterQueue, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState,
+    LettersSeen,
 };
 pub use health::{BrokerHealth, HealthView};
 pub use inspect::difference::QueueDifference;

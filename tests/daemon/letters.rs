@@ -1,14 +1,17 @@
 //! The commands for dead letters, against RabbitMQ: what is looked at stays as it is, and nothing is lost.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{freshet, header, table, text};
+use crate::support::{Broker, Freshet, Proxy, eventually, freshet, header, soon, table, text};
 use crate::world::World;
 
 /// The folder that a command runs in.
@@ -161,5 +164,258 @@ async fn a_replay_takes_what_is_chosen_back_to_its_lane_in_order_and_leaves_the_
     let left = world.dead_letters(150).await;
     assert_eq!(numbers(&left), (0..300).filter(|number| number % 2 == 0).collect::<Vec<_>>());
     assert_eq!(header(&left[0], "freshet-reason").as_deref(), Some("invalid_field"));
+    world.finish([]).await;
+}
+
+#[tokio::test]
+async fn one_replay_goes_on_at_a_time_and_one_that_is_interrupted_leaves_the_rest() {
+    let world = quiet().await;
+    let folder = folder(&world);
+    fill_alike(&world, "acme", 60).await;
+    let config = world.config_at(world.vhost.url(), "desk");
+    let mut first = Freshet::start_command(&["dead-letters", "replay", "--rate", "2/s"], &config, &[]);
+    let lane = world.lane("acme");
+    soon("the first letters are in the lane", async || world.amqp.depth(&lane).await >= Some(2)).await;
+    for arguments in [&["replay"][..], &["drop", "--all", "--yes", "--discard"]] {
+        let output = run(folder.path(), arguments).await;
+        let (out, err) = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{out}{err}");
+        assert!(
+            err.contains("somebody else is replaying") && err.contains("rabbitmqctl list_consumers"),
+            "{err}"
+        );
+    }
+    first.signal("INT");
+    assert_eq!(first.exit().await.code(), Some(1));
+    assert!(first.log().contains("the other letters stay"), "{}", first.log());
+    assert!(first.log().contains("dead letters replayed"), "{}", first.log());
+    let gone = world.amqp.depth(&lane).await.unwrap();
+    let out = printed(folder.path(), &["replay"]).await;
+    assert!(out.contains(&format!("{} letters sent back", 60 - gone)), "{out}");
+    assert_eq!(numbers(&world.amqp.drain(&lane).await), (0..60).collect::<Vec<_>>());
+    world.finish([]).await;
+}
+
+#[tokio::test]
+async fn a_replay_that_is_killed_loses_no_letter_and_repeats_no_more_than_the_window() {
+    const LETTERS: usize = 600;
+    const WINDOW: usize = 100;
+    let world = quiet().await;
+    let proxy = Proxy::to(&world.vhost.addr()).await;
+    let config = world.config_at(&proxy.url(world.vhost.url()), "desk");
+    let (dead, lane) = (world.dead(), world.lane("acme"));
+    // The network stands still at one step or another: before a confirm, before an acknowledgement, behind it.
+    for so_many in [1, 60, 100, 101, 250, 390] {
+        fill_alike(&world, "acme", LETTERS).await;
+        let mut replay = Freshet::start_command(&["dead-letters", "replay"], &config, &[]);
+        soon("letters are in the lane", async || world.amqp.depth(&lane).await >= Some(so_many)).await;
+        proxy.hang().await;
+        replay.kill();
+        proxy.pass().await;
+        proxy.cut();
+        eventually(Duration::from_mins(1), "the letters are back", async || {
+            let consumers = world.amqp.consumers(&dead).await;
+            let there = world.amqp.depth(&dead).await.unwrap() + world.amqp.depth(&lane).await.unwrap();
+            let all = consumers == Some(0) && there as usize >= LETTERS;
+            if all { Ok(()) } else { Err(format!("{there} letters, {consumers:?} consumers")) }
+        })
+        .await;
+        let mut times: BTreeMap<usize, usize> = BTreeMap::new();
+        for number in numbers(&world.amqp.take_all(&dead).await) {
+            *times.entry(number).or_default() += 1;
+        }
+        let sent = numbers(&world.amqp.drain(&lane).await);
+        assert!(sent.is_sorted(), "in order: {sent:?}");
+        for number in sent {
+            *times.entry(number).or_default() += 1;
+        }
+        assert_eq!(times.len(), LETTERS, "none is lost");
+        let twice = times.values().filter(|times| **times > 1).count();
+        assert!(twice <= WINDOW && times.values().all(|times| *times <= 2), "{twice} are there twice");
+    }
+    world.finish([]).await;
+}
+
+#[tokio::test]
+async fn every_letter_goes_where_it_belongs_or_stays() {
+    let world = quiet().await.account("late", "").await;
+    let folder = folder(&world);
+    let (unrouted, properties) = letter("x", "unknown_account", "writeKey", 1);
+    let headers =
+        table(&[("freshet-reason", text("unknown_account")), ("freshsales-account", text("nobody"))]);
+    let properties = properties.with_headers(headers);
+    world.amqp.publish_all(&world.dead(), "_unrouted.unknown_account", [(unrouted, properties)]).await;
+    world.amqp.publish(&world.dead(), "put here by hand", &[("note", "n")]).await;
+    for account in ["gone", "late"] {
+        fill(&world, account, [3]).await;
+    }
+    // RabbitMQ takes it out of the lane.
+    let expiring = BasicProperties::default().with_expiration("1".into());
+    world.amqp.publish_to(&world.lanes(), "acme", letter("acme", "-", "-", 7).0, expiring).await;
+    soon("RabbitMQ makes a letter", async || world.amqp.depth(&world.dead()).await == Some(5)).await;
+
+    let listed = objects(&printed(folder.path(), &["list", "--all", "--json"]).await);
+    let shown: Vec<_> = listed.iter().map(|one| (one["account"].as_str(), one["reason"].as_str())).collect();
+    let expected = [
+        (None, Some("unknown_account")),
+        (None, None),
+        (Some("gone"), Some("rejected")),
+        (Some("late"), Some("rejected")),
+        (Some("acme"), Some("delivery_limit")),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!((&listed[4]["type"], &listed[4]["message_id"]), (&json!("track"), &json!("m-7")));
+    let problem = listed[4]["problems"][0]["problem"].as_str().unwrap();
+    assert!(problem.ends_with("a time limit ran out") && listed[4]["failed_at"].is_string(), "{problem}");
+
+    let output = run(folder.path(), &["replay"]).await;
+    let (out, err) = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    assert!(out.starts_with("3 letters sent back, 2 letters left in "), "{out}");
+    assert!(out.contains("1 letter: account gone is not in the configuration"), "{out}");
+    assert!(out.contains(&format!("1 letter: there is no queue {}", world.lane("late"))), "{out}");
+    let intake = world.amqp.drain(&world.queue()).await;
+    assert_eq!(intake.len(), 2);
+    assert_eq!(header(&intake[0], "freshsales-account").as_deref(), Some("nobody"));
+    assert_eq!(
+        (&intake[1].data[..], header(&intake[1], "note").as_deref()),
+        (&b"put here by hand"[..], Some("n"))
+    );
+    let lane = world.amqp.drain(&world.lane("acme")).await;
+    let names: Vec<_> =
+        lane[0].properties.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["freshet-replays"], "nothing is left of RabbitMQ's notes");
+    assert_eq!(world.dead_letters(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_fails_again_is_replayed_once_and_counted() {
+    let world = World::with_acme().await;
+    let folder = folder(&world);
+    let replica = world.start("worker").await;
+    for number in 0..50 {
+        world
+            .publish(json!({"type": "track", "userId": "u", "messageId": format!("m-{number}")}).to_string())
+            .await;
+    }
+    world.settled(&[&replica]).await;
+    let dead = world.dead();
+    soon("the letters are there", async || world.amqp.depth(&dead).await == Some(50)).await;
+    world.expect(50);
+    let out = printed(folder.path(), &["replay", "--reason", "invalid_event"]).await;
+    assert_eq!(out, "50 letters sent back\n");
+    world.settled(&[&replica]).await;
+    let again = objects(&{
+        soon("they are back", async || world.amqp.depth(&dead).await == Some(50)).await;
+        printed(folder.path(), &["list", "--all", "--json"]).await
+    });
+    assert!(again.iter().all(|letter| letter["replays"] == 1), "{again:?}");
+    let output = run(folder.path(), &["replay", "--max-replays", "0"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).1.contains("no letter in"), "{}", said(&output).1);
+    assert_eq!(numbers(&world.dead_letters(50).await), (0..50).collect::<Vec<_>>());
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn what_is_dropped_or_exported_can_be_published_again() {
+    let world = quiet().await;
+    let folder = folder(&world);
+    fill(&world, "acme", 0..20).await;
+    for arguments in [&["drop", "--yes"][..], &["drop", "--all"]] {
+        assert_eq!(run(folder.path(), arguments).await.status.code(), Some(64), "{arguments:?}");
+    }
+    printed(folder.path(), &["export", "all.ndjson.gz"]).await;
+    assert_eq!(run(folder.path(), &["export", "all.ndjson.gz"]).await.status.code(), Some(1), "it is there");
+    let out = printed(folder.path(), &["drop", "--reason", "rejected", "--yes", "--to", "odd.ndjson"]).await;
+    assert_eq!(out, "10 letters dropped\n");
+    assert_eq!(runs(&world.dead_letters(10).await), "0-0 2-2 4-4 6-6 8-8 10-10 12-12 14-14 16-16 18-18");
+    for (file, expected) in [
+        ("odd.ndjson", (0..20).filter(|n| n % 2 == 1).collect::<Vec<_>>()),
+        ("all.ndjson.gz", (0..20).collect()),
+    ] {
+        let (at, file) = (folder.path().to_owned(), file.to_owned());
+        let published =
+            tokio::task::spawn_blocking(move || freshet(&["publish", &file], &at, &[], b"")).await.unwrap();
+        assert!(published.status.success(), "{:?}", said(&published));
+        let lane = world.amqp.drain(&world.lane("acme")).await;
+        assert_eq!(numbers(&lane), expected);
+        assert_eq!(header(&lane[0], "tenant").as_deref(), Some("t"));
+    }
+    world.finish([]).await;
+}
+
+#[tokio::test]
+async fn an_operator_needs_no_more_permissions_than_are_documented() {
+    let world = quiet().await;
+    let folder = folder(&world);
+    fill(&world, "acme", 0..6).await;
+    world.amqp.publish(&world.dead(), "by hand", &[]).await;
+    let broker = Broker::shared().await;
+    let user = format!("operator-{}", world.vhost.name);
+    let queue = world.queue().replace('.', "\\.");
+    broker.control(&["add_user", &user, "word"]);
+    let page = std::fs::read_to_string("docs/RABBITMQ.md").unwrap();
+    let documented = page.lines().find(|line| line.contains("dead\\.claim")).unwrap();
+    let patterns: Vec<String> = documented
+        .split('\'')
+        .filter(|part| part.starts_with('^'))
+        .map(|part| part.replace("segment\\.events", &queue))
+        .collect();
+    assert_eq!(patterns.len(), 3);
+    broker.control(&[
+        "set_permissions",
+        "-p",
+        &world.vhost.name,
+        &user,
+        &patterns[0],
+        &patterns[1],
+        &patterns[2],
+    ]);
+    let mut url = url::Url::parse(world.vhost.url()).unwrap();
+    url.set_username(&user).unwrap();
+    url.set_password(Some("word")).unwrap();
+    std::fs::write(folder.path().join("freshet.toml"), world.config_at(url.as_str(), "desk")).unwrap();
+    printed(folder.path(), &["list"]).await;
+    printed(folder.path(), &["export", "all.ndjson"]).await;
+    assert_eq!(printed(folder.path(), &["replay", "--reason", "rejected"]).await, "3 letters sent back\n");
+    assert_eq!(printed(folder.path(), &["replay", "--account", "_unrouted"]).await, "1 letter sent back\n");
+    assert_eq!(printed(folder.path(), &["drop", "--all", "--yes", "--discard"]).await, "3 letters dropped\n");
+    broker.control(&["delete_user", &user]);
+    assert_eq!(world.amqp.drain(&world.lane("acme")).await.len(), 3);
+    assert_eq!(world.amqp.drain(&world.queue()).await.len(), 1);
+    world.finish([]).await;
+}
+
+#[tokio::test]
+async fn what_people_see() {
+    let world = quiet().await;
+    let folder = folder(&world);
+    let empty = printed(folder.path(), &["list"]).await;
+    fill(&world, "acme", 0..3).await;
+    world.amqp.publish(&world.dead(), "by hand", &[]).await;
+    let mut seen = empty;
+    for arguments in [
+        &["list"][..],
+        &["list", "--all"],
+        &["list", "--reason", "rejected", "--json"],
+        &["show", "m-1"],
+        &["show", "m-1", "--body", "--json"],
+        &["replay", "--dry-run"],
+    ] {
+        writeln!(seen, "\n$ freshet dead-letters {}", arguments.join(" ")).unwrap();
+        seen.push_str(&printed(folder.path(), arguments).await);
+    }
+    for arguments in
+        [&["list", "--trait", "nothing"][..], &["replay", "--reason", "rejcted"], &["show", "m-9"]]
+    {
+        let output = run(folder.path(), arguments).await;
+        writeln!(seen, "\n$ freshet dead-letters {}\n{}", arguments.join(" "), said(&output).1.trim_end())
+            .unwrap();
+        writeln!(seen, "[{}]", output.status.code().unwrap()).unwrap();
+    }
+    let seen = seen.replace(&world.dead(), "Q.dead").replace(&world.lane("acme"), "Q.lane.acme");
+    insta::assert_snapshot!(seen);
+    world.dead_letters(4).await;
     world.finish([]).await;
 }

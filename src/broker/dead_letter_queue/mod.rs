@@ -34,7 +34,7 @@ use crate::dead_letter::{Letter, ListedLetter};
 use crate::segment::Opener;
 use disposal::Disposal;
 pub use error::LetterQueueError;
-pub use orders::{LetterJudge, LetterOrder, LetterProgress, LetterState};
+pub use orders::{LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState};
 use reading::LetterReading;
 use work::LetterWork;
 

@@ -12,13 +12,15 @@ use tokio::time::Instant;
 use super::error::LetterQueueError;
 use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
 use crate::delivery::AccountName;
-use crate::metrics::Metrics;
 
 /// The most causes of failures that are told apart.
 const MOST_CAUSES: usize = 20;
 
 /// Says why a letter would fail again, or nothing.
 pub type LetterJudge = Arc<dyn Fn(&Letter, &ListedLetter) -> Result<(), String> + Send + Sync>;
+
+/// Told the account and the reason of each letter that was replayed or dropped.
+pub type LetterCounter = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// To replay or to drop letters.
 #[derive(Clone)]
@@ -33,8 +35,8 @@ pub struct LetterOrder {
     pub rate: Option<f64>,
     /// Asked about each letter that matches; one that would fail again stays.
     pub judge: Option<LetterJudge>,
-    /// Counts letters that were replayed or dropped.
-    pub metrics: Option<Arc<Metrics>>,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub counter: Option<LetterCounter>,
 }
 
 impl fmt::Debug for LetterOrder {

@@ -227,6 +227,9 @@ impl<'a> LetterWork<'a> {
         let id = letter.listed.id;
         self.now.first.get_or_insert_with(|| id.clone());
         self.now.last = Some(id);
-        let _labels = (letter.listed.account.as_deref().unwrap_or(UNROUTED), letter.listed.reason);
+        if let Some(counter) = &self.order.counter {
+            let account = letter.listed.account.as_deref().unwrap_or(UNROUTED);
+            counter(account, letter.listed.reason.as_deref().unwrap_or("unknown"));
+        }
     }
 }

@@ -70,7 +70,7 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
         accounts: Vec::new(),
         rate: None,
         judge: None,
-        metrics: None,
+        counter: None,
     };
     let mut save = |letters: &[Letter]| {
         let Some(store) = &mut store else { return Ok(()) };

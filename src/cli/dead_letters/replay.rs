@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
         accounts: desk.config.accounts.iter().map(|account| account.name.clone()).collect(),
         rate,
         judge: None,
-        metrics: None,
+        counter: None,
     };
     let progress = watch::Sender::new(LetterProgress::default());
     let replaying = Box::pin(desk.queue.replay(order, &progress, &desk.stop));

@@ -97,7 +97,10 @@ fn told_letter(listed: &ListedLetter, letter: &Letter, body: bool) -> String {
     line("type", &listed.event_type.as_deref().unwrap_or("-"));
     line("message id", &listed.message_id.as_deref().unwrap_or("-"));
     match listed.failed_at {
-        Some(time) => line("failed", &format!("{time} ({})", told::when(Some(time), Timestamp::now()))),
+        Some(time) => {
+            let ago = told::when(Some(time), Timestamp::now());
+            line("failed", &if ago.ends_with("ago") { format!("{time} ({ago})") } else { time.to_string() });
+        }
         None => line("failed", &"-"),
     }
     line("calls made", &listed.attempts);
