@@ -2,7 +2,9 @@
 //!
 //! There is no global registry, so that tests run side by side.
 
+mod counts;
 mod of_account;
+mod process;
 mod series;
 mod totals;
 
@@ -11,7 +13,9 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use counts::AccountCounts;
 pub use of_account::{AccountMetrics, LabelledCounter, LabelledGauge, RequestMetrics, Series};
+pub use process::resident_bytes;
 use series::remove_series;
 pub use totals::Totals;
 

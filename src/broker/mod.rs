@@ -17,6 +17,7 @@ mod amqp;
 mod consuming;
 mod context;
 mod error;
+mod facts;
 mod health;
 mod inspect;
 mod intake_publisher;
@@ -26,6 +27,7 @@ mod probes;
 mod publishing;
 mod router;
 mod session;
+mod status_exchange;
 mod timing;
 mod topology;
 mod transport;
@@ -33,10 +35,12 @@ mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
+pub use facts::{BrokerFacts, QueueDepths};
 pub use health::{BrokerHealth, HealthView};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
+pub use status_exchange::StatusPort;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ mod run;
 mod running_lanes;
 mod sandbox;
 mod summary;
+mod telling;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,8 @@ use super::engine::{self, Engine};
 use super::feed;
 use super::output::Failure;
 use super::reload::Reload;
-use crate::broker::{self, BrokerHealth, Context, Names, RoutedAccounts};
+use super::telling;
+use crate::broker::{self, BrokerFacts, BrokerHealth, Context, Names, RoutedAccounts};
 use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;
 use crate::metrics::Metrics;
@@ -47,7 +48,9 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &config::environment, &stop)?;
     let health = Arc::new(BrokerHealth::new(&engine.metrics));
-    let sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
+    let facts = Arc::new(BrokerFacts::default());
+    let sources = engine.status_sources(&config.broker.replica, Some((health.clone(), facts.clone())));
+    let survey = sources.fleet.clone();
     let Engine { metrics, mut lanes, .. } = engine;
     let counters = metrics.clone();
     let reload = Reload::new(file, hangups, metrics.clone(), config.written.clone());
@@ -63,7 +66,9 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
         opener: config.broker.opener(),
         metrics,
         health,
+        facts,
     };
+    let (_telling, status) = telling::start(survey, &stop);
     // Served until the end, so that a slow stop can be observed.
     let closed = CancellationToken::new();
     let _pages = engine::serve_pages(listener, sources, &closed)?;
@@ -75,7 +80,7 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     let work = async {
-        tokio::join!(broker::run(addresses, context, stop.clone()), reload.serve(&mut lanes, &stop),);
+        tokio::join!(broker::run(addresses, context, status, stop.clone()), reload.serve(&mut lanes, &stop),);
         while lanes.one_ended().await {}
     };
     tokio::pin!(work);

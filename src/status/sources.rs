@@ -9,6 +9,7 @@ use super::html;
 use super::renderer::{Rendered, StatusPage};
 use super::snapshot::{AccountRow, Status};
 use crate::broker::BrokerHealth;
+use crate::fleet::Survey;
 use crate::lane::{LaneRoster, LaneStatus, Stuck};
 use crate::metrics::Metrics;
 
@@ -17,6 +18,8 @@ use crate::metrics::Metrics;
 pub struct StatusSources {
     /// For `/metrics`, and the numbers of each account.
     pub metrics: Arc<Metrics>,
+    /// This replica, and with it the fleet.
+    pub fleet: Arc<Survey>,
     /// One per account.
     pub lanes: LaneRoster,
     /// How long a lane may settle nothing before it counts as stuck.
