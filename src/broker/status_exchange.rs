@@ -119,6 +119,7 @@ async fn exchange_messages(
     port: &mut StatusPort,
 ) -> BrokerError {
     facts.set_silent(None);
+    let mut telling = true;
     loop {
         tokio::select! {
             message = consumer.next() => match message {
@@ -127,10 +128,8 @@ async fn exchange_messages(
                 Some(Err(error)) => return error.into(),
                 None => return BrokerError::Closed,
             },
-            changed = port.outgoing.changed() => {
-                if changed.is_err() {
-                    std::future::pending::<()>().await;
-                }
+            changed = port.outgoing.changed(), if telling => {
+                telling = changed.is_ok();
                 let messages = port.outgoing.borrow_and_update().clone();
                 for body in &*messages {
                     if let Err(error) = publish(channel, exchange, body, STATUS_PUBLISH).await {

@@ -53,7 +53,7 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
     let survey = sources.fleet.clone();
     let Engine { metrics, mut lanes, .. } = engine;
     let counters = metrics.clone();
-    let reload = Reload::new(file, hangups, metrics.clone(), config.written.clone());
+    let reload = Reload::new(file, hangups, metrics.clone(), survey.clone(), config.written.clone());
     let addresses = config.broker.addresses(&config::environment);
     let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
     let context = Context {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::broker::HealthView;
+use crate::fleet::ReplicaInFleet;
 use crate::lane::{LaneView, RemovedAccount, Stuck};
 use crate::metrics::Totals;
 
@@ -16,6 +17,7 @@ pub(super) struct Status {
     pub(super) started: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) broker: Option<HealthView>,
+    pub(super) replicas: Vec<ReplicaInFleet>,
     pub(super) accounts: Vec<AccountRow>,
     /// Accounts that were removed since the start.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -30,4 +32,8 @@ pub(super) struct AccountRow {
     pub(super) stuck: Option<Stuck>,
     #[serde(flatten)]
     pub(super) totals: Totals,
+    /// The replica that holds the lane.
+    pub(super) replica: Option<String>,
+    /// Events that wait in the lane.
+    pub(super) waiting: Option<u64>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::html;
 use super::renderer::{Rendered, StatusPage};
@@ -35,11 +36,15 @@ pub struct StatusSources {
 impl StatusSources {
     fn status(&self) -> Status {
         let totals = self.metrics.totals();
+        let fleet = self.fleet.fleet(Instant::now(), Timestamp::now());
         let row = |lane: &Arc<LaneStatus>| {
             let stuck = lane.stuck(self.stuck_after);
             let lane = lane.view();
             let totals = totals.get(&*lane.account).copied().unwrap_or_default();
-            AccountRow { lane, stuck, totals }
+            let known = fleet.accounts.iter().find(|known| *known.account == *lane.account);
+            let (replica, waiting) =
+                known.map(|known| (known.replica.clone(), known.waiting)).unwrap_or_default();
+            AccountRow { lane, stuck, totals, replica, waiting }
         };
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -48,6 +53,7 @@ impl StatusSources {
             broker: self.broker.as_ref().map(|health| health.view()),
             accounts: self.lanes.lanes().iter().map(row).collect(),
             not_configured: self.lanes.removed(),
+            replicas: fleet.replicas,
         }
     }
 

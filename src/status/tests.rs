@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::handlers::Handlers;
 use super::renderer::StatusPage;
 use super::*;
+use crate::fleet::{Survey, SurveySources};
 use crate::lane::{LaneRoster, LaneStatus};
 use crate::metrics::Metrics;
 
@@ -21,7 +22,15 @@ fn sources(accounts: usize) -> StatusSources {
     };
     let lanes = LaneRoster::default();
     lanes.show((0..accounts).map(lane).collect(), Vec::new());
+    let survey = SurveySources {
+        metrics: metrics.clone(),
+        lanes: lanes.clone(),
+        stuck_after: Duration::from_mins(15),
+        broker: None,
+        build: ("0", "unknown"),
+    };
     StatusSources {
+        fleet: Arc::new(Survey::new("one", Timestamp::UNIX_EPOCH, survey)),
         lanes,
         metrics,
         stuck_after: Duration::from_mins(15),
