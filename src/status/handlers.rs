@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::heartbeat::Heartbeat;
+use super::packed;
 use super::renderer::{PageRenderer, StatusPage};
 use super::sources::StatusSources;
 
@@ -49,6 +50,7 @@ impl Handlers {
             )
             .route("/livez", get(async |State(handlers): State<Self>| handlers.livez().await))
             .route("/readyz", get(async |State(handlers): State<Self>| handlers.readyz().await))
+            .layer(axum::middleware::from_fn(packed::pack))
             .with_state(self)
     }
 

@@ -7,6 +7,7 @@ mod connections;
 mod handlers;
 mod heartbeat;
 mod html;
+mod packed;
 mod renderer;
 mod snapshot;
 mod sources;

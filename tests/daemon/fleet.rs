@@ -183,6 +183,7 @@ async fn what_waits_is_counted_by_one_replica_and_by_another_when_that_one_is_go
     })
     .await;
     let faults = format!("http://{}/_sandbox/faults", world.at("acme").address);
+    freshet::tls::install_provider();
     let cleared = reqwest::Client::new().delete(faults).send().await.unwrap();
     assert!(cleared.status().is_success());
     world.fenced(&[&two]).await;

@@ -1,6 +1,5 @@
 //! When a lane counts as stuck, and that one which waits on purpose does not.
 
-use std::sync::Arc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
