@@ -19,6 +19,7 @@
 
 pub mod backoff;
 pub mod broker;
+pub mod check;
 pub mod cli;
 pub mod config;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A leaf: it must know nothing of brokers, HTTP or mapping. Decoding, mapping and the lanes produce these values; metrics,
 //! dead-letter headers and summaries print them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 /// Why an event is in the dead-letter queue.
@@ -84,7 +84,8 @@ impl SkipReason {
 
 /// One thing that is wrong with an event. It holds names, types and lengths, never a value of the event. All five keys are
 /// always written, so that a reader need not check which exist.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Problem {
     /// Freshsales' internal name of the field, if it is about one.
     pub field: Option<String>,
@@ -115,7 +116,7 @@ impl Problem {
 }
 
 /// A number with a comma after every three digits.
-fn grouped(count: usize) -> String {
+pub fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {

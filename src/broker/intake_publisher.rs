@@ -18,7 +18,7 @@ use super::transport::{ConnectError, Connected, connect};
 use crate::broker::amqp::address::Addresses;
 use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
-use crate::broker::amqp::{letter_properties, republished};
+use crate::broker::amqp::{letter_properties, republished, stored_letter};
 use crate::broker::timing::COMMAND_PUBLISHES;
 use crate::dead_letter::Letter;
 use crate::dead_letter::header_names::REPLAYS;
@@ -162,7 +162,12 @@ impl Publisher {
         let body = letter.as_ref().map_or(line, |letter| &letter.body);
         let properties = match &letter {
             // Its headers may come from a broker that takes larger frames.
-            Some(letter) => fit(sent_back(letter, self.account.as_deref()), self.connection.frame_max()),
+            Some(letter) => {
+                let properties = sent_back(letter, self.account.as_deref());
+                let properties =
+                    stored_letter::without_deaths(properties, |queue| self.names.is_own_queue(queue));
+                fit(properties, self.connection.frame_max())
+            }
             None => first_time(self.account.as_deref()),
         };
         // By the lanes' exchange, because the count of replays is believed only of messages that came by it.

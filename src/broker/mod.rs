@@ -10,12 +10,13 @@
 //!
 //! From the top: `session` puts the parts together; `consuming` keeps each queue consumed, by way of `router` or
 //! `lane_consumer`; both publish through `publishing`. `unreadable` finds messages that connections end over, `probes` what
-//! RabbitMQ does not say. All of them are given the `context`, report to `health`, and stand on `topology`, `amqp` and
+//! RabbitMQ does not say. `dead_letter_queue` is what people do with dead letters. All of them are given the `context`, report to `health`, and stand on `topology`, `amqp` and
 //! `transport`.
 
 mod amqp;
 mod consuming;
 mod context;
+mod dead_letter_queue;
 mod error;
 mod facts;
 mod health;
@@ -28,6 +29,7 @@ mod publishing;
 mod router;
 mod session;
 mod status_exchange;
+mod survey;
 mod timing;
 mod topology;
 mod transport;
@@ -35,12 +37,21 @@ mod unreadable;
 
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
+pub use dead_letter_queue::{
+    DeadLetterQueue, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState, LettersSeen,
+};
 pub use facts::{BrokerFacts, QueueDepths};
 pub use health::{BrokerHealth, HealthView};
+pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
 pub use status_exchange::StatusPort;
+pub use survey::{
+    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
+    RefusedRight, RightsReport, SurveyedNode, survey,
+};
+pub use transport::ConnectStep;
 
 #[cfg(test)]
 mod tests {

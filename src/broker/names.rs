@@ -71,6 +71,16 @@ impl Names {
     pub fn dead(&self) -> String {
         format!("{}.dead", self.queue)
     }
+
+    /// The exclusive queue of whoever replays or drops dead letters.
+    pub fn dead_claim(&self) -> String {
+        format!("{}.dead.claim", self.queue)
+    }
+
+    /// Whether events or dead letters wait in this queue.
+    pub(super) fn is_own_queue(&self, name: &str) -> bool {
+        name == self.queue || name == self.dead() || name.starts_with(&self.lane(""))
+    }
 }
 
 /// A replica's consumer priority for a lane, by rendezvous hashing. Every replica subscribes to every lane, and the broker

@@ -175,6 +175,34 @@ const _: () = assert!(
 /// Lanes that are declared at the same time. A new one waits for the broker's disk.
 pub(super) const DECLARED_AT_ONCE: usize = 16;
 
+// Dead letters, looked at and sent back
+
+/// Letters that are handed out before the next step; all that were looked at stay handed out until the end. It bounds the
+/// memory: what is read too slowly waits here.
+pub(super) const LETTERS_AHEAD: u32 = 2000;
+/// The most such steps, each a consumer of its own. RabbitMQ puts back what 32 consumers of a channel held in the order of
+/// the consumers, and what more of them held in any order.
+pub(super) const LETTER_STEPS: u32 = 30;
+/// A letter that does not come for so long is held by somebody else.
+pub(super) const LETTER_WAIT: Duration = Duration::from_secs(5);
+/// Letters that were read are sent on when no further one comes for so long.
+pub(super) const LETTER_PAUSE: Duration = Duration::from_millis(200);
+const _: () = assert!(shorter(LETTER_PAUSE, LETTER_WAIT));
+/// The most letters that are on their way at once: a process that is killed leaves so many in both queues.
+pub(super) const LETTERS_IN_FLIGHT: usize = 100;
+/// The most bytes of them, beside the last one.
+pub(super) const LETTER_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
+/// Acknowledgements that go to the dead-letter queue at once. It takes 32 from a channel; what is beyond would be lost when
+/// the channel ends.
+pub(super) const LETTER_ACKNOWLEDGEMENTS: usize = 24;
+const _: () = assert!(LETTER_ACKNOWLEDGEMENTS < QUORUM_COMMANDS_SOFT_LIMIT);
+/// For the confirms of what is on its way. A queue without a leader takes longer, and so does an alarm.
+pub(super) const LETTER_CONFIRMS: Duration = Duration::from_mins(1);
+/// RabbitMQ ends a channel that holds a message for 30 minutes, where nothing else is set. So what was not chosen goes back
+/// after this time, and the rest is read anew.
+pub(super) const LETTER_PASS: Duration = Duration::from_mins(10);
+const _: () = assert!(shorter(LETTER_CONFIRMS, LETTER_PASS));
+
 // Messages that connections end over
 
 /// Nothing more is on its way when nothing came for this long.
@@ -206,8 +234,21 @@ pub(super) const NONE_LEFT_AFTER: Duration = Duration::from_secs(5);
 /// Before the next try at a message that the broker cannot hand out. Each counts for its delivery limit, and there it
 /// ends.
 pub(super) const UNREADABLE_RETRY: Duration = Duration::from_millis(50);
-/// Between two log lines of the same kind about one connection's deliveries.
-pub(super) const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+// The survey that a person waits for: an answer that takes longer is reported as none
+
+/// To connect to a node, in all.
+pub(super) const SURVEY_CONNECT: Duration = Duration::from_secs(15);
+/// For one question, or a few about the same thing.
+pub(super) const SURVEY_ANSWER: Duration = Duration::from_secs(10);
+/// For all lanes together: a thousand take a few seconds.
+pub(super) const SURVEY_LANES: Duration = Duration::from_secs(30);
+const _: () = assert!(shorter(SURVEY_ANSWER, SURVEY_LANES));
+/// Questions that are asked at the same time.
+pub(super) const SURVEY_AT_ONCE: usize = 16;
+/// So many lanes' permissions are tried: their names differ by the account's only, and each attempt leaves a line in the
+/// broker's log.
+pub(super) const SURVEY_LANES_TRIED: usize = 5;
 
 #[cfg(test)]
 mod tests {

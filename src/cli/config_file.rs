@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config::{self, Config, ConfigError, SecretsNeeded};
+use crate::config::{self, Config, ConfigError, Environment, SecretsNeeded};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConfigFile {
@@ -22,6 +22,20 @@ impl ConfigFile {
     }
 
     pub(super) fn read(&self, secrets: SecretsNeeded) -> Result<Config, ConfigError> {
-        config::load(&config::path(self.config.clone()), &config::environment, secrets)
+        self.read_in(&config::environment, secrets)
+    }
+
+    /// The same in an environment that the command watches.
+    pub(super) fn read_in(
+        &self,
+        environment: Environment<'_>,
+        secrets: SecretsNeeded,
+    ) -> Result<Config, ConfigError> {
+        config::load(&self.path(), environment, secrets)
+    }
+
+    /// Where the configuration is.
+    pub(super) fn path(&self) -> PathBuf {
+        config::path(self.config.clone())
     }
 }

@@ -54,7 +54,7 @@ impl LetterStore for Shown {
 
 pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let level = config::environment("RUST_LOG");
-    telemetry::start(LogFormat::Text, "error", level);
+    let _logging = telemetry::start(LogFormat::Text, "error", level);
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
     let mut sandboxes = JoinSet::new();

@@ -1,10 +1,13 @@
 //! The commands, one file each. They put the rooms together, and nothing else may use all of them.
 
+mod check;
 mod config_file;
+mod dead_letters;
 mod demo;
 mod engine;
 mod feed;
 mod files;
+mod new_file;
 mod output;
 mod publish;
 mod reload;
@@ -12,6 +15,7 @@ mod run;
 mod running_lanes;
 mod sandbox;
 mod summary;
+mod table;
 mod telling;
 
 use std::process::ExitCode;
@@ -36,12 +40,23 @@ enum Command {
         after_help = "Examples:\n  freshet run --config /etc/freshet.toml\n  freshet run --events backfill.ndjson.gz --dead-letters failed.ndjson"
     )]
     Run(run::RunArguments),
+    /// Look at the configuration, RabbitMQ and every account, and say what to do; changes nothing
+    #[command(
+        after_help = "Examples:\n  freshet check\n  freshet check --account acme --json\n  freshet check --offline --deny-warnings    # in CI: no network, no secrets\n\nExit status: 0 nothing failed, 1 something failed, 64 the file is wrong"
+    )]
+    Check(check::CheckArguments),
     /// Deliver example events to two sandboxes; needs no RabbitMQ and no account
     #[command(after_help = "Example:\n  freshet demo --keep-running")]
     Demo(demo::DemoArguments),
     /// Publish events from a file to the queue, each confirmed by RabbitMQ
     #[command(after_help = "Example:\n  freshet publish events.ndjson.gz --account acme")]
     Publish(publish::PublishArguments),
+    /// Look at dead letters, save them, send them back, or remove them
+    #[command(
+        name = "dead-letters",
+        after_help = "Examples:\n  freshet dead-letters list\n  freshet dead-letters replay --account acme --reason unknown_custom_field --dry-run"
+    )]
+    DeadLetters(dead_letters::DeadLettersArguments),
     /// Serve a local stand-in for one Freshsales account
     #[command(
         after_help = "Example:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms"
@@ -97,8 +112,10 @@ impl Cli {
     async fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Run(arguments) => run::run(arguments).await,
+            Command::Check(arguments) => check::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
+            Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
@@ -116,7 +133,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_every_command_shows_an_example() {
         Cli::command().debug_assert();
-        for command in Cli::command().get_subcommands() {
+        let all = Cli::command();
+        for command in all
+            .get_subcommands()
+            .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()))
+        {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{}", command.get_name());
         }

@@ -34,7 +34,7 @@ pub(super) struct RunArguments {
 
 pub(super) async fn run(arguments: RunArguments) -> Result<(), Failure> {
     let config = arguments.config.load(SecretsNeeded::All)?;
-    telemetry::start(config.log.format, &config.log.level, config::environment("RUST_LOG"));
+    let _logging = telemetry::start(config.log.format, &config.log.level, config::environment("RUST_LOG"));
     match arguments.events {
         Some(events) => feed::run(&config, &events, arguments.dead_letters.as_deref()).await,
         None => daemon(config, arguments.config).await,

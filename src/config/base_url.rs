@@ -6,7 +6,10 @@ use url::{Host, Url};
 
 /// Scheme, host and path (`/crm/sales` on the Suite), without a slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl(String);
+pub struct BaseUrl {
+    normalised: String,
+    given: String,
+}
 
 /// Where keys may be sent without encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +40,7 @@ impl BaseUrl {
         let text = text.trim();
         let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&absolute).map_err(|_| BaseUrlError::Unreadable)?;
-        let loopback = match url.host().ok_or(BaseUrlError::Unreadable)? {
-            Host::Domain(domain) => domain == "localhost",
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-        };
+        let loopback = is_loopback(&url.host().ok_or(BaseUrlError::Unreadable)?);
         match url.scheme() {
             "https" => {}
             "http" if loopback || plain_http == PlainHttp::Anywhere => {}
@@ -55,19 +54,40 @@ impl BaseUrl {
         {
             return Err(BaseUrlError::Extras);
         }
-        Ok(Self(normalised(url, loopback)?))
+        Ok(Self { normalised: normalised(url, loopback)?, given: text.to_owned() })
     }
 
     /// Whether the address may lack `/crm/sales`: on all but the classic domains, also on customers' own, the API is there.
     pub fn may_lack_path(&self) -> bool {
-        let host =
-            Url::parse(&self.0).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        !self.0.ends_with("/crm/sales") && !host.ends_with(".freshsales.io")
+        let host = Url::parse(&self.normalised)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .unwrap_or_default();
+        !self.normalised.ends_with("/crm/sales") && !host.ends_with(".freshsales.io")
     }
 
     /// Without a slash at the end.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.normalised
+    }
+
+    /// As the configuration writes it.
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
+    /// Whether keys are sent without encryption, and over a network.
+    pub fn is_exposed(&self) -> bool {
+        let Ok(url) = Url::parse(&self.normalised) else { return false };
+        url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host))
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(domain) => *domain == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 
@@ -86,7 +106,7 @@ fn normalised(mut url: Url, loopback: bool) -> Result<String, BaseUrlError> {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.normalised)
     }
 }
 

@@ -64,6 +64,14 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The names of all variables of the process' environment that begin as Freshet's own do.
+pub fn variables() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut own: Vec<String> = names.filter(|name| name.starts_with("FRESHET_")).collect();
+    own.sort();
+    own
+}
+
 /// Reads and checks a file. Of the secrets, those are read that are needed, to report the ones that are not there.
 pub fn load(
     path: &Path,

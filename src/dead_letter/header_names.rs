@@ -14,6 +14,9 @@ pub(crate) const ACCOUNT: &str = "freshet-account";
 /// How often the event was sent back from the dead letters.
 pub(crate) const REPLAYS: &str = "freshet-replays";
 
+/// In a file: holds in base64 a header's bytes that are no text.
+pub(crate) const PACKED_BYTES: &str = "freshet-bytes";
+
 /// Whether the header describes one delivery of the event, and so must not be copied to the next: what an earlier dead
 /// letter said, or the lane's own note. What only says how the sender's message once was, stays.
 pub(crate) fn is_of_one_delivery(name: &str) -> bool {

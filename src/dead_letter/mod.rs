@@ -1,17 +1,25 @@
-//! A dead letter's headers, and its form as a line of a file. Knows nothing of AMQP. Asked by the router, the lanes'
-//! consumers and the file feed.
+//! A dead letter's headers, its form as a line of a file, and what is told of those that wait: a list, groups, filters.
+//! Knows nothing of AMQP. Asked by the router, the lanes' consumers, the file feed, and all who look at dead letters.
 
+mod filter;
+mod groups;
 pub(crate) mod header_names;
 mod letter;
+mod listed;
+mod moment;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::delivery::{AccountName, UNROUTED};
+use crate::delivery::{AccountName, TraceId, UNROUTED};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
+pub use filter::{LetterFilter, LetterSelection};
+pub use groups::{LetterGroup, LetterGroups};
 pub use letter::Letter;
+pub use listed::ListedLetter;
+pub use moment::Moment;
 
 /// The most bytes of the `freshet-detail` header: all headers travel in one frame.
 const DETAIL_LIMIT: usize = 16 * 1024;
@@ -35,7 +43,7 @@ pub(crate) struct DeadLetter<'a> {
 
 impl DeadLetter<'_> {
     /// Counts and logs an event that no lane has received; a lane does both itself.
-    pub(crate) fn count_as_received(&self, metrics: &AccountMetrics) {
+    pub(crate) fn count_as_received(&self, metrics: &AccountMetrics, trace_id: Option<TraceId>) {
         let Self { refusal, account, seen, .. } = self;
         metrics.received.of(seen.label()).inc();
         metrics.dead_lettered.of(refusal.reason.as_str()).inc();
@@ -43,6 +51,7 @@ impl DeadLetter<'_> {
             account = account.map_or(UNROUTED, |name| name),
             event.message_id = seen.message_id,
             reason = refusal.reason.as_str(),
+            trace_id = trace_id.map(tracing::field::display),
             "event dead-lettered"
         );
     }

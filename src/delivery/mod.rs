@@ -5,6 +5,7 @@
 //! event returns to its source, which would otherwise wait for it for ever.
 
 mod held_bytes;
+mod trace_id;
 
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::metrics::AccountMetrics;
 use crate::outcome::Outcome;
 pub use held_bytes::HeldBytes;
 pub(crate) use held_bytes::{Share, beside};
+pub(crate) use trace_id::TRACEPARENT;
+pub use trace_id::TraceId;
 
 /// An account's name as configured; also its lane's routing key and its metrics' label.
 pub type AccountName = std::sync::Arc<str>;
@@ -37,6 +40,8 @@ pub struct Delivery {
     pub copied: bool,
     /// It was handed out before and came back unsettled: another replica may still have calls under way for it.
     pub redelivered: bool,
+    /// The trace that its sender put it into.
+    pub trace_id: Option<TraceId>,
     /// Settles the delivery.
     pub receipt: Receipt,
 }

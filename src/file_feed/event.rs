@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::dead_letter::{DeadLetter, Letter};
+use crate::delivery::{TRACEPARENT, TraceId};
 use crate::segment::{BATCH_EVENTS, Batch, EventBody};
 
 /// An event's tag is its line's number, shifted left by so many bits, plus its place in the line.
@@ -52,6 +53,11 @@ impl SourceLine {
 
     pub(super) fn encoding(&self) -> Option<&str> {
         self.properties.get(CONTENT_ENCODING)?.as_str()
+    }
+
+    /// A dead letter has the header that its event came with.
+    pub(super) fn trace_id(&self) -> Option<TraceId> {
+        TraceId::from_traceparent(self.headers.get(TRACEPARENT)?.as_str()?)
     }
 
     /// For an event of a packed batch: the event itself is not packed.

@@ -86,11 +86,12 @@ impl Lanes {
         };
         event.bytes += beside(sent, &unpacked) as u64;
         self.held.add(event.bytes);
-        let tag = event.tag();
+        let (tag, trace_id) = (event.tag(), event.line.trace_id());
         self.unsettled.insert(tag, UnsettledEvent { account, event });
         let receipt = Receipt::new(tag, place_for_answer, self.receipts_dropped.clone());
         let queued_at = Timestamp::now();
-        let delivery = Delivery { body: unpacked, queued_at, copied: false, redelivered: false, receipt };
+        let delivery =
+            Delivery { body: unpacked, queued_at, copied: false, redelivered: false, trace_id, receipt };
         if let Err(refused) = lane.try_send(delivery) {
             refused.into_inner().receipt.settle(Outcome::Returned, 0);
         }

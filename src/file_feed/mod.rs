@@ -230,7 +230,8 @@ impl Feeding {
     fn refuse(&mut self, account: Option<&AccountName>, event: FileEvent, refusal: &Refusal) {
         let seen = self.glimpse(&event);
         let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: Timestamp::now() };
-        dead.count_as_received(&self.metrics.account(account.map_or(UNROUTED, |name| name)));
+        let metrics = self.metrics.account(account.map_or(UNROUTED, |name| name));
+        dead.count_as_received(&metrics, event.line.trace_id());
         self.dead_letter(&dead, event);
     }
 

@@ -41,8 +41,18 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// A call without a complete response within `timeout` fails.
     pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::build(timeout, Details::Left)
+    }
+
+    /// The same, and [`Client::reach`] tells about certificates.
+    pub fn with_certificates(timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::build(timeout, Details::Kept)
+    }
+
+    fn build(timeout: Duration, details: Details) -> Result<Self, reqwest::Error> {
         crate::tls::install_provider();
         let http = reqwest::Client::builder()
+            .tls_info(details == Details::Kept)
             .user_agent(concat!("freshet/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -51,6 +61,13 @@ impl HttpTransport {
             .build()?;
         Ok(Self { http, gateways: Gateways::default() })
     }
+}
+
+/// What TLS shows of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Details {
+    Kept,
+    Left,
 }
 
 /// A client of one account. Cheap to clone.
@@ -91,19 +108,10 @@ impl Client {
     /// Sends the call and takes in the whole response.
     pub async fn send(&self, call: &Call) -> Result<RawResponse, NoAnswer> {
         let response = self.request(call).send().await.map_err(|error| no_answer(&error))?;
-        let now = Timestamp::now();
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        Ok(RawResponse {
-            status,
-            rate_limit: RateLimit::parse(|name| text(&headers, name), now),
-            retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
-            label: BodyLabel::of(text(&headers, CONTENT_TYPE.as_str())),
-            body: bytes(response).await?,
-        })
+        take_in(response).await
     }
 
-    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+    pub(super) fn request(&self, call: &Call) -> reqwest::RequestBuilder {
         let url = format!("{}{}", self.credentials.base_url, call.path);
         let mut request = self.transport.http.request(call.endpoint.method(), url);
         request = request.header(ACCEPT, "application/json").query(&call.query);
@@ -131,6 +139,20 @@ impl Client {
     }
 }
 
+/// Takes in the whole response.
+pub(super) async fn take_in(response: reqwest::Response) -> Result<RawResponse, NoAnswer> {
+    let now = Timestamp::now();
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    Ok(RawResponse {
+        status,
+        rate_limit: RateLimit::parse(|name| text(&headers, name), now),
+        retry_after: text(&headers, RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
+        label: BodyLabel::of(text(&headers, CONTENT_TYPE.as_str())),
+        body: bytes(response).await?,
+    })
+}
+
 /// An object with the app token as its first member.
 fn with_token(object: &Bytes, token: &str) -> Bytes {
     let mut body = Vec::with_capacity(object.len() + token.len() + 30);
@@ -145,7 +167,7 @@ fn with_token(object: &Bytes, token: &str) -> Bytes {
     body.into()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -160,6 +182,6 @@ async fn bytes(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, NoAns
     Ok(Some(bytes))
 }
 
-fn no_answer(error: &reqwest::Error) -> NoAnswer {
+pub(super) fn no_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Connection }
 }

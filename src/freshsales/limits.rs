@@ -57,7 +57,8 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     Some(wait.min(LONGEST_WINDOW))
 }
 
-fn date(text: &str) -> Option<Timestamp> {
+/// An HTTP date, in any of its forms.
+pub(super) fn date(text: &str) -> Option<Timestamp> {
     match httpdate::parse_http_date(text) {
         Ok(time) => time.try_into().ok(),
         // Some servers write an offset in place of GMT, as in mail.

@@ -13,6 +13,7 @@ mod gateway;
 mod job;
 mod limits;
 mod messages;
+mod reach;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -31,5 +32,6 @@ pub use endpoint::{BudgetKind, Endpoint, EndpointFamily, ExpectedBody};
 pub use gateway::{Gateway, host_wide_wait};
 pub use job::{BULK_JOB_LIMIT, FailedRow, JobStatus, job_id, read_job_status};
 pub use limits::{RateLimit, retry_after};
+pub use reach::{ReachStep, Reached, Unreached};
 pub use record::{record_id, tags_of};
 pub use verdict::{UnavailableCause, UnrecognizedAnswer, Verdict};

@@ -15,7 +15,6 @@ pub(super) mod contact;
 
 mod dedup;
 mod intake;
-mod log_throttle;
 mod notes;
 mod quota_wait;
 mod reports;

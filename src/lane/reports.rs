@@ -1,25 +1,19 @@
 //! What a lane logs and counts about events that do not end with it: values left out, bulk upserts given up. Names fields
 //! and words of a fixed list, never values or traits.
 
-use tokio::time::Instant;
-
-use super::log_throttle::LogThrottle;
-use crate::delivery::AccountName;
+use crate::delivery::{AccountName, TraceId};
 use crate::mapping::Omitted;
 use crate::metrics::AccountMetrics;
-use crate::schema::Entity;
 
 /// One account's reports.
 pub(super) struct Reports {
     account: AccountName,
     metrics: AccountMetrics,
-    omitted: LogThrottle<(Entity, String)>,
-    placeholders: LogThrottle<()>,
 }
 
 impl Reports {
     pub(super) fn new(account: AccountName, metrics: AccountMetrics) -> Self {
-        Self { account, metrics, omitted: LogThrottle::new(), placeholders: LogThrottle::new() }
+        Self { account, metrics }
     }
 
     pub(super) fn ignored_traits(&self, traits: usize) {
@@ -31,26 +25,24 @@ impl Reports {
     }
 
     /// A record is written without a value.
-    pub(super) fn omitted_value(&mut self, omitted: &Omitted, now: Instant) {
+    pub(super) fn omitted_value(&self, omitted: &Omitted, trace_id: Option<TraceId>) {
         self.metrics.values_omitted.inc();
-        let Some(values) = self.omitted.count((omitted.entity, omitted.field.clone()), now) else { return };
         tracing::warn!(
             account = &*self.account,
             entity = omitted.entity.singular(),
             field = omitted.field,
             reason = omitted.why,
-            values,
+            trace_id = trace_id.map(tracing::field::display),
             "a value was left out"
         );
     }
 
     /// An event's `userId` is a word such as `undefined`.
-    pub(super) fn placeholder_user_id(&mut self, word: &'static str, now: Instant) {
-        let Some(events) = self.placeholders.count((), now) else { return };
+    pub(super) fn placeholder_user_id(&self, word: &'static str, trace_id: Option<TraceId>) {
         tracing::warn!(
             account = &*self.account,
             word,
-            events,
+            trace_id = trace_id.map(tracing::field::display),
             "a userId names nobody and counts as absent; the sender has no user there"
         );
     }

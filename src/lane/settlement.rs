@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::dedup::{Dedup, MessageState};
 use super::status::lane_status::LaneStatus;
-use crate::delivery::{AccountName, Receipt};
+use crate::delivery::{AccountName, Receipt, TraceId};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, Refusal, SkipReason};
 
@@ -23,6 +23,7 @@ pub(super) struct OpenDelivery {
     pub(super) event_type: &'static str,
     pub(super) message_id: Option<String>,
     pub(super) queued_at: Timestamp,
+    pub(super) trace_id: Option<TraceId>,
     pub(super) receipt: Receipt,
 }
 
@@ -118,6 +119,7 @@ impl Settler {
                     event.message_id = delivery.message_id,
                     event.type = delivery.event_type,
                     reason = reason.as_str(),
+                    trace_id = delivery.trace_id.map(tracing::field::display),
                     "event skipped"
                 );
             }
@@ -159,6 +161,7 @@ impl Settler {
             reason = refusal.reason.as_str(),
             http.status = refusal.http_status,
             traits = (!traits.is_empty()).then(|| traits.join(",")),
+            trace_id = delivery.trace_id.map(tracing::field::display),
             "event dead-lettered"
         );
     }

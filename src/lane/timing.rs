@@ -44,9 +44,6 @@ pub(in crate::lane) const QUOTA_PAUSE: Duration = Duration::from_mins(1);
 /// How often the watchdog looks at each lane.
 pub(in crate::lane) const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a line about a sender's mistake is not logged again.
-pub(in crate::lane) const LOG_INTERVAL: Duration = Duration::from_mins(1);
-
 /// Fields older than this are read again.
 pub(in crate::lane) const SCHEMA_AGE: Duration = Duration::from_hours(1);
 /// Before an event is refused, fields older than this are read again; so at most this often.

@@ -65,7 +65,7 @@ fn wire(
 }
 
 /// Whether the field identifies the record, or is set by Freshsales or by linking records.
-fn set_otherwise(entity: Entity, target: TargetField<'_>) -> bool {
+pub(super) fn set_otherwise(entity: Entity, target: TargetField<'_>) -> bool {
     let identity = match entity {
         Entity::Contact => matches!(target.name, "emails" | "external_id"),
         Entity::SalesAccount => target.name == "name",

@@ -146,7 +146,7 @@ impl Mapper {
         }
     }
 
-    fn fields(&self, entity: Entity) -> &FieldIndex {
+    pub(super) fn fields(&self, entity: Entity) -> &FieldIndex {
         match entity {
             Entity::Contact => &self.contact,
             Entity::SalesAccount => &self.sales_account,

@@ -25,6 +25,7 @@ mod mapper;
 mod position;
 mod record;
 mod related;
+mod review;
 mod rules;
 mod traits;
 mod user;
@@ -41,6 +42,7 @@ pub use mapped::{
 };
 pub use mapper::Mapper;
 pub use related::SchemaGap;
+pub use review::DeadOverride;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
 };

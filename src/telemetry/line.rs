@@ -45,6 +45,11 @@ pub(super) fn json(line: &str) -> Cow<'_, str> {
     shortened(line, 64, |name| ["timestamp", "level", "message"].contains(&name)).into()
 }
 
+/// Masks a value that stands alone.
+pub(super) fn masked_value(value: &str) -> Cow<'_, str> {
+    masked(value, local)
+}
+
 /// Keeps the members whose name `kept` accepts, masks their texts and cuts them to a length.
 fn shortened(line: &str, longest: usize, kept: impl Fn(&str) -> bool) -> String {
     let mut object = ObjectWriter::with_capacity(line.len().min(LINE_LIMIT));

@@ -17,6 +17,7 @@ mod support;
 
 mod batches;
 mod broker_states;
+mod check;
 mod cluster;
 mod commands;
 mod dead_letters;
@@ -32,6 +33,7 @@ mod foreign_queues;
 mod forged;
 mod identity;
 mod languages;
+mod letters;
 mod limits;
 mod logs;
 mod memory;

@@ -319,8 +319,14 @@ impl Source {
         self.sent.push(body.clone());
         let place = self.settle.clone().reserve_owned().await.unwrap();
         let receipt = Receipt::new(tag, place, self.dropped.clone());
-        let delivery =
-            Delivery { body: body.into(), queued_at: Timestamp::now(), copied, redelivered, receipt };
+        let delivery = Delivery {
+            body: body.into(),
+            queued_at: Timestamp::now(),
+            copied,
+            redelivered,
+            trace_id: None,
+            receipt,
+        };
         if let Err(refused) = self.deliver.as_ref().unwrap().send(delivery).await {
             refused.0.receipt.settle(Outcome::Returned, 0);
         }

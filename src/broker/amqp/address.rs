@@ -31,6 +31,11 @@ impl Addresses {
         1 + self.others.len()
     }
 
+    /// Whether a password stands in one of them. RabbitMQ's own `guest`, which works from the same machine only, is none.
+    pub fn hold_password(&self) -> bool {
+        std::iter::once(&self.first).chain(&self.others).any(Address::holds_password)
+    }
+
     /// The address for an attempt: one node after another, then the first again.
     pub fn nth(&self, attempt: usize) -> &Address {
         (attempt % self.count())
@@ -158,6 +163,11 @@ impl Address {
         }
         text.parse::<AMQPUri>().map_err(|_| AddressError::NoAddress)?;
         Ok(Self(SecretString::from(text)))
+    }
+
+    fn holds_password(&self) -> bool {
+        let password = url::Url::parse(self.0.expose_secret()).ok();
+        password.is_some_and(|url| url.password().is_some_and(|password| !["", "guest"].contains(&password)))
     }
 
     /// Host and port, which may be shown.

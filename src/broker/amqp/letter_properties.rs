@@ -1,12 +1,14 @@
 //! A dead letter's headers and properties as AMQP has them. Pure. What the headers say is for
 //! [`crate::dead_letter`] to decide.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
 use super::{properties, republished};
-use crate::dead_letter::header_names::REPLAYS;
+use crate::dead_letter::header_names::{PACKED_BYTES, REPLAYS};
 use crate::dead_letter::{DeadLetter, Letter};
 
 /// The properties of a dead letter: the message's own, and why it cannot be delivered.
@@ -88,8 +90,17 @@ fn amqp_value(value: &Value) -> AMQPValue {
             }
             AMQPValue::FieldArray(array)
         }
-        Value::Object(entries) => AMQPValue::FieldTable(amqp_headers(entries)),
+        Value::Object(entries) => match bytes(entries) {
+            Some(bytes) => AMQPValue::LongString(bytes.into()),
+            None => AMQPValue::FieldTable(amqp_headers(entries)),
+        },
     }
+}
+
+/// Bytes that are no text, as a file holds them.
+fn bytes(entries: &Map<String, Value>) -> Option<Vec<u8>> {
+    let packed = entries.get(PACKED_BYTES).filter(|_| entries.len() == 1)?;
+    STANDARD.decode(packed.as_str()?).ok()
 }
 
 #[cfg(test)]

@@ -10,3 +10,4 @@ pub(super) mod packed;
 pub(super) mod properties;
 pub(super) mod refusal;
 pub(super) mod republished;
+pub(super) mod stored_letter;

@@ -9,6 +9,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::dead_letter::header_names::is_of_one_delivery;
+use crate::delivery::{TRACEPARENT, TraceId};
 
 /// When the router took the message, in milliseconds since 1970. Only messages in lanes have it.
 pub(in crate::broker) const QUEUED_AT: &str = "freshet-queued-at";
@@ -76,6 +77,11 @@ pub(in crate::broker) fn header<'a>(properties: &'a BasicProperties, name: &str)
 /// Whether the message may be in the lane twice, see [`COPY`].
 pub(in crate::broker) fn is_copy(properties: &BasicProperties) -> bool {
     matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
+}
+
+/// The trace that the sender put the message into.
+pub(in crate::broker) fn trace_id(properties: &BasicProperties) -> Option<TraceId> {
+    TraceId::from_traceparent(text(header(properties, TRACEPARENT)?)?)
 }
 
 /// How often the broker has got the message back unsettled. Counted only on a redelivery: on a first one the header would be

@@ -146,6 +146,7 @@ impl<'a> LaneConsumer<'a> {
         let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
         let queued_at = properties::queued_at(&properties, now);
         let copied = properties::is_copy(&properties);
+        let trace_id = properties::trace_id(&properties);
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         let event = if self.incoming.poison.should_dead_letter(returns, waited) {
             Err(poison::refusal(returns, "in its lane"))
@@ -161,7 +162,8 @@ impl<'a> LaneConsumer<'a> {
             Ok(body) => {
                 let place = self.settle.clone().reserve_owned().await.map_err(|_| BrokerError::LaneEnded)?;
                 let receipt = Receipt::new(tag, place, self.inlet.metrics.receipts_dropped.clone());
-                self.deliver(Delivery { body, queued_at, copied, redelivered, receipt }, stop).await
+                let delivery = Delivery { body, queued_at, copied, redelivered, trace_id, receipt };
+                self.deliver(delivery, stop).await
             }
             Err(refusal) => {
                 self.refuse(tag, &refusal);
@@ -222,7 +224,7 @@ impl<'a> LaneConsumer<'a> {
         let seen = self.context.opener.glimpse(delivery.body(), properties::encoding(&original));
         let (account, failed_at) = (Some(&self.inlet.account), Timestamp::now());
         let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at };
-        dead.count_as_received(&self.inlet.metrics);
+        dead.count_as_received(&self.inlet.metrics, properties::trace_id(&original));
         self.publish(tag, &original, &dead);
     }
 

@@ -71,7 +71,8 @@ pub(super) fn refused(
     let IntakeMessage { properties, body, taken_at, .. } = message;
     let seen = context.opener.glimpse(body, properties::encoding(properties));
     let dead = DeadLetter { refusal, account, seen: &seen, attempts: 0, failed_at: *taken_at };
-    dead.count_as_received(&context.metrics.account(account.map_or(UNROUTED, |name| name)));
+    let metrics = context.metrics.account(account.map_or(UNROUTED, |name| name));
+    dead.count_as_received(&metrics, properties::trace_id(properties));
     Publication::to_dead_letters(&context.names, &dead, EventBody::Whole(body.clone()), properties)
 }
 
@@ -88,7 +89,7 @@ fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Public
                 let seen = crate::segment::glimpse(&body.bytes());
                 let (refusal, failed_at) = (&refusal, message.taken_at);
                 let dead = DeadLetter { refusal, account: None, seen: &seen, attempts: 0, failed_at };
-                dead.count_as_received(&context.metrics.account(UNROUTED));
+                dead.count_as_received(&context.metrics.account(UNROUTED), properties::trace_id(&unpacked));
                 Publication::to_dead_letters(&context.names, &dead, body, &unpacked)
             }
         }

@@ -24,6 +24,41 @@ pub(in crate::broker) enum ConnectError {
     Address,
 }
 
+/// How far an attempt to connect came: the step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectStep {
+    /// To find the host's address.
+    Name,
+    /// To reach it.
+    Network,
+    /// To agree on encryption.
+    Tls,
+    /// To find a broker there that speaks AMQP.
+    Protocol,
+    /// To be let in, and into the virtual host.
+    Login,
+}
+
+impl ConnectError {
+    /// The step that failed.
+    pub(in crate::broker) fn step(&self) -> ConnectStep {
+        match self {
+            Self::Unreachable(DialError::Name(_) | DialError::NoAddress) | Self::Address => ConnectStep::Name,
+            Self::Unreachable(DialError::Connect(_) | DialError::Late(_)) => ConnectStep::Network,
+            Self::Unreachable(
+                DialError::NoServerName
+                | DialError::Setup(_)
+                | DialError::Plain
+                | DialError::Closed
+                | DialError::Certificate(_)
+                | DialError::Tls(_),
+            ) => ConnectStep::Tls,
+            Self::NotAmqp(_) | Self::NotReady(_) => ConnectStep::Protocol,
+            Self::Amqp(_) => ConnectStep::Login,
+        }
+    }
+}
+
 /// What to check, where the broker's own words do not say it.
 pub(in crate::broker) fn hint(error: &lapin::Error) -> &'static str {
     let ErrorKind::ProtocolError(error) = error.kind() else { return "" };

@@ -8,6 +8,7 @@ mod deliveries;
 mod dial;
 mod error;
 mod frames;
+mod greeting;
 mod inbox;
 mod peer;
 mod runtime;
@@ -26,7 +27,9 @@ use tokio_util::sync::DropGuard;
 
 pub(super) use deliveries::filter::{DeliveryFilter, Fingerprint, Kept, Rule};
 pub(super) use deliveries::recent::{RecentDeliveries, RecentDelivery};
+pub use error::ConnectStep;
 pub(super) use error::{ConnectError, hint};
+pub(super) use greeting::ServerProperties;
 
 use crate::broker::amqp::address::{Address, NodeEndpoint};
 use stream::{AmqpStream, SharedState};
@@ -45,6 +48,16 @@ impl Connected {
     /// The largest frame that both sides take, in bytes.
     pub(super) fn frame_max(&self) -> usize {
         self.shared.frame_max.load(Ordering::Relaxed)
+    }
+
+    /// What the broker says of itself.
+    pub(super) fn properties(&self) -> ServerProperties {
+        self.shared.properties.get().cloned().unwrap_or_default()
+    }
+
+    /// The broker's certificate, in DER, where there is TLS.
+    pub(super) fn certificate(&self) -> Option<&[u8]> {
+        self.shared.certificate.get().map(Vec::as_slice)
     }
 
     /// Ends the connection at once when it is dropped. Drop it before the consumers, which would cancel themselves.
@@ -100,6 +113,9 @@ async fn open(
 ) -> Result<Connection, ConnectError> {
     let uri = address.uri().map_err(|_| ConnectError::Address)?;
     let socket = dial::dial(endpoint).await?;
+    if let Some(certificate) = socket.certificate() {
+        shared.certificate.get_or_init(|| certificate);
+    }
     let transport = Mutex::new(Some(AmqpStream::new(socket, endpoint.frame_max, shared.clone())));
     let hand_over = async move |_, _| {
         // Only once: the library must not reconnect by itself. The session does, and tries all nodes.

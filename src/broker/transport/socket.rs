@@ -15,6 +15,13 @@ pub(super) enum Socket {
 }
 
 impl Socket {
+    /// The peer's own certificate, in DER.
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        let Self::Tls(socket) = self else { return None };
+        let (_, session) = socket.get_ref();
+        Some(session.peer_certificates()?.first()?.as_ref().to_vec())
+    }
+
     pub(super) fn poll_write(
         &mut self,
         context: &mut Context<'_>,

@@ -6,12 +6,11 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
-use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::deliveries::filter::DeliveryFilter;
@@ -19,10 +18,10 @@ use super::deliveries::recent::RecentDeliveries;
 use super::frames::fields::Repairs;
 use super::frames::outgoing::Outgoing;
 use super::frames::walker::Walker;
+use super::greeting::{Greeting, ServerProperties};
 use super::inbox::Inbox;
 use super::peer::{NotAmqp, Peer};
 use super::socket::Socket;
-use crate::broker::timing::LOG_PAUSE;
 
 /// Shared by a stream and its owner.
 #[derive(Debug, Default)]
@@ -32,6 +31,10 @@ pub(super) struct SharedState {
     pub(super) ended: CancellationToken,
     /// The largest frame that both sides take, in bytes.
     pub(super) frame_max: AtomicUsize,
+    /// What the broker says of itself, from its first frame on.
+    pub(super) properties: OnceLock<ServerProperties>,
+    /// The broker's certificate, in DER, where there is TLS.
+    pub(super) certificate: OnceLock<Vec<u8>>,
     not_amqp: Mutex<Option<NotAmqp>>,
     /// None where deliveries are simply handed on.
     pub(super) filter: Option<Arc<DeliveryFilter>>,
@@ -52,13 +55,13 @@ pub(super) struct AmqpStream {
     socket: Socket,
     inbox: Inbox,
     peer: Peer,
+    /// None once it is taken in.
+    greeting: Option<Greeting>,
     walker: Walker,
     /// None once nothing has to be changed any more on the way out.
     outgoing: Option<Outgoing>,
     shared: Arc<SharedState>,
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
-    log_from: Option<Instant>,
-    unlogged: u64,
 }
 
 impl AmqpStream {
@@ -68,12 +71,11 @@ impl AmqpStream {
             socket,
             inbox: Inbox::default(),
             peer: Peer::default(),
+            greeting: Some(Greeting::default()),
             walker: Walker::new(frame_max),
             outgoing: Some(Outgoing::default()),
             shared,
             ending,
-            log_from: None,
-            unlogged: 0,
         }
     }
 
@@ -102,7 +104,12 @@ impl AmqpStream {
             return Poll::Ready(Ok(!self.inbox.ready().is_empty()));
         }
         let recognised = self.peer.received(room.filled());
+        let greeted = self.greeting.as_mut().and_then(|greeting| greeting.received(room.filled()));
         self.judge(recognised)?;
+        if let Some(properties) = greeted {
+            self.shared.properties.get_or_init(|| properties);
+            self.greeting = None;
+        }
         self.inbox.read(read);
         self.inbox.walk(|bytes| self.walker.walk(bytes, &mut self.shared.recent.lock()));
         self.shared.frame_max.store(self.walker.frame_max(), Ordering::Relaxed);
@@ -135,21 +142,9 @@ impl AmqpStream {
         })
     }
 
-    /// Logs at intervals: a sender may make it necessary in every message.
-    fn log(&mut self, channel: u16, changes: &Repairs) {
-        self.unlogged += 1;
-        let now = Instant::now();
-        if self.log_from.is_none_or(|from| now >= from) {
-            let consumer = self.shared.recent.lock().consumer(channel).unwrap_or_default();
-            tracing::warn!(
-                consumer,
-                changed = changes.words(),
-                messages = self.unlogged,
-                "messages were changed so that they can be read"
-            );
-            self.log_from = Some(now + LOG_PAUSE);
-            self.unlogged = 0;
-        }
+    fn log(&self, channel: u16, changes: &Repairs) {
+        let consumer = self.shared.recent.lock().consumer(channel).unwrap_or_default();
+        tracing::warn!(consumer, changed = changes.words(), "a message was changed so that it can be read");
     }
 }
 

@@ -136,7 +136,7 @@ async fn dead_letter(
     if !is_taken(&confirmation) {
         return Err(BrokerError::NotConfirmed { exchange, key });
     }
-    dead.count_as_received(&metrics);
+    dead.count_as_received(&metrics, properties::trace_id(&original));
     tracing::warn!(
         queue,
         property.message_id = original.message_id().as_ref().map(ShortString::as_str),

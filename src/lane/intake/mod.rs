@@ -152,7 +152,10 @@ impl Intake {
         let judge = AssertUnwindSafe(|| judge::judge(&delivery.body, &self.accepts, mapper));
         let judged = std::panic::catch_unwind(judge).ok();
         if judged.is_none() {
-            tracing::error!("judging an event panicked; it goes back to its source; this is a bug");
+            tracing::error!(
+                trace_id = delivery.trace_id.map(tracing::field::display),
+                "judging an event panicked; it goes back to its source; this is a bug"
+            );
         }
         judged
     }
@@ -184,16 +187,15 @@ impl Intake {
 
 /// Counts a judged delivery, and settles it or hands it to the scheduler. `place` was kept for it.
 fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut Onward<'_>) {
-    let now = Instant::now();
     let Onward { scheduler, settler, reports } = onward;
+    let Delivery { queued_at, receipt, copied, trace_id, .. } = delivery;
     reports.ignored_traits(judged.ignored);
     if let Some(word) = judged.placeholder {
-        reports.placeholder_user_id(word, now);
+        reports.placeholder_user_id(word, trace_id);
     }
-    let Delivery { queued_at, receipt, copied, .. } = delivery;
     let Judged { event_type, message_id, verdict, omitted, .. } = judged;
     settler.open(event_type, queued_at);
-    let open = OpenDelivery { event_type, message_id, queued_at, receipt };
+    let open = OpenDelivery { event_type, message_id, queued_at, trace_id, receipt };
     let admitted = match verdict {
         // An older copy of another identify may have come between this copy and the first. Copies come in order, so the
         // last one is written again.
@@ -212,7 +214,7 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
     };
     settler.begin(&open);
     for omitted in &omitted {
-        reports.omitted_value(omitted, now);
+        reports.omitted_value(omitted, trace_id);
     }
     let Addressed { mapped, keys, identity_pair } = send;
     match place {

@@ -1,0 +1,130 @@
+//! What a person asks for, and how far it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::LetterQueueError;
+use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
+use crate::delivery::AccountName;
+use crate::metrics::Metrics;
+
+/// The most causes of failures that are told apart.
+const MOST_CAUSES: usize = 20;
+
+/// Says why a letter would fail again, or nothing.
+pub type LetterJudge = Arc<dyn Fn(&Letter, &ListedLetter) -> Result<(), String> + Send + Sync>;
+
+/// To replay or to drop letters.
+#[derive(Clone)]
+pub struct LetterOrder {
+    /// Which letters.
+    pub filter: LetterFilter,
+    /// Who asks for it; stands in the log, and in the tags of consumers.
+    pub who: String,
+    /// The accounts of the configuration. A letter of any other account stays.
+    pub accounts: Vec<AccountName>,
+    /// The most letters a second.
+    pub rate: Option<f64>,
+    /// Asked about each letter that matches; one that would fail again stays.
+    pub judge: Option<LetterJudge>,
+    /// Counts letters that were replayed or dropped.
+    pub metrics: Option<Arc<Metrics>>,
+}
+
+impl fmt::Debug for LetterOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LetterOrder")
+            .field("filter", &self.filter)
+            .field("who", &self.who)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How it stands with an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterState {
+    /// It goes on.
+    #[default]
+    Running,
+    /// All that matched were tried.
+    Done,
+    /// It was stopped; the rest stays.
+    Stopped,
+    /// Why it ended early.
+    Failed(String),
+}
+
+/// How far an order is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct LetterProgress {
+    /// Letters that were there at the start.
+    pub at_start: u64,
+    /// Letters of those that were looked at.
+    pub seen: u64,
+    /// Letters that the filter means, among those looked at.
+    pub matched: u64,
+    /// Sent back or dropped.
+    pub done: u64,
+    /// Could not be sent back, and stay.
+    pub failed: u64,
+    /// Would fail again, and stay.
+    pub skipped: u64,
+    /// Why letters failed or were skipped, and how many; the commonest causes only.
+    pub causes: BTreeMap<String, u64>,
+    /// The id of the first letter that was done.
+    pub first: Option<String>,
+    /// The id of the last letter that was done.
+    pub last: Option<String>,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub state: LetterState,
+}
+
+impl LetterProgress {
+    pub(super) fn add_cause(&mut self, why: &str) {
+        if let Some(count) = self.causes.get_mut(why) {
+            *count += 1;
+        } else if self.causes.len() < MOST_CAUSES {
+            self.causes.insert(why.to_owned(), 1);
+        }
+    }
+}
+
+/// Waits for the end of an order, publishes its last state, and logs who did what.
+pub(super) async fn conclude(
+    what: &'static str,
+    order: &LetterOrder,
+    progress: &watch::Sender<LetterProgress>,
+    outcome: impl Future<Output = Result<LetterState, LetterQueueError>>,
+) -> Result<LetterProgress, LetterQueueError> {
+    let (began, started) = (Instant::now(), Timestamp::now());
+    let outcome = outcome.await;
+    let state = match &outcome {
+        Ok(state) => state.clone(),
+        Err(error) => LetterState::Failed(error.to_string()),
+    };
+    progress.send_modify(|progress| progress.state = state);
+    let end = progress.borrow().clone();
+    let why = if let LetterState::Failed(why) = &end.state { Some(why.as_str()) } else { None };
+    tracing::info!(
+        who = order.who,
+        filter = %order.filter,
+        letters = end.done,
+        failed = end.failed,
+        skipped = end.skipped,
+        first = end.first,
+        last = end.last,
+        started = %started,
+        duration_s = began.elapsed().as_secs(),
+        stopped = end.state == LetterState::Stopped,
+        why,
+        "{what}"
+    );
+    outcome.map(|_| end)
+}

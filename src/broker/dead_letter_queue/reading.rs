@@ -1,0 +1,172 @@
+//! Reads the letters that are in the queue, in order and each once, and settles none. They go back to their places when the
+//! channel closes.
+//!
+//! But only if all of them were handed out: RabbitMQ puts what comes back behind what came back before, and so a second look
+//! at the first letters alone would put these at the end. That is why every reading goes on to the end of the queue.
+//!
+//! RabbitMQ hands out no more than a consumer's prefetch before something is settled. So the letters are read in steps: when
+//! all that one consumer may hold has been read, the next consumer gets what comes behind.
+
+use lapin::message::Delivery;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer};
+
+use futures_util::StreamExt as _;
+
+use super::error::LetterQueueError;
+use crate::broker::amqp::channel::{answered, ask, close, close_after_acknowledgements, short};
+use crate::broker::amqp::refusal::{NOT_FOUND, is_refused, unusable};
+use crate::broker::error::BrokerError;
+use crate::broker::timing::{ANSWER_TIMEOUT, LETTER_STEPS, LETTER_WAIT, LETTERS_AHEAD};
+
+/// Of AMQP, in bytes.
+const LONGEST_TAG: usize = 200;
+
+pub(super) struct LetterReading {
+    channel: Channel,
+    queue: String,
+    tag: String,
+    /// They cancel themselves when they are dropped: kept to the end, behind the channel.
+    consumers: Vec<Consumer>,
+    prefetch: u16,
+    /// Letters that the last consumer handed out and that are not settled.
+    held: u16,
+    /// Letters to be read; what comes in meanwhile is left alone.
+    left: u64,
+}
+
+impl LetterReading {
+    /// `most`: read no more letters than that.
+    pub(super) async fn open(
+        connection: &Connection,
+        queue: &str,
+        who: &str,
+        most: Option<u64>,
+    ) -> Result<Self, LetterQueueError> {
+        let counting = async {
+            let channel = connection.create_channel().await?;
+            let count = ask(&channel, queue).await?.message_count();
+            Ok((channel, count))
+        };
+        let (channel, count) = answered(queue, counting).await.map_err(|error| {
+            if error.is_refused(NOT_FOUND) {
+                LetterQueueError::NoQueue(queue.to_owned())
+            } else {
+                error.into()
+            }
+        })?;
+        let step = LETTERS_AHEAD.max(count.div_ceil(LETTER_STEPS));
+        let left = u64::from(count);
+        Ok(Self {
+            channel,
+            queue: queue.to_owned(),
+            tag: who.chars().filter(char::is_ascii).take(LONGEST_TAG).collect(),
+            consumers: Vec::new(),
+            prefetch: u16::try_from(step).unwrap_or(u16::MAX),
+            held: 0,
+            left: most.map_or(left, |most| most.min(left)),
+        })
+    }
+
+    /// How many letters are to be read yet.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether the next letter needs another consumer. Nothing may be settled after that which was read before it: the old
+    /// consumer would take further letters, out of order.
+    pub(super) fn is_full(&self) -> bool {
+        self.held == self.prefetch
+    }
+
+    /// The next letter, or none when all that were there have been read, or when somebody else holds the rest.
+    pub(super) async fn next(&mut self) -> Result<Option<Delivery>, LetterQueueError> {
+        self.next_within(LETTER_WAIT).await
+    }
+
+    /// The same, where a letter may come late. Gives up after `wait`.
+    pub(super) async fn next_within(
+        &mut self,
+        wait: std::time::Duration,
+    ) -> Result<Option<Delivery>, LetterQueueError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        if self.consumers.is_empty() || self.is_full() {
+            self.subscribe().await?;
+        }
+        let Some(consumer) = self.consumers.last_mut() else { return Ok(None) };
+        match tokio::time::timeout(wait, consumer.next()).await {
+            Ok(Some(delivery)) => {
+                let delivery = delivery?;
+                self.held += 1;
+                self.left -= 1;
+                Ok(Some(delivery))
+            }
+            Ok(None) => Err(BrokerError::ConsumerCancelled(self.queue.clone()).into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn subscribe(&mut self) -> Result<(), LetterQueueError> {
+        let tag = format!("{} #{}", self.tag, self.consumers.len() + 1);
+        // RabbitMQ refuses it for a stream, which would hand out nothing that came before.
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-priority".into(), AMQPValue::LongInt(0));
+        let subscribing = async {
+            self.channel.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
+            let options = BasicConsumeOptions::default();
+            self.channel.basic_consume(short(&self.queue), short(&tag), options, arguments).await
+        };
+        let consumer = tokio::time::timeout(ANSWER_TIMEOUT, subscribing).await.map_err(|_| {
+            BrokerError::SubscribeTimedOut { queue: self.queue.clone(), within: ANSWER_TIMEOUT }
+        })?;
+        let consumer = consumer.map_err(|error| match unusable(&error, &self.queue) {
+            Some(why) if !is_refused(&error, crate::broker::amqp::refusal::ACCESS_REFUSED) => {
+                BrokerError::UnusableQueue(why)
+            }
+            Some(_) | None => error.into(),
+        })?;
+        self.consumers.push(consumer);
+        self.held = 0;
+        Ok(())
+    }
+
+    /// So many of the letters of the last consumer were acknowledged.
+    pub(super) fn settled(&mut self, letters: usize) {
+        self.held = self.held.saturating_sub(u16::try_from(letters).unwrap_or(u16::MAX));
+    }
+
+    /// Returns when the queue has the acknowledgements sent so far.
+    pub(super) async fn until_acknowledged(&self) -> Result<(), LetterQueueError> {
+        // Asked on the same channel, so that it is answered behind them.
+        answered(&self.queue, ask(&self.channel, &self.queue)).await?;
+        Ok(())
+    }
+
+    /// Lets the letters go back to their places.
+    pub(super) async fn close(mut self) {
+        self.read_to_the_end().await;
+        close(&self.channel).await;
+    }
+
+    /// The same, when letters were acknowledged.
+    pub(super) async fn close_after_acknowledgements(mut self) {
+        self.read_to_the_end().await;
+        close_after_acknowledgements(&self.channel, &self.queue).await;
+    }
+
+    async fn read_to_the_end(&mut self) {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "the letters may be in another order");
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Takes letters out of the queue: reads, chooses, disposes of the chosen ones, and acknowledges them.
+//!
+//! In passes, so that no letter is held for long: each pass reads the queue from its beginning, where those that were not
+//! chosen are again. What was sent back and failed again is at the end, behind what was there at the start, and is not read.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lapin::options::BasicAckOptions;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::chosen::{ChosenLetter, LetterFate};
+use super::disposal::Disposal;
+use super::error::LetterQueueError;
+use super::orders::{LetterOrder, LetterProgress, LetterState};
+use super::reading::LetterReading;
+use crate::broker::amqp::connection::ConnectionPair;
+use crate::broker::amqp::stored_letter;
+use crate::broker::error::BrokerError;
+use crate::broker::timing::{
+    LETTER_ACKNOWLEDGEMENTS, LETTER_BYTES_IN_FLIGHT, LETTER_PASS, LETTER_PAUSE, LETTER_WAIT,
+    LETTERS_IN_FLIGHT,
+};
+use crate::dead_letter::{LetterSelection, ListedLetter};
+use crate::delivery::UNROUTED;
+use crate::segment::Opener;
+
+pub(super) struct LetterWork<'a> {
+    queue: String,
+    opener: &'a Opener,
+    pair: &'a ConnectionPair,
+    order: &'a LetterOrder,
+    selection: LetterSelection,
+    disposal: Disposal<'a>,
+    progress: &'a watch::Sender<LetterProgress>,
+    stop: &'a CancellationToken,
+    /// What is published as progress; counted anew in each pass but for what is done.
+    now: LetterProgress,
+    pace: Pacing,
+}
+
+enum PassEnd {
+    /// All that were to be read have been.
+    All,
+    Stopped,
+    /// What was not chosen must go back for a while.
+    TimeOver,
+    /// Why no more letters should be tried.
+    Halted(String),
+}
+
+/// When the next letters may go.
+struct Pacing {
+    rate: Option<f64>,
+    next: Instant,
+}
+
+impl Pacing {
+    /// The most letters that go together.
+    fn most(&self) -> usize {
+        let second = self.rate.map_or(usize::MAX, |rate| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded below")]
+            let letters = rate.clamp(1.0, 1e6) as usize;
+            letters
+        });
+        second.min(LETTERS_IN_FLIGHT)
+    }
+
+    fn sent(&mut self, letters: usize) {
+        if let Some(rate) = self.rate {
+            let letters = f64::from(u32::try_from(letters).unwrap_or(u32::MAX));
+            let wait = Duration::try_from_secs_f64(letters / rate).unwrap_or(LETTER_PASS);
+            self.next = self.next.max(Instant::now()) + wait;
+        }
+    }
+}
+
+impl<'a> LetterWork<'a> {
+    pub(super) fn new(
+        queue: String,
+        opener: &'a Opener,
+        pair: &'a ConnectionPair,
+        order: &'a LetterOrder,
+        disposal: Disposal<'a>,
+        progress: &'a watch::Sender<LetterProgress>,
+        stop: &'a CancellationToken,
+    ) -> Self {
+        let selection = order.filter.clone().selection(Timestamp::now());
+        let pace = Pacing { rate: order.rate, next: Instant::now() };
+        let now = LetterProgress::default();
+        Self { queue, opener, pair, order, selection, disposal, progress, stop, now, pace }
+    }
+
+    pub(super) async fn run(mut self) -> Result<LetterState, LetterQueueError> {
+        let mut most = None;
+        loop {
+            let mut reading =
+                LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most).await?;
+            if most.is_none() {
+                self.now.at_start = reading.left();
+            }
+            let LetterProgress { at_start, done, first, last, .. } = std::mem::take(&mut self.now);
+            self.now = LetterProgress {
+                at_start,
+                done,
+                first,
+                last,
+                seen: done,
+                matched: done,
+                ..LetterProgress::default()
+            };
+            let end = self.pass(&mut reading).await;
+            if self.now.done > done {
+                reading.close_after_acknowledgements().await;
+            } else {
+                reading.close().await;
+            }
+            self.progress.send_replace(self.now.clone());
+            match end? {
+                PassEnd::All => return Ok(LetterState::Done),
+                PassEnd::Stopped => return Ok(LetterState::Stopped),
+                PassEnd::Halted(why) => return Err(LetterQueueError::Interrupted(why)),
+                PassEnd::TimeOver => most = Some(self.now.at_start - self.now.done),
+            }
+        }
+    }
+
+    async fn pass(&mut self, reading: &mut LetterReading) -> Result<PassEnd, LetterQueueError> {
+        let until = Instant::now() + LETTER_PASS;
+        let mut chosen: Vec<ChosenLetter> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let taken = self.now.done + self.now.failed + u64::try_from(chosen.len()).unwrap_or(u64::MAX);
+            let enough = taken >= self.selection.limit();
+            let wait = if chosen.is_empty() { LETTER_WAIT } else { LETTER_PAUSE };
+            let full = chosen.len() >= self.pace.most() || bytes >= LETTER_BYTES_IN_FLIGHT;
+            let next = if enough || full || (reading.is_full() && !chosen.is_empty()) {
+                None
+            } else {
+                match self.stop.run_until_cancelled(reading.next_within(wait)).await {
+                    None => return Ok(PassEnd::Stopped),
+                    Some(next) => next?,
+                }
+            };
+            let Some(delivery) = next else {
+                if chosen.is_empty() {
+                    return Ok(PassEnd::All);
+                }
+                let halted = self.dispose(std::mem::take(&mut chosen), reading).await?;
+                bytes = 0;
+                if let Some(why) = halted {
+                    return Ok(PassEnd::Halted(why));
+                }
+                if self.stop.is_cancelled() {
+                    return Ok(PassEnd::Stopped);
+                }
+                if Instant::now() >= until {
+                    return Ok(PassEnd::TimeOver);
+                }
+                continue;
+            };
+            self.now.seen += 1;
+            let letter = stored_letter::letter(&delivery);
+            let listed = ListedLetter::of(&letter, self.opener);
+            if self.selection.holds(&listed) {
+                self.now.matched += 1;
+                match self.order.judge.as_ref().map_or(Ok(()), |judge| judge(&letter, &listed)) {
+                    Ok(()) => {
+                        bytes += delivery.data.len();
+                        chosen.push(ChosenLetter { delivery, listed });
+                    }
+                    Err(why) => {
+                        self.now.skipped += 1;
+                        self.now.add_cause(&why);
+                    }
+                }
+            }
+            if self.now.seen.is_multiple_of(1000) {
+                self.progress.send_replace(self.now.clone());
+            }
+        }
+    }
+
+    /// Returns why no more letters should be tried, if so.
+    async fn dispose(
+        &mut self,
+        chosen: Vec<ChosenLetter>,
+        reading: &mut LetterReading,
+    ) -> Result<Option<String>, LetterQueueError> {
+        let pause = tokio::time::sleep_until(self.pace.next);
+        if self.stop.run_until_cancelled(pause).await.is_none() {
+            return Ok(None);
+        }
+        let (fates, halt) = self.disposal.take(&chosen).await?;
+        self.pace.sent(chosen.len());
+        let mut gone = Vec::with_capacity(chosen.len());
+        for (letter, fate) in chosen.into_iter().zip(fates) {
+            match fate {
+                LetterFate::Gone => gone.push(letter),
+                LetterFate::Stays(why) => {
+                    self.now.failed += 1;
+                    self.now.add_cause(&why);
+                }
+            }
+        }
+        for some in gone.chunks(LETTER_ACKNOWLEDGEMENTS) {
+            for letter in some {
+                // `false` means that it was not sent.
+                if !letter.delivery.acker.ack(BasicAckOptions::default()).await? {
+                    return Err(BrokerError::NotAcknowledged.into());
+                }
+            }
+            reading.until_acknowledged().await?;
+            reading.settled(some.len());
+        }
+        for letter in gone {
+            self.count(letter);
+        }
+        self.progress.send_replace(self.now.clone());
+        Ok(halt)
+    }
+
+    fn count(&mut self, letter: ChosenLetter) {
+        self.now.done += 1;
+        let id = letter.listed.id;
+        self.now.first.get_or_insert_with(|| id.clone());
+        self.now.last = Some(id);
+        let _labels = (letter.listed.account.as_deref().unwrap_or(UNROUTED), letter.listed.reason);
+    }
+}

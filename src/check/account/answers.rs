@@ -1,0 +1,276 @@
+//! Asks an account what shows that it can be written to, by calls that change nothing. One after another, so that an
+//! account has one connection and few calls, and the first that nobody answers is the last.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::freshsales::{
+    Call, Client, Endpoint, NoAnswer, RateLimit, Reached, UnavailableCause, Unreached, Verdict, classify,
+};
+use crate::schema::{Entity, Fields, LeftOut, Schema};
+
+/// The most calls that are made of an account's quota.
+pub const CALLS: u32 = 8;
+/// For all calls of one account.
+const TIME: Duration = Duration::from_secs(30);
+/// For one call.
+const CALL_TIME: Duration = Duration::from_secs(10);
+/// Accounts that are asked at once: each has one connection.
+const AT_ONCE: usize = 64;
+/// Freshsales' ids have many more digits. Whether there is such a record does not matter.
+const SOME_ID: i64 = 1;
+
+/// How many accounts are asked at once.
+pub const fn accounts_at_once() -> usize {
+    AT_ONCE
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Tried<T> {
+    /// It works.
+    Works(T),
+    /// The key's user has no right to it, in Freshsales' words.
+    Forbidden(String),
+    /// Another answer, in words.
+    Odd(String),
+    /// Not tried, because an attempt before it showed that it would be in vain.
+    #[default]
+    Not,
+}
+
+/// Why the attempts ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndedEarly {
+    /// Nobody answered, at the first call or later.
+    Unreached(Unreached),
+    /// The key is not accepted.
+    Unauthorized(u16),
+    /// No calls are left, or too few.
+    NoQuota(Option<Duration>),
+    /// Something else than Freshsales answered: what, and what to check.
+    NotFreshsales(String, &'static str),
+    /// Freshsales is in trouble.
+    Unavailable(String),
+}
+
+/// All that an account answered.
+#[derive(Debug, Default)]
+pub struct AccountAnswers {
+    /// Whether anything answered.
+    pub reached: bool,
+    /// Whether Freshsales itself answered a call with this key.
+    pub accepted: bool,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub ended_early: Option<EndedEarly>,
+    /// In DER, where there is TLS.
+    pub certificate: Option<Vec<u8>>,
+    /// How far the server's clock is ahead of this machine's, in seconds.
+    pub clock_ahead: Option<i64>,
+    /// Where a redirect leads.
+    pub redirected_to: Option<String>,
+    /// The latest that the headers said.
+    pub quota: RateLimit,
+    /// The fields of each entity, in the order of [`Entity::ALL`]: how many there are.
+    pub fields: [Tried<usize>; 3],
+    /// Reading a record of each entity.
+    pub records: [Tried<()>; 3],
+    /// Looking a contact up.
+    pub lookup: Tried<()>,
+    /// Asking for the status of a bulk job.
+    pub jobs: Tried<()>,
+    /// What was read of the fields.
+    pub schema: Schema,
+    /// Fields that cannot be used.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl AccountAnswers {
+    /// Makes the calls. Ends within half a minute.
+    pub async fn ask(client: &Client) -> Self {
+        let mut answers = Self::default();
+        let deadline = Instant::now() + TIME;
+        let calls = Entity::ALL.iter().map(|entity| Call::fields(*entity));
+        let calls = calls.chain(Entity::ALL.iter().map(|entity| Call::read(*entity, SOME_ID)));
+        let calls = calls.chain([Call::lookup_email("nobody@freshet.invalid"), Call::job_status("1")]);
+        for (call, left) in calls.zip((0..CALLS).rev()) {
+            let until = deadline.min(Instant::now() + CALL_TIME);
+            let reached = tokio::time::timeout_at(until, client.reach(&call)).await;
+            let reached = reached.unwrap_or_else(|_| Err(late()));
+            match reached {
+                Ok(reached) => answers.take(&call, reached),
+                Err(unreached) => answers.ended_early = Some(EndedEarly::Unreached(unreached)),
+            }
+            if answers.ended_early.is_none()
+                && answers.quota.remaining.is_some_and(|remaining| remaining < left)
+            {
+                answers.ended_early = Some(EndedEarly::NoQuota(answers.quota.reset));
+            }
+            if answers.ended_early.is_some() {
+                break;
+            }
+        }
+        answers
+    }
+
+    fn take(&mut self, call: &Call, reached: Reached) {
+        self.reached = true;
+        if let Some(ahead) = reached.server_time.map(|time| ahead(time, reached.between)) {
+            self.clock_ahead.get_or_insert(ahead);
+        }
+        self.certificate = reached.certificate.or(self.certificate.take());
+        self.redirected_to = reached.redirected_to.or(self.redirected_to.take());
+        let answer = reached.response.parse();
+        if answer.rate_limit != RateLimit::default() {
+            self.quota = answer.rate_limit;
+        }
+        let status = answer.status;
+        let tried = match classify(call.endpoint, Ok::<_, NoAnswer>(answer)) {
+            Verdict::Done(body) => Tried::Works(body),
+            // The record, or the job, is not there, and this key may ask for it.
+            Verdict::Refused { .. } if call.endpoint.has_record_id() => Tried::Works(Value::Null),
+            Verdict::Refused { status, messages } => {
+                Tried::Odd(format!("status {status}: {}", messages.join("; ")))
+            }
+            Verdict::Denied { status: 403, messages } => Tried::Forbidden(messages.join("; ")),
+            Verdict::Denied { status, .. } => Tried::Odd(format!("status {status}: there is no such path")),
+            Verdict::Unauthorized { status } => {
+                self.ended_early = Some(EndedEarly::Unauthorized(status));
+                return;
+            }
+            Verdict::Throttled { retry_after } => {
+                self.accepted |= self.quota.limit.is_some();
+                self.ended_early = Some(EndedEarly::NoQuota(retry_after.or(self.quota.reset)));
+                return;
+            }
+            Verdict::TooManyJobs => Tried::Odd(format!("status {status}")),
+            // A firewall may keep single paths; if it keeps the first, it keeps all.
+            Verdict::Unrecognized(what) if self.accepted => Tried::Odd(what.to_string()),
+            Verdict::Unrecognized(what) => {
+                self.ended_early = Some(EndedEarly::NotFreshsales(what.to_string(), what.advice()));
+                return;
+            }
+            Verdict::Unavailable { cause, .. } => {
+                self.ended_early = Some(EndedEarly::Unavailable(unavailable(cause)));
+                return;
+            }
+        };
+        self.accepted = true;
+        self.keep(call.endpoint, tried);
+    }
+
+    fn keep(&mut self, endpoint: Endpoint, tried: Tried<Value>) {
+        let worked = |tried: &Tried<Value>| match tried {
+            Tried::Works(_) => Tried::Works(()),
+            Tried::Forbidden(why) => Tried::Forbidden(why.clone()),
+            Tried::Odd(why) => Tried::Odd(why.clone()),
+            Tried::Not => Tried::Not,
+        };
+        match endpoint {
+            Endpoint::Fields(entity) => {
+                let read = self.read_fields(entity, tried);
+                if let Some(place) = self.fields.get_mut(place(entity)) {
+                    *place = read;
+                }
+            }
+            Endpoint::ContactRead => self.record(Entity::Contact, worked(&tried)),
+            Endpoint::SalesAccountRead => self.record(Entity::SalesAccount, worked(&tried)),
+            Endpoint::DealRead => self.record(Entity::Deal, worked(&tried)),
+            Endpoint::Lookup => self.lookup = worked(&tried),
+            Endpoint::JobStatus => self.jobs = worked(&tried),
+            // Not called here.
+            Endpoint::Selector(_)
+            | Endpoint::Upsert(_)
+            | Endpoint::BulkUpsert(_)
+            | Endpoint::ContactUpdate
+            | Endpoint::SalesAccountUpdate
+            | Endpoint::DealCreate
+            | Endpoint::DealUpdate
+            | Endpoint::TrackEvent
+            | Endpoint::TrackPageView => {}
+        }
+    }
+
+    fn record(&mut self, entity: Entity, tried: Tried<()>) {
+        if let Some(place) = self.records.get_mut(place(entity)) {
+            *place = tried;
+        }
+    }
+
+    fn read_fields(&mut self, entity: Entity, tried: Tried<Value>) -> Tried<usize> {
+        let body = match tried {
+            Tried::Works(body) => body,
+            Tried::Forbidden(why) => return Tried::Forbidden(why),
+            Tried::Odd(why) => return Tried::Odd(why),
+            Tried::Not => return Tried::Not,
+        };
+        let Some((fields, left_out)) = Fields::read(&body) else {
+            return Tried::Odd("the answer has no list of fields".to_owned());
+        };
+        if fields.is_empty() {
+            return Tried::Odd("no field of the answer can be used".to_owned());
+        }
+        let count = fields.fields.len();
+        self.left_out.extend(left_out);
+        match entity {
+            Entity::Contact => self.schema.contact = fields,
+            Entity::SalesAccount => self.schema.sales_account = fields,
+            Entity::Deal => self.schema.deal = fields,
+        }
+        Tried::Works(count)
+    }
+}
+
+/// Where an entity stands in [`Entity::ALL`].
+pub(super) fn place(entity: Entity) -> usize {
+    match entity {
+        Entity::Contact => 0,
+        Entity::SalesAccount => 1,
+        Entity::Deal => 2,
+    }
+}
+
+/// The header has whole seconds. Within the time that the call took, the clocks agree.
+fn ahead(server: Timestamp, (sent, received): (Timestamp, Timestamp)) -> i64 {
+    let server = server.as_second();
+    match (server - sent.as_second(), server - received.as_second()) {
+        (since_sent, _) if since_sent < 0 => since_sent,
+        (_, since_received) if since_received > 0 => since_received,
+        _ => 0,
+    }
+}
+
+fn late() -> Unreached {
+    Unreached {
+        step: crate::freshsales::ReachStep::Answer,
+        why: format!("no answer within {} s", CALL_TIME.as_secs()),
+    }
+}
+
+fn unavailable(cause: UnavailableCause) -> String {
+    match cause {
+        UnavailableCause::ServerError(status) => format!("Freshsales is in trouble: status {status}"),
+        UnavailableCause::UnexpectedStatus(status) => format!("status {status}"),
+        UnavailableCause::UnexpectedBody(status) => {
+            format!("status {status} with a body that is not what the API answers")
+        }
+        UnavailableCause::Timeout => "no answer in time".to_owned(),
+        UnavailableCause::Connection | UnavailableCause::Panicked => "the connection broke".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_agree_within_the_time_of_the_call() {
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
+        for (server, expected) in [(0, 0), (5, 0), (10, 0), (-1, -1), (-45, -45), (11, 1), (100, 90)] {
+            assert_eq!(ahead(at(server), (at(0), at(10))), expected, "{server}");
+        }
+    }
+}

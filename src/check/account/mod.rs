@@ -1,0 +1,7 @@
+//! What is found of an account: `answers` asks, `verdict` says what the answers mean.
+
+mod answers;
+mod verdict;
+
+pub use answers::{AccountAnswers, CALLS, EndedEarly, Tried, accounts_at_once};
+pub use verdict::{account, account_not_asked};

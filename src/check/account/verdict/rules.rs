@@ -1,0 +1,88 @@
+//! What the configuration says about fields, against those that the account has.
+
+use crate::check::account::answers::{AccountAnswers, Tried, place};
+use crate::check::finding::CheckFindings;
+use crate::check::words::{AGAIN, listed};
+use crate::config::AccountConfig;
+use crate::mapping::{Mapper, SchemaGap};
+use crate::schema::Entity;
+
+/// What the configuration says about fields that were read.
+pub(super) fn rules(account: &AccountConfig, answers: &AccountAnswers, findings: &mut CheckFindings) {
+    let unread = |entity: &&Entity| !matches!(answers.fields.get(place(**entity)), Some(Tried::Works(_)));
+    let gaps: Vec<_> = Entity::ALL.iter().filter(unread).map(|entity| (*entity, SchemaGap::NotYet)).collect();
+    if gaps.len() == Entity::ALL.len() {
+        findings.skip("fields", "what the configuration says about fields: none could be read", AGAIN);
+        return;
+    }
+    let is_read = |entity: Entity| gaps.iter().all(|(other, _)| *other != entity);
+    let mapper = Mapper::new(account.mapping.clone(), answers.schema.clone()).with_gaps(gaps.clone());
+    required(&mapper, is_read, findings);
+    overrides(&mapper, is_read, findings);
+    defaults(&mapper, findings);
+    if !answers.left_out.is_empty() {
+        let fields: Vec<String> =
+            answers.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
+        findings.warn(
+            "fields",
+            format!("left out, because their metadata is odd: {}", listed(&fields)),
+            "their traits are ignored; look at these fields in Admin settings",
+        );
+    }
+}
+
+fn required(mapper: &Mapper, is_read: impl Fn(Entity) -> bool, findings: &mut CheckFindings) {
+    const CHECK: &str = "required_fields";
+    for entity in Entity::ALL.iter().filter(|entity| is_read(**entity)) {
+        let traits = mapper.required_without_default(*entity);
+        if !traits.is_empty() {
+            let (prefix, table) = match entity {
+                Entity::Contact => ("", "accounts.defaults"),
+                Entity::SalesAccount => ("company.", "accounts.company_defaults"),
+                Entity::Deal => ("deal.", "accounts.deal_defaults"),
+            };
+            let traits: Vec<String> = traits.iter().map(|name| format!("{prefix}{name}")).collect();
+            findings.warn(
+                CHECK,
+                format!("new {} need these traits: {}", entity.plural().replace('_', " "), listed(&traits)),
+                format!("send them in every event, or set [{table}]: without, new records are refused"),
+            );
+        }
+    }
+    if findings.nothing_for(CHECK) {
+        findings.ok(CHECK, "none without a default");
+    }
+}
+
+fn overrides(mapper: &Mapper, is_read: impl Fn(Entity) -> bool, findings: &mut CheckFindings) {
+    const CHECK: &str = "overrides";
+    for dead in mapper.dead_overrides().into_iter().filter(|dead| is_read(dead.entity)) {
+        let table = match dead.entity {
+            Entity::Contact => "accounts.fields",
+            Entity::SalesAccount => "accounts.company_fields",
+            Entity::Deal => "accounts.deal_fields",
+        };
+        let remedy = match &dead.nearest {
+            Some(nearest) => format!("did you mean `{nearest}`? Correct or delete it in [{table}]"),
+            None => format!("correct or delete it in [{table}]"),
+        };
+        findings.fail(CHECK, format!("\"{}\" = \"{}\": {}", dead.path, dead.field, dead.why), remedy);
+    }
+    if findings.nothing_for(CHECK) {
+        findings.ok(CHECK, "each leads to a field");
+    }
+}
+
+fn defaults(mapper: &Mapper, findings: &mut CheckFindings) {
+    const CHECK: &str = "defaults";
+    for bad in mapper.bad_defaults() {
+        findings.fail(
+            CHECK,
+            format!("the default of {} `{}`: {}", bad.entity.singular().replace('_', " "), bad.key, bad.why),
+            "correct or delete it: it is not used as it is",
+        );
+    }
+    if findings.nothing_for(CHECK) {
+        findings.ok(CHECK, "each fits its field");
+    }
+}

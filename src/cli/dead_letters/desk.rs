@@ -1,0 +1,56 @@
+//! The dead-letter queue of a configuration, and what all commands about it share.
+
+use tokio_util::sync::CancellationToken;
+
+use super::told;
+use crate::broker::{DeadLetterQueue, LetterQueueError, LettersSeen, Names};
+use crate::cli::engine;
+use crate::cli::output::{Failure, print_error};
+use crate::config::{self, Config};
+
+/// The queue of a configuration, and who works with it.
+pub(super) struct Desk {
+    pub(super) config: Config,
+    pub(super) queue: DeadLetterQueue,
+    pub(super) who: String,
+    pub(super) stop: CancellationToken,
+    _signals: tokio::task::JoinSet<()>,
+}
+
+impl Desk {
+    pub(super) fn open(config: Config) -> Result<Self, Failure> {
+        let addresses = config.broker.addresses(&config::environment);
+        let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
+        let names = Names::new(&config.broker.queue);
+        let queue = DeadLetterQueue::new(&addresses, &names, config.broker.opener());
+        let stop = CancellationToken::new();
+        let signals = engine::stop_on_signals(stop.clone())?;
+        Ok(Self { config, queue, who: told::operator(), stop, _signals: signals })
+    }
+
+    /// Fails if a look was broken off.
+    pub(super) fn whole(&self, looked: LettersSeen) -> Result<(), Failure> {
+        if self.stop.is_cancelled() {
+            return Err(Failure::Failed("stopped by a signal before all letters were read".to_owned()));
+        }
+        if let Some(note) = told::unseen(looked) {
+            print_error(&note);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn failure(error: LetterQueueError) -> Failure {
+    match error {
+        LetterQueueError::Unreachable(_) => Failure::Unreachable(format!("{error}; check broker.url")),
+        LetterQueueError::NoQueue(_)
+        | LetterQueueError::Claimed { .. }
+        | LetterQueueError::Interrupted(_)
+        | LetterQueueError::NotPermitted(_)
+        | LetterQueueError::Output(_) => Failure::failed(error),
+    }
+}
+
+pub(super) fn nothing_matched(queue: &str) -> Failure {
+    Failure::Failed(format!("no letter in {queue} matches; `freshet dead-letters list` shows what is there"))
+}

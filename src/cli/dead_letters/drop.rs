@@ -1,0 +1,150 @@
+//! `dead-letters drop`: removes letters, and saves them first.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::arguments::FilterArguments;
+use super::desk::{Desk, failure, nothing_matched};
+use super::replay::{conclude, verdict, with_bar};
+use super::told;
+use crate::broker::{LetterOrder, LetterProgress};
+use crate::cli::config_file::ConfigFile;
+use crate::cli::output::{Failure, print, print_error};
+use crate::config::{self, SecretsNeeded};
+use crate::dead_letter::{Letter, LetterFilter};
+use crate::file_feed::{LetterFile, LetterStore as _, longest_line};
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+pub(in crate::cli) struct DropArguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Needed to drop all letters, without a filter
+    #[arg(long)]
+    all: bool,
+    /// Save the letters to this file, and add to what it holds [default: QUEUE-dropped-TIME.ndjson in this folder]
+    #[arg(long, value_name = "FILE", conflicts_with = "discard")]
+    to: Option<PathBuf>,
+    /// Save them nowhere
+    #[arg(long)]
+    discard: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// For programs: the outcome as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    filter: FilterArguments,
+}
+
+pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
+    let DropArguments { config, all, to, discard, yes, json, filter } = arguments;
+    let filter = filter.into_filter();
+    if filter.is_empty() && !all {
+        return Err(Failure::Usage(
+            "name a filter, such as --reason, or --all to drop every letter".to_owned(),
+        ));
+    }
+    if !yes && !io::stdin().is_terminal() {
+        return Err(Failure::Usage("nobody can be asked here: add --yes if you are sure".to_owned()));
+    }
+    let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
+    let queue = desk.queue.name();
+    if !yes {
+        let matched = count(&desk, filter.clone()).await?;
+        ask(&queue, matched, discard)?;
+    }
+    let file = if discard { None } else { Some(to.unwrap_or_else(|| file_name(&queue, Timestamp::now()))) };
+    let mut store = file.as_deref().map(|file| open(&desk, file)).transpose()?;
+    let log = &desk.config.log;
+    let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
+    let order = LetterOrder {
+        filter,
+        who: desk.who.clone(),
+        accounts: Vec::new(),
+        rate: None,
+        judge: None,
+        metrics: None,
+    };
+    let mut save = |letters: &[Letter]| {
+        let Some(store) = &mut store else { return Ok(()) };
+        letters.iter().try_for_each(|letter| store.append(letter))?;
+        store.sync()
+    };
+    let progress = watch::Sender::new(LetterProgress::default());
+    let dropping = Box::pin(desk.queue.drop_letters(order, &mut save, &progress, &desk.stop));
+    let outcome = with_bar("dropped", &progress, dropping).await;
+    let end = progress.borrow().clone();
+    conclude(&desk, &end, json, "dropped")?;
+    if let Some(file) = &file {
+        if end.done == 0 {
+            remove_empty(file);
+        } else {
+            print_error(&format!("the letters are in {}; `freshet publish` takes them back", file.display()));
+        }
+    }
+    outcome.map_err(failure)?;
+    verdict(&desk, &end)
+}
+
+async fn count(desk: &Desk, filter: LetterFilter) -> Result<u64, Failure> {
+    let selection = filter.selection(Timestamp::now());
+    let mut matched = 0;
+    let counting = desk.queue.look(&desk.who, &desk.stop, |letter, _| {
+        matched += u64::from(selection.holds(letter));
+        let enough = matched >= selection.limit();
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    });
+    counting.await.map_err(failure)?;
+    if matched == 0 { Err(nothing_matched(&desk.queue.name())) } else { Ok(matched) }
+}
+
+fn ask(queue: &str, matched: u64, discard: bool) -> Result<(), Failure> {
+    let saved = if discard { "They are NOT saved" } else { "They are saved to a file first" };
+    print(format!(
+        "{} will be removed from {queue}. {saved}.\nType the queue's name to go on: ",
+        told::letters(matched)
+    ))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(Failure::failed)?;
+    if answer.trim() == queue {
+        Ok(())
+    } else {
+        Err(Failure::Failed("that is not its name; nothing was removed".to_owned()))
+    }
+}
+
+fn file_name(queue: &str, now: Timestamp) -> PathBuf {
+    let safe: String = queue.chars().map(|c| if c == '/' { '-' } else { c }).collect();
+    format!("{safe}-dropped-{}.ndjson", now.strftime("%Y%m%dT%H%M%SZ")).into()
+}
+
+fn open(desk: &Desk, file: &Path) -> Result<LetterFile, Failure> {
+    let longest = longest_line(desk.config.broker.max_batch);
+    LetterFile::open(file, None, longest)
+        .map_err(|error| Failure::Failed(format!("cannot save letters to {}: {error}", file.display())))
+}
+
+fn remove_empty(file: &Path) {
+    let is_empty = std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0);
+    if is_empty && let Err(error) = std::fs::remove_file(file) {
+        tracing::debug!(%error, "an empty file stays");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_saved_under_a_name_that_says_so() {
+        let now = "2026-03-10T12:00:00Z".parse().unwrap();
+        assert_eq!(file_name("a/b.dead", now).to_string_lossy(), "a-b.dead-dropped-20260310T120000Z.ndjson");
+    }
+}
