@@ -2,7 +2,9 @@
 //!
 //! There is no global registry, so that tests run side by side.
 
+mod counts;
 mod of_account;
+mod process;
 mod series;
 mod totals;
 
@@ -11,7 +13,9 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use counts::AccountCounts;
 pub use of_account::{AccountMetrics, LabelledCounter, LabelledGauge, RequestMetrics, Series};
+pub use process::resident_bytes;
 use series::remove_series;
 pub use totals::Totals;
 
@@ -108,11 +112,11 @@ metrics! {
     lane_oldest: GaugeVec = "freshet_lane_oldest_timestamp_seconds" ["account"];
     /// When an event was last delivered, in seconds since 1970.
     last_delivery: GaugeVec = "freshet_last_delivery_timestamp_seconds" ["account"];
-    /// Events that wait in the account's lane. Only on the replica that routes.
+    /// Events that wait in the account's lane. Only on the replica that counts.
     lane_waiting: IntGaugeVec = "freshet_lane_waiting" ["account"];
-    /// Messages that wait on the intake. Only on the replica that routes.
+    /// Messages that wait on the intake. Only on the replica that counts.
     intake_waiting: IntGaugeVec = "freshet_intake_waiting" [];
-    /// Dead letters that nobody has taken out. Only on the replica that routes.
+    /// Dead letters that nobody has taken out. Only on the replica that counts.
     dead_letters_waiting: IntGaugeVec = "freshet_dead_letters_waiting" [];
     /// 1 while this replica moves events from the intake to the lanes.
     router_active: IntGauge = "freshet_router_active" [];

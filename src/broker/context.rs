@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::facts::BrokerFacts;
 use super::health::BrokerHealth;
 use super::names::Names;
 use crate::delivery::{HeldBytes, LaneInlet};
@@ -43,6 +44,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Every part reports to it.
     pub health: Arc<BrokerHealth>,
+    /// What is known beside that.
+    pub facts: Arc<BrokerFacts>,
 }
 
 impl Context {

@@ -18,6 +18,7 @@ mod consuming;
 mod context;
 mod dead_letter_queue;
 mod error;
+mod facts;
 mod health;
 mod inspect;
 mod intake_publisher;
@@ -27,6 +28,7 @@ mod probes;
 mod publishing;
 mod router;
 mod session;
+mod status_exchange;
 mod survey;
 mod timing;
 mod topology;
@@ -39,11 +41,13 @@ pub use dead_letter_queue::{
     DeadLetterQueue, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState,
     LettersSeen,
 };
+pub use facts::{BrokerFacts, QueueDepths};
 pub use health::{BrokerHealth, HealthView};
 pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
+pub use status_exchange::StatusPort;
 pub use survey::{
     BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
     RefusedRight, RightsReport, SurveyedNode, survey,

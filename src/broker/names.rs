@@ -3,6 +3,7 @@
 
 use std::hash::Hasher as _;
 
+use jiff::Timestamp;
 use siphasher::sip::SipHasher13;
 
 /// The routing key of the probe. Cannot be an account's name.
@@ -45,6 +46,25 @@ impl Names {
         let name = format!("{}.replica.{replica}", self.queue);
         // AMQP's limit for a name.
         if name.len() <= 255 { name } else { format!("{}.replica.{:016x}", self.queue, hash(&[replica])) }
+    }
+
+    /// The exchange by which replicas tell each other of their lanes.
+    pub fn status(&self) -> String {
+        format!("{}.status", self.queue)
+    }
+
+    /// A replica's queue behind it. Another one for each connection: the last one may not have ended yet.
+    pub(super) fn status_queue(&self, replica: &str, now: Timestamp) -> String {
+        let name = format!("{}.status.{replica}.{}", self.queue, now.as_millisecond());
+        if name.len() <= 255 {
+            return name;
+        }
+        format!("{}.status.{:016x}.{}", self.queue, hash(&[replica]), now.as_millisecond())
+    }
+
+    /// The queue of the replica that counts what waits.
+    pub(super) fn counter(&self) -> String {
+        format!("{}.counter", self.queue)
     }
 
     /// The dead-letter exchange, and the queue behind it.

@@ -99,6 +99,27 @@ pub(super) const BACKLOG_CHECKS: Growing = (Duration::from_secs(30), Duration::f
 pub(super) const BACKLOG_RECHECK: Duration = Duration::from_secs(15);
 const _: () = assert!(shorter(BACKLOG_RECHECK, BACKLOG_CHECKS.0));
 
+// The fleet
+
+/// Messages that wait for this replica at most, and their bytes: what comes beyond pushes out the oldest.
+pub(super) const STATUS_MESSAGES: i64 = 1000;
+pub(super) const STATUS_BYTES: i64 = 16 * 1024 * 1024;
+/// For a message to leave. A blocked connection is given up, and made anew.
+pub(super) const STATUS_PUBLISH: Duration = Duration::from_secs(10);
+/// Before a refusal is tried again: somebody may have granted the right.
+pub(super) const STATUS_REFUSED: Duration = Duration::from_mins(5);
+/// From the end of one count of all queues to the next.
+pub(super) const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two queues of one count.
+pub(super) const COUNT_PAUSE: Duration = Duration::from_millis(10);
+/// For a queue's count. A queue without a leader may not answer at all.
+pub(super) const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
+/// With fewer channels to a connection, none is spent on counting.
+pub(super) const COUNT_CHANNELS: u16 = SPARE_CHANNELS;
+const _: () = assert!(
+    (500 * COUNT_PAUSE.as_millis()) + COUNT_INTERVAL.as_millis() < Duration::from_secs(30).as_millis()
+);
+
 // Publishing
 
 /// RabbitMQ stops reading a connection with more publishes that a quorum queue has not answered

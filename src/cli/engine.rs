@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Failure;
 use super::running_lanes::{ConfiguredAccount, RunningLanes};
-use crate::broker::BrokerHealth;
-use crate::fleet::FleetBoard;
+use crate::broker::{BrokerFacts, BrokerHealth};
 use crate::config::{AccountConfig, Config, Environment};
+use crate::fleet::{Survey, SurveySources};
 use crate::freshsales::HttpTransport;
 use crate::lane::{self, BackoffSettings, Settings};
 use crate::metrics::Metrics;
@@ -61,21 +61,28 @@ impl Engine {
         Ok(engine)
     }
 
-    pub(super) fn status_sources(&self, replica: &str, broker: Option<Arc<BrokerHealth>>) -> StatusSources {
-        StatusSources {
+    pub(super) fn status_sources(
+        &self,
+        replica: &str,
+        broker: Option<(Arc<BrokerHealth>, Arc<BrokerFacts>)>,
+    ) -> StatusSources {
+        let started = Timestamp::now();
+        let sources = SurveySources {
             metrics: self.metrics.clone(),
             lanes: self.lanes.roster(),
             stuck_after: self.stuck_after,
-            broker,
-            fleet: self.fleet(replica),
+            broker: broker.clone(),
+            build: (env!("CARGO_PKG_VERSION"), revision()),
+        };
+        let survey = Survey::new(replica, started, sources);
+        StatusSources {
+            fleet: Arc::new(survey),
+            metrics: self.metrics.clone(),
+            lanes: self.lanes.roster(),
+            stuck_after: self.stuck_after,
+            broker: broker.map(|(health, _)| health),
             alive_signal: None,
         }
-    }
-
-    fn fleet(&self, replica: &str) -> Arc<FleetBoard> {
-        let board = FleetBoard::new(replica, Timestamp::now());
-        board.configure(self.lanes.roster().lanes().iter().map(|lane| lane.view().account.to_string()));
-        Arc::new(board)
     }
 }
 

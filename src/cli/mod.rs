@@ -20,6 +20,7 @@ mod service_manager;
 mod status;
 mod summary;
 mod table;
+mod telling;
 
 use std::process::ExitCode;
 

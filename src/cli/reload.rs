@@ -13,6 +13,7 @@ use super::engine;
 use super::running_lanes::{ChangedLanes, ConfiguredAccount, RunningLanes};
 use super::service_manager::ServiceManager;
 use crate::config::{self, ConfigError, ConfigProblem, SecretsNeeded, WrittenKeys};
+use crate::fleet::{ConfigMark, Survey};
 use crate::metrics::Metrics;
 
 /// Files may be on a network that hangs.
@@ -26,6 +27,7 @@ pub(super) struct Reload {
     hangups: Signal,
     service: ServiceManager,
     metrics: Arc<Metrics>,
+    survey: Arc<Survey>,
     /// As it was at the start: what is outside `[[accounts]]` is in use like that.
     started: WrittenKeys,
     applied: WrittenKeys,
@@ -43,9 +45,10 @@ impl Reload {
         hangups: Signal,
         service: ServiceManager,
         metrics: Arc<Metrics>,
+        survey: Arc<Survey>,
         started: WrittenKeys,
     ) -> Self {
-        let reload = Self { file, hangups, service, metrics, applied: started.clone(), started };
+        let reload = Self { file, hangups, service, metrics, survey, applied: started.clone(), started };
         reload.count_success();
         reload
     }
@@ -113,6 +116,8 @@ impl Reload {
     }
 
     fn count_success(&self) {
+        let (hash, loaded_at) = (self.applied.digest(), Some(Timestamp::now()));
+        self.survey.set_config(ConfigMark { hash, loaded_at });
         self.metrics.config_last_reload_successful.set(1);
         self.metrics.config_last_reload_success_timestamp.set(Timestamp::now().as_duration().as_secs_f64());
     }

@@ -15,7 +15,8 @@ use super::feed;
 use super::output::Failure;
 use super::reload::Reload;
 use super::service_manager::ServiceManager;
-use crate::broker::{self, BrokerHealth, Context, Names, RoutedAccounts};
+use super::telling;
+use crate::broker::{self, BrokerFacts, BrokerHealth, Context, Names, RoutedAccounts};
 use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;
 use crate::metrics::Metrics;
@@ -50,12 +51,14 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &config::environment, &stop)?;
     let health = Arc::new(BrokerHealth::new(&engine.metrics));
-    let mut sources = engine.status_sources(&config.broker.replica, Some(health.clone()));
+    let facts = Arc::new(BrokerFacts::default());
+    let mut sources = engine.status_sources(&config.broker.replica, Some((health.clone(), facts.clone())));
+    let survey = sources.fleet.clone();
     let service = ServiceManager::of_environment();
     sources.alive_signal = service.alive_signal();
     let Engine { metrics, mut lanes, .. } = engine;
     let counters = metrics.clone();
-    let reload = Reload::new(file, hangups, service, metrics.clone(), config.written.clone());
+    let reload = Reload::new(file, hangups, service, metrics.clone(), survey.clone(), config.written.clone());
     let following = health.clone();
     let addresses = config.broker.addresses(&config::environment);
     let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
@@ -69,7 +72,9 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
         opener: config.broker.opener(),
         metrics,
         health,
+        facts,
     };
+    let (_telling, status) = telling::start(survey, &stop);
     // Served until the end, so that a slow stop can be observed.
     let closed = CancellationToken::new();
     let _pages = engine::serve_pages(listener, sources, &closed)?;
@@ -81,10 +86,10 @@ async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     );
     service.ready().await;
-    let mut telling = JoinSet::new();
-    telling.spawn(service.follow(following));
+    let mut followers = JoinSet::new();
+    followers.spawn(service.follow(following));
     let work = async {
-        tokio::join!(broker::run(addresses, context, stop.clone()), reload.serve(&mut lanes, &stop));
+        tokio::join!(broker::run(addresses, context, status, stop.clone()), reload.serve(&mut lanes, &stop));
         while lanes.one_ended().await {}
     };
     tokio::pin!(work);

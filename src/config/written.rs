@@ -45,6 +45,16 @@ impl WrittenKeys {
         written
     }
 
+    /// Twelve hexadecimal digits: the same on all replicas of one build whose files say the same, whatever their names.
+    pub fn digest(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        for (key, value) in self.outside.iter().filter(|(key, _)| *key != "broker.replica") {
+            (key, value).hash(&mut hasher);
+        }
+        self.accounts.hash(&mut hasher);
+        format!("{:012x}", hasher.finish() >> 16)
+    }
+
     /// The keys outside `[[accounts]]` that differ, with their sections.
     pub fn other_keys(&self, other: &Self) -> Vec<String> {
         differing(&self.outside, &other.outside)

@@ -218,6 +218,7 @@ impl BoardState {
             lanes: BTreeMap::new(),
         });
         (teller.report, teller.told_at, teller.heard) = (replica, at, now);
+        // Only the first part of what is told at one time has them; one that counts no more is outdone by another.
         if queues.is_some() {
             teller.queues = queues;
         }
@@ -256,7 +257,7 @@ impl BoardState {
         });
     }
 
-    /// The last counts of queues, and the replica that told them: the one that routes.
+    /// The last counts of queues, and the replica that told them.
     fn counts(&self, now: Instant) -> Option<(&str, &QueuesTold)> {
         let routing = self.replicas.values().filter(|teller| teller.report.routes && !teller.is_gone(now));
         let counted = routing

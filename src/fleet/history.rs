@@ -58,7 +58,8 @@ impl AccountHistory {
         let earlier = before.buckets.iter().chain(std::iter::repeat(&0));
         let buckets: Vec<u32> =
             counts.buckets.iter().zip(earlier).map(|(now, before)| since(*now, *before)).collect();
-        let quiet = received == 0 && delivered == 0 && reasons.iter().chain(&buckets).all(|events| *events == 0);
+        let quiet =
+            received == 0 && delivered == 0 && reasons.iter().chain(&buckets).all(|events| *events == 0);
         let is_last = self.minutes.back().is_some_and(|last| last.minute == minute);
         if quiet && !is_last && level.waiting.unwrap_or_default() == 0 {
             return;
@@ -87,7 +88,10 @@ impl AccountHistory {
     /// What happened in the last hour, and in the one before.
     pub(super) fn hours(&self, minute: i64) -> (HourCounts, HourCounts) {
         let start = minute - HISTORY as i64;
-        (self.sum(|sampled| sampled > start), self.sum(|sampled| sampled <= start && sampled > start - HISTORY as i64))
+        (
+            self.sum(|sampled| sampled > start),
+            self.sum(|sampled| sampled <= start && sampled > start - HISTORY as i64),
+        )
     }
 
     fn sum(&self, within: impl Fn(i64) -> bool) -> HourCounts {
@@ -109,7 +113,8 @@ impl AccountHistory {
         let recent = self.minutes.iter().filter(|sampled| sampled.minute > minute - HISTORY as i64);
         let sample = |sampled: &Minute| {
             let of = |skipped| {
-                let reasons = sampled.reasons.iter().filter(|(place, _)| word(usize::from(*place)).0 == skipped);
+                let reasons =
+                    sampled.reasons.iter().filter(|(place, _)| word(usize::from(*place)).0 == skipped);
                 reasons.map(|(_, events)| u64::from(*events)).sum()
             };
             MinuteSample {
@@ -240,9 +245,11 @@ mod tests {
             }
         }
         assert_eq!(history.minutes.len(), 120);
-        let bytes: usize = history.minutes.iter().map(|minute| {
-            size_of_val(minute) + size_of_val(&*minute.reasons) + size_of_val(&*minute.buckets)
-        }).sum();
+        let bytes: usize = history
+            .minutes
+            .iter()
+            .map(|minute| size_of_val(minute) + size_of_val(&*minute.reasons) + size_of_val(&*minute.buckets))
+            .sum();
         assert!(bytes < 13 * 1024, "{bytes}");
         let samples = history.samples(999);
         assert_eq!(samples.len(), 60);

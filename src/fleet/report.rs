@@ -164,6 +164,9 @@ fn top(counts: &BTreeMap<String, u64>) -> Option<(&str, u64)> {
 pub struct QuotaReport {
     /// Calls that could be made at once.
     pub left: u64,
+    /// The most calls that can ever be made at once.
+    #[serde(default)]
+    pub at_once: u64,
     /// Calls that this replica allows itself in a period.
     pub allowed: u64,
     /// The period in seconds: an hour for the API, a minute for tracking.

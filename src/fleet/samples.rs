@@ -62,6 +62,7 @@ pub(crate) fn lane(account: &str) -> LaneReport {
         p95_seconds: Some(1.5),
         quota: Some(QuotaReport {
             left: 300,
+            at_once: 451,
             allowed: 1800,
             period_seconds: 3600,
             refills_at: None,

@@ -12,6 +12,7 @@ use axum::routing::get;
 use jiff::Timestamp;
 
 use super::heartbeat::Heartbeat;
+use super::packed;
 use super::renderer::{PageRenderer, RenderError, StatusPage};
 use super::sources::StatusSources;
 use super::view::list::ListQuery;
@@ -59,6 +60,7 @@ impl Handlers {
             .route("/livez", get(async |State(handlers): State<Self>| handlers.livez().await))
             .route("/readyz", get(async |State(handlers): State<Self>| handlers.readyz().await))
             .fallback(async |State(handlers): State<Self>| handlers.not_found("There is no such page."))
+            .layer(axum::middleware::from_fn(packed::pack))
             .with_state(self)
             .layer(map_response(headers::harden))
     }

@@ -11,6 +11,7 @@ mod handlers;
 mod headers;
 mod heartbeat;
 mod json;
+mod packed;
 mod pages;
 mod renderer;
 mod sources;

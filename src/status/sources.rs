@@ -12,7 +12,7 @@ use super::pages;
 use super::renderer::{RenderError, Rendered, StatusPage};
 use super::view::snapshot::{OwnLane, Snapshot};
 use crate::broker::BrokerHealth;
-use crate::fleet::FleetBoard;
+use crate::fleet::Survey;
 use crate::lane::{LaneRoster, LaneStatus, Stuck};
 use crate::metrics::Metrics;
 
@@ -21,14 +21,14 @@ use crate::metrics::Metrics;
 pub struct StatusSources {
     /// For `/metrics`, and the numbers of each account.
     pub metrics: Arc<Metrics>,
+    /// This replica, and with it the fleet.
+    pub fleet: Arc<Survey>,
     /// One per account.
     pub lanes: LaneRoster,
     /// How long a lane may settle nothing before it counts as stuck.
     pub stuck_after: Duration,
     /// `None` if events come from a file.
     pub broker: Option<Arc<BrokerHealth>>,
-    /// What is known of all replicas.
-    pub fleet: Arc<FleetBoard>,
     /// For whoever watches from outside, if anybody does.
     pub alive_signal: Option<AliveSignal>,
 }

@@ -11,7 +11,7 @@ use super::handlers::Handlers;
 use super::renderer::StatusPage;
 use super::view::list::ListQuery;
 use super::*;
-use crate::fleet::FleetBoard;
+use crate::fleet::{Survey, SurveySources};
 use crate::lane::{LaneRoster, LaneStatus};
 use crate::metrics::Metrics;
 
@@ -23,12 +23,19 @@ fn sources(accounts: usize) -> StatusSources {
     };
     let lanes = LaneRoster::default();
     lanes.show((0..accounts).map(lane).collect(), Vec::new());
+    let survey = SurveySources {
+        metrics: metrics.clone(),
+        lanes: lanes.clone(),
+        stuck_after: Duration::from_mins(15),
+        broker: None,
+        build: ("0", "unknown"),
+    };
     StatusSources {
+        fleet: Arc::new(Survey::new("one", Timestamp::UNIX_EPOCH, survey)),
         lanes,
         metrics,
         stuck_after: Duration::from_mins(15),
         broker: None,
-        fleet: Arc::new(FleetBoard::new("one", Timestamp::UNIX_EPOCH)),
         alive_signal: None,
     }
 }

@@ -28,6 +28,7 @@ mod doubled;
 mod events;
 mod faults;
 mod files;
+mod fleet;
 mod foreign_queues;
 mod forged;
 mod identity;

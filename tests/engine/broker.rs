@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet::broker::{Address, BrokerHealth, Context, LaneSet, Names, RoutedAccounts};
+use freshet::broker::{Address, BrokerHealth, Context, LaneSet, Names, RoutedAccounts, StatusPort};
 use freshet::delivery::{HeldBytes, LaneInlet, Session};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
@@ -58,9 +58,12 @@ impl Side {
             opener: Opener::default(),
             metrics: metrics.clone(),
             health: Arc::new(BrokerHealth::new(&metrics)),
+            facts: Arc::default(),
         };
+        let status =
+            StatusPort { outgoing: watch::Sender::default().subscribe(), incoming: mpsc::channel(1).0 };
         let mut running = JoinSet::new();
-        running.spawn(freshet::broker::run(address.into(), context, stop.clone()));
+        running.spawn(freshet::broker::run(address.into(), context, status, stop.clone()));
         Self { vhost, amqp, metrics, sessions, stop, running }
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use freshet::fleet::FleetBoard;
+use freshet::fleet::{Survey, SurveySources};
 use freshet::lane::{self, BackoffSettings, LaneRoster, LaneState};
 use freshet::status::{self, AliveSignal, StatusSources};
 use serde_json::{Value, json};
@@ -168,12 +168,19 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
     watching.spawn(lane::watch(lanes.clone(), AFTER));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let survey = SurveySources {
+        metrics: rig.metrics.clone(),
+        lanes: lanes.clone(),
+        stuck_after: AFTER,
+        broker: None,
+        build: ("0", "unknown"),
+    };
     let sources = StatusSources {
+        fleet: Arc::new(Survey::new("one", jiff::Timestamp::now(), survey)),
         metrics: rig.metrics.clone(),
         lanes,
         stuck_after: AFTER,
         broker: None,
-        fleet: std::sync::Arc::new(FleetBoard::new("one", jiff::Timestamp::now())),
         alive_signal: Some(AliveSignal {
             every: Duration::from_millis(20),
             tell: || {

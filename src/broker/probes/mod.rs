@@ -3,5 +3,6 @@
 //! consumes a queue.
 
 pub(super) mod confirm_probe;
+pub(super) mod queue_depths;
 pub(super) mod replica_name;
 pub(super) mod starved_consumer;

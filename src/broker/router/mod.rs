@@ -77,6 +77,7 @@ pub(super) async fn serve(
     let served = router.run(&mut consumer, stop, lost).await;
     // What happens to the lanes is now for another replica to report.
     router.lane_stall.clear();
+    routes(context, false);
     // The consumer last: dropping it cancels it, and another replica would be active ahead of what is returned here.
     match served {
         Ok(()) => close_after_acknowledgements(&channel, intake).await,
@@ -138,6 +139,7 @@ impl Router<'_> {
                         return Err(BrokerError::ConsumerCancelled(self.context.names.intake().to_owned()));
                     };
                     self.watchdog.received();
+                    routes(self.context, true);
                     let message = message?;
                     self.pace.received(message.redelivered);
                     self.route(message);
@@ -222,6 +224,12 @@ impl Router<'_> {
             self.publisher.publish(number, publication);
         }
     }
+}
+
+/// Shows whether this replica routes. RabbitMQ tells it only by handing out a message.
+fn routes(context: &Context, routes: bool) {
+    context.metrics.router_active.set(i64::from(routes));
+    context.facts.set_routes(routes);
 }
 
 /// The delivery tag of the message that a publication with this number is part of.

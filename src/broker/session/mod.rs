@@ -13,6 +13,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use lapin::Event;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,8 @@ use super::health::Stall;
 use super::inspect::{self, InspectedQueues};
 use super::names;
 use super::probes::confirm_probe::ConfirmProbe;
-use super::probes::replica_name;
+use super::probes::{queue_depths, replica_name};
+use super::status_exchange::{self, StatusPort};
 use super::timing::{CONNECTION_CHECK, HELD_WELL, NEXT_NODE_DELAY, RECONNECT_DELAYS};
 use super::topology;
 use super::unreadable::apart::ApartConsumer;
@@ -41,9 +43,11 @@ use tasks::Tasks;
 const QUEUES_LOGGED: usize = 10;
 
 /// Serves until `stop` is cancelled and every event taken was settled or given back.
-pub async fn run(addresses: Addresses, context: Context, stop: CancellationToken) {
+pub async fn run(addresses: Addresses, context: Context, status: StatusPort, stop: CancellationToken) {
     crate::tls::install_provider();
-    let context = Arc::new(context);
+    let (addresses, context) = (Arc::new(addresses), Arc::new(context));
+    let mut beside = JoinSet::new();
+    beside.spawn(status_exchange::run(addresses.clone(), context.clone(), status));
     let lasting = Lasting {
         quarantine: Arc::default(),
         inspected: Arc::default(),
@@ -206,6 +210,7 @@ impl BrokerSession<'_> {
         }
         tasks.probe(probe.clone().run(context.clone(), pool.clone()));
         tasks.probe(replica_name::reserve(context.clone(), pool.clone()));
+        tasks.probe(queue_depths::count(context.clone(), pool.clone()));
         tasks.probe(self.inspect());
         let (add, added) = mpsc::channel(1);
         tasks.probe(lane_changes::follow(context.clone(), pool.clone(), changes, lanes, add));

@@ -97,24 +97,24 @@ fn details_take_turns_where_there_are_many_lanes_and_stay_known() {
 }
 
 #[test]
-fn only_the_replica_that_routes_is_believed_about_queues_and_only_while_it_is_there() {
+fn the_last_count_of_queues_is_shown_while_the_replica_that_counted_is_there() {
     let now = Instant::now();
     let one = board("one", vec![lane("acme")], now);
-    let counted = |name: &str, routes, events| {
+    let counted = |name: &str, seconds, events| {
         let told = FleetBoard::new(name, at(0));
         let queues = QueuesTold {
-            at: at(3),
+            at: at(seconds),
             intake: Some(events),
             dead_letters: Some(0),
             lanes: [("acme".to_owned(), events)].into(),
         };
         let mut report = own(Vec::new());
-        (report.replica.routes, report.queues) = (routes, Some(queues));
+        report.queues = Some(queues);
         told.survey(report, now, at(3));
         tell(&told, &one, 0, now);
     };
-    counted("two", true, 7);
-    counted("three", false, 8);
+    counted("two", 3, 7);
+    counted("three", 2, 8);
     let fleet = one.fleet(now, at(4));
     assert_eq!(fleet.queues.replica.as_deref(), Some("two"));
     assert_eq!((fleet.queues.intake_waiting, fleet.queues.dead_letters_waiting), (Some(7), Some(0)));

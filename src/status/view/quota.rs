@@ -42,6 +42,7 @@ mod tests {
     fn a_quota_says_what_is_left_and_when_there_is_more() {
         let quota = QuotaReport {
             left: 0,
+            at_once: 450,
             allowed: 1800,
             period_seconds: 3600,
             refills_at: Some(at(600)),

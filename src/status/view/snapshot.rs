@@ -118,6 +118,7 @@ fn quota(totals: &Totals) -> Option<QuotaReport> {
     let Totals { quota_remaining, quota_requests_per_hour, .. } = *totals;
     (quota_requests_per_hour > 0.0).then(|| QuotaReport {
         left: quota_remaining as u64,
+        at_once: quota_requests_per_hour as u64,
         allowed: quota_requests_per_hour as u64,
         period_seconds: 3600,
         refills_at: None,

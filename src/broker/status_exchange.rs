@@ -1,0 +1,158 @@
+//! Carries what replicas tell each other of their lanes: a fanout exchange, and for each replica a queue that ends with it.
+//! Must not know what the messages say. Started once, beside the sessions.
+//!
+//! On a connection of its own: an alarm blocks one that publishes, anybody may publish what ends one that reads, and neither
+//! may touch a lane. For the same reason nothing here waits for its reader, and nothing else waits for this.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Consumer, ExchangeKind};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::amqp::address::{Address, Addresses};
+use super::amqp::channel::{answered, short};
+use super::amqp::connection::close;
+use super::amqp::refusal::{ACCESS_REFUSED, PRECONDITION_FAILED};
+use super::context::Context;
+use super::error::BrokerError;
+use super::facts::BrokerFacts;
+use super::names;
+use super::timing::{
+    HELD_WELL, RECONNECT_DELAYS, STATUS_BYTES, STATUS_MESSAGES, STATUS_PUBLISH, STATUS_REFUSED,
+};
+use super::transport;
+use crate::backoff::Delays;
+
+/// Where messages come from, and where they go.
+#[derive(Debug)]
+pub struct StatusPort {
+    /// All that is to be told now. Each new value is published once.
+    pub outgoing: watch::Receiver<Arc<Vec<Vec<u8>>>>,
+    /// What came. Messages that find no room are dropped: newer ones follow.
+    pub incoming: mpsc::Sender<Vec<u8>>,
+}
+
+/// Never returns. A refusal is logged once, and tried again after a while: replicas work without.
+pub(super) async fn run(addresses: Arc<Addresses>, context: Arc<Context>, mut port: StatusPort) {
+    let mut delays = Delays::new(RECONNECT_DELAYS.0, RECONNECT_DELAYS.1);
+    let first = names::first_node(&context.replica, addresses.count());
+    for attempt in first.. {
+        let started = Instant::now();
+        let broken = serve(addresses.nth(attempt), &context, &mut port).await;
+        if started.elapsed() > HELD_WELL {
+            delays.reset();
+        }
+        let refused = broken.is_refused(ACCESS_REFUSED) || broken.is_refused(PRECONDITION_FAILED);
+        if refused {
+            let exchange = context.names.status();
+            let why = format!("RabbitMQ refuses the exchange {exchange} or its queue: {broken}");
+            if context.facts.exchange().as_ref() != Some(&why) {
+                tracing::warn!(%broken, exchange, "replicas cannot tell each other of their lanes");
+            }
+            context.facts.set_silent(Some(why));
+            tokio::time::sleep(STATUS_REFUSED).await;
+        } else {
+            context.facts.set_silent(Some("the connection for it is lost, and made anew".to_owned()));
+            tracing::debug!(%broken, "the connection to the other replicas is made anew");
+            tokio::time::sleep(delays.following()).await;
+        }
+    }
+}
+
+/// Serves one connection, until it breaks.
+async fn serve(address: &Address, context: &Context, port: &mut StatusPort) -> BrokerError {
+    let name = format!("{}, status", context.replica);
+    let connection = match transport::connect(address, &name).await {
+        Ok(connection) => connection,
+        Err(error) => return error.into(),
+    };
+    let exchange = context.names.status();
+    let opening = async {
+        let channel = connection.create_channel().await?;
+        let consumer = open(&channel, context).await?;
+        Ok((channel, consumer))
+    };
+    let broken = match answered(&exchange, opening).await {
+        Ok((channel, consumer)) => {
+            exchange_messages(&channel, consumer, &exchange, &context.facts, port).await
+        }
+        Err(error) => error,
+    };
+    close(&connection).await;
+    broken
+}
+
+async fn open(channel: &Channel, context: &Context) -> lapin::Result<Consumer> {
+    let (exchange, queue) =
+        (context.names.status(), context.names.status_queue(&context.replica, Timestamp::now()));
+    let kind = ExchangeKind::Fanout;
+    // Not durable: what it carries is out of date after seconds.
+    channel
+        .exchange_declare(short(&exchange), kind, ExchangeDeclareOptions::default(), FieldTable::default())
+        .await?;
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(STATUS_MESSAGES));
+    arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(STATUS_BYTES));
+    channel.queue_declare(short(&queue), options, arguments).await?;
+    let (none, options) = (FieldTable::default(), QueueBindOptions::default());
+    channel.queue_bind(short(&queue), short(&exchange), short(""), options, none).await?;
+    let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
+    channel.basic_consume(short(&queue), short(&context.replica), options, FieldTable::default()).await
+}
+
+async fn exchange_messages(
+    channel: &Channel,
+    mut consumer: Consumer,
+    exchange: &str,
+    facts: &BrokerFacts,
+    port: &mut StatusPort,
+) -> BrokerError {
+    facts.set_silent(None);
+    let mut telling = true;
+    loop {
+        tokio::select! {
+            message = consumer.next() => match message {
+                // A reader that is behind gets newer ones.
+                Some(Ok(message)) => drop(port.incoming.try_send(message.data)),
+                Some(Err(error)) => return error.into(),
+                None => return BrokerError::Closed,
+            },
+            changed = port.outgoing.changed(), if telling => {
+                telling = changed.is_ok();
+                let messages = port.outgoing.borrow_and_update().clone();
+                for body in &*messages {
+                    if let Err(error) = publish(channel, exchange, body, STATUS_PUBLISH).await {
+                        return error;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn publish(
+    channel: &Channel,
+    exchange: &str,
+    body: &[u8],
+    within: Duration,
+) -> Result<(), BrokerError> {
+    let options = BasicPublishOptions::default();
+    let publishing =
+        channel.basic_publish(short(exchange), short(""), options, body, BasicProperties::default());
+    match tokio::time::timeout(within, publishing).await {
+        // Nobody waits for a confirm: the next one follows.
+        Ok(published) => published.map(drop).map_err(BrokerError::from),
+        Err(_) => Err(BrokerError::Unresponsive(within)),
+    }
+}
