@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 /// What fits most terminals.
-const WIDTH: usize = 100;
+const REPORT_WIDTH: usize = 100;
 
 /// One mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl ConfigError {
 fn report(path: &Path, problems: &[ConfigProblem], renderer: &Renderer) -> String {
     let (path, count) = (path.display().to_string(), problems.len());
     let mut text = format!("{path}: {count} problem{}", if count == 1 { "" } else { "s" });
-    let renderer = renderer.clone().term_width(WIDTH);
+    let renderer = renderer.clone().term_width(REPORT_WIDTH);
     for problem in problems {
         let group = Level::ERROR.primary_title(problem.to_string());
         let group = match &problem.place {
