@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::Failure;
-use crate::config::{self, Config, ConfigError, Environment, SecretsNeeded};
+use crate::config::{self, AccountConfig, Config, ConfigError, Environment, SecretsNeeded};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConfigFile {
@@ -38,4 +38,12 @@ impl ConfigFile {
     pub(super) fn path(&self) -> PathBuf {
         config::path(self.config.clone())
     }
+}
+
+/// The account of this name, or an error that lists them.
+pub(super) fn account_named<'a>(config: &'a Config, name: &str) -> Result<&'a AccountConfig, Failure> {
+    config.accounts.iter().find(|account| *account.name == *name).ok_or_else(|| {
+        let names: Vec<&str> = config.accounts.iter().map(|account| &*account.name).collect();
+        Failure::Usage(format!("there is no account `{name}`; there are: {}", names.join(", ")))
+    })
 }

@@ -26,7 +26,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{AccountConfig, Config};
 use output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
@@ -86,14 +85,6 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-/// The account of this name, or an error that lists them.
-fn account_named<'a>(config: &'a Config, name: &str) -> Result<&'a AccountConfig, Failure> {
-    config.accounts.iter().find(|account| *account.name == *name).ok_or_else(|| {
-        let names: Vec<&str> = config.accounts.iter().map(|account| &*account.name).collect();
-        Failure::Usage(format!("there is no account `{name}`; there are: {}", names.join(", ")))
-    })
 }
 
 const USAGE: u8 = 64;

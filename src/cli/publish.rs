@@ -8,7 +8,7 @@ use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::config_file::ConfigFile;
+use super::config_file::{ConfigFile, account_named};
 use super::output::{Failure, print};
 use super::{engine, files, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
@@ -31,7 +31,7 @@ pub(super) struct PublishArguments {
 pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let config = arguments.config.load(SecretsNeeded::Broker)?;
     if let Some(named) = &arguments.account {
-        super::account_named(&config, named)?;
+        account_named(&config, named)?;
     }
     let input = files::open(&arguments.events)?;
     let stop = CancellationToken::new();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::config_file::ConfigFile;
+use super::config_file::{ConfigFile, account_named};
 use super::engine::with_secrets;
 use super::files;
 use super::output::{Failure, print, print_styled};
@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
     // An account's key is read once its fields are asked for.
     let config = arguments.config.load(SecretsNeeded::None)?;
     let account = match &arguments.account {
-        Some(name) => Some(super::account_named(&config, name)?.name.clone()),
+        Some(name) => Some(account_named(&config, name)?.name.clone()),
         None => None,
     };
     let input = files::open(&arguments.events)?;

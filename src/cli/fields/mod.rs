@@ -6,7 +6,7 @@ use anstyle::Style;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::config_file::ConfigFile;
+use super::config_file::{ConfigFile, account_named};
 use super::engine::with_secrets;
 use super::output::{Failure, print, print_error, print_styled, width};
 use crate::config::{self, AccountConfig, SecretsNeeded};
@@ -38,7 +38,7 @@ pub(super) struct FieldsArguments {
 pub(super) async fn run(arguments: FieldsArguments) -> Result<(), Failure> {
     let config = arguments.config.load(SecretsNeeded::None)?;
     let accounts: Vec<&AccountConfig> = match &arguments.account {
-        Some(name) => vec![super::account_named(&config, name)?],
+        Some(name) => vec![account_named(&config, name)?],
         None => config.accounts.iter().collect(),
     };
     let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;

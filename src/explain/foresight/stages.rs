@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::condition::{Together, Ways, add};
 use super::placeholders::Placeholders;
-use super::walk::{Reached, Walker, Way, conditions};
+use super::walk::{EventWalker, LedTo, Way, conditions};
 use super::{Foreseen, ForeseenRequest};
 use crate::freshsales::{Call, Endpoint};
 use crate::outcome::{DeadLetterReason, Outcome};
@@ -17,12 +17,12 @@ const MOST_NODES: usize = 5000;
 /// All stages, in the order in which they are reached.
 #[derive(Default)]
 pub(super) struct Foresight {
-    stages: Vec<Stage>,
+    stages: Vec<RecordStage>,
     nodes: usize,
 }
 
 /// What may be sent for one record.
-struct Stage {
+struct RecordStage {
     kind: StageKind,
     /// The call that begins it.
     first: Option<Call>,
@@ -91,7 +91,7 @@ struct Within {
 }
 
 impl Foresight {
-    pub(super) fn explore(walker: &Walker<'_>) -> Self {
+    pub(super) fn explore(walker: &EventWalker<'_>) -> Self {
         let mut stages = Self::default();
         stages.stage(StageKind::Beginning, None, Vec::new());
         let mut at = 0;
@@ -108,11 +108,18 @@ impl Foresight {
             return known;
         }
         let reached = Ways::default();
-        self.stages.push(Stage { kind, first, chosen, reached, requests: Vec::new(), exits: Vec::new() });
+        self.stages.push(RecordStage {
+            kind,
+            first,
+            chosen,
+            reached,
+            requests: Vec::new(),
+            exits: Vec::new(),
+        });
         self.stages.len() - 1
     }
 
-    fn explore_stage(&mut self, at: usize, walker: &Walker<'_>) {
+    fn explore_stage(&mut self, at: usize, walker: &EventWalker<'_>) {
         let Some(stage) = self.stages.get(at) else { return };
         let kind = stage.kind;
         let begin =
@@ -125,8 +132,8 @@ impl Foresight {
             }
             let Way { calls, reached } = walker.walk(&within.chosen);
             let (call, answers) = match reached {
-                Reached::Call(call, answers) => (call, answers),
-                Reached::End(outcome) => {
+                LedTo::Call(call, answers) => (call, answers),
+                LedTo::End(outcome) => {
                     self.exit(at, within, None, Some(outcome));
                     continue;
                 }

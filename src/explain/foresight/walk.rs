@@ -15,12 +15,12 @@ use crate::outcome::Outcome;
 use crate::schema::Entity;
 
 /// Calls an hour: more than any event takes.
-const ENOUGH: f64 = 1000.0;
+const ENOUGH_CALLS: f64 = 1000.0;
 /// More turns than any event takes.
 const MOST_TURNS: usize = 1000;
 
 /// Walks an event's ways.
-pub(super) struct Walker<'a> {
+pub(super) struct EventWalker<'a> {
     settings: SchedulerSettings,
     send: &'a Addressed,
     parts: EventParts,
@@ -29,7 +29,7 @@ pub(super) struct Walker<'a> {
 }
 
 /// Where a way has led to.
-pub(super) enum Reached {
+pub(super) enum LedTo {
     /// This call is sent next, and these answers to it are possible.
     Call(Call, Vec<ModelledAnswer>),
     /// The event ended so.
@@ -39,10 +39,10 @@ pub(super) enum Reached {
 /// A way: its calls and what was answered, and where it leads.
 pub(super) struct Way {
     pub(super) calls: Vec<Call>,
-    pub(super) reached: Reached,
+    pub(super) reached: LedTo,
 }
 
-impl<'a> Walker<'a> {
+impl<'a> EventWalker<'a> {
     pub(super) fn new(
         account: &AccountConfig,
         send: &'a Addressed,
@@ -56,7 +56,7 @@ impl<'a> Walker<'a> {
     /// Follows the answers chosen so far, each by its place among those that are possible.
     pub(super) fn walk(&self, chosen: &[usize]) -> Way {
         let mut now = self.now;
-        let quota = || Quota::new(ENOUGH, Duration::from_hours(1), 1.0, now);
+        let quota = || Quota::new(ENOUGH_CALLS, Duration::from_hours(1), 1.0, now);
         let mut scheduler = Scheduler::new(self.settings, quota(), quota());
         scheduler.begin();
         let Addressed { mapped, keys, identity_pair } = self.send;
@@ -74,7 +74,7 @@ impl<'a> Walker<'a> {
                         answer.says.retain(|said| !said.stays || !is_known(said, &known));
                     }
                     let Some(choice) = chosen.next() else {
-                        return Way { calls, reached: Reached::Call(call, possible) };
+                        return Way { calls, reached: LedTo::Call(call, possible) };
                     };
                     let Some(answer) = possible.into_iter().nth(*choice) else { break };
                     for condition in conditions(&answer, calls.len()) {
@@ -100,10 +100,10 @@ impl<'a> Walker<'a> {
                 | Effect::Selector(..) => None,
             });
             if let Some(outcome) = end {
-                return Way { calls, reached: Reached::End(outcome) };
+                return Way { calls, reached: LedTo::End(outcome) };
             }
         }
-        Way { calls, reached: Reached::End(Outcome::Returned) }
+        Way { calls, reached: LedTo::End(Outcome::Returned) }
     }
 }
 

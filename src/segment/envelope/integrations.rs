@@ -16,12 +16,12 @@ pub(super) struct WrongKind<'a> {
 }
 
 /// Decides where there is no entry of our own.
-const ALL: &str = "All";
+const ALL_NAME: &str = "All";
 
 /// Whether the destination is switched on. Without a word about it, it is.
 pub(super) fn enabled(integrations: &str) -> Result<bool, WrongKind<'_>> {
     let Some((name, value)) = deciding(integrations) else { return Ok(true) };
-    if name == ALL {
+    if name == ALL_NAME {
         return Ok(value != "false");
     }
     match JsonKind::of(value) {
@@ -39,5 +39,5 @@ pub(super) fn enabled(integrations: &str) -> Result<bool, WrongKind<'_>> {
 pub(in crate::segment) fn deciding(integrations: &str) -> Option<(&'static str, &str)> {
     let own = OWN_NAMES.into_iter().filter_map(|name| Some((name, find(integrations, name)?)));
     let mut own = own.filter(|(_, value)| JsonKind::of(value) != JsonKind::Null);
-    own.next().or_else(|| Some((ALL, find(integrations, ALL)?)))
+    own.next().or_else(|| Some((ALL_NAME, find(integrations, ALL_NAME)?)))
 }
