@@ -3,13 +3,15 @@
 
 use std::collections::VecDeque;
 
-use super::details::{HISTORY, MinuteSample};
+use super::details::MinuteSample;
 use super::report::HourCounts;
 use crate::metrics::{AccountCounts, Metrics};
 use crate::outcome::{DeadLetterReason, SkipReason};
 
+/// As many as a history has minutes.
+const HOUR_MINUTES: i64 = 60;
 /// The last hour, and the one before.
-const KEPT: i64 = 2 * HISTORY as i64;
+const KEPT: i64 = 2 * HOUR_MINUTES;
 const PERCENTILE: f64 = 0.95;
 
 /// The minutes of one account.
@@ -82,15 +84,15 @@ impl AccountHistory {
 
     /// Whether something happened in the last hour.
     pub(super) fn is_recent(&self, minute: i64) -> bool {
-        self.minutes.back().is_some_and(|last| last.minute > minute - HISTORY as i64)
+        self.minutes.back().is_some_and(|last| last.minute > minute - HOUR_MINUTES)
     }
 
     /// What happened in the last hour, and in the one before.
     pub(super) fn hours(&self, minute: i64) -> (HourCounts, HourCounts) {
-        let start = minute - HISTORY as i64;
+        let start = minute - HOUR_MINUTES;
         (
             self.sum(|sampled| sampled > start),
-            self.sum(|sampled| sampled <= start && sampled > start - HISTORY as i64),
+            self.sum(|sampled| sampled <= start && sampled > start - HOUR_MINUTES),
         )
     }
 
@@ -110,7 +112,7 @@ impl AccountHistory {
 
     /// The last hour by the minute, oldest first.
     pub(super) fn samples(&self, minute: i64) -> Vec<MinuteSample> {
-        let recent = self.minutes.iter().filter(|sampled| sampled.minute > minute - HISTORY as i64);
+        let recent = self.minutes.iter().filter(|sampled| sampled.minute > minute - HOUR_MINUTES);
         let sample = |sampled: &Minute| {
             let of = |skipped| {
                 let reasons =
@@ -132,7 +134,7 @@ impl AccountHistory {
 
     /// Of the last hour: 95 of 100 events were settled within so many seconds.
     pub(super) fn p95(&self, minute: i64) -> Option<f64> {
-        let recent = self.minutes.iter().filter(|sampled| sampled.minute > minute - HISTORY as i64);
+        let recent = self.minutes.iter().filter(|sampled| sampled.minute > minute - HOUR_MINUTES);
         percentile(recent.flat_map(|sampled| sampled.buckets.iter().copied()))
     }
 }
@@ -194,6 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fleet::details::HISTORY;
 
     fn counts(delivered: u64, dead: u64) -> AccountCounts {
         let mut counts = AccountCounts { received: delivered + dead, delivered, ..AccountCounts::default() };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prometheus::core::Collector as _;
-use prometheus::proto::{Metric, MetricFamily};
+use prometheus::proto::{LabelPair, Metric, MetricFamily};
 
 use super::Metrics;
 use crate::outcome::{DeadLetterReason, SkipReason};
@@ -79,7 +79,7 @@ impl Metrics {
 }
 
 fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
-    metric.get_label().iter().find(|label| label.name() == name).map(|label| label.value())
+    metric.get_label().iter().find(|label| label.name() == name).map(LabelPair::value)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole events")]
