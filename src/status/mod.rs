@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::client::{Answered, AskError, ask};
+pub use self::client::{AskError, PageAnswer, ask};
 use self::heartbeat::Heartbeat;
 pub use self::sources::StatusSources;
 
