@@ -15,7 +15,7 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
 /// What a replica, or whatever listens in its place, answered.
 #[derive(Debug)]
-pub struct Answered {
+pub struct PageAnswer {
     /// Of HTTP.
     pub status: u16,
     /// Of any form.
@@ -52,12 +52,12 @@ pub enum AskError {
 }
 
 /// `GET`s a path of the replica at `authority`, which is `<host>:<port>`.
-pub async fn ask(authority: &str, path: &str, deadline: Duration) -> Result<Answered, AskError> {
+pub async fn ask(authority: &str, path: &str, deadline: Duration) -> Result<PageAnswer, AskError> {
     let late = |_| AskError::TooLate { authority: authority.to_owned(), deadline };
     tokio::time::timeout(deadline, exchange(authority, path)).await.map_err(late)?
 }
 
-async fn exchange(authority: &str, path: &str) -> Result<Answered, AskError> {
+async fn exchange(authority: &str, path: &str) -> Result<PageAnswer, AskError> {
     let not_http =
         |why: &dyn ToString| AskError::NotHttp { authority: authority.to_owned(), why: why.to_string() };
     let stream = TcpStream::connect(authority)
@@ -75,5 +75,5 @@ async fn exchange(authority: &str, path: &str) -> Result<Answered, AskError> {
     let body = axum::body::to_bytes(Body::new(answer.into_body()), ANSWER_LIMIT)
         .await
         .map_err(|error| not_http(&error))?;
-    Ok(Answered { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(PageAnswer { status, body: String::from_utf8_lossy(&body).into_owned() })
 }

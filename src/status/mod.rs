@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::alive_signal::AliveSignal;
-pub use self::client::{Answered, AskError, ask};
+
+pub use self::client::{AskError, PageAnswer, ask};
 use self::heartbeat::Heartbeat;
 pub use self::sources::StatusSources;
 

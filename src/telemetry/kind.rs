@@ -12,7 +12,7 @@ use tracing::field::{Field, Visit};
 pub(super) const KIND_FIELDS: [&str; 9] =
     ["account", "reason", "queue", "consumer", "lane.state", "selector", "stall", "entity", "field"];
 /// The most characters of a text that is kept of a kind.
-const KEPT: usize = 200;
+const KEPT_TEXT: usize = 200;
 
 /// Tells kinds of lines apart without keeping their texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,9 +75,9 @@ impl Visit for KindTexts {
     fn record_str(&mut self, field: &Field, value: &str) {
         let place = KIND_FIELDS.iter().position(|name| *name == field.name());
         if let Some(kept) = place.and_then(|place| self.fields.get_mut(place)) {
-            *kept = Some(value.chars().take(KEPT).collect());
+            *kept = Some(value.chars().take(KEPT_TEXT).collect());
         } else if field.name() == "message" {
-            self.message = value.chars().take(KEPT).collect();
+            self.message = value.chars().take(KEPT_TEXT).collect();
         }
     }
 

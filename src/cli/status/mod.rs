@@ -12,7 +12,7 @@ use super::config_file::ConfigFile;
 use super::output::{Failure, print};
 use super::table::printable;
 use crate::config::SecretsNeeded;
-use crate::status::{self, Answered};
+use crate::status::{self, PageAnswer};
 use shown::ReplicaStatus;
 
 /// The pages end a connection after 15 s.
@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: StatusArguments) -> Result<(), Failure> {
         return ready(&authority, &prefix).await;
     }
     let path = format!("{prefix}/api/status");
-    let Answered { status, body } =
+    let PageAnswer { status, body } =
         status::ask(&authority, &path, STATUS_DEADLINE).await.map_err(Failure::failed)?;
     let read = (status == 200).then(|| ReplicaStatus::read(&body)).flatten();
     let Some(read) = read else {
@@ -91,7 +91,7 @@ fn reached(listen: SocketAddr) -> SocketAddr {
 async fn ready(authority: &str, prefix: &str) -> Result<(), Failure> {
     let path = format!("{prefix}/readyz");
     let not_ready = |why: String| Failure::Failed(format!("not ready: {why}"));
-    let Answered { status, body } =
+    let PageAnswer { status, body } =
         status::ask(authority, &path, READY_DEADLINE).await.map_err(|error| not_ready(error.to_string()))?;
     match (status, body.trim()) {
         (200, "ready") => Ok(()),

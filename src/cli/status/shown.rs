@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::table::{printable, table};
 
 /// States in which a lane needs nobody, the others first.
-const QUIET: [&str; 2] = ["flowing", "standby"];
+const QUIET_STATES: [&str; 2] = ["flowing", "standby"];
 
 /// An answer.
 pub(super) struct ReplicaStatus(Value);
@@ -52,7 +52,9 @@ impl ReplicaStatus {
             .get("accounts")
             .and_then(Value::as_array)
             .map_or_else(Vec::new, |all| all.iter().collect());
-        accounts.sort_by_key(|account| state(account).is_some_and(|state| QUIET.contains(&state.as_str())));
+        accounts.sort_by_key(|account| {
+            state(account).is_some_and(|state| QUIET_STATES.contains(&state.as_str()))
+        });
         let mut shown = format!("{}\n", self.sentence(&accounts));
         if !accounts.is_empty() {
             shown.push('\n');
