@@ -26,6 +26,7 @@ mod disturbance;
 mod documented;
 mod doubled;
 mod events;
+mod explain;
 mod faults;
 mod files;
 mod fleet;

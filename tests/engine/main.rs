@@ -22,6 +22,7 @@ mod answers;
 mod broker;
 mod bulk;
 mod doubted;
+mod explained;
 mod duplicates;
 mod failures;
 mod front;

@@ -1,0 +1,205 @@
+//! `explain` and `fields`, run as users run them.
+
+use std::path::Path;
+
+use freshet::sandbox::{Options, Sandbox};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::freshet;
+
+const KEY: &str = "key-that-nobody-sees";
+const TOKEN: &str = "token-that-nobody-sees";
+
+/// The repository's file or folder of this name.
+fn in_repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Exit status, standard output and standard error.
+async fn run(
+    folder: &Path,
+    arguments: &[&str],
+    keys: &[(&str, &str)],
+    input: &[u8],
+) -> (i32, String, String) {
+    let folder = folder.to_owned();
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let keys: Vec<(String, String)> =
+        keys.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let input = input.to_vec();
+    let running = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let keys: Vec<(&str, &str)> =
+            keys.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        freshet(&arguments, &folder, &keys, &input)
+    });
+    let output = running.await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_tracking_plan_is_explained_without_network_and_keys() {
+    let plan = in_repository("examples/tracking-plan");
+    let (status, text, errors) =
+        run(&plan, &["explain", "plan.ndjson", "--fields", "fields"], &[], b"").await;
+    assert_eq!((status, errors.as_str()), (0, ""));
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn events_that_would_be_dead_letters_are_shown_with_what_to_do_and_fail_the_command() {
+    let plan = in_repository("examples/tracking-plan");
+    let events = [
+        json!({"type": "identify", "userId": "u", "traits": {"email": "ada@example.com", "cfSeat": 4, "cfPlan": "Silver"}}),
+        json!({"type": "identify", "userId": "u", "traits": {"email": "ada@example.com"}, "integrations": {"All": false}}),
+        json!([{"type": "group"}, {"type": "track", "userId": "u"}]),
+    ];
+    let mut input: Vec<u8> = events.iter().flat_map(|event| format!("{event}\n").into_bytes()).collect();
+    input.extend_from_slice(b"{\"type\":\n");
+    let (status, text, errors) = run(&plan, &["explain", "-", "--fields", "fields"], &[], &input).await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    let made = regex_free(&text);
+    insta::assert_snapshot!(made);
+    let only_bad = ["explain", "-", "--fields", "fields", "--only-bad", "--json"];
+    let (status, text, _) = run(&plan, &only_bad, &[], &input).await;
+    assert_eq!(status, 1);
+    let lines = lines(&text);
+    let reasons: Vec<&Value> = lines.iter().map(|line| &line["reason"]).collect();
+    assert_eq!(
+        reasons,
+        ["unknown_custom_field", "invalid_event", "malformed_json", "null"]
+            .map(|word| { if word == "null" { Value::Null } else { json!(word) } })
+            .iter()
+            .collect::<Vec<_>>()
+    );
+    let by_reason = json!({"integration_disabled": 1, "invalid_event": 1, "malformed_json": 1, "unknown_custom_field": 1, "unsupported_type": 1});
+    let summary = json!({"events": 5, "deliver": 0, "skip": 2, "dead_letter": 3, "by_reason": by_reason});
+    assert_eq!(lines.last().unwrap(), &json!({ "summary": summary }));
+}
+
+/// Without the ids that are made of a batch's content.
+fn regex_free(text: &str) -> String {
+    let line = |line: &str| match line.split_once("messageId freshet-") {
+        Some((before, _)) => format!("{before}messageId (made)\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Every example event: line, account, end, reason, and how many calls.
+#[tokio::test]
+async fn every_example_event_is_explained() {
+    let fields = TempDir::new().unwrap();
+    for account in ["acme", "globex"] {
+        let own = fields.path().join(account);
+        std::fs::create_dir(&own).unwrap();
+        for entity in ["contacts", "sales_accounts", "deals"] {
+            let name = format!("{entity}.json");
+            std::fs::copy(in_repository("src/sandbox/metadata").join(&name), own.join(&name)).unwrap();
+        }
+    }
+    let folder = in_repository("examples");
+    let fields = fields.path().to_str().unwrap();
+    let arguments = ["explain", "events.ndjson", "--config", "freshet.toml", "--fields", fields, "--json"];
+    let (status, text, errors) = run(&folder, &arguments, &[], b"").await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    let line = |value: &Value| match value.get("summary") {
+        Some(summary) => format!("{summary}\n"),
+        None => {
+            let text = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
+            let [account, by, outcome, reason] = ["account", "routed_by", "outcome", "reason"].map(text);
+            format!("{} {account} {by} {outcome} {reason} {}\n", value["line"], value["calls"])
+        }
+    };
+    insta::assert_snapshot!(lines(&text).iter().map(line).collect::<String>());
+}
+
+#[tokio::test]
+async fn fields_are_listed_saved_as_answered_and_taken_back_and_no_key_is_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sandbox = Sandbox::new(Options::default());
+    let served = sandbox.clone();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { served.serve(listener, CancellationToken::new()).await });
+    let folder = TempDir::new().unwrap();
+    let config = format!(
+        "[broker]\nurl = \"amqp://nobody:secret-password@127.0.0.1:1/%2f\"\n[[accounts]]\nname = \"acme\"\n\
+         url = \"http://{address}\"\napi_key = {{ env = \"KEY\" }}\napp_token = {{ env = \"TOKEN\" }}\n"
+    );
+    std::fs::write(folder.path().join("freshet.toml"), config).unwrap();
+    let keys = [("KEY", KEY), ("TOKEN", TOKEN)];
+
+    let (status, listed, errors) = run(folder.path(), &["fields", "--json"], &keys, b"").await;
+    assert_eq!((status, errors.as_str()), (0, ""));
+    let listed = lines(&listed);
+    let plan = listed.iter().find(|field| field["field"] == "cf_plan").unwrap();
+    assert_eq!(
+        (&plan["trait"], &plan["type"], &plan["custom"]),
+        (&json!("cfPlan"), &json!("dropdown"), &json!(true))
+    );
+    assert!(plan["choices"].as_array().unwrap().iter().all(|choice| choice["label"].is_string()));
+    let of_company = listed.iter().find(|field| field["field"] == "cf_tier").unwrap();
+    assert_eq!(
+        (&of_company["trait"], &of_company["entity"]),
+        (&json!("company.cfTier"), &json!("sales_account"))
+    );
+    let (status, table, _) = run(folder.path(), &["fields"], &keys, b"").await;
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(table);
+
+    let (status, _, errors) = run(folder.path(), &["fields", "--save", "saved"], &keys, b"").await;
+    assert_eq!((status, errors.as_str()), (0, ""));
+    let answered = reqwest::Client::new()
+        .get(format!("http://{address}/api/settings/contacts/fields"))
+        .header("authorization", "Token token=any")
+        .send()
+        .await
+        .unwrap();
+    let saved = std::fs::read(folder.path().join("saved/acme/contacts.json")).unwrap();
+    assert_eq!(saved, answered.bytes().await.unwrap());
+    freshet::sandbox::FieldFiles::load(&folder.path().join("saved/acme")).unwrap();
+
+    let event = br#"{"type":"identify","userId":"u-1","traits":{"email":"ada@example.com","owner":"ines.hallstrom@example.com","contactStatus":"New"}}"#;
+    let (_, online, errors) = run(folder.path(), &["explain", "-", "--json"], &keys, event).await;
+    assert_eq!(errors, "");
+    let (_, offline, errors) =
+        run(folder.path(), &["explain", "-", "--json", "--fields", "saved"], &[], event).await;
+    assert_eq!(errors, "");
+    for (text, what) in [(&table, "fields"), (&online, "explain"), (&offline, "explain --fields")] {
+        for secret in [KEY, TOKEN, "secret-password", "oken token"] {
+            assert!(!text.contains(secret), "{what} shows a secret");
+        }
+    }
+    // Nothing was written.
+    assert_eq!(sandbox.state()["contacts"], json!([]));
+}
+
+#[tokio::test]
+async fn mistakes_say_what_to_do() {
+    let plan = in_repository("examples/tracking-plan");
+    for (arguments, status, said) in [
+        (
+            &["explain", "plan.ndjson", "--fields", "nowhere"][..],
+            64,
+            "freshet fields --account acme --save nowhere",
+        ),
+        (&["explain", "plan.ndjson", "--fields", "fields", "--account", "acne"][..], 64, "there are: acme"),
+        (&["explain", "plan.ndjson"][..], 64, "ACME_API_KEY is not set"),
+        (&["explain", "gone.ndjson", "--fields", "fields"][..], 1, "gone.ndjson"),
+        (&["fields", "--account", "acne"][..], 64, "there are: acme"),
+    ] {
+        let (got, _, errors) = run(&plan, arguments, &[], b"").await;
+        assert_eq!(got, status, "{arguments:?}: {errors}");
+        assert!(errors.contains(said), "{arguments:?}: {errors}");
+    }
+}
