@@ -17,13 +17,13 @@ const PERCENTILE: f64 = 0.95;
 /// The minutes of one account.
 #[derive(Debug, Default)]
 pub(super) struct AccountHistory {
-    minutes: VecDeque<Minute>,
+    minutes: VecDeque<KeptMinute>,
     /// What was counted when it was last looked at.
     seen: AccountCounts,
 }
 
 #[derive(Debug, Default, PartialEq)]
-struct Minute {
+struct KeptMinute {
     minute: i64,
     waiting: Option<u32>,
     quota_left: Option<u32>,
@@ -69,7 +69,7 @@ impl AccountHistory {
         // The clock may have been set back: minutes stay in order.
         let minute = self.minutes.back().map_or(minute, |last| last.minute.max(minute));
         if !is_last && self.minutes.back().is_none_or(|last| last.minute < minute) {
-            self.minutes.push_back(Minute { minute, ..Minute::default() });
+            self.minutes.push_back(KeptMinute { minute, ..KeptMinute::default() });
         }
         if let Some(last) = self.minutes.back_mut() {
             last.received = last.received.saturating_add(received);
@@ -113,7 +113,7 @@ impl AccountHistory {
     /// The last hour by the minute, oldest first.
     pub(super) fn samples(&self, minute: i64) -> Vec<MinuteSample> {
         let recent = self.minutes.iter().filter(|sampled| sampled.minute > minute - HOUR_MINUTES);
-        let sample = |sampled: &Minute| {
+        let sample = |sampled: &KeptMinute| {
             let of = |skipped| {
                 let reasons =
                     sampled.reasons.iter().filter(|(place, _)| word(usize::from(*place)).0 == skipped);
@@ -146,13 +146,11 @@ fn reasons(counts: &AccountCounts) -> impl Iterator<Item = u64> {
 
 /// Whether the reason at this place is one for skipping, and its word.
 pub(super) fn word(place: usize) -> (bool, &'static str) {
-    match SkipReason::ALL.get(place) {
-        Some(reason) => (true, reason.as_str()),
-        None => {
-            let reason = DeadLetterReason::ALL.get(place - SkipReason::ALL.len());
-            (false, reason.map_or("", |reason| reason.as_str()))
-        }
+    if let Some(reason) = SkipReason::ALL.get(place) {
+        return (true, reason.as_str());
     }
+    let reason = DeadLetterReason::ALL.get(place - SkipReason::ALL.len());
+    (false, reason.map_or("", |reason| reason.as_str()))
 }
 
 /// The sum of both; places without events are left out.

@@ -10,6 +10,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use url::form_urlencoded;
 
 use super::heartbeat::Heartbeat;
 use super::packed;
@@ -74,7 +75,10 @@ impl Handlers {
     }
 
     async fn status(State(handlers): State<Self>, RawQuery(query): RawQuery) -> Response {
-        handlers.page(StatusPage::Status(ListQuery::parse(&query.unwrap_or_default()))).await
+        let query = query.unwrap_or_default();
+        let account = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "account");
+        let account = account.map(|(_, name)| name.into_owned());
+        handlers.page(StatusPage::Status(ListQuery::parse(&query), account)).await
     }
 
     async fn account_status(State(handlers): State<Self>, Path(name): Path<String>) -> Response {

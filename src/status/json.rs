@@ -57,12 +57,13 @@ pub(super) fn status(
     snapshot: &Snapshot,
     own: &[OwnLane],
     removed: &[RemovedAccount],
-    query: &ListQuery,
+    (query, only): (&ListQuery, Option<&str>),
 ) -> serde_json::Result<Vec<u8>> {
     let totals: HashMap<&str, Totals> = own.iter().map(|lane| (&*lane.view.account, lane.totals)).collect();
     let row = |account| row(account, &totals);
     let mut accounts: Vec<AccountRow<'_>> =
         matching(&snapshot.fleet.accounts, query).into_iter().map(row).collect();
+    accounts.retain(|account| only.is_none_or(|only| only == account.account));
     accounts.sort_by_key(|account| account.account);
     serde_json::to_vec(&Status {
         schema_version: SCHEMA_VERSION,

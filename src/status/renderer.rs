@@ -26,8 +26,8 @@ pub(super) enum StatusPage {
     /// One account's page.
     Account(String),
     Replicas,
-    /// `/api/status`.
-    Status(ListQuery),
+    /// `/api/status`: the accounts chosen, or the one of this name.
+    Status(ListQuery, Option<String>),
     /// `/api/accounts/<name>`.
     AccountStatus(String),
 }
@@ -36,7 +36,7 @@ impl StatusPage {
     pub(super) const fn content_type(&self) -> &'static str {
         match self {
             Self::Accounts(_) | Self::Account(_) | Self::Replicas => "text/html; charset=utf-8",
-            Self::Status(_) | Self::AccountStatus(_) => "application/json",
+            Self::Status(..) | Self::AccountStatus(_) => "application/json",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
@@ -177,7 +177,7 @@ mod tests {
             StatusPage::Account(_) => Err(RenderError::NotFound),
             StatusPage::Metrics
             | StatusPage::Accounts(_)
-            | StatusPage::Status(_)
+            | StatusPage::Status(..)
             | StatusPage::AccountStatus(_) => Ok(Bytes::new()),
         });
         let mut tasks = JoinSet::new();

@@ -69,9 +69,9 @@ impl StatusSources {
                 None => Err(RenderError::NotFound),
             },
             StatusPage::Replicas => html(pages::replicas(&self.snapshot().0)),
-            StatusPage::Status(query) => {
+            StatusPage::Status(query, account) => {
                 let (snapshot, lanes) = self.snapshot();
-                json::status(&snapshot, &lanes, &self.lanes.removed(), query)
+                json::status(&snapshot, &lanes, &self.lanes.removed(), (query, account.as_deref()))
                     .map(Into::into)
                     .map_err(RenderError::failed)
             }

@@ -121,8 +121,97 @@ fn a_page_shows_each_account_its_own_numbers() {
     sources.metrics.account("account-1").delivered.of("page").inc_by(2);
     sources.metrics.account("account-2").in_flight.set(3);
     let shown: serde_json::Value =
-        serde_json::from_slice(&sources.render(&StatusPage::Status(ListQuery::parse(""))).unwrap()).unwrap();
+        serde_json::from_slice(&sources.render(&StatusPage::Status(ListQuery::parse(""), None)).unwrap())
+            .unwrap();
     let of = |number: usize, key: &str| shown["accounts"][number][key].clone();
     assert_eq!([of(0, "delivered"), of(1, "delivered"), of(2, "delivered")], [0, 7, 0]);
     assert_eq!([of(0, "in_flight"), of(1, "in_flight"), of(2, "in_flight")], [0, 0, 3]);
+}
+
+fn address_of(pages: usize) -> (SocketAddr, Pages, tokio::runtime::Runtime) {
+    let daemon = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (address, pages) = daemon.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (address, serve(listener, sources(pages), &CancellationToken::new()).unwrap())
+    });
+    (address, pages, daemon)
+}
+
+#[test]
+fn every_answer_has_the_headers_that_keep_others_out() {
+    let (address, _pages, _daemon) = address_of(2);
+    let paths = [
+        ("/", 200),
+        ("/?q=%3Cscript%3E&page=7", 200),
+        ("/accounts/account-1", 200),
+        ("/accounts/nobody", 404),
+        ("/accounts/%3Cscript%3E", 404),
+        ("/replicas", 200),
+        ("/runbook", 200),
+        ("/api/status", 200),
+        ("/api/accounts/account-1", 200),
+        ("/api/accounts/nobody", 404),
+        ("/api/nothing", 404),
+        ("/metrics", 200),
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/nothing", 404),
+        ("/a/b/c", 404),
+    ];
+    for (path, status) in paths {
+        let answer = get(address, path);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.0 {status}")), "{path}: {head}");
+        for header in [
+            "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+        ] {
+            assert!(head.contains(header), "{path}: {head}");
+        }
+        assert!(!body.contains("<script>") && !body.contains("style="), "{path}: {body}");
+    }
+}
+
+#[test]
+fn style_and_script_are_found_from_every_page_and_kept_for_ever() {
+    let (address, _pages, _daemon) = address_of(1);
+    for (page, folder) in [("/", "/"), ("/accounts/account-0", "/accounts/"), ("/accounts/x", "/accounts/")] {
+        let page = get(address, page);
+        for (before, kind) in
+            [("<link rel=\"stylesheet\" href=\"", "text/css"), ("<script src=\"", "text/javascript")]
+        {
+            let reference = page.split_once(before).unwrap().1.split('"').next().unwrap();
+            let url = url::Url::parse(&format!("http://here{folder}")).unwrap().join(reference).unwrap();
+            let asset = get(address, url.path());
+            assert!(
+                asset.starts_with("HTTP/1.0 200") && asset.contains(kind) && asset.contains("immutable"),
+                "{url}"
+            );
+        }
+    }
+}
+
+#[test]
+fn programs_are_told_of_the_account_and_state_that_they_ask_for() {
+    let (address, _pages, _daemon) = address_of(3);
+    let accounts = |query: &str| {
+        let answer = get(address, &format!("/api/status{query}"));
+        let shown: serde_json::Value =
+            serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(shown["schema_version"], 1);
+        shown["accounts"].as_array().unwrap().len()
+    };
+    for (query, found) in [
+        ("", 3),
+        ("?account=account-1", 1),
+        ("?account=nobody", 0),
+        ("?state=standby", 3),
+        ("?state=unauthorized", 0),
+        ("?state=standby&account=account-2", 1),
+    ] {
+        assert_eq!(accounts(query), found, "{query}");
+    }
 }

@@ -7,7 +7,7 @@ use super::words::grouped;
 
 /// The minutes of an hour.
 pub(in crate::status) const MINUTES: usize = 60;
-const HOUR_MINUTES: f64 = 60.0;
+const DRAWN_MINUTES: f64 = 60.0;
 /// The size of a large chart's drawing, in its own units.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 120.0;
@@ -58,7 +58,7 @@ fn whole(value: f64) -> u64 {
 /// One line for each unbroken stretch of known minutes, over an area; a lone minute is a short line.
 fn drawn(hour: &Hour, (width, height): (f64, f64), class: &str, label: &str) -> String {
     let top = highest(hour).max(1.0);
-    let step = width / HOUR_MINUTES;
+    let step = width / DRAWN_MINUTES;
     let y = |value: f64| height - 1.0 - value.clamp(0.0, top) / top * (height - 2.0);
     let mut svg = format!(
         "<svg class=\"{class}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\" \

@@ -68,8 +68,7 @@ impl ListQuery {
         let mut parsed = Self { page: 1, ..Self::default() };
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*key {
-                // `account` is the name in the interface for programs.
-                "q" | "account" => {
+                "q" => {
                     let text: String = value.to_lowercase().chars().take(LONGEST_SEARCH).collect();
                     text.trim().clone_into(&mut parsed.q);
                 }
