@@ -35,6 +35,15 @@ impl ConfiguredAccount {
         let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
         Client::new(transport, credentials)
     }
+
+    /// A client of its own, for a command: it trusts what `ca_file` names.
+    pub(super) fn own_client(&self, transport: &HttpTransport) -> Result<Client, String> {
+        let Some(authorities) = &self.authorities else { return Ok(self.client(transport)) };
+        match transport.trusting(authorities) {
+            Ok(trusting) => Ok(self.client(&trusting)),
+            Err(error) => Err(format!("account {}: ca_file: {error}", self.account.name)),
+        }
+    }
 }
 
 /// What another configuration changed.

@@ -259,8 +259,8 @@ impl BoardState {
 
     /// The last counts of queues, and the replica that told them.
     fn counts(&self, now: Instant) -> Option<(&str, &QueuesTold)> {
-        let routing = self.replicas.values().filter(|teller| teller.report.routes && !teller.is_gone(now));
-        let counted = routing
+        let there = self.replicas.values().filter(|teller| !teller.is_gone(now));
+        let counted = there
             .filter_map(|teller| teller.queues.as_ref().map(|queues| (teller.report.name.as_str(), queues)));
         counted.max_by_key(|(_, queues)| queues.at)
     }

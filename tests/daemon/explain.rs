@@ -112,13 +112,13 @@ async fn every_example_event_is_explained() {
     let arguments = ["explain", "events.ndjson", "--config", "freshet.toml", "--fields", fields, "--json"];
     let (status, text, errors) = run(&folder, &arguments, &[], b"").await;
     assert_eq!((status, errors.as_str()), (1, ""));
-    let line = |value: &Value| match value.get("summary") {
-        Some(summary) => format!("{summary}\n"),
-        None => {
-            let text = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
-            let [account, by, outcome, reason] = ["account", "routed_by", "outcome", "reason"].map(text);
-            format!("{} {account} {by} {outcome} {reason} {}\n", value["line"], value["calls"])
+    let line = |value: &Value| {
+        if let Some(summary) = value.get("summary") {
+            return format!("{summary}\n");
         }
+        let text = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
+        let [account, by, outcome, reason] = ["account", "routed_by", "outcome", "reason"].map(text);
+        format!("{} {account} {by} {outcome} {reason} {}\n", value["line"], value["calls"])
     };
     insta::assert_snapshot!(lines(&text).iter().map(line).collect::<String>());
 }

@@ -159,7 +159,7 @@ impl<'a> Explaining<'a> {
     fn client(&self, account: &AccountConfig) -> Result<Option<Client>, Failure> {
         let Some(transport) = &self.transport else { return Ok(None) };
         let configured = with_secrets(account, &config::environment).map_err(Failure::Usage)?;
-        Ok(Some(configured.client(transport)))
+        configured.own_client(transport).map(Some).map_err(Failure::Usage)
     }
 
     /// Reads selectors that may settle a value. True if more is known now.

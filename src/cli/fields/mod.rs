@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: FieldsArguments) -> Result<(), Failure> {
     let mut failed = false;
     for account in accounts {
         let configured = with_secrets(account, &config::environment).map_err(Failure::Usage)?;
-        let client = configured.client(&transport);
+        let client = configured.own_client(&transport).map_err(Failure::Usage)?;
         let mut fields = match AccountFields::from_api(&client, &account.name).await {
             Ok(fields) => fields,
             Err(error) => {
