@@ -23,7 +23,8 @@ pub(super) struct OpenDelivery {
     pub(super) event_type: &'static str,
     pub(super) message_id: Option<String>,
     pub(super) queued_at: Timestamp,
-    pub(super) trace_id: Option<TraceId>,
+    /// Boxed, because most events have none and a lane holds hundreds.
+    pub(super) trace_id: Option<Box<TraceId>>,
     pub(super) receipt: Receipt,
 }
 
@@ -34,8 +35,8 @@ pub(super) struct Settler {
     status: Arc<LaneStatus>,
     dedup: Dedup<OpenDelivery>,
     settled: u64,
-    /// When the events that are open were queued, and how many of them at that time.
-    queued: BTreeMap<Timestamp, usize>,
+    /// The seconds in which the events that are open were queued, and how many in each.
+    queued: BTreeMap<i64, u32>,
 }
 
 impl Settler {
@@ -56,12 +57,13 @@ impl Settler {
 
     /// When the oldest event that is open was queued.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.queued.first_key_value().map(|(queued_at, _)| *queued_at)
+        let (second, _) = self.queued.first_key_value()?;
+        Timestamp::from_second(*second).ok()
     }
 
     /// Counts an event as received.
     pub(super) fn open(&mut self, event_type: &'static str, queued_at: Timestamp) {
-        *self.queued.entry(queued_at).or_default() += 1;
+        *self.queued.entry(queued_at.as_second()).or_default() += 1;
         self.metrics.received.of(event_type).inc();
         self.metrics.in_flight.inc();
     }
@@ -119,7 +121,7 @@ impl Settler {
                     event.message_id = delivery.message_id,
                     event.type = delivery.event_type,
                     reason = reason.as_str(),
-                    trace_id = delivery.trace_id.map(tracing::field::display),
+                    trace_id = delivery.trace_id.as_deref().map(tracing::field::display),
                     "event skipped"
                 );
             }
@@ -138,7 +140,7 @@ impl Settler {
     }
 
     fn no_longer_open(&mut self, queued_at: Timestamp) {
-        if let Entry::Occupied(mut open) = self.queued.entry(queued_at) {
+        if let Entry::Occupied(mut open) = self.queued.entry(queued_at.as_second()) {
             *open.get_mut() -= 1;
             if *open.get() == 0 {
                 open.remove();
@@ -161,7 +163,7 @@ impl Settler {
             reason = refusal.reason.as_str(),
             http.status = refusal.http_status,
             traits = (!traits.is_empty()).then(|| traits.join(",")),
-            trace_id = delivery.trace_id.map(tracing::field::display),
+            trace_id = delivery.trace_id.as_deref().map(tracing::field::display),
             "event dead-lettered"
         );
     }

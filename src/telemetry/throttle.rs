@@ -57,7 +57,7 @@ impl<S: Subscriber> Layer<S> for Throttle {
 
 fn report(held_back: &HeldBack) {
     let HeldBack { level, texts: KindTexts { message, fields }, lines, within } = held_back;
-    let [account, reason, queue, consumer, state, selector, stall, entity, field] =
+    let [account, reason, queue, consumer, state, selector, stall, entity, field, problem] =
         fields.each_ref().map(Option::as_deref);
     // A line's level is part of its place in the code.
     macro_rules! line {
@@ -77,6 +77,7 @@ fn report(held_back: &HeldBack) {
                 stall,
                 entity,
                 field,
+                problem,
                 "lines like this were held back"
             )
         };

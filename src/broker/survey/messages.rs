@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use lapin::{BasicProperties, Confirmation, Event};
 
 use super::asking::{connect, within};
@@ -47,16 +47,15 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
             let channel = publisher(&connection).await?;
             send(&channel, &exchange, PROBE_KEY, b"", BasicProperties::default()).await?.await
         });
-        loop {
-            tokio::select! {
-                // Told as soon as the broker reads a message in an alarm.
-                event = events.next() => match event {
-                    Some(Event::ConnectionBlocked(why)) => return SentProbe::Blocked(why),
-                    Some(_) => {}
-                    None => return SentProbe::Answered(Box::new(confirmed.await)),
-                },
-                answer = &mut confirmed => return SentProbe::Answered(Box::new(answer)),
-            }
+        let answer = tokio::select! {
+            why = blocked(&mut events) => return SentProbe::Blocked(why),
+            answer = &mut confirmed => answer,
+        };
+        // In an alarm the broker may answer that one message, but reads nothing after it: what is asked now is answered only
+        // where there is no alarm.
+        tokio::select! {
+            why = blocked(&mut events) => SentProbe::Blocked(why),
+            _ = connection.create_channel() => SentProbe::Answered(Box::new(answer)),
         }
     })
     .await;
@@ -69,6 +68,16 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
         Ok(SentProbe::Blocked(why)) => Publishing::Blocked(why),
         Err(_) => Publishing::Unconfirmed,
     }
+}
+
+/// Ends when the broker tells of an alarm, which it does as soon as it reads a message; with its words.
+async fn blocked(events: &mut (impl Stream<Item = Event> + Unpin)) -> String {
+    while let Some(event) = events.next().await {
+        if let Event::ConnectionBlocked(why) = event {
+            return why;
+        }
+    }
+    std::future::pending().await
 }
 
 fn judged(answer: lapin::Result<Confirmation>) -> Publishing {

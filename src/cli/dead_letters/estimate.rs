@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::desk::{Desk, failure, nothing_matched};
 use super::told;
+use crate::broker::LetterJudge;
 use crate::cli::output::{Failure, print};
 use crate::cli::table::table;
 use crate::config::AccountLimits;
@@ -39,14 +40,20 @@ impl Estimate {
     }
 }
 
-pub(super) async fn estimate(desk: &Desk, filter: LetterFilter, json: bool) -> Result<(), Failure> {
+pub(super) async fn estimate(
+    desk: &Desk,
+    filter: LetterFilter,
+    judge: Option<LetterJudge>,
+    json: bool,
+) -> Result<(), Failure> {
     let selection = filter.selection(Timestamp::now());
     let mut accounts: BTreeMap<Option<String>, Estimate> = BTreeMap::new();
     let mut matched = 0;
     let looked = desk
         .queue
-        .look(&desk.who, &desk.stop, |letter, _| {
-            if selection.holds(letter) {
+        .look(&desk.who, &desk.stop, |letter, whole| {
+            let valid = || judge.as_ref().is_none_or(|judge| judge(whole, letter).is_ok());
+            if selection.holds(letter) && valid() {
                 matched += 1;
                 let account = accounts.entry(letter.account.clone()).or_default();
                 account.letters += 1;

@@ -37,7 +37,7 @@ enum LetterAction {
     Export(export::ExportArguments),
     /// Send letters back to their accounts' lanes
     #[command(
-        after_help = "Examples:\n  freshet dead-letters replay --reason unknown_custom_field --dry-run\n  freshet dead-letters replay --account acme --since 2h --rate 50/s"
+        after_help = "Examples:\n  freshet dead-letters replay --reason unknown_custom_field --dry-run\n  freshet dead-letters replay --account acme --since 2h --if-valid"
     )]
     Replay(replay::ReplayArguments),
     /// Remove letters for good, and save them to a file first

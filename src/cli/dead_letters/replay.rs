@@ -1,5 +1,9 @@
 //! `dead-letters replay`: sends letters back.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::arguments::{FilterArguments, rate};
@@ -7,10 +11,12 @@ use super::desk::{Desk, failure, nothing_matched};
 use super::{estimate, told};
 use crate::broker::{LetterOrder, LetterProgress, LetterState};
 use crate::cli::config_file::ConfigFile;
+use crate::cli::explain::letter_judge;
 use crate::cli::files;
 use crate::cli::output::{Failure, print, print_error};
 use crate::cli::table::printable;
 use crate::config::{self, SecretsNeeded};
+use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +26,10 @@ pub(in crate::cli) struct ReplayArguments {
     /// Say how many letters it would be, and how long they would take; send none
     #[arg(long)]
     dry_run: bool,
+    /// Send back only letters that would be delivered now, by the fields and the configuration as they are; the others
+    /// stay, and it says why. Reads the fields of the accounts concerned, at most six calls for each, and needs their keys
+    #[arg(long)]
+    if_valid: bool,
     /// The most letters a second, such as 50/s
     #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<f64>,
@@ -31,11 +41,16 @@ pub(in crate::cli) struct ReplayArguments {
 }
 
 pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
-    let ReplayArguments { config, dry_run, rate, json, filter } = arguments;
+    let ReplayArguments { config, dry_run, if_valid, rate, json, filter } = arguments;
     let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
     let filter = filter.into_filter();
+    let judge = if if_valid {
+        Some(letter_judge(&desk.config, &accounts_concerned(&desk, &filter).await?).await?)
+    } else {
+        None
+    };
     if dry_run {
-        return estimate::estimate(&desk, filter, json).await;
+        return estimate::estimate(&desk, filter, judge, json).await;
     }
     let log = &desk.config.log;
     let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
@@ -44,7 +59,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
         who: desk.who.clone(),
         accounts: desk.config.accounts.iter().map(|account| account.name.clone()).collect(),
         rate,
-        judge: None,
+        judge,
         counter: None,
     };
     let progress = watch::Sender::new(LetterProgress::default());
@@ -54,6 +69,24 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     conclude(&desk, &end, json, "sent back")?;
     outcome.map_err(failure)?;
     verdict(&desk, &end)
+}
+
+/// The accounts of the letters that are meant. Those without one may turn out to be any account's.
+async fn accounts_concerned(desk: &Desk, filter: &LetterFilter) -> Result<Vec<String>, Failure> {
+    let selection = filter.clone().selection(Timestamp::now());
+    let all = || desk.config.accounts.iter().map(|account| account.name.to_string());
+    let mut found = BTreeSet::new();
+    let see = |letter: &ListedLetter, _: &Letter| {
+        if selection.holds(letter) {
+            match &letter.account {
+                Some(account) => drop(found.insert(account.clone())),
+                None => found.extend(all()),
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    desk.queue.look(&desk.who, &desk.stop, see).await.map_err(failure)?;
+    Ok(found.into_iter().collect())
 }
 
 /// Shows the progress on a terminal until the work is over.

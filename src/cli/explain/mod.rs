@@ -1,5 +1,6 @@
 //! `freshet explain`: what would become of the events of a file, without sending any.
 
+mod letters;
 mod text;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
 use crate::freshsales::{Client, HttpTransport};
 use crate::routing::AccountIndex;
 use crate::schema::Selector;
+pub(super) use letters::letter_judge;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArguments {
@@ -112,8 +114,18 @@ impl<'a> Explaining<'a> {
             Some(_) => None,
             None => Some(HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?),
         };
+        Ok(Self::with(config, folder, transport))
+    }
+
+    /// Asks Freshsales for what it needs.
+    fn online(config: &'a Config) -> Result<Self, Failure> {
+        let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
+        Ok(Self::with(config, None, Some(transport)))
+    }
+
+    fn with(config: &'a Config, folder: Option<&'a PathBuf>, transport: Option<HttpTransport>) -> Self {
         let (explainer, known, failed) = (Explainer::default(), BTreeMap::new(), BTreeMap::new());
-        Ok(Self { config, folder, transport, explainer, known, failed })
+        Self { config, folder, transport, explainer, known, failed }
     }
 
     async fn explain(&mut self, reader: &EventReader, read: &FileRead) -> Result<Explanation, Failure> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anstyle::Style;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde_json::Value;
 
 use super::config_file::{ConfigFile, account_named};
@@ -111,6 +111,12 @@ fn show(fields: &[ListedField], as_json: bool) -> Result<(), Failure> {
         for column in [0, 1, 3, 4] {
             if let Some(column) = table.column_mut(column) {
                 column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        // Where there is no room, a long line is easier to read than a narrow column.
+        for (column, least) in [(2, 16), (5, 32)] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
             }
         }
         for line in table.lines() {

@@ -195,7 +195,7 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
     }
     let Judged { event_type, message_id, verdict, omitted, .. } = judged;
     settler.open(event_type, queued_at);
-    let open = OpenDelivery { event_type, message_id, queued_at, trace_id, receipt };
+    let open = OpenDelivery { event_type, message_id, queued_at, trace_id: trace_id.map(Box::new), receipt };
     let admitted = match verdict {
         // An older copy of another identify may have come between this copy and the first. Copies come in order, so the
         // last one is written again.
