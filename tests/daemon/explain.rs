@@ -159,6 +159,7 @@ async fn fields_are_listed_saved_as_answered_and_taken_back_and_no_key_is_shown(
 
     let (status, _, errors) = run(folder.path(), &["fields", "--save", "saved"], &keys, b"").await;
     assert_eq!((status, errors.as_str()), (0, ""));
+    freshet::tls::install_provider();
     let answered = reqwest::Client::new()
         .get(format!("http://{address}/api/settings/contacts/fields"))
         .header("authorization", "Token token=any")

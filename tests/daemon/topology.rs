@@ -35,9 +35,15 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
     let two = world.start("two").await;
     let queues = listed(&world, "list_queues", &["name", "type", "durable", "arguments"]).await;
     let names: Vec<&str> = queues.keys().map(String::as_str).collect();
+    let of_connections = ["events.replica.", "events.status.", "events.counter"];
     let (reservations, kept): (Vec<&str>, Vec<&str>) =
-        names.iter().partition(|name| name.starts_with("events.replica."));
-    assert_eq!(reservations, ["events.replica.one", "events.replica.two"]);
+        names.iter().partition(|name| of_connections.iter().any(|of_one| name.starts_with(of_one)));
+    let plain: Vec<&str> =
+        reservations.iter().copied().filter(|name| !name.starts_with("events.status.")).collect();
+    assert_eq!(plain, ["events.counter", "events.replica.one", "events.replica.two"]);
+    let told: Vec<&str> =
+        reservations.iter().filter_map(|name| name.strip_prefix("events.status.")).collect();
+    assert!(told.len() == 2 && told[0].starts_with("one.") && told[1].starts_with("two."), "{told:?}");
     assert_eq!(kept, ["events", "events.dead", "events.lane.acme", "events.lane.globex", "events.probe"]);
     for reservation in reservations {
         let queue = &queues[reservation];
@@ -82,6 +88,9 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
     let bindings = Broker::shared().await.control(&list);
     let mut ours: Vec<&str> = bindings.lines().filter(|line| line.starts_with("events")).collect();
     ours.sort_unstable();
+    let told = ours.iter().filter(|line| line.starts_with("events.status\tevents.status.")).count();
+    assert_eq!(told, 2, "each replica hears what the others tell");
+    ours.retain(|line| !line.starts_with("events.status\t"));
     assert_eq!(
         ours,
         [

