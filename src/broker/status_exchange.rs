@@ -5,14 +5,13 @@
 //! may touch a lane. For the same reason nothing here waits for its reader, and nothing else waits for this.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer, ExchangeKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -120,9 +119,12 @@ async fn exchange_messages(
 ) -> BrokerError {
     facts.set_silent(None);
     let mut telling = true;
+    // The exchange sends back what this replica tells. With hundreds of lanes reading it costs more than all else here.
+    let own = consumer.queue();
     loop {
         tokio::select! {
             message = consumer.next() => match message {
+                Some(Ok(message)) if message.properties.app_id().as_ref() == Some(&own) => {}
                 // A reader that is behind gets newer ones.
                 Some(Ok(message)) => drop(port.incoming.try_send(message.data)),
                 Some(Err(error)) => return error.into(),
@@ -132,7 +134,7 @@ async fn exchange_messages(
                 telling = changed.is_ok();
                 let messages = port.outgoing.borrow_and_update().clone();
                 for body in &*messages {
-                    if let Err(error) = publish(channel, exchange, body, STATUS_PUBLISH).await {
+                    if let Err(error) = publish(channel, exchange, &own, body).await {
                         return error;
                     }
                 }
@@ -144,15 +146,15 @@ async fn exchange_messages(
 async fn publish(
     channel: &Channel,
     exchange: &str,
+    own: &ShortString,
     body: &[u8],
-    within: Duration,
 ) -> Result<(), BrokerError> {
+    let properties = BasicProperties::default().with_app_id(own.clone());
     let options = BasicPublishOptions::default();
-    let publishing =
-        channel.basic_publish(short(exchange), short(""), options, body, BasicProperties::default());
-    match tokio::time::timeout(within, publishing).await {
+    let publishing = channel.basic_publish(short(exchange), short(""), options, body, properties);
+    match tokio::time::timeout(STATUS_PUBLISH, publishing).await {
         // Nobody waits for a confirm: the next one follows.
         Ok(published) => published.map(drop).map_err(BrokerError::from),
-        Err(_) => Err(BrokerError::Unresponsive(within)),
+        Err(_) => Err(BrokerError::Unresponsive(STATUS_PUBLISH)),
     }
 }

@@ -25,6 +25,8 @@ const PLAIN: usize = 1024;
 const UNPACKED: u64 = 1024 * 1024;
 /// A longer text is cut to so many characters.
 const TEXT: usize = 300;
+/// More lanes than a replica can have. Counts of others are dropped.
+const MOST_COUNTED: usize = 10_000;
 /// A list whose length nothing else bounds is cut to so many entries.
 const ENTRIES: usize = 256;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -148,6 +150,9 @@ fn parse(body: &[u8]) -> Result<Message, MessageError> {
     replica.broker_version.iter_mut().for_each(cut);
     if let Some(queues) = &mut queues {
         queues.lanes.retain(|account, _| is_account(account));
+        while queues.lanes.len() > MOST_COUNTED {
+            queues.lanes.pop_last();
+        }
     }
     let lanes = lanes.into_iter().filter_map(|line| {
         let text = line.get();
@@ -186,8 +191,11 @@ fn bounded(mut report: LaneReport) -> LaneReport {
     }
     if let Some(details) = &mut report.details {
         details.history.truncate(HISTORY);
+        details.history.shrink_to_fit();
         details.calls.truncate(ENTRIES);
+        details.calls.shrink_to_fit();
         details.failures.truncate(FAILURES);
+        details.failures.shrink_to_fit();
         for call in &mut details.calls {
             cut(&mut call.endpoint);
             cut(&mut call.outcome);

@@ -95,7 +95,9 @@ impl RequestTasks {
             let started = Instant::now();
             let response = client.send(&call).await;
             let took = started.elapsed();
-            let renewed = if refuses_secrets(&response) { secrets.other_than(&client).await } else { None };
+            // Boxed, so that the many requests that are not refused take no room for it.
+            let renewed =
+                if refuses_secrets(&response) { Box::pin(secrets.other_than(&client)).await } else { None };
             Sent { call, response, took, client_number, renewed }
         });
         self.numbers.insert(task.id(), number);

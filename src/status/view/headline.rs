@@ -72,7 +72,10 @@ pub(in crate::status) fn numbers(snapshot: &Snapshot) -> Vec<String> {
         numbers.push(counted(letters, "dead letter", "dead letters"));
     }
     let delivered = fleet.accounts.iter().filter_map(|one| Some(one.report.as_ref()?.hour.delivered));
-    numbers.push(format!("{} delivered in the last hour", counted(delivered.sum(), "event", "events")));
+    numbers.push(format!(
+        "{} delivered in the last hour",
+        counted(delivered.fold(0, u64::saturating_add), "event", "events")
+    ));
     numbers
 }
 
