@@ -46,3 +46,4 @@ pub mod segment;
 pub mod status;
 pub mod telemetry;
 pub mod tls;
+mod words;

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
+use crate::words::grouped;
+
 /// Why an event is in the dead-letter queue.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Display, IntoStaticStr, VariantArray, Serialize,
@@ -109,23 +111,13 @@ pub const LISTED_PROBLEMS: usize = 100;
 impl Problem {
     /// The entry that ends a list, standing for `count` more; `None` if there are no more.
     pub fn further(count: usize) -> Option<Self> {
-        let problem =
-            || Self { problem: format!("and {} more", grouped(count)), further: count, ..Self::default() };
+        let problem = || Self {
+            problem: format!("and {} more", grouped(u64::try_from(count).unwrap_or(u64::MAX))),
+            further: count,
+            ..Self::default()
+        };
         (count > 0).then(problem)
     }
-}
-
-/// A number with a comma after every three digits.
-pub fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Why an event cannot be delivered.

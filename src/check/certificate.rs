@@ -5,7 +5,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::finding::CheckFindings;
-use super::words::counted;
+use crate::words::counted;
 
 /// Authorities that renew by themselves do so a month before the end. A fortnight before it somebody should look.
 const WARN_DAYS: i64 = 14;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::finding::{CheckFindings, Finding, Subject};
-use super::words::{counted, listed};
+use super::words::listed;
 use crate::config::{AccountConfig, Config};
 use crate::segment::EventType;
+use crate::words::counted;
 
 /// Whoever is on the machine may read it.
 const READABLE_BY_ALL: u32 = 0o004;

@@ -8,24 +8,6 @@ const LISTED: usize = 5;
 /// What to do about what was not tried for the want of something else.
 pub(super) const AGAIN: &str = "mend that first, then check again";
 
-/// `1 account`, `12,345 events`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
-}
-
-/// With a comma between each three digits.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// `a, b, c and 4 more`.
 pub(super) fn listed<T: Display>(items: &[T]) -> String {
     let shown: Vec<String> = items.iter().take(LISTED).map(ToString::to_string).collect();
@@ -38,6 +20,7 @@ pub(super) fn listed<T: Display>(items: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::{counted, grouped};
 
     #[test]
     fn numbers_and_lists_read_as_people_write_them() {

@@ -6,6 +6,7 @@ use prometheus::core::Collector as _;
 use prometheus::proto::{LabelPair, Metric, MetricFamily};
 
 use super::Metrics;
+use super::totals::counted;
 use crate::outcome::{DeadLetterReason, SkipReason};
 
 /// What was counted of one account so far.
@@ -84,11 +85,6 @@ impl Metrics {
 
 fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
     metric.get_label().iter().find(|label| label.name() == name).map(LabelPair::value)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole events")]
-fn counted(metric: &Metric) -> u64 {
-    metric.get_counter().get_value() as u64
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Metrics {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole events")]
-fn counted(metric: &Metric) -> u64 {
+pub(super) fn counted(metric: &Metric) -> u64 {
     metric.get_counter().get_value() as u64
 }
 

@@ -3,7 +3,7 @@
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, PublisherConfirm};
 
 use super::refusal::unusable;
@@ -65,6 +65,22 @@ pub(in crate::broker) async fn subscribe(
         None => error.into(),
     })?;
     Ok((channel, consumer))
+}
+
+/// Declares a queue that no other connection may have until this one ends, and that nothing is ever put into: whoever has it
+/// is the only one of its kind.
+pub(in crate::broker) async fn reserve(connection: &Connection, name: &str) -> Result<(), BrokerError> {
+    let declaring = async {
+        let channel = connection.create_channel().await?;
+        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        // Named, because a virtual host may have another default.
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        channel.queue_declare(short(name), options, arguments).await?;
+        Ok(channel)
+    };
+    close(&answered(name, declaring).await?).await;
+    Ok(())
 }
 
 /// What the broker answers about a queue or an exchange, or an error after [`ANSWER_TIMEOUT`]. Dropping the question drops

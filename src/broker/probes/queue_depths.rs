@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
-use crate::broker::amqp::channel::{self, answered, ask, short};
+use crate::broker::amqp::channel::{self, ask};
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::ACCESS_REFUSED;
 use crate::broker::context::Context;
@@ -31,7 +29,7 @@ pub(in crate::broker) async fn count(
     }
     let _forget = Forget(context.clone());
     let claim = context.names.counter();
-    while let Err(error) = declare(connection, &claim).await {
+    while let Err(error) = channel::reserve(connection, &claim).await {
         if error.is_refused(ACCESS_REFUSED) {
             return Ok(());
         }
@@ -117,17 +115,4 @@ impl Counter<'_> {
         self.channel = Some(channel);
         Some(depth)
     }
-}
-
-async fn declare(connection: &Connection, name: &str) -> Result<(), BrokerError> {
-    let declaring = async {
-        let channel = connection.create_channel().await?;
-        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
-        channel.queue_declare(short(name), options, arguments).await?;
-        Ok(channel)
-    };
-    channel::close(&answered(name, declaring).await?).await;
-    Ok(())
 }

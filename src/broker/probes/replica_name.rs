@@ -5,11 +5,7 @@
 
 use std::sync::Arc;
 
-use lapin::Connection;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::{AMQPValue, FieldTable};
-
-use crate::broker::amqp::channel::{self, answered, short};
+use crate::broker::amqp::channel;
 use crate::broker::amqp::connection::ConnectionPool;
 use crate::broker::amqp::refusal::{ACCESS_REFUSED, RESOURCE_LOCKED};
 use crate::broker::context::Context;
@@ -24,7 +20,7 @@ pub(in crate::broker) async fn reserve(
     let pair = pool.pair(0)?;
     let queue = context.names.replica(&context.replica);
     loop {
-        match declare(&pair.consuming, &queue).await {
+        match channel::reserve(&pair.consuming, &queue).await {
             Ok(()) => {
                 context.health.name_taken(false);
                 return Ok(());
@@ -37,18 +33,4 @@ pub(in crate::broker) async fn reserve(
         }
         tokio::time::sleep(NAME_RETRY).await;
     }
-}
-
-async fn declare(connection: &Connection, name: &str) -> Result<(), BrokerError> {
-    let declaring = async {
-        let channel = connection.create_channel().await?;
-        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-        // Named, because a virtual host may have another default.
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
-        channel.queue_declare(short(name), options, arguments).await?;
-        Ok(channel)
-    };
-    channel::close(&answered(name, declaring).await?).await;
-    Ok(())
 }

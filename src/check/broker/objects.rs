@@ -3,7 +3,8 @@
 use super::context::BrokerContext;
 use crate::broker::{ExchangeState, Names, ObjectsReport, QueueDifference, QueueState};
 use crate::check::finding::CheckFindings;
-use crate::check::words::{counted, listed};
+use crate::check::words::listed;
+use crate::words::counted;
 
 /// So many queues that differ are listed one by one.
 const QUEUES_LISTED: usize = 10;

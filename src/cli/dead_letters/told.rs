@@ -4,7 +4,8 @@ use jiff::{Timestamp, Unit};
 
 use crate::broker::LettersSeen;
 use crate::config;
-use crate::outcome::{Problem, grouped};
+use crate::outcome::Problem;
+use crate::words::{counted, grouped};
 
 /// The longest text about a problem in a list, in characters.
 const LONGEST_PROBLEM: usize = 120;
@@ -19,11 +20,11 @@ pub(super) fn operator() -> String {
 
 /// "1 letter", "1,234 letters".
 pub(super) fn letters(number: u64) -> String {
-    format!("{} letter{}", count(number), if number == 1 { "" } else { "s" })
+    counted(number, "letter", "letters")
 }
 
 pub(super) fn count(number: u64) -> String {
-    grouped(usize::try_from(number).unwrap_or(usize::MAX))
+    grouped(number)
 }
 
 /// `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.

@@ -12,7 +12,8 @@ use crate::status::view::history::{ChartSeries, hour};
 use crate::status::view::list::shown_state;
 use crate::status::view::quota::{self, QuotaShown};
 use crate::status::view::snapshot::Snapshot;
-use crate::status::view::words::{StateWords, TimeShown, change, counted, grouped, seconds, spaced};
+use crate::status::view::words::{StateWords, TimeShown, change, seconds, spaced};
+use crate::words::{counted, grouped};
 
 #[derive(Template)]
 #[template(path = "status/templates/account.html")]

@@ -11,8 +11,9 @@ use crate::status::view::history::{self, ChartSeries};
 use crate::status::view::list::{ListQuery, ListedAccounts, SortKey, list, shown_state, states};
 use crate::status::view::quota::{self, QuotaShown};
 use crate::status::view::snapshot::Snapshot;
-use crate::status::view::words::{StateWords, TimeShown, counted, grouped, seconds, spaced};
+use crate::status::view::words::{StateWords, TimeShown, seconds, spaced};
 use crate::status::view::{concern, headline};
+use crate::words::{counted, grouped};
 
 /// As many things that want a person as fit a page; the table of accounts has the others first.
 const MOST_CONCERNS: usize = 20;

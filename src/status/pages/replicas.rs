@@ -6,7 +6,8 @@ use super::frame::Frame;
 use crate::fleet::{FleetView, ReplicaInFleet};
 use crate::status::view::headline;
 use crate::status::view::snapshot::Snapshot;
-use crate::status::view::words::{TimeShown, counted, grouped, mebibytes};
+use crate::status::view::words::{TimeShown, mebibytes};
+use crate::words::{counted, grouped};
 
 #[derive(Template)]
 #[template(path = "status/templates/replicas.html")]

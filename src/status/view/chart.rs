@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::words::grouped;
+use crate::words::grouped;
 
 /// The minutes of an hour.
 pub(in crate::status) const MINUTES: usize = 60;

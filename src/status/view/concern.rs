@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::snapshot::Snapshot;
-use super::words::{counted, grouped, spaced};
+use super::words::spaced;
 use crate::fleet::{AccountInFleet, FleetView, LaneReport};
 use crate::lane::LaneState;
+use crate::words::{counted, grouped};
 
 /// A lane that retries for a shorter time most likely helps itself.
 const RETRYING_FOR: SignedDuration = SignedDuration::from_mins(5);

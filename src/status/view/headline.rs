@@ -1,8 +1,9 @@
 //! The whole fleet in one sentence, and the numbers below it.
 
 use super::snapshot::Snapshot;
-use super::words::{counted, span, state};
+use super::words::{span, state};
 use crate::lane::LaneState;
+use crate::words::counted;
 
 /// States in the order in which the sentence names them.
 const ORDER: [LaneState; 6] = [

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::words::{clock, grouped};
+use super::words::clock;
 use crate::fleet::QuotaReport;
+use crate::words::grouped;
 
 /// How much of a budget of calls is left.
 #[derive(Debug)]

@@ -4,24 +4,7 @@
 use jiff::Timestamp;
 
 use crate::lane::LaneState;
-
-/// With a comma after each three digits.
-pub(in crate::status) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number and what it counts, in the plural where it must be.
-pub(in crate::status) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
-}
+use crate::words::grouped;
 
 /// A span of time by its largest unit.
 pub(in crate::status) fn span(seconds: i64) -> String {
@@ -157,6 +140,7 @@ pub(in crate::status) fn spaced(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::counted;
 
     #[test]
     fn numbers_and_spans_are_written_for_people() {

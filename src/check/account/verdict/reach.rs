@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::check::account::answers::{AccountAnswers, EndedEarly};
 use crate::check::finding::CheckFindings;
-use crate::check::words::{AGAIN, counted, grouped};
+use crate::check::words::AGAIN;
 use crate::config::AccountConfig;
 use crate::freshsales::ReachStep;
+use crate::words::{counted, grouped};
 
 /// A clock that is off by more makes timestamps and quota windows wrong.
 const CLOCK_TOLERANCE: i64 = 30;

@@ -2,11 +2,12 @@
 
 use crate::check::account::answers::{AccountAnswers, Tried, place};
 use crate::check::finding::CheckFindings;
-use crate::check::words::{AGAIN, counted};
+use crate::check::words::AGAIN;
 use crate::config::AccountConfig;
 use crate::freshsales::EndpointFamily;
 use crate::schema::Entity;
 use crate::segment::EventType;
+use crate::words::counted;
 
 const fn check_of(entity: Entity) -> &'static str {
     match entity {
