@@ -19,6 +19,7 @@ mod reading;
 mod sending;
 mod work;
 
+use std::fmt::Display;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::names::Names;
 use super::transport::{Connected, connect};
-use crate::broker::amqp::address::Addresses;
+use crate::broker::amqp::address::{Address, Addresses};
 use crate::broker::amqp::connection::{ConnectionPool, close};
 use crate::broker::amqp::stored_letter;
 use crate::dead_letter::{Letter, ListedLetter};
@@ -158,25 +159,28 @@ impl DeadLetterQueue {
     /// Connects to the first node that takes a connection.
     async fn connect(&self, who: &str) -> Result<Connected, LetterQueueError> {
         let name = connection_name(who);
-        let mut connected = connect(self.addresses.nth(0), &name).await;
+        self.first_node(async |address| connect(address, &name).await).await
+    }
+
+    /// What the first node that can be reached gives.
+    async fn first_node<T, E: Display>(
+        &self,
+        reach: impl AsyncFn(&Address) -> Result<T, E>,
+    ) -> Result<T, LetterQueueError> {
+        let mut reached = reach(self.addresses.nth(0)).await;
         for node in 1..self.addresses.count() {
-            if connected.is_err() {
-                connected = connect(self.addresses.nth(node), &name).await;
+            if reached.is_err() {
+                reached = reach(self.addresses.nth(node)).await;
             }
         }
-        connected.map_err(|error| LetterQueueError::Unreachable(error.to_string()))
+        reached.map_err(|error| LetterQueueError::Unreachable(error.to_string()))
     }
 
     /// Two connections, and the claim to be the only one that takes letters out.
     async fn claim(&self, who: &str) -> Result<(ConnectionPool, claim::Claim), LetterQueueError> {
         let name = connection_name(who);
-        let mut connected = ConnectionPool::connect_one_pair(self.addresses.nth(0), &name).await;
-        for node in 1..self.addresses.count() {
-            if connected.is_err() {
-                connected = ConnectionPool::connect_one_pair(self.addresses.nth(node), &name).await;
-            }
-        }
-        let pool = connected.map_err(|error| LetterQueueError::Unreachable(error.to_string()))?;
+        let pool =
+            self.first_node(async |address| ConnectionPool::connect_one_pair(address, &name).await).await?;
         let claim = claim::claim(&pool.pair(0)?.consuming, &self.names).await?;
         Ok((pool, claim))
     }
