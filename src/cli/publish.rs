@@ -90,12 +90,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_to_check_is_named_once() {
-        assert_eq!(with_key_to_check("refused".to_owned()), "refused; check broker.url");
-        assert_eq!(with_key_to_check("is broker.url right?".to_owned()), "is broker.url right?");
-    }
-
-    #[test]
     fn it_says_where_the_events_are() {
         for (intake, lanes, expected) in [
             (5, 0, "5 events on q"),
