@@ -109,7 +109,7 @@ impl Survey {
             // No event ever came to this replica.
             let Some(counts) = counts.remove(account) else { continue };
             let facts = lane.facts();
-            let quota_left = facts.api.map(|quota| left(&quota, now));
+            let quota_left = facts.api.map(|quota| quota.left as u64);
             let history = histories.entry(account.to_owned()).or_default();
             history.look(minute, &counts, Level { waiting: waiting.get(account).copied(), quota_left });
             let report = self.lane(lane, &counts, history, (now, at));
@@ -222,26 +222,13 @@ fn totals(counts: &AccountCounts) -> HourCounts {
     totals
 }
 
-/// Calls that could be made at once now: what was spent since the lane looked is known, and comes back evenly.
-fn left(quota: &QuotaFacts, now: Instant) -> u64 {
-    let passed = now.saturating_duration_since(quota.at).as_secs_f64() / quota.period.as_secs_f64();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a number of calls"
-    )]
-    let back = (quota.at_once as f64 * passed.min(1.0)) as u64;
-    (quota.left as u64 + back).min(quota.at_once as u64)
-}
-
 fn quota_report(quota: &QuotaFacts, now: Instant, at: Timestamp) -> QuotaReport {
     let wait = quota.next.and_then(|next| next.checked_duration_since(now)).filter(|wait| !wait.is_zero());
     let refills_at = wait.and_then(|wait| at.checked_add(SignedDuration::try_from(wait).ok()?).ok());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
     let allowed = quota.allowed as u64;
     QuotaReport {
-        left: if refills_at.is_some() { 0 } else { left(quota, now) },
+        left: quota.left as u64,
         at_once: quota.at_once as u64,
         allowed,
         period_seconds: quota.period.as_secs(),
