@@ -95,7 +95,7 @@ impl Survey {
         // One look at a time: two would count the same events twice.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let statuses = self.sources.lanes.lanes();
-        self.board.configure(statuses.iter().map(|lane| lane.account().to_string()));
+        self.board.configure(statuses.iter().map(|lane| (lane.account().to_string(), lane.since())));
         self.board.set_view(self.view());
         let minute = at.as_second().div_euclid(60);
         let waiting = self.board.waiting(now);
@@ -106,15 +106,19 @@ impl Survey {
         histories.retain(|account, _| statuses.iter().any(|lane| **lane.account() == **account));
         for lane in &*statuses {
             let account = &**lane.account();
-            // No event ever came to this replica.
-            let Some(counts) = counts.remove(account) else { continue };
+            let counts = match counts.remove(account) {
+                Some(counts) => counts,
+                // No event ever came to this replica. All that can be told of it is that its task ended.
+                None if lane.stuck(self.sources.stuck_after).is_some() => AccountCounts::default(),
+                None => continue,
+            };
             let facts = lane.facts();
             let quota_left = facts.api.map(|quota| quota.left as u64);
             let history = histories.entry(account.to_owned()).or_default();
             history.look(minute, &counts, Level { waiting: waiting.get(account).copied(), quota_left });
             let report = self.lane(lane, &counts, history, (now, at));
             worked += u64::from(report.state != LaneState::Standby);
-            if report.state != LaneState::Standby || history.is_recent(minute) {
+            if report.state != LaneState::Standby || report.stuck.is_some() || history.is_recent(minute) {
                 lanes.push(report);
             }
         }
