@@ -82,7 +82,17 @@ fn rendered(text: &str) -> RenderedDocument {
             }
             // The document is ours, and yet nothing of it is taken as markup.
             Event::Html(markup) | Event::InlineHtml(markup) => events.push(Event::Text(markup)),
-            other => events.push(other),
+            other @ (Event::Start(_)
+            | Event::End(_)
+            | Event::Text(_)
+            | Event::Code(_)
+            | Event::InlineMath(_)
+            | Event::DisplayMath(_)
+            | Event::FootnoteReference(_)
+            | Event::SoftBreak
+            | Event::HardBreak
+            | Event::Rule
+            | Event::TaskListMarker(_)) => events.push(other),
         }
     }
     html::push_html(&mut document.html, events.into_iter());
