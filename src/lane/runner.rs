@@ -114,7 +114,6 @@ impl Lane {
             let taking = open && self.intake.unread() == 0 && self.unsettled() < self.settings.prefetch;
             guard.turn_ended(self.turn_end(lease));
             let wake = [planned, self.intake.schema().next_attempt(), self.notes.next_look()];
-            let wake = wake.into_iter().flatten().min();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -135,7 +134,7 @@ impl Lane {
                     self.change();
                 }
                 () = session.lease.renewed(), if !leased => guard.turn_started(),
-                () = until(wake) => guard.turn_started(),
+                () = until(wake.into_iter().flatten().min()) => guard.turn_started(),
             }
             self.use_schema(lease);
         }
