@@ -100,7 +100,7 @@ async fn run(steps: &[String], folder: &Path, environment: &[(&str, String)]) ->
     let read = |what: &str, number: usize| {
         std::fs::read_to_string(folder.join(format!(".{what}-{number}"))).unwrap_or_default()
     };
-    eventually(Duration::from_secs(120), "the tutorial ends", async || {
+    eventually(Duration::from_mins(2), "the tutorial ends", async || {
         let outputs = || (0..steps.len()).map(|number| read("out", number)).collect::<String>();
         shell.exited().ok_or_else(outputs)
     })
@@ -128,7 +128,7 @@ async fn the_tutorial_does_what_it_says() {
     let there = |came: &str| came.replace(&sandbox, SANDBOX).replace(&pages, PAGES).replace(&queue, QUEUE);
     let program = Path::new(env!("CARGO_BIN_EXE_freshet")).parent().unwrap().display().to_string();
     let environment = [
-        ("PATH", format!("{program}:{}", std::env::var("PATH").unwrap_or_default())),
+        ("FOLDER_OF_FRESHET", program),
         ("FRESHET_HTTP_LISTEN", pages.clone()),
         ("FRESHET_BROKER_QUEUE", queue.clone()),
         ("FRESHET_BROKER_REPLICA", "my-machine".to_owned()),
