@@ -87,8 +87,9 @@ fn lines(text: &str) -> Vec<String> {
 /// Runs all steps in one shell, and returns exit status and output of each.
 async fn run(steps: &[String], folder: &Path, environment: &[(&str, String)]) -> Vec<(String, String)> {
     // What a step starts in the background is ended with the shell, in whichever step that stops.
-    let mut script =
-        "trap 'for job in $sandbox $daemon; do kill \"$job\" 2> /dev/null; done; wait' EXIT\n".to_owned();
+    let mut script = "PATH=\"$FOLDER_OF_FRESHET:$PATH\"\n\
+         trap 'for job in $sandbox $daemon; do kill \"$job\" 2> /dev/null; done; wait' EXIT\n"
+        .to_owned();
     for (number, commands) in steps.iter().enumerate() {
         std::fs::write(folder.join(format!(".step-{number}")), commands).unwrap();
         writeln!(script, ". ./.step-{number} > .out-{number} 2>&1; echo $? > .status-{number}").unwrap();
