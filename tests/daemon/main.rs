@@ -56,6 +56,7 @@ mod stopped_letters;
 mod throughput;
 mod tls;
 mod topology;
+mod tutorial;
 mod unanswered;
 mod unreadable;
 mod world;
