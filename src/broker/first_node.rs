@@ -28,9 +28,10 @@ pub(super) async fn first_node<T, E: Into<BrokerError>>(
 
 /// Without the words that [`NoNode`] begins with.
 fn why(error: &BrokerError) -> String {
-    match error {
-        BrokerError::Connect(ConnectError::Unreachable(why)) => why.to_string(),
-        other => other.to_string(),
+    if let BrokerError::Connect(ConnectError::Unreachable(why)) = error {
+        why.to_string()
+    } else {
+        error.to_string()
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct LetterReading {
 
 /// What came of waiting for a letter.
 pub(super) enum NextLetter {
-    Read(Delivery),
+    Read(Box<Delivery>),
     /// None came: all that were there have been read, or somebody else holds the rest.
     NoneCame,
     Stopped,
@@ -128,7 +128,7 @@ impl LetterReading {
                 let delivery = delivery?;
                 self.held += 1;
                 self.left -= 1;
-                Ok(NextLetter::Read(delivery))
+                Ok(NextLetter::Read(Box::new(delivery)))
             }
             Some(Ok(None)) => Err(BrokerError::ConsumerCancelled(self.queue.clone()).into()),
             Some(Err(_)) => Ok(NextLetter::NoneCame),

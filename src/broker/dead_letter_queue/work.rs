@@ -189,7 +189,7 @@ impl<'a, 's> LetterWork<'a, 's> {
                 match self.order.judge.as_ref().map_or(Ok(()), |judge| judge(&letter, &listed)) {
                     Ok(()) => {
                         bytes += delivery.data.len();
-                        chosen.push(ChosenLetter { delivery, listed });
+                        chosen.push(ChosenLetter { delivery: *delivery, listed });
                     }
                     Err(why) => {
                         self.now.skipped += 1;
