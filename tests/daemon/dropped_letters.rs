@@ -16,7 +16,7 @@ struct Asked {
 }
 
 impl Asked {
-    async fn new(world: &World, arguments: &str) -> Self {
+    fn new(world: &World, arguments: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let at = folder.path().display();
         // `script` gives it a terminal, and passes on what comes through the pipe.
@@ -51,7 +51,6 @@ async fn letters_that_come_in_while_a_person_thinks_stay() {
     let world = quiet().await;
     fill(&world, "acme", 0..10).await;
     let (code, log, folder) = Asked::new(&world, "--reason rejected --to gone.ndjson")
-        .await
         .answer(&world, async {
             // Of both kinds, and one that is the same to the last byte.
             fill(&world, "acme", (10..20).chain([1])).await;
@@ -73,7 +72,6 @@ async fn letters_that_take_the_places_of_those_that_were_counted_stay() {
     let at = crate::letters::folder(&world);
     fill_alike(&world, "acme", 6).await;
     let (code, log, _folder) = Asked::new(&world, "--all --discard --limit 4")
-        .await
         .answer(&world, async {
             // Somebody sends the first ones back, and others come in.
             printed(at.path(), &["replay", "--limit", "3"]).await;
