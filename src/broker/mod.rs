@@ -40,7 +40,7 @@ pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
 pub use dead_letter_queue::{
     DeadLetterQueue, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState,
-    LettersSeen,
+    LetterVerdict, LettersSeen,
 };
 pub use facts::{BrokerFacts, QueueDepths};
 pub use first_node::NoNode;

@@ -9,6 +9,7 @@ mod explain;
 mod feed;
 mod fields;
 mod files;
+mod letters;
 mod new_file;
 mod output;
 mod publish;

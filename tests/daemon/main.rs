@@ -34,6 +34,7 @@ mod fleet;
 mod foreign_queues;
 mod forged;
 mod identity;
+mod judged_letters;
 mod languages;
 mod letters;
 mod limits;

@@ -1,22 +1,19 @@
 //! `dead-letters replay`: sends letters back.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-
-use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::arguments::{FilterArguments, rate};
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::{estimate, told};
+use super::estimate;
 use crate::broker::{LetterOrder, LetterProgress, LetterState};
 use crate::cli::config_file::ConfigFile;
-use crate::cli::explain::letter_judge;
 use crate::cli::files;
+use crate::cli::letters::arguments::{FilterArguments, rate};
+use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
+use crate::cli::letters::explaining::LetterExplainer;
+use crate::cli::letters::judging::judge;
+use crate::cli::letters::told;
 use crate::cli::output::{Failure, print, print_error};
 use crate::cli::table::printable;
 use crate::config::{self, SecretsNeeded};
-use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +42,9 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
     let filter = filter.into_filter();
     let judge = if if_valid {
-        Some(letter_judge(&command.config, &accounts_concerned(&command, &filter).await?).await?)
+        let explainer = LetterExplainer::for_letters(&command, &filter, None).await?;
+        explainer.notes().for_each(|note| print_error(&format!("letters that depend on this stay: {note}")));
+        Some(judge(explainer))
     } else {
         None
     };
@@ -69,24 +68,6 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     conclude(&command, &end, json, "sent back")?;
     outcome.map_err(failure)?;
     verdict(&command, &end)
-}
-
-/// The accounts of the letters that are meant. Those without one may turn out to be any account's.
-async fn accounts_concerned(command: &LetterCommand, filter: &LetterFilter) -> Result<Vec<String>, Failure> {
-    let selection = filter.clone().selection(Timestamp::now());
-    let all = || command.config.accounts.iter().map(|account| account.name.to_string());
-    let mut found = BTreeSet::new();
-    let see = |letter: &ListedLetter, _: &Letter| {
-        if selection.holds(letter) {
-            match &letter.account {
-                Some(account) => drop(found.insert(account.clone())),
-                None => found.extend(all()),
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    };
-    command.queue.look(&command.who, &command.stop, see).await.map_err(failure)?;
-    Ok(found.into_iter().collect())
 }
 
 /// Shows the progress on a terminal until the work is over.
@@ -128,7 +109,7 @@ pub(super) fn conclude(
         return Ok(());
     }
     let mut text = format!("{} {done}", told::letters(end.done));
-    let stay = end.failed + end.skipped;
+    let stay = end.failed + end.skipped + end.unknown;
     if stay > 0 {
         text.push_str(", ");
         text.push_str(&told::letters(stay));
@@ -136,10 +117,24 @@ pub(super) fn conclude(
         text.push_str(&command.queue.name());
     }
     text.push('\n');
-    for (why, letters) in &end.causes {
-        text.extend(["  ", &told::letters(*letters), ": ", &printable(why), "\n"]);
-    }
+    text.push_str(&told_causes(end));
     print(text)
+}
+
+/// Why letters stay, a line for each cause.
+pub(super) fn told_causes(end: &LetterProgress) -> String {
+    let line =
+        |(why, letters): (&String, &u64)| format!("  {}: {}\n", told::letters(*letters), printable(why));
+    end.causes.iter().map(line).collect()
+}
+
+/// Fails if letters could not be judged.
+pub(super) fn judged(end: &LetterProgress) -> Result<(), Failure> {
+    if end.unknown == 0 {
+        return Ok(());
+    }
+    let letters = told::letters(end.unknown);
+    Err(Failure::Failed(format!("{letters} could not be judged; the same command tries them again")))
 }
 
 /// The exit status of an order that came to its end.
@@ -165,5 +160,5 @@ pub(super) fn verdict(command: &LetterCommand, end: &LetterProgress) -> Result<(
     if end.failed > 0 {
         return Err(Failure::Failed(format!("{} could not be sent back", told::letters(end.failed))));
     }
-    Ok(())
+    judged(end)
 }
