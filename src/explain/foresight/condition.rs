@@ -74,7 +74,9 @@ impl Ways {
     pub(super) fn and(&self, then: &Together) -> Self {
         let followed = |way: &Together| {
             let mut all = way.clone();
-            then.iter().for_each(|condition| add(&mut all, condition.clone()));
+            for condition in then {
+                add(&mut all, condition.clone());
+            }
             all
         };
         Self(self.0.iter().map(followed).collect())
