@@ -1,6 +1,7 @@
 //! `freshet explain`: what would become of the events of a file, without sending any.
 
 mod letters;
+mod page;
 mod text;
 
 use std::collections::BTreeMap;
@@ -42,9 +43,12 @@ pub(super) struct ExplainArguments {
     /// key is needed
     #[arg(long, value_name = "DIR")]
     fields: Option<PathBuf>,
-    /// Show only events that would become dead letters
+    /// Show only events that would become dead letters, or may, depending on what the account holds
     #[arg(long)]
     only_bad: bool,
+    /// Exit with 1 also for events that may become dead letters, depending on what the account holds
+    #[arg(long)]
+    deny_warnings: bool,
     /// One JSON object per event, and one with the summary
     #[arg(long)]
     json: bool,
@@ -53,9 +57,18 @@ pub(super) struct ExplainArguments {
 }
 
 pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
-    let ExplainArguments { config, events, account, dead_letters, fields, only_bad, json, filters } =
-        arguments;
-    let showing = Showing { only_bad, json };
+    let ExplainArguments {
+        config,
+        events,
+        account,
+        dead_letters,
+        fields,
+        only_bad,
+        deny_warnings,
+        json,
+        filters,
+    } = arguments;
+    let showing = Showing { only_bad, deny_warnings, json };
     match events {
         Some(events) if !dead_letters => {
             if !filters.into_filter(None).is_empty() {
@@ -74,12 +87,14 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
 /// Which explanations are shown, and how.
 struct Showing {
     only_bad: bool,
+    deny_warnings: bool,
     json: bool,
 }
 
 impl Showing {
     fn shows(&self, explanation: &Explanation) -> bool {
-        !self.only_bad || matches!(explanation.ends, Ends::DeadLetter(_))
+        let is_bad = || matches!(explanation.ends, Ends::DeadLetter(_)) || !explanation.risks.is_empty();
+        !self.only_bad || is_bad()
     }
 
     fn end(&self, summary: &Summary) -> Result<(), Failure> {
@@ -88,10 +103,8 @@ impl Showing {
         } else {
             print_styled(&text::summary(summary))?;
         }
-        match summary.dead_letter {
-            0 => Ok(()),
-            _ => Err(Failure::Logged),
-        }
+        let bad = summary.dead_letter > 0 || (self.deny_warnings && summary.at_risk > 0);
+        if bad { Err(Failure::Logged) } else { Ok(()) }
     }
 }
 
