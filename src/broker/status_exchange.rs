@@ -25,7 +25,7 @@ use super::error::BrokerError;
 use super::facts::BrokerFacts;
 use super::names;
 use super::timing::{
-    HELD_WELL, RECONNECT_DELAYS, STATUS_BYTES, STATUS_MESSAGES, STATUS_PUBLISH, STATUS_REFUSED,
+    HELD_WELL, RECONNECT_DELAYS, STATUS_BYTES, STATUS_FRAME, STATUS_MESSAGES, STATUS_PUBLISH, STATUS_REFUSED,
 };
 use super::transport;
 use crate::backoff::Delays;
@@ -69,7 +69,7 @@ pub(super) async fn run(addresses: Arc<Addresses>, context: Arc<Context>, mut po
 /// Serves one connection, until it breaks.
 async fn serve(address: &Address, context: &Context, port: &mut StatusPort) -> BrokerError {
     let name = format!("{}, status", context.replica);
-    let connection = match transport::connect(address, &name).await {
+    let connection = match transport::connect(&address.with_frames_up_to(STATUS_FRAME), &name).await {
         Ok(connection) => connection,
         Err(error) => return error.into(),
     };

@@ -196,7 +196,7 @@ impl RunningLanes {
             configured,
         };
         self.next_number += 1;
-        let task = self.tasks.spawn(lane.run(sessions, stop));
+        let task = self.tasks.spawn(Box::new(lane).run(sessions, stop));
         self.accounts_of_tasks.insert(task.id(), name);
         running
     }

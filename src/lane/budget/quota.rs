@@ -36,8 +36,17 @@ struct QuotaBurst {
     size: usize,
     /// When each spent call comes back.
     spent: VecDeque<Instant>,
-    /// Calls that another replica may have spent: when they come back at the latest.
-    withheld: VecDeque<Instant>,
+    withheld: WithheldCalls,
+}
+
+/// Calls that another replica may have spent. They come back one by one, at even intervals that end with the period.
+#[derive(Debug)]
+struct WithheldCalls {
+    since: Instant,
+    interval: Duration,
+    /// The first that is not back yet, and the end of all, counted from 1.
+    first: u32,
+    end: u32,
 }
 
 /// Calls at even intervals.
@@ -87,11 +96,7 @@ impl Quota {
             u32::try_from((calls - burst.min(calls)).saturating_sub(catch_up).max(1)).unwrap_or(u32::MAX);
         let interval = period / paced + Duration::from_nanos(1);
         let slack = interval * u32::try_from(catch_up).unwrap_or(u32::MAX);
-        let spread = |index: usize| {
-            let part = u32::try_from(index + 1).unwrap_or(u32::MAX);
-            now + period / u32::try_from(burst).unwrap_or(u32::MAX) * part
-        };
-        let withheld = (0..burst.saturating_sub(BEFORE_FIRST_ANSWER)).map(spread).collect();
+        let withheld = WithheldCalls::new(burst, period, now);
         Self {
             period,
             calls,
@@ -189,8 +194,8 @@ impl Quota {
 
     /// When the next call may go.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let back = self.burst.spent.iter().chain(&self.burst.withheld).filter(|back| **back > now).min();
-        back.copied().into_iter().chain([self.pace.next]).min()
+        let spent = self.burst.spent.iter().copied().filter(|back| *back > now).min();
+        [spent, self.burst.withheld.first_after(now), Some(self.pace.next)].into_iter().flatten().min()
     }
 
     /// For people.
@@ -203,18 +208,18 @@ impl Quota {
 
     /// Calls that could go at once.
     pub(super) fn remaining(&self, now: Instant) -> usize {
-        let out = self.burst.spent.iter().chain(&self.burst.withheld).filter(|back| **back > now).count();
+        let spent = self.burst.spent.iter().filter(|back| **back > now).count();
+        let out = spent + self.burst.withheld.after(now);
         self.burst.size.saturating_sub(out) + usize::from(now >= self.pace.next)
     }
 }
 
 impl QuotaBurst {
     fn take_back(&mut self, now: Instant) {
-        for out in [&mut self.spent, &mut self.withheld] {
-            while out.front().is_some_and(|back| *back <= now) {
-                out.pop_front();
-            }
+        while self.spent.front().is_some_and(|back| *back <= now) {
+            self.spent.pop_front();
         }
+        self.withheld.take_back(now);
     }
 
     fn unspent(&self) -> usize {
@@ -222,6 +227,55 @@ impl QuotaBurst {
     }
 
     fn next_back(&self) -> Option<Instant> {
-        [self.spent.front(), self.withheld.front()].into_iter().flatten().min().copied()
+        [self.spent.front().copied(), self.withheld.next_back()].into_iter().flatten().min()
+    }
+}
+
+impl WithheldCalls {
+    /// All of a burst but what may go before the first answer.
+    fn new(burst: usize, period: Duration, now: Instant) -> Self {
+        let calls = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (interval, end) =
+            (period / calls(burst).max(1), calls(burst.saturating_sub(BEFORE_FIRST_ANSWER)));
+        Self { since: now, interval, first: 1, end: end.saturating_add(1) }
+    }
+
+    fn clear(&mut self) {
+        self.first = self.end;
+    }
+
+    fn take_back(&mut self, now: Instant) {
+        self.first = self.first_of(now);
+    }
+
+    fn len(&self) -> usize {
+        self.end.saturating_sub(self.first) as usize
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first >= self.end
+    }
+
+    fn next_back(&self) -> Option<Instant> {
+        (!self.is_empty()).then(|| self.back(self.first))
+    }
+
+    /// How many come back after `now`.
+    fn after(&self, now: Instant) -> usize {
+        self.end.saturating_sub(self.first_of(now)) as usize
+    }
+
+    fn first_after(&self, now: Instant) -> Option<Instant> {
+        let first = self.first_of(now);
+        (first < self.end).then(|| self.back(first))
+    }
+
+    /// The first that comes back after `now`.
+    fn first_of(&self, now: Instant) -> u32 {
+        (self.first..self.end).find(|call| self.back(*call) > now).unwrap_or(self.end)
+    }
+
+    fn back(&self, call: u32) -> Instant {
+        self.since + self.interval * call
     }
 }
