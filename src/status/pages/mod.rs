@@ -1,6 +1,7 @@
 //! The pages for people: what `view` found out, put into the templates. Pure; the handlers serve what comes of it.
 
 mod account;
+mod failure;
 mod frame;
 mod index;
 mod replicas;
@@ -8,6 +9,7 @@ mod runbook;
 mod shown;
 
 pub(super) use account::account;
+pub(super) use failure::failure;
 pub(super) use index::index;
 pub(super) use replicas::replicas;
 pub(super) use runbook::runbook;
