@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::withheld_calls::WithheldCalls;
 use crate::freshsales::RateLimit;
 use crate::lane::status::facts::QuotaFacts;
 use crate::lane::timing::QUOTA_PAUSE;
@@ -37,16 +38,6 @@ struct QuotaBurst {
     /// When each spent call comes back.
     spent: VecDeque<Instant>,
     withheld: WithheldCalls,
-}
-
-/// Calls that another replica may have spent. They come back one by one, at even intervals that end with the period.
-#[derive(Debug)]
-struct WithheldCalls {
-    since: Instant,
-    interval: Duration,
-    /// The first that is not back yet, and the end of all, counted from 1.
-    first: u32,
-    end: u32,
 }
 
 /// Calls at even intervals.
@@ -78,8 +69,6 @@ pub(super) struct UsedUp {
 
 /// The part of the quota that may go at once.
 const BURST_SHARE: f64 = 0.25;
-/// What a lane may spend of its burst before the first answer says how much is left.
-const BEFORE_FIRST_ANSWER: usize = 5;
 
 impl Quota {
     /// Grants at most `calls` in any `period`. `share` is the part of what an answer says is left that may be spent.
@@ -261,54 +250,5 @@ impl QuotaBurst {
 
     fn next_back(&self) -> Option<Instant> {
         [self.spent.front().copied(), self.withheld.next_back()].into_iter().flatten().min()
-    }
-}
-
-impl WithheldCalls {
-    /// All of a burst but what may go before the first answer.
-    fn new(burst: usize, period: Duration, now: Instant) -> Self {
-        let calls = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let (interval, end) =
-            (period / calls(burst).max(1), calls(burst.saturating_sub(BEFORE_FIRST_ANSWER)));
-        Self { since: now, interval, first: 1, end: end.saturating_add(1) }
-    }
-
-    fn clear(&mut self) {
-        self.first = self.end;
-    }
-
-    fn take_back(&mut self, now: Instant) {
-        self.first = self.first_of(now);
-    }
-
-    fn len(&self) -> usize {
-        self.end.saturating_sub(self.first) as usize
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first >= self.end
-    }
-
-    fn next_back(&self) -> Option<Instant> {
-        (!self.is_empty()).then(|| self.back(self.first))
-    }
-
-    /// How many come back after `now`.
-    fn after(&self, now: Instant) -> usize {
-        self.end.saturating_sub(self.first_of(now)) as usize
-    }
-
-    fn first_after(&self, now: Instant) -> Option<Instant> {
-        let first = self.first_of(now);
-        (first < self.end).then(|| self.back(first))
-    }
-
-    /// The first that comes back after `now`.
-    fn first_of(&self, now: Instant) -> u32 {
-        (self.first..self.end).find(|call| self.back(*call) > now).unwrap_or(self.end)
-    }
-
-    fn back(&self, call: u32) -> Instant {
-        self.since + self.interval * call
     }
 }
