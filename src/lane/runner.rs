@@ -83,8 +83,6 @@ impl Lane {
     }
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
-    ///
-    /// Boxed, because a future that takes a large value whole has room for it twice.
     pub async fn run(mut self: Box<Self>, mut sessions: mpsc::Receiver<Session>, stop: CancellationToken) {
         let guard = TaskGuard::new(self.status());
         while let Some(Some(session)) = stop.run_until_cancelled(sessions.recv()).await {
