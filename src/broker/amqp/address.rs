@@ -232,6 +232,13 @@ impl Address {
         })
     }
 
+    /// The user that RabbitMQ will know; `None` where a certificate says it.
+    pub(in crate::broker) fn user(&self) -> Option<String> {
+        let uri = self.uri().ok()?;
+        let by_certificate = uri.query.auth_mechanism == Some(SASLMechanism::External);
+        (!by_certificate).then_some(uri.authority.userinfo.username)
+    }
+
     pub(in crate::broker) fn uri(&self) -> Result<AMQPUri, AddressError> {
         let mut uri: AMQPUri = self.text.expose_secret().parse().map_err(|_| AddressError::NoAddress)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
