@@ -71,6 +71,9 @@ impl KnownReplicas {
         if !own_user && self.replicas.values().any(|known| known.own_user && known.report.name == key.0) {
             return;
         }
+        if own_user {
+            self.replicas.retain(|(name, _), known| known.own_user || *name != key.0);
+        }
         if leaves {
             self.replicas.remove(&key);
             return;
