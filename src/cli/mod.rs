@@ -58,7 +58,7 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Say what would become of events, and why; sends nothing
     #[command(
-        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad"
+        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad\n  freshet explain --dead-letters --account acme --since 2h"
     )]
     Explain(explain::ExplainArguments),
     /// List the fields of accounts as senders must write them

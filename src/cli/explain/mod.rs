@@ -43,32 +43,14 @@ pub(super) struct ExplainArguments {
     /// key is needed
     #[arg(long, value_name = "DIR")]
     fields: Option<PathBuf>,
-    /// Show only events that would become dead letters, or may, depending on what the account holds
-    #[arg(long)]
-    only_bad: bool,
-    /// Exit with 1 also for events that may become dead letters, depending on what the account holds
-    #[arg(long)]
-    deny_warnings: bool,
-    /// One JSON object per event, and one with the summary
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    showing: Showing,
     #[command(flatten, next_help_heading = "With --dead-letters: filters (all that are given must hold)")]
     filters: OtherFilters,
 }
 
 pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
-    let ExplainArguments {
-        config,
-        events,
-        account,
-        dead_letters,
-        fields,
-        only_bad,
-        deny_warnings,
-        json,
-        filters,
-    } = arguments;
-    let showing = Showing { only_bad, deny_warnings, json };
+    let ExplainArguments { config, events, account, dead_letters, fields, showing, filters } = arguments;
     match events {
         Some(events) if !dead_letters => {
             if !filters.into_filter(None).is_empty() {
@@ -85,9 +67,16 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
 }
 
 /// Which explanations are shown, and how.
+#[derive(Debug, clap::Args)]
 struct Showing {
+    /// Show only events that would become dead letters, or may, depending on what the account holds
+    #[arg(long)]
     only_bad: bool,
+    /// Exit with 1 also for events that may become dead letters, depending on what the account holds
+    #[arg(long)]
     deny_warnings: bool,
+    /// One JSON object per event, and one with the summary
+    #[arg(long)]
     json: bool,
 }
 
