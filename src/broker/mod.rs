@@ -51,8 +51,8 @@ pub use names::{Names, priority};
 pub use session::run;
 pub use status_exchange::{StatusMessage, StatusPort};
 pub use survey::{
-    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
-    RefusedRight, RightsReport, SurveyedNode, survey,
+    BrokerSurvey, Certainty, ExchangeState, NameState, NodeFacts, NodeFailure, ObjectsReport, Publishing,
+    QueueState, RefusedRight, RightsReport, SurveyedNode, survey,
 };
 pub use transport::ConnectStep;
 

@@ -23,7 +23,7 @@ async fn run(world: &World, at: &Path, arguments: &[&str], keys: bool) -> (Optio
     let (out, err) = said(&output);
     // The line for the log has times.
     let err: String =
-        err.lines().filter(|line| line.starts_with("freshet: ")).map(|line| format!("{line}\n")).collect();
+        err.lines().filter(|line| line.starts_with("freshet: ")).flat_map(|line| [line, "\n"]).collect();
     let named = |text: String| text.replace(&world.dead(), "Q.dead").replace(&world.lane(""), "Q.lane.");
     (output.status.code(), named(out), named(err))
 }

@@ -39,6 +39,7 @@ mod languages;
 mod letters;
 mod limits;
 mod logs;
+mod many_letters;
 mod memory;
 mod pages;
 mod peers;
