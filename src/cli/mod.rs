@@ -130,7 +130,7 @@ impl Cli {
     async fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Run(arguments) => run::run(arguments).await,
-            Command::Check(arguments) => check::run(arguments).await,
+            Command::Check(arguments) => Box::pin(check::run(arguments)).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
             Command::Explain(arguments) => explain::run(arguments).await,
