@@ -361,7 +361,15 @@ async fn names_that_others_took_are_told_and_left_to_them() {
     let channel = world.amqp.channel().await;
     let status = format!("{}.status", world.queue());
     let kind = lapin::ExchangeKind::Direct;
-    channel.exchange_declare(status.as_str().into(), kind, Default::default(), table(&[])).await.unwrap();
+    channel
+        .exchange_declare(
+            status.as_str().into(),
+            kind,
+            lapin::options::ExchangeDeclareOptions::default(),
+            table(&[]),
+        )
+        .await
+        .unwrap();
     for name in ["counter", "dead.claim"] {
         world.amqp.declare_classic(&format!("{}.{name}", world.queue())).await;
     }
