@@ -15,7 +15,7 @@ pub(crate) mod samples;
 mod survey;
 
 pub use board::{FleetBoard, OwnReport, TELL_INTERVAL};
-pub use details::{CallCount, FailedEvent, LaneDetails, MinuteSample};
+pub use details::{CallCount, ChangedField, FailedEvent, LaneDetails, MinuteSample};
 pub use merge::{AccountInFleet, Fleet, FleetView, QueueCounts, ReplicaInFleet};
 pub use replica_report::{ConfigMark, QueuesTold, ReplicaReport};
 pub use report::{FieldsRead, HourCounts, LaneReport, LastError, QuotaReport, StuckReport};

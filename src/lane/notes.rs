@@ -6,11 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::applied::AppliedSettings;
 use super::intake::Intake;
 use super::scheduler::Scheduler;
 use super::settlement::{OpenDelivery, Settler};
 use super::status::facts::FieldCounts;
 use super::status::lane_status::LaneStatus;
+use crate::config::AccountConfig;
 use crate::freshsales::BudgetKind;
 use crate::metrics::AccountMetrics;
 
@@ -27,8 +29,17 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn new(status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
-        Self { status, metrics, next_look: None, fields_read_at: None }
+    pub(super) fn new(account: &AccountConfig, status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
+        let notes = Self { status, metrics, next_look: None, fields_read_at: None };
+        notes.applied(account);
+        notes
+    }
+
+    /// The account's settings are these from now on.
+    pub(super) fn applied(&self, account: &AccountConfig) {
+        self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        let settings = Arc::new(AppliedSettings::of(account));
+        self.status.note(|facts| facts.settings = Some(settings));
     }
 
     /// An event came.
@@ -69,7 +80,10 @@ impl Notes {
         {
             self.fields_read_at = Some(read_at);
             let at = Timestamp::now();
-            self.status.note(|facts| facts.fields = Some(FieldCounts { at, counts }));
+            self.status.note(|facts| {
+                facts.fields = Some(FieldCounts { at, counts });
+                facts.fields_changed(at, intake.schema().changed());
+            });
         }
     }
 }

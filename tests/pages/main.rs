@@ -46,9 +46,7 @@ fn event(number: usize, write_key: &str, traits: Value) -> String {
 
 async fn pages(replica: &Freshet, prefix: &str, paths: &[(&str, &str, u16)]) -> Vec<Value> {
     let address = replica.http_addr().await;
-    let page = |(name, path, status): &(&str, &str, u16)| {
-        json!({"name": format!("{prefix}-{name}"), "url": format!("http://{address}{path}"), "status": status})
-    };
+    let page = |(name, path, status): &(&str, &str, u16)| json!({"name": format!("{prefix}-{name}"), "url": format!("http://{address}{path}"), "status": status});
     paths.iter().map(page).collect()
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::backoff::Delays;
 use crate::delivery::AccountName;
 use crate::lane::timing::{SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
-use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
+use crate::mapping::{FieldChange, Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Schema, Selector};
 use answer::parse;
@@ -30,6 +30,8 @@ pub(super) struct SchemaRefresh {
     read_at: Option<Instant>,
     /// Fields that were read of each entity, and when.
     read: Option<(Instant, [usize; 3])>,
+    /// What was not so at the reading before.
+    changed: Vec<FieldChange>,
     draft: Option<Draft>,
     /// Entities whose fields could not be read at all. Contacts are written without them.
     unreadable: Vec<(Entity, SchemaGap)>,
@@ -58,6 +60,7 @@ impl SchemaRefresh {
             mapper: None,
             read_at: None,
             read: None,
+            changed: Vec::new(),
             draft: None,
             unreadable: Vec::new(),
             retry_at: None,
@@ -87,6 +90,11 @@ impl SchemaRefresh {
     /// When fields were last read, and how many there are of contacts, sales accounts and deals.
     pub(super) fn read(&self) -> Option<(Instant, [usize; 3])> {
         self.read
+    }
+
+    /// What the last reading found changed.
+    pub(super) fn changed(&self) -> &[FieldChange] {
+        &self.changed
     }
 
     /// Whether there is a mapper and nothing is being read that might change it.
@@ -260,6 +268,7 @@ impl SchemaRefresh {
         let mut mapper = Mapper::new(self.rules.clone(), schema).with_gaps(self.unreadable.clone());
         mapper.set_selectors(self.selectors.known());
         self.log_new_bad_defaults(&mapper);
+        self.changed = self.mapper.as_ref().map(|before| mapper.changes_since(before)).unwrap_or_default();
         self.mapper = Some(mapper);
         self.read_at = Some(now);
         self.draft = None;

@@ -2,15 +2,20 @@
 //! without values of events. The lane writes it, the survey of the fleet reads it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::lane::applied::AppliedSettings;
+use crate::mapping::FieldChange;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// The most failures that are kept.
 const FAILURES_KEPT: usize = 20;
+/// The same of changed fields.
+const FIELD_CHANGES_KEPT: usize = 20;
 
 /// What a lane notes.
 #[derive(Debug, Clone, Default)]
@@ -31,11 +36,22 @@ pub struct LaneFacts {
     pub last_error: Option<(Timestamp, String)>,
     /// The account's fields, once they are read.
     pub fields: Option<FieldCounts>,
+    /// What the last readings of the fields found changed, newest first.
+    pub field_changes: Vec<NotedFieldChange>,
+    /// The account's settings, once the lane has them.
+    pub settings: Option<Arc<AppliedSettings>>,
     /// The last events that became dead letters, newest first.
     pub failures: VecDeque<LaneFailure>,
 }
 
 impl LaneFacts {
+    /// Fields were read, and these have changed.
+    pub(in crate::lane) fn fields_changed(&mut self, at: Timestamp, changes: &[FieldChange]) {
+        let newest = changes.iter().map(|change| NotedFieldChange { at, change: change.clone() });
+        self.field_changes.splice(0..0, newest);
+        self.field_changes.truncate(FIELD_CHANGES_KEPT);
+    }
+
     /// An event became a dead letter.
     pub(in crate::lane) fn failed(&mut self, at: Timestamp, event_type: &'static str, refusal: &Refusal) {
         let problem = refusal.problems.first().cloned().map(|problem| match refusal.reason {
@@ -86,6 +102,15 @@ pub struct FieldCounts {
     pub at: Timestamp,
     /// Of contacts, sales accounts and deals.
     pub counts: [usize; 3],
+}
+
+/// What changed about a field, and when that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedFieldChange {
+    /// When the fields were read.
+    pub at: Timestamp,
+    /// What changed.
+    pub change: FieldChange,
 }
 
 /// An event that became a dead letter.
