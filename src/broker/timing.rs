@@ -198,9 +198,11 @@ pub(super) const LETTER_ACKNOWLEDGEMENTS: usize = 24;
 const _: () = assert!(LETTER_ACKNOWLEDGEMENTS < QUORUM_COMMANDS_SOFT_LIMIT);
 /// For the confirms of what is on its way. A queue without a leader takes longer, and so does an alarm.
 pub(super) const LETTER_CONFIRMS: Duration = Duration::from_mins(1);
-/// RabbitMQ ends a channel that holds a message for 30 minutes, where nothing else is set. So what was not chosen goes back
-/// after this time, and the rest is read anew.
-pub(super) const LETTER_PASS: Duration = Duration::from_mins(10);
+/// RabbitMQ ends a channel that holds a message for its consumer timeout: 30 minutes, where nothing else is set, and it
+/// advises against less than 5. So what was not chosen goes back after this time, and the rest is read anew.
+pub(super) const LETTER_PASS: Duration = Duration::from_mins(4);
+/// However short the consumer timeout turns out to be.
+pub(super) const SHORTEST_LETTER_PASS: Duration = Duration::from_millis(500);
 const _: () = assert!(shorter(LETTER_CONFIRMS, LETTER_PASS));
 
 // Messages that connections end over

@@ -74,15 +74,14 @@ impl Notes {
         self.next_look = (!all_back).then(|| next.chain([now + QUOTA_LOOK]).min()).flatten();
         self.metrics.quota_remaining.set(u32::try_from(api.left).map_or(f64::MAX, f64::from));
         self.status.note(|facts| (facts.api, facts.tracking) = (Some(api), Some(tracking)));
-        let read = intake.schema().read();
-        if let Some((read_at, counts)) = read
-            && self.fields_read_at != Some(read_at)
+        if let Some(reading) = intake.schema().read()
+            && self.fields_read_at != Some(reading.at)
         {
-            self.fields_read_at = Some(read_at);
+            self.fields_read_at = Some(reading.at);
             let at = Timestamp::now();
             self.status.note(|facts| {
-                facts.fields = Some(FieldCounts { at, counts });
-                facts.fields_changed(at, intake.schema().changed());
+                facts.fields = Some(FieldCounts { at, counts: reading.counts });
+                facts.fields_changed(at, &reading.changed);
             });
         }
     }

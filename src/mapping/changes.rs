@@ -10,7 +10,7 @@ const MOST: usize = 20;
 
 /// What changed about a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldChange {
+pub struct FieldDifference {
     /// Whose field it is.
     pub entity: Entity,
     /// Its internal name.
@@ -25,13 +25,19 @@ pub struct FieldChange {
 
 impl Mapper {
     /// Against the fields that were read before. Entities whose fields could not be read either time are left out.
-    pub fn changes_since(&self, before: &Self) -> Vec<FieldChange> {
+    pub fn changes_since(&self, before: &Self) -> Vec<FieldDifference> {
         let mut changes = Vec::new();
         let read = |entity: &&Entity| ![self, before].iter().any(|mapper| mapper.lacks(**entity));
         for entity in Entity::ALL.iter().filter(read) {
             let (fields, earlier) = (self.fields(*entity), before.fields(*entity));
             let mut note = |field: &str, change, before, now| {
-                changes.push(FieldChange { entity: *entity, field: field.to_owned(), change, before, now });
+                changes.push(FieldDifference {
+                    entity: *entity,
+                    field: field.to_owned(),
+                    change,
+                    before,
+                    now,
+                });
             };
             for now in fields.targets.iter() {
                 match earlier.get(now.name) {

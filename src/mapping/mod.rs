@@ -36,7 +36,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use changes::FieldChange;
+pub use changes::FieldDifference;
 pub use defaults::BadDefault;
 pub(crate) use email::email_trait;
 pub use mapped::{

@@ -15,14 +15,14 @@ use crate::support::{Broker, Freshet, Proxy, eventually, freshet, header, soon, 
 use crate::world::World;
 
 /// The folder that a command runs in.
-fn folder(world: &World) -> TempDir {
+pub fn folder(world: &World) -> TempDir {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("freshet.toml"), world.config_at(world.vhost.url(), "desk")).unwrap();
     folder
 }
 
 /// Runs `freshet dead-letters` beside the test; no account's secret is there.
-async fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub async fn run(folder: &Path, arguments: &[&str]) -> Output {
     let folder = folder.to_owned();
     let mut all = vec!["dead-letters".to_owned()];
     all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -33,25 +33,25 @@ async fn run(folder: &Path, arguments: &[&str]) -> Output {
     running.await.unwrap()
 }
 
-fn said(output: &Output) -> (String, String) {
+pub fn said(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }
 
 /// Runs a command that must succeed, and returns what it prints.
-async fn printed(folder: &Path, arguments: &[&str]) -> String {
+pub async fn printed(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments).await;
     let (out, err) = said(&output);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
     out
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// A letter as the lanes make them.
-fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (String, BasicProperties) {
+pub fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (String, BasicProperties) {
     let detail =
         json!([{"field": null, "trait": trait_path, "problem": "is wrong", "expected": null, "got": null}]);
     let headers = table(&[
@@ -71,7 +71,7 @@ fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (Stri
 }
 
 /// Puts letters into the queue, in order: those whose number is odd are `rejected`, the others `invalid_field`.
-async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = usize>) {
+pub async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = usize>) {
     let exchange = world.dead();
     let mut run: Vec<(String, BasicProperties)> = Vec::new();
     let mut key = String::new();
@@ -88,7 +88,7 @@ async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = us
 }
 
 /// All letters of one kind at once, which is faster.
-async fn fill_alike(world: &World, account: &str, count: usize) {
+pub async fn fill_alike(world: &World, account: &str, count: usize) {
     let letters = (0..count).map(|number| letter(account, "rejected", "cfPlan", number));
     world.amqp.publish_all(&world.dead(), &format!("{account}.rejected"), letters).await;
 }
@@ -98,12 +98,12 @@ fn number_of(delivery: &lapin::message::Delivery) -> usize {
     body["messageId"].as_str().unwrap().strip_prefix("m-").unwrap().parse().unwrap()
 }
 
-fn numbers(deliveries: &[lapin::message::Delivery]) -> Vec<usize> {
+pub fn numbers(deliveries: &[lapin::message::Delivery]) -> Vec<usize> {
     deliveries.iter().map(number_of).collect()
 }
 
 /// Runs of numbers one apart, as a short text.
-fn runs(deliveries: &[lapin::message::Delivery]) -> String {
+pub fn runs(deliveries: &[lapin::message::Delivery]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for number in numbers(deliveries) {
         match runs.last_mut() {
@@ -115,7 +115,7 @@ fn runs(deliveries: &[lapin::message::Delivery]) -> String {
 }
 
 /// A world whose queues are declared, and where no replica runs.
-async fn quiet() -> World {
+pub async fn quiet() -> World {
     let world = World::with_acme().await;
     world.retire(world.start("declares").await).await;
     world

@@ -3,6 +3,7 @@
 //! the scheduler sends the calls. Pure but for logs and jitter.
 
 mod answer;
+mod reading;
 mod selector_refresh;
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,12 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::delivery::AccountName;
-use crate::lane::timing::{SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
-use crate::mapping::{FieldChange, Mapper, MappingRules, SchemaGap, defaults_table};
+use crate::lane::timing::{REPLAY_SCHEMA_AGE, SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
+use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Schema, Selector};
 use answer::parse;
+use reading::FieldsReading;
 use selector_refresh::SelectorRefresh;
 
 /// The account's fields, how fresh they are, and when they are read again.
@@ -28,10 +30,9 @@ pub(super) struct SchemaRefresh {
     rules: MappingRules,
     mapper: Option<Mapper>,
     read_at: Option<Instant>,
-    /// Fields that were read of each entity, and when.
-    read: Option<(Instant, [usize; 3])>,
-    /// What was not so at the reading before.
-    changed: Vec<FieldChange>,
+    /// When an event that was sent back last had the fields read.
+    read_for_replay: Option<Instant>,
+    read: Option<FieldsReading>,
     draft: Option<Draft>,
     /// Entities whose fields could not be read at all. Contacts are written without them.
     unreadable: Vec<(Entity, SchemaGap)>,
@@ -59,8 +60,8 @@ impl SchemaRefresh {
             rules,
             mapper: None,
             read_at: None,
+            read_for_replay: None,
             read: None,
-            changed: Vec::new(),
             draft: None,
             unreadable: Vec::new(),
             retry_at: None,
@@ -87,14 +88,9 @@ impl SchemaRefresh {
         self.mapper.as_ref()
     }
 
-    /// When fields were last read, and how many there are of contacts, sales accounts and deals.
-    pub(super) fn read(&self) -> Option<(Instant, [usize; 3])> {
-        self.read
-    }
-
-    /// What the last reading found changed.
-    pub(super) fn changed(&self) -> &[FieldChange] {
-        &self.changed
+    /// The last reading, for people.
+    pub(super) fn read(&self) -> Option<&FieldsReading> {
+        self.read.as_ref()
     }
 
     /// Whether there is a mapper and nothing is being read that might change it.
@@ -121,8 +117,14 @@ impl SchemaRefresh {
         }
     }
 
-    /// Whether newer fields might save an event refused for this reason. Then it has them read.
-    pub(super) fn may_be_stale_for(&mut self, reason: DeadLetterReason, now: Instant) -> bool {
+    /// Whether newer fields might save an event refused for this reason. Then it has them read. Where the event was sent
+    /// back, somebody most likely has mended a field a moment ago.
+    pub(super) fn may_be_stale_for(
+        &mut self,
+        reason: DeadLetterReason,
+        replayed: bool,
+        now: Instant,
+    ) -> bool {
         match reason {
             // Nothing is known of the entity that it writes.
             DeadLetterReason::Undeliverable => {
@@ -132,9 +134,13 @@ impl SchemaRefresh {
             DeadLetterReason::UnknownCustomField
             | DeadLetterReason::InvalidCustomField
             | DeadLetterReason::InvalidField => {
-                let stale = self.age(now) > SCHEMA_AGE_TO_REFUSE;
+                let since =
+                    |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+                let for_replay = replayed && since(self.read_for_replay) > REPLAY_SCHEMA_AGE;
+                let stale = for_replay || since(self.read_at) > SCHEMA_AGE_TO_REFUSE;
                 if stale {
                     self.request(now);
+                    self.read_for_replay = if replayed { Some(now) } else { self.read_for_replay };
                 }
                 stale
             }
@@ -208,18 +214,10 @@ impl SchemaRefresh {
     /// Takes an entity's fields, or the status that came instead; 0 where no answer came.
     pub(super) fn take_fields(&mut self, entity: Entity, result: Result<Value, u16>, now: Instant) {
         let Some(draft) = &mut self.draft else { return };
-        let unreadable = match &result {
-            Err(403) => SchemaGap::Forbidden,
-            Err(404 | 410) => SchemaGap::Missing,
-            Ok(_) | Err(_) => SchemaGap::NotYet,
-        };
+        let unreadable = answer::gap(&result);
         match parse(&self.account, entity, result) {
             Ok(fields) => {
-                match entity {
-                    Entity::Contact => draft.schema.contact = fields,
-                    Entity::SalesAccount => draft.schema.sales_account = fields,
-                    Entity::Deal => draft.schema.deal = fields,
-                }
+                *draft.schema.fields_mut(entity) = fields;
                 self.unreadable.retain(|(other, _)| *other != entity);
                 self.entity_done(entity, now);
             }
@@ -263,12 +261,11 @@ impl SchemaRefresh {
             return;
         }
         let schema = std::mem::take(&mut draft.schema);
-        let read = [&schema.contact, &schema.sales_account, &schema.deal];
-        self.read = Some((now, read.map(|fields| fields.fields.len())));
+        let reading = FieldsReading::of(&schema, now);
         let mut mapper = Mapper::new(self.rules.clone(), schema).with_gaps(self.unreadable.clone());
         mapper.set_selectors(self.selectors.known());
         self.log_new_bad_defaults(&mapper);
-        self.changed = self.mapper.as_ref().map(|before| mapper.changes_since(before)).unwrap_or_default();
+        self.read = Some(reading.against(self.mapper.as_ref(), &mapper));
         self.mapper = Some(mapper);
         self.read_at = Some(now);
         self.draft = None;

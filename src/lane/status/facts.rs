@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::lane::applied::AppliedSettings;
-use crate::mapping::FieldChange;
+use crate::mapping::FieldDifference;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// The most failures that are kept.
@@ -46,7 +46,7 @@ pub struct LaneFacts {
 
 impl LaneFacts {
     /// Fields were read, and these have changed.
-    pub(in crate::lane) fn fields_changed(&mut self, at: Timestamp, changes: &[FieldChange]) {
+    pub(in crate::lane) fn fields_changed(&mut self, at: Timestamp, changes: &[FieldDifference]) {
         let newest = changes.iter().map(|change| NotedFieldChange { at, change: change.clone() });
         self.field_changes.splice(0..0, newest);
         self.field_changes.truncate(FIELD_CHANGES_KEPT);
@@ -110,7 +110,7 @@ pub struct NotedFieldChange {
     /// When the fields were read.
     pub at: Timestamp,
     /// What changed.
-    pub change: FieldChange,
+    pub change: FieldDifference,
 }
 
 /// An event that became a dead letter.
@@ -131,6 +131,24 @@ pub struct LaneFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_changes_of_fields_are_kept_newest_first() {
+        let mut facts = LaneFacts::default();
+        let change = |field: String| FieldDifference {
+            entity: crate::schema::Entity::Contact,
+            field,
+            change: "added",
+            before: None,
+            now: None,
+        };
+        for hour in 0..30 {
+            let at = Timestamp::from_second(hour * 3600).unwrap();
+            facts.fields_changed(at, &[change(format!("a{hour}")), change(format!("b{hour}"))]);
+        }
+        let kept: Vec<&str> = facts.field_changes.iter().map(|noted| noted.change.field.as_str()).collect();
+        assert_eq!((kept.len(), &kept[..3]), (FIELD_CHANGES_KEPT, &["a29", "b29", "a28"][..]));
+    }
 
     #[test]
     fn the_last_failures_are_kept_without_freshsales_words() {
