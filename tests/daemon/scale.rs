@@ -154,14 +154,14 @@ async fn a_reload_of_five_hundred_accounts_touches_those_that_changed_and_leaves
     let config = world.config_at(world.vhost.url(), "one");
     let (head, _) = config.split_once("[[accounts]]").unwrap();
     let accounts = accounts(&world, LANES + 1);
-    let with = |share: f64, without: usize| {
+    let with = |share: &str, without: usize| {
         let changed = format!("write_keys = [\"wk1\"]\nquota_share = {share}\n");
         let kept = accounts.replace("write_keys = [\"wk1\"]\n", &changed);
         let name = format!("name = \"a{without:04}\"");
         let blocks = kept.split("[[accounts]]").skip(1).filter(|block| !block.contains(&name));
         blocks.fold(head.to_owned(), |config, block| config + "[[accounts]]" + block)
     };
-    let mut replica = up(&broker, &world, &with(0.9, LANES), LANES).await;
+    let mut replica = up(&broker, &world, &with("0.9", LANES), LANES).await;
     let delivered = async |count: u64| {
         soon("every event is delivered", async || {
             let (_, metrics) = replica.get("/metrics").await;
@@ -185,9 +185,8 @@ async fn a_reload_of_five_hundred_accounts_touches_those_that_changed_and_leaves
     for round in 1..=ROUNDS {
         // The first and the last account take turns, and the second one changes.
         let without = if round % 2 == 0 { LANES } else { 0 };
-        let share = 0.1 * round as f64;
-        let config = with(share, without);
-        (_, said) = tokio::join!(publish(round), reload(&replica, &config));
+        let config = with(&format!("0.{}", 10 + round), without);
+        ((), said) = tokio::join!(publish(round), reload(&replica, &config));
         if round == FIRST {
             delivered((LANES as u64 - 1) * (FIRST as u64 + 1)).await;
             before = replica.resident();
