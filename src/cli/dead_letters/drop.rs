@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::replay::{conclude, verdict, with_bar};
+use super::ending::{conclude, verdict};
+use super::replay::with_bar;
 use crate::broker::{LetterJudge, LetterOrder, LetterProgress, LetterVerdict};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::letters::arguments::FilterArguments;

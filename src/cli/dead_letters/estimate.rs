@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::replay::{judged, told_causes};
+use super::ending::{judged, told_causes};
 use crate::broker::{LetterJudge, LetterProgress};
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::told;

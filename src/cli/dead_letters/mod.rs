@@ -1,6 +1,7 @@
 //! `freshet dead-letters`: looks at what could not be delivered, saves it, sends it back, or removes it.
 
 mod drop;
+mod ending;
 mod estimate;
 mod export;
 mod list;

@@ -8,8 +8,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::text::Place;
-use super::{Showing, text};
+use super::showing::Showing;
+use super::text::{self, Place};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::explaining::{ExplainedEvent, LetterExplainer};

@@ -2,29 +2,30 @@
 
 mod letters;
 mod page;
+mod showing;
 mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::config_file::{ConfigFile, account_named};
 use super::engine::with_secrets;
 use super::files;
 use super::letters::arguments::OtherFilters;
-use super::output::{Failure, print, print_styled};
+use super::output::{Failure, print_styled};
 use super::running_lanes::keys;
 use crate::config::{self, AccountConfig, Config, SecretsNeeded};
 use crate::delivery::AccountName;
 use crate::explain::{
-    AccountExplainer, AccountFields, Ends, Explainer, Explanation, FieldSourceError, Summary, not_in_folder,
+    AccountExplainer, AccountFields, Explainer, Explanation, FieldSourceError, Summary, not_in_folder,
 };
 use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
 use crate::freshsales::{Client, HttpTransport};
 use crate::routing::AccountIndex;
 use crate::schema::Selector;
+use showing::{Showing, print_json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArguments {
@@ -63,37 +64,6 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
         Some(_) | None => {
             letters::run(&config, filters.into_filter(account), fields.as_deref(), &showing).await
         }
-    }
-}
-
-/// Which explanations are shown, and how.
-#[derive(Debug, clap::Args)]
-struct Showing {
-    /// Show only events that would become dead letters, or may, depending on what the account holds
-    #[arg(long)]
-    only_bad: bool,
-    /// Exit with 1 also for events that may become dead letters, depending on what the account holds
-    #[arg(long)]
-    deny_warnings: bool,
-    /// One JSON object per event, and one with the summary
-    #[arg(long)]
-    json: bool,
-}
-
-impl Showing {
-    fn shows(&self, explanation: &Explanation) -> bool {
-        let is_bad = || matches!(explanation.ends, Ends::DeadLetter(_)) || !explanation.risks.is_empty();
-        !self.only_bad || is_bad()
-    }
-
-    fn end(&self, summary: &Summary) -> Result<(), Failure> {
-        if self.json {
-            print_json(&json!({ "summary": summary }))?;
-        } else {
-            print_styled(&text::summary(summary))?;
-        }
-        let bad = summary.dead_letter > 0 || (self.deny_warnings && summary.at_risk > 0);
-        if bad { Err(Failure::Logged) } else { Ok(()) }
     }
 }
 
@@ -138,11 +108,6 @@ async fn run_file(
         }
     }
     showing.end(&summary)
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let value = value.serialize(serde_json::value::Serializer).map_err(Failure::failed)?;
-    print(format!("{value}\n"))
 }
 
 /// Explains events, and reads the fields of an account when its first event comes.
