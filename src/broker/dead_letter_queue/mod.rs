@@ -23,6 +23,9 @@ use std::fmt::Display;
 use std::io;
 use std::ops::ControlFlow;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -79,11 +82,43 @@ impl DeadLetterQueue {
         mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
         let connection = self.connect(who).await?;
-        let mut reading = LetterReading::open(&connection, &self.names.dead(), who, None).await?;
+        let looked = self.look_on(&connection, who, stop, &mut see).await;
+        close(&connection).await;
+        looked
+    }
+
+    /// The same, but only where nobody takes letters out meanwhile: a replay that began now would find them held here, and
+    /// pass them over.
+    pub async fn look_alone(
+        &self,
+        who: &str,
+        stop: &CancellationToken,
+        mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
+    ) -> Result<LettersSeen, LetterQueueError> {
+        let connection = self.connect(who).await?;
+        let looked = async {
+            let _claim = claim::claim(&connection, &self.names).await?;
+            self.look_on(&connection, who, stop, &mut see).await
+        };
+        let looked = looked.await;
+        close(&connection).await;
+        looked
+    }
+
+    async fn look_on(
+        &self,
+        connection: &Connection,
+        who: &str,
+        stop: &CancellationToken,
+        see: &mut impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
+    ) -> Result<LettersSeen, LetterQueueError> {
+        let mut reading = LetterReading::open(connection, &self.names.dead(), who, None).await?;
         let mut looked = LettersSeen { at_start: reading.left(), seen: 0 };
         let looking = async {
             while let Some(delivery) = reading.next().await? {
                 looked.seen += 1;
+                // The lanes may share this thread.
+                tokio::task::consume_budget().await;
                 let letter = stored_letter::letter(&delivery);
                 let listed = ListedLetter::of(&letter, &self.opener);
                 if see(&listed, &letter).map_err(LetterQueueError::Output)?.is_break() {
@@ -94,7 +129,6 @@ impl DeadLetterQueue {
         };
         let ended = stop.run_until_cancelled(looking).await;
         reading.close().await;
-        close(&connection).await;
         ended.unwrap_or(Ok(())).map(|()| looked)
     }
 
@@ -159,13 +193,13 @@ impl DeadLetterQueue {
     /// Connects to the first node that takes a connection.
     async fn connect(&self, who: &str) -> Result<Connected, LetterQueueError> {
         let name = connection_name(who);
-        self.first_node(async |address| connect(address, &name).await).await
+        self.first_node(|address| connect(address, &name).boxed()).await
     }
 
     /// What the first node that can be reached gives.
-    async fn first_node<T, E: Display>(
-        &self,
-        reach: impl AsyncFn(&Address) -> Result<T, E>,
+    async fn first_node<'a, T, E: Display>(
+        &'a self,
+        reach: impl Fn(&'a Address) -> BoxFuture<'a, Result<T, E>>,
     ) -> Result<T, LetterQueueError> {
         let mut reached = reach(self.addresses.nth(0)).await;
         for node in 1..self.addresses.count() {
@@ -180,8 +214,8 @@ impl DeadLetterQueue {
     async fn claim(&self, who: &str) -> Result<(ConnectionPool, claim::Claim), LetterQueueError> {
         let name = connection_name(who);
         let pool =
-            self.first_node(async |address| ConnectionPool::connect_one_pair(address, &name).await).await?;
-        let claim = claim::claim(&pool.pair(0)?.consuming, &self.names).await?;
+            self.first_node(|address| ConnectionPool::connect_one_pair(address, &name).boxed()).await?;
+        let claim = claim::claim_soon(&pool.pair(0)?.consuming, &self.names).await?;
         Ok((pool, claim))
     }
 }

@@ -89,7 +89,7 @@ impl<'a> LetterWork<'a> {
     ) -> Self {
         let selection = order.filter.clone().selection(Timestamp::now());
         let pace = Pacing { rate: order.rate, next: Instant::now() };
-        let now = LetterProgress::default();
+        let now = LetterProgress { state: LetterState::Running, ..LetterProgress::default() };
         Self { queue, opener, pair, order, selection, disposal, progress, stop, now, pace }
     }
 
@@ -100,6 +100,7 @@ impl<'a> LetterWork<'a> {
                 LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most).await?;
             if most.is_none() {
                 self.now.at_start = reading.left();
+                self.progress.send_replace(self.now.clone());
             }
             let LetterProgress { at_start, done, first, last, .. } = std::mem::take(&mut self.now);
             self.now = LetterProgress {
@@ -109,6 +110,7 @@ impl<'a> LetterWork<'a> {
                 last,
                 seen: done,
                 matched: done,
+                state: LetterState::Running,
                 ..LetterProgress::default()
             };
             let end = self.pass(&mut reading).await;
@@ -162,6 +164,8 @@ impl<'a> LetterWork<'a> {
                 continue;
             };
             self.now.seen += 1;
+            // The lanes share this thread.
+            tokio::task::consume_budget().await;
             let letter = stored_letter::letter(&delivery);
             let listed = ListedLetter::of(&letter, self.opener);
             if self.selection.holds(&listed) {

@@ -146,7 +146,7 @@ pub(super) fn verdict(desk: &Desk, end: &LetterProgress) -> Result<(), Failure> 
                     .to_owned(),
             ));
         }
-        LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
+        LetterState::Starting | LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
     }
     if end.matched == 0 {
         return Err(nothing_matched(&desk.queue.name()));

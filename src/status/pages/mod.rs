@@ -1,6 +1,8 @@
 //! The pages for people: what `view` found out, put into the templates. Pure; the handlers serve what comes of it.
 
 mod account;
+mod dead_letters;
+mod forms;
 mod frame;
 mod index;
 mod replicas;
@@ -8,6 +10,8 @@ mod runbook;
 mod shown;
 
 pub(super) use account::account;
+pub(super) use dead_letters::{LettersShown, Viewer, dead_letters};
+pub(super) use forms::{confirm_replay, login, message};
 pub(super) use index::index;
 pub(super) use replicas::replicas;
 pub(super) use runbook::runbook;
