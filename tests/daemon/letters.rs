@@ -51,7 +51,7 @@ fn objects(text: &str) -> Vec<Value> {
 }
 
 /// A letter as the lanes make them.
-fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (String, BasicProperties) {
+pub fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (String, BasicProperties) {
     let detail =
         json!([{"field": null, "trait": trait_path, "problem": "is wrong", "expected": null, "got": null}]);
     let headers = table(&[
@@ -71,7 +71,7 @@ fn letter(account: &str, reason: &str, trait_path: &str, number: usize) -> (Stri
 }
 
 /// Puts letters into the queue, in order: those whose number is odd are `rejected`, the others `invalid_field`.
-async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = usize>) {
+pub async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = usize>) {
     let exchange = world.dead();
     let mut run: Vec<(String, BasicProperties)> = Vec::new();
     let mut key = String::new();
@@ -88,7 +88,7 @@ async fn fill(world: &World, account: &str, numbers: impl IntoIterator<Item = us
 }
 
 /// All letters of one kind at once, which is faster.
-async fn fill_alike(world: &World, account: &str, count: usize) {
+pub async fn fill_alike(world: &World, account: &str, count: usize) {
     let letters = (0..count).map(|number| letter(account, "rejected", "cfPlan", number));
     world.amqp.publish_all(&world.dead(), &format!("{account}.rejected"), letters).await;
 }
@@ -98,12 +98,12 @@ fn number_of(delivery: &lapin::message::Delivery) -> usize {
     body["messageId"].as_str().unwrap().strip_prefix("m-").unwrap().parse().unwrap()
 }
 
-fn numbers(deliveries: &[lapin::message::Delivery]) -> Vec<usize> {
+pub fn numbers(deliveries: &[lapin::message::Delivery]) -> Vec<usize> {
     deliveries.iter().map(number_of).collect()
 }
 
 /// Runs of numbers one apart, as a short text.
-fn runs(deliveries: &[lapin::message::Delivery]) -> String {
+pub fn runs(deliveries: &[lapin::message::Delivery]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for number in numbers(deliveries) {
         match runs.last_mut() {
@@ -115,7 +115,7 @@ fn runs(deliveries: &[lapin::message::Delivery]) -> String {
 }
 
 /// A world whose queues are declared, and where no replica runs.
-async fn quiet() -> World {
+pub async fn quiet() -> World {
     let world = World::with_acme().await;
     world.retire(world.start("declares").await).await;
     world
