@@ -189,12 +189,7 @@ impl AccountFields {
     pub fn schema(&self) -> Schema {
         let mut schema = Schema::default();
         for read in &self.read {
-            let fields = match read.entity {
-                Entity::Contact => &mut schema.contact,
-                Entity::SalesAccount => &mut schema.sales_account,
-                Entity::Deal => &mut schema.deal,
-            };
-            fields.clone_from(&read.fields);
+            schema.fields_mut(read.entity).clone_from(&read.fields);
         }
         schema
     }

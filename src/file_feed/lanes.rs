@@ -90,8 +90,15 @@ impl Lanes {
         self.unsettled.insert(tag, UnsettledEvent { account, event });
         let receipt = Receipt::new(tag, place_for_answer, self.receipts_dropped.clone());
         let queued_at = Timestamp::now();
-        let delivery =
-            Delivery { body: unpacked, queued_at, copied: false, redelivered: false, trace_id, receipt };
+        let delivery = Delivery {
+            body: unpacked,
+            queued_at,
+            copied: false,
+            replayed: false,
+            redelivered: false,
+            trace_id,
+            receipt,
+        };
         if let Err(refused) = lane.try_send(delivery) {
             refused.into_inner().receipt.settle(Outcome::Returned, 0);
         }

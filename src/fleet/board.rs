@@ -50,8 +50,8 @@ pub struct FleetBoard {
 #[derive(Debug)]
 struct BoardState {
     view: FleetView,
-    /// The accounts of this replica's configuration.
-    configured: Vec<String>,
+    /// The accounts of this replica's configuration, by name, and since when its own lane is as it is.
+    configured: Vec<(String, Timestamp)>,
     /// By name, and by when it started: two replicas may have one name.
     replicas: BTreeMap<(String, Timestamp), Teller>,
 }
@@ -91,9 +91,9 @@ impl FleetBoard {
         self.since
     }
 
-    /// The accounts of the configuration, from now on.
-    pub fn configure(&self, accounts: impl IntoIterator<Item = String>) {
-        let mut accounts: Vec<String> = accounts.into_iter().collect();
+    /// The accounts of the configuration, from now on, and since when this replica's lane of each is as it is.
+    pub fn configure(&self, accounts: impl IntoIterator<Item = (String, Timestamp)>) {
+        let mut accounts: Vec<(String, Timestamp)> = accounts.into_iter().collect();
         accounts.sort_unstable();
         self.lock().configured = accounts;
     }
@@ -267,7 +267,7 @@ impl BoardState {
 
     fn accounts(&self, now: Instant, counts: Option<&QueuesTold>) -> Vec<AccountInFleet> {
         let mut told: BTreeMap<&str, Vec<Told<'_>>> =
-            self.configured.iter().map(|account| (account.as_str(), Vec::new())).collect();
+            self.configured.iter().map(|(account, _)| (account.as_str(), Vec::new())).collect();
         for teller in self.replicas.values() {
             let gone = teller.is_gone(now);
             for (account, line) in &teller.lanes {
@@ -277,10 +277,13 @@ impl BoardState {
         }
         let accounts = told.into_iter().map(|(account, told)| {
             let (replica, report) = merged(&told);
+            let place = self.configured.binary_search_by(|(known, _)| known.as_str().cmp(account)).ok();
+            let own = place.and_then(|place| self.configured.get(place));
             AccountInFleet {
                 account: account.to_owned(),
                 replica,
-                configured: self.configured.binary_search_by(|known| known.as_str().cmp(account)).is_ok(),
+                configured: own.is_some(),
+                since: report.as_ref().map(|report| report.since).or(own.map(|(_, since)| *since)),
                 waiting: counts.and_then(|queues| queues.lanes.get(account)).copied(),
                 report,
             }

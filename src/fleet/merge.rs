@@ -60,6 +60,8 @@ pub struct AccountInFleet {
     pub replica: Option<String>,
     /// This replica's configuration has it.
     pub configured: bool,
+    /// Since when its state is what it is.
+    pub since: Option<Timestamp>,
     /// Events that wait in its lane, if some replica counted them.
     pub waiting: Option<u64>,
     /// The state and all else as the replica that holds the lane tells it, with counts summed over all replicas. `None` if

@@ -95,7 +95,7 @@ impl Survey {
         // One look at a time: two would count the same events twice.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let statuses = self.sources.lanes.lanes();
-        self.board.configure(statuses.iter().map(|lane| lane.account().to_string()));
+        self.board.configure(statuses.iter().map(|lane| (lane.account().to_string(), lane.since())));
         self.board.set_view(self.view());
         let minute = at.as_second().div_euclid(60);
         let waiting = self.board.waiting(now);
@@ -106,15 +106,19 @@ impl Survey {
         histories.retain(|account, _| statuses.iter().any(|lane| **lane.account() == **account));
         for lane in &*statuses {
             let account = &**lane.account();
-            // No event ever came to this replica.
-            let Some(counts) = counts.remove(account) else { continue };
+            let counts = match counts.remove(account) {
+                Some(counts) => counts,
+                // No event ever came to this replica. All that can be told of it is that its task ended.
+                None if lane.stuck(self.sources.stuck_after).is_some() => AccountCounts::default(),
+                None => continue,
+            };
             let facts = lane.facts();
-            let quota_left = facts.api.map(|quota| left(&quota, now));
+            let quota_left = facts.api.map(|quota| quota.left as u64);
             let history = histories.entry(account.to_owned()).or_default();
             history.look(minute, &counts, Level { waiting: waiting.get(account).copied(), quota_left });
             let report = self.lane(lane, &counts, history, (now, at));
             worked += u64::from(report.state != LaneState::Standby);
-            if report.state != LaneState::Standby || history.is_recent(minute) {
+            if report.state != LaneState::Standby || report.stuck.is_some() || history.is_recent(minute) {
                 lanes.push(report);
             }
         }
@@ -222,26 +226,13 @@ fn totals(counts: &AccountCounts) -> HourCounts {
     totals
 }
 
-/// Calls that could be made at once now: what was spent since the lane looked is known, and comes back evenly.
-fn left(quota: &QuotaFacts, now: Instant) -> u64 {
-    let passed = now.saturating_duration_since(quota.at).as_secs_f64() / quota.period.as_secs_f64();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a number of calls"
-    )]
-    let back = (quota.at_once as f64 * passed.min(1.0)) as u64;
-    (quota.left as u64 + back).min(quota.at_once as u64)
-}
-
 fn quota_report(quota: &QuotaFacts, now: Instant, at: Timestamp) -> QuotaReport {
     let wait = quota.next.and_then(|next| next.checked_duration_since(now)).filter(|wait| !wait.is_zero());
     let refills_at = wait.and_then(|wait| at.checked_add(SignedDuration::try_from(wait).ok()?).ok());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
     let allowed = quota.allowed as u64;
     QuotaReport {
-        left: if refills_at.is_some() { 0 } else { left(quota, now) },
+        left: quota.left as u64,
         at_once: quota.at_once as u64,
         allowed,
         period_seconds: quota.period.as_secs(),

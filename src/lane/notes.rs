@@ -14,26 +14,32 @@ use super::status::lane_status::LaneStatus;
 use crate::freshsales::BudgetKind;
 use crate::metrics::AccountMetrics;
 
-/// Between two looks at the quota: each goes through the calls that were spent.
-const QUOTA_LOOK: Duration = Duration::from_secs(1);
+/// A lane that does nothing else looks so often whether calls have come back.
+const QUOTA_LOOK: Duration = Duration::from_mins(1);
 
 /// What a lane notes, and when it last did.
 pub(super) struct Notes {
     status: Arc<LaneStatus>,
     metrics: AccountMetrics,
-    looked_at: Option<Instant>,
+    /// When to look again, while calls are out that come back.
+    next_look: Option<Instant>,
     fields_read_at: Option<Instant>,
 }
 
 impl Notes {
     pub(super) fn new(status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
-        Self { status, metrics, looked_at: None, fields_read_at: None }
+        Self { status, metrics, next_look: None, fields_read_at: None }
     }
 
     /// An event came.
     pub(super) fn received(&self) {
         self.metrics.begin();
         self.status.note(|facts| facts.last_received = Some(Timestamp::now()));
+    }
+
+    /// When the lane must have a turn, so that what is noted stays true.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.next_look
     }
 
     /// The lane waits for the next event, answer or time.
@@ -50,12 +56,13 @@ impl Notes {
         let now = Instant::now();
         let oldest = [settler.oldest(), intake.oldest()].into_iter().flatten().min();
         self.status.note_on_hand(unsettled, oldest);
-        if self.looked_at.is_none_or(|last| now.saturating_duration_since(last) >= QUOTA_LOOK) {
-            self.looked_at = Some(now);
-            let api = scheduler.quota_facts(BudgetKind::Api, now);
-            let tracking = scheduler.quota_facts(BudgetKind::Tracking, now);
-            self.status.note(|facts| (facts.api, facts.tracking) = (Some(api), Some(tracking)));
-        }
+        let api = scheduler.quota_facts(BudgetKind::Api, now);
+        let tracking = scheduler.quota_facts(BudgetKind::Tracking, now);
+        let all_back = [&api, &tracking].into_iter().all(|quota| quota.left == quota.at_once);
+        let next = [api.next, tracking.next].into_iter().flatten().filter(|next| *next > now);
+        self.next_look = (!all_back).then(|| next.chain([now + QUOTA_LOOK]).min()).flatten();
+        self.metrics.quota_remaining.set(u32::try_from(api.left).map_or(f64::MAX, f64::from));
+        self.status.note(|facts| (facts.api, facts.tracking) = (Some(api), Some(tracking)));
         let read = intake.schema().read();
         if let Some((read_at, counts)) = read
             && self.fields_read_at != Some(read_at)

@@ -1,4 +1,4 @@
-//! Counts for how long a lane's work waits only for quota, and shows how much is left.
+//! Counts for how long a lane's work waits only for quota.
 
 use tokio::time::Instant;
 
@@ -19,8 +19,5 @@ impl QuotaWait {
             metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
         }
         self.since = scheduler.starved().then_some(now);
-        if metrics.has_begun() {
-            metrics.quota_remaining.set(scheduler.quota_remaining(now));
-        }
     }
 }

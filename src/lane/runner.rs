@@ -108,12 +108,12 @@ impl Lane {
             let leased = session.lease.holds(Instant::now());
             let lease = if leased { LeaseState::Holds } else { LeaseState::Lapsed };
             let planned = if leased { self.send_planned() } else { None };
-            let wake = [planned, self.intake.schema().next_attempt()].into_iter().flatten().min();
             if !open && self.unsettled() == 0 {
                 break;
             }
             let taking = open && self.intake.unread() == 0 && self.unsettled() < self.settings.prefetch;
             guard.turn_ended(self.turn_end(lease));
+            let wake = [planned, self.intake.schema().next_attempt(), self.notes.next_look()];
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -134,7 +134,7 @@ impl Lane {
                     self.change();
                 }
                 () = session.lease.renewed(), if !leased => guard.turn_started(),
-                () = until(wake) => guard.turn_started(),
+                () = until(wake.into_iter().flatten().min()) => guard.turn_started(),
             }
             self.use_schema(lease);
         }

@@ -53,6 +53,9 @@ pub(in crate::lane) const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 pub(in crate::lane) const SCHEMA_AGE: Duration = Duration::from_hours(1);
 /// Before an event is refused, fields older than this are read again; so at most this often.
 pub(in crate::lane) const SCHEMA_AGE_TO_REFUSE: Duration = Duration::from_mins(5);
+/// Before an event is refused that was sent back, the fields are read again if that was not done for such an event within
+/// this time, however new they are.
+pub(in crate::lane) const REPLAY_SCHEMA_AGE: Duration = Duration::from_mins(1);
 /// First and longest wait after an answer about the fields that was of no use.
 pub(in crate::lane) const SCHEMA_RETRY: (Duration, Duration) =
     (Duration::from_secs(5), Duration::from_mins(5));

@@ -131,6 +131,15 @@ impl Schema {
             Entity::Deal => &self.deal,
         }
     }
+
+    /// The same, to be replaced.
+    pub fn fields_mut(&mut self, entity: Entity) -> &mut Fields {
+        match entity {
+            Entity::Contact => &mut self.contact,
+            Entity::SalesAccount => &mut self.sales_account,
+            Entity::Deal => &mut self.deal,
+        }
+    }
 }
 
 /// The word of every type, and an unknown one.

@@ -18,7 +18,7 @@ use super::packed;
 use super::renderer::{PageRenderer, RenderError, StatusPage};
 use super::sources::StatusSources;
 use super::view::list::ListQuery;
-use super::{assets, headers, pages};
+use super::{assets, failures, headers, pages};
 
 /// How long a health check may wait for the daemon's state before it fails.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,7 +66,8 @@ impl Handlers {
             )
             .route("/livez", get(async |State(handlers): State<Self>| handlers.livez().await))
             .route("/readyz", get(async |State(handlers): State<Self>| handlers.readyz().await))
-            .fallback(async |State(handlers): State<Self>| handlers.not_found("There is no such page."))
+            .fallback(async || not_found("There is no such page."))
+            .layer(axum::middleware::from_fn_with_state(self.replica().into(), failures::dress))
             .layer(axum::middleware::from_fn(packed::pack))
             .with_state(self)
             .layer(map_response(headers::harden))
@@ -95,19 +96,13 @@ impl Handlers {
         let content_type = page.content_type();
         match self.renderer.page(page).await {
             Ok(text) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
-            Err(RenderError::NotFound) => self.not_found("No account of this name is known here."),
+            Err(RenderError::NotFound) => not_found("No account of this name is known here."),
             Err(RenderError::Failed(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
         }
     }
 
     fn runbook(&self) -> Response {
         html(StatusCode::OK, pages::runbook(self.replica(), Timestamp::now()))
-    }
-
-    fn not_found(&self, words: &str) -> Response {
-        // The page may be asked for at any depth, so it refers to nothing.
-        (StatusCode::NOT_FOUND, format!("{words} The first page of {} is at /.\n", self.replica()))
-            .into_response()
     }
 
     fn replica(&self) -> &str {
@@ -140,6 +135,10 @@ impl Handlers {
             None => format!("{word}\n").into_response(),
         }
     }
+}
+
+fn not_found(words: &'static str) -> Response {
+    (StatusCode::NOT_FOUND, words).into_response()
 }
 
 fn html(status: StatusCode, page: Result<String, askama::Error>) -> Response {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::view::list::{ListQuery, matching, shown_state};
-use super::view::snapshot::{OwnLane, Snapshot};
+use super::view::snapshot::Snapshot;
 use crate::broker::HealthView;
 use crate::fleet::{AccountInFleet, FleetView, HourCounts, QueueCounts, ReplicaInFleet, StuckReport};
 use crate::lane::{LaneState, RemovedAccount};
@@ -55,12 +55,10 @@ struct AccountRow<'a> {
 /// The accounts that the query chooses, all of them where it chooses none.
 pub(super) fn status(
     snapshot: &Snapshot,
-    own: &[OwnLane],
-    removed: &[RemovedAccount],
+    totals: &HashMap<String, Totals>,
     (query, only): (&ListQuery, Option<&str>),
 ) -> serde_json::Result<Vec<u8>> {
-    let totals: HashMap<&str, Totals> = own.iter().map(|lane| (&*lane.view.account, lane.totals)).collect();
-    let row = |account| row(account, &totals);
+    let row = |account| row(account, totals);
     let mut accounts: Vec<AccountRow<'_>> =
         matching(&snapshot.fleet.accounts, query).into_iter().map(row).collect();
     accounts.retain(|account| only.is_none_or(|only| only == account.account));
@@ -75,17 +73,17 @@ pub(super) fn status(
         replicas: &snapshot.fleet.replicas,
         queues: &snapshot.fleet.queues,
         accounts,
-        not_configured: removed,
+        not_configured: &snapshot.removed,
     })
 }
 
-fn row<'a>(account: &'a AccountInFleet, totals: &HashMap<&str, Totals>) -> AccountRow<'a> {
+fn row<'a>(account: &'a AccountInFleet, totals: &HashMap<String, Totals>) -> AccountRow<'a> {
     let report = account.report.as_ref();
     AccountRow {
         account: &account.account,
         replica: account.replica.as_deref(),
         state: account.state(),
-        since: report.map(|report| report.since),
+        since: account.since,
         why: report.map_or("", |report| &report.why),
         stuck: report.and_then(|report| report.stuck.as_ref()),
         configured: account.configured,

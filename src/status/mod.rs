@@ -8,6 +8,7 @@ mod alive_signal;
 mod assets;
 mod client;
 mod connections;
+mod failures;
 mod handlers;
 mod headers;
 mod heartbeat;

@@ -12,10 +12,10 @@ use super::json;
 use super::letters::{self, LetterPort};
 use super::pages::{self, LettersShown};
 use super::renderer::{RenderError, Rendered, StatusPage};
-use super::view::snapshot::{OwnLane, Snapshot};
+use super::view::snapshot::Snapshot;
 use crate::broker::BrokerHealth;
 use crate::fleet::Survey;
-use crate::lane::{LaneRoster, LaneStatus, Stuck};
+use crate::lane::{LaneRoster, Stuck};
 use crate::metrics::Metrics;
 
 /// Where the pages read from.
@@ -40,41 +40,28 @@ pub struct StatusSources {
 }
 
 impl StatusSources {
-    fn own_lanes(&self) -> Vec<OwnLane> {
-        let totals = self.metrics.totals();
-        let own = |lane: &Arc<LaneStatus>| {
-            let stuck = lane.stuck(self.stuck_after);
-            let view = lane.view();
-            let totals = totals.get(&*view.account).copied().unwrap_or_default();
-            OwnLane { view, stuck, totals }
-        };
-        self.lanes.lanes().iter().map(own).collect()
-    }
-
-    /// All that is known now; what this replica knows of its own lanes in the place of what it last told of them.
-    fn snapshot(&self) -> (Snapshot, Vec<OwnLane>) {
+    /// All that is known now.
+    fn snapshot(&self) -> Snapshot {
         let at = Timestamp::now();
-        let mut snapshot = Snapshot {
+        Snapshot {
             at,
             replica: self.fleet.name().to_owned(),
             started: self.fleet.since(),
             broker: self.broker.as_ref().map(|health| health.view()),
             fleet: self.fleet.fleet(Instant::now(), at),
-        };
-        let lanes = self.own_lanes();
-        snapshot.refresh(&lanes);
-        (snapshot, lanes)
+            removed: self.lanes.removed(),
+        }
     }
 
     pub(super) fn render(&self, page: &StatusPage) -> Rendered {
         let html = |page: Result<String, askama::Error>| page.map(Into::into).map_err(RenderError::failed);
         match page {
-            StatusPage::Accounts(query) => html(pages::index(&self.snapshot().0, query)),
-            StatusPage::Account(name) => match pages::account(&self.snapshot().0, name) {
+            StatusPage::Accounts(query) => html(pages::index(&self.snapshot(), query)),
+            StatusPage::Account(name) => match pages::account(&self.snapshot(), name) {
                 Some(page) => html(page),
                 None => Err(RenderError::NotFound),
             },
-            StatusPage::Replicas => html(pages::replicas(&self.snapshot().0)),
+            StatusPage::Replicas => html(pages::replicas(&self.snapshot())),
             StatusPage::Letters(viewer) => {
                 let (now, letters) = (Timestamp::now(), self.letters.as_ref().map(LetterPort::state));
                 let queues = self.fleet.fleet(Instant::now(), now).queues;
@@ -90,13 +77,12 @@ impl StatusSources {
                     .map_err(RenderError::failed)
             }
             StatusPage::Status(query, account) => {
-                let (snapshot, lanes) = self.snapshot();
-                json::status(&snapshot, &lanes, &self.lanes.removed(), (query, account.as_deref()))
+                json::status(&self.snapshot(), &self.metrics.totals(), (query, account.as_deref()))
                     .map(Into::into)
                     .map_err(RenderError::failed)
             }
             StatusPage::AccountStatus(name) => {
-                let account = json::account(&self.snapshot().0, name).ok_or(RenderError::NotFound)?;
+                let account = json::account(&self.snapshot(), name).ok_or(RenderError::NotFound)?;
                 account.map(Into::into).map_err(RenderError::failed)
             }
             StatusPage::Metrics => self.metrics.render().map(Into::into).map_err(RenderError::failed),
@@ -109,7 +95,7 @@ impl StatusSources {
         let stuck_for_good = lanes.iter().filter_map(|lane| {
             let Stuck { seconds, events, why, .. } =
                 lane.stuck(self.stuck_after).filter(|stuck| stuck.needs_restart)?;
-            let account = lane.view().account;
+            let account = lane.account();
             Some(format!("not alive: {account} is stuck with {events} events for {seconds} s: {why}\n"))
         });
         Some(stuck_for_good.collect()).filter(|lines: &String| !lines.is_empty())

@@ -43,10 +43,14 @@ fn sources(accounts: usize) -> StatusSources {
 }
 
 fn get(address: SocketAddr, path: &str) -> String {
+    exchange(address, &format!("GET {path} HTTP/1.0\r\n\r\n"))
+}
+
+fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     // Far longer than an answer takes; a daemon that hangs would give none.
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -175,6 +179,51 @@ fn every_answer_has_the_headers_that_keep_others_out() {
         }
         assert!(!body.contains("<script>") && !body.contains("style="), "{path}: {body}");
     }
+}
+
+#[test]
+fn a_failure_is_a_page_for_people_json_for_programs_and_plain_for_health_checks() {
+    let (address, _pages, _daemon) = address_of(1);
+    let ask = |method: &str, path: &str| {
+        let answer = exchange(address, &format!("{method} {path} HTTP/1.0\r\n\r\n"));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    };
+    for (method, path, status, root) in [
+        ("GET", "/nothing", 404, "./"),
+        ("GET", "/a/b/%3Cc%3E", 404, "../../"),
+        ("GET", "/accounts/nobody", 404, "../"),
+        ("GET", "/accounts/%FF", 400, "../"),
+        ("POST", "/", 405, "./"),
+        ("DELETE", "/accounts/account-0", 405, "../"),
+    ] {
+        let (head, body) = ask(method, path);
+        assert!(head.starts_with(&format!("HTTP/1.0 {status}")), "{path}: {head}");
+        assert!(head.contains("content-type: text/html") && !body.contains("<c>"), "{path}: {head} {body}");
+        assert!(body.contains(&format!("<a href=\"{root}\">All accounts</a>")), "{path}: {body}");
+        assert!(body.contains(&format!("href=\"{root}assets/page.")), "{path}: {body}");
+        assert_eq!(head.contains("allow: GET,HEAD"), status == 405, "{path}: {head}");
+    }
+    for (method, path, status) in
+        [("GET", "/api/nothing", 404), ("GET", "/api/accounts/nobody", 404), ("PUT", "/api/status", 405)]
+    {
+        let (head, body) = ask(method, path);
+        assert!(head.contains("content-type: application/json"), "{path}: {head}");
+        let failure: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (&failure["status"], &failure["schema_version"]),
+            (&status.into(), &1.into()),
+            "{failure}"
+        );
+        assert!(!failure["error"].as_str().unwrap().is_empty(), "{failure}");
+    }
+    for (method, path) in [("GET", "/assets/nothing"), ("POST", "/metrics"), ("POST", "/livez")] {
+        let (head, body) = ask(method, path);
+        assert!(head.starts_with("HTTP/1.0 40") && !body.contains('<'), "{path}: {head} {body}");
+    }
+    // Too deep to refer to the root from there.
+    let (head, body) = ask("GET", &"/a".repeat(5000));
+    assert!(head.starts_with("HTTP/1.0 404") && body.len() < 100, "{head}");
 }
 
 #[test]

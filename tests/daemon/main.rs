@@ -55,6 +55,7 @@ mod status_command;
 mod throughput;
 mod tls;
 mod topology;
+mod tutorial;
 mod unanswered;
 mod unreadable;
 mod world;

@@ -54,10 +54,10 @@ async fn a_replica_s_accounts_are_shown_as_a_table_and_as_json() {
     }
     assert_eq!(
         lines[2].join(" "),
-        "ACCOUNT STATE SINCE WAITING IN FLIGHT DELIVERED SKIPPED DEAD CALLS LEFT REPLICA"
+        "ACCOUNT STATE SINCE WAITING IN FLIGHT DELIVERED SKIPPED DEAD CALLS REPLICA"
     );
     let acme = lines.iter().find(|line| line.first() == Some(&"acme")).unwrap();
-    assert_eq!((acme[1], &acme[5..9], acme[10]), ("flowing", &["0", "1", "0", "1"][..], "of"), "{table}");
+    assert_eq!((acme[1], &acme[5..9], acme[10]), ("flowing", &["0", "1", "0", "1"][..], "now,"), "{table}");
 
     let (code, json, error) = status(&["--url", &format!("{url}/"), "--json"]).await;
     assert_eq!((code, error.as_str(), json.lines().count()), (Some(0), "", 1), "{json}");

@@ -323,6 +323,7 @@ impl Source {
             body: body.into(),
             queued_at: Timestamp::now(),
             copied,
+            replayed: false,
             redelivered,
             trace_id: None,
             receipt,

@@ -19,6 +19,11 @@ pub(in crate::broker) fn for_dead_letter(
     republished::for_dead_letter(original, &amqp_headers(&dead.headers(replays(original))))
 }
 
+/// Whether the event was a dead letter and was sent back.
+pub(in crate::broker) fn was_replayed(properties: &BasicProperties) -> bool {
+    replays(properties) > 0
+}
+
 /// How often the event was sent back from the dead letters before. Bounded, because the count may be forged and is counted
 /// up.
 fn replays(original: &BasicProperties) -> i64 {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::incoming::{Incoming, IncomingMessage};
 use super::unsettled::{UnsettledDeliveries, UnsettledDelivery};
-use crate::broker::amqp::{fitting, properties};
+use crate::broker::amqp::{fitting, letter_properties, properties};
 use crate::broker::consuming::poison;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
@@ -146,6 +146,7 @@ impl<'a> LaneConsumer<'a> {
         let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
         let queued_at = properties::queued_at(&properties, now);
         let copied = properties::is_copy(&properties);
+        let replayed = letter_properties::was_replayed(&properties);
         let trace_id = properties::trace_id(&properties);
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
         let event = if self.incoming.poison.should_dead_letter(returns, waited) {
@@ -162,7 +163,7 @@ impl<'a> LaneConsumer<'a> {
             Ok(body) => {
                 let place = self.settle.clone().reserve_owned().await.map_err(|_| BrokerError::LaneEnded)?;
                 let receipt = Receipt::new(tag, place, self.inlet.metrics.receipts_dropped.clone());
-                let delivery = Delivery { body, queued_at, copied, redelivered, trace_id, receipt };
+                let delivery = Delivery { body, queued_at, copied, replayed, redelivered, trace_id, receipt };
                 self.deliver(delivery, stop).await
             }
             Err(refusal) => {

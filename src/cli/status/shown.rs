@@ -28,7 +28,7 @@ const COLUMNS: [Column; 11] = [
     ("DELIVERED", |account, _| number(account, &["delivered"])),
     ("SKIPPED", |account, _| number(account, &["skipped"])),
     ("DEAD", |account, _| number(account, &["dead_lettered"])),
-    ("CALLS LEFT", |account, _| quota(account)),
+    ("CALLS", |account, _| quota(account)),
     ("REPLICA", |account, _| text(account, &["replica"])),
 ];
 
@@ -167,7 +167,7 @@ fn quota(account: &Value) -> Option<String> {
     let allowed = quota
         .and_then(|quota| quota.get("allowed"))
         .or_else(|| member(account, &["quota_requests_per_hour"]));
-    Some(format!("{} of {}", amount(left?)?, amount(allowed?)?))
+    Some(format!("{} now, {}/h", amount(left?)?, amount(allowed?)?))
 }
 
 /// How long ago a time was, in its largest unit.

@@ -10,7 +10,7 @@ fn own(lanes: Vec<LaneReport>) -> OwnReport {
 fn board(name: &str, lanes: Vec<LaneReport>, now: Instant) -> FleetBoard {
     let board = FleetBoard::new(name, at(0));
     board.set_view(FleetView::Shared);
-    board.configure(["acme", "globex", "initech"].map(str::to_owned));
+    board.configure(["acme", "globex", "initech"].map(|name| (name.to_owned(), at(-1))));
     board.survey(own(lanes), now, at(0));
     board
 }
@@ -38,7 +38,9 @@ fn replicas_see_each_other_s_lanes_and_one_that_falls_silent_is_gone_and_then_fo
     );
     let holders = ["acme", "globex", "initech"].map(|name| account(&fleet, name).replica.clone());
     assert_eq!(holders, [Some("one".to_owned()), Some("two".to_owned()), None]);
-    assert_eq!(account(&fleet, "initech").state(), LaneState::Standby);
+    let initech = account(&fleet, "initech");
+    assert_eq!((initech.state(), initech.since), (LaneState::Standby, Some(at(-1))));
+    assert_eq!(account(&fleet, "globex").since, Some(lane("globex").since));
     let later = |after| {
         let now = now + after;
         one.survey(own(vec![lane("acme")]), now, at(1));

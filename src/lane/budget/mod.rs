@@ -172,16 +172,15 @@ impl Budget {
         self.in_flight
     }
 
-    /// Calls that could go at once.
-    pub(super) fn remaining(&self, now: Instant) -> usize {
-        if self.breaker.is_closed() { self.quota.remaining(now) } else { 0 }
-    }
-
     /// For people.
     pub(super) fn facts(&self, now: Instant) -> QuotaFacts {
-        let left = self.remaining(now);
-        let next = if self.breaker.is_closed() { self.quota.next(now) } else { self.breaker.until() };
-        QuotaFacts { at: now, left, next: next.filter(|_| left == 0), ..self.quota.facts(now) }
+        let facts = self.quota.facts(now);
+        let (left, next) = if self.breaker.is_closed() {
+            (facts.left, self.quota.next(now))
+        } else {
+            (0, self.breaker.until())
+        };
+        QuotaFacts { left, next: next.filter(|_| left == 0), ..facts }
     }
 
     pub(super) fn impediment(&self) -> Option<&(Impediment, String)> {

@@ -138,8 +138,7 @@ impl Quota {
     /// A call goes, as [`Quota::ask`] just allowed.
     pub(super) fn spend(&mut self, now: Instant) {
         if now >= self.pace.next {
-            let behind = now.checked_sub(self.pace.slack).unwrap_or(now);
-            self.pace.next = self.pace.next.max(behind) + self.pace.interval;
+            self.pace.next = self.pace.earliest(now) + self.pace.interval;
         } else {
             self.burst.spent.push_back(now + self.period);
         }
@@ -189,23 +188,59 @@ impl Quota {
 
     /// When the next call may go.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let back = self.burst.spent.iter().chain(&self.burst.withheld).filter(|back| **back > now).min();
-        back.copied().into_iter().chain([self.pace.next]).min()
+        let out = [&self.burst.spent, &self.burst.withheld];
+        let back = out.into_iter().filter_map(|out| out.get(returned(out, now)).copied());
+        back.chain([self.pace.next]).min()
     }
 
     /// For people.
     pub(super) fn facts(&self, now: Instant) -> QuotaFacts {
-        let (at_once, period) = (self.burst.size + 1, self.period);
+        let (at_once, period) = (self.burst.size + self.pace.most(), self.period);
         #[expect(clippy::cast_precision_loss, reason = "far fewer calls than that")]
         let allowed = self.calls as f64;
-        QuotaFacts { at: now, left: self.remaining(now), at_once, allowed, period, next: None }
+        QuotaFacts { left: self.remaining(now), at_once, allowed, period, next: None }
     }
 
-    /// Calls that could go at once.
-    pub(super) fn remaining(&self, now: Instant) -> usize {
-        let out = self.burst.spent.iter().chain(&self.burst.withheld).filter(|back| **back > now).count();
-        self.burst.size.saturating_sub(out) + usize::from(now >= self.pace.next)
+    /// Calls that could go at once: by this quota, and by what the last answer said is left.
+    fn remaining(&self, now: Instant) -> usize {
+        let out = [&self.burst.spent, &self.burst.withheld].map(|out| out.len() - returned(out, now));
+        let unspent = self.burst.size.saturating_sub(out.into_iter().sum());
+        let granted = unspent + self.pace.ready(now);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few calls")]
+        let left = self.left.map(|left| (left.max(0.0) as usize).saturating_sub(self.reserve));
+        granted.min(left.unwrap_or(usize::MAX))
     }
+}
+
+/// How many of these calls have come back. They do so in their order.
+fn returned(out: &VecDeque<Instant>, now: Instant) -> usize {
+    out.partition_point(|back| *back <= now)
+}
+
+impl QuotaPace {
+    /// When the next call counts as gone; before now where the pace catches up.
+    fn earliest(&self, now: Instant) -> Instant {
+        self.next.max(now.checked_sub(self.slack).unwrap_or(now))
+    }
+
+    /// Calls that may go at once.
+    fn ready(&self, now: Instant) -> usize {
+        if now < self.next {
+            return 0;
+        }
+        let behind = now.saturating_duration_since(self.earliest(now));
+        1 + times(behind, self.interval)
+    }
+
+    /// As many as can ever go at once.
+    fn most(&self) -> usize {
+        1 + times(self.slack, self.interval)
+    }
+}
+
+/// How often the interval fits.
+fn times(duration: Duration, interval: Duration) -> usize {
+    usize::try_from(duration.as_nanos() / interval.as_nanos().max(1)).unwrap_or(usize::MAX)
 }
 
 impl QuotaBurst {

@@ -307,3 +307,34 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// What people are told is left is what could go at that moment, whatever was spent before and others were told.
+    #[test]
+    fn as_many_calls_could_go_at_once_as_are_said_to_be_left(
+        calls in 1.0..3000.0_f64,
+        reserve in any::<bool>(),
+        steps in prop::collection::vec((0..2_000_u64, 0..300_usize, prop::option::of(0..2000_u32)), 0..12),
+    ) {
+        let mut now = Instant::now();
+        let quota = Quota::new(calls, HOUR, 0.5, now);
+        let mut budget = of(if reserve { quota.with_reserve(3) } else { quota });
+        for (seconds, calls, remaining) in steps {
+            now += Duration::from_secs(seconds);
+            (0..calls).take_while(|_| take(&mut budget, now) == Grant::Now).count();
+            if let Some(remaining) = remaining {
+                budget.observe(now, &answered(remaining, None), 0);
+            }
+        }
+        let facts = budget.facts(now);
+        prop_assert!(facts.left <= facts.at_once);
+        if budget.blocked_for(now).is_some() {
+            prop_assert_eq!(facts.left, 0);
+        } else {
+            let next = facts.next;
+            prop_assert_eq!(facts.left, grants(&mut budget, now));
+            prop_assert_eq!(next.is_some(), facts.left == 0);
+            prop_assert!(next.is_none_or(|next| budget.ask(next) == Grant::Now && next > now));
+        }
+    }
+}

@@ -101,8 +101,9 @@ impl Intake {
         }
         let now = Instant::now();
         for (place, delivery) in std::mem::take(&mut self.in_doubt) {
-            match self.judge(&delivery) {
-                Some(judged) if self.is_in_doubt(&judged, Some(place), onward.scheduler, now) => {
+            let judged = self.judge(&delivery);
+            match judged {
+                Some(judged) if self.is_in_doubt(&judged, &delivery, Some(place), onward.scheduler, now) => {
                     self.in_doubt.push_back((place, delivery));
                 }
                 Some(judged) => admit(delivery, judged, Some(place), onward),
@@ -136,7 +137,7 @@ impl Intake {
         let Some(judged) = self.judge(&delivery) else {
             return delivery.receipt.settle(Outcome::Returned, 0);
         };
-        if self.is_in_doubt(&judged, None, onward.scheduler, now) {
+        if self.is_in_doubt(&judged, &delivery, None, onward.scheduler, now) {
             let place = onward.scheduler.keep(judged.keys());
             self.in_doubt.push_back((place, delivery));
             return;
@@ -165,6 +166,7 @@ impl Intake {
     fn is_in_doubt(
         &mut self,
         judged: &Judged,
+        delivery: &Delivery,
         place: Option<u64>,
         scheduler: &Scheduler<OpenDelivery>,
         now: Instant,
@@ -176,7 +178,8 @@ impl Intake {
         };
         // Ask for both, so that selectors and fields are read at the same time.
         let needs_selectors = self.schema.must_read_selectors(&judged.needs, now);
-        let stale = complaint.is_some_and(|reason| self.schema.may_be_stale_for(reason, now));
+        let stale =
+            complaint.is_some_and(|reason| self.schema.may_be_stale_for(reason, delivery.replayed, now));
         if stale || needs_selectors {
             return true;
         }

@@ -186,11 +186,6 @@ impl<D> Scheduler<D> {
         self.calls.waiting().any(|(_, _, call)| call.was_sent())
     }
 
-    /// API calls that could go at once.
-    pub fn quota_remaining(&self, now: Instant) -> f64 {
-        u32::try_from(self.budgets.of(BudgetKind::Api).remaining(now)).map_or(f64::MAX, f64::from)
-    }
-
     /// A budget's calls, for people.
     pub(in crate::lane) fn quota_facts(&self, budget: BudgetKind, now: Instant) -> QuotaFacts {
         self.budgets.of(budget).facts(now)

@@ -2,7 +2,17 @@
 
 use serde_json::Value;
 
+use crate::mapping::SchemaGap;
 use crate::schema::{Entity, Fields, LeftOut};
+
+/// Why fields are not known, where this came instead of them.
+pub(super) fn gap(result: &Result<Value, u16>) -> SchemaGap {
+    match result {
+        Err(403) => SchemaGap::Forbidden,
+        Err(404 | 410) => SchemaGap::Missing,
+        Ok(_) | Err(_) => SchemaGap::NotYet,
+    }
+}
 
 /// The fields of an answer, or of the status that came instead; 0 where no answer came.
 pub(super) fn parse(account: &str, entity: Entity, result: Result<Value, u16>) -> Result<Fields, String> {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::delivery::AccountName;
-use crate::lane::timing::{SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
+use crate::lane::timing::{REPLAY_SCHEMA_AGE, SCHEMA_AGE, SCHEMA_AGE_TO_REFUSE, SCHEMA_RETRY};
 use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Schema, Selector};
@@ -28,6 +28,8 @@ pub(super) struct SchemaRefresh {
     rules: MappingRules,
     mapper: Option<Mapper>,
     read_at: Option<Instant>,
+    /// When an event that was sent back last had the fields read.
+    read_for_replay: Option<Instant>,
     /// Fields that were read of each entity, and when.
     read: Option<(Instant, [usize; 3])>,
     draft: Option<Draft>,
@@ -57,6 +59,7 @@ impl SchemaRefresh {
             rules,
             mapper: None,
             read_at: None,
+            read_for_replay: None,
             read: None,
             draft: None,
             unreadable: Vec::new(),
@@ -113,8 +116,14 @@ impl SchemaRefresh {
         }
     }
 
-    /// Whether newer fields might save an event refused for this reason. Then it has them read.
-    pub(super) fn may_be_stale_for(&mut self, reason: DeadLetterReason, now: Instant) -> bool {
+    /// Whether newer fields might save an event refused for this reason. Then it has them read. Where the event was sent
+    /// back, somebody most likely has mended a field a moment ago.
+    pub(super) fn may_be_stale_for(
+        &mut self,
+        reason: DeadLetterReason,
+        replayed: bool,
+        now: Instant,
+    ) -> bool {
         match reason {
             // Nothing is known of the entity that it writes.
             DeadLetterReason::Undeliverable => {
@@ -124,9 +133,13 @@ impl SchemaRefresh {
             DeadLetterReason::UnknownCustomField
             | DeadLetterReason::InvalidCustomField
             | DeadLetterReason::InvalidField => {
-                let stale = self.age(now) > SCHEMA_AGE_TO_REFUSE;
+                let since =
+                    |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+                let for_replay = replayed && since(self.read_for_replay) > REPLAY_SCHEMA_AGE;
+                let stale = for_replay || since(self.read_at) > SCHEMA_AGE_TO_REFUSE;
                 if stale {
                     self.request(now);
+                    self.read_for_replay = if replayed { Some(now) } else { self.read_for_replay };
                 }
                 stale
             }
@@ -200,18 +213,10 @@ impl SchemaRefresh {
     /// Takes an entity's fields, or the status that came instead; 0 where no answer came.
     pub(super) fn take_fields(&mut self, entity: Entity, result: Result<Value, u16>, now: Instant) {
         let Some(draft) = &mut self.draft else { return };
-        let unreadable = match &result {
-            Err(403) => SchemaGap::Forbidden,
-            Err(404 | 410) => SchemaGap::Missing,
-            Ok(_) | Err(_) => SchemaGap::NotYet,
-        };
+        let unreadable = answer::gap(&result);
         match parse(&self.account, entity, result) {
             Ok(fields) => {
-                match entity {
-                    Entity::Contact => draft.schema.contact = fields,
-                    Entity::SalesAccount => draft.schema.sales_account = fields,
-                    Entity::Deal => draft.schema.deal = fields,
-                }
+                *draft.schema.fields_mut(entity) = fields;
                 self.unreadable.retain(|(other, _)| *other != entity);
                 self.entity_done(entity, now);
             }

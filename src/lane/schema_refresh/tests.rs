@@ -43,17 +43,36 @@ fn an_event_is_refused_only_by_fields_read_lately() {
     answer(&mut schema, &Ok(fields("number")), start);
     let reason = refused(&schema).unwrap();
     let soon = start + Duration::from_mins(5);
-    assert!(!schema.may_be_stale_for(reason, soon));
+    assert!(!schema.may_be_stale_for(reason, false, soon));
     assert!(schema.is_settled());
     // An admin may have changed the field meanwhile.
     let later = soon + Duration::from_secs(1);
-    assert!(schema.may_be_stale_for(reason, later));
+    assert!(schema.may_be_stale_for(reason, false, later));
     assert!(!schema.is_settled());
     answer(&mut schema, &Ok(fields("text")), later);
     assert!(schema.is_settled());
     assert_eq!(refused(&schema), None);
     // Another refusal soon after does not read them again.
-    assert!(!schema.may_be_stale_for(reason, later + Duration::from_mins(4)));
+    assert!(!schema.may_be_stale_for(reason, false, later + Duration::from_mins(4)));
+}
+
+#[test]
+fn an_event_that_was_sent_back_is_refused_only_by_fields_read_for_such_an_event() {
+    let start = Instant::now();
+    let mut schema = SchemaRefresh::new("acme".into(), MappingRules::default());
+    schema.request(start);
+    answer(&mut schema, &Ok(fields("number")), start);
+    let reason = refused(&schema).unwrap();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    // Somebody mends the field and sends the letter back, all within seconds.
+    assert!(!schema.may_be_stale_for(reason, false, at(10)));
+    assert!(schema.may_be_stale_for(reason, true, at(10)));
+    answer(&mut schema, &Ok(fields("number")), at(11));
+    // Those behind it do not have them read once more, for a minute.
+    for seconds in [11, 40, 70] {
+        assert!(!schema.may_be_stale_for(reason, true, at(seconds)), "{seconds}");
+    }
+    assert!(schema.may_be_stale_for(reason, true, at(71)));
 }
 
 #[test]
@@ -83,10 +102,10 @@ fn fields_that_cannot_be_read_again_are_not_asked_for_at_every_event() {
     answer(&mut schema, &Ok(fields("number")), start);
     let reason = refused(&schema).unwrap();
     let later = start + Duration::from_mins(6);
-    assert!(schema.may_be_stale_for(reason, later));
+    assert!(schema.may_be_stale_for(reason, false, later));
     answer(&mut schema, &Err(404), later);
     assert!(schema.is_settled());
-    assert!(!schema.may_be_stale_for(reason, later + Duration::from_secs(1)));
+    assert!(!schema.may_be_stale_for(reason, false, later + Duration::from_secs(1)));
     assert_eq!(schema.fields_to_read(later + Duration::from_secs(1)), &[]);
 }
 
@@ -123,8 +142,8 @@ fn contacts_do_not_wait_for_the_fields_of_deals() {
         assert_eq!(judged(&schema, &plain), None);
         assert_eq!(judged(&schema, &deal), Some(reason), "{answered:?}");
         // Only an event that needs the deals' fields waits for them.
-        assert!(!schema.may_be_stale_for(DeadLetterReason::InvalidField, start), "it waits for deals");
-        assert_eq!(schema.may_be_stale_for(reason, start), reason == DeadLetterReason::Undeliverable);
+        assert!(!schema.may_be_stale_for(DeadLetterReason::InvalidField, false, start), "it waits for deals");
+        assert_eq!(schema.may_be_stale_for(reason, false, start), reason == DeadLetterReason::Undeliverable);
         let again = schema.next_attempt().expect("they are never read again");
         assert!(again > start && again <= start + Duration::from_secs(10));
         answers(&mut schema, &Ok(json!({ "fields": [] })), again);

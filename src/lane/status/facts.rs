@@ -67,8 +67,6 @@ impl LaneFacts {
 /// A budget of calls at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct QuotaFacts {
-    /// At this moment.
-    pub at: Instant,
     /// Calls that could be made at once.
     pub left: usize,
     /// The most that can ever be made at once.

@@ -117,6 +117,11 @@ impl LaneStatus {
         })
     }
 
+    /// Since when it is in its state.
+    pub fn since(&self) -> Timestamp {
+        self.edit(|current| current.since)
+    }
+
     /// Whether the lane is stuck: it could settle something, and settles nothing for `after`.
     pub fn stuck(&self, after: Duration) -> Option<Stuck> {
         self.edit(|current| current.progress.stuck(after, Instant::now()))

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use super::access::AccessRefusal;
-use super::order::ReplayOrder;
+use super::order::{OrderError, ReplayOrder};
 use super::routes::{AdminRoutes, answer};
 use crate::status::connections::Peer;
 use crate::status::letters::{ReplayError, json};
@@ -20,18 +20,24 @@ pub(super) const NO_BROKER: &str =
 pub(super) const NOTHING_TO_STOP: &str =
     "no replay goes on that was started at this replica; ask the replica that started it";
 
+/// An order with a mistake.
 #[derive(Debug, Serialize)]
-struct ErrorJson<'a> {
+struct OrderErrorJson<'a> {
     schema_version: u32,
+    status: u16,
     error: &'a str,
-    /// The key that is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The key that is wrong, if it is about one.
     key: Option<&'a str>,
 }
 
-fn refused(status: StatusCode, error: &str, key: Option<&str>) -> Response {
-    let body = serde_json::to_vec(&ErrorJson { schema_version: 1, error, key }).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, JSON)], body).into_response()
+/// In words, which are put into the form that the reader expects.
+pub(super) fn refused(status: StatusCode, words: &str) -> Response {
+    (status, words.to_owned()).into_response()
+}
+
+/// The same for who may not do that.
+pub(super) fn not_allowed(refusal: AccessRefusal) -> Response {
+    with_headers(refused(status_of(refusal), &refusal.to_string()), refusal)
 }
 
 /// The status of a refusal.
@@ -60,6 +66,13 @@ pub(super) fn with_headers(mut response: Response, refusal: AccessRefusal) -> Re
     response
 }
 
+fn wrong_order(error: &OrderError) -> Response {
+    let status = StatusCode::BAD_REQUEST;
+    let (words, key) = (error.to_string(), error.key());
+    let json = OrderErrorJson { schema_version: 1, status: status.as_u16(), error: &words, key };
+    (status, [(header::CONTENT_TYPE, JSON)], serde_json::to_vec(&json).unwrap_or_default()).into_response()
+}
+
 pub(super) const fn status_of_error(error: &ReplayError) -> StatusCode {
     match error {
         ReplayError::Runs | ReplayError::Claimed(_) => StatusCode::CONFLICT,
@@ -70,7 +83,7 @@ pub(super) const fn status_of_error(error: &ReplayError) -> StatusCode {
 impl AdminRoutes {
     pub(super) async fn letters_json(State(routes): State<Self>) -> Response {
         if routes.port().is_none() {
-            return refused(StatusCode::NOT_FOUND, NO_BROKER, None);
+            return refused(StatusCode::NOT_FOUND, NO_BROKER);
         }
         answer(JSON, routes.rendered(StatusPage::LettersJson).await)
     }
@@ -80,7 +93,7 @@ impl AdminRoutes {
     }
 
     fn progress(&self, status: StatusCode) -> Response {
-        let Some(port) = self.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER, None) };
+        let Some(port) = self.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         let progress = json::progress(self.replica(), &port.state());
         let mut response = answer(JSON, progress.map(Bytes::from).map_err(RenderError::failed));
         *response.status_mut() = status;
@@ -93,17 +106,17 @@ impl AdminRoutes {
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER, None) };
+        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         if let Err(refusal) = routes.access().check(&headers, peer) {
-            return with_headers(refused(status_of(refusal), &refusal.to_string(), None), refusal);
+            return not_allowed(refusal);
         }
         let order = match ReplayOrder::from_json(&body, |account| routes.is_configured(account)) {
             Ok(order) => order,
-            Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string(), error.key()),
+            Err(error) => return wrong_order(&error),
         };
         match port.replay(routes.request(order, peer)).await {
             Ok(()) => routes.progress(StatusCode::ACCEPTED),
-            Err(error) => refused(status_of_error(&error), &error.to_string(), None),
+            Err(error) => refused(status_of_error(&error), &error.to_string()),
         }
     }
 
@@ -112,14 +125,14 @@ impl AdminRoutes {
         Extension(Peer(peer)): Extension<Peer>,
         headers: HeaderMap,
     ) -> Response {
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER, None) };
+        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         if let Err(refusal) = routes.access().check(&headers, peer) {
-            return with_headers(refused(status_of(refusal), &refusal.to_string(), None), refusal);
+            return not_allowed(refusal);
         }
         if port.stop().await {
             routes.progress(StatusCode::ACCEPTED)
         } else {
-            refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP, None)
+            refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP)
         }
     }
 }

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::access::AccessRefusal;
-use super::api::{NO_BROKER, NOTHING_TO_STOP, status_of, status_of_error, with_headers};
+use super::api::{
+    NO_BROKER, NOTHING_TO_STOP, not_allowed, refused, status_of, status_of_error, with_headers,
+};
 use super::order::ReplayOrder;
 use super::routes::{AdminRoutes, answer};
 use crate::status::connections::Peer;
@@ -35,15 +37,15 @@ impl AdminRoutes {
         match routes.viewer(&headers) {
             Viewer::Admin => {}
             Viewer::Stranger => return see_other("../login"),
-            Viewer::Reader => return routes.refusal(AccessRefusal::NoToken, true),
+            Viewer::Reader => return not_allowed(AccessRefusal::NoToken),
         }
         let query = query.unwrap_or_default();
         let order = ReplayOrder::from_form(query.as_bytes(), |account| routes.is_configured(account));
         let order = match order {
             Ok(order) => order,
-            Err(error) => return routes.message(StatusCode::BAD_REQUEST, &error.to_string(), true),
+            Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        let Some(port) = routes.port() else { return routes.message(StatusCode::NOT_FOUND, NO_BROKER, true) };
+        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         let page = pages::confirm_replay(routes.replica(), Timestamp::now(), &order.filter, &port.state());
         html(StatusCode::OK, page)
     }
@@ -54,17 +56,17 @@ impl AdminRoutes {
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
-        let Some(port) = routes.port() else { return routes.message(StatusCode::NOT_FOUND, NO_BROKER, true) };
+        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         if let Err(refusal) = routes.access().check(&headers, peer) {
-            return routes.refusal(refusal, true);
+            return not_allowed(refusal);
         }
         let order = match ReplayOrder::from_form(&body, |account| routes.is_configured(account)) {
             Ok(order) => order,
-            Err(error) => return routes.message(StatusCode::BAD_REQUEST, &error.to_string(), true),
+            Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         match port.replay(routes.request(order, peer)).await {
             Ok(()) => see_other("../dead-letters"),
-            Err(error) => routes.message(status_of_error(&error), &error.to_string(), true),
+            Err(error) => refused(status_of_error(&error), &error.to_string()),
         }
     }
 
@@ -73,20 +75,20 @@ impl AdminRoutes {
         Extension(Peer(peer)): Extension<Peer>,
         headers: HeaderMap,
     ) -> Response {
-        let Some(port) = routes.port() else { return routes.message(StatusCode::NOT_FOUND, NO_BROKER, true) };
+        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         if let Err(refusal) = routes.access().check(&headers, peer) {
-            return routes.refusal(refusal, true);
+            return not_allowed(refusal);
         }
         if port.stop().await {
             see_other("../dead-letters")
         } else {
-            routes.message(StatusCode::NOT_FOUND, NOTHING_TO_STOP, true)
+            refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP)
         }
     }
 
     pub(super) async fn login(State(routes): State<Self>, headers: HeaderMap) -> Response {
         match routes.viewer(&headers) {
-            Viewer::Reader => routes.refusal(AccessRefusal::NoToken, false),
+            Viewer::Reader => not_allowed(AccessRefusal::NoToken),
             Viewer::Admin => see_other("dead-letters"),
             Viewer::Stranger => html(StatusCode::OK, pages::login(routes.replica(), Timestamp::now(), None)),
         }
@@ -111,24 +113,15 @@ impl AdminRoutes {
                 | AccessRefusal::ForeignOrigin
                 | AccessRefusal::UnknownOrigin
                 | AccessRefusal::NotSignedIn),
-            ) => routes.refusal(refusal, false),
+            ) => not_allowed(refusal),
         }
     }
 
     pub(super) async fn sign_out(State(routes): State<Self>, headers: HeaderMap) -> Response {
         match routes.access().sign_out(&headers) {
             Ok(cookie) => with(see_other("dead-letters"), SET_COOKIE, &cookie),
-            Err(refusal) => routes.refusal(refusal, false),
+            Err(refusal) => not_allowed(refusal),
         }
-    }
-
-    /// `below`: the page is one level below the root.
-    fn refusal(&self, refusal: AccessRefusal, below: bool) -> Response {
-        with_headers(self.message(status_of(refusal), &refusal.to_string(), below), refusal)
-    }
-
-    fn message(&self, status: StatusCode, words: &str, below: bool) -> Response {
-        html(status, pages::message(self.replica(), Timestamp::now(), words, below))
     }
 }
 

@@ -4,15 +4,16 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::frame::Frame;
-use super::shown::{ConcernShown, ErrorShown};
+use super::shown::{ConcernShown, ErrorShown, RemovedShown};
 use crate::fleet::{AccountInFleet, CallCount, FailedEvent, HourCounts, LaneDetails, LaneReport};
 use crate::status::view::chart::chart;
 use crate::status::view::concern;
 use crate::status::view::history::{ChartSeries, hour};
 use crate::status::view::list::shown_state;
 use crate::status::view::quota::{self, QuotaShown};
+use crate::status::view::reasons::meaning;
 use crate::status::view::snapshot::Snapshot;
-use crate::status::view::words::{StateWords, TimeShown, change, seconds, spaced};
+use crate::status::view::words::{StateWords, TimeShown, change, seconds};
 use crate::words::{counted, grouped};
 
 #[derive(Template)]
@@ -23,6 +24,7 @@ struct AccountPage {
     state: StateWords,
     why: String,
     since: Option<TimeShown>,
+    removed: Option<RemovedShown>,
     facts: Vec<String>,
     last_error: Option<ErrorShown>,
     concerns: Vec<ConcernShown>,
@@ -41,7 +43,15 @@ struct Stage {
     what: &'static str,
     count: String,
     change: String,
-    reasons: Vec<(String, String)>,
+    reasons: Vec<ReasonShown>,
+}
+
+#[derive(Debug)]
+struct ReasonShown {
+    /// As in metrics, headers and filters.
+    reason: String,
+    meaning: &'static str,
+    events: String,
 }
 
 #[derive(Debug)]
@@ -55,6 +65,7 @@ struct FailureShown {
     at: TimeShown,
     event_type: String,
     reason: String,
+    meaning: &'static str,
     concerned: String,
     problem: String,
     expected: String,
@@ -76,19 +87,29 @@ struct FieldsShown {
 
 /// `None` if nothing is known of an account of this name.
 pub(in crate::status) fn account(snapshot: &Snapshot, name: &str) -> Option<Result<String, askama::Error>> {
-    let account = snapshot.account(name)?;
     let now = snapshot.at;
+    let removed = snapshot.removed.iter().find(|one| &*one.account == name);
+    let nothing_told = removed.map(|removed| AccountInFleet {
+        account: name.to_owned(),
+        replica: None,
+        configured: false,
+        since: Some(removed.removed),
+        waiting: None,
+        report: None,
+    });
+    let account = snapshot.account(name).or(nothing_told.as_ref())?;
     let report = account.report.as_ref();
     let details = report.and_then(|report| report.details.as_ref());
     let none = HourCounts::default();
     let (current, before) = report.map_or((&none, &none), |report| (&report.hour, &report.hour_before));
     let about_it = concern::concerns(snapshot).into_iter().filter(|one| one.account.as_deref() == Some(name));
     let page = AccountPage {
-        frame: Frame::new(&snapshot.replica, now, name, &format!("api/accounts/{name}")).below(),
+        frame: Frame::new(&snapshot.replica, now, name, &format!("api/accounts/{name}")).below(1),
         account: name.to_owned(),
         state: shown_state(account),
         why: report.map(|report| report.why.clone()).unwrap_or_default(),
-        since: report.map(|report| TimeShown::relative(report.since, now)),
+        since: account.since.map(|since| TimeShown::relative(since, now)),
+        removed: removed.map(|removed| RemovedShown::of(removed, now)),
         facts: facts(account),
         last_error: report
             .and_then(|report| report.last_error.as_ref())
@@ -140,7 +161,12 @@ fn stages(now: &HourCounts, before: &HourCounts) -> Vec<Stage> {
     let reasons = |counts: &std::collections::BTreeMap<String, u64>| {
         let mut counts: Vec<_> = counts.iter().filter(|(_, events)| **events > 0).collect();
         counts.sort_by_key(|(reason, events)| (std::cmp::Reverse(**events), *reason));
-        counts.into_iter().map(|(reason, events)| (spaced(reason), grouped(*events))).collect()
+        let shown = |(reason, events): (&String, &u64)| ReasonShown {
+            reason: reason.clone(),
+            meaning: meaning(reason),
+            events: grouped(*events),
+        };
+        counts.into_iter().map(shown).collect()
     };
     vec![
         plain("Received", now.received, before.received),
@@ -158,10 +184,10 @@ fn stages(now: &HourCounts, before: &HourCounts) -> Vec<Stage> {
 
 fn totals(total: &HourCounts) -> String {
     format!(
-        "{} received, {} skipped, {} dead letters, {} delivered",
+        "{} received, {} skipped, {}, {} delivered",
         grouped(total.received),
         grouped(total.skipped_in_all()),
-        grouped(total.dead_lettered_in_all()),
+        counted(total.dead_lettered_in_all(), "dead letter", "dead letters"),
         grouped(total.delivered)
     )
 }
@@ -181,7 +207,8 @@ fn failure(failed: &FailedEvent, now: Timestamp) -> FailureShown {
     FailureShown {
         at: TimeShown::relative(*at, now),
         event_type: event_type.clone(),
-        reason: spaced(reason),
+        reason: reason.clone(),
+        meaning: meaning(reason),
         concerned: trait_path.clone().or_else(|| field.clone()).unwrap_or_else(|| "–".to_owned()),
         problem: problem.clone(),
         expected: or_dash(expected),
@@ -191,8 +218,8 @@ fn failure(failed: &FailedEvent, now: Timestamp) -> FailureShown {
 
 fn calls(count: &CallCount) -> CallsShown {
     CallsShown {
-        endpoint: spaced(&count.endpoint),
-        outcome: spaced(&count.outcome),
+        endpoint: count.endpoint.clone(),
+        outcome: count.outcome.clone(),
         number: grouped(count.calls),
     }
 }
@@ -211,6 +238,7 @@ fn fields(report: &LaneReport, now: Timestamp) -> Option<FieldsShown> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::RemovedAccount;
     use crate::status::assets::without_digests;
     use crate::status::view::snapshot::tests::{flowing, snapshot};
 
@@ -227,6 +255,17 @@ mod tests {
         let shown = snapshot(vec![quiet]);
         assert!(account(&shown, "acme").unwrap().unwrap().contains("worked by no replica now"));
         assert!(account(&shown, "acm").is_none());
+    }
+
+    #[test]
+    fn an_account_that_was_removed_has_a_page_that_says_so() {
+        let mut shown = snapshot(vec![flowing("acme")]);
+        shown.removed = [RemovedAccount { account: "initech".into(), removed: shown.at }].into();
+        let page = account(&shown, "initech").unwrap().unwrap();
+        assert!(
+            page.contains("Not configured any more") && page.contains("#an-account-that-was-removed"),
+            "{page}"
+        );
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::delivery::UNROUTED;
 use crate::fleet::QueueCounts;
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::status::letters::{LetterView, LettersState, ReplayView, remedy};
-use crate::status::view::words::{TimeShown, slug, spaced};
+use crate::status::view::reasons::meaning;
+use crate::status::view::words::{TimeShown, slug};
 use crate::words::{counted, grouped};
 
 /// As many rows as fit a page; the command line shows all.
@@ -57,6 +58,7 @@ struct DeadLettersPage {
 struct LetterRow {
     account: String,
     reason: String,
+    meaning: &'static str,
     letters: String,
     first: Option<TimeShown>,
     last: Option<TimeShown>,
@@ -194,7 +196,8 @@ fn row(same: &[&LetterGroup], now: Timestamp) -> Option<(u64, LetterRow)> {
     }
     let row = LetterRow {
         account: if one.others { "(others)".to_owned() } else { account.to_owned() },
-        reason: one.reason.as_deref().map_or_else(|| "–".to_owned(), spaced),
+        reason: one.reason.clone().unwrap_or_else(|| "–".to_owned()),
+        meaning: one.reason.as_deref().map_or("", meaning),
         letters: grouped(letters),
         first: same.iter().filter_map(|group| group.first).min().map(|at| TimeShown::relative(at, now)),
         last: same.iter().filter_map(|group| group.last).max().map(|at| TimeShown::relative(at, now)),
@@ -296,7 +299,7 @@ mod tests {
     use crate::broker::LettersSeen;
     use crate::dead_letter::LetterFilter;
     use crate::status::assets::without_digests;
-    use crate::status::pages::{confirm_replay, login, message};
+    use crate::status::pages::{confirm_replay, login};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -482,6 +485,5 @@ mod tests {
             |page: String| page.split_once("<main>").unwrap().1.split_once("</main>").unwrap().0.to_owned();
         insta::assert_snapshot!("confirm", main(confirm_replay("one", now, &filter, &state()).unwrap()));
         insta::assert_snapshot!("login", main(login("one", now, Some("this is not the token")).unwrap()));
-        insta::assert_snapshot!("message", main(message("one", now, "<b>no</b>", true).unwrap()));
     }
 }

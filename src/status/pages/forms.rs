@@ -1,4 +1,4 @@
-//! The pages with a form, and the page that says why something was not done.
+//! The pages with a form: signing in, and the question before letters are sent back.
 
 use askama::Template;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use crate::dead_letter::{LetterFilter, LetterGroup};
 use crate::delivery::UNROUTED;
 use crate::outcome::DeadLetterReason;
 use crate::status::letters::{LettersState, remedy};
-use crate::status::view::words::{TimeShown, spaced};
+use crate::status::view::words::TimeShown;
 use crate::words::counted;
 
 #[derive(Template)]
@@ -16,13 +16,6 @@ use crate::words::counted;
 struct LoginPage<'a> {
     frame: Frame,
     error: Option<&'a str>,
-}
-
-#[derive(Template)]
-#[template(path = "status/templates/message.html")]
-struct MessagePage<'a> {
-    frame: Frame,
-    words: &'a str,
 }
 
 #[derive(Template)]
@@ -45,17 +38,6 @@ pub(in crate::status) fn login(
     error: Option<&str>,
 ) -> Result<String, askama::Error> {
     LoginPage { frame: Frame::new(replica, now, "login", "api/status").still(), error }.render()
-}
-
-/// `below`: one level below the root.
-pub(in crate::status) fn message(
-    replica: &str,
-    now: Timestamp,
-    words: &str,
-    below: bool,
-) -> Result<String, askama::Error> {
-    let frame = Frame::new(replica, now, "dead-letters", "api/dead-letters").still();
-    MessagePage { frame: if below { frame.below() } else { frame }, words }.render()
 }
 
 /// Asks whether the letters of an account and a reason are meant.
@@ -88,12 +70,12 @@ pub(in crate::status) fn confirm_replay(
     }
     question.push_str(" back");
     if !reason.is_empty() {
-        question.extend([" (", &spaced(reason), ")"]);
+        question.extend([" (", reason, ")"]);
     }
     question.push('?');
     let known = DeadLetterReason::ALL.iter().find(|known| known.as_str() == reason);
     ReplayPage {
-        frame: Frame::new(replica, now, "replay", "api/dead-letters").below().still(),
+        frame: Frame::new(replica, now, "replay", "api/dead-letters").below(1).still(),
         question,
         account,
         reason,

@@ -8,8 +8,8 @@ use crate::status::view::words::TimeShown;
 /// What stands around every page.
 #[derive(Debug)]
 pub(in crate::status) struct Frame {
-    /// The way from this page to the root: empty, or `../`. So the pages work behind any prefix.
-    pub(super) root: &'static str,
+    /// The way from this page to the root: `./`, `../` and so on. So the pages work behind any prefix.
+    pub(super) root: String,
     pub(super) css: &'static str,
     pub(super) js: &'static str,
     /// It is refreshed while it is looked at.
@@ -27,7 +27,7 @@ impl Frame {
     /// For a page at the root's own level. `here` is its name with its query, `json` the address of the same as JSON.
     pub(in crate::status) fn new(replica: &str, now: Timestamp, here: &str, json: &str) -> Self {
         Self {
-            root: "./",
+            root: "./".to_owned(),
             css: &assets::STYLE.path,
             js: &assets::SCRIPT.path,
             live: true,
@@ -39,9 +39,10 @@ impl Frame {
         }
     }
 
-    /// For a page one level below the root.
-    pub(in crate::status) fn below(self) -> Self {
-        Self { root: "../", ..self }
+    /// For a page so many levels below the root.
+    pub(in crate::status) fn below(self, levels: usize) -> Self {
+        let root = if levels == 0 { self.root } else { "../".repeat(levels) };
+        Self { root, ..self }
     }
 
     /// For a page that says the same at any time.

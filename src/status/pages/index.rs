@@ -4,16 +4,27 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::frame::Frame;
-use super::shown::{ConcernShown, ErrorShown};
-use crate::fleet::{AccountInFleet, LaneReport};
+use super::shown::{ConcernShown, ErrorShown, RemovedShown};
+use crate::fleet::{AccountInFleet, HourCounts, LaneReport};
 use crate::status::view::chart::sparkline;
 use crate::status::view::history::{self, ChartSeries};
 use crate::status::view::list::{ListQuery, ListedAccounts, SortKey, list, shown_state, states};
 use crate::status::view::quota::{self, QuotaShown};
+use crate::status::view::reasons::meaning;
 use crate::status::view::snapshot::Snapshot;
-use crate::status::view::words::{StateWords, TimeShown, seconds, spaced};
+use crate::status::view::words::{StateWords, TimeShown, seconds};
 use crate::status::view::{concern, headline};
 use crate::words::{counted, grouped};
+
+/// How many events, and the most frequent reason.
+#[derive(Debug)]
+struct TopReason {
+    all: String,
+    /// It is not the only one.
+    among_others: bool,
+    reason: String,
+    meaning: &'static str,
+}
 
 /// As many things that want a person as fit a page; the table of accounts has the others first.
 const MOST_CONCERNS: usize = 20;
@@ -31,6 +42,7 @@ struct IndexPage<'a> {
     sorts: [(SortKey, &'static str, &'static str); 6],
     rows: Vec<Row>,
     any_accounts: bool,
+    removed: Vec<RemovedShown>,
     matching: String,
     page: usize,
     pages: usize,
@@ -48,15 +60,16 @@ struct Row {
     oldest: Option<TimeShown>,
     delivered: String,
     spark: String,
-    p95: String,
-    skipped: String,
-    dead_letters: String,
+    p95: Option<String>,
+    skipped: Option<TopReason>,
+    dead_letters: Option<TopReason>,
     quota: Option<QuotaShown>,
     replica: String,
     last_error: Option<ErrorShown>,
 }
 
 pub(in crate::status) fn index(snapshot: &Snapshot, query: &ListQuery) -> Result<String, askama::Error> {
+    let now = snapshot.at;
     let mut concerns = concern::concerns(snapshot);
     let more_concerns = concerns.len().saturating_sub(MOST_CONCERNS);
     concerns.truncate(MOST_CONCERNS);
@@ -68,15 +81,16 @@ pub(in crate::status) fn index(snapshot: &Snapshot, query: &ListQuery) -> Result
         (format!("./?{own}"), format!("api/status?{own}"))
     };
     IndexPage {
-        frame: Frame::new(&snapshot.replica, snapshot.at, &here, &json),
+        frame: Frame::new(&snapshot.replica, now, &here, &json),
         headline: headline::sentence(snapshot),
         numbers: headline::numbers(snapshot),
-        concerns: concerns.into_iter().map(|one| ConcernShown::of(one, snapshot.at)).collect(),
+        concerns: concerns.into_iter().map(|one| ConcernShown::of(one, now)).collect(),
         more_concerns,
         query,
         states: states(),
         sorts: SortKey::ALL,
         rows: accounts.into_iter().map(|account| row(account, snapshot)).collect(),
+        removed: snapshot.removed.iter().map(|one| RemovedShown::of(one, now)).collect(),
         any_accounts: !snapshot.fleet.accounts.is_empty(),
         matching: counted(u64::try_from(matching).unwrap_or(u64::MAX), "account", "accounts"),
         page,
@@ -90,19 +104,20 @@ pub(in crate::status) fn index(snapshot: &Snapshot, query: &ListQuery) -> Result
 fn row(account: &AccountInFleet, snapshot: &Snapshot) -> Row {
     let now = snapshot.at;
     let report = account.report.as_ref();
-    let hour = report.map(|report| report.hour.clone()).unwrap_or_default();
+    let none = HourCounts::default();
+    let hour = report.map_or(&none, |report| &report.hour);
     Row {
         account: account.account.clone(),
         state: shown_state(account),
-        since: report.map(|report| TimeShown::relative(report.since, now)),
+        since: account.since.map(|since| TimeShown::relative(since, now)),
         why: why(account),
         waiting: account.waiting.map_or_else(|| "–".to_owned(), grouped),
         oldest: report.and_then(|report| report.oldest).map(|oldest| TimeShown::age(oldest, now)),
         delivered: report.map_or_else(|| "–".to_owned(), |report| grouped(report.hour.delivered)),
         spark: report.map_or_else(String::new, |report| spark(report, snapshot.started, now)),
-        p95: report.and_then(|report| report.p95_seconds).map_or_else(|| "–".to_owned(), seconds),
-        skipped: with_top(hour.skipped_in_all(), hour.top_skip()),
-        dead_letters: with_top(hour.dead_lettered_in_all(), hour.top_dead_letter()),
+        p95: report.and_then(|report| report.p95_seconds).map(seconds),
+        skipped: top(hour.skipped_in_all(), hour.top_skip()),
+        dead_letters: top(hour.dead_lettered_in_all(), hour.top_dead_letter()),
         quota: report.and_then(|report| report.quota.as_ref()).map(|quota| quota::shown(quota, now)),
         replica: account.replica.clone().unwrap_or_else(|| "–".to_owned()),
         last_error: report
@@ -125,13 +140,13 @@ fn spark(report: &LaneReport, started: Timestamp, now: Timestamp) -> String {
     sparkline(&history::hour(details, ChartSeries::Delivered, started, now), "Delivered")
 }
 
-/// How many, and the most frequent reason.
-fn with_top(all: u64, top: Option<(&str, u64)>) -> String {
-    match top {
-        Some((reason, most)) if most == all => format!("{} {}", grouped(all), spaced(reason)),
-        Some((reason, _)) => format!("{}, mostly {}", grouped(all), spaced(reason)),
-        None => "–".to_owned(),
-    }
+fn top(all: u64, top: Option<(&str, u64)>) -> Option<TopReason> {
+    top.map(|(reason, most)| TopReason {
+        all: grouped(all),
+        among_others: most < all,
+        reason: reason.to_owned(),
+        meaning: meaning(reason),
+    })
 }
 
 #[cfg(test)]

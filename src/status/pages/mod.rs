@@ -2,6 +2,7 @@
 
 mod account;
 mod dead_letters;
+mod failure;
 mod forms;
 mod frame;
 mod index;
@@ -11,7 +12,8 @@ mod shown;
 
 pub(super) use account::account;
 pub(super) use dead_letters::{LettersShown, Viewer, dead_letters};
-pub(super) use forms::{confirm_replay, login, message};
+pub(super) use failure::failure;
+pub(super) use forms::{confirm_replay, login};
 pub(super) use index::index;
 pub(super) use replicas::replicas;
 pub(super) use runbook::runbook;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::fleet::LastError;
+use crate::lane::RemovedAccount;
 use crate::status::view::concern::Concern;
 use crate::status::view::words::{TimeShown, slug};
 
@@ -43,5 +44,19 @@ pub(super) struct ErrorShown {
 impl ErrorShown {
     pub(super) fn of(error: &LastError, now: Timestamp) -> Self {
         Self { at: TimeShown::relative(error.at, now), words: error.words.clone() }
+    }
+}
+
+/// An account that was taken out of the configuration.
+#[derive(Debug)]
+pub(super) struct RemovedShown {
+    pub(super) account: String,
+    pub(super) removed: TimeShown,
+}
+
+impl RemovedShown {
+    pub(super) fn of(removed: &RemovedAccount, now: Timestamp) -> Self {
+        let RemovedAccount { account, removed } = removed;
+        Self { account: account.to_string(), removed: TimeShown::relative(*removed, now) }
     }
 }

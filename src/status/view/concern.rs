@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::reasons::meaning;
 use super::snapshot::Snapshot;
-use super::words::spaced;
 use crate::fleet::{AccountInFleet, FleetView, LaneReport};
 use crate::lane::LaneState;
 use crate::words::{counted, grouped};
@@ -261,7 +261,7 @@ fn dead_letters(account: &AccountInFleet, report: &LaneReport, all: &mut Vec<Con
         gravity: 4,
         account: Some(account.account.clone()),
         what: format!("{} in the last hour", counted(failed, "new dead letter", "new dead letters")),
-        why: format!("{} of them {}{news}", grouped(most), spaced(reason)),
+        why: format!("{} of them {reason}: {}{news}", grouped(most), meaning(reason)),
         since: last,
         remedy: "Look at the groups, mend the field or the sender, and send them back.",
         runbook: Some("FreshetDeadLettersRising"),
@@ -328,7 +328,7 @@ mod tests {
         -: Replica worker-1 is silent (it was stopped, killed, or cut off from RabbitMQ; the others have taken over its lanes)
         unworked: Nobody works the lane (1,234 events wait in the lane)
         down: Freshsales cannot be reached, or answers nonsense (HTTP 503)
-        letters: 1 new dead letter in the last hour (1 of them missing email; new in this hour)
+        letters: 1 new dead letter in the last hour (1 of them missing_email: no e-mail address, and no contact known by the userId; new in this hour)
         slow: The quota is too small for what comes ()
         ");
         shown.fleet.accounts.clear();

@@ -6,5 +6,6 @@ pub(super) mod headline;
 pub(super) mod history;
 pub(super) mod list;
 pub(super) mod quota;
+pub(super) mod reasons;
 pub(super) mod snapshot;
 pub(super) mod words;

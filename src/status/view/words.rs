@@ -95,9 +95,10 @@ impl TimeShown {
     }
 }
 
-/// The name of a heading within a page.
+/// The name of a heading within a page, as forges make it.
 pub(in crate::status) fn slug(title: &str) -> String {
-    title.to_lowercase().replace(' ', "-")
+    let kept = title.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+    kept.flat_map(char::to_lowercase).map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
 /// The time of day in UTC.
@@ -130,11 +131,6 @@ pub(in crate::status) const fn state(state: LaneState) -> StateWords {
         LaneState::Standby => ("standby", "○"),
     };
     StateWords { key: state.as_str(), word, shape }
-}
-
-/// A word of the interface as people read it.
-pub(in crate::status) fn spaced(word: &str) -> String {
-    word.replace('_', " ")
 }
 
 #[cfg(test)]
