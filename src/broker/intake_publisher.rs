@@ -12,9 +12,10 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
 use super::error::BrokerError;
+use super::first_node::{NoNode, first_node};
 use super::names::Names;
 use super::topology;
-use super::transport::{ConnectError, Connected, connect};
+use super::transport::{Connected, connect};
 use crate::broker::amqp::address::Addresses;
 use crate::broker::amqp::channel::{is_taken, publish, publisher};
 use crate::broker::amqp::fitting::fit;
@@ -43,9 +44,12 @@ pub struct Publisher {
 /// Why not every event was published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// No node let this in, or it could not declare the queues.
-    #[error("cannot reach the broker: {0}")]
-    Unreachable(String),
+    /// No node let this in.
+    #[error("{0}")]
+    Unreachable(#[from] NoNode),
+    /// The queues could not be declared.
+    #[error("cannot publish at the broker: {0}; `freshet check` says what is missing")]
+    NotDeclared(String),
     /// The broker stopped taking events.
     #[error("the broker stopped taking events after {confirmed} were confirmed: {why}")]
     Interrupted {
@@ -87,25 +91,14 @@ impl Publisher {
         accounts: Vec<AccountName>,
     ) -> Result<Self, PublishError> {
         crate::tls::install_provider();
-        let unreachable = |error: ConnectError| {
-            let why =
-                if let ConnectError::Unreachable(why) = &error { why.to_string() } else { error.to_string() };
-            PublishError::Unreachable(why)
-        };
-        let mut connected = connect(addresses.nth(0), "publish").await;
-        for node in 1..addresses.count() {
-            if connected.is_err() {
-                connected = connect(addresses.nth(node), "publish").await;
-            }
-        }
-        let connection = connected.map_err(unreachable)?;
+        let connection = first_node(addresses, |address| Box::pin(connect(address, "publish"))).await?;
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
             topology::declare_intake(&connection, names).await?;
             Ok(publisher(&connection).await?)
         };
         let channel =
-            prepared.await.map_err(|error: BrokerError| PublishError::Unreachable(error.to_string()))?;
+            prepared.await.map_err(|error: BrokerError| PublishError::NotDeclared(error.to_string()))?;
         Ok(Self { connection, channel, names: names.clone(), account, accounts, lanes: HashSet::new() })
     }
 

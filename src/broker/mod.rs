@@ -19,6 +19,7 @@ mod context;
 mod dead_letter_queue;
 mod error;
 mod facts;
+mod first_node;
 mod health;
 mod inspect;
 mod intake_publisher;
@@ -42,6 +43,7 @@ pub use dead_letter_queue::{
     LettersSeen,
 };
 pub use facts::{BrokerFacts, QueueDepths};
+pub use first_node::NoNode;
 pub use health::{BrokerHealth, HealthView};
 pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};

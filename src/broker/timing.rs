@@ -203,9 +203,11 @@ pub(super) const CLAIM_WAIT: Duration = Duration::from_secs(5);
 /// Between two tries. RabbitMQ logs each.
 pub(super) const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 const _: () = assert!(shorter(CLAIM_PAUSE, CLAIM_WAIT));
-/// RabbitMQ ends a channel that holds a message for 30 minutes, where nothing else is set. So what was not chosen goes back
-/// after this time, and the rest is read anew.
-pub(super) const LETTER_PASS: Duration = Duration::from_mins(10);
+/// RabbitMQ ends a channel that holds a message for its consumer timeout: 30 minutes, where nothing else is set, and it
+/// advises against less than 5. So what was not chosen goes back after this time, and the rest is read anew.
+pub(super) const LETTER_PASS: Duration = Duration::from_mins(4);
+/// However short the consumer timeout turns out to be.
+pub(super) const SHORTEST_LETTER_PASS: Duration = Duration::from_millis(500);
 const _: () = assert!(shorter(LETTER_CONFIRMS, LETTER_PASS));
 
 // Messages that connections end over

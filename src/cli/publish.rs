@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
     let publisher = Publisher::connect(&addresses, &names, account, accounts)
         .await
-        .map_err(|error| Failure::Unreachable(with_key_to_check(error.to_string())))?;
+        .map_err(|error| Failure::Unreachable(error.to_string()))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
     let published = publisher
@@ -75,10 +75,6 @@ fn lines(events: Box<dyn Read + Send>, limit: usize) -> impl Stream<Item = std::
 }
 
 /// Adds the key to check, unless the error names it.
-fn with_key_to_check(why: String) -> String {
-    if why.contains("broker.url") { why } else { format!("{why}; check broker.url") }
-}
-
 fn places(Published { intake, lanes }: Published, queue: &str) -> String {
     let on_intake = || format!("{} on {queue}", summary::events(intake));
     let in_lanes = |number: String| format!("{number} back in the accounts' lanes");
@@ -92,12 +88,6 @@ fn places(Published { intake, lanes }: Published, queue: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_key_to_check_is_named_once() {
-        assert_eq!(with_key_to_check("refused".to_owned()), "refused; check broker.url");
-        assert_eq!(with_key_to_check("is broker.url right?".to_owned()), "is broker.url right?");
-    }
 
     #[test]
     fn it_says_where_the_events_are() {

@@ -14,6 +14,9 @@ pub(crate) const ACCOUNT: &str = "freshet-account";
 /// How often the event was sent back from the dead letters.
 pub(crate) const REPLAYS: &str = "freshet-replays";
 
+/// RabbitMQ's own counts, true only of the queue that the message came from. They differ each time that it is handed out.
+pub(crate) const BROKER_COUNTS: &[&str] = &["x-delivery-count", "x-acquired-count"];
+
 /// In a file: holds in base64 a header's bytes that are no text.
 pub(crate) const PACKED_BYTES: &str = "freshet-bytes";
 

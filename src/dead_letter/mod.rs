@@ -1,6 +1,7 @@
 //! A dead letter's headers, its form as a line of a file, and what is told of those that wait: a list, groups, filters.
 //! Knows nothing of AMQP. Asked by the router, the lanes' consumers, the file feed, and all who look at dead letters.
 
+mod counted;
 mod filter;
 mod groups;
 pub(crate) mod header_names;
@@ -15,6 +16,7 @@ use crate::delivery::{AccountName, TraceId, UNROUTED};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::Glimpse;
+pub use counted::CountedLetters;
 pub use filter::{LetterFilter, LetterSelection};
 pub use groups::{LetterGroup, LetterGroups};
 pub use letter::Letter;

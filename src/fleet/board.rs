@@ -53,12 +53,12 @@ struct BoardState {
     /// The accounts of this replica's configuration, by name, and since when its own lane is as it is.
     configured: Vec<(String, Timestamp)>,
     /// By name, and by when it started: two replicas may have one name.
-    replicas: BTreeMap<(String, Timestamp), Teller>,
+    replicas: BTreeMap<(String, Timestamp), HeardReplica>,
 }
 
 /// A replica, and what it told.
 #[derive(Debug)]
-struct Teller {
+struct HeardReplica {
     report: ReplicaReport,
     told_at: Timestamp,
     heard: Instant,
@@ -128,8 +128,8 @@ impl FleetBoard {
             .into_iter()
             .map(|report| (report.account.clone(), Line { report, heard: now, bytes: 0 }))
             .collect();
-        let teller = Teller { report: replica, told_at: at, heard: now, queues, lanes };
-        self.lock().replicas.insert((self.name.clone(), self.since), teller);
+        let heard_replica = HeardReplica { report: replica, told_at: at, heard: now, queues, lanes };
+        self.lock().replicas.insert((self.name.clone(), self.since), heard_replica);
     }
 
     /// The messages that tell the other replicas what this one knows of itself. `turn` counts them; details take turns
@@ -164,11 +164,11 @@ impl FleetBoard {
         let mut known = self.lock();
         known.forget(now);
         let own = (self.name.as_str(), self.since);
-        let replicas = known.replicas.iter().map(|((name, since), teller)| ReplicaInFleet {
-            report: teller.report.clone(),
-            told_at: teller.told_at,
+        let replicas = known.replicas.iter().map(|((name, since), heard_replica)| ReplicaInFleet {
+            report: heard_replica.report.clone(),
+            told_at: heard_replica.told_at,
             own: (name.as_str(), *since) == own,
-            gone: teller.is_gone(now),
+            gone: heard_replica.is_gone(now),
         });
         let counts = known.counts(now);
         Fleet {
@@ -190,7 +190,7 @@ impl FleetBoard {
     }
 }
 
-impl Teller {
+impl HeardReplica {
     fn is_gone(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.heard) > GONE_AFTER
     }
@@ -205,27 +205,31 @@ impl BoardState {
             return;
         }
         self.forget(now);
-        let mut bytes: usize =
-            self.replicas.values().flat_map(|teller| teller.lanes.values()).map(|line| line.bytes).sum();
+        let mut bytes: usize = self
+            .replicas
+            .values()
+            .flat_map(|heard_replica| heard_replica.lanes.values())
+            .map(|line| line.bytes)
+            .sum();
         if !self.replicas.contains_key(&key) && self.replicas.len() > MOST_REPLICAS {
             return;
         }
-        let teller = self.replicas.entry(key).or_insert_with(|| Teller {
+        let heard_replica = self.replicas.entry(key).or_insert_with(|| HeardReplica {
             report: replica.clone(),
             told_at: at,
             heard: now,
             queues: None,
             lanes: BTreeMap::new(),
         });
-        (teller.report, teller.told_at, teller.heard) = (replica, at, now);
+        (heard_replica.report, heard_replica.told_at, heard_replica.heard) = (replica, at, now);
         // Only the first part of what is told at one time has them; one that counts no more is outdone by another.
         if queues.is_some() {
-            teller.queues = queues;
+            heard_replica.queues = queues;
         }
         // It tells of a lane for as long as it has anything to tell of it.
-        teller.lanes.retain(|_, line| now.saturating_duration_since(line.heard) <= GONE_AFTER);
+        heard_replica.lanes.retain(|_, line| now.saturating_duration_since(line.heard) <= GONE_AFTER);
         for (mut report, size) in lanes {
-            let before = teller.lanes.remove(&report.account);
+            let before = heard_replica.lanes.remove(&report.account);
             let (mut size, mut known) = (size, 0);
             if let Some(before) = before {
                 known = before.bytes;
@@ -237,7 +241,7 @@ impl BoardState {
             bytes = bytes.saturating_sub(known);
             if bytes.saturating_add(size) <= MOST_BYTES {
                 bytes += size;
-                teller.lanes.insert(report.account.clone(), Line { report, heard: now, bytes: size });
+                heard_replica.lanes.insert(report.account.clone(), Line { report, heard: now, bytes: size });
             }
         }
     }
@@ -247,31 +251,32 @@ impl BoardState {
         let latest: BTreeMap<String, Timestamp> = self
             .replicas
             .iter()
-            .filter(|(_, teller)| !teller.is_gone(now))
+            .filter(|(_, heard_replica)| !heard_replica.is_gone(now))
             .map(|((name, since), _)| (name.clone(), *since))
             .collect();
-        self.replicas.retain(|(name, since), teller| {
-            let silent = now.saturating_duration_since(teller.heard);
+        self.replicas.retain(|(name, since), heard_replica| {
+            let silent = now.saturating_duration_since(heard_replica.heard);
             let replaced = latest.get(name).is_some_and(|latest| latest > since);
-            !teller.is_gone(now) || silent <= SHOWN_GONE && !replaced
+            !heard_replica.is_gone(now) || silent <= SHOWN_GONE && !replaced
         });
     }
 
     /// The last counts of queues, and the replica that told them.
     fn counts(&self, now: Instant) -> Option<(&str, &QueuesTold)> {
-        let there = self.replicas.values().filter(|teller| !teller.is_gone(now));
-        let counted = there
-            .filter_map(|teller| teller.queues.as_ref().map(|queues| (teller.report.name.as_str(), queues)));
+        let there = self.replicas.values().filter(|heard_replica| !heard_replica.is_gone(now));
+        let counted = there.filter_map(|heard_replica| {
+            heard_replica.queues.as_ref().map(|queues| (heard_replica.report.name.as_str(), queues))
+        });
         counted.max_by_key(|(_, queues)| queues.at)
     }
 
     fn accounts(&self, now: Instant, counts: Option<&QueuesTold>) -> Vec<AccountInFleet> {
         let mut told: BTreeMap<&str, Vec<Told<'_>>> =
             self.configured.iter().map(|(account, _)| (account.as_str(), Vec::new())).collect();
-        for teller in self.replicas.values() {
-            let gone = teller.is_gone(now);
-            for (account, line) in &teller.lanes {
-                let one = Told { replica: &teller.report.name, gone, report: &line.report };
+        for heard_replica in self.replicas.values() {
+            let gone = heard_replica.is_gone(now);
+            for (account, line) in &heard_replica.lanes {
+                let one = Told { replica: &heard_replica.report.name, gone, report: &line.report };
                 told.entry(account).or_default().push(one);
             }
         }

@@ -155,7 +155,9 @@ async fn a_missing_file_ends_with_1_and_an_unreachable_broker_with_75() {
     let (out, err) = said(&output);
     assert_eq!(output.status.code(), Some(75), "{out}{err}");
     assert!(err.contains("broker.url") && !err.contains("s3cret"), "{err}");
-    assert!(err.contains("cannot reach the broker: cannot connect"), "said once: {err}");
+    assert!(err.contains(&format!("cannot reach the broker at {CLOSED}: cannot connect: ")), "{err}");
+    let output = run(folder.path(), &["dead-letters", "list"], b"").await;
+    assert_eq!((output.status.code(), said(&output).1), (Some(75), err));
     let output = run(folder.path(), &["publish", "events.ndjson", "--account", "initech"], b"").await;
     assert_eq!(output.status.code(), Some(64));
     assert!(said(&output).1.contains("acme"), "it names the accounts there are");

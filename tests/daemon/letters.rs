@@ -15,14 +15,14 @@ use crate::support::{Broker, Freshet, Proxy, eventually, freshet, header, soon, 
 use crate::world::World;
 
 /// The folder that a command runs in.
-fn folder(world: &World) -> TempDir {
+pub fn folder(world: &World) -> TempDir {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("freshet.toml"), world.config_at(world.vhost.url(), "desk")).unwrap();
     folder
 }
 
 /// Runs `freshet dead-letters` beside the test; no account's secret is there.
-async fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub async fn run(folder: &Path, arguments: &[&str]) -> Output {
     let folder = folder.to_owned();
     let mut all = vec!["dead-letters".to_owned()];
     all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -33,20 +33,20 @@ async fn run(folder: &Path, arguments: &[&str]) -> Output {
     running.await.unwrap()
 }
 
-fn said(output: &Output) -> (String, String) {
+pub fn said(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }
 
 /// Runs a command that must succeed, and returns what it prints.
-async fn printed(folder: &Path, arguments: &[&str]) -> String {
+pub async fn printed(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments).await;
     let (out, err) = said(&output);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
     out
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -12,7 +12,7 @@ use crate::support::{Broker, Freshet, delete, eventually, soon};
 use crate::world::World;
 
 /// Runs Erlang on the shared broker, with `Leader` bound to the process that leads a queue.
-async fn at_leader(world: &World, queue: &str, erlang: &str) -> String {
+pub async fn at_leader(world: &World, queue: &str, erlang: &str) -> String {
     let vhost = &world.vhost.name;
     let lookup = format!(
         "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{queue}\">>)), \

@@ -9,12 +9,10 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::properties::{COPY, QUEUED_AT, queued_at};
-use crate::dead_letter::header_names::{ORIGINAL, is_of_one_delivery};
+use crate::dead_letter::header_names::{BROKER_COUNTS, ORIGINAL, is_of_one_delivery};
 
 /// Route to further queues, and an unfit value closes the channel.
 const ROUTING_HEADERS: &[&str] = &["CC", "BCC"];
-/// The broker's own counts, true only of the queue that the message came from.
-const BROKER_HEADERS: &[&str] = &["x-delivery-count", "x-acquired-count"];
 /// From this priority on, a quorum queue hands a message out ahead of others.
 const OVERTAKING: u8 = 5;
 /// RabbitMQ refuses it from a channel that waits for no reply.
@@ -78,7 +76,7 @@ fn harmless_headers(original: &BasicProperties) -> FieldTable {
     for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
         if ROUTING_HEADERS.contains(&name.as_str()) {
             headers.insert(renamed(name.as_str()), value.clone());
-        } else if !BROKER_HEADERS.contains(&name.as_str()) && name.as_str() != COPY {
+        } else if !BROKER_COUNTS.contains(&name.as_str()) && name.as_str() != COPY {
             headers.insert(name.clone(), value.clone());
         }
     }

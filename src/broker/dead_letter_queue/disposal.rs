@@ -5,16 +5,42 @@ use std::io;
 use super::chosen::{ChosenLetter, LetterFate};
 use super::error::LetterQueueError;
 use super::sending::LetterSending;
+use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::stored_letter;
+use crate::broker::names::Names;
 use crate::dead_letter::Letter;
+use crate::delivery::AccountName;
 
-pub(super) enum Disposal<'a> {
-    SendBack(Box<LetterSending<'a>>),
+/// What an order does with letters.
+pub(super) enum DisposalKind<'s> {
+    SendBack,
     /// Puts all of them on a disk, or wherever they are to be.
-    Save(&'a mut (dyn FnMut(&[Letter]) -> io::Result<()> + Send)),
+    Save(&'s mut SaveLetters<'s>),
 }
 
-impl Disposal<'_> {
+pub(super) type SaveLetters<'s> = dyn FnMut(&[Letter]) -> io::Result<()> + Send + 's;
+
+impl<'s> DisposalKind<'s> {
+    pub(super) async fn open<'a>(
+        self,
+        pair: &'a ConnectionPair,
+        names: &'a Names,
+        accounts: &'a [AccountName],
+    ) -> Result<Disposal<'a, 's>, LetterQueueError> {
+        Ok(match self {
+            Self::SendBack => Disposal::SendBack(Box::new(LetterSending::open(pair, names, accounts).await?)),
+            Self::Save(save) => Disposal::Save(save),
+        })
+    }
+}
+
+/// The same, ready.
+pub(super) enum Disposal<'a, 's> {
+    SendBack(Box<LetterSending<'a>>),
+    Save(&'s mut SaveLetters<'s>),
+}
+
+impl Disposal<'_, '_> {
     /// One fate for each letter. The second value says why no more letters should be tried.
     pub(super) async fn take(
         &mut self,

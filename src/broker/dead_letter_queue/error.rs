@@ -3,13 +3,14 @@
 use std::io;
 
 use crate::broker::error::BrokerError;
+use crate::broker::first_node::NoNode;
 
 /// Nothing is lost in any of these cases.
 #[derive(Debug, thiserror::Error)]
 pub enum LetterQueueError {
     /// No node let this in.
-    #[error("cannot reach the broker: {0}")]
-    Unreachable(String),
+    #[error("{0}")]
+    Unreachable(#[from] NoNode),
     /// The queue is not there.
     #[error("there is no queue {0}: `freshet run` declares it; is broker.queue right?")]
     NoQueue(String),

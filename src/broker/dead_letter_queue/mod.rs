@@ -19,27 +19,26 @@ mod reading;
 mod sending;
 mod work;
 
-use std::fmt::Display;
 use std::io;
 use std::ops::ControlFlow;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::first_node::first_node;
 use super::names::Names;
 use super::transport::{Connected, connect};
-use crate::broker::amqp::address::{Address, Addresses};
+use crate::broker::amqp::address::Addresses;
 use crate::broker::amqp::connection::{ConnectionPool, close};
 use crate::broker::amqp::stored_letter;
+use crate::broker::timing::LETTER_WAIT;
 use crate::dead_letter::{Letter, ListedLetter};
 use crate::segment::Opener;
-use disposal::Disposal;
+use disposal::DisposalKind;
 pub use error::LetterQueueError;
 pub use orders::{LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState};
-use reading::LetterReading;
+use reading::{LetterReading, NextLetter};
 use work::LetterWork;
 
 /// The dead letters of one set of queues.
@@ -58,6 +57,9 @@ pub struct LettersSeen {
     /// Those of them that were seen. Others are held by somebody else, or came after the look was broken off.
     pub seen: u64,
 }
+
+/// Stopped before anything was looked at.
+const NOTHING: LettersSeen = LettersSeen { at_start: 0, seen: 0 };
 
 impl DeadLetterQueue {
     /// Connects nowhere yet.
@@ -81,7 +83,9 @@ impl DeadLetterQueue {
         stop: &CancellationToken,
         mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
-        let connection = self.connect(who).await?;
+        // Nothing is held yet, so that a stop may end this anywhere.
+        let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
+        let connection = connection?;
         let looked = self.look_on(&connection, who, stop, &mut see).await;
         close(&connection).await;
         looked
@@ -95,7 +99,8 @@ impl DeadLetterQueue {
         stop: &CancellationToken,
         mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
-        let connection = self.connect(who).await?;
+        let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
+        let connection = connection?;
         let looked = async {
             let _claim = claim::claim(&connection, &self.names).await?;
             self.look_on(&connection, who, stop, &mut see).await
@@ -113,9 +118,9 @@ impl DeadLetterQueue {
         see: &mut impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
         let mut reading = LetterReading::open(connection, &self.names.dead(), who, None).await?;
-        let mut looked = LettersSeen { at_start: reading.left(), seen: 0 };
+        let mut looked = LettersSeen { at_start: reading.left(), ..NOTHING };
         let looking = async {
-            while let Some(delivery) = reading.next().await? {
+            while let NextLetter::Read(delivery) = reading.next(LETTER_WAIT, stop).await? {
                 looked.seen += 1;
                 // The lanes may share this thread.
                 tokio::task::consume_budget().await;
@@ -127,9 +132,9 @@ impl DeadLetterQueue {
             }
             Ok(())
         };
-        let ended = stop.run_until_cancelled(looking).await;
+        let ended = looking.await;
         reading.close().await;
-        ended.unwrap_or(Ok(())).map(|()| looked)
+        ended.map(|()| looked)
     }
 
     /// Sends letters back to their accounts' lanes, and those without an account to the intake, in order; each once. Tells
@@ -142,24 +147,8 @@ impl DeadLetterQueue {
         progress: &watch::Sender<LetterProgress>,
         stop: &CancellationToken,
     ) -> Result<LetterProgress, LetterQueueError> {
-        let outcome = async {
-            let (pool, _claim) = self.claim(&order.who).await?;
-            let pair = pool.pair(0)?;
-            let publishing = sending::LetterSending::open(pair, &self.names, &order.accounts).await?;
-            let work = LetterWork::new(
-                self.names.dead(),
-                &self.opener,
-                pair,
-                &order,
-                Disposal::SendBack(Box::new(publishing)),
-                progress,
-                stop,
-            );
-            let done = work.run().await;
-            pool.close().await;
-            done
-        };
-        orders::conclude("dead letters replayed", &order, progress, outcome).await
+        let disposal = DisposalKind::SendBack;
+        self.work("dead letters replayed", order, disposal, progress, stop).await
     }
 
     /// Removes letters for good, after `save` has put each of them on a disk. One replay or drop at a time.
@@ -170,51 +159,43 @@ impl DeadLetterQueue {
         progress: &watch::Sender<LetterProgress>,
         stop: &CancellationToken,
     ) -> Result<LetterProgress, LetterQueueError> {
+        let disposal = DisposalKind::Save(save);
+        self.work("dead letters dropped", order, disposal, progress, stop).await
+    }
+
+    /// Takes letters out as `order` says. `what` is the line that is logged at the end.
+    async fn work(
+        &self,
+        what: &'static str,
+        order: LetterOrder,
+        disposal: DisposalKind<'_>,
+        progress: &watch::Sender<LetterProgress>,
+        stop: &CancellationToken,
+    ) -> Result<LetterProgress, LetterQueueError> {
         let outcome = async {
             let (pool, _claim) = self.claim(&order.who).await?;
             let pair = pool.pair(0)?;
-            let done = LetterWork::new(
-                self.names.dead(),
-                &self.opener,
-                pair,
-                &order,
-                Disposal::Save(save),
-                progress,
-                stop,
-            )
-            .run()
-            .await;
+            let disposal = disposal.open(pair, &self.names, &order.accounts).await?;
+            let place = (self.names.dead(), pair, &self.opener);
+            let done = LetterWork::new(place, &order, disposal, progress, stop).run().await;
             pool.close().await;
             done
         };
-        orders::conclude("dead letters dropped", &order, progress, outcome).await
+        orders::conclude(what, &order, progress, outcome).await
     }
 
     /// Connects to the first node that takes a connection.
     async fn connect(&self, who: &str) -> Result<Connected, LetterQueueError> {
         let name = connection_name(who);
-        self.first_node(|address| connect(address, &name).boxed()).await
-    }
-
-    /// What the first node that can be reached gives.
-    async fn first_node<'a, T, E: Display>(
-        &'a self,
-        reach: impl Fn(&'a Address) -> BoxFuture<'a, Result<T, E>>,
-    ) -> Result<T, LetterQueueError> {
-        let mut reached = reach(self.addresses.nth(0)).await;
-        for node in 1..self.addresses.count() {
-            if reached.is_err() {
-                reached = reach(self.addresses.nth(node)).await;
-            }
-        }
-        reached.map_err(|error| LetterQueueError::Unreachable(error.to_string()))
+        Ok(first_node(&self.addresses, |address| Box::pin(connect(address, &name))).await?)
     }
 
     /// Two connections, and the claim to be the only one that takes letters out.
     async fn claim(&self, who: &str) -> Result<(ConnectionPool, claim::Claim), LetterQueueError> {
         let name = connection_name(who);
         let pool =
-            self.first_node(|address| ConnectionPool::connect_one_pair(address, &name).boxed()).await?;
+            first_node(&self.addresses, |address| Box::pin(ConnectionPool::connect_one_pair(address, &name)))
+                .await?;
         let claim = claim::claim_soon(&pool.pair(0)?.consuming, &self.names).await?;
         Ok((pool, claim))
     }

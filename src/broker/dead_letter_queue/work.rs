@@ -15,25 +15,28 @@ use super::chosen::{ChosenLetter, LetterFate};
 use super::disposal::Disposal;
 use super::error::LetterQueueError;
 use super::orders::{LetterOrder, LetterProgress, LetterState};
-use super::reading::LetterReading;
+use super::reading::{LetterReading, NextLetter};
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::stored_letter;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{
     LETTER_ACKNOWLEDGEMENTS, LETTER_BYTES_IN_FLIGHT, LETTER_PASS, LETTER_PAUSE, LETTER_WAIT,
-    LETTERS_IN_FLIGHT,
+    LETTERS_IN_FLIGHT, SHORTEST_LETTER_PASS,
 };
 use crate::dead_letter::{LetterSelection, ListedLetter};
 use crate::delivery::UNROUTED;
 use crate::segment::Opener;
 
-pub(super) struct LetterWork<'a> {
+/// So many passes in a row may be cut off before a letter went.
+const MOST_IN_VAIN: u32 = 5;
+
+pub(super) struct LetterWork<'a, 's> {
     queue: String,
     opener: &'a Opener,
     pair: &'a ConnectionPair,
     order: &'a LetterOrder,
     selection: LetterSelection,
-    disposal: Disposal<'a>,
+    disposal: Disposal<'a, 's>,
     progress: &'a watch::Sender<LetterProgress>,
     stop: &'a CancellationToken,
     /// What is published as progress; counted anew in each pass but for what is done.
@@ -47,6 +50,8 @@ enum PassEnd {
     Stopped,
     /// What was not chosen must go back for a while.
     TimeOver,
+    /// RabbitMQ ended the channel, and the connection holds: its consumer timeout is shorter than the pass.
+    CutOff,
     /// Why no more letters should be tried.
     Halted(String),
 }
@@ -77,13 +82,12 @@ impl Pacing {
     }
 }
 
-impl<'a> LetterWork<'a> {
+impl<'a, 's> LetterWork<'a, 's> {
+    /// The queue, the connections to it, and what opens bodies.
     pub(super) fn new(
-        queue: String,
-        opener: &'a Opener,
-        pair: &'a ConnectionPair,
+        (queue, pair, opener): (String, &'a ConnectionPair, &'a Opener),
         order: &'a LetterOrder,
-        disposal: Disposal<'a>,
+        disposal: Disposal<'a, 's>,
         progress: &'a watch::Sender<LetterProgress>,
         stop: &'a CancellationToken,
     ) -> Self {
@@ -94,8 +98,14 @@ impl<'a> LetterWork<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<LetterState, LetterQueueError> {
-        let mut most = None;
+        let (mut most, mut pass, mut in_vain) = (None, LETTER_PASS, 0);
         loop {
+            // Not with letters in hand.
+            let pause = tokio::time::sleep_until(self.pace.next);
+            if self.stop.run_until_cancelled(pause).await.is_none() {
+                return Ok(LetterState::Stopped);
+            }
+            let began = Instant::now();
             let mut reading =
                 LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most).await?;
             if most.is_none() {
@@ -113,7 +123,11 @@ impl<'a> LetterWork<'a> {
                 state: LetterState::Running,
                 ..LetterProgress::default()
             };
-            let end = self.pass(&mut reading).await;
+            let mut end = self.pass(&mut reading, began + pass).await;
+            if end.is_err() && reading.is_cut_off() && self.pair.connected() && in_vain < MOST_IN_VAIN {
+                end = Ok(PassEnd::CutOff);
+            }
+            in_vain = if self.now.done > done { 0 } else { in_vain + 1 };
             if self.now.done > done {
                 reading.close_after_acknowledgements().await;
             } else {
@@ -124,13 +138,18 @@ impl<'a> LetterWork<'a> {
                 PassEnd::All => return Ok(LetterState::Done),
                 PassEnd::Stopped => return Ok(LetterState::Stopped),
                 PassEnd::Halted(why) => return Err(LetterQueueError::Interrupted(why)),
-                PassEnd::TimeOver => most = Some(self.now.at_start - self.now.done),
+                PassEnd::TimeOver => {}
+                PassEnd::CutOff => pass = (began.elapsed() / 3).max(SHORTEST_LETTER_PASS),
             }
+            most = Some(self.now.at_start.saturating_sub(self.now.done));
         }
     }
 
-    async fn pass(&mut self, reading: &mut LetterReading) -> Result<PassEnd, LetterQueueError> {
-        let until = Instant::now() + LETTER_PASS;
+    async fn pass(
+        &mut self,
+        reading: &mut LetterReading,
+        until: Instant,
+    ) -> Result<PassEnd, LetterQueueError> {
         let mut chosen: Vec<ChosenLetter> = Vec::new();
         let mut bytes = 0;
         loop {
@@ -139,29 +158,30 @@ impl<'a> LetterWork<'a> {
             let wait = if chosen.is_empty() { LETTER_WAIT } else { LETTER_PAUSE };
             let full = chosen.len() >= self.pace.most() || bytes >= LETTER_BYTES_IN_FLIGHT;
             let next = if enough || full || (reading.is_full() && !chosen.is_empty()) {
-                None
+                NextLetter::NoneCame
             } else {
-                match self.stop.run_until_cancelled(reading.next_within(wait)).await {
-                    None => return Ok(PassEnd::Stopped),
-                    Some(next) => next?,
-                }
+                reading.next(wait, self.stop).await?
             };
-            let Some(delivery) = next else {
-                if chosen.is_empty() {
-                    return Ok(PassEnd::All);
+            let delivery = match next {
+                NextLetter::Read(delivery) => delivery,
+                NextLetter::Stopped => return Ok(PassEnd::Stopped),
+                NextLetter::NoneCame => {
+                    if chosen.is_empty() {
+                        return Ok(PassEnd::All);
+                    }
+                    let halted = self.dispose(std::mem::take(&mut chosen), reading).await?;
+                    bytes = 0;
+                    if let Some(why) = halted {
+                        return Ok(PassEnd::Halted(why));
+                    }
+                    if self.stop.is_cancelled() {
+                        return Ok(PassEnd::Stopped);
+                    }
+                    if Instant::now().max(self.pace.next) >= until {
+                        return Ok(PassEnd::TimeOver);
+                    }
+                    continue;
                 }
-                let halted = self.dispose(std::mem::take(&mut chosen), reading).await?;
-                bytes = 0;
-                if let Some(why) = halted {
-                    return Ok(PassEnd::Halted(why));
-                }
-                if self.stop.is_cancelled() {
-                    return Ok(PassEnd::Stopped);
-                }
-                if Instant::now() >= until {
-                    return Ok(PassEnd::TimeOver);
-                }
-                continue;
             };
             self.now.seen += 1;
             // The lanes share this thread.
@@ -173,7 +193,7 @@ impl<'a> LetterWork<'a> {
                 match self.order.judge.as_ref().map_or(Ok(()), |judge| judge(&letter, &listed)) {
                     Ok(()) => {
                         bytes += delivery.data.len();
-                        chosen.push(ChosenLetter { delivery, listed });
+                        chosen.push(ChosenLetter { delivery: *delivery, listed });
                     }
                     Err(why) => {
                         self.now.skipped += 1;
@@ -196,6 +216,10 @@ impl<'a> LetterWork<'a> {
         let pause = tokio::time::sleep_until(self.pace.next);
         if self.stop.run_until_cancelled(pause).await.is_none() {
             return Ok(None);
+        }
+        if reading.is_cut_off() {
+            // They could not be acknowledged any more, and would be there twice.
+            return Err(BrokerError::NotAcknowledged.into());
         }
         let (fates, halt) = self.disposal.take(&chosen).await?;
         self.pace.sent(chosen.len());

@@ -3,19 +3,20 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::arguments::FilterArguments;
-use super::desk::{Desk, failure, nothing_matched};
+use super::letter_command::{LetterCommand, failure, nothing_matched};
 use super::replay::{conclude, verdict, with_bar};
 use super::told;
-use crate::broker::{LetterOrder, LetterProgress};
+use crate::broker::{LetterJudge, LetterOrder, LetterProgress};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output::{Failure, print, print_error};
 use crate::config::{self, SecretsNeeded};
-use crate::dead_letter::{Letter, LetterFilter};
+use crate::dead_letter::{CountedLetters, Letter, LetterFilter};
 use crate::file_feed::{LetterFile, LetterStore as _, longest_line};
 use crate::telemetry;
 
@@ -54,22 +55,25 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
     if !yes && !io::stdin().is_terminal() {
         return Err(Failure::Usage("nobody can be asked here: add --yes if you are sure".to_owned()));
     }
-    let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
-    let queue = desk.queue.name();
-    if !yes {
-        let matched = count(&desk, filter.clone()).await?;
+    let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
+    let queue = command.queue.name();
+    let counted = if yes {
+        None
+    } else {
+        let (matched, counted) = count(&command, filter.clone()).await?;
         ask(&queue, matched, discard)?;
-    }
+        Some(counted)
+    };
     let file = if discard { None } else { Some(to.unwrap_or_else(|| file_name(&queue, Timestamp::now()))) };
-    let mut store = file.as_deref().map(|file| open(&desk, file)).transpose()?;
-    let log = &desk.config.log;
+    let mut store = file.as_deref().map(|file| open(&command, file)).transpose()?;
+    let log = &command.config.log;
     let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
     let order = LetterOrder {
         filter,
-        who: desk.who.clone(),
+        who: command.who.clone(),
         accounts: Vec::new(),
         rate: None,
-        judge: None,
+        judge: counted.map(only_counted),
         counter: None,
     };
     let mut save = |letters: &[Letter]| {
@@ -78,10 +82,10 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
         store.sync()
     };
     let progress = watch::Sender::new(LetterProgress::default());
-    let dropping = Box::pin(desk.queue.drop_letters(order, &mut save, &progress, &desk.stop));
+    let dropping = Box::pin(command.queue.drop_letters(order, &mut save, &progress, &command.stop));
     let outcome = with_bar("dropped", &progress, dropping).await;
     let end = progress.borrow().clone();
-    conclude(&desk, &end, json, "dropped")?;
+    conclude(&command, &end, json, "dropped")?;
     if let Some(file) = &file {
         if end.done == 0 {
             remove_empty(file);
@@ -90,19 +94,35 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
         }
     }
     outcome.map_err(failure)?;
-    verdict(&desk, &end)
+    verdict(&command, &end)
 }
 
-async fn count(desk: &Desk, filter: LetterFilter) -> Result<u64, Failure> {
+/// The letters that a person is asked about.
+async fn count(command: &LetterCommand, filter: LetterFilter) -> Result<(u64, CountedLetters), Failure> {
     let selection = filter.selection(Timestamp::now());
-    let mut matched = 0;
-    let counting = desk.queue.look(&desk.who, &desk.stop, |letter, _| {
-        matched += u64::from(selection.holds(letter));
+    let (mut matched, mut counted) = (0, CountedLetters::default());
+    let counting = command.queue.look(&command.who, &command.stop, |listed, letter| {
+        if selection.holds(listed) {
+            matched += 1;
+            counted.add(letter);
+        }
         let enough = matched >= selection.limit();
         Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
-    counting.await.map_err(failure)?;
-    if matched == 0 { Err(nothing_matched(&desk.queue.name())) } else { Ok(matched) }
+    let looked = counting.await.map_err(failure)?;
+    if command.stop.is_cancelled() || matched < selection.limit() {
+        command.whole(looked)?;
+    }
+    if matched == 0 { Err(nothing_matched(&command.queue.name())) } else { Ok((matched, counted)) }
+}
+
+/// Holds back what nobody was asked about.
+fn only_counted(counted: CountedLetters) -> LetterJudge {
+    let counted = Mutex::new(counted);
+    Arc::new(move |letter, _| {
+        let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.take(letter) { Ok(()) } else { Err("came in after the others were counted".to_owned()) }
+    })
 }
 
 fn ask(queue: &str, matched: u64, discard: bool) -> Result<(), Failure> {
@@ -125,8 +145,8 @@ fn file_name(queue: &str, now: Timestamp) -> PathBuf {
     format!("{safe}-dropped-{}.ndjson", now.strftime("%Y%m%dT%H%M%SZ")).into()
 }
 
-fn open(desk: &Desk, file: &Path) -> Result<LetterFile, Failure> {
-    let longest = longest_line(desk.config.broker.max_batch);
+fn open(command: &LetterCommand, file: &Path) -> Result<LetterFile, Failure> {
+    let longest = longest_line(command.config.broker.max_batch);
     LetterFile::open(file, None, longest)
         .map_err(|error| Failure::Failed(format!("cannot save letters to {}: {error}", file.display())))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::desk::{Desk, failure, nothing_matched};
+use super::letter_command::{LetterCommand, failure, nothing_matched};
 use super::told;
 use crate::broker::LetterJudge;
 use crate::cli::output::{Failure, print};
@@ -41,7 +41,7 @@ impl Estimate {
 }
 
 pub(super) async fn estimate(
-    desk: &Desk,
+    command: &LetterCommand,
     filter: LetterFilter,
     judge: Option<LetterJudge>,
     json: bool,
@@ -49,9 +49,9 @@ pub(super) async fn estimate(
     let selection = filter.selection(Timestamp::now());
     let mut accounts: BTreeMap<Option<String>, Estimate> = BTreeMap::new();
     let mut matched = 0;
-    let looked = desk
+    let looked = command
         .queue
-        .look(&desk.who, &desk.stop, |letter, whole| {
+        .look(&command.who, &command.stop, |letter, whole| {
             let valid = || judge.as_ref().is_none_or(|judge| judge(whole, letter).is_ok());
             if selection.holds(letter) && valid() {
                 matched += 1;
@@ -68,10 +68,10 @@ pub(super) async fn estimate(
         .await
         .map_err(failure)?;
     if matched == 0 {
-        return Err(nothing_matched(&desk.queue.name()));
+        return Err(nothing_matched(&command.queue.name()));
     }
     let estimates = accounts.into_iter().map(|(account, estimate)| {
-        let limits = desk.config.accounts.iter().find(|known| Some(&*known.name) == account.as_deref());
+        let limits = command.config.accounts.iter().find(|known| Some(&*known.name) == account.as_deref());
         let seconds = limits.map(|known| estimate.duration(&known.limits).as_secs());
         Estimate { account, seconds, ..estimate }
     });
@@ -84,9 +84,9 @@ pub(super) async fn estimate(
         }
         print(lines)?;
     } else {
-        print(told_estimates(&estimates, matched, &desk.config.broker.queue))?;
+        print(told_estimates(&estimates, matched, &command.config.broker.queue))?;
     }
-    if matched >= selection.limit() { Ok(()) } else { desk.whole(looked) }
+    if matched >= selection.limit() { Ok(()) } else { command.whole(looked) }
 }
 
 fn told_estimates(estimates: &[Estimate], matched: u64, queue: &str) -> String {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::arguments::FilterArguments;
-use super::desk::{Desk, failure, nothing_matched};
+use super::letter_command::{LetterCommand, failure, nothing_matched};
 use super::told;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
@@ -27,14 +27,14 @@ pub(in crate::cli) struct ExportArguments {
 
 pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
     let ExportArguments { config, file, filter } = arguments;
-    let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
+    let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
     let mut out = NewFile::create(&file)?;
     let selection = filter.into_filter().selection(Timestamp::now());
     let bar = files::bar();
     let mut written = 0;
-    let looked = desk
+    let looked = command
         .queue
-        .look(&desk.who, &desk.stop, |listed, letter| {
+        .look(&command.who, &command.stop, |listed, letter| {
             if !selection.holds(listed) {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -50,16 +50,16 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
         .map_err(failure)?;
     bar.finish_and_clear();
     if written == 0 {
-        return Err(nothing_matched(&desk.queue.name()));
+        return Err(nothing_matched(&command.queue.name()));
     }
     if written < selection.limit() {
-        desk.whole(looked)?;
+        command.whole(looked)?;
     }
     out.finish().map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
     print(format!(
         "{} saved to {}, and left in {}\n",
         told::letters(written),
         file.display(),
-        desk.queue.name()
+        command.queue.name()
     ))
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use super::arguments::FilterArguments;
-use super::desk::{Desk, failure, nothing_matched};
+use super::letter_command::{LetterCommand, failure, nothing_matched};
 use super::told::{self, when};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
@@ -32,18 +32,18 @@ pub(in crate::cli) struct ListArguments {
 
 pub(super) async fn run(arguments: ListArguments) -> Result<(), Failure> {
     let ListArguments { config, all, json, filter } = arguments;
-    let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
+    let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
     let filter = filter.into_filter();
     if filter.is_empty() && !all {
-        return summary(&desk, json).await;
+        return summary(&command, json).await;
     }
     let filtered = !filter.is_empty();
     let selection = filter.selection(Timestamp::now());
     let (mut out, mut matched) = (LineWriter::default(), 0);
     let bar = files::bar();
-    let looked = desk
+    let looked = command
         .queue
-        .look(&desk.who, &desk.stop, |letter, _| {
+        .look(&command.who, &command.stop, |letter, _| {
             if !selection.holds(letter) {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -59,9 +59,9 @@ pub(super) async fn run(arguments: ListArguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     out.flush().map_err(Failure::failed)?;
     if matched == 0 && filtered {
-        return Err(nothing_matched(&desk.queue.name()));
+        return Err(nothing_matched(&command.queue.name()));
     }
-    if matched >= selection.limit() || out.is_closed() { Ok(()) } else { desk.whole(looked) }
+    if matched >= selection.limit() || out.is_closed() { Ok(()) } else { command.whole(looked) }
 }
 
 /// Fixed widths: a letter is printed when it is read, and there may be very many.
@@ -83,13 +83,13 @@ fn row(letter: &ListedLetter) -> String {
     printable(line.trim_end())
 }
 
-async fn summary(desk: &Desk, json: bool) -> Result<(), Failure> {
+async fn summary(command: &LetterCommand, json: bool) -> Result<(), Failure> {
     let mut groups = LetterGroups::default();
     let bar = files::bar();
     let mut read = 0_u64;
-    let looked = desk
+    let looked = command
         .queue
-        .look(&desk.who, &desk.stop, |letter, _| {
+        .look(&command.who, &command.stop, |letter, _| {
             groups.add(letter);
             read += 1;
             if read.is_multiple_of(1000) {
@@ -110,9 +110,9 @@ async fn summary(desk: &Desk, json: bool) -> Result<(), Failure> {
         }
         print(lines)?;
     } else {
-        print(told_summary(&groups, &desk.queue.name(), looked.seen, Timestamp::now()))?;
+        print(told_summary(&groups, &command.queue.name(), looked.seen, Timestamp::now()))?;
     }
-    desk.whole(looked)
+    command.whole(looked)
 }
 
 fn told_summary(groups: &[LetterGroup], queue: &str, seen: u64, now: Timestamp) -> String {

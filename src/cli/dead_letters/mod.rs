@@ -1,10 +1,10 @@
 //! `freshet dead-letters`: looks at what could not be delivered, saves it, sends it back, or removes it.
 
 mod arguments;
-mod desk;
 mod drop;
 mod estimate;
 mod export;
+mod letter_command;
 mod list;
 mod replay;
 mod show;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::arguments::{FilterArguments, rate};
-use super::desk::{Desk, failure, nothing_matched};
+use super::letter_command::{LetterCommand, failure, nothing_matched};
 use super::{estimate, told};
 use crate::broker::{LetterOrder, LetterProgress, LetterState};
 use crate::cli::config_file::ConfigFile;
@@ -42,39 +42,39 @@ pub(in crate::cli) struct ReplayArguments {
 
 pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     let ReplayArguments { config, dry_run, if_valid, rate, json, filter } = arguments;
-    let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
+    let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
     let filter = filter.into_filter();
     let judge = if if_valid {
-        Some(letter_judge(&desk.config, &accounts_concerned(&desk, &filter).await?).await?)
+        Some(letter_judge(&command.config, &accounts_concerned(&command, &filter).await?).await?)
     } else {
         None
     };
     if dry_run {
-        return estimate::estimate(&desk, filter, judge, json).await;
+        return estimate::estimate(&command, filter, judge, json).await;
     }
-    let log = &desk.config.log;
+    let log = &command.config.log;
     let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
     let order = LetterOrder {
         filter,
-        who: desk.who.clone(),
-        accounts: desk.config.accounts.iter().map(|account| account.name.clone()).collect(),
+        who: command.who.clone(),
+        accounts: command.config.accounts.iter().map(|account| account.name.clone()).collect(),
         rate,
         judge,
         counter: None,
     };
     let progress = watch::Sender::new(LetterProgress::default());
-    let replaying = Box::pin(desk.queue.replay(order, &progress, &desk.stop));
+    let replaying = Box::pin(command.queue.replay(order, &progress, &command.stop));
     let outcome = with_bar("sent back", &progress, replaying).await;
     let end = progress.borrow().clone();
-    conclude(&desk, &end, json, "sent back")?;
+    conclude(&command, &end, json, "sent back")?;
     outcome.map_err(failure)?;
-    verdict(&desk, &end)
+    verdict(&command, &end)
 }
 
 /// The accounts of the letters that are meant. Those without one may turn out to be any account's.
-async fn accounts_concerned(desk: &Desk, filter: &LetterFilter) -> Result<Vec<String>, Failure> {
+async fn accounts_concerned(command: &LetterCommand, filter: &LetterFilter) -> Result<Vec<String>, Failure> {
     let selection = filter.clone().selection(Timestamp::now());
-    let all = || desk.config.accounts.iter().map(|account| account.name.to_string());
+    let all = || command.config.accounts.iter().map(|account| account.name.to_string());
     let mut found = BTreeSet::new();
     let see = |letter: &ListedLetter, _: &Letter| {
         if selection.holds(letter) {
@@ -85,7 +85,7 @@ async fn accounts_concerned(desk: &Desk, filter: &LetterFilter) -> Result<Vec<St
         }
         Ok(ControlFlow::Continue(()))
     };
-    desk.queue.look(&desk.who, &desk.stop, see).await.map_err(failure)?;
+    command.queue.look(&command.who, &command.stop, see).await.map_err(failure)?;
     Ok(found.into_iter().collect())
 }
 
@@ -114,7 +114,12 @@ pub(super) async fn with_bar<T>(
 }
 
 /// Says what became of an order, and why some letters stayed.
-pub(super) fn conclude(desk: &Desk, end: &LetterProgress, json: bool, done: &str) -> Result<(), Failure> {
+pub(super) fn conclude(
+    command: &LetterCommand,
+    end: &LetterProgress,
+    json: bool,
+    done: &str,
+) -> Result<(), Failure> {
     if json {
         let line = serde_json::to_string(end).map_err(Failure::failed)?;
         return print(format!("{line}\n"));
@@ -128,7 +133,7 @@ pub(super) fn conclude(desk: &Desk, end: &LetterProgress, json: bool, done: &str
         text.push_str(", ");
         text.push_str(&told::letters(stay));
         text.push_str(" left in ");
-        text.push_str(&desk.queue.name());
+        text.push_str(&command.queue.name());
     }
     text.push('\n');
     for (why, letters) in &end.causes {
@@ -138,7 +143,7 @@ pub(super) fn conclude(desk: &Desk, end: &LetterProgress, json: bool, done: &str
 }
 
 /// The exit status of an order that came to its end.
-pub(super) fn verdict(desk: &Desk, end: &LetterProgress) -> Result<(), Failure> {
+pub(super) fn verdict(command: &LetterCommand, end: &LetterProgress) -> Result<(), Failure> {
     match &end.state {
         LetterState::Stopped => {
             return Err(Failure::Failed(
@@ -149,7 +154,7 @@ pub(super) fn verdict(desk: &Desk, end: &LetterProgress) -> Result<(), Failure> 
         LetterState::Starting | LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
     }
     if end.matched == 0 {
-        return Err(nothing_matched(&desk.queue.name()));
+        return Err(nothing_matched(&command.queue.name()));
     }
     if end.seen < end.at_start
         && let Some(note) =

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, failure, nothing_matched};
+use super::letter_command::{LetterCommand, failure, nothing_matched};
 use super::told;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output::{Failure, print, print_error};
@@ -34,13 +34,13 @@ pub(in crate::cli) struct ShowArguments {
 
 pub(super) async fn run(arguments: ShowArguments) -> Result<(), Failure> {
     let ShowArguments { config, id, body, json } = arguments;
-    let desk = Desk::open(config.load(SecretsNeeded::Broker)?)?;
+    let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
     let filter = LetterFilter { message_id: Some(id), ..LetterFilter::default() };
     let selection = filter.selection(Timestamp::now());
     let (mut text, mut found) = (Vec::new(), 0);
-    let looked = desk
+    let looked = command
         .queue
-        .look(&desk.who, &desk.stop, |listed, letter| {
+        .look(&command.who, &command.stop, |listed, letter| {
             if selection.holds(listed) {
                 found += 1;
                 if found <= MOST_SHOWN {
@@ -56,13 +56,13 @@ pub(super) async fn run(arguments: ShowArguments) -> Result<(), Failure> {
         .await
         .map_err(failure)?;
     if found == 0 {
-        return Err(nothing_matched(&desk.queue.name()));
+        return Err(nothing_matched(&command.queue.name()));
     }
     print(text)?;
     if found > MOST_SHOWN {
         print_error(&format!("{found} letters have this id; the first {MOST_SHOWN} are shown"));
     }
-    desk.whole(looked)
+    command.whole(looked)
 }
 
 /// The body on a line of its own, as it is where it is one line.

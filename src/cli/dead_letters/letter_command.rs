@@ -9,7 +9,7 @@ use crate::cli::output::{Failure, print_error};
 use crate::config::{self, Config};
 
 /// The queue of a configuration, and who works with it.
-pub(super) struct Desk {
+pub(super) struct LetterCommand {
     pub(super) config: Config,
     pub(super) queue: DeadLetterQueue,
     pub(super) who: String,
@@ -17,7 +17,7 @@ pub(super) struct Desk {
     _signals: tokio::task::JoinSet<()>,
 }
 
-impl Desk {
+impl LetterCommand {
     pub(super) fn open(config: Config) -> Result<Self, Failure> {
         let addresses = config.broker.addresses(&config::environment);
         let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
@@ -42,7 +42,7 @@ impl Desk {
 
 pub(super) fn failure(error: LetterQueueError) -> Failure {
     match error {
-        LetterQueueError::Unreachable(_) => Failure::Unreachable(format!("{error}; check broker.url")),
+        LetterQueueError::Unreachable(_) => Failure::Unreachable(error.to_string()),
         LetterQueueError::NoQueue(_)
         | LetterQueueError::Claimed { .. }
         | LetterQueueError::Interrupted(_)
