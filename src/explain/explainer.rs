@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use super::account_fields::AccountFields;
 use super::explanation::{Ends, Explanation, IgnoredTrait, MappedTrait};
 use super::foresight::{Foreseen, foresee};
+use super::risk::{Risk, filled};
 use crate::config::AccountConfig;
 use crate::delivery::AccountName;
 use crate::file_feed::FileRead;
 use crate::lane::{Accepts, Judged, judge_recording};
-use crate::mapping::{FoundBy, Ignored, Lacking, Mapped, Mapper, Omitted, SetField};
+use crate::mapping::{FoundBy, Ignored, Mapper, Omitted, SetField};
 use crate::outcome::{Outcome, Refusal, SkipReason};
 use crate::schema::{Entity, Selectors};
 use crate::segment::{Glimpse, deciding_integration, has_own_trait};
@@ -68,11 +69,8 @@ impl AccountExplainer {
         match &judged.verdict {
             Ok(send) => {
                 explanation.foreseen = foresee(&self.account, send, body, now);
-                if let Mapped::Contact(contact) = &send.mapped {
-                    let related = [&contact.company, &contact.deal].into_iter().flatten();
-                    let records = std::iter::once(&contact.record).chain(related.map(|write| &write.record));
-                    explanation.lacking = records.flat_map(|record| record.lacking.clone()).collect();
-                }
+                explanation.risks = Risk::of(&send.mapped, &explanation.foreseen);
+                explanation.filled = filled(&send.mapped);
             }
             Err(Outcome::DeadLetter(refusal)) => explanation.refuse(refusal),
             Err(Outcome::Skipped(reason)) => explanation.ends = Ends::Skip(*reason),
@@ -157,7 +155,8 @@ impl Explanation {
             mapped: Vec::new(),
             ignored: Vec::new(),
             foreseen: Foreseen::default(),
-            lacking: Vec::<Lacking>::new(),
+            risks: Vec::new(),
+            filled: Vec::new(),
             needs: Vec::new(),
             notes: Vec::new(),
         }
@@ -229,6 +228,8 @@ impl Explainer {
             Some(first) => {
                 explanation.ends = Ends::Skip(SkipReason::Duplicate);
                 explanation.foreseen = Foreseen::default();
+                explanation.risks.clear();
+                explanation.filled.clear();
                 explanation.notes.push(format!("line {first} has the same messageId"));
             }
         }

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::foresight::{Foreseen, ForeseenRequest};
+use super::risk::Risk;
 use crate::delivery::AccountName;
 use crate::mapping::{FoundBy, Lacking};
 use crate::outcome::{DeadLetterReason, Problem, SkipReason};
@@ -106,8 +107,10 @@ pub struct Explanation {
     pub ignored: Vec<IgnoredTrait>,
     /// What may be sent, and how many calls.
     pub foreseen: Foreseen,
-    /// Required fields that the event does not give: Freshsales refuses a new record without them.
-    pub lacking: Vec<Lacking>,
+    /// When it becomes a dead letter although it is sent.
+    pub risks: Vec<Risk>,
+    /// Required fields that the event does not give and the account's defaults do.
+    pub filled: Vec<Lacking>,
     /// Selectors that may settle a value which does not fit.
     pub needs: Vec<Selector>,
     /// Further sentences for people.
@@ -131,6 +134,7 @@ struct ExplanationLine<'a> {
     ignored: &'a [IgnoredTrait],
     requests: &'a [ForeseenRequest],
     calls: u32,
+    risks: &'a [Risk],
 }
 
 impl Serialize for Explanation {
@@ -149,6 +153,7 @@ impl Serialize for Explanation {
             ignored: &self.ignored,
             requests: &self.foreseen.requests,
             calls: self.foreseen.most,
+            risks: &self.risks,
         };
         line.serialize(serializer)
     }
@@ -172,6 +177,8 @@ pub struct Summary {
     pub dead_letter: u64,
     /// Skips and dead letters by their reason.
     pub by_reason: BTreeMap<&'static str, u64>,
+    /// Of those that are delivered: how many become dead letters if Freshsales lacks a record.
+    pub at_risk: u64,
     /// The fewest API calls that all of them cost alone.
     #[serde(skip)]
     pub calls: u64,
@@ -189,6 +196,7 @@ impl Summary {
         if let Some(reason) = explanation.ends.reason() {
             *self.by_reason.entry(reason).or_default() += 1;
         }
+        self.at_risk += u64::from(!explanation.risks.is_empty());
         self.calls += u64::from(explanation.foreseen.usual.0);
     }
 }

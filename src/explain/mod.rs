@@ -8,6 +8,7 @@ mod explanation;
 mod field_list;
 mod foresight;
 mod remedies;
+mod risk;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,4 @@ pub use explanation::{Ends, Explanation, IgnoredTrait, MappedTrait, Summary};
 pub use field_list::{ListedField, list};
 pub use foresight::{Foreseen, ForeseenRequest};
 pub use remedies::{remedy, why_skipped};
+pub use risk::Risk;

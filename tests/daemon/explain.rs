@@ -82,7 +82,35 @@ async fn events_that_would_be_dead_letters_are_shown_with_what_to_do_and_fail_th
             .collect::<Vec<_>>()
     );
     let by_reason = json!({"integration_disabled": 1, "invalid_event": 1, "malformed_json": 1, "unknown_custom_field": 1, "unsupported_type": 1});
-    let summary = json!({"events": 5, "deliver": 0, "skip": 2, "dead_letter": 3, "by_reason": by_reason});
+    let summary =
+        json!({"events": 5, "deliver": 0, "skip": 2, "dead_letter": 3, "by_reason": by_reason, "at_risk": 0});
+    assert_eq!(lines.last().unwrap(), &json!({ "summary": summary }));
+}
+
+#[tokio::test]
+async fn an_event_that_is_delivered_only_if_a_record_exists_is_told_and_fails_where_warnings_are_denied() {
+    let plan = in_repository("examples/tracking-plan");
+    let events = [
+        json!({"type": "identify", "userId": "u", "traits": {"email": "ada@example.com", "deal": {"name": "Renewal"}}}),
+        json!({"type": "identify", "userId": "u", "traits": {"firstName": "Ada"}}),
+        json!({"type": "track", "userId": "ada@example.com", "event": "Ordered"}),
+    ];
+    let input: Vec<u8> = events.iter().flat_map(|event| format!("{event}\n").into_bytes()).collect();
+    let explain = ["explain", "-", "--fields", "fields"];
+    let (status, text, errors) = run(&plan, &explain, &[], &input).await;
+    assert_eq!((status, errors.as_str()), (0, ""));
+    insta::assert_snapshot!(text);
+
+    let denied = [&explain[..], &["--only-bad", "--json", "--deny-warnings"]].concat();
+    let (status, text, errors) = run(&plan, &denied, &[], &input).await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    let lines = lines(&text);
+    let risks: Vec<&Value> = lines.iter().map(|line| &line["risks"]).collect();
+    let amount = json!([{"reason": "rejected", "if": "the deal has to be created", "fields": ["amount"], "traits": ["deal.amount"]}]);
+    let nobody = json!([{"reason": "missing_email", "if": "no contact has this userId", "fields": [], "traits": ["email"]}]);
+    assert_eq!(risks, [&amount, &nobody, &Value::Null]);
+    let summary =
+        json!({"events": 3, "deliver": 3, "skip": 0, "dead_letter": 0, "by_reason": {}, "at_risk": 2});
     assert_eq!(lines.last().unwrap(), &json!({ "summary": summary }));
 }
 

@@ -226,6 +226,9 @@ impl Bench {
     }
 }
 
+/// Begins the problem that names required fields.
+const LACKS: &str = "the event does not give fields that a new record needs: ";
+
 fn check(explanation: &Explanation, outcome: &Outcome, sent: &[Sent]) -> Result<(), String> {
     match (outcome, explanation.ends) {
         (Outcome::Delivered, Ends::Deliver) => {}
@@ -235,10 +238,25 @@ fn check(explanation: &Explanation, outcome: &Outcome, sent: &[Sent]) -> Result<
                 return Err(format!("problems are {:?}", refusal.problems));
             }
         }
-        // Only Freshsales knows.
+        // Only Freshsales knows; what a new record would lack is told.
         (Outcome::DeadLetter(refusal), Ends::Deliver)
             if explanation.foreseen.refusals.contains(&refusal.reason)
-                && matches!(refusal.reason, DeadLetterReason::Rejected | DeadLetterReason::MissingEmail) => {}
+                && matches!(refusal.reason, DeadLetterReason::Rejected | DeadLetterReason::MissingEmail) =>
+        {
+            let mut risks = explanation.risks.iter().filter(|risk| risk.reason == refusal.reason);
+            let told: Vec<&String> = explanation.risks.iter().flat_map(|risk| &risk.fields).collect();
+            let filled: Vec<&String> = explanation.filled.iter().map(|filled| &filled.field).collect();
+            let lacking = refusal.problems.iter().filter_map(|problem| problem.problem.strip_prefix(LACKS));
+            let untold = lacking
+                .flat_map(|names| names.split(", "))
+                .find(|name| !told.iter().chain(&filled).any(|told| told == name));
+            if let Some(name) = untold {
+                return Err(format!("nobody was told that {name} is required"));
+            }
+            if refusal.reason == DeadLetterReason::MissingEmail && risks.next().is_none() {
+                return Err("nobody was told that the userId may be unknown".to_owned());
+            }
+        }
         (outcome, ends) => return Err(format!("explained as {ends:?}, and became {outcome:?}")),
     }
     if sent.len() > explanation.foreseen.most as usize {

@@ -1,6 +1,7 @@
 //! `freshet explain`: what would become of the events of a file, without sending any.
 
 mod letters;
+mod page;
 mod text;
 
 use std::collections::BTreeMap;
@@ -39,9 +40,12 @@ pub(super) struct ExplainArguments {
     /// key is needed
     #[arg(long, value_name = "DIR")]
     fields: Option<PathBuf>,
-    /// Show only events that would become dead letters
+    /// Show only events that would become dead letters, or may, depending on what the account holds
     #[arg(long)]
     only_bad: bool,
+    /// Exit with 1 also for events that may become dead letters, depending on what the account holds
+    #[arg(long)]
+    deny_warnings: bool,
     /// One JSON object per event, and one with the summary
     #[arg(long)]
     json: bool,
@@ -60,8 +64,9 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
     let mut explaining = Explaining::new(&config, &arguments)?;
     let mut lines = read_lines(input.events, longest_line(config.broker.max_batch));
     let mut summary = Summary::default();
-    let shown =
-        |explanation: &Explanation| !arguments.only_bad || matches!(explanation.ends, Ends::DeadLetter(_));
+    let is_bad = |explanation: &Explanation| {
+        matches!(explanation.ends, Ends::DeadLetter(_)) || !explanation.risks.is_empty()
+    };
     while let Some(line) = lines.recv().await {
         let line = line.map_err(|error| {
             Failure::Failed(format!("cannot read {} further: {error}", arguments.events.display()))
@@ -70,7 +75,7 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
         while let Some(read) = reader.next_event() {
             let explanation = explaining.explain(&reader, &read).await?;
             summary.add(&explanation);
-            if !shown(&explanation) {
+            if arguments.only_bad && !is_bad(&explanation) {
                 continue;
             }
             if arguments.json {
@@ -85,10 +90,8 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
     } else {
         print_styled(&text::summary(&summary))?;
     }
-    match summary.dead_letter {
-        0 => Ok(()),
-        _ => Err(Failure::Logged),
-    }
+    let bad = summary.dead_letter > 0 || (arguments.deny_warnings && summary.at_risk > 0);
+    if bad { Err(Failure::Logged) } else { Ok(()) }
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {

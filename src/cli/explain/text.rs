@@ -1,18 +1,15 @@
 //! An explanation as people read it.
 
-use std::fmt::Write as _;
-
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::cli::output::width;
+use super::page::{BOLD, Page};
 use crate::cli::summary::events;
-use crate::explain::{Ends, Explanation, ForeseenRequest, MappedTrait, Summary, remedy, why_skipped};
-use crate::outcome::{DeadLetterReason, Problem};
+use crate::explain::{Ends, Explanation, ForeseenRequest, MappedTrait, Risk, Summary, remedy, why_skipped};
+use crate::mapping::Lacking;
+use crate::outcome::Problem;
 use crate::schema::Entity;
 
-const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const PASSED_OVER: Style = AnsiColor::Yellow.on_default();
@@ -41,33 +38,30 @@ pub(super) fn event(explanation: &Explanation, requests_per_hour: Option<f64>) -
 pub(super) fn summary(summary: &Summary) -> String {
     let mut page = Page::default();
     let Summary { deliver, skip, dead_letter, .. } = summary;
+    let depends = match summary.at_risk {
+        0 => String::new(),
+        at_risk => format!(" ({at_risk} of them only if a record exists)"),
+    };
     page.line(format_args!(
-        "{BOLD}{}{BOLD:#}: {deliver} would be delivered, {skip} skipped, {dead_letter} dead-lettered",
+        "{BOLD}{}{BOLD:#}: {deliver} would be delivered{depends}, {skip} skipped, {dead_letter} dead-lettered",
         events(summary.events)
     ));
     for (reason, number) in &summary.by_reason {
         page.line(format_args!("  {number:>7}  {reason}"));
     }
     if summary.calls > 0 {
-        page.line(format_args!(
-            "They cost {} calls or more if each goes alone; many that wait together share calls.",
-            summary.calls
-        ));
+        let calls = crate::words::counted(summary.calls, "call", "calls");
+        let sharing = if summary.deliver == 1 {
+            ""
+        } else {
+            " if each goes alone; many that wait together share calls"
+        };
+        page.line(format_args!("At least {calls}{sharing}."));
     }
     page.text
 }
 
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
 impl Page {
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        let written = writeln!(self.text, "{line}");
-        debug_assert!(written.is_ok(), "a string takes everything");
-    }
-
     fn title(&mut self, explanation: &Explanation) {
         let event_type = explanation.event_type.as_deref().unwrap_or("(no type)");
         let place = match explanation.index {
@@ -87,7 +81,10 @@ impl Page {
         };
         self.line(format_args!("  goes to {goes}"));
         match explanation.ends {
-            Ends::Deliver => self.line(format_args!("  {GOOD}would be delivered{GOOD:#}")),
+            Ends::Deliver if explanation.risks.is_empty() => {
+                self.line(format_args!("  {GOOD}would be delivered{GOOD:#}"));
+            }
+            Ends::Deliver => self.risks(&explanation.risks),
             Ends::Skip(reason) => {
                 self.line(format_args!("  {PASSED_OVER}would be skipped: {reason}{PASSED_OVER:#}"));
             }
@@ -101,6 +98,14 @@ impl Page {
         match explanation.ends {
             Ends::Skip(reason) => self.wrapped("  ", why_skipped(reason)),
             Ends::Deliver | Ends::DeadLetter(_) => {}
+        }
+    }
+
+    /// What decides whether it is delivered, and what to do.
+    fn risks(&mut self, risks: &[Risk]) {
+        for risk in risks {
+            self.styled(PASSED_OVER, "  ", &risk.sentence());
+            self.wrapped("  ", &format!("What to do: {}.", risk.remedy()));
         }
     }
 
@@ -150,15 +155,13 @@ impl Page {
         self.line(format_args!("  {BOLD}requests{BOLD:#}"));
         let (further, usual): (Vec<_>, Vec<_>) =
             explanation.foreseen.requests.iter().partition(|request| request.after_refusal);
-        for ForeseenRequest { method, path, body, condition, .. } in usual {
-            self.line(format_args!("    {method} {path}"));
-            if let Some(condition) = condition {
-                self.wrapped("      ", &format!("if {condition}"));
-            }
-            if let Some(body) = body {
+        let mut told = None;
+        for request in usual {
+            let indent = self.request(request, &mut told);
+            if let Some(body) = &request.body {
                 let pretty = serde_json::to_string_pretty(body).unwrap_or_default();
                 for line in pretty.lines() {
-                    self.line(format_args!("      {DIM}{line}{DIM:#}"));
+                    self.line(format_args!("{indent}  {DIM}{line}{DIM:#}"));
                 }
             }
         }
@@ -166,16 +169,28 @@ impl Page {
             return;
         }
         self.line(format_args!("  {BOLD}further requests if Freshsales refuses something{BOLD:#}"));
-        for ForeseenRequest { method, path, condition, .. } in further.iter().take(SHOWN_FURTHER) {
-            self.line(format_args!("    {method} {path}"));
-            if let Some(condition) = condition {
-                self.wrapped("      ", &format!("if {condition}"));
-            }
+        let mut told = None;
+        for request in further.iter().take(SHOWN_FURTHER) {
+            self.request(request, &mut told);
         }
         let more = further.len().saturating_sub(SHOWN_FURTHER);
         if more > 0 {
             self.line(format_args!("    and {more} more; --json shows all, with their bodies"));
         }
+    }
+
+    /// A request, under its condition, which is told once for all that follow each other. Returns how far it is indented.
+    fn request<'a>(&mut self, request: &'a ForeseenRequest, told: &mut Option<&'a str>) -> &'static str {
+        let ForeseenRequest { method, path, condition, .. } = request;
+        if *told != condition.as_deref() {
+            *told = condition.as_deref();
+            if let Some(condition) = condition {
+                self.wrapped("    ", &format!("if {condition}"));
+            }
+        }
+        let indent = if told.is_some() { "      " } else { "    " };
+        self.line(format_args!("{indent}{method} {path}"));
+        indent
     }
 
     fn costs(&mut self, explanation: &Explanation, requests_per_hour: Option<f64>) {
@@ -185,74 +200,35 @@ impl Page {
         let foreseen = &explanation.foreseen;
         let (least, most) = foreseen.usual;
         let calls = if least == most { calls_of(least) } else { format!("{least} to {}", calls_of(most)) };
+        let reports = foreseen.requests.iter().any(|request| !request.counts_against_quota);
+        let counted = most.saturating_sub(u32::from(reports));
+        let quota = match (requests_per_hour, counted) {
+            (None, _) => String::new(),
+            (Some(_), 0) => ", which counts against no hourly quota".to_owned(),
+            (Some(hourly), counted) => {
+                let share = f64::from(counted) / hourly * 100.0;
+                let up_to = if least == most { "" } else { "up to " };
+                let of = if reports {
+                    format!(", {counted} of which the hourly quota counts")
+                } else {
+                    String::new()
+                };
+                format!("{of}: {up_to}{share:.2} % of the {hourly:.0} calls an hour that Freshet may make")
+            }
+        };
         let refused = if foreseen.most > most {
-            format!(", at most {} if Freshsales refuses something", foreseen.most)
+            format!(" If Freshsales refuses something, at most {}.", foreseen.most)
         } else {
             String::new()
         };
-        let report = foreseen.requests.iter().any(|request| !request.counts_against_quota);
-        let counted = most.saturating_sub(u32::from(report));
-        let share = requests_per_hour.filter(|_| counted > 0).map(|hourly| {
-            let share = f64::from(counted) / hourly * 100.0;
-            let of = if report { " in the API quota" } else { "" };
-            format!(
-                "; up to {}{of}, {share:.2} % of the {hourly:.0} an hour of this account",
-                calls_of(counted)
-            )
-        });
-        self.wrapped("  ", &format!("Costs {calls}{refused}{}.", share.unwrap_or_default()));
-        if foreseen.refusals.contains(&DeadLetterReason::MissingEmail) {
-            let words = "If no contact has this userId, it becomes a dead letter: missing_email.";
-            self.wrapped("  ", &format!("{words} What to do: {}.", remedy(DeadLetterReason::MissingEmail)));
+        self.wrapped("  ", &format!("Costs {calls}{quota}.{refused}"));
+        for Lacking { field, default, .. } in &explanation.filled {
+            let default = default.as_ref().map(value).unwrap_or_default();
+            let words = format!(
+                "A new record needs {field}; if it has to be created, the account's default {default} is sent."
+            );
+            self.wrapped("  ", &words);
         }
-        for lacking in &explanation.lacking {
-            let then = match &lacking.default {
-                Some(default) => format!("the account's default {} is sent then", value(default)),
-                None => format!(
-                    "there is no default, so it becomes a dead letter then: rejected. Send the trait {}",
-                    lacking.trait_path
-                ),
-            };
-            self.wrapped("  ", &format!("Freshsales needs {} in a new record; {then}.", lacking.field));
-        }
-    }
-
-    fn table<const COLUMNS: usize>(
-        &mut self,
-        head: [&str; COLUMNS],
-        rows: impl Iterator<Item = [String; COLUMNS]>,
-    ) {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(width().saturating_sub(2)).set_header(head);
-        for row in rows {
-            table.add_row(row);
-        }
-        for (place, line) in table.lines().enumerate() {
-            let line = line.trim_end().to_owned();
-            if place == 0 {
-                self.line(format_args!("  {BOLD}{line}{BOLD:#}"));
-            } else {
-                self.line(format_args!("  {line}"));
-            }
-        }
-    }
-
-    /// A sentence that may be longer than a line.
-    fn wrapped(&mut self, indent: &str, text: &str) {
-        let width = usize::from(width()).saturating_sub(indent.len());
-        let mut line = String::new();
-        for word in text.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-                self.line(format_args!("{indent}{line}"));
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        self.line(format_args!("{indent}{line}"));
     }
 }
 

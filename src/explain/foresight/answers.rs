@@ -25,6 +25,8 @@ pub(super) struct Said {
     pub(super) text: String,
     /// The answer stays the same if it is asked again.
     pub(super) stays: bool,
+    /// The question whose answer it includes.
+    pub(super) implies: Option<String>,
 }
 
 /// What the event holds, which decides what is asked.
@@ -101,6 +103,7 @@ fn looked_up(call: &Call, ids: Placeholders) -> Vec<ModelledAnswer> {
         answers: 2,
         text: text.to_owned(),
         stays: false,
+        implies: None,
     };
     if field == "email" {
         let row = json!([{"id": ids.other_contact(), "email": key}]);
@@ -110,15 +113,16 @@ fn looked_up(call: &Call, ids: Placeholders) -> Vec<ModelledAnswer> {
         ];
     }
     let found = || said("found", "a contact has the userId as its external_id");
+    let address = |text: &str| Said { implies: Some(found().question), ..said("address", text) };
     let row =
         |address: Value| rows(json!([{"id": ids.other_contact(), "external_id": key, "email": address}]));
     vec![
         done(rows(json!([])), vec![said("found", "no contact has the userId as its external_id")]),
         done(
             row(json!(FOUND_ADDRESS)),
-            vec![found(), said("address", "that contact has another e-mail address")],
+            vec![found(), address("the contact with the userId has another e-mail address")],
         ),
-        done(row(Value::Null), vec![found(), said("address", "that contact has no e-mail address")]),
+        done(row(Value::Null), vec![found(), address("the contact with the userId has no e-mail address")]),
     ]
 }
 
@@ -169,7 +173,13 @@ fn tags(entity: Entity, parts: &EventParts) -> Variants {
 fn each(variants: Variants, question: &str, values: &[(&'static str, Value, &str); 2]) -> Variants {
     let with = |(members, says): (Vec<(&'static str, Value)>, Vec<Said>)| {
         values.clone().map(|(key, value, text)| {
-            let said = Said { question: question.to_owned(), answers: 2, text: text.to_owned(), stays: true };
+            let said = Said {
+                question: question.to_owned(),
+                answers: 2,
+                text: text.to_owned(),
+                stays: true,
+                implies: None,
+            };
             let members = members.iter().cloned().chain([(key, value)]).collect();
             (members, says.iter().cloned().chain([said]).collect())
         })
@@ -202,7 +212,13 @@ fn done(body: Value, says: Vec<Said>) -> ModelledAnswer {
 
 fn refusal(text: &str) -> ModelledAnswer {
     // Accepting says nothing, so that what follows it is what is usual.
-    let said = Said { question: text.to_owned(), answers: usize::MAX, text: text.to_owned(), stays: false };
+    let said = Said {
+        question: text.to_owned(),
+        answers: usize::MAX,
+        text: text.to_owned(),
+        stays: false,
+        implies: None,
+    };
     let verdict = Verdict::Refused { status: 400, messages: vec![text.to_owned()] };
     ModelledAnswer { verdict, says: vec![said], is_refusal: true }
 }

@@ -16,6 +16,8 @@ pub(super) struct Condition {
     pub(super) text: String,
     /// The answer is a refusal.
     pub(super) is_refusal: bool,
+    /// The question whose answer goes without saying beside this one.
+    pub(super) implies: Option<String>,
 }
 
 impl Condition {
@@ -70,7 +72,14 @@ impl Ways {
 
     /// Each of these, and then this.
     pub(super) fn and(&self, then: &Together) -> Self {
-        Self(self.0.iter().map(|way| way.union(then).cloned().collect()).collect())
+        let followed = |way: &Together| {
+            let mut all = way.clone();
+            for condition in then {
+                add(&mut all, condition.clone());
+            }
+            all
+        };
+        Self(self.0.iter().map(followed).collect())
     }
 
     /// Whether every way leads over a refusal.
@@ -125,18 +134,25 @@ impl Ways {
         if ways.iter().any(|way| way.is_empty()) {
             return None;
         }
-        let ways: Vec<String> = ways.into_iter().take(2).map(together).collect();
-        Some(ways.join("; or "))
+        let mut texts: Vec<String> = ways.into_iter().map(together).collect();
+        let mut told = BTreeSet::new();
+        texts.retain(|text| told.insert(text.clone()));
+        texts.truncate(2);
+        Some(texts.join("; or "))
     }
 }
 
 fn together(way: &Together) -> String {
     let mut in_order: Vec<&Condition> = way.iter().collect();
     in_order.sort_by_key(|condition| condition.place);
+    let said: Vec<&str> = way.iter().filter_map(|condition| condition.implies.as_deref()).collect();
+    in_order.retain(|condition| !said.contains(&condition.question.as_str()));
     let mut texts: Vec<&str> = Vec::new();
     for condition in in_order {
-        if !texts.contains(&condition.text.as_str()) {
-            texts.push(&condition.text);
+        match texts.contains(&condition.text.as_str()) {
+            false => texts.push(&condition.text),
+            true if condition.is_refusal => texts.push("Freshsales refuses it again"),
+            true => {}
         }
     }
     match texts.split_last() {
@@ -156,7 +172,8 @@ mod tests {
             question: (*question).to_owned(),
             answers: 2,
             text: (*text).to_owned(),
-            is_refusal: false,
+            is_refusal: question.contains("refused"),
+            implies: (*question == "address").then(|| "found".to_owned()),
         };
         answers.iter().enumerate().map(condition).collect()
     }
@@ -185,6 +202,17 @@ mod tests {
                 Some("a yes; or a no and b no"),
             ),
             (vec![way(&[("a", "a yes"), ("b", "b yes")])], Some("a yes and b yes")),
+            (
+                vec![way(&[("found", "found"), ("address", "found without address")])],
+                Some("found without address"),
+            ),
+            (
+                vec![
+                    way(&[("0 refused", "refuses it"), ("found", "found"), ("3 refused", "refuses it")]),
+                    way(&[("0 refused", "refuses it"), ("found", "found"), ("4 refused", "refuses it")]),
+                ],
+                Some("refuses it, found and Freshsales refuses it again"),
+            ),
         ] {
             assert_eq!(words(&ways).as_deref(), expected, "{ways:?}");
         }

@@ -120,6 +120,7 @@ pub(super) fn conditions(answer: &ModelledAnswer, place: usize) -> impl Iterator
         answers: said.answers,
         text: said.text.clone(),
         is_refusal: answer.is_refusal,
+        implies: said.implies.clone(),
     })
 }
 

@@ -75,8 +75,8 @@ fn requests_are_those_of_the_lane_each_with_its_condition() {
             json!({"type": "track", "userId": "u-1", "event": "Ordered"}),
             vec![
                 "GET /api/lookup?q=u-1&f=external_id&entities=contact",
-                "POST /track/events if no contact has the userId as its external_id; or a contact has the userId as its external_id and that contact has no e-mail address",
-                "POST /track/events if a contact has the userId as its external_id and that contact has another e-mail address",
+                "POST /track/events if no contact has the userId as its external_id; or the contact with the userId has no e-mail address",
+                "POST /track/events if the contact with the userId has another e-mail address",
             ],
             (2, 2),
         ),
@@ -123,6 +123,42 @@ fn traits_are_told_with_what_led_to_their_field_and_the_others_with_what_they_ma
             ("lastName", None, "null counts as absent"),
         ]
     );
+}
+
+#[test]
+fn what_depends_on_the_records_that_freshsales_has_is_told_as_such() {
+    let deal = identify("ada@example.com", json!({"deal": {"name": "Renewal"}}));
+    let nobody = identify("u-1", json!({"firstName": "Ada"}));
+    let plain = identify("ada@example.com", json!({"firstName": "Ada"}));
+    for (settings, event, reasons, sentence, remedy) in [
+        ("", &plain, &[][..], "", ""),
+        (
+            "",
+            &deal,
+            &["rejected"],
+            "would be delivered if the deal exists, rejected if it has to be created: the field amount is required",
+            "send deal.amount, or set a default in [accounts.deal_defaults]",
+        ),
+        ("[accounts.deal_defaults]\namount = 1\n", &deal, &[], "", ""),
+        (
+            "",
+            &nobody,
+            &["missing_email"],
+            "would be delivered if a contact has this userId, else a dead letter: missing_email",
+            "send the e-mail address as the trait email, at least in the first identify of each userId",
+        ),
+    ] {
+        let explanation = explained(settings, event);
+        assert_eq!(explanation.ends, super::Ends::Deliver);
+        let told: Vec<&str> = explanation.risks.iter().map(|risk| risk.reason.as_str()).collect();
+        assert_eq!(told, reasons, "{settings} {event}");
+        let words =
+            explanation.risks.first().map(|risk| (risk.sentence(), risk.remedy())).unwrap_or_default();
+        assert_eq!((words.0.as_str(), words.1.as_str()), (sentence, remedy));
+        let mut summary = super::Summary::default();
+        summary.add(&explanation);
+        assert_eq!((summary.deliver, summary.at_risk), (1, reasons.len() as u64));
+    }
 }
 
 #[test]
