@@ -1,5 +1,6 @@
 //! Sending dead letters back from the page and over HTTP, against RabbitMQ.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::world::World;
 
 const TOKEN: &str = "an-admin-token-of-more-than-32-characters";
 const REPLAY: &str = "/api/dead-letters/replay";
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// What was answered.
 struct Answer {
@@ -36,12 +39,12 @@ impl Answer {
 async fn ask(at: SocketAddr, request: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut text = format!("{request} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
-        text.push_str(&format!("Host: {at}\r\n"));
+        write!(text, "Host: {at}\r\n").unwrap();
     }
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    write!(text, "Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -197,9 +200,8 @@ async fn only_who_has_the_token_and_comes_from_no_other_site_may_send_letters_ba
     let at = replica.http_addr().await;
     let (own, bearer, cookie) = (format!("http://{at}"), bearer(), sign_in(at).await);
     let foreign = ("Origin", "https://evil.example.com");
-    let none: &[(&str, &str)] = &[];
-    let refused: &[(&[(&str, &str)], u16, &str)] = &[
-        (none, 401, "sign in first"),
+    let refused: &[(Headers<'_>, u16, &str)] = &[
+        (&[], 401, "sign in first"),
         (&[("Authorization", "Bearer wrong")], 401, "not the token"),
         (&[("Authorization", &bearer), foreign], 403, "another site"),
         (&[("Authorization", &bearer), ("Sec-Fetch-Site", "cross-site")], 403, "another site"),

@@ -88,11 +88,7 @@ impl AdminRoutes {
         answer(JSON, routes.rendered(StatusPage::LettersJson).await)
     }
 
-    pub(super) async fn progress_json(State(routes): State<Self>) -> Response {
-        routes.progress(StatusCode::OK)
-    }
-
-    fn progress(&self, status: StatusCode) -> Response {
+    pub(super) fn progress(&self, status: StatusCode) -> Response {
         let Some(port) = self.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         let progress = json::progress(self.replica(), &port.state());
         let mut response = answer(JSON, progress.map(Bytes::from).map_err(RenderError::failed));

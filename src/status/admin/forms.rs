@@ -1,7 +1,7 @@
 //! The pages with forms, for people: they confirm, start and stop, and sign in.
 
 use axum::body::Bytes;
-use axum::extract::{Extension, RawQuery, State};
+use axum::extract::{Extension, State};
 use axum::http::header::{HeaderName, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -29,24 +29,19 @@ impl AdminRoutes {
     }
 
     /// Asks whether the letters of a group are really meant.
-    pub(super) async fn confirm(
-        State(routes): State<Self>,
-        headers: HeaderMap,
-        RawQuery(query): RawQuery,
-    ) -> Response {
-        match routes.viewer(&headers) {
+    pub(super) fn confirm(&self, headers: &HeaderMap, query: &str) -> Response {
+        match self.viewer(headers) {
             Viewer::Admin => {}
             Viewer::Stranger => return see_other("../login"),
             Viewer::Reader => return not_allowed(AccessRefusal::NoToken),
         }
-        let query = query.unwrap_or_default();
-        let order = ReplayOrder::from_form(query.as_bytes(), |account| routes.is_configured(account));
+        let order = ReplayOrder::from_form(query.as_bytes(), |account| self.is_configured(account));
         let order = match order {
             Ok(order) => order,
             Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
-        let page = pages::confirm_replay(routes.replica(), Timestamp::now(), &order.filter, &port.state());
+        let Some(port) = self.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
+        let page = pages::confirm_replay(self.replica(), Timestamp::now(), &order.filter, &port.state());
         html(StatusCode::OK, page)
     }
 
@@ -86,26 +81,21 @@ impl AdminRoutes {
         }
     }
 
-    pub(super) async fn login(State(routes): State<Self>, headers: HeaderMap) -> Response {
-        match routes.viewer(&headers) {
+    pub(super) fn login(&self, headers: &HeaderMap) -> Response {
+        match self.viewer(headers) {
             Viewer::Reader => not_allowed(AccessRefusal::NoToken),
             Viewer::Admin => see_other("dead-letters"),
-            Viewer::Stranger => html(StatusCode::OK, pages::login(routes.replica(), Timestamp::now(), None)),
+            Viewer::Stranger => html(StatusCode::OK, pages::login(self.replica(), Timestamp::now(), None)),
         }
     }
 
-    pub(super) async fn sign_in(
-        State(routes): State<Self>,
-        Extension(Peer(peer)): Extension<Peer>,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Response {
-        let token = form_urlencoded::parse(&body).find(|(key, _)| key == "token");
+    pub(super) fn sign_in(&self, Peer(peer): Peer, headers: &HeaderMap, body: &[u8]) -> Response {
+        let token = form_urlencoded::parse(body).find(|(key, _)| key == "token");
         let token = token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default();
-        match routes.access().sign_in(&headers, peer, &token) {
+        match self.access().sign_in(headers, peer, &token) {
             Ok(cookie) => with(see_other("dead-letters"), SET_COOKIE, &cookie),
             Err(refusal @ (AccessRefusal::WrongToken | AccessRefusal::TooOften(_))) => {
-                let page = pages::login(routes.replica(), Timestamp::now(), Some(&refusal.to_string()));
+                let page = pages::login(self.replica(), Timestamp::now(), Some(&refusal.to_string()));
                 with_headers(html(status_of(refusal), page), refusal)
             }
             Err(
@@ -117,8 +107,8 @@ impl AdminRoutes {
         }
     }
 
-    pub(super) async fn sign_out(State(routes): State<Self>, headers: HeaderMap) -> Response {
-        match routes.access().sign_out(&headers) {
+    pub(super) fn sign_out(&self, headers: &HeaderMap) -> Response {
+        match self.access().sign_out(headers) {
             Ok(cookie) => with(see_other("dead-letters"), SET_COOKIE, &cookie),
             Err(refusal) => not_allowed(refusal),
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +12,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 
 use super::access::AdminAccess;
+use crate::status::connections::Peer;
 use crate::status::letters::{LetterPort, ReplayRequest};
 use crate::status::pages::Viewer;
 use crate::status::renderer::{PageRenderer, Rendered, StatusPage};
@@ -34,17 +36,24 @@ impl AdminRoutes {
     }
 
     pub(in crate::status) fn router(self) -> Router {
+        let confirm = async |State(routes): State<Self>, headers: HeaderMap, RawQuery(query): RawQuery| {
+            routes.confirm(&headers, &query.unwrap_or_default())
+        };
+        let progress = async |State(routes): State<Self>| routes.progress(StatusCode::OK);
+        let login = async |State(routes): State<Self>, headers: HeaderMap| routes.login(&headers);
+        let sign_in = async |State(routes): State<Self>,
+                             Extension(peer): Extension<Peer>,
+                             headers: HeaderMap,
+                             body: Bytes| { routes.sign_in(peer, &headers, &body) };
+        let sign_out = async |State(routes): State<Self>, headers: HeaderMap| routes.sign_out(&headers);
         Router::new()
             .route("/dead-letters", get(Self::letters))
-            .route("/dead-letters/replay", get(Self::confirm).post(Self::replay_form))
+            .route("/dead-letters/replay", get(confirm).post(Self::replay_form))
             .route("/dead-letters/stop", post(Self::stop_form))
-            .route("/login", get(Self::login).post(Self::sign_in))
-            .route("/logout", post(Self::sign_out))
+            .route("/login", get(login).post(sign_in))
+            .route("/logout", post(sign_out))
             .route("/api/dead-letters", get(Self::letters_json))
-            .route(
-                "/api/dead-letters/replay",
-                get(Self::progress_json).post(Self::replay_json).delete(Self::stop_json),
-            )
+            .route("/api/dead-letters/replay", get(progress).post(Self::replay_json).delete(Self::stop_json))
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .with_state(self)
     }

@@ -62,7 +62,7 @@ impl From<&LetterQueueError> for ReplayError {
 #[derive(Debug)]
 pub(in crate::status) enum LetterCommand {
     Look,
-    Replay(ReplayRequest, oneshot::Sender<Result<(), ReplayError>>),
+    Replay(Box<ReplayRequest>, oneshot::Sender<Result<(), ReplayError>>),
     /// Answered with whether there was something to stop.
     Stop(oneshot::Sender<bool>),
 }
@@ -109,7 +109,9 @@ impl LetterPort {
     /// Has letters sent back. Returns once that has begun, or after a while.
     pub(in crate::status) async fn replay(&self, request: ReplayRequest) -> Result<(), ReplayError> {
         let (reply, begun) = oneshot::channel();
-        self.commands.try_send(LetterCommand::Replay(request, reply)).map_err(|_| ReplayError::Busy)?;
+        self.commands
+            .try_send(LetterCommand::Replay(Box::new(request), reply))
+            .map_err(|_| ReplayError::Busy)?;
         match tokio::time::timeout(BEGIN_WAIT, begun).await {
             Ok(begun) => begun.map_err(|_| ReplayError::Busy)?,
             // Its state says how it goes on.

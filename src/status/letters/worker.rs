@@ -49,9 +49,10 @@ enum WorkEnd {
         began: Instant,
         outcome: Result<LetterView, LetterQueueError>,
     },
-    /// The replay that was there before, where this one did not even begin.
-    Replayed {
-        before: Option<Option<ReplayView>>,
+    Replayed,
+    /// A replay did not even begin. What was there before it.
+    NotBegun {
+        before: Option<ReplayView>,
     },
 }
 
@@ -105,7 +106,7 @@ impl LetterWorker {
                 if self.state.borrow().replays() {
                     reply.send(Err(ReplayError::Runs)).ok();
                 } else {
-                    self.replay(request, reply, tasks, stop);
+                    self.replay(*request, reply, tasks, stop);
                 }
             }
             LetterCommand::Stop(reply) => {
@@ -191,14 +192,14 @@ impl LetterWorker {
             };
             if let Some(Err(error)) = &ended {
                 reply.send(Err(error.into())).ok();
-                return WorkEnd::Replayed { before: Some(before) };
+                return WorkEnd::NotBegun { before };
             }
             reply.send(Ok(())).ok();
             if ended.is_none() {
                 // Its state tells the outcome.
                 work.await.ok();
             }
-            WorkEnd::Replayed { before: None }
+            WorkEnd::Replayed
         });
     }
 
@@ -218,8 +219,8 @@ impl LetterWorker {
                     Err(error) => state.problem = Some((error.to_string(), Timestamp::now())),
                 }
             }
-            Ok(WorkEnd::Replayed { before: Some(before) }) => state.replay = before,
-            Ok(WorkEnd::Replayed { before: None }) => {
+            Ok(WorkEnd::NotBegun { before }) => state.replay = before,
+            Ok(WorkEnd::Replayed) => {
                 if let Some(replay) = &mut state.replay {
                     replay.ended = Some(Timestamp::now());
                 }

@@ -232,7 +232,7 @@ fn concerned(group: &LetterGroup, among_others: bool) -> String {
     }
     if among_others {
         let letters = grouped(group.letters);
-        text.push_str(&if text.is_empty() { format!("({letters})") } else { format!(" ({letters})") });
+        text.extend([if text.is_empty() { "(" } else { " (" }, &letters, ")"]);
     }
     if let Some(Problem { problem, expected, got, .. }) = &group.example {
         text.push_str(if text.is_empty() { "" } else { ": " });
@@ -411,7 +411,7 @@ mod tests {
             told.push(said(&state));
         }
         sender.send_modify(|progress| {
-            (progress.state, progress.failed, progress.matched) = (LetterState::Done, 0, 900)
+            (progress.state, progress.failed, progress.matched) = (LetterState::Done, 0, 900);
         });
         told.push(said(&state));
         sender.send_modify(|progress| (progress.done, progress.matched) = (0, 0));
