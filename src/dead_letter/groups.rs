@@ -15,7 +15,7 @@ const MOST_GROUPS: usize = 1000;
 /// The most characters of a trait's name.
 const LONGEST_TRAIT: usize = 120;
 /// The most characters of each text of an example.
-const LONGEST_TEXT: usize = 300;
+const LONGEST_EXAMPLE_TEXT: usize = 300;
 
 /// Letters with the same account, reason and trait. The keys are a promise to programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ impl LetterGroups {
             Some(group) => group,
             None if room => {
                 let (account, reason, trait_path) = key.clone();
-                let example = letter.problems.first().map(|problem| shortened(problem, LONGEST_TEXT));
+                let example = letter.problems.first().map(|problem| shortened(problem, LONGEST_EXAMPLE_TEXT));
                 let group = LetterGroup { account, reason, trait_path, example, ..LetterGroup::default() };
                 self.groups.entry(key).or_insert(group)
             }

@@ -31,14 +31,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who sent a request: the other end of the connection, which may be a proxy.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub(super) struct PageClient(pub(super) IpAddr);
 
 /// Never returns.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let mut slots = ConnectionSlots::default();
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => slots.admit(stream, Peer(peer.ip()), router.clone()),
+            Ok((stream, peer)) => slots.admit(stream, PageClient(peer.ip()), router.clone()),
             Err(error) => {
                 tracing::debug!(%error, "a connection to the pages could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -65,7 +65,7 @@ impl ConnectionSlots {
     fn admit(
         &mut self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
+        peer: PageClient,
         router: Router,
     ) {
         while self.connections.try_join_next().is_some() {}
@@ -84,7 +84,7 @@ impl ConnectionSlots {
 
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    peer: Peer,
+    peer: PageClient,
     router: Router,
     requested: Arc<AtomicBool>,
 ) {

@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::access::AccessRefusal;
 use super::order::{OrderError, ReplayOrder};
 use super::routes::{AdminRoutes, answer};
-use crate::status::connections::Peer;
+use crate::status::connections::PageClient;
 use crate::status::letters::{ReplayError, json};
 use crate::status::renderer::{RenderError, StatusPage};
 
-const JSON: &str = "application/json";
+const JSON_PAGE: &str = "application/json";
 /// What is said where there are no dead letters to work with.
 pub(super) const NO_BROKER: &str =
     "events come from a file here; what cannot be delivered is in the file of --dead-letters";
@@ -70,7 +70,8 @@ fn wrong_order(error: &OrderError) -> Response {
     let status = StatusCode::BAD_REQUEST;
     let (words, key) = (error.to_string(), error.key());
     let json = OrderErrorJson { schema_version: 1, status: status.as_u16(), error: &words, key };
-    (status, [(header::CONTENT_TYPE, JSON)], serde_json::to_vec(&json).unwrap_or_default()).into_response()
+    (status, [(header::CONTENT_TYPE, JSON_PAGE)], serde_json::to_vec(&json).unwrap_or_default())
+        .into_response()
 }
 
 pub(super) const fn status_of_error(error: &ReplayError) -> StatusCode {
@@ -85,20 +86,20 @@ impl AdminRoutes {
         if routes.port().is_none() {
             return refused(StatusCode::NOT_FOUND, NO_BROKER);
         }
-        answer(JSON, routes.rendered(StatusPage::LettersJson).await)
+        answer(JSON_PAGE, routes.rendered(StatusPage::LettersJson).await)
     }
 
     pub(super) fn progress(&self, status: StatusCode) -> Response {
         let Some(port) = self.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         let progress = json::progress(self.replica(), &port.state());
-        let mut response = answer(JSON, progress.map(Bytes::from).map_err(RenderError::failed));
+        let mut response = answer(JSON_PAGE, progress.map(Bytes::from).map_err(RenderError::failed));
         *response.status_mut() = status;
         response
     }
 
     pub(super) async fn replay_json(
         State(routes): State<Self>,
-        Extension(Peer(peer)): Extension<Peer>,
+        Extension(PageClient(peer)): Extension<PageClient>,
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
@@ -118,7 +119,7 @@ impl AdminRoutes {
 
     pub(super) async fn stop_json(
         State(routes): State<Self>,
-        Extension(Peer(peer)): Extension<Peer>,
+        Extension(PageClient(peer)): Extension<PageClient>,
         headers: HeaderMap,
     ) -> Response {
         let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };

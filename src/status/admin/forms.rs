@@ -14,18 +14,18 @@ use super::api::{
 };
 use super::order::ReplayOrder;
 use super::routes::{AdminRoutes, answer};
-use crate::status::connections::Peer;
+use crate::status::connections::PageClient;
 use crate::status::pages::{self, Viewer};
 use crate::status::renderer::{RenderError, StatusPage};
 
-const HTML: &str = "text/html; charset=utf-8";
+const HTML_PAGE: &str = "text/html; charset=utf-8";
 /// Under the policy of the other pages, browsers would say of a form's request that it comes from nowhere.
 const FORM_REFERRER_POLICY: HeaderValue = HeaderValue::from_static("same-origin");
 
 impl AdminRoutes {
     pub(super) async fn letters(State(routes): State<Self>, headers: HeaderMap) -> Response {
         let page = StatusPage::Letters(routes.viewer(&headers));
-        as_form(answer(HTML, routes.rendered(page).await))
+        as_form(answer(HTML_PAGE, routes.rendered(page).await))
     }
 
     /// Asks whether the letters of a group are really meant.
@@ -47,7 +47,7 @@ impl AdminRoutes {
 
     pub(super) async fn replay_form(
         State(routes): State<Self>,
-        Extension(Peer(peer)): Extension<Peer>,
+        Extension(PageClient(peer)): Extension<PageClient>,
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
@@ -67,7 +67,7 @@ impl AdminRoutes {
 
     pub(super) async fn stop_form(
         State(routes): State<Self>,
-        Extension(Peer(peer)): Extension<Peer>,
+        Extension(PageClient(peer)): Extension<PageClient>,
         headers: HeaderMap,
     ) -> Response {
         let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
@@ -89,7 +89,7 @@ impl AdminRoutes {
         }
     }
 
-    pub(super) fn sign_in(&self, Peer(peer): Peer, headers: &HeaderMap, body: &[u8]) -> Response {
+    pub(super) fn sign_in(&self, PageClient(peer): PageClient, headers: &HeaderMap, body: &[u8]) -> Response {
         let token = form_urlencoded::parse(body).find(|(key, _)| key == "token");
         let token = token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default();
         match self.access().sign_in(headers, peer, &token) {
@@ -116,7 +116,7 @@ impl AdminRoutes {
 }
 
 fn html(status: StatusCode, page: Result<String, askama::Error>) -> Response {
-    let mut response = answer(HTML, page.map(Into::into).map_err(RenderError::failed));
+    let mut response = answer(HTML_PAGE, page.map(Into::into).map_err(RenderError::failed));
     if response.status().is_success() {
         *response.status_mut() = status;
     }

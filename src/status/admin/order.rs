@@ -9,7 +9,7 @@ use crate::delivery::UNROUTED;
 use crate::outcome::DeadLetterReason;
 
 /// What an order may hold, for who writes another key.
-const KEYS: &str = "account, reason, trait, type, message_id, since, until, limit, max_replays, rate";
+const ORDER_KEYS: &str = "account, reason, trait, type, message_id, since, until, limit, max_replays, rate";
 
 /// Which letters are to be sent back, and how fast.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,7 +24,7 @@ pub(super) struct ReplayOrder {
 pub(super) enum OrderError {
     #[error("expected a JSON object of filters, such as {{\"account\": \"acme\"}}; {{}} means all letters")]
     NoObject,
-    #[error("{key}: there is no such filter; there are: {KEYS}")]
+    #[error("{key}: there is no such filter; there are: {ORDER_KEYS}")]
     UnknownKey { key: String },
     #[error("{key}: {why}")]
     WrongValue { key: String, why: String },
@@ -57,7 +57,7 @@ impl ReplayOrder {
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(wrong_rate()),
         });
         let rate = rate.transpose()?;
-        if let Some(key) = keys.keys().find(|key| !KEYS.split(", ").any(|known| known == *key)) {
+        if let Some(key) = keys.keys().find(|key| !ORDER_KEYS.split(", ").any(|known| known == *key)) {
             return Err(OrderError::UnknownKey { key: key.clone() });
         }
         // One by one, so that the answer says which one is wrong.

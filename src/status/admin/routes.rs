@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 
 use super::access::AdminAccess;
-use crate::status::connections::Peer;
+use crate::status::connections::PageClient;
 use crate::status::letters::{LetterPort, ReplayRequest};
 use crate::status::pages::Viewer;
 use crate::status::renderer::{PageRenderer, Rendered, StatusPage};
@@ -21,7 +21,7 @@ use crate::status::sources::StatusSources;
 use super::order::ReplayOrder;
 
 /// The most bytes of a request's body.
-const BODY_LIMIT: usize = 16 * 1024;
+const ORDER_LIMIT: usize = 16 * 1024;
 
 /// What the paths need. Clones share it.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl AdminRoutes {
         let progress = async |State(routes): State<Self>| routes.progress(StatusCode::OK);
         let login = async |State(routes): State<Self>, headers: HeaderMap| routes.login(&headers);
         let sign_in = async |State(routes): State<Self>,
-                             Extension(peer): Extension<Peer>,
+                             Extension(peer): Extension<PageClient>,
                              headers: HeaderMap,
                              body: Bytes| { routes.sign_in(peer, &headers, &body) };
         let sign_out = async |State(routes): State<Self>, headers: HeaderMap| routes.sign_out(&headers);
@@ -54,7 +54,7 @@ impl AdminRoutes {
             .route("/logout", post(sign_out))
             .route("/api/dead-letters", get(Self::letters_json))
             .route("/api/dead-letters/replay", get(progress).post(Self::replay_json).delete(Self::stop_json))
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(DefaultBodyLimit::max(ORDER_LIMIT))
             .with_state(self)
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const MOST_FAILURES: u32 = 5;
 const WINDOW: Duration = Duration::from_mins(1);
 /// Addresses that are remembered, those that failed last.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+const REMEMBERED_ADDRESSES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// Wrong tokens by address.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct AddressFailures {
 
 impl Default for FailedAttempts {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(REMEMBERED)))
+        Self(Mutex::new(LruCache::new(REMEMBERED_ADDRESSES)))
     }
 }
 

@@ -60,7 +60,7 @@ impl From<&LetterQueueError> for ReplayError {
 
 /// What the worker is asked.
 #[derive(Debug)]
-pub(in crate::status) enum LetterCommand {
+pub(in crate::status) enum LetterTask {
     Look,
     Replay(Box<ReplayRequest>, oneshot::Sender<Result<(), ReplayError>>),
     /// Answered with whether there was something to stop.
@@ -70,12 +70,12 @@ pub(in crate::status) enum LetterCommand {
 /// What the pages have of the dead letters.
 #[derive(Debug, Clone)]
 pub struct LetterPort {
-    commands: mpsc::Sender<LetterCommand>,
+    commands: mpsc::Sender<LetterTask>,
     state: watch::Receiver<LettersState>,
 }
 
 impl LetterPort {
-    pub(super) fn new(state: watch::Receiver<LettersState>) -> (Self, mpsc::Receiver<LetterCommand>) {
+    pub(super) fn new(state: watch::Receiver<LettersState>) -> (Self, mpsc::Receiver<LetterTask>) {
         let (commands, taken) = mpsc::channel(COMMANDS);
         (Self { commands, state }, taken)
     }
@@ -93,7 +93,7 @@ impl LetterPort {
             let wait = if known.view.is_some() { NEW_LOOK_WAIT } else { FIRST_LOOK_WAIT };
             (known.is_due(Instant::now()), known.looking, wait)
         };
-        if due && self.commands.try_send(LetterCommand::Look).is_err() || !due && !looking {
+        if due && self.commands.try_send(LetterTask::Look).is_err() || !due && !looking {
             return;
         }
         let ended = async {
@@ -110,7 +110,7 @@ impl LetterPort {
     pub(in crate::status) async fn replay(&self, request: ReplayRequest) -> Result<(), ReplayError> {
         let (reply, begun) = oneshot::channel();
         self.commands
-            .try_send(LetterCommand::Replay(Box::new(request), reply))
+            .try_send(LetterTask::Replay(Box::new(request), reply))
             .map_err(|_| ReplayError::Busy)?;
         match tokio::time::timeout(BEGIN_WAIT, begun).await {
             Ok(begun) => begun.map_err(|_| ReplayError::Busy)?,
@@ -122,7 +122,7 @@ impl LetterPort {
     /// Ends a replay in good order. Whether there was one.
     pub(in crate::status) async fn stop(&self) -> bool {
         let (reply, stopped) = oneshot::channel();
-        if self.commands.try_send(LetterCommand::Stop(reply)).is_err() {
+        if self.commands.try_send(LetterTask::Stop(reply)).is_err() {
             return false;
         }
         matches!(tokio::time::timeout(BEGIN_WAIT, stopped).await, Ok(Ok(true)))

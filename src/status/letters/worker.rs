@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::port::{LetterCommand, LetterPort, ReplayError, ReplayRequest};
+use super::port::{LetterPort, LetterTask, ReplayError, ReplayRequest};
 use super::state::{LetterView, LettersState, ReplayView};
 use crate::broker::{
     DeadLetterQueue, LetterCounter, LetterOrder, LetterProgress, LetterQueueError, LetterState,
@@ -35,7 +35,7 @@ pub struct LetterWorker {
     lanes: LaneRoster,
     metrics: Arc<Metrics>,
     survey: Arc<Survey>,
-    commands: mpsc::Receiver<LetterCommand>,
+    commands: mpsc::Receiver<LetterTask>,
     state: watch::Sender<LettersState>,
     /// Ends the replay that goes on.
     stop_replay: CancellationToken,
@@ -92,9 +92,9 @@ impl LetterWorker {
         }
     }
 
-    fn take(&mut self, command: LetterCommand, tasks: &mut JoinSet<WorkEnd>, stop: &CancellationToken) {
+    fn take(&mut self, command: LetterTask, tasks: &mut JoinSet<WorkEnd>, stop: &CancellationToken) {
         match command {
-            LetterCommand::Look => {
+            LetterTask::Look => {
                 if self.state.borrow().is_due(Instant::now()) {
                     self.look(tasks, stop);
                 } else {
@@ -102,14 +102,14 @@ impl LetterWorker {
                     self.state.send_modify(|_| {});
                 }
             }
-            LetterCommand::Replay(request, reply) => {
+            LetterTask::Replay(request, reply) => {
                 if self.state.borrow().replays() {
                     reply.send(Err(ReplayError::Runs)).ok();
                 } else {
                     self.replay(*request, reply, tasks, stop);
                 }
             }
-            LetterCommand::Stop(reply) => {
+            LetterTask::Stop(reply) => {
                 let runs = self.state.borrow().replays();
                 if runs {
                     self.stop_replay.cancel();

@@ -23,7 +23,7 @@ const MOST_ROWS: usize = 200;
 /// Traits that are named in one row.
 const MOST_TRAITS: usize = 3;
 /// The most characters of a problem.
-const LONGEST_PROBLEM: usize = 160;
+const LONGEST_CELL: usize = 160;
 const RUNBOOK: &str = "FreshetDeadLettersRising";
 
 /// Who looks at a page.
@@ -243,10 +243,10 @@ fn concerned(group: &LetterGroup, among_others: bool) -> String {
             }
         }
     }
-    if text.chars().count() <= LONGEST_PROBLEM {
+    if text.chars().count() <= LONGEST_CELL {
         return text;
     }
-    text.chars().take(LONGEST_PROBLEM - 1).chain(['…']).collect()
+    text.chars().take(LONGEST_CELL - 1).chain(['…']).collect()
 }
 
 /// How the command line would send the largest group back.
