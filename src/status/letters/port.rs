@@ -10,7 +10,7 @@ use crate::broker::LetterQueueError;
 use crate::dead_letter::LetterFilter;
 
 /// What wants to be done at once; more is refused.
-const COMMANDS: usize = 16;
+const MOST_TASKS_WAITING: usize = 16;
 /// How long who asks first waits for the letters to be read.
 const FIRST_LOOK_WAIT: Duration = Duration::from_secs(2);
 /// The same where something older can be shown.
@@ -76,7 +76,7 @@ pub struct LetterPort {
 
 impl LetterPort {
     pub(super) fn new(state: watch::Receiver<LettersState>) -> (Self, mpsc::Receiver<LetterTask>) {
-        let (commands, taken) = mpsc::channel(COMMANDS);
+        let (commands, taken) = mpsc::channel(MOST_TASKS_WAITING);
         (Self { commands, state }, taken)
     }
 
