@@ -37,6 +37,7 @@ mod tests;
 
 pub use defaults::BadDefault;
 pub(crate) use email::email_trait;
+pub(crate) use fields::field_index::named_like_custom;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
     RelatedWrite,
@@ -48,3 +49,4 @@ pub use review::DeadOverride;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
 };
+pub(crate) use traits::candidate::NO_SUCH_FIELD;

@@ -1,6 +1,8 @@
 //! `freshet explain`: what would become of the events of a file, without sending any.
 
+mod explained;
 mod letters;
+mod missing;
 mod page;
 mod text;
 
@@ -12,19 +14,18 @@ use tokio::time::Instant;
 
 use super::config_file::{ConfigFile, account_named};
 use super::engine::with_secrets;
-use super::files;
 use super::output::{Failure, print, print_styled};
-use super::running_lanes::keys;
 use crate::config::{self, AccountConfig, Config, SecretsNeeded};
 use crate::delivery::AccountName;
 use crate::explain::{
     AccountExplainer, AccountFields, Ends, Explainer, Explanation, FieldSourceError, Summary,
 };
-use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
+use crate::file_feed::{EventReader, FileRead};
 use crate::freshsales::{Client, HttpTransport};
-use crate::routing::AccountIndex;
 use crate::schema::Selector;
+use explained::ExplainedEvents;
 pub(super) use letters::letter_judge;
+pub(super) use missing::missing_traits;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArguments {
@@ -58,31 +59,21 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
         Some(name) => Some(account_named(&config, name)?.name.clone()),
         None => None,
     };
-    let input = files::open(&arguments.events)?;
-    let index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>()).into();
-    let mut reader = EventReader::new(index, config.broker.opener()).for_account(account);
-    let mut explaining = Explaining::new(&config, &arguments)?;
-    let mut lines = read_lines(input.events, longest_line(config.broker.max_batch));
+    let mut explaining = Explaining::new(&config, arguments.fields.as_ref())?;
+    let mut explained = ExplainedEvents::open(&config, &arguments.events, account)?;
     let mut summary = Summary::default();
     let is_bad = |explanation: &Explanation| {
         matches!(explanation.ends, Ends::DeadLetter(_)) || !explanation.risks.is_empty()
     };
-    while let Some(line) = lines.recv().await {
-        let line = line.map_err(|error| {
-            Failure::Failed(format!("cannot read {} further: {error}", arguments.events.display()))
-        })?;
-        reader.take(line);
-        while let Some(read) = reader.next_event() {
-            let explanation = explaining.explain(&reader, &read).await?;
-            summary.add(&explanation);
-            if arguments.only_bad && !is_bad(&explanation) {
-                continue;
-            }
-            if arguments.json {
-                print_json(&explanation)?;
-            } else {
-                print_styled(&text::event(&explanation, explaining.requests_per_hour(&explanation)))?;
-            }
+    while let Some(explanation) = explained.next(&mut explaining).await? {
+        summary.add(&explanation);
+        if arguments.only_bad && !is_bad(&explanation) {
+            continue;
+        }
+        if arguments.json {
+            print_json(&explanation)?;
+        } else {
+            print_styled(&text::event(&explanation, explaining.requests_per_hour(&explanation)))?;
         }
     }
     if arguments.json {
@@ -99,6 +90,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(format!("{value}\n"))
 }
 
+/// How a command fails without an account's fields.
+pub(super) fn not_known(error: FieldSourceError) -> Failure {
+    if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::failed(error) }
+}
+
 /// Explains events, and reads the fields of an account when its first event comes.
 struct Explaining<'a> {
     config: &'a Config,
@@ -111,8 +107,7 @@ struct Explaining<'a> {
 }
 
 impl<'a> Explaining<'a> {
-    fn new(config: &'a Config, arguments: &'a ExplainArguments) -> Result<Self, Failure> {
-        let folder = arguments.fields.as_ref();
+    fn new(config: &'a Config, folder: Option<&'a PathBuf>) -> Result<Self, Failure> {
         let transport = match folder {
             Some(_) => None,
             None => Some(HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?),
@@ -159,12 +154,7 @@ impl<'a> Explaining<'a> {
             (None, Some(client)) => AccountFields::from_api(&client, &account.name).await,
             (None, None) => return Ok(()),
         };
-        let fields = fields.map_err(|error| match error {
-            FieldSourceError::NotSaved { .. } | FieldSourceError::NoFields { .. } => {
-                Failure::Usage(error.to_string())
-            }
-            FieldSourceError::Io { .. } | FieldSourceError::Refused { .. } => Failure::failed(error),
-        })?;
+        let fields = fields.map_err(not_known)?;
         self.explainer.add(AccountExplainer::new(account, &fields));
         self.known.insert(account.name.clone(), fields);
         Ok(())
