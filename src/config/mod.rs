@@ -16,6 +16,7 @@ mod shown_line;
 mod source;
 mod written;
 
+use account::AccountClaims;
 pub use account::{
     AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
 };
@@ -131,6 +132,7 @@ fn accounts(
         }
     };
     let mut accounts: Vec<AccountConfig> = Vec::new();
+    let mut claimed: Vec<(String, AccountClaims)> = Vec::new();
     for (index, table) in tables.into_iter().enumerate() {
         let path = format!("accounts[{index}]");
         let Value::Table(table) = table else {
@@ -138,22 +140,28 @@ fn accounts(
             continue;
         };
         let section = Section::plain(path.clone(), table, problems);
-        if let Some(account) = AccountConfig::read(section, secrets) {
-            check_unique(&accounts, &account, &path, problems);
-            accounts.push(account);
-        }
+        let (claims, account) = AccountConfig::read(section, secrets);
+        check_unique(&claimed, &claims, &path, problems);
+        claimed.push((path, claims));
+        accounts.extend(account);
     }
     accounts
 }
 
-/// A name, a write key or a project must belong to one account only.
-fn check_unique(earlier: &[AccountConfig], account: &AccountConfig, path: &str, problems: &mut Problems) {
-    for other in earlier {
+/// A name, a write key or a project must belong to one account only. Accounts with other mistakes are compared, too.
+fn check_unique(
+    earlier: &[(String, AccountClaims)],
+    account: &AccountClaims,
+    path: &str,
+    problems: &mut Problems,
+) {
+    for (other_path, other) in earlier {
         let mut clash = |key: &str, what: &str| {
-            let message = format!("{what} belongs to account `{}` already", other.name);
-            problems.add(format!("{path}.{key}"), message);
+            let owner =
+                other.name.as_ref().map_or_else(|| other_path.clone(), |name| format!("account `{name}`"));
+            problems.add(format!("{path}.{key}"), format!("{what} belongs to {owner} already"));
         };
-        if other.name == account.name {
+        if other.name.is_some() && other.name == account.name {
             clash("name", "this name");
         }
         let lists = [

@@ -273,7 +273,7 @@ async fn what_changed_since_fields_were_saved_is_told_and_fails_the_command() {
     let same = ["fields", "--diff", "now", "--fields", "now"];
     let (status, text, errors) = run(folder.path(), &same, &[], b"").await;
     assert_eq!((status, errors.as_str()), (0, ""));
-    assert_eq!(text, "acme: no field changed since now was saved\n");
+    assert_eq!(text, "acme: no field changed since `now` was saved\n");
 }
 
 #[tokio::test]

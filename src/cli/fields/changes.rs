@@ -52,7 +52,7 @@ pub(super) fn show(
 }
 
 fn text(account: &AccountConfig, path: &Path, changes: &[FieldChange]) -> String {
-    let since = format!("since {} was saved", path.display());
+    let since = format!("since `{}` was saved", path.display());
     if changes.is_empty() {
         return format!("{BOLD}{}{BOLD:#}: no field changed {since}\n", account.name);
     }

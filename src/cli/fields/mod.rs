@@ -16,6 +16,7 @@ use super::output::{Failure, print, print_error, print_styled, width};
 use crate::config::{self, AccountConfig, SecretsNeeded};
 use crate::explain::{AccountFields, FieldSourceError, ListedField, list};
 use crate::freshsales::HttpTransport;
+use crate::mapping::SchemaGap;
 
 /// So many choices of a field are shown.
 const SHOWN_CHOICES: usize = 8;
@@ -120,7 +121,13 @@ fn tell_what_is_left_out(account: &AccountConfig, fields: &AccountFields) {
         print_error(&format!("account `{}`: the {entity} field {name} is not used: {why}", account.name));
     }
     for (entity, gap) in fields.gaps() {
-        print_error(&format!("account `{}`: no fields of {}: {gap:?}", account.name, entity.plural()));
+        let why = match gap {
+            SchemaGap::Forbidden => "the API key has no right to read them",
+            SchemaGap::Missing => "there are none",
+            SchemaGap::NotYet => "they could not be read",
+        };
+        let entity = entity.plural().replace('_', " ");
+        print_error(&format!("account `{}`: no fields of {entity}: {why}", account.name));
     }
 }
 
