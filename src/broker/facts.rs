@@ -18,6 +18,7 @@ struct KnownFacts {
     depths: Option<QueueDepths>,
     /// Why replicas cannot tell each other.
     silent: Option<String>,
+    version: Option<String>,
 }
 
 /// Messages that wait in queues to be delivered.
@@ -47,6 +48,15 @@ impl BrokerFacts {
     /// Why replicas cannot tell each other of their lanes, in words without secrets; `None` if they can.
     pub fn exchange(&self) -> Option<String> {
         self.lock().silent.clone()
+    }
+
+    /// The version that the node said when it greeted last.
+    pub fn version(&self) -> Option<String> {
+        self.lock().version.clone()
+    }
+
+    pub(super) fn set_version(&self, version: Option<String>) {
+        self.lock().version = version;
     }
 
     pub(super) fn set_routes(&self, routes: bool) {

@@ -49,7 +49,7 @@ pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use session::run;
-pub use status_exchange::StatusPort;
+pub use status_exchange::{StatusMessage, StatusPort};
 pub use survey::{
     BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
     RefusedRight, RightsReport, SurveyedNode, survey,

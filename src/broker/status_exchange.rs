@@ -25,10 +25,19 @@ use super::error::BrokerError;
 use super::facts::BrokerFacts;
 use super::names;
 use super::timing::{
-    HELD_WELL, RECONNECT_DELAYS, STATUS_BYTES, STATUS_MESSAGES, STATUS_PUBLISH, STATUS_REFUSED,
+    HELD_WELL, RECONNECT_DELAYS, STATUS_BYTES, STATUS_FRAME, STATUS_MESSAGES, STATUS_PUBLISH, STATUS_REFUSED,
 };
 use super::transport;
 use crate::backoff::Delays;
+
+/// A message that came.
+#[derive(Debug)]
+pub struct StatusMessage {
+    /// What it says.
+    pub body: Vec<u8>,
+    /// RabbitMQ vouches that this replica's own user published it, or cannot say whose it is.
+    pub own_user: bool,
+}
 
 /// Where messages come from, and where they go.
 #[derive(Debug)]
@@ -36,18 +45,24 @@ pub struct StatusPort {
     /// All that is to be told now. Each new value is published once.
     pub outgoing: watch::Receiver<Arc<Vec<Vec<u8>>>>,
     /// What came. Messages that find no room are dropped: newer ones follow.
-    pub incoming: mpsc::Sender<Vec<u8>>,
+    pub incoming: mpsc::Sender<StatusMessage>,
 }
 
 /// Never returns. A refusal is logged once, and tried again after a while: replicas work without.
 pub(super) async fn run(addresses: Arc<Addresses>, context: Arc<Context>, mut port: StatusPort) {
     let mut delays = Delays::new(RECONNECT_DELAYS.0, RECONNECT_DELAYS.1);
+    // Where tokens or certificates name the user, RabbitMQ knows another one than the address.
+    let mut user_is_known = true;
     let first = names::first_node(&context.replica, addresses.count());
     for attempt in first.. {
         let started = Instant::now();
-        let broken = serve(addresses.nth(attempt), &context, &mut port).await;
+        let broken = serve(addresses.nth(attempt), user_is_known, &context, &mut port).await;
         if started.elapsed() > HELD_WELL {
             delays.reset();
+        }
+        if user_is_known && is_another_user(&broken) {
+            user_is_known = false;
+            continue;
         }
         let refused = broken.is_refused(ACCESS_REFUSED) || broken.is_refused(PRECONDITION_FAILED);
         if refused {
@@ -66,13 +81,25 @@ pub(super) async fn run(addresses: Arc<Addresses>, context: Arc<Context>, mut po
     }
 }
 
+/// Whether RabbitMQ refused a message because its `user_id` is not the connection's user.
+fn is_another_user(broken: &BrokerError) -> bool {
+    broken.is_refused(PRECONDITION_FAILED) && broken.to_string().contains("user_id")
+}
+
 /// Serves one connection, until it breaks.
-async fn serve(address: &Address, context: &Context, port: &mut StatusPort) -> BrokerError {
+async fn serve(
+    address: &Address,
+    user_is_known: bool,
+    context: &Context,
+    port: &mut StatusPort,
+) -> BrokerError {
+    let user = if user_is_known { address.user().map(ShortString::from) } else { None };
     let name = format!("{}, status", context.replica);
-    let connection = match transport::connect(address, &name).await {
+    let connection = match transport::connect(&address.with_frames_up_to(STATUS_FRAME), &name).await {
         Ok(connection) => connection,
         Err(error) => return error.into(),
     };
+    context.facts.set_version(connection.properties().version);
     let exchange = context.names.status();
     let opening = async {
         let channel = connection.create_channel().await?;
@@ -81,7 +108,7 @@ async fn serve(address: &Address, context: &Context, port: &mut StatusPort) -> B
     };
     let broken = match answered(&exchange, opening).await {
         Ok((channel, consumer)) => {
-            exchange_messages(&channel, consumer, &exchange, &context.facts, port).await
+            exchange_messages(&channel, consumer, (&exchange, user.as_ref()), &context.facts, port).await
         }
         Err(error) => error,
     };
@@ -113,7 +140,7 @@ async fn open(channel: &Channel, context: &Context) -> lapin::Result<Consumer> {
 async fn exchange_messages(
     channel: &Channel,
     mut consumer: Consumer,
-    exchange: &str,
+    (exchange, user): (&str, Option<&ShortString>),
     facts: &BrokerFacts,
     port: &mut StatusPort,
 ) -> BrokerError {
@@ -121,12 +148,21 @@ async fn exchange_messages(
     let mut telling = true;
     // The exchange sends back what this replica tells. With hundreds of lanes reading it costs more than all else here.
     let own = consumer.queue();
+    let properties = BasicProperties::default().with_app_id(own.clone());
+    // RabbitMQ refuses it from anybody else, so that others cannot tell in the replicas' name.
+    let properties = match user {
+        Some(user) => properties.with_user_id(user.clone()),
+        None => properties,
+    };
     loop {
         tokio::select! {
             message = consumer.next() => match message {
                 Some(Ok(message)) if message.properties.app_id().as_ref() == Some(&own) => {}
                 // A reader that is behind gets newer ones.
-                Some(Ok(message)) => drop(port.incoming.try_send(message.data)),
+                Some(Ok(message)) => {
+                    let own_user = user.is_none_or(|user| message.properties.user_id().as_ref() == Some(user));
+                    drop(port.incoming.try_send(StatusMessage { body: message.data, own_user }));
+                }
                 Some(Err(error)) => return error.into(),
                 None => return BrokerError::Closed,
             },
@@ -134,7 +170,7 @@ async fn exchange_messages(
                 telling = changed.is_ok();
                 let messages = port.outgoing.borrow_and_update().clone();
                 for body in &*messages {
-                    if let Err(error) = publish(channel, exchange, &own, body).await {
+                    if let Err(error) = publish(channel, exchange, properties.clone(), body).await {
                         return error;
                     }
                 }
@@ -146,10 +182,9 @@ async fn exchange_messages(
 async fn publish(
     channel: &Channel,
     exchange: &str,
-    own: &ShortString,
+    properties: BasicProperties,
     body: &[u8],
 ) -> Result<(), BrokerError> {
-    let properties = BasicProperties::default().with_app_id(own.clone());
     let options = BasicPublishOptions::default();
     let publishing = channel.basic_publish(short(exchange), short(""), options, body, properties);
     match tokio::time::timeout(STATUS_PUBLISH, publishing).await {

@@ -104,6 +104,8 @@ const _: () = assert!(shorter(BACKLOG_RECHECK, BACKLOG_CHECKS.0));
 /// Messages that wait for this replica at most, and their bytes: what comes beyond pushes out the oldest.
 pub(super) const STATUS_MESSAGES: i64 = 1000;
 pub(super) const STATUS_BYTES: i64 = 16 * 1024 * 1024;
+/// The connection's frames: it needs no more room. A message whose headers do not fit ends it, and goes with its queue.
+pub(super) const STATUS_FRAME: u32 = 32 * 1024;
 /// For a message to leave. A blocked connection is given up, and made anew.
 pub(super) const STATUS_PUBLISH: Duration = Duration::from_secs(10);
 /// Before a refusal is tried again: somebody may have granted the right.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use tokio::signal::unix::Signal;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
@@ -18,7 +20,12 @@ use crate::file_feed::{
     longest_line, read_lines,
 };
 
-pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Path>) -> Result<(), Failure> {
+pub(super) async fn run(
+    config: &Config,
+    events: &Path,
+    dead_letters: Option<&Path>,
+    hangups: Signal,
+) -> Result<(), Failure> {
     let input = files::open(events)?;
     let letters: Box<dyn LetterStore> = match dead_letters {
         Some(path) => Box::new(open_letters(path, input.file, longest_line(config.broker.max_batch))?),
@@ -26,6 +33,7 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
     };
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;
+    let _hangups = go_on_at_hangups(hangups);
     let engine = Engine::start(config, &config::environment, &stop)?;
     let closed = CancellationToken::new();
     // A daemon on this machine may use the address already. A back-fill does not need the pages.
@@ -52,6 +60,17 @@ pub(super) async fn run(config: &Config, events: &Path, dead_letters: Option<&Pa
         Failure::Failed(text) => Failure::Failed(format!("{text}; but every event is settled")),
         other @ (Failure::Logged | Failure::Usage(_) | Failure::Unreachable(_)) => other,
     })
+}
+
+/// Ending there would repeat tracks at the next run, and what the file holds is done soon.
+fn go_on_at_hangups(mut hangups: Signal) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("the configuration is not read again while a file is delivered");
+        }
+    });
+    tasks
 }
 
 fn open_letters(path: &Path, events: Option<FileId>, longest_line: usize) -> Result<LetterFile, Failure> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,18 +36,19 @@ pub(super) struct RunArguments {
 }
 
 pub(super) async fn run(arguments: RunArguments) -> Result<(), Failure> {
+    // From the first moment: a signal that nobody handles ends the process.
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let config = arguments.config.load(SecretsNeeded::All)?;
     let _logging = telemetry::start(config.log.format, &config.log.level, config::environment("RUST_LOG"));
     match arguments.events {
-        Some(events) => feed::run(&config, &events, arguments.dead_letters.as_deref()).await,
-        None => daemon(config, arguments.config).await,
+        Some(events) => feed::run(&config, &events, arguments.dead_letters.as_deref(), hangups).await,
+        None => daemon(config, arguments.config, hangups).await,
     }
 }
 
-async fn daemon(config: Config, file: ConfigFile) -> Result<(), Failure> {
+async fn daemon(config: Config, file: ConfigFile, hangups: Signal) -> Result<(), Failure> {
     let (signalled, stop) = (CancellationToken::new(), CancellationToken::new());
     let _signals = engine::stop_on_signals(signalled.clone())?;
-    let hangups = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let listener = engine::listen(&config).await?;
     let engine = Engine::start(&config, &config::environment, &stop)?;
     let health = Arc::new(BrokerHealth::new(&engine.metrics));

@@ -196,7 +196,8 @@ impl RunningLanes {
             configured,
         };
         self.next_number += 1;
-        let task = self.tasks.spawn(lane.run(sessions, stop));
+        // A future that takes a large value whole has room for it twice.
+        let task = self.tasks.spawn(Box::new(lane).run(sessions, stop));
         self.accounts_of_tasks.insert(task.id(), name);
         running
     }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::StatusPort;
+use crate::broker::{StatusMessage, StatusPort};
 use crate::fleet::{Survey, TELL_INTERVAL};
 
 /// After a message comes a pause of so many times its reading.
@@ -19,7 +19,7 @@ const UNREAD_MESSAGES: usize = 64;
 /// Starts the tasks, and returns the way to the broker. On `stop` the others are told that this replica leaves.
 pub(super) fn start(survey: Arc<Survey>, stop: &CancellationToken) -> (JoinSet<()>, StatusPort) {
     let (outgoing_in, outgoing) = watch::channel(Arc::default());
-    let (incoming, mut incoming_out) = mpsc::channel::<Vec<u8>>(UNREAD_MESSAGES);
+    let (incoming, mut incoming_out) = mpsc::channel::<StatusMessage>(UNREAD_MESSAGES);
     let mut tasks = JoinSet::new();
     let (telling, stop) = (survey.clone(), stop.clone());
     tasks.spawn(async move {
@@ -42,11 +42,12 @@ pub(super) fn start(survey: Arc<Survey>, stop: &CancellationToken) -> (JoinSet<(
         outgoing_in.closed().await;
     });
     tasks.spawn(async move {
-        while let Some(body) = incoming_out.recv().await {
+        while let Some(StatusMessage { body, own_user }) = incoming_out.recv().await {
             let survey = survey.clone();
             let began = Instant::now();
-            let hearing =
-                tokio::task::spawn_blocking(move || survey.hear(&body, Instant::now(), Timestamp::now()));
+            let hearing = tokio::task::spawn_blocking(move || {
+                survey.hear(&body, own_user, Instant::now(), Timestamp::now());
+            });
             hearing.await.ok();
             // Anybody may publish there: hearing takes a part of a core at most.
             tokio::time::sleep(began.elapsed() * HEARING_PAUSE).await;

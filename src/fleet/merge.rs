@@ -93,6 +93,8 @@ pub struct QueueCounts {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told<'a> {
     pub(super) replica: &'a str,
+    /// It has this replica's RabbitMQ user.
+    pub(super) own_user: bool,
     /// The replica has been silent for too long.
     pub(super) gone: bool,
     pub(super) report: &'a LaneReport,
@@ -102,7 +104,7 @@ impl Told<'_> {
     /// The greatest one holds the lane: RabbitMQ hands the events to one replica at a time, and one that handed its lane
     /// over still shows its last state.
     fn rank(&self) -> (bool, bool, Option<Timestamp>, u64, &str) {
-        let Self { replica, gone, report } = self;
+        let Self { replica, gone, report, .. } = self;
         (!gone, report.state != LaneState::Standby, report.last_received, report.in_flight, replica)
     }
 }
@@ -202,7 +204,7 @@ mod tests {
             .iter()
             .map(|number| {
                 let (gone, report) = &reports[*number];
-                Told { replica: &names[*number], gone: *gone, report }
+                Told { replica: &names[*number], own_user: true, gone: *gone, report }
             })
             .collect();
         merged(&told)

@@ -38,7 +38,7 @@ pub(super) struct Message {
     /// It ends, and will tell no more.
     pub(super) leaves: bool,
     pub(super) queues: Option<QueuesTold>,
-    /// With the bytes that each takes as text.
+    /// With the bytes that each takes in memory, at most.
     pub(super) lanes: Vec<(LaneReport, usize)>,
 }
 
@@ -158,7 +158,11 @@ fn parse(body: &[u8]) -> Result<Message, MessageError> {
         let text = line.get();
         // A state that a newer version knows costs that line only.
         let report: LaneReport = serde_json::from_str(text).ok()?;
-        is_account(&report.account).then(|| (bounded(report), text.len()))
+        is_account(&report.account).then(|| {
+            let report = bounded(report);
+            let size = size(&report, text);
+            (report, size)
+        })
     });
     Ok(Message { replica, leaves, queues, lanes: lanes.collect() })
 }
@@ -176,6 +180,14 @@ fn cut(text: &mut String) {
     if let Some((end, _)) = text.char_indices().nth(TEXT) {
         text.truncate(end);
     }
+}
+
+/// Each text and each count of it stands in the text that it was read from; a count takes a place in a map besides.
+fn size(report: &LaneReport, text: &str) -> usize {
+    let details = report.details.as_ref().map_or(0, |details| {
+        size_of_val(&*details.history) + size_of_val(&*details.calls) + size_of_val(&*details.failures)
+    });
+    size_of::<LaneReport>() + details + 4 * text.len()
 }
 
 fn bounded(mut report: LaneReport) -> LaneReport {

@@ -6,6 +6,7 @@
 mod board;
 mod details;
 mod history;
+mod known_replicas;
 mod merge;
 mod message;
 mod replica_report;
@@ -14,8 +15,9 @@ mod report;
 pub(crate) mod samples;
 mod survey;
 
-pub use board::{FleetBoard, OwnReport, TELL_INTERVAL};
+pub use board::{FleetBoard, OwnReport};
 pub use details::{CallCount, FailedEvent, LaneDetails, MinuteSample};
+pub use known_replicas::TELL_INTERVAL;
 pub use merge::{AccountInFleet, Fleet, FleetView, QueueCounts, ReplicaInFleet};
 pub use replica_report::{ConfigMark, QueuesTold, ReplicaReport};
 pub use report::{FieldsRead, HourCounts, LaneReport, LastError, QuotaReport, StuckReport};

@@ -69,9 +69,9 @@ impl Survey {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).config = config;
     }
 
-    /// Takes a message that came over RabbitMQ.
-    pub fn hear(&self, body: &[u8], now: Instant, at: Timestamp) {
-        self.board.hear(body, now, at);
+    /// Takes a message that came over RabbitMQ, from this replica's own user or from another one.
+    pub fn hear(&self, body: &[u8], own_user: bool, now: Instant, at: Timestamp) {
+        self.board.hear(body, own_user, now, at);
     }
 
     /// Looks, and returns the messages that tell the others. `turn` counts them.
@@ -155,7 +155,7 @@ impl Survey {
             revision: revision.to_owned(),
             since: self.board.since(),
             connected: health.as_ref().is_some_and(|health| health.connected),
-            broker_version: None,
+            broker_version: broker.and_then(|(_, facts)| facts.version()),
             memory_bytes: resident_bytes(),
             config,
             lanes,

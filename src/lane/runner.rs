@@ -83,7 +83,7 @@ impl Lane {
     }
 
     /// Serves one session after another, until there are no more or `stop` is cancelled.
-    pub async fn run(mut self, mut sessions: mpsc::Receiver<Session>, stop: CancellationToken) {
+    pub async fn run(mut self: Box<Self>, mut sessions: mpsc::Receiver<Session>, stop: CancellationToken) {
         let guard = TaskGuard::new(self.status());
         while let Some(Some(session)) = stop.run_until_cancelled(sessions.recv()).await {
             self.serve(session, &guard, &stop).await;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::events::{arrived, assert_exact, stream, track};
+use crate::faults::shows;
 use crate::support::{Freshet, freshet, get, listen_address, soon};
 use crate::world::{World, sum};
 
@@ -319,6 +320,23 @@ async fn the_pages_answer_and_the_metrics_have_every_promised_name() {
     assert_eq!([&account["delivered"], &account["skipped"], &account["dead_lettered"]], [8, 1, 1]);
     assert_eq!(replica.get("/nothing").await.0, 404);
     world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_hangup_does_not_end_the_delivery_of_a_file() {
+    let world = World::with_acme().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let events = folder.path().join("events.ndjson");
+    std::fs::write(&events, format!("{}\n", track(0, 0))).unwrap();
+    world.fault("acme", json!([{"endpoint": "track_events", "action": {"status": 503}}])).await;
+    let config = world.config_at(world.vhost.url(), "one");
+    let command = ["run", "--events", events.to_str().unwrap()];
+    let mut feed = Freshet::start_command(&command, &config, &World::environment());
+    shows(&feed, "freshet_events_in_flight{account=\"acme\"}", 1.0).await;
+    feed.signal("HUP");
+    feed.line("the configuration is not read again while a file is delivered").await;
+    world.at("acme").sandbox.reset();
+    assert!(feed.exit().await.success());
 }
 
 #[tokio::test]

@@ -69,6 +69,9 @@ async fn replicas_see_each_other_s_lanes_and_one_that_is_killed_is_shown_as_gone
     assert!(!by_two.is_empty() && by_two.len() < accounts.len(), "{by_two:?}");
     let both = |gone| vec![("one".to_owned(), false), ("two".to_owned(), gone)];
     assert_eq!(replicas(&one).await, both(false));
+    for told in status(&one).await["replicas"].as_array().unwrap() {
+        assert!(told["broker_version"].as_str().is_some_and(|version| version.starts_with('4')), "{told}");
+    }
     // Each of them counted each event once, and nobody is told an address.
     let (_, text) = one.get("/api/status").await;
     assert!(!text.contains('@'), "{text}");
@@ -136,6 +139,24 @@ async fn whatever_is_published_to_the_exchange_lanes_go_on_and_replicas_know_eac
         })
         .await;
         assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);
+        // Nobody but their own RabbitMQ user can say that one leaves.
+        let told = status(replica).await["replicas"].clone();
+        for known in told.as_array().unwrap() {
+            let leaves = json!({"schema_version": 1, "replica": known, "leaves": true});
+            let body = leaves.to_string();
+            world.amqp.publish_to(&exchange, "", body.as_bytes(), BasicProperties::default()).await;
+        }
+        let last = json!({"schema_version": 1, "replica": {"name": "last", "since": since}}).to_string();
+        world.amqp.publish_to(&exchange, "", last.as_bytes(), BasicProperties::default()).await;
+        soon("the last message is read, and they still know each other", async || {
+            let known = replicas(replica).await;
+            assert!(
+                ["one", "two"].iter().all(|name| known.contains(&((*name).to_owned(), false))),
+                "{known:?}"
+            );
+            if known.contains(&("last".to_owned(), false)) { Ok(()) } else { Err(format!("{known:?}")) }
+        })
+        .await;
         let (_, page) = replica.get("/").await;
         assert!(!page.contains("<script>alert"), "{page}");
     }

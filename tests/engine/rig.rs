@@ -152,7 +152,7 @@ impl Rig {
         let (sessions, sessions_out) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(lane.run(sessions_out, stop.clone()));
+        tasks.spawn(Box::new(lane).run(sessions_out, stop.clone()));
         Self {
             account,
             metrics,

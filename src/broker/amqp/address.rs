@@ -85,6 +85,8 @@ pub struct Address {
     text: SecretString,
     /// For `amqps://`.
     tls: Arc<ClientFiles>,
+    /// Frames are no larger, whatever the address allows.
+    largest_frame: u32,
 }
 
 /// Why an address is not valid. The invalid part is not repeated where it may be the password.
@@ -162,7 +164,12 @@ impl Default for Address {
 
 impl Address {
     fn new(text: &str) -> Self {
-        Self { text: SecretString::from(text), tls: Arc::default() }
+        Self { text: SecretString::from(text), tls: Arc::default(), largest_frame: u32::MAX }
+    }
+
+    /// The same with frames of at most so many bytes. The client library keeps 64 frames' room for a connection.
+    pub(in crate::broker) fn with_frames_up_to(&self, bytes: u32) -> Self {
+        Self { largest_frame: bytes, ..self.clone() }
     }
 
     /// What is trusted and shown on the way to it.
@@ -225,10 +232,17 @@ impl Address {
         })
     }
 
+    /// The user that RabbitMQ will know; `None` where a certificate says it.
+    pub(in crate::broker) fn user(&self) -> Option<String> {
+        let uri = self.uri().ok()?;
+        let by_certificate = uri.query.auth_mechanism == Some(SASLMechanism::External);
+        (!by_certificate).then_some(uri.authority.userinfo.username)
+    }
+
     pub(in crate::broker) fn uri(&self) -> Result<AMQPUri, AddressError> {
         let mut uri: AMQPUri = self.text.expose_secret().parse().map_err(|_| AddressError::NoAddress)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        uri.query.frame_max.get_or_insert(FRAME_MAX);
+        uri.query.frame_max = Some(uri.query.frame_max.unwrap_or(FRAME_MAX).min(self.largest_frame));
         uri.query.connection_timeout.get_or_insert(CONNECT_MILLISECONDS);
         Ok(uri)
     }

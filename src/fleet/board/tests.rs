@@ -1,4 +1,9 @@
+use std::time::Duration;
+
 use super::*;
+use crate::fleet::known_replicas::{MOST_KNOWN, MOST_OF_OTHER_USERS, SHOWN_GONE, TELL_INTERVAL};
+use crate::fleet::merge::AccountInFleet;
+use crate::fleet::message::Message;
 use crate::fleet::samples::{at, lane, replica};
 use crate::lane::LaneState;
 
@@ -17,7 +22,7 @@ fn board(name: &str, lanes: Vec<LaneReport>, now: Instant) -> FleetBoard {
 
 fn tell(from: &FleetBoard, to: &FleetBoard, turn: u64, now: Instant) {
     for body in from.tell(turn, false) {
-        to.hear(&body, now, at(1));
+        to.hear(&body, true, now, at(1));
     }
 }
 
@@ -69,7 +74,7 @@ fn a_replica_that_restarts_or_leaves_is_not_shown_as_gone() {
     let fleet = one.fleet(later, at(500));
     assert!(fleet.replicas.len() == 2 && fleet.replicas.iter().all(|replica| !replica.gone));
     for body in again.tell(1, true) {
-        one.hear(&body, later, at(500));
+        one.hear(&body, true, later, at(500));
     }
     assert_eq!(one.fleet(later, at(500)).replicas.iter().filter(|replica| !replica.gone).count(), 1);
 }
@@ -134,18 +139,51 @@ fn fleet_of(board: &FleetBoard, now: Instant) -> Fleet {
 }
 
 #[test]
+fn another_user_neither_takes_a_place_nor_a_name_nor_a_lane_of_ours() {
+    let now = Instant::now();
+    let (one, two) = (board("one", Vec::new(), now), board("two", vec![lane("acme")], now));
+    let hear = |from: &FleetBoard, leaves| {
+        for body in from.tell(0, leaves) {
+            one.hear(&body, false, now, at(1));
+        }
+    };
+    let forged = |name: &str| {
+        let mut forged = lane("acme");
+        (forged.last_received, forged.state) = (Some(at(1_000_000)), LaneState::Unauthorized);
+        board(name, vec![forged, lane("globex")], now)
+    };
+    // Before anybody of ours tells of the name.
+    hear(&forged("two"), false);
+    tell(&two, &one, 0, now);
+    hear(&forged("two"), false);
+    hear(&two, true);
+    for number in 0..1000 {
+        let name = format!("other-{number}");
+        hear(&forged(&name), false);
+    }
+    let fleet = one.fleet(now, at(1));
+    assert_eq!(fleet.replicas.len(), 2 + MOST_OF_OTHER_USERS.replicas + 1);
+    let acme = account(&fleet, "acme");
+    assert_eq!((acme.replica.as_deref(), acme.state()), (Some("two"), lane("acme").state));
+    // What nobody of ours tells is shown.
+    assert_eq!(account(&fleet, "globex").replica.as_deref(), Some("other-9"));
+    tell(&board("three", Vec::new(), now), &one, 0, now);
+    assert!(one.fleet(now, at(1)).replicas.iter().any(|replica| replica.report.name == "three"));
+}
+
+#[test]
 fn what_others_tell_is_bounded() {
     let now = Instant::now();
     let one = board("one", Vec::new(), now);
-    for number in 0..MOST_REPLICAS + 100 {
+    for number in 0..MOST_KNOWN.replicas + 100 {
         tell(&board(&format!("other-{number}"), Vec::new(), now), &one, 0, now);
     }
-    assert_eq!(one.fleet(now, at(1)).replicas.len(), MOST_REPLICAS + 1);
+    assert_eq!(one.fleet(now, at(1)).replicas.len(), MOST_KNOWN.replicas + 1);
     // A known replica tells of ever more lanes.
     let mut big = lane("acme");
     big.details.as_mut().unwrap().failures = vec![big.details.as_ref().unwrap().failures[0].clone(); 20];
     let size = serde_json::to_vec(&big).unwrap().len();
-    let room = MOST_BYTES / size;
+    let room = MOST_KNOWN.bytes / size;
     let now = now + Duration::from_secs(1);
     let mut known = one.lock();
     let message = |numbers: std::ops::Range<usize>| Message {
@@ -154,8 +192,8 @@ fn what_others_tell_is_bounded() {
         queues: None,
         lanes: numbers.map(|number| (lane(&format!("a{number}")), size)).collect(),
     };
-    known.hear(message(0..room + 50), now, at(1));
-    known.hear(message(0..room), now, at(1));
+    known.hear(message(0..room + 50), true, now, at(1));
+    known.hear(message(0..room), true, now, at(1));
     let lanes: usize = known.replicas.values().map(|teller| teller.lanes.len()).sum();
     assert_eq!(lanes, room);
 }

@@ -13,6 +13,7 @@ mod quota;
 pub(super) mod success_history;
 #[cfg(test)]
 mod tests;
+mod withheld_calls;
 
 pub use impediment::Impediment;
 pub use quota::{Grant, Quota};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::withheld_calls::WithheldCalls;
 use crate::freshsales::RateLimit;
 use crate::lane::status::facts::QuotaFacts;
 use crate::lane::timing::QUOTA_PAUSE;
@@ -36,8 +37,7 @@ struct QuotaBurst {
     size: usize,
     /// When each spent call comes back.
     spent: VecDeque<Instant>,
-    /// Calls that another replica may have spent: when they come back at the latest.
-    withheld: VecDeque<Instant>,
+    withheld: WithheldCalls,
 }
 
 /// Calls at even intervals.
@@ -69,8 +69,6 @@ pub(super) struct UsedUp {
 
 /// The part of the quota that may go at once.
 const BURST_SHARE: f64 = 0.25;
-/// What a lane may spend of its burst before the first answer says how much is left.
-const BEFORE_FIRST_ANSWER: usize = 5;
 
 impl Quota {
     /// Grants at most `calls` in any `period`. `share` is the part of what an answer says is left that may be spent.
@@ -87,11 +85,7 @@ impl Quota {
             u32::try_from((calls - burst.min(calls)).saturating_sub(catch_up).max(1)).unwrap_or(u32::MAX);
         let interval = period / paced + Duration::from_nanos(1);
         let slack = interval * u32::try_from(catch_up).unwrap_or(u32::MAX);
-        let spread = |index: usize| {
-            let part = u32::try_from(index + 1).unwrap_or(u32::MAX);
-            now + period / u32::try_from(burst).unwrap_or(u32::MAX) * part
-        };
-        let withheld = (0..burst.saturating_sub(BEFORE_FIRST_ANSWER)).map(spread).collect();
+        let withheld = WithheldCalls::new(burst, period, now);
         Self {
             period,
             calls,
@@ -188,9 +182,8 @@ impl Quota {
 
     /// When the next call may go.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let out = [&self.burst.spent, &self.burst.withheld];
-        let back = out.into_iter().filter_map(|out| out.get(returned(out, now)).copied());
-        back.chain([self.pace.next]).min()
+        let spent = self.burst.spent.get(returned(&self.burst.spent, now)).copied();
+        [spent, self.burst.withheld.first_after(now), Some(self.pace.next)].into_iter().flatten().min()
     }
 
     /// For people.
@@ -203,8 +196,8 @@ impl Quota {
 
     /// Calls that could go at once: by this quota, and by what the last answer said is left.
     fn remaining(&self, now: Instant) -> usize {
-        let out = [&self.burst.spent, &self.burst.withheld].map(|out| out.len() - returned(out, now));
-        let unspent = self.burst.size.saturating_sub(out.into_iter().sum());
+        let spent = self.burst.spent.len() - returned(&self.burst.spent, now);
+        let unspent = self.burst.size.saturating_sub(spent + self.burst.withheld.after(now));
         let granted = unspent + self.pace.ready(now);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few calls")]
         let left = self.left.map(|left| (left.max(0.0) as usize).saturating_sub(self.reserve));
@@ -245,11 +238,10 @@ fn times(duration: Duration, interval: Duration) -> usize {
 
 impl QuotaBurst {
     fn take_back(&mut self, now: Instant) {
-        for out in [&mut self.spent, &mut self.withheld] {
-            while out.front().is_some_and(|back| *back <= now) {
-                out.pop_front();
-            }
+        while self.spent.front().is_some_and(|back| *back <= now) {
+            self.spent.pop_front();
         }
+        self.withheld.take_back(now);
     }
 
     fn unspent(&self) -> usize {
@@ -257,6 +249,6 @@ impl QuotaBurst {
     }
 
     fn next_back(&self) -> Option<Instant> {
-        [self.spent.front(), self.withheld.front()].into_iter().flatten().min().copied()
+        [self.spent.front().copied(), self.withheld.next_back()].into_iter().flatten().min()
     }
 }
