@@ -3,7 +3,7 @@
 use clap::Command;
 
 const USAGE: &str = "64 wrong usage or configuration";
-const UNREACHABLE: &str = "75 RabbitMQ cannot be reached";
+const UNREACHABLE: &str = "; 75 RabbitMQ cannot be reached";
 
 /// What 0 and 1 mean of a command, and whether it ends with 75. Commands below `dead-letters` end as that does.
 const STATUSES: &[(&str, &str, bool)] = &[
@@ -31,10 +31,8 @@ const STATUSES: &[(&str, &str, bool)] = &[
 /// Adds them to the help of all commands.
 pub(super) fn with_exit_statuses(mut cli: Command) -> Command {
     for (name, meaning, needs_broker) in STATUSES {
-        let mut text = format!("Exit status: {meaning}; {USAGE}");
-        if *needs_broker {
-            text.push_str(&format!("; {UNREACHABLE}"));
-        }
+        let unreachable = if *needs_broker { UNREACHABLE } else { "" };
+        let text = format!("Exit status: {meaning}; {USAGE}{unreachable}");
         cli = cli.mut_subcommand(name, |command| told(command, &text));
     }
     cli

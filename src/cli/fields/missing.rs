@@ -17,12 +17,12 @@ pub(super) fn show(missing: &[MissingTrait], counts: &MissingTraits, json: bool)
             missing.iter().filter(|missing| *missing.account == **account).collect();
         let of = counted(events, "event", "events");
         if own.is_empty() {
-            text.push_str(&format!("{BOLD}{account}{BOLD:#}: every trait of {of} has a field\n"));
+            text.extend([&*heading(account), "every trait of ", &*of, " has a field\n"]);
             continue;
         }
         let (number, have) = (own.len() as u64, if own.len() == 1 { "has" } else { "have" });
         let number = counted(number, "trait", "traits");
-        text.push_str(&format!("{BOLD}{account}{BOLD:#}: {number} of {of} {have} no field\n"));
+        text.extend([&*heading(account), &*format!("{number} of {of} {have} no field\n")]);
         let rows = own.into_iter().map(|missing| {
             let becomes =
                 missing.reason.map_or("it is ignored".to_owned(), |reason| format!("dead letter: {reason}"));
@@ -39,4 +39,8 @@ pub(super) fn show(missing: &[MissingTrait], counts: &MissingTraits, json: bool)
         );
     }
     print_styled(&text)
+}
+
+fn heading(account: &str) -> String {
+    format!("{BOLD}{account}{BOLD:#}: ")
 }

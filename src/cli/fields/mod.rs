@@ -165,7 +165,7 @@ fn aligned<const COLUMNS: usize>(
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
 }
 
 fn show(fields: &[ListedField], as_json: bool) -> Result<(), Failure> {
