@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use strum::{EnumString, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::base_url::{BaseUrl, PlainHttp};
 use super::reader::{Environment, Section};
@@ -82,7 +82,7 @@ pub struct SegmentSources {
 }
 
 /// What becomes of the tags that a record has already when an event brings others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Tags {
     /// They are replaced by the event's.
@@ -93,7 +93,7 @@ pub enum Tags {
 }
 
 /// Which deal of the account an event's deal is. In Freshsales several deals may have the same name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum DealIdentity {
     /// The contact's own deal of that name, else a new one.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(super) const HISTORY: usize = 60;
 /// The most failures of a lane that are kept.
 pub(super) const FAILURES: usize = 20;
+/// The same of changed fields.
+pub(super) const FIELD_CHANGES: usize = 20;
 
 /// What takes more room than the rest of a lane's report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,28 @@ pub struct LaneDetails {
     /// The last events that became dead letters, newest first; at most 20.
     #[serde(default)]
     pub failures: Vec<FailedEvent>,
+    /// What the last readings of the account's fields found changed, newest first; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub field_changes: Vec<ChangedField>,
+}
+
+/// What changed about a field of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedField {
+    /// When the fields were read.
+    pub at: Timestamp,
+    /// `contact`, `sales_account` or `deal`.
+    pub entity: String,
+    /// Its internal name.
+    pub field: String,
+    /// `added`, `gone`, `type` or `required`.
+    pub change: String,
+    /// Its type, or whether it was required.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// The same now.
+    #[serde(default)]
+    pub now: Option<String>,
 }
 
 /// One minute of an account.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::details::{CallCount, FAILURES, FailedEvent, HISTORY, LaneDetails, MinuteSample};
+use super::details::{
+    CallCount, ChangedField, FAILURES, FIELD_CHANGES, FailedEvent, HISTORY, LaneDetails, MinuteSample,
+};
 use super::replica_report::ReplicaReport;
 use super::report::LaneReport;
 use crate::lane::LaneState;
@@ -136,6 +138,7 @@ fn details(told: &[Told<'_>]) -> Option<LaneDetails> {
     let mut minutes: BTreeMap<i64, MinuteSample> = BTreeMap::new();
     let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut failures: Vec<FailedEvent> = Vec::new();
+    let mut field_changes: Vec<ChangedField> = Vec::new();
     let mut told: Vec<&Told<'_>> = told.iter().collect();
     // What can be told once only is the holder's.
     told.sort_by(|one, other| other.rank().cmp(&one.rank()));
@@ -157,9 +160,12 @@ fn details(told: &[Told<'_>]) -> Option<LaneDetails> {
             *sum = sum.saturating_add(call.calls);
         }
         failures.extend(details.failures.iter().cloned());
+        field_changes.extend(details.field_changes.iter().cloned());
     }
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.at));
     failures.truncate(FAILURES);
+    field_changes.sort_by(|one, other| other.at.cmp(&one.at).then_with(|| one.field.cmp(&other.field)));
+    field_changes.truncate(FIELD_CHANGES);
     let too_many = minutes.len().saturating_sub(HISTORY);
     let calls = calls.into_iter().map(|((endpoint, outcome), calls)| CallCount {
         endpoint: endpoint.to_owned(),
@@ -170,6 +176,7 @@ fn details(told: &[Told<'_>]) -> Option<LaneDetails> {
         history: minutes.into_values().skip(too_many).collect(),
         calls: calls.collect(),
         failures,
+        field_changes,
     })
 }
 

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::details::{FAILURES, HISTORY};
+use super::details::{FAILURES, FIELD_CHANGES, HISTORY};
 use super::replica_report::{QueuesTold, ReplicaReport};
 use super::report::{HourCounts, LaneReport};
 
@@ -208,6 +208,14 @@ fn bounded(mut report: LaneReport) -> LaneReport {
         details.calls.shrink_to_fit();
         details.failures.truncate(FAILURES);
         details.failures.shrink_to_fit();
+        details.field_changes.truncate(FIELD_CHANGES);
+        details.field_changes.shrink_to_fit();
+        for changed in &mut details.field_changes {
+            for text in [&mut changed.entity, &mut changed.field, &mut changed.change] {
+                cut(text);
+            }
+            changed.before.iter_mut().chain(&mut changed.now).for_each(cut);
+        }
         for call in &mut details.calls {
             cut(&mut call.endpoint);
             cut(&mut call.outcome);

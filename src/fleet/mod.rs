@@ -16,7 +16,7 @@ pub(crate) mod samples;
 mod survey;
 
 pub use board::{FleetBoard, OwnReport};
-pub use details::{CallCount, FailedEvent, LaneDetails, MinuteSample};
+pub use details::{CallCount, ChangedField, FailedEvent, LaneDetails, MinuteSample};
 pub use known_replicas::TELL_INTERVAL;
 pub use merge::{AccountInFleet, Fleet, FleetView, QueueCounts, ReplicaInFleet};
 pub use replica_report::{ConfigMark, QueuesTold, ReplicaReport};

@@ -89,6 +89,14 @@ pub(crate) fn lane(account: &str) -> LaneReport {
                 got: None,
                 http_status: None,
             }],
+            field_changes: vec![ChangedField {
+                at: at(12),
+                entity: "contact".to_owned(),
+                field: "cf_seats".to_owned(),
+                change: "type".to_owned(),
+                before: Some("number".to_owned()),
+                now: Some("text".to_owned()),
+            }],
         }),
     }
 }

@@ -9,13 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::board::{FleetBoard, OwnReport};
-use super::details::{CallCount, FailedEvent, LaneDetails};
+use super::details::{CallCount, ChangedField, FailedEvent, LaneDetails};
 use super::history::{AccountHistory, Level, word};
 use super::merge::{Fleet, FleetView};
 use super::replica_report::{ConfigMark, QueuesTold, ReplicaReport};
 use super::report::{FieldsRead, HourCounts, LaneReport, LastError, QuotaReport, StuckReport};
 use crate::broker::{BrokerFacts, BrokerHealth};
-use crate::lane::{LaneFailure, LaneRoster, LaneState, LaneStatus, QuotaFacts};
+use crate::lane::{LaneFailure, LaneRoster, LaneState, LaneStatus, NotedFieldChange, QuotaFacts};
 use crate::mask::mask;
 use crate::metrics::{AccountCounts, Metrics, resident_bytes};
 
@@ -209,6 +209,7 @@ impl Survey {
                 history: history.samples(minute),
                 calls: calls.collect(),
                 failures: facts.failures.iter().map(failed).collect(),
+                field_changes: facts.field_changes.iter().map(changed).collect(),
             }),
         }
     }
@@ -238,6 +239,18 @@ fn quota_report(quota: &QuotaFacts, now: Instant, at: Timestamp) -> QuotaReport 
         period_seconds: quota.period.as_secs(),
         refills_at,
         per_minute: quota.allowed * 60.0 / quota.period.as_secs_f64(),
+    }
+}
+
+fn changed(noted: &NotedFieldChange) -> ChangedField {
+    let change = noted.change.clone();
+    ChangedField {
+        at: noted.at,
+        entity: change.entity.singular().to_owned(),
+        field: mask(&change.field),
+        change: change.change.to_owned(),
+        before: change.before,
+        now: change.now,
     }
 }
 

@@ -8,6 +8,7 @@
 //! within the budgets and is pure, the settlement answers the source. The commands start a lane for each account. A lane
 //! knows mapping and Freshsales; it must not know where deliveries come from.
 
+pub(crate) mod applied;
 mod bounded;
 mod budget;
 mod change;
@@ -32,9 +33,10 @@ mod tests;
 mod timing;
 mod waiting;
 
+pub use crate::lane::applied::AppliedSettings;
 pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
 pub use crate::lane::scheduler::window::{ContactKey, Window};
-pub use crate::lane::status::facts::{FieldCounts, LaneFacts, LaneFailure, QuotaFacts};
+pub use crate::lane::status::facts::{FieldCounts, LaneFacts, LaneFailure, NotedFieldChange, QuotaFacts};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;

@@ -6,11 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::applied::AppliedSettings;
 use super::intake::Intake;
 use super::scheduler::Scheduler;
 use super::settlement::{OpenDelivery, Settler};
 use super::status::facts::FieldCounts;
 use super::status::lane_status::LaneStatus;
+use crate::config::AccountConfig;
 use crate::freshsales::BudgetKind;
 use crate::metrics::AccountMetrics;
 
@@ -27,8 +29,17 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn new(status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
-        Self { status, metrics, next_look: None, fields_read_at: None }
+    pub(super) fn new(account: &AccountConfig, status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
+        let notes = Self { status, metrics, next_look: None, fields_read_at: None };
+        notes.applied(account);
+        notes
+    }
+
+    /// The account's settings are these from now on.
+    pub(super) fn applied(&self, account: &AccountConfig) {
+        self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        let settings = Arc::new(AppliedSettings::of(account));
+        self.status.note(|facts| facts.settings = Some(settings));
     }
 
     /// An event came.
@@ -63,13 +74,15 @@ impl Notes {
         self.next_look = (!all_back).then(|| next.chain([now + QUOTA_LOOK]).min()).flatten();
         self.metrics.quota_remaining.set(u32::try_from(api.left).map_or(f64::MAX, f64::from));
         self.status.note(|facts| (facts.api, facts.tracking) = (Some(api), Some(tracking)));
-        let read = intake.schema().read();
-        if let Some((read_at, counts)) = read
-            && self.fields_read_at != Some(read_at)
+        if let Some(reading) = intake.schema().read()
+            && self.fields_read_at != Some(reading.at)
         {
-            self.fields_read_at = Some(read_at);
+            self.fields_read_at = Some(reading.at);
             let at = Timestamp::now();
-            self.status.note(|facts| facts.fields = Some(FieldCounts { at, counts }));
+            self.status.note(|facts| {
+                facts.fields = Some(FieldCounts { at, counts: reading.counts });
+                facts.fields_changed(at, &reading.changed);
+            });
         }
     }
 }

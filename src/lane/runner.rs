@@ -51,12 +51,11 @@ impl Lane {
     /// A lane in standby.
     pub fn new(account: &AccountConfig, client: Client, metrics: AccountMetrics, settings: Settings) -> Self {
         let name = || account.name.clone();
-        metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
         let status = Arc::new(LaneStatus::new(name(), metrics.clone()));
         Self {
             settings,
             changes: PendingChange::new(),
-            notes: Notes::new(status.clone(), metrics.clone()),
+            notes: Notes::new(account, status.clone(), metrics.clone()),
             intake: Intake::new(
                 Accepts::of(account, client.can_track()),
                 SchemaRefresh::new(name(), account.mapping.clone()),
@@ -146,7 +145,7 @@ impl Lane {
     fn change(&mut self) {
         let (Some(change), now) = (self.changes.take(), Instant::now()) else { return };
         let LaneChange { account, client } = &*change;
-        self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        self.notes.applied(account);
         self.settings.change(&mut self.scheduler, account, now);
         self.intake.change(Accepts::of(account, client.can_track()), &account.mapping, now);
         self.requests.replace_client(account, client.clone());

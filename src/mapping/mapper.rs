@@ -172,6 +172,11 @@ impl Mapper {
         }
     }
 
+    /// Whether nothing is known of the entity's fields.
+    pub(super) fn lacks(&self, entity: Entity) -> bool {
+        self.gaps.iter().any(|(lacking, _)| *lacking == entity)
+    }
+
     pub(super) fn fields(&self, entity: Entity) -> &FieldIndex {
         match entity {
             Entity::Contact => &self.contact,

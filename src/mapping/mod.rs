@@ -16,6 +16,7 @@
 //! verdict.
 
 mod activity;
+mod changes;
 mod defaults;
 mod email;
 mod fields;
@@ -35,6 +36,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use changes::FieldDifference;
 pub use defaults::BadDefault;
 pub(crate) use email::email_trait;
 pub(crate) use fields::field_index::named_like_custom;

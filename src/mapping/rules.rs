@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use strum::{EnumString, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::schema::Entity;
 
@@ -45,7 +45,9 @@ pub const fn defaults_table(entity: Entity) -> &'static str {
 }
 
 /// What happens to a trait named like a custom field (`cf...`) that the account does not have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum UnknownCustomField {
@@ -57,7 +59,9 @@ pub enum UnknownCustomField {
 }
 
 /// What happens to a value that does not fit its field.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum InvalidValue {
@@ -69,7 +73,9 @@ pub enum InvalidValue {
 }
 
 /// What happens to an identify that has an e-mail address and no `userId`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum AnonymousIdentify {
@@ -81,7 +87,9 @@ pub enum AnonymousIdentify {
 }
 
 /// What happens to a trait that is null.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum NullTraits {
@@ -93,7 +101,9 @@ pub enum NullTraits {
 }
 
 /// How far a value may differ from its field's type.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, VariantNames)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Coercion {

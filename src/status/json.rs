@@ -2,6 +2,7 @@
 //! stays; new keys may come.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use super::view::list::{ListQuery, matching, shown_state};
 use super::view::snapshot::Snapshot;
 use crate::broker::HealthView;
 use crate::fleet::{AccountInFleet, FleetView, HourCounts, QueueCounts, ReplicaInFleet, StuckReport};
-use crate::lane::{LaneState, RemovedAccount};
+use crate::lane::{AppliedSettings, LaneState, RemovedAccount};
 use crate::metrics::Totals;
 
 const SCHEMA_VERSION: u32 = 1;
@@ -102,11 +103,22 @@ struct AccountDetails<'a> {
     shown_state: &'static str,
     #[serde(flatten)]
     account: &'a AccountInFleet,
+    /// As this replica applies them.
+    settings: Option<Arc<AppliedSettings>>,
 }
 
 /// All that is known of one account; `None` if nothing is.
-pub(super) fn account(snapshot: &Snapshot, name: &str) -> Option<serde_json::Result<Vec<u8>>> {
+pub(super) fn account(
+    snapshot: &Snapshot,
+    name: &str,
+    settings: Option<Arc<AppliedSettings>>,
+) -> Option<serde_json::Result<Vec<u8>>> {
     let account = snapshot.account(name)?;
     let shown_state = shown_state(account).key;
-    Some(serde_json::to_vec(&AccountDetails { schema_version: SCHEMA_VERSION, shown_state, account }))
+    Some(serde_json::to_vec(&AccountDetails {
+        schema_version: SCHEMA_VERSION,
+        shown_state,
+        account,
+        settings,
+    }))
 }

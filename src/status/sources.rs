@@ -13,7 +13,7 @@ use super::renderer::{RenderError, Rendered, StatusPage};
 use super::view::snapshot::Snapshot;
 use crate::broker::BrokerHealth;
 use crate::fleet::Survey;
-use crate::lane::{LaneRoster, Stuck};
+use crate::lane::{AppliedSettings, LaneRoster, Stuck};
 use crate::metrics::Metrics;
 
 /// Where the pages read from.
@@ -47,11 +47,16 @@ impl StatusSources {
         }
     }
 
+    /// An account's settings, as its lane here applies them.
+    fn settings(&self, account: &str) -> Option<Arc<AppliedSettings>> {
+        self.lanes.lanes().iter().find(|lane| **lane.account() == *account)?.facts().settings
+    }
+
     pub(super) fn render(&self, page: &StatusPage) -> Rendered {
         let html = |page: Result<String, askama::Error>| page.map(Into::into).map_err(RenderError::failed);
         match page {
             StatusPage::Accounts(query) => html(pages::index(&self.snapshot(), query)),
-            StatusPage::Account(name) => match pages::account(&self.snapshot(), name) {
+            StatusPage::Account(name) => match pages::account(&self.snapshot(), name, self.settings(name)) {
                 Some(page) => html(page),
                 None => Err(RenderError::NotFound),
             },
@@ -62,7 +67,8 @@ impl StatusSources {
                     .map_err(RenderError::failed)
             }
             StatusPage::AccountStatus(name) => {
-                let account = json::account(&self.snapshot(), name).ok_or(RenderError::NotFound)?;
+                let account = json::account(&self.snapshot(), name, self.settings(name))
+                    .ok_or(RenderError::NotFound)?;
                 account.map(Into::into).map_err(RenderError::failed)
             }
             StatusPage::Metrics => self.metrics.render().map(Into::into).map_err(RenderError::failed),

@@ -9,19 +9,8 @@ use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 
 /// The fields that tell kinds apart. [`super::throttle`] names them once more where it counts a kind's lines.
-pub(super) const KIND_FIELDS: [&str; 10] = [
-    "account",
-    "reason",
-    "queue",
-    "consumer",
-    "lane.state",
-    "selector",
-    "stall",
-    "entity",
-    "field",
-    // Of the configuration: each is told, however many a file has.
-    "problem",
-];
+pub(super) const KIND_FIELDS: [&str; 9] =
+    ["account", "reason", "queue", "consumer", "lane.state", "selector", "stall", "entity", "field"];
 /// The most characters of a text that is kept of a kind.
 const KEPT_TEXT: usize = 200;
 

@@ -11,6 +11,8 @@ use tracing_subscriber::layer::Context;
 use super::kind::{KindTexts, LineKind};
 use super::repeats::{HeldBack, Repeats};
 
+/// What the operator does is caused by no sender and no answer, and each of it is told: starts, reloads, stops.
+const COMMANDS: &str = "freshet::cli";
 /// The target of the lines that count others. They are never held back.
 pub(super) const TARGET: &str = module_path!();
 
@@ -47,7 +49,8 @@ impl Throttle {
 impl<S: Subscriber> Layer<S> for Throttle {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        if *metadata.level() > Level::INFO || metadata.target() == TARGET {
+        let target = metadata.target();
+        if *metadata.level() > Level::INFO || target == TARGET || target.starts_with(COMMANDS) {
             return true;
         }
         let kind = LineKind::of(event);
@@ -57,7 +60,7 @@ impl<S: Subscriber> Layer<S> for Throttle {
 
 fn report(held_back: &HeldBack) {
     let HeldBack { level, texts: KindTexts { message, fields }, lines, within } = held_back;
-    let [account, reason, queue, consumer, state, selector, stall, entity, field, problem] =
+    let [account, reason, queue, consumer, state, selector, stall, entity, field] =
         fields.each_ref().map(Option::as_deref);
     // A line's level is part of its place in the code.
     macro_rules! line {
@@ -77,7 +80,6 @@ fn report(held_back: &HeldBack) {
                 stall,
                 entity,
                 field,
-                problem,
                 "lines like this were held back"
             )
         };

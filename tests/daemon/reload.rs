@@ -40,7 +40,7 @@ fn write(replica: &Freshet, config: &str) {
 }
 
 /// Has the replica read this configuration, and returns the line that says what it changed.
-async fn reload(replica: &Freshet, config: &str) -> String {
+pub(crate) async fn reload(replica: &Freshet, config: &str) -> String {
     hang_up(replica, config, READ).await
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::faults::shows;
+use crate::reload::reload;
 use crate::support::{Broker, Freshet, eventually, soon};
 use crate::world::{World, sum};
 
@@ -139,5 +140,68 @@ async fn five_hundred_lanes_fit_into_128_mebibytes_after_an_event_each() {
     let used = replica.resident();
     println!("{used} KiB with {LANES} lanes that have had an event");
     assert!(used < 128 * 1024, "{used} KiB after {idle}");
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_of_five_hundred_accounts_touches_those_that_changed_and_leaves_nothing_behind() {
+    const LANES: usize = 500;
+    const ROUNDS: usize = 10;
+    /// Rounds after which it is as large as it gets.
+    const FIRST: usize = 4;
+    let broker = Broker::private().await;
+    let world = World::on(broker.vhost()).await.account_with("acme", "", Options::default()).await;
+    let config = world.config_at(world.vhost.url(), "one");
+    let (head, _) = config.split_once("[[accounts]]").unwrap();
+    let accounts = accounts(&world, LANES + 1);
+    let with = |share: &str, without: usize| {
+        let changed = format!("write_keys = [\"wk1\"]\nquota_share = {share}\n");
+        let kept = accounts.replace("write_keys = [\"wk1\"]\n", &changed);
+        let name = format!("name = \"a{without:04}\"");
+        let blocks = kept.split("[[accounts]]").skip(1).filter(|block| !block.contains(&name));
+        blocks.fold(head.to_owned(), |config, block| config + "[[accounts]]" + block)
+    };
+    let mut replica = up(&broker, &world, &with("0.9", LANES), LANES).await;
+    let delivered = async |count: u64| {
+        soon("every event is delivered", async || {
+            let (_, metrics) = replica.get("/metrics").await;
+            let delivered = sum(&metrics, "freshet_events_delivered_total", &[]);
+            if delivered == count { Ok(metrics) } else { Err(format!("{delivered} of {count}")) }
+        })
+        .await
+    };
+    let publish = async |round: usize| {
+        // Those that no reload takes away.
+        for number in 1..LANES {
+            let event = json!({"type": "identify", "messageId": format!("{round} {number}"),
+                "userId": "ada@example.com", "writeKey": format!("wk{number}"),
+                "traits": {"firstName": format!("Ada {round}")}});
+            world.amqp.publish(&world.queue(), event.to_string(), &[]).await;
+        }
+    };
+    publish(0).await;
+    delivered(LANES as u64 - 1).await;
+    let (mut before, mut said) = (0, String::new());
+    for round in 1..=ROUNDS {
+        // The first and the last account take turns, and the second one changes.
+        let without = if round % 2 == 0 { LANES } else { 0 };
+        let config = with(&format!("0.{}", 10 + round), without);
+        ((), said) = tokio::join!(publish(round), reload(&replica, &config));
+        if round == FIRST {
+            delivered((LANES as u64 - 1) * (FIRST as u64 + 1)).await;
+            before = replica.resident();
+        }
+    }
+    for part in ["added=a0000", "removed=a0500", "changed=\"a0001 (quota_share)\"", "unchanged=498"] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    let all = (LANES as u64 - 1) * (ROUNDS as u64 + 1);
+    let metrics = delivered(all).await;
+    assert_eq!(sum(&metrics, "freshet_events_received_total", &[]), all, "none came twice");
+    assert_eq!(sum(&metrics, "freshet_events_returned_total", &[]), 0);
+    assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);
+    let after = replica.resident();
+    println!("{before} KiB after {FIRST} reloads, {after} KiB after {ROUNDS}");
+    assert!(after < before + SLACK, "from {before} to {after} KiB");
     replica.stop().await;
 }

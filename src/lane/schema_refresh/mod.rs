@@ -3,6 +3,7 @@
 //! the scheduler sends the calls. Pure but for logs and jitter.
 
 mod answer;
+mod reading;
 mod selector_refresh;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::mapping::{Mapper, MappingRules, SchemaGap, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::{Entity, Schema, Selector};
 use answer::parse;
+use reading::FieldsReading;
 use selector_refresh::SelectorRefresh;
 
 /// The account's fields, how fresh they are, and when they are read again.
@@ -30,8 +32,7 @@ pub(super) struct SchemaRefresh {
     read_at: Option<Instant>,
     /// When an event that was sent back last had the fields read.
     read_for_replay: Option<Instant>,
-    /// Fields that were read of each entity, and when.
-    read: Option<(Instant, [usize; 3])>,
+    read: Option<FieldsReading>,
     draft: Option<Draft>,
     /// Entities whose fields could not be read at all. Contacts are written without them.
     unreadable: Vec<(Entity, SchemaGap)>,
@@ -87,9 +88,9 @@ impl SchemaRefresh {
         self.mapper.as_ref()
     }
 
-    /// When fields were last read, and how many there are of contacts, sales accounts and deals.
-    pub(super) fn read(&self) -> Option<(Instant, [usize; 3])> {
-        self.read
+    /// The last reading, for people.
+    pub(super) fn read(&self) -> Option<&FieldsReading> {
+        self.read.as_ref()
     }
 
     /// Whether there is a mapper and nothing is being read that might change it.
@@ -260,11 +261,11 @@ impl SchemaRefresh {
             return;
         }
         let schema = std::mem::take(&mut draft.schema);
-        let read = [&schema.contact, &schema.sales_account, &schema.deal];
-        self.read = Some((now, read.map(|fields| fields.fields.len())));
+        let reading = FieldsReading::of(&schema, now);
         let mut mapper = Mapper::new(self.rules.clone(), schema).with_gaps(self.unreadable.clone());
         mapper.set_selectors(self.selectors.known());
         self.log_new_bad_defaults(&mapper);
+        self.read = Some(reading.against(self.mapper.as_ref(), &mapper));
         self.mapper = Some(mapper);
         self.read_at = Some(now);
         self.draft = None;

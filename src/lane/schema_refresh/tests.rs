@@ -52,6 +52,9 @@ fn an_event_is_refused_only_by_fields_read_lately() {
     answer(&mut schema, &Ok(fields("text")), later);
     assert!(schema.is_settled());
     assert_eq!(refused(&schema), None);
+    let changed: Vec<_> =
+        schema.read().unwrap().changed.iter().map(|one| (one.field.as_str(), one.change)).collect();
+    assert_eq!(changed, [("size", "type")]);
     // Another refusal soon after does not read them again.
     assert!(!schema.may_be_stale_for(reason, false, later + Duration::from_mins(4)));
 }

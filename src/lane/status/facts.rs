@@ -2,15 +2,20 @@
 //! without values of events. The lane writes it, the survey of the fleet reads it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::lane::applied::AppliedSettings;
+use crate::mapping::FieldDifference;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
 /// The most failures that are kept.
 const FAILURES_KEPT: usize = 20;
+/// The same of changed fields.
+const FIELD_CHANGES_KEPT: usize = 20;
 
 /// What a lane notes.
 #[derive(Debug, Clone, Default)]
@@ -31,11 +36,22 @@ pub struct LaneFacts {
     pub last_error: Option<(Timestamp, String)>,
     /// The account's fields, once they are read.
     pub fields: Option<FieldCounts>,
+    /// What the last readings of the fields found changed, newest first.
+    pub field_changes: Vec<NotedFieldChange>,
+    /// The account's settings, once the lane has them.
+    pub settings: Option<Arc<AppliedSettings>>,
     /// The last events that became dead letters, newest first.
     pub failures: VecDeque<LaneFailure>,
 }
 
 impl LaneFacts {
+    /// Fields were read, and these have changed.
+    pub(in crate::lane) fn fields_changed(&mut self, at: Timestamp, changes: &[FieldDifference]) {
+        let newest = changes.iter().map(|change| NotedFieldChange { at, change: change.clone() });
+        self.field_changes.splice(0..0, newest);
+        self.field_changes.truncate(FIELD_CHANGES_KEPT);
+    }
+
     /// An event became a dead letter.
     pub(in crate::lane) fn failed(&mut self, at: Timestamp, event_type: &'static str, refusal: &Refusal) {
         let problem = refusal.problems.first().cloned().map(|problem| match refusal.reason {
@@ -88,6 +104,15 @@ pub struct FieldCounts {
     pub counts: [usize; 3],
 }
 
+/// What changed about a field, and when that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedFieldChange {
+    /// When the fields were read.
+    pub at: Timestamp,
+    /// What changed.
+    pub change: FieldDifference,
+}
+
 /// An event that became a dead letter.
 #[derive(Debug, Clone)]
 pub struct LaneFailure {
@@ -106,6 +131,24 @@ pub struct LaneFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_changes_of_fields_are_kept_newest_first() {
+        let mut facts = LaneFacts::default();
+        let change = |field: String| FieldDifference {
+            entity: crate::schema::Entity::Contact,
+            field,
+            change: "added",
+            before: None,
+            now: None,
+        };
+        for hour in 0..30 {
+            let at = Timestamp::from_second(hour * 3600).unwrap();
+            facts.fields_changed(at, &[change(format!("a{hour}")), change(format!("b{hour}"))]);
+        }
+        let kept: Vec<&str> = facts.field_changes.iter().map(|noted| noted.change.field.as_str()).collect();
+        assert_eq!((kept.len(), &kept[..3]), (FIELD_CHANGES_KEPT, &["a29", "b29", "a28"][..]));
+    }
 
     #[test]
     fn the_last_failures_are_kept_without_freshsales_words() {

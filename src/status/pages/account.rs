@@ -1,11 +1,17 @@
 //! The page of one account.
 
+use std::sync::Arc;
+
 use askama::Template;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::frame::Frame;
 use super::shown::{ConcernShown, ErrorShown, RemovedShown};
-use crate::fleet::{AccountInFleet, CallCount, FailedEvent, HourCounts, LaneDetails, LaneReport};
+use crate::fleet::{
+    AccountInFleet, CallCount, ChangedField, FailedEvent, HourCounts, LaneDetails, LaneReport,
+};
+use crate::lane::AppliedSettings;
 use crate::status::view::chart::chart;
 use crate::status::view::concern;
 use crate::status::view::history::{ChartSeries, hour};
@@ -36,6 +42,10 @@ struct AccountPage {
     tracking_quota: Option<QuotaShown>,
     calls: Vec<CallsShown>,
     fields: Option<FieldsShown>,
+    field_changes: Vec<FieldChangeShown>,
+    settings: Vec<(String, String)>,
+    /// There is more to show than that it was removed.
+    known: bool,
 }
 
 #[derive(Debug)]
@@ -80,13 +90,27 @@ struct CallsShown {
 }
 
 #[derive(Debug)]
+struct FieldChangeShown {
+    at: TimeShown,
+    entity: String,
+    field: String,
+    change: String,
+    before: String,
+    now: String,
+}
+
+#[derive(Debug)]
 struct FieldsShown {
     at: TimeShown,
     words: String,
 }
 
 /// `None` if nothing is known of an account of this name.
-pub(in crate::status) fn account(snapshot: &Snapshot, name: &str) -> Option<Result<String, askama::Error>> {
+pub(in crate::status) fn account(
+    snapshot: &Snapshot,
+    name: &str,
+    settings: Option<Arc<AppliedSettings>>,
+) -> Option<Result<String, askama::Error>> {
     let now = snapshot.at;
     let removed = snapshot.removed.iter().find(|one| &*one.account == name);
     let nothing_told = removed.map(|removed| AccountInFleet {
@@ -125,6 +149,13 @@ pub(in crate::status) fn account(snapshot: &Snapshot, name: &str) -> Option<Resu
             .map(|quota| quota::shown(quota, now)),
         calls: details.into_iter().flat_map(|details| &details.calls).map(calls).collect(),
         fields: report.and_then(|report| fields(report, now)),
+        field_changes: details
+            .into_iter()
+            .flat_map(|one| &one.field_changes)
+            .map(|one| field_change(one, now))
+            .collect(),
+        settings: settings.map(|settings| settings_shown(&settings)).unwrap_or_default(),
+        known: removed.is_none() || report.is_some(),
     };
     Some(page.render())
 }
@@ -235,17 +266,48 @@ fn fields(report: &LaneReport, now: Timestamp) -> Option<FieldsShown> {
     Some(FieldsShown { at: TimeShown::relative(read.at, now), words })
 }
 
+fn field_change(changed: &ChangedField, now: Timestamp) -> FieldChangeShown {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+    FieldChangeShown {
+        at: TimeShown::relative(changed.at, now),
+        entity: changed.entity.clone(),
+        field: changed.field.clone(),
+        change: changed.change.clone(),
+        before: or_dash(&changed.before),
+        now: or_dash(&changed.now),
+    }
+}
+
+/// Each key of the configuration, and its value in words.
+fn settings_shown(settings: &AppliedSettings) -> Vec<(String, String)> {
+    let Ok(Value::Object(settings)) = serde_json::to_value(settings) else { return Vec::new() };
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words = |value: &Value| match value {
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Bool(true) => "set".to_owned(),
+        Value::Bool(false) => "not set".to_owned(),
+        Value::Number(number) => {
+            let number = number.to_string();
+            let whole = number.strip_suffix(".0").unwrap_or(&number);
+            whole.parse().map_or_else(|_| whole.to_owned(), grouped)
+        }
+        Value::Null | Value::String(_) | Value::Object(_) => plain(value),
+    };
+    settings.iter().map(|(key, value)| (key.clone(), words(value))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lane::RemovedAccount;
+    use crate::lane::applied::tests::applied;
     use crate::status::assets::without_digests;
     use crate::status::view::snapshot::tests::{flowing, snapshot};
 
     #[test]
     fn the_page_of_an_account() {
         let shown = snapshot(vec![flowing("acme")]);
-        insta::assert_snapshot!(without_digests(&account(&shown, "acme").unwrap().unwrap()));
+        insta::assert_snapshot!(without_digests(&account(&shown, "acme", None).unwrap().unwrap()));
     }
 
     #[test]
@@ -253,15 +315,54 @@ mod tests {
         let mut quiet = flowing("acme");
         (quiet.report, quiet.replica) = (None, None);
         let shown = snapshot(vec![quiet]);
-        assert!(account(&shown, "acme").unwrap().unwrap().contains("worked by no replica now"));
-        assert!(account(&shown, "acm").is_none());
+        assert!(account(&shown, "acme", None).unwrap().unwrap().contains("worked by no replica now"));
+        assert!(account(&shown, "acm", None).is_none());
+    }
+
+    #[test]
+    fn the_settings_are_shown_with_their_keys_and_without_secrets() {
+        let shown: Vec<String> =
+            settings_shown(&applied()).iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+        url = https://acme.myfreshworks.com/crm/sales
+        requests_per_hour = 1,500
+        quota_share = 0.75
+        tracking_requests_per_minute = 400
+        bulk_jobs = 6
+        app_token = not set
+        ca_file = not set
+        write_keys = 2
+        project_ids = 0
+        events = identify, page
+        unknown_custom_field = dead_letter
+        coercion = lossless
+        invalid_value = omit
+        anonymous_identify = dead_letter
+        null_traits = ignore
+        tags = replace
+        deal_identity = contact
+        fields = 1
+        company_fields = 0
+        deal_fields = 0
+        defaults = 0
+        company_defaults = 0
+        deal_defaults = 0
+        "#);
+        let page = super::account(&snapshot(vec![flowing("acme")]), "acme", Some(Arc::new(applied())))
+            .unwrap()
+            .unwrap();
+        assert!(
+            page.contains("https://acme.myfreshworks.com")
+                && !page.contains("wk_one")
+                && !page.contains("NAME_OF_A_SECRET")
+        );
     }
 
     #[test]
     fn an_account_that_was_removed_has_a_page_that_says_so() {
         let mut shown = snapshot(vec![flowing("acme")]);
         shown.removed = [RemovedAccount { account: "initech".into(), removed: shown.at }].into();
-        let page = account(&shown, "initech").unwrap().unwrap();
+        let page = account(&shown, "initech", None).unwrap().unwrap();
         assert!(
             page.contains("Not configured any more") && page.contains("#an-account-that-was-removed"),
             "{page}"
@@ -273,7 +374,7 @@ mod tests {
         let mut hostile = flowing("acme");
         let failures = &mut hostile.report.as_mut().unwrap().details.as_mut().unwrap().failures;
         failures[0].trait_path = Some("<img src=x onerror=alert(1)>".to_owned());
-        let page = account(&snapshot(vec![hostile]), "acme").unwrap().unwrap();
+        let page = account(&snapshot(vec![hostile]), "acme", None).unwrap().unwrap();
         assert!(!page.contains("<img") && page.contains("&#60;img"), "{page}");
     }
 }

@@ -68,7 +68,7 @@ fn shown(replica: &ReplicaInFleet, own: Option<&ReplicaInFleet>, snapshot: &Snap
         here,
         connected: if report.connected { "connected" } else { "not connected" },
         lanes: grouped(report.lanes),
-        role: if report.routes { "routes" } else { "" },
+        role: if report.routes { "routes" } else { "–" },
         version: match report.revision.as_str() {
             "" | "unknown" => report.version.clone(),
             revision => format!("{} ({revision})", report.version),

@@ -20,9 +20,8 @@ pub(in crate::status) fn span(seconds: i64) -> String {
 
 /// A measured number of seconds, as short as it can be said.
 pub(in crate::status) fn seconds(seconds: f64) -> String {
-    if seconds < 0.05 {
-        "less than 0.1 s".to_owned()
-    } else if seconds < 10.0 {
+    let seconds = seconds.max(0.1);
+    if seconds < 10.0 {
         format!("{seconds:.1} s")
     } else if seconds < 120.0 {
         format!("{seconds:.0} s")
@@ -146,8 +145,8 @@ mod tests {
         assert_eq!(numbers, ["0", "7", "999", "1,000", "12,345", "1,234,567"]);
         let spans = [-5, 0, 59, 119, 120, 7199, 7200, 172_799, 172_800].map(span);
         assert_eq!(spans, ["0 s", "0 s", "59 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
-        let measured = [0.01, 0.05, 9.96, 119.4, 3600.0, 9000.0].map(seconds);
-        assert_eq!(measured, ["less than 0.1 s", "0.1 s", "10.0 s", "119 s", "60 min", "2.5 h"]);
+        let measured = [0.0, 9.96, 119.4, 3600.0, 9000.0].map(seconds);
+        assert_eq!(measured, ["0.1 s", "10.0 s", "119 s", "60 min", "2.5 h"]);
         assert_eq!([1, 0].map(|number| counted(number, "event", "events")), ["1 event", "0 events"]);
     }
 
