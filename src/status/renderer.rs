@@ -92,13 +92,15 @@ where
     R: Fn(&StatusPage) -> Rendered + Send + Sync + 'static,
 {
     let mut waiting: Vec<PageRequest> = Vec::new();
+    let mut last = None;
     while !waiting.is_empty() || requests.recv_many(&mut waiting, QUEUE_LENGTH).await > 0 {
         // Also those that came during the pause.
         while let Ok(request) = requests.try_recv() {
             waiting.push(request);
         }
         waiting.retain(|request| !request.reply.is_closed());
-        let Some(page) = next(&waiting) else { continue };
+        let Some(page) = next(&waiting, last.as_ref()) else { continue };
+        last = Some(page.clone());
         let (now, later): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|request: &PageRequest| request.page == page);
         waiting = later;
@@ -115,10 +117,13 @@ where
     }
 }
 
-/// A scrape goes before people; else the first one.
-fn next(waiting: &[PageRequest]) -> Option<StatusPage> {
-    let scrape = waiting.iter().find(|request| request.page == StatusPage::Metrics);
-    scrape.or(waiting.first()).map(|request| request.page.clone())
+/// A scrape goes before people, but for one that follows another; else the first one.
+fn next(waiting: &[PageRequest], last: Option<&StatusPage>) -> Option<StatusPage> {
+    let (scrapes, others): (Vec<_>, Vec<_>) =
+        waiting.iter().map(|request| &request.page).partition(|page| **page == StatusPage::Metrics);
+    let (scrape, other) = (scrapes.first(), others.first());
+    let turn = if last == Some(&StatusPage::Metrics) { other.or(scrape) } else { scrape.or(other) };
+    turn.map(|page| (*page).clone())
 }
 
 fn pause_after(took: Duration) -> Duration {
@@ -168,6 +173,16 @@ mod tests {
         assert_eq!(renderer.page(StatusPage::Metrics).await.unwrap(), "Metrics 2");
         drop(renderer);
         tasks.join_next().await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_scrape_goes_first_and_a_flood_of_them_keeps_nobody_waiting() {
+        let waiting = [StatusPage::Replicas, StatusPage::Metrics]
+            .map(|page| PageRequest { page, reply: oneshot::channel().0 });
+        assert_eq!(next(&waiting, None), Some(StatusPage::Metrics));
+        assert_eq!(next(&waiting, Some(&StatusPage::Replicas)), Some(StatusPage::Metrics));
+        assert_eq!(next(&waiting, Some(&StatusPage::Metrics)), Some(StatusPage::Replicas));
+        assert_eq!(next(&waiting[1..], Some(&StatusPage::Metrics)), Some(StatusPage::Metrics));
     }
 
     #[tokio::test]
