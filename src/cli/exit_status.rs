@@ -2,8 +2,8 @@
 
 use clap::Command;
 
-const USAGE: &str = "64 wrong usage or configuration";
-const UNREACHABLE: &str = "; 75 RabbitMQ cannot be reached";
+const MEANING_OF_64: &str = "64 wrong usage or configuration";
+const MEANING_OF_75: &str = "; 75 RabbitMQ cannot be reached";
 
 /// What 0 and 1 mean of a command, and whether it ends with 75. Commands below `dead-letters` end as that does.
 const STATUSES: &[(&str, &str, bool)] = &[
@@ -31,8 +31,8 @@ const STATUSES: &[(&str, &str, bool)] = &[
 /// Adds them to the help of all commands.
 pub(super) fn with_exit_statuses(mut cli: Command) -> Command {
     for (name, meaning, needs_broker) in STATUSES {
-        let unreachable = if *needs_broker { UNREACHABLE } else { "" };
-        let text = format!("Exit status: {meaning}; {USAGE}{unreachable}");
+        let unreachable = if *needs_broker { MEANING_OF_75 } else { "" };
+        let text = format!("Exit status: {meaning}; {MEANING_OF_64}{unreachable}");
         cli = cli.mut_subcommand(name, |command| told(command, &text));
     }
     cli

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::base_url::{BaseUrl, PlainHttp};
+use super::claims::AccountClaims;
 use super::reader::{Environment, Section};
 use super::secret::{SecretError, SecretSource};
 use crate::delivery::AccountName;
@@ -103,13 +104,6 @@ pub enum DealIdentity {
     Name,
 }
 
-/// What only one account may have, also of one with mistakes.
-#[derive(Debug)]
-pub(super) struct AccountClaims {
-    pub(super) name: Option<String>,
-    pub(super) sources: SegmentSources,
-}
-
 /// Freshsales' limits by plan, in calls an hour.
 const PLANS: &[(&str, u32)] = &[("free", 1000), ("growth", 1000), ("pro", 2000), ("enterprise", 5000)];
 const DEFAULT_PLAN: u32 = 1000;
@@ -152,7 +146,11 @@ impl AccountConfig {
         let deal_identity = section.word("deal_identity");
         let tags = section.word("tags");
         section.finish();
-        let claims = AccountClaims { name: name.clone(), sources: sources.clone() };
+        let claims = AccountClaims {
+            name: name.clone(),
+            write_keys: sources.write_keys.clone(),
+            project_ids: sources.project_ids.clone(),
+        };
         let (Some(name), Some(url), Some(api_key)) = (name, url, api_key) else { return (claims, None) };
         let account = Self {
             name: name.into(),

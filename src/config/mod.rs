@@ -5,6 +5,7 @@
 mod account;
 mod base_url;
 mod broker;
+mod claims;
 mod delivery;
 mod duration;
 mod http;
@@ -16,12 +17,12 @@ mod shown_line;
 mod source;
 mod written;
 
-use account::AccountClaims;
 pub use account::{
     AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
 };
 pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};
+use claims::{AccountClaims, check_unique};
 pub use delivery::DeliveryConfig;
 pub use duration::parse_duration;
 pub use http::HttpConfig;
@@ -146,34 +147,6 @@ fn accounts(
         accounts.extend(account);
     }
     accounts
-}
-
-/// A name, a write key or a project must belong to one account only. Accounts with other mistakes are compared, too.
-fn check_unique(
-    earlier: &[(String, AccountClaims)],
-    account: &AccountClaims,
-    path: &str,
-    problems: &mut Problems,
-) {
-    for (other_path, other) in earlier {
-        let mut clash = |key: &str, what: &str| {
-            let owner =
-                other.name.as_ref().map_or_else(|| other_path.clone(), |name| format!("account `{name}`"));
-            problems.add(format!("{path}.{key}"), format!("{what} belongs to {owner} already"));
-        };
-        if other.name.is_some() && other.name == account.name {
-            clash("name", "this name");
-        }
-        let lists = [
-            ("write_keys", &account.sources.write_keys, &other.sources.write_keys),
-            ("project_ids", &account.sources.project_ids, &other.sources.project_ids),
-        ];
-        for (key, own, others) in lists {
-            for (index, one) in own.iter().enumerate().filter(|(_, one)| others.contains(one)) {
-                clash(&format!("{key}[{index}]"), &format!("\"{one}\""));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

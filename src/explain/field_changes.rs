@@ -7,7 +7,7 @@ use super::field_list::ListedField;
 
 /// One thing that is another now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FieldChange {
+pub struct SavedFieldChange {
     #[expect(missing_docs, reason = "as it says")]
     pub account: String,
     /// `contact`, `sales_account` or `deal`.
@@ -26,7 +26,7 @@ pub struct FieldChange {
 }
 
 /// What changed, in the order of the fields; those that are gone come last.
-pub fn changes(before: &[ListedField], now: &[ListedField]) -> Vec<FieldChange> {
+pub fn changes(before: &[ListedField], now: &[ListedField]) -> Vec<SavedFieldChange> {
     let same =
         |one: &ListedField, other: &ListedField| (one.entity, &one.field) == (other.entity, &other.field);
     let mut changes = Vec::new();
@@ -41,7 +41,7 @@ pub fn changes(before: &[ListedField], now: &[ListedField]) -> Vec<FieldChange> 
     changes
 }
 
-fn within(old: &ListedField, field: &ListedField, changes: &mut Vec<FieldChange>) {
+fn within(old: &ListedField, field: &ListedField, changes: &mut Vec<SavedFieldChange>) {
     let members = [
         ("label", json!(old.label), json!(field.label)),
         ("type", json!(old.kind), json!(field.kind)),
@@ -66,12 +66,12 @@ fn within(old: &ListedField, field: &ListedField, changes: &mut Vec<FieldChange>
     changes.extend(gone.map(|old| change(field, "choice_gone", label(old), Value::Null)));
 }
 
-fn change(field: &ListedField, change: &'static str, before: Value, now: Value) -> FieldChange {
+fn change(field: &ListedField, change: &'static str, before: Value, now: Value) -> SavedFieldChange {
     let ListedField { account, entity, trait_path, field, .. } = field.clone();
-    FieldChange { account, entity, trait_path, field, change, before, now }
+    SavedFieldChange { account, entity, trait_path, field, change, before, now }
 }
 
-impl FieldChange {
+impl SavedFieldChange {
     /// In words.
     pub fn words(&self) -> String {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -161,7 +161,7 @@ mod tests {
                 vec!["new field, text", "the field is gone (it was text)"],
             ),
         ] {
-            let told: Vec<String> = changes(&before, &now).iter().map(FieldChange::words).collect();
+            let told: Vec<String> = changes(&before, &now).iter().map(SavedFieldChange::words).collect();
             assert_eq!(told, words);
         }
     }

@@ -18,7 +18,7 @@ mod tests;
 pub use account_fields::AccountFields;
 pub use explainer::{AccountExplainer, Explainer};
 pub use explanation::{Ends, Explanation, IgnoredTrait, MappedTrait, Summary};
-pub use field_changes::{FieldChange, changes};
+pub use field_changes::{SavedFieldChange, changes};
 pub use field_list::{ListedField, list};
 pub use field_source_error::FieldSourceError;
 pub use foresight::{Foreseen, ForeseenRequest};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Explaining;
-use super::explained::ExplainedEvents;
+use super::events_of_file::EventsOfFile;
 use crate::cli::output::Failure;
 use crate::config::Config;
 use crate::delivery::AccountName;
@@ -23,10 +23,10 @@ pub(in crate::cli) async fn missing_traits(
         account.mapping.unknown_custom_field = UnknownCustomField::Ignore;
     }
     let mut explaining = Explaining::new(&lenient, folder)?;
-    let mut explained = ExplainedEvents::open(&lenient, events, account)?;
+    let mut events = EventsOfFile::open(&lenient, events, account)?;
     let mut missing = MissingTraits::default();
-    while let Some(explanation) = explained.next(&mut explaining).await? {
-        missing.add(&explanation);
+    while let Some(read) = events.next().await? {
+        missing.add(&explaining.explain(&events.reader, &read).await?);
     }
     let refused = |account: &str, trait_path: &str| {
         let of_account = config.accounts.iter().find(|known| *known.name == *account);

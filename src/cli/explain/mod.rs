@@ -1,6 +1,6 @@
 //! `freshet explain`: what would become of the events of a file, without sending any.
 
-mod explained;
+mod events_of_file;
 mod letters;
 mod missing;
 mod page;
@@ -23,7 +23,7 @@ use crate::explain::{
 use crate::file_feed::{EventReader, FileRead};
 use crate::freshsales::{Client, HttpTransport};
 use crate::schema::Selector;
-use explained::ExplainedEvents;
+use events_of_file::EventsOfFile;
 pub(super) use letters::letter_judge;
 pub(super) use missing::missing_traits;
 
@@ -60,12 +60,13 @@ pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
         None => None,
     };
     let mut explaining = Explaining::new(&config, arguments.fields.as_ref())?;
-    let mut explained = ExplainedEvents::open(&config, &arguments.events, account)?;
+    let mut events = EventsOfFile::open(&config, &arguments.events, account)?;
     let mut summary = Summary::default();
     let is_bad = |explanation: &Explanation| {
         matches!(explanation.ends, Ends::DeadLetter(_)) || !explanation.risks.is_empty()
     };
-    while let Some(explanation) = explained.next(&mut explaining).await? {
+    while let Some(read) = events.next().await? {
+        let explanation = explaining.explain(&events.reader, &read).await?;
         summary.add(&explanation);
         if arguments.only_bad && !is_bad(&explanation) {
             continue;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{BOLD, aligned, json_lines};
+use super::lines::{BOLD, aligned, json_lines};
 use crate::cli::explain::not_known;
 use crate::cli::output::{Failure, print, print_error, print_styled};
 use crate::config::AccountConfig;
-use crate::explain::{AccountFields, FieldChange, ListedField, changes, list};
+use crate::explain::{AccountFields, ListedField, SavedFieldChange, changes, list};
 use crate::schema::Entity;
 use crate::words::counted;
 
@@ -51,7 +51,7 @@ pub(super) fn show(
     Ok(!changes.is_empty())
 }
 
-fn text(account: &AccountConfig, path: &Path, changes: &[FieldChange]) -> String {
+fn text(account: &AccountConfig, path: &Path, changes: &[SavedFieldChange]) -> String {
     let since = format!("since `{}` was saved", path.display());
     if changes.is_empty() {
         return format!("{BOLD}{}{BOLD:#}: no field changed {since}\n", account.name);

@@ -1,6 +1,6 @@
 //! `fields --missing`: which traits of a file of events have no field.
 
-use super::{BOLD, aligned, json_lines};
+use super::lines::{BOLD, aligned, json_lines};
 use crate::cli::output::{Failure, print, print_note, print_styled};
 use crate::cli::table::printable;
 use crate::explain::{MissingTrait, MissingTraits};

@@ -1,11 +1,11 @@
 //! `freshet fields`: the accounts' fields as senders must write them, what changed about them, and what has none.
 
 mod changes;
+mod lines;
 mod missing;
 
 use std::path::{Path, PathBuf};
 
-use anstyle::Style;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde_json::Value;
 
@@ -17,10 +17,10 @@ use crate::config::{self, AccountConfig, SecretsNeeded};
 use crate::explain::{AccountFields, FieldSourceError, ListedField, list};
 use crate::freshsales::HttpTransport;
 use crate::mapping::SchemaGap;
+use lines::{BOLD, json_lines};
 
 /// So many choices of a field are shown.
 const SHOWN_CHOICES: usize = 8;
-const BOLD: Style = Style::new().bold();
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FieldsArguments {
@@ -138,34 +138,6 @@ fn save(account: &AccountConfig, fields: &AccountFields, folder: &Path, json: bo
         return show(&list(&account.name, fields), true);
     }
     written.iter().try_for_each(|path| print(format!("{}\n", path.display())))
-}
-
-fn json_lines(items: &[impl serde::Serialize]) -> Result<String, Failure> {
-    let mut lines = String::new();
-    for item in items {
-        lines.push_str(&serde_json::to_string(item).map_err(Failure::failed)?);
-        lines.push('\n');
-    }
-    Ok(lines)
-}
-
-/// A table of names, which are copied from it, and of words in the last column, which may be broken.
-fn aligned<const COLUMNS: usize>(
-    head: [&str; COLUMNS],
-    rows: impl Iterator<Item = [String; COLUMNS]>,
-) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(width()).set_header(head);
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in 0..COLUMNS.saturating_sub(1) {
-        if let Some(column) = table.column_mut(column) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
 }
 
 fn show(fields: &[ListedField], as_json: bool) -> Result<(), Failure> {

@@ -1,27 +1,25 @@
-//! The events of a file, each explained.
+//! The events of a file, one after another.
 
 use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use super::Explaining;
 use crate::cli::files;
 use crate::cli::output::Failure;
 use crate::cli::running_lanes::keys;
 use crate::config::Config;
 use crate::delivery::AccountName;
-use crate::explain::Explanation;
-use crate::file_feed::{EventReader, ReadLine, longest_line, read_lines};
+use crate::file_feed::{EventReader, FileRead, ReadLine, longest_line, read_lines};
 use crate::routing::AccountIndex;
 
-/// Reads a file, and has its events explained one after another.
-pub(super) struct ExplainedEvents<'a> {
+/// Reads a file of events.
+pub(super) struct EventsOfFile<'a> {
     name: &'a Path,
-    reader: EventReader,
+    pub(super) reader: EventReader,
     lines: mpsc::Receiver<std::io::Result<ReadLine>>,
 }
 
-impl<'a> ExplainedEvents<'a> {
+impl<'a> EventsOfFile<'a> {
     /// `account`: all events are its, whatever keys they have.
     pub(super) fn open(
         config: &Config,
@@ -36,13 +34,10 @@ impl<'a> ExplainedEvents<'a> {
     }
 
     /// The next one; `None` at the end.
-    pub(super) async fn next(
-        &mut self,
-        explaining: &mut Explaining<'_>,
-    ) -> Result<Option<Explanation>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Option<FileRead>, Failure> {
         loop {
             if let Some(read) = self.reader.next_event() {
-                return explaining.explain(&self.reader, &read).await.map(Some);
+                return Ok(Some(read));
             }
             let Some(line) = self.lines.recv().await else { return Ok(None) };
             let line = line.map_err(|error| {
