@@ -1,6 +1,8 @@
-//! Finds a node that takes a connection, for the commands: they try each node once, and then say how it is with each.
+//! Finds a node that takes a connection, for the commands and the page's dead letters: they try each node once, and then say how it is with each.
 
 use std::fmt;
+
+use futures_util::future::BoxFuture;
 
 use super::error::BrokerError;
 use super::transport::ConnectError;
@@ -11,9 +13,9 @@ use crate::broker::amqp::address::{Address, Addresses};
 pub struct NoNode(Vec<(String, String)>);
 
 /// What the first node that can be reached gives.
-pub(super) async fn first_node<T, E: Into<BrokerError>>(
-    addresses: &Addresses,
-    reach: impl AsyncFn(&Address) -> Result<T, E>,
+pub(super) async fn first_node<'a, T, E: Into<BrokerError>>(
+    addresses: &'a Addresses,
+    reach: impl Fn(&'a Address) -> BoxFuture<'a, Result<T, E>>,
 ) -> Result<T, NoNode> {
     let mut failed = Vec::new();
     for node in 0..addresses.count() {

@@ -91,7 +91,7 @@ impl Publisher {
         accounts: Vec<AccountName>,
     ) -> Result<Self, PublishError> {
         crate::tls::install_provider();
-        let connection = first_node(addresses, async |address| connect(address, "publish").await).await?;
+        let connection = first_node(addresses, |address| Box::pin(connect(address, "publish"))).await?;
         let prepared = async {
             topology::declare_shared(&connection, names).await?;
             topology::declare_intake(&connection, names).await?;

@@ -200,6 +200,11 @@ pub(super) const LETTER_ACKNOWLEDGEMENTS: usize = 24;
 const _: () = assert!(LETTER_ACKNOWLEDGEMENTS < QUORUM_COMMANDS_SOFT_LIMIT);
 /// For the confirms of what is on its way. A queue without a leader takes longer, and so does an alarm.
 pub(super) const LETTER_CONFIRMS: Duration = Duration::from_mins(1);
+/// For the claim to take letters out, where a page looks at them. As long as somebody waits who clicks.
+pub(super) const CLAIM_WAIT: Duration = Duration::from_secs(5);
+/// Between two tries. RabbitMQ logs each.
+pub(super) const CLAIM_PAUSE: Duration = Duration::from_millis(500);
+const _: () = assert!(shorter(CLAIM_PAUSE, CLAIM_WAIT));
 /// RabbitMQ ends a channel that holds a message for its consumer timeout: 30 minutes, where nothing else is set, and it
 /// advises against less than 5. So what was not chosen goes back after this time, and the rest is read anew.
 pub(super) const LETTER_PASS: Duration = Duration::from_mins(4);

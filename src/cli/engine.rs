@@ -17,7 +17,7 @@ use crate::fleet::{Survey, SurveySources};
 use crate::freshsales::HttpTransport;
 use crate::lane::{self, BackoffSettings, Settings};
 use crate::metrics::Metrics;
-use crate::status::{self, Pages, StatusSources};
+use crate::status::{self, AdminAccess, Pages, StatusSources};
 
 /// The running lanes.
 pub(super) struct Engine {
@@ -81,6 +81,8 @@ impl Engine {
             lanes: self.lanes.roster(),
             stuck_after: self.stuck_after,
             broker: broker.map(|(health, _)| health),
+            letters: None,
+            admin: AdminAccess::nobody(),
             alive_signal: None,
         }
     }

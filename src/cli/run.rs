@@ -16,10 +16,11 @@ use super::output::Failure;
 use super::reload::Reload;
 use super::service_manager::ServiceManager;
 use super::telling;
-use crate::broker::{self, BrokerFacts, BrokerHealth, Context, Names, RoutedAccounts};
+use crate::broker::{self, BrokerFacts, BrokerHealth, Context, DeadLetterQueue, Names, RoutedAccounts};
 use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;
 use crate::metrics::Metrics;
+use crate::status::{AdminAccess, LetterWorker};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -63,8 +64,15 @@ async fn daemon(config: Config, file: ConfigFile, hangups: Signal) -> Result<(),
     let following = health.clone();
     let addresses = config.broker.addresses(&config::environment);
     let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
+    let token = config.http.read_admin_token(&config::environment);
+    let token = token.map_err(|error| Failure::Usage(format!("http.admin_token: {error}")))?;
+    sources.admin = AdminAccess::new(token.as_ref(), &config.http.hosts, config.http.listen);
+    let names = Names::new(&config.broker.queue);
+    let letters = DeadLetterQueue::new(&addresses, &names, config.broker.opener());
+    let (letters, port) = LetterWorker::new(letters, lanes.roster(), metrics.clone(), survey.clone());
+    sources.letters = Some(port);
     let context = Context {
-        names: Names::new(&config.broker.queue),
+        names,
         replica: config.broker.replica.clone(),
         prefetch: config.broker.prefetch.get(),
         held_bytes: Arc::new(HeldBytes::new(config.broker.prefetch_bytes)),
@@ -90,7 +98,11 @@ async fn daemon(config: Config, file: ConfigFile, hangups: Signal) -> Result<(),
     let mut followers = JoinSet::new();
     followers.spawn(service.follow(following));
     let work = async {
-        tokio::join!(broker::run(addresses, context, status, stop.clone()), reload.serve(&mut lanes, &stop));
+        tokio::join!(
+            broker::run(addresses, context, status, stop.clone()),
+            reload.serve(&mut lanes, &stop),
+            letters.run(&stop)
+        );
         while lanes.one_ended().await {}
     };
     tokio::pin!(work);

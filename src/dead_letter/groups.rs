@@ -7,12 +7,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::listed::ListedLetter;
+use super::shortened;
 use crate::outcome::Problem;
 
 /// The most groups that are told apart; the letters of all others are counted together.
 const MOST_GROUPS: usize = 1000;
 /// The most characters of a trait's name.
 const LONGEST_TRAIT: usize = 120;
+/// The most characters of each text of an example.
+const LONGEST_EXAMPLE_TEXT: usize = 300;
 
 /// Letters with the same account, reason and trait. The keys are a promise to programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -58,7 +61,7 @@ impl LetterGroups {
             Some(group) => group,
             None if room => {
                 let (account, reason, trait_path) = key.clone();
-                let example = letter.problems.first().cloned();
+                let example = letter.problems.first().map(|problem| shortened(problem, LONGEST_EXAMPLE_TEXT));
                 let group = LetterGroup { account, reason, trait_path, example, ..LetterGroup::default() };
                 self.groups.entry(key).or_insert(group)
             }

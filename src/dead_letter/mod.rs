@@ -101,7 +101,7 @@ fn detail(refusal: &Refusal) -> String {
         }
         let mut text = json(problem);
         if index == 0 && text.len() > DETAIL_LIMIT - MORE_ROOM {
-            text = json(&shortened(problem));
+            text = json(&shortened(problem, TEXT_LIMIT));
         }
         if list.len() + text.len() + MORE_ROOM > DETAIL_LIMIT {
             left_out = 1;
@@ -127,9 +127,10 @@ fn add(list: &mut String, item: &str) {
     list.push_str(item);
 }
 
-/// The same problem with each text cut, so that it keeps within [`DETAIL_LIMIT`] however the texts are escaped.
-fn shortened(problem: &Problem) -> Problem {
-    let cut = |text: &String| text.chars().take(TEXT_LIMIT).collect();
+/// The same problem with each text cut to so many characters. With [`TEXT_LIMIT`] it keeps within [`DETAIL_LIMIT`] however
+/// the texts are escaped.
+fn shortened(problem: &Problem, most: usize) -> Problem {
+    let cut = |text: &String| text.chars().take(most).collect();
     let cut_if_any = |text: &Option<String>| text.as_ref().map(cut);
     Problem {
         field: cut_if_any(&problem.field),

@@ -2,6 +2,7 @@
 //! slot: a client that is slow or sends nothing keeps no other from an answer.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,12 +29,16 @@ const HEADER_LIMIT: usize = 16 * 1024;
 /// The pause after `accept` failed, which is mostly because the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who sent a request: the other end of the connection, which may be a proxy.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageClient(pub(super) IpAddr);
+
 /// Never returns.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let mut slots = ConnectionSlots::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => slots.admit(stream, router.clone()),
+            Ok((stream, peer)) => slots.admit(stream, PageClient(peer.ip()), router.clone()),
             Err(error) => {
                 tracing::debug!(%error, "a connection to the pages could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -57,7 +62,12 @@ struct ConnectionSlot {
 
 impl ConnectionSlots {
     /// Serves a new connection. If all slots are taken, it closes the oldest one without a request, else the oldest.
-    fn admit(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+    fn admit(
+        &mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: PageClient,
+        router: Router,
+    ) {
         while self.connections.try_join_next().is_some() {}
         self.slots.retain(|slot| !slot.connection.is_finished());
         if self.slots.len() >= CONNECTION_LIMIT {
@@ -67,18 +77,20 @@ impl ConnectionSlots {
             }
         }
         let requested = Arc::new(AtomicBool::new(false));
-        let connection = self.connections.spawn(serve_connection(stream, router, requested.clone()));
+        let connection = self.connections.spawn(serve_connection(stream, peer, router, requested.clone()));
         self.slots.push_back(ConnectionSlot { connection, requested });
     }
 }
 
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    peer: PageClient,
     router: Router,
     requested: Arc<AtomicBool>,
 ) {
     let pages = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         requested.store(true, Ordering::Relaxed);
         pages.call(request)
     });

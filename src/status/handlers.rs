@@ -6,12 +6,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use url::form_urlencoded;
 
+use super::admin::AdminRoutes;
 use super::heartbeat::Heartbeat;
 use super::packed;
 use super::renderer::{PageRenderer, RenderError, StatusPage};
@@ -43,6 +44,8 @@ impl Handlers {
     }
 
     pub(super) fn router(self) -> Router {
+        let host = from_fn_with_state(self.sources.clone(), AdminRoutes::check_host);
+        let admin = AdminRoutes::new(self.sources.clone(), self.renderer.clone()).router();
         Router::new()
             .route("/", get(Self::accounts))
             .route("/accounts/{name}", get(Self::account))
@@ -51,9 +54,12 @@ impl Handlers {
                 get(async |State(handlers): State<Self>| handlers.page(StatusPage::Replicas).await),
             )
             .route("/runbook", get(async |State(handlers): State<Self>| handlers.runbook()))
-            .route("/assets/{name}", get(async |Path(name): Path<String>| asset(&name)))
             .route("/api/status", get(Self::status))
             .route("/api/accounts/{name}", get(Self::account_status))
+            .merge(admin.with_state(()))
+            // Not of what programs ask for under any name, and which holds nothing of these pages.
+            .route_layer(host)
+            .route("/assets/{name}", get(async |Path(name): Path<String>| asset(&name)))
             .route(
                 "/metrics",
                 get(async |State(handlers): State<Self>| handlers.page(StatusPage::Metrics).await),

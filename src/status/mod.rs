@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that health checks are answered in time even if the daemon's threads are busy or
 //! hang. It must not wait for anything that an account, a message or a client can hold up.
 
+mod admin;
 mod alive_signal;
 mod assets;
 mod client;
@@ -12,6 +13,7 @@ mod handlers;
 mod headers;
 mod heartbeat;
 mod json;
+mod letters;
 mod packed;
 mod pages;
 mod renderer;
@@ -22,10 +24,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::admin::AdminAccess;
 pub use self::alive_signal::AliveSignal;
 
 pub use self::client::{AskError, PageAnswer, ask};
 use self::heartbeat::Heartbeat;
+pub use self::letters::{LetterPort, LetterWorker};
 pub use self::sources::StatusSources;
 
 /// Serves the pages until it is dropped.

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::pages::Viewer;
 use super::view::list::ListQuery;
 
 /// How many requests may wait. Each holds a connection, of which there are fewer.
@@ -26,6 +27,10 @@ pub(super) enum StatusPage {
     /// One account's page.
     Account(String),
     Replicas,
+    /// The dead letters, for people who may do more or less.
+    Letters(Viewer),
+    /// `/api/dead-letters`.
+    LettersJson,
     /// `/api/status`: the accounts chosen, or the one of this name.
     Status(ListQuery, Option<String>),
     /// `/api/accounts/<name>`.
@@ -35,8 +40,10 @@ pub(super) enum StatusPage {
 impl StatusPage {
     pub(super) const fn content_type(&self) -> &'static str {
         match self {
-            Self::Accounts(_) | Self::Account(_) | Self::Replicas => "text/html; charset=utf-8",
-            Self::Status(..) | Self::AccountStatus(_) => "application/json",
+            Self::Accounts(_) | Self::Account(_) | Self::Replicas | Self::Letters(_) => {
+                "text/html; charset=utf-8"
+            }
+            Self::Status(..) | Self::AccountStatus(_) | Self::LettersJson => "application/json",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
@@ -192,6 +199,8 @@ mod tests {
             StatusPage::Account(_) => Err(RenderError::NotFound),
             StatusPage::Metrics
             | StatusPage::Accounts(_)
+            | StatusPage::Letters(_)
+            | StatusPage::LettersJson
             | StatusPage::Status(..)
             | StatusPage::AccountStatus(_) => Ok(Bytes::new()),
         });

@@ -6,9 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::admin::AdminAccess;
 use super::alive_signal::AliveSignal;
 use super::json;
-use super::pages;
+use super::letters::{self, LetterPort};
+use super::pages::{self, LettersShown};
 use super::renderer::{RenderError, Rendered, StatusPage};
 use super::view::snapshot::Snapshot;
 use crate::broker::BrokerHealth;
@@ -29,6 +31,10 @@ pub struct StatusSources {
     pub stuck_after: Duration,
     /// `None` if events come from a file.
     pub broker: Option<Arc<BrokerHealth>>,
+    /// `None` if events come from a file.
+    pub letters: Option<LetterPort>,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub admin: AdminAccess,
     /// For whoever watches from outside, if anybody does.
     pub alive_signal: Option<AliveSignal>,
 }
@@ -61,6 +67,20 @@ impl StatusSources {
                 None => Err(RenderError::NotFound),
             },
             StatusPage::Replicas => html(pages::replicas(&self.snapshot())),
+            StatusPage::Letters(viewer) => {
+                let (now, letters) = (Timestamp::now(), self.letters.as_ref().map(LetterPort::state));
+                let queues = self.fleet.fleet(Instant::now(), now).queues;
+                let replica = self.fleet.name();
+                let shown = LettersShown { replica, now, state: letters.as_ref(), queues: &queues };
+                html(pages::dead_letters(&shown, *viewer))
+            }
+            StatusPage::LettersJson => {
+                let letters = self.letters.as_ref().ok_or(RenderError::NotFound)?.state();
+                let queues = self.fleet.fleet(Instant::now(), Timestamp::now()).queues;
+                letters::json::letters(self.fleet.name(), &letters, &queues)
+                    .map(Into::into)
+                    .map_err(RenderError::failed)
+            }
             StatusPage::Status(query, account) => {
                 json::status(&self.snapshot(), &self.metrics.totals(), (query, account.as_deref()))
                     .map(Into::into)

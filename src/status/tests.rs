@@ -36,6 +36,8 @@ fn sources(accounts: usize) -> StatusSources {
         metrics,
         stuck_after: Duration::from_mins(15),
         broker: None,
+        letters: None,
+        admin: AdminAccess::nobody(),
         alive_signal: None,
     }
 }

@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod batches;
 mod broker_states;
 mod check;

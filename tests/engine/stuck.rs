@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use freshet::fleet::{Survey, SurveySources};
 use freshet::lane::{self, BackoffSettings, LaneRoster, LaneState};
-use freshet::status::{self, AliveSignal, StatusSources};
+use freshet::status::{self, AdminAccess, AliveSignal, StatusSources};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -184,6 +184,8 @@ async fn a_stuck_lane_is_reported_and_ends_livez_and_lanes_that_wait_for_a_known
         lanes,
         stuck_after: AFTER,
         broker: None,
+        letters: None,
+        admin: AdminAccess::nobody(),
         alive_signal: Some(AliveSignal {
             every: Duration::from_millis(20),
             tell: || {

@@ -22,13 +22,14 @@ mod work;
 use std::io;
 use std::ops::ControlFlow;
 
+use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::first_node::first_node;
 use super::names::Names;
 use super::transport::{Connected, connect};
-use crate::broker::amqp::address::{Address, Addresses};
+use crate::broker::amqp::address::Addresses;
 use crate::broker::amqp::connection::{ConnectionPool, close};
 use crate::broker::amqp::stored_letter;
 use crate::broker::timing::LETTER_WAIT;
@@ -57,6 +58,9 @@ pub struct LettersSeen {
     pub seen: u64,
 }
 
+/// Stopped before anything was looked at.
+const NOTHING: LettersSeen = LettersSeen { at_start: 0, seen: 0 };
+
 impl DeadLetterQueue {
     /// Connects nowhere yet.
     pub fn new(addresses: &Addresses, names: &Names, opener: Opener) -> Self {
@@ -79,15 +83,47 @@ impl DeadLetterQueue {
         stop: &CancellationToken,
         mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
-        let mut looked = LettersSeen { at_start: 0, seen: 0 };
         // Nothing is held yet, so that a stop may end this anywhere.
-        let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(looked) };
+        let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
         let connection = connection?;
-        let mut reading = LetterReading::open(&connection, &self.names.dead(), who, None).await?;
-        looked.at_start = reading.left();
+        let looked = self.look_on(&connection, who, stop, &mut see).await;
+        close(&connection).await;
+        looked
+    }
+
+    /// The same, but only where nobody takes letters out meanwhile: a replay that began now would find them held here, and
+    /// pass them over.
+    pub async fn look_alone(
+        &self,
+        who: &str,
+        stop: &CancellationToken,
+        mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
+    ) -> Result<LettersSeen, LetterQueueError> {
+        let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
+        let connection = connection?;
+        let looked = async {
+            let _claim = claim::claim(&connection, &self.names).await?;
+            self.look_on(&connection, who, stop, &mut see).await
+        };
+        let looked = looked.await;
+        close(&connection).await;
+        looked
+    }
+
+    async fn look_on(
+        &self,
+        connection: &Connection,
+        who: &str,
+        stop: &CancellationToken,
+        see: &mut impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
+    ) -> Result<LettersSeen, LetterQueueError> {
+        let mut reading = LetterReading::open(connection, &self.names.dead(), who, None).await?;
+        let mut looked = LettersSeen { at_start: reading.left(), ..NOTHING };
         let looking = async {
             while let NextLetter::Read(delivery) = reading.next(LETTER_WAIT, stop).await? {
                 looked.seen += 1;
+                // The lanes may share this thread.
+                tokio::task::consume_budget().await;
                 let letter = stored_letter::letter(&delivery);
                 let listed = ListedLetter::of(&letter, &self.opener);
                 if see(&listed, &letter).map_err(LetterQueueError::Output)?.is_break() {
@@ -98,7 +134,6 @@ impl DeadLetterQueue {
         };
         let ended = looking.await;
         reading.close().await;
-        close(&connection).await;
         ended.map(|()| looked)
     }
 
@@ -152,15 +187,16 @@ impl DeadLetterQueue {
     /// Connects to the first node that takes a connection.
     async fn connect(&self, who: &str) -> Result<Connected, LetterQueueError> {
         let name = connection_name(who);
-        Ok(first_node(&self.addresses, async |address| connect(address, &name).await).await?)
+        Ok(first_node(&self.addresses, |address| Box::pin(connect(address, &name))).await?)
     }
 
     /// Two connections, and the claim to be the only one that takes letters out.
     async fn claim(&self, who: &str) -> Result<(ConnectionPool, claim::Claim), LetterQueueError> {
         let name = connection_name(who);
-        let reach = async |address: &Address| ConnectionPool::connect_one_pair(address, &name).await;
-        let pool = first_node(&self.addresses, reach).await?;
-        let claim = claim::claim(&pool.pair(0)?.consuming, &self.names).await?;
+        let pool =
+            first_node(&self.addresses, |address| Box::pin(ConnectionPool::connect_one_pair(address, &name)))
+                .await?;
+        let claim = claim::claim_soon(&pool.pair(0)?.consuming, &self.names).await?;
         Ok((pool, claim))
     }
 }

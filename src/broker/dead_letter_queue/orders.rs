@@ -52,8 +52,10 @@ impl fmt::Debug for LetterOrder {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LetterState {
-    /// It goes on.
+    /// Nothing was looked at yet: the broker is being reached, and nobody else may take letters out.
     #[default]
+    Starting,
+    /// It goes on.
     Running,
     /// All that matched were tried.
     Done,

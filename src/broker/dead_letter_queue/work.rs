@@ -93,7 +93,7 @@ impl<'a, 's> LetterWork<'a, 's> {
     ) -> Self {
         let selection = order.filter.clone().selection(Timestamp::now());
         let pace = Pacing { rate: order.rate, next: Instant::now() };
-        let now = LetterProgress::default();
+        let now = LetterProgress { state: LetterState::Running, ..LetterProgress::default() };
         Self { queue, opener, pair, order, selection, disposal, progress, stop, now, pace }
     }
 
@@ -110,6 +110,7 @@ impl<'a, 's> LetterWork<'a, 's> {
                 LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most).await?;
             if most.is_none() {
                 self.now.at_start = reading.left();
+                self.progress.send_replace(self.now.clone());
             }
             let LetterProgress { at_start, done, first, last, .. } = std::mem::take(&mut self.now);
             self.now = LetterProgress {
@@ -119,6 +120,7 @@ impl<'a, 's> LetterWork<'a, 's> {
                 last,
                 seen: done,
                 matched: done,
+                state: LetterState::Running,
                 ..LetterProgress::default()
             };
             let mut end = self.pass(&mut reading, began + pass).await;
@@ -182,6 +184,8 @@ impl<'a, 's> LetterWork<'a, 's> {
                 }
             };
             self.now.seen += 1;
+            // The lanes share this thread.
+            tokio::task::consume_budget().await;
             let letter = stored_letter::letter(&delivery);
             let listed = ListedLetter::of(&letter, self.opener);
             if self.selection.holds(&listed) {

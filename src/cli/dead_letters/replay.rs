@@ -151,7 +151,7 @@ pub(super) fn verdict(command: &LetterCommand, end: &LetterProgress) -> Result<(
                     .to_owned(),
             ));
         }
-        LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
+        LetterState::Starting | LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
     }
     if end.matched == 0 {
         return Err(nothing_matched(&command.queue.name()));

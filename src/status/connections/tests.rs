@@ -14,7 +14,7 @@ fn router() -> Router {
 
 fn connect(slots: &mut ConnectionSlots) -> DuplexStream {
     let (near, far) = tokio::io::duplex(1024);
-    slots.admit(far, router());
+    slots.admit(far, PageClient(IpAddr::from([127, 0, 0, 1])), router());
     near
 }
 

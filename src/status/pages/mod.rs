@@ -1,7 +1,9 @@
 //! The pages for people: what `view` found out, put into the templates. Pure; the handlers serve what comes of it.
 
 mod account;
+mod dead_letters;
 mod failure;
+mod forms;
 mod frame;
 mod index;
 mod replicas;
@@ -9,7 +11,9 @@ mod runbook;
 mod shown;
 
 pub(super) use account::account;
+pub(super) use dead_letters::{LettersShown, Viewer, dead_letters};
 pub(super) use failure::failure;
+pub(super) use forms::{confirm_replay, login};
 pub(super) use index::index;
 pub(super) use replicas::replicas;
 pub(super) use runbook::runbook;
