@@ -10,7 +10,7 @@ use crate::delivery::AccountName;
 use crate::outcome::DeadLetterReason;
 
 /// So many traits are kept apart: senders may make names of values.
-const MOST_TRAITS: usize = 10_000;
+const MOST_KEPT_TRAITS: usize = 10_000;
 /// So many like names are told.
 const MOST_NEAREST: usize = 3;
 
@@ -47,7 +47,7 @@ impl MissingTraits {
         let ignored = explanation.ignored.iter().filter(|ignored| ignored.has_no_field());
         for trait_path in ignored.map(|ignored| &ignored.trait_path).collect::<BTreeSet<_>>() {
             let key = (account.clone(), trait_path.clone());
-            if self.found.len() >= MOST_TRAITS && !self.found.contains_key(&key) {
+            if self.found.len() >= MOST_KEPT_TRAITS && !self.found.contains_key(&key) {
                 self.left_out += 1;
                 continue;
             }
