@@ -15,7 +15,7 @@ const STATUSES: &[(&str, &str, bool)] = &[
         "explain",
         "0 no event would become a dead letter; 1 one would, or fields cannot be read (with --deny-warnings also where that \
          depends on the account)",
-        false,
+        true,
     ),
     (
         "fields",

@@ -10,6 +10,7 @@ mod explain;
 mod feed;
 mod fields;
 mod files;
+mod letters;
 mod new_file;
 mod output;
 mod publish;
@@ -59,7 +60,7 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Say what would become of events, and why; sends nothing
     #[command(
-        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad\n  freshet explain plan.ndjson --fields fields/ --deny-warnings    # in CI: no network, no keys"
+        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad\n  freshet explain plan.ndjson --fields fields/ --deny-warnings    # in CI: no network, no keys\n  freshet explain --dead-letters --account acme --since 2h"
     )]
     Explain(explain::ExplainArguments),
     /// List the fields of accounts as senders must write them
@@ -139,7 +140,7 @@ impl Cli {
     async fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Run(arguments) => run::run(arguments).await,
-            Command::Check(arguments) => check::run(arguments).await,
+            Command::Check(arguments) => Box::pin(check::run(arguments)).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
             Command::Explain(arguments) => explain::run(arguments).await,

@@ -15,7 +15,7 @@ mod risk;
 #[cfg(test)]
 mod tests;
 
-pub use account_fields::AccountFields;
+pub use account_fields::{AccountFields, not_in_folder};
 pub use explainer::{AccountExplainer, Explainer};
 pub use explanation::{Ends, Explanation, IgnoredTrait, MappedTrait, Summary};
 pub use field_changes::{SavedFieldChange, changes};
