@@ -403,6 +403,7 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
     let world = World::with_acme().await;
     let proxy = crate::support::Proxy::to(&world.vhost.addr()).await;
     let replica = start_at(&world, &proxy.url(world.vhost.url()), "one").await;
+    let unasked = start_at(&world, &proxy.url(world.vhost.url()), "two").await;
     fill(&world, "acme", 0..4).await;
     let at = replica.http_addr().await;
     letters_are(at, 4).await;
@@ -414,13 +415,21 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
     let page = ask(at, "GET /dead-letters", &[], "").await;
     assert!(page.status == 200 && page.body.contains("4 dead letters wait"), "{}", page.body);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let unasked_at = unasked.http_addr().await;
+    soon("it says why there is nothing to show", async || {
+        let page = ask(unasked_at, "GET /dead-letters", &[], "").await.body;
+        let said = ["The dead letters could not be read.", "cannot reach the broker"];
+        if said.iter().all(|words| page.contains(words)) { Ok(()) } else { Err(page) }
+    })
+    .await;
     proxy.pass().await;
     replica.ready().await;
+    unasked.ready().await;
     let answer = with_token(at, &format!("POST {REPLAY}"), "{\"limit\":1}").await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert_eq!(replay_is(at, "done").await["done"], 1);
     world.expect(1);
-    world.settled(&[&replica]).await;
+    world.settled(&[&replica, &unasked]).await;
     assert_eq!(numbers(&world.dead_letters(3).await), [1, 2, 3]);
-    world.finish([replica]).await;
+    world.finish([replica, unasked]).await;
 }
