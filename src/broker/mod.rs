@@ -40,7 +40,7 @@ pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
 pub use dead_letter_queue::{
     DeadLetterQueue, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState,
-    LettersSeen,
+    LetterVerdict, LettersSeen,
 };
 pub use facts::{BrokerFacts, QueueDepths};
 pub use first_node::NoNode;
@@ -51,8 +51,8 @@ pub use names::{Names, priority};
 pub use session::run;
 pub use status_exchange::{StatusMessage, StatusPort};
 pub use survey::{
-    BrokerSurvey, Certainty, ExchangeState, NodeFacts, NodeFailure, ObjectsReport, Publishing, QueueState,
-    RefusedRight, RightsReport, SurveyedNode, survey,
+    BrokerSurvey, Certainty, ExchangeState, NameState, NodeFacts, NodeFailure, ObjectsReport, Publishing,
+    QueueState, RefusedRight, RightsReport, SurveyedNode, survey,
 };
 pub use transport::ConnectStep;
 

@@ -63,7 +63,7 @@ impl Names {
     }
 
     /// The queue of the replica that counts what waits.
-    pub(super) fn counter(&self) -> String {
+    pub fn counter(&self) -> String {
         format!("{}.counter", self.queue)
     }
 

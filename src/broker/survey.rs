@@ -13,17 +13,15 @@ use futures_util::future::join_all;
 use lapin::Connection;
 
 use super::amqp::address::{Address, Addresses};
-use super::amqp::channel::ask;
 use super::amqp::connection::close;
-use super::amqp::refusal::{NOT_FOUND, is_refused};
 use super::names::Names;
-use super::timing::{LEAST_CHANNELS, SURVEY_ANSWER};
+use super::timing::LEAST_CHANNELS;
 use super::transport::Connected;
 use crate::delivery::AccountName;
+use asking::connect;
 pub use asking::{Certainty, NodeFailure};
-use asking::{connect, within};
 pub use messages::Publishing;
-pub use queues::{ExchangeState, QueueState};
+pub use queues::{ExchangeState, NameState, QueueState};
 pub use rights::{RefusedRight, RightsReport};
 
 /// What was found of a broker.
@@ -77,6 +75,10 @@ pub struct ObjectsReport {
     pub lanes_exchange: ExchangeState,
     /// The exchange of dead letters.
     pub dead_exchange: ExchangeState,
+    /// The exchange by which replicas tell each other of their lanes.
+    pub status_exchange: ExchangeState,
+    /// The queues that whoever counts, and whoever replays or drops letters, reserves.
+    pub reserved: Vec<(String, NameState)>,
     /// The intake.
     pub intake: QueueState,
     /// The queue of dead letters.
@@ -135,31 +137,48 @@ async fn look(
     replica: &str,
     accounts: &[AccountName],
 ) -> ObjectsReport {
-    let (publishing, rights, lanes_exchange, dead_exchange, intake, dead, lanes, name_taken) = tokio::join!(
+    let (
+        publishing,
+        rights,
+        lanes_exchange,
+        dead_exchange,
+        status_exchange,
+        reserved,
+        intake,
+        dead,
+        lanes,
+        name_taken,
+    ) = tokio::join!(
         messages::publish(address, names),
         rights::rights(connection, names, replica, accounts),
         queues::lanes_exchange(connection, names),
         queues::dead_exchange(connection, names),
+        queues::status_exchange(connection, names),
+        queues::reserved(connection, names),
         queues::intake(connection, names),
         queues::dead_letters(connection, names),
         queues::lanes(connection, names, accounts),
         name_taken(connection, names, replica),
     );
-    ObjectsReport { publishing, rights, lanes_exchange, dead_exchange, intake, dead, lanes, name_taken }
+    ObjectsReport {
+        publishing,
+        rights,
+        lanes_exchange,
+        dead_exchange,
+        status_exchange,
+        reserved,
+        intake,
+        dead,
+        lanes,
+        name_taken,
+    }
 }
 
-/// Asks for the queue that reserves the name. RabbitMQ shows it to nobody but the connection that has it.
+/// Whether another connection has reserved the name.
 async fn name_taken(connection: &Connection, names: &Names, replica: &str) -> Certainty<bool> {
-    let queue = names.replica(replica);
-    let asking = async {
-        let channel = connection.create_channel().await?;
-        ask(&channel, &queue).await
-    };
-    match within(SURVEY_ANSWER, asking).await {
-        Ok(Ok(_)) => Certainty::Known(true),
-        Ok(Err(error)) if is_refused(&error, NOT_FOUND) => Certainty::Known(false),
-        Ok(Err(error)) if is_refused(&error, super::amqp::refusal::RESOURCE_LOCKED) => Certainty::Known(true),
-        Ok(Err(error)) => Certainty::Unknown(error.to_string()),
-        Err(late) => Certainty::Unknown(late),
+    match queues::name_state(connection, &names.replica(replica)).await {
+        NameState::Ordinary | NameState::Reserved => Certainty::Known(true),
+        NameState::Free => Certainty::Known(false),
+        NameState::Unknown(why) => Certainty::Unknown(why),
     }
 }

@@ -34,8 +34,9 @@ pub fn broker(survey: &BrokerSurvey, context: BrokerContext<'_>) -> Vec<Finding>
     };
     version(first, survey.nodes.len() > 1, &mut findings);
     publishing(&objects.publishing, context.names, &mut findings);
-    permissions(objects, &mut findings);
+    permissions(objects, context.names, &mut findings);
     objects::exchanges(objects, context.names, &mut findings);
+    objects::reserved(objects, context.names, &mut findings);
     objects::queues(objects, context, &mut findings);
     replica_name(&objects.name_taken, context.replica, &mut findings);
     not_shown(context.names, &mut findings);
@@ -162,7 +163,22 @@ fn publishing(publishing: &Publishing, names: &Names, findings: &mut CheckFindin
     }
 }
 
-fn permissions(objects: &crate::broker::ObjectsReport, findings: &mut CheckFindings) {
+const PERMISSIONS: &str = "rabbitmqctl set_permissions as in docs/RABBITMQ.md, Permissions";
+
+/// What there is not without an object that events can be delivered without.
+fn without(names: &Names, object: &str) -> Option<&'static str> {
+    if object == names.counter() {
+        Some("nobody counts what waits, unless another replica may")
+    } else if object == names.dead_claim() {
+        Some("this user cannot replay or drop letters")
+    } else if object.starts_with(&names.status()) {
+        Some("the pages of each replica show its own lanes only")
+    } else {
+        None
+    }
+}
+
+fn permissions(objects: &crate::broker::ObjectsReport, names: &Names, findings: &mut CheckFindings) {
     const CHECK: &str = "permissions";
     let report = match &objects.rights {
         Certainty::Known(report) => report,
@@ -172,13 +188,15 @@ fn permissions(objects: &crate::broker::ObjectsReport, findings: &mut CheckFindi
     };
     for right in ["configure", "write", "read"] {
         let refused = report.refused.iter().filter(|refused| refused.right == right);
-        let refused: Vec<&str> = refused.map(|RefusedRight { object, .. }| object.as_str()).collect();
-        if !refused.is_empty() {
-            findings.fail(
-                CHECK,
-                format!("no permission to {right} {}", listed(&refused)),
-                "rabbitmqctl set_permissions as in docs/RABBITMQ.md, Permissions",
-            );
+        let objects = refused.map(|RefusedRight { object, .. }| object.as_str());
+        let (beside, needed): (Vec<&str>, Vec<&str>) =
+            objects.partition(|object| without(names, object).is_some());
+        if !needed.is_empty() {
+            findings.fail(CHECK, format!("no permission to {right} {}", listed(&needed)), PERMISSIONS);
+        }
+        for object in beside {
+            let lost = without(names, object).unwrap_or_default();
+            findings.warn(CHECK, format!("no permission to {right} {object}: {lost}"), PERMISSIONS);
         }
     }
     if findings.nothing_for(CHECK) {

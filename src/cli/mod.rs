@@ -9,6 +9,7 @@ mod explain;
 mod feed;
 mod fields;
 mod files;
+mod letters;
 mod new_file;
 mod output;
 mod publish;
@@ -57,7 +58,7 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Say what would become of events, and why; sends nothing
     #[command(
-        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad"
+        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad\n  freshet explain --dead-letters --account acme --since 2h"
     )]
     Explain(explain::ExplainArguments),
     /// List the fields of accounts as senders must write them
@@ -129,7 +130,7 @@ impl Cli {
     async fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Run(arguments) => run::run(arguments).await,
-            Command::Check(arguments) => check::run(arguments).await,
+            Command::Check(arguments) => Box::pin(check::run(arguments)).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Publish(arguments) => publish::run(arguments).await,
             Command::Explain(arguments) => explain::run(arguments).await,

@@ -7,6 +7,8 @@ pub(crate) const ORIGINAL: &str = "freshet-original-";
 /// How many of the sender's headers were left out of a copy, because they did not fit into a frame.
 pub(crate) const LEFT_OUT: &str = "freshet-headers-left-out";
 
+/// The word for why it was dead-lettered.
+pub(crate) const REASON: &str = "freshet-reason";
 /// What is wrong with the event: a JSON list of problems.
 pub(crate) const DETAIL: &str = "freshet-detail";
 /// The account whose lane the event was in.

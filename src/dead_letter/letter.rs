@@ -30,6 +30,17 @@ pub struct Letter {
     pub body: Bytes,
 }
 
+/// Where a letter comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LetterOrigin<'a> {
+    /// The account whose lane the event was in, and to which it is sent back. None: it goes to the intake.
+    pub(crate) account: Option<&'a str>,
+    /// None for a message that neither Freshet nor RabbitMQ dead-lettered.
+    pub(crate) reason: Option<&'a str>,
+    /// Its headers are Freshet's.
+    pub(crate) by_freshet: bool,
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     headers: &'a Map<String, Value>,
@@ -96,16 +107,36 @@ impl Letter {
         })
     }
 
-    /// The account whose lane the event was in, else the one that its sender named. A letter that RabbitMQ made has
-    /// neither header, but a routing key that begins with the account. A header that is no string yields an empty name,
-    /// which no account has.
+    /// Where the letter comes from. A letter has account and reason in its routing key, which Freshet or RabbitMQ made;
+    /// headers may be a sender's own. They are asked where the key says nothing, because somebody moved the letter here from
+    /// another queue.
+    pub(crate) fn origin(&self) -> LetterOrigin<'_> {
+        let text = |name: &str| self.headers.get(name).and_then(Value::as_str);
+        let said = text(header_names::REASON);
+        let by_key = self.routing_key.split_once('.').filter(|(_, reason)| is_reason(reason));
+        if let Some((account, reason)) = by_key {
+            let account = (account != UNROUTED).then_some(account);
+            let by_freshet = said == Some(reason) && text(header_names::ACCOUNT) == account;
+            return LetterOrigin { account, reason: Some(reason), by_freshet };
+        }
+        let reason = said.filter(|reason| is_reason(reason));
+        let by_freshet = reason.is_some();
+        LetterOrigin { account: text(header_names::ACCOUNT).filter(|_| by_freshet), reason, by_freshet }
+    }
+
+    /// The account that a file's letter goes to: that of its origin, else the one that a header names. A header that is no
+    /// string yields an empty name, which no account has.
     pub(crate) fn account(&self) -> Option<&str> {
-        let named = self.headers.get(header_names::ACCOUNT).or_else(|| self.headers.get(ACCOUNT_HEADER));
-        named.map(|name| name.as_str().unwrap_or_default()).or_else(|| {
-            let (account, reason) = self.routing_key.split_once('.')?;
-            let is_key = DeadLetterReason::ALL.iter().any(|known| known.as_str() == reason);
-            (is_key && account != UNROUTED).then_some(account)
-        })
+        let origin = self.origin();
+        let ours = || self.headers.get(header_names::ACCOUNT).filter(|_| origin.reason.is_none());
+        let named =
+            || ours().map(|name| name.as_str().unwrap_or_default()).or_else(|| self.named_by_sender());
+        origin.account.or_else(named)
+    }
+
+    /// The account that its sender named, as the router reads it: empty where the header is no string.
+    pub(crate) fn named_by_sender(&self) -> Option<&str> {
+        Some(self.headers.get(ACCOUNT_HEADER)?.as_str().unwrap_or_default())
     }
 
     /// How often the event has been sent back from the dead letters, this time included.
@@ -119,6 +150,10 @@ impl Letter {
         let kept = self.headers.iter().filter(|(name, _)| !header_names::is_of_one_delivery(name));
         kept.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
+}
+
+fn is_reason(word: &str) -> bool {
+    DeadLetterReason::ALL.iter().any(|reason| reason.as_str() == word)
 }
 
 /// The body as JSON, if it is read back from a line as the same bytes.

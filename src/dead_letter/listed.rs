@@ -8,10 +8,9 @@ use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::header_names::{self, DETAIL, REPLAYS};
-use super::letter::Letter;
-use crate::delivery::UNROUTED;
-use crate::outcome::{DeadLetterReason, Problem};
+use super::header_names::{DETAIL, REPLAYS};
+use super::letter::{Letter, LetterOrigin};
+use crate::outcome::Problem;
 use crate::segment::Opener;
 
 /// How many digits of a body's hash stand for a letter without a `messageId`.
@@ -50,7 +49,8 @@ impl ListedLetter {
     pub fn of(letter: &Letter, opener: &Opener) -> Self {
         let text = |name: &str| letter.headers.get(name).and_then(Value::as_str).map(str::to_owned);
         let number = |name: &str| letter.headers.get(name).and_then(Value::as_u64);
-        let (account, reason, by_freshet) = place(letter);
+        let LetterOrigin { account, reason, by_freshet } = letter.origin();
+        let (account, reason) = (account.map(str::to_owned), reason.map(str::to_owned));
         let own = |value: Option<String>| value.filter(|_| by_freshet);
         let (mut event_type, mut message_id) =
             (own(text("freshet-event-type")), own(text("freshet-message-id")));
@@ -88,27 +88,6 @@ impl ListedLetter {
         let problem = self.problems.first()?;
         problem.trait_path.as_deref().or(problem.field.as_deref())
     }
-}
-
-/// The account and the reason, and whether Freshet's headers are its own. Freshet publishes a letter with both in its
-/// routing key; where that key says something else, a sender set the headers.
-fn place(letter: &Letter) -> (Option<String>, Option<String>, bool) {
-    let text = |name: &str| letter.headers.get(name).and_then(Value::as_str).map(str::to_owned);
-    let said = text("freshet-reason");
-    let by_key = letter.routing_key.split_once('.').filter(|(_, reason)| is_reason(reason));
-    if let Some((account, reason)) = by_key {
-        let account = (account != UNROUTED).then(|| account.to_owned());
-        let by_freshet = said.as_deref() == Some(reason) && text(header_names::ACCOUNT) == account;
-        return (account, Some(reason.to_owned()), by_freshet);
-    }
-    // Somebody moved it here from another queue.
-    let reason = said.filter(|reason| is_reason(reason));
-    let by_freshet = reason.is_some();
-    (text(header_names::ACCOUNT).filter(|_| by_freshet), reason, by_freshet)
-}
-
-fn is_reason(word: &str) -> bool {
-    DeadLetterReason::ALL.iter().any(|reason| reason.as_str() == word)
 }
 
 /// When RabbitMQ dead-lettered it: the newest of its deaths is the first.

@@ -72,7 +72,7 @@ impl DeadLetter<'_> {
                 headers.insert(name.to_owned(), value);
             }
         };
-        add("freshet-reason", Some(refusal.reason.as_str().into()));
+        add(header_names::REASON, Some(refusal.reason.as_str().into()));
         add(header_names::DETAIL, Some(detail(refusal).into()));
         add(header_names::ACCOUNT, account.map(|name| (**name).into()));
         add("freshet-event-type", seen.event_type.as_deref().map(Into::into));

@@ -279,3 +279,19 @@ fn why_not(verdict: &Verdict) -> String {
         }
     }
 }
+
+/// Why a value was judged without a selector that the folder does not hold.
+pub const fn not_in_folder(selector: Selector) -> &'static str {
+    match selector {
+        Selector::Owners => {
+            "the folder does not hold the account's users, so an owner given by e-mail address is not found here; \
+             a lane asks Freshsales for them"
+        }
+        Selector::LifecycleStages => {
+            "the folder does not hold lifecycle_stages.json; `freshet fields --save` writes it"
+        }
+        Selector::DealPipelines => {
+            "the folder does not hold deal_pipelines.json; `freshet fields --save` writes it"
+        }
+    }
+}

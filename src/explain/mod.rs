@@ -12,7 +12,7 @@ mod risk;
 #[cfg(test)]
 mod tests;
 
-pub use account_fields::{AccountFields, FieldSourceError};
+pub use account_fields::{AccountFields, FieldSourceError, not_in_folder};
 pub use explainer::{AccountExplainer, Explainer};
 pub use explanation::{Ends, Explanation, IgnoredTrait, MappedTrait, Summary};
 pub use field_list::{ListedField, list};

@@ -46,9 +46,13 @@ impl SourceLine {
     /// Splits a line into its body and the rest. A dead letter counts as sent back once more.
     pub(super) fn read(number: u64, line: Bytes) -> (Self, Bytes) {
         let Some(letter) = Letter::from_line(&line) else { return (Self::new(number), line) };
-        let (account, replays) = (letter.account().map(str::to_owned), letter.replays());
-        let headers = letter.kept_headers();
-        (Self { number, account, replays, headers, properties: letter.properties }, letter.body)
+        (Self::of_letter(number, &letter, letter.account()), letter.body)
+    }
+
+    /// What a letter says beside its body. `account`: the one that it names.
+    pub(super) fn of_letter(number: u64, letter: &Letter, account: Option<&str>) -> Self {
+        let (headers, properties) = (letter.kept_headers(), letter.properties.clone());
+        Self { number, account: account.map(str::to_owned), replays: letter.replays(), headers, properties }
     }
 
     pub(super) fn encoding(&self) -> Option<&str> {

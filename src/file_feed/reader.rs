@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::ReadLine;
 use super::event::{FileEvent, SourceLine, Splitting};
+use crate::dead_letter::Letter;
 use crate::delivery::AccountName;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::routing::{AccountIndex, RoutedBy};
@@ -107,6 +108,24 @@ impl EventReader {
         };
     }
 
+    /// Takes a dead letter in a line's place, and reads it as what becomes of it when it is sent back: a lane takes its body
+    /// for one event, whatever it holds; the router, to which a letter without an account goes, splits a batch and looks for
+    /// the account of each event.
+    pub fn take_letter(&mut self, letter: &Letter) {
+        self.line += 1;
+        let Some(account) = letter.origin().account else {
+            let line = SourceLine::of_letter(self.line, letter, letter.named_by_sender());
+            self.next = self.open_body(line, letter.body.clone());
+            return;
+        };
+        let line = SourceLine::of_letter(self.line, letter, Some(account));
+        self.next =
+            Unread::One(Box::new(self.routed(FileEvent::whole(line, letter.body.clone()), false, || {
+                // Not asked: the account is named.
+                Ok(Vec::new())
+            })));
+    }
+
     /// The next event of the last line.
     pub fn next_event(&mut self) -> Option<FileRead> {
         match std::mem::replace(&mut self.next, Unread::Nothing) {
@@ -133,6 +152,10 @@ impl EventReader {
 
     fn open(&self, text: Bytes) -> Unread {
         let (line, body) = SourceLine::read(self.line, text);
+        self.open_body(line, body)
+    }
+
+    fn open_body(&self, line: SourceLine, body: Bytes) -> Unread {
         // By its line's number, because equal lines are different events, as two messages would be.
         let one = match self.opener.open(&body, line.encoding(), &self.line.to_string()) {
             Ok(Opened::Many(batch)) => return Unread::Batch(Splitting::new(&line, batch)),

@@ -146,7 +146,7 @@ async fn before_the_first_start_it_says_what_will_be_declared_and_leaves_nothing
         ("connection", "logged in, RabbitMQ"),
         ("takes_messages", "no alarm"),
         ("permissions", "configure, write and read"),
-        ("exchanges", "events.lanes, events.dead: declared at the first start"),
+        ("exchanges", "events.lanes, events.dead, events.status: declared at the first start"),
         ("intake", "events: declared at the first start"),
         ("lanes", "2 lanes: declared at the first start"),
         ("dead_letters", "declared at the first start"),
@@ -243,7 +243,9 @@ async fn permissions_that_are_missing_are_named_whether_the_objects_are_there_or
             let url = user(&world.vhost, &name, rights).await;
             let config = world.config_at(&url, "one");
             let checked = check_with(&config, &["--json"], &World::environment()).await;
-            let found: Vec<_> = checked.of("broker", "permissions");
+            let mut found: Vec<_> = checked.of("broker", "permissions");
+            // What events can be delivered without is a warning.
+            found.retain(|(status, _)| status != "warning");
             assert_eq!(checked.status, Some(1), "{name}: {found:?}");
             assert_eq!(found.len(), expected.len(), "{name}: {found:?}");
             for ((status, message), part) in found.iter().zip(expected) {
@@ -351,6 +353,45 @@ async fn an_exchange_of_another_kind_and_a_queue_of_another_connection_are_failu
     assert_eq!(checked.status, Some(1));
     checked.has("broker", "exchanges", "failed", "events.lanes is of another kind");
     checked.has("broker", "intake", "failed", "exclusive to another connection");
+}
+
+#[tokio::test]
+async fn names_that_others_took_are_told_and_left_to_them() {
+    let world = World::with_acme().await;
+    let channel = world.amqp.channel().await;
+    let status = format!("{}.status", world.queue());
+    let kind = lapin::ExchangeKind::Direct;
+    channel
+        .exchange_declare(
+            status.as_str().into(),
+            kind,
+            lapin::options::ExchangeDeclareOptions::default(),
+            table(&[]),
+        )
+        .await
+        .unwrap();
+    for name in ["counter", "dead.claim"] {
+        world.amqp.declare_classic(&format!("{}.{name}", world.queue())).await;
+    }
+    let before = objects(&world.vhost).await;
+    let checked = json_of(&world).await;
+    assert_eq!(checked.status, Some(0), "{}", checked.out);
+    checked.has("broker", "exchanges", "warning", "events.status is of another kind");
+    checked.has("broker", "reserved_names", "warning", "events.counter is an ordinary queue");
+    checked.has("broker", "reserved_names", "warning", "no letters can be replayed or dropped");
+    assert_eq!(objects(&world.vhost).await, before);
+}
+
+#[tokio::test]
+async fn a_right_that_only_pages_and_people_need_is_a_warning() {
+    let world = World::with_acme().await;
+    let configure = r"^events(\.(lanes|lane\..*|dead|probe|replica\..*))?$";
+    let url = user(&world.vhost, "essential", [configure, ".*", ".*"]).await;
+    let checked = check_with(&world.config_at(&url, "one"), &["--json"], &World::environment()).await;
+    assert_eq!(checked.status, Some(0), "{}", checked.out);
+    for object in ["events.status", "events.counter", "events.dead.claim"] {
+        checked.has("broker", "permissions", "warning", &format!("no permission to configure {object}"));
+    }
 }
 
 #[tokio::test]

@@ -131,6 +131,13 @@ impl Freshet {
         held.expect("the size of a running process")
     }
 
+    /// The most memory that it had in use so far, in KiB; none where the system does not tell, or it has ended.
+    pub fn peak_resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        peak.split_whitespace().next()?.parse().ok()
+    }
+
     /// How many threads it has, and how many files and sockets are open. Linux only.
     pub fn threads_and_files(&self) -> (usize, usize) {
         let count = |what| {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use crate::dead_letter::header_names::is_of_one_delivery;
+use crate::dead_letter::header_names::{REPLAYS, is_of_one_delivery};
 use crate::delivery::{TRACEPARENT, TraceId};
 
 /// When the router took the message, in milliseconds since 1970. Only messages in lanes have it.
@@ -23,13 +23,14 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// The properties without forged headers: those that begin with `freshet-`, if the message did not come by `exchange_of_ours`.
 ///
 /// `freshet-original-*` and `freshet-headers-left-out` stay: they only say how the message once was. An event that is sent
-/// back from the dead letters still has them, and the transport notes there what it left out.
+/// back from the dead letters still has them, and the transport notes there what it left out. So does the count of replays,
+/// which a letter without an account brings by way of the intake: it is bounded where it is read, and only lists show it.
 pub(in crate::broker) fn believed(
     properties: &BasicProperties,
     exchange: &str,
     exchange_of_ours: &str,
 ) -> BasicProperties {
-    let is_forged = |name: &ShortString| is_of_one_delivery(name.as_str());
+    let is_forged = |name: &ShortString| is_of_one_delivery(name.as_str()) && name.as_str() != REPLAYS;
     let Some(headers) = properties.headers() else { return properties.clone() };
     if exchange == exchange_of_ours || !headers.inner().keys().any(is_forged) {
         return properties.clone();
@@ -178,7 +179,7 @@ mod tests {
             let believed = believed(&sent, exchange, "Q.lanes");
             let names: Vec<_> =
                 believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
-            assert_eq!(names, [LEFT_OUT, "freshet-original-cc", "tenant"], "by way of {exchange:?}");
+            assert_eq!(names, [LEFT_OUT, "freshet-original-cc", REPLAYS, "tenant"], "by way of {exchange:?}");
             assert_eq!(believed.message_id(), sent.message_id());
         }
         assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);

@@ -37,7 +37,7 @@ use crate::dead_letter::{Letter, ListedLetter};
 use crate::segment::Opener;
 use disposal::DisposalKind;
 pub use error::LetterQueueError;
-pub use orders::{LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState};
+pub use orders::{LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState, LetterVerdict};
 use reading::{LetterReading, NextLetter};
 use work::LetterWork;
 

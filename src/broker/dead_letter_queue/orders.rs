@@ -16,8 +16,19 @@ use crate::delivery::AccountName;
 /// The most causes of failures that are told apart.
 const MOST_CAUSES: usize = 20;
 
-/// Says why a letter would fail again, or nothing.
-pub type LetterJudge = Arc<dyn Fn(&Letter, &ListedLetter) -> Result<(), String> + Send + Sync>;
+/// Says whether a letter may go.
+pub type LetterJudge = Arc<dyn Fn(&Letter, &ListedLetter) -> LetterVerdict + Send + Sync>;
+
+/// What a judge says of a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterVerdict {
+    /// It may go.
+    Goes,
+    /// It must not, for this reason, and stays.
+    Stays(String),
+    /// What it depends on is not known, for this reason; it stays.
+    Unknown(String),
+}
 
 /// Told the account and the reason of each letter that was replayed or dropped.
 pub type LetterCounter = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -33,7 +44,7 @@ pub struct LetterOrder {
     pub accounts: Vec<AccountName>,
     /// The most letters a second.
     pub rate: Option<f64>,
-    /// Asked about each letter that matches; one that would fail again stays.
+    /// Asked about each letter that matches.
     pub judge: Option<LetterJudge>,
     #[expect(missing_docs, reason = "described at its type")]
     pub counter: Option<LetterCounter>,
@@ -78,9 +89,11 @@ pub struct LetterProgress {
     pub done: u64,
     /// Could not be sent back, and stay.
     pub failed: u64,
-    /// Would fail again, and stay.
+    /// Judged to stay: they would fail again.
     pub skipped: u64,
-    /// Why letters failed or were skipped, and how many; the commonest causes only.
+    /// Could not be judged, and stay.
+    pub unknown: u64,
+    /// Why letters stay, and how many; the first causes only.
     pub causes: BTreeMap<String, u64>,
     /// The id of the first letter that was done.
     pub first: Option<String>,
@@ -91,6 +104,18 @@ pub struct LetterProgress {
 }
 
 impl LetterProgress {
+    /// Counts a letter that must stay. True if it may go.
+    pub fn may_go(&mut self, verdict: LetterVerdict) -> bool {
+        let (stay, why) = match verdict {
+            LetterVerdict::Goes => return true,
+            LetterVerdict::Stays(why) => (&mut self.skipped, why),
+            LetterVerdict::Unknown(why) => (&mut self.unknown, why),
+        };
+        *stay += 1;
+        self.add_cause(&why);
+        false
+    }
+
     pub(super) fn add_cause(&mut self, why: &str) {
         if let Some(count) = self.causes.get_mut(why) {
             *count += 1;
@@ -122,6 +147,7 @@ pub(super) async fn conclude(
         letters = end.done,
         failed = end.failed,
         skipped = end.skipped,
+        unknown = end.unknown,
         first = end.first,
         last = end.last,
         started = %started,

@@ -190,15 +190,10 @@ impl<'a, 's> LetterWork<'a, 's> {
             let listed = ListedLetter::of(&letter, self.opener);
             if self.selection.holds(&listed) {
                 self.now.matched += 1;
-                match self.order.judge.as_ref().map_or(Ok(()), |judge| judge(&letter, &listed)) {
-                    Ok(()) => {
-                        bytes += delivery.data.len();
-                        chosen.push(ChosenLetter { delivery: *delivery, listed });
-                    }
-                    Err(why) => {
-                        self.now.skipped += 1;
-                        self.now.add_cause(&why);
-                    }
+                let judge = self.order.judge.as_ref();
+                if judge.is_none_or(|judge| self.now.may_go(judge(&letter, &listed))) {
+                    bytes += delivery.data.len();
+                    chosen.push(ChosenLetter { delivery: *delivery, listed });
                 }
             }
             if self.now.seen.is_multiple_of(1000) {

@@ -50,12 +50,54 @@ pub enum ExchangeState {
     Unknown(String),
 }
 
+/// The name of a queue that one connection at a time reserves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameState {
+    /// Nobody has it.
+    Free,
+    /// Somebody has it, as is meant.
+    Reserved,
+    /// A queue that everybody may use goes by this name, so that nobody can reserve it.
+    Ordinary,
+    /// RabbitMQ did not say, in words.
+    Unknown(String),
+}
+
 pub(super) async fn lanes_exchange(connection: &Connection, names: &Names) -> ExchangeState {
-    exchange(connection, &names.lanes(), ExchangeKind::Direct).await
+    exchange(connection, &names.lanes(), ExchangeKind::Direct, true).await
 }
 
 pub(super) async fn dead_exchange(connection: &Connection, names: &Names) -> ExchangeState {
-    exchange(connection, &names.dead(), ExchangeKind::Topic).await
+    exchange(connection, &names.dead(), ExchangeKind::Topic, true).await
+}
+
+pub(super) async fn status_exchange(connection: &Connection, names: &Names) -> ExchangeState {
+    exchange(connection, &names.status(), ExchangeKind::Fanout, false).await
+}
+
+/// Whether the queues are free whose names whoever does one thing at a time reserves.
+pub(super) async fn reserved(connection: &Connection, names: &Names) -> Vec<(String, NameState)> {
+    let mut states = Vec::new();
+    for queue in [names.counter(), names.dead_claim()] {
+        let state = name_state(connection, &queue).await;
+        states.push((queue, state));
+    }
+    states
+}
+
+/// Asks for a queue that is exclusive to whoever has it: RabbitMQ shows it to nobody else.
+pub(super) async fn name_state(connection: &Connection, queue: &str) -> NameState {
+    let asking = async {
+        let channel = connection.create_channel().await?;
+        ask(&channel, queue).await
+    };
+    match within(SURVEY_ANSWER, asking).await {
+        Ok(Ok(_)) => NameState::Ordinary,
+        Ok(Err(error)) if is_refused(&error, NOT_FOUND) => NameState::Free,
+        Ok(Err(error)) if is_refused(&error, RESOURCE_LOCKED) => NameState::Reserved,
+        Ok(Err(error)) => NameState::Unknown(error.to_string()),
+        Err(late) => NameState::Unknown(late),
+    }
 }
 
 pub(super) async fn intake(connection: &Connection, names: &Names) -> QueueState {
@@ -111,10 +153,10 @@ async fn queue(connection: &Connection, name: &str, ours: Declaration) -> QueueS
     }
 }
 
-async fn exchange(connection: &Connection, name: &str, kind: ExchangeKind) -> ExchangeState {
+async fn exchange(connection: &Connection, name: &str, kind: ExchangeKind, durable: bool) -> ExchangeState {
     let declare = async |passive| {
         let channel = connection.create_channel().await?;
-        let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
+        let options = ExchangeDeclareOptions { durable, passive, ..ExchangeDeclareOptions::default() };
         channel.exchange_declare(short(name), kind.clone(), options, FieldTable::default()).await?;
         close(&channel).await;
         Ok(())

@@ -6,6 +6,7 @@
 //! the object is there or not.
 
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use lapin::options::{
     BasicConsumeOptions, ExchangeDeclareOptions, ExchangeUnbindOptions, QueueDeclareOptions,
 };
@@ -90,8 +91,9 @@ pub(super) async fn rights(
 }
 
 fn attempts(names: &Names, replica: &str, accounts: &[&AccountName]) -> Vec<RightAttempt> {
-    let (intake, lanes, dead, probe) =
-        (names.intake().to_owned(), names.lanes(), names.dead(), names.probe());
+    let (intake, lanes, dead, probe, status) =
+        (names.intake().to_owned(), names.lanes(), names.dead(), names.probe(), names.status());
+    let status_queue = names.status_queue(replica, Timestamp::UNIX_EPOCH);
     let mut attempts = vec![
         RightAttempt::DeclareExchange(lanes.clone()),
         RightAttempt::DeclareExchange(dead.clone()),
@@ -104,6 +106,13 @@ fn attempts(names: &Names, replica: &str, accounts: &[&AccountName]) -> Vec<Righ
         RightAttempt::DeclareQueue(probe.clone()),
         RightAttempt::Bind { queue: probe, exchange: lanes.clone() },
         RightAttempt::DeclareQueue(names.replica(replica)),
+        RightAttempt::DeclareExchange(status.clone()),
+        RightAttempt::Publish { to: status.clone(), readable: lanes.clone() },
+        RightAttempt::DeclareQueue(status_queue.clone()),
+        RightAttempt::Bind { queue: status_queue.clone(), exchange: status },
+        RightAttempt::Consume(status_queue),
+        RightAttempt::DeclareQueue(names.counter()),
+        RightAttempt::DeclareQueue(names.dead_claim()),
     ];
     for account in accounts {
         let lane = names.lane(account);

@@ -1,7 +1,7 @@
 //! What is found of queues and exchanges.
 
 use super::context::BrokerContext;
-use crate::broker::{ExchangeState, Names, ObjectsReport, QueueDifference, QueueState};
+use crate::broker::{ExchangeState, NameState, Names, ObjectsReport, QueueDifference, QueueState};
 use crate::check::finding::CheckFindings;
 use crate::check::words::listed;
 use crate::words::counted;
@@ -13,6 +13,7 @@ const LATER: &str = "declared at the first start";
 pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut CheckFindings) {
     const CHECK: &str = "exchanges";
     let both = [(names.lanes(), &objects.lanes_exchange), (names.dead(), &objects.dead_exchange)];
+    let status = names.status();
     let mut missing = Vec::new();
     for (name, state) in &both {
         match state {
@@ -28,11 +29,57 @@ pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut C
             }
         }
     }
+    match &objects.status_exchange {
+        ExchangeState::AsDeclared => {}
+        ExchangeState::Missing => missing.push(&status),
+        ExchangeState::Differs(why) => findings.warn(
+            CHECK,
+            format!("the exchange {status} is of another kind, so each replica's pages show its own lanes only: {why}"),
+            "delete it: the next replica that starts declares it",
+        ),
+        ExchangeState::Unknown(why) => {
+            findings.warn(CHECK, format!("the exchange {status}: {why}"), "look into RabbitMQ's log");
+        }
+    }
     if findings.nothing_for(CHECK) {
         match missing.as_slice() {
-            [] => findings.ok(CHECK, format!("{} and {} are there", names.lanes(), names.dead())),
+            [] => findings.ok(CHECK, format!("{}, {} and {status} are there", names.lanes(), names.dead())),
             missing => findings.ok(CHECK, format!("{}: {LATER}", listed(missing))),
         }
+    }
+}
+
+/// Names that one connection at a time reserves.
+pub(super) fn reserved(objects: &ObjectsReport, names: &Names, findings: &mut CheckFindings) {
+    const CHECK: &str = "reserved_names";
+    let mut told = Vec::new();
+    for (queue, state) in &objects.reserved {
+        let is_claim = *queue == names.dead_claim();
+        match state {
+            NameState::Free => told.push(format!("{queue} is free")),
+            NameState::Reserved if is_claim => {
+                told.push(format!("{queue}: somebody replays or drops letters now"));
+            }
+            NameState::Reserved => told.push(format!("{queue}: a replica counts what waits")),
+            NameState::Ordinary => findings.warn(
+                CHECK,
+                format!(
+                    "{queue} is an ordinary queue, so {}",
+                    if is_claim {
+                        "no letters can be replayed or dropped"
+                    } else {
+                        "nobody counts what waits"
+                    }
+                ),
+                "delete it: Freshet reserves this name, and puts nothing into it",
+            ),
+            NameState::Unknown(why) => {
+                findings.warn(CHECK, format!("{queue}: {why}"), "look into RabbitMQ's log");
+            }
+        }
+    }
+    if findings.nothing_for(CHECK) {
+        findings.ok(CHECK, told.join("; "));
     }
 }
 

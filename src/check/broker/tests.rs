@@ -1,5 +1,5 @@
 use super::*;
-use crate::broker::{ExchangeState, ObjectsReport, QueueDifference, QueueState, RightsReport};
+use crate::broker::{ExchangeState, NameState, ObjectsReport, QueueDifference, QueueState, RightsReport};
 use crate::check::CheckStatus;
 
 fn facts(version: &str) -> NodeFacts {
@@ -22,6 +22,11 @@ fn objects() -> ObjectsReport {
         rights: Certainty::Known(RightsReport { lanes: 1, ..RightsReport::default() }),
         lanes_exchange: ExchangeState::AsDeclared,
         dead_exchange: ExchangeState::AsDeclared,
+        status_exchange: ExchangeState::AsDeclared,
+        reserved: vec![
+            ("q.counter".to_owned(), NameState::Reserved),
+            ("q.dead.claim".to_owned(), NameState::Free),
+        ],
         intake: there(0, &[]),
         dead: there(0, &[]),
         lanes: vec![there(0, &[])],
@@ -188,5 +193,40 @@ fn a_name_that_is_taken_is_a_warning() {
         (Certainty::Unknown("late".to_owned()), Skipped),
     ] {
         assert_eq!(changed("replica_name", |objects| objects.name_taken = taken.clone()).0, [status]);
+    }
+}
+
+#[test]
+fn names_that_cannot_be_reserved_are_told_with_what_there_is_not_without_them() {
+    let reserved = |counter, claim| {
+        let states = vec![("q.counter".to_owned(), counter), ("q.dead.claim".to_owned(), claim)];
+        changed("reserved_names", |objects| objects.reserved = states)
+    };
+    for (counter, claim, statuses, part) in [
+        (NameState::Free, NameState::Reserved, vec![Good], "somebody replays or drops letters now"),
+        (NameState::Ordinary, NameState::Free, vec![Warning], "nobody counts what waits"),
+        (NameState::Reserved, NameState::Ordinary, vec![Warning], "no letters can be replayed or dropped"),
+        (NameState::Unknown("late".to_owned()), NameState::Free, vec![Warning], "q.counter: late"),
+    ] {
+        let (found, messages) = reserved(counter, claim);
+        assert!(found == statuses && messages.contains(part), "{messages}");
+    }
+    let differs = ExchangeState::Differs("it is direct".to_owned());
+    let (found, messages) = changed("exchanges", |objects| objects.status_exchange = differs);
+    assert!(found == [Warning] && messages.contains("q.status is of another kind"), "{messages}");
+}
+
+#[test]
+fn what_events_can_be_delivered_without_is_a_warning() {
+    for (object, status) in [
+        ("q.status", Warning),
+        ("q.status.one.0", Warning),
+        ("q.counter", Warning),
+        ("q.dead.claim", Warning),
+        ("q.dead", Failed),
+    ] {
+        let refused = vec![crate::broker::RefusedRight { right: "configure", object: object.to_owned() }];
+        let report = Certainty::Known(RightsReport { lanes: 1, refused });
+        assert_eq!(changed("permissions", |objects| objects.rights = report).0, [status], "{object}");
     }
 }

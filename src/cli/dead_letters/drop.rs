@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::arguments::FilterArguments;
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::replay::{conclude, verdict, with_bar};
-use super::told;
-use crate::broker::{LetterJudge, LetterOrder, LetterProgress};
+use super::ending::{conclude, verdict};
+use super::replay::with_bar;
+use crate::broker::{LetterJudge, LetterOrder, LetterProgress, LetterVerdict};
 use crate::cli::config_file::ConfigFile;
+use crate::cli::letters::arguments::FilterArguments;
+use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
+use crate::cli::letters::told;
 use crate::cli::output::{Failure, print, print_error};
 use crate::config::{self, SecretsNeeded};
 use crate::dead_letter::{CountedLetters, Letter, LetterFilter};
@@ -121,7 +122,11 @@ fn only_counted(counted: CountedLetters) -> LetterJudge {
     let counted = Mutex::new(counted);
     Arc::new(move |letter, _| {
         let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.take(letter) { Ok(()) } else { Err("came in after the others were counted".to_owned()) }
+        if counted.take(letter) {
+            LetterVerdict::Goes
+        } else {
+            LetterVerdict::Stays("came in after the others were counted".to_owned())
+        }
     })
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::told;
-use crate::broker::LetterJudge;
+use super::ending::{judged, told_causes};
+use crate::broker::{LetterJudge, LetterProgress};
+use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
+use crate::cli::letters::told;
 use crate::cli::output::{Failure, print};
 use crate::cli::table::table;
 use crate::config::AccountLimits;
@@ -48,12 +49,12 @@ pub(super) async fn estimate(
 ) -> Result<(), Failure> {
     let selection = filter.selection(Timestamp::now());
     let mut accounts: BTreeMap<Option<String>, Estimate> = BTreeMap::new();
-    let mut matched = 0;
+    let (mut matched, mut stay) = (0, LetterProgress::default());
     let looked = command
         .queue
         .look(&command.who, &command.stop, |letter, whole| {
-            let valid = || judge.as_ref().is_none_or(|judge| judge(whole, letter).is_ok());
-            if selection.holds(letter) && valid() {
+            let mut goes = || judge.as_ref().is_none_or(|judge| stay.may_go(judge(whole, letter)));
+            if selection.holds(letter) && goes() {
                 matched += 1;
                 let account = accounts.entry(letter.account.clone()).or_default();
                 account.letters += 1;
@@ -67,7 +68,8 @@ pub(super) async fn estimate(
         })
         .await
         .map_err(failure)?;
-    if matched == 0 {
+    let unsent = stay.skipped + stay.unknown;
+    if matched == 0 && unsent == 0 {
         return Err(nothing_matched(&command.queue.name()));
     }
     let estimates = accounts.into_iter().map(|(account, estimate)| {
@@ -84,9 +86,16 @@ pub(super) async fn estimate(
         }
         print(lines)?;
     } else {
-        print(told_estimates(&estimates, matched, &command.config.broker.queue))?;
+        let mut text = told_estimates(&estimates, matched, &command.config.broker.queue);
+        if unsent > 0 {
+            text.extend(["\n", &told::letters(unsent), " would stay\n", &told_causes(&stay)]);
+        }
+        print(text)?;
     }
-    if matched >= selection.limit() { Ok(()) } else { command.whole(looked) }
+    if matched < selection.limit() {
+        command.whole(looked)?;
+    }
+    judged(&stay)
 }
 
 fn told_estimates(estimates: &[Estimate], matched: u64, queue: &str) -> String {
@@ -104,6 +113,9 @@ fn told_estimates(estimates: &[Estimate], matched: u64, queue: &str) -> String {
             to,
         ]
     });
+    if matched == 0 {
+        return "No letter would be sent back.\n".to_owned();
+    }
     format!(
         "{} would be sent back; none was.\n\n{}\n\
          CALLS and TIME are about right for events without company and deal, if the quota is free.\n",

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::arguments::FilterArguments;
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::told;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
+use crate::cli::letters::arguments::FilterArguments;
+use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
+use crate::cli::letters::told;
 use crate::cli::new_file::NewFile;
 use crate::cli::output::{Failure, print};
 use crate::config::SecretsNeeded;

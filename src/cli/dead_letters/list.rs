@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
-use super::arguments::FilterArguments;
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::told::{self, when};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::files;
+use crate::cli::letters::arguments::FilterArguments;
+use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
+use crate::cli::letters::told::{self, when};
 use crate::cli::output::{Failure, LineWriter, print};
 use crate::cli::table::{printable, table};
 use crate::config::SecretsNeeded;

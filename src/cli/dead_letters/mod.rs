@@ -1,14 +1,12 @@
 //! `freshet dead-letters`: looks at what could not be delivered, saves it, sends it back, or removes it.
 
-mod arguments;
 mod drop;
+mod ending;
 mod estimate;
 mod export;
-mod letter_command;
 mod list;
 mod replay;
 mod show;
-mod told;
 
 use clap::Subcommand;
 

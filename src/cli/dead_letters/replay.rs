@@ -1,22 +1,19 @@
 //! `dead-letters replay`: sends letters back.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-
-use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::arguments::{FilterArguments, rate};
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::{estimate, told};
-use crate::broker::{LetterOrder, LetterProgress, LetterState};
+use super::ending::{conclude, verdict};
+use super::estimate;
+use crate::broker::{LetterOrder, LetterProgress};
 use crate::cli::config_file::ConfigFile;
-use crate::cli::explain::letter_judge;
 use crate::cli::files;
-use crate::cli::output::{Failure, print, print_error};
-use crate::cli::table::printable;
+use crate::cli::letters::arguments::{FilterArguments, rate};
+use crate::cli::letters::command::{LetterCommand, failure};
+use crate::cli::letters::explaining::LetterExplainer;
+use crate::cli::letters::judging::judge;
+use crate::cli::letters::told;
+use crate::cli::output::{Failure, print_error};
 use crate::config::{self, SecretsNeeded};
-use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +42,9 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
     let filter = filter.into_filter();
     let judge = if if_valid {
-        Some(letter_judge(&command.config, &accounts_concerned(&command, &filter).await?).await?)
+        let explainer = LetterExplainer::for_letters(&command, &filter, None).await?;
+        explainer.notes().for_each(|note| print_error(&format!("letters that depend on this stay: {note}")));
+        Some(judge(explainer))
     } else {
         None
     };
@@ -71,24 +70,6 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     verdict(&command, &end)
 }
 
-/// The accounts of the letters that are meant. Those without one may turn out to be any account's.
-async fn accounts_concerned(command: &LetterCommand, filter: &LetterFilter) -> Result<Vec<String>, Failure> {
-    let selection = filter.clone().selection(Timestamp::now());
-    let all = || command.config.accounts.iter().map(|account| account.name.to_string());
-    let mut found = BTreeSet::new();
-    let see = |letter: &ListedLetter, _: &Letter| {
-        if selection.holds(letter) {
-            match &letter.account {
-                Some(account) => drop(found.insert(account.clone())),
-                None => found.extend(all()),
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    };
-    command.queue.look(&command.who, &command.stop, see).await.map_err(failure)?;
-    Ok(found.into_iter().collect())
-}
-
 /// Shows the progress on a terminal until the work is over.
 pub(super) async fn with_bar<T>(
     done: &str,
@@ -111,59 +92,4 @@ pub(super) async fn with_bar<T>(
     };
     bar.finish_and_clear();
     outcome
-}
-
-/// Says what became of an order, and why some letters stayed.
-pub(super) fn conclude(
-    command: &LetterCommand,
-    end: &LetterProgress,
-    json: bool,
-    done: &str,
-) -> Result<(), Failure> {
-    if json {
-        let line = serde_json::to_string(end).map_err(Failure::failed)?;
-        return print(format!("{line}\n"));
-    }
-    if end.matched == 0 {
-        return Ok(());
-    }
-    let mut text = format!("{} {done}", told::letters(end.done));
-    let stay = end.failed + end.skipped;
-    if stay > 0 {
-        text.push_str(", ");
-        text.push_str(&told::letters(stay));
-        text.push_str(" left in ");
-        text.push_str(&command.queue.name());
-    }
-    text.push('\n');
-    for (why, letters) in &end.causes {
-        text.extend(["  ", &told::letters(*letters), ": ", &printable(why), "\n"]);
-    }
-    print(text)
-}
-
-/// The exit status of an order that came to its end.
-pub(super) fn verdict(command: &LetterCommand, end: &LetterProgress) -> Result<(), Failure> {
-    match &end.state {
-        LetterState::Stopped => {
-            return Err(Failure::Failed(
-                "stopped by a signal; the other letters stay where they are. The same command goes on"
-                    .to_owned(),
-            ));
-        }
-        LetterState::Starting | LetterState::Running | LetterState::Done | LetterState::Failed(_) => {}
-    }
-    if end.matched == 0 {
-        return Err(nothing_matched(&command.queue.name()));
-    }
-    if end.seen < end.at_start
-        && let Some(note) =
-            told::unseen(crate::broker::LettersSeen { at_start: end.at_start, seen: end.seen })
-    {
-        print_error(&note);
-    }
-    if end.failed > 0 {
-        return Err(Failure::Failed(format!("{} could not be sent back", told::letters(end.failed))));
-    }
-    Ok(())
 }

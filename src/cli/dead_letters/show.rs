@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::letter_command::{LetterCommand, failure, nothing_matched};
-use super::told;
 use crate::cli::config_file::ConfigFile;
+use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
+use crate::cli::letters::told;
 use crate::cli::output::{Failure, print, print_error};
 use crate::cli::table::printable;
 use crate::config::SecretsNeeded;

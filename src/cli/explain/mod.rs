@@ -2,101 +2,112 @@
 
 mod letters;
 mod page;
+mod showing;
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::config_file::{ConfigFile, account_named};
 use super::engine::with_secrets;
 use super::files;
-use super::output::{Failure, print, print_styled};
+use super::letters::arguments::OtherFilters;
+use super::output::{Failure, print_styled};
 use super::running_lanes::keys;
 use crate::config::{self, AccountConfig, Config, SecretsNeeded};
 use crate::delivery::AccountName;
 use crate::explain::{
-    AccountExplainer, AccountFields, Ends, Explainer, Explanation, FieldSourceError, Summary,
+    AccountExplainer, AccountFields, Explainer, Explanation, FieldSourceError, Summary, not_in_folder,
 };
 use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
 use crate::freshsales::{Client, HttpTransport};
 use crate::routing::AccountIndex;
 use crate::schema::Selector;
-pub(super) use letters::letter_judge;
+use showing::{Showing, print_json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArguments {
     #[command(flatten)]
     config: ConfigFile,
     /// Events, one JSON object, array or batch per line, or dead letters; .gz for gzip, - for standard input
-    #[arg(value_name = "FILE")]
-    events: PathBuf,
-    /// Explain all events for this account, whatever keys they have
+    #[arg(value_name = "FILE", required_unless_present = "dead_letters", conflicts_with = "dead_letters")]
+    events: Option<PathBuf>,
+    /// Explain all events for this account, whatever keys they have; with --dead-letters: the letters of this account
     #[arg(long)]
     account: Option<String>,
+    /// Explain the letters that stand in the dead-letter queue, as if they were sent back now; they stay there
+    #[arg(long)]
+    dead_letters: bool,
     /// Folder with the accounts' fields, as `freshet fields --save` writes it; then nothing is asked of Freshsales, and no
     /// key is needed
     #[arg(long, value_name = "DIR")]
     fields: Option<PathBuf>,
-    /// Show only events that would become dead letters, or may, depending on what the account holds
-    #[arg(long)]
-    only_bad: bool,
-    /// Exit with 1 also for events that may become dead letters, depending on what the account holds
-    #[arg(long)]
-    deny_warnings: bool,
-    /// One JSON object per event, and one with the summary
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    showing: Showing,
+    #[command(flatten, next_help_heading = "With --dead-letters: filters (all that are given must hold)")]
+    filters: OtherFilters,
 }
 
 pub(super) async fn run(arguments: ExplainArguments) -> Result<(), Failure> {
+    let ExplainArguments { config, events, account, dead_letters, fields, showing, filters } = arguments;
+    match events {
+        Some(events) if !dead_letters => {
+            if !filters.into_filter(None).is_empty() {
+                return Err(Failure::Usage(
+                    "filters are for --dead-letters, not for a file of events".to_owned(),
+                ));
+            }
+            run_file(&config, &events, account.as_deref(), fields.as_ref(), &showing).await
+        }
+        Some(_) | None => {
+            letters::run(&config, filters.into_filter(account), fields.as_deref(), &showing).await
+        }
+    }
+}
+
+async fn run_file(
+    config: &ConfigFile,
+    events: &Path,
+    account: Option<&str>,
+    fields: Option<&PathBuf>,
+    showing: &Showing,
+) -> Result<(), Failure> {
     // An account's key is read once its fields are asked for.
-    let config = arguments.config.load(SecretsNeeded::None)?;
-    let account = match &arguments.account {
+    let config = config.load(SecretsNeeded::None)?;
+    let account = match account {
         Some(name) => Some(account_named(&config, name)?.name.clone()),
         None => None,
     };
-    let input = files::open(&arguments.events)?;
+    let input = files::open(events)?;
     let index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>()).into();
     let mut reader = EventReader::new(index, config.broker.opener()).for_account(account);
-    let mut explaining = Explaining::new(&config, &arguments)?;
+    let mut explaining = Explaining::new(&config, fields)?;
     let mut lines = read_lines(input.events, longest_line(config.broker.max_batch));
     let mut summary = Summary::default();
-    let is_bad = |explanation: &Explanation| {
-        matches!(explanation.ends, Ends::DeadLetter(_)) || !explanation.risks.is_empty()
-    };
     while let Some(line) = lines.recv().await {
-        let line = line.map_err(|error| {
-            Failure::Failed(format!("cannot read {} further: {error}", arguments.events.display()))
-        })?;
+        let line = line
+            .map_err(|error| Failure::Failed(format!("cannot read {} further: {error}", events.display())))?;
         reader.take(line);
         while let Some(read) = reader.next_event() {
             let explanation = explaining.explain(&reader, &read).await?;
             summary.add(&explanation);
-            if arguments.only_bad && !is_bad(&explanation) {
+            if !showing.shows(&explanation) {
                 continue;
             }
-            if arguments.json {
+            if showing.json {
                 print_json(&explanation)?;
             } else {
-                print_styled(&text::event(&explanation, explaining.requests_per_hour(&explanation)))?;
+                print_styled(&text::event(
+                    &text::IN_A_FILE,
+                    &explanation,
+                    explaining.requests_per_hour(&explanation),
+                ))?;
             }
         }
     }
-    if arguments.json {
-        print_json(&json!({ "summary": summary }))?;
-    } else {
-        print_styled(&text::summary(&summary))?;
-    }
-    let bad = summary.dead_letter > 0 || (arguments.deny_warnings && summary.at_risk > 0);
-    if bad { Err(Failure::Logged) } else { Ok(()) }
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let value = value.serialize(serde_json::value::Serializer).map_err(Failure::failed)?;
-    print(format!("{value}\n"))
+    showing.end(&summary)
 }
 
 /// Explains events, and reads the fields of an account when its first event comes.
@@ -111,19 +122,12 @@ struct Explaining<'a> {
 }
 
 impl<'a> Explaining<'a> {
-    fn new(config: &'a Config, arguments: &'a ExplainArguments) -> Result<Self, Failure> {
-        let folder = arguments.fields.as_ref();
+    fn new(config: &'a Config, folder: Option<&'a PathBuf>) -> Result<Self, Failure> {
         let transport = match folder {
             Some(_) => None,
             None => Some(HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?),
         };
         Ok(Self::with(config, folder, transport))
-    }
-
-    /// Asks Freshsales for what it needs.
-    fn online(config: &'a Config) -> Result<Self, Failure> {
-        let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
-        Ok(Self::with(config, None, Some(transport)))
     }
 
     fn with(config: &'a Config, folder: Option<&'a PathBuf>, transport: Option<HttpTransport>) -> Self {
@@ -206,7 +210,7 @@ impl<'a> Explaining<'a> {
         for selector in explanation.needs.clone() {
             let why = match self.failed.get(&(account.clone(), selector)) {
                 Some(why) => why.clone(),
-                None if self.folder.is_some() => not_saved(selector),
+                None if self.folder.is_some() => not_in_folder(selector).to_owned(),
                 None => continue,
             };
             explanation.notes.push(why);
@@ -217,17 +221,4 @@ impl<'a> Explaining<'a> {
         let account = explanation.account.as_ref()?;
         Some(self.explainer.account(account)?.requests_per_hour())
     }
-}
-
-/// Why a value was judged without a selector.
-fn not_saved(selector: Selector) -> String {
-    match selector {
-        Selector::Owners => {
-            "the folder does not hold the account's users, so an owner given by e-mail address is not found here; \
-             a lane asks Freshsales for them"
-        }
-        Selector::LifecycleStages => "the folder does not hold lifecycle_stages.json; `freshet fields --save` writes it",
-        Selector::DealPipelines => "the folder does not hold deal_pipelines.json; `freshet fields --save` writes it",
-    }
-    .to_owned()
 }

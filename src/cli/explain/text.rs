@@ -20,10 +20,24 @@ const SHOWN_FURTHER: usize = 4;
 /// The longest value shown in the table, in characters.
 const LONGEST_VALUE: usize = 60;
 
+/// Where an event stands.
+pub(super) struct Place {
+    /// What its number counts.
+    pub(super) word: &'static str,
+    /// What happened to it before.
+    pub(super) history: Option<String>,
+}
+
+/// An event of a file.
+pub(super) const IN_A_FILE: Place = Place { word: "line", history: None };
+
 /// Everything about one event.
-pub(super) fn event(explanation: &Explanation, requests_per_hour: Option<f64>) -> String {
+pub(super) fn event(place: &Place, explanation: &Explanation, requests_per_hour: Option<f64>) -> String {
     let mut page = Page::default();
-    page.title(explanation);
+    page.title(place.word, explanation);
+    if let Some(history) = &place.history {
+        page.line(format_args!("  {history}"));
+    }
     page.ends(explanation);
     page.problems(explanation);
     page.mapped(&explanation.mapped);
@@ -62,11 +76,11 @@ pub(super) fn summary(summary: &Summary) -> String {
 }
 
 impl Page {
-    fn title(&mut self, explanation: &Explanation) {
+    fn title(&mut self, place: &str, explanation: &Explanation) {
         let event_type = explanation.event_type.as_deref().unwrap_or("(no type)");
         let place = match explanation.index {
-            Some(index) => format!("line {}, event {} of the batch", explanation.line, index + 1),
-            None => format!("line {}", explanation.line),
+            Some(index) => format!("{place} {}, event {} of the batch", explanation.line, index + 1),
+            None => format!("{place} {}", explanation.line),
         };
         let id = explanation.message_id.as_ref().map(|id| format!("  messageId {}", shortened(id)));
         let id = id.unwrap_or_default();

@@ -95,19 +95,26 @@ fn a_letter_needs_headers_and_a_body() {
 }
 
 #[test]
-fn a_letter_s_account_is_that_of_its_lane_then_of_its_sender_then_of_its_routing_key() {
+fn a_letter_s_account_is_that_of_its_routing_key_and_no_sender_can_name_another() {
     let of = |headers: Value, key: &str| {
         let letter = Letter { routing_key: key.to_owned(), ..letter(headers, b"{}") };
-        letter.account().map(str::to_owned)
+        (letter.origin().account.map(str::to_owned), letter.account().map(str::to_owned))
     };
     let named = |name: &str| Some(name.to_owned());
-    let both = json!({"freshet-account": "acme", "freshsales-account": "globex"});
-    assert_eq!(of(both, "initech.rejected"), named("acme"));
-    assert_eq!(of(json!({"freshsales-account": "globex"}), "initech.rejected"), named("globex"));
-    assert_eq!(of(json!({"freshsales-account": 7}), "initech.rejected"), named(""));
-    assert_eq!(of(json!({"x-death": []}), "initech.delivery_limit"), named("initech"));
+    let forged =
+        json!({"freshet-account": "acme", "freshsales-account": "globex", "freshet-reason": "rejected"});
+    let same = |name: &str| (named(name), named(name));
+    assert_eq!(of(forged.clone(), "initech.delivery_limit"), same("initech"));
+    assert_eq!(of(json!({"x-death": []}), "initech.delivery_limit"), same("initech"));
+    // Without an account: the router looks for it.
+    assert_eq!(of(forged.clone(), "_unrouted.unknown_account"), (None, named("globex")));
+    assert_eq!(of(json!({"freshsales-account": 7}), "_unrouted.unknown_account"), (None, named("")));
+    // Moved here, or written by hand.
+    assert_eq!(of(forged, "segment.events"), same("acme"));
+    assert_eq!(of(json!({"freshet-account": "acme"}), ""), (None, named("acme")));
+    assert_eq!(of(json!({"freshsales-account": "globex"}), "by hand"), (None, named("globex")));
     for key in ["_unrouted.unknown_account", "segment.events", "initech", ""] {
-        assert_eq!(of(json!({}), key), None, "{key}");
+        assert_eq!(of(json!({}), key), (None, None), "{key}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::words::{counted, grouped};
 const LONGEST_PROBLEM: usize = 120;
 
 /// Who gives the command: `user@host, pid 123`.
-pub(super) fn operator() -> String {
+pub(in crate::cli) fn operator() -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| config::environment(name));
     let host = hostname::get().ok().and_then(|name| name.into_string().ok());
     let (user, host) = (user.as_deref().unwrap_or("somebody"), host.as_deref().unwrap_or("somewhere"));
@@ -19,16 +19,16 @@ pub(super) fn operator() -> String {
 }
 
 /// "1 letter", "1,234 letters".
-pub(super) fn letters(number: u64) -> String {
+pub(in crate::cli) fn letters(number: u64) -> String {
     counted(number, "letter", "letters")
 }
 
-pub(super) fn count(number: u64) -> String {
+pub(in crate::cli) fn count(number: u64) -> String {
     grouped(number)
 }
 
 /// `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
-pub(super) fn duration(seconds: u64) -> String {
+pub(in crate::cli) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -39,7 +39,7 @@ pub(super) fn duration(seconds: u64) -> String {
 }
 
 /// How long ago, for what happened in the last two days; else the date.
-pub(super) fn when(time: Option<Timestamp>, now: Timestamp) -> String {
+pub(in crate::cli) fn when(time: Option<Timestamp>, now: Timestamp) -> String {
     let Some(time) = time else { return "-".to_owned() };
     let seconds = now.duration_since(time).as_secs();
     match seconds {
@@ -54,7 +54,7 @@ pub(super) fn when(time: Option<Timestamp>, now: Timestamp) -> String {
 }
 
 /// A problem in one line: `cfPlan: not one of the choices; expected gold, silver; got a string`.
-pub(super) fn problem(problem: &Problem) -> String {
+pub(in crate::cli) fn problem(problem: &Problem) -> String {
     let Problem { field, trait_path, problem, expected, got, .. } = problem;
     let mut text = String::new();
     if let Some(name) = trait_path.as_ref().or(field.as_ref()) {
@@ -74,7 +74,7 @@ pub(super) fn problem(problem: &Problem) -> String {
 }
 
 /// The same, cut to what a list has room for.
-pub(super) fn short_problem(wrong: &Problem) -> String {
+pub(in crate::cli) fn short_problem(wrong: &Problem) -> String {
     let text = problem(wrong);
     if text.chars().count() <= LONGEST_PROBLEM {
         return text;
@@ -83,7 +83,7 @@ pub(super) fn short_problem(wrong: &Problem) -> String {
 }
 
 /// That letters were not to be had.
-pub(super) fn unseen(LettersSeen { at_start, seen }: LettersSeen) -> Option<String> {
+pub(in crate::cli) fn unseen(LettersSeen { at_start, seen }: LettersSeen) -> Option<String> {
     let missing = at_start.saturating_sub(seen);
     (missing > 0).then(|| {
         format!(

@@ -7,10 +7,17 @@ use crate::outcome::DeadLetterReason;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters (all that are given must hold)")]
-pub(super) struct FilterArguments {
+pub(in crate::cli) struct FilterArguments {
     /// Letters of this account; _unrouted for those without one
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+    #[command(flatten)]
+    others: OtherFilters,
+}
+
+/// All filters but the account, which another command may have as an option of its own.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct OtherFilters {
     /// Dead-lettered for this reason, such as rejected
     #[arg(long, value_name = "REASON", value_parser = reason, hide_possible_values = true)]
     reason: Option<String>,
@@ -38,9 +45,14 @@ pub(super) struct FilterArguments {
 }
 
 impl FilterArguments {
-    pub(super) fn into_filter(self) -> LetterFilter {
-        let Self { account, reason, trait_path, event_type, message_id, since, until, max_replays, limit } =
-            self;
+    pub(in crate::cli) fn into_filter(self) -> LetterFilter {
+        self.others.into_filter(self.account)
+    }
+}
+
+impl OtherFilters {
+    pub(in crate::cli) fn into_filter(self, account: Option<String>) -> LetterFilter {
+        let Self { reason, trait_path, event_type, message_id, since, until, max_replays, limit } = self;
         LetterFilter { account, reason, trait_path, event_type, message_id, since, until, max_replays, limit }
     }
 }
@@ -54,7 +66,7 @@ fn reason(word: &str) -> Result<String, String> {
 }
 
 /// Letters a second, as `50/s`.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
+pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix("/s").and_then(|number| number.trim().parse::<f64>().ok());
     number
         .filter(|rate| (0.01..=100_000.0).contains(rate))

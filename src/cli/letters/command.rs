@@ -9,16 +9,16 @@ use crate::cli::output::{Failure, print_error};
 use crate::config::{self, Config};
 
 /// The queue of a configuration, and who works with it.
-pub(super) struct LetterCommand {
-    pub(super) config: Config,
-    pub(super) queue: DeadLetterQueue,
-    pub(super) who: String,
-    pub(super) stop: CancellationToken,
+pub(in crate::cli) struct LetterCommand {
+    pub(in crate::cli) config: Config,
+    pub(in crate::cli) queue: DeadLetterQueue,
+    pub(in crate::cli) who: String,
+    pub(in crate::cli) stop: CancellationToken,
     _signals: tokio::task::JoinSet<()>,
 }
 
 impl LetterCommand {
-    pub(super) fn open(config: Config) -> Result<Self, Failure> {
+    pub(in crate::cli) fn open(config: Config) -> Result<Self, Failure> {
         let addresses = config.broker.addresses(&config::environment);
         let addresses = addresses.map_err(|error| Failure::Usage(format!("broker.url: {error}")))?;
         let names = Names::new(&config.broker.queue);
@@ -29,7 +29,7 @@ impl LetterCommand {
     }
 
     /// Fails if a look was broken off.
-    pub(super) fn whole(&self, looked: LettersSeen) -> Result<(), Failure> {
+    pub(in crate::cli) fn whole(&self, looked: LettersSeen) -> Result<(), Failure> {
         if self.stop.is_cancelled() {
             return Err(Failure::Failed("stopped by a signal before all letters were read".to_owned()));
         }
@@ -40,7 +40,7 @@ impl LetterCommand {
     }
 }
 
-pub(super) fn failure(error: LetterQueueError) -> Failure {
+pub(in crate::cli) fn failure(error: LetterQueueError) -> Failure {
     match error {
         LetterQueueError::Unreachable(_) => Failure::Unreachable(error.to_string()),
         LetterQueueError::NoQueue(_)
@@ -51,6 +51,6 @@ pub(super) fn failure(error: LetterQueueError) -> Failure {
     }
 }
 
-pub(super) fn nothing_matched(queue: &str) -> Failure {
+pub(in crate::cli) fn nothing_matched(queue: &str) -> Failure {
     Failure::Failed(format!("no letter in {queue} matches; `freshet dead-letters list` shows what is there"))
 }
