@@ -65,6 +65,7 @@ pub fn configuration(
     let number = counted(config.accounts.len() as u64, "account", "accounts");
     let of = if names.len() == config.accounts.len() { "" } else { ", of which checked" };
     findings.ok("file", format!("{} is right: {number}{of}: {}", facts.path.display(), listed(&names)));
+    broker_url(config, facts, &mut findings);
     environment(facts, &mut findings);
     secrets(facts, &mut findings);
     file_modes(facts, &mut findings);
@@ -72,6 +73,15 @@ pub fn configuration(
     routing(config, accounts, &mut findings);
     app_tokens(accounts, &mut findings);
     findings.finish()
+}
+
+/// Without an address the default is used, which a set-up hardly ever means.
+fn broker_url(config: &Config, facts: &ConfigurationFacts, findings: &mut CheckFindings) {
+    let from_environment = facts.set_variables.iter().any(|name| name == "FRESHET_BROKER_URL");
+    if !config.written.has("broker.url") && !from_environment {
+        let message = "neither the file nor FRESHET_BROKER_URL says where RabbitMQ is: 127.0.0.1:5672 is used, as guest";
+        findings.warn("broker_url", message, "set broker.url");
+    }
 }
 
 fn environment(facts: &ConfigurationFacts, findings: &mut CheckFindings) {

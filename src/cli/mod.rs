@@ -5,6 +5,7 @@ mod config_file;
 mod dead_letters;
 mod demo;
 mod engine;
+mod exit_status;
 mod explain;
 mod feed;
 mod fields;
@@ -25,8 +26,9 @@ mod telling;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use exit_status::with_exit_statuses;
 use output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
@@ -47,7 +49,7 @@ enum Command {
     Run(run::RunArguments),
     /// Look at the configuration, RabbitMQ and every account, and say what to do; changes nothing
     #[command(
-        after_help = "Examples:\n  freshet check\n  freshet check --account acme --json\n  freshet check --offline --deny-warnings    # in CI: no network, no secrets\n\nExit status: 0 nothing failed, 1 something failed, 64 the file is wrong"
+        after_help = "Examples:\n  freshet check\n  freshet check --account acme --json\n  freshet check --offline --deny-warnings    # in CI: no network, no secrets"
     )]
     Check(check::CheckArguments),
     /// Deliver example events to two sandboxes; needs no RabbitMQ and no account
@@ -58,11 +60,13 @@ enum Command {
     Publish(publish::PublishArguments),
     /// Say what would become of events, and why; sends nothing
     #[command(
-        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad\n  freshet explain --dead-letters --account acme --since 2h"
+        after_help = "Examples:\n  freshet explain events.ndjson --account acme\n  freshet explain plan.ndjson --fields fields/ --only-bad\n  freshet explain plan.ndjson --fields fields/ --deny-warnings    # in CI: no network, no keys\n  freshet explain --dead-letters --account acme --since 2h"
     )]
     Explain(explain::ExplainArguments),
     /// List the fields of accounts as senders must write them
-    #[command(after_help = "Examples:\n  freshet fields --account acme\n  freshet fields --save fields/")]
+    #[command(
+        after_help = "Examples:\n  freshet fields --account acme\n  freshet fields --save fields/\n  freshet fields --diff fields/\n  freshet fields --missing events.ndjson --fields fields/"
+    )]
     Fields(fields::FieldsArguments),
     /// Look at dead letters, save them, send them back, or remove them
     #[command(
@@ -88,12 +92,18 @@ enum Command {
     },
 }
 
+/// The whole command line.
+fn command() -> clap::Command {
+    with_exit_statuses(Cli::command())
+}
+
 const USAGE: u8 = 64;
 const UNREACHABLE: u8 = 75;
 
 /// Runs the command that the process was started with, and returns its exit status.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` are errors to clap.
@@ -140,7 +150,7 @@ impl Cli {
             Command::Status(arguments) => status::run(arguments).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
-                clap_complete::generate(shell, &mut Self::command(), "freshet", &mut script);
+                clap_complete::generate(shell, &mut command(), "freshet", &mut script);
                 print(script)
             }
         }
@@ -152,15 +162,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent_and_every_command_shows_an_example() {
-        Cli::command().debug_assert();
-        let all = Cli::command();
+    fn the_command_line_is_consistent_and_every_command_shows_an_example_and_its_exit_statuses() {
+        command().debug_assert();
+        let all = command();
         for command in all
             .get_subcommands()
             .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()))
         {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{}", command.get_name());
+            assert_eq!(help.matches("Exit status: 0 ").count(), 1, "{}: {help}", command.get_name());
         }
     }
 

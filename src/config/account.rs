@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::base_url::{BaseUrl, PlainHttp};
+use super::claims::AccountClaims;
 use super::reader::{Environment, Section};
 use super::secret::{SecretError, SecretSource};
 use crate::delivery::AccountName;
@@ -113,9 +114,12 @@ const MOST_BULK_JOBS: u32 = 10;
 const DEFAULT_BULK_JOBS: u32 = 6;
 
 impl AccountConfig {
-    /// `None` if a key that every account needs is missing or wrong, which has been reported. With an environment, the
-    /// secrets are read, too, and those that are not there are reported.
-    pub(super) fn read(mut section: Section<'_>, secrets: Option<Environment<'_>>) -> Option<Self> {
+    /// What it claims for itself alone, and the account; `None` if a key that every account needs is missing or wrong, which
+    /// has been reported. With an environment, the secrets are read, too, and those that are not there are reported.
+    pub(super) fn read(
+        mut section: Section<'_>,
+        secrets: Option<Environment<'_>>,
+    ) -> (AccountClaims, Option<Self>) {
         let name = required(&mut section, "name", |section| section.parsed("name", account_name));
         let plain_http = match section.flag("insecure_http") {
             Some(true) => PlainHttp::Anywhere,
@@ -142,10 +146,16 @@ impl AccountConfig {
         let deal_identity = section.word("deal_identity");
         let tags = section.word("tags");
         section.finish();
-        Some(Self {
-            name: name?.into(),
-            url: url?,
-            api_key: api_key?,
+        let claims = AccountClaims {
+            name: name.clone(),
+            write_keys: sources.write_keys.clone(),
+            project_ids: sources.project_ids.clone(),
+        };
+        let (Some(name), Some(url), Some(api_key)) = (name, url, api_key) else { return (claims, None) };
+        let account = Self {
+            name: name.into(),
+            url,
+            api_key,
             app_token,
             ca_file,
             limits,
@@ -154,7 +164,8 @@ impl AccountConfig {
             mapping,
             deal_identity,
             tags,
-        })
+        };
+        (claims, Some(account))
     }
 
     /// The authorities of `ca_file` as they are now.

@@ -5,6 +5,7 @@
 mod account;
 mod base_url;
 mod broker;
+mod claims;
 mod delivery;
 mod duration;
 mod http;
@@ -21,6 +22,7 @@ pub use account::{
 };
 pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};
+use claims::{AccountClaims, check_unique};
 pub use delivery::DeliveryConfig;
 pub use duration::parse_duration;
 pub use http::HttpConfig;
@@ -131,6 +133,7 @@ fn accounts(
         }
     };
     let mut accounts: Vec<AccountConfig> = Vec::new();
+    let mut claimed: Vec<(String, AccountClaims)> = Vec::new();
     for (index, table) in tables.into_iter().enumerate() {
         let path = format!("accounts[{index}]");
         let Value::Table(table) = table else {
@@ -138,34 +141,12 @@ fn accounts(
             continue;
         };
         let section = Section::plain(path.clone(), table, problems);
-        if let Some(account) = AccountConfig::read(section, secrets) {
-            check_unique(&accounts, &account, &path, problems);
-            accounts.push(account);
-        }
+        let (claims, account) = AccountConfig::read(section, secrets);
+        check_unique(&claimed, &claims, &path, problems);
+        claimed.push((path, claims));
+        accounts.extend(account);
     }
     accounts
-}
-
-/// A name, a write key or a project must belong to one account only.
-fn check_unique(earlier: &[AccountConfig], account: &AccountConfig, path: &str, problems: &mut Problems) {
-    for other in earlier {
-        let mut clash = |key: &str, what: &str| {
-            let message = format!("{what} belongs to account `{}` already", other.name);
-            problems.add(format!("{path}.{key}"), message);
-        };
-        if other.name == account.name {
-            clash("name", "this name");
-        }
-        let lists = [
-            ("write_keys", &account.sources.write_keys, &other.sources.write_keys),
-            ("project_ids", &account.sources.project_ids, &other.sources.project_ids),
-        ];
-        for (key, own, others) in lists {
-            for (index, one) in own.iter().enumerate().filter(|(_, one)| others.contains(one)) {
-                clash(&format!("{key}[{index}]"), &format!("\"{one}\""));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

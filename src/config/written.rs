@@ -45,6 +45,11 @@ impl WrittenKeys {
         written
     }
 
+    /// Whether the file has a key outside `[[accounts]]`, which the environment does not override.
+    pub fn has(&self, key: &str) -> bool {
+        self.outside.contains_key(key)
+    }
+
     /// Twelve hexadecimal digits: the same on all replicas of one build whose files say the same, whatever their names.
     pub fn digest(&self) -> String {
         let mut hasher = DefaultHasher::new();

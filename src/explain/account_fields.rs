@@ -5,53 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::field_source_error::FieldSourceError;
 use crate::freshsales::{Call, Client, RawResponse, Verdict, classify};
 use crate::mapping::SchemaGap;
 use crate::schema::{Entity, Fields, LeftOut, Schema, Selector, Selectors};
 
 /// Selectors that a folder may hold. The users are not kept in one: their addresses are personal data.
 const SAVED_SELECTORS: [Selector; 2] = [Selector::LifecycleStages, Selector::DealPipelines];
-
-/// Why an account's fields are not known.
-#[derive(Debug, thiserror::Error)]
-pub enum FieldSourceError {
-    /// A folder has no file for an account.
-    #[error(
-        "there is no {}: write it with `freshet fields --account {account} --save {}`", .path.display(), .folder.display()
-    )]
-    NotSaved {
-        /// The file that is missing.
-        path: PathBuf,
-        /// The folder of all accounts.
-        folder: PathBuf,
-        #[expect(missing_docs, reason = "as it says")]
-        account: String,
-    },
-    /// A file cannot be read or written.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        #[expect(missing_docs, reason = "as it says")]
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A file or an answer holds something else.
-    #[error("{place} does not hold fields: expected {{\"fields\": [...]}} as Freshsales answers it")]
-    NoFields {
-        /// The file, or what was asked for.
-        place: String,
-    },
-    /// Freshsales did not answer with fields.
-    #[error("the {entity} fields of account `{account}` cannot be read: {why}")]
-    Refused {
-        #[expect(missing_docs, reason = "as it says")]
-        account: String,
-        /// In singular.
-        entity: String,
-        /// What came, and what to do.
-        why: String,
-    },
-}
 
 /// One entity's fields as they were answered, and as they are understood.
 #[derive(Debug, Clone)]
@@ -101,6 +61,24 @@ impl AccountFields {
         Ok(known)
     }
 
+    /// Reads one of the files that [`save`](Self::save) writes; the other entities are not known then.
+    pub fn from_file(path: &Path) -> Result<Self, FieldSourceError> {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let entity = Entity::ALL.iter().copied().find(|entity| entity.plural() == stem);
+        let Some(entity) = entity else {
+            return Err(FieldSourceError::NotNamed { path: path.to_owned() });
+        };
+        let answer =
+            std::fs::read(path).map_err(|source| FieldSourceError::Io { path: path.to_owned(), source })?;
+        let mut known = Self::default();
+        known
+            .take_fields(entity, answer)
+            .map_err(|()| FieldSourceError::NoFields { place: path.display().to_string() })?;
+        let others = Entity::ALL.iter().copied().filter(|other| *other != entity);
+        known.gaps.extend(others.map(|other| (other, SchemaGap::Missing)));
+        Ok(known)
+    }
+
     /// Asks Freshsales, for all entities at once.
     pub async fn from_api(client: &Client, account: &str) -> Result<Self, FieldSourceError> {
         let [contact, sales_account, deal] = [Entity::Contact, Entity::SalesAccount, Entity::Deal];
@@ -111,6 +89,7 @@ impl AccountFields {
         for (entity, answer) in [(contact, answers.0), (sales_account, answers.1), (deal, answers.2)] {
             let refused = |why: String| FieldSourceError::Refused {
                 account: account.to_owned(),
+                address: client.address().to_owned(),
                 entity: entity.singular().replace('_', " "),
                 why,
             };

@@ -17,7 +17,7 @@ use crate::config::AccountConfig;
 use crate::delivery::AccountName;
 use crate::file_feed::FileRead;
 use crate::lane::{Accepts, Judged, judge_recording};
-use crate::mapping::{FoundBy, Ignored, Mapper, Omitted, SetField};
+use crate::mapping::{FoundBy, Ignored, Mapper, NO_SUCH_FIELD, Omitted, SetField};
 use crate::outcome::{Outcome, Refusal, SkipReason};
 use crate::schema::{Entity, Selectors};
 use crate::segment::{Glimpse, deciding_integration, has_own_trait};
@@ -124,10 +124,15 @@ impl AccountExplainer {
 
     fn ignored(&self, ignored: &Ignored) -> IgnoredTrait {
         let nearest = match ignored.why {
-            "no such field" => self.mapper.nearest(ignored),
+            NO_SUCH_FIELD => self.mapper.nearest(ignored),
             _ => None,
         };
         IgnoredTrait { trait_path: ignored.trait_path.clone(), nearest, why: ignored.why.to_owned() }
+    }
+
+    /// Traits that have a field and whose names are like this one's, the most alike first.
+    pub(super) fn alike(&self, trait_path: &str, most: usize) -> Vec<String> {
+        self.mapper.alike(trait_path, most)
     }
 
     /// API calls an hour that Freshet may make for the account.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::foresight::{Foreseen, ForeseenRequest};
 use super::risk::Risk;
 use crate::delivery::AccountName;
-use crate::mapping::{FoundBy, Lacking};
+use crate::mapping::{FoundBy, Lacking, NO_SUCH_FIELD};
 use crate::outcome::{DeadLetterReason, Problem, SkipReason};
 use crate::schema::{Entity, Selector};
 
@@ -80,6 +80,13 @@ pub struct IgnoredTrait {
     pub nearest: Option<String>,
     /// Why, in words.
     pub why: String,
+}
+
+impl IgnoredTrait {
+    /// Whether it is ignored because the account has no field for it.
+    pub(super) fn has_no_field(&self) -> bool {
+        self.why == NO_SUCH_FIELD
+    }
 }
 
 /// What would become of one event, and why.

@@ -5,17 +5,23 @@
 mod account_fields;
 mod explainer;
 mod explanation;
+mod field_changes;
 mod field_list;
+mod field_source_error;
 mod foresight;
+mod missing;
 mod remedies;
 mod risk;
 #[cfg(test)]
 mod tests;
 
-pub use account_fields::{AccountFields, FieldSourceError, not_in_folder};
+pub use account_fields::{AccountFields, not_in_folder};
 pub use explainer::{AccountExplainer, Explainer};
 pub use explanation::{Ends, Explanation, IgnoredTrait, MappedTrait, Summary};
+pub use field_changes::{SavedFieldChange, changes};
 pub use field_list::{ListedField, list};
+pub use field_source_error::FieldSourceError;
 pub use foresight::{Foreseen, ForeseenRequest};
+pub use missing::{MissingTrait, MissingTraits};
 pub use remedies::{remedy, why_skipped};
 pub use risk::Risk;

@@ -99,6 +99,11 @@ impl Client {
         Self { transport: transport.clone(), credentials, gateway }
     }
 
+    /// Where the account is.
+    pub fn address(&self) -> &str {
+        &self.credentials.base_url
+    }
+
     /// Whether the account has an app token, without which no activity can be sent.
     pub fn can_track(&self) -> bool {
         self.credentials.app_token.is_some()

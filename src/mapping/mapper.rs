@@ -80,13 +80,18 @@ impl Mapper {
     /// The trait that sets the field whose name is most like an ignored trait's, if one is alike. It compares the trait
     /// with every field, so call it only for messages that people read.
     pub fn nearest(&self, ignored: &Ignored) -> Option<String> {
-        let prefix = match ignored.entity {
-            Entity::Contact => "",
-            Entity::SalesAccount => RelatedKind::Company.prefix(),
-            Entity::Deal => RelatedKind::Deal.prefix(),
-        };
-        let key = ignored.trait_path.strip_prefix(prefix)?;
+        let key = ignored.trait_path.strip_prefix(prefix(ignored.entity))?;
         self.fields(ignored.entity).nearest(key)
+    }
+
+    /// The traits that set the fields whose names are most like this trait's, as a sender must write them. As slow.
+    pub fn alike(&self, trait_path: &str, most: usize) -> Vec<String> {
+        let related = [Entity::SalesAccount, Entity::Deal];
+        let entity = related.into_iter().find(|entity| trait_path.starts_with(prefix(*entity)));
+        let entity = entity.unwrap_or(Entity::Contact);
+        let prefix = prefix(entity);
+        let alike = self.fields(entity).alike(trait_path.get(prefix.len()..).unwrap_or_default(), most);
+        alike.into_iter().map(|name| format!("{prefix}{name}")).collect()
     }
 
     /// Maps one event. Its user has passed [`Mapper::check_user`].
@@ -191,4 +196,13 @@ fn identifying(traits: &JsonMap, user_id: Option<&str>, email: &str) -> SetField
     };
     let field = "emails".to_owned();
     SetField { entity: Entity::Contact, trait_path, field, how: FoundBy::Name, given, sent: email.into() }
+}
+
+/// What stands before the names of an entity's traits.
+const fn prefix(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Contact => "",
+        Entity::SalesAccount => RelatedKind::Company.prefix(),
+        Entity::Deal => RelatedKind::Deal.prefix(),
+    }
 }

@@ -39,6 +39,7 @@ mod tests;
 pub use changes::FieldDifference;
 pub use defaults::BadDefault;
 pub(crate) use email::email_trait;
+pub(crate) use fields::field_index::named_like_custom;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
     RelatedWrite,
@@ -50,3 +51,4 @@ pub use review::DeadOverride;
 pub use rules::{
     AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
 };
+pub(crate) use traits::candidate::NO_SUCH_FIELD;

@@ -11,8 +11,9 @@ use tracing_subscriber::layer::Context;
 use super::kind::{KindTexts, LineKind};
 use super::repeats::{HeldBack, Repeats};
 
-/// What the operator does is caused by no sender and no answer, and each of it is told: starts, reloads, stops.
-const COMMANDS: &str = "freshet::cli";
+/// What the operator does is caused by no sender and no answer, and each of it is told: starts, reloads, stops, replays.
+const COMMANDS: [&str; 3] =
+    ["freshet::cli", "freshet::status::letters", "freshet::broker::dead_letter_queue"];
 /// The target of the lines that count others. They are never held back.
 pub(super) const TARGET: &str = module_path!();
 
@@ -50,7 +51,10 @@ impl<S: Subscriber> Layer<S> for Throttle {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
         let target = metadata.target();
-        if *metadata.level() > Level::INFO || target == TARGET || target.starts_with(COMMANDS) {
+        if *metadata.level() > Level::INFO
+            || target == TARGET
+            || COMMANDS.iter().any(|commands| target.starts_with(commands))
+        {
             return true;
         }
         let kind = LineKind::of(event);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::events::track;
-use crate::letters::{fill, fill_alike, numbers};
+use crate::letters::{fill, fill_alike, letter, numbers};
 use crate::support::{Freshet, eventually, soon};
 use crate::world::World;
 
@@ -403,6 +403,7 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
     let world = World::with_acme().await;
     let proxy = crate::support::Proxy::to(&world.vhost.addr()).await;
     let replica = start_at(&world, &proxy.url(world.vhost.url()), "one").await;
+    let unasked = start_at(&world, &proxy.url(world.vhost.url()), "two").await;
     fill(&world, "acme", 0..4).await;
     let at = replica.http_addr().await;
     letters_are(at, 4).await;
@@ -414,13 +415,51 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
     let page = ask(at, "GET /dead-letters", &[], "").await;
     assert!(page.status == 200 && page.body.contains("4 dead letters wait"), "{}", page.body);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let unasked_at = unasked.http_addr().await;
+    soon("it says why there is nothing to show", async || {
+        let page = ask(unasked_at, "GET /dead-letters", &[], "").await.body;
+        let said = ["The dead letters could not be read.", "cannot reach the broker"];
+        if said.iter().all(|words| page.contains(words)) { Ok(()) } else { Err(page) }
+    })
+    .await;
     proxy.pass().await;
     replica.ready().await;
+    unasked.ready().await;
     let answer = with_token(at, &format!("POST {REPLAY}"), "{\"limit\":1}").await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert_eq!(replay_is(at, "done").await["done"], 1);
     world.expect(1);
-    world.settled(&[&replica]).await;
+    world.settled(&[&replica, &unasked]).await;
     assert_eq!(numbers(&world.dead_letters(3).await), [1, 2, 3]);
+    world.finish([replica, unasked]).await;
+}
+
+#[tokio::test]
+async fn looking_at_many_large_letters_holds_a_small_part_of_them() {
+    const LETTERS: usize = 3000;
+    const BYTES: usize = 50_000;
+    let world = World::with_acme().await;
+    let replica = start(&world, "one").await;
+    let at = replica.http_addr().await;
+    letters_are(at, 0).await;
+    let before = replica.resident();
+    let filling = "x".repeat(BYTES);
+    let large = |number| {
+        let (_, properties) = letter("acme", "rejected", "cfPlan", number);
+        let body = json!({"type": "track", "messageId": format!("m-{number}"), "event": &filling});
+        (body.to_string(), properties)
+    };
+    world.amqp.publish_all(&world.dead(), "acme.rejected", (0..LETTERS).map(large)).await;
+    let mut most = before;
+    eventually(Duration::from_mins(1), "all letters were seen", async || {
+        most = most.max(replica.resident());
+        let said = ask(at, "GET /api/dead-letters", &[], "").await.json();
+        if said["letters"] == LETTERS { Ok(()) } else { Err(said.to_string()) }
+    })
+    .await;
+    most = most.max(replica.resident());
+    let all = u64::try_from(LETTERS * BYTES / 1024).unwrap();
+    assert!(most - before < all / 2, "{before} KiB before, {most} KiB at most, for {all} KiB of letters");
+    assert_eq!(world.dead_letters(LETTERS).await.len(), LETTERS);
     world.finish([replica]).await;
 }

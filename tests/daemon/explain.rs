@@ -211,6 +211,100 @@ async fn fields_are_listed_saved_as_answered_and_taken_back_and_no_key_is_shown(
     }
     // Nothing was written.
     assert_eq!(sandbox.state()["contacts"], json!([]));
+
+    let (status, text, errors) = run(folder.path(), &["fields", "--diff", "saved"], &keys, b"").await;
+    assert_eq!((status, errors.as_str()), (0, ""), "{text}");
+    drop(serving);
+    let (status, _, errors) = run(folder.path(), &["fields"], &keys, b"").await;
+    assert_eq!(status, 1);
+    let asked = format!("account `acme` cannot be read from http://{address}: ");
+    assert!(errors.contains(&asked), "{errors}");
+}
+
+/// A folder with the plan's configuration, its fields as they were saved, and the same after an admin's work.
+fn before_and_now() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let plan = in_repository("examples/tracking-plan");
+    std::fs::copy(plan.join("freshet.toml"), folder.path().join("freshet.toml")).unwrap();
+    for name in ["before", "now"] {
+        std::fs::create_dir_all(folder.path().join(name).join("acme")).unwrap();
+    }
+    for entity in ["contacts", "sales_accounts", "deals"] {
+        let file = format!("acme/{entity}.json");
+        let text = std::fs::read_to_string(plan.join("fields").join(&file)).unwrap();
+        std::fs::write(folder.path().join("before").join(&file), &text).unwrap();
+        let mut answer: Value = serde_json::from_str(&text).unwrap();
+        if entity == "contacts" {
+            let fields = answer["fields"].as_array_mut().unwrap();
+            let at =
+                |name: &str, fields: &[Value]| fields.iter().position(|field| field["name"] == name).unwrap();
+            let plan = at("cf_plan", fields);
+            fields[plan]["label"] = json!("Price plan");
+            fields[plan]["required"] = json!(true);
+            fields[plan]["choices"][0]["value"] = json!("Gratis");
+            fields[plan]["choices"].as_array_mut().unwrap().push(json!({"id": 9001, "value": "Platinum"}));
+            let seats = at("cf_seats", fields);
+            fields[seats]["type"] = json!("text");
+            let gone = at("cf_background", fields);
+            let mut added = fields.remove(gone);
+            added["name"] = json!("cf_story");
+            fields.push(added);
+        }
+        std::fs::write(folder.path().join("now").join(&file), answer.to_string()).unwrap();
+    }
+    folder
+}
+
+#[tokio::test]
+async fn what_changed_since_fields_were_saved_is_told_and_fails_the_command() {
+    let folder = before_and_now();
+    let diff = ["fields", "--diff", "before", "--fields", "now"];
+    let (status, text, errors) = run(folder.path(), &diff, &[], b"").await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    insta::assert_snapshot!(text);
+    let (status, text, errors) = run(folder.path(), &[&diff[..], &["--json"]].concat(), &[], b"").await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    insta::assert_snapshot!(text);
+
+    // One file of the folder, and nothing new.
+    let file = ["fields", "--diff", "before/acme/contacts.json", "--fields", "now", "--json"];
+    let (status, of_file, errors) = run(folder.path(), &file, &[], b"").await;
+    assert_eq!((status, of_file == text, errors.as_str()), (1, true, ""));
+    let same = ["fields", "--diff", "now", "--fields", "now"];
+    let (status, text, errors) = run(folder.path(), &same, &[], b"").await;
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert_eq!(text, "acme: no field changed since `now` was saved\n");
+}
+
+#[tokio::test]
+async fn traits_without_a_field_are_told_with_how_often_they_come_and_the_nearest_names() {
+    let folder = before_and_now();
+    let identify = |traits: Value| json!({"type": "identify", "userId": "u", "traits": traits}).to_string();
+    let events = [
+        identify(json!({"email": "ada@example.com", "shoeSize": 38, "cfSeat": 4, "firstName": "Ada"})),
+        identify(json!({"email": "bob@example.com", "shoeSize": 38, "firstNam": "Bob"})),
+        identify(
+            json!({"email": "eve@example.com", "company": {"name": "Eve", "employe": 3}, "cfNowhere": 1}),
+        ),
+        json!({"type": "track", "userId": "ada@example.com", "event": "Ordered"}).to_string(),
+        "no event".to_owned(),
+    ]
+    .join("\n");
+    let missing = ["fields", "--missing", "-", "--fields", "before"];
+    let (status, text, errors) = run(folder.path(), &missing, &[], events.as_bytes()).await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    insta::assert_snapshot!(text);
+    assert!(!text.contains("ada@example.com") && !text.contains("Bob"), "a value is shown");
+    let as_json = [&missing[..], &["--json"]].concat();
+    let (status, text, errors) = run(folder.path(), &as_json, &[], events.as_bytes()).await;
+    assert_eq!((status, errors.as_str()), (1, ""));
+    insta::assert_snapshot!(text);
+
+    let plan = in_repository("examples/tracking-plan/plan.ndjson");
+    let known = ["fields", "--missing", plan.to_str().unwrap(), "--fields", "before"];
+    let (status, text, errors) = run(folder.path(), &known, &[], b"").await;
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert_eq!(text, "acme: every trait of 4 events has a field\n");
 }
 
 #[tokio::test]
@@ -226,6 +320,15 @@ async fn mistakes_say_what_to_do() {
         (&["explain", "plan.ndjson"][..], 64, "ACME_API_KEY is not set"),
         (&["explain", "gone.ndjson", "--fields", "fields"][..], 1, "gone.ndjson"),
         (&["fields", "--account", "acne"][..], 64, "there are: acme"),
+        (&["fields", "--diff", "nowhere", "--fields", "fields"][..], 64, "--account acme --save nowhere"),
+        (
+            &["fields", "--diff", "plan.ndjson", "--fields", "fields"][..],
+            64,
+            "the folder that `freshet fields --save` wrote",
+        ),
+        (&["fields", "--diff", "fields", "--save", "fields"][..], 64, "cannot be used with"),
+        (&["fields", "--missing", "gone.ndjson", "--fields", "fields"][..], 1, "gone.ndjson"),
+        (&["fields", "--fields", "nowhere"][..], 64, "--account acme --save nowhere"),
     ] {
         let (got, _, errors) = run(&plan, arguments, &[], b"").await;
         assert_eq!(got, status, "{arguments:?}: {errors}");

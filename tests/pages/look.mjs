@@ -5,7 +5,7 @@
 //     node look.mjs CHROMIUM TOOLS PICTURES PLAN
 //
 // TOOLS is the folder where `package.json` is installed. PLAN is a file of JSON: `pages` of `{name, url, status}`, and `refreshed`,
-// the addresses of a list of accounts and of one account.
+// the addresses of a list of accounts and of one account; and `admin`, `{login, token, pages}`, of pages for who is signed in.
 
 import { readFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -51,9 +51,9 @@ const open = async (browser, { name, url, status = 200, said }, options) => {
 };
 
 /** One page in one size and one colour scheme. */
-const look = async (browser, one, size, colorScheme) => {
+const look = async (browser, one, size, colorScheme, storageState) => {
   const name = `${one.name}-${size}-${colorScheme}`;
-  const { context, page } = await open(browser, { ...one, name }, { ...SIZES[size], colorScheme });
+  const { context, page } = await open(browser, { ...one, name }, { ...SIZES[size], colorScheme, storageState });
   const answer = await page.goto(one.url, { waitUntil: "networkidle" });
   const expected = one.status ?? 200;
   if (answer.status() !== expected) problem(name, `answers ${answer.status()}, not ${expected}`);
@@ -168,14 +168,31 @@ const scriptless = async (browser, { list }) => {
   await context.close();
 };
 
+/** What a browser keeps of somebody who signs in. */
+const signIn = async (browser, { login, token }) => {
+  const { context, page } = await open(browser, { name: "sign-in", url: login }, {});
+  await page.goto(login);
+  await page.fill("input[name=token]", token);
+  await page.click("main button[type=submit]");
+  await page.waitForURL(/dead-letters$/);
+  const state = await context.storageState();
+  await context.close();
+  return state;
+};
+
 mkdirSync(pictures, { recursive: true });
 const browser = await chromium.launch({ executablePath: program, chromiumSandbox: false });
-for (const one of plan.pages) {
-  await validate(one, await (await fetch(one.url)).text());
-  for (const size of Object.keys(SIZES)) {
-    for (const scheme of ["light", "dark"]) await look(browser, one, size, scheme);
+const lookAtAll = async (pages, state) => {
+  for (const one of pages) {
+    const cookie = (state?.cookies ?? []).map(({ name, value }) => `${name}=${value}`).join("; ");
+    await validate(one, await (await fetch(one.url, { headers: { cookie } })).text());
+    for (const size of Object.keys(SIZES)) {
+      for (const scheme of ["light", "dark"]) await look(browser, one, size, scheme, state);
+    }
   }
-}
+};
+await lookAtAll(plan.pages);
+if (plan.admin) await lookAtAll(plan.admin.pages, await signIn(browser, plan.admin));
 if (plan.refreshed) {
   await refresh(browser, plan.refreshed);
   await scriptless(browser, plan.refreshed);

@@ -34,6 +34,7 @@ use crate::support::{Freshet, eventually, script, soon};
 use crate::world::{World, sum};
 
 const ACCOUNTS: usize = 500;
+const ADMIN_TOKEN: &str = "a-token-that-nobody-else-has-0815-4711";
 /// As long as a name may be.
 const LONG_NAME: &str = "an-account-with-a-name-as-long-as-a-name-may-be_0123456789012345";
 
@@ -64,8 +65,11 @@ async fn the_pages_of_a_small_fleet_in_trouble() {
     let world = world.account(LONG_NAME, "write_keys = [\"l\"]\nquota_share = 0.5").await;
     let world = world.account("globex", "write_keys = [\"g\"]").await;
     let all = world.account("initech", "write_keys = [\"i\"]").await;
-    let config = all.config_at(all.vhost.url(), "worker-0");
-    let replica = Freshet::start(&config, &World::environment());
+    let token = "[http]\nadmin_token = { env = \"ADMIN_TOKEN\" }\n";
+    let config = all.config_at(all.vhost.url(), "worker-0").replace("[http]\n", token);
+    let environment = World::environment().into_iter().chain([("ADMIN_TOKEN", ADMIN_TOKEN)]);
+    let environment: Vec<_> = environment.collect();
+    let replica = Freshet::start(&config, &environment);
     replica.ready().await;
     let other = all.start("worker-1").await;
     all.subscribed(2).await;
@@ -106,13 +110,25 @@ async fn the_pages_of_a_small_fleet_in_trouble() {
             ("long-name", &long, 200),
             ("unauthorized", "/accounts/globex", 200),
             ("removed", "/accounts/initech", 200),
+            ("login", "/login", 200),
             ("not-found", "/accounts/nobody", 404),
             ("nothing-matches", "/?q=nobody", 200),
         ],
     )
     .await;
     plan.extend(more);
-    look("small", &json!({"pages": plan})).await;
+    let address = replica.http_addr().await;
+    let admin = pages(
+        &replica,
+        "admin",
+        &[
+            ("dead-letters", "/dead-letters", 200),
+            ("replay", "/dead-letters/replay?account=acme&reason=invalid_email", 200),
+        ],
+    )
+    .await;
+    let admin = json!({"login": format!("http://{address}/login"), "token": ADMIN_TOKEN, "pages": admin});
+    look("small", &json!({"pages": plan, "admin": admin})).await;
 }
 
 #[tokio::test]

@@ -136,3 +136,20 @@ fn secrets_are_read_missing_or_not_looked_at() {
         assert_eq!(found.iter().map(|one| one.0).collect::<Vec<_>>(), [status]);
     }
 }
+
+#[test]
+fn a_broker_that_nobody_named_is_noted() {
+    let text = account("a", "acme", "");
+    let parsed = |text: &str| parse(text, Path::new("freshet.toml"), &|_| None, SecretsNeeded::None).unwrap();
+    let named = format!("[broker]\nurl = \"amqp://rabbitmq.example.com\"\n{text}");
+    let by_environment = ConfigurationFacts {
+        set_variables: vec!["FRESHET_BROKER_URL".to_owned()],
+        ..ConfigurationFacts::default()
+    };
+    let nothing = ConfigurationFacts::default();
+    for (text, facts, noted) in
+        [(&text, &nothing, true), (&named, &nothing, false), (&text, &by_environment, false)]
+    {
+        assert_eq!(found(&parsed(text), facts, "broker_url").len(), usize::from(noted), "{text}");
+    }
+}

@@ -1,6 +1,8 @@
 //! `freshet explain`: what would become of the events of a file, without sending any.
 
+mod events_of_file;
 mod letters;
+mod missing;
 mod page;
 mod showing;
 mod text;
@@ -12,19 +14,18 @@ use tokio::time::Instant;
 
 use super::config_file::{ConfigFile, account_named};
 use super::engine::with_secrets;
-use super::files;
 use super::letters::arguments::OtherFilters;
 use super::output::{Failure, print_styled};
-use super::running_lanes::keys;
 use crate::config::{self, AccountConfig, Config, SecretsNeeded};
 use crate::delivery::AccountName;
 use crate::explain::{
     AccountExplainer, AccountFields, Explainer, Explanation, FieldSourceError, Summary, not_in_folder,
 };
-use crate::file_feed::{EventReader, FileRead, longest_line, read_lines};
+use crate::file_feed::{EventReader, FileRead};
 use crate::freshsales::{Client, HttpTransport};
-use crate::routing::AccountIndex;
 use crate::schema::Selector;
+use events_of_file::EventsOfFile;
+pub(super) use missing::missing_traits;
 use showing::{Showing, print_json};
 
 #[derive(Debug, clap::Args)]
@@ -80,34 +81,29 @@ async fn run_file(
         Some(name) => Some(account_named(&config, name)?.name.clone()),
         None => None,
     };
-    let input = files::open(events)?;
-    let index = AccountIndex::new(&config.accounts.iter().map(keys).collect::<Vec<_>>()).into();
-    let mut reader = EventReader::new(index, config.broker.opener()).for_account(account);
     let mut explaining = Explaining::new(&config, fields)?;
-    let mut lines = read_lines(input.events, longest_line(config.broker.max_batch));
+    let mut events = EventsOfFile::open(&config, events, account)?;
     let mut summary = Summary::default();
-    while let Some(line) = lines.recv().await {
-        let line = line
-            .map_err(|error| Failure::Failed(format!("cannot read {} further: {error}", events.display())))?;
-        reader.take(line);
-        while let Some(read) = reader.next_event() {
-            let explanation = explaining.explain(&reader, &read).await?;
-            summary.add(&explanation);
-            if !showing.shows(&explanation) {
-                continue;
-            }
-            if showing.json {
-                print_json(&explanation)?;
-            } else {
-                print_styled(&text::event(
-                    &text::IN_A_FILE,
-                    &explanation,
-                    explaining.requests_per_hour(&explanation),
-                ))?;
-            }
+    while let Some(read) = events.next().await? {
+        let explanation = explaining.explain(&events.reader, &read).await?;
+        summary.add(&explanation);
+        if !showing.shows(&explanation) {
+            continue;
+        }
+        if showing.json {
+            print_json(&explanation)?;
+        } else {
+            let text =
+                text::event(&text::IN_A_FILE, &explanation, explaining.requests_per_hour(&explanation));
+            print_styled(&text)?;
         }
     }
     showing.end(&summary)
+}
+
+/// How a command fails without an account's fields.
+pub(super) fn not_known(error: FieldSourceError) -> Failure {
+    if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::failed(error) }
 }
 
 /// Explains events, and reads the fields of an account when its first event comes.
@@ -163,12 +159,7 @@ impl<'a> Explaining<'a> {
             (None, Some(client)) => AccountFields::from_api(&client, &account.name).await,
             (None, None) => return Ok(()),
         };
-        let fields = fields.map_err(|error| match error {
-            FieldSourceError::NotSaved { .. } | FieldSourceError::NoFields { .. } => {
-                Failure::Usage(error.to_string())
-            }
-            FieldSourceError::Io { .. } | FieldSourceError::Refused { .. } => Failure::failed(error),
-        })?;
+        let fields = fields.map_err(not_known)?;
         self.explainer.add(AccountExplainer::new(account, &fields));
         self.known.insert(account.name.clone(), fields);
         Ok(())

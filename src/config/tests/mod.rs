@@ -371,6 +371,23 @@ fn a_name_or_a_key_belongs_to_one_account() {
 }
 
 #[test]
+fn a_name_that_repeats_is_told_in_the_same_round_as_other_mistakes() {
+    let wrong = "[[accounts]]\nname = \"acme\"\nwrite_keys = [\"wk\"]\nplan = \"gold\"\n";
+    let nameless = "[[accounts]]\nwrite_keys = [\"wk\"]\n";
+    let found = problems(&format!("{wrong}{nameless}{wrong}"), &[]);
+    for expected in [
+        "accounts[0].url: missing; every account needs it",
+        "accounts[2].name: this name belongs to account `acme` already",
+        "accounts[1].write_keys[0]: \"wk\" belongs to account `acme` already",
+        "accounts[2].write_keys[0]: \"wk\" belongs to account `acme` already",
+        "accounts[2].write_keys[0]: \"wk\" belongs to accounts[1] already",
+    ] {
+        assert!(found.iter().any(|problem| problem == expected), "{expected}: {found:#?}");
+    }
+    assert!(found.iter().all(|problem| !problem.starts_with("accounts[1].name: this name")), "{found:#?}");
+}
+
+#[test]
 fn missing_keys_are_reported() {
     assert_eq!(
         problems("", &[]),

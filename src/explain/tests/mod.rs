@@ -1,5 +1,8 @@
 //! Explanations of events against the sandbox's built-in account.
 
+mod document;
+mod senders;
+
 use std::path::Path;
 
 use bytes::Bytes;

@@ -122,17 +122,21 @@ impl FieldIndex {
 
     /// The trait name of the writable field whose name is most like this one, if one is alike.
     pub(in crate::mapping) fn nearest(&self, key: &str) -> Option<String> {
+        self.alike(key, 1).pop()
+    }
+
+    /// The trait names of so many writable fields whose names are like this one, the most alike first.
+    pub(in crate::mapping) fn alike(&self, key: &str, most: usize) -> Vec<String> {
         if key.len() > COMPARED_LIMIT {
-            return None;
+            return Vec::new();
         }
         let key = fold(key);
-        self.targets
-            .iter()
-            .filter(|target| !target.read_only)
-            .map(|target| (strsim::jaro_winkler(&key, &fold(target.name)), target))
-            .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other))
-            .map(|(_, target)| self.trait_name(target))
+        let writable = self.targets.iter().filter(|target| !target.read_only);
+        let compared = writable.map(|target| (strsim::jaro_winkler(&key, &fold(target.name)), target));
+        let mut alike: Vec<_> = compared.filter(|(likeness, _)| *likeness >= LEAST_LIKENESS).collect();
+        // The order of the fields decides between equals.
+        alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        alike.into_iter().take(most).map(|(_, target)| self.trait_name(target)).collect()
     }
 
     pub(in crate::mapping) fn default_of(&self, target: TargetField<'_>) -> Option<&Value> {
@@ -199,7 +203,7 @@ fn camel_case(name: &str) -> String {
 }
 
 /// Whether a name is that of a custom field: `cf_plan`, `cf-plan`, `cfPlan`, `cf2`, but not `cfo`.
-pub(in crate::mapping) fn named_like_custom(key: &str) -> bool {
+pub(crate) fn named_like_custom(key: &str) -> bool {
     let Some((start, rest)) = key.split_at_checked(2) else { return false };
     let next = rest.chars().next();
     (start.eq_ignore_ascii_case("cf") && matches!(next, Some('_' | '-')))

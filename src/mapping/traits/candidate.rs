@@ -6,7 +6,8 @@ use crate::mapping::fields::field_index::Rank;
 use crate::mapping::fields::target::TargetField;
 use crate::mapping::position::At;
 
-pub(in crate::mapping) const NO_SUCH_FIELD: &str = "no such field";
+/// Why a trait is ignored that no field of the account has the name of.
+pub(crate) const NO_SUCH_FIELD: &str = "no such field";
 
 /// A trait and the field it names.
 #[derive(Debug)]

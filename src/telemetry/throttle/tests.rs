@@ -137,3 +137,17 @@ fn kinds_without_end_take_bounded_memory_and_each_line_is_counted() {
     let told: u64 = told.map(number).sum();
     assert_eq!(told + written.count("event.message_id"), LINES);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_operator_does_is_always_told() {
+    let written = written(&Throttle::default(), || {
+        for round in 0..100 {
+            tracing::info!(target: "freshet::cli::reload", round, "the configuration was read again");
+            tracing::info!(target: "freshet::broker::dead_letter_queue::orders", round, "dead letters replayed");
+            tracing::info!(target: "freshet::broker::router", round, "a message");
+        }
+    });
+    assert_eq!(written.count("read again"), 100);
+    assert_eq!(written.count("replayed"), 100);
+    assert!(written.count("a message") < 100);
+}
