@@ -131,6 +131,7 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
         said = reload(&replica, &changed).await;
         load.goes_on().await;
         // The account that came works, and the one that went is not even there for the router.
+        routed(&all, "hooli").await;
         all.publish(addressed(track(1, 0), "hooli")).await;
         all.publish(addressed(track(1, 0), "initech")).await;
         assert_eq!(all.dead_letters(1).await.len(), 1);
@@ -165,6 +166,7 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
     let shown: Value = serde_json::from_str(&replica.get("/api/status").await.1).unwrap();
     assert_eq!(shown["accounts"].as_array().unwrap().len(), 4);
     assert_eq!(shown.get("not_configured"), None);
+    routed(&all, "initech").await;
     all.publish(addressed(track(1, 1), "initech")).await;
     all.finish([replica]).await;
 }
@@ -329,6 +331,11 @@ async fn consumers(world: &World, account: &str) -> u32 {
     world.amqp.consumers(&world.lane(account)).await.unwrap_or_default()
 }
 
+/// Waits until events reach a lane that a reload added: it is declared, then routed to, then consumed.
+async fn routed(world: &World, account: &str) {
+    soon("the lane is consumed", async || consumers(world, account).await == 1).await;
+}
+
 #[tokio::test]
 async fn an_account_that_goes_leaves_its_events_in_its_queue_and_comes_back_to_them() {
     const EVENTS: usize = 400;
@@ -433,6 +440,8 @@ async fn a_reload_counts_while_the_broker_is_away_and_two_at_once_and_one_during
     reload(&replica, &before).await;
     reload(&replica, &after).await;
     replica.ready().await;
+    routed(&world, "hooli").await;
+    soon("globex is let go of", async || consumers(&world, "globex").await == 0).await;
     world.publish(addressed(track(0, 0), "acme")).await;
     world.publish(addressed(track(0, 0), "hooli")).await;
     world.publish(addressed(track(0, 0), "globex")).await;
@@ -451,6 +460,7 @@ async fn a_reload_counts_while_the_broker_is_away_and_two_at_once_and_one_during
         shown["accounts"].as_array().unwrap().len() == 3
     })
     .await;
+    routed(&world, "globex").await;
     world.publish(addressed(track(0, 1), "globex")).await;
     world.settled(&[&replica]).await;
     write(&replica, &before);
