@@ -17,8 +17,8 @@ pub const TELL_INTERVAL: Duration = Duration::from_secs(5);
 const GONE_AFTER: Duration = Duration::from_secs(3 * TELL_INTERVAL.as_secs() + 1);
 /// One that is gone is shown for so long.
 pub(super) const SHOWN_GONE: Duration = Duration::from_mins(10);
-/// No more other replicas are remembered, and no more bytes of their reports.
-pub(super) const MOST_KNOWN: ReplicaLimits = ReplicaLimits { replicas: 256, bytes: 64 * 1024 * 1024 };
+/// No more replicas are remembered, this one included, and no more bytes of their reports.
+pub(super) const MOST_KNOWN: ReplicaLimits = ReplicaLimits { replicas: 257, bytes: 64 * 1024 * 1024 };
 /// The same for those that are another RabbitMQ user's.
 pub(super) const MOST_OF_OTHER_USERS: ReplicaLimits = ReplicaLimits { replicas: 32, bytes: 8 * 1024 * 1024 };
 
@@ -67,7 +67,7 @@ impl KnownReplicas {
     pub(super) fn hear(&mut self, message: Message, own_user: bool, now: Instant, at: Timestamp) {
         let Message { replica, leaves, queues, lanes } = message;
         let key = (replica.name.clone(), replica.since);
-        // Nobody takes another user's name, or has it forgotten.
+        // A replica of another user neither replaces nor removes one of ours.
         if !own_user && self.replicas.values().any(|known| known.own_user && known.report.name == key.0) {
             return;
         }
@@ -80,10 +80,10 @@ impl KnownReplicas {
         }
         self.forget(now);
         let most = if own_user { MOST_KNOWN } else { MOST_OF_OTHER_USERS };
-        let like_it = || self.replicas.values().filter(|known| known.own_user == own_user);
+        let same_user = || self.replicas.values().filter(|known| known.own_user == own_user);
         let mut bytes: usize =
-            like_it().flat_map(|heard_replica| heard_replica.lanes.values()).map(|line| line.bytes).sum();
-        if !self.replicas.contains_key(&key) && like_it().count() > most.replicas {
+            same_user().flat_map(|heard_replica| heard_replica.lanes.values()).map(|line| line.bytes).sum();
+        if !self.replicas.contains_key(&key) && same_user().count() >= most.replicas {
             return;
         }
         let heard_replica = self.replicas.entry(key).or_insert_with(|| HeardReplica {

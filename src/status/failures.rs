@@ -70,7 +70,7 @@ fn has_form(headers: &HeaderMap) -> bool {
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "Not found",
-        StatusCode::METHOD_NOT_ALLOWED => "Only for reading",
+        StatusCode::METHOD_NOT_ALLOWED => "Wrong method",
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Not allowed",
         StatusCode::SERVICE_UNAVAILABLE => "Not now",
         status if status.is_client_error() => "This cannot be asked for",

@@ -181,7 +181,7 @@ async fn one_replay_goes_on_at_a_time_and_one_that_is_interrupted_leaves_the_res
         let (out, err) = said(&output);
         assert_eq!(output.status.code(), Some(1), "{out}{err}");
         assert!(
-            err.contains("somebody else is replaying") && err.contains("rabbitmqctl list_consumers"),
+            err.contains("somebody else is reading, replaying") && err.contains("rabbitmqctl list_consumers"),
             "{err}"
         );
     }

@@ -14,9 +14,9 @@ pub enum LetterQueueError {
     /// The queue is not there.
     #[error("there is no queue {0}: `freshet run` declares it; is broker.queue right?")]
     NoQueue(String),
-    /// Somebody else replays or drops letters.
+    /// Somebody else reads, replays or drops letters.
     #[error(
-        "somebody else is replaying or dropping letters of {queue} now; wait for the end, or see who it is:\n  \
+        "somebody else is reading, replaying or dropping letters of {queue} now; wait for the end, or see who it is:\n  \
          rabbitmqctl list_consumers queue_name consumer_tag | grep -F {queue}"
     )]
     Claimed {

@@ -69,6 +69,7 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
     let mut store = file.as_deref().map(|file| open(&command, file)).transpose()?;
     let log = &command.config.log;
     let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
+    let limit = filter.limit;
     let order = LetterOrder {
         filter,
         who: command.who.clone(),
@@ -95,7 +96,7 @@ pub(super) async fn run(arguments: DropArguments) -> Result<(), Failure> {
         }
     }
     outcome.map_err(failure)?;
-    verdict(&command, &end)
+    verdict(&command, &end, limit)
 }
 
 /// The letters that a person is asked about.
@@ -125,7 +126,10 @@ fn only_counted(counted: CountedLetters) -> LetterJudge {
         if counted.take(letter) {
             LetterVerdict::Goes
         } else {
-            LetterVerdict::Stays("came in after the others were counted".to_owned())
+            LetterVerdict::Stays(
+                "came in after the others were counted, or was on hand when RabbitMQ cut the reading off"
+                    .to_owned(),
+            )
         }
     })
 }

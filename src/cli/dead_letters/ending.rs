@@ -50,7 +50,13 @@ pub(super) fn judged(end: &LetterProgress) -> Result<(), Failure> {
 }
 
 /// The exit status of an order that came to its end.
-pub(super) fn verdict(command: &LetterCommand, end: &LetterProgress) -> Result<(), Failure> {
+///
+/// `limit`: letters beyond it were not looked at on purpose.
+pub(super) fn verdict(
+    command: &LetterCommand,
+    end: &LetterProgress,
+    limit: Option<u64>,
+) -> Result<(), Failure> {
     match &end.state {
         LetterState::Stopped => {
             return Err(Failure::Failed(
@@ -63,7 +69,7 @@ pub(super) fn verdict(command: &LetterCommand, end: &LetterProgress) -> Result<(
     if end.matched == 0 {
         return Err(nothing_matched(&command.queue.name()));
     }
-    if end.seen < end.at_start
+    if limit.is_none_or(|limit| end.matched < limit)
         && let Some(note) =
             told::unseen(crate::broker::LettersSeen { at_start: end.at_start, seen: end.seen })
     {

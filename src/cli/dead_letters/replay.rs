@@ -53,6 +53,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     }
     let log = &command.config.log;
     let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
+    let limit = filter.limit;
     let order = LetterOrder {
         filter,
         who: command.who.clone(),
@@ -67,7 +68,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     let end = progress.borrow().clone();
     conclude(&command, &end, json, "sent back")?;
     outcome.map_err(failure)?;
-    verdict(&command, &end)
+    verdict(&command, &end, limit)
 }
 
 /// Shows the progress on a terminal until the work is over.

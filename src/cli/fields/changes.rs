@@ -30,13 +30,16 @@ pub(super) fn show(
     let (path, before) = saved;
     let unknown: Vec<Entity> =
         [before, now].iter().flat_map(|fields| fields.gaps()).map(|(entity, _)| *entity).collect();
-    // A file is of one entity, and nobody expects it to say anything of the others.
-    for entity in now.gaps().iter().map(|(entity, _)| entity) {
+    let not_compared = |entity: &Entity, why: &str| {
         let entity = entity.plural().replace('_', " ");
-        print_error(&format!(
-            "account `{}`: {entity} are not compared: their fields cannot be read now",
-            account.name
-        ));
+        print_error(&format!("account `{}`: {entity} are not compared: {why}", account.name));
+    };
+    for (entity, _) in now.gaps() {
+        not_compared(entity, "their fields cannot be read now");
+    }
+    // A file is of one entity, and nobody expects it to say anything of the others.
+    for (entity, _) in before.gaps().iter().filter(|_| !path.is_file()) {
+        not_compared(entity, &format!("`{}` has no fields of theirs", path.display()));
     }
     let compared = |fields: &AccountFields| -> Vec<ListedField> {
         let all = list(&account.name, fields).into_iter();

@@ -111,7 +111,7 @@ impl AdminRoutes {
             Ok(order) => order,
             Err(error) => return wrong_order(&error),
         };
-        match port.replay(routes.request(order, peer)).await {
+        match port.replay(routes.request(order, peer, "over HTTP at")).await {
             Ok(()) => routes.progress(StatusCode::ACCEPTED),
             Err(error) => refused(status_of_error(&error), &error.to_string()),
         }
@@ -126,10 +126,10 @@ impl AdminRoutes {
         if let Err(refusal) = routes.access().check(&headers, peer) {
             return not_allowed(refusal);
         }
-        if port.stop().await {
-            routes.progress(StatusCode::ACCEPTED)
-        } else {
-            refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP)
+        match port.stop().await {
+            Ok(true) => routes.progress(StatusCode::ACCEPTED),
+            Ok(false) => refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP),
+            Err(error) => refused(status_of_error(&error), &error.to_string()),
         }
     }
 }

@@ -40,6 +40,11 @@ impl AdminRoutes {
             Ok(order) => order,
             Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
+        let ReplayOrder { filter, rate } = &order;
+        if filter.trait_path.is_some() || filter.limit.is_some() || rate.is_some() {
+            // They would be left out of what the person is asked.
+            return refused(StatusCode::BAD_REQUEST, "choose the trait, the number and the rate in the form");
+        }
         let Some(port) = self.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
         let page = pages::confirm_replay(self.replica(), Timestamp::now(), &order.filter, &port.state());
         html(StatusCode::OK, page)
@@ -59,7 +64,7 @@ impl AdminRoutes {
             Ok(order) => order,
             Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        match port.replay(routes.request(order, peer)).await {
+        match port.replay(routes.request(order, peer, "by the pages of")).await {
             Ok(()) => see_other("../dead-letters"),
             Err(error) => refused(status_of_error(&error), &error.to_string()),
         }
@@ -74,10 +79,10 @@ impl AdminRoutes {
         if let Err(refusal) = routes.access().check(&headers, peer) {
             return not_allowed(refusal);
         }
-        if port.stop().await {
-            see_other("../dead-letters")
-        } else {
-            refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP)
+        match port.stop().await {
+            Ok(true) => see_other("../dead-letters"),
+            Ok(false) => refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP),
+            Err(error) => refused(status_of_error(&error), &error.to_string()),
         }
     }
 

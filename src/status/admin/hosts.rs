@@ -20,7 +20,7 @@ impl OwnHosts {
     pub(super) fn has(&self, host: &str) -> bool {
         let host = normal(without_port(host));
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            // No site can have an address for its name, so it is only compared where there is one to compare.
+            // No site has an address for its name. So where the pages listen on all addresses, any is theirs.
             return self.listen.is_unspecified()
                 || address.to_canonical() == self.listen.to_canonical()
                 || address.to_canonical().is_loopback()

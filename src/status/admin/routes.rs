@@ -15,7 +15,7 @@ use super::access::AdminAccess;
 use crate::status::connections::PageClient;
 use crate::status::letters::{LetterPort, ReplayRequest};
 use crate::status::pages::Viewer;
-use crate::status::renderer::{PageRenderer, Rendered, StatusPage};
+use crate::status::renderer::{PageRenderer, RenderError, Rendered, StatusPage};
 use crate::status::sources::StatusSources;
 
 use super::order::ReplayOrder;
@@ -106,9 +106,10 @@ impl AdminRoutes {
         self.sources.lanes.lanes().iter().any(|lane| **lane.account() == *account)
     }
 
-    pub(super) fn request(&self, order: ReplayOrder, peer: std::net::IpAddr) -> ReplayRequest {
+    /// `way`: how it came, for the log.
+    pub(super) fn request(&self, order: ReplayOrder, peer: std::net::IpAddr, way: &str) -> ReplayRequest {
         let ReplayOrder { filter, rate } = order;
-        ReplayRequest { filter, rate, who: format!("{peer}, by the pages of {}", self.replica()) }
+        ReplayRequest { filter, rate, who: format!("{peer}, {way} {}", self.replica()) }
     }
 }
 
@@ -116,6 +117,7 @@ impl AdminRoutes {
 pub(super) fn answer(content_type: &'static str, rendered: Rendered) -> Response {
     match rendered {
         Ok(body) => ([(header::CONTENT_TYPE, content_type)], body).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")).into_response(),
+        Err(RenderError::NotFound) => StatusCode::NOT_FOUND.into_response(),
+        Err(RenderError::Failed(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
     }
 }

@@ -93,7 +93,10 @@ impl LetterPort {
             let wait = if known.view.is_some() { NEW_LOOK_WAIT } else { FIRST_LOOK_WAIT };
             (known.is_due(Instant::now()), known.looking, wait)
         };
-        if due && self.commands.try_send(LetterTask::Look).is_err() || !due && !looking {
+        if !due && !looking {
+            return;
+        }
+        if due && self.commands.try_send(LetterTask::Look).is_err() {
             return;
         }
         let ended = async {
@@ -120,11 +123,10 @@ impl LetterPort {
     }
 
     /// Ends a replay in good order. Whether there was one.
-    pub(in crate::status) async fn stop(&self) -> bool {
+    pub(in crate::status) async fn stop(&self) -> Result<bool, ReplayError> {
         let (reply, stopped) = oneshot::channel();
-        if self.commands.try_send(LetterTask::Stop(reply)).is_err() {
-            return false;
-        }
-        matches!(tokio::time::timeout(BEGIN_WAIT, stopped).await, Ok(Ok(true)))
+        self.commands.try_send(LetterTask::Stop(reply)).map_err(|_| ReplayError::Busy)?;
+        let stopped = tokio::time::timeout(BEGIN_WAIT, stopped).await.map_err(|_| ReplayError::Busy)?;
+        stopped.map_err(|_| ReplayError::Busy)
     }
 }

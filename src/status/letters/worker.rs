@@ -147,6 +147,10 @@ impl LetterWorker {
                 Ok(ControlFlow::Continue(()))
             });
             let looked = looked.await;
+            if stop.is_cancelled() {
+                // It saw a part, at most.
+                return WorkEnd::Unchanged;
+            }
             let outcome = looked.map(|seen| LetterView {
                 groups: groups.into_sorted(),
                 seen,
