@@ -97,6 +97,16 @@ impl Account {
         assert_eq!(self.refused, []);
     }
 
+    /// Goes on until no call is in flight.
+    pub(in crate::lane::scheduler) fn run_until_answered(
+        &mut self,
+        mut answer: impl FnMut(&Call) -> Option<Verdict>,
+    ) {
+        while !self.answers.is_empty() {
+            self.run(self.now + ANSWER, &mut answer);
+        }
+    }
+
     /// Goes on until then, or until nothing is left. Where `answer` says nothing, the account answers well.
     pub(in crate::lane::scheduler) fn run(
         &mut self,

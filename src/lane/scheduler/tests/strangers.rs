@@ -385,6 +385,8 @@ fn a_track_that_is_refused_alone_by_403_is_found_out_by_another_track() {
     let mut account = rich();
     account.track(0);
     account.run(account.start + MINUTE, |call| is_track(call, 0).then(|| said(call, 403)));
+    // One that goes while the other is in flight tells nothing of it.
+    account.run_until_answered(|call| is_track(call, 0).then(|| said(call, 403)));
     assert_eq!(account.refused, [], "it may be the app token");
     assert_eq!(account.trouble(BudgetKind::Tracking), Some(Impediment::Unauthorized));
     account.track(1);
