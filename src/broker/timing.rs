@@ -180,11 +180,15 @@ pub(super) const DECLARED_AT_ONCE: usize = 16;
 // Dead letters, looked at and sent back
 
 /// Letters that are handed out before the next step; all that were looked at stay handed out until the end. It bounds the
-/// memory: what is read too slowly waits here.
-pub(super) const LETTERS_AHEAD: u32 = 2000;
+/// memory: what is read too slowly waits here. The first step is short, because nobody knows yet how large letters are, and
+/// the others take what so many bytes hold.
+pub(super) const LETTERS_AHEAD: u64 = 2000;
+pub(super) const FIRST_LETTERS_AHEAD: u64 = 128;
+const _: () = assert!(FIRST_LETTERS_AHEAD > LETTERS_IN_FLIGHT as u64);
+pub(super) const LETTER_BYTES_AHEAD: u64 = 32 * 1024 * 1024;
 /// The most such steps, each a consumer of its own. RabbitMQ puts back what 32 consumers of a channel held in the order of
 /// the consumers, and what more of them held in any order.
-pub(super) const LETTER_STEPS: u32 = 30;
+pub(super) const LETTER_STEPS: u64 = 30;
 /// A letter that does not come for so long is held by somebody else.
 pub(super) const LETTER_WAIT: Duration = Duration::from_secs(5);
 /// Letters that were read are sent on when no further one comes for so long.

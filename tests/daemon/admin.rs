@@ -435,6 +435,40 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
 }
 
 #[tokio::test]
+async fn a_slow_replay_of_large_letters_holds_a_small_part_of_them() {
+    const LETTERS: usize = 400;
+    const BYTES: usize = 400_000;
+    let world = World::with_acme().await;
+    let replica = start(&world, "one").await;
+    let at = replica.http_addr().await;
+    letters_are(at, 0).await;
+    let before = replica.resident();
+    let filling = "x".repeat(BYTES);
+    let large = |number| {
+        let (_, properties) = letter("acme", "rejected", "cfPlan", number);
+        let body = json!({"type": "screen", "messageId": format!("m-{number}"), "name": &filling});
+        (body.to_string(), properties)
+    };
+    world.amqp.publish_all(&world.dead(), "acme.rejected", (0..LETTERS).map(large)).await;
+    let begun = with_token(at, &format!("POST {REPLAY}"), r#"{"account": "acme", "rate": 5}"#).await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    let mut most = before;
+    let sent = eventually(Duration::from_mins(1), "some letters were sent", async || {
+        most = most.max(replica.resident());
+        let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
+        if said["done"].as_u64() >= Some(20) { Ok(()) } else { Err(said.to_string()) }
+    });
+    sent.await;
+    let all = u64::try_from(LETTERS * BYTES / 1024).unwrap();
+    assert!(most - before < all * 2 / 3, "{before} KiB before, {most} KiB at most, for {all} KiB of letters");
+    assert_eq!(with_token(at, &format!("DELETE {REPLAY}"), "").await.status, 202);
+    let done = replay_is(at, "stopped").await["done"].as_u64().unwrap();
+    let left = LETTERS - usize::try_from(done).unwrap();
+    assert_eq!(world.dead_letters(left).await.len(), left);
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
 async fn looking_at_many_large_letters_holds_a_small_part_of_them() {
     const LETTERS: usize = 3000;
     const BYTES: usize = 50_000;

@@ -24,7 +24,10 @@ use super::error::LetterQueueError;
 use crate::broker::amqp::channel::{answered, ask, close, close_after_acknowledgements, short};
 use crate::broker::amqp::refusal::{NOT_FOUND, is_refused, unusable};
 use crate::broker::error::BrokerError;
-use crate::broker::timing::{ANSWER_TIMEOUT, CONSUMER_TIMEOUT_MS, LETTER_STEPS, LETTER_WAIT, LETTERS_AHEAD};
+use crate::broker::timing::{
+    ANSWER_TIMEOUT, CONSUMER_TIMEOUT_MS, FIRST_LETTERS_AHEAD, LETTER_BYTES_AHEAD, LETTER_STEPS, LETTER_WAIT,
+    LETTERS_AHEAD,
+};
 
 /// Of AMQP, in bytes.
 const LONGEST_TAG: usize = 200;
@@ -35,9 +38,12 @@ pub(super) struct LetterReading {
     tag: String,
     /// They cancel themselves when they are dropped: kept to the end, behind the channel.
     consumers: Vec<Consumer>,
+    /// Of the last one.
     prefetch: u16,
     /// Letters that the last consumer handed out and that are not settled.
     held: u16,
+    /// Letters that were read, and the bytes of their bodies.
+    read: (u64, u64),
     /// Letters to be read; what comes in meanwhile is left alone.
     left: u64,
     /// Something failed: nothing more can be read.
@@ -72,15 +78,15 @@ impl LetterReading {
                 error.into()
             }
         })?;
-        let step = LETTERS_AHEAD.max(count.div_ceil(LETTER_STEPS));
         let left = u64::from(count);
         Ok(Self {
             channel,
             queue: queue.to_owned(),
             tag: who.chars().filter(char::is_ascii).take(LONGEST_TAG).collect(),
             consumers: Vec::new(),
-            prefetch: u16::try_from(step).unwrap_or(u16::MAX),
+            prefetch: 0,
             held: 0,
+            read: (0, 0),
             left: most.map_or(left, |most| most.min(left)),
             broken: false,
         })
@@ -128,6 +134,8 @@ impl LetterReading {
                 let delivery = delivery?;
                 self.held += 1;
                 self.left -= 1;
+                self.read.0 += 1;
+                self.read.1 += delivery.data.len() as u64;
                 Ok(NextLetter::Read(Box::new(delivery)))
             }
             Some(Ok(None)) => Err(BrokerError::ConsumerCancelled(self.queue.clone()).into()),
@@ -136,7 +144,19 @@ impl LetterReading {
         }
     }
 
+    /// Letters for the next consumer: few enough for the memory, and enough for the steps that are left.
+    fn step(&self) -> u16 {
+        let (letters, bytes) = self.read;
+        let ahead = match bytes.checked_div(letters) {
+            Some(mean) => (LETTER_BYTES_AHEAD / mean.max(1)).min(LETTERS_AHEAD),
+            None => FIRST_LETTERS_AHEAD,
+        };
+        let steps = LETTER_STEPS.saturating_sub(self.consumers.len() as u64).max(1);
+        u16::try_from(ahead.max(self.left.div_ceil(steps)).max(1)).unwrap_or(u16::MAX)
+    }
+
     async fn subscribe(&mut self) -> Result<(), LetterQueueError> {
+        self.prefetch = self.step();
         let tag = format!("{} #{}", self.tag, self.consumers.len() + 1);
         // RabbitMQ refuses it for a stream, which would hand out nothing that came before.
         let mut arguments = FieldTable::default();
