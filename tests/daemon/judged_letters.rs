@@ -24,7 +24,11 @@ async fn run(world: &World, at: &Path, arguments: &[&str], keys: bool) -> (Optio
     // The line for the log has times.
     let err: String =
         err.lines().filter(|line| line.starts_with("freshet: ")).flat_map(|line| [line, "\n"]).collect();
-    let named = |text: String| text.replace(&world.dead(), "Q.dead").replace(&world.lane(""), "Q.lane.");
+    let named = |text: String| {
+        let text = text.replace(&world.dead(), "Q.dead").replace(&world.lane(""), "Q.lane.");
+        let accounts = world.accounts.iter();
+        accounts.fold(text, |text, account| text.replace(&account.address.to_string(), &account.name))
+    };
     (output.status.code(), named(out), named(err))
 }
 
