@@ -69,9 +69,16 @@ async fn start(world: &World, replica: &str) -> Freshet {
 }
 
 async fn start_at(world: &World, url: &str, replica: &str) -> Freshet {
-    let config = world.config_at(url, replica);
+    start_with(&world.config_at(url, replica)).await
+}
+
+fn with_admin(config: &str) -> String {
     let admin = "[http]\nadmin_token = { env = \"ADMIN\" }\nhosts = [\"freshet.example.com\"]\n";
-    let config = config.replace("[http]\n", admin);
+    config.replace("[http]\n", admin)
+}
+
+async fn start_with(config: &str) -> Freshet {
+    let config = with_admin(config);
     let environment: Vec<_> = World::environment().into_iter().chain([("ADMIN", TOKEN)]).collect();
     let freshet = Freshet::start(&config, &environment);
     freshet.ready().await;
@@ -432,6 +439,34 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
     world.settled(&[&replica, &unasked]).await;
     assert_eq!(numbers(&world.dead_letters(3).await), [1, 2, 3]);
     world.finish([replica, unasked]).await;
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_after_it_was_answered_shows_that_it_failed() {
+    let world = World::with_acme().await;
+    let proxy = crate::support::Proxy::to(&world.vhost.addr()).await;
+    let url = proxy.url(world.vhost.url());
+    // Two nodes that say nothing take longer than the answer is waited for.
+    let config = world.config_at(&url, "one").replace(
+        &format!("url = \"{url}\"\n"),
+        &format!("url = [\"{url}\", \"{url}?connection_timeout=16000\"]\n"),
+    );
+    let replica = start_with(&config).await;
+    let at = replica.http_addr().await;
+    proxy.hang().await;
+    let answer = with_token(at, &format!("POST {REPLAY}"), "{\"limit\":7}").await;
+    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("starting")), "{}", answer.body);
+    let failed = replay_is(at, "failed").await;
+    assert!(failed["why"].as_str().unwrap().contains("cannot reach the broker"), "{failed}");
+    assert_eq!(failed["filter"]["limit"], 7, "{failed}");
+    soon("its end is told", async || {
+        let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
+        if said["state"] == "failed" && said["ended"].is_string() { Ok(()) } else { Err(said.to_string()) }
+    })
+    .await;
+    proxy.pass().await;
+    replica.ready().await;
+    world.finish([replica]).await;
 }
 
 #[tokio::test]

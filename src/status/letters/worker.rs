@@ -54,6 +54,8 @@ enum WorkEnd {
     NotBegun {
         before: Option<ReplayView>,
     },
+    /// The same, but nobody was told: who asked waits no longer.
+    NotBegunUnheard,
 }
 
 impl LetterWorker {
@@ -195,8 +197,8 @@ impl LetterWorker {
                 _ = seen.wait_for(|progress| progress.state != LetterState::Starting) => None,
             };
             if let Some(Err(error)) = &ended {
-                reply.send(Err(error.into())).ok();
-                return WorkEnd::NotBegun { before };
+                let heard = reply.send(Err(error.into())).is_ok();
+                return if heard { WorkEnd::NotBegun { before } } else { WorkEnd::NotBegunUnheard };
             }
             reply.send(Ok(())).ok();
             if ended.is_none() {
@@ -224,6 +226,11 @@ impl LetterWorker {
                 }
             }
             Ok(WorkEnd::NotBegun { before }) => state.replay = before,
+            Ok(WorkEnd::NotBegunUnheard) => {
+                if let Some(replay) = &mut state.replay {
+                    replay.ended = Some(Timestamp::now());
+                }
+            }
             Ok(WorkEnd::Replayed) => {
                 if let Some(replay) = &mut state.replay {
                     replay.ended = Some(Timestamp::now());
