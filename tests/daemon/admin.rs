@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::events::track;
 use crate::letters::{fill, fill_alike, letter, numbers};
-use crate::support::{Freshet, eventually, soon};
+use crate::support::{Broker, Freshet, eventually, soon};
 use crate::world::World;
 
 const TOKEN: &str = "an-admin-token-of-more-than-32-characters";
@@ -467,6 +467,57 @@ async fn a_replay_that_fails_after_it_was_answered_shows_that_it_failed() {
     proxy.pass().await;
     replica.ready().await;
     world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_replica_stops_in_time_while_an_alarm_keeps_letters_from_going() {
+    let broker = Broker::private().await;
+    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let mut replica = start(&world, "one").await;
+    fill_alike(&world, "acme", 5).await;
+    let at = replica.http_addr().await;
+    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+    replica.line("the broker takes no messages for now").await;
+    let answer = with_token(at, &format!("POST {REPLAY}"), "{}").await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    replay_is(at, "running").await;
+    // So that the first letter is on its way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    replica.stop().await;
+    let log = replica.log();
+    let audit = log.lines().find(|line| line.contains("dead letters replayed")).expect("an audit line");
+    assert!(audit.contains("letters=0") && audit.contains("may be in both queues"), "{audit}");
+    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+    assert_eq!(numbers(&world.dead_letters(5).await), [0, 1, 2, 3, 4], "in their places");
+}
+
+#[tokio::test]
+async fn letters_of_an_account_that_a_reload_removes_stay_from_then_on() {
+    const LETTERS: usize = 20;
+    let world = World::shared().await;
+    let world = world.account("acme", "write_keys = [\"acme\"]").await;
+    let world = world.account("beta", "write_keys = [\"beta\"]").await;
+    let mut replica = start(&world, "one").await;
+    fill_alike(&world, "acme", LETTERS).await;
+    let at = replica.http_addr().await;
+    let answer = with_token(at, &format!("POST {REPLAY}"), "{\"rate\":2}").await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    eventually(Duration::from_mins(1), "some are sent back", async || {
+        let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
+        if said["done"].as_u64() >= Some(2) { Ok(()) } else { Err(said.to_string()) }
+    })
+    .await;
+    let config = with_admin(&world.config_at(world.vhost.url(), "one"));
+    let without: Vec<&str> =
+        config.split("[[accounts]]").filter(|part| !part.contains("name = \"acme\"")).collect();
+    crate::reload::reload(&replica, &without.join("[[accounts]]")).await;
+    let end = replay_is(at, "done").await;
+    let sent = usize::try_from(end["done"].as_u64().unwrap()).unwrap();
+    assert!((2..LETTERS).contains(&sent) && end["failed"] == LETTERS - sent, "{end}");
+    assert!(end["causes"].to_string().contains("account acme is not in the configuration"), "{end}");
+    let left = numbers(&world.dead_letters(LETTERS - sent).await);
+    assert_eq!(left, (sent..LETTERS).collect::<Vec<_>>(), "in their places");
+    replica.stop().await;
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::port::{LetterPort, LetterTask, ReplayError, ReplayRequest};
 use super::state::{LetterView, LettersState, ReplayView};
 use crate::broker::{
-    DeadLetterQueue, LetterCounter, LetterOrder, LetterProgress, LetterQueueError, LetterState,
+    DeadLetterQueue, LetterAccounts, LetterCounter, LetterOrder, LetterProgress, LetterQueueError,
+    LetterState,
 };
 use crate::dead_letter::LetterGroups;
 use crate::fleet::Survey;
@@ -180,14 +181,10 @@ impl LetterWorker {
         let counter: LetterCounter = Arc::new(move |account: &str, reason: &str| {
             metrics.dead_letters_replayed.with_label_values(&[account, reason]).inc();
         });
-        let order = LetterOrder {
-            filter,
-            who,
-            accounts: self.lanes.lanes().iter().map(|lane| lane.account().clone()).collect(),
-            rate,
-            judge: None,
-            counter: Some(counter),
-        };
+        let lanes = self.lanes.clone();
+        let accounts: LetterAccounts =
+            Arc::new(move |account: &str| lanes.lanes().iter().any(|lane| **lane.account() == *account));
+        let order = LetterOrder { filter, who, accounts, rate, judge: None, counter: Some(counter) };
         let (queue, stop) = (self.queue.clone(), self.stop_replay.clone());
         tasks.spawn(async move {
             let mut seen = progress.subscribe();
