@@ -39,8 +39,8 @@ mod unreadable;
 pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
 pub use dead_letter_queue::{
-    DeadLetterQueue, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterQueueError, LetterState,
-    LetterVerdict, LettersSeen,
+    DeadLetterQueue, LetterAccounts, LetterCounter, LetterJudge, LetterOrder, LetterProgress,
+    LetterQueueError, LetterState, LetterVerdict, LettersSeen,
 };
 pub use facts::{BrokerFacts, QueueDepths};
 pub use first_node::NoNode;

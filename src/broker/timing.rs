@@ -204,6 +204,9 @@ pub(super) const LETTER_ACKNOWLEDGEMENTS: usize = 24;
 const _: () = assert!(LETTER_ACKNOWLEDGEMENTS < QUORUM_COMMANDS_SOFT_LIMIT);
 /// For the confirms of what is on its way. A queue without a leader takes longer, and so does an alarm.
 pub(super) const LETTER_CONFIRMS: Duration = Duration::from_mins(1);
+/// The same after a stop. Well below `shutdown_grace`, of which the rest of the stop needs some.
+pub(super) const LETTER_CONFIRMS_AFTER_STOP: Duration = Duration::from_secs(3);
+const _: () = assert!(shorter(LETTER_CONFIRMS_AFTER_STOP, LETTER_CONFIRMS));
 /// For the claim to take letters out, where a page looks at them. As long as somebody waits who clicks.
 pub(super) const CLAIM_WAIT: Duration = Duration::from_secs(5);
 /// Between two tries. RabbitMQ logs each.

@@ -27,6 +27,9 @@ pub struct LetterGroup {
     /// The trait that the first problem names, else its field.
     #[serde(rename = "trait")]
     pub trait_path: Option<String>,
+    /// It is the beginning of a longer name, and stands for all names that begin so.
+    #[serde(skip)]
+    pub trait_cut: bool,
     /// How many.
     pub letters: u64,
     /// When the first one failed.
@@ -55,19 +58,24 @@ impl LetterGroups {
     /// Counts a letter.
     pub fn add(&mut self, letter: &ListedLetter) {
         let cut = |text: &str| text.chars().take(LONGEST_TRAIT).collect::<String>();
-        let key = (letter.account.clone(), letter.reason.clone(), letter.first_trait().map(cut));
+        let whole = letter.first_trait();
+        let trait_cut = whole.is_some_and(|name| name.chars().nth(LONGEST_TRAIT).is_some());
+        let key = (letter.account.clone(), letter.reason.clone(), whole.map(cut));
         let room = self.groups.len() < MOST_GROUPS;
         let group = match self.groups.get_mut(&key) {
             Some(group) => group,
             None if room => {
                 let (account, reason, trait_path) = key.clone();
                 let example = letter.problems.first().map(|problem| shortened(problem, LONGEST_EXAMPLE_TEXT));
-                let group = LetterGroup { account, reason, trait_path, example, ..LetterGroup::default() };
+                let group =
+                    LetterGroup { account, reason, trait_path, trait_cut, example, ..LetterGroup::default() };
                 self.groups.entry(key).or_insert(group)
             }
             None => &mut self.others,
         };
         group.letters += 1;
+        // A whole name of just that length may share the group.
+        group.trait_cut |= trait_cut && group.trait_path.is_some();
         if let Some(failed_at) = letter.failed_at {
             group.first = Some(group.first.map_or(failed_at, |first| first.min(failed_at)));
             group.last = Some(group.last.map_or(failed_at, |last| last.max(failed_at)));
@@ -122,6 +130,17 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, [("b", 2, 7, 9), ("a", 1, 5, 5), ("c", 1, 1, 1)]);
+    }
+
+    #[test]
+    fn a_name_that_was_cut_is_known_as_such() {
+        for (length, cut) in [(LONGEST_TRAIT, false), (LONGEST_TRAIT + 1, true)] {
+            let mut groups = LetterGroups::default();
+            // Characters, not bytes.
+            groups.add(&letter(&"é".repeat(length), 1));
+            let sorted = groups.into_sorted();
+            assert_eq!((sorted[0].trait_cut, sorted.len()), (cut, 1), "{length}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::events::track;
 use crate::letters::{fill, fill_alike, letter, numbers};
-use crate::support::{Freshet, eventually, soon};
+use crate::support::{Broker, Freshet, eventually, soon};
 use crate::world::World;
 
 const TOKEN: &str = "an-admin-token-of-more-than-32-characters";
@@ -69,9 +69,16 @@ async fn start(world: &World, replica: &str) -> Freshet {
 }
 
 async fn start_at(world: &World, url: &str, replica: &str) -> Freshet {
-    let config = world.config_at(url, replica);
+    start_with(&world.config_at(url, replica)).await
+}
+
+fn with_admin(config: &str) -> String {
     let admin = "[http]\nadmin_token = { env = \"ADMIN\" }\nhosts = [\"freshet.example.com\"]\n";
-    let config = config.replace("[http]\n", admin);
+    config.replace("[http]\n", admin)
+}
+
+async fn start_with(config: &str) -> Freshet {
+    let config = with_admin(config);
     let environment: Vec<_> = World::environment().into_iter().chain([("ADMIN", TOKEN)]).collect();
     let freshet = Freshet::start(&config, &environment);
     freshet.ready().await;
@@ -432,6 +439,85 @@ async fn the_page_answers_at_once_while_the_broker_is_away_and_shows_what_it_kne
     world.settled(&[&replica, &unasked]).await;
     assert_eq!(numbers(&world.dead_letters(3).await), [1, 2, 3]);
     world.finish([replica, unasked]).await;
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_after_it_was_answered_shows_that_it_failed() {
+    let world = World::with_acme().await;
+    let proxy = crate::support::Proxy::to(&world.vhost.addr()).await;
+    let url = proxy.url(world.vhost.url());
+    // Two nodes that say nothing take longer than the answer is waited for.
+    let config = world.config_at(&url, "one").replace(
+        &format!("url = \"{url}\"\n"),
+        &format!("url = [\"{url}\", \"{url}?connection_timeout=16000\"]\n"),
+    );
+    let replica = start_with(&config).await;
+    let at = replica.http_addr().await;
+    proxy.hang().await;
+    let answer = with_token(at, &format!("POST {REPLAY}"), "{\"limit\":7}").await;
+    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("starting")), "{}", answer.body);
+    let failed = replay_is(at, "failed").await;
+    assert!(failed["why"].as_str().unwrap().contains("cannot reach the broker"), "{failed}");
+    assert_eq!(failed["filter"]["limit"], 7, "{failed}");
+    soon("its end is told", async || {
+        let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
+        if said["state"] == "failed" && said["ended"].is_string() { Ok(()) } else { Err(said.to_string()) }
+    })
+    .await;
+    proxy.pass().await;
+    replica.ready().await;
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
+async fn a_replica_stops_in_time_while_an_alarm_keeps_letters_from_going() {
+    let broker = Broker::private().await;
+    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let mut replica = start(&world, "one").await;
+    fill_alike(&world, "acme", 5).await;
+    let at = replica.http_addr().await;
+    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+    replica.line("the broker takes no messages for now").await;
+    let answer = with_token(at, &format!("POST {REPLAY}"), "{}").await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    replay_is(at, "running").await;
+    // So that the first letter is on its way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    replica.stop().await;
+    let log = replica.log();
+    let audit = log.lines().find(|line| line.contains("dead letters replayed")).expect("an audit line");
+    assert!(audit.contains("letters=0") && audit.contains("may be in both queues"), "{audit}");
+    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+    assert_eq!(numbers(&world.dead_letters(5).await), [0, 1, 2, 3, 4], "in their places");
+}
+
+#[tokio::test]
+async fn letters_of_an_account_that_a_reload_removes_stay_from_then_on() {
+    const LETTERS: usize = 20;
+    let world = World::shared().await;
+    let world = world.account("acme", "write_keys = [\"acme\"]").await;
+    let world = world.account("beta", "write_keys = [\"beta\"]").await;
+    let mut replica = start(&world, "one").await;
+    fill_alike(&world, "acme", LETTERS).await;
+    let at = replica.http_addr().await;
+    let answer = with_token(at, &format!("POST {REPLAY}"), "{\"rate\":2}").await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    eventually(Duration::from_mins(1), "some are sent back", async || {
+        let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
+        if said["done"].as_u64() >= Some(2) { Ok(()) } else { Err(said.to_string()) }
+    })
+    .await;
+    let config = with_admin(&world.config_at(world.vhost.url(), "one"));
+    let without: Vec<&str> =
+        config.split("[[accounts]]").filter(|part| !part.contains("name = \"acme\"")).collect();
+    crate::reload::reload(&replica, &without.join("[[accounts]]")).await;
+    let end = replay_is(at, "done").await;
+    let sent = usize::try_from(end["done"].as_u64().unwrap()).unwrap();
+    assert!((2..LETTERS).contains(&sent) && end["failed"] == LETTERS - sent, "{end}");
+    assert!(end["causes"].to_string().contains("account acme is not in the configuration"), "{end}");
+    let left = numbers(&world.dead_letters(LETTERS - sent).await);
+    assert_eq!(left, (sent..LETTERS).collect::<Vec<_>>(), "in their places");
+    replica.stop().await;
 }
 
 #[tokio::test]

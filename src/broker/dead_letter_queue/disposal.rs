@@ -2,14 +2,16 @@
 
 use std::io;
 
+use tokio_util::sync::CancellationToken;
+
 use super::chosen::{ChosenLetter, LetterFate};
 use super::error::LetterQueueError;
+use super::orders::LetterAccounts;
 use super::sending::LetterSending;
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::stored_letter;
 use crate::broker::names::Names;
 use crate::dead_letter::Letter;
-use crate::delivery::AccountName;
 
 /// What an order does with letters.
 pub(super) enum DisposalKind<'s> {
@@ -25,10 +27,13 @@ impl<'s> DisposalKind<'s> {
         self,
         pair: &'a ConnectionPair,
         names: &'a Names,
-        accounts: &'a [AccountName],
+        accounts: &'a LetterAccounts,
+        stop: &'a CancellationToken,
     ) -> Result<Disposal<'a, 's>, LetterQueueError> {
         Ok(match self {
-            Self::SendBack => Disposal::SendBack(Box::new(LetterSending::open(pair, names, accounts).await?)),
+            Self::SendBack => {
+                Disposal::SendBack(Box::new(LetterSending::open(pair, names, accounts, stop).await?))
+            }
             Self::Save(save) => Disposal::Save(save),
         })
     }

@@ -37,7 +37,9 @@ use crate::dead_letter::{Letter, ListedLetter};
 use crate::segment::Opener;
 use disposal::DisposalKind;
 pub use error::LetterQueueError;
-pub use orders::{LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState, LetterVerdict};
+pub use orders::{
+    LetterAccounts, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState, LetterVerdict,
+};
 use reading::{LetterReading, NextLetter};
 use work::LetterWork;
 
@@ -102,7 +104,8 @@ impl DeadLetterQueue {
         let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
         let connection = connection?;
         let looked = async {
-            let _claim = claim::claim(&connection, &self.names).await?;
+            let claimed = stop.run_until_cancelled(claim::claim(&connection, &self.names)).await;
+            let Some(_claim) = claimed.transpose()? else { return Ok(NOTHING) };
             self.look_on(&connection, who, stop, &mut see).await
         };
         let looked = looked.await;
@@ -117,7 +120,10 @@ impl DeadLetterQueue {
         stop: &CancellationToken,
         see: &mut impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
-        let mut reading = LetterReading::open(connection, &self.names.dead(), who, None).await?;
+        let queue = self.names.dead();
+        // It subscribes later: until then a stop may end it anywhere.
+        let opened = stop.run_until_cancelled(LetterReading::open(connection, &queue, who, None)).await;
+        let Some(mut reading) = opened.transpose()? else { return Ok(NOTHING) };
         let mut looked = LettersSeen { at_start: reading.left(), ..NOTHING };
         let looking = async {
             while let NextLetter::Read(delivery) = reading.next(LETTER_WAIT, stop).await? {
@@ -173,15 +179,36 @@ impl DeadLetterQueue {
         stop: &CancellationToken,
     ) -> Result<LetterProgress, LetterQueueError> {
         let outcome = async {
-            let (pool, _claim) = self.claim(&order.who).await?;
-            let pair = pool.pair(0)?;
-            let disposal = disposal.open(pair, &self.names, &order.accounts).await?;
-            let place = (self.names.dead(), pair, &self.opener);
-            let done = LetterWork::new(place, &order, disposal, progress, stop).run().await;
+            // No letter is held yet, so that a stop may end this anywhere.
+            let Some(pool) = stop.run_until_cancelled(self.connect_pair(&order.who)).await else {
+                return Ok(LetterState::Stopped);
+            };
+            let pool = pool?;
+            let done = self.work_on(&pool, &order, disposal, progress, stop).await;
             pool.close().await;
             done
         };
         orders::conclude(what, &order, progress, outcome).await
+    }
+
+    async fn work_on(
+        &self,
+        pool: &ConnectionPool,
+        order: &LetterOrder,
+        disposal: DisposalKind<'_>,
+        progress: &watch::Sender<LetterProgress>,
+        stop: &CancellationToken,
+    ) -> Result<LetterState, LetterQueueError> {
+        let pair = pool.pair(0)?;
+        let opening = async {
+            // Only who has it takes letters out.
+            let claim = claim::claim_soon(&pair.consuming, &self.names).await?;
+            Ok::<_, LetterQueueError>((claim, disposal.open(pair, &self.names, &order.accounts, stop).await?))
+        };
+        let opened = stop.run_until_cancelled(opening).await;
+        let Some((_claim, disposal)) = opened.transpose()? else { return Ok(LetterState::Stopped) };
+        let place = (self.names.dead(), pair, &self.opener);
+        LetterWork::new(place, order, disposal, progress, stop).run().await
     }
 
     /// Connects to the first node that takes a connection.
@@ -190,14 +217,12 @@ impl DeadLetterQueue {
         Ok(first_node(&self.addresses, |address| Box::pin(connect(address, &name))).await?)
     }
 
-    /// Two connections, and the claim to be the only one that takes letters out.
-    async fn claim(&self, who: &str) -> Result<(ConnectionPool, claim::Claim), LetterQueueError> {
+    /// Two connections: what is published must not hold up what is read.
+    async fn connect_pair(&self, who: &str) -> Result<ConnectionPool, LetterQueueError> {
         let name = connection_name(who);
-        let pool =
-            first_node(&self.addresses, |address| Box::pin(ConnectionPool::connect_one_pair(address, &name)))
-                .await?;
-        let claim = claim::claim_soon(&pool.pair(0)?.consuming, &self.names).await?;
-        Ok((pool, claim))
+        let connecting =
+            first_node(&self.addresses, |address| Box::pin(ConnectionPool::connect_one_pair(address, &name)));
+        Ok(connecting.await?)
     }
 }
 

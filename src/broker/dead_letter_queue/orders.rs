@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::error::LetterQueueError;
 use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
-use crate::delivery::AccountName;
 
 /// The most causes of failures that are told apart.
 const MOST_CAUSES: usize = 20;
@@ -33,6 +32,9 @@ pub enum LetterVerdict {
 /// Told the account and the reason of each letter that was replayed or dropped.
 pub type LetterCounter = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
+/// Whether the configuration has an account of this name. Asked about each letter, as a reload may take one out meanwhile.
+pub type LetterAccounts = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// To replay or to drop letters.
 #[derive(Clone)]
 pub struct LetterOrder {
@@ -40,8 +42,8 @@ pub struct LetterOrder {
     pub filter: LetterFilter,
     /// Who asks for it; stands in the log, and in the tags of consumers.
     pub who: String,
-    /// The accounts of the configuration. A letter of any other account stays.
-    pub accounts: Vec<AccountName>,
+    /// A letter of any other account stays.
+    pub accounts: LetterAccounts,
     /// The most letters a second.
     pub rate: Option<f64>,
     /// Asked about each letter that matches.

@@ -2,25 +2,28 @@
 //! RabbitMQ has confirmed it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use lapin::{Channel, Confirmation};
+use tokio_util::sync::CancellationToken;
 
 use super::chosen::{ChosenLetter, LetterFate};
 use super::error::LetterQueueError;
+use super::orders::LetterAccounts;
 use crate::broker::amqp::channel::publish;
 use crate::broker::amqp::connection::ConnectionPair;
 use crate::broker::amqp::{fitting, stored_letter};
 use crate::broker::error::BrokerError;
 use crate::broker::names::Names;
 use crate::broker::publishing::publication::Route;
-use crate::broker::timing::{ANSWER_TIMEOUT, LETTER_CONFIRMS};
-use crate::delivery::AccountName;
+use crate::broker::timing::{ANSWER_TIMEOUT, LETTER_CONFIRMS, LETTER_CONFIRMS_AFTER_STOP};
 
 pub(super) struct LetterSending<'a> {
     pair: &'a ConnectionPair,
     channel: Channel,
     names: &'a Names,
-    accounts: &'a [AccountName],
+    accounts: &'a LetterAccounts,
+    stop: &'a CancellationToken,
     /// Routes that led to a queue.
     proven: HashSet<Route>,
     /// Routes that led to none.
@@ -40,11 +43,13 @@ impl<'a> LetterSending<'a> {
     pub(super) async fn open(
         pair: &'a ConnectionPair,
         names: &'a Names,
-        accounts: &'a [AccountName],
+        accounts: &'a LetterAccounts,
+        stop: &'a CancellationToken,
     ) -> Result<Self, LetterQueueError> {
-        let channel =
-            tokio::time::timeout(ANSWER_TIMEOUT, pair.publisher()).await.map_err(|_| stalled())??;
-        Ok(Self { pair, channel, names, accounts, proven: HashSet::new(), missing: HashSet::new() })
+        let channel = tokio::time::timeout(ANSWER_TIMEOUT, pair.publisher())
+            .await
+            .map_err(|_| stalled(ANSWER_TIMEOUT))??;
+        Ok(Self { pair, channel, names, accounts, stop, proven: HashSet::new(), missing: HashSet::new() })
     }
 
     /// Publishes the letters in order, and waits for all confirms.
@@ -69,9 +74,10 @@ impl<'a> LetterSending<'a> {
                 }
             };
             // The first one for a route goes alone: RabbitMQ does not say which message it gives back.
-            let together = if self.proven.contains(&route) { self.proven_ahead(rest) } else { 1 };
-            let (now, later) = rest.split_at(together);
-            for (letter, answer) in now.iter().zip(self.send_together(now).await?) {
+            let routes =
+                if self.proven.contains(&route) { self.proven_ahead(route, rest) } else { vec![route] };
+            let (now, later) = rest.split_at(routes.len());
+            for (letter, answer) in now.iter().zip(self.send_together(now, routes).await?) {
                 fates.push(match answer {
                     SendAnswer::Taken => LetterFate::Gone,
                     SendAnswer::Refused => {
@@ -86,12 +92,13 @@ impl<'a> LetterSending<'a> {
         Ok((fates, halt))
     }
 
-    /// How many of the first letters go where letters went before.
-    fn proven_ahead(&self, letters: &[ChosenLetter]) -> usize {
-        letters
-            .iter()
-            .take_while(|letter| self.route(letter).is_ok_and(|route| self.proven.contains(&route)))
-            .count()
+    /// The routes of the first letters that go where letters went before. The first one's route is known already.
+    fn proven_ahead(&self, first: Route, letters: &[ChosenLetter]) -> Vec<Route> {
+        let others = letters.iter().skip(1).map_while(|letter| {
+            let route = self.route(letter).ok()?;
+            self.proven.contains(&route).then_some(route)
+        });
+        std::iter::once(first).chain(others).collect()
     }
 
     /// Where the letter goes, or why it goes nowhere.
@@ -100,7 +107,7 @@ impl<'a> LetterSending<'a> {
             // The default exchange leads to the queue that the key names.
             return Ok(Route { exchange: String::new(), key: self.names.intake().to_owned() });
         };
-        if !self.accounts.iter().any(|known| **known == **account) {
+        if !(self.accounts)(account) {
             return Err(format!(
                 "account {account} is not in the configuration; `freshet publish --account` sends an exported letter to \
                  another one"
@@ -124,17 +131,22 @@ impl<'a> LetterSending<'a> {
 
     /// The broker gives back a message that reached no queue before it confirms it. But the client library hands it out with
     /// whatever confirm comes next. So no confirm is believed before all are there, and then none for that route.
-    async fn send_together(&mut self, letters: &[ChosenLetter]) -> Result<Vec<SendAnswer>, LetterQueueError> {
+    ///
+    /// One route for each letter, found once: the accounts may change meanwhile.
+    async fn send_together(
+        &mut self,
+        letters: &[ChosenLetter],
+        routes: Vec<Route>,
+    ) -> Result<Vec<SendAnswer>, LetterQueueError> {
         let sending = async {
             let mut confirms = Vec::with_capacity(letters.len());
-            for letter in letters {
-                let Ok(Route { exchange, key }) = self.route(letter) else { continue };
+            for (letter, Route { exchange, key }) in letters.iter().zip(&routes) {
                 let properties = stored_letter::sent_back(&letter.delivery.properties, |queue| {
                     self.names.is_own_queue(queue)
                 });
                 let properties = fitting::fit(properties, self.pair.frame_max());
                 confirms
-                    .push(publish(&self.channel, &exchange, &key, &letter.delivery.data, properties).await?);
+                    .push(publish(&self.channel, exchange, key, &letter.delivery.data, properties).await?);
             }
             let mut answers = Vec::with_capacity(confirms.len());
             for confirm in confirms {
@@ -142,7 +154,11 @@ impl<'a> LetterSending<'a> {
             }
             Ok::<_, lapin::Error>(answers)
         };
-        let confirmations = tokio::time::timeout(LETTER_CONFIRMS, sending).await.map_err(|_| stalled())??;
+        let confirmations = tokio::select! {
+            biased;
+            sent = sending => sent?,
+            waited = self.out_of_patience() => return Err(stalled(waited)),
+        };
         let mut taken = Vec::with_capacity(confirmations.len());
         let mut returned = HashSet::new();
         for confirmation in confirmations {
@@ -158,8 +174,7 @@ impl<'a> LetterSending<'a> {
             taken.push(ack);
         }
         let mut answers = Vec::with_capacity(letters.len());
-        for (letter, taken) in letters.iter().zip(taken) {
-            let Ok(route) = self.route(letter) else { continue };
+        for (route, taken) in routes.into_iter().zip(taken) {
             answers.push(if returned.contains(&route) {
                 SendAnswer::Returned
             } else if taken {
@@ -173,11 +188,23 @@ impl<'a> LetterSending<'a> {
         self.missing.extend(returned);
         Ok(answers)
     }
+
+    /// Ends when no confirm is waited for any longer, with how long that was at least.
+    async fn out_of_patience(&self) -> Duration {
+        let after_stop = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(LETTER_CONFIRMS_AFTER_STOP).await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(LETTER_CONFIRMS) => LETTER_CONFIRMS,
+            () = after_stop => LETTER_CONFIRMS_AFTER_STOP,
+        }
+    }
 }
 
-fn stalled() -> LetterQueueError {
+fn stalled(waited: Duration) -> LetterQueueError {
     LetterQueueError::Interrupted(format!(
         "{}; is it in an alarm, or without its majority? The letters on their way may be in both queues",
-        BrokerError::Unresponsive(LETTER_CONFIRMS)
+        BrokerError::Unresponsive(waited)
     ))
 }

@@ -106,8 +106,9 @@ impl<'a, 's> LetterWork<'a, 's> {
                 return Ok(LetterState::Stopped);
             }
             let began = Instant::now();
-            let mut reading =
-                LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most).await?;
+            let opening = LetterReading::open(&self.pair.consuming, &self.queue, &self.order.who, most);
+            let opened = self.stop.run_until_cancelled(opening).await;
+            let Some(mut reading) = opened.transpose()? else { return Ok(LetterState::Stopped) };
             if most.is_none() {
                 self.now.at_start = reading.left();
                 self.progress.send_replace(self.now.clone());

@@ -179,6 +179,7 @@ mod tests {
                 first: Some("2026-03-01T09:12:00Z".parse().unwrap()),
                 last: Some("2026-03-10T11:58:00Z".parse().unwrap()),
                 example: Some(example),
+                trait_cut: false,
                 others: false,
             },
             LetterGroup { letters: 13, ..LetterGroup::default() },

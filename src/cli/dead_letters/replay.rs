@@ -1,5 +1,8 @@
 //! `dead-letters replay`: sends letters back.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::ending::{conclude, verdict};
@@ -54,10 +57,12 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     let log = &command.config.log;
     let _logging = telemetry::start(log.format, &log.level, config::environment("RUST_LOG"));
     let limit = filter.limit;
+    let accounts: HashSet<String> =
+        command.config.accounts.iter().map(|account| account.name.to_string()).collect();
     let order = LetterOrder {
         filter,
         who: command.who.clone(),
-        accounts: command.config.accounts.iter().map(|account| account.name.clone()).collect(),
+        accounts: Arc::new(move |account: &str| accounts.contains(account)),
         rate,
         judge,
         counter: None,

@@ -93,10 +93,7 @@ impl AdminAccess {
     pub(super) fn check(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(), AccessRefusal> {
         let key = self.key.as_ref().ok_or(AccessRefusal::NoToken)?;
         let origin = self.own_origin(headers)?;
-        let bearer = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-        if let Some(bearer) = bearer {
-            let token = bearer.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-            let token = token.map_or("", |(_, token)| token.trim());
+        if let Some(token) = bearer_token(headers) {
             return self.try_token(key, token, peer);
         }
         if !self.is_signed_in(headers, Timestamp::now()) {
@@ -150,6 +147,19 @@ impl AdminAccess {
     }
 }
 
+/// What stands behind `Bearer`. Other schemes are not for Freshet: a proxy that asks for a password has the browser send
+/// it along with the cookie.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    headers.get_all(AUTHORIZATION).iter().find_map(|value| {
+        // The scheme is text in any case; what follows it need not be, and is no token then.
+        let bytes = value.as_bytes();
+        let end = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
+        let (scheme, token) = bytes.split_at(end);
+        let token = std::str::from_utf8(token).unwrap_or_default().trim();
+        scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
+    })
+}
+
 fn cookie(value: &str, age: Duration, headers: &HeaderMap) -> String {
     let behind_tls = headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
     let secure = if behind_tls { "; Secure" } else { "" };
@@ -192,12 +202,16 @@ mod tests {
             (vec![host, own, ("authorization", &bearer)], Ok(())),
             (vec![host, foreign, ("authorization", &bearer)], Err(AccessRefusal::ForeignOrigin)),
             (vec![host, ("authorization", "Bearer wrong")], Err(AccessRefusal::WrongToken)),
-            (vec![host, ("authorization", TOKEN)], Err(AccessRefusal::WrongToken)),
+            (vec![host, ("authorization", "Bearer")], Err(AccessRefusal::WrongToken)),
             // A wrong token is wrong, whatever else comes along.
             (
-                vec![host, own, ("cookie", &cookie), ("authorization", "Basic x")],
+                vec![host, own, ("cookie", &cookie), ("authorization", "bearer wrong")],
                 Err(AccessRefusal::WrongToken),
             ),
+            // What a proxy asks for is no token.
+            (vec![host, own, ("cookie", &cookie), ("authorization", "Basic x")], Ok(())),
+            (vec![host, own, ("authorization", "Basic x")], Err(AccessRefusal::NotSignedIn)),
+            (vec![host, ("authorization", TOKEN)], Err(AccessRefusal::NotSignedIn)),
             (vec![host, own, ("cookie", &cookie)], Ok(())),
             (vec![host, ("sec-fetch-site", "same-origin"), ("cookie", &cookie)], Ok(())),
             (vec![host, foreign, ("cookie", &cookie)], Err(AccessRefusal::ForeignOrigin)),
@@ -239,6 +253,17 @@ mod tests {
         let pairs = [("cookie", cookie), ("sec-fetch-site", "same-origin")];
         assert_eq!(access.check(&headers(&pairs), PEER), Ok(()));
         tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(access.check(&bearer, PEER), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn passwords_for_a_proxy_are_not_counted_as_wrong_tokens() {
+        let access = access(Some(TOKEN));
+        let basic = headers(&[("authorization", "Basic x")]);
+        for _ in 0..6 {
+            assert_eq!(access.check(&basic, PEER), Err(AccessRefusal::NotSignedIn));
+        }
+        let bearer = headers(&[("authorization", &format!("Bearer {TOKEN}"))]);
         assert_eq!(access.check(&bearer, PEER), Ok(()));
     }
 

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::port::{LetterPort, LetterTask, ReplayError, ReplayRequest};
 use super::state::{LetterView, LettersState, ReplayView};
 use crate::broker::{
-    DeadLetterQueue, LetterCounter, LetterOrder, LetterProgress, LetterQueueError, LetterState,
+    DeadLetterQueue, LetterAccounts, LetterCounter, LetterOrder, LetterProgress, LetterQueueError,
+    LetterState,
 };
 use crate::dead_letter::LetterGroups;
 use crate::fleet::Survey;
@@ -54,6 +55,8 @@ enum WorkEnd {
     NotBegun {
         before: Option<ReplayView>,
     },
+    /// The same, but nobody was told: who asked waits no longer.
+    NotBegunUnheard,
 }
 
 impl LetterWorker {
@@ -178,14 +181,10 @@ impl LetterWorker {
         let counter: LetterCounter = Arc::new(move |account: &str, reason: &str| {
             metrics.dead_letters_replayed.with_label_values(&[account, reason]).inc();
         });
-        let order = LetterOrder {
-            filter,
-            who,
-            accounts: self.lanes.lanes().iter().map(|lane| lane.account().clone()).collect(),
-            rate,
-            judge: None,
-            counter: Some(counter),
-        };
+        let lanes = self.lanes.clone();
+        let accounts: LetterAccounts =
+            Arc::new(move |account: &str| lanes.lanes().iter().any(|lane| **lane.account() == *account));
+        let order = LetterOrder { filter, who, accounts, rate, judge: None, counter: Some(counter) };
         let (queue, stop) = (self.queue.clone(), self.stop_replay.clone());
         tasks.spawn(async move {
             let mut seen = progress.subscribe();
@@ -195,8 +194,8 @@ impl LetterWorker {
                 _ = seen.wait_for(|progress| progress.state != LetterState::Starting) => None,
             };
             if let Some(Err(error)) = &ended {
-                reply.send(Err(error.into())).ok();
-                return WorkEnd::NotBegun { before };
+                let heard = reply.send(Err(error.into())).is_ok();
+                return if heard { WorkEnd::NotBegun { before } } else { WorkEnd::NotBegunUnheard };
             }
             reply.send(Ok(())).ok();
             if ended.is_none() {
@@ -224,6 +223,11 @@ impl LetterWorker {
                 }
             }
             Ok(WorkEnd::NotBegun { before }) => state.replay = before,
+            Ok(WorkEnd::NotBegunUnheard) => {
+                if let Some(replay) = &mut state.replay {
+                    replay.ended = Some(Timestamp::now());
+                }
+            }
             Ok(WorkEnd::Replayed) => {
                 if let Some(replay) = &mut state.replay {
                     replay.ended = Some(Timestamp::now());

@@ -329,8 +329,24 @@ mod tests {
                 got: Some("a string of 6 characters".into()),
                 ..Problem::default()
             }),
+            trait_cut: false,
             others: false,
         }
+    }
+
+    #[test]
+    fn a_trait_whose_name_was_cut_is_not_offered_as_it_would_match_nothing() {
+        let reason = Some("invalid_custom_field");
+        let groups = vec![
+            group(Some("acme"), reason, Some("cfPlan"), 3),
+            LetterGroup { trait_cut: true, ..group(Some("acme"), reason, Some("cfLong"), 2) },
+        ];
+        let now = at("2026-03-10T12:00:00Z");
+        let view = LetterView { groups, seen: LettersSeen { at_start: 5, seen: 5 }, read_at: now };
+        let state = LettersState { view: Some(Arc::new(view)), ..LettersState::default() };
+        let filter = LetterFilter { account: Some("acme".into()), ..LetterFilter::default() };
+        let page = confirm_replay("one", now, &filter, &state).unwrap();
+        assert!(page.contains("cfPlan") && !page.contains("cfLong") && page.contains("5 letters"), "{page}");
     }
 
     fn state() -> LettersState {

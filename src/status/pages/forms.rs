@@ -58,7 +58,8 @@ pub(in crate::status) fn confirm_replay(
     let groups: Vec<&LetterGroup> = groups.iter().filter(same).collect();
     let letters: u64 = groups.iter().map(|group| group.letters).sum();
     let traits = groups.iter().filter_map(|group| {
-        let name = group.trait_path.as_deref()?;
+        // The filter means whole names: the beginning of one would match nothing.
+        let name = group.trait_path.as_deref().filter(|_| !group.trait_cut)?;
         Some((name, format!("{name} ({})", counted(group.letters, "letter", "letters"))))
     });
     let mut question = match letters {
