@@ -207,6 +207,29 @@ async fn a_file_of_dead_letters_can_be_published() {
 }
 
 #[tokio::test]
+async fn lines_that_are_no_json_are_published_and_told_of() {
+    let (world, folder) = stage().await;
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("mixed.ndjson", format!("{}\nno event\n\n", track(0, 0)));
+    write("spread.json", "{\n  \"type\": \"track\",\n  \"event\": \"Ordered\"\n}\n".to_owned());
+    let mut told = String::new();
+    for file in ["mixed.ndjson", "spread.json"] {
+        let (status, out, err) = run(&folder, &format!("$FRESHET publish {file}")).await;
+        told += &format!("$ freshet publish {file}\n{out}{err}exit status {status:?}\n")
+            .replace(&format!("on {}", world.queue()), "on Q");
+    }
+    insta::assert_snapshot!("told_of_malformed_lines", told);
+    world.expect(6);
+    let replica = world.start("one").await;
+    world.settled(&[&replica]).await;
+    let dead = world.dead_letters(5).await;
+    for letter in &dead {
+        assert_eq!(crate::support::header(letter, "freshet-reason").as_deref(), Some("malformed_json"));
+    }
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
 async fn standard_input_that_is_cut_off_by_a_stop_is_no_success() {
     let (world, folder) = stage().await;
     let pipe = folder.path().join("pipe");
