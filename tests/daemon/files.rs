@@ -283,6 +283,17 @@ async fn a_packed_file_that_is_cut_off_anywhere_is_no_success() {
 }
 
 #[tokio::test]
+async fn that_no_dead_letters_are_kept_is_said_before_the_start() {
+    let (_world, folder) = stage().await;
+    std::fs::write(folder.path().join("events.ndjson"), tracks(0..1)).unwrap();
+    for (option, said) in [("", true), (" --dead-letters new.ndjson", false)] {
+        let (status, out, err) = run(&folder, &format!("$FRESHET run --events events.ndjson{option}")).await;
+        assert_eq!(status, Some(0), "{out}{err}");
+        assert_eq!(err.contains("will be counted and not kept"), said, "{err}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_cannot_be_written_is_no_success() {
     let (world, folder) = stage().await;
     let text = tracks(0..1) + &format!("{}\n", nameless(1));
