@@ -62,7 +62,9 @@ mod tests {
 
     fn told(text: &str) -> Option<String> {
         let mut lines = MalformedLines::default();
-        text.lines().for_each(|line| lines.add(line.as_bytes()));
+        for line in text.lines() {
+            lines.add(line.as_bytes());
+        }
         lines.told()
     }
 

@@ -56,7 +56,9 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let printed = print(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
     let malformed = malformed.told();
     if stop.is_cancelled() {
-        malformed.iter().for_each(|told| print_error(told));
+        if let Some(told) = &malformed {
+            print_error(told);
+        }
         return Err(Failure::Failed("stopped by a signal before the end of the file".to_owned()));
     }
     printed?;
