@@ -10,7 +10,7 @@ const STATUSES: &[(&str, &str, bool)] = &[
     ("run", "0 stopped in good order, or every event of the file is settled; 1 failed", false),
     ("check", "0 nothing failed; 1 something failed (with --deny-warnings also for a warning)", false),
     ("demo", "0 done; 1 failed", false),
-    ("publish", "0 every event is confirmed; 1 failed", true),
+    ("publish", "0 every event is confirmed; 1 failed, or lines are no JSON and become dead letters", true),
     (
         "explain",
         "0 no event would become a dead letter; 1 one would, or fields cannot be read (with --deny-warnings also where that \

@@ -27,9 +27,14 @@ pub(super) async fn run(
     hangups: Signal,
 ) -> Result<(), Failure> {
     let input = files::open(events)?;
-    let letters: Box<dyn LetterStore> = match dead_letters {
-        Some(path) => Box::new(open_letters(path, input.file, longest_line(config.broker.max_batch))?),
-        None => Box::new(Discard),
+    let letters: Box<dyn LetterStore> = if let Some(path) = dead_letters {
+        Box::new(open_letters(path, input.file, longest_line(config.broker.max_batch))?)
+    } else {
+        // Said before the start: a long back-fill would have to be run again to know what failed.
+        tracing::warn!(
+            "events that cannot be delivered will be counted and not kept; --dead-letters FILE keeps them"
+        );
+        Box::new(Discard)
     };
     let stop = CancellationToken::new();
     let _signals = engine::stop_on_signals(stop.clone())?;

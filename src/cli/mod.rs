@@ -11,6 +11,7 @@ mod feed;
 mod fields;
 mod files;
 mod letters;
+mod malformed_lines;
 mod new_file;
 mod output;
 mod publish;

@@ -9,7 +9,8 @@ use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::config_file::{ConfigFile, account_named};
-use super::output::{Failure, print};
+use super::malformed_lines::MalformedLines;
+use super::output::{Failure, print, print_error};
 use super::{engine, files, summary};
 use crate::broker::{Names, PublishError, Published, Publisher};
 use crate::config::{self, SecretsNeeded};
@@ -46,25 +47,36 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Unreachable(error.to_string()))?;
     let bar = files::bar();
     bar.enable_steady_tick(Duration::from_millis(200));
-    let published = publisher
-        .publish(lines(input.events, longest_line(config.broker.max_batch)), &stop, |confirmed| {
-            bar.set_message(format!("{confirmed} confirmed"));
-        })
-        .await;
+    let mut malformed = MalformedLines::default();
+    let lines = lines(input.events, longest_line(config.broker.max_batch), &mut malformed);
+    let published =
+        publisher.publish(lines, &stop, |confirmed| bar.set_message(format!("{confirmed} confirmed"))).await;
     bar.finish_and_clear();
     let published = published.map_err(|error: PublishError| Failure::failed(error))?;
     let printed = print(format!("{}, confirmed by the broker\n", places(published, &config.broker.queue)));
+    let malformed = malformed.told();
     if stop.is_cancelled() {
+        if let Some(told) = &malformed {
+            print_error(told);
+        }
         return Err(Failure::Failed("stopped by a signal before the end of the file".to_owned()));
     }
-    printed
+    printed?;
+    malformed.map_or(Ok(()), |told| Err(Failure::Failed(told)))
 }
 
 /// A line that is too long ends the reading: there is no place to note that it was left out.
-fn lines(events: Box<dyn Read + Send>, limit: usize) -> impl Stream<Item = std::io::Result<Vec<u8>>> + Unpin {
+fn lines(
+    events: Box<dyn Read + Send>,
+    limit: usize,
+    malformed: &mut MalformedLines,
+) -> impl Stream<Item = std::io::Result<Vec<u8>>> + Unpin {
     let mut lines = read_lines(events, limit);
     poll_fn(move |context| lines.poll_recv(context)).enumerate().map(move |(index, line)| match line? {
-        ReadLine::Whole(line) => Ok(line),
+        ReadLine::Whole(line) => {
+            malformed.add(&line);
+            Ok(line)
+        }
         ReadLine::TooLong => {
             let number = index + 1;
             Err(std::io::Error::other(format!(

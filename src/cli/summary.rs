@@ -39,5 +39,10 @@ fn section(
 
 /// "1 event", "2 events".
 pub(super) fn events(number: u64) -> String {
-    format!("{number} event{}", if number == 1 { "" } else { "s" })
+    counted(number, "event")
+}
+
+/// "1 line", "2 lines".
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::file_id::FileId;
@@ -39,7 +40,7 @@ pub enum LetterFileError {
 }
 
 impl LetterFile {
-    /// Opens the file, or makes it. Refuses `events`, the file that the events are read from, and a file whose first
+    /// Opens the file, or makes it, for nobody else to read: it holds whole events. Refuses `events`, the file that the events are read from, and a file whose first
     /// line is no dead letter, before it opens anything for writing. `longest_line`: the most that a line of the events may
     /// have; it bounds what is read of the first letter.
     pub fn open(path: &Path, events: Option<FileId>, longest_line: usize) -> Result<Self, LetterFileError> {
@@ -58,7 +59,7 @@ impl LetterFile {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let on_disk = FileId::of(&file.metadata()?).is_some();
         if on_disk {
             // A failed write is cut off at the length before it: no other process may write in between.
@@ -108,7 +109,21 @@ fn last_line_is_torn(path: &Path, longest_line: usize) -> Result<bool, LetterFil
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn nobody_else_may_read_a_new_file_and_that_of_an_operator_keeps_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("failed.ndjson");
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        LetterFile::open(&path, None, 100).unwrap();
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        LetterFile::open(&path, None, 100).unwrap();
+        assert_eq!(mode(), 0o640);
+    }
 
     #[test]
     fn a_file_is_opened_again_although_its_first_letter_is_longer_than_any_line_of_the_events() {

@@ -207,6 +207,29 @@ async fn a_file_of_dead_letters_can_be_published() {
 }
 
 #[tokio::test]
+async fn lines_that_are_no_json_are_published_and_told_of() {
+    let (world, folder) = stage().await;
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("mixed.ndjson", format!("{}\nno event\n\n", track(0, 0)));
+    write("spread.json", "{\n  \"type\": \"track\",\n  \"event\": \"Ordered\"\n}\n".to_owned());
+    let mut told = String::new();
+    for file in ["mixed.ndjson", "spread.json"] {
+        let (status, out, err) = run(&folder, &format!("$FRESHET publish {file}")).await;
+        told += &format!("$ freshet publish {file}\n{out}{err}exit status {status:?}\n")
+            .replace(&format!("on {}", world.queue()), "on Q");
+    }
+    insta::assert_snapshot!("told_of_malformed_lines", told);
+    world.expect(6);
+    let replica = world.start("one").await;
+    world.settled(&[&replica]).await;
+    let dead = world.dead_letters(5).await;
+    for letter in &dead {
+        assert_eq!(crate::support::header(letter, "freshet-reason").as_deref(), Some("malformed_json"));
+    }
+    world.finish([replica]).await;
+}
+
+#[tokio::test]
 async fn standard_input_that_is_cut_off_by_a_stop_is_no_success() {
     let (world, folder) = stage().await;
     let pipe = folder.path().join("pipe");
@@ -257,6 +280,17 @@ async fn a_packed_file_that_is_cut_off_anywhere_is_no_success() {
     std::fs::write(folder.path().join("cut.ndjson.gz"), &twice).unwrap();
     assert_eq!(run(&folder, "$FRESHET run --events cut.ndjson.gz").await.0, Some(1));
     assert!(arrived(&world.state("acme"))["contact.0@example.com"].contains(&2));
+}
+
+#[tokio::test]
+async fn that_no_dead_letters_are_kept_is_said_before_the_start() {
+    let (_world, folder) = stage().await;
+    std::fs::write(folder.path().join("events.ndjson"), tracks(0..1)).unwrap();
+    for (option, said) in [("", true), (" --dead-letters new.ndjson", false)] {
+        let (status, out, err) = run(&folder, &format!("$FRESHET run --events events.ndjson{option}")).await;
+        assert_eq!(status, Some(0), "{out}{err}");
+        assert_eq!(err.contains("will be counted and not kept"), said, "{err}");
+    }
 }
 
 #[tokio::test]

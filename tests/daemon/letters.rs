@@ -389,6 +389,25 @@ async fn what_is_dropped_or_exported_can_be_published_again() {
 }
 
 #[tokio::test]
+async fn nothing_is_logged_where_nothing_matched() {
+    let world = quiet().await;
+    let folder = folder(&world);
+    for (reason, status) in [("too_large", 1), ("rejected", 0)] {
+        for arguments in
+            [&["replay", "--reason", reason][..], &["drop", "--reason", reason, "--yes", "--discard"]]
+        {
+            fill(&world, "acme", [1]).await;
+            let output = run(folder.path(), arguments).await;
+            let (out, err) = said(&output);
+            assert_eq!(output.status.code(), Some(status), "{arguments:?}: {out}{err}");
+            assert_eq!(err.contains("letters="), status == 0, "{arguments:?}: {err}");
+        }
+    }
+    world.amqp.drain(&world.lane("acme")).await;
+    world.finish([]).await;
+}
+
+#[tokio::test]
 async fn an_operator_needs_no_more_permissions_than_are_documented() {
     let world = quiet().await;
     let folder = folder(&world);

@@ -111,6 +111,11 @@ pub enum AddressError {
     /// The text after the `?`, which may be the rest of a password, is no parameter.
     #[error("what stands behind the `?` of the address is no parameter; in a password, write %3F for `?`")]
     NoParameter,
+    /// A `/` or `#` that belongs to a password ended the host too early.
+    #[error(
+        "an `@` stands behind the first `/` or `#` of the address; in a password, write %40 for `@`, %2F for `/` and %23 for `#`"
+    )]
+    CutPassword,
 }
 
 /// Name, valid values in words, and whether a text is one of them.
@@ -179,7 +184,12 @@ impl Address {
 
     /// Reads `amqp://` and `amqps://` addresses.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let url = url::Url::parse(text).map_err(|_| AddressError::NoAddress)?;
+        let cut = password_is_cut(text);
+        let url = url::Url::parse(text)
+            .map_err(|_| if cut { AddressError::CutPassword } else { AddressError::NoAddress })?;
+        if cut {
+            return Err(AddressError::CutPassword);
+        }
         for (name, value) in url.query_pairs() {
             let Some((name, expected, fits)) = PARAMETERS.iter().find(|(known, ..)| *known == name) else {
                 let harmless =
@@ -248,6 +258,14 @@ impl Address {
     }
 }
 
+/// Whether an `@` stands behind the first `/` or `#`: the host would then be the user, or a part of the password, which
+/// messages show and DNS is asked for. A vhost's `@` must be escaped, too. What follows a `?` is looked at elsewhere.
+fn password_is_cut(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let before = rest.split_once('?').map_or(rest, |(before, _)| before);
+    before.split_once(['/', '#']).is_some_and(|(_, path)| path.contains('@'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +317,32 @@ mod tests {
         let all = "frame_max=4096&channel_max=16&heartbeat=0&connection_timeout=500&auth_mechanism=PLAIN";
         let endpoint = Address::parse(&format!("amqp://broker/%2f?{all}")).unwrap().endpoint().unwrap();
         assert_eq!((endpoint.frame_max, endpoint.timeout), (4096, Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn a_password_that_a_slash_cuts_is_refused_with_what_to_write_and_not_repeated() {
+        for text in [
+            "amqp://guest:p@Secret/w@127.0.0.1:5672/%2f",
+            "amqp://guest:Secret/w@host",
+            "amqp://guest:12/Secret@host:5672/%2f",
+            "amqps://guest:p@Secret/@host",
+            "amqp://guest:/Secret@host/v",
+            "amqp://guest:p@Secret#w@host",
+            "amqp://host/v@Secret",
+        ] {
+            let error = Address::parse(text).unwrap_err();
+            assert_eq!(error, AddressError::CutPassword, "{text}");
+            let told = error.to_string();
+            assert!(told.contains("%40 for `@`") && told.contains("%2F for `/`"), "{told}");
+            assert!(!told.contains("ecret"), "{told}");
+        }
+        for (text, shown) in [
+            ("amqp://guest:p%40ss%2Fw@127.0.0.1:5672/%2f", "127.0.0.1:5672"),
+            ("amqp://guest:p@ss@host/v%40w", "host:5672"),
+            ("amqp://host/v%2Fw", "host:5672"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().shown(), shown, "{text}");
+        }
     }
 
     #[test]

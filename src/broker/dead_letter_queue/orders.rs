@@ -127,7 +127,7 @@ impl LetterProgress {
     }
 }
 
-/// Waits for the end of an order, publishes its last state, and logs who did what.
+/// Waits for the end of an order, publishes its last state, and logs who did what, if anything was to be done.
 pub(super) async fn conclude(
     what: &'static str,
     order: &LetterOrder,
@@ -142,6 +142,9 @@ pub(super) async fn conclude(
     };
     progress.send_modify(|progress| progress.state = state);
     let end = progress.borrow().clone();
+    if end.state == LetterState::Done && end.matched == 0 {
+        return outcome.map(|_| end);
+    }
     let why = if let LetterState::Failed(why) = &end.state { Some(why.as_str()) } else { None };
     tracing::info!(
         who = order.who,

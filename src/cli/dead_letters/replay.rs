@@ -27,7 +27,8 @@ pub(in crate::cli) struct ReplayArguments {
     #[arg(long)]
     dry_run: bool,
     /// Send back only letters that would be delivered now, by the fields and the configuration as they are; the others
-    /// stay, and it says why. Reads the fields of the accounts concerned, at most six calls for each, and needs their keys
+    /// stay, and it says why. Letters that are delivered only if a record exists already go, too. Reads the fields of the
+    /// accounts concerned, at most six calls for each, and needs their keys
     #[arg(long)]
     if_valid: bool,
     /// The most letters a second, such as 50/s

@@ -49,7 +49,11 @@ fn required(mapper: &Mapper, is_read: impl Fn(Entity) -> bool, findings: &mut Ch
             );
         }
     }
-    if findings.nothing_for(CHECK) {
+    let unread = Entity::ALL.iter().filter(|entity| !is_read(**entity));
+    let unread: Vec<String> = unread.map(|entity| entity.plural().replace('_', " ")).collect();
+    if !unread.is_empty() {
+        findings.skip(CHECK, format!("those of {}: the fields were not read", listed(&unread)), AGAIN);
+    } else if findings.nothing_for(CHECK) {
         findings.ok(CHECK, "none without a default");
     }
 }

@@ -174,3 +174,17 @@ fn rules_are_held_against_the_fields_that_were_read() {
     assert_eq!(of(&found(&config, &unread), "fields"), [Skipped]);
     assert!(of(&found(&config, &unread), "overrides").is_empty());
 }
+
+#[test]
+fn required_fields_that_were_not_read_are_not_taken_for_none() {
+    let mut answers = sound();
+    answers.fields[2] = Tried::Not;
+    let found = found(&config(""), &answers);
+    assert_eq!(of(&found, "required_fields"), [Skipped]);
+    let told = found.iter().find(|finding| finding.check == "required_fields").unwrap();
+    assert!(told.message.contains("deals") && !told.message.contains("contacts"), "{told:?}");
+    let forbidden =
+        changed("required_fields", |answers| answers.fields[1] = Tried::Forbidden("no".to_owned()));
+    assert_eq!(forbidden, [Skipped]);
+    assert_eq!(changed("required_fields", |_| {}), [Good]);
+}
