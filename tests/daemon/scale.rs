@@ -168,7 +168,7 @@ async fn a_reload_of_five_hundred_accounts_touches_those_that_changed_and_leaves
             let delivered = sum(&metrics, "freshet_events_delivered_total", &[]);
             if delivered == count { Ok(()) } else { Err(format!("{delivered} of {count}")) }
         })
-        .await
+        .await;
     };
     let publish = async |round: usize| {
         // Those that no reload takes away.
