@@ -520,6 +520,17 @@ async fn letters_of_an_account_that_a_reload_removes_stay_from_then_on() {
     replica.stop().await;
 }
 
+/// Puts letters into the queue that have so many bytes each.
+async fn fill_large(world: &World, letters: usize, bytes: usize) {
+    let filling = "x".repeat(bytes);
+    let large = |number| {
+        let (_, properties) = letter("acme", "rejected", "cfPlan", number);
+        let body = json!({"type": "screen", "messageId": format!("m-{number}"), "name": &filling});
+        (body.to_string(), properties)
+    };
+    world.amqp.publish_all(&world.dead(), "acme.rejected", (0..letters).map(large)).await;
+}
+
 #[tokio::test]
 async fn a_slow_replay_of_large_letters_holds_a_small_part_of_them() {
     const LETTERS: usize = 400;
@@ -529,13 +540,7 @@ async fn a_slow_replay_of_large_letters_holds_a_small_part_of_them() {
     let at = replica.http_addr().await;
     letters_are(at, 0).await;
     let before = replica.resident();
-    let filling = "x".repeat(BYTES);
-    let large = |number| {
-        let (_, properties) = letter("acme", "rejected", "cfPlan", number);
-        let body = json!({"type": "screen", "messageId": format!("m-{number}"), "name": &filling});
-        (body.to_string(), properties)
-    };
-    world.amqp.publish_all(&world.dead(), "acme.rejected", (0..LETTERS).map(large)).await;
+    fill_large(&world, LETTERS, BYTES).await;
     let begun = with_token(at, &format!("POST {REPLAY}"), r#"{"account": "acme", "rate": 5}"#).await;
     assert_eq!(begun.status, 202, "{}", begun.body);
     let mut most = before;
@@ -563,13 +568,7 @@ async fn looking_at_many_large_letters_holds_a_small_part_of_them() {
     let at = replica.http_addr().await;
     letters_are(at, 0).await;
     let before = replica.resident();
-    let filling = "x".repeat(BYTES);
-    let large = |number| {
-        let (_, properties) = letter("acme", "rejected", "cfPlan", number);
-        let body = json!({"type": "track", "messageId": format!("m-{number}"), "event": &filling});
-        (body.to_string(), properties)
-    };
-    world.amqp.publish_all(&world.dead(), "acme.rejected", (0..LETTERS).map(large)).await;
+    fill_large(&world, LETTERS, BYTES).await;
     let mut most = before;
     eventually(Duration::from_mins(1), "all letters were seen", async || {
         most = most.max(replica.resident());

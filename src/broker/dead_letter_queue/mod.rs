@@ -83,14 +83,9 @@ impl DeadLetterQueue {
         &self,
         who: &str,
         stop: &CancellationToken,
-        mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
+        see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
-        // Nothing is held yet, so that a stop may end this anywhere.
-        let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
-        let connection = connection?;
-        let looked = self.look_on(&connection, who, stop, &mut see).await;
-        close(&connection).await;
-        looked
+        self.look_claiming(false, who, stop, see).await
     }
 
     /// The same, but only where nobody takes letters out meanwhile: a replay that began now would find them held here, and
@@ -99,12 +94,26 @@ impl DeadLetterQueue {
         &self,
         who: &str,
         stop: &CancellationToken,
+        see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
+    ) -> Result<LettersSeen, LetterQueueError> {
+        self.look_claiming(true, who, stop, see).await
+    }
+
+    async fn look_claiming(
+        &self,
+        claims: bool,
+        who: &str,
+        stop: &CancellationToken,
         mut see: impl FnMut(&ListedLetter, &Letter) -> io::Result<ControlFlow<()>>,
     ) -> Result<LettersSeen, LetterQueueError> {
+        // Nothing is held yet, so that a stop may end this anywhere.
         let Some(connection) = stop.run_until_cancelled(self.connect(who)).await else { return Ok(NOTHING) };
         let connection = connection?;
         let looked = async {
-            let claimed = stop.run_until_cancelled(claim::claim(&connection, &self.names)).await;
+            let claiming = async {
+                if claims { claim::claim(&connection, &self.names).await.map(Some) } else { Ok(None) }
+            };
+            let claimed = stop.run_until_cancelled(claiming).await;
             let Some(_claim) = claimed.transpose()? else { return Ok(NOTHING) };
             self.look_on(&connection, who, stop, &mut see).await
         };

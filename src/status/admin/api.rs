@@ -1,5 +1,7 @@
 //! The dead letters as JSON, for programs.
 
+use std::net::IpAddr;
+
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,7 +12,7 @@ use super::access::AccessRefusal;
 use super::order::{OrderError, ReplayOrder};
 use super::routes::{AdminRoutes, answer};
 use crate::status::connections::PageClient;
-use crate::status::letters::{ReplayError, json};
+use crate::status::letters::{LetterPort, ReplayError, json};
 use crate::status::renderer::{RenderError, StatusPage};
 
 const JSON_PAGE: &str = "application/json";
@@ -74,14 +76,23 @@ fn wrong_order(error: &OrderError) -> Response {
         .into_response()
 }
 
-pub(super) const fn status_of_error(error: &ReplayError) -> StatusCode {
-    match error {
+/// What is answered where nothing came of a replay or a stop.
+pub(super) fn not_done(error: &ReplayError) -> Response {
+    let status = match error {
         ReplayError::Runs | ReplayError::Claimed(_) => StatusCode::CONFLICT,
         ReplayError::Broker(_) | ReplayError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    };
+    refused(status, &error.to_string())
 }
 
 impl AdminRoutes {
+    /// The dead letters, for who may change something.
+    pub(super) fn port_for(&self, headers: &HeaderMap, peer: IpAddr) -> Result<&LetterPort, Box<Response>> {
+        let port = self.port().ok_or_else(|| Box::new(refused(StatusCode::NOT_FOUND, NO_BROKER)))?;
+        self.access().check(headers, peer).map_err(|refusal| Box::new(not_allowed(refusal)))?;
+        Ok(port)
+    }
+
     pub(super) async fn letters_json(State(routes): State<Self>) -> Response {
         if routes.port().is_none() {
             return refused(StatusCode::NOT_FOUND, NO_BROKER);
@@ -103,17 +114,17 @@ impl AdminRoutes {
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
-        if let Err(refusal) = routes.access().check(&headers, peer) {
-            return not_allowed(refusal);
-        }
+        let port = match routes.port_for(&headers, peer) {
+            Ok(port) => port,
+            Err(refusal) => return *refusal,
+        };
         let order = match ReplayOrder::from_json(&body, |account| routes.is_configured(account)) {
             Ok(order) => order,
             Err(error) => return wrong_order(&error),
         };
         match port.replay(routes.request(order, peer, "over HTTP at")).await {
             Ok(()) => routes.progress(StatusCode::ACCEPTED),
-            Err(error) => refused(status_of_error(&error), &error.to_string()),
+            Err(error) => not_done(&error),
         }
     }
 
@@ -122,14 +133,14 @@ impl AdminRoutes {
         Extension(PageClient(peer)): Extension<PageClient>,
         headers: HeaderMap,
     ) -> Response {
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
-        if let Err(refusal) = routes.access().check(&headers, peer) {
-            return not_allowed(refusal);
-        }
+        let port = match routes.port_for(&headers, peer) {
+            Ok(port) => port,
+            Err(refusal) => return *refusal,
+        };
         match port.stop().await {
             Ok(true) => routes.progress(StatusCode::ACCEPTED),
             Ok(false) => refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP),
-            Err(error) => refused(status_of_error(&error), &error.to_string()),
+            Err(error) => not_done(&error),
         }
     }
 }

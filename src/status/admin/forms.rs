@@ -9,9 +9,7 @@ use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::access::AccessRefusal;
-use super::api::{
-    NO_BROKER, NOTHING_TO_STOP, not_allowed, refused, status_of, status_of_error, with_headers,
-};
+use super::api::{NO_BROKER, NOTHING_TO_STOP, not_allowed, not_done, refused, status_of, with_headers};
 use super::order::ReplayOrder;
 use super::routes::{AdminRoutes, answer};
 use crate::status::connections::PageClient;
@@ -56,17 +54,17 @@ impl AdminRoutes {
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
-        if let Err(refusal) = routes.access().check(&headers, peer) {
-            return not_allowed(refusal);
-        }
+        let port = match routes.port_for(&headers, peer) {
+            Ok(port) => port,
+            Err(refusal) => return *refusal,
+        };
         let order = match ReplayOrder::from_form(&body, |account| routes.is_configured(account)) {
             Ok(order) => order,
             Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         match port.replay(routes.request(order, peer, "by the pages of")).await {
             Ok(()) => see_other("../dead-letters"),
-            Err(error) => refused(status_of_error(&error), &error.to_string()),
+            Err(error) => not_done(&error),
         }
     }
 
@@ -75,14 +73,14 @@ impl AdminRoutes {
         Extension(PageClient(peer)): Extension<PageClient>,
         headers: HeaderMap,
     ) -> Response {
-        let Some(port) = routes.port() else { return refused(StatusCode::NOT_FOUND, NO_BROKER) };
-        if let Err(refusal) = routes.access().check(&headers, peer) {
-            return not_allowed(refusal);
-        }
+        let port = match routes.port_for(&headers, peer) {
+            Ok(port) => port,
+            Err(refusal) => return *refusal,
+        };
         match port.stop().await {
             Ok(true) => see_other("../dead-letters"),
             Ok(false) => refused(StatusCode::NOT_FOUND, NOTHING_TO_STOP),
-            Err(error) => refused(status_of_error(&error), &error.to_string()),
+            Err(error) => not_done(&error),
         }
     }
 
