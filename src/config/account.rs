@@ -38,6 +38,8 @@ pub struct AccountConfig {
     pub mapping: MappingRules,
     /// Which deal an event's deal is.
     pub deal_identity: DealIdentity,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub links: Links,
     /// What becomes of the tags that a record has already.
     pub tags: Tags,
 }
@@ -104,6 +106,17 @@ pub enum DealIdentity {
     Name,
 }
 
+/// How contacts are linked to sales accounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Links {
+    /// Many at once, with what a search has shown of them.
+    #[default]
+    Bulk,
+    /// One by one, read right before they are written.
+    Careful,
+}
+
 /// Freshsales' limits by plan, in calls an hour.
 const PLANS: &[(&str, u32)] = &[("free", 1000), ("growth", 1000), ("pro", 2000), ("enterprise", 5000)];
 const DEFAULT_PLAN: u32 = 1000;
@@ -145,6 +158,7 @@ impl AccountConfig {
         let mapping = mapping(&mut section);
         let deal_identity = section.word("deal_identity");
         let tags = section.word("tags");
+        let links = section.word("links");
         section.finish();
         let claims = AccountClaims {
             name: name.clone(),
@@ -164,6 +178,7 @@ impl AccountConfig {
             mapping,
             deal_identity,
             tags,
+            links,
         };
         (claims, Some(account))
     }

@@ -48,6 +48,9 @@ impl Identifier {
     }
 }
 
+/// The most rows of one answer to a search.
+const MOST_FOUND: usize = 100;
+
 /// The `sdk` of every tracking body. The official libraries send their language's name, and unknown names were reported
 /// as refused, so this is one of theirs.
 const SDK: &str = "ruby";
@@ -152,9 +155,13 @@ impl Call {
 
     /// Sets a contact's sales accounts. The API replaces the whole set, so `links` holds the old ones too.
     pub fn contact_links(id: i64, links: &[SalesAccountLink]) -> Self {
-        let links: Vec<_> =
-            links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary })).collect();
-        Self::contact_update(id, &json!({ "sales_accounts": links }).to_string())
+        Self::contact_update(id, &format!("{{\"sales_accounts\":{}}}", Self::links_text(links)))
+    }
+
+    /// A contact's sales accounts as a record carries them, an array's text.
+    pub fn links_text(links: &[SalesAccountLink]) -> String {
+        let links = links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary }));
+        serde_json::Value::from_iter(links).to_string()
     }
 
     /// Changes the contact with this id; the answer holds its sales accounts. `contact` is a JSON object.
@@ -181,6 +188,21 @@ impl Call {
         let query =
             vec![("q", value.to_owned()), ("f", field.to_owned()), ("entities", "contact".to_owned())];
         Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
+    }
+
+    /// Reads the records with these e-mail addresses or names, up to a hundred; contacts with their sales accounts and
+    /// deals.
+    pub fn search(entity: Entity, values: &[&str]) -> Self {
+        let attribute = if entity == Entity::Contact { "contact_email.email" } else { "name" };
+        let rule = json!({ "attribute": attribute, "operator": "is_in", "value": values });
+        let body = json!({ "filter_rule": [rule] }).to_string();
+        let path = format!("/api/filtered_search/{}", entity.singular());
+        let mut call = Self::with_body(Endpoint::Search(entity), path, body);
+        call.query = vec![("per_page", MOST_FOUND.to_string()), ("page", "1".to_owned())];
+        if entity == Entity::Contact {
+            call.query.push(("include", "sales_accounts,deals".to_owned()));
+        }
+        Self { records: u32::try_from(values.len()).unwrap_or(u32::MAX), ..call }
     }
 
     /// Reports an event. `properties` is a JSON object. Its `name` (in Segment's specification the product's) would

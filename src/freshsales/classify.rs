@@ -141,7 +141,8 @@ fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
         | Endpoint::DealRead
         | Endpoint::DealCreate
         | Endpoint::DealUpdate
-        | Endpoint::Lookup => false,
+        | Endpoint::Lookup
+        | Endpoint::Search(_) => false,
     }
 }
 

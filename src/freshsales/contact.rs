@@ -42,7 +42,7 @@ pub struct FoundContact {
 }
 
 impl FoundContact {
-    fn read(contact: &Value) -> Self {
+    pub(super) fn read(contact: &Value) -> Self {
         let listed = listed_emails(contact).filter_map(|email| email.get("value")?.as_str());
         let primary = primary(contact);
         let addresses = listed.map(|address| address.trim().to_lowercase()).chain(primary.clone()).collect();
@@ -134,7 +134,11 @@ pub fn is_another_contact(body: &Value, email: &str) -> bool {
 
 /// The sales accounts of the contact in an answer, or `None` if the answer does not show them.
 pub fn linked_accounts(body: &Value) -> Option<Vec<SalesAccountLink>> {
-    let links = body.get("contact")?.get("sales_accounts")?;
+    links_of(body.get("contact")?)
+}
+
+pub(super) fn links_of(contact: &Value) -> Option<Vec<SalesAccountLink>> {
+    let links = contact.get("sales_accounts")?;
     if links.is_null() {
         return Some(Vec::new());
     }

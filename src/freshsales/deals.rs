@@ -28,7 +28,29 @@ pub struct ShownDeals {
 /// Reads the contact's deals, those beside the contact and those inside it.
 pub fn shown_deals(body: &Value) -> ShownDeals {
     let Some(contact) = body.get("contact") else { return ShownDeals::default() };
-    let places = [body.get("deals"), contact.get("deals")];
+    deals_in([body.get("deals"), contact.get("deals")], contact)
+}
+
+/// The deals that the answer to a search shows of the contact in a row: inside it, or beside the rows under the ids that
+/// the row lists.
+pub(super) fn deals_of_row(body: &Value, row: &Value) -> ShownDeals {
+    if row.get("deals").is_some() {
+        return deals_in([None, row.get("deals")], row);
+    }
+    let Some(ids) = row.get("deal_ids").and_then(Value::as_array) else { return ShownDeals::default() };
+    let wanted: Option<Vec<i64>> = ids.iter().map(id).collect();
+    let beside = body.get("deals").and_then(Value::as_array);
+    let (Some(wanted), Some(beside)) = (wanted, beside) else {
+        return ShownDeals { all: ids.is_empty(), ..ShownDeals::default() };
+    };
+    let of_row = |deal: &&Value| deal.get("id").and_then(id).is_some_and(|id| wanted.contains(&id));
+    let own: Vec<&Value> = beside.iter().filter(of_row).collect();
+    let all = own.len() == wanted.len();
+    let deals: Vec<_> = own.into_iter().filter(|deal| !is_deleted(deal)).map(read).collect();
+    ShownDeals { all: all && deals.iter().all(Option::is_some), deals: deals.into_iter().flatten().collect() }
+}
+
+fn deals_in(places: [Option<&Value>; 2], contact: &Value) -> ShownDeals {
     let mut shown = ShownDeals { all: places.iter().any(Option::is_some), ..ShownDeals::default() };
     for place in places.into_iter().flatten() {
         match place {

@@ -33,6 +33,9 @@ pub enum Endpoint {
     DealUpdate,
     /// Find a contact by `external_id` or by e-mail address.
     Lookup,
+    /// Read up to a hundred records at once, contacts by e-mail address and others by name. It sees writes only after a
+    /// while.
+    Search(Entity),
     /// Report an event.
     TrackEvent,
     /// Report a page view.
@@ -73,6 +76,9 @@ impl Endpoint {
             Self::DealCreate => "deal_create",
             Self::DealUpdate => "deal_update",
             Self::Lookup => "lookup",
+            Self::Search(Entity::Contact) => "contact_search",
+            Self::Search(Entity::SalesAccount) => "sales_account_search",
+            Self::Search(Entity::Deal) => "deal_search",
             Self::TrackEvent => "track_event",
             Self::TrackPageView => "track_page_view",
         }
@@ -92,6 +98,7 @@ impl Endpoint {
             Self::Upsert(_)
             | Self::BulkUpsert(_)
             | Self::DealCreate
+            | Self::Search(_)
             | Self::TrackEvent
             | Self::TrackPageView => Method::POST,
         }
@@ -113,7 +120,8 @@ impl Endpoint {
             | Self::DealRead
             | Self::DealCreate
             | Self::DealUpdate
-            | Self::Lookup => BudgetKind::Api,
+            | Self::Lookup
+            | Self::Search(_) => BudgetKind::Api,
         }
     }
 
@@ -133,6 +141,7 @@ impl Endpoint {
             | Self::BulkUpsert(_)
             | Self::DealCreate
             | Self::Lookup
+            | Self::Search(_)
             | Self::TrackEvent
             | Self::TrackPageView => false,
         }
@@ -158,6 +167,7 @@ impl Endpoint {
             | Self::DealUpdate => EndpointFamily::Deals,
             Self::JobStatus => EndpointFamily::Jobs,
             Self::Lookup => EndpointFamily::Lookups,
+            Self::Search(_) => EndpointFamily::Searches,
             Self::TrackEvent | Self::TrackPageView => EndpointFamily::Tracking,
         }
     }
@@ -177,10 +187,13 @@ impl Endpoint {
                 ExpectedBody::Record(Entity::Deal.singular())
             }
             Self::Lookup => ExpectedBody::Key("contacts"),
-            // A job status that cannot be read ends the job as unclear: asking again would bring the same.
-            Self::BulkUpsert(_) | Self::JobStatus | Self::TrackEvent | Self::TrackPageView => {
-                ExpectedBody::Anything
-            }
+            // A job status that cannot be read ends the job as unclear, and a search that cannot be read is not used: asking
+            // again would bring the same.
+            Self::BulkUpsert(_)
+            | Self::JobStatus
+            | Self::Search(_)
+            | Self::TrackEvent
+            | Self::TrackPageView => ExpectedBody::Anything,
         }
     }
 }
@@ -202,6 +215,8 @@ pub enum EndpointFamily {
     Jobs,
     /// Finding contacts.
     Lookups,
+    /// Reading many records at once.
+    Searches,
     /// Reporting events and page views.
     Tracking,
 }
@@ -217,6 +232,7 @@ impl EndpointFamily {
             Self::Deals => "write deals",
             Self::Jobs => "read the status of jobs",
             Self::Lookups => "look up contacts",
+            Self::Searches => "search contacts and sales accounts",
             Self::Tracking => "report events and page views",
         }
     }

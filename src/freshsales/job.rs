@@ -15,7 +15,10 @@ pub const BULK_JOB_LIMIT: Duration = Duration::from_mins(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobStatus {
     /// To be asked again later.
-    Running,
+    Running {
+        /// How far it is, in percent, if the answer says it.
+        progress: Option<u8>,
+    },
     /// It ended, and its report adds up.
     Ended {
         /// How many records succeeded.
@@ -64,13 +67,18 @@ pub fn job_id(body: &Value) -> Option<String> {
 /// Reads a job's status.
 pub fn read_job_status(body: &Value) -> JobStatus {
     let status = body.get("status").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-    if RUNNING.contains(&status.as_str()) {
-        return JobStatus::Running;
+    let progress = body.get("progress").and_then(percent);
+    // Not all words are known: a job whose progress is 100 has ended, whatever the word.
+    if ENDED.contains(&status.as_str()) || progress == Some(100) {
+        return report(body).unwrap_or(JobStatus::Unclear);
     }
-    if !ENDED.contains(&status.as_str()) {
-        return JobStatus::Unclear;
-    }
-    report(body).unwrap_or(JobStatus::Unclear)
+    if RUNNING.contains(&status.as_str()) { JobStatus::Running { progress } } else { JobStatus::Unclear }
+}
+
+fn percent(progress: &Value) -> Option<u8> {
+    let number = progress.as_f64().or_else(|| progress.as_str()?.trim().parse().ok())?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+    (0.0..=100.0).contains(&number).then_some(number as u8)
 }
 
 /// Reads the report, which is mostly JSON inside a string.
@@ -177,7 +185,24 @@ mod tests {
         assert_eq!(read_job_status(&body("FAILED", 0, 0, json!([]))), JobStatus::Unclear);
         assert_eq!(read_job_status(&json!({ "status": "SUCCESS" })), JobStatus::Unclear);
         assert_eq!(read_job_status(&json!({ "status": "SUCCESS", "data": "{" })), JobStatus::Unclear);
-        assert_eq!(read_job_status(&json!({ "status": "IN_PROGRESS" })), JobStatus::Running);
+        assert_eq!(
+            read_job_status(&json!({ "status": "IN_PROGRESS" })),
+            JobStatus::Running { progress: None }
+        );
+        for (progress, expected) in [
+            (json!(40), Some(40)),
+            (json!("99.9"), Some(99)),
+            (json!(-1), None),
+            (json!(1e300), None),
+            (json!({}), None),
+        ] {
+            let body = json!({ "status": "IN_PROGRESS", "progress": progress });
+            assert_eq!(read_job_status(&body), JobStatus::Running { progress: expected });
+        }
+        let mut ended = body("never heard of", 1, 0, json!([]));
+        assert_eq!(read_job_status(&ended), JobStatus::Unclear);
+        ended["progress"] = json!(100);
+        assert_eq!(read_job_status(&ended), JobStatus::Ended { succeeded: 1, failures: vec![] });
         assert_eq!(read_job_status(&json!({ "status": "never heard of" })), JobStatus::Unclear);
         assert_eq!(read_job_status(&json!([])), JobStatus::Unclear);
         let private = json!({ "$serde_json::private::RawValue": "[" });

@@ -15,6 +15,7 @@ mod limits;
 mod messages;
 mod reach;
 mod record;
+mod search;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -34,4 +35,5 @@ pub use job::{BULK_JOB_LIMIT, FailedRow, JobStatus, job_id, read_job_status};
 pub use limits::{RateLimit, retry_after};
 pub use reach::{ReachStep, Reached, Unreached};
 pub use record::{record_id, tags_of};
+pub use search::{ContactRow, ContactRows, found_contacts, found_sales_accounts};
 pub use verdict::{UnavailableCause, UnrecognizedAnswer, Verdict};

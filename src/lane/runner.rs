@@ -248,6 +248,7 @@ impl Lane {
                 Effect::TooManyJobs(WhileJobsRun::GoOneByOne) => self.reports.records_go_one_by_one(),
                 Effect::Coalesced(number) => self.reports.merged_identifies(number),
                 Effect::LeftOut(omitted) => self.reports.omitted_value(&omitted, None),
+                Effect::BulkFeature(..) => {}
                 Effect::DealsNotShown => self.reports.deals_not_shown(),
                 Effect::Selector(selector, result) => {
                     self.intake.schema_mut().take_selector(selector, &result, now);

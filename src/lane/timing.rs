@@ -65,6 +65,8 @@ pub(in crate::lane) const SELECTOR_RETRY: (Duration, Duration) =
 
 /// How long a lane sends nothing after a session brought its first redelivered event.
 pub(in crate::lane) const TAKE_OVER_DELAY: Duration = Duration::from_secs(3);
+/// A lane that held no event for longer may have been worked on by another replica meanwhile.
+pub(in crate::lane) const AWAY_FOR: Duration = Duration::from_secs(1);
 /// How long calls may still take once their session is lost.
 pub(in crate::lane) const LOST_SESSION_GRACE: Duration = Duration::from_secs(2);
 

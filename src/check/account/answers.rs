@@ -183,6 +183,7 @@ impl AccountAnswers {
             Endpoint::JobStatus => self.jobs = worked(&tried),
             // Not called here.
             Endpoint::Selector(_)
+            | Endpoint::Search(_)
             | Endpoint::Upsert(_)
             | Endpoint::BulkUpsert(_)
             | Endpoint::ContactUpdate

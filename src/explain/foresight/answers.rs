@@ -85,9 +85,11 @@ pub(super) fn answers(call: &Call, parts: &EventParts, ids: Placeholders) -> Vec
             vec![done(json!({}), Vec::new()), refusal]
         }
         // Not sent for one event.
-        Endpoint::Fields(_) | Endpoint::Selector(_) | Endpoint::BulkUpsert(_) | Endpoint::JobStatus => {
-            vec![done(Value::Null, Vec::new())]
-        }
+        Endpoint::Fields(_)
+        | Endpoint::Selector(_)
+        | Endpoint::BulkUpsert(_)
+        | Endpoint::JobStatus
+        | Endpoint::Search(_) => vec![done(Value::Null, Vec::new())],
     }
 }
 

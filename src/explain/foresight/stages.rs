@@ -71,6 +71,7 @@ impl StageKind {
             | Endpoint::SalesAccountRead
             | Endpoint::SalesAccountUpdate
             | Endpoint::Lookup
+            | Endpoint::Search(_)
             | Endpoint::Fields(_)
             | Endpoint::Selector(_)
             | Endpoint::BulkUpsert(_)

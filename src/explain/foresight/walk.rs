@@ -95,6 +95,7 @@ impl<'a> EventWalker<'a> {
                 | Effect::TooManyJobs(_)
                 | Effect::Coalesced(_)
                 | Effect::LeftOut(_)
+                | Effect::BulkFeature(..)
                 | Effect::DealsNotShown
                 | Effect::Fields(..)
                 | Effect::Selector(..) => None,

@@ -5,13 +5,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::address_change::progress::IdentityProgress;
+use super::bulk::searching::SearchProgress;
 use super::held::{HeldContact, RecordText};
 use super::step::Step;
 use super::trial::{Changes, Trial, dependent_choice, has_defaults};
-use crate::freshsales::{Call, Identifier};
+use crate::freshsales::{Call, Identifier, SalesAccountLink};
+use crate::object::{ObjectWriter, members};
 use crate::schema::Entity;
 
-/// A sales account or a deal that several contacts may write: what it is, and its name or id.
+/// A sales account or a deal that several contacts may write, or the links of a contact that may have several addresses: what
+/// it is, and its name or id.
 pub(in crate::lane) type SharedRecord = (Entity, String);
 
 /// Which deal the event's deal is.
@@ -44,6 +47,8 @@ pub(in crate::lane) struct ContactWork {
     pub(in crate::lane) ignores_cache: bool,
     /// What is known of which contact it is.
     pub(in crate::lane) identity: IdentityProgress,
+    /// What searches have shown of it.
+    pub(in crate::lane) search: SearchProgress,
 }
 
 impl ContactWork {
@@ -63,6 +68,7 @@ impl ContactWork {
             relied_on_cache: false,
             ignores_cache: false,
             identity: IdentityProgress::default(),
+            search: SearchProgress::default(),
         }
     }
 
@@ -74,11 +80,16 @@ impl ContactWork {
             let name = self.write.deal.as_ref()?.name.trim().to_lowercase();
             return Some((Entity::Deal, format!("{}/{name}", self.contact_id?)));
         }
-        // A record stays locked until its tags are complete.
-        let entity = if let Step::ReadTags(tagging) | Step::Tags(tagging) = &self.step {
-            tagging.entity
-        } else {
-            self.step.writes()?
+        let writes_links = matches!(self.step, Step::Link(_)) || self.links_to_write().is_some();
+        if let Some(id) = self.contact_id.filter(|_| writes_links) {
+            // Two events may know the contact by different addresses. Each writes all links, so the second reads them again.
+            return Some((Entity::Contact, id.to_string()));
+        }
+        // A record stays locked until its tags are complete, and its id is known.
+        let entity = match &self.step {
+            Step::ReadTags(tagging) | Step::Tags(tagging) => tagging.entity,
+            Step::FindId(entity) => *entity,
+            step => step.writes()?,
         };
         let name = match entity {
             Entity::Contact => return None,
@@ -146,6 +157,47 @@ impl ContactWork {
         Some(record.object(&links))
     }
 
+    /// All links that a bulk call is to write with the contact; `None` if none is missing, or if it is not known which there
+    /// are.
+    /// Whether a bulk call is to write a link that is missing.
+    pub(in crate::lane) fn adds_link(&self) -> bool {
+        let (Some(account), Some(links)) = (self.account_id, &self.search.links) else { return false };
+        self.step == Step::Contact && !links.iter().any(|link| link.id == account)
+    }
+
+    pub(in crate::lane) fn links_to_write(&self) -> Option<Vec<SalesAccountLink>> {
+        let (Some(account), Some(links)) = (self.account_id, &self.search.links) else { return None };
+        let missing = self.step == Step::Contact && !links.iter().any(|link| link.id == account);
+        missing.then(|| with_link(links.clone(), account))
+    }
+
+    /// The record as a bulk call writes it.
+    pub(in crate::lane) fn record_in_bulk(&self) -> Option<String> {
+        let record = self.record()?;
+        let Some(links) = self.links_to_write() else { return Some(record) };
+        let mut object = ObjectWriter::with_capacity(record.len() + links.len() * 40);
+        members(&record).for_each(|member| object.member(member));
+        object.json("sales_accounts", &Call::links_text(&links));
+        Some(object.finish())
+    }
+
+    /// Another work item wrote what was read for this step, so it is read again.
+    pub(in crate::lane) fn read_again(&mut self) {
+        if matches!(self.step, Step::Link(_)) {
+            self.step = Step::ReadLinks;
+        } else if self.step == Step::Contact {
+            self.search = SearchProgress::default();
+        }
+        self.find_deal_again();
+    }
+
+    /// The id of the record that was written in bulk is not found: writes it singly, which answers with the id.
+    pub(in crate::lane) fn write_singly(&mut self) {
+        let Step::FindId(entity) = self.step else { return };
+        self.step = if entity == Entity::SalesAccount { Step::Company } else { Step::Contact };
+        self.singly = true;
+    }
+
     /// What can be changed in the step's record if it is refused; defaults only where the record is not known to exist.
     pub(in crate::lane) fn possible_changes(&self, existence: Existence) -> Changes {
         let Some((entity, given)) = self.given_record() else { return Changes::default() };
@@ -182,6 +234,7 @@ impl ContactWork {
                     DealId::Known(id) => Call::update(Entity::Deal, id, &self.record()?),
                 })
             }
+            Step::FindId(_) => None,
             Step::ReadTags(tagging) => Some(tagging.read()),
             Step::Tags(tagging) => Some(tagging.call()),
             Step::ConfirmExists(record) => Some(Call::read(record.entity, record.id)),
@@ -197,6 +250,13 @@ impl ContactWork {
         }
         Some(entity)
     }
+}
+
+/// The old links and one more: Freshsales replaces the whole set, and wants exactly one primary.
+pub(in crate::lane) fn with_link(mut links: Vec<SalesAccountLink>, account: i64) -> Vec<SalesAccountLink> {
+    let primary = !links.iter().any(|link| link.primary);
+    links.push(SalesAccountLink { id: account, primary });
+    links
 }
 
 /// Whether a record is known to exist.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::contact_work::{ContactWork, DealId};
 use super::step::Step;
 use crate::config::DealIdentity;
-use crate::freshsales::{deal_named, shown_deals};
+use crate::freshsales::{ContactRow, deal_named, shown_deals};
 use crate::lane::contact::cache::records::RecordCache;
 
 impl ContactWork {
@@ -46,6 +46,16 @@ impl ContactWork {
             None => return false,
         }
         true
+    }
+
+    /// Looks for the deal among those that a search's row shows of the contact.
+    pub(in crate::lane) fn show_deals(&mut self, row: &ContactRow) {
+        let Some(deal) = &self.write.deal else { return };
+        match deal_named(&row.deals.deals, &deal.name) {
+            Some(id) => self.deal = DealId::Known(id),
+            None if row.deals.all => self.deal = DealId::New,
+            None => {}
+        }
     }
 
     /// Another work item looks for the same deal and may create it, so this one looks again after it.

@@ -14,6 +14,8 @@ pub(in crate::lane) enum Step {
     Company,
     /// Upsert the contact by its e-mail address.
     Contact,
+    /// The record was written in bulk, whose report names no id: find it.
+    FindId(Entity),
     /// The contact may have been refused because another one has its `external_id`: look that one up.
     FindHolder,
     /// The contact that has the `external_id` gets another address: read the addresses it has.
@@ -73,6 +75,7 @@ impl Step {
             Self::Contact | Self::Update => Some(Entity::Contact),
             Self::Deal => Some(Entity::Deal),
             Self::FindContact
+            | Self::FindId(_)
             | Self::FindHolder
             | Self::ReadEmails
             | Self::FindOwner
@@ -118,6 +121,8 @@ impl Step {
                 Entity::SalesAccount => "sales account's tags",
                 Entity::Deal => "deal's tags",
             },
+            Self::FindId(Entity::SalesAccount) => "sales account",
+            Self::FindId(Entity::Contact | Entity::Deal) => "contact",
             Self::ConfirmExists(record) => match record.entity {
                 Entity::SalesAccount => "sales account",
                 Entity::Contact | Entity::Deal => "contact",

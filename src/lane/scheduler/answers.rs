@@ -42,6 +42,7 @@ impl<D> Scheduler<D> {
         now: Instant,
     ) -> Vec<Effect<D>> {
         let Some(mut call) = self.calls.take(number) else { return Vec::new() };
+        self.bulk.holds.answered(number);
         let verdict = self.checked(&call, verdict);
         let kind = call.budget();
         let budget = self.budgets.of_mut(kind);
@@ -51,12 +52,14 @@ impl<D> Scheduler<D> {
         if was_outage && !budget.is_outage() {
             self.send_failed_calls_now(kind, now);
         }
+        if verdict == Verdict::TooManyJobs
+            && let Purpose::Bulk(entity, items) = call.purpose
+        {
+            return self.too_many_jobs(entity, items, now);
+        }
         let result = match verdict {
             Verdict::Done(body) => Ok(body),
             Verdict::Refused { status, messages } => Err(RefusedCall::rejected(status, messages)),
-            Verdict::TooManyJobs if matches!(call.purpose, Purpose::Bulk(_)) => {
-                return self.too_many_jobs(call.purpose.work_items().to_vec(), now);
-            }
             Verdict::Denied { .. }
             | Verdict::Unrecognized(_)
             | Verdict::Unauthorized { .. }
@@ -103,7 +106,7 @@ impl<D> Scheduler<D> {
         result: Result<Value, RefusedCall>,
         now: Instant,
     ) -> Vec<Effect<D>> {
-        let endpoint = call.call.endpoint;
+        let (endpoint, sent) = (call.call.endpoint, call.last_sent().unwrap_or(now));
         let or_status = |refused: RefusedCall| refused.status.unwrap_or_default();
         match call.purpose {
             Purpose::Fields(entity) => vec![Effect::Fields(entity, result.map_err(or_status))],
@@ -116,8 +119,10 @@ impl<D> Scheduler<D> {
                 Ok(body) => self.step_succeeded(item, endpoint, &body, now),
                 Err(refused) => self.step_refused(item, endpoint, refused, now),
             },
-            Purpose::Bulk(items) => self.bulk_answered(items, endpoint, result, now),
+            Purpose::Bulk(entity, items) => self.bulk_answered(entity, items, result, now),
             Purpose::Poll(polling) => self.job_answered(call.call, polling, result, now),
+            Purpose::Search(search) => self.searched(search, result, sent, now),
+            Purpose::ReadBack(trial) => self.read_back_answered(trial, result, now),
         }
     }
 
@@ -166,14 +171,16 @@ impl<D> Scheduler<D> {
             Purpose::Fields(Entity::SalesAccount | Entity::Deal) => {
                 (call.failures() >= MOST_READ_FAILURES).then(RefusedCall::given_up)
             }
-            // Events go on without a selector, but not because Freshsales is down.
-            Purpose::Selector(_) => {
+            // Events go on without a selector, and records without a search, but not because Freshsales is down.
+            Purpose::Selector(_) | Purpose::Search(_) => {
                 let fails_alone = call.others_got_through(last_success);
                 (call.failures() >= MOST_READ_FAILURES && fails_alone).then(RefusedCall::given_up)
             }
-            Purpose::Fields(Entity::Contact) | Purpose::Check(_) | Purpose::Bulk(_) | Purpose::Poll(_) => {
-                None
-            }
+            Purpose::Fields(Entity::Contact)
+            | Purpose::Check(_)
+            | Purpose::Bulk(..)
+            | Purpose::Poll(_)
+            | Purpose::ReadBack(_) => None,
         }
     }
 

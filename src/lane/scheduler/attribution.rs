@@ -134,7 +134,12 @@ impl<D> Scheduler<D> {
             Purpose::Step(item) => self.items.get(*item).is_none_or(|item| item.events.len() <= 1),
             // The submitted job may still end well: it is asked about as patiently as one record.
             Purpose::Poll(_) => true,
-            Purpose::Fields(_) | Purpose::Selector(_) | Purpose::Check(_) | Purpose::Bulk(_) => false,
+            Purpose::Fields(_)
+            | Purpose::Selector(_)
+            | Purpose::Check(_)
+            | Purpose::Bulk(..)
+            | Purpose::Search(_)
+            | Purpose::ReadBack(_) => false,
         };
         if one { About::OneEvent } else { About::Several }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::together::{LinkTrial, Search};
 use crate::backoff::Delays;
 use crate::freshsales::{BULK_JOB_LIMIT, BudgetKind, Call, EndpointFamily, UnavailableCause, Verdict};
 use crate::lane::budget::attempt::{CallAttempt, CallClass};
@@ -151,18 +152,20 @@ impl PendingCall {
                 let unavailable = matches!(verdict, Verdict::Unavailable { .. });
                 overdue(submitted) && (unavailable || self.others_got_through(others))
             }
-            Purpose::Bulk(_) => self.sent.first.is_some_and(|since| {
-                let due_to_this_call = matches!(
-                    verdict,
-                    Verdict::Unavailable {
-                        cause: UnavailableCause::ServerError(408)
-                            | UnavailableCause::UnexpectedStatus(_)
-                            | UnavailableCause::UnexpectedBody(_),
-                        ..
-                    }
-                );
-                overdue(since) && (due_to_this_call || self.others_got_through(others))
-            }),
+            Purpose::Bulk(..) | Purpose::Search(_) | Purpose::ReadBack(_) => {
+                self.sent.first.is_some_and(|since| {
+                    let due_to_this_call = matches!(
+                        verdict,
+                        Verdict::Unavailable {
+                            cause: UnavailableCause::ServerError(408)
+                                | UnavailableCause::UnexpectedStatus(_)
+                                | UnavailableCause::UnexpectedBody(_),
+                            ..
+                        }
+                    );
+                    overdue(since) && (due_to_this_call || self.others_got_through(others))
+                })
+            }
         }
     }
 }
@@ -180,17 +183,26 @@ pub(super) enum Purpose {
     /// The step of one work item.
     Step(u64),
     /// The same step of many work items.
-    Bulk(Vec<u64>),
+    Bulk(Entity, Vec<u64>),
     /// A bulk job's status.
     Poll(Polling),
+    /// Records of many work items are searched for.
+    Search(Search),
+    /// Whether links that were written in bulk are there.
+    ReadBack(LinkTrial),
 }
 
 impl Purpose {
     /// Whether a bulk job runs for it, or will if it is accepted.
     pub(super) const fn is_job(&self) -> bool {
         match self {
-            Self::Fields(_) | Self::Selector(_) | Self::Check(_) | Self::Step(_) => false,
-            Self::Bulk(_) | Self::Poll(_) => true,
+            Self::Fields(_)
+            | Self::Selector(_)
+            | Self::Check(_)
+            | Self::Step(_)
+            | Self::Search(_)
+            | Self::ReadBack(_) => false,
+            Self::Bulk(..) | Self::Poll(_) => true,
         }
     }
 
@@ -198,7 +210,9 @@ impl Purpose {
         match self {
             Self::Check(_) => CallClass::Check,
             Self::Fields(_) | Self::Selector(_) => CallClass::Read,
-            Self::Step(_) | Self::Bulk(_) | Self::Poll(_) => CallClass::Work,
+            Self::Step(_) | Self::Bulk(..) | Self::Poll(_) | Self::Search(_) | Self::ReadBack(_) => {
+                CallClass::Work
+            }
         }
     }
 
@@ -207,7 +221,10 @@ impl Purpose {
         match self {
             Self::Fields(_) | Self::Selector(_) | Self::Check(_) => &[],
             Self::Step(item) => std::slice::from_ref(item),
-            Self::Bulk(items) | Self::Poll(Polling { items, .. }) => items,
+            Self::Bulk(_, items)
+            | Self::Poll(Polling { items, .. })
+            | Self::Search(Search { items, .. })
+            | Self::ReadBack(LinkTrial { items }) => items,
         }
     }
 }
@@ -215,6 +232,7 @@ impl Purpose {
 /// A bulk job whose status is asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Polling {
+    pub(super) entity: Entity,
     pub(super) items: Vec<u64>,
     /// How often its status was asked for.
     pub(super) questions: u32,

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use crate::freshsales::Call;
+use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
 use crate::mapping::Omitted;
 use crate::outcome::Outcome;
 use crate::schema::{Entity, Selector};
@@ -37,6 +38,8 @@ pub enum Effect<D> {
     /// The record is written without this: a value that Freshsales refuses, or a whole sales account or deal that the API
     /// key may not write.
     LeftOut(Omitted),
+    /// An answer has shown that the account does something that bulk calls need, or not.
+    BulkFeature(BulkFeature, FeatureState),
     /// Freshsales was asked for a contact's deals and did not show them.
     DealsNotShown,
     /// The answer to [`read_fields`](super::Scheduler::read_fields), or the status it was refused with.

@@ -10,7 +10,6 @@
 
 mod answers;
 mod attribution;
-mod bulk;
 mod call_table;
 mod calls;
 mod event;
@@ -23,6 +22,7 @@ mod settings;
 mod tenure;
 #[cfg(test)]
 mod tests;
+mod together;
 pub(super) mod window;
 mod work_items;
 
@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use super::budget::budgets::Budgets;
 use super::budget::success_history::SuccessHistory;
 use super::budget::{Impediment, Quota};
+use super::contact::bulk::features::BulkFeatures;
 use super::contact::bulk::policy::BulkPolicy;
 use super::contact::cache::identities::IdentityCache;
 use super::contact::cache::records::RecordCache;
@@ -63,6 +64,9 @@ pub struct Scheduler<D> {
     records: RecordCache,
     identities: IdentityCache,
     bulk: BulkPolicy,
+    features: BulkFeatures,
+    /// Searches in a row that did not find a contact which exists.
+    controls_missed: u32,
     tenure: Tenure,
     /// At the last [`Scheduler::next`] work was ready and only quota was missing.
     starved: bool,
@@ -91,7 +95,9 @@ impl<D> Scheduler<D> {
             next_check: Entity::Contact,
             records: RecordCache::new(),
             identities: IdentityCache::new(),
-            bulk: BulkPolicy::new(settings.bulk_jobs, backoff.jobs),
+            bulk: BulkPolicy::new(settings.bulk_jobs, backoff.jobs, backoff.look_up_delay),
+            features: BulkFeatures::default(),
+            controls_missed: 0,
             tenure: Tenure::default(),
             starved: false,
             deals_not_shown: None,
@@ -104,6 +110,7 @@ impl<D> Scheduler<D> {
         self.starved = false;
         self.identities.tick(now);
         self.tenure.begin(now);
+        self.tenure.holds_events(!self.window.is_empty(), now);
         if self.budgets.in_flight() >= self.settings.concurrency {
             return Next::Wait(None);
         }

@@ -9,14 +9,12 @@ use crate::freshsales::{BudgetKind, Call};
 use crate::lane::budget::attempt::CallClass;
 use crate::lane::budget::{Grant, Impediment};
 use crate::lane::contact::activity;
-use crate::lane::contact::bulk::eligible::writes_one_of;
 use crate::lane::contact::cache::identities::IdentityCache;
 use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::merge::Joined;
 use crate::lane::contact::work_item::{Work, WorkItem};
 use crate::mapping::Identity;
-use crate::schema::Entity;
 
 impl<D> Scheduler<D> {
     /// The call that finds out whether the account is let in again, while nothing else may go.
@@ -91,33 +89,23 @@ impl<D> Scheduler<D> {
             wake.no_later_than(until);
             return None;
         }
-        [BudgetKind::Tracking, BudgetKind::Api]
-            .into_iter()
-            .find_map(|budget| self.plan_oldest(budget, now, wake))
+        self.plan_tracking(now, wake).or_else(|| self.plan_api(now, wake))
     }
 
-    fn plan_oldest(&mut self, budget: BudgetKind, now: Instant, wake: &mut Wake) -> Option<u64> {
-        let waiting_for_jobs = match budget {
-            BudgetKind::Api => self.entities_waiting_for_jobs(now),
-            BudgetKind::Tracking => Vec::new(),
-        };
-        if !waiting_for_jobs.is_empty()
-            && let Some(at) = self.bulk.submit_again_at().filter(|at| now < *at)
-        {
-            wake.no_later_than(at);
-        }
+    fn plan_tracking(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
         // A work item that was just made may have to wait for another one's lock: then the next oldest is planned.
-        while let Some(oldest) = self.oldest_but(budget, &waiting_for_jobs, now) {
-            if !self.is_granted(budget, CallClass::Work, now, wake) {
+        while let Some(oldest) = self.oldest(BudgetKind::Tracking) {
+            if !self.is_granted(BudgetKind::Tracking, CallClass::Work, now, wake) {
                 return None;
             }
             match oldest {
                 Oldest::WorkItem(item) => {
-                    if let Some(number) = self.plan(item, now) {
-                        return Some(number);
-                    }
-                    // It has no call to make. Left idle, it would be the oldest for ever.
+                    let call = self.items.get(item).and_then(|item| self.call_of(item));
+                    // Without a call to make it would be the oldest for ever.
                     self.items.set_busy(item);
+                    if let Some(call) = call {
+                        return Some(self.calls.add_in_flight(call, Purpose::Step(item)));
+                    }
                 }
                 Oldest::Event(event) => {
                     self.take_work_item(event);
@@ -127,17 +115,7 @@ impl<D> Scheduler<D> {
         None
     }
 
-    /// Makes a call of the item's step: a bulk call with others like it, if enough can go together.
-    fn plan(&mut self, number: u64, now: Instant) -> Option<u64> {
-        if let Some((entity, items)) = self.collect_bulk(number, now) {
-            return self.plan_bulk(entity, items);
-        }
-        let call = self.call_of(self.items.get(number)?)?;
-        self.items.set_busy(number);
-        Some(self.calls.add_in_flight(call, Purpose::Step(number)))
-    }
-
-    fn call_of(&self, item: &WorkItem<D>) -> Option<Call> {
+    pub(super) fn call_of(&self, item: &WorkItem<D>) -> Option<Call> {
         match &item.work {
             Work::Contact(work) => ContactWork::call(work),
             Work::Activity => activity::call(&item.events.first()?.1.event, &self.identities),
@@ -145,7 +123,13 @@ impl<D> Scheduler<D> {
     }
 
     /// Whether a call may go now. Calls that read fields may while others may not.
-    fn is_granted(&mut self, kind: BudgetKind, class: CallClass, now: Instant, wake: &mut Wake) -> bool {
+    pub(super) fn is_granted(
+        &mut self,
+        kind: BudgetKind,
+        class: CallClass,
+        now: Instant,
+        wake: &mut Wake,
+    ) -> bool {
         let budget = self.budgets.of_mut(kind);
         if budget.is_fields_only() {
             return false;
@@ -173,23 +157,6 @@ impl<D> Scheduler<D> {
             .map(|(number, _)| number)
             .next();
         older(item, event)
-    }
-
-    /// The oldest work of a budget that does not write one of these entities in bulk.
-    fn oldest_but(&mut self, budget: BudgetKind, entities: &[Entity], now: Instant) -> Option<Oldest> {
-        if entities.is_empty() {
-            return self.oldest(budget);
-        }
-        let items: Vec<u64> = self.items.idle().collect();
-        let item = items.into_iter().find(|item| {
-            self.item_budget(*item) == Some(budget)
-                && self.bulk_entity(*item, now).is_none_or(|entity| !entities.contains(&entity))
-        });
-        let (records, identities) = (&mut self.records, &self.identities);
-        let event = self.window.ready().find(|(_, open)| {
-            budget_of(&open.event, identities) == budget && !writes_one_of(entities, &open.event, records)
-        });
-        older(item, event.map(|(number, _)| number))
     }
 
     fn item_budget(&self, item: u64) -> Option<BudgetKind> {
@@ -239,7 +206,7 @@ impl<D> Scheduler<D> {
 }
 
 /// The budget of an event's next call.
-fn budget_of(event: &HeldEvent, identities: &IdentityCache) -> BudgetKind {
+pub(super) fn budget_of(event: &HeldEvent, identities: &IdentityCache) -> BudgetKind {
     match activity::identity(event) {
         None => BudgetKind::Api,
         Some(Identity::UserId(user_id)) if identities.needs_look_up(user_id) => BudgetKind::Api,

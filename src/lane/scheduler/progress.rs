@@ -58,7 +58,7 @@ impl<D> Scheduler<D> {
         if has_lock {
             self.items.set_idle(number);
         } else {
-            work.find_deal_again();
+            work.read_again();
         }
     }
 
@@ -94,9 +94,18 @@ impl<D> Scheduler<D> {
             self.activity_looked_up(number, Some(body), now);
             return Vec::new();
         }
+        self.advance(number, now, |item, context| success::succeeded(item, endpoint, body, context))
+    }
+
+    /// Takes a step of the item, and does what came of it.
+    pub(super) fn advance(
+        &mut self,
+        number: u64,
+        now: Instant,
+        step: impl FnOnce(&mut WorkItem<D>, &mut StepContext<'_>) -> Advance,
+    ) -> Vec<Effect<D>> {
         let held = self.shared_record(number);
-        let advance =
-            self.with_context(number, now, |item, context| success::succeeded(item, endpoint, body, context));
+        let advance = self.with_context(number, now, step);
         self.apply(number, held, advance, now)
     }
 
@@ -133,6 +142,7 @@ impl<D> Scheduler<D> {
             deal_identity: self.settings.deal_identity,
             invalid_value: self.settings.invalid_value,
             look_up_delay,
+            usual_search_wait: self.bulk.usual_search_wait(),
             look_ups_complete_at: self.tenure.since().unwrap_or(now) + look_up_delay,
             now,
         };

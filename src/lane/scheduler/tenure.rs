@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lane::timing::TAKE_OVER_DELAY;
+use crate::lane::timing::{AWAY_FOR, TAKE_OVER_DELAY};
 
 #[derive(Debug, Default)]
 pub(super) struct Tenure {
     /// Only fields are read until then, because the calls of the last holder may not be over.
     quiet_until: Option<Instant>,
     since: Option<Instant>,
+    /// Since when only this replica can have written.
+    alone_since: Option<Instant>,
+    /// It holds no event since then, so another replica may have had the lane.
+    empty_since: Option<Instant>,
 }
 
 impl Tenure {
@@ -38,6 +42,24 @@ impl Tenure {
     /// The lane works here now.
     pub(super) fn begin(&mut self, now: Instant) {
         self.since.get_or_insert(now);
+        self.alone_since.get_or_insert(now);
+    }
+
+    /// Whether events are held here: a lane cannot move while they are. Another replica cannot take it over, write, settle
+    /// and leave in less than [`AWAY_FOR`].
+    pub(super) fn holds_events(&mut self, holds: bool, now: Instant) {
+        if !holds {
+            self.empty_since.get_or_insert(now);
+        } else if let Some(since) = self.empty_since.take()
+            && now.saturating_duration_since(since) > AWAY_FOR
+        {
+            self.alone_since = Some(now);
+        }
+    }
+
+    /// From when on searches see all that another replica may have written.
+    pub(super) fn searches_complete_at(&self, search_delay: Duration, now: Instant) -> Instant {
+        self.alone_since.unwrap_or(now) + search_delay
     }
 
     pub(super) fn since(&self) -> Option<Instant> {

@@ -211,9 +211,14 @@ impl<T> Window<T> {
         self.entries.get(&number).map_or(&[], |entry| &entry.keys)
     }
 
-    /// A digest for a sales account or deal, which is none of any contact.
+    /// A digest for a record that others may write, too. It is none of any name of a contact.
     pub(super) fn digest_of_shared(&self, (entity, name): &SharedRecord) -> u128 {
-        self.digests.of_kind(if *entity == Entity::Deal { 3 } else { 2 }, name)
+        let kind = match entity {
+            Entity::SalesAccount => 2,
+            Entity::Deal => 3,
+            Entity::Contact => 4,
+        };
+        self.digests.of_kind(kind, name)
     }
 
     fn digests_of(&self, keys: &[ContactKey]) -> Vec<u128> {

@@ -124,7 +124,8 @@ fn holder_found(
     work.trial = None;
     match (holder.primary, holder.id) {
         (Some(email), Some(id)) => {
-            context.records.learn_contact(&email, id, None);
+            let times = context.times();
+            context.records.learn_contact(&email, id, None, times);
             context.identities.found(user_id, email);
             let wrong_finds = work.identity.wrong_finds + 1;
             work.identity = IdentityProgress { wrong_finds, ..IdentityProgress::default() };

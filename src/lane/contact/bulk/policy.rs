@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::job_polling::{JobSlots, JobTimes, Refusals};
+use super::holds::Holds;
+use super::job_slots::{JobSlots, Refusals};
+use super::usual_wait::UsualWait;
 use crate::lane::budget::Impediment;
 use crate::schema::Entity;
 
@@ -21,8 +23,11 @@ pub(in crate::lane) struct BulkPolicy {
     /// An entity's records go one by one until then, because the account may not write them in bulk.
     denied_until: HashMap<Entity, Instant>,
     unusable_reports: u32,
-    times: JobTimes,
+    job_times: UsualWait,
+    /// How long after a write a search finds it.
+    search_times: UsualWait,
     slots: JobSlots,
+    pub(in crate::lane) holds: Holds,
 }
 
 /// Whether bulk calls go on after an unusable report.
@@ -33,14 +38,21 @@ pub(in crate::lane) enum BulkUse {
 }
 
 impl BulkPolicy {
-    /// `most_jobs` of this program may run at once; `waits` are the first and the longest wait after a refusal.
-    pub(in crate::lane) fn new(most_jobs: usize, waits: (Duration, Duration)) -> Self {
+    /// `most_jobs` of this program may run at once; `waits` are the first and the longest wait after a refusal. After
+    /// `search_delay` a search finds what was written.
+    pub(in crate::lane) fn new(
+        most_jobs: usize,
+        waits: (Duration, Duration),
+        search_delay: Duration,
+    ) -> Self {
         Self {
             single_until: None,
             denied_until: HashMap::new(),
             unusable_reports: 0,
-            times: JobTimes::new(),
+            job_times: UsualWait::of_jobs(),
+            search_times: UsualWait::of_searches(search_delay),
             slots: JobSlots::new(most_jobs, waits),
+            holds: Holds::default(),
         }
     }
 
@@ -104,17 +116,50 @@ impl BulkPolicy {
     /// A job was accepted. Returns how long after that to ask for its status.
     pub(in crate::lane) fn job_accepted(&mut self) -> Duration {
         self.slots.accept();
-        self.times.first()
+        self.job_times.first()
     }
 
     /// The first question about a job, asked after `wait`, found it ended or running.
     pub(in crate::lane) fn learn_job_time(&mut self, wait: Duration, ended: bool) {
-        self.times.learn(wait, ended);
+        self.job_times.learn(wait, ended);
     }
 
     /// How long to wait before the next question about a job, after this many.
-    pub(in crate::lane) fn ask_again_after(&self, questions: u32) -> Duration {
-        self.times.again(questions)
+    /// `progress`, in percent, is what it had done after running for `taken`.
+    pub(in crate::lane) fn ask_again_after(
+        &self,
+        questions: u32,
+        progress: Option<u8>,
+        taken: Duration,
+    ) -> Duration {
+        let again = self.job_times.again(questions);
+        match progress.filter(|progress| (1..100).contains(progress)) {
+            // It may stay at 99 for long.
+            Some(percent) => {
+                (taken * u32::from(100 - percent) / u32::from(percent)).clamp(again / 2, again * 4)
+            }
+            None => again,
+        }
+    }
+
+    /// A bulk call of the entity is sent.
+    pub(in crate::lane) fn job_begins(&mut self, entity: Entity, now: Instant) {
+        self.holds.job_begins(entity, self.job_times.first(), now);
+    }
+
+    /// How long after a write a search usually finds it.
+    pub(in crate::lane) fn usual_search_wait(&self) -> Duration {
+        self.search_times.first()
+    }
+
+    /// The first search for what was written, made after `wait`, found all of it or not.
+    pub(in crate::lane) fn learn_search_time(&mut self, wait: Duration, found: bool) {
+        self.search_times.learn(wait, found);
+    }
+
+    /// How long to wait before the next search for what was written, after this many.
+    pub(in crate::lane) fn search_again_after(&self, searches: u32) -> Duration {
+        self.search_times.again(searches)
     }
 
     pub(in crate::lane) fn job_over(&mut self, now: Instant) {

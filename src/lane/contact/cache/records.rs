@@ -5,14 +5,15 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
+use tokio::time::Instant;
 
+use super::contacts::{ContactCache, Control, LearningTimes};
 use crate::freshsales::SalesAccountLink;
 use crate::lane::bounded::lru;
 use crate::lane::contact::held::RecordText;
 use crate::schema::Entity;
 
 const ACCOUNTS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
-const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 const DEALS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 const TAGGED: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// Of a record with more tags none are remembered.
@@ -23,7 +24,7 @@ const MOST_TAGS: usize = 100;
 pub(in crate::lane) struct RecordCache {
     /// Each with the period in which it was written.
     accounts: LruCache<String, (CachedAccount, u64)>,
-    contacts: LruCache<String, CachedContact>,
+    contacts: ContactCache,
     /// By the contact's id and a digest of the deal's name.
     deals: LruCache<(i64, u64), i64>,
     /// Digests of the tags that a record is known to have.
@@ -39,17 +40,11 @@ pub(in crate::lane) struct CachedAccount {
     pub(in crate::lane) written: Option<u64>,
 }
 
-#[derive(Debug, Clone)]
-struct CachedContact {
-    id: i64,
-    linked: Vec<i64>,
-}
-
 impl RecordCache {
     pub(in crate::lane) fn new() -> Self {
         Self {
             accounts: lru(ACCOUNTS),
-            contacts: lru(CONTACTS),
+            contacts: ContactCache::new(),
             deals: lru(DEALS),
             tagged: lru(TAGGED),
             period: 0,
@@ -71,29 +66,67 @@ impl RecordCache {
     }
 
     pub(in crate::lane) fn contact_id(&mut self, email: &str) -> Option<i64> {
-        self.contacts.get(email).map(|contact| contact.id)
+        self.contacts.id(email)
     }
 
     pub(in crate::lane) fn linked(&mut self, email: &str, account: i64) -> bool {
-        self.contacts.get(email).is_some_and(|contact| contact.linked.contains(&account))
+        self.contacts.linked(email, account)
     }
 
-    /// Learns a contact from an answer; `links` is `None` if the answer does not show them.
+    /// Learns a contact from an answer that shows all writes; `links` is `None` if it does not show them.
     pub(in crate::lane) fn learn_contact(
         &mut self,
         email: &str,
         id: i64,
         links: Option<&[SalesAccountLink]>,
+        times: LearningTimes,
     ) {
-        if email.is_empty() {
-            // Contacts are cached by their address.
-            return;
+        // Contacts are cached by their address.
+        if !email.is_empty() {
+            self.contacts.learn(email, id, links, times);
         }
-        let linked = match links {
-            Some(links) => links.iter().map(|link| link.id).collect(),
-            None => self.contacts.get(email).map(|contact| contact.linked.clone()).unwrap_or_default(),
-        };
-        self.contacts.put(email.to_owned(), CachedContact { id, linked });
+    }
+
+    /// All links of a contact were written in bulk.
+    pub(in crate::lane) fn learn_written_links(
+        &mut self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        now: Instant,
+    ) {
+        self.contacts.learn_written(email, id, links, now);
+    }
+
+    /// A search that sees all writes until `seen_since` has shown a contact. Returns its links, with those that the search
+    /// may not see yet.
+    pub(in crate::lane) fn learn_found_contact(
+        &mut self,
+        email: &str,
+        id: i64,
+        links: &[SalesAccountLink],
+        seen_since: Instant,
+    ) -> Vec<SalesAccountLink> {
+        self.contacts.learn_found(email, id, links, seen_since)
+    }
+
+    /// The links of a contact that such a search did not find.
+    pub(in crate::lane) fn links_of_unfound(
+        &mut self,
+        email: &str,
+        seen_since: Instant,
+    ) -> Vec<SalesAccountLink> {
+        self.contacts.links_of_unfound(email, seen_since)
+    }
+
+    /// A contact that a search must find.
+    pub(in crate::lane) fn control(&self, now: Instant) -> Control {
+        self.contacts.control(now)
+    }
+
+    /// A search did not find the control.
+    pub(in crate::lane) fn forget_control(&mut self, email: &str) {
+        self.contacts.forget_control(email);
     }
 
     /// The id of the contact's deal of this name.
@@ -134,7 +167,7 @@ impl RecordCache {
 
     /// Something about them was refused, so they may not exist any more.
     pub(in crate::lane) fn forget(&mut self, email: &str, company: Option<&str>) {
-        self.contacts.pop(email);
+        self.contacts.forget(email);
         if let Some(company) = company {
             self.accounts.pop(&company.to_lowercase());
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cache::contacts::LearningTimes;
 use super::cache::identities::IdentityCache;
 use super::cache::records::RecordCache;
 use crate::config::DealIdentity;
@@ -29,9 +30,17 @@ pub(in crate::lane) struct StepContext<'a> {
     pub(in crate::lane) invalid_value: InvalidValue,
     /// How long after a write a look-up finds it.
     pub(in crate::lane) look_up_delay: Duration,
+    /// How long after a write a search usually finds it.
+    pub(in crate::lane) usual_search_wait: Duration,
     /// From then on look-ups find all that another replica wrote before the lane came here.
     pub(in crate::lane) look_ups_complete_at: Instant,
     pub(in crate::lane) now: Instant,
+}
+
+impl StepContext<'_> {
+    pub(in crate::lane) fn times(&self) -> LearningTimes {
+        LearningTimes { now: self.now, search_delay: self.look_up_delay }
+    }
 }
 
 /// What the scheduler does next with a work item.

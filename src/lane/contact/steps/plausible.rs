@@ -49,6 +49,7 @@ fn fits(work: &ContactWork, endpoint: Endpoint, body: &Value) -> bool {
         | Endpoint::BulkUpsert(_)
         | Endpoint::JobStatus
         | Endpoint::Lookup
+        | Endpoint::Search(_)
         | Endpoint::SalesAccountRead
         | Endpoint::SalesAccountUpdate
         | Endpoint::DealCreate

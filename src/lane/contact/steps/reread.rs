@@ -4,9 +4,8 @@
 
 use serde_json::Value;
 
-use super::success::with_link;
 use crate::freshsales::{Call, Endpoint, Verdict, custom_fields, linked_accounts};
-use crate::lane::contact::contact_work::{ContactWork, DealId};
+use crate::lane::contact::contact_work::{ContactWork, DealId, with_link};
 use crate::lane::contact::step::Step;
 use crate::lane::contact::tags::Comparison;
 use crate::schema::Entity;
@@ -89,6 +88,7 @@ pub(in crate::lane) fn call_after(work: &mut ContactWork, body: &Value, failed: 
         Step::FindContact
         | Step::Company
         | Step::Contact
+        | Step::FindId(_)
         | Step::FindHolder
         | Step::ReadEmails
         | Step::FindOwner

@@ -1,12 +1,14 @@
 //! The way of a step whose call was accepted.
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Advance, Deals, StepContext, StepProgress};
-use crate::freshsales::{Endpoint, SalesAccountLink, custom_fields, linked_accounts, record_id};
+use crate::freshsales::{ContactRow, Endpoint, SalesAccountLink, custom_fields, linked_accounts, record_id};
 use crate::lane::contact::address_change;
+use crate::lane::contact::bulk::searching::IdSearch;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
-use crate::lane::contact::contact_work::{ContactWork, DealId};
+use crate::lane::contact::contact_work::{ContactWork, DealId, with_link};
 use crate::lane::contact::remedy;
 use crate::lane::contact::step::{Step, Tagging};
 use crate::lane::contact::steps::refusal;
@@ -15,8 +17,7 @@ use crate::lane::contact::work_item::WorkItem;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
-/// Takes the answer to the item's step. `body` is null for a record that a job's report does not name: bulk calls only
-/// write records that need nothing from the answer.
+/// Takes the answer to the item's step. `body` is null for a record that was written in bulk: a job's report names no ids.
 pub(in crate::lane) fn succeeded<D>(
     item: &mut WorkItem<D>,
     endpoint: Endpoint,
@@ -52,11 +53,13 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepConte
     let mut deals = Deals::ShownOrNotAsked;
     let next = match work.step.clone() {
         Step::Company => company_written(work, body, context),
+        Step::Contact if body.is_null() => contact_written_in_bulk(work, context),
         Step::Contact | Step::Update => contact_written(work, body, context),
         Step::ReadLinks => links_known(work, linked_accounts(body), context),
         Step::Link(links) => {
             if let Some(contact) = work.contact_id {
-                context.records.learn_contact(work.write.address(), contact, Some(&links));
+                let times = context.times();
+                context.records.learn_contact(work.write.address(), contact, Some(&links), times);
             }
             work.toward_deal(context.deal_identity, context.records)
         }
@@ -81,6 +84,7 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepConte
         },
         Step::Tags(tagging) => after_tags(tagging, context),
         Step::FindContact
+        | Step::FindId(_)
         | Step::FindHolder
         | Step::ReadEmails
         | Step::FindOwner
@@ -101,12 +105,71 @@ fn company_written(work: &mut ContactWork, body: &Value, context: &mut StepConte
     let company = work.write.company.as_ref()?;
     let cached = context.records.account(&company.name).map(|account| account.id);
     let id = record_id(body, Entity::SalesAccount.singular()).or(work.account_id).or(cached);
-    if let Some(id) = id {
+    let Some(id) = id else {
+        work.search.for_id = Some(IdSearch::new(context.now, context.usual_search_wait));
+        return Some(Step::FindId(Entity::SalesAccount));
+    };
+    account_known(work, id, context);
+    Some(Step::Contact)
+}
+
+fn account_known(work: &mut ContactWork, id: i64, context: &mut StepContext<'_>) {
+    if let Some(company) = &work.write.company {
         let written = Some(fingerprint(&company.record));
         context.records.learn_account(&company.name, CachedAccount { id, written });
     }
-    work.account_id = id;
-    Some(Step::Contact)
+    work.account_id = Some(id);
+}
+
+/// A search has found the id of the sales account that was written in bulk.
+pub(in crate::lane) fn account_found<D>(
+    item: &mut WorkItem<D>,
+    id: i64,
+    context: &mut StepContext<'_>,
+) -> Advance {
+    if let Some(work) = item.contact_mut() {
+        account_known(work, id, context);
+        work.step = Step::Contact;
+    }
+    StepProgress::Entered.into()
+}
+
+/// A search has found the contact that was written in bulk.
+pub(in crate::lane) fn contact_found<D>(
+    item: &mut WorkItem<D>,
+    row: &ContactRow,
+    seen_since: Instant,
+    context: &mut StepContext<'_>,
+) -> Advance {
+    let Some(work) = item.contact_mut() else { return StepProgress::Finished(Outcome::Delivered).into() };
+    work.contact_id = Some(row.id);
+    let links = row.links.as_deref().unwrap_or_default();
+    context.records.learn_found_contact(work.write.address(), row.id, links, seen_since);
+    work.show_deals(row);
+    enter(work.toward_deal(context.deal_identity, context.records), work)
+}
+
+fn enter(step: Option<Step>, work: &mut ContactWork) -> Advance {
+    let Some(step) = step else { return StepProgress::Finished(Outcome::Delivered).into() };
+    work.step = step;
+    work.trial = None;
+    StepProgress::Entered.into()
+}
+
+/// The contact was written with all its links in bulk.
+fn contact_written_in_bulk(work: &mut ContactWork, context: &mut StepContext<'_>) -> Option<Step> {
+    if let Some(links) = work.links_to_write() {
+        let email = work.write.address();
+        context.records.learn_written_links(email, work.contact_id, &links, context.now);
+    }
+    // What was read before it was written is used up.
+    let is_new = std::mem::take(&mut work.search).is_new;
+    work.relied_on_cache = true;
+    if is_new && work.contact_id.is_none() && work.write.deal.is_some() {
+        work.search.for_id = Some(IdSearch::new(context.now, context.usual_search_wait));
+        return Some(Step::FindId(Entity::Contact));
+    }
+    work.toward_deal(context.deal_identity, context.records)
 }
 
 fn contact_written(work: &mut ContactWork, body: &Value, context: &mut StepContext<'_>) -> Option<Step> {
@@ -115,10 +178,8 @@ fn contact_written(work: &mut ContactWork, body: &Value, context: &mut StepConte
     let id = record_id(body, Entity::Contact.singular());
     if let Some(id) = id {
         work.contact_id = Some(id);
-        context.records.learn_contact(&email, id, links.as_deref());
-    } else {
-        // A contact goes in bulk only if it is linked already, under a cached id.
-        work.relied_on_cache = true;
+        let times = context.times();
+        context.records.learn_contact(&email, id, links.as_deref(), times);
     }
     work.find_deal(body);
     if work.deal == DealId::New {
@@ -146,13 +207,6 @@ fn links_known(
         }
         (None | Some(_), None | Some(_)) => work.toward_deal(context.deal_identity, context.records),
     }
-}
-
-/// The old links and one more: Freshsales replaces the whole set, and wants exactly one primary.
-pub(in crate::lane) fn with_link(mut links: Vec<SalesAccountLink>, account: i64) -> Vec<SalesAccountLink> {
-    let primary = !links.iter().any(|link| link.primary);
-    links.push(SalesAccountLink { id: account, primary });
-    links
 }
 
 fn deal_written(work: &ContactWork, body: &Value, context: &mut StepContext<'_>) {

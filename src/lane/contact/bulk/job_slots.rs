@@ -1,7 +1,5 @@
-//! When a bulk job may be submitted, and when to ask for its status.
-//!
-//! Every question costs a call, so the schedule learns how long the account's jobs take. Freshsales runs about ten jobs of an
-//! account at once, those of all programs together, and refuses more.
+//! When a bulk job may be submitted. Freshsales runs about ten jobs of an account at once, those of all
+//! programs together, and refuses more.
 
 use std::time::Duration;
 
@@ -9,52 +7,6 @@ use tokio::time::Instant;
 
 use crate::backoff::Delays;
 use crate::lane::budget::Impediment;
-
-#[derive(Debug)]
-pub(in crate::lane) struct JobTimes {
-    /// How long after its submission most jobs have ended.
-    usual: Duration,
-    /// No question has come too early yet, so the guess may be far too long.
-    untried: bool,
-}
-
-const FIRST_GUESS: Duration = Duration::from_secs(1);
-const SHORTEST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_mins(2);
-/// In balance when about six of seven jobs have ended at the first question: ln 1.35 / -ln 0.95 ≈ 6.
-const LONGER: f64 = 1.35;
-const SHORTER: f64 = 0.95;
-/// Until a question came too early, the guess falls faster.
-const MUCH_SHORTER: f64 = 0.7;
-
-impl JobTimes {
-    pub(in crate::lane) fn new() -> Self {
-        Self { usual: FIRST_GUESS, untried: true }
-    }
-
-    /// How long after the submission to ask for the first time.
-    pub(in crate::lane) fn first(&self) -> Duration {
-        self.usual
-    }
-
-    /// How long to wait before asking again, after this many questions.
-    pub(in crate::lane) fn again(&self, asked: u32) -> Duration {
-        (self.usual * asked.min(10) / 2).clamp(SHORTEST, LONGEST)
-    }
-
-    /// The first question, asked after `guess`, found the job ended or running. Jobs submitted together share one guess, and
-    /// teach only once.
-    pub(in crate::lane) fn learn(&mut self, guess: Duration, ended: bool) {
-        let factor = match ended {
-            true if guess <= self.usual && self.untried => MUCH_SHORTER,
-            true if guess <= self.usual => SHORTER,
-            false if guess >= self.usual => LONGER,
-            _ => return,
-        };
-        self.untried &= ended;
-        self.usual = self.usual.mul_f64(factor).clamp(SHORTEST, LONGEST);
-    }
-}
 
 /// After refusals for this long records go one by one until a bulk upsert is accepted: other programs may hold all jobs of the
 /// account for good, or the account has none.
@@ -147,37 +99,5 @@ impl JobSlots {
         if let Some(refused) = &mut self.refused {
             refused.ask_at = refused.ask_at.min(now);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jobs_submitted_together_teach_no_more_than_one() {
-        let mut times = JobTimes::new();
-        let guess = times.first();
-        for _ in 0..20 {
-            times.learn(guess, false);
-        }
-        assert_eq!(times.first(), guess.mul_f64(LONGER));
-    }
-
-    #[test]
-    fn the_first_question_mostly_finds_the_job_ended_and_not_long_after() {
-        let mut times = JobTimes::new();
-        let mut ended = 0;
-        for round in 0..1000u64 {
-            // 8 to 12 seconds, in a fixed pattern.
-            let takes = Duration::from_millis(8000 + round * 7919 % 4000);
-            let done = takes <= times.first();
-            times.learn(times.first(), done);
-            if round >= 100 {
-                ended += u32::from(done);
-                assert!(times.first() < Duration::from_secs(20), "{:?}", times.first());
-            }
-        }
-        assert!(ended > 900 * 75 / 100, "{ended} of 900");
     }
 }

@@ -1,0 +1,235 @@
+//! The contacts that this lane has written or read: their ids and their links to sales accounts.
+//!
+//! A search sees writes only after a while. So what this lane wrote itself within that time is added to what a search shows.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+use crate::freshsales::SalesAccountLink;
+use crate::lane::bounded::lru;
+
+const CONTACTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// Enough that some of them still exist.
+const CONTROLS: usize = 8;
+
+#[derive(Debug)]
+pub(in crate::lane) struct ContactCache {
+    by_email: LruCache<String, CachedContact>,
+    /// A contact may have several addresses: the links that were written or read by its id.
+    by_id: LruCache<i64, ShownLinks>,
+    /// Contacts that exist, and from when a search finds them.
+    controls: VecDeque<(String, Instant)>,
+}
+
+#[derive(Debug, Clone)]
+struct CachedContact {
+    /// `None` if it was only written in bulk.
+    id: Option<i64>,
+    links: ShownLinks,
+}
+
+/// Links as they were known last.
+#[derive(Debug, Clone, Default)]
+struct ShownLinks {
+    links: Vec<SalesAccountLink>,
+    /// When they were written, or read where writes are seen at once.
+    at: Option<Instant>,
+}
+
+impl ShownLinks {
+    /// Those that a search may not see yet.
+    fn not_before(&self, since: Instant) -> &[SalesAccountLink] {
+        if self.at.is_some_and(|at| at >= since) { &self.links } else { &[] }
+    }
+}
+
+impl ContactCache {
+    pub(super) fn new() -> Self {
+        Self { by_email: lru(CONTACTS), by_id: lru(CONTACTS), controls: VecDeque::new() }
+    }
+
+    pub(super) fn id(&mut self, email: &str) -> Option<i64> {
+        self.by_email.get(email)?.id
+    }
+
+    pub(super) fn linked(&mut self, email: &str, account: i64) -> bool {
+        let contact = self.by_email.get(email);
+        contact.is_some_and(|contact| contact.links.links.iter().any(|link| link.id == account))
+    }
+
+    /// Learns a contact from an answer that shows all writes; `links` is `None` if it does not show them.
+    pub(super) fn learn(
+        &mut self,
+        email: &str,
+        id: i64,
+        links: Option<&[SalesAccountLink]>,
+        times: LearningTimes,
+    ) {
+        self.add_control(email, times.now + times.search_delay);
+        let links = match links {
+            Some(links) => ShownLinks { links: links.to_vec(), at: Some(times.now) },
+            None => self.by_email.get(email).map(|contact| contact.links.clone()).unwrap_or_default(),
+        };
+        if links.at.is_some() {
+            self.by_id.put(id, links.clone());
+        }
+        self.by_email.put(email.to_owned(), CachedContact { id: Some(id), links });
+    }
+
+    /// All links of the contact were written in bulk.
+    pub(super) fn learn_written(
+        &mut self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        now: Instant,
+    ) {
+        let links = ShownLinks { links: links.to_vec(), at: Some(now) };
+        let id = id.or_else(|| self.id(email));
+        if let Some(id) = id {
+            self.by_id.put(id, links.clone());
+        }
+        self.by_email.put(email.to_owned(), CachedContact { id, links });
+    }
+
+    /// Learns a contact from a search's row. Returns its links, with those that the search may not see yet.
+    pub(super) fn learn_found(
+        &mut self,
+        email: &str,
+        id: i64,
+        links: &[SalesAccountLink],
+        seen_since: Instant,
+    ) -> Vec<SalesAccountLink> {
+        self.add_control(email, seen_since);
+        let own = self.recent(email, Some(id), seen_since);
+        let links = united(links, own);
+        let at = self.by_email.peek(email).and_then(|contact| contact.links.at);
+        let shown = ShownLinks { links: links.clone(), at };
+        self.by_email.put(email.to_owned(), CachedContact { id: Some(id), links: shown });
+        links
+    }
+
+    /// The links of a contact that a search did not find: this lane may have written it a moment ago.
+    pub(super) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> Vec<SalesAccountLink> {
+        let id = self.id(email);
+        united(&[], self.recent(email, id, seen_since))
+    }
+
+    fn recent(&mut self, email: &str, id: Option<i64>, since: Instant) -> Vec<SalesAccountLink> {
+        let by_email =
+            self.by_email.peek(email).map(|contact| contact.links.not_before(since)).unwrap_or_default();
+        let by_id = id.and_then(|id| self.by_id.peek(&id)).map(|links| links.not_before(since));
+        [by_email, by_id.unwrap_or_default()].concat()
+    }
+
+    pub(super) fn forget(&mut self, email: &str) {
+        self.by_email.pop(email);
+        self.forget_control(email);
+    }
+
+    fn add_control(&mut self, email: &str, from: Instant) {
+        if self.controls.iter().any(|(other, _)| other == email) {
+            return;
+        }
+        // The oldest is kept: it has been found by searches, and the others may be too new.
+        if self.controls.len() >= CONTROLS {
+            self.controls.remove(1);
+        }
+        self.controls.push_back((email.to_owned(), from));
+    }
+
+    /// A contact that exists and that a search must find by now; else from when there will be one.
+    pub(super) fn control(&self, now: Instant) -> Control {
+        if let Some((email, _)) = self.controls.iter().find(|(_, from)| *from <= now) {
+            return Control::Now(email.clone());
+        }
+        self.controls.iter().map(|(_, from)| *from).min().map_or(Control::Unknown, Control::From)
+    }
+
+    /// A search did not find it: it may have been deleted.
+    pub(super) fn forget_control(&mut self, email: &str) {
+        self.controls.retain(|(other, _)| other != email);
+    }
+}
+
+/// When something is learned, and how long after a write a search sees it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::lane) struct LearningTimes {
+    pub(in crate::lane) now: Instant,
+    pub(in crate::lane) search_delay: Duration,
+}
+
+/// Whether there is a contact that a search must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::lane) enum Control {
+    /// This one.
+    Now(String),
+    /// From then on there is one.
+    From(Instant),
+    Unknown,
+}
+
+/// The links, and those of `more` that are not among them. One of them is primary, if any of them was.
+fn united(links: &[SalesAccountLink], more: Vec<SalesAccountLink>) -> Vec<SalesAccountLink> {
+    let mut all = links.to_vec();
+    for link in more {
+        if !all.iter().any(|other| other.id == link.id) {
+            let primary = link.primary && !all.iter().any(|other| other.primary);
+            all.push(SalesAccountLink { primary, ..link });
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(id: i64, primary: bool) -> SalesAccountLink {
+        SalesAccountLink { id, primary }
+    }
+
+    #[test]
+    fn what_was_written_within_the_search_delay_is_added_to_what_a_search_shows_and_nothing_older() {
+        let start = Instant::now();
+        let delay = Duration::from_secs(22);
+        for (seconds_later, expected) in
+            [(21, vec![link(1, true), link(2, false)]), (23, vec![link(1, true)])]
+        {
+            let mut cache = ContactCache::new();
+            cache.learn_written("a@x.com", Some(7), &[link(2, true)], start);
+            let seen_since = start + Duration::from_secs(seconds_later) - delay;
+            for email in ["a@x.com", "other@x.com"] {
+                assert_eq!(cache.learn_found(email, 7, &[link(1, true)], seen_since), expected, "{email}");
+            }
+        }
+        let mut cache = ContactCache::new();
+        cache.learn_written("new@x.com", None, &[link(2, true)], start);
+        assert_eq!(cache.links_of_unfound("new@x.com", start), [link(2, true)]);
+        assert_eq!(cache.links_of_unfound("other@x.com", start), []);
+        assert!(cache.linked("new@x.com", 2) && cache.id("new@x.com").is_none());
+    }
+
+    #[test]
+    fn a_control_is_one_that_searches_must_find_by_now() {
+        let start = Instant::now();
+        let times = LearningTimes { now: start, search_delay: Duration::from_secs(22) };
+        let mut cache = ContactCache::new();
+        assert_eq!(cache.control(start), Control::Unknown);
+        cache.learn("a@x.com", 1, None, times);
+        let from = start + times.search_delay;
+        assert_eq!(cache.control(start), Control::From(from));
+        assert_eq!(cache.control(from), Control::Now("a@x.com".to_owned()));
+        for number in 0..100 {
+            cache.learn(&format!("{number}@x.com"), number + 2, None, times);
+        }
+        assert_eq!(cache.controls.len(), CONTROLS);
+        assert_eq!(cache.control(from), Control::Now("a@x.com".to_owned()));
+        cache.forget_control("a@x.com");
+        assert!(matches!(cache.control(from), Control::Now(email) if email != "a@x.com"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Sorts what waits for the API by how its next call goes. Events that wait are judged by what they hold; what is known of
+//! their contacts may still change that when they become work items.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use super::link_trial::links_on_trial;
+use crate::freshsales::BudgetKind;
+use crate::lane::contact::bulk::MOST_RECORDS;
+use crate::lane::contact::bulk::eligible::{Circumstances, Manner, Together, company_of};
+use crate::lane::contact::bulk::features::BulkFeature;
+use crate::lane::scheduler::Scheduler;
+use crate::lane::scheduler::order::Wake;
+use crate::lane::scheduler::pick::budget_of;
+use crate::schema::Entity;
+
+/// Something that waits for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    WorkItem(u64),
+    /// An event in the window.
+    Event(u64),
+}
+
+impl Waiting {
+    pub(super) const fn number(self) -> u64 {
+        match self {
+            Self::WorkItem(number) | Self::Event(number) => number,
+        }
+    }
+}
+
+/// What waits and could go in one call, the oldest first; without `together` each goes alone.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) together: Option<Together>,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+impl<D> Scheduler<D> {
+    /// The groups of what waits, the one with the oldest first.
+    pub(super) fn groups(&mut self, now: Instant, wake: &mut Wake) -> Vec<Group> {
+        let mut groups: BTreeMap<Option<Together>, Vec<Waiting>> = BTreeMap::new();
+        let mut add = |together: Option<Together>, waiting: Waiting| {
+            let group = groups.entry(together).or_default();
+            if group.len() < MOST_RECORDS {
+                group.push(waiting);
+            }
+        };
+        let mut circumstances = Circumstances {
+            links_on_trial: links_on_trial(
+                &self.calls,
+                &self.items,
+                self.features.state(BulkFeature::LinksInBulk),
+            ),
+            records: &mut self.records,
+            policy: &self.bulk,
+            features: &self.features,
+            links: self.settings.links,
+            deal_identity: self.settings.deal_identity,
+            now,
+        };
+        // Of several contacts of one sales account one writes it, and the others find it written.
+        let mut companies = BTreeSet::new();
+        for number in self.items.idle() {
+            let Some(item) = self.items.get(number) else { continue };
+            let budget = item.events.first().map(|(_, open)| budget_of(&open.event, &self.identities));
+            if budget != Some(BudgetKind::Api) {
+                continue;
+            }
+            let manner = item.contact().map_or(Manner::Alone, |work| circumstances.of_work(work));
+            match manner {
+                Manner::Alone => add(None, Waiting::WorkItem(number)),
+                Manner::Together(together) => {
+                    let next = item.contact().and_then(|work| work.search.for_id).map(|search| search.next);
+                    match next.filter(|next| now < *next) {
+                        Some(next) => wake.no_later_than(next),
+                        None => add(Some(together), Waiting::WorkItem(number)),
+                    }
+                }
+                Manner::Later => {}
+            }
+        }
+        for (number, open) in self.window.ready() {
+            if budget_of(&open.event, &self.identities) != BudgetKind::Api {
+                continue;
+            }
+            match circumstances.of_event(&open.event) {
+                Manner::Alone => add(None, Waiting::Event(number)),
+                Manner::Together(together) => {
+                    let company =
+                        company_of(&open.event).filter(|_| together == Together::Write(Entity::SalesAccount));
+                    let first = company.is_none_or(|company| {
+                        let record = (Entity::SalesAccount, company);
+                        !self.locks.is_held(&record) && companies.insert(record.1)
+                    });
+                    if first {
+                        add(Some(together), Waiting::Event(number));
+                    }
+                }
+                Manner::Later => {}
+            }
+        }
+        let groups = groups.into_iter().map(|(together, mut waiting)| {
+            waiting.sort_by_key(|waiting| waiting.number());
+            Group { together, waiting }
+        });
+        let mut groups: Vec<Group> = groups.collect();
+        groups.sort_by_key(|group| group.waiting.first().map(|waiting| waiting.number()));
+        groups
+    }
+
+    /// How the work item's next call goes now.
+    pub(super) fn manner(&mut self, number: u64, now: Instant) -> Option<Together> {
+        let mut circumstances = Circumstances {
+            links_on_trial: links_on_trial(
+                &self.calls,
+                &self.items,
+                self.features.state(BulkFeature::LinksInBulk),
+            ),
+            records: &mut self.records,
+            policy: &self.bulk,
+            features: &self.features,
+            links: self.settings.links,
+            deal_identity: self.settings.deal_identity,
+            now,
+        };
+        match circumstances.of_work(self.items.contact(number)?) {
+            Manner::Together(together) => Some(together),
+            Manner::Alone | Manner::Later => None,
+        }
+    }
+}

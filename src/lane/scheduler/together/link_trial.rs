@@ -1,0 +1,96 @@
+//! The first links that are written in bulk in a process: nothing documents that every account takes them. So one contact
+//! of that call is read back before the others count as linked, and until then no other links go in bulk.
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::freshsales::{Call, linked_accounts, record_id};
+use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
+use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::scheduler::call_table::CallTable;
+use crate::lane::scheduler::calls::Purpose;
+use crate::lane::scheduler::work_items::WorkItems;
+use crate::lane::scheduler::{Effect, Scheduler};
+use crate::schema::Entity;
+
+/// Work items whose links were written in the first bulk call that wrote any. The first of them is read back.
+#[derive(Debug, Clone)]
+pub(in crate::lane::scheduler) struct LinkTrial {
+    pub(in crate::lane::scheduler) items: Vec<u64>,
+}
+
+/// Whether the first bulk call that writes links is under way, or one of its contacts is being read back.
+pub(super) fn links_on_trial<D>(calls: &CallTable, items: &WorkItems<D>, state: FeatureState) -> bool {
+    state == FeatureState::Unknown
+        && calls.iter().any(|call| match &call.purpose {
+            Purpose::ReadBack(_) => true,
+            Purpose::Bulk(_, items_of_call) => adds_links(items, items_of_call),
+            Purpose::Poll(polling) => adds_links(items, &polling.items),
+            Purpose::Fields(_)
+            | Purpose::Selector(_)
+            | Purpose::Check(_)
+            | Purpose::Step(_)
+            | Purpose::Search(_) => false,
+        })
+}
+
+fn adds_links<D>(items: &WorkItems<D>, of_call: &[u64]) -> bool {
+    of_call.iter().any(|item| items.contact(*item).is_some_and(|work| work.adds_link()))
+}
+
+impl<D> Scheduler<D> {
+    /// Whether the item's links must be read back before they count as written.
+    pub(super) fn is_link_trial(&self, item: u64) -> bool {
+        self.features.state(BulkFeature::LinksInBulk) == FeatureState::Unknown
+            && self.items.contact(item).is_some_and(|work| work.adds_link())
+    }
+
+    /// Reads the first item's contact back. By its id where that is known, else its upsert is repeated, which changes
+    /// nothing and shows the links.
+    pub(super) fn read_back(&mut self, trial: LinkTrial, now: Instant) {
+        let work = trial.items.first().and_then(|item| self.items.contact(*item));
+        let call = work.and_then(|work| match work.contact_id {
+            Some(id) => Some(Call::contact_read(id)),
+            None => work.call(),
+        });
+        match call {
+            Some(call) => {
+                self.calls.add_due(call, Purpose::ReadBack(trial), now);
+            }
+            None => self.send_singly(trial.items),
+        }
+    }
+
+    /// The first item's contact was read back.
+    pub(in crate::lane::scheduler) fn read_back_answered(
+        &mut self,
+        trial: LinkTrial,
+        result: Result<Value, RefusedCall>,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let Some((sample, account)) = trial.items.first().and_then(|sample| {
+            let work = self.items.contact(*sample)?;
+            Some((work, work.account_id?))
+        }) else {
+            self.send_singly(trial.items);
+            return Vec::new();
+        };
+        let body = result.unwrap_or_default();
+        let same =
+            sample.contact_id.is_none_or(|id| record_id(&body, Entity::Contact.singular()) == Some(id));
+        let Some(links) = linked_accounts(&body).filter(|_| same) else {
+            // It says nothing about links. The next bulk call that writes some is tried again.
+            self.send_singly(trial.items);
+            return Vec::new();
+        };
+        if !links.iter().any(|link| link.id == account) {
+            self.send_singly(trial.items);
+            return self.learn_feature(BulkFeature::LinksInBulk, FeatureState::Fails);
+        }
+        let mut effects = self.learn_feature(BulkFeature::LinksInBulk, FeatureState::Works);
+        for item in trial.items {
+            effects.extend(self.bulk_record_done(item, None, now));
+        }
+        effects
+    }
+}

@@ -1,0 +1,265 @@
+//! Searches: contacts are read before they are written in bulk, and ids after. A search may not honour what was asked, and
+//! sees writes only after a while, so it is believed only where its answer shows that it may be.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::freshsales::{Call, ContactRow, ContactRows, found_contacts, found_sales_accounts};
+use crate::lane::contact::bulk::eligible::Together;
+use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
+use crate::lane::contact::cache::contacts::Control;
+use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::steps::success;
+use crate::lane::scheduler::calls::Purpose;
+use crate::lane::scheduler::{Effect, Scheduler};
+use crate::schema::Entity;
+
+/// A search for the records of work items.
+#[derive(Debug, Clone)]
+pub(in crate::lane::scheduler) struct Search {
+    pub(in crate::lane::scheduler) items: Vec<u64>,
+    what: Together,
+    /// A contact that exists. Unless it is found, a contact that is not found may exist as well.
+    control: Option<String>,
+}
+
+/// The rows of an answer by address; `None` for an address that several contacts have.
+type RowsByAddress<'a> = HashMap<&'a str, Option<&'a ContactRow>>;
+
+impl<D> Scheduler<D> {
+    /// Reads the work items' contacts before they are written.
+    pub(super) fn plan_reading(&mut self, items: Vec<u64>, now: Instant) -> Option<u64> {
+        let Control::Now(control) = self.records.control(now) else { return None };
+        let contacts = items.iter().filter_map(|item| self.items.contact(*item));
+        let mut addresses: Vec<&str> = contacts.map(|work| work.write.address()).collect();
+        // It stands last, so that it is not found where a search takes fewer values.
+        addresses.retain(|address| *address != control);
+        addresses.push(&control);
+        let call = Call::search(Entity::Contact, &addresses);
+        Some(self.search(call, Search { items, what: Together::ReadContacts, control: Some(control) }))
+    }
+
+    /// Reads the ids of the records that the work items have written in bulk.
+    pub(super) fn plan_finding(&mut self, entity: Entity, items: Vec<u64>) -> Option<u64> {
+        let works = items.iter().filter_map(|item| self.items.contact(*item));
+        let values: Vec<&str> = match entity {
+            Entity::SalesAccount => {
+                works.filter_map(|work| Some(&*work.write.company.as_ref()?.name)).collect()
+            }
+            Entity::Contact | Entity::Deal => works.map(|work| work.write.address()).collect(),
+        };
+        let call = Call::search(entity, &values);
+        Some(self.search(call, Search { items, what: Together::FindIds(entity), control: None }))
+    }
+
+    fn search(&mut self, call: Call, search: Search) -> u64 {
+        search.items.iter().for_each(|item| self.items.set_busy(*item));
+        self.calls.add_in_flight(call, Purpose::Search(search))
+    }
+
+    /// A search was answered, which was sent at `sent`.
+    pub(in crate::lane::scheduler) fn searched(
+        &mut self,
+        search: Search,
+        result: Result<Value, RefusedCall>,
+        sent: Instant,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let seen_since = sent.checked_sub(self.settings.backoff.look_up_delay).unwrap_or(sent);
+        match (search.what, result) {
+            (Together::ReadContacts, Ok(body)) => self.contacts_read(&search, &body, seen_since),
+            (Together::FindIds(Entity::SalesAccount), Ok(body)) => self.accounts_found(&search, &body, now),
+            (Together::FindIds(_), Ok(body)) => self.contacts_found(&search, &body, seen_since, now),
+            (_, Err(_)) | (Together::Write(_), Ok(_)) => self.search_failed(search),
+        }
+    }
+
+    /// The search is of no use: the records go on without it, from now on.
+    fn search_failed(&mut self, search: Search) -> Vec<Effect<D>> {
+        let feature = match search.what {
+            Together::FindIds(Entity::SalesAccount) => BulkFeature::SalesAccountSearch,
+            Together::FindIds(_) | Together::ReadContacts | Together::Write(_) => BulkFeature::ContactSearch,
+        };
+        for item in search.items {
+            if let Some(work) = self.items.contact_mut(item) {
+                work.write_singly();
+            }
+            self.enter_step(item);
+        }
+        self.learn_feature(feature, FeatureState::Fails)
+    }
+
+    pub(super) fn learn_feature(&mut self, feature: BulkFeature, state: FeatureState) -> Vec<Effect<D>> {
+        let news = self.features.learn(feature, state);
+        if news { vec![Effect::BulkFeature(feature, state)] } else { Vec::new() }
+    }
+
+    fn contacts_read(&mut self, search: &Search, body: &Value, seen_since: Instant) -> Vec<Effect<D>> {
+        let Some(ContactRows { rows, complete }) =
+            found_contacts(body).filter(|found| self.honours(search, found))
+        else {
+            return self.search_failed(search.clone());
+        };
+        let by_address = by_address(&rows);
+        let control = search.control.as_deref().unwrap_or_default();
+        let sees_all = complete && by_address.contains_key(control);
+        if sees_all {
+            self.controls_missed = 0;
+        } else {
+            self.records.forget_control(control);
+            self.controls_missed += 1;
+        }
+        let mut effects = if self.controls_missed >= MOST_MISSED {
+            self.learn_feature(BulkFeature::ContactSearch, FeatureState::Fails)
+        } else if sees_all {
+            self.learn_feature(BulkFeature::ContactSearch, FeatureState::Works)
+        } else {
+            Vec::new()
+        };
+        for item in &search.items {
+            let Some(work) = self.items.contact_mut(*item) else { continue };
+            match by_address.get(work.write.address()) {
+                Some(Some(row)) if !row.deleted => {
+                    let shown = row.links.as_deref().unwrap_or_default();
+                    let address = work.write.address();
+                    let links = self.records.learn_found_contact(address, row.id, shown, seen_since);
+                    work.contact_id = Some(row.id);
+                    work.relied_on_cache = true;
+                    work.search.links = Some(links);
+                    work.show_deals(row);
+                }
+                // Of several contacts, or a deleted one, Freshsales knows which it writes.
+                Some(_) => work.singly = true,
+                None if sees_all => {
+                    work.search.links = Some(self.records.links_of_unfound(work.write.address(), seen_since));
+                    work.search.is_new = true;
+                }
+                None => {}
+            }
+            self.enter_step(*item);
+        }
+        let deals_shown = rows.iter().all(|row| row.deals.all);
+        if !rows.is_empty() {
+            let state = if deals_shown { FeatureState::Works } else { FeatureState::Fails };
+            effects.extend(self.learn_feature(BulkFeature::DealsInSearch, state));
+        }
+        effects
+    }
+
+    /// Whether the answer holds only contacts that were asked for, each with its links.
+    fn honours(&self, search: &Search, found: &ContactRows) -> bool {
+        let works = search.items.iter().filter_map(|item| self.items.contact(*item));
+        let asked: HashSet<&str> =
+            works.map(|work| work.write.address()).chain(search.control.as_deref()).collect();
+        found.rows.iter().all(|row| {
+            row.links.is_some() && row.addresses.iter().any(|address| asked.contains(address.as_str()))
+        })
+    }
+
+    fn accounts_found(&mut self, search: &Search, body: &Value, now: Instant) -> Vec<Effect<D>> {
+        let Some(found) = found_sales_accounts(body) else { return self.search_failed(search.clone()) };
+        let name = |scheduler: &Self, item: u64| {
+            let company = scheduler.items.contact(item)?.write.company.as_ref()?;
+            Some(company.name.trim().to_lowercase())
+        };
+        let mut effects = Vec::new();
+        let mut missing = Vec::new();
+        for item in &search.items {
+            match name(self, *item).and_then(|name| found.get(&name)) {
+                Some(Some(id)) => {
+                    effects.extend(self.learn_feature(BulkFeature::SalesAccountSearch, FeatureState::Works));
+                    effects.extend(
+                        self.advance(*item, now, |item, context| success::account_found(item, *id, context)),
+                    );
+                }
+                Some(None) => self.write_singly(*item),
+                None => missing.push(*item),
+            }
+        }
+        effects.extend(self.not_found_yet(search, missing, now));
+        effects
+    }
+
+    fn contacts_found(
+        &mut self,
+        search: &Search,
+        body: &Value,
+        seen_since: Instant,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let found = found_contacts(body).filter(|found| self.honours(search, found));
+        let Some(ContactRows { rows, .. }) = found else { return self.search_failed(search.clone()) };
+        let by_address = by_address(&rows);
+        let mut effects = Vec::new();
+        let mut missing = Vec::new();
+        for item in &search.items {
+            let Some(work) = self.items.contact(*item) else { continue };
+            match by_address.get(work.write.address()) {
+                Some(Some(row)) if !row.deleted => {
+                    effects.extend(self.advance(*item, now, |item, context| {
+                        success::contact_found(item, row, seen_since, context)
+                    }));
+                }
+                Some(_) => self.write_singly(*item),
+                None => missing.push(*item),
+            }
+        }
+        effects.extend(self.not_found_yet(search, missing, now));
+        effects
+    }
+
+    /// A search does not see these records yet: they are searched for again, or written singly.
+    fn not_found_yet(&mut self, search: &Search, missing: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
+        let all_missing = missing.len() == search.items.len();
+        let (mut over, mut first_wait) = (0, None);
+        let again = |policy: &crate::lane::contact::bulk::policy::BulkPolicy, searches| {
+            now + policy.search_again_after(searches)
+        };
+        let search_delay = self.settings.backoff.look_up_delay;
+        for item in &missing {
+            let Some(work) = self.items.contact_mut(*item) else { continue };
+            let Some(for_id) = work.search.for_id.as_mut() else { continue };
+            for_id.searches += 1;
+            if for_id.searches == 1 {
+                first_wait = Some(for_id.first_wait);
+            }
+            for_id.next = again(&self.bulk, for_id.searches);
+            if for_id.is_over(search_delay, now) {
+                over += 1;
+                self.write_singly(*item);
+            } else {
+                self.items.set_idle(*item);
+            }
+        }
+        if let Some(wait) = first_wait {
+            self.bulk.learn_search_time(wait, false);
+        }
+        if all_missing && over > 0 && over == missing.len() {
+            return self.search_failed(Search { items: Vec::new(), ..search.clone() });
+        }
+        Vec::new()
+    }
+
+    fn write_singly(&mut self, item: u64) {
+        if let Some(work) = self.items.contact_mut(item) {
+            work.write_singly();
+        }
+        self.items.set_idle(item);
+    }
+}
+
+/// After so many searches in a row that did not find their control, searches are not believed any more.
+const MOST_MISSED: u32 = 3;
+
+fn by_address(rows: &[ContactRow]) -> RowsByAddress<'_> {
+    let mut by_address: RowsByAddress<'_> = HashMap::new();
+    for row in rows {
+        for address in row.addresses.iter().collect::<HashSet<_>>() {
+            let several = |known: &mut Option<&ContactRow>| *known = None;
+            by_address.entry(address).and_modify(several).or_insert(Some(row));
+        }
+    }
+    by_address
+}
