@@ -42,7 +42,6 @@ impl<D> Scheduler<D> {
         now: Instant,
     ) -> Vec<Effect<D>> {
         let Some(mut call) = self.calls.take(number) else { return Vec::new() };
-        self.bulk.holds.answered(number);
         let verdict = self.checked(&call, verdict);
         let kind = call.budget();
         let budget = self.budgets.of_mut(kind);

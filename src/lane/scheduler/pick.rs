@@ -100,11 +100,8 @@ impl<D> Scheduler<D> {
             }
             match oldest {
                 Oldest::WorkItem(item) => {
-                    let call = self.items.get(item).and_then(|item| self.call_of(item));
-                    // Without a call to make it would be the oldest for ever.
-                    self.items.set_busy(item);
-                    if let Some(call) = call {
-                        return Some(self.calls.add_in_flight(call, Purpose::Step(item)));
+                    if let Some(number) = self.plan_alone(item) {
+                        return Some(number);
                     }
                 }
                 Oldest::Event(event) => {

@@ -3,7 +3,7 @@
 
 /// Something that an account may do or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::lane) enum BulkFeature {
+pub enum BulkFeature {
     /// Searches find contacts by address and show their sales accounts.
     ContactSearch,
     /// Searches find sales accounts by name.
@@ -16,7 +16,7 @@ pub(in crate::lane) enum BulkFeature {
 
 /// What is known of a feature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::lane) enum FeatureState {
+pub enum FeatureState {
     #[default]
     Unknown,
     Works,

@@ -144,7 +144,7 @@ impl BulkPolicy {
 
     /// A bulk call of the entity is sent.
     pub(in crate::lane) fn job_begins(&mut self, entity: Entity, now: Instant) {
-        self.holds.job_begins(entity, self.job_times.first(), now);
+        self.holds.begin(entity, self.job_times.first(), now);
     }
 
     /// How long after a write a search usually finds it.

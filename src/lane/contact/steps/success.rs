@@ -119,6 +119,7 @@ fn account_known(work: &mut ContactWork, id: i64, context: &mut StepContext<'_>)
         context.records.learn_account(&company.name, CachedAccount { id, written });
     }
     work.account_id = Some(id);
+    work.search.for_id = None;
 }
 
 /// A search has found the id of the sales account that was written in bulk.
@@ -143,6 +144,7 @@ pub(in crate::lane) fn contact_found<D>(
 ) -> Advance {
     let Some(work) = item.contact_mut() else { return StepProgress::Finished(Outcome::Delivered).into() };
     work.contact_id = Some(row.id);
+    work.search.for_id = None;
     let links = row.links.as_deref().unwrap_or_default();
     context.records.learn_found_contact(work.write.address(), row.id, links, seen_since);
     work.show_deals(row);

@@ -466,6 +466,7 @@ fn look_ups_that_never_agree_with_what_is_read_come_to_an_end() {
             }
             Endpoint::Fields(_)
             | Endpoint::Selector(_)
+            | Endpoint::Search(_)
             | Endpoint::Upsert(_)
             | Endpoint::BulkUpsert(_)
             | Endpoint::JobStatus
@@ -791,6 +792,7 @@ fn account_answers(call: &Call, changed: &mut bool) -> Verdict {
         }
         Endpoint::Fields(_) | Endpoint::Selector(_) => json!({ "fields": [] }),
         Endpoint::Upsert(Entity::Deal)
+        | Endpoint::Search(_)
         | Endpoint::BulkUpsert(_)
         | Endpoint::JobStatus
         | Endpoint::TrackEvent

@@ -205,7 +205,8 @@ impl Crm {
                 Ok(Value::Null)
             }
             Endpoint::Fields(_) | Endpoint::Selector(_) => Ok(json!({ "fields": [] })),
-            Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
+            Endpoint::Search(_)
+            | Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::BulkUpsert(Entity::SalesAccount | Entity::Deal)
             | Endpoint::SalesAccountRead
             | Endpoint::SalesAccountUpdate

@@ -81,6 +81,7 @@ pub(in crate::lane::scheduler) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
+        | Effect::BulkFeature(..)
         | Effect::DealsNotShown
         | Effect::Fields(..)
         | Effect::Selector(..) => None,
@@ -184,7 +185,7 @@ fn a_row_that_does_not_condemn_its_record_is_tried_again_alone() {
 fn acquaint(scheduler: &mut Scheduler<u64>) {
     for number in 0..3 {
         let link = SalesAccountLink { id: 7, primary: true };
-        scheduler.records.learn_contact(&format!("c{number}@x.com"), number + 1, Some(&[link]));
+        scheduler.knows(&format!("c{number}@x.com"), number + 1, &[link], Instant::now());
     }
     let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
     scheduler.records.learn_account("Acme", CachedAccount { id: 7, written });

@@ -125,7 +125,7 @@ fn deals_whose_ids_are_known_go_in_bulk_by_their_ids_and_one_that_is_gone_is_fou
     let plain: RateLimit = RateLimit::default();
     for number in 0..3i64 {
         let email = format!("c{number}@x.com");
-        scheduler.records.learn_contact(&email, number + 1, Some(&[]));
+        scheduler.knows(&email, number + 1, &[], Instant::now());
         scheduler.records.learn_deal(number + 1, "RENEWAL", number + 101);
     }
     for number in 0..3 {
@@ -172,7 +172,7 @@ fn a_deal_of_two_contacts_is_written_by_one_of_them_at_a_time() {
     let mut scheduler = scheduler(now);
     for number in 0..2i64 {
         let email = format!("c{number}@x.com");
-        scheduler.records.learn_contact(&email, number + 1, Some(&[]));
+        scheduler.knows(&email, number + 1, &[], Instant::now());
         scheduler.records.learn_deal(number + 1, "Renewal", 7);
     }
     for number in 0..2 {

@@ -225,6 +225,7 @@ fn whatever_is_answered_for_hours_all_is_settled_once_when_it_is_over() {
                     EndpointFamily::Contacts
                     | EndpointFamily::SalesAccounts
                     | EndpointFamily::Lookups
+                    | EndpointFamily::Searches
                     | EndpointFamily::Tracking => 3,
                 };
                 let odd = sick.contains(&family) && roll(share) == 0;

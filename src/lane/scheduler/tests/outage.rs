@@ -86,6 +86,7 @@ impl Account {
             Endpoint::Fields(_)
             | Endpoint::Selector(_)
             | Endpoint::Lookup
+            | Endpoint::Search(_)
             | Endpoint::TrackEvent
             | Endpoint::TrackPageView => Value::Null,
         })
@@ -144,6 +145,7 @@ impl Account {
                         }
                         Effect::LeftOut(omitted) => self.left_out.push(omitted.entity),
                         Effect::BulkGivenUp
+                        | Effect::BulkFeature(..)
                         | Effect::DealsNotShown
                         | Effect::TooManyJobs { .. }
                         | Effect::Coalesced(_)

@@ -24,6 +24,7 @@ fn dead_letter(effects: Vec<Effect<u64>>) -> Refusal {
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
+        | Effect::BulkFeature(..)
         | Effect::DealsNotShown
         | Effect::Fields(..)
         | Effect::Selector(..) => None,
@@ -39,6 +40,7 @@ fn omitted(effects: &[Effect<u64>]) -> Vec<(Entity, &str)> {
         | Effect::Coalesced(_)
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
+        | Effect::BulkFeature(..)
         | Effect::DealsNotShown
         | Effect::Fields(..)
         | Effect::Selector(..) => None,

@@ -65,7 +65,7 @@ fn contacts_whose_tags_are_known_to_be_there_go_in_bulk_without_them() {
     let mut scheduler = appending(now);
     for number in 0..4i64 {
         let email = format!("c{number}@x.com");
-        scheduler.records.learn_contact(&email, number + 1, Some(&[]));
+        scheduler.knows(&email, number + 1, &[], Instant::now());
         if number < 3 {
             scheduler.records.learn_tags(Entity::Contact, number + 1, &["vip".to_owned()]);
         }

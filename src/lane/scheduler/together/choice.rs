@@ -16,8 +16,7 @@ use crate::schema::Entity;
 
 /// What goes next.
 enum Choice {
-    /// By itself. The entity is that with whose records it could have gone.
-    Alone(Waiting, Option<Entity>),
+    Alone(Waiting),
     Together(Together, Vec<Waiting>),
 }
 
@@ -74,11 +73,11 @@ impl<D> Scheduler<D> {
                 return None;
             }
             let planned = match self.choose(now, wake)? {
-                Choice::Alone(Waiting::Event(event), _) => {
+                Choice::Alone(Waiting::Event(event)) => {
                     self.take_work_item(event);
                     None
                 }
-                Choice::Alone(Waiting::WorkItem(item), entity) => self.plan_alone(item, entity, now),
+                Choice::Alone(Waiting::WorkItem(item)) => self.plan_alone(item),
                 Choice::Together(together, waiting) => self.plan_together(together, &waiting, now),
             };
             if planned.is_some() {
@@ -90,10 +89,10 @@ impl<D> Scheduler<D> {
     fn choose(&mut self, now: Instant, wake: &mut Wake) -> Option<Choice> {
         for Group { together, mut waiting } in self.groups(now, wake) {
             let first = *waiting.first()?;
-            let Some(together) = together else { return Some(Choice::Alone(first, None)) };
+            let Some(together) = together else { return Some(Choice::Alone(first)) };
             waiting.truncate(together.most());
             match self.departure(together, waiting.len(), now, wake) {
-                Departure::Alone => return Some(Choice::Alone(first, together.writes())),
+                Departure::Alone => return Some(Choice::Alone(first)),
                 Departure::Together => return Some(Choice::Together(together, waiting)),
                 Departure::Waits => {}
             }
@@ -152,21 +151,14 @@ impl<D> Scheduler<D> {
         })
     }
 
-    fn plan_alone(&mut self, item: u64, entity: Option<Entity>, now: Instant) -> Option<u64> {
+    pub(in crate::lane::scheduler) fn plan_alone(&mut self, item: u64) -> Option<u64> {
         if let Some(work) = self.items.contact_mut(item) {
             work.write_singly();
         }
-        let number = self
-            .items
-            .get(item)
-            .and_then(|item| self.call_of(item))
-            .map(|call| self.calls.add_in_flight(call, Purpose::Step(item)));
+        let call = self.items.get(item).and_then(|item| self.call_of(item));
         // Without a call to make it would be the oldest for ever.
         self.items.set_busy(item);
-        if let (Some(number), Some(entity)) = (number, entity) {
-            self.bulk.holds.went_alone(entity, number, now);
-        }
-        number
+        Some(self.calls.add_in_flight(call?, Purpose::Step(item)))
     }
 
     /// Makes work items of those that are none yet, and one call of all. `None` if too few of them can go: what was learned

@@ -2,6 +2,7 @@
 //! sees writes only after a while, so it is believed only where its answer shows that it may be.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -164,6 +165,7 @@ impl<D> Scheduler<D> {
             let company = scheduler.items.contact(item)?.write.company.as_ref()?;
             Some(company.name.trim().to_lowercase())
         };
+        let first_wait = self.first_wait(search);
         let mut effects = Vec::new();
         let mut missing = Vec::new();
         for item in &search.items {
@@ -177,6 +179,9 @@ impl<D> Scheduler<D> {
                 Some(None) => self.write_singly(*item),
                 None => missing.push(*item),
             }
+        }
+        if let Some(wait) = first_wait {
+            self.bulk.learn_search_time(wait, missing.is_empty());
         }
         effects.extend(self.not_found_yet(search, missing, now));
         effects
@@ -192,6 +197,7 @@ impl<D> Scheduler<D> {
         let found = found_contacts(body).filter(|found| self.honours(search, found));
         let Some(ContactRows { rows, .. }) = found else { return self.search_failed(search.clone()) };
         let by_address = by_address(&rows);
+        let first_wait = self.first_wait(search);
         let mut effects = Vec::new();
         let mut missing = Vec::new();
         for item in &search.items {
@@ -206,6 +212,9 @@ impl<D> Scheduler<D> {
                 None => missing.push(*item),
             }
         }
+        if let Some(wait) = first_wait {
+            self.bulk.learn_search_time(wait, missing.is_empty());
+        }
         effects.extend(self.not_found_yet(search, missing, now));
         effects
     }
@@ -213,19 +222,13 @@ impl<D> Scheduler<D> {
     /// A search does not see these records yet: they are searched for again, or written singly.
     fn not_found_yet(&mut self, search: &Search, missing: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
         let all_missing = missing.len() == search.items.len();
-        let (mut over, mut first_wait) = (0, None);
-        let again = |policy: &crate::lane::contact::bulk::policy::BulkPolicy, searches| {
-            now + policy.search_again_after(searches)
-        };
+        let mut over = 0;
         let search_delay = self.settings.backoff.look_up_delay;
         for item in &missing {
             let Some(work) = self.items.contact_mut(*item) else { continue };
             let Some(for_id) = work.search.for_id.as_mut() else { continue };
             for_id.searches += 1;
-            if for_id.searches == 1 {
-                first_wait = Some(for_id.first_wait);
-            }
-            for_id.next = again(&self.bulk, for_id.searches);
+            for_id.next = now + self.bulk.search_again_after(for_id.searches);
             if for_id.is_over(search_delay, now) {
                 over += 1;
                 self.write_singly(*item);
@@ -233,13 +236,17 @@ impl<D> Scheduler<D> {
                 self.items.set_idle(*item);
             }
         }
-        if let Some(wait) = first_wait {
-            self.bulk.learn_search_time(wait, false);
-        }
         if all_missing && over > 0 && over == missing.len() {
             return self.search_failed(Search { items: Vec::new(), ..search.clone() });
         }
         Vec::new()
+    }
+
+    /// How long after the writes the search was made, if it is the first one for some of them.
+    fn first_wait(&self, search: &Search) -> Option<Duration> {
+        let searches =
+            search.items.iter().filter_map(|item| self.items.contact(*item)?.search.for_id.as_ref());
+        searches.filter(|search| search.searches == 0).map(|search| search.first_wait).next()
     }
 
     fn write_singly(&mut self, item: u64) {

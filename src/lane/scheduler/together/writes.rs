@@ -121,7 +121,7 @@ impl<D> Scheduler<D> {
             | Purpose::ReadBack(_) => false,
         };
         if !self.calls.iter().any(of_entity) {
-            self.bulk.holds.job_over(entity);
+            self.bulk.holds.end(entity);
         }
     }
 
