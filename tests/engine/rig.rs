@@ -219,6 +219,13 @@ impl Rig {
         body["faults"].as_array().unwrap().clone()
     }
 
+    /// Waits until the faults of an endpoint are spent. Unlike [`soon`](crate::support::soon) it can be used in tasks.
+    pub async fn spent(&self, endpoint: &str) {
+        let in_force = async || self.in_force().await.iter().any(|fault| fault["endpoint"] == endpoint);
+        let spent = async { while in_force().await {} };
+        tokio::time::timeout(Duration::from_secs(30), spent).await.expect("the faults are never spent");
+    }
+
     /// Calls the account directly, so that the lane does not know.
     pub async fn meddle(&self, method: &str, path: &str, body: Value) -> Value {
         let url = format!("http://{}{path}", self.account.address);
