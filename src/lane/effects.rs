@@ -17,7 +17,13 @@ pub(super) struct Concerned<'a> {
 }
 
 impl Concerned<'_> {
-    pub(super) fn take(&mut self, effect: Effect<OpenDelivery>, now: Instant) {
+    pub(super) fn take(mut self, effects: Vec<Effect<OpenDelivery>>, now: Instant) {
+        for effect in effects {
+            self.take_one(effect, now);
+        }
+    }
+
+    fn take_one(&mut self, effect: Effect<OpenDelivery>, now: Instant) {
         let Self { intake, settler, reports } = self;
         match effect {
             Effect::Settled { delivery, outcome, attempts } => {

@@ -256,8 +256,7 @@ impl Lane {
 
     fn take_effects(&mut self, effects: Vec<Effect<OpenDelivery>>) {
         let Self { intake, settler, reports, .. } = self;
-        let (mut concerned, now) = (Concerned { intake, settler, reports }, Instant::now());
-        effects.into_iter().for_each(|effect| concerned.take(effect, now));
+        Concerned { intake, settler, reports }.take(effects, Instant::now());
     }
 
     /// Lets requests in flight end, and gives back the rest. After a stop the requests have the grace, because the lane
