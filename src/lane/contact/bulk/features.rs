@@ -17,9 +17,12 @@ pub enum BulkFeature {
 /// What is known of a feature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FeatureState {
+    /// No answer has shown it yet.
     #[default]
     Unknown,
+    /// An answer has shown that the account does it.
     Works,
+    /// An answer has shown that it does not.
     Fails,
 }
 

@@ -194,7 +194,7 @@ fn acquaint(scheduler: &mut Scheduler<u64>) {
 #[test]
 fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
     let now = Instant::now();
-    let mut scheduler = scheduler(now);
+    let mut scheduler = scheduler(now).with(|settings| settings.links = Links::Careful);
     for number in 0..3 {
         let mut write = write(&format!("c{number}@x.com"), &json!({ "a": 1 }));
         write.company = Some(related("Acme", &json!({ "size": 1 })));

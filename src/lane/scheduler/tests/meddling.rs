@@ -263,6 +263,7 @@ fn what_is_read_before_it_is_written_again_is_given_up_like_any_other_if_it_neve
 #[test]
 fn what_is_read_before_it_is_written_again_does_not_count_as_others_that_got_through() {
     let mut account = rich();
+    account.scheduler.settings.links = Links::Careful;
     for number in 0..3 {
         let company = Some(related(&format!("Acme {number}"), &json!({})));
         let contact = write(&format!("c{number}@x.com"), &json!({}));

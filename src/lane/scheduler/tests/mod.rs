@@ -4,6 +4,7 @@ mod address_changes;
 mod address_model;
 mod by_hand;
 mod deals_of_contacts;
+mod gathering;
 mod many_jobs;
 mod meddling;
 mod nonsense;
@@ -139,7 +140,9 @@ impl Crm {
                     return Err("Bad is not allowed");
                 }
                 let id = self.id(name);
-                self.contacts.entry(name.to_owned()).or_default().extend(record.clone());
+                let mut values = record.clone();
+                values.remove("sales_accounts");
+                self.contacts.entry(name.to_owned()).or_default().extend(values);
                 if let Some(links) = record.get("sales_accounts") {
                     self.link(name, links);
                 }

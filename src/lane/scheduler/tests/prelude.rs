@@ -5,7 +5,7 @@ pub(super) use std::time::Duration;
 
 pub(super) use tokio::time::Instant;
 
-pub(super) use crate::config::{DealIdentity, Tags};
+pub(super) use crate::config::{DealIdentity, Links, Tags};
 use crate::freshsales::SalesAccountLink;
 pub(super) use crate::freshsales::{BudgetKind, Call, RateLimit, UnavailableCause as Failure, Verdict};
 pub(super) use crate::lane::budget::{Impediment, Quota};

@@ -66,6 +66,10 @@ impl Together {
 impl<D> Scheduler<D> {
     /// A new call of the API's budget, of the oldest work that may go.
     pub(in crate::lane::scheduler) fn plan_api(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
+        if let Some(until) = self.gathering.until(now) {
+            wake.no_later_than(until);
+            return None;
+        }
         // A work item that was just made may have to wait for another one's lock: then the next oldest is planned.
         loop {
             self.oldest(BudgetKind::Api)?;
