@@ -56,8 +56,8 @@ pub struct Account {
     accounts_by_name: HashMap<String, usize>,
     deals: Vec<Deal>,
     deals_by_name: HashMap<String, usize>,
-    contact_lag: SearchLag<Relations>,
-    account_lag: SearchLag<()>,
+    lag_of_contacts: SearchLag<Relations>,
+    lag_of_accounts: SearchLag<()>,
 }
 
 impl Account {
@@ -70,8 +70,8 @@ impl Account {
             accounts_by_name: HashMap::new(),
             deals: Vec::new(),
             deals_by_name: HashMap::new(),
-            contact_lag: SearchLag::new(search_delay),
-            account_lag: SearchLag::new(search_delay),
+            lag_of_contacts: SearchLag::new(search_delay),
+            lag_of_accounts: SearchLag::new(search_delay),
         }
     }
 
@@ -94,7 +94,7 @@ impl Account {
             Entity::SalesAccount => {
                 let place = self.accounts_by_name.get(&key).copied().unwrap_or_else(|| {
                     self.accounts.push(SalesAccount { name: identifier.to_owned(), fields: Map::new() });
-                    self.account_lag.note(self.accounts.len() - 1, None, now);
+                    self.lag_of_accounts.note(self.accounts.len() - 1, None, now);
                     self.accounts_by_name.insert(key, self.accounts.len() - 1);
                     self.accounts.len() - 1
                 });
@@ -144,7 +144,7 @@ impl Account {
             fields: Map::new(),
             relations: Relations::default(),
         });
-        self.contact_lag.note(place, None, now);
+        self.lag_of_contacts.note(place, None, now);
         place
     }
 
@@ -159,7 +159,7 @@ impl Account {
                     let known = |link: &Link| place_of_account(link.account, self.accounts.len()).is_some();
                     assert!(links.iter().all(known), "a link leads to a sales account that is not there");
                     let was = self.contacts[place].relations.clone();
-                    self.contact_lag.note(place, Some(was), now);
+                    self.lag_of_contacts.note(place, Some(was), now);
                     self.contacts[place].relations.links = links;
                 }
                 "external_id" => {
@@ -199,7 +199,7 @@ impl Account {
         if relations.deals.contains(&id(DEALS, deal)) {
             return;
         }
-        self.contact_lag.note(of, Some(relations.clone()), now);
+        self.lag_of_contacts.note(of, Some(relations.clone()), now);
         relations.deals.push(id(DEALS, deal));
         self.deals[deal].contacts.push(contact);
     }
@@ -245,7 +245,7 @@ impl Account {
     }
 
     fn found(&self, place: usize, now: Instant) -> Option<(i64, &Relations)> {
-        let relations = match self.contact_lag.shown(place, now) {
+        let relations = match self.lag_of_contacts.shown(place, now) {
             Shown::AsItIs => &self.contacts[place].relations,
             Shown::AsItWas(was) => was,
             Shown::Nothing => return None,
@@ -256,7 +256,7 @@ impl Account {
     /// The id of the sales account with this name, if search shows it.
     pub fn found_account(&self, name: &str, now: Instant) -> Option<i64> {
         let place = *self.accounts_by_name.get(&name.trim().to_lowercase())?;
-        let shown = !matches!(self.account_lag.shown(place, now), Shown::Nothing);
+        let shown = !matches!(self.lag_of_accounts.shown(place, now), Shown::Nothing);
         shown.then(|| id(SALES_ACCOUNTS, place))
     }
 }

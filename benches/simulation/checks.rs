@@ -1,4 +1,4 @@
-//! Tests of the model where it decides something. They run before every table, and alone with `-- --test`.
+//! Tests of the model where it decides something, and of what no table shows. They run before every table.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::api::{Api, SEARCH_DELAY};
 use super::endpoints::Request;
-use super::kinds::terms;
+use super::kinds::{self, terms};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -19,13 +19,13 @@ pub fn run() {
     a_job_writes_when_it_ends_and_no_more_than_ten_run();
     a_deal_is_created_each_time_but_by_name_only_once();
     calls_over_the_quota_of_their_hour_are_refused();
+    kinds::take_over_at_once();
 }
 
 fn done(api: &mut Api, now: Instant, call: &Call) -> Value {
-    match api.answer(now, call).0 {
-        Verdict::Done(body) => body,
-        other => unreachable!("{other:?}"),
-    }
+    let verdict = api.answer(now, call).0;
+    let Verdict::Done(body) = verdict else { panic!("{verdict:?}") };
+    body
 }
 
 /// What search says of `a@x.com`, with its links and deals; null if it shows no such contact.

@@ -26,6 +26,10 @@ const ALLOWED: f64 = 900.0;
 /// What `broker.prefetch` may be where bursts come.
 const PREFETCHES: [usize; 3] = [PREFETCH, 800, 1000];
 
+/// With as many jobs at once as Freshet may run.
+const BOUND: &str = "lower bound";
+const UNLIMITED: &str = "lower bound, any number of jobs";
+
 pub fn print(targets: &mut Targets) {
     report::heading(&["traffic", "client"]);
     for (name, arrivals) in [
@@ -44,19 +48,19 @@ pub fn print(targets: &mut Targets) {
                 let found = freshet(&arrivals, prefetch);
                 report::row(&[name, &format!("Freshet, prefetch = {prefetch}")], &found);
                 let traffic = format!("{name}, prefetch = {prefetch}");
-                targets.within_twice(&traffic, &found, &bound, "6 jobs at once");
-                targets.within_twice(&traffic, &found, &unlimited, "any number of jobs");
+                targets.within_twice(&traffic, &found, &bound, BOUND);
+                targets.within_twice(&traffic, &found, &unlimited, UNLIMITED);
                 if prefetch == PREFETCH {
                     targets.calls(name, 25.0, &[&found]);
                 }
             }
-            report::row(&[name, "lower bound, 6 jobs at once"], &bound);
-            report::row(&[name, "lower bound, any number of jobs"], &unlimited);
+            report::row(&[name, BOUND], &bound);
+            report::row(&[name, UNLIMITED], &unlimited);
         } else {
             let found = freshet(&arrivals, PREFETCH);
             report::row(&[name, "Freshet"], &found);
-            report::row(&[name, "lower bound"], &bound);
-            targets.within_twice(name, &found, &bound, "6 jobs at once");
+            report::row(&[name, BOUND], &bound);
+            targets.within_twice(name, &found, &bound, BOUND);
             if name.starts_with("back-fill") {
                 targets.calls(name, 25.0, &[&found]);
             }

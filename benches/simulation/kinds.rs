@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use freshet::config::DealIdentity;
+use freshet::mapping::Mapped;
 use freshet::schema::Entity;
 use serde_json::json;
 
@@ -70,18 +71,18 @@ pub fn print(size: Size, targets: &mut Targets) {
     };
     let known = |process| Runs::of(move |terms| known(terms, size.related, process));
     line("known contacts with a known company", 25.0, &known(Process::Same));
-    line("the same after a restart", 45.0, &known(Process::Restarted));
+    line("known contacts with a known company, after a restart", 45.0, &known(Process::Restarted));
     let kind = Kind::WithCompany(COMPANIES);
     let new = Runs::of(|terms| new(terms, kind, size.related, DealIdentity::Contact).result);
     line(&format!("new contacts, each with one of {COMPANIES} new companies"), 60.0, &new);
     for (identity, most) in [(DealIdentity::Contact, 1100.0), (DealIdentity::Name, 130.0)] {
         let word: &str = identity.into();
         let new = |terms| self::new(terms, Kind::Documented, size.related, identity);
-        let traffic = format!("contact, company and deal, all new, `{word}`");
-        line(&traffic, most, &Runs::of(|terms| new(terms).result));
+        let example = format!("the documented example, `{word}`");
+        line(&format!("{example}: all new"), most, &Runs::of(|terms| new(terms).result));
         let again = |process| Runs::of(move |terms| new(terms).again(process));
-        line(&format!("the same with other values, `{word}`"), 130.0, &again(Process::Same));
-        line(&format!("the same after a restart, `{word}`"), 130.0, &again(Process::Restarted));
+        line(&format!("{example}: other values"), 130.0, &again(Process::Same));
+        line(&format!("{example}: other values, after a restart"), 130.0, &again(Process::Restarted));
     }
 }
 
@@ -135,6 +136,29 @@ impl Written {
         }
         let with_deal = if self.kind == Kind::Documented { self.events } else { 0 };
         assert_eq!(account.deals().len(), with_deal, "each deal is there once");
+    }
+}
+
+/// A replica starts right after another one has linked contacts, and links them to other companies. Search does not show
+/// the first links yet, and none of them is lost.
+pub fn take_over_at_once() {
+    let (kind, events) = (Kind::WithCompany(COMPANIES), 150);
+    let mut written = new(terms(100_000), kind, events, DealIdentity::Contact);
+    written.replica = written.simulation.replica(PREFETCH, DealIdentity::Contact);
+    let other = |number: usize| {
+        let mut event = traffic::event(kind, number, 2);
+        if let Mapped::Contact(write) = &mut event {
+            write.company = Some(traffic::company(COMPANIES + number % COMPANIES, 0));
+        }
+        event
+    };
+    let arrivals = traffic::at_once(events);
+    let result = written.simulation.run(&mut written.replica, &arrivals, other, None);
+    assert_eq!(result.unsettled, 0);
+    let account = &written.simulation.api.account;
+    for number in 0..events {
+        let first = account.by_name(Entity::SalesAccount, &format!("Company {}", number % COMPANIES));
+        traffic::assert_written(account, &other(number), first);
     }
 }
 

@@ -74,14 +74,16 @@ impl Targets {
             found,
             worst <= most,
         ));
-        variants.iter().for_each(|result| self.quota(result));
+        for result in variants {
+            self.quota(result);
+        }
     }
 
     /// The slowest events within twice a bound.
     pub fn within_twice(&mut self, traffic: &str, result: &Result, bound: &Result, which: &str) {
         let p99 = |result: &Result| result.latency(0.99).unwrap_or(Duration::MAX);
         let (found, bound) = (p99(result), p99(bound));
-        let target = format!("{traffic}: p99 within twice the lower bound with {which}");
+        let target = format!("{traffic}: p99 within twice the {which}");
         let text = format!("{} against {}", time(found), time(bound));
         self.lines.push((target, text, found <= bound * 2));
     }

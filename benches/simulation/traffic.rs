@@ -83,7 +83,7 @@ fn bare(number: usize, round: u32) -> ContactWrite {
     ContactWrite { email: Some(email(number)), user_id: None, record, company: None, deal: None }
 }
 
-fn company(number: usize, round: u32) -> RelatedWrite {
+pub fn company(number: usize, round: u32) -> RelatedWrite {
     related(format!("Company {number}"), &json!({ "phone": format!("+31 10 555 {round:04}") }))
 }
 
@@ -127,11 +127,11 @@ pub fn assert_written(account: &Account, event: &Mapped, old_link: Option<i64>) 
     let mut linked: Vec<i64> = links.iter().map(|link| link.account).collect();
     linked.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(linked, expected, "links of contact {id}");
+    assert_eq!(linked, expected, "the links of contact {id}");
     let primary = links.iter().filter(|link| link.primary).count();
-    assert_eq!(primary, usize::from(!links.is_empty()), "primary links of contact {id}");
+    assert_eq!(primary, usize::from(!links.is_empty()), "the primary links of contact {id}");
     let deals: Vec<_> = contact.relations.deals.iter().filter_map(|deal| account.deal(*deal)).collect();
-    assert_eq!(deals.len(), usize::from(write.deal.is_some()), "deals of contact {id}");
+    assert_eq!(deals.len(), usize::from(write.deal.is_some()), "the deals of contact {id}");
     for (deal, written) in deals.iter().zip(&write.deal) {
         assert_eq!((&deal.name, deal.contacts.as_slice()), (&written.name, [id].as_slice()));
         assert_values(&deal.fields, &written.record);
