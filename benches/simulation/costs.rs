@@ -13,12 +13,7 @@ use super::run::{Replica, Result, Simulation};
 use super::traffic::{self, Kind};
 
 pub fn print() {
-    report::table_head(&[
-        "event alone",
-        "new to the account",
-        "known to the account, new to the process",
-        "known to both",
-    ]);
+    report::table_head(&["event alone", "new contact", "known contact, after a restart", "known contact"]);
     for (name, kind, identity) in [
         ("identify", Kind::Bare, DealIdentity::Contact),
         ("identify with company", Kind::WithCompany(1), DealIdentity::Contact),
