@@ -11,8 +11,9 @@ use crate::settings::Settings;
 pub struct Step {
     pub faults: Vec<Fault>,
     pub events: usize,
-    /// How long bulk jobs run, by account. The longest is short of what a lane that is taken over waits, less a call that is
-    /// late: a job that ends behind the new holder's first call may leave older values, which is documented.
+    /// How long bulk jobs run, by account. A job that ends behind later calls may leave older values, which is documented, so
+    /// none does here: the longest is short of what a lane that is taken over waits, less a call that is late; and they
+    /// differ by less than the wait before a call whose answer was lost is made again.
     pub job_times: Vec<Duration>,
 }
 
@@ -43,7 +44,7 @@ pub fn draw(settings: &Settings) -> Vec<Step> {
     let each = settings.events / steps.len();
     for step in &mut steps {
         step.events = each;
-        step.job_times = (0..settings.accounts).map(|_| dice.millis(100, 1500)).collect();
+        step.job_times = (0..settings.accounts).map(|_| dice.millis(800, 1100)).collect();
     }
     if let Some(last) = steps.last_mut() {
         last.events += settings.events % each.max(1);

@@ -32,7 +32,7 @@ struct Asked {
     deal: Option<u8>,
 }
 
-/// Whether events under a contact's second address name companies, too.
+/// Whether events under a contact's second address have companies and deals, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
     FirstAddress,
@@ -45,7 +45,7 @@ fn asked(naming: Naming) -> impl Strategy<Value = Asked> {
     let deal = prop::option::weighted(0.3, 0u8..2);
     (0..ADDRESSES, 0u8..3, bad, company, deal).prop_map(move |(address, field, bad, company, deal)| {
         let names = !bad && (naming == Naming::AnyAddress || of_contact(address).start == address);
-        Asked { address, field, bad, company: company.filter(|_| names), deal: deal.filter(|_| !bad) }
+        Asked { address, field, bad, company: company.filter(|_| names), deal: deal.filter(|_| names) }
     })
 }
 
@@ -165,7 +165,8 @@ struct Job {
     records: usize,
     /// Once it has ended: which rows failed, and why.
     failures: Option<Vec<(Value, Option<&'static str>)>>,
-    /// Nobody waits for it any more, and it may end behind calls of the scheduler that has the lane now.
+    /// Nobody waits for its end: the answer to its call was lost, or the lane was taken over. So it may end behind later
+    /// calls.
     orphaned: bool,
 }
 
@@ -182,8 +183,7 @@ struct Crm {
     jobs: Vec<Job>,
     /// What went wrong at any moment.
     wrongs: Vec<String>,
-    /// Names of records, by entity, that a job without a scheduler wrote behind calls of the next one: their order is not
-    /// promised.
+    /// Names of records, by entity, that a job wrote for whose end nobody waited: their order is not promised.
     overtaken: BTreeSet<(&'static str, String)>,
     /// Creations of deals that took effect, by contact and name, whose answers were not heard.
     unheard: BTreeMap<u64, (i64, String)>,
@@ -609,6 +609,13 @@ impl Crm {
         json!({ "contacts": { "contacts": rows } })
     }
 
+    /// As [`Self::effect`], and the answer is lost.
+    fn unheard_effect(&mut self, number: u64, call: &Call, now: Instant) {
+        let before = self.jobs.len();
+        self.effect(number, call, now);
+        self.jobs.iter_mut().skip(before).for_each(|job| job.orphaned = true);
+    }
+
     /// What becomes of a call: whether it takes its effect, when, and whether its answer gets through.
     fn fate(&mut self, call: &Call) -> Fate {
         let writes = call.endpoint.method().as_str() != "GET";
@@ -674,7 +681,7 @@ struct Sent {
     number: u64,
     call: Call,
     fate: Fate,
-    /// Of a call that took its effect when it was sent.
+    /// Of a call that took its effect when it was sent and is answered.
     verdict: Option<Verdict>,
 }
 
@@ -750,9 +757,18 @@ impl<'a> Lane<'a> {
             match self.scheduler.next(self.now) {
                 Next::Send(number, call) => {
                     let fate = self.crm.fate(&call);
-                    let at_once =
-                        matches!(fate, Fate::Unanswered { late: false } | Fate::Answered { late: false });
-                    let verdict = at_once.then(|| self.crm.effect(number, &call, self.now));
+                    let verdict = match fate {
+                        Fate::Answered { late: false } => Some(self.crm.effect(number, &call, self.now)),
+                        Fate::Unanswered { late: false } => {
+                            self.crm.unheard_effect(number, &call, self.now);
+                            None
+                        }
+                        Fate::Answered { late: true }
+                        | Fate::Unanswered { late: true }
+                        | Fate::Never
+                        | Fate::Throttled
+                        | Fate::TooManyJobs => None,
+                    };
                     let at = self.now + Duration::from_millis(200 + number % 7 * 100);
                     let key = self.generation * 1_000_000 + number;
                     self.sent.insert((at, key), Sent { number, call, fate, verdict });
@@ -771,7 +787,7 @@ impl<'a> Lane<'a> {
                 Fate::Never => unavailable,
                 Fate::Unanswered { late } => {
                     if late {
-                        self.crm.effect(number, &call, at);
+                        self.crm.unheard_effect(number, &call, at);
                     }
                     unavailable
                 }
@@ -844,10 +860,11 @@ proptest! {
         holds(&events, manners, prefetch, &take_overs)?;
     }
 
-    /// The same where events name companies under both addresses of one contact.
+    /// The same where events have companies and deals under both addresses of one contact.
     #[test]
-    #[ignore = "two work items of one contact, each under another address, write its full set of links side by side"]
-    fn no_link_is_lost_under_two_addresses_of_one_contact(
+    #[ignore = "work items of one contact under two addresses write its full set of links side by side, and a creation of \
+                its deal that was throttled is sent again although the other one has created it meanwhile"]
+    fn no_link_is_lost_and_no_deal_doubled_under_two_addresses_of_one_contact(
         events in prop::collection::vec(asked(Naming::AnyAddress), 1..100),
         manners in manners(),
         prefetch in 1usize..100,
