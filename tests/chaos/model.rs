@@ -72,8 +72,6 @@ pub struct Contact {
     pub last: Option<usize>,
     /// Its companies and deals.
     pub related: Related,
-    /// A person made it, so it is there even if no event writes it.
-    pub prepared: bool,
     /// Whatever an account has of it is right: what is written before a refusal stays.
     pub loose: bool,
     next: usize,
@@ -149,7 +147,6 @@ impl Ledger {
             marks: BTreeMap::new(),
             last: None,
             related: Related::default(),
-            prepared: false,
             loose: false,
             next: 0,
             over: false,
@@ -175,7 +172,6 @@ impl Ledger {
     ) -> String {
         let number = self.join(account, opaque);
         let contact = &mut self.contacts[number];
-        contact.prepared = true;
         contact.related.held.extend(companies);
         for company in &contact.related.held {
             self.scores[account].entry(company.clone()).or_default();

@@ -29,7 +29,7 @@ pub enum Deals {
 pub struct Related {
     /// Contacts of one account and one number share companies; without it the contact has only its own.
     group: Option<usize>,
-    /// The companies that a person linked it to.
+    /// The companies that a person linked it to, if a person made it; then it is there even if no event writes it.
     pub held: BTreeSet<String>,
     /// The companies of its identifies.
     pub named: BTreeSet<String>,

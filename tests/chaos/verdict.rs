@@ -98,13 +98,13 @@ impl Verdict {
             }
         }
         let expected = ledger.contacts.iter().enumerate();
-        for (number, contact) in expected
-            .filter(|(_, contact)| contact.account == account && (contact.last.is_some() || contact.prepared))
-        {
+        for (number, contact) in expected.filter(|(_, contact)| {
+            contact.account == account && (contact.last.is_some() || !contact.related.held.is_empty())
+        }) {
             match found.remove(contact.email.as_str()) {
                 Some(record) => self.judge_contact(ledger, number, contact, record),
                 None if contact.last.is_none() => {
-                    self.lost.push(format!("contact {number}, made by a person"))
+                    self.lost.push(format!("contact {number}, made by a person"));
                 }
                 None => self.lost.extend(
                     contact.marks.values().map(|event| format!("identify {number}.{event}, and its contact")),

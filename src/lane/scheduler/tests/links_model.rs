@@ -321,35 +321,33 @@ impl Crm {
         self.seen_accounts[place].push(version);
     }
 
-    fn upsert_account(&mut self, name: &str, record: &Map<String, Value>, now: Instant) -> Answered {
+    fn upsert_account(&mut self, name: &str, record: &Map<String, Value>, now: Instant) -> Value {
         let place = self.accounts.iter().position(|account| account.name == name).unwrap_or_else(|| {
             self.accounts.push(Account { name: name.to_owned(), score: Value::Null });
             self.seen_accounts.push(Vec::new());
             self.accounts.len() - 1
         });
         self.put_account(place, record, now);
-        Ok(json!({ "sales_account": self.account(place) }))
+        json!({ "sales_account": self.account(place) })
     }
 
-    fn put_deal(&mut self, place: usize, record: &Map<String, Value>, now: Instant) -> Answered {
+    fn put_deal(&mut self, place: usize, record: &Map<String, Value>, now: Instant) -> Value {
         let deal = &mut self.deals[place];
         deal.amount = record.get("amount").unwrap_or(&deal.amount).clone();
         let added = record.get("contacts_added_list").and_then(Value::as_array).into_iter().flatten();
         deal.contacts.extend(added.filter_map(Value::as_i64));
         let version = (self.seen_from(now), self.deals[place].clone());
         self.seen_deals[place].push(version);
-        Ok(
-            json!({ "deal": { "id": FIRST_DEAL + i64::try_from(place).unwrap(), "name": self.deals[place].name } }),
-        )
+        json!({ "deal": { "id": FIRST_DEAL + i64::try_from(place).unwrap(), "name": self.deals[place].name } })
     }
 
-    fn create_deal(&mut self, name: &str, record: &Map<String, Value>, now: Instant) -> Answered {
+    fn create_deal(&mut self, name: &str, record: &Map<String, Value>, now: Instant) -> Value {
         self.deals.push(Deal { name: name.to_owned(), ..Deal::default() });
         self.seen_deals.push(Vec::new());
         self.put_deal(self.deals.len() - 1, record, now)
     }
 
-    fn upsert_deal(&mut self, name: &str, record: &Map<String, Value>, now: Instant) -> Answered {
+    fn upsert_deal(&mut self, name: &str, record: &Map<String, Value>, now: Instant) -> Value {
         match self.deals.iter().position(|deal| deal.name == name) {
             Some(place) => self.put_deal(place, record, now),
             None => self.create_deal(name, record, now),
@@ -383,12 +381,9 @@ impl Crm {
     fn search(&self, entity: Entity, call: &Call, now: Instant) -> Value {
         let body = call.json();
         let rule = &body["filter_rule"][0];
-        let values: Vec<String> = match &rule["value"] {
-            Value::Array(values) => {
-                values.iter().map(|value| value.as_str().unwrap().to_lowercase()).collect()
-            }
-            value => vec![value.as_str().unwrap().to_lowercase()],
-        };
+        let values =
+            rule["value"].as_array().map_or_else(|| std::slice::from_ref(&rule["value"]), Vec::as_slice);
+        let values: Vec<String> = values.iter().map(|value| value.as_str().unwrap().to_lowercase()).collect();
         let number =
             |name: &str| -> Option<usize> { call.query.iter().find(|(key, _)| *key == name)?.1.parse().ok() };
         let per_page = number("per_page").unwrap_or(25).min(100);
@@ -481,14 +476,14 @@ impl Crm {
                             let place = text.parse::<usize>().unwrap() - 1;
                             self.put_contact(place, data, true, then)
                         }
-                        (Entity::SalesAccount, "name") => self.upsert_account(&text, data, then),
+                        (Entity::SalesAccount, "name") => Ok(self.upsert_account(&text, data, then)),
                         (Entity::SalesAccount, _) => {
                             let place = place_of(&text, FIRST_ACCOUNT);
                             self.put_account(place, data, then);
                             Ok(Value::Null)
                         }
-                        (Entity::Deal, "name") => self.upsert_deal(&text, data, then),
-                        (Entity::Deal, _) => self.put_deal(place_of(&text, FIRST_DEAL), data, then),
+                        (Entity::Deal, "name") => Ok(self.upsert_deal(&text, data, then)),
+                        (Entity::Deal, _) => Ok(self.put_deal(place_of(&text, FIRST_DEAL), data, then)),
                     };
                     written.err().map(Some)
                 };
@@ -553,8 +548,8 @@ impl Crm {
                 let (name, record) = (name.as_str().unwrap(), body[entity.singular()].as_object().unwrap());
                 match entity {
                     Entity::Contact => self.upsert_contact(name, record, false, now),
-                    Entity::SalesAccount => self.upsert_account(name, record, now),
-                    Entity::Deal => self.upsert_deal(name, record, now),
+                    Entity::SalesAccount => Ok(self.upsert_account(name, record, now)),
+                    Entity::Deal => Ok(self.upsert_deal(name, record, now)),
                 }
             }
             ("POST", ["deals"]) => {
@@ -563,7 +558,7 @@ impl Crm {
                 for contact in record["contacts_added_list"].as_array().unwrap() {
                     self.unheard.insert(number, (contact.as_i64().unwrap(), name.clone()));
                 }
-                self.create_deal(&name, record, now)
+                Ok(self.create_deal(&name, record, now))
             }
             ("PUT", [kind, id]) => {
                 let entity = entity_of(kind);
@@ -579,7 +574,7 @@ impl Crm {
                         self.put_account(place, record, now);
                         Ok(json!({ "sales_account": self.account(place) }))
                     }
-                    Entity::Deal => self.put_deal(place_of(id, FIRST_DEAL), record, now),
+                    Entity::Deal => Ok(self.put_deal(place_of(id, FIRST_DEAL), record, now)),
                 }
             }
             ("GET", ["contacts", id]) => {
