@@ -175,11 +175,15 @@ async fn a_hundred_records_of_many_are_found_in_one_answer() {
             .collect();
         account.post("/api/sales_accounts/bulk_upsert", json!({"sales_accounts": records})).await;
     }
-    let second = json!([{"value": "c7@example.com", "is_primary": true}, {"value": "seven@example.com"}]);
-    account.upsert("c7@example.com", json!({"emails": second})).await;
+    for (first, second) in [("c7@example.com", "seven@example.com"), ("c8@example.com", "eight@example.com")]
+    {
+        let both = json!([{"value": first, "is_primary": true}, {"value": second}]);
+        account.upsert(first, json!({"emails": both})).await;
+    }
 
-    let mut emails: Vec<String> = (0..97).map(|at| format!("C{}@Example.com", at * 3)).collect();
-    emails.extend(["nobody@example.com", "Seven@example.com", "c7@example.com"].map(str::to_owned));
+    let mut emails: Vec<String> = (0..96).map(|at| format!("C{}@Example.com", at * 3)).collect();
+    let others = ["nobody@example.com", "Seven@example.com", "c7@example.com", "eight@example.com"];
+    emails.extend(others.map(str::to_owned));
     let path = "/api/filtered_search/contact?per_page=100&page=1&include=sales_accounts,deals";
     let (status, found) = account.post(path, rule("contact_email.email", &json!(emails))).await;
     assert_eq!((status, &found["meta"]["total"], list(&found["contacts"]).len()), (200, &json!(98), 98));
@@ -190,8 +194,9 @@ async fn a_hundred_records_of_many_are_found_in_one_answer() {
             (&json!(company), &json!(true), &json!([]))
         );
     }
-    let seven = list(&found["contacts"]).iter().find(|row| row["email"] == "c7@example.com").unwrap();
-    assert_eq!(seven["emails"][1]["value"], "seven@example.com", "found by both addresses, and shown once");
+    let by_second = list(&found["contacts"]).iter().filter(|row| row["emails"].get(1).is_some());
+    let by_second: Vec<_> = by_second.map(|row| row["email"].as_str().unwrap()).collect();
+    assert_eq!(by_second, ["c7@example.com", "c8@example.com"], "by either address, and shown once");
 
     let names: Vec<String> = (200..300).map(|at| format!("COMPANY {at}")).collect();
     let path = "/api/filtered_search/sales_account?per_page=100&page=1&include=sales_accounts,deals";
