@@ -15,6 +15,7 @@ mod change;
 pub(super) mod contact;
 
 mod dedup;
+mod effects;
 mod intake;
 mod notes;
 mod quota_wait;

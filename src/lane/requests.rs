@@ -127,7 +127,7 @@ impl RequestTasks {
         if sent.client_number == self.client_number || !refuses_secrets(&sent.response) {
             return Ended::Sent(Box::new(sent));
         }
-        self.read(sent);
+        self.read_answer(sent);
         Ended::Aborted
     }
 
@@ -136,8 +136,17 @@ impl RequestTasks {
         self.accepted
     }
 
+    /// What a request's end means; none if it was aborted.
+    pub(super) fn read(&mut self, ended: Ended) -> Option<(Verdict, RateLimit)> {
+        match ended {
+            Ended::Sent(sent) => Some(self.read_answer(*sent)),
+            Ended::Aborted => None,
+            Ended::Panicked(error) => Some(panicked(&error)),
+        }
+    }
+
     /// Parses an answer and says what it means. Costs as much as parsing it.
-    pub(super) fn read(&mut self, sent: Sent) -> (Verdict, RateLimit) {
+    fn read_answer(&mut self, sent: Sent) -> (Verdict, RateLimit) {
         let Sent { call, response, took, .. } = sent;
         let answer = response.map(RawResponse::parse);
         let mut limit = RateLimit::default();
@@ -213,7 +222,7 @@ fn refuses_secrets(response: &Result<RawResponse, NoAnswer>) -> bool {
 }
 
 /// What a call comes to whose task panicked.
-pub(super) fn panicked(error: &JoinError) -> (Verdict, RateLimit) {
+fn panicked(error: &JoinError) -> (Verdict, RateLimit) {
     tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
     let cause = UnavailableCause::Panicked;
     (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())

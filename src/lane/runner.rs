@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::change::{LaneChange, LaneChanges, PendingChange};
+use super::effects::Concerned;
 use super::intake::judge::Accepts;
 use super::intake::{Intake, Onward};
 use super::notes::Notes;
 use super::quota_wait::QuotaWait;
 use super::reports::Reports;
-use super::requests::{self, Ended, RequestTasks};
-use super::scheduler::{Effect, Next, Scheduler, WhileJobsRun};
+use super::requests::{Ended, RequestTasks};
+use super::scheduler::{Effect, Next, Scheduler};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
 use super::settings::Settings;
@@ -24,7 +26,6 @@ use crate::backoff::until;
 use crate::config::AccountConfig;
 use crate::delivery::{Delivery, Session};
 use crate::freshsales::Client;
-use crate::lane::contact::refusal::is_refused_record;
 use crate::lane::status::lane_status::{LaneStatus, Phase, TaskGuard};
 use crate::lane::status::progress::TurnEnd;
 use crate::lane::status::wait::Wait;
@@ -110,7 +111,7 @@ impl Lane {
             if !open && self.unsettled() == 0 {
                 break;
             }
-            let taking = open && self.intake.unread() == 0 && self.unsettled() < self.settings.prefetch;
+            let taking = open && self.intake.unread() == 0 && self.has_room();
             guard.turn_ended(self.turn_end(lease));
             let wake = [planned, self.intake.schema().next_attempt(), self.notes.next_look()];
             tokio::select! {
@@ -124,7 +125,7 @@ impl Lane {
                 delivery = session.deliveries.recv(), if taking => {
                     guard.turn_started();
                     match delivery {
-                        Some(delivery) => self.take(delivery, lease),
+                        Some(delivery) => self.take_all(delivery, &mut session.deliveries, lease).await,
                         None => open = false,
                     }
                 }
@@ -156,6 +157,11 @@ impl Lane {
         self.scheduler.len() + self.intake.unread() + self.settler.waiting_duplicates()
     }
 
+    /// Whether the window has room for another delivery.
+    fn has_room(&self) -> bool {
+        self.unsettled() < self.settings.prefetch
+    }
+
     fn turn_end(&mut self, lease: LeaseState) -> TurnEnd {
         let unsettled = self.unsettled();
         self.notes.turn_ended(unsettled, &self.scheduler, &self.intake, &self.settler);
@@ -179,6 +185,27 @@ impl Lane {
         (intake, Onward { scheduler, settler, reports })
     }
 
+    /// Takes a delivery and those that are there already, so that what can go in one call is planned together.
+    async fn take_all(&mut self, first: Delivery, rest: &mut mpsc::Receiver<Delivery>, lease: LeaseState) {
+        self.take(first, lease);
+        while self.has_room()
+            && let Ok(delivery) = rest.try_recv()
+        {
+            self.take(delivery, lease);
+            consume_budget().await;
+        }
+        self.gather();
+    }
+
+    /// Deliveries have come, and others may follow closely if there is room for them.
+    fn gather(&mut self) {
+        if self.has_room() {
+            self.scheduler.arrived(Instant::now());
+        } else {
+            self.scheduler.all_arrived();
+        }
+    }
+
     fn take(&mut self, delivery: Delivery, lease: LeaseState) {
         self.phase = Phase::Active;
         self.notes.received();
@@ -191,17 +218,13 @@ impl Lane {
     fn use_schema(&mut self, lease: LeaseState) {
         let (intake, mut onward) = self.onward();
         intake.request_schema(&mut onward);
-        let unread = intake.take_unread();
-        if !unread.is_empty() {
+        if intake.lets_in_unread() {
+            // What came behind them was not taken meanwhile.
+            self.gather();
             self.show(lease);
         }
         let (intake, mut onward) = self.onward();
-        for delivery in unread {
-            intake.let_in(delivery, &mut onward);
-        }
-        intake.judge_again(&mut onward);
-        // Judging again may have shown that more is needed.
-        intake.request_schema(&mut onward);
+        intake.use_schema(&mut onward);
     }
 
     /// Sends all that may go now. Returns when to look again.
@@ -223,10 +246,8 @@ impl Lane {
     }
 
     fn answered(&mut self, number: u64, ended: Ended, lease: LeaseState) {
-        let (verdict, limit) = match ended {
-            Ended::Sent(sent) => self.requests.read(*sent),
-            Ended::Aborted => return self.scheduler.aborted(number, Instant::now()),
-            Ended::Panicked(error) => requests::panicked(&error),
+        let Some((verdict, limit)) = self.requests.read(ended) else {
+            return self.scheduler.aborted(number, Instant::now());
         };
         let effects = self.scheduler.answered(number, verdict, &limit, Instant::now());
         self.show(lease);
@@ -234,29 +255,8 @@ impl Lane {
     }
 
     fn take_effects(&mut self, effects: Vec<Effect<OpenDelivery>>) {
-        let now = Instant::now();
-        for effect in effects {
-            match effect {
-                Effect::Settled { delivery, outcome, attempts } => {
-                    if is_refused_record(&outcome) {
-                        self.intake.schema_mut().record_refused(now);
-                    }
-                    self.settler.finish(delivery, outcome, attempts);
-                }
-                Effect::BulkGivenUp => self.reports.bulk_given_up(),
-                Effect::TooManyJobs(WhileJobsRun::Wait) => self.reports.records_wait_for_bulk_jobs(),
-                Effect::TooManyJobs(WhileJobsRun::GoOneByOne) => self.reports.records_go_one_by_one(),
-                Effect::Coalesced(number) => self.reports.merged_identifies(number),
-                Effect::LeftOut(omitted) => self.reports.omitted_value(&omitted, None),
-                Effect::DealsNotShown => self.reports.deals_not_shown(),
-                Effect::Selector(selector, result) => {
-                    self.intake.schema_mut().take_selector(selector, &result, now);
-                }
-                Effect::Fields(entity, result) => {
-                    self.intake.schema_mut().take_fields(entity, result, now);
-                }
-            }
-        }
+        let Self { intake, settler, reports, .. } = self;
+        Concerned { intake, settler, reports }.take(effects, Instant::now());
     }
 
     /// Lets requests in flight end, and gives back the rest. After a stop the requests have the grace, because the lane

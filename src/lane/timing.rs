@@ -63,6 +63,11 @@ pub(in crate::lane) const SCHEMA_RETRY: (Duration, Duration) =
 pub(in crate::lane) const SELECTOR_RETRY: (Duration, Duration) =
     (Duration::from_mins(1), Duration::from_hours(1));
 
+/// How long after a delivery the next one is waited for before API work is planned.
+pub(in crate::lane) const GATHER_GAP: Duration = Duration::from_millis(5);
+/// For how long in all, from the first one.
+pub(in crate::lane) const GATHER_FOR: Duration = Duration::from_millis(20);
+
 /// How long a lane sends nothing after a session brought its first redelivered event.
 pub(in crate::lane) const TAKE_OVER_DELAY: Duration = Duration::from_secs(3);
 /// How long calls may still take once their session is lost.

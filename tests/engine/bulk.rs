@@ -29,6 +29,7 @@ async fn together(rig: &Rig, source: &mut Source, events: Vec<Value>) -> Vec<Out
     rig.faults(json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 500}, "next": 1})).await;
     let before = rig.calls("contacts_upsert");
     let first = source.send(identify(&format!("warm{before}"), "warm@example.com", json!({}))).await;
+    rig.spent("contacts_upsert").await;
     let mut outcomes = vec![None; events.len()];
     let base = first + 1;
     for event in &events {
@@ -185,6 +186,7 @@ async fn records_wait_together_while_other_programs_run_all_the_jobs() {
     rig.jobs_of_others(10).await;
     rig.faults(json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 500}, "next": 1})).await;
     source.send(identify("warm", "warm@example.com", json!({}))).await;
+    rig.spent("contacts_upsert").await;
     for event in contacts("m", 5, &json!({"city": "Ulm"})) {
         source.send(event).await;
     }

@@ -26,6 +26,7 @@ mod duplicates;
 mod explained;
 mod failures;
 mod front;
+mod gathering;
 mod hostile;
 mod identity;
 mod limits;

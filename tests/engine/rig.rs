@@ -171,13 +171,30 @@ impl Rig {
 
     /// Opens the next session of a source whose deliveries may go to others.
     pub async fn leased_session(&self, lease: Lease) -> Source {
+        let (session, source) = self.prepared(lease);
+        self.sessions.as_ref().unwrap().send(session).await.unwrap();
+        source
+    }
+
+    /// Opens the next session of a source that has handed over these already.
+    pub async fn session_with(&self, events: Vec<Value>) -> Source {
+        let (session, mut source) = self.prepared(Lease::ENDLESS);
+        for event in events {
+            source.send(event).await;
+        }
+        self.sessions.as_ref().unwrap().send(session).await.unwrap();
+        source
+    }
+
+    fn prepared(&self, lease: Lease) -> (Session, Source) {
         let (deliver, deliveries) = mpsc::channel(1000);
         let (settle, settlements) = mpsc::channel(1000);
         let lost = CancellationToken::new();
         let session = Session { deliveries, lost: lost.clone(), lease };
-        self.sessions.as_ref().unwrap().send(session).await.unwrap();
         let dropped = self.metrics.receipts_dropped.clone();
-        Source { deliver: Some(deliver), settle, settlements, lost, dropped, next: 0, sent: Vec::new() }
+        let source =
+            Source { deliver: Some(deliver), settle, settlements, lost, dropped, next: 0, sent: Vec::new() };
+        (session, source)
     }
 
     /// Adds faults to the sandbox.
@@ -200,6 +217,13 @@ impl Rig {
         let body = self.http.get(url).send().await.unwrap().text().await.unwrap();
         let body: Value = serde_json::from_str(&body).unwrap();
         body["faults"].as_array().unwrap().clone()
+    }
+
+    /// Waits until the faults of an endpoint are spent. Unlike [`soon`](crate::support::soon) it can be used in tasks.
+    pub async fn spent(&self, endpoint: &str) {
+        let in_force = async || self.in_force().await.iter().any(|fault| fault["endpoint"] == endpoint);
+        let spent = async { while in_force().await {} };
+        tokio::time::timeout(Duration::from_secs(30), spent).await.expect("the faults are never spent");
     }
 
     /// Calls the account directly, so that the lane does not know.

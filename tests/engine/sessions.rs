@@ -153,8 +153,9 @@ async fn stopped_in(phase: &str, setup: Setup, faults: Value, reached: impl Asyn
     rig.faults(faults).await;
     let mut source = rig.session().await;
     for number in 0..6 {
+        // Of two contacts, which are too few for a bulk call.
         source
-            .send(identify(&format!("m{number}"), &format!("c{}@example.com", number / 2), json!({})))
+            .send(identify(&format!("m{number}"), &format!("c{}@example.com", number / 3), json!({})))
             .await;
     }
     reached(&rig).await;
@@ -206,27 +207,27 @@ async fn a_stop_gives_everything_back_in_every_phase() {
     let setup = Setup { patience, ..grace() };
     let down = json!({"endpoint": "contacts_upsert", "action": {"status": 500}});
     let outcomes = stopped_in("back-off", setup, down, async |rig| {
-        called(rig, "contacts_upsert", 3).await;
+        called(rig, "contacts_upsert", 2).await;
     })
     .await;
     assert_eq!(outcomes, returned);
 
     let hang = json!({"endpoint": "contacts_upsert", "action": {"hang": true}});
     let outcomes = stopped_in("in flight, without an end", grace(), hang, async |rig| {
-        called(rig, "contacts_upsert", 3).await;
+        called(rig, "contacts_upsert", 2).await;
     })
     .await;
     assert_eq!(outcomes, returned);
 
     let slow = json!({"endpoint": "contacts_upsert", "action": {"delay_ms": 700}});
-    let setup = Setup { concurrency: 2, ..Setup::default() };
+    let setup = Setup { concurrency: 1, ..Setup::default() };
     let outcomes = stopped_in("in flight", setup, slow, async |rig| {
         called(rig, "deals_fields", 1).await;
-        soon("two calls", async || rig.in_force().await[0]["struck"] == 2).await;
+        soon("the call", async || rig.in_force().await[0]["struck"] == 1).await;
     })
     .await;
     let delivered = outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
-    assert_eq!(delivered, 2, "{outcomes:?}");
+    assert_eq!(delivered, 3, "{outcomes:?}");
 }
 
 #[tokio::test]

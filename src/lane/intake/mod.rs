@@ -89,13 +89,25 @@ impl Intake {
         }
     }
 
-    /// The deliveries that waited for the account's fields, once these are read. They are to be let in at once.
-    pub(super) fn take_unread(&mut self) -> VecDeque<Delivery> {
-        if self.schema.is_settled() { std::mem::take(&mut self.unread) } else { VecDeque::new() }
+    /// Whether deliveries that waited for the account's fields can be let in, because these are read.
+    pub(super) fn lets_in_unread(&self) -> bool {
+        self.schema.is_settled() && !self.unread.is_empty()
+    }
+
+    /// Lets in what waited for fields and selectors that are read.
+    pub(super) fn use_schema(&mut self, onward: &mut Onward<'_>) {
+        if self.lets_in_unread() {
+            for delivery in std::mem::take(&mut self.unread) {
+                self.let_in(delivery, onward);
+            }
+        }
+        self.judge_again(onward);
+        // Judging again may have shown that more is needed.
+        self.request_schema(onward);
     }
 
     /// Judges the deliveries in doubt again, once what they wait for is read.
-    pub(super) fn judge_again(&mut self, onward: &mut Onward<'_>) {
+    fn judge_again(&mut self, onward: &mut Onward<'_>) {
         if !self.schema.is_settled() {
             return;
         }
@@ -127,7 +139,7 @@ impl Intake {
     }
 
     /// Judges a delivery, or lets it wait for the account's fields.
-    pub(super) fn let_in(&mut self, delivery: Delivery, onward: &mut Onward<'_>) {
+    fn let_in(&mut self, delivery: Delivery, onward: &mut Onward<'_>) {
         let now = Instant::now();
         if self.schema.mapper().is_none() {
             self.schema.request(now);

@@ -3,9 +3,9 @@
 //! Pure: no clock, no socket, no broker. Time and answers are handed in, so that a day can be simulated in a second. The
 //! lane's runner asks [`Scheduler::next`] until there is nothing to send, sends the calls, and hands in the answers.
 //!
-//! Events wait in the [`window`], behind earlier events of their contact. Nothing lingers to fill a batch: a call is
-//! planned only when quota and a request slot are free, and then of everything that waits. One event goes alone if it is
-//! alone, and a hundred go in one call if a hundred wait. What a contact's step is, and what an answer makes of it, the
+//! Events wait in the [`window`], behind earlier events of their contact. A call is planned only when quota and a request
+//! slot are free and deliveries do not follow each other closely ([`gathering`]), and then of everything that waits. One
+//! event goes alone if it is alone, and a hundred go in one call if a hundred wait. What a contact's step is, and what an answer makes of it, the
 //! room [`contact`](super::contact) decides; whether a call may go, [`budget`](super::budget).
 
 mod answers;
@@ -15,6 +15,7 @@ mod call_table;
 mod calls;
 mod event;
 mod events;
+mod gathering;
 mod order;
 mod pick;
 mod progress;
@@ -41,6 +42,7 @@ use crate::schema::{Entity, Selector};
 use call_table::CallTable;
 use calls::Purpose;
 pub use event::{Effect, Next, WhileJobsRun};
+use gathering::Gathering;
 use order::{Order, Wake};
 use record_locks::RecordLocks;
 pub use settings::SchedulerSettings;
@@ -64,6 +66,7 @@ pub struct Scheduler<D> {
     identities: IdentityCache,
     bulk: BulkPolicy,
     tenure: Tenure,
+    gathering: Gathering,
     /// At the last [`Scheduler::next`] work was ready and only quota was missing.
     starved: bool,
     /// When it was last reported that a contact's deals are not shown.
@@ -93,6 +96,7 @@ impl<D> Scheduler<D> {
             identities: IdentityCache::new(),
             bulk: BulkPolicy::new(settings.bulk_jobs, backoff.jobs),
             tenure: Tenure::default(),
+            gathering: Gathering::default(),
             starved: false,
             deals_not_shown: None,
             ended: Vec::new(),
@@ -148,6 +152,16 @@ impl<D> Scheduler<D> {
             self.begin();
         }
         self.tenure.take_over(now);
+    }
+
+    /// A delivery has come: API work is planned once no other follows closely.
+    pub fn arrived(&mut self, now: Instant) {
+        self.gathering.arrived(now);
+    }
+
+    /// No more deliveries can come before something is settled, so none is waited for.
+    pub fn all_arrived(&mut self) {
+        self.gathering.end();
     }
 
     /// Whether the take-over delay keeps calls from being sent.
@@ -247,6 +261,7 @@ impl<D> Scheduler<D> {
             self.locks.clear();
         }
         self.calls.drop_waiting();
+        self.gathering.end();
         self.identities.given_back();
         self.history.forget_failures();
         self.budgets.gave_back();

@@ -97,6 +97,12 @@ impl<D> Scheduler<D> {
     }
 
     fn plan_oldest(&mut self, budget: BudgetKind, now: Instant, wake: &mut Wake) -> Option<u64> {
+        if budget == BudgetKind::Api
+            && let Some(until) = self.gathering.until(now)
+        {
+            wake.no_later_than(until);
+            return None;
+        }
         let waiting_for_jobs = match budget {
             BudgetKind::Api => self.entities_waiting_for_jobs(now),
             BudgetKind::Tracking => Vec::new(),

@@ -4,6 +4,7 @@ mod address_changes;
 mod address_model;
 mod by_hand;
 mod deals_of_contacts;
+mod gathering;
 mod many_jobs;
 mod meddling;
 mod nonsense;
