@@ -167,9 +167,8 @@ fn matching_rule<'a>(
     };
     let mut values = values.ok_or_else(|| ApiError::invalid("filter_rule has no value"))?;
     match filter {
-        SearchFilter::Honoured => {}
         SearchFilter::OneValue if value.is_some_and(Value::is_array) => values.clear(),
-        SearchFilter::OneValue => {}
+        SearchFilter::Honoured | SearchFilter::OneValue => {}
         SearchFilter::First25 => values.truncate(SHORT_FILTER),
         SearchFilter::Ignored => {
             return Ok(relations.records.of(entity).iter().map(|record| (record.id, record)).collect());

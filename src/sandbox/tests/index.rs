@@ -18,6 +18,7 @@ use crate::sandbox::{Options, http::api::Api};
 use crate::schema::Entity;
 
 const DELAY: Duration = Duration::from_secs(3);
+const SHORT_OF: Duration = Duration::from_millis(1);
 const JOBS: u64 = 7;
 
 fn with(options: Options) -> Subject {
@@ -77,9 +78,9 @@ async fn neither_a_row_nor_what_is_included_in_it_is_newer_than_the_index() {
         let link = json!({"contact": {"sales_accounts": [{"id": accounts[1], "is_primary": true}]}});
         call(&subject, Method::PUT, &format!("/api/contacts/{ada}"), link).await;
         call(&subject, Method::PUT, &format!("/api/deals/{deal}"), json!({"deal": {"name": "Seats"}})).await;
-        advance(DELAY / 2 - Duration::from_millis(1)).await;
+        advance((DELAY / 2).saturating_sub(SHORT_OF)).await;
         assert_eq!(row(&subject).await, before);
-        advance(Duration::from_millis(1)).await;
+        advance(SHORT_OF).await;
         let middle = Some((json!("Oslo"), vec!["First".to_owned()], vec!["Renewal".to_owned()]));
         assert_eq!(row(&subject).await, middle, "each write after its own delay");
         call(&subject, Method::DELETE, &format!("/api/sales_accounts/{}", accounts[1]), json!({})).await;
@@ -106,10 +107,10 @@ async fn jobs_write_in_the_order_in_which_they_end_and_searches_count_from_there
         call(&subject, Method::POST, "/api/contacts/bulk_upsert", json!({"contacts": [record]})).await;
     }
     // Nobody asks until long after; each job still counts from its own end.
-    advance(ends[last] + DELAY - Duration::from_millis(1)).await;
+    advance((ends[last] + DELAY).saturating_sub(SHORT_OF)).await;
     let seen = row(&subject).await.unwrap().0;
     assert_ne!(seen, format!("City {last}"), "not seen yet");
-    advance(Duration::from_millis(1)).await;
+    advance(SHORT_OF).await;
     assert_eq!(row(&subject).await.unwrap().0, format!("City {last}"));
 }
 
