@@ -127,11 +127,12 @@ impl BulkPolicy {
     /// How long to wait before the next question about a job, after this many.
     /// `progress`, in percent, is what it had done after running for `taken`.
     pub(in crate::lane) fn ask_again_after(
-        &self,
+        &mut self,
         questions: u32,
         progress: Option<u8>,
         taken: Duration,
     ) -> Duration {
+        self.job_times.not_by(taken);
         let again = self.job_times.again(questions);
         match progress.filter(|progress| (1..100).contains(progress)) {
             // It may stay at 99 for long.
@@ -158,7 +159,8 @@ impl BulkPolicy {
     }
 
     /// How long to wait before the next search for what was written, after this many.
-    pub(in crate::lane) fn search_again_after(&self, searches: u32) -> Duration {
+    pub(in crate::lane) fn search_again_after(&mut self, searches: u32, waited: Duration) -> Duration {
+        self.search_times.not_by(waited);
         self.search_times.again(searches)
     }
 

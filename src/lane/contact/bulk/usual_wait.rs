@@ -8,28 +8,37 @@ pub(in crate::lane) struct UsualWait {
     /// By then it has mostly happened.
     usual: Duration,
     longest: Duration,
+    learned: Learned,
+}
+
+/// How good the guess is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Learned {
     /// No question has come too early yet, so the guess may be far too long.
-    untried: bool,
+    Nothing,
+    /// Every first question since has come too early, so the guess is too short.
+    TooShort,
+    Roughly,
 }
 
 const FIRST_GUESS: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_mins(2);
-/// In balance when about six of seven first questions come late enough: ln 1.35 / -ln 0.95 ≈ 6.
+/// In balance when about ten of eleven first questions come late enough: ln 1.35 / -ln 0.97 ≈ 10.
 const LONGER: f64 = 1.35;
-const SHORTER: f64 = 0.95;
+const SHORTER: f64 = 0.97;
 /// Until a question came too early, the guess falls faster.
 const MUCH_SHORTER: f64 = 0.7;
 
 impl UsualWait {
     /// For the end of bulk jobs.
     pub(in crate::lane) fn of_jobs() -> Self {
-        Self { usual: FIRST_GUESS, longest: LONGEST, untried: true }
+        Self { usual: FIRST_GUESS, longest: LONGEST, learned: Learned::Nothing }
     }
 
     /// For what searches show after a write: no later than this, as far as is known.
     pub(in crate::lane) fn of_searches(delay: Duration) -> Self {
-        Self { usual: delay, longest: delay, untried: true }
+        Self { usual: delay, longest: delay, learned: Learned::Nothing }
     }
 
     /// How long to wait before asking for the first time.
@@ -44,14 +53,30 @@ impl UsualWait {
 
     /// The first question, asked after `guess`, came late enough or too early. Several that share one guess teach only once.
     pub(in crate::lane) fn learn(&mut self, guess: Duration, late_enough: bool) {
-        let factor = match late_enough {
-            true if guess <= self.usual && self.untried => MUCH_SHORTER,
-            true if guess <= self.usual => SHORTER,
-            false if guess >= self.usual => LONGER,
+        let (factor, learned) = match (late_enough, self.learned) {
+            (true, Learned::Nothing) if guess <= self.usual => (MUCH_SHORTER, Learned::Nothing),
+            (true, Learned::TooShort | Learned::Roughly) if guess <= self.usual => {
+                (SHORTER, Learned::Roughly)
+            }
+            (false, Learned::Roughly) if guess >= self.usual => (LONGER, Learned::Roughly),
+            (false, Learned::Nothing | Learned::TooShort) if guess >= self.usual => {
+                (LONGER, Learned::TooShort)
+            }
             _ => return,
         };
-        self.untried &= late_enough;
-        self.usual = self.usual.mul_f64(factor).clamp(SHORTEST.min(self.longest), self.longest);
+        self.learned = learned;
+        self.set(self.usual.mul_f64(factor));
+    }
+
+    /// After so long it had not happened. As long as the guess is known to be too short, it follows.
+    pub(in crate::lane) fn not_by(&mut self, waited: Duration) {
+        if self.learned == Learned::TooShort {
+            self.set(self.usual.max(waited.mul_f64(LONGER)));
+        }
+    }
+
+    fn set(&mut self, usual: Duration) {
+        self.usual = usual.clamp(SHORTEST.min(self.longest), self.longest);
     }
 }
 
@@ -67,6 +92,19 @@ mod tests {
             times.learn(guess, false);
         }
         assert_eq!(times.first(), guess.mul_f64(LONGER));
+    }
+
+    #[test]
+    fn as_long_as_the_guess_is_too_short_later_questions_teach_as_well() {
+        let mut times = UsualWait::of_jobs();
+        times.not_by(Duration::from_secs(60));
+        assert_eq!(times.first(), FIRST_GUESS, "nothing says yet that it is too short");
+        times.learn(FIRST_GUESS, false);
+        times.not_by(Duration::from_secs(4));
+        assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
+        times.learn(times.first(), true);
+        times.not_by(Duration::from_secs(60));
+        assert!(times.first() < Duration::from_secs(6), "one long job says little");
     }
 
     #[test]

@@ -228,7 +228,8 @@ impl<D> Scheduler<D> {
             let Some(work) = self.items.contact_mut(*item) else { continue };
             let Some(for_id) = work.search.for_id.as_mut() else { continue };
             for_id.searches += 1;
-            for_id.next = now + self.bulk.search_again_after(for_id.searches);
+            let waited = now.saturating_duration_since(for_id.written);
+            for_id.next = now + self.bulk.search_again_after(for_id.searches, waited);
             if for_id.is_over(search_delay, now) {
                 over += 1;
                 self.write_singly(*item);
