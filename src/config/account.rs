@@ -38,6 +38,8 @@ pub struct AccountConfig {
     pub mapping: MappingRules,
     /// Which deal an event's deal is.
     pub deal_identity: DealIdentity,
+    /// How contacts are linked to their companies.
+    pub links: Links,
     /// What becomes of the tags that a record has already.
     pub tags: Tags,
 }
@@ -104,6 +106,17 @@ pub enum DealIdentity {
     Name,
 }
 
+/// How contacts are linked to their companies. A write of links replaces those that a contact has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Links {
+    /// The links of many contacts are read together and written together, some seconds later.
+    #[default]
+    Bulk,
+    /// One contact after another; its links are read right before they are written.
+    Careful,
+}
+
 /// Freshsales' limits by plan, in calls an hour.
 const PLANS: &[(&str, u32)] = &[("free", 1000), ("growth", 1000), ("pro", 2000), ("enterprise", 5000)];
 const DEFAULT_PLAN: u32 = 1000;
@@ -144,6 +157,7 @@ impl AccountConfig {
         let events = events(&mut section);
         let mapping = mapping(&mut section);
         let deal_identity = section.word("deal_identity");
+        let links = section.word("links");
         let tags = section.word("tags");
         section.finish();
         let claims = AccountClaims {
@@ -163,6 +177,7 @@ impl AccountConfig {
             events,
             mapping,
             deal_identity,
+            links,
             tags,
         };
         (claims, Some(account))

@@ -18,7 +18,7 @@ mod source;
 mod written;
 
 pub use account::{
-    AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
+    AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, Links, SegmentSources, Tags,
 };
 pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};

@@ -341,6 +341,7 @@ mod tests {
         null_traits = ignore
         tags = replace
         deal_identity = contact
+        links = bulk
         fields = 1
         company_fields = 0
         deal_fields = 0
