@@ -18,7 +18,8 @@ mod source;
 mod written;
 
 pub use account::{
-    AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, Links, SegmentSources, Tags,
+    AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, Links, SegmentSources,
+    Tags,
 };
 pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};

@@ -125,7 +125,10 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
         let changed = without(&all, "one", "initech")
             .replace(
                 &keyed("globex"),
-                &format!("{}\nquota_share = 0.5\nlinks = \"careful\"\n[accounts.fields]\nseats = \"cf_seats\"", keyed("globex")),
+                &format!(
+                    "{}\nquota_share = 0.5\nlinks = \"careful\"\n[accounts.fields]\nseats = \"cf_seats\"",
+                    keyed("globex")
+                ),
             )
             .replace("prefetch = 400", "prefetch = 300");
         said = reload(&replica, &changed).await;

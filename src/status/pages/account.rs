@@ -11,7 +11,7 @@ use super::shown::{ConcernShown, ErrorShown, RemovedShown};
 use crate::fleet::{
     AccountInFleet, CallCount, ChangedField, FailedEvent, HourCounts, LaneDetails, LaneReport,
 };
-use crate::lane::AppliedSettings;
+use crate::lane::{AppliedSettings, BulkFeature};
 use crate::status::view::chart::chart;
 use crate::status::view::concern;
 use crate::status::view::history::{ChartSeries, hour};
@@ -41,6 +41,7 @@ struct AccountPage {
     quota: Option<QuotaShown>,
     tracking_quota: Option<QuotaShown>,
     calls: Vec<CallsShown>,
+    bulk_features: Vec<BulkFeatureShown>,
     fields: Option<FieldsShown>,
     field_changes: Vec<FieldChangeShown>,
     settings: Vec<(String, String)>,
@@ -87,6 +88,13 @@ struct CallsShown {
     endpoint: String,
     outcome: String,
     number: String,
+}
+
+#[derive(Debug)]
+struct BulkFeatureShown {
+    feature: String,
+    works: bool,
+    meaning: &'static str,
 }
 
 #[derive(Debug)]
@@ -148,6 +156,7 @@ pub(in crate::status) fn account(
             .and_then(|report| report.tracking_quota.as_ref())
             .map(|quota| quota::shown(quota, now)),
         calls: details.into_iter().flat_map(|details| &details.calls).map(calls).collect(),
+        bulk_features: details.into_iter().flat_map(|one| &one.bulk_features).map(bulk_feature).collect(),
         fields: report.and_then(|report| fields(report, now)),
         field_changes: details
             .into_iter()
@@ -253,6 +262,13 @@ fn calls(count: &CallCount) -> CallsShown {
         outcome: count.outcome.clone(),
         number: grouped(count.calls),
     }
+}
+
+fn bulk_feature((feature, works): (&String, &bool)) -> BulkFeatureShown {
+    // One that only a newer version knows has no meaning here.
+    let known = BulkFeature::from_word(feature);
+    let meaning = known.map(|known| if *works { known.gain() } else { known.cost() }).unwrap_or_default();
+    BulkFeatureShown { feature: feature.clone(), works: *works, meaning }
 }
 
 fn fields(report: &LaneReport, now: Timestamp) -> Option<FieldsShown> {
