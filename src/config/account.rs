@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
-use strum::{EnumString, IntoStaticStr, VariantNames};
-
 use super::base_url::{BaseUrl, PlainHttp};
+use super::choices::{DealIdentity, Links, Tags};
 use super::claims::AccountClaims;
 use super::reader::{Environment, Section};
 use super::secret::{SecretError, SecretSource};
@@ -14,6 +12,7 @@ use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
 use crate::segment::EventType;
 use crate::tls::{Authorities, TlsFileError};
+use secrecy::SecretString;
 
 /// `[[accounts]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -82,39 +81,6 @@ pub struct AccountLimits {
 pub struct SegmentSources {
     pub write_keys: Vec<String>,
     pub project_ids: Vec<String>,
-}
-
-/// What becomes of the tags that a record has already when an event brings others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum Tags {
-    /// They are replaced by the event's.
-    #[default]
-    Replace,
-    /// The event's are added to them.
-    Append,
-}
-
-/// Which deal of the account an event's deal is. In Freshsales several deals may have the same name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum DealIdentity {
-    /// The contact's own deal of that name, else a new one.
-    #[default]
-    Contact,
-    /// The account's deal of that name.
-    Name,
-}
-
-/// How contacts are linked to their companies. A write of links replaces those that a contact has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum Links {
-    /// The links of many contacts are read together and written together, some seconds later.
-    #[default]
-    Bulk,
-    /// One contact after another; its links are read right before they are written.
-    Careful,
 }
 
 /// Freshsales' limits by plan, in calls an hour.
