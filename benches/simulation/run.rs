@@ -88,12 +88,18 @@ impl Simulation {
         let mut latencies = Vec::with_capacity(arrivals.len());
         let mut busy = Duration::ZERO;
         while self.now < end && (latencies.len() < arrivals.len() || !answers.is_empty()) {
+            let taken_before = taken;
             while taken < arrivals.len() && start + arrivals[taken] <= self.now && scheduler.len() < *prefetch
             {
                 let mapped = event(taken);
                 let keys = traffic::keys(&mapped);
                 scheduler.insert(mapped, &keys, None, taken);
                 taken += 1;
+            }
+            if taken > taken_before && scheduler.len() < *prefetch {
+                scheduler.arrived(self.now);
+            } else if taken > taken_before {
+                scheduler.all_arrived();
             }
             let wake = loop {
                 match scheduler.next(self.now) {
