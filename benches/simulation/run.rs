@@ -22,6 +22,8 @@ pub struct Result {
     pub latencies: Vec<Duration>,
     pub calls: u64,
     pub tracking: u64,
+    /// Calls by endpoint, and the records in them.
+    pub by_endpoint: BTreeMap<&'static str, (u64, u64)>,
     pub throttled: u64,
     /// The part used of the calls that were allowed while work waited.
     pub used: Option<f64>,
@@ -141,6 +143,7 @@ impl Simulation {
             latencies,
             calls: gate.calls(),
             tracking: self.api.tracking,
+            by_endpoint: self.api.by_endpoint.clone(),
             throttled: gate.throttled,
             used,
             unsettled,
