@@ -185,4 +185,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_sandbox_s_jobs_may_differ_and_all_else_may_not() {
+        let parsed = |option: &str, value: &str| {
+            Cli::try_parse_from(["freshet", "sandbox", option, value]).map_err(|error| error.to_string())
+        };
+        assert!(parsed("--job-time", "1s..8s").is_ok());
+        assert!(parsed("--job-time", "0s..500ms").is_ok());
+        assert!(parsed("--latency", "1s..8s").is_err());
+        let told = parsed("--job-time", "8s..1s").err().unwrap_or_default();
+        assert!(told.contains("1s is shorter than 8s; write the shorter one first"), "{told}");
+        assert!(parsed("--job-time", "1..8s").is_err_and(|told| told.contains("'1..8s'")));
+    }
 }

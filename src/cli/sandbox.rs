@@ -29,9 +29,9 @@ pub(super) struct SandboxArguments {
     /// Delay of every answer, such as 200ms [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = wait)]
     latency: Option<Duration>,
-    /// Duration of a bulk job, such as 5s [default: 300ms]
-    #[arg(long, value_name = "DURATION", value_parser = wait)]
-    job_time: Option<Duration>,
+    /// Duration of a bulk job, such as 5s, or 1s..8s for jobs that differ [default: 300ms]
+    #[arg(long, value_name = "DURATION", value_parser = waits)]
+    job_time: Option<(Duration, Duration)>,
     /// How long look-ups and searches miss new records, such as 20s [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = wait)]
     search_delay: Option<Duration>,
@@ -43,17 +43,32 @@ fn wait(text: &str) -> Result<Duration, String> {
     if nothing { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
+/// One duration, or the shortest and the longest.
+fn waits(text: &str) -> Result<(Duration, Duration), String> {
+    let Some((shortest, longest)) = text.split_once("..") else {
+        return wait(text).map(|duration| (duration, duration));
+    };
+    let waits = (wait(shortest)?, wait(longest)?);
+    if waits.0 > waits.1 {
+        return Err(format!("{longest} is shorter than {shortest}; write the shorter one first"));
+    }
+    Ok(waits)
+}
+
 pub(super) async fn run(arguments: SandboxArguments) -> Result<(), Failure> {
     let fields = match &arguments.fields {
         Some(folder) => FieldFiles::load(folder).map_err(|error| Failure::Usage(error.to_string()))?,
         None => FieldFiles::built_in(),
     };
     let default = Options::default();
+    let (job_time, longest_job_time) =
+        arguments.job_time.unwrap_or((default.job_time, default.longest_job_time));
     let options = Options {
         fields,
         requests_per_hour: arguments.requests_per_hour,
         latency: arguments.latency.unwrap_or(default.latency),
-        job_time: arguments.job_time.unwrap_or(default.job_time),
+        job_time,
+        longest_job_time,
         search_delay: arguments.search_delay.unwrap_or(default.search_delay),
         ..default
     };

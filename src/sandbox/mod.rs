@@ -17,13 +17,15 @@ mod server;
 
 pub use metadata::fields::{FieldFiles, FieldsError};
 pub use options::{
-    CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchInclude,
+    BulkLinks, CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchFilter,
+    SearchInclude,
 };
 pub use server::{Sandbox, serve};
 
 #[cfg(test)]
 mod tests {
     mod fuzz;
+    mod index;
     mod routes;
     mod subject;
 }

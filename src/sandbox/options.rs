@@ -3,10 +3,12 @@
 //! Where the real answer is unknown, or accounts have been seen to give different ones, an enum names each of them. Knows
 //! nothing of HTTP: `admin/options.rs` shows and changes these values while the sandbox runs.
 
+use std::hash::Hasher;
 use std::time::Duration;
 
 use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use super::metadata::fields::FieldFiles;
 
@@ -23,8 +25,11 @@ pub struct Options {
     pub api_key: Option<String>,
     /// The only web-tracking token accepted; `None` accepts any that is not empty.
     pub app_token: Option<String>,
-    /// How long a bulk job runs before it writes its records and has a report.
+    /// How long a bulk job runs before it writes its records and has a report; the shortest where `longest_job_time` is
+    /// longer.
     pub job_time: Duration,
+    /// The longest a bulk job runs. Each takes a time of its own between the two, which follows from how many came before.
+    pub longest_job_time: Duration,
     /// How long look-ups and searches do not see a write. Reads by id and upserts see it at once.
     pub search_delay: Duration,
     /// What a bulk job's report holds.
@@ -39,6 +44,10 @@ pub struct Options {
     pub included_deals: IncludedDeals,
     /// Whether filtered searches honour `?include=`.
     pub search_include: SearchInclude,
+    /// What filtered searches make of their filter.
+    pub search_filter: SearchFilter,
+    /// Whether bulk upserts of contacts write `sales_accounts`.
+    pub bulk_links: BulkLinks,
     /// The language of error messages.
     pub language: Language,
     /// The account's time zone. A date sent with a time becomes the day it was in this zone.
@@ -56,6 +65,7 @@ impl Default for Options {
             api_key: None,
             app_token: None,
             job_time: Duration::from_millis(300),
+            longest_job_time: Duration::ZERO,
             search_delay: Duration::ZERO,
             job_report: JobReport::Rows,
             custom_fields_on_put: CustomFieldsOnPut::Merge,
@@ -63,10 +73,23 @@ impl Default for Options {
             job_end_word: "SUCCESS".to_owned(),
             included_deals: IncludedDeals::Inside,
             search_include: SearchInclude::Honoured,
+            search_filter: SearchFilter::Honoured,
+            bulk_links: BulkLinks::Kept,
             language: Language::English,
             utc_offset: Offset::UTC,
             body_limit: 4 * 1024 * 1024,
         }
+    }
+}
+
+impl Options {
+    /// How long the bulk job runs before which so many have been started.
+    pub(super) fn time_of_job(&self, earlier: u64) -> Duration {
+        let mut hasher = SipHasher13::new();
+        hasher.write_u64(earlier);
+        let range = self.longest_job_time.saturating_sub(self.job_time).as_millis();
+        let more = u128::from(hasher.finish()) % (range + 1);
+        self.job_time + Duration::from_millis(u64::try_from(more).unwrap_or(u64::MAX))
     }
 }
 
@@ -128,6 +151,55 @@ pub enum IncludedDeals {
 pub enum SearchInclude {
     /// Rows have the related records.
     Honoured,
+    /// Rows have the related records, but never deals.
+    WithoutDeals,
     /// Rows are as without the parameter.
     Ignored,
+}
+
+/// What filtered searches make of their filter. It is not known of every account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchFilter {
+    /// Every value counts.
+    Honoured,
+    /// A rule takes one value; a list of values matches nothing.
+    OneValue,
+    /// Only the first 25 values of a rule count.
+    #[serde(rename = "first_25")]
+    First25,
+    /// All records match, oldest first.
+    Ignored,
+}
+
+/// What bulk upserts of contacts do with `sales_accounts`. It is not known of every account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BulkLinks {
+    /// They become the contact's links, as with a `PUT`.
+    Kept,
+    /// The contact keeps the links it has, without an error.
+    Ignored,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_take_times_of_their_own_within_the_range_and_the_same_ones_each_time() {
+        let [shortest, longest] = [1, 8].map(Duration::from_secs);
+        let options = Options { job_time: shortest, longest_job_time: longest, ..Options::default() };
+        let times: Vec<Duration> = (0..1000).map(|job| options.time_of_job(job)).collect();
+        assert!(times.iter().all(|time| (shortest..=longest).contains(time)));
+        for second in 1..8 {
+            let within = times.iter().filter(|time| time.as_secs() == second).count();
+            assert!((100..200).contains(&within), "{within} of 1000 take {second} seconds and a part");
+        }
+        assert_eq!(times, (0..1000).map(|job| options.clone().time_of_job(job)).collect::<Vec<_>>());
+        for longest_job_time in [Duration::ZERO, shortest] {
+            let options = Options { longest_job_time, ..options.clone() };
+            assert!((0..100).all(|job| options.time_of_job(job) == shortest));
+        }
+    }
 }

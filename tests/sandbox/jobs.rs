@@ -141,3 +141,141 @@ async fn bulk_records_of_every_entity_may_be_named_by_id() {
     assert_eq!(state["deals"][0]["amount"], 7);
     account.stop().await;
 }
+
+/// Upserts in bulk without waiting, and answers how many records the job says it has written and not written.
+async fn bulk(account: &Account, plural: &str, records: Value) -> (u64, u64) {
+    let (status, taken) = account.post(&format!("/api/{plural}/bulk_upsert"), json!({plural: records})).await;
+    assert_eq!(status, 200, "{taken}");
+    let ended = job(account, &taken).await;
+    let report: Value = serde_json::from_str(ended["data"].as_str().unwrap()).unwrap();
+    let count = |key: &str| report["record_status"][key].as_u64().unwrap();
+    (count("succeeded"), count("failed"))
+}
+
+async fn at_once() -> Account {
+    Account::with(Options { job_time: Duration::ZERO, ..Options::default() }).await
+}
+
+/// A contact's links: which sales accounts, and whether each is the primary one.
+async fn links(account: &Account, email: &str) -> Vec<(u64, bool)> {
+    let body = json!({"unique_identifier": {"emails": email}, "contact": {}});
+    let (_, body) = account.post("/api/contacts/upsert?include=sales_accounts", body).await;
+    let link = |link: &Value| (link["id"].as_u64().unwrap(), link["is_primary"].as_bool().unwrap());
+    list(&body["contact"]["sales_accounts"]).iter().map(link).collect()
+}
+
+#[tokio::test]
+async fn a_bulk_upsert_of_contacts_replaces_all_links_and_is_refused_like_a_put() {
+    let account = at_once().await;
+    let [a, b, c] = [
+        account.sales_account("A").await,
+        account.sales_account("B").await,
+        account.sales_account("C").await,
+    ];
+    let known = json!({"sales_accounts": [{"id": a, "is_primary": true}]});
+    let id = account.upsert("known@example.com", known).await.1["contact"]["id"].clone();
+
+    let both = json!([{"id": a, "is_primary": false}, {"id": b.to_string(), "is_primary": true}]);
+    let records = json!([
+        {"emails": "KNOWN@example.com", "data": {"first_name": "Ada", "sales_accounts": both}},
+        {"emails": "new@example.com", "data": {"sales_accounts": [{"id": c, "is_primary": true}]}},
+    ]);
+    assert_eq!(bulk(&account, "contacts", records).await, (2, 0));
+    assert_eq!(links(&account, "known@example.com").await, [(a, false), (b, true)]);
+    assert_eq!(links(&account, "new@example.com").await, [(c, true)]);
+
+    let records = json!([
+        {"id": id, "data": {"sales_accounts": [{"id": c, "is_primary": true}]}},
+        {"emails": "new@example.com", "data": {"city": "Oslo"}},
+    ]);
+    assert_eq!(bulk(&account, "contacts", records).await, (2, 0));
+    assert_eq!(links(&account, "known@example.com").await, [(c, true)], "what is not named is unlinked");
+    assert_eq!(links(&account, "new@example.com").await, [(c, true)], "no list, no change");
+
+    let twice: Vec<Value> = [true, false].iter().map(|one| json!({"id": a, "is_primary": one})).collect();
+    let eleven: Vec<Value> = (0..11).map(|at| json!({"id": a + at, "is_primary": at == 0})).collect();
+    let wrong = [
+        json!([{"id": a}]),
+        json!([{"id": a, "is_primary": true}, {"id": b, "is_primary": true}]),
+        json!([{"id": 1, "is_primary": true}]),
+        json!(twice),
+        json!(eleven),
+        json!("A"),
+    ];
+    for sales_accounts in wrong {
+        let data = json!({"first_name": "Not written", "sales_accounts": sales_accounts});
+        let put = account.put(&format!("/api/contacts/{id}"), json!({"contact": data})).await;
+        assert_eq!(put.0, 400, "{data}");
+        let record = json!([{"emails": "known@example.com", "data": data}]);
+        assert_eq!(bulk(&account, "contacts", record).await, (0, 1), "{data}");
+    }
+    let contact = &account.sandbox.state()["contacts"][0];
+    assert_eq!(
+        (&contact["first_name"], links(&account, "known@example.com").await),
+        (&json!("Ada"), vec![(c, true)])
+    );
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_may_ignore_links_in_bulk_and_report_success() {
+    let account = at_once().await;
+    let (a, b) = (account.sales_account("A").await, account.sales_account("B").await);
+    let link = |id: u64| json!({"first_name": "Ada", "sales_accounts": [{"id": id, "is_primary": true}]});
+    account.upsert("ada@example.com", link(a)).await;
+    assert_eq!(account.put("/_sandbox/options", json!({"bulk_links": "ignored"})).await.0, 200);
+    let records = json!([
+        {"emails": "ada@example.com", "data": link(b)}, {"emails": "eve@example.com", "data": link(b)},
+    ]);
+    assert_eq!(bulk(&account, "contacts", records).await, (2, 0));
+    assert_eq!(links(&account, "ada@example.com").await, [(a, true)]);
+    assert_eq!(links(&account, "eve@example.com").await, []);
+    assert_eq!(account.sandbox.state()["contacts"][1]["first_name"], "Ada", "all else is written");
+    account.upsert("eve@example.com", link(b)).await;
+    assert_eq!(links(&account, "eve@example.com").await, [(b, true)], "single calls write links");
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn sales_accounts_and_deals_go_in_bulk_by_name() {
+    let account = at_once().await;
+    let known = account.sales_account("Northwind").await;
+    let records = json!([
+        {"name": "NORTHWIND", "data": {"city": "Oslo"}},
+        {"name": "Southwind", "data": {"city": "Rome"}},
+    ]);
+    assert_eq!(bulk(&account, "sales_accounts", records).await, (2, 0));
+    let state = account.sandbox.state();
+    let accounts: Vec<_> =
+        list(&state["sales_accounts"]).iter().map(|one| (&one["name"], &one["city"])).collect();
+    assert_eq!(accounts, [(&json!("Northwind"), &json!("Oslo")), (&json!("Southwind"), &json!("Rome"))]);
+    assert_eq!(state["sales_accounts"][0]["id"], known);
+
+    let mut contacts = Vec::new();
+    for email in ["ada@example.com", "eve@example.com"] {
+        contacts.push(account.upsert(email, json!({})).await.1["contact"]["id"].clone());
+    }
+    let deal = |name: &str, contact: &Value| {
+        let data = json!({"amount": 7, "sales_account_id": known, "contacts_added_list": [contact]});
+        json!({"name": name, "data": data})
+    };
+    let records =
+        json!([deal("Renewal", &contacts[0]), deal("Seats", &contacts[0]), deal("renewal", &contacts[1])]);
+    assert_eq!(bulk(&account, "deals", records).await, (3, 0));
+    let deals = account.sandbox.state()["deals"].clone();
+    assert_eq!(list(&deals).len(), 2, "the third is the first once more: {deals}");
+    assert_eq!((&deals[0]["contact_ids"], &deals[0]["sales_account_id"]), (&json!(contacts), &json!(known)));
+
+    let data = json!({"amount": 9, "contacts_added_list": [contacts[1]], "sales_account_id": known});
+    let wrong = json!({"contacts_added_list": [1]});
+    let records = json!([{"id": deals[1]["id"], "data": data}, {"id": deals[0]["id"], "data": wrong}]);
+    assert_eq!(bulk(&account, "deals", records).await, (1, 1));
+    let deals = account.sandbox.state()["deals"].clone();
+    assert_eq!((&deals[1]["contact_ids"], &deals[1]["amount"]), (&json!(contacts), &json!(9)));
+    assert_eq!(
+        bulk(&account, "deals", json!([{"name": "No amount", "data": {}}])).await,
+        (0, 1),
+        "required fields"
+    );
+    account.stop().await;
+}

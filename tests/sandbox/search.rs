@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use freshet::sandbox::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -150,5 +151,104 @@ async fn searches_lag_behind_writes_while_reads_and_upserts_do_not() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(start.elapsed() >= Duration::from_millis(200), "{:?}", start.elapsed());
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_records_of_many_are_found_in_one_answer() {
+    let account = Account::with(Options {
+        requests_per_hour: Some(100_000),
+        job_time: Duration::ZERO,
+        ..Options::default()
+    })
+    .await;
+    let company = account.sales_account("Northwind").await;
+    for page in 0..3 {
+        let record = |at: usize| {
+            let links = json!([{"id": company, "is_primary": true}]);
+            json!({"emails": format!("c{at}@example.com"), "data": {"sales_accounts": links}})
+        };
+        let records: Vec<Value> = (page * 100..(page + 1) * 100).map(record).collect();
+        account.post("/api/contacts/bulk_upsert", json!({"contacts": records})).await;
+        let records: Vec<Value> = (page * 100..(page + 1) * 100)
+            .map(|at| json!({"name": format!("Company {at}"), "data": {}}))
+            .collect();
+        account.post("/api/sales_accounts/bulk_upsert", json!({"sales_accounts": records})).await;
+    }
+    for (first, second) in [("c7@example.com", "seven@example.com"), ("c8@example.com", "eight@example.com")]
+    {
+        let both = json!([{"value": first, "is_primary": true}, {"value": second}]);
+        account.upsert(first, json!({"emails": both})).await;
+    }
+
+    let mut emails: Vec<String> = (0..96).map(|at| format!("C{}@Example.com", at * 3)).collect();
+    let others = ["nobody@example.com", "Seven@example.com", "c7@example.com", "eight@example.com"];
+    emails.extend(others.map(str::to_owned));
+    let path = "/api/filtered_search/contact?per_page=100&page=1&include=sales_accounts,deals";
+    let (status, found) = account.post(path, rule("contact_email.email", &json!(emails))).await;
+    assert_eq!((status, &found["meta"]["total"], list(&found["contacts"]).len()), (200, &json!(98), 98));
+    for row in list(&found["contacts"]) {
+        let link = &row["sales_accounts"][0];
+        assert_eq!(
+            (&link["id"], &link["is_primary"], &row["deals"]),
+            (&json!(company), &json!(true), &json!([]))
+        );
+    }
+    let by_second = list(&found["contacts"]).iter().filter(|row| row["emails"].get(1).is_some());
+    let by_second: Vec<_> = by_second.map(|row| row["email"].as_str().unwrap()).collect();
+    assert_eq!(by_second, ["c7@example.com", "c8@example.com"], "by either address, and shown once");
+
+    let names: Vec<String> = (200..300).map(|at| format!("COMPANY {at}")).collect();
+    let path = "/api/filtered_search/sales_account?per_page=100&page=1&include=sales_accounts,deals";
+    let (status, found) = account.post(path, rule("name", &json!(names))).await;
+    assert_eq!((status, &found["meta"]["total"]), (200, &json!(100)));
+    let found: Vec<_> =
+        list(&found["sales_accounts"]).iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(found, (200..300).map(|at| format!("Company {at}")).collect::<Vec<_>>());
+    account.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_may_make_less_of_a_filter_or_of_what_to_include() {
+    let account = Account::start().await;
+    let mut emails = Vec::new();
+    for at in 0..30 {
+        let email = format!("c{at}@example.com");
+        account.upsert(&email, json!({})).await;
+        emails.push(email);
+    }
+    let path = "/api/filtered_search/contact?per_page=100&include=sales_accounts,deals";
+    let found = async |option: &str, word: &str, value: Value| {
+        assert_eq!(account.put("/_sandbox/options", json!({option: word})).await.0, 200);
+        let (status, found) = account.post(path, rule("contact_email.email", &value)).await;
+        assert_eq!(status, 200, "{found}");
+        let rows = list(&found["contacts"]);
+        assert_eq!(found["meta"]["total"], rows.len());
+        rows.iter().map(|row| row["email"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let last = json!(emails[29]);
+    for (word, all, one_in_a_list, one) in [
+        ("honoured", 0..30, 29..30, 29..30),
+        ("one_value", 0..0, 0..0, 29..30),
+        ("first_25", 0..25, 29..30, 29..30),
+        ("ignored", 0..30, 0..30, 0..30),
+    ] {
+        assert_eq!(found("search_filter", word, json!(emails)).await, emails[all], "{word}");
+        assert_eq!(found("search_filter", word, json!([last])).await, emails[one_in_a_list], "{word}");
+        assert_eq!(found("search_filter", word, last.clone()).await, emails[one], "{word}");
+    }
+    assert_eq!(found("search_filter", "ignored", json!("nobody@example.com")).await, emails);
+    assert_eq!(account.put("/_sandbox/options", json!({"search_filter": "first_26"})).await.0, 400);
+
+    let keys = async |place: &str| {
+        let options =
+            json!({"search_filter": "honoured", "included_deals": place, "search_include": "without_deals"});
+        assert_eq!(account.put("/_sandbox/options", options).await.0, 200);
+        let answer = account.post(path, rule("contact_email.email", &last)).await.1;
+        let row = &answer["contacts"][0];
+        ["sales_accounts", "deals", "deal_ids"].map(|key| row.get(key).is_some() || answer.get(key).is_some())
+    };
+    assert_eq!(keys("inside").await, [true, false, false]);
+    assert_eq!(keys("beside").await, [true, false, false]);
     account.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Bulk upserts: accepted at once, written when their job's time has passed, and their failures only in the job's status.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, mem};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     sandbox::{
         metadata::numbers,
-        options::{CustomFieldsOnPut, EmailsOnPut, JobReport, Language, Options},
+        options::{BulkLinks, CustomFieldsOnPut, EmailsOnPut, JobReport, Language, Options},
     },
     schema::Entity,
 };
@@ -55,19 +55,21 @@ pub(in crate::sandbox) struct Report {
 #[derive(Default)]
 pub(in crate::sandbox) struct BulkJobs {
     by_id: BTreeMap<u64, BulkJob>,
+    /// Jobs so far, those that are no longer remembered included.
+    started: u64,
     /// How many jobs other programs run in this account.
     pub(super) of_others: usize,
 }
 
 impl BulkJobs {
-    /// Starts a job for the records in the body. It is due `job_time` from now.
+    /// Starts a job for the records in the body.
     pub(super) fn start(
         &mut self,
         entity: Entity,
         body: &Value,
         id: u64,
         clock: &Clock,
-        job_time: Duration,
+        options: &Options,
     ) -> Result<(), ApiError> {
         let running = self.by_id.values().filter(|job| job.report.is_none()).count();
         if running.saturating_add(self.of_others) >= MAX_RUNNING_JOBS {
@@ -83,6 +85,8 @@ impl BulkJobs {
             return Err(ApiError::invalid(message));
         }
         let (started, created_at) = (clock.instant(), clock.date());
+        let job_time = options.time_of_job(self.started);
+        self.started += 1;
         let job = BulkJob {
             entity,
             started,
@@ -108,23 +112,34 @@ impl BulkJobs {
         self.by_id.iter().map(|(id, job)| (*id, job))
     }
 
-    /// Writes the records of the jobs that are due, in the order they were started, and returns the errors.
-    pub(super) fn finish_due(&mut self, now: Instant, writer: &mut Writer<'_>) -> Vec<(Entity, ApiError)> {
-        let mut errors = Vec::new();
-        for job in self.by_id.values_mut().filter(|job| job.report.is_none() && job.due <= now) {
-            let mut report = Report::default();
-            for record in mem::take(&mut job.records) {
-                match write(job.entity, &record, writer) {
-                    Ok(_) => report.succeeded += 1,
-                    Err(error) => {
-                        errors.push((job.entity, error.clone()));
-                        report.failures.push((without_data(record), error));
-                    }
+    /// The jobs that are due and have not written their records, with the moments at which they are, in that order.
+    pub(super) fn due(&self, now: Instant) -> Vec<(Instant, u64)> {
+        let due = self.by_id.iter().filter(|(_, job)| job.report.is_none() && job.due <= now);
+        let mut due: Vec<_> = due.map(|(id, job)| (job.due, *id)).collect();
+        due.sort_unstable();
+        due
+    }
+
+    /// Writes the records of a job, and returns the errors.
+    pub(super) fn finish(
+        &mut self,
+        id: u64,
+        links: BulkLinks,
+        writer: &mut Writer<'_>,
+    ) -> Vec<(Entity, ApiError)> {
+        let Some(job) = self.by_id.get_mut(&id) else { return Vec::new() };
+        let (mut report, mut errors) = (Report::default(), Vec::new());
+        for record in mem::take(&mut job.records) {
+            match write(job.entity, &record, links, writer) {
+                Ok(_) => report.succeeded += 1,
+                Err(error) => {
+                    errors.push((job.entity, error.clone()));
+                    report.failures.push((without_data(record), error));
                 }
             }
-            job.report = Some(report);
-            job.status_updated_at = writer.now;
         }
+        job.report = Some(report);
+        job.status_updated_at = writer.now;
         errors
     }
 }
@@ -183,18 +198,24 @@ fn without_data(mut record: Value) -> Value {
     record
 }
 
-fn write(entity: Entity, record: &Value, writer: &mut Writer<'_>) -> Result<u64, ApiError> {
+fn write(entity: Entity, record: &Value, links: BulkLinks, writer: &mut Writer<'_>) -> Result<u64, ApiError> {
     let data = record.get("data").and_then(Value::as_object);
-    let data = data.ok_or_else(|| ApiError::invalid("data can't be blank"))?;
+    let mut data = data.cloned().ok_or_else(|| ApiError::invalid("data can't be blank"))?;
+    match links {
+        BulkLinks::Kept => {}
+        BulkLinks::Ignored => {
+            data.shift_remove("sales_accounts");
+        }
+    }
     if let Some(id) = record.get("id") {
         let id = numbers::id(id).ok_or_else(ApiError::not_found)?;
-        return writer.update(entity, id, data, CustomFieldsOnPut::Merge, EmailsOnPut::Merge);
+        return writer.update(entity, id, &data, CustomFieldsOnPut::Merge, EmailsOnPut::Merge);
     }
     for identifier in UniqueIdentifier::of(entity) {
         let word = identifier.as_str();
         if let Some(value) = record.get(word) {
             let value = value.as_str().ok_or_else(|| ApiError::invalid(format!("{word} is invalid")))?;
-            return writer.upsert(entity, *identifier, value, data).map(Upserted::id);
+            return writer.upsert(entity, *identifier, value, &data).map(Upserted::id);
         }
     }
     Err(ApiError::invalid("a record should have an id or an identifier"))

@@ -20,7 +20,12 @@ impl Clock {
 
     /// The date of [`instant`](Self::instant).
     pub(super) fn date(&self) -> Timestamp {
-        let elapsed = SignedDuration::try_from(self.instant() - self.started).unwrap_or_default();
+        self.date_at(self.instant())
+    }
+
+    /// The date of a moment since the start.
+    pub(super) fn date_at(&self, at: Instant) -> Timestamp {
+        let elapsed = SignedDuration::try_from(at - self.started).unwrap_or_default();
         self.started_at.saturating_add(elapsed).unwrap_or(self.started_at)
     }
 

@@ -25,7 +25,7 @@ use self::{
     error::ApiError,
     related::{Includable, Relations, SideLoaded},
     search::Paging,
-    store::Store,
+    store::{Store, WriteTime, account_records::AccountRecords},
     tracking::{Activities, TrackingKind},
     writing::{Upserted, Writer, identifier},
 };
@@ -98,8 +98,8 @@ impl SandboxAccount {
     }
 
     pub(super) fn delete(&mut self, entity: Entity, id: u64) -> Result<(), ApiError> {
-        let visible_from = self.visible_from();
-        if self.store.remove(entity, id, visible_from) { Ok(()) } else { Err(ApiError::not_found()) }
+        let time = self.write_time(self.clock.instant());
+        if self.store.remove(entity, id, time) { Ok(()) } else { Err(ApiError::not_found()) }
     }
 
     /// `{"contact": {..}, "meta": null}`, with the related records that `include` names.
@@ -107,7 +107,7 @@ impl SandboxAccount {
         let record = self.store.records(entity).get(id).ok_or_else(ApiError::not_found)?;
         let mut full = render::full(&self.fields, entity, record);
         let mut side_loaded = SideLoaded::default();
-        self.relations().add(entity, record, include, &mut full, &mut side_loaded);
+        self.relations(&self.store.current).add(entity, record, include, &mut full, &mut side_loaded);
         let mut out = JsonMap::new();
         out.insert(entity.singular().to_owned(), Value::Object(full));
         side_loaded.add_to(&mut out);
@@ -118,7 +118,7 @@ impl SandboxAccount {
     /// The id of a job that upserts the records in the body.
     pub(super) fn start_job(&mut self, entity: Entity, body: &Value) -> Result<u64, ApiError> {
         let id = self.store.new_id();
-        self.jobs.start(entity, body, id, &self.clock, self.options.job_time)?;
+        self.jobs.start(entity, body, id, &self.clock, &self.options)?;
         Ok(id)
     }
 
@@ -132,7 +132,10 @@ impl SandboxAccount {
         let now = self.clock.instant();
         // Taken out, because the writer borrows the whole account.
         let mut jobs = mem::take(&mut self.jobs);
-        let errors = jobs.finish_due(now, &mut self.writer());
+        let mut errors = Vec::new();
+        for (due, id) in jobs.due(now) {
+            errors.extend(jobs.finish(id, self.options.bulk_links, &mut self.writer_at(due)));
+        }
         self.jobs = jobs;
         errors
     }
@@ -144,14 +147,14 @@ impl SandboxAccount {
 
     /// Parameters as in the query.
     pub(super) fn lookup(&mut self, q: &str, f: &str, entities: &str) -> Result<Value, ApiError> {
-        self.store.lag.catch_up(self.clock.instant());
-        search::lookup(&self.store, &self.fields, q, f, entities)
+        self.store.index.catch_up(self.clock.instant());
+        search::lookup(self.store.index.records(), &self.fields, q, f, entities)
     }
 
     /// Parameters as in the query.
     pub(super) fn search(&mut self, q: &str, include: &str) -> Result<Value, ApiError> {
-        self.store.lag.catch_up(self.clock.instant());
-        search::search(&self.store, q, include)
+        self.store.index.catch_up(self.clock.instant());
+        search::search(self.store.index.records(), q, include)
     }
 
     pub(super) fn filtered_search(
@@ -161,41 +164,47 @@ impl SandboxAccount {
         paging: &Paging,
         include: &[Includable],
     ) -> Result<Value, ApiError> {
-        self.store.lag.catch_up(self.clock.instant());
-        let include = match self.options.search_include {
-            SearchInclude::Honoured => include,
-            SearchInclude::Ignored => &[],
-        };
-        search::filtered(&self.relations(), entity, body, paging, include)
+        self.store.index.catch_up(self.clock.instant());
+        let mut include = include.to_vec();
+        include.retain(|related| match self.options.search_include {
+            SearchInclude::Honoured => true,
+            SearchInclude::WithoutDeals => *related != Includable::Deals,
+            SearchInclude::Ignored => false,
+        });
+        let relations = self.relations(self.store.index.records());
+        search::filtered(&relations, entity, body, paging, &include, self.options.search_filter)
     }
 
     pub(super) fn track(&mut self, kind: TrackingKind, body: &Value) -> Result<(), ApiError> {
         self.activities.track(kind, body, self.options.app_token.as_deref(), self.clock.date())
     }
 
-    fn relations(&self) -> Relations<'_> {
+    fn relations<'a>(&'a self, records: &'a AccountRecords) -> Relations<'a> {
         Relations {
-            store: &self.store,
+            records,
             fields: &self.fields,
             selectors: &self.selectors,
             included_deals: self.options.included_deals,
         }
     }
 
-    /// When searches will see a write of this moment; `None` is at once.
-    fn visible_from(&self) -> Option<Instant> {
-        let delay = self.options.search_delay;
-        (!delay.is_zero()).then(|| self.clock.instant() + delay)
+    fn write_time(&self, at: Instant) -> WriteTime {
+        WriteTime { at, seen_from: at + self.options.search_delay }
     }
 
     fn writer(&mut self) -> Writer<'_> {
+        self.writer_at(self.clock.instant())
+    }
+
+    /// A writer for what happens at this moment.
+    fn writer_at(&mut self, at: Instant) -> Writer<'_> {
         Writer {
-            visible_from: self.visible_from(),
+            time: self.write_time(at),
+            now: self.clock.date_at(at),
             store: &mut self.store,
             fields: &self.fields,
             selectors: &self.selectors,
             offset: self.options.utc_offset,
-            now: self.clock.date(),
         }
     }
 }

@@ -5,7 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::store::{Store, record::StoredRecord};
+use super::store::{
+    account_records::{AccountRecords, RecordLink},
+    record::StoredRecord,
+};
 use crate::{
     sandbox::{
         metadata::{fields::FieldFiles, selectors::SelectorLists},
@@ -61,7 +64,8 @@ impl SideLoaded {
 
 /// Where related records come from.
 pub(in crate::sandbox) struct Relations<'a> {
-    pub(in crate::sandbox) store: &'a Store,
+    /// The account's as they are, or as searches see them.
+    pub(in crate::sandbox) records: &'a AccountRecords,
     pub(in crate::sandbox) fields: &'a FieldFiles,
     pub(in crate::sandbox) selectors: &'a SelectorLists,
     pub(in crate::sandbox) included_deals: IncludedDeals,
@@ -80,29 +84,25 @@ impl Relations<'_> {
         for related in include {
             match (entity, related) {
                 (Entity::Contact, Includable::SalesAccounts) => {
-                    out.insert("sales_accounts".to_owned(), sales_accounts(self.store, record));
+                    out.insert("sales_accounts".to_owned(), sales_accounts(self.records, record));
                 }
                 (Entity::Contact, Includable::Deals) => self.deals_of_contact(record, out, side_loaded),
                 (Entity::SalesAccount, Includable::Contacts) => {
-                    let linked = |contact: &&StoredRecord| {
-                        contact.sales_accounts.iter().any(|link| link.id == record.id)
-                    };
-                    let contacts = self.store.records(Entity::Contact).iter().filter(linked).map(contact);
-                    out.insert("contacts".to_owned(), contacts.collect());
+                    let contacts = self.records.linked(RecordLink::ContactsOfSalesAccount, record.id);
+                    out.insert("contacts".to_owned(), contacts.map(contact).collect());
                 }
                 (Entity::SalesAccount, Includable::Deals) => {
-                    let linked = |deal: &&StoredRecord| sales_account_id(deal) == Some(record.id);
-                    let deals = self.store.records(Entity::Deal).iter().filter(linked).map(deal);
-                    out.insert("deals".to_owned(), deals.collect());
+                    let deals = self.records.linked(RecordLink::DealsOfSalesAccount, record.id);
+                    out.insert("deals".to_owned(), deals.map(deal).collect());
                 }
                 (Entity::Deal, Includable::Contacts) => {
-                    let all = self.store.records(Entity::Contact);
+                    let all = self.records.of(Entity::Contact);
                     let contacts = record.contact_ids.iter().filter_map(|id| all.get(*id)).map(contact);
                     out.insert("contacts".to_owned(), contacts.collect());
                 }
                 (Entity::Deal, Includable::SalesAccount) => {
-                    let account = sales_account_id(record);
-                    let account = account.and_then(|id| self.store.records(Entity::SalesAccount).get(id));
+                    let account = record.reference("sales_account_id");
+                    let account = account.and_then(|id| self.records.of(Entity::SalesAccount).get(id));
                     let account =
                         account.map(|account| json!({ "id": account.id, "name": account.text("name") }));
                     out.insert("sales_account".to_owned(), account.unwrap_or_default());
@@ -120,7 +120,7 @@ impl Relations<'_> {
     }
 
     fn deals_of_contact(&self, contact: &StoredRecord, out: &mut JsonMap, side_loaded: &mut SideLoaded) {
-        let deals = self.store.deals_of(contact.id);
+        let deals = self.records.linked(RecordLink::DealsOfContact, contact.id);
         match self.included_deals {
             IncludedDeals::Inside => {
                 out.insert("deals".to_owned(), deals.map(deal).collect());
@@ -141,20 +141,18 @@ impl Relations<'_> {
     }
 }
 
-/// The sales accounts a contact is linked to.
-pub(in crate::sandbox) fn sales_accounts(store: &Store, contact: &StoredRecord) -> Value {
-    let all = store.records(Entity::SalesAccount);
-    let links = contact.sales_accounts.iter();
-    let rows =
-        links.filter_map(|link| all.get(link.id).map(|account| (link, account))).map(|(link, account)| {
-            json!({
-                "partial": true,
-                "id": link.id,
-                "name": account.text("name"),
-                "website": account.fields.get("website"),
-                "is_primary": link.is_primary,
-            })
-        });
+/// The sales accounts a contact is linked to. The index may have a link before it has the sales account.
+pub(in crate::sandbox) fn sales_accounts(records: &AccountRecords, contact: &StoredRecord) -> Value {
+    let rows = contact.sales_accounts.iter().map(|link| {
+        let account = records.of(Entity::SalesAccount).get(link.id);
+        json!({
+            "partial": true,
+            "id": link.id,
+            "name": account.map(|account| account.text("name")),
+            "website": account.and_then(|account| account.fields.get("website")),
+            "is_primary": link.is_primary,
+        })
+    });
     rows.collect()
 }
 
@@ -185,8 +183,4 @@ fn deal(deal: &StoredRecord) -> Value {
         "deal_stage_id": field("deal_stage_id"),
         "expected_close": field("expected_close"),
     })
-}
-
-fn sales_account_id(deal: &StoredRecord) -> Option<u64> {
-    deal.reference("sales_account_id")
 }

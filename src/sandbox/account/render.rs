@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     related::sales_accounts,
-    store::{Store, record::StoredRecord},
+    store::{account_records::AccountRecords, record::StoredRecord},
 };
 use crate::{
     sandbox::metadata::fields::FieldFiles,
@@ -45,13 +45,13 @@ pub(in crate::sandbox) fn full(fields: &FieldFiles, entity: Entity, record: &Sto
 }
 
 /// As `GET /_sandbox/state` shows it: only fields that have a value.
-pub(in crate::sandbox) fn short(store: &Store, entity: Entity, record: &StoredRecord) -> Value {
+pub(in crate::sandbox) fn short(records: &AccountRecords, entity: Entity, record: &StoredRecord) -> Value {
     let mut out = JsonMap::new();
     out.insert("id".to_owned(), Value::from(record.id));
     out.extend(record.fields.clone());
     entity_keys(entity, record, &mut out);
     if entity == Entity::Contact {
-        out.insert("sales_accounts".to_owned(), sales_accounts(store, record));
+        out.insert("sales_accounts".to_owned(), sales_accounts(records, record));
     }
     out.insert("custom_field".to_owned(), Value::Object(record.custom_field.clone()));
     Value::Object(out)

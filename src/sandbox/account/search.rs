@@ -1,7 +1,7 @@
-//! Finding records: look-up by one field, search by text, and filtered search. All three see what the search index has,
-//! which may be older than the store.
+//! Finding records: look-up by one field, search by text, and filtered search. The records that all three are given are
+//! those of the search index, which may be older than the account's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -10,11 +10,14 @@ use super::{
     related::{Includable, Relations, SideLoaded},
     render,
     store::{
-        Store,
+        account_records::AccountRecords,
         record::{StoredRecord, UniqueIdentifier},
     },
 };
-use crate::{sandbox::metadata::fields::FieldFiles, schema::Entity};
+use crate::{
+    sandbox::{metadata::fields::FieldFiles, options::SearchFilter},
+    schema::Entity,
+};
 
 /// Rows of a look-up or a search.
 const MAX_ROWS: usize = 25;
@@ -24,9 +27,12 @@ const PER_PAGE: usize = 25;
 
 const MAX_PER_PAGE: usize = 100;
 
+/// Values of a rule that an account with a short filter looks at.
+const SHORT_FILTER: usize = 25;
+
 /// `GET lookup?q=..&f=..&entities=..`: records whose field `f` is `q`, compared without case.
 pub(in crate::sandbox) fn lookup(
-    store: &Store,
+    records: &AccountRecords,
     fields: &FieldFiles,
     q: &str,
     f: &str,
@@ -42,7 +48,7 @@ pub(in crate::sandbox) fn lookup(
         if !known {
             return Err(ApiError::invalid(format!("{f} is not a field of {}", entity.plural())));
         }
-        let rows: Value = with_value(store, entity, f, &[q.to_owned()])
+        let rows: Value = with_value(records, entity, f, &[q.to_owned()])
             .into_iter()
             .take(MAX_ROWS)
             .map(|record| Value::Object(render::full(fields, entity, record)))
@@ -53,12 +59,16 @@ pub(in crate::sandbox) fn lookup(
 }
 
 /// `GET search?q=..&include=contact,..`: records with the text in their name or addresses.
-pub(in crate::sandbox) fn search(store: &Store, q: &str, include: &str) -> Result<Value, ApiError> {
+pub(in crate::sandbox) fn search(
+    records: &AccountRecords,
+    q: &str,
+    include: &str,
+) -> Result<Value, ApiError> {
     let q = q.to_lowercase();
     let mut rows = Vec::new();
     for word in include.split(',') {
         let entity = entity(word)?;
-        let found = visible(store, entity).filter(|record| {
+        let found = records.of(entity).iter().filter(|record| {
             let addresses = record.emails.iter().any(|email| email.value.to_lowercase().contains(&q));
             addresses || record.display_name(entity).to_lowercase().contains(&q)
         });
@@ -100,12 +110,13 @@ pub(in crate::sandbox) fn filtered(
     body: &Value,
     page: &Paging,
     include: &[Includable],
+    filter: SearchFilter,
 ) -> Result<Value, ApiError> {
     let rules = body.get("filter_rule").and_then(Value::as_array).filter(|rules| !rules.is_empty());
     let rules = rules.ok_or_else(|| ApiError::invalid("filter_rule is invalid"))?;
     let mut found: Option<BTreeMap<u64, &StoredRecord>> = None;
     for rule in rules {
-        let of_rule = matching_rule(relations, entity, rule)?;
+        let of_rule = matching_rule(relations, entity, rule, filter)?;
         found = Some(match found {
             None => of_rule,
             Some(found) => found.into_iter().filter(|(id, _)| of_rule.contains_key(id)).collect(),
@@ -134,6 +145,7 @@ fn matching_rule<'a>(
     relations: &Relations<'a>,
     entity: Entity,
     rule: &Value,
+    filter: SearchFilter,
 ) -> Result<BTreeMap<u64, &'a StoredRecord>, ApiError> {
     let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
     let field = match (entity, text("attribute")) {
@@ -147,52 +159,50 @@ fn matching_rule<'a>(
     if text("operator") != "is_in" {
         return Err(ApiError::invalid("filter_rule has an operator other than is_in"));
     }
-    let values: Option<Vec<String>> = match rule.get("value") {
+    let value = rule.get("value");
+    let values: Option<Vec<String>> = match value {
         Some(Value::Array(values)) => values.iter().map(comparable).collect(),
         Some(value) => comparable(value).map(|value| vec![value]),
         None => None,
     };
-    let values = values.ok_or_else(|| ApiError::invalid("filter_rule has no value"))?;
-    let found = with_value(relations.store, entity, field, &values);
+    let mut values = values.ok_or_else(|| ApiError::invalid("filter_rule has no value"))?;
+    match filter {
+        SearchFilter::OneValue if value.is_some_and(Value::is_array) => values.clear(),
+        SearchFilter::Honoured | SearchFilter::OneValue => {}
+        SearchFilter::First25 => values.truncate(SHORT_FILTER),
+        SearchFilter::Ignored => {
+            return Ok(relations.records.of(entity).iter().map(|record| (record.id, record)).collect());
+        }
+    }
+    let found = with_value(relations.records, entity, field, &values);
     Ok(found.into_iter().map(|record| (record.id, record)).collect())
 }
 
 /// Records whose field has one of the values, compared without case.
-fn with_value<'a>(store: &'a Store, entity: Entity, field: &str, values: &[String]) -> Vec<&'a StoredRecord> {
+fn with_value<'a>(
+    records: &'a AccountRecords,
+    entity: Entity,
+    field: &str,
+    values: &[String],
+) -> Vec<&'a StoredRecord> {
+    let records = records.of(entity);
+    if field == "id" {
+        let ids = values.iter().filter_map(|value| value.trim().parse().ok());
+        return ids.filter_map(|id| records.get(id)).collect();
+    }
     let word = if field == "email" { UniqueIdentifier::Email.as_str() } else { field };
     let identifier = UniqueIdentifier::of(entity).iter().find(|identifier| identifier.as_str() == word);
     if let Some(identifier) = identifier {
-        let found = values.iter().flat_map(|value| visible_with(store, entity, *identifier, value));
-        return found.collect();
+        return values.iter().flat_map(|value| records.find_all(*identifier, value)).collect();
     }
-    let values: Vec<String> = values.iter().map(|value| value.trim().to_lowercase()).collect();
+    let values: BTreeSet<String> = values.iter().map(|value| value.trim().to_lowercase()).collect();
     let matches = |value: Option<&Value>| {
         value.and_then(comparable).is_some_and(|value| values.contains(&value.trim().to_lowercase()))
     };
-    let found = visible(store, entity).filter(|record| {
-        let by_id = field == "id" && values.contains(&record.id.to_string());
-        by_id || matches(record.fields.get(field)) || matches(record.custom_field.get(field))
-    });
+    let found = records
+        .iter()
+        .filter(|record| matches(record.fields.get(field)) || matches(record.custom_field.get(field)));
     found.collect()
-}
-
-/// Every record as the search index has it.
-fn visible(store: &Store, entity: Entity) -> impl Iterator<Item = &StoredRecord> {
-    let current = store.records(entity).iter().filter(move |record| !store.lag.hides(entity, record.id));
-    current.chain(store.lag.older(entity))
-}
-
-/// As [`visible`], for the records with this identifier only.
-fn visible_with<'a>(
-    store: &'a Store,
-    entity: Entity,
-    identifier: UniqueIdentifier,
-    value: &str,
-) -> Vec<&'a StoredRecord> {
-    let current = store.records(entity).find_all(identifier, value);
-    let current = current.filter(|record| !store.lag.hides(entity, record.id));
-    let older = store.lag.older(entity).filter(|record| record.is_identified_by(identifier, value));
-    current.chain(older).collect()
 }
 
 /// The text that is compared; `None` for lists, objects and null.

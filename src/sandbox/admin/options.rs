@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::options::{
-    CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchInclude,
+    BulkLinks, CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchFilter,
+    SearchInclude,
 };
 
 /// The body of `PUT /_sandbox/options`.
@@ -15,6 +16,7 @@ use crate::sandbox::options::{
 #[serde(deny_unknown_fields)]
 struct OptionChanges {
     job_time_ms: Option<u64>,
+    longest_job_time_ms: Option<u64>,
     search_delay_ms: Option<u64>,
     job_report: Option<JobReport>,
     custom_fields_on_put: Option<CustomFieldsOnPut>,
@@ -22,6 +24,8 @@ struct OptionChanges {
     job_end_word: Option<String>,
     included_deals: Option<IncludedDeals>,
     search_include: Option<SearchInclude>,
+    search_filter: Option<SearchFilter>,
+    bulk_links: Option<BulkLinks>,
     language: Option<Language>,
     api_key: Option<String>,
     app_token: Option<String>,
@@ -37,6 +41,7 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
     // Taken apart, so that the compiler reports an option that is read and not set.
     let OptionChanges {
         job_time_ms,
+        longest_job_time_ms,
         search_delay_ms,
         job_report,
         custom_fields_on_put,
@@ -44,11 +49,14 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
         job_end_word,
         included_deals,
         search_include,
+        search_filter,
+        bulk_links,
         language,
         api_key,
         app_token,
     } = changes;
     set(&mut options.job_time, job_time_ms.map(Duration::from_millis));
+    set(&mut options.longest_job_time, longest_job_time_ms.map(Duration::from_millis));
     set(&mut options.search_delay, search_delay_ms.map(Duration::from_millis));
     set(&mut options.job_report, job_report);
     set(&mut options.custom_fields_on_put, custom_fields_on_put);
@@ -56,6 +64,8 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
     set(&mut options.job_end_word, job_end_word);
     set(&mut options.included_deals, included_deals);
     set(&mut options.search_include, search_include);
+    set(&mut options.search_filter, search_filter);
+    set(&mut options.bulk_links, bulk_links);
     set(&mut options.language, language);
     set(&mut options.api_key, api_key.map(Some));
     set(&mut options.app_token, app_token.map(Some));
@@ -66,6 +76,7 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
 pub(in crate::sandbox) fn shown(options: &Options) -> Value {
     json!({
         "job_time_ms": millis(options.job_time),
+        "longest_job_time_ms": millis(options.longest_job_time),
         "search_delay_ms": millis(options.search_delay),
         "job_report": options.job_report,
         "custom_fields_on_put": options.custom_fields_on_put,
@@ -73,6 +84,8 @@ pub(in crate::sandbox) fn shown(options: &Options) -> Value {
         "job_end_word": options.job_end_word,
         "included_deals": options.included_deals,
         "search_include": options.search_include,
+        "search_filter": options.search_filter,
+        "bulk_links": options.bulk_links,
         "language": options.language,
     })
 }

@@ -16,7 +16,7 @@ pub(in crate::sandbox) fn shown(api: &Api) -> Value {
     let (account, journal) = (&api.account, &api.journal);
     let records = |entity| -> Value {
         let records = account.store.records(entity);
-        records.iter().map(|record| render::short(&account.store, entity, record)).collect()
+        records.iter().map(|record| render::short(&account.store.current, entity, record)).collect()
     };
     let jobs = account.jobs.iter().map(|(id, job)| {
         let report = job.report.as_ref();

@@ -90,6 +90,7 @@ const BODIES: &[&str] = &[
     r#"[{"endpoint":"contacts_upsert","action":{"status":503,"headers":{"a":"b"},"body":{"x":1}},"next":3,"share":0.5,"seed":7}]"#,
     r#"{"fields":[{"name":"first_name","type":"text","label":"x","choices":[{"id":1,"value":"a"}],"required":true,"unique":true}]}"#,
     r#"{"job_time_ms":5,"job_report":"counts","custom_fields_on_put":"replace","language":"german"}"#,
+    r#"{"longest_job_time_ms":9,"search_filter":"first_25","bulk_links":"ignored"}"#,
     r#"{"search_delay_ms":1000,"included_deals":"beside","search_include":"ignored","emails_on_put":"replace","job_end_word":"DONE"}"#,
     r#"{"lifecycle_stages":[{"id":1,"default":true,"contact_status_ids":[11]}]}"#,
 ];

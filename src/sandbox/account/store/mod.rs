@@ -2,15 +2,18 @@
 //!
 //! Knows neither field metadata nor HTTP, and checks nothing: `account/writing` decides what may be stored.
 
+pub(in crate::sandbox) mod account_records;
 pub(in crate::sandbox) mod record;
 pub(in crate::sandbox) mod record_set;
-pub(in crate::sandbox) mod search_lag;
+pub(in crate::sandbox) mod search_index;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use self::{record::StoredRecord, record_set::RecordSet, search_lag::SearchLag};
+use self::{
+    account_records::AccountRecords, record::StoredRecord, record_set::RecordSet, search_index::SearchIndex,
+};
 use crate::schema::Entity;
 
 /// Ids have twelve digits, as in real accounts: too long for 32 bits.
@@ -18,43 +21,30 @@ const FIRST_ID: u64 = 402_000_900_001;
 
 /// Every record of the account.
 pub(in crate::sandbox) struct Store {
-    contacts: RecordSet,
-    sales_accounts: RecordSet,
-    deals: RecordSet,
-    /// Deal ids by contact id: the reverse of the deals' `contact_ids`.
-    deals_by_contact: BTreeMap<u64, BTreeSet<u64>>,
-    pub(in crate::sandbox) lag: SearchLag,
+    /// As they are now.
+    pub(in crate::sandbox) current: AccountRecords,
+    pub(in crate::sandbox) index: SearchIndex,
     next_id: u64,
+}
+
+/// When a write happens.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sandbox) struct WriteTime {
+    pub(in crate::sandbox) at: Instant,
+    /// When searches see it.
+    pub(in crate::sandbox) seen_from: Instant,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            contacts: RecordSet::default(),
-            sales_accounts: RecordSet::default(),
-            deals: RecordSet::default(),
-            deals_by_contact: BTreeMap::new(),
-            lag: SearchLag::default(),
-            next_id: FIRST_ID,
-        }
+        Self { current: AccountRecords::default(), index: SearchIndex::default(), next_id: FIRST_ID }
     }
 }
 
 impl Store {
+    /// The records as they are now.
     pub(in crate::sandbox) fn records(&self, entity: Entity) -> &RecordSet {
-        match entity {
-            Entity::Contact => &self.contacts,
-            Entity::SalesAccount => &self.sales_accounts,
-            Entity::Deal => &self.deals,
-        }
-    }
-
-    fn records_mut(&mut self, entity: Entity) -> &mut RecordSet {
-        match entity {
-            Entity::Contact => &mut self.contacts,
-            Entity::SalesAccount => &mut self.sales_accounts,
-            Entity::Deal => &mut self.deals,
-        }
+        self.current.of(entity)
     }
 
     /// Unique across records, addresses and jobs.
@@ -64,18 +54,12 @@ impl Store {
         id
     }
 
-    /// A contact's deals, oldest first.
-    pub(in crate::sandbox) fn deals_of(&self, contact: u64) -> impl Iterator<Item = &StoredRecord> {
-        let ids = self.deals_by_contact.get(&contact).into_iter().flatten();
-        ids.filter_map(|id| self.deals.get(*id))
-    }
-
-    /// Stores a new or changed record and gives it the ids it lacks. Searches see it from `visible_from` on, or at once.
+    /// Stores a new or changed record and gives it the ids it lacks.
     pub(in crate::sandbox) fn put(
         &mut self,
         entity: Entity,
         mut record: StoredRecord,
-        visible_from: Option<Instant>,
+        time: WriteTime,
     ) -> u64 {
         if record.id == 0 {
             record.id = self.new_id();
@@ -86,71 +70,24 @@ impl Store {
             }
         }
         let id = record.id;
-        let contacts = record.contact_ids.clone();
-        let before = self.records_mut(entity).put(record);
-        self.unlink_contacts(id, before.as_ref());
-        for contact in contacts {
-            self.deals_by_contact.entry(contact).or_default().insert(id);
-        }
-        if let Some(until) = visible_from {
-            self.lag.delay(entity, id, before, until);
-        }
+        let record = Arc::new(record);
+        self.current.put(entity, Arc::clone(&record));
+        self.note(entity, id, Some(record), time);
         id
     }
 
-    /// Removes a deal from the deals of the contacts it had.
-    fn unlink_contacts(&mut self, deal: u64, before: Option<&StoredRecord>) {
-        for contact in before.into_iter().flat_map(|deal| &deal.contact_ids) {
-            if let Some(deals) = self.deals_by_contact.get_mut(contact) {
-                deals.remove(&deal);
-                if deals.is_empty() {
-                    self.deals_by_contact.remove(contact);
-                }
-            }
-        }
-    }
-
     /// Removes a record and every link to it. False if there is no such record.
-    pub(in crate::sandbox) fn remove(
-        &mut self,
-        entity: Entity,
-        id: u64,
-        visible_from: Option<Instant>,
-    ) -> bool {
-        let Some(removed) = self.records_mut(entity).remove(id) else { return false };
-        self.unlink_contacts(id, Some(&removed));
-        if let Some(until) = visible_from {
-            self.lag.delay(entity, id, Some(removed), until);
+    pub(in crate::sandbox) fn remove(&mut self, entity: Entity, id: u64, time: WriteTime) -> bool {
+        let removed = self.current.remove(entity, id);
+        if removed {
+            self.note(entity, id, None, time);
         }
-        match entity {
-            Entity::Contact => self.remove_contact_from_deals(id),
-            Entity::SalesAccount => self.remove_links_to_sales_account(id),
-            Entity::Deal => {}
-        }
-        true
+        removed
     }
 
-    fn remove_contact_from_deals(&mut self, contact: u64) {
-        for deal in self.deals_by_contact.remove(&contact).unwrap_or_default() {
-            if let Some(deal) = self.deals.get_mut(deal) {
-                deal.contact_ids.remove(&contact);
-            }
-        }
-    }
-
-    /// A contact that loses its primary sales account gets its next one as primary.
-    fn remove_links_to_sales_account(&mut self, id: u64) {
-        for contact in self.contacts.iter_mut() {
-            contact.sales_accounts.retain(|link| link.id != id);
-            let has_primary = contact.sales_accounts.iter().any(|link| link.is_primary);
-            if let Some(first) = contact.sales_accounts.first_mut().filter(|_| !has_primary) {
-                first.is_primary = true;
-            }
-        }
-        for deal in self.deals.iter_mut() {
-            if deal.reference("sales_account_id") == Some(id) {
-                deal.fields.shift_remove("sales_account_id");
-            }
-        }
+    fn note(&mut self, entity: Entity, id: u64, record: Option<Arc<StoredRecord>>, time: WriteTime) {
+        self.index.note(entity, id, record, time.seen_from);
+        // Else what nobody searches for would wait for ever.
+        self.index.catch_up(time.at);
     }
 }

@@ -85,12 +85,6 @@ impl StoredRecord {
         }
     }
 
-    /// Compared without case and surrounding blanks.
-    pub(in crate::sandbox) fn is_identified_by(&self, identifier: UniqueIdentifier, value: &str) -> bool {
-        let wanted = (identifier, normalised(value));
-        self.identifiers().any(|found| found == wanted)
-    }
-
     /// Every identifier it has, in the form in which they are compared.
     pub(super) fn identifiers(&self) -> impl Iterator<Item = (UniqueIdentifier, String)> + '_ {
         let emails = self.emails.iter().map(|email| (UniqueIdentifier::Email, email.value.to_lowercase()));

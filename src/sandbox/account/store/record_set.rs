@@ -1,19 +1,22 @@
 //! All records of one entity, by id and by identifier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::record::{StoredRecord, UniqueIdentifier, normalised};
 
 /// All records of one entity.
 #[derive(Default)]
 pub(in crate::sandbox) struct RecordSet {
-    by_id: BTreeMap<u64, StoredRecord>,
+    by_id: BTreeMap<u64, Arc<StoredRecord>>,
     by_identifier: BTreeMap<(UniqueIdentifier, String), BTreeSet<u64>>,
 }
 
 impl RecordSet {
     pub(in crate::sandbox) fn get(&self, id: u64) -> Option<&StoredRecord> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(AsRef::as_ref)
     }
 
     /// The oldest record with this identifier, compared without case.
@@ -33,7 +36,7 @@ impl RecordSet {
 
     /// Oldest first.
     pub(in crate::sandbox) fn iter(&self) -> impl DoubleEndedIterator<Item = &StoredRecord> {
-        self.by_id.values()
+        self.by_id.values().map(AsRef::as_ref)
     }
 
     pub(in crate::sandbox) fn len(&self) -> usize {
@@ -41,7 +44,7 @@ impl RecordSet {
     }
 
     /// Stores the record and returns the version it replaces.
-    pub(super) fn put(&mut self, record: StoredRecord) -> Option<StoredRecord> {
+    pub(super) fn put(&mut self, record: Arc<StoredRecord>) -> Option<Arc<StoredRecord>> {
         let replaced = self.remove(record.id);
         for identifier in record.identifiers() {
             self.by_identifier.entry(identifier).or_default().insert(record.id);
@@ -50,7 +53,7 @@ impl RecordSet {
         replaced
     }
 
-    pub(super) fn remove(&mut self, id: u64) -> Option<StoredRecord> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<Arc<StoredRecord>> {
         let record = self.by_id.remove(&id)?;
         for identifier in record.identifiers() {
             if let Some(ids) = self.by_identifier.get_mut(&identifier) {
@@ -61,15 +64,5 @@ impl RecordSet {
             }
         }
         Some(record)
-    }
-
-    /// Every record, to change links to others in them; identifiers must stay as they are.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut StoredRecord> {
-        self.by_id.values_mut()
-    }
-
-    /// As [`iter_mut`](Self::iter_mut), for one record.
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut StoredRecord> {
-        self.by_id.get_mut(&id)
     }
 }

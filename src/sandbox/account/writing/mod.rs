@@ -14,12 +14,11 @@ mod values;
 use axum::http::StatusCode;
 use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::{
     error::ApiError,
     store::{
-        Store,
+        Store, WriteTime,
         record::{StoredRecord, UniqueIdentifier},
     },
 };
@@ -42,8 +41,8 @@ pub(in crate::sandbox) struct Writer<'a> {
     /// The account's time zone.
     pub(super) offset: Offset,
     pub(super) now: Timestamp,
-    /// When searches will see the write; `None` is at once.
-    pub(super) visible_from: Option<Instant>,
+    /// The moment of `now`.
+    pub(super) time: WriteTime,
 }
 
 /// What an upsert did.
@@ -139,7 +138,7 @@ impl Writer<'_> {
             return Err(ApiError::from(problems));
         }
         record.updated_at = self.now;
-        Ok(self.store.put(entity, record, self.visible_from))
+        Ok(self.store.put(entity, record, self.time))
     }
 }
 
