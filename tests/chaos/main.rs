@@ -21,7 +21,9 @@ mod dice;
 mod fault;
 mod model;
 mod outside;
+mod person;
 mod producers;
+mod related;
 mod replica;
 mod report;
 mod schedule;
@@ -51,10 +53,16 @@ async fn nothing_is_lost_or_reordered_whatever_breaks() {
     let mut world = World::build(&settings).await;
     println!("[{:>4}] the world stands", started.elapsed().as_secs());
 
-    let accounts =
-        world.sites.iter().map(|site| Account { name: site.name.into(), takes_pages: site.takes_pages });
+    let accounts = world.sites.iter().map(|site| Account {
+        name: site.name.into(),
+        takes_pages: site.takes_pages,
+        deals: site.deals,
+    });
+    let mut ledger = Ledger::new(accounts.collect());
+    person::work(&world, &mut ledger, &settings).await;
+    world.delay_searches().await;
     let urls: Vec<String> = (0..world::NODES).map(|node| world.vhost.url_on(node).to_owned()).collect();
-    let mut producers = Producers::start(&settings, Ledger::new(accounts.collect()), &urls, QUEUE, APART);
+    let mut producers = Producers::start(&settings, ledger, &urls, QUEUE, APART);
     let mut report = Report::default();
     let steps = schedule::draw(&settings);
     for (number, step) in steps.iter().enumerate() {

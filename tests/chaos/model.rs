@@ -1,7 +1,8 @@
 //! What must become of each published event, and what each contact must look like in the end.
 //!
 //! Every identify leaves a trace of its own, a field that no other identify of its contact writes, so a lost one
-//! shows even if later ones took effect. What they all write (`job_title`, the company's score) shows the last one.
+//! shows even if later ones took effect. What they all write (`job_title`, a company's score, a deal's amount) shows the last
+//! one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
+use crate::related::{Deals, Naming, Related, Scores};
 
 /// Fields `cf_mark_0` and so on: a contact takes no more identifies than this.
 pub const MARKS: usize = 24;
@@ -68,8 +70,8 @@ pub struct Contact {
     /// By field; what it must show.
     pub marks: BTreeMap<usize, usize>,
     pub last: Option<usize>,
-    /// The score that its company must show; the company is its own.
-    pub score: Option<usize>,
+    /// Its companies and deals.
+    pub related: Related,
     /// Whatever an account has of it is right: what is written before a refusal stays.
     pub loose: bool,
     next: usize,
@@ -85,10 +87,6 @@ impl Contact {
     pub fn is_known_as(&self, address: &str) -> bool {
         self.email == address || self.earlier.iter().any(|(_, email)| email == address)
     }
-
-    pub fn company(&self) -> String {
-        format!("Company of {}", self.user_id.replace('@', " at "))
-    }
 }
 
 /// An account as the events see it.
@@ -97,6 +95,8 @@ pub struct Account {
     pub name: String,
     /// Pages are skipped where it is false.
     pub takes_pages: bool,
+    /// What its deals are known by; `None` where no event has one.
+    pub deals: Option<Deals>,
 }
 
 /// Everything published so far.
@@ -104,6 +104,12 @@ pub struct Account {
 pub struct Ledger {
     pub accounts: Vec<Account>,
     pub contacts: Vec<Contact>,
+    /// By account.
+    pub scores: Vec<Scores>,
+    /// By account: how many contacts producers have written about, or will.
+    joined: Vec<usize>,
+    /// By account: contacts that a person made, and that no producer has taken yet.
+    prepared: Vec<Vec<usize>>,
     pub events: HashMap<String, Expected>,
     /// Events whose publish had to be repeated: they may stand in the queue more than once.
     pub uncertain: usize,
@@ -115,6 +121,9 @@ pub struct Ledger {
 impl Ledger {
     pub fn new(accounts: Vec<Account>) -> Self {
         Self {
+            scores: vec![Scores::new(); accounts.len()],
+            joined: vec![0; accounts.len()],
+            prepared: vec![Vec::new(); accounts.len()],
             accounts,
             contacts: Vec::new(),
             events: HashMap::new(),
@@ -137,11 +146,44 @@ impl Ledger {
             opaque,
             marks: BTreeMap::new(),
             last: None,
-            score: None,
+            related: Related::default(),
             loose: false,
             next: 0,
             over: false,
         });
+        number
+    }
+
+    /// A contact for a producer to write about: one that a person made, while there are any, or a new one.
+    pub fn newcomer(&mut self, account: usize, dice: &mut Dice) -> usize {
+        let (opaque, prepared) = (dice.percent(25), dice.percent(60));
+        if let Some(number) = self.prepared[account].pop_if(|_| prepared) {
+            return number;
+        }
+        self.join(account, opaque)
+    }
+
+    /// A contact that a person links to these companies before any event comes; its address.
+    pub fn prepare(
+        &mut self,
+        account: usize,
+        opaque: bool,
+        companies: impl Iterator<Item = String>,
+    ) -> String {
+        let number = self.join(account, opaque);
+        let contact = &mut self.contacts[number];
+        contact.related.held.extend(companies);
+        for company in &contact.related.held {
+            self.scores[account].entry(company.clone()).or_default();
+        }
+        self.prepared[account].push(number);
+        contact.email.clone()
+    }
+
+    fn join(&mut self, account: usize, opaque: bool) -> usize {
+        let number = self.contact(account, opaque);
+        self.contacts[number].related = Related::joined(self.joined[account]);
+        self.joined[account] += 1;
         number
     }
 
@@ -229,7 +271,6 @@ impl Ledger {
     fn identify(&mut self, contact: usize, dice: &mut Dice) -> Event {
         let mark = self.contacts[contact].marks.len();
         let (number, id) = self.begin(contact, Fate::Identified(mark));
-        let with_company = dice.percent(12);
         let (moves, without_address) = (dice.percent(8), dice.percent(15));
         let known = &mut self.contacts[contact];
         // Freshsales keeps ten addresses.
@@ -247,12 +288,9 @@ impl Ledger {
             traits.as_object_mut().unwrap().remove("email");
         }
         traits[format!("cfMark{mark}")] = json!(number);
-        if with_company {
-            // Few values, so that one comes again that was written before another one.
-            let score = number % 2;
-            known.score = Some(score);
-            traits["company"] = json!({"name": known.company(), "cfHealthScore": score});
-        }
+        let deals = self.accounts[known.account].deals;
+        let naming = Naming { contact, number, user_id: &known.user_id, deals };
+        known.related.name_in(&mut traits, &naming, &mut self.scores[known.account], dice);
         self.event(contact, &id, json!({"type": "identify", "traits": traits}))
     }
 

@@ -168,7 +168,7 @@ async fn write(
             let mut ledger: MutexGuard<'_, Ledger> = lock(&ledger);
             let number: usize = match contact {
                 Some(number) if !ledger.contacts[number].is_over() => number,
-                Some(_) | None => ledger.contact(account, dice.percent(25)),
+                Some(_) | None => ledger.newcomer(account, &mut dice),
             };
             let batch = if dice.percent(6) {
                 ledger.batch(number, &mut dice)

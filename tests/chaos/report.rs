@@ -63,8 +63,7 @@ impl Report {
         let mut text = format!(
             "\n| seed | events | faults | lost | reordered | unexpected | activities | repeated | bound | dead letters | repeated | minutes |\n\
              |---|---|---|---|---|---|---|---|---|---|---|---|\n\
-             | {seed} | {events} | {} | {} | {} | {} | {} | {} ({:.2} %) | {bound} | {} | {} ({:.2} %) | {:.1} |\n\n\
-             | fault | times | besides another | median recovery | worst |\n|---|---|---|---|---|\n",
+             | {seed} | {events} | {} | {} | {} | {} | {} | {} ({:.2} %) | {bound} | {} | {} ({:.2} %) | {:.1} |\n\n",
             self.faults(),
             verdict.lost.len(),
             verdict.reordered.len(),
@@ -77,6 +76,14 @@ impl Report {
             share(verdict.repeated_letters, verdict.letters),
             took.as_secs_f64() / 60.0,
         );
+        writeln!(
+            text,
+            "| contacts compared | companies | links | links lost | deals |\n|---|---|---|---|---|\n\
+             | {} | {} | {} | {} | {} |\n",
+            verdict.contacts, verdict.companies, verdict.links, verdict.lost_links, verdict.deals,
+        )
+        .unwrap();
+        text += "| fault | times | besides another | median recovery | worst |\n|---|---|---|---|---|\n";
         for kind in Kind::ALL {
             let mut recoveries = self.recoveries.get(&kind).cloned().unwrap_or_default();
             let besides = self.besides.get(&kind).copied().unwrap_or_default();

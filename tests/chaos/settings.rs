@@ -44,6 +44,11 @@ impl Settings {
         }
     }
 
+    /// The account whose events have no deals, where faults strike that concern all of an account's deals.
+    pub fn without_deals(&self) -> usize {
+        self.accounts.min(3) - 1
+    }
+
     /// The command that draws the same faults and the same events again.
     pub fn command(&self) -> String {
         let Self { seed, long, faults, events, replicas, accounts, contacts, frame_max, only } = self;

@@ -30,6 +30,9 @@ const WITHOUT_FAULTS: Duration = Duration::from_secs(5);
 
 /// Stages a step's faults amid its events, ends them, and waits until every account's events flow again.
 pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll {
+    for (site, time) in world.sites.iter().zip(&step.job_times) {
+        site.options(&json!({"job_time_ms": time.as_millis()})).await;
+    }
     // A third before, so that there is work; a third while it lasts; a third right afterwards.
     let third = step.events / 3;
     let confirmed = producers.ledger().confirmed;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::model::{Contact, Fate, Ledger};
 use crate::producers::ID;
+use crate::related::{Deal, Deals, city, reference};
 use crate::support::header;
 use crate::world::World;
 
@@ -22,6 +23,13 @@ pub struct Verdict {
     pub repeated: usize,
     pub letters: usize,
     pub repeated_letters: usize,
+    /// What was compared.
+    pub contacts: usize,
+    pub companies: usize,
+    pub links: usize,
+    pub deals: usize,
+    /// Of those in `lost`.
+    pub lost_links: usize,
 }
 
 impl Verdict {
@@ -31,6 +39,8 @@ impl Verdict {
             let state = site.sandbox.state();
             verdict.judge_activities(ledger, account, &state);
             verdict.judge_contacts(ledger, account, &state);
+            verdict.judge_companies(ledger, account, &state);
+            verdict.judge_deals(ledger, account, &state);
         }
         verdict.judge_letters(ledger, letters);
         verdict
@@ -80,40 +90,35 @@ impl Verdict {
     }
 
     fn judge_contacts(&mut self, ledger: &Ledger, account: usize, state: &Value) {
-        let by = |list: &str, key: &str| -> HashMap<String, Value> {
-            let records = state[list].as_array().unwrap().iter();
-            records
-                .map(|record| (record[key].as_str().unwrap_or_default().to_owned(), record.clone()))
-                .collect()
-        };
-        let mut found = by("contacts", "email");
-        let mut companies = by("sales_accounts", "name");
+        let mut found: HashMap<&str, &Value> = HashMap::new();
+        for record in list(state, "contacts") {
+            let email = record["email"].as_str().unwrap_or_default();
+            if found.insert(email, record).is_some() {
+                self.unexpected.push(format!("contact {email} a second time"));
+            }
+        }
         let expected = ledger.contacts.iter().enumerate();
-        for (number, contact) in
-            expected.filter(|(_, contact)| contact.account == account && contact.last.is_some())
-        {
-            match found.remove(&contact.email) {
-                Some(record) => self.judge_contact(ledger, number, contact, &record, &mut companies),
+        for (number, contact) in expected.filter(|(_, contact)| {
+            contact.account == account && (contact.last.is_some() || !contact.related.held.is_empty())
+        }) {
+            match found.remove(contact.email.as_str()) {
+                Some(record) => self.judge_contact(ledger, number, contact, record),
+                None if contact.last.is_none() => {
+                    self.lost.push(format!("contact {number}, made by a person"));
+                }
                 None => self.lost.extend(
                     contact.marks.values().map(|event| format!("identify {number}.{event}, and its contact")),
                 ),
             }
         }
         let loose =
-            |email: &String| ledger.contacts.iter().any(|contact| contact.loose && contact.email == *email);
+            |email: &str| ledger.contacts.iter().any(|contact| contact.loose && contact.email == email);
         self.unexpected
             .extend(found.keys().filter(|email| !loose(email)).map(|email| format!("contact {email}")));
-        self.unexpected.extend(companies.keys().map(|name| format!("sales account {name}")));
     }
 
-    fn judge_contact(
-        &mut self,
-        ledger: &Ledger,
-        number: usize,
-        contact: &Contact,
-        record: &Value,
-        companies: &mut HashMap<String, Value>,
-    ) {
+    fn judge_contact(&mut self, ledger: &Ledger, number: usize, contact: &Contact, record: &Value) {
+        self.contacts += 1;
         let mut marks = BTreeMap::new();
         for (field, value) in record["custom_field"].as_object().unwrap() {
             match field.strip_prefix("cf_mark_").and_then(|mark| mark.parse::<usize>().ok()) {
@@ -148,30 +153,114 @@ impl Verdict {
             self.lost
                 .push(format!("address {email} of contact {number}, which event {event} made an older one"));
         }
-        let external = contact.opaque.then_some(contact.user_id.as_str());
+        let external = (contact.opaque && contact.last.is_some()).then_some(contact.user_id.as_str());
         if record["external_id"].as_str() != external {
             self.unexpected.push(format!("contact {number} has the external id {}", record["external_id"]));
         }
-        let linked: Vec<&str> = record["sales_accounts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter_map(|link| link["name"].as_str())
-            .collect();
-        let company = contact.score.map(|_| contact.company());
-        if linked != company.iter().map(String::as_str).collect::<Vec<_>>() {
-            self.unexpected.push(format!("contact {number} is linked to {linked:?}, not {company:?}"));
+        self.judge_links(number, contact, record);
+    }
+
+    /// All that a person made, the companies of all its identifies, and nothing else.
+    fn judge_links(&mut self, number: usize, contact: &Contact, record: &Value) {
+        let linked: Vec<&str> =
+            list(record, "sales_accounts").iter().filter_map(|link| link["name"].as_str()).collect();
+        let expected = contact.related.links();
+        self.links += expected.len();
+        for name in expected.iter().filter(|name| !linked.contains(&name.as_str())) {
+            let whose =
+                if contact.related.held.contains(name.as_str()) { "a person's" } else { "an identify's" };
+            self.lost.push(format!("link of contact {number} to {name}, {whose}; it has {linked:?}"));
+            self.lost_links += 1;
         }
-        if let (Some(name), Some(score)) = (company, contact.score) {
-            match companies.remove(&name) {
-                None => self.lost.push(name),
-                Some(record) if record["custom_field"]["cf_health_score"] == score => {}
-                Some(record) => {
-                    let shown = &record["custom_field"]["cf_health_score"];
-                    self.reordered.push(format!("{name} shows {shown}, last was {score}"));
-                }
+        for (at, name) in linked.iter().enumerate() {
+            if !expected.iter().any(|expected| expected == name) || linked[..at].contains(name) {
+                self.unexpected.push(format!("link of contact {number} to {name}: it has {linked:?}"));
             }
         }
+    }
+
+    /// Each is there once, with what one of its contacts wrote last.
+    fn judge_companies(&mut self, ledger: &Ledger, account: usize, state: &Value) {
+        let mut missing: BTreeMap<&str, &BTreeMap<usize, usize>> =
+            ledger.scores[account].iter().map(|(name, scores)| (name.as_str(), scores)).collect();
+        self.companies += missing.len();
+        for record in list(state, "sales_accounts") {
+            let name = record["name"].as_str().unwrap_or_default();
+            let Some(scores) = missing.remove(name) else {
+                self.unexpected.push(format!("sales account {name}, once too often"));
+                continue;
+            };
+            let shown = (&record["custom_field"]["cf_health_score"], &record["city"]);
+            let as_written = |score: &usize| *shown.0 == *score && *shown.1 == city(*score);
+            let as_made = scores.is_empty() && shown.0.is_null() && shown.1.is_null();
+            if !as_made && !scores.values().any(as_written) {
+                self.reordered.push(format!("{name} shows {shown:?}, last were {scores:?}, by contact"));
+            }
+        }
+        self.lost.extend(missing.keys().map(|name| format!("sales account {name}")));
+    }
+
+    /// Each is there once, with what one of its contacts wrote last, and belongs to those that have it and to nobody
+    /// else. No creation is ever repeated here: every account shows a contact's deals, so they are looked at before.
+    fn judge_deals(&mut self, ledger: &Ledger, account: usize, state: &Value) {
+        let by_email: HashMap<&str, usize> = ledger
+            .contacts
+            .iter()
+            .enumerate()
+            .map(|(number, contact)| (contact.email.as_str(), number))
+            .collect();
+        let by_id: HashMap<u64, usize> = list(state, "contacts")
+            .iter()
+            .filter_map(|record| Some((record["id"].as_u64()?, *by_email.get(record["email"].as_str()?)?)))
+            .collect();
+        // By name, and by contact where that tells deals apart; with each contact's last.
+        let mut missing: BTreeMap<(&str, Option<usize>), BTreeMap<usize, &Deal>> = BTreeMap::new();
+        let identity = ledger.accounts[account].deals;
+        let key = |number: usize| (identity == Some(Deals::OfContacts)).then_some(number);
+        let own = ledger.contacts.iter().enumerate().filter(|(_, contact)| contact.account == account);
+        for (number, contact) in own {
+            for (name, deal) in &contact.related.deals {
+                missing.entry((name, key(number))).or_default().insert(number, deal);
+            }
+        }
+        self.deals += missing.len();
+        let companies: HashMap<&str, &Value> = list(state, "sales_accounts")
+            .iter()
+            .filter_map(|record| Some((record["name"].as_str()?, &record["id"])))
+            .collect();
+        for record in list(state, "deals") {
+            let name = record["name"].as_str().unwrap_or_default();
+            let ids = list(record, "contact_ids").iter();
+            let owners: BTreeSet<Option<usize>> =
+                ids.map(|id| id.as_u64().and_then(|id| by_id.get(&id).copied())).collect();
+            let first = owners.first().copied().flatten();
+            if first.is_some_and(|number| ledger.contacts[number].loose) {
+                continue;
+            }
+            let Some(lasts) = first.and_then(|number| missing.remove(&(name, key(number)))) else {
+                self.unexpected.push(format!("deal {name} of contacts {owners:?}, once too often"));
+                continue;
+            };
+            let wanted: BTreeSet<Option<usize>> = lasts.keys().copied().map(Some).collect();
+            self.unexpected
+                .extend(owners.difference(&wanted).map(|owner| format!("deal {name} of contact {owner:?}")));
+            self.lost
+                .extend(wanted.difference(&owners).map(|owner| format!("deal {name} of contact {owner:?}")));
+            let order = &record["custom_field"]["cf_order_reference"];
+            let as_written = |deal: &&Deal| {
+                let company = deal.company.as_deref();
+                let with_its_company =
+                    company.is_none_or(|name| companies.get(name) == Some(&&record["sales_account_id"]));
+                record["amount"] == deal.amount && *order == reference(deal.amount) && with_its_company
+            };
+            if !lasts.values().copied().any(|deal| as_written(&deal)) {
+                let (amount, company) = (&record["amount"], &record["sales_account_id"]);
+                self.reordered.push(format!(
+                    "deal {name} shows {amount}, {order}, sales account {company}, last were {lasts:?}, by contact"
+                ));
+            }
+        }
+        self.lost.extend(missing.keys().map(|(name, contact)| format!("deal {name} of contact {contact:?}")));
     }
 
     fn judge_letters(&mut self, ledger: &Ledger, letters: &[Delivery]) {
@@ -196,6 +285,10 @@ impl Verdict {
             }
         }
     }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
 fn message_id(body: &[u8]) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use freshet::sandbox::{FieldFiles, JobReport, Options, Sandbox};
+use freshet::sandbox::{FieldFiles, IncludedDeals, JobReport, Options, Sandbox, SearchInclude};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::MARKS;
+use crate::related::Deals;
 use crate::replica::Replica;
 use crate::settings::Settings;
-use crate::support::{self, Amqp, Broker, Doubler, Freshet, Proxy, Vhost, post};
+use crate::support::{self, Amqp, Broker, Doubler, Freshet, Proxy, Vhost, post, put};
 
 /// Nodes of the cluster.
 pub const NODES: usize = 3;
@@ -22,6 +23,8 @@ pub const PREFETCH: usize = 50;
 /// The intake.
 pub const QUEUE: &str = "events";
 const NAMES: [&str; 8] = ["acme", "globex", "initech", "hooli", "umbrella", "stark", "wayne", "wonka"];
+/// How long searches of each account do not see a write, in seconds.
+const SEARCH_DELAYS: [u64; 8] = [3, 0, 5, 6, 2, 4, 1, 3];
 /// What stands in for every key and token; it must appear in no log, page or dead letter.
 pub const SECRET: &str = "secret-key-0815";
 
@@ -29,6 +32,10 @@ pub const SECRET: &str = "secret-key-0815";
 pub struct Site {
     pub name: &'static str,
     pub takes_pages: bool,
+    /// What its deals are known by; `None` where no event has one.
+    pub deals: Option<Deals>,
+    /// How long its searches do not see a write.
+    search_delay: Duration,
     pub sandbox: Sandbox,
     pub address: SocketAddr,
     pub proxy: Proxy,
@@ -38,6 +45,12 @@ impl Site {
     /// Makes the sandbox misbehave.
     pub async fn fault(&self, faults: Value) {
         let (status, body) = post(self.address, "/_sandbox/faults", &faults.to_string()).await.unwrap();
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Changes options of the sandbox.
+    pub async fn options(&self, options: &Value) {
+        let (status, body) = put(self.address, "/_sandbox/options", &options.to_string()).await.unwrap();
         assert_eq!(status, 200, "{body}");
     }
 
@@ -122,13 +135,19 @@ impl World {
         for (number, name) in NAMES.into_iter().take(settings.accounts).enumerate() {
             let (sandbox, address) = sandbox(number, &fields, &mut tasks).await;
             let proxy = Proxy::to(&address.to_string()).await;
-            sites.push(Site { name, takes_pages: number != 2, sandbox, address, proxy });
+            let deals = match number {
+                _ if number == settings.without_deals() => None,
+                1 | 4 | 7 => Some(Deals::ByName),
+                _ => Some(Deals::OfContacts),
+            };
+            let search_delay = Duration::from_secs(SEARCH_DELAYS[number]);
+            sites.push(Site { name, takes_pages: number != 2, deals, search_delay, sandbox, address, proxy });
         }
 
         let (apart, address) = sandbox(0, &fields, &mut tasks).await;
         let urls: Vec<String> =
             (0..NODES).map(|node| format!("\"{}?heartbeat=4\"", vhost.url_on(node))).collect();
-        let config = general(APART, APART, &urls) + &account(APART, &address.to_string(), true);
+        let config = general(APART, APART, &urls) + &account(APART, &address.to_string(), true, None);
         let process = Freshet::start(&config, &[("TEST_KEY", SECRET)]);
         let bystander = Bystander { process, sandbox: apart };
 
@@ -173,10 +192,17 @@ impl World {
             .enumerate()
             .map(|(node, line)| format!("\"{}?heartbeat=4\"", line.url(self.vhost.url_on(node))))
             .collect();
-        let accounts = self.sites.iter().map(|Site { name, takes_pages, proxy, .. }| {
-            account(name, &proxy.addr().to_string(), *takes_pages)
+        let accounts = self.sites.iter().map(|Site { name, takes_pages, deals, proxy, .. }| {
+            account(name, &proxy.addr().to_string(), *takes_pages, *deals)
         });
         general(QUEUE, &Replica::name(replica), &urls) + &accounts.collect::<String>()
+    }
+
+    /// From now on searches see writes late; what was written before they see at once.
+    pub async fn delay_searches(&self) {
+        for site in &self.sites {
+            site.options(&json!({"search_delay_ms": site.search_delay.as_millis()})).await;
+        }
     }
 
     /// `rabbitmqctl` on a node, without holding up sandboxes and proxies.
@@ -223,6 +249,8 @@ async fn sandbox(
         // Slower than events come, so that lanes and windows are never empty for long.
         latency: Duration::from_millis(40),
         job_report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
+        search_include: if number == 2 { SearchInclude::Ignored } else { SearchInclude::Honoured },
+        included_deals: if number % 2 == 1 { IncludedDeals::Beside } else { IncludedDeals::Inside },
         ..Options::default()
     });
     let served = sandbox.clone();
@@ -241,12 +269,16 @@ fn general(queue: &str, replica: &str, urls: &[String]) -> String {
 }
 
 /// One account of a configuration.
-fn account(name: &str, address: &str, takes_pages: bool) -> String {
+fn account(name: &str, address: &str, takes_pages: bool, deals: Option<Deals>) -> String {
     let events = if takes_pages { "" } else { "events = [\"identify\", \"track\"]\n" };
+    let identity = match deals {
+        Some(Deals::ByName) => "deal_identity = \"name\"\n",
+        Some(Deals::OfContacts) | None => "",
+    };
     format!(
         "[[accounts]]\nname = \"{name}\"\nurl = \"http://{address}\"\napi_key = {{ env = \"TEST_KEY\" }}\n\
          app_token = {{ env = \"TEST_KEY\" }}\nrequests_per_hour = 10000000\n\
-         tracking_requests_per_minute = 100000\nwrite_keys = [\"{name}\"]\n{events}\n"
+         tracking_requests_per_minute = 100000\nwrite_keys = [\"{name}\"]\n{events}{identity}\n"
     )
 }
 

@@ -5,6 +5,7 @@ mod address_model;
 mod by_hand;
 mod deals_of_contacts;
 mod gathering;
+mod links_model;
 mod many_jobs;
 mod meddling;
 mod nonsense;
