@@ -17,7 +17,7 @@ pub struct SchedulerSettings {
     pub invalid_value: InvalidValue,
     /// How a deal is found.
     pub deal_identity: DealIdentity,
-    /// How contacts are linked to sales accounts.
+    /// How contacts are linked to their companies.
     pub links: Links,
     /// Whether an event's tags replace a record's, or are added to them.
     pub tags: Tags,
@@ -32,8 +32,8 @@ impl SchedulerSettings {
             bulk_jobs: account.limits.bulk_jobs,
             invalid_value: account.mapping.invalid_value,
             deal_identity: account.deal_identity,
-            tags: account.tags,
             links: account.links,
+            tags: account.tags,
             not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
             ..Self::new(concurrency, backoff)
         }
@@ -47,8 +47,8 @@ impl SchedulerSettings {
             bulk_jobs: usize::MAX,
             invalid_value: InvalidValue::default(),
             deal_identity: DealIdentity::default(),
-            tags: Tags::default(),
             links: Links::default(),
+            tags: Tags::default(),
             not_found_hint: None,
         }
     }

@@ -187,7 +187,7 @@ impl Circumstances<'_> {
     }
 
     fn may_use(&self, feature: BulkFeature) -> bool {
-        self.links == Links::Bulk && self.features.state(feature) != FeatureState::Fails
+        self.links == Links::Bulk && self.features.may_be_used(feature)
     }
 }
 

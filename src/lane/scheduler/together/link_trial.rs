@@ -85,9 +85,9 @@ impl<D> Scheduler<D> {
         };
         if !links.iter().any(|link| link.id == account) {
             self.send_singly(trial.items);
-            return self.learn_feature(BulkFeature::LinksInBulk, FeatureState::Fails);
+            return self.feature_fails(BulkFeature::LinksInBulk).into_iter().collect();
         }
-        let mut effects = self.learn_feature(BulkFeature::LinksInBulk, FeatureState::Works);
+        let mut effects: Vec<_> = self.feature_works(BulkFeature::LinksInBulk).into_iter().collect();
         for item in trial.items {
             effects.extend(self.bulk_record_done(item, None, now));
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::freshsales::{Call, ContactRow, ContactRows, found_contacts, found_sales_accounts};
 use crate::lane::contact::bulk::eligible::Together;
-use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
+use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::cache::contacts::Control;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::steps::success;
@@ -89,12 +89,15 @@ impl<D> Scheduler<D> {
             }
             self.enter_step(item);
         }
-        self.learn_feature(feature, FeatureState::Fails)
+        self.feature_fails(feature).into_iter().collect()
     }
 
-    pub(super) fn learn_feature(&mut self, feature: BulkFeature, state: FeatureState) -> Vec<Effect<D>> {
-        let news = self.features.learn(feature, state);
-        if news { vec![Effect::BulkFeature(feature, state)] } else { Vec::new() }
+    pub(super) fn feature_works(&mut self, feature: BulkFeature) -> Option<Effect<D>> {
+        self.features.works(feature).then_some(Effect::BulkFeature(feature, true))
+    }
+
+    pub(super) fn feature_fails(&mut self, feature: BulkFeature) -> Option<Effect<D>> {
+        self.features.fails(feature).then_some(Effect::BulkFeature(feature, false))
     }
 
     fn contacts_read(&mut self, search: &Search, body: &Value, seen_since: Instant) -> Vec<Effect<D>> {
@@ -112,13 +115,12 @@ impl<D> Scheduler<D> {
             self.records.forget_control(control);
             self.controls_missed += 1;
         }
-        let mut effects = if self.controls_missed >= MOST_MISSED {
-            self.learn_feature(BulkFeature::ContactSearch, FeatureState::Fails)
+        let mut effects = Vec::new();
+        if self.controls_missed >= MOST_MISSED {
+            effects.extend(self.feature_fails(BulkFeature::ContactSearch));
         } else if sees_all {
-            self.learn_feature(BulkFeature::ContactSearch, FeatureState::Works)
-        } else {
-            Vec::new()
-        };
+            effects.extend(self.feature_works(BulkFeature::ContactSearch));
+        }
         for item in &search.items {
             let Some(work) = self.items.contact_mut(*item) else { continue };
             match by_address.get(work.write.address()) {
@@ -143,8 +145,12 @@ impl<D> Scheduler<D> {
         }
         let deals_shown = rows.iter().all(|row| row.deals.all);
         if !rows.is_empty() {
-            let state = if deals_shown { FeatureState::Works } else { FeatureState::Fails };
-            effects.extend(self.learn_feature(BulkFeature::DealsInSearch, state));
+            let feature = BulkFeature::DealsInSearch;
+            effects.extend(if deals_shown {
+                self.feature_works(feature)
+            } else {
+                self.feature_fails(feature)
+            });
         }
         effects
     }
@@ -171,7 +177,7 @@ impl<D> Scheduler<D> {
         for item in &search.items {
             match name(self, *item).and_then(|name| found.get(&name)) {
                 Some(Some(id)) => {
-                    effects.extend(self.learn_feature(BulkFeature::SalesAccountSearch, FeatureState::Works));
+                    effects.extend(self.feature_works(BulkFeature::SalesAccountSearch));
                     effects.extend(
                         self.advance(*item, now, |item, context| success::account_found(item, *id, context)),
                     );
