@@ -26,6 +26,8 @@ pub(in crate::lane::scheduler) struct Account {
     pub(in crate::lane::scheduler) now: Instant,
     answers: BTreeMap<(Instant, u64), Verdict>,
     jobs: Vec<u32>,
+    /// Their addresses; the place makes the id.
+    contacts: Vec<String>,
     pub(in crate::lane::scheduler) sent: Vec<(Instant, Call)>,
     pub(in crate::lane::scheduler) delivered: Vec<(Instant, u64)>,
     /// What ended otherwise.
@@ -49,6 +51,7 @@ impl Account {
             now: start,
             answers: BTreeMap::new(),
             jobs: Vec::new(),
+            contacts: Vec::new(),
             sent: Vec::new(),
             delivered: Vec::new(),
             refused: Vec::new(),
@@ -76,7 +79,21 @@ impl Account {
                 job.map_or(Value::Null, |records| report((*records).into(), &[]))
             }
             Endpoint::Upsert(Entity::SalesAccount) => json!({ "sales_account": { "id": 7 } }),
-            Endpoint::Upsert(_) | Endpoint::ContactRead | Endpoint::ContactUpdate => contact(1, &[]),
+            Endpoint::Upsert(Entity::Contact) => {
+                let email =
+                    call.json()["unique_identifier"]["emails"].as_str().unwrap_or_default().to_owned();
+                let known = self.contacts.iter().position(|known| *known == email);
+                let place = known.unwrap_or(self.contacts.len());
+                if known.is_none() {
+                    self.contacts.push(email);
+                }
+                contact(i64::try_from(place).unwrap() + 1, &[])
+            }
+            Endpoint::Upsert(Entity::Deal) => json!({ "deal": { "id": 1 } }),
+            Endpoint::ContactRead | Endpoint::ContactUpdate => {
+                let id = call.path.rsplit('/').next().and_then(|id| id.parse().ok());
+                contact(id.unwrap_or(1), &[])
+            }
             Endpoint::SalesAccountRead | Endpoint::SalesAccountUpdate => {
                 json!({ "sales_account": { "id": 7 } })
             }
