@@ -1,11 +1,12 @@
 //! How many events a quota delivers: simulated traffic of several kinds, by Freshet, by other clients and by lower bounds.
 //!
 //! `cargo bench --bench quota` prints the tables of docs/PERFORMANCE.md; `-- days`, `-- kinds` or `-- costs` only that
-//! one. The clock is simulated, so they are the same on every machine. Every run asserts that the modelled account holds
-//! what the events say. With `-- --test`, or by `cargo test --bench quota`, the model is tested, and few events of each
-//! kind are run.
+//! one. `-- --calls` also tells by endpoint which calls Freshet made, with the records in them. The clock is simulated, so
+//! all this is the same on every machine. Every run asserts that the modelled account holds what the events say. With
+//! `-- --test`, or by `cargo test --bench quota`, the model is tested, and few events of each kind are run.
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::expect_used,
     clippy::panic,

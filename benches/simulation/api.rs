@@ -74,6 +74,8 @@ pub struct Api {
     pub gate: Gate,
     /// Calls to the tracking endpoints, which have a limit of their own.
     pub tracking: u64,
+    /// Calls by endpoint, and the records in them.
+    pub by_endpoint: BTreeMap<&'static str, (u64, u64)>,
     pub account: Account,
     jobs: Vec<Job>,
     running: Vec<usize>,
@@ -85,6 +87,7 @@ impl Api {
             terms,
             gate: Gate::new(start, terms.plan),
             tracking: 0,
+            by_endpoint: BTreeMap::new(),
             account: Account::new(SEARCH_DELAY),
             jobs: Vec::new(),
             running: Vec::new(),
@@ -96,11 +99,15 @@ impl Api {
         self.gate.log.clear();
         self.gate.throttled = 0;
         self.tracking = 0;
+        self.by_endpoint.clear();
     }
 
     /// Takes a call at once, as the API does; its answer arrives later.
     pub fn answer(&mut self, now: Instant, call: &Call) -> (Verdict, RateLimit) {
         self.end_jobs(now);
+        let (calls, records) = self.by_endpoint.entry(call.endpoint.as_str()).or_default();
+        *calls += 1;
+        *records += u64::from(call.records());
         let mut limit = RateLimit::default();
         if call.endpoint.budget() == BudgetKind::Tracking {
             self.tracking += 1;

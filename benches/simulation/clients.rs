@@ -1,6 +1,6 @@
 //! Other clients of the same API, simple ones and one that nobody can beat.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -47,7 +47,15 @@ impl Greedy {
     fn result(&self, latencies: Vec<Duration>, events: usize) -> Result {
         let unsettled = events - latencies.len();
         let (calls, throttled) = (self.gate.calls(), self.gate.throttled);
-        Result { latencies, calls, tracking: 0, throttled, used: None, unsettled }
+        Result {
+            latencies,
+            calls,
+            tracking: 0,
+            by_endpoint: BTreeMap::new(),
+            throttled,
+            used: None,
+            unsettled,
+        }
     }
 }
 

@@ -61,5 +61,6 @@ fn words(result: &Result) -> String {
         (0, tracking) => format!("{tracking} tracking"),
         (calls, tracking) => format!("{calls} and {tracking} tracking"),
     };
-    format!("{calls}, {}", result.latency(1.0).map(report::time).unwrap_or_default())
+    let took = result.latency(1.0).unwrap_or_default();
+    format!("{calls}, {} ms", took.as_millis())
 }

@@ -28,6 +28,11 @@ pub fn row(first: &[&str], result: &Result) {
         result.latency(0.99).map_or_else(|| "-".to_owned(), time),
         result.unsettled
     );
+    if std::env::args().any(|argument| argument == "--calls") {
+        let calls = result.by_endpoint.iter();
+        let calls = calls.map(|(endpoint, (calls, records))| format!("{endpoint} {calls} ({records})"));
+        eprintln!("  {}", calls.collect::<Vec<_>>().join(", "));
+    }
 }
 
 pub fn time(duration: Duration) -> String {

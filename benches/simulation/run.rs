@@ -22,6 +22,8 @@ pub struct Result {
     pub latencies: Vec<Duration>,
     pub calls: u64,
     pub tracking: u64,
+    /// Calls by endpoint, and the records in them.
+    pub by_endpoint: BTreeMap<&'static str, (u64, u64)>,
     pub throttled: u64,
     /// The part used of the calls that were allowed while work waited.
     pub used: Option<f64>,
@@ -88,12 +90,18 @@ impl Simulation {
         let mut latencies = Vec::with_capacity(arrivals.len());
         let mut busy = Duration::ZERO;
         while self.now < end && (latencies.len() < arrivals.len() || !answers.is_empty()) {
+            let taken_before = taken;
             while taken < arrivals.len() && start + arrivals[taken] <= self.now && scheduler.len() < *prefetch
             {
                 let mapped = event(taken);
                 let keys = traffic::keys(&mapped);
                 scheduler.insert(mapped, &keys, None, taken);
                 taken += 1;
+            }
+            if taken > taken_before && scheduler.len() < *prefetch {
+                scheduler.arrived(self.now);
+            } else if taken > taken_before {
+                scheduler.all_arrived();
             }
             let wake = loop {
                 match scheduler.next(self.now) {
@@ -135,6 +143,7 @@ impl Simulation {
             latencies,
             calls: gate.calls(),
             tracking: self.api.tracking,
+            by_endpoint: self.api.by_endpoint.clone(),
             throttled: gate.throttled,
             used,
             unsettled,
