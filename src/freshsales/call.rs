@@ -161,7 +161,7 @@ impl Call {
     /// A contact's sales accounts as a record carries them, an array's text.
     pub fn links_text(links: &[SalesAccountLink]) -> String {
         let links = links.iter().map(|link| json!({ "id": link.id, "is_primary": link.primary }));
-        serde_json::Value::from_iter(links).to_string()
+        links.collect::<serde_json::Value>().to_string()
     }
 
     /// Changes the contact with this id; the answer holds its sales accounts. `contact` is a JSON object.

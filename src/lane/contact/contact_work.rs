@@ -86,10 +86,12 @@ impl ContactWork {
             return Some((Entity::Contact, id.to_string()));
         }
         // A record stays locked until its tags are complete, and its id is known.
-        let entity = match &self.step {
-            Step::ReadTags(tagging) | Step::Tags(tagging) => tagging.entity,
-            Step::FindId(entity) => *entity,
-            step => step.writes()?,
+        let entity = if let Step::ReadTags(tagging) | Step::Tags(tagging) = &self.step {
+            tagging.entity
+        } else if let Step::FindId(entity) = &self.step {
+            *entity
+        } else {
+            self.step.writes()?
         };
         let name = match entity {
             Entity::Contact => return None,

@@ -97,13 +97,13 @@ mod tests {
     #[test]
     fn as_long_as_the_guess_is_too_short_later_questions_teach_as_well() {
         let mut times = UsualWait::of_jobs();
-        times.not_by(Duration::from_secs(60));
+        times.not_by(Duration::from_mins(1));
         assert_eq!(times.first(), FIRST_GUESS, "nothing says yet that it is too short");
         times.learn(FIRST_GUESS, false);
         times.not_by(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
         times.learn(times.first(), true);
-        times.not_by(Duration::from_secs(60));
+        times.not_by(Duration::from_mins(1));
         assert!(times.first() < Duration::from_secs(6), "one long job says little");
     }
 

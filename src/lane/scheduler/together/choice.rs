@@ -184,7 +184,7 @@ impl<D> Scheduler<D> {
         match together {
             Together::Write(entity) => self.plan_bulk(entity, items, now),
             Together::ReadContacts => self.plan_reading(items, now),
-            Together::FindIds(entity) => self.plan_finding(entity, items),
+            Together::FindIds(entity) => Some(self.plan_finding(entity, items)),
         }
     }
 }

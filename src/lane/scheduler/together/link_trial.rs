@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::freshsales::{Call, linked_accounts, record_id};
 use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
+use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::scheduler::call_table::CallTable;
 use crate::lane::scheduler::calls::Purpose;
@@ -35,14 +36,14 @@ pub(super) fn links_on_trial<D>(calls: &CallTable, items: &WorkItems<D>, state: 
 }
 
 fn adds_links<D>(items: &WorkItems<D>, of_call: &[u64]) -> bool {
-    of_call.iter().any(|item| items.contact(*item).is_some_and(|work| work.adds_link()))
+    of_call.iter().any(|item| items.contact(*item).is_some_and(ContactWork::adds_link))
 }
 
 impl<D> Scheduler<D> {
     /// Whether the item's links must be read back before they count as written.
     pub(super) fn is_link_trial(&self, item: u64) -> bool {
         self.features.state(BulkFeature::LinksInBulk) == FeatureState::Unknown
-            && self.items.contact(item).is_some_and(|work| work.adds_link())
+            && self.items.contact(item).is_some_and(ContactWork::adds_link)
     }
 
     /// Reads the first item's contact back. By its id where that is known, else its upsert is repeated, which changes

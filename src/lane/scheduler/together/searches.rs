@@ -43,7 +43,7 @@ impl<D> Scheduler<D> {
     }
 
     /// Reads the ids of the records that the work items have written in bulk.
-    pub(super) fn plan_finding(&mut self, entity: Entity, items: Vec<u64>) -> Option<u64> {
+    pub(super) fn plan_finding(&mut self, entity: Entity, items: Vec<u64>) -> u64 {
         let works = items.iter().filter_map(|item| self.items.contact(*item));
         let values: Vec<&str> = match entity {
             Entity::SalesAccount => {
@@ -52,7 +52,7 @@ impl<D> Scheduler<D> {
             Entity::Contact | Entity::Deal => works.map(|work| work.write.address()).collect(),
         };
         let call = Call::search(entity, &values);
-        Some(self.search(call, Search { items, what: Together::FindIds(entity), control: None }))
+        self.search(call, Search { items, what: Together::FindIds(entity), control: None })
     }
 
     fn search(&mut self, call: Call, search: Search) -> u64 {
@@ -189,7 +189,7 @@ impl<D> Scheduler<D> {
         if let Some(wait) = first_wait {
             self.bulk.learn_search_time(wait, missing.is_empty());
         }
-        effects.extend(self.not_found_yet(search, missing, now));
+        effects.extend(self.not_found_yet(search, &missing, now));
         effects
     }
 
@@ -221,16 +221,16 @@ impl<D> Scheduler<D> {
         if let Some(wait) = first_wait {
             self.bulk.learn_search_time(wait, missing.is_empty());
         }
-        effects.extend(self.not_found_yet(search, missing, now));
+        effects.extend(self.not_found_yet(search, &missing, now));
         effects
     }
 
     /// A search does not see these records yet: they are searched for again, or written singly.
-    fn not_found_yet(&mut self, search: &Search, missing: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
+    fn not_found_yet(&mut self, search: &Search, missing: &[u64], now: Instant) -> Vec<Effect<D>> {
         let all_missing = missing.len() == search.items.len();
         let mut over = 0;
         let search_delay = self.settings.backoff.look_up_delay;
-        for item in &missing {
+        for item in missing {
             let Some(work) = self.items.contact_mut(*item) else { continue };
             let Some(for_id) = work.search.for_id.as_mut() else { continue };
             for_id.searches += 1;
