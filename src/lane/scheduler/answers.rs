@@ -148,6 +148,12 @@ impl<D> Scheduler<D> {
         {
             self.record_failure(call.family(), item);
         }
+        if let Purpose::Bulk(Entity::Contact, items) = &call.purpose
+            && matches!(verdict, Verdict::Unavailable { .. })
+            && self.adds_links(items)
+        {
+            return self.links_uncertain(&items.clone(), now);
+        }
         self.calls.put_back(number, call, again);
         self.let_others_write(number);
         Vec::new()

@@ -242,7 +242,7 @@ impl<D> Scheduler<D> {
     }
 
     /// The item no longer writes the record of its step.
-    fn release_lock(&mut self, number: u64) {
+    pub(super) fn release_lock(&mut self, number: u64) {
         if let Some(record) = self.shared_record(number) {
             self.release(record, number);
         }

@@ -57,6 +57,14 @@ impl Tenure {
         }
     }
 
+    /// The last holder was not done with all its events. Until then its bulk jobs may still run, and write the links that
+    /// contacts had then.
+    pub(super) fn links_uncertain_until(&self, search_delay: Duration, now: Instant) -> Option<Instant> {
+        self.quiet_until?;
+        let until = self.alone_since.unwrap_or(now) + search_delay;
+        (now < until).then_some(until)
+    }
+
     /// From when on searches see all that another replica may have written.
     pub(super) fn searches_complete_at(&self, search_delay: Duration, now: Instant) -> Instant {
         self.alone_since.unwrap_or(now) + search_delay

@@ -16,6 +16,17 @@ pub(in crate::lane) struct SearchProgress {
     pub(in crate::lane) is_new: bool,
     /// The search for the id of the record that was written last.
     pub(in crate::lane) for_id: Option<IdSearch>,
+    /// A bulk call that was to write all its links got no answer, so they may be written at any time until then.
+    pub(in crate::lane) uncertain_until: Option<Instant>,
+    /// How often that happened while others got through.
+    pub(in crate::lane) lost: u8,
+}
+
+impl SearchProgress {
+    /// The contact's next call is not made before that.
+    pub(in crate::lane) fn not_before(&self) -> Option<Instant> {
+        self.uncertain_until.or(self.for_id.map(|search| search.next))
+    }
 }
 
 /// The search for a record's id.

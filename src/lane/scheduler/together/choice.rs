@@ -106,6 +106,12 @@ impl<D> Scheduler<D> {
 
     fn departure(&self, together: Together, waiting: usize, now: Instant, wake: &mut Wake) -> Departure {
         let few = waiting < together.fewest();
+        if together == Together::ReadContacts
+            && let Some(until) = self.tenure.links_uncertain_until(self.settings.backoff.look_up_delay, now)
+        {
+            wake.no_later_than(until);
+            return Departure::Waits;
+        }
         if !few && together == Together::ReadContacts {
             match self.readable_contacts(now) {
                 Readable::Now => {}

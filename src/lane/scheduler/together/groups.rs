@@ -69,16 +69,14 @@ impl<D> Scheduler<D> {
             if budget != Some(BudgetKind::Api) {
                 continue;
             }
-            let manner = item.contact().map_or(Manner::Alone, |work| circumstances.of_work(work));
-            match manner {
+            let not_before = item.contact().and_then(|work| work.search.not_before());
+            if let Some(at) = not_before.filter(|at| now < *at) {
+                wake.no_later_than(at);
+                continue;
+            }
+            match item.contact().map_or(Manner::Alone, |work| circumstances.of_work(work)) {
                 Manner::Alone => add(None, Waiting::WorkItem(number)),
-                Manner::Together(together) => {
-                    let next = item.contact().and_then(|work| work.search.for_id).map(|search| search.next);
-                    match next.filter(|next| now < *next) {
-                        Some(next) => wake.no_later_than(next),
-                        None => add(Some(together), Waiting::WorkItem(number)),
-                    }
-                }
+                Manner::Together(together) => add(Some(together), Waiting::WorkItem(number)),
                 Manner::Later => {}
             }
         }

@@ -4,8 +4,9 @@
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::freshsales::{Call, linked_accounts, record_id};
+use crate::freshsales::{BudgetKind, Call, linked_accounts, record_id};
 use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
+use crate::lane::contact::bulk::searching::SearchProgress;
 use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::scheduler::call_table::CallTable;
@@ -39,7 +40,37 @@ fn adds_links<D>(items: &WorkItems<D>, of_call: &[u64]) -> bool {
     of_call.iter().any(|item| items.contact(*item).is_some_and(ContactWork::adds_link))
 }
 
+/// So many calls of a contact's links may get no answer while others do, before it goes alone.
+const MOST_LOST: u8 = 2;
+
 impl<D> Scheduler<D> {
+    pub(in crate::lane::scheduler) fn adds_links(&self, of_call: &[u64]) -> bool {
+        adds_links(&self.items, of_call)
+    }
+
+    /// A bulk call that was to write all links of these contacts got no answer, or its job's end is not known. It may write
+    /// them later, so nothing else is written until it must have: a link added meanwhile would be lost. Then the contacts
+    /// are read again.
+    pub(in crate::lane::scheduler) fn links_uncertain(
+        &mut self,
+        items: &[u64],
+        now: Instant,
+    ) -> Vec<Effect<D>> {
+        let until = now + self.settings.backoff.look_up_delay;
+        let alone = !self.budgets.of(BudgetKind::Api).is_outage();
+        for item in items {
+            self.release_lock(*item);
+            if let Some(work) = self.items.contact_mut(*item) {
+                let lost = work.search.lost + u8::from(alone);
+                work.search =
+                    SearchProgress { lost, uncertain_until: Some(until), ..SearchProgress::default() };
+                work.singly |= lost >= MOST_LOST;
+            }
+            self.enter_step(*item);
+        }
+        Vec::new()
+    }
+
     /// Whether the item's links must be read back before they count as written.
     pub(super) fn is_link_trial(&self, item: u64) -> bool {
         self.features.state(BulkFeature::LinksInBulk) == FeatureState::Unknown

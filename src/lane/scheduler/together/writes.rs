@@ -16,6 +16,13 @@ use crate::lane::scheduler::event::WhileJobsRun;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 
+/// Whether a job is known to have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobEnd {
+    Known,
+    Unknown,
+}
+
 impl<D> Scheduler<D> {
     pub(super) fn may_submit_job(&self, now: Instant) -> bool {
         let running = self.calls.iter().filter(|call| call.purpose.is_job()).count();
@@ -58,7 +65,7 @@ impl<D> Scheduler<D> {
             return Vec::new();
         }
         let Some(job) = result.ok().as_ref().and_then(job_id) else {
-            return self.report_unusable(entity, items, now);
+            return self.report_unusable(entity, items, JobEnd::Unknown, now);
         };
         let first_wait = self.bulk.job_accepted();
         let polling = Polling { entity, items, questions: 0, submitted: now, first_wait };
@@ -80,6 +87,10 @@ impl<D> Scheduler<D> {
             let ended = !matches!(status, JobStatus::Running { .. });
             self.bulk.learn_job_time(polling.first_wait, ended);
         }
+        let end = match &status {
+            JobStatus::Ended { .. } => JobEnd::Known,
+            JobStatus::Running { .. } | JobStatus::Unclear => JobEnd::Unknown,
+        };
         let results = match status {
             JobStatus::Running { progress }
                 if now.saturating_duration_since(polling.submitted) < BULK_JOB_LIMIT =>
@@ -95,7 +106,9 @@ impl<D> Scheduler<D> {
             }
         };
         self.bulk.job_over(now);
-        let Some(results) = results else { return self.report_unusable(polling.entity, polling.items, now) };
+        let Some(results) = results else {
+            return self.report_unusable(polling.entity, polling.items, end, now);
+        };
         self.bulk.report_usable();
         self.job_over(polling.entity);
         let (trial, done): (Vec<_>, Vec<_>) =
@@ -152,8 +165,18 @@ impl<D> Scheduler<D> {
     }
 
     /// A bulk call's answer or its job's report is of no use: the records go one by one.
-    fn report_unusable(&mut self, entity: Entity, items: Vec<u64>, now: Instant) -> Vec<Effect<D>> {
+    fn report_unusable(
+        &mut self,
+        entity: Entity,
+        items: Vec<u64>,
+        end: JobEnd,
+        now: Instant,
+    ) -> Vec<Effect<D>> {
         self.job_over(entity);
+        let uncertain = end == JobEnd::Unknown && self.adds_links(&items);
+        if uncertain {
+            self.links_uncertain(&items, now);
+        }
         self.send_singly(items);
         match self.bulk.report_unusable(now) {
             BulkUse::GivenUp => vec![Effect::BulkGivenUp],
