@@ -36,6 +36,18 @@ impl HeldContact {
         self.email.as_deref().unwrap_or_default()
     }
 
+    /// The further addresses that it lists, in lower case: whoever writes one of them writes this contact.
+    pub(in crate::lane) fn listed_addresses(&self) -> Vec<String> {
+        let listed = self.record.field("emails").filter(|emails| emails.starts_with('['));
+        let listed: Vec<serde_json::Value> =
+            listed.and_then(|listed| serde_json::from_str(listed).ok()).unwrap_or_default();
+        let address = |entry: &serde_json::Value| {
+            let address = entry.get("value").unwrap_or(entry).as_str()?.trim().to_lowercase();
+            (address != self.address()).then_some(address)
+        };
+        listed.iter().filter_map(address).collect()
+    }
+
     /// The `external_id` that it is written with.
     pub(in crate::lane) fn external_id(&self) -> Option<String> {
         let id: Option<String> = serde_json::from_str(self.record.field("external_id")?).ok();

@@ -57,6 +57,9 @@ impl<D> Scheduler<D> {
             Arc::make_mut(write).email = Some(email.into());
             keys.push(ContactKey::Email(email.to_owned()));
         }
+        if let HeldEvent::Contact(write) = &event {
+            keys.extend(write.listed_addresses().into_iter().map(ContactKey::Email));
+        }
         if self.settings.tags == Tags::Append {
             event = event.appending_tags();
         }

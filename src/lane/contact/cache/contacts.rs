@@ -19,31 +19,38 @@ const CONTROLS: usize = 8;
 #[derive(Debug)]
 pub(in crate::lane) struct ContactCache {
     by_email: LruCache<String, CachedContact>,
-    /// A contact may have several addresses: the links that were written or read by its id.
-    by_id: LruCache<i64, ShownLinks>,
+    /// A contact may have several addresses: links that were written or read by its id.
+    by_id: LruCache<i64, RecentLinks>,
     /// Contacts that exist, and from when a search finds them.
     controls: VecDeque<(String, Instant)>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct CachedContact {
     /// `None` if it was only written in bulk.
     id: Option<i64>,
-    links: ShownLinks,
+    linked: Vec<i64>,
+    recent: RecentLinks,
 }
 
-/// Links as they were known last.
+/// Links, each with when it was last written, or read where writes are seen at once. Answers may come out of order, so what
+/// a later one does not show stays.
 #[derive(Debug, Clone, Default)]
-struct ShownLinks {
-    links: Vec<SalesAccountLink>,
-    /// When they were written, or read where writes are seen at once.
-    at: Option<Instant>,
-}
+struct RecentLinks(Vec<(SalesAccountLink, Instant)>);
 
-impl ShownLinks {
+impl RecentLinks {
+    fn note(&mut self, links: &[SalesAccountLink], times: LearningTimes) {
+        let LearningTimes { now, search_delay } = times;
+        let may_be_unseen = |(link, at): &(SalesAccountLink, Instant)| {
+            now.saturating_duration_since(*at) <= search_delay && !links.iter().any(|new| new.id == link.id)
+        };
+        self.0.retain(may_be_unseen);
+        self.0.extend(links.iter().map(|link| (*link, now)));
+    }
+
     /// Those that a search may not see yet.
-    fn not_before(&self, since: Instant) -> &[SalesAccountLink] {
-        if self.at.is_some_and(|at| at >= since) { &self.links } else { &[] }
+    fn since(&self, since: Instant) -> impl Iterator<Item = SalesAccountLink> {
+        self.0.iter().filter(move |(_, at)| *at >= since).map(|(link, _)| *link)
     }
 }
 
@@ -57,8 +64,7 @@ impl ContactCache {
     }
 
     pub(super) fn linked(&mut self, email: &str, account: i64) -> bool {
-        let contact = self.by_email.get(email);
-        contact.is_some_and(|contact| contact.links.links.iter().any(|link| link.id == account))
+        self.by_email.get(email).is_some_and(|contact| contact.linked.contains(&account))
     }
 
     /// Learns a contact from an answer that shows all writes; `links` is `None` if it does not show them.
@@ -70,30 +76,27 @@ impl ContactCache {
         times: LearningTimes,
     ) {
         self.add_control(email, times.now + times.search_delay);
-        let links = match links {
-            Some(links) => ShownLinks { links: links.to_vec(), at: Some(times.now) },
-            None => self.by_email.get(email).map(|contact| contact.links.clone()).unwrap_or_default(),
-        };
-        if links.at.is_some() {
-            self.by_id.put(id, links.clone());
+        match links {
+            Some(links) => self.learn_links(email, Some(id), links, times),
+            None => self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default).id = Some(id),
         }
-        self.by_email.put(email.to_owned(), CachedContact { id: Some(id), links });
     }
 
-    /// All links of the contact were written in bulk.
-    pub(super) fn learn_written(
+    /// All links of the contact were written, or read where writes are seen at once.
+    pub(super) fn learn_links(
         &mut self,
         email: &str,
         id: Option<i64>,
         links: &[SalesAccountLink],
-        now: Instant,
+        times: LearningTimes,
     ) {
-        let links = ShownLinks { links: links.to_vec(), at: Some(now) };
-        let id = id.or_else(|| self.id(email));
-        if let Some(id) = id {
-            self.by_id.put(id, links.clone());
+        let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
+        contact.id = id.or(contact.id);
+        contact.linked = links.iter().map(|link| link.id).collect();
+        contact.recent.note(links, times);
+        if let Some(id) = contact.id {
+            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, times);
         }
-        self.by_email.put(email.to_owned(), CachedContact { id, links });
     }
 
     /// Learns a contact from a search's row. Returns its links, with those that the search may not see yet.
@@ -105,11 +108,10 @@ impl ContactCache {
         seen_since: Instant,
     ) -> Vec<SalesAccountLink> {
         self.add_control(email, seen_since);
-        let own = self.recent(email, Some(id), seen_since);
-        let links = united(links, own);
-        let at = self.by_email.peek(email).and_then(|contact| contact.links.at);
-        let shown = ShownLinks { links: links.clone(), at };
-        self.by_email.put(email.to_owned(), CachedContact { id: Some(id), links: shown });
+        let links = united(links, self.recent(email, Some(id), seen_since));
+        let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
+        contact.id = Some(id);
+        contact.linked = links.iter().map(|link| link.id).collect();
         links
     }
 
@@ -119,11 +121,22 @@ impl ContactCache {
         united(&[], self.recent(email, id, seen_since))
     }
 
-    fn recent(&mut self, email: &str, id: Option<i64>, since: Instant) -> Vec<SalesAccountLink> {
-        let by_email =
-            self.by_email.peek(email).map(|contact| contact.links.not_before(since)).unwrap_or_default();
-        let by_id = id.and_then(|id| self.by_id.peek(&id)).map(|links| links.not_before(since));
-        [by_email, by_id.unwrap_or_default()].concat()
+    /// These links of an answer, with those that this lane has written or read since it was asked for.
+    pub(super) fn with_recent(
+        &self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        times: LearningTimes,
+    ) -> Vec<SalesAccountLink> {
+        let since = times.now.checked_sub(times.search_delay).unwrap_or(times.now);
+        united(links, self.recent(email, id, since))
+    }
+
+    fn recent(&self, email: &str, id: Option<i64>, since: Instant) -> Vec<SalesAccountLink> {
+        let by_email = self.by_email.peek(email).map(|contact| contact.recent.since(since));
+        let by_id = id.and_then(|id| self.by_id.peek(&id)).map(|recent| recent.since(since));
+        by_email.into_iter().flatten().chain(by_id.into_iter().flatten()).collect()
     }
 
     pub(super) fn forget(&mut self, email: &str) {
@@ -201,14 +214,18 @@ mod tests {
             [(21, vec![link(1, true), link(2, false)]), (23, vec![link(1, true)])]
         {
             let mut cache = ContactCache::new();
-            cache.learn_written("a@x.com", Some(7), &[link(2, true)], start);
+            let times = LearningTimes { now: start, search_delay: delay };
+            cache.learn_links("a@x.com", Some(7), &[link(2, true)], times);
+            // An answer that was given before the write comes after it.
+            cache.learn("a@x.com", 7, Some(&[]), times);
             let seen_since = start + Duration::from_secs(seconds_later) - delay;
             for email in ["a@x.com", "other@x.com"] {
                 assert_eq!(cache.learn_found(email, 7, &[link(1, true)], seen_since), expected, "{email}");
             }
         }
         let mut cache = ContactCache::new();
-        cache.learn_written("new@x.com", None, &[link(2, true)], start);
+        let times = LearningTimes { now: start, search_delay: delay };
+        cache.learn_links("new@x.com", None, &[link(2, true)], times);
         assert_eq!(cache.links_of_unfound("new@x.com", start), [link(2, true)]);
         assert_eq!(cache.links_of_unfound("other@x.com", start), []);
         assert!(cache.linked("new@x.com", 2) && cache.id("new@x.com").is_none());

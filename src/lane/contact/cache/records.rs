@@ -93,9 +93,20 @@ impl RecordCache {
         email: &str,
         id: Option<i64>,
         links: &[SalesAccountLink],
-        now: Instant,
+        times: LearningTimes,
     ) {
-        self.contacts.learn_written(email, id, links, now);
+        self.contacts.learn_links(email, id, links, times);
+    }
+
+    /// A contact's links in an answer, with those that this lane has written or read since it was asked for.
+    pub(in crate::lane) fn with_recent_links(
+        &self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        times: LearningTimes,
+    ) -> Vec<SalesAccountLink> {
+        self.contacts.with_recent(email, id, links, times)
     }
 
     /// A search that sees all writes until `seen_since` has shown a contact. Returns its links, with those that the search

@@ -161,8 +161,10 @@ fn enter(step: Option<Step>, work: &mut ContactWork) -> Advance {
 /// The contact was written with all its links in bulk.
 fn contact_written_in_bulk(work: &mut ContactWork, context: &mut StepContext<'_>) -> Option<Step> {
     if let Some(links) = work.links_to_write() {
-        let email = work.write.address();
-        context.records.learn_written_links(email, work.contact_id, &links, context.now);
+        for email in [work.write.address().to_owned()].into_iter().chain(work.write.listed_addresses()) {
+            let times = context.times();
+            context.records.learn_written_links(&email, work.contact_id, &links, times);
+        }
     }
     // What was read before it was written is used up.
     let is_new = std::mem::take(&mut work.search).is_new;
@@ -181,7 +183,9 @@ fn contact_written(work: &mut ContactWork, body: &Value, context: &mut StepConte
     if let Some(id) = id {
         work.contact_id = Some(id);
         let times = context.times();
-        context.records.learn_contact(&email, id, links.as_deref(), times);
+        for address in [email.clone()].into_iter().chain(work.write.listed_addresses()) {
+            context.records.learn_contact(&address, id, links.as_deref(), times);
+        }
     }
     work.find_deal(body);
     if work.deal == DealId::New {
@@ -205,7 +209,11 @@ fn links_known(
 ) -> Option<Step> {
     match (work.account_id, links) {
         (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
-            Some(Step::Link(with_link(links, account)))
+            // Another event may have written the contact under another address meanwhile.
+            let (email, times) = (work.write.address(), context.times());
+            let links = context.records.with_recent_links(email, work.contact_id, &links, times);
+            let linked = links.iter().any(|link| link.id == account);
+            Some(Step::Link(if linked { links } else { with_link(links, account) }))
         }
         (None | Some(_), None | Some(_)) => work.toward_deal(context.deal_identity, context.records),
     }
