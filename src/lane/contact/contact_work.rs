@@ -80,7 +80,8 @@ impl ContactWork {
             let name = self.write.deal.as_ref()?.name.trim().to_lowercase();
             return Some((Entity::Deal, format!("{}/{name}", self.contact_id?)));
         }
-        let writes_links = matches!(self.step, Step::Link(_)) || self.links_to_write().is_some();
+        let may_be_written = self.search.uncertain_until.is_some();
+        let writes_links = matches!(self.step, Step::Link(_)) || self.adds_link() || may_be_written;
         if let Some(id) = self.contact_id.filter(|_| writes_links) {
             // Two events may know the contact by different addresses. Each writes all links, so the second reads them again.
             return Some((Entity::Contact, id.to_string()));
@@ -159,18 +160,18 @@ impl ContactWork {
         Some(record.object(&links))
     }
 
-    /// All links that a bulk call is to write with the contact; `None` if none is missing, or if it is not known which there
-    /// are.
     /// Whether a bulk call is to write a link that is missing.
     pub(in crate::lane) fn adds_link(&self) -> bool {
         let (Some(account), Some(links)) = (self.account_id, &self.search.links) else { return false };
-        self.step == Step::Contact && !links.iter().any(|link| link.id == account)
+        self.step == Step::Contact && !links.has(account)
     }
 
+    /// All links that a bulk call is to write with the contact; `None` if none is missing, or if it is not known which there
+    /// are.
     pub(in crate::lane) fn links_to_write(&self) -> Option<Vec<SalesAccountLink>> {
-        let (Some(account), Some(links)) = (self.account_id, &self.search.links) else { return None };
-        let missing = self.step == Step::Contact && !links.iter().any(|link| link.id == account);
-        missing.then(|| with_link(links.clone(), account))
+        let (account, links) =
+            self.account_id.zip(self.search.links.as_ref()).filter(|_| self.adds_link())?;
+        Some(links.with(account))
     }
 
     /// The record as a bulk call writes it.
@@ -252,13 +253,6 @@ impl ContactWork {
         }
         Some(entity)
     }
-}
-
-/// The old links and one more: Freshsales replaces the whole set, and wants exactly one primary.
-pub(in crate::lane) fn with_link(mut links: Vec<SalesAccountLink>, account: i64) -> Vec<SalesAccountLink> {
-    let primary = !links.iter().any(|link| link.primary);
-    links.push(SalesAccountLink { id: account, primary });
-    links
 }
 
 /// Whether a record is known to exist.

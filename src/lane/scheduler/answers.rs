@@ -155,7 +155,7 @@ impl<D> Scheduler<D> {
             return self.links_uncertain(&items.clone(), now);
         }
         self.calls.put_back(number, call, again);
-        self.let_others_write(number);
+        self.let_others_write(number, now);
         Vec::new()
     }
 

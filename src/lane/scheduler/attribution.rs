@@ -33,7 +33,7 @@ impl<D> Scheduler<D> {
         let family_works = suspicion.family_works();
         let (class, probe) = (call.purpose.class(), call.is_probe());
         self.calls.put_back(number, call, again);
-        self.let_others_write(number);
+        self.let_others_write(number, now);
         match budget {
             // No harmless call uses the app token: other tracks are the best evidence there is.
             BudgetKind::Tracking => {

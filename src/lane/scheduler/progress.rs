@@ -13,8 +13,9 @@ use crate::freshsales::{Endpoint, found_email};
 use crate::lane::contact::activity;
 use crate::lane::contact::address_change::identify::{self, AddressRole, Identified};
 use crate::lane::contact::address_change::learned;
+use crate::lane::contact::cache::contacts::LearningTimes;
 use crate::lane::contact::cache::records::{CachedAccount, RecordCache, fingerprint};
-use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
+use crate::lane::contact::contact_work::{ContactWork, DealId, SharedRecord};
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::step::Step;
@@ -269,7 +270,7 @@ impl<D> Scheduler<D> {
 
     /// The item's call failed and waits, maybe for long. Others may write its sales account or deal meanwhile: one contact's
     /// failures must not hold up its company.
-    pub(super) fn let_others_write(&mut self, call: u64) {
+    pub(super) fn let_others_write(&mut self, call: u64, now: Instant) {
         let Some(&Purpose::Step(number)) = self.calls.get(call).map(|call| &call.purpose) else { return };
         if let Some(work) = self.items.contact(number)
             && work.step == Step::Company
@@ -279,7 +280,26 @@ impl<D> Scheduler<D> {
             // The call may have taken effect all the same.
             self.records.learn_account(&company.name, CachedAccount { written: None, ..known });
         }
+        self.links_may_be_written(number, now);
+        let creates_deal = |work: &ContactWork| work.step == Step::Deal && work.deal == DealId::New;
+        if self.items.contact(number).is_some_and(creates_deal) {
+            // It is not known to exist, so another event that has it must not create it, too.
+            return;
+        }
         self.release_lock(number);
+    }
+
+    /// The answer to a call that writes all links of the item's contact is lost, or comes later: others that write them
+    /// meanwhile must add to these.
+    pub(super) fn links_may_be_written(&mut self, number: u64, now: Instant) {
+        let search_delay = self.settings.backoff.look_up_delay;
+        let Some(work) = self.items.contact(number) else { return };
+        let links =
+            if let Step::Link(links) = &work.step { Some(links.clone()) } else { work.links_to_write() };
+        if let Some(links) = links {
+            let times = LearningTimes { now, search_delay };
+            self.records.may_be_linked(work.write.address(), work.contact_id, &links, times);
+        }
     }
 }
 

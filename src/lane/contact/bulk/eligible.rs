@@ -115,7 +115,7 @@ impl Circumstances<'_> {
         if !tags::are_known(&write.record, Entity::Contact, id, self.records) {
             return Manner::Alone;
         }
-        let searched = work.and_then(|work| work.search.links.as_deref());
+        let searched = work.and_then(|work| work.search.links.as_ref());
         let links_known = match (&write.company, account) {
             (None, _) => true,
             (Some(_), Some(account)) => {
@@ -125,7 +125,7 @@ impl Circumstances<'_> {
         };
         let deal_known = self.knows_deal(contact, id);
         if links_known && deal_known {
-            let adds_link = work.is_some_and(|work| work.links_to_write().is_some());
+            let adds_link = work.is_some_and(ContactWork::adds_link);
             return match self.features.state(BulkFeature::LinksInBulk) {
                 FeatureState::Unknown if adds_link && self.links_on_trial => Manner::Later,
                 FeatureState::Fails if adds_link => Manner::Alone,

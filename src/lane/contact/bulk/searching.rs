@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::freshsales::SalesAccountLink;
+use crate::lane::contact::cache::contacts::KnownLinks;
 
 /// What is known of a contact from searches.
 #[derive(Debug, Default)]
 pub(in crate::lane) struct SearchProgress {
-    /// All sales accounts that the contact is linked to; `None` until a search has shown them.
-    pub(in crate::lane) links: Option<Vec<SalesAccountLink>>,
+    /// The contact's links; `None` until a search has shown them.
+    pub(in crate::lane) links: Option<KnownLinks>,
     /// No contact had the address.
     pub(in crate::lane) is_new: bool,
     /// The search for the id of the record that was written last.

@@ -36,21 +36,34 @@ struct CachedContact {
 /// Links, each with when it was last written, or read where writes are seen at once. Answers may come out of order, so what
 /// a later one does not show stays.
 #[derive(Debug, Clone, Default)]
-struct RecentLinks(Vec<(SalesAccountLink, Instant)>);
+struct RecentLinks(Vec<RecentLink>);
+
+#[derive(Debug, Clone, Copy)]
+struct RecentLink {
+    link: SalesAccountLink,
+    at: Instant,
+    /// The call that wrote it was answered.
+    certain: bool,
+}
 
 impl RecentLinks {
-    fn note(&mut self, links: &[SalesAccountLink], times: LearningTimes) {
+    fn note(&mut self, links: &[SalesAccountLink], certain: bool, times: LearningTimes) {
         let LearningTimes { now, search_delay } = times;
-        let may_be_unseen = |(link, at): &(SalesAccountLink, Instant)| {
-            now.saturating_duration_since(*at) <= search_delay && !links.iter().any(|new| new.id == link.id)
-        };
-        self.0.retain(may_be_unseen);
-        self.0.extend(links.iter().map(|link| (*link, now)));
+        self.0.retain(|recent| now.saturating_duration_since(recent.at) <= search_delay);
+        for link in links {
+            match self.0.iter_mut().find(|recent| recent.link.id == link.id) {
+                Some(recent) if certain || !recent.certain => {
+                    *recent = RecentLink { link: *link, at: now, certain }
+                }
+                Some(_) => {}
+                None => self.0.push(RecentLink { link: *link, at: now, certain }),
+            }
+        }
     }
 
     /// Those that a search may not see yet.
-    fn since(&self, since: Instant) -> impl Iterator<Item = SalesAccountLink> {
-        self.0.iter().filter(move |(_, at)| *at >= since).map(|(link, _)| *link)
+    fn since(&self, since: Instant) -> impl Iterator<Item = RecentLink> {
+        self.0.iter().filter(move |recent| recent.at >= since).copied()
     }
 }
 
@@ -93,9 +106,24 @@ impl ContactCache {
         let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
         contact.id = id.or(contact.id);
         contact.linked = links.iter().map(|link| link.id).collect();
-        contact.recent.note(links, times);
+        contact.recent.note(links, true, times);
         if let Some(id) = contact.id {
-            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, times);
+            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, true, times);
+        }
+    }
+
+    /// A call that was to write all links of the contact got no answer: they may be there.
+    pub(super) fn may_be_linked(
+        &mut self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        times: LearningTimes,
+    ) {
+        let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
+        contact.recent.note(links, false, times);
+        if let Some(id) = id.or(contact.id) {
+            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, false, times);
         }
     }
 
@@ -106,19 +134,19 @@ impl ContactCache {
         id: i64,
         links: &[SalesAccountLink],
         seen_since: Instant,
-    ) -> Vec<SalesAccountLink> {
+    ) -> KnownLinks {
         self.add_control(email, seen_since);
-        let links = united(links, self.recent(email, Some(id), seen_since));
+        let links = KnownLinks::of(links, &self.recent(email, Some(id), seen_since));
         let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
         contact.id = Some(id);
-        contact.linked = links.iter().map(|link| link.id).collect();
+        contact.linked = links.all.iter().map(|link| link.id).filter(|id| links.has(*id)).collect();
         links
     }
 
     /// The links of a contact that a search did not find: this lane may have written it a moment ago.
-    pub(super) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> Vec<SalesAccountLink> {
+    pub(super) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> KnownLinks {
         let id = self.id(email);
-        united(&[], self.recent(email, id, seen_since))
+        KnownLinks::of(&[], &self.recent(email, id, seen_since))
     }
 
     /// These links of an answer, with those that this lane has written or read since it was asked for.
@@ -128,12 +156,12 @@ impl ContactCache {
         id: Option<i64>,
         links: &[SalesAccountLink],
         times: LearningTimes,
-    ) -> Vec<SalesAccountLink> {
+    ) -> KnownLinks {
         let since = times.now.checked_sub(times.search_delay).unwrap_or(times.now);
-        united(links, self.recent(email, id, since))
+        KnownLinks::of(links, &self.recent(email, id, since))
     }
 
-    fn recent(&self, email: &str, id: Option<i64>, since: Instant) -> Vec<SalesAccountLink> {
+    fn recent(&self, email: &str, id: Option<i64>, since: Instant) -> Vec<RecentLink> {
         let by_email = self.by_email.peek(email).map(|contact| contact.recent.since(since));
         let by_id = id.and_then(|id| self.by_id.peek(&id)).map(|recent| recent.since(since));
         by_email.into_iter().flatten().chain(by_id.into_iter().flatten()).collect()
@@ -186,16 +214,53 @@ pub(in crate::lane) enum Control {
     Unknown,
 }
 
-/// The links, and those of `more` that are not among them. One of them is primary, if any of them was.
-fn united(links: &[SalesAccountLink], more: Vec<SalesAccountLink>) -> Vec<SalesAccountLink> {
-    let mut all = links.to_vec();
-    for link in more {
-        if !all.iter().any(|other| other.id == link.id) {
-            let primary = link.primary && !all.iter().any(|other| other.primary);
-            all.push(SalesAccountLink { primary, ..link });
-        }
+/// The links of a contact, as far as this lane knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::lane) struct KnownLinks {
+    all: Vec<SalesAccountLink>,
+    /// Those that may not be there: the call that was to write them got no answer.
+    uncertain: Vec<i64>,
+}
+
+impl KnownLinks {
+    /// Those of an answer that shows all.
+    pub(in crate::lane) fn shown(links: &[SalesAccountLink]) -> Self {
+        Self::of(links, &[])
     }
-    all
+
+    /// Those of an answer, and recent ones that it may not show. One is primary, if any of them was.
+    fn of(shown: &[SalesAccountLink], recent: &[RecentLink]) -> Self {
+        let mut known = Self { all: shown.to_vec(), uncertain: Vec::new() };
+        for RecentLink { link, certain, .. } in recent {
+            if known.all.iter().any(|other| other.id == link.id) {
+                if *certain {
+                    known.uncertain.retain(|id| *id != link.id);
+                }
+                continue;
+            }
+            let primary = link.primary && !known.all.iter().any(|other| other.primary);
+            known.all.push(SalesAccountLink { primary, ..*link });
+            if !certain {
+                known.uncertain.push(link.id);
+            }
+        }
+        known
+    }
+
+    /// Whether the contact is linked to the sales account for certain.
+    pub(in crate::lane) fn has(&self, account: i64) -> bool {
+        self.all.iter().any(|link| link.id == account) && !self.uncertain.contains(&account)
+    }
+
+    /// All of them, and one to this sales account. Freshsales replaces the whole set, and wants exactly one primary.
+    pub(in crate::lane) fn with(&self, account: i64) -> Vec<SalesAccountLink> {
+        let mut all = self.all.clone();
+        if !all.iter().any(|link| link.id == account) {
+            let primary = !all.iter().any(|link| link.primary);
+            all.push(SalesAccountLink { id: account, primary });
+        }
+        all
+    }
 }
 
 #[cfg(test)]
@@ -220,15 +285,35 @@ mod tests {
             cache.learn("a@x.com", 7, Some(&[]), times);
             let seen_since = start + Duration::from_secs(seconds_later) - delay;
             for email in ["a@x.com", "other@x.com"] {
-                assert_eq!(cache.learn_found(email, 7, &[link(1, true)], seen_since), expected, "{email}");
+                assert_eq!(
+                    cache.learn_found(email, 7, &[link(1, true)], seen_since).all,
+                    expected,
+                    "{email}"
+                );
             }
         }
         let mut cache = ContactCache::new();
         let times = LearningTimes { now: start, search_delay: delay };
         cache.learn_links("new@x.com", None, &[link(2, true)], times);
-        assert_eq!(cache.links_of_unfound("new@x.com", start), [link(2, true)]);
-        assert_eq!(cache.links_of_unfound("other@x.com", start), []);
+        assert_eq!(cache.links_of_unfound("new@x.com", start).all, [link(2, true)]);
+        assert_eq!(cache.links_of_unfound("other@x.com", start), KnownLinks::default());
         assert!(cache.linked("new@x.com", 2) && cache.id("new@x.com").is_none());
+    }
+
+    #[test]
+    fn a_link_whose_call_got_no_answer_is_kept_and_written_again() {
+        let start = Instant::now();
+        let times = LearningTimes { now: start, search_delay: Duration::from_secs(22) };
+        let mut cache = ContactCache::new();
+        cache.may_be_linked("a@x.com", Some(7), &[link(1, true)], times);
+        assert!(!cache.linked("a@x.com", 1));
+        let known = cache.learn_found("b@x.com", 7, &[], start);
+        assert!(!known.has(1), "it is written again");
+        assert_eq!(known.with(1), [link(1, true)]);
+        assert_eq!(known.with(2), [link(1, true), link(2, false)], "and another event does not take it away");
+        cache.learn_links("a@x.com", Some(7), &[link(1, true)], times);
+        cache.may_be_linked("a@x.com", Some(7), &[link(1, true)], times);
+        assert!(cache.learn_found("b@x.com", 7, &[], start).has(1), "an earlier call was answered");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use lru::LruCache;
 use siphasher::sip::SipHasher13;
 use tokio::time::Instant;
 
-use super::contacts::{ContactCache, Control, LearningTimes};
+use super::contacts::{ContactCache, Control, KnownLinks, LearningTimes};
 use crate::freshsales::SalesAccountLink;
 use crate::lane::bounded::lru;
 use crate::lane::contact::held::RecordText;
@@ -98,6 +98,17 @@ impl RecordCache {
         self.contacts.learn_links(email, id, links, times);
     }
 
+    /// A call that was to write all links of the contact got no answer.
+    pub(in crate::lane) fn may_be_linked(
+        &mut self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        times: LearningTimes,
+    ) {
+        self.contacts.may_be_linked(email, id, links, times);
+    }
+
     /// A contact's links in an answer, with those that this lane has written or read since it was asked for.
     pub(in crate::lane) fn with_recent_links(
         &self,
@@ -105,7 +116,7 @@ impl RecordCache {
         id: Option<i64>,
         links: &[SalesAccountLink],
         times: LearningTimes,
-    ) -> Vec<SalesAccountLink> {
+    ) -> KnownLinks {
         self.contacts.with_recent(email, id, links, times)
     }
 
@@ -117,16 +128,12 @@ impl RecordCache {
         id: i64,
         links: &[SalesAccountLink],
         seen_since: Instant,
-    ) -> Vec<SalesAccountLink> {
+    ) -> KnownLinks {
         self.contacts.learn_found(email, id, links, seen_since)
     }
 
     /// The links of a contact that such a search did not find.
-    pub(in crate::lane) fn links_of_unfound(
-        &mut self,
-        email: &str,
-        seen_since: Instant,
-    ) -> Vec<SalesAccountLink> {
+    pub(in crate::lane) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> KnownLinks {
         self.contacts.links_of_unfound(email, seen_since)
     }
 

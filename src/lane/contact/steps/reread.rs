@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use crate::freshsales::{Call, Endpoint, Verdict, custom_fields, linked_accounts};
-use crate::lane::contact::contact_work::{ContactWork, DealId, with_link};
+use crate::lane::contact::cache::contacts::KnownLinks;
+use crate::lane::contact::contact_work::{ContactWork, DealId};
 use crate::lane::contact::step::Step;
 use crate::lane::contact::tags::Comparison;
 use crate::schema::Entity;
@@ -68,7 +69,7 @@ pub(in crate::lane) fn call_after(work: &mut ContactWork, body: &Value, failed: 
                 work.step = Step::Link(links);
                 return None;
             }
-            work.step = Step::Link(with_link(links, account));
+            work.step = Step::Link(KnownLinks::shown(&links).with(account));
         }
         Step::Update => {
             if !work.take_addresses(body) {

@@ -8,7 +8,7 @@ use crate::freshsales::{ContactRow, Endpoint, SalesAccountLink, custom_fields, l
 use crate::lane::contact::address_change;
 use crate::lane::contact::bulk::searching::IdSearch;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
-use crate::lane::contact::contact_work::{ContactWork, DealId, with_link};
+use crate::lane::contact::contact_work::{ContactWork, DealId};
 use crate::lane::contact::remedy;
 use crate::lane::contact::step::{Step, Tagging};
 use crate::lane::contact::steps::refusal;
@@ -212,8 +212,7 @@ fn links_known(
             // Another event may have written the contact under another address meanwhile.
             let (email, times) = (work.write.address(), context.times());
             let links = context.records.with_recent_links(email, work.contact_id, &links, times);
-            let linked = links.iter().any(|link| link.id == account);
-            Some(Step::Link(if linked { links } else { with_link(links, account) }))
+            Some(Step::Link(links.with(account)))
         }
         (None | Some(_), None | Some(_)) => work.toward_deal(context.deal_identity, context.records),
     }

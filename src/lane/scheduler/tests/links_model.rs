@@ -857,8 +857,6 @@ proptest! {
 
     /// The same where events have companies and deals under both addresses of one contact.
     #[test]
-    #[ignore = "work items of one contact under two addresses write its full set of links side by side, and a creation of \
-                its deal that was throttled is sent again although the other one has created it meanwhile"]
     fn no_link_is_lost_and_no_deal_doubled_under_two_addresses_of_one_contact(
         events in prop::collection::vec(asked(Naming::AnyAddress), 1..100),
         manners in manners(),

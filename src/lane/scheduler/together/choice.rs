@@ -162,6 +162,7 @@ impl<D> Scheduler<D> {
     }
 
     pub(in crate::lane::scheduler) fn plan_alone(&mut self, item: u64) -> Option<u64> {
+        self.links_certain(item);
         if let Some(work) = self.items.contact_mut(item) {
             work.write_singly();
         }

@@ -59,7 +59,7 @@ impl<D> Scheduler<D> {
         let until = now + self.settings.backoff.look_up_delay;
         let alone = !self.budgets.of(BudgetKind::Api).is_outage();
         for item in items {
-            self.release_lock(*item);
+            self.links_may_be_written(*item, now);
             if let Some(work) = self.items.contact_mut(*item) {
                 let lost = work.search.lost + u8::from(alone);
                 work.search =
@@ -69,6 +69,17 @@ impl<D> Scheduler<D> {
             self.enter_step(*item);
         }
         Vec::new()
+    }
+
+    /// The item's contact goes on: whatever was uncertain about its links is over.
+    pub(super) fn links_certain(&mut self, item: u64) {
+        let uncertain = |work: &ContactWork| work.search.uncertain_until.is_some();
+        if self.items.contact(item).is_some_and(uncertain) {
+            self.release_lock(item);
+            if let Some(work) = self.items.contact_mut(item) {
+                work.search.uncertain_until = None;
+            }
+        }
     }
 
     /// Whether the item's links must be read back before they count as written.

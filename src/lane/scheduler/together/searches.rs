@@ -33,6 +33,7 @@ impl<D> Scheduler<D> {
     /// Reads the work items' contacts before they are written.
     pub(super) fn plan_reading(&mut self, items: Vec<u64>, now: Instant) -> Option<u64> {
         let Control::Now(control) = self.records.control(now) else { return None };
+        items.iter().for_each(|item| self.links_certain(*item));
         let contacts = items.iter().filter_map(|item| self.items.contact(*item));
         let mut addresses: Vec<&str> = contacts.map(|work| work.write.address()).collect();
         // It stands last, so that it is not found where a search takes fewer values.
