@@ -26,12 +26,15 @@ pub struct Size {
 /// As the tables have it.
 pub const FULL: Size = Size { bare: 5000, related: 2000 };
 
+pub const SEARCH_DELAY: Duration = Duration::from_secs(3);
+
 /// Calls take 200 ms, and jobs 1 to 8 seconds in a fixed pattern.
 pub const fn terms(plan: u32) -> Terms {
     Terms {
         plan,
         answer: Duration::from_millis(200),
         job_time: |number| Duration::from_millis(1000 + number.wrapping_mul(7919) % 7001),
+        search_delay: SEARCH_DELAY,
     }
 }
 
@@ -139,11 +142,12 @@ impl Written {
     }
 }
 
-/// A replica starts right after another one has linked contacts, and links them to other companies. Search does not show
-/// the first links yet, and none of them is lost.
+/// A replica starts right after another one has linked contacts, and links them to other companies. Search, as slow as it
+/// has been seen, does not show the first links for most of that time, and none of them is lost.
 pub fn take_over_at_once() {
     let (kind, events) = (Kind::WithCompany(COMPANIES), 150);
-    let mut written = new(terms(100_000), kind, events, DealIdentity::Contact);
+    let terms = Terms { search_delay: Duration::from_secs(20), ..terms(100_000) };
+    let mut written = new(terms, kind, events, DealIdentity::Contact);
     written.replica = written.simulation.replica(PREFETCH, DealIdentity::Contact);
     let other = |number: usize| {
         let mut event = traffic::event(kind, number, 2);
