@@ -104,6 +104,8 @@ metrics! {
     quota_remaining: GaugeVec = "freshet_quota_remaining" ["account"];
     /// Seconds in which work waited only for quota.
     quota_wait_seconds: CounterVec = "freshet_quota_wait_seconds_total" ["account"];
+    /// 1 where a bulk feature works for the account, 0 where it does not; absent until answers have shown it.
+    bulk_feature: IntGaugeVec = "freshet_bulk_feature" ["account", "feature"];
     /// 1 for the state that the account's lane is in.
     lane_state: IntGaugeVec = "freshet_lane_state" ["account", "state"];
     /// 1 while the account's lane is stuck: it has work, nothing stands in its way, and it has settled nothing for long.

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
-use strum::{EnumString, IntoStaticStr, VariantNames};
-
 use super::base_url::{BaseUrl, PlainHttp};
+use super::choices::{DealIdentity, Links, Tags};
 use super::claims::AccountClaims;
 use super::reader::{Environment, Section};
 use super::secret::{SecretError, SecretSource};
@@ -14,6 +12,7 @@ use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
 use crate::segment::EventType;
 use crate::tls::{Authorities, TlsFileError};
+use secrecy::SecretString;
 
 /// `[[accounts]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +37,8 @@ pub struct AccountConfig {
     pub mapping: MappingRules,
     /// Which deal an event's deal is.
     pub deal_identity: DealIdentity,
+    /// How contacts are linked to their companies.
+    pub links: Links,
     /// What becomes of the tags that a record has already.
     pub tags: Tags,
 }
@@ -82,28 +83,6 @@ pub struct SegmentSources {
     pub project_ids: Vec<String>,
 }
 
-/// What becomes of the tags that a record has already when an event brings others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum Tags {
-    /// They are replaced by the event's.
-    #[default]
-    Replace,
-    /// The event's are added to them.
-    Append,
-}
-
-/// Which deal of the account an event's deal is. In Freshsales several deals may have the same name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum DealIdentity {
-    /// The contact's own deal of that name, else a new one.
-    #[default]
-    Contact,
-    /// The account's deal of that name.
-    Name,
-}
-
 /// Freshsales' limits by plan, in calls an hour.
 const PLANS: &[(&str, u32)] = &[("free", 1000), ("growth", 1000), ("pro", 2000), ("enterprise", 5000)];
 const DEFAULT_PLAN: u32 = 1000;
@@ -144,6 +123,7 @@ impl AccountConfig {
         let events = events(&mut section);
         let mapping = mapping(&mut section);
         let deal_identity = section.word("deal_identity");
+        let links = section.word("links");
         let tags = section.word("tags");
         section.finish();
         let claims = AccountClaims {
@@ -163,6 +143,7 @@ impl AccountConfig {
             events,
             mapping,
             deal_identity,
+            links,
             tags,
         };
         (claims, Some(account))

@@ -5,6 +5,7 @@
 mod account;
 mod base_url;
 mod broker;
+mod choices;
 mod claims;
 mod delivery;
 mod duration;
@@ -17,11 +18,10 @@ mod shown_line;
 mod source;
 mod written;
 
-pub use account::{
-    AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, DealIdentity, SegmentSources, Tags,
-};
+pub use account::{AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, SegmentSources};
 pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};
+pub use choices::{DealIdentity, Links, Tags};
 use claims::{AccountClaims, check_unique};
 pub use delivery::DeliveryConfig;
 pub use duration::parse_duration;

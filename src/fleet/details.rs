@@ -1,6 +1,8 @@
 //! What takes more room than the rest of a lane's report: the last hour by the minute, calls, failures. Holds names of traits
 //! and fields, words and numbers, never a value of an event.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,9 @@ pub struct LaneDetails {
     /// What the last readings of the account's fields found changed, newest first; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub field_changes: Vec<ChangedField>,
+    /// Bulk features, and whether each works; without those that no answer has shown yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bulk_features: BTreeMap<String, bool>,
 }
 
 /// What changed about a field of the account.

@@ -139,6 +139,7 @@ fn details(told: &[Told<'_>]) -> Option<LaneDetails> {
     let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut failures: Vec<FailedEvent> = Vec::new();
     let mut field_changes: Vec<ChangedField> = Vec::new();
+    let mut bulk_features: BTreeMap<String, bool> = BTreeMap::new();
     let mut told: Vec<&Told<'_>> = told.iter().collect();
     // What can be told once only is the holder's.
     told.sort_by(|one, other| other.rank().cmp(&one.rank()));
@@ -161,6 +162,9 @@ fn details(told: &[Told<'_>]) -> Option<LaneDetails> {
         }
         failures.extend(details.failures.iter().cloned());
         field_changes.extend(details.field_changes.iter().cloned());
+        for (feature, works) in &details.bulk_features {
+            bulk_features.entry(feature.clone()).or_insert(*works);
+        }
     }
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.at));
     failures.truncate(FAILURES);
@@ -177,6 +181,7 @@ fn details(told: &[Told<'_>]) -> Option<LaneDetails> {
         calls: calls.collect(),
         failures,
         field_changes,
+        bulk_features,
     })
 }
 

@@ -216,6 +216,10 @@ fn bounded(mut report: LaneReport) -> LaneReport {
             }
             changed.before.iter_mut().chain(&mut changed.now).for_each(cut);
         }
+        details.bulk_features.retain(|feature, _| feature.len() <= 64);
+        while details.bulk_features.len() > ENTRIES {
+            details.bulk_features.pop_last();
+        }
         for call in &mut details.calls {
             cut(&mut call.endpoint);
             cut(&mut call.outcome);

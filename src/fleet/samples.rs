@@ -97,6 +97,7 @@ pub(crate) fn lane(account: &str) -> LaneReport {
                 before: Some("number".to_owned()),
                 now: Some("text".to_owned()),
             }],
+            bulk_features: [("contact_search".to_owned(), true), ("links_in_bulk".to_owned(), false)].into(),
         }),
     }
 }

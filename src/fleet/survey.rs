@@ -210,6 +210,11 @@ impl Survey {
                 calls: calls.collect(),
                 failures: facts.failures.iter().map(failed).collect(),
                 field_changes: facts.field_changes.iter().map(changed).collect(),
+                bulk_features: facts
+                    .bulk_features
+                    .known()
+                    .map(|(feature, works)| (feature.as_str().to_owned(), works))
+                    .collect(),
             }),
         }
     }

@@ -1,6 +1,7 @@
 //! What a lane logs and counts about events that do not end with it: values left out, bulk upserts given up. Names fields
 //! and words of a fixed list, never values or traits.
 
+use super::contact::bulk::features::BulkFeature;
 use crate::delivery::{AccountName, TraceId};
 use crate::mapping::Omitted;
 use crate::metrics::AccountMetrics;
@@ -65,6 +66,20 @@ impl Reports {
         tracing::warn!(
             account = &*self.account,
             "bulk upserts have been refused for two minutes; records go one by one until one is accepted"
+        );
+    }
+
+    pub(super) fn bulk_feature_works(&self, feature: BulkFeature) {
+        self.metrics.bulk_feature.of(feature.as_str()).set(1);
+    }
+
+    pub(super) fn bulk_feature_fails(&self, feature: BulkFeature) {
+        self.metrics.bulk_feature.of(feature.as_str()).set(0);
+        tracing::warn!(
+            account = &*self.account,
+            feature = feature.as_str(),
+            costs = feature.cost(),
+            "a bulk feature does not work for the account; it is tried again after a restart"
         );
     }
 

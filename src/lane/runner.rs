@@ -255,8 +255,8 @@ impl Lane {
     }
 
     fn take_effects(&mut self, effects: Vec<Effect<OpenDelivery>>) {
-        let Self { intake, settler, reports, .. } = self;
-        Concerned { intake, settler, reports }.take(effects, Instant::now());
+        let Self { intake, settler, reports, status, .. } = self;
+        Concerned { intake, settler, reports, status }.take(effects, Instant::now());
     }
 
     /// Lets requests in flight end, and gives back the rest. After a stop the requests have the grace, because the lane

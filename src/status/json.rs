@@ -122,3 +122,18 @@ pub(super) fn account(
         settings,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::status::view::snapshot::tests::{flowing, snapshot};
+
+    #[test]
+    fn an_account_s_bulk_features_are_told_and_those_that_nobody_knows_are_not() {
+        let shown = super::account(&snapshot(vec![flowing("acme")]), "acme", None).unwrap().unwrap();
+        let shown: Value = serde_json::from_slice(&shown).unwrap();
+        let features = &shown["report"]["details"]["bulk_features"];
+        assert_eq!(*features, json!({"contact_search": true, "links_in_bulk": false}), "{shown}");
+    }
+}

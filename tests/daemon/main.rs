@@ -18,6 +18,7 @@ mod support;
 mod admin;
 mod batches;
 mod broker_states;
+mod calls;
 mod check;
 mod cluster;
 mod commands;

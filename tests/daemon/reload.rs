@@ -125,7 +125,10 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
         let changed = without(&all, "one", "initech")
             .replace(
                 &keyed("globex"),
-                &format!("{}\nquota_share = 0.5\n[accounts.fields]\nseats = \"cf_seats\"", keyed("globex")),
+                &format!(
+                    "{}\nquota_share = 0.5\nlinks = \"careful\"\n[accounts.fields]\nseats = \"cf_seats\"",
+                    keyed("globex")
+                ),
             )
             .replace("prefetch = 400", "prefetch = 300");
         said = reload(&replica, &changed).await;
@@ -140,7 +143,7 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
     .await;
     for part in [
         "added=hooli",
-        "changed=\"globex (fields, quota_share)\"",
+        "changed=\"globex (fields, links, quota_share)\"",
         "removed=initech",
         "unchanged=1",
         "after_restart=broker.prefetch",
@@ -154,6 +157,10 @@ async fn accounts_come_change_and_go_and_the_others_are_not_touched() {
     assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);
     assert_eq!(replica.metric("freshet_quota_requests_per_hour{account=\"globex\"}").await, 500_000.0);
     assert_eq!(replica.metric("freshet_config_last_reload_successful").await, 1.0);
+    for (account, links) in [("acme", "bulk"), ("globex", "careful")] {
+        let (_, shown) = replica.get(&format!("/api/accounts/{account}")).await;
+        assert!(shown.contains(&format!("\"links\":\"{links}\"")), "{shown}");
+    }
     let (_, metrics) = replica.get("/metrics").await;
     soon("the series of the account that went are gone", async || {
         !replica.get("/metrics").await.1.contains("account=\"initech\"")

@@ -160,7 +160,7 @@ const SETTINGS: [&str; 6] = [
     "",
     "invalid_value = \"omit\"\nunknown_custom_field = \"ignore\"",
     "tags = \"append\"\nnull_traits = \"clear\"",
-    "deal_identity = \"name\"\nanonymous_identify = \"by_email\"",
+    "deal_identity = \"name\"\nlinks = \"careful\"\nanonymous_identify = \"by_email\"",
     "coercion = \"strict\"\nevents = [\"identify\", \"track\"]",
     "[accounts.fields]\n\"plan.name\" = \"cf_background\"\n\"gone\" = \"cf_gone\"\n[accounts.deal_defaults]\n\"amount\" = 7",
 ];

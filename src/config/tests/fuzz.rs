@@ -130,6 +130,7 @@ const KEYS: &[&str] = &[
     "quota_share",
     "tracking_requests_per_minute",
     "bulk_jobs",
+    "links",
     "write_keys",
     "project_ids",
     "events",

@@ -446,7 +446,8 @@ fn broken_toml_is_reported_by_line_and_never_shown() {
 fn a_value_of_the_wrong_type_says_what_is_missing() {
     let text = "[broker]\nqueue = 7\n[delivery]\ngive_up_after = 3\nconcurrency = true\n\
                 [[accounts]]\nname = \"acme\"\nurl = \"acme\"\napi_key = { env = \"KEY\" }\nbulk_jobs = \"6\"\n\
-                invalid_value = true\nanonymous_identify = \"skip\"\nnull_traits = \"send\"";
+                invalid_value = true\nanonymous_identify = \"skip\"\nnull_traits = \"send\"\n\
+                links = \"carefully\"";
     insta::assert_snapshot!(problems(text, &[("KEY", "k")]).join("\n"), @r#"
     broker.queue: expected a string, found integer
     delivery.give_up_after: expected a duration above zero with its unit, such as "200ms", "30s" or "3d"
@@ -455,6 +456,7 @@ fn a_value_of_the_wrong_type_says_what_is_missing() {
     accounts[0].invalid_value: expected "dead_letter" or "omit"
     accounts[0].anonymous_identify: expected "dead_letter" or "by_email"
     accounts[0].null_traits: expected "ignore" or "clear"
+    accounts[0].links: expected "bulk" or "careful"
     "#);
 }
 

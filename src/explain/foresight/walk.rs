@@ -96,6 +96,7 @@ impl<'a> EventWalker<'a> {
                 | Effect::Coalesced(_)
                 | Effect::LeftOut(_)
                 | Effect::DealsNotShown
+                | Effect::BulkFeature(..)
                 | Effect::Fields(..)
                 | Effect::Selector(..) => None,
             });

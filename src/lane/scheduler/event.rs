@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use crate::freshsales::Call;
+use crate::lane::contact::bulk::features::BulkFeature;
 use crate::mapping::Omitted;
 use crate::outcome::Outcome;
 use crate::schema::{Entity, Selector};
@@ -39,6 +40,8 @@ pub enum Effect<D> {
     LeftOut(Omitted),
     /// Freshsales was asked for a contact's deals and did not show them.
     DealsNotShown,
+    /// An answer shows for the first time whether the account honours something that bulk needs.
+    BulkFeature(BulkFeature, bool),
     /// The answer to [`read_fields`](super::Scheduler::read_fields), or the status it was refused with.
     Fields(Entity, Result<serde_json::Value, u16>),
     /// The answer to [`read_selector`](super::Scheduler::read_selector), or the status it was refused with.

@@ -1,6 +1,6 @@
 //! What an account's configuration says to its scheduler.
 
-use crate::config::{AccountConfig, DealIdentity, Tags};
+use crate::config::{AccountConfig, DealIdentity, Links, Tags};
 use crate::lane::timing::BackoffSettings;
 use crate::mapping::InvalidValue;
 
@@ -17,6 +17,8 @@ pub struct SchedulerSettings {
     pub invalid_value: InvalidValue,
     /// How a deal is found.
     pub deal_identity: DealIdentity,
+    /// How contacts are linked to their companies.
+    pub links: Links,
     /// Whether an event's tags replace a record's, or are added to them.
     pub tags: Tags,
     /// A question for people, added where nothing is found at the account's url.
@@ -30,6 +32,7 @@ impl SchedulerSettings {
             bulk_jobs: account.limits.bulk_jobs,
             invalid_value: account.mapping.invalid_value,
             deal_identity: account.deal_identity,
+            links: account.links,
             tags: account.tags,
             not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
             ..Self::new(concurrency, backoff)
@@ -44,6 +47,7 @@ impl SchedulerSettings {
             bulk_jobs: usize::MAX,
             invalid_value: InvalidValue::default(),
             deal_identity: DealIdentity::default(),
+            links: Links::default(),
             tags: Tags::default(),
             not_found_hint: None,
         }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::lane::applied::AppliedSettings;
+use crate::lane::contact::bulk::features::BulkFeatures;
 use crate::mapping::FieldDifference;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
@@ -38,6 +39,8 @@ pub struct LaneFacts {
     pub fields: Option<FieldCounts>,
     /// What the last readings of the fields found changed, newest first.
     pub field_changes: Vec<NotedFieldChange>,
+    /// What the account's answers have shown of what bulk needs.
+    pub bulk_features: BulkFeatures,
     /// The account's settings, once the lane has them.
     pub settings: Option<Arc<AppliedSettings>>,
     /// The last events that became dead letters, newest first.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use askama::Template;
 use jiff::Timestamp;
-use serde_json::Value;
 
+use super::applied::settings_shown;
 use super::frame::Frame;
 use super::shown::{ConcernShown, ErrorShown, RemovedShown};
 use crate::fleet::{
     AccountInFleet, CallCount, ChangedField, FailedEvent, HourCounts, LaneDetails, LaneReport,
 };
-use crate::lane::AppliedSettings;
+use crate::lane::{AppliedSettings, BulkFeature};
 use crate::status::view::chart::chart;
 use crate::status::view::concern;
 use crate::status::view::history::{ChartSeries, hour};
@@ -41,6 +41,7 @@ struct AccountPage {
     quota: Option<QuotaShown>,
     tracking_quota: Option<QuotaShown>,
     calls: Vec<CallsShown>,
+    bulk_features: Vec<BulkFeatureShown>,
     fields: Option<FieldsShown>,
     field_changes: Vec<FieldChangeShown>,
     settings: Vec<(String, String)>,
@@ -87,6 +88,13 @@ struct CallsShown {
     endpoint: String,
     outcome: String,
     number: String,
+}
+
+#[derive(Debug)]
+struct BulkFeatureShown {
+    feature: String,
+    works: bool,
+    meaning: &'static str,
 }
 
 #[derive(Debug)]
@@ -148,6 +156,7 @@ pub(in crate::status) fn account(
             .and_then(|report| report.tracking_quota.as_ref())
             .map(|quota| quota::shown(quota, now)),
         calls: details.into_iter().flat_map(|details| &details.calls).map(calls).collect(),
+        bulk_features: details.into_iter().flat_map(|one| &one.bulk_features).map(bulk_feature).collect(),
         fields: report.and_then(|report| fields(report, now)),
         field_changes: details
             .into_iter()
@@ -255,6 +264,13 @@ fn calls(count: &CallCount) -> CallsShown {
     }
 }
 
+fn bulk_feature((feature, works): (&String, &bool)) -> BulkFeatureShown {
+    // One that only a newer version knows has no meaning here.
+    let known = BulkFeature::from_word(feature);
+    let meaning = known.map(|known| if *works { known.gain() } else { known.cost() }).unwrap_or_default();
+    BulkFeatureShown { feature: feature.clone(), works: *works, meaning }
+}
+
 fn fields(report: &LaneReport, now: Timestamp) -> Option<FieldsShown> {
     let read = report.fields.as_ref()?;
     let words = format!(
@@ -276,24 +292,6 @@ fn field_change(changed: &ChangedField, now: Timestamp) -> FieldChangeShown {
         before: or_dash(&changed.before),
         now: or_dash(&changed.now),
     }
-}
-
-/// Each key of the configuration, and its value in words.
-fn settings_shown(settings: &AppliedSettings) -> Vec<(String, String)> {
-    let Ok(Value::Object(settings)) = serde_json::to_value(settings) else { return Vec::new() };
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let words = |value: &Value| match value {
-        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Bool(true) => "set".to_owned(),
-        Value::Bool(false) => "not set".to_owned(),
-        Value::Number(number) => {
-            let number = number.to_string();
-            let whole = number.strip_suffix(".0").unwrap_or(&number);
-            whole.parse().map_or_else(|_| whole.to_owned(), grouped)
-        }
-        Value::Null | Value::String(_) | Value::Object(_) => plain(value),
-    };
-    settings.iter().map(|(key, value)| (key.clone(), words(value))).collect()
 }
 
 #[cfg(test)]
@@ -341,6 +339,7 @@ mod tests {
         null_traits = ignore
         tags = replace
         deal_identity = contact
+        links = bulk
         fields = 1
         company_fields = 0
         deal_fields = 0

@@ -1,6 +1,7 @@
 //! The pages for people: what `view` found out, put into the templates. Pure; the handlers serve what comes of it.
 
 mod account;
+mod applied;
 mod dead_letters;
 mod failure;
 mod forms;

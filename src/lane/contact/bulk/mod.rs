@@ -5,6 +5,7 @@
 //! need nothing from the answer go in one, and at least [`FEWEST`] of them.
 
 pub(in crate::lane) mod eligible;
+pub(in crate::lane) mod features;
 pub(in crate::lane) mod job_polling;
 pub(in crate::lane) mod policy;
 pub(in crate::lane) mod report;

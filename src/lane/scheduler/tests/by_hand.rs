@@ -82,6 +82,7 @@ pub(in crate::lane::scheduler) fn settled(effects: Vec<Effect<u64>>) -> Vec<(u64
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
         | Effect::DealsNotShown
+        | Effect::BulkFeature(..)
         | Effect::Fields(..)
         | Effect::Selector(..) => None,
     });

@@ -145,6 +145,7 @@ impl Account {
                         Effect::LeftOut(omitted) => self.left_out.push(omitted.entity),
                         Effect::BulkGivenUp
                         | Effect::DealsNotShown
+                        | Effect::BulkFeature(..)
                         | Effect::TooManyJobs { .. }
                         | Effect::Coalesced(_)
                         | Effect::Fields(..)

@@ -25,6 +25,7 @@ fn dead_letter(effects: Vec<Effect<u64>>) -> Refusal {
         | Effect::TooManyJobs { .. }
         | Effect::LeftOut(_)
         | Effect::DealsNotShown
+        | Effect::BulkFeature(..)
         | Effect::Fields(..)
         | Effect::Selector(..) => None,
     });
@@ -40,6 +41,7 @@ fn omitted(effects: &[Effect<u64>]) -> Vec<(Entity, &str)> {
         | Effect::BulkGivenUp
         | Effect::TooManyJobs { .. }
         | Effect::DealsNotShown
+        | Effect::BulkFeature(..)
         | Effect::Fields(..)
         | Effect::Selector(..) => None,
     });

@@ -1,0 +1,36 @@
+//! What an account chooses about its records with a word: tags, deals, links.
+
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
+/// What becomes of the tags that a record has already when an event brings others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Tags {
+    /// They are replaced by the event's.
+    #[default]
+    Replace,
+    /// The event's are added to them.
+    Append,
+}
+
+/// Which deal of the account an event's deal is. In Freshsales several deals may have the same name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum DealIdentity {
+    /// The contact's own deal of that name, else a new one.
+    #[default]
+    Contact,
+    /// The account's deal of that name.
+    Name,
+}
+
+/// How contacts are linked to their companies. A write of links replaces those that a contact has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Links {
+    /// The links of many contacts are read together and written together, some seconds later.
+    #[default]
+    Bulk,
+    /// One contact after another; its links are read right before they are written.
+    Careful,
+}
