@@ -44,7 +44,7 @@ pub fn draw(settings: &Settings) -> Vec<Step> {
     let each = settings.events / steps.len();
     for step in &mut steps {
         step.events = each;
-        step.job_times = (0..settings.accounts).map(|_| dice.millis(800, 1100)).collect();
+        step.job_times = (0..settings.accounts).map(|_| dice.millis(300, 600)).collect();
     }
     if let Some(last) = steps.last_mut() {
         last.events += settings.events % each.max(1);
