@@ -23,10 +23,9 @@ pub struct Terms {
     pub answer: Duration,
     /// How long the n-th job takes.
     pub job_time: fn(u64) -> Duration,
+    /// For how long search does not show what was written.
+    pub search_delay: Duration,
 }
-
-/// What search does not show yet.
-pub const SEARCH_DELAY: Duration = Duration::from_secs(3);
 
 /// Counts calls, and which of them are over the quota of their hour by the clock.
 pub struct Gate {
@@ -88,7 +87,7 @@ impl Api {
             gate: Gate::new(start, terms.plan),
             tracking: 0,
             by_endpoint: BTreeMap::new(),
-            account: Account::new(SEARCH_DELAY),
+            account: Account::new(terms.search_delay),
             jobs: Vec::new(),
             running: Vec::new(),
         }

@@ -7,9 +7,9 @@ use freshet::schema::Entity;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::api::{Api, SEARCH_DELAY};
+use super::api::Api;
 use super::endpoints::Request;
-use super::kinds::{self, terms};
+use super::kinds::{self, SEARCH_DELAY, terms};
 
 const MOMENT: Duration = Duration::from_millis(1);
 

@@ -50,7 +50,7 @@ fn alone(simulation: &mut Simulation, replica: &mut Replica, kind: Kind, round: 
     let result =
         simulation.run(replica, &[Duration::ZERO], |number| traffic::event(kind, number, round), None);
     assert_eq!((result.unsettled, result.throttled), (0, 0));
-    traffic::assert_written(&simulation.api.account, &traffic::event(kind, 0, round), None);
+    traffic::assert_written(&simulation.api.account, &traffic::event(kind, 0, round), &[]);
     result
 }
 

@@ -6,6 +6,7 @@ use freshet::config::DealIdentity;
 
 use super::api::Terms;
 use super::clients::Day;
+use super::kinds::SEARCH_DELAY;
 use super::report::{self, Targets};
 use super::run::{Result, Simulation};
 use super::traffic::{self, Kind};
@@ -18,6 +19,7 @@ const TERMS: Terms = Terms {
     plan: 1000,
     answer: Duration::from_millis(300),
     job_time: |number| Duration::from_millis(4000 + number.wrapping_mul(7919) % 4000),
+    search_delay: SEARCH_DELAY,
 };
 
 /// Calls that Freshet may make in an hour.

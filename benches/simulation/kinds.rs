@@ -26,12 +26,15 @@ pub struct Size {
 /// As the tables have it.
 pub const FULL: Size = Size { bare: 5000, related: 2000 };
 
+pub const SEARCH_DELAY: Duration = Duration::from_secs(3);
+
 /// Calls take 200 ms, and jobs 1 to 8 seconds in a fixed pattern.
 pub const fn terms(plan: u32) -> Terms {
     Terms {
         plan,
         answer: Duration::from_millis(200),
         job_time: |number| Duration::from_millis(1000 + number.wrapping_mul(7919) % 7001),
+        search_delay: SEARCH_DELAY,
     }
 }
 
@@ -132,18 +135,26 @@ impl Written {
         assert_eq!(result.unsettled, 0, "every event is settled");
         let account = &self.simulation.api.account;
         for number in 0..self.events {
-            traffic::assert_written(account, &traffic::event(self.kind, number, round), self.old_link);
+            traffic::assert_written(
+                account,
+                &traffic::event(self.kind, number, round),
+                self.old_link.as_slice(),
+            );
         }
         let with_deal = if self.kind == Kind::Documented { self.events } else { 0 };
         assert_eq!(account.deals().len(), with_deal, "each deal is there once");
     }
 }
 
-/// A replica starts right after another one has linked contacts, and links them to other companies. Search does not show
-/// the first links yet, and none of them is lost.
+/// A replica starts right after another one has linked known contacts, and links them to other companies. Search, as slow
+/// as it has been seen, shows the contacts without the first links for most of that time, and none of them is lost.
 pub fn take_over_at_once() {
     let (kind, events) = (Kind::WithCompany(COMPANIES), 150);
-    let mut written = new(terms(100_000), kind, events, DealIdentity::Contact);
+    let terms = Terms { search_delay: Duration::from_secs(20), ..terms(100_000) };
+    let mut simulation = Simulation::new(terms);
+    seed(&mut simulation, events, 2 * COMPANIES, |_| None);
+    let arrivals = traffic::at_once(events);
+    let mut written = Written::first(simulation, kind, &arrivals, DealIdentity::Contact);
     written.replica = written.simulation.replica(PREFETCH, DealIdentity::Contact);
     let other = |number: usize| {
         let mut event = traffic::event(kind, number, 2);
@@ -152,13 +163,13 @@ pub fn take_over_at_once() {
         }
         event
     };
-    let arrivals = traffic::at_once(events);
     let result = written.simulation.run(&mut written.replica, &arrivals, other, None);
     assert_eq!(result.unsettled, 0);
     let account = &written.simulation.api.account;
     for number in 0..events {
         let first = account.by_name(Entity::SalesAccount, &format!("Company {}", number % COMPANIES));
-        traffic::assert_written(account, &other(number), first);
+        let old: Vec<i64> = written.old_link.into_iter().chain(first).collect();
+        traffic::assert_written(account, &other(number), &old);
     }
 }
 
@@ -173,24 +184,35 @@ fn new(terms: Terms, kind: Kind, events: usize, identity: DealIdentity) -> Writt
 /// A sales account that known contacts are linked to and that no event names.
 const OLD_COMPANY: &str = "Old Company";
 
-/// Contacts that the account had before, each linked to its company and to another one.
+/// Contacts that the account has had for long, each linked to its company and to another one.
 fn known(terms: Terms, events: usize, process: Process) -> Result {
     let mut simulation = Simulation::new(terms);
+    seed(&mut simulation, events, COMPANIES, |number| Some(number % COMPANIES));
+    let kind = Kind::WithCompany(COMPANIES);
+    let written = Written::first(simulation, kind, &traffic::at_once(events), DealIdentity::Contact);
+    written.again(process)
+}
+
+/// Companies and contacts, each linked to [`OLD_COMPANY`] and to the company of this number, two hours ago.
+fn seed(
+    simulation: &mut Simulation,
+    contacts: usize,
+    companies: usize,
+    linked: impl Fn(usize) -> Option<usize>,
+) {
     let (account, now) = (&mut simulation.api.account, simulation.now);
     let mut write = |entity, name: &str, data: serde_json::Value| {
         account.upsert(entity, name, data.as_object().expect("an object"), now)
     };
     let old = write(Entity::SalesAccount, OLD_COMPANY, json!({}));
-    let companies: Vec<i64> = (0..COMPANIES)
+    let companies: Vec<i64> = (0..companies)
         .map(|number| write(Entity::SalesAccount, &format!("Company {number}"), json!({})))
         .collect();
-    for number in 0..events {
-        let company = companies[number % COMPANIES];
-        let links = json!([{ "id": old, "is_primary": true }, { "id": company, "is_primary": false }]);
+    for number in 0..contacts {
+        let company = linked(number).map(|company| json!({ "id": companies[company], "is_primary": false }));
+        let links = std::iter::once(json!({ "id": old, "is_primary": true })).chain(company);
+        let links: serde_json::Value = links.collect();
         write(Entity::Contact, &traffic::email(number), json!({ "sales_accounts": links }));
     }
     simulation.pause();
-    let kind = Kind::WithCompany(COMPANIES);
-    let written = Written::first(simulation, kind, &traffic::at_once(events), DealIdentity::Contact);
-    written.again(process)
 }

@@ -108,15 +108,15 @@ pub fn steadily(events: usize) -> Vec<Duration> {
     (0..events).map(|n| Duration::from_millis(5 * n as u64)).collect()
 }
 
-/// Asserts that the account holds what the event says: values, links and the deal, once. `old_link` is a link that
-/// the contact had before and no event names.
-pub fn assert_written(account: &Account, event: &Mapped, old_link: Option<i64>) {
+/// Asserts that the account holds what the event says: values, links and the deal, once. `old_links` are those
+/// that the contact had before.
+pub fn assert_written(account: &Account, event: &Mapped, old_links: &[i64]) {
     let Mapped::Contact(write) = event else { return };
     let email = write.email.as_deref().expect("it has an address");
     let id = account.contact_by_email(email).expect("the contact is there");
     let contact = account.contact(id).expect("the contact is there");
     assert_values(&contact.fields, &write.record);
-    let mut expected: Vec<i64> = old_link.into_iter().collect();
+    let mut expected = old_links.to_vec();
     if let Some(company) = &write.company {
         let company_id = account.by_name(freshet::schema::Entity::SalesAccount, &company.name);
         let company_id = company_id.expect("the company is there");

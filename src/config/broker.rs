@@ -12,7 +12,7 @@ use crate::segment::{BODY_LIMIT, Opener};
 use crate::tls::{ClientFiles, IdentityFiles, KeySource};
 
 const DEFAULT_QUEUE: &str = "segment.events";
-const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(400).unwrap();
+const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(1000).unwrap();
 const DEFAULT_PREFETCH_BYTES: u64 = 64 * 1024 * 1024;
 /// RabbitMQ takes no larger message.
 const LARGEST_BATCH: usize = 512 * 1024 * 1024;

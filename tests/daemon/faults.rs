@@ -178,10 +178,18 @@ async fn a_stop_amid_a_burst_of_dead_letters_repeats_none() {
 
 #[tokio::test]
 async fn a_killed_process_repeats_no_more_than_was_in_flight() {
+    // In the second case all that is not sent waits in the lane.
+    for prefetch in [16, 1000] {
+        killed_in_the_worst_moment(prefetch).await;
+    }
+}
+
+async fn killed_in_the_worst_moment(prefetch: u16) {
     const CONCURRENCY: usize = 8;
     const BEFORE: usize = 100;
     let mut world = World::with_acme().await;
-    world.prefetch = 16;
+    world.prefetch = prefetch;
+    let held = BEFORE.min(usize::from(prefetch));
     let mut first = world.start("one").await;
     // One of each contact, so that the whole concurrency is used. The first ones are settled to the end.
     world.publish_all((0..BEFORE).map(|contact| track(contact, 0).to_string())).await;
@@ -198,9 +206,11 @@ async fn a_killed_process_repeats_no_more_than_was_in_flight() {
     world.asked("acme", (3 + BEFORE + CONCURRENCY) as u64).await;
     // The broker has taken every acknowledgement when it holds back no more than the prefetch.
     soon("the first hundred are settled", async || {
-        world.amqp.depth(&world.lane("acme")).await == u32::try_from(BEFORE - 16).ok()
+        world.amqp.depth(&world.lane("acme")).await == u32::try_from(BEFORE - held).ok()
     })
     .await;
+    shows(&first, "freshet_events_in_flight{account=\"acme\"}", f64::from(u16::try_from(held).unwrap()))
+        .await;
     first.kill();
 
     let second = world.start("two").await;

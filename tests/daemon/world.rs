@@ -36,7 +36,7 @@ pub struct World {
     pub vhost: Vhost,
     pub amqp: Amqp,
     pub accounts: Vec<Account>,
-    /// `broker.prefetch` of every replica.
+    /// `broker.prefetch` of every replica. Measures of memory are for this many events.
     pub prefetch: u16,
     /// `delivery.request_timeout` of every replica.
     pub request_timeout: &'static str,

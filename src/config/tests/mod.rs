@@ -43,7 +43,7 @@ fn a_short_file_has_the_documented_defaults() {
     let config = read(ACME, &[("KEY", "secret")]).unwrap();
     assert_eq!(node(&config), "127.0.0.1:5672");
     assert_eq!(config.broker.queue, "segment.events");
-    assert_eq!(config.broker.prefetch.get(), 400);
+    assert_eq!(config.broker.prefetch.get(), 1000);
     assert_eq!(config.broker.prefetch_bytes, 64 << 20);
     assert_eq!(config.broker.max_batch, 16 << 20);
     assert!(config.broker.unwrap.is_empty());
