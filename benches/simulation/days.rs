@@ -26,7 +26,7 @@ const TERMS: Terms = Terms {
 const ALLOWED: f64 = 900.0;
 
 /// What `broker.prefetch` may be where bursts come.
-const PREFETCHES: [usize; 3] = [PREFETCH, 800, 1000];
+const PREFETCHES: [usize; 3] = [400, 800, PREFETCH];
 
 /// With as many jobs at once as Freshet may run.
 const BOUND: &str = "lower bound";

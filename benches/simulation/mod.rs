@@ -26,4 +26,4 @@ pub const CONCURRENCY: usize = 8;
 /// The default of `bulk_jobs`.
 pub const BULK_JOBS: usize = 6;
 /// The default of `broker.prefetch`.
-pub const PREFETCH: usize = 400;
+pub const PREFETCH: usize = 1000;
