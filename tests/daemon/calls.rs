@@ -394,5 +394,12 @@ async fn events_cost_few_calls_and_no_link_is_lost() {
     costs.push(counted.cost(&COMPANIES, "known contacts with a known company, after a restart", 1000, 45));
 
     told(&table(&costs));
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let dear: Vec<&str> = costs
+        .iter()
+        .filter(|cost| cost.per_thousand() > cost.bound as f64)
+        .map(|cost| cost.traffic)
+        .collect();
+    assert!(dear.is_empty(), "cost more than they may: {}\n{}", dear.join("; "), table(&costs));
     world.finish([replica]).await;
 }
