@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::together::{LinkTrial, Search};
 use crate::backoff::Delays;
 use crate::freshsales::{BULK_JOB_LIMIT, BudgetKind, Call, EndpointFamily, UnavailableCause, Verdict};
 use crate::lane::budget::attempt::{CallAttempt, CallClass};
 use crate::lane::budget::attribution::Suspicion;
+use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::schema::{Entity, Selector};
 
 /// A call and what it is for.
@@ -187,7 +187,7 @@ pub(super) enum Purpose {
     /// A bulk job's status.
     Poll(Polling),
     /// Records of many work items are searched for.
-    Search(Search),
+    Search(RecordSearch),
     /// Whether links that were written in bulk are there.
     ReadBack(LinkTrial),
 }
@@ -223,7 +223,7 @@ impl Purpose {
             Self::Step(item) => std::slice::from_ref(item),
             Self::Bulk(_, items)
             | Self::Poll(Polling { items, .. })
-            | Self::Search(Search { items, .. })
+            | Self::Search(RecordSearch { items, .. })
             | Self::ReadBack(LinkTrial { items }) => items,
         }
     }
@@ -239,4 +239,19 @@ pub(super) struct Polling {
     pub(super) submitted: Instant,
     /// How long after its submission the first question was to be asked.
     pub(super) first_wait: Duration,
+}
+
+/// A search for the records of work items.
+#[derive(Debug, Clone)]
+pub(super) struct RecordSearch {
+    pub(super) items: Vec<u64>,
+    pub(super) what: SharedCall,
+    /// A contact that exists. Unless it is found, a contact that is not found may exist as well.
+    pub(super) control: Option<String>,
+}
+
+/// Work items whose links were written in the first bulk call that wrote any. The first of them is read back.
+#[derive(Debug, Clone)]
+pub(super) struct LinkTrial {
+    pub(super) items: Vec<u64>,
 }

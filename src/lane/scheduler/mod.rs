@@ -20,6 +20,7 @@ mod pick;
 mod progress;
 mod record_locks;
 mod settings;
+mod shared_records;
 mod tenure;
 #[cfg(test)]
 mod tests;

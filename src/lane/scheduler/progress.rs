@@ -6,16 +6,15 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::calls::{PendingCall, Purpose};
+use super::calls::Purpose;
 use super::window::ContactKey;
 use super::{Effect, Scheduler};
 use crate::freshsales::{Endpoint, found_email};
 use crate::lane::contact::activity;
 use crate::lane::contact::address_change::identify::{self, AddressRole, Identified};
 use crate::lane::contact::address_change::learned;
-use crate::lane::contact::cache::contacts::LearningTimes;
-use crate::lane::contact::cache::records::{CachedAccount, RecordCache, fingerprint};
-use crate::lane::contact::contact_work::{ContactWork, DealId, SharedRecord};
+use crate::lane::contact::cache::records::{RecordCache, fingerprint};
+use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::step::Step;
@@ -236,70 +235,6 @@ impl<D> Scheduler<D> {
         }
         self.deals_not_shown = Some(now);
         Some(Effect::DealsNotShown)
-    }
-
-    pub(super) fn shared_record(&self, number: u64) -> Option<SharedRecord> {
-        self.items.contact(number)?.shared_record()
-    }
-
-    /// The item no longer writes the record of its step.
-    pub(super) fn release_lock(&mut self, number: u64) {
-        if let Some(record) = self.shared_record(number) {
-            self.release(record, number);
-        }
-    }
-
-    fn release(&mut self, record: SharedRecord, number: u64) {
-        for other in self.locks.release(record, number) {
-            self.enter_step(other);
-        }
-    }
-
-    /// The record of the item's step is being written now.
-    pub(super) fn lock_for_call(&mut self, number: u64) {
-        if let Some(record) = self.shared_record(number) {
-            self.locks.take_if_free(record, number);
-        }
-    }
-
-    /// Whether another item writes the record that a call is to write.
-    pub(super) fn is_locked_by_other(&self, call: &PendingCall) -> bool {
-        let Purpose::Step(number) = call.purpose else { return false };
-        self.shared_record(number).is_some_and(|record| self.locks.is_held_by_other(&record, number))
-    }
-
-    /// The item's call failed and waits, maybe for long. Others may write its sales account or deal meanwhile: one contact's
-    /// failures must not hold up its company.
-    pub(super) fn let_others_write(&mut self, call: u64, now: Instant) {
-        let Some(&Purpose::Step(number)) = self.calls.get(call).map(|call| &call.purpose) else { return };
-        if let Some(work) = self.items.contact(number)
-            && work.step == Step::Company
-            && let Some(company) = &work.write.company
-            && let Some(known) = self.records.account(&company.name)
-        {
-            // The call may have taken effect all the same.
-            self.records.learn_account(&company.name, CachedAccount { written: None, ..known });
-        }
-        self.links_may_be_written(number, now);
-        let creates_deal = |work: &ContactWork| work.step == Step::Deal && work.deal == DealId::New;
-        if self.items.contact(number).is_some_and(creates_deal) {
-            // It is not known to exist, so another event that has it must not create it, too.
-            return;
-        }
-        self.release_lock(number);
-    }
-
-    /// The answer to a call that writes all links of the item's contact is lost, or comes later: others that write them
-    /// meanwhile must add to these.
-    pub(super) fn links_may_be_written(&mut self, number: u64, now: Instant) {
-        let search_delay = self.settings.backoff.look_up_delay;
-        let Some(work) = self.items.contact(number) else { return };
-        let links =
-            if let Step::Link(links) = &work.step { Some(links.clone()) } else { work.links_to_write() };
-        if let Some(links) = links {
-            let times = LearningTimes { now, search_delay };
-            self.records.may_be_linked(work.write.address(), work.contact_id, &links, times);
-        }
     }
 }
 

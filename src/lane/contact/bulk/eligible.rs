@@ -15,16 +15,16 @@ use crate::schema::Entity;
 
 /// How a contact's next call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lane) enum Manner {
+pub(in crate::lane) enum NextCall {
     Alone,
-    Together(Together),
+    Together(SharedCall),
     /// Not yet: something that is under way decides it.
     Later,
 }
 
 /// What one call does for many contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::lane) enum Together {
+pub(in crate::lane) enum SharedCall {
     /// Writes this entity's records.
     Write(Entity),
     /// Reads the contacts before they are written: their links, or the ids of their deals, are not known.
@@ -56,12 +56,12 @@ struct Contact<'a> {
 
 impl Circumstances<'_> {
     /// How the next call of a work item goes.
-    pub(in crate::lane) fn of_work(&mut self, work: &ContactWork) -> Manner {
+    pub(in crate::lane) fn of_work(&mut self, work: &ContactWork) -> NextCall {
         if work.singly {
-            return Manner::Alone;
+            return NextCall::Alone;
         }
         match &work.step {
-            Step::FindId(entity) => Manner::Together(Together::FindIds(*entity)),
+            Step::FindId(entity) => NextCall::Together(SharedCall::FindIds(*entity)),
             Step::Company => self.of_company(&work.write, work.ignores_cache),
             Step::Contact => {
                 self.of_contact(&Contact { write: &work.write, account: work.account_id, work: Some(work) })
@@ -77,15 +77,15 @@ impl Circumstances<'_> {
             | Step::FindDeal
             | Step::ReadTags(_)
             | Step::Tags(_)
-            | Step::ConfirmExists(_) => Manner::Alone,
+            | Step::ConfirmExists(_) => NextCall::Alone,
         }
     }
 
     /// How the first call of a waiting event goes, as far as can be told before it is worked on.
-    pub(in crate::lane) fn of_event(&mut self, event: &HeldEvent) -> Manner {
-        let HeldEvent::Contact(write) = event else { return Manner::Alone };
+    pub(in crate::lane) fn of_event(&mut self, event: &HeldEvent) -> NextCall {
+        let HeldEvent::Contact(write) = event else { return NextCall::Alone };
         if write.email.is_none() {
-            return Manner::Alone;
+            return NextCall::Alone;
         }
         let account = match unchanged_company(write, self.records) {
             Company::None => None,
@@ -95,8 +95,8 @@ impl Circumstances<'_> {
         self.of_contact(&Contact { write, account, work: None })
     }
 
-    fn of_company(&mut self, write: &HeldContact, ignores_cache: bool) -> Manner {
-        let Some(company) = &write.company else { return Manner::Alone };
+    fn of_company(&mut self, write: &HeldContact, ignores_cache: bool) -> NextCall {
+        let Some(company) = &write.company else { return NextCall::Alone };
         let account = self.records.account(&company.name);
         // A single call answers with the id. Where it is not known, it must be possible to search for it.
         let finds_id = account.is_some() || self.may_use(BulkFeature::SalesAccountSearch);
@@ -107,13 +107,13 @@ impl Circumstances<'_> {
         self.written_together(Entity::SalesAccount, fits)
     }
 
-    fn of_contact(&mut self, contact: &Contact<'_>) -> Manner {
+    fn of_contact(&mut self, contact: &Contact<'_>) -> NextCall {
         let Contact { write, account, work } = *contact;
         let ignores_cache = work.is_some_and(|work| work.ignores_cache);
         let id = work.and_then(|work| work.contact_id).or_else(|| self.records.contact_id(write.address()));
         let id = id.filter(|_| !ignores_cache);
         if !tags::are_known(&write.record, Entity::Contact, id, self.records) {
-            return Manner::Alone;
+            return NextCall::Alone;
         }
         let searched = work.and_then(|work| work.search.links.as_ref());
         let links_known = match (&write.company, account) {
@@ -121,14 +121,14 @@ impl Circumstances<'_> {
             (Some(_), Some(account)) => {
                 !ignores_cache && (self.records.linked(write.address(), account) || searched.is_some())
             }
-            (Some(_), None) => return Manner::Alone,
+            (Some(_), None) => return NextCall::Alone,
         };
         let deal_known = self.knows_deal(contact, id);
         if links_known && deal_known {
             let adds_link = work.is_some_and(ContactWork::adds_link);
             return match self.features.state(BulkFeature::LinksInBulk) {
-                FeatureState::Unknown if adds_link && self.links_on_trial => Manner::Later,
-                FeatureState::Fails if adds_link => Manner::Alone,
+                FeatureState::Unknown if adds_link && self.links_on_trial => NextCall::Later,
+                FeatureState::Fails if adds_link => NextCall::Alone,
                 FeatureState::Unknown | FeatureState::Works | FeatureState::Fails => {
                     self.written_together(Entity::Contact, true)
                 }
@@ -137,7 +137,7 @@ impl Circumstances<'_> {
         let writes_links = links_known || self.may_use(BulkFeature::LinksInBulk);
         let may_search = searched.is_none() && !ignores_cache && writes_links && self.may_search();
         if may_search && self.policy.allows(Entity::Contact, self.now) {
-            return Manner::Together(Together::ReadContacts);
+            return NextCall::Together(SharedCall::ReadContacts);
         }
         // The contact can go in bulk if its id is known: its deal is looked for afterwards.
         self.written_together(Entity::Contact, links_known && id.is_some())
@@ -162,9 +162,9 @@ impl Circumstances<'_> {
         }
     }
 
-    fn of_deal(&mut self, work: &ContactWork) -> Manner {
-        let Some((_, identifier)) = work.identifier() else { return Manner::Alone };
-        let Some(deal) = &work.write.deal else { return Manner::Alone };
+    fn of_deal(&mut self, work: &ContactWork) -> NextCall {
+        let Some((_, identifier)) = work.identifier() else { return NextCall::Alone };
+        let Some(deal) = &work.write.deal else { return NextCall::Alone };
         // Two new deals of one name cannot be told apart in a report.
         let id = match identifier {
             Identifier::Id(id) => Some(id),
@@ -174,11 +174,11 @@ impl Circumstances<'_> {
         self.written_together(Entity::Deal, fits)
     }
 
-    fn written_together(&self, entity: Entity, fits: bool) -> Manner {
+    fn written_together(&self, entity: Entity, fits: bool) -> NextCall {
         if fits && self.policy.allows(entity, self.now) {
-            Manner::Together(Together::Write(entity))
+            NextCall::Together(SharedCall::Write(entity))
         } else {
-            Manner::Alone
+            NextCall::Alone
         }
     }
 

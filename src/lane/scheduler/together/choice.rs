@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::groups::{Group, Waiting};
 use crate::freshsales::{BudgetKind, Endpoint};
 use crate::lane::budget::attempt::CallClass;
-use crate::lane::contact::bulk::eligible::Together;
+use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::lane::contact::bulk::{FEWEST, FEWEST_IDS, MOST_RECORDS};
 use crate::lane::contact::cache::contacts::Control;
 use crate::lane::scheduler::Scheduler;
@@ -15,9 +15,9 @@ use crate::lane::scheduler::order::Wake;
 use crate::schema::Entity;
 
 /// What goes next.
-enum Choice {
+enum Chosen {
     Alone(Waiting),
-    Together(Together, Vec<Waiting>),
+    Together(SharedCall, Vec<Waiting>),
 }
 
 /// Whether a group may go.
@@ -37,7 +37,7 @@ enum Readable {
     AfterOneAlone,
 }
 
-impl Together {
+impl SharedCall {
     const fn fewest(self) -> usize {
         match self {
             Self::Write(_) | Self::ReadContacts => FEWEST,
@@ -77,12 +77,12 @@ impl<D> Scheduler<D> {
                 return None;
             }
             let planned = match self.choose(now, wake)? {
-                Choice::Alone(Waiting::Event(event)) => {
+                Chosen::Alone(Waiting::Event(event)) => {
                     self.take_work_item(event);
                     None
                 }
-                Choice::Alone(Waiting::WorkItem(item)) => self.plan_alone(item),
-                Choice::Together(together, waiting) => self.plan_together(together, &waiting, now),
+                Chosen::Alone(Waiting::WorkItem(item)) => self.plan_alone(item),
+                Chosen::Together(together, waiting) => self.plan_together(together, &waiting, now),
             };
             if planned.is_some() {
                 return planned;
@@ -90,29 +90,29 @@ impl<D> Scheduler<D> {
         }
     }
 
-    fn choose(&mut self, now: Instant, wake: &mut Wake) -> Option<Choice> {
+    fn choose(&mut self, now: Instant, wake: &mut Wake) -> Option<Chosen> {
         for Group { together, mut waiting } in self.groups(now, wake) {
             let first = *waiting.first()?;
-            let Some(together) = together else { return Some(Choice::Alone(first)) };
+            let Some(together) = together else { return Some(Chosen::Alone(first)) };
             waiting.truncate(together.most());
             match self.departure(together, waiting.len(), now, wake) {
-                Departure::Alone => return Some(Choice::Alone(first)),
-                Departure::Together => return Some(Choice::Together(together, waiting)),
+                Departure::Alone => return Some(Chosen::Alone(first)),
+                Departure::Together => return Some(Chosen::Together(together, waiting)),
                 Departure::Waits => {}
             }
         }
         None
     }
 
-    fn departure(&self, together: Together, waiting: usize, now: Instant, wake: &mut Wake) -> Departure {
+    fn departure(&self, together: SharedCall, waiting: usize, now: Instant, wake: &mut Wake) -> Departure {
         let few = waiting < together.fewest();
-        if together == Together::ReadContacts
+        if together == SharedCall::ReadContacts
             && let Some(until) = self.tenure.links_uncertain_until(self.settings.backoff.look_up_delay, now)
         {
             wake.no_later_than(until);
             return Departure::Waits;
         }
-        if !few && together == Together::ReadContacts {
+        if !few && together == SharedCall::ReadContacts {
             match self.readable_contacts(now) {
                 Readable::Now => {}
                 Readable::From(at) => {
@@ -123,7 +123,7 @@ impl<D> Scheduler<D> {
                 Readable::AfterOneAlone => return Departure::Alone,
             }
         }
-        if !few && matches!(together, Together::Write(_)) && !self.may_submit_job(now) {
+        if !few && matches!(together, SharedCall::Write(_)) && !self.may_submit_job(now) {
             if !self.bulk.is_worth_waiting() {
                 return Departure::Alone;
             }
@@ -174,7 +174,7 @@ impl<D> Scheduler<D> {
 
     /// Makes work items of those that are none yet, and one call of all. `None` if too few of them can go: what was learned
     /// of them decides anew.
-    fn plan_together(&mut self, together: Together, waiting: &[Waiting], now: Instant) -> Option<u64> {
+    fn plan_together(&mut self, together: SharedCall, waiting: &[Waiting], now: Instant) -> Option<u64> {
         let mut items = Vec::with_capacity(waiting.len());
         for waiting in waiting {
             let item = match *waiting {
@@ -189,9 +189,9 @@ impl<D> Scheduler<D> {
             return None;
         }
         match together {
-            Together::Write(entity) => self.plan_bulk(entity, items, now),
-            Together::ReadContacts => self.plan_reading(items, now),
-            Together::FindIds(entity) => Some(self.plan_finding(entity, items)),
+            SharedCall::Write(entity) => self.plan_bulk(entity, items, now),
+            SharedCall::ReadContacts => self.plan_reading(items, now),
+            SharedCall::FindIds(entity) => Some(self.plan_finding(entity, items)),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::link_trial::links_on_trial;
 use crate::freshsales::BudgetKind;
 use crate::lane::contact::bulk::MOST_RECORDS;
-use crate::lane::contact::bulk::eligible::{Circumstances, Manner, Together, company_of};
+use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall, company_of};
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::scheduler::Scheduler;
 use crate::lane::scheduler::order::Wake;
@@ -34,15 +34,15 @@ impl Waiting {
 /// What waits and could go in one call, the oldest first; without `together` each goes alone.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) together: Option<Together>,
+    pub(super) together: Option<SharedCall>,
     pub(super) waiting: Vec<Waiting>,
 }
 
 impl<D> Scheduler<D> {
     /// The groups of what waits, the one with the oldest first.
     pub(super) fn groups(&mut self, now: Instant, wake: &mut Wake) -> Vec<Group> {
-        let mut groups: BTreeMap<Option<Together>, Vec<Waiting>> = BTreeMap::new();
-        let mut add = |together: Option<Together>, waiting: Waiting| {
+        let mut groups: BTreeMap<Option<SharedCall>, Vec<Waiting>> = BTreeMap::new();
+        let mut add = |together: Option<SharedCall>, waiting: Waiting| {
             let group = groups.entry(together).or_default();
             if group.len() < MOST_RECORDS {
                 group.push(waiting);
@@ -74,10 +74,10 @@ impl<D> Scheduler<D> {
                 wake.no_later_than(at);
                 continue;
             }
-            match item.contact().map_or(Manner::Alone, |work| circumstances.of_work(work)) {
-                Manner::Alone => add(None, Waiting::WorkItem(number)),
-                Manner::Together(together) => add(Some(together), Waiting::WorkItem(number)),
-                Manner::Later => {}
+            match item.contact().map_or(NextCall::Alone, |work| circumstances.of_work(work)) {
+                NextCall::Alone => add(None, Waiting::WorkItem(number)),
+                NextCall::Together(together) => add(Some(together), Waiting::WorkItem(number)),
+                NextCall::Later => {}
             }
         }
         for (number, open) in self.window.ready() {
@@ -85,10 +85,10 @@ impl<D> Scheduler<D> {
                 continue;
             }
             match circumstances.of_event(&open.event) {
-                Manner::Alone => add(None, Waiting::Event(number)),
-                Manner::Together(together) => {
-                    let company =
-                        company_of(&open.event).filter(|_| together == Together::Write(Entity::SalesAccount));
+                NextCall::Alone => add(None, Waiting::Event(number)),
+                NextCall::Together(together) => {
+                    let company = company_of(&open.event)
+                        .filter(|_| together == SharedCall::Write(Entity::SalesAccount));
                     let first = company.is_none_or(|company| {
                         let record = (Entity::SalesAccount, company);
                         !self.locks.is_held(&record) && companies.insert(record.1)
@@ -97,7 +97,7 @@ impl<D> Scheduler<D> {
                         add(Some(together), Waiting::Event(number));
                     }
                 }
-                Manner::Later => {}
+                NextCall::Later => {}
             }
         }
         let groups = groups.into_iter().map(|(together, mut waiting)| {
@@ -110,7 +110,7 @@ impl<D> Scheduler<D> {
     }
 
     /// How the work item's next call goes now.
-    pub(super) fn manner(&mut self, number: u64, now: Instant) -> Option<Together> {
+    pub(super) fn manner(&mut self, number: u64, now: Instant) -> Option<SharedCall> {
         let mut circumstances = Circumstances {
             links_on_trial: links_on_trial(
                 &self.calls,
@@ -125,8 +125,8 @@ impl<D> Scheduler<D> {
             now,
         };
         match circumstances.of_work(self.items.contact(number)?) {
-            Manner::Together(together) => Some(together),
-            Manner::Alone | Manner::Later => None,
+            NextCall::Together(together) => Some(together),
+            NextCall::Alone | NextCall::Later => None,
         }
     }
 }

@@ -10,16 +10,10 @@ use crate::lane::contact::bulk::searching::SearchProgress;
 use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::scheduler::call_table::CallTable;
-use crate::lane::scheduler::calls::Purpose;
+use crate::lane::scheduler::calls::{LinkTrial, Purpose};
 use crate::lane::scheduler::work_items::WorkItems;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
-
-/// Work items whose links were written in the first bulk call that wrote any. The first of them is read back.
-#[derive(Debug, Clone)]
-pub(in crate::lane::scheduler) struct LinkTrial {
-    pub(in crate::lane::scheduler) items: Vec<u64>,
-}
 
 /// Whether the first bulk call that writes links is under way, or one of its contacts is being read back.
 pub(super) fn links_on_trial<D>(calls: &CallTable, items: &WorkItems<D>, state: FeatureState) -> bool {

@@ -7,6 +7,3 @@ mod groups;
 mod link_trial;
 mod searches;
 mod writes;
-
-pub(super) use link_trial::LinkTrial;
-pub(super) use searches::Search;

@@ -8,23 +8,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::freshsales::{Call, ContactRow, ContactRows, found_contacts, found_sales_accounts};
-use crate::lane::contact::bulk::eligible::Together;
+use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::cache::contacts::Control;
 use crate::lane::contact::refusal::RefusedCall;
 use crate::lane::contact::steps::success;
-use crate::lane::scheduler::calls::Purpose;
+use crate::lane::scheduler::calls::{Purpose, RecordSearch};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
-
-/// A search for the records of work items.
-#[derive(Debug, Clone)]
-pub(in crate::lane::scheduler) struct Search {
-    pub(in crate::lane::scheduler) items: Vec<u64>,
-    what: Together,
-    /// A contact that exists. Unless it is found, a contact that is not found may exist as well.
-    control: Option<String>,
-}
 
 /// The rows of an answer by address; `None` for an address that several contacts have.
 type RowsByAddress<'a> = HashMap<&'a str, Option<&'a ContactRow>>;
@@ -33,14 +24,18 @@ impl<D> Scheduler<D> {
     /// Reads the work items' contacts before they are written.
     pub(super) fn plan_reading(&mut self, items: Vec<u64>, now: Instant) -> Option<u64> {
         let Control::Now(control) = self.records.control(now) else { return None };
-        items.iter().for_each(|item| self.links_certain(*item));
+        for item in &items {
+            self.links_certain(*item);
+        }
         let contacts = items.iter().filter_map(|item| self.items.contact(*item));
         let mut addresses: Vec<&str> = contacts.map(|work| work.write.address()).collect();
         // It stands last, so that it is not found where a search takes fewer values.
         addresses.retain(|address| *address != control);
         addresses.push(&control);
         let call = Call::search(Entity::Contact, &addresses);
-        Some(self.search(call, Search { items, what: Together::ReadContacts, control: Some(control) }))
+        Some(
+            self.search(call, RecordSearch { items, what: SharedCall::ReadContacts, control: Some(control) }),
+        )
     }
 
     /// Reads the ids of the records that the work items have written in bulk.
@@ -53,10 +48,10 @@ impl<D> Scheduler<D> {
             Entity::Contact | Entity::Deal => works.map(|work| work.write.address()).collect(),
         };
         let call = Call::search(entity, &values);
-        self.search(call, Search { items, what: Together::FindIds(entity), control: None })
+        self.search(call, RecordSearch { items, what: SharedCall::FindIds(entity), control: None })
     }
 
-    fn search(&mut self, call: Call, search: Search) -> u64 {
+    fn search(&mut self, call: Call, search: RecordSearch) -> u64 {
         search.items.iter().for_each(|item| self.items.set_busy(*item));
         self.calls.add_in_flight(call, Purpose::Search(search))
     }
@@ -64,25 +59,27 @@ impl<D> Scheduler<D> {
     /// A search was answered, which was sent at `sent`.
     pub(in crate::lane::scheduler) fn searched(
         &mut self,
-        search: Search,
+        search: RecordSearch,
         result: Result<Value, RefusedCall>,
         sent: Instant,
         now: Instant,
     ) -> Vec<Effect<D>> {
         let seen_since = sent.checked_sub(self.settings.backoff.look_up_delay).unwrap_or(sent);
         match (search.what, result) {
-            (Together::ReadContacts, Ok(body)) => self.contacts_read(&search, &body, seen_since),
-            (Together::FindIds(Entity::SalesAccount), Ok(body)) => self.accounts_found(&search, &body, now),
-            (Together::FindIds(_), Ok(body)) => self.contacts_found(&search, &body, seen_since, now),
-            (_, Err(_)) | (Together::Write(_), Ok(_)) => self.search_failed(search),
+            (SharedCall::ReadContacts, Ok(body)) => self.contacts_read(&search, &body, seen_since),
+            (SharedCall::FindIds(Entity::SalesAccount), Ok(body)) => self.accounts_found(&search, &body, now),
+            (SharedCall::FindIds(_), Ok(body)) => self.contacts_found(&search, &body, seen_since, now),
+            (_, Err(_)) | (SharedCall::Write(_), Ok(_)) => self.search_failed(search),
         }
     }
 
     /// The search is of no use: the records go on without it, from now on.
-    fn search_failed(&mut self, search: Search) -> Vec<Effect<D>> {
+    fn search_failed(&mut self, search: RecordSearch) -> Vec<Effect<D>> {
         let feature = match search.what {
-            Together::FindIds(Entity::SalesAccount) => BulkFeature::SalesAccountSearch,
-            Together::FindIds(_) | Together::ReadContacts | Together::Write(_) => BulkFeature::ContactSearch,
+            SharedCall::FindIds(Entity::SalesAccount) => BulkFeature::SalesAccountSearch,
+            SharedCall::FindIds(_) | SharedCall::ReadContacts | SharedCall::Write(_) => {
+                BulkFeature::ContactSearch
+            }
         };
         for item in search.items {
             if let Some(work) = self.items.contact_mut(item) {
@@ -101,7 +98,7 @@ impl<D> Scheduler<D> {
         self.features.fails(feature).then_some(Effect::BulkFeature(feature, false))
     }
 
-    fn contacts_read(&mut self, search: &Search, body: &Value, seen_since: Instant) -> Vec<Effect<D>> {
+    fn contacts_read(&mut self, search: &RecordSearch, body: &Value, seen_since: Instant) -> Vec<Effect<D>> {
         let Some(ContactRows { rows, complete }) =
             found_contacts(body).filter(|found| self.honours(search, found))
         else {
@@ -157,7 +154,7 @@ impl<D> Scheduler<D> {
     }
 
     /// Whether the answer holds only contacts that were asked for, each with its links.
-    fn honours(&self, search: &Search, found: &ContactRows) -> bool {
+    fn honours(&self, search: &RecordSearch, found: &ContactRows) -> bool {
         let works = search.items.iter().filter_map(|item| self.items.contact(*item));
         let asked: HashSet<&str> =
             works.map(|work| work.write.address()).chain(search.control.as_deref()).collect();
@@ -166,7 +163,7 @@ impl<D> Scheduler<D> {
         })
     }
 
-    fn accounts_found(&mut self, search: &Search, body: &Value, now: Instant) -> Vec<Effect<D>> {
+    fn accounts_found(&mut self, search: &RecordSearch, body: &Value, now: Instant) -> Vec<Effect<D>> {
         let Some(found) = found_sales_accounts(body) else { return self.search_failed(search.clone()) };
         let name = |scheduler: &Self, item: u64| {
             let company = scheduler.items.contact(item)?.write.company.as_ref()?;
@@ -196,7 +193,7 @@ impl<D> Scheduler<D> {
 
     fn contacts_found(
         &mut self,
-        search: &Search,
+        search: &RecordSearch,
         body: &Value,
         seen_since: Instant,
         now: Instant,
@@ -227,7 +224,7 @@ impl<D> Scheduler<D> {
     }
 
     /// A search does not see these records yet: they are searched for again, or written singly.
-    fn not_found_yet(&mut self, search: &Search, missing: &[u64], now: Instant) -> Vec<Effect<D>> {
+    fn not_found_yet(&mut self, search: &RecordSearch, missing: &[u64], now: Instant) -> Vec<Effect<D>> {
         let all_missing = missing.len() == search.items.len();
         let mut over = 0;
         let search_delay = self.settings.backoff.look_up_delay;
@@ -245,13 +242,13 @@ impl<D> Scheduler<D> {
             }
         }
         if all_missing && over > 0 && over == missing.len() {
-            return self.search_failed(Search { items: Vec::new(), ..search.clone() });
+            return self.search_failed(RecordSearch { items: Vec::new(), ..search.clone() });
         }
         Vec::new()
     }
 
     /// How long after the writes the search was made, if it is the first one for some of them.
-    fn first_wait(&self, search: &Search) -> Option<Duration> {
+    fn first_wait(&self, search: &RecordSearch) -> Option<Duration> {
         let searches =
             search.items.iter().filter_map(|item| self.items.contact(*item)?.search.for_id.as_ref());
         searches.filter(|search| search.searches == 0).map(|search| search.first_wait).next()

@@ -3,7 +3,6 @@
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::link_trial::LinkTrial;
 use crate::freshsales::{
     BULK_JOB_LIMIT, Call, Identifier, JobStatus, is_about_record, job_id, read_job_status,
 };
@@ -11,7 +10,7 @@ use crate::lane::contact::bulk::job_slots::Refusals;
 use crate::lane::contact::bulk::policy::BulkUse;
 use crate::lane::contact::bulk::{eligible, report};
 use crate::lane::contact::refusal::{Ground, RefusedCall};
-use crate::lane::scheduler::calls::{PendingCall, Polling, Purpose};
+use crate::lane::scheduler::calls::{LinkTrial, PendingCall, Polling, Purpose};
 use crate::lane::scheduler::event::WhileJobsRun;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
