@@ -15,6 +15,8 @@ use crate::schema::Entity;
 /// After so many unusable reports in a row records go one by one for [`SINGLE_FOR`].
 const UNUSABLE_REPORTS: u32 = 3;
 const SINGLE_FOR: Duration = Duration::from_hours(1);
+/// So many times as late one asks about further jobs while nothing is known of how long they take.
+const LATER: u32 = 8;
 
 #[derive(Debug)]
 pub(in crate::lane) struct BulkPolicy {
@@ -113,10 +115,17 @@ impl BulkPolicy {
         self.slots.refuse(now)
     }
 
-    /// A job was accepted. Returns how long after that to ask for its status.
-    pub(in crate::lane) fn job_accepted(&mut self) -> Duration {
+    /// A job was accepted. Returns how long after that to ask for its status. As long as nothing is known of how long jobs
+    /// take, only one of those that run together is asked about early: its answer says when to ask about the others.
+    pub(in crate::lane) fn job_accepted(&mut self, others_unasked: bool) -> Duration {
         self.slots.accept();
-        self.job_times.first()
+        let first = self.job_times.first();
+        if self.job_times.is_untried() && others_unasked { first * LATER } else { first }
+    }
+
+    /// How long after their submission to ask about jobs that were not asked about yet, if an answer may have changed that.
+    pub(in crate::lane) fn ask_others_after(&self) -> Option<Duration> {
+        self.job_times.is_rough().then(|| self.job_times.first())
     }
 
     /// The first question about a job, asked after `wait`, found it ended or running.
@@ -135,9 +144,11 @@ impl BulkPolicy {
         self.job_times.not_by(taken);
         let again = self.job_times.again(questions);
         match progress.filter(|progress| (1..100).contains(progress)) {
-            // It may stay at 99 for long.
             Some(percent) => {
-                (taken * u32::from(100 - percent) / u32::from(percent)).clamp(again / 2, again * 4)
+                let left = taken * u32::from(100 - percent) / u32::from(percent);
+                self.job_times.takes_about(taken + left);
+                // A little later, or a rounded number has one ask too early. It may stay at 99 for long.
+                (left + left / 10).clamp(again / 2, again * 4)
             }
             None => again,
         }
