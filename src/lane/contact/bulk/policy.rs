@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::holds::Holds;
 use super::job_slots::{JobSlots, Refusals};
-use super::usual_wait::UsualWait;
+use super::usual_wait::{LONGEST, UsualWait};
 use crate::lane::budget::Impediment;
 use crate::schema::Entity;
 
@@ -148,7 +148,7 @@ impl BulkPolicy {
                 let left = taken * u32::from(100 - percent) / u32::from(percent);
                 self.job_times.takes_about(taken + left);
                 // A little later, or a rounded number has one ask too early. It may stay at 99 for long.
-                (left + left / 10).clamp(again / 2, again * 4)
+                (left + left / 10).clamp(again / 2, LONGEST)
             }
             None => again,
         }

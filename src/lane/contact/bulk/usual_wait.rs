@@ -23,7 +23,7 @@ enum Learned {
 
 const FIRST_GUESS: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_mins(2);
+pub(super) const LONGEST: Duration = Duration::from_mins(2);
 /// In balance when about ten of eleven first questions come late enough: ln 1.35 / -ln 0.97 ≈ 10.
 const LONGER: f64 = 1.35;
 const SHORTER: f64 = 0.97;
