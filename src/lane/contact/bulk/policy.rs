@@ -115,17 +115,17 @@ impl BulkPolicy {
         self.slots.refuse(now)
     }
 
-    /// A job was accepted. Returns how long after that to ask for its status. As long as nothing is known of how long jobs
-    /// take, only one of those that run together is asked about early: its answer says when to ask about the others.
-    pub(in crate::lane) fn job_accepted(&mut self, others_unasked: bool) -> Duration {
+    /// A job was accepted.
+    pub(in crate::lane) fn job_accepted(&mut self) {
         self.slots.accept();
-        let first = self.job_times.first();
-        if self.job_times.is_untried() && others_unasked { first * LATER } else { first }
     }
 
-    /// How long after their submission to ask about jobs that were not asked about yet, if an answer may have changed that.
-    pub(in crate::lane) fn ask_others_after(&self) -> Option<Duration> {
-        self.job_times.is_rough().then(|| self.job_times.first())
+    /// How long after its submission to ask for a job's status, if none or some of those that run with it are asked about
+    /// before it. As long as it is hardly known how long jobs take, they are asked about one after another, because each
+    /// answer says when to ask about the next.
+    pub(in crate::lane) fn ask_after(&self, asked_before: bool) -> Duration {
+        let first = self.job_times.first();
+        if self.job_times.is_rough() && asked_before { (first * LATER).min(LONGEST) } else { first }
     }
 
     /// The first question about a job, asked after `wait`, found it ended or running.

@@ -68,11 +68,6 @@ impl UsualWait {
         self.set(self.usual.mul_f64(factor));
     }
 
-    /// Whether nothing is known but that every question came late enough, if there was one.
-    pub(in crate::lane) fn is_untried(&self) -> bool {
-        self.learned == Learned::Nothing
-    }
-
     /// Whether the guess follows what single answers say.
     pub(in crate::lane) fn is_rough(&self) -> bool {
         self.learned != Learned::Roughly
@@ -128,7 +123,7 @@ mod tests {
     fn what_an_answer_says_of_the_whole_counts_only_while_the_guess_is_too_short() {
         let mut times = UsualWait::of_jobs();
         times.takes_about(Duration::from_mins(1));
-        assert!(times.is_untried() && times.is_rough() && times.first() == FIRST_GUESS);
+        assert!(times.is_rough() && times.first() == FIRST_GUESS);
         times.learn(FIRST_GUESS, false);
         times.takes_about(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));

@@ -66,8 +66,8 @@ impl<D> Scheduler<D> {
         let Some(job) = result.ok().as_ref().and_then(job_id) else {
             return self.report_unusable(entity, items, JobEnd::Unknown, now);
         };
-        let others_unasked = self.unasked().next().is_some();
-        let first_wait = self.bulk.job_accepted(others_unasked);
+        self.bulk.job_accepted();
+        let first_wait = self.bulk.ask_after(self.unasked().next().is_some());
         let polling = Polling { entity, items, questions: 0, submitted: now, first_wait };
         self.calls.add_due(Call::job_status(&job), Purpose::Poll(polling), now + first_wait);
         Vec::new()
@@ -140,15 +140,16 @@ impl<D> Scheduler<D> {
         })
     }
 
-    /// What was learned of one job says when to ask about those that were submitted with it.
+    /// What was learned of one job says when to ask about those that run with it.
     fn ask_others(&mut self, now: Instant) {
-        let Some(usual) = self.bulk.ask_others_after() else { return };
-        let unasked: Vec<(u64, Instant)> = self.unasked().collect();
-        for (number, submitted) in unasked {
+        let mut unasked: Vec<(u64, Instant)> = self.unasked().collect();
+        unasked.sort_unstable_by_key(|(number, submitted)| (*submitted, *number));
+        for (place, (number, submitted)) in unasked.into_iter().enumerate() {
+            let first_wait = self.bulk.ask_after(place > 0);
             if let Some(Purpose::Poll(polling)) = self.calls.purpose_mut(number) {
-                polling.first_wait = usual;
+                polling.first_wait = first_wait;
             }
-            self.calls.wait_until(number, (submitted + usual).max(now));
+            self.calls.wait_until(number, (submitted + first_wait).max(now));
         }
     }
 
