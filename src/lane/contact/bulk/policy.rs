@@ -16,7 +16,7 @@ use crate::schema::Entity;
 const UNUSABLE_REPORTS: u32 = 3;
 const SINGLE_FOR: Duration = Duration::from_hours(1);
 /// So many times as late one asks about further jobs while nothing is known of how long they take.
-const LATER: u32 = 8;
+const WHILE_UNKNOWN: u32 = 8;
 
 #[derive(Debug)]
 pub(in crate::lane) struct BulkPolicy {
@@ -125,7 +125,7 @@ impl BulkPolicy {
     /// answer says when to ask about the next.
     pub(in crate::lane) fn ask_after(&self, asked_before: bool) -> Duration {
         let first = self.job_times.first();
-        if self.job_times.is_rough() && asked_before { (first * LATER).min(LONGEST) } else { first }
+        if self.job_times.is_rough() && asked_before { (first * WHILE_UNKNOWN).min(LONGEST) } else { first }
     }
 
     /// The first question about a job, asked after `wait`, found it ended or running.
