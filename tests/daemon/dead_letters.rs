@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use serde_json::{Value, json};
 
 use crate::events::{identify, repeats, track};
-use crate::support::{Freshet, eventually, header, table, text};
+use crate::support::{Freshet, eventually, header, soon, table, text};
 use crate::world::{World, sum};
 
 const LIMIT: usize = 1_048_576;
@@ -501,6 +501,10 @@ async fn a_record_that_never_gets_through_while_others_do_becomes_a_letter() {
         json!({"type": "identify", "userId": format!("u{number}"), "traits": traits}).to_string()
     };
     world.publish(event(0, "Never")).await;
+    // Once it has failed, so that the two are not written together.
+    let failed =
+        "freshet_api_requests_total{account=\"acme\",endpoint=\"contact_upsert\",outcome=\"server_error\"}";
+    soon("the first failure", async || replica.metric(failed).await >= 1.0).await;
     world.publish(event(0, "Later")).await;
     let mut number = 0;
     let counted = "freshet_events_dead_lettered_total{account=\"acme\",reason=\"undeliverable\"}";
