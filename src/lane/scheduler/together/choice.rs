@@ -14,6 +14,9 @@ use crate::lane::scheduler::calls::{CallState, Purpose};
 use crate::lane::scheduler::order::Wake;
 use crate::schema::Entity;
 
+/// So many bulk calls may be unanswered. Each holds a hundred records, and a working API answers at once.
+const MOST_UNANSWERED: usize = 2;
+
 /// What goes next.
 enum Chosen {
     Alone(Waiting),
@@ -122,6 +125,10 @@ impl<D> Scheduler<D> {
                 Readable::AfterAnswer => return Departure::Waits,
                 Readable::AfterOneAlone => return Departure::Alone,
             }
+        }
+        if !few && matches!(together, SharedCall::Write(_)) && self.bulk_calls_unanswered() >= MOST_UNANSWERED
+        {
+            return Departure::Waits;
         }
         if !few && matches!(together, SharedCall::Write(_)) && !self.may_submit_job(now) {
             if !self.bulk.is_worth_waiting() {

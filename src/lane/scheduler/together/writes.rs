@@ -10,7 +10,7 @@ use crate::lane::contact::bulk::job_slots::Refusals;
 use crate::lane::contact::bulk::policy::BulkUse;
 use crate::lane::contact::bulk::{eligible, report};
 use crate::lane::contact::refusal::{Ground, RefusedCall};
-use crate::lane::scheduler::calls::{LinkTrial, PendingCall, Polling, Purpose};
+use crate::lane::scheduler::calls::{CallState, LinkTrial, PendingCall, Polling, Purpose};
 use crate::lane::scheduler::event::WhileJobsRun;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
@@ -26,6 +26,13 @@ impl<D> Scheduler<D> {
     pub(super) fn may_submit_job(&self, now: Instant) -> bool {
         let running = self.calls.iter().filter(|call| call.purpose.is_job()).count();
         self.bulk.may_submit(running, now)
+    }
+
+    pub(super) fn bulk_calls_unanswered(&self) -> usize {
+        let unanswered = |call: &&PendingCall| {
+            matches!(call.purpose, Purpose::Bulk(..)) && call.state == CallState::InFlight
+        };
+        self.calls.iter().filter(unanswered).count()
     }
 
     /// Makes a bulk call of the items' records.
