@@ -83,6 +83,8 @@ fn much_left(quota: &mut Quota, others: &mut [&mut ListedCalls]) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
     #[test]
     fn a_small_quota_grants_to_the_nanosecond_what_a_list_of_calls_would(
         calls in 1.0..1019.0_f64,
@@ -130,12 +132,12 @@ proptest! {
 
 #[test]
 fn any_quota_takes_little_memory() {
-    for calls in [900.0, 5_000.0, 10_000_000.0] {
+    for calls in [900.0, 5_000.0, 1_000_000.0] {
         let mut now = Instant::now();
         let memory = crate::cost::allocated(|| {
             let mut quota = Quota::new(calls, HOUR, 1.0, now);
-            for _ in 0..300 {
-                now += Duration::from_secs(25);
+            for _ in 0..7200 {
+                now += Duration::from_secs(1);
                 while take(&mut quota, now) {}
             }
         });
