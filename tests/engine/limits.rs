@@ -170,11 +170,9 @@ async fn a_used_up_hour_is_reported() {
         body.len()
     );
     front.odd("/api/contacts/upsert", Odd::Bytes(last.into_bytes()));
-    for number in 0..3 {
-        source
-            .send(identify(&format!("m{number}"), &format!("c{}@example.com", number / 2), json!({})))
-            .await;
-    }
+    source.send(identify("m0", "c0@example.com", json!({}))).await;
+    source.settled().await;
+    source.send(identify("m1", "c1@example.com", json!({}))).await;
     soon("the state", async || rig.board.view().state == LaneState::Throttled).await;
     assert!(rig.board.view().why.contains("no calls are left"), "{}", rig.board.view().why);
     rig.stopped().await;

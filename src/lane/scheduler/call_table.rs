@@ -81,6 +81,10 @@ impl CallTable {
         self.calls.get(&number)
     }
 
+    pub(super) fn purpose_mut(&mut self, number: u64) -> Option<&mut Purpose> {
+        self.calls.get_mut(&number).map(|call| &mut call.purpose)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &PendingCall> {
         self.calls.values()
     }

@@ -8,13 +8,15 @@ use tokio::time::Instant;
 
 use super::holds::Holds;
 use super::job_slots::{JobSlots, Refusals};
-use super::usual_wait::UsualWait;
+use super::usual_wait::{LONGEST, UsualWait};
 use crate::lane::budget::Impediment;
 use crate::schema::Entity;
 
 /// After so many unusable reports in a row records go one by one for [`SINGLE_FOR`].
 const UNUSABLE_REPORTS: u32 = 3;
 const SINGLE_FOR: Duration = Duration::from_hours(1);
+/// So many times as late one asks about further jobs while nothing is known of how long they take.
+const WHILE_UNKNOWN: u32 = 8;
 
 #[derive(Debug)]
 pub(in crate::lane) struct BulkPolicy {
@@ -113,10 +115,17 @@ impl BulkPolicy {
         self.slots.refuse(now)
     }
 
-    /// A job was accepted. Returns how long after that to ask for its status.
-    pub(in crate::lane) fn job_accepted(&mut self) -> Duration {
+    /// A job was accepted.
+    pub(in crate::lane) fn job_accepted(&mut self) {
         self.slots.accept();
-        self.job_times.first()
+    }
+
+    /// How long after its submission to ask for a job's status, if none or some of those that run with it are asked about
+    /// before it. As long as it is hardly known how long jobs take, they are asked about one after another, because each
+    /// answer says when to ask about the next.
+    pub(in crate::lane) fn ask_after(&self, asked_before: bool) -> Duration {
+        let first = self.job_times.first();
+        if self.job_times.is_rough() && asked_before { (first * WHILE_UNKNOWN).min(LONGEST) } else { first }
     }
 
     /// The first question about a job, asked after `wait`, found it ended or running.
@@ -135,9 +144,11 @@ impl BulkPolicy {
         self.job_times.not_by(taken);
         let again = self.job_times.again(questions);
         match progress.filter(|progress| (1..100).contains(progress)) {
-            // It may stay at 99 for long.
             Some(percent) => {
-                (taken * u32::from(100 - percent) / u32::from(percent)).clamp(again / 2, again * 4)
+                let left = taken * u32::from(100 - percent) / u32::from(percent);
+                self.job_times.takes_about(taken + left);
+                // A little later, or a rounded number has one ask too early. It may stay at 99 for long.
+                (left + left / 10).clamp(again / 2, LONGEST)
             }
             None => again,
         }

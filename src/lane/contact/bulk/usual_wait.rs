@@ -23,7 +23,7 @@ enum Learned {
 
 const FIRST_GUESS: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_mins(2);
+pub(super) const LONGEST: Duration = Duration::from_mins(2);
 /// In balance when about ten of eleven first questions come late enough: ln 1.35 / -ln 0.97 ≈ 10.
 const LONGER: f64 = 1.35;
 const SHORTER: f64 = 0.97;
@@ -68,6 +68,18 @@ impl UsualWait {
         self.set(self.usual.mul_f64(factor));
     }
 
+    /// Whether the guess follows what single answers say.
+    pub(in crate::lane) fn is_rough(&self) -> bool {
+        self.learned != Learned::Roughly
+    }
+
+    /// An answer says that one of them takes about so long. Others may take longer.
+    pub(in crate::lane) fn takes_about(&mut self, whole: Duration) {
+        if self.learned == Learned::TooShort {
+            self.set(self.usual.max(whole.mul_f64(LONGER)));
+        }
+    }
+
     /// After so long it had not happened. As long as the guess is known to be too short, it follows.
     pub(in crate::lane) fn not_by(&mut self, waited: Duration) {
         if self.learned == Learned::TooShort {
@@ -105,6 +117,20 @@ mod tests {
         times.learn(times.first(), true);
         times.not_by(Duration::from_mins(1));
         assert!(times.first() < Duration::from_secs(6), "one long job says little");
+    }
+
+    #[test]
+    fn what_an_answer_says_of_the_whole_counts_only_while_the_guess_is_too_short() {
+        let mut times = UsualWait::of_jobs();
+        times.takes_about(Duration::from_mins(1));
+        assert!(times.is_rough() && times.first() == FIRST_GUESS);
+        times.learn(FIRST_GUESS, false);
+        times.takes_about(Duration::from_secs(4));
+        assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
+        times.learn(times.first(), true);
+        let usual = times.first();
+        times.takes_about(Duration::from_mins(1));
+        assert!(!times.is_rough() && times.first() == usual);
     }
 
     #[test]

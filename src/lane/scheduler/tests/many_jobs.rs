@@ -258,3 +258,26 @@ fn an_answer_that_a_working_server_gave_makes_no_outage() {
     }
     assert!(!scheduler.budgets.of(BudgetKind::Tracking).is_outage());
 }
+
+#[test]
+fn until_it_is_known_how_long_jobs_take_one_is_asked_about_and_its_answer_says_when_to_ask_about_the_others()
+{
+    let start = Instant::now();
+    let mut scheduler = scheduler(start);
+    plain(&mut scheduler, 0..300);
+    (0..3).for_each(|job| assert_eq!(accept(&mut scheduler, start, job), 100));
+    let first = waits(&mut scheduler, start);
+    let (number, call) = sent(&mut scheduler, first);
+    assert_eq!(call.endpoint, Endpoint::JobStatus);
+    let second = waits(&mut scheduler, first);
+    assert!(second > first + Duration::from_secs(5), "the others wait for what the first one tells");
+    let running = json!({ "status": "IN_PROGRESS", "progress": 25 });
+    answer(&mut scheduler, number, Verdict::Done(running), first);
+    // A quarter is done after a second.
+    let then = waits(&mut scheduler, first);
+    assert!(
+        then > start + Duration::from_secs(4) && then < start + Duration::from_secs(5),
+        "{:?}",
+        then - start
+    );
+}

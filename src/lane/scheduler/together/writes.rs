@@ -66,7 +66,8 @@ impl<D> Scheduler<D> {
         let Some(job) = result.ok().as_ref().and_then(job_id) else {
             return self.report_unusable(entity, items, JobEnd::Unknown, now);
         };
-        let first_wait = self.bulk.job_accepted();
+        self.bulk.job_accepted();
+        let first_wait = self.bulk.ask_after(self.unasked().next().is_some());
         let polling = Polling { entity, items, questions: 0, submitted: now, first_wait };
         self.calls.add_due(Call::job_status(&job), Purpose::Poll(polling), now + first_wait);
         Vec::new()
@@ -96,6 +97,7 @@ impl<D> Scheduler<D> {
             {
                 let taken = now.saturating_duration_since(polling.submitted);
                 let again = now + self.bulk.ask_again_after(polling.questions, progress, taken);
+                self.ask_others(now);
                 self.calls.add_due(call, Purpose::Poll(polling), again);
                 return Vec::new();
             }
@@ -104,6 +106,7 @@ impl<D> Scheduler<D> {
                 report::per_record(&self.identifiers(&polling.items), succeeded, &failures)
             }
         };
+        self.ask_others(now);
         self.bulk.job_over(now);
         let Some(results) = results else {
             return self.report_unusable(polling.entity, polling.items, end, now);
@@ -118,6 +121,36 @@ impl<D> Scheduler<D> {
             self.read_back(LinkTrial { items: trial.into_iter().map(|(item, _)| item).collect() }, now);
         }
         effects
+    }
+
+    /// Jobs whose status was not asked for yet, by their calls.
+    fn unasked(&self) -> impl Iterator<Item = (u64, Instant)> {
+        self.calls.waiting().filter_map(|(_, number, call)| match &call.purpose {
+            Purpose::Poll(polling) if polling.questions == 0 && !call.was_sent() => {
+                Some((number, polling.submitted))
+            }
+            Purpose::Poll(_)
+            | Purpose::Fields(_)
+            | Purpose::Selector(_)
+            | Purpose::Check(_)
+            | Purpose::Step(_)
+            | Purpose::Bulk(..)
+            | Purpose::Search(_)
+            | Purpose::ReadBack(_) => None,
+        })
+    }
+
+    /// What was learned of one job says when to ask about those that run with it.
+    fn ask_others(&mut self, now: Instant) {
+        let mut unasked: Vec<(u64, Instant)> = self.unasked().collect();
+        unasked.sort_unstable_by_key(|(number, submitted)| (*submitted, *number));
+        for (place, (number, submitted)) in unasked.into_iter().enumerate() {
+            let first_wait = self.bulk.ask_after(place > 0);
+            if let Some(Purpose::Poll(polling)) = self.calls.purpose_mut(number) {
+                polling.first_wait = first_wait;
+            }
+            self.calls.wait_until(number, (submitted + first_wait).max(now));
+        }
     }
 
     /// A bulk call of the entity came to its end. A few of its records wait no longer, unless another one is under way.
