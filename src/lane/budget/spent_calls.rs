@@ -1,7 +1,7 @@
 //! Calls of a burst that were spent, and when each comes back. Pure.
 //!
-//! Few calls come back each at its own moment, to the nanosecond. Many would take memory as the quota does, and every lane
-//! has two quotas: they come back in groups, each when its last call does at the latest plus the rest of its slot.
+//! Few calls come back each at its own moment, to the nanosecond. A list of many would grow with the quota, and every lane
+//! has two: they come back in groups, at the end of the slot of the period that each falls into.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -79,7 +79,9 @@ fn steps(wait: u64, calls: usize) -> impl Strategy<Value = Vec<(u64, usize, bool
 fn much_left(quota: &mut Quota, others: &mut [&mut ListedCalls]) {
     let limit = RateLimit { limit: None, remaining: Some(u32::MAX), reset: None };
     assert!(quota.observe(&limit, 0).is_none());
-    others.iter_mut().for_each(|other| other.withheld.clear());
+    for other in others {
+        other.withheld.clear();
+    }
 }
 
 proptest! {
