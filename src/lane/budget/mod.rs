@@ -10,6 +10,7 @@ pub(super) mod budgets;
 mod doubtful_answers;
 mod impediment;
 mod quota;
+mod spent_calls;
 pub(super) mod success_history;
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,14 @@
 //! its breaker is closed, and keeps the calls away when this says that the quota is used up. Pure: the time is handed in.
 //!
 //! Two allowances add up to the quota. The *pace* gives one call at even intervals. The *burst* gives many at
-//! once, and each of its calls comes back exactly one period after it was spent. So no window of one period holds
-//! more calls than the quota, and all of the quota is used while work waits.
+//! once, and each of its calls comes back one period after it was spent, never earlier. So no window of one period
+//! holds more calls than the quota, and all of the quota is used while work waits.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::spent_calls::SpentCalls;
 use super::withheld_calls::WithheldCalls;
 use crate::freshsales::RateLimit;
 use crate::lane::status::facts::QuotaFacts;
@@ -35,8 +35,7 @@ pub struct Quota {
 #[derive(Debug)]
 struct QuotaBurst {
     size: usize,
-    /// When each spent call comes back.
-    spent: VecDeque<Instant>,
+    spent: SpentCalls,
     withheld: WithheldCalls,
 }
 
@@ -85,12 +84,12 @@ impl Quota {
             u32::try_from((calls - burst.min(calls)).saturating_sub(catch_up).max(1)).unwrap_or(u32::MAX);
         let interval = period / paced + Duration::from_nanos(1);
         let slack = interval * u32::try_from(catch_up).unwrap_or(u32::MAX);
-        let withheld = WithheldCalls::new(burst, period, now);
+        let (spent, withheld) = (SpentCalls::new(burst, period, now), WithheldCalls::new(burst, period, now));
         Self {
             period,
             calls,
             share,
-            burst: QuotaBurst { size: burst, spent: VecDeque::new(), withheld },
+            burst: QuotaBurst { size: burst, spent, withheld },
             pace: QuotaPace { interval, next: now, slack },
             left: None,
             reserve: 0,
@@ -106,7 +105,7 @@ impl Quota {
 
     /// Goes on after `before`, which had other limits: what was spent stays spent, and comes back when it would have.
     pub(super) fn go_on_after(&mut self, before: Self, now: Instant) {
-        self.burst.spent = before.burst.spent;
+        self.burst.spent.take_over(before.burst.spent);
         if before.burst.withheld.is_empty() {
             self.burst.withheld.clear();
         }
@@ -134,7 +133,7 @@ impl Quota {
         if now >= self.pace.next {
             self.pace.next = self.pace.earliest(now) + self.pace.interval;
         } else {
-            self.burst.spent.push_back(now + self.period);
+            self.burst.spent.push(now + self.period);
         }
     }
 
@@ -182,8 +181,10 @@ impl Quota {
 
     /// When the next call may go.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let spent = self.burst.spent.get(returned(&self.burst.spent, now)).copied();
-        [spent, self.burst.withheld.first_after(now), Some(self.pace.next)].into_iter().flatten().min()
+        [self.burst.spent.first_after(now), self.burst.withheld.first_after(now), Some(self.pace.next)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// For people.
@@ -196,18 +197,13 @@ impl Quota {
 
     /// Calls that could go at once: by this quota, and by what the last answer said is left.
     fn remaining(&self, now: Instant) -> usize {
-        let spent = self.burst.spent.len() - returned(&self.burst.spent, now);
-        let unspent = self.burst.size.saturating_sub(spent + self.burst.withheld.after(now));
+        let out = self.burst.spent.after(now) + self.burst.withheld.after(now);
+        let unspent = self.burst.size.saturating_sub(out);
         let granted = unspent + self.pace.ready(now);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few calls")]
         let left = self.left.map(|left| (left.max(0.0) as usize).saturating_sub(self.reserve));
         granted.min(left.unwrap_or(usize::MAX))
     }
-}
-
-/// How many of these calls have come back. They do so in their order.
-fn returned(out: &VecDeque<Instant>, now: Instant) -> usize {
-    out.partition_point(|back| *back <= now)
 }
 
 impl QuotaPace {
@@ -238,9 +234,7 @@ fn times(duration: Duration, interval: Duration) -> usize {
 
 impl QuotaBurst {
     fn take_back(&mut self, now: Instant) {
-        while self.spent.front().is_some_and(|back| *back <= now) {
-            self.spent.pop_front();
-        }
+        self.spent.take_back(now);
         self.withheld.take_back(now);
     }
 
@@ -249,6 +243,9 @@ impl QuotaBurst {
     }
 
     fn next_back(&self) -> Option<Instant> {
-        [self.spent.front().copied(), self.withheld.next_back()].into_iter().flatten().min()
+        [self.spent.next_back(), self.withheld.next_back()].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

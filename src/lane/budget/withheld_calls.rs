@@ -58,7 +58,9 @@ impl WithheldCalls {
 
     /// The first that comes back after `now`.
     fn first_of(&self, now: Instant) -> u32 {
-        (self.first..self.end).find(|call| self.back(*call) > now).unwrap_or(self.end)
+        let back = now.saturating_duration_since(self.since).as_nanos() / self.interval.as_nanos().max(1);
+        let next = u32::try_from(back).unwrap_or(u32::MAX).saturating_add(1);
+        next.clamp(self.first.min(self.end), self.end)
     }
 
     fn back(&self, call: u32) -> Instant {

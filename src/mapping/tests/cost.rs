@@ -133,6 +133,33 @@ fn an_unknown_trait_costs_a_few_allocations() {
     assert!(many < none + 57 * 12, "{none} allocations without, {many} with 57 unknown traits");
 }
 
+/// Decoding and mapping, as for each event of a lane. The bounds are some 20 % above what was measured.
+#[test]
+fn an_identify_costs_few_allocations() {
+    let mapper = Mapper::new(MappingRules::default(), schema());
+    let documented = r#"{"type":"identify","userId":"97980cfea0067","traits":{"firstName":"John","lastName":"Doe",
+        "email":"john.doe@example.com","cfAlternateNumber":"98765432","company":{"name":"Example.com"},
+        "deal":{"name":"Sample Deal","amount":1234}}}"#;
+    let item = |n: usize| match n {
+        0 => r#""email":"ada@example.com""#.to_owned(),
+        1 => r#""firstName":"Ada""#.to_owned(),
+        2..57 => format!(r#""fristName{n}":"a value""#),
+        _ => "x".repeat(BODY_LIMIT),
+    };
+    let large = filled(BODY_LIMIT, IDENTIFY, item, "}}");
+    for (what, body, decoding, mapping) in [
+        ("the documented identify", documented.to_owned(), 36, 128),
+        ("57 traits, most unknown", large, 157, 630),
+    ] {
+        let body = Bytes::from(body);
+        let decoded = allocated(|| drop(segment::decode(&body))).count_total;
+        let event = segment::decode(&body).unwrap();
+        let mapped = allocated(|| assert!(mapper.map(&event).verdict.is_ok())).count_total;
+        let cheap = decoded <= decoding && mapped <= mapping;
+        assert!(cheap, "{what}: {decoded} allocations to decode, {mapped} to map");
+    }
+}
+
 #[test]
 fn an_activity_is_passed_on_without_building_its_values() {
     let mapper = Mapper::new(rules(), schema());
