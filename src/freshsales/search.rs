@@ -38,7 +38,7 @@ pub fn found_contacts(body: &Value) -> Option<ContactRows> {
     let all = body.get("contacts")?.as_array()?;
     let rows: Vec<ContactRow> = all.iter().filter_map(|row| contact(body, row)).collect();
     let total = body.get("meta").and_then(|meta| meta.get("total")).and_then(Value::as_u64);
-    let complete = rows.len() == all.len() && total.is_none_or(|total| total == all.len() as u64);
+    let complete = rows.len() == all.len() && total.is_some_and(|total| total == all.len() as u64);
     Some(ContactRows { rows, complete })
 }
 

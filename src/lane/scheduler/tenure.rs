@@ -60,8 +60,7 @@ impl Tenure {
     /// The last holder was not done with all its events. Until then its bulk jobs may still run, and write the links that
     /// contacts had then.
     pub(super) fn links_uncertain_until(&self, search_delay: Duration, now: Instant) -> Option<Instant> {
-        self.quiet_until?;
-        let until = self.alone_since.unwrap_or(now) + search_delay;
+        let until = self.quiet_until? + search_delay.saturating_sub(TAKE_OVER_DELAY);
         (now < until).then_some(until)
     }
 
