@@ -148,6 +148,14 @@ impl<D> Scheduler<D> {
         {
             self.record_failure(call.family(), item);
         }
+        let mut call = call;
+        let often = call.failures() > 0 && call.failures().is_multiple_of(MOST_READ_FAILURES);
+        if let Purpose::Search(search) = &mut call.purpose
+            && often
+            && !self.let_one_go_singly(search)
+        {
+            return Vec::new();
+        }
         if let Purpose::Bulk(Entity::Contact, items) = &call.purpose
             && matches!(verdict, Verdict::Unavailable { .. })
             && self.adds_links(items)
@@ -181,11 +189,11 @@ impl<D> Scheduler<D> {
                 let fails_alone = call.others_got_through(last_success);
                 (call.failures() >= MOST_READ_FAILURES && fails_alone).then(RefusedCall::given_up)
             }
-            Purpose::Fields(Entity::Contact)
-            | Purpose::Check(_)
-            | Purpose::Bulk(..)
-            | Purpose::Poll(_)
-            | Purpose::ReadBack(_) => None,
+            Purpose::Fields(Entity::Contact) | Purpose::Check(_) | Purpose::Bulk(..) | Purpose::Poll(_) => {
+                None
+            }
+            // Others wait for it. Sent singly, each contact is read itself.
+            Purpose::ReadBack(_) => (call.failures() >= MOST_READ_FAILURES).then(RefusedCall::given_up),
         }
     }
 

@@ -245,6 +245,8 @@ pub(super) struct Polling {
 #[derive(Debug, Clone)]
 pub(super) struct RecordSearch {
     pub(super) items: Vec<u64>,
+    /// The addresses or names that the call asks for.
+    pub(super) asked: Vec<String>,
     pub(super) what: SharedCall,
     /// A contact that exists. Unless it is found, a contact that is not found may exist as well.
     pub(super) control: Option<String>,

@@ -70,6 +70,8 @@ pub struct Scheduler<D> {
     features: BulkFeatures,
     /// Searches in a row that did not find a contact which exists.
     controls_missed: u32,
+    /// Contacts that could not be read back after the first links were written in bulk.
+    link_trials_failed: u32,
     tenure: Tenure,
     gathering: Gathering,
     /// At the last [`Scheduler::next`] work was ready and only quota was missing.
@@ -102,6 +104,7 @@ impl<D> Scheduler<D> {
             bulk: BulkPolicy::new(settings.bulk_jobs, backoff.jobs, backoff.look_up_delay),
             features: BulkFeatures::default(),
             controls_missed: 0,
+            link_trials_failed: 0,
             tenure: Tenure::default(),
             gathering: Gathering::default(),
             starved: false,

@@ -2,6 +2,7 @@
 
 mod address_changes;
 mod address_model;
+mod attack;
 mod by_hand;
 mod deals_of_contacts;
 mod finding;

@@ -34,6 +34,8 @@ fn adds_links<D>(items: &WorkItems<D>, of_call: &[u64]) -> bool {
     of_call.iter().any(|item| items.contact(*item).is_some_and(ContactWork::adds_link))
 }
 
+/// After so many contacts that could not be read back links go singly.
+const MOST_TRIALS: u32 = 3;
 /// So many calls of a contact's links may get no answer while others do, before it goes alone.
 const MOST_LOST: u8 = 2;
 
@@ -116,9 +118,15 @@ impl<D> Scheduler<D> {
         let same =
             sample.contact_id.is_none_or(|id| record_id(&body, Entity::Contact.singular()) == Some(id));
         let Some(links) = linked_accounts(&body).filter(|_| same) else {
-            // It says nothing about links. The next bulk call that writes some is tried again.
+            // It says nothing about links. The next bulk call that writes some is tried again, but not for ever.
             self.send_singly(trial.items);
-            return Vec::new();
+            self.link_trials_failed += u32::from(!self.budgets.of(BudgetKind::Api).is_outage());
+            let given_up = self.link_trials_failed >= MOST_TRIALS;
+            return given_up
+                .then(|| self.feature_fails(BulkFeature::LinksInBulk))
+                .flatten()
+                .into_iter()
+                .collect();
         };
         if !links.iter().any(|link| link.id == account) {
             self.send_singly(trial.items);

@@ -33,9 +33,9 @@ impl<D> Scheduler<D> {
         addresses.retain(|address| *address != control);
         addresses.push(&control);
         let call = Call::search(Entity::Contact, &addresses);
-        Some(
-            self.search(call, RecordSearch { items, what: SharedCall::ReadContacts, control: Some(control) }),
-        )
+        let asked = addresses.into_iter().map(str::to_owned).collect();
+        let what = SharedCall::ReadContacts;
+        Some(self.search(call, RecordSearch { items, asked, what, control: Some(control) }))
     }
 
     /// Reads the ids of the records that the work items have written in bulk.
@@ -48,7 +48,8 @@ impl<D> Scheduler<D> {
             Entity::Contact | Entity::Deal => works.map(|work| work.write.address()).collect(),
         };
         let call = Call::search(entity, &values);
-        self.search(call, RecordSearch { items, what: SharedCall::FindIds(entity), control: None })
+        let asked = values.into_iter().map(str::to_owned).collect();
+        self.search(call, RecordSearch { items, asked, what: SharedCall::FindIds(entity), control: None })
     }
 
     fn search(&mut self, call: Call, search: RecordSearch) -> u64 {
@@ -75,12 +76,7 @@ impl<D> Scheduler<D> {
 
     /// The search is of no use: the records go on without it, from now on.
     fn search_failed(&mut self, search: RecordSearch) -> Vec<Effect<D>> {
-        let feature = match search.what {
-            SharedCall::FindIds(Entity::SalesAccount) => BulkFeature::SalesAccountSearch,
-            SharedCall::FindIds(_) | SharedCall::ReadContacts | SharedCall::Write(_) => {
-                BulkFeature::ContactSearch
-            }
-        };
+        let feature = searched_feature(search.what);
         for item in search.items {
             if let Some(work) = self.items.contact_mut(item) {
                 work.write_singly();
@@ -100,7 +96,7 @@ impl<D> Scheduler<D> {
 
     fn contacts_read(&mut self, search: &RecordSearch, body: &Value, seen_since: Instant) -> Vec<Effect<D>> {
         let Some(ContactRows { rows, complete }) =
-            found_contacts(body).filter(|found| self.honours(search, found))
+            found_contacts(body).filter(|found| Self::honours(search, found))
         else {
             return self.search_failed(search.clone());
         };
@@ -154,10 +150,8 @@ impl<D> Scheduler<D> {
     }
 
     /// Whether the answer holds only contacts that were asked for, each with its links.
-    fn honours(&self, search: &RecordSearch, found: &ContactRows) -> bool {
-        let works = search.items.iter().filter_map(|item| self.items.contact(*item));
-        let asked: HashSet<&str> =
-            works.map(|work| work.write.address()).chain(search.control.as_deref()).collect();
+    fn honours(search: &RecordSearch, found: &ContactRows) -> bool {
+        let asked: HashSet<&str> = search.asked.iter().map(String::as_str).collect();
         found.rows.iter().all(|row| {
             row.links.is_some() && row.addresses.iter().any(|address| asked.contains(address.as_str()))
         })
@@ -198,7 +192,7 @@ impl<D> Scheduler<D> {
         seen_since: Instant,
         now: Instant,
     ) -> Vec<Effect<D>> {
-        let found = found_contacts(body).filter(|found| self.honours(search, found));
+        let found = found_contacts(body).filter(|found| Self::honours(search, found));
         let Some(ContactRows { rows, .. }) = found else { return self.search_failed(search.clone()) };
         let by_address = by_address(&rows);
         let first_wait = self.first_wait(search);
@@ -224,13 +218,31 @@ impl<D> Scheduler<D> {
     }
 
     /// A search does not see these records yet: they are searched for again, or written singly.
+    /// A search gets no answer, and nothing else shows whether that is due to searches alone: its oldest record goes singly.
+    /// If that gets through, the search is given up. False if none is left.
+    pub(in crate::lane::scheduler) fn let_one_go_singly(&mut self, search: &mut RecordSearch) -> bool {
+        if search.items.is_empty() {
+            return false;
+        }
+        let item = search.items.remove(0);
+        if let Some(work) = self.items.contact_mut(item) {
+            work.write_singly();
+            work.singly = true;
+        }
+        self.enter_step(item);
+        !search.items.is_empty()
+    }
+
     fn not_found_yet(&mut self, search: &RecordSearch, missing: &[u64], now: Instant) -> Vec<Effect<D>> {
         let all_missing = missing.len() == search.items.len();
         let mut over = 0;
         let search_delay = self.settings.backoff.look_up_delay;
         for item in missing {
             let Some(work) = self.items.contact_mut(*item) else { continue };
-            let Some(for_id) = work.search.for_id.as_mut() else { continue };
+            let Some(for_id) = work.search.for_id.as_mut() else {
+                self.write_singly(*item);
+                continue;
+            };
             for_id.searches += 1;
             let waited = now.saturating_duration_since(for_id.written);
             for_id.next = now + self.bulk.search_again_after(for_id.searches, waited);
@@ -242,7 +254,8 @@ impl<D> Scheduler<D> {
             }
         }
         if all_missing && over > 0 && over == missing.len() {
-            return self.search_failed(RecordSearch { items: Vec::new(), ..search.clone() });
+            let feature = searched_feature(search.what);
+            return self.feature_fails(feature).into_iter().collect();
         }
         Vec::new()
     }
@@ -259,6 +272,16 @@ impl<D> Scheduler<D> {
             work.write_singly();
         }
         self.items.set_idle(item);
+    }
+}
+
+/// What a search of this kind relies on.
+const fn searched_feature(what: SharedCall) -> BulkFeature {
+    match what {
+        SharedCall::FindIds(Entity::SalesAccount) => BulkFeature::SalesAccountSearch,
+        SharedCall::FindIds(_) | SharedCall::ReadContacts | SharedCall::Write(_) => {
+            BulkFeature::ContactSearch
+        }
     }
 }
 
