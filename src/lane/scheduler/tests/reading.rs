@@ -188,16 +188,17 @@ fn a_search_that_does_not_honour_what_was_asked_is_not_believed() {
 
 #[test]
 fn an_address_that_several_contacts_or_a_deleted_one_have_goes_singly() {
-    let (mut scheduler, now) = readable(5);
+    let (mut scheduler, now) = readable(6);
     let mut deleted = row("c1", 11, &[]);
     deleted["is_deleted"] = json!(true);
-    let shown = [row("c0", 10, &[]), row("c0", 20, &[]), deleted, row("control", 99, &[])];
+    let twice = |name, id| [row(name, id, &[]), row(name, id + 10, &[])];
+    let shown = [&twice("c0", 10)[..], &[deleted], &twice("c2", 12), &[row("control", 99, &[])]].concat();
     served(&mut scheduler, now, SEARCH, rows(&shown));
     let mut calls = Vec::new();
     while let Next::Send(_, call) = scheduler.next(now) {
         calls.push((call.endpoint, call.records()));
     }
-    assert_eq!(calls, [(CONTACT, 1), (CONTACT, 1), (CONTACTS, 3)]);
+    assert_eq!(calls, [(CONTACT, 1), (CONTACT, 1), (CONTACT, 1), (CONTACTS, 3)]);
 }
 
 #[test]
