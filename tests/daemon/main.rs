@@ -31,6 +31,7 @@ mod dropped_letters;
 mod events;
 mod explain;
 mod faults;
+mod features;
 mod files;
 mod fleet;
 mod foreign_queues;
