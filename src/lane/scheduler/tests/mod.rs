@@ -2,7 +2,7 @@
 
 mod address_changes;
 mod address_model;
-mod attack;
+mod against_the_lane;
 mod by_hand;
 mod deals_of_contacts;
 mod finding;
