@@ -16,8 +16,8 @@ pub(in crate::lane) struct UsualWait {
 enum Learned {
     /// No question has come too early yet, so the guess may be far too long.
     Nothing,
-    /// Every first question since has come too early, so the guess is too short.
-    TooShort,
+    /// A first question has come too early, and since then so many have not.
+    TooShort(u8),
     Roughly,
 }
 
@@ -27,6 +27,8 @@ pub(super) const LONGEST: Duration = Duration::from_mins(2);
 /// In balance when about ten of eleven first questions come late enough: ln 1.35 / -ln 0.97 ≈ 10.
 const LONGER: f64 = 1.35;
 const SHORTER: f64 = 0.97;
+/// After so many in time in a row, the guess is believed.
+const ENOUGH: u8 = 4;
 /// Until a question came too early, the guess falls faster.
 const MUCH_SHORTER: f64 = 0.7;
 
@@ -55,12 +57,17 @@ impl UsualWait {
     pub(in crate::lane) fn learn(&mut self, guess: Duration, late_enough: bool) {
         let (factor, learned) = match (late_enough, self.learned) {
             (true, Learned::Nothing) if guess <= self.usual => (MUCH_SHORTER, Learned::Nothing),
-            (true, Learned::TooShort | Learned::Roughly) if guess <= self.usual => {
+            // One that ended in time says little where they differ much.
+            (true, Learned::TooShort(in_time)) if in_time + 1 < ENOUGH => {
+                (1.0, Learned::TooShort(in_time + 1))
+            }
+            (true, Learned::TooShort(_) | Learned::Roughly) if guess <= self.usual => {
                 (SHORTER, Learned::Roughly)
             }
             (false, Learned::Roughly) if guess >= self.usual => (LONGER, Learned::Roughly),
-            (false, Learned::Nothing | Learned::TooShort) if guess >= self.usual => {
-                (LONGER, Learned::TooShort)
+            (false, Learned::TooShort(_)) if guess < self.usual => (1.0, Learned::TooShort(0)),
+            (false, Learned::Nothing | Learned::TooShort(_)) if guess >= self.usual => {
+                (LONGER, Learned::TooShort(0))
             }
             _ => return,
         };
@@ -75,14 +82,14 @@ impl UsualWait {
 
     /// An answer says that one of them takes about so long. Others may take longer.
     pub(in crate::lane) fn takes_about(&mut self, whole: Duration) {
-        if self.learned == Learned::TooShort {
+        if matches!(self.learned, Learned::TooShort(_)) {
             self.set(self.usual.max(whole.mul_f64(LONGER)));
         }
     }
 
     /// After so long it had not happened. As long as the guess is known to be too short, it follows.
     pub(in crate::lane) fn not_by(&mut self, waited: Duration) {
-        if self.learned == Learned::TooShort {
+        if matches!(self.learned, Learned::TooShort(_)) {
             self.set(self.usual.max(waited.mul_f64(LONGER)));
         }
     }
@@ -114,7 +121,7 @@ mod tests {
         times.learn(FIRST_GUESS, false);
         times.not_by(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
-        times.learn(times.first(), true);
+        (0..ENOUGH).for_each(|_| times.learn(times.first(), true));
         times.not_by(Duration::from_mins(1));
         assert!(times.first() < Duration::from_secs(6), "one long job says little");
     }
@@ -127,7 +134,7 @@ mod tests {
         times.learn(FIRST_GUESS, false);
         times.takes_about(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
-        times.learn(times.first(), true);
+        (0..ENOUGH).for_each(|_| times.learn(times.first(), true));
         let usual = times.first();
         times.takes_about(Duration::from_mins(1));
         assert!(!times.is_rough() && times.first() == usual);
