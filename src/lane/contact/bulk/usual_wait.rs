@@ -28,7 +28,7 @@ pub(super) const LONGEST: Duration = Duration::from_mins(2);
 const LONGER: f64 = 1.35;
 const SHORTER: f64 = 0.97;
 /// After so many in time in a row, the guess is believed.
-const ENOUGH: u8 = 4;
+const BELIEVED_AFTER: u8 = 4;
 /// Until a question came too early, the guess falls faster.
 const MUCH_SHORTER: f64 = 0.7;
 
@@ -58,7 +58,7 @@ impl UsualWait {
         let (factor, learned) = match (late_enough, self.learned) {
             (true, Learned::Nothing) if guess <= self.usual => (MUCH_SHORTER, Learned::Nothing),
             // One that ended in time says little where they differ much.
-            (true, Learned::TooShort(in_time)) if in_time + 1 < ENOUGH => {
+            (true, Learned::TooShort(in_time)) if in_time + 1 < BELIEVED_AFTER => {
                 (1.0, Learned::TooShort(in_time + 1))
             }
             (true, Learned::TooShort(_) | Learned::Roughly) if guess <= self.usual => {
@@ -121,7 +121,7 @@ mod tests {
         times.learn(FIRST_GUESS, false);
         times.not_by(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
-        (0..ENOUGH).for_each(|_| times.learn(times.first(), true));
+        (0..BELIEVED_AFTER).for_each(|_| times.learn(times.first(), true));
         times.not_by(Duration::from_mins(1));
         assert!(times.first() < Duration::from_secs(6), "one long job says little");
     }
@@ -134,7 +134,7 @@ mod tests {
         times.learn(FIRST_GUESS, false);
         times.takes_about(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
-        (0..ENOUGH).for_each(|_| times.learn(times.first(), true));
+        (0..BELIEVED_AFTER).for_each(|_| times.learn(times.first(), true));
         let usual = times.first();
         times.takes_about(Duration::from_mins(1));
         assert!(!times.is_rough() && times.first() == usual);
