@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use super::{feed, summary};
 use crate::config::{self, BaseUrl, Config, LogFormat, PlainHttp, SecretsNeeded};
 use crate::dead_letter::Letter;
 use crate::file_feed::LetterStore;
+use crate::lane::BackoffSettings;
 use crate::sandbox::{Options, Sandbox};
 use crate::telemetry;
 
@@ -66,7 +68,9 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
         "Two sandboxes stand in for the Freshsales accounts acme and globex; a file stands in for RabbitMQ.\n\
          Feeding examples/events.ndjson through the engine ...\n\n",
     )?;
-    let engine = Engine::start(&config, &environment, &stop)?;
+    // The sandbox's searches see writes at once.
+    let backoff = BackoffSettings { look_up_delay: Duration::from_secs(1), ..BackoffSettings::default() };
+    let engine = Engine::start_with(&config, &environment, backoff, &stop)?;
     let listener = engine::listen(&config).await?;
     let pages = listener.local_addr().map_err(Failure::failed)?;
     let _pages = engine::serve_pages(listener, engine.status_sources("demo", None), &stop)?;

@@ -35,6 +35,16 @@ impl Engine {
         environment: Environment<'_>,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
+        Self::start_with(config, environment, BackoffSettings::default(), stop)
+    }
+
+    /// The same with other waits.
+    pub(super) fn start_with(
+        config: &Config,
+        environment: Environment<'_>,
+        backoff: BackoffSettings,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
         let settings = Settings {
@@ -42,10 +52,7 @@ impl Engine {
             concurrency: config.delivery.concurrency,
             // The rest is for acknowledging the calls that end last.
             grace: config.delivery.shutdown_grace.mul_f64(0.8),
-            backoff: BackoffSettings {
-                give_up_after: config.delivery.give_up_after,
-                ..BackoffSettings::default()
-            },
+            backoff: BackoffSettings { give_up_after: config.delivery.give_up_after, ..backoff },
         };
         let transport = HttpTransport::new(config.delivery.request_timeout).map_err(Failure::failed)?;
         let mut lanes = RunningLanes::new(settings, transport, metrics.clone(), stop.clone());
