@@ -854,6 +854,10 @@ proptest! {
     ) {
         holds(&events, manners, prefetch, &take_overs)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases() / 4, ..ProptestConfig::default() })]
 
     /// The same where events have companies and deals under both addresses of one contact.
     #[test]
