@@ -120,8 +120,8 @@ impl BulkPolicy {
         self.slots.accept();
     }
 
-    /// How long after its submission to ask for a job's status, if none or some of those that run with it are asked about
-    /// before it. As long as it is hardly known how long jobs take, they are asked about one after another, because each
+    /// How long after its submission to ask for a job's status; `asked_before` says that another one is asked about first. As
+    /// long as it is hardly known how long jobs take, they are asked about one after another, because each
     /// answer says when to ask about the next.
     pub(in crate::lane) fn ask_after(&self, asked_before: bool) -> Duration {
         let first = self.job_times.first();
@@ -133,20 +133,20 @@ impl BulkPolicy {
         self.job_times.learn(wait, ended);
     }
 
-    /// How long to wait before the next question about a job, after this many.
-    /// `progress`, in percent, is what it had done after running for `taken`.
+    /// How long to wait before the next question about a job, after this many. `progress`, in percent, is how far it had
+    /// come after running for `taken`.
     pub(in crate::lane) fn ask_again_after(
         &mut self,
         questions: u32,
         progress: Option<u8>,
         taken: Duration,
     ) -> Duration {
-        self.job_times.not_by(taken);
+        self.job_times.takes_at_least(taken);
         let again = self.job_times.again(questions);
         match progress.filter(|progress| (1..100).contains(progress)) {
             Some(percent) => {
                 let left = taken * u32::from(100 - percent) / u32::from(percent);
-                self.job_times.takes_about(taken + left);
+                self.job_times.takes_at_least(taken + left);
                 // A little later, or a rounded number has one ask too early. It may stay at 99 for long.
                 (left + left / 10).clamp(again / 2, LONGEST)
             }
@@ -171,7 +171,7 @@ impl BulkPolicy {
 
     /// How long to wait before the next search for what was written, after this many.
     pub(in crate::lane) fn search_again_after(&mut self, searches: u32, waited: Duration) -> Duration {
-        self.search_times.not_by(waited);
+        self.search_times.takes_at_least(waited);
         self.search_times.again(searches)
     }
 

@@ -80,17 +80,11 @@ impl UsualWait {
         self.learned != Learned::Roughly
     }
 
-    /// An answer says that one of them takes about so long. Others may take longer.
-    pub(in crate::lane) fn takes_about(&mut self, whole: Duration) {
+    /// One of them takes at least so long, and others may take longer. As long as the guess is known to be too short, it
+    /// follows.
+    pub(in crate::lane) fn takes_at_least(&mut self, long: Duration) {
         if matches!(self.learned, Learned::TooShort(_)) {
-            self.set(self.usual.max(whole.mul_f64(LONGER)));
-        }
-    }
-
-    /// After so long it had not happened. As long as the guess is known to be too short, it follows.
-    pub(in crate::lane) fn not_by(&mut self, waited: Duration) {
-        if matches!(self.learned, Learned::TooShort(_)) {
-            self.set(self.usual.max(waited.mul_f64(LONGER)));
+            self.set(self.usual.max(long.mul_f64(LONGER)));
         }
     }
 
@@ -116,27 +110,27 @@ mod tests {
     #[test]
     fn as_long_as_the_guess_is_too_short_later_questions_teach_as_well() {
         let mut times = UsualWait::of_jobs();
-        times.not_by(Duration::from_mins(1));
+        times.takes_at_least(Duration::from_mins(1));
         assert_eq!(times.first(), FIRST_GUESS, "nothing says yet that it is too short");
         times.learn(FIRST_GUESS, false);
-        times.not_by(Duration::from_secs(4));
+        times.takes_at_least(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
         (0..BELIEVED_AFTER).for_each(|_| times.learn(times.first(), true));
-        times.not_by(Duration::from_mins(1));
+        times.takes_at_least(Duration::from_mins(1));
         assert!(times.first() < Duration::from_secs(6), "one long job says little");
     }
 
     #[test]
     fn what_an_answer_says_of_the_whole_counts_only_while_the_guess_is_too_short() {
         let mut times = UsualWait::of_jobs();
-        times.takes_about(Duration::from_mins(1));
+        times.takes_at_least(Duration::from_mins(1));
         assert!(times.is_rough() && times.first() == FIRST_GUESS);
         times.learn(FIRST_GUESS, false);
-        times.takes_about(Duration::from_secs(4));
+        times.takes_at_least(Duration::from_secs(4));
         assert_eq!(times.first(), Duration::from_secs(4).mul_f64(LONGER));
         (0..BELIEVED_AFTER).for_each(|_| times.learn(times.first(), true));
         let usual = times.first();
-        times.takes_about(Duration::from_mins(1));
+        times.takes_at_least(Duration::from_mins(1));
         assert!(!times.is_rough() && times.first() == usual);
     }
 
