@@ -129,7 +129,7 @@ impl<D> Scheduler<D> {
     fn send_later(
         &mut self,
         number: u64,
-        call: PendingCall,
+        mut call: PendingCall,
         verdict: &Verdict,
         again: Instant,
         now: Instant,
@@ -148,7 +148,6 @@ impl<D> Scheduler<D> {
         {
             self.record_failure(call.family(), item);
         }
-        let mut call = call;
         let often = call.failures() > 0 && call.failures().is_multiple_of(MOST_READ_FAILURES);
         if let Purpose::Search(search) = &mut call.purpose
             && often
@@ -160,7 +159,8 @@ impl<D> Scheduler<D> {
             && matches!(verdict, Verdict::Unavailable { .. })
             && self.adds_links(items)
         {
-            return self.links_uncertain(&items.clone(), now);
+            self.links_uncertain(items, now);
+            return Vec::new();
         }
         self.calls.put_back(number, call, again);
         self.let_others_write(number, now);

@@ -71,7 +71,7 @@ impl<D> Scheduler<D> {
             if let Step::Link(links) = &work.step { Some(links.clone()) } else { work.links_to_write() };
         if let Some(links) = links {
             let times = LearningTimes { now, search_delay };
-            self.records.may_be_linked(work.write.address(), work.contact_id, &links, times);
+            self.records.contacts.may_be_linked(work.write.address(), work.contact_id, &links, times);
         }
     }
 }

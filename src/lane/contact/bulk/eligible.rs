@@ -1,7 +1,5 @@
 //! How a contact's next call goes: alone, or with those of other contacts. Pure.
 
-use std::sync::Arc;
-
 use super::features::{BulkFeature, BulkFeatures, FeatureState};
 use super::policy::BulkPolicy;
 use crate::config::{DealIdentity, Links};
@@ -135,8 +133,9 @@ impl Circumstances<'_> {
             };
         }
         let writes_links = links_known || self.may_use(BulkFeature::LinksInBulk);
-        let may_search = searched.is_none() && !ignores_cache && writes_links && self.may_search();
-        if may_search && self.policy.allows(Entity::Contact, self.now) {
+        let may_search = self.may_use(BulkFeature::ContactSearch) && writes_links;
+        if may_search && searched.is_none() && !ignores_cache && self.policy.allows(Entity::Contact, self.now)
+        {
             return NextCall::Together(SharedCall::ReadContacts);
         }
         // The contact can go in bulk if its id is known: its deal is looked for afterwards.
@@ -182,10 +181,6 @@ impl Circumstances<'_> {
         }
     }
 
-    fn may_search(&self) -> bool {
-        self.may_use(BulkFeature::ContactSearch)
-    }
-
     fn may_use(&self, feature: BulkFeature) -> bool {
         self.links == Links::Bulk && self.features.may_be_used(feature)
     }
@@ -210,7 +205,6 @@ fn unchanged_company(write: &HeldContact, records: &mut RecordCache) -> Company 
 /// it.
 pub(in crate::lane) fn company_of(event: &HeldEvent) -> Option<String> {
     let HeldEvent::Contact(write) = event else { return None };
-    let write: &Arc<HeldContact> = write;
     Some(write.company.as_ref()?.name.to_lowercase())
 }
 

@@ -91,44 +91,56 @@ impl ContactCache {
         self.add_control(email, times.now + times.search_delay);
         match links {
             Some(links) => self.learn_links(email, Some(id), links, times),
-            None => self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default).id = Some(id),
+            None => self.contact(email).id = Some(id),
         }
     }
 
     /// All links of the contact were written, or read where writes are seen at once.
-    pub(super) fn learn_links(
+    pub(in crate::lane) fn learn_links(
         &mut self,
         email: &str,
         id: Option<i64>,
         links: &[SalesAccountLink],
         times: LearningTimes,
     ) {
-        let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
+        let contact = self.contact(email);
         contact.id = id.or(contact.id);
         contact.linked = links.iter().map(|link| link.id).collect();
-        contact.recent.note(links, true, times);
-        if let Some(id) = contact.id {
-            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, true, times);
-        }
+        self.note(email, id, links, true, times);
     }
 
     /// A call that was to write all links of the contact got no answer: they may be there.
-    pub(super) fn may_be_linked(
+    pub(in crate::lane) fn may_be_linked(
         &mut self,
         email: &str,
         id: Option<i64>,
         links: &[SalesAccountLink],
         times: LearningTimes,
     ) {
-        let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
-        contact.recent.note(links, false, times);
+        self.note(email, id, links, false, times);
+    }
+
+    fn note(
+        &mut self,
+        email: &str,
+        id: Option<i64>,
+        links: &[SalesAccountLink],
+        certain: bool,
+        times: LearningTimes,
+    ) {
+        let contact = self.contact(email);
+        contact.recent.note(links, certain, times);
         if let Some(id) = id.or(contact.id) {
-            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, false, times);
+            self.by_id.get_or_insert_mut(id, RecentLinks::default).note(links, certain, times);
         }
     }
 
+    fn contact(&mut self, email: &str) -> &mut CachedContact {
+        self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default)
+    }
+
     /// Learns a contact from a search's row. Returns its links, with those that the search may not see yet.
-    pub(super) fn learn_found(
+    pub(in crate::lane) fn learn_found(
         &mut self,
         email: &str,
         id: i64,
@@ -137,20 +149,20 @@ impl ContactCache {
     ) -> KnownLinks {
         self.add_control(email, seen_since);
         let links = KnownLinks::of(links, &self.recent(email, Some(id), seen_since));
-        let contact = self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default);
+        let contact = self.contact(email);
         contact.id = Some(id);
         contact.linked = links.all.iter().map(|link| link.id).filter(|id| links.has(*id)).collect();
         links
     }
 
     /// The links of a contact that a search did not find: this lane may have written it a moment ago.
-    pub(super) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> KnownLinks {
+    pub(in crate::lane) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> KnownLinks {
         let id = self.id(email);
         KnownLinks::of(&[], &self.recent(email, id, seen_since))
     }
 
     /// These links of an answer, with those that this lane has written or read since it was asked for.
-    pub(super) fn with_recent(
+    pub(in crate::lane) fn with_recent(
         &self,
         email: &str,
         id: Option<i64>,
@@ -184,7 +196,7 @@ impl ContactCache {
     }
 
     /// A contact that exists and that a search must find by now; else from when there will be one.
-    pub(super) fn control(&self, now: Instant) -> Control {
+    pub(in crate::lane) fn control(&self, now: Instant) -> Control {
         if let Some((email, _)) = self.controls.iter().find(|(_, from)| *from <= now) {
             return Control::Now(email.clone());
         }
@@ -192,7 +204,7 @@ impl ContactCache {
     }
 
     /// A search did not find it: it may have been deleted.
-    pub(super) fn forget_control(&mut self, email: &str) {
+    pub(in crate::lane) fn forget_control(&mut self, email: &str) {
         self.controls.retain(|(other, _)| other != email);
     }
 }

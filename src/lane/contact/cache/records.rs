@@ -5,9 +5,8 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
-use tokio::time::Instant;
 
-use super::contacts::{ContactCache, Control, KnownLinks, LearningTimes};
+use super::contacts::{ContactCache, LearningTimes};
 use crate::freshsales::SalesAccountLink;
 use crate::lane::bounded::lru;
 use crate::lane::contact::held::RecordText;
@@ -24,7 +23,7 @@ const MOST_TAGS: usize = 100;
 pub(in crate::lane) struct RecordCache {
     /// Each with the period in which it was written.
     accounts: LruCache<String, (CachedAccount, u64)>,
-    contacts: ContactCache,
+    pub(in crate::lane) contacts: ContactCache,
     /// By the contact's id and a digest of the deal's name.
     deals: LruCache<(i64, u64), i64>,
     /// Digests of the tags that a record is known to have.
@@ -85,66 +84,6 @@ impl RecordCache {
         if !email.is_empty() {
             self.contacts.learn(email, id, links, times);
         }
-    }
-
-    /// All links of a contact were written in bulk.
-    pub(in crate::lane) fn learn_written_links(
-        &mut self,
-        email: &str,
-        id: Option<i64>,
-        links: &[SalesAccountLink],
-        times: LearningTimes,
-    ) {
-        self.contacts.learn_links(email, id, links, times);
-    }
-
-    /// A call that was to write all links of the contact got no answer.
-    pub(in crate::lane) fn may_be_linked(
-        &mut self,
-        email: &str,
-        id: Option<i64>,
-        links: &[SalesAccountLink],
-        times: LearningTimes,
-    ) {
-        self.contacts.may_be_linked(email, id, links, times);
-    }
-
-    /// A contact's links in an answer, with those that this lane has written or read since it was asked for.
-    pub(in crate::lane) fn with_recent_links(
-        &self,
-        email: &str,
-        id: Option<i64>,
-        links: &[SalesAccountLink],
-        times: LearningTimes,
-    ) -> KnownLinks {
-        self.contacts.with_recent(email, id, links, times)
-    }
-
-    /// A search that sees all writes until `seen_since` has shown a contact. Returns its links, with those that the search
-    /// may not see yet.
-    pub(in crate::lane) fn learn_found_contact(
-        &mut self,
-        email: &str,
-        id: i64,
-        links: &[SalesAccountLink],
-        seen_since: Instant,
-    ) -> KnownLinks {
-        self.contacts.learn_found(email, id, links, seen_since)
-    }
-
-    /// The links of a contact that such a search did not find.
-    pub(in crate::lane) fn links_of_unfound(&mut self, email: &str, seen_since: Instant) -> KnownLinks {
-        self.contacts.links_of_unfound(email, seen_since)
-    }
-
-    /// A contact that a search must find.
-    pub(in crate::lane) fn control(&self, now: Instant) -> Control {
-        self.contacts.control(now)
-    }
-
-    /// A search did not find the control.
-    pub(in crate::lane) fn forget_control(&mut self, email: &str) {
-        self.contacts.forget_control(email);
     }
 
     /// The id of the contact's deal of this name.

@@ -146,7 +146,7 @@ pub(in crate::lane) fn contact_found<D>(
     work.contact_id = Some(row.id);
     work.search.for_id = None;
     let links = row.links.as_deref().unwrap_or_default();
-    context.records.learn_found_contact(work.write.address(), row.id, links, seen_since);
+    context.records.contacts.learn_found(work.write.address(), row.id, links, seen_since);
     work.show_deals(row);
     enter(work.toward_deal(context.deal_identity, context.records), work)
 }
@@ -163,7 +163,7 @@ fn contact_written_in_bulk(work: &mut ContactWork, context: &mut StepContext<'_>
     if let Some(links) = work.links_to_write() {
         for email in [work.write.address().to_owned()].into_iter().chain(work.write.listed_addresses()) {
             let times = context.times();
-            context.records.learn_written_links(&email, work.contact_id, &links, times);
+            context.records.contacts.learn_links(&email, work.contact_id, &links, times);
         }
     }
     // What was read before it was written is used up.
@@ -211,7 +211,7 @@ fn links_known(
         (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
             // Another event may have written the contact under another address meanwhile.
             let (email, times) = (work.write.address(), context.times());
-            let links = context.records.with_recent_links(email, work.contact_id, &links, times);
+            let links = context.records.contacts.with_recent(email, work.contact_id, &links, times);
             Some(Step::Link(links.with(account)))
         }
         (None | Some(_), None | Some(_)) => work.toward_deal(context.deal_identity, context.records),

@@ -151,7 +151,7 @@ impl<D> Scheduler<D> {
     /// wrote, and not without a contact that it must find: one that goes alone becomes it.
     fn readable_contacts(&self, now: Instant) -> Readable {
         let complete = self.tenure.searches_complete_at(self.settings.backoff.look_up_delay, now);
-        let from = match self.records.control(now) {
+        let from = match self.records.contacts.control(now) {
             Control::Now(_) => complete,
             Control::From(at) => at.max(complete),
             Control::Unknown if self.is_writing_alone(Entity::Contact) => return Readable::AfterAnswer,
@@ -182,16 +182,12 @@ impl<D> Scheduler<D> {
     /// Makes work items of those that are none yet, and one call of all. `None` if too few of them can go: what was learned
     /// of them decides anew.
     fn plan_together(&mut self, together: SharedCall, waiting: &[Waiting], now: Instant) -> Option<u64> {
-        let mut items = Vec::with_capacity(waiting.len());
-        for waiting in waiting {
-            let item = match *waiting {
-                Waiting::WorkItem(item) => Some(item),
-                Waiting::Event(event) => self.take_work_item(event),
-            };
-            let fits =
-                item.filter(|item| self.items.is_idle(*item) && self.manner(*item, now) == Some(together));
-            items.extend(fits);
-        }
+        let item = |waiting: &Waiting| match *waiting {
+            Waiting::WorkItem(item) => Some(item),
+            Waiting::Event(event) => self.take_work_item(event),
+        };
+        let items = waiting.iter().filter_map(item).collect();
+        let items = self.fitting(together, items, now);
         if items.len() < together.fewest() {
             return None;
         }

@@ -9,10 +9,14 @@ use super::link_trial::links_on_trial;
 use crate::freshsales::BudgetKind;
 use crate::lane::contact::bulk::MOST_RECORDS;
 use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall, company_of};
-use crate::lane::contact::bulk::features::BulkFeature;
-use crate::lane::scheduler::Scheduler;
+use crate::lane::contact::bulk::features::{BulkFeature, BulkFeatures};
+use crate::lane::contact::bulk::policy::BulkPolicy;
+use crate::lane::contact::cache::records::RecordCache;
+use crate::lane::scheduler::call_table::CallTable;
 use crate::lane::scheduler::order::Wake;
 use crate::lane::scheduler::pick::budget_of;
+use crate::lane::scheduler::work_items::WorkItems;
+use crate::lane::scheduler::{Scheduler, SchedulerSettings};
 use crate::schema::Entity;
 
 /// Something that waits for a call.
@@ -48,23 +52,12 @@ impl<D> Scheduler<D> {
                 group.push(waiting);
             }
         };
-        let mut circumstances = Circumstances {
-            links_on_trial: links_on_trial(
-                &self.calls,
-                &self.items,
-                self.features.state(BulkFeature::LinksInBulk),
-            ),
-            records: &mut self.records,
-            policy: &self.bulk,
-            features: &self.features,
-            links: self.settings.links,
-            deal_identity: self.settings.deal_identity,
-            now,
-        };
+        let Self { settings, calls, items, records, bulk, features, .. } = self;
+        let mut circumstances = circumstances(settings, calls, items, records, bulk, features, now);
         // Of several contacts of one sales account one writes it, and the others find it written.
         let mut companies = BTreeSet::new();
-        for number in self.items.idle() {
-            let Some(item) = self.items.get(number) else { continue };
+        for number in items.idle() {
+            let Some(item) = items.get(number) else { continue };
             let budget = item.events.first().map(|(_, open)| budget_of(&open.event, &self.identities));
             if budget != Some(BudgetKind::Api) {
                 continue;
@@ -109,24 +102,29 @@ impl<D> Scheduler<D> {
         groups
     }
 
-    /// How the work item's next call goes now.
-    pub(super) fn manner(&mut self, number: u64, now: Instant) -> Option<SharedCall> {
-        let mut circumstances = Circumstances {
-            links_on_trial: links_on_trial(
-                &self.calls,
-                &self.items,
-                self.features.state(BulkFeature::LinksInBulk),
-            ),
-            records: &mut self.records,
-            policy: &self.bulk,
-            features: &self.features,
-            links: self.settings.links,
-            deal_identity: self.settings.deal_identity,
-            now,
+    /// Those of the work items that go in this call now.
+    pub(super) fn fitting(&mut self, together: SharedCall, items: Vec<u64>, now: Instant) -> Vec<u64> {
+        let Self { settings, calls, items: all, records, bulk, features, .. } = self;
+        let mut circumstances = circumstances(settings, calls, all, records, bulk, features, now);
+        let fits = |item: &u64| {
+            let next = all.contact(*item).map(|work| circumstances.of_work(work));
+            all.is_idle(*item) && next == Some(NextCall::Together(together))
         };
-        match circumstances.of_work(self.items.contact(number)?) {
-            NextCall::Together(together) => Some(together),
-            NextCall::Alone | NextCall::Later => None,
-        }
+        items.into_iter().filter(fits).collect()
     }
+}
+
+/// What decides how calls go now.
+fn circumstances<'a, D>(
+    settings: &SchedulerSettings,
+    calls: &CallTable,
+    items: &WorkItems<D>,
+    records: &'a mut RecordCache,
+    policy: &'a BulkPolicy,
+    features: &'a BulkFeatures,
+    now: Instant,
+) -> Circumstances<'a> {
+    let links_on_trial = links_on_trial(calls, items, features.state(BulkFeature::LinksInBulk));
+    let SchedulerSettings { links, deal_identity, .. } = *settings;
+    Circumstances { records, policy, features, links, deal_identity, links_on_trial, now }
 }

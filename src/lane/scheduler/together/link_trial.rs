@@ -47,11 +47,7 @@ impl<D> Scheduler<D> {
     /// A bulk call that was to write all links of these contacts got no answer, or its job's end is not known. It may write
     /// them later, so nothing else is written until it must have: a link added meanwhile would be lost. Then the contacts
     /// are read again.
-    pub(in crate::lane::scheduler) fn links_uncertain(
-        &mut self,
-        items: &[u64],
-        now: Instant,
-    ) -> Vec<Effect<D>> {
+    pub(in crate::lane::scheduler) fn links_uncertain(&mut self, items: &[u64], now: Instant) {
         let until = now + self.settings.backoff.look_up_delay;
         let alone = !self.budgets.of(BudgetKind::Api).is_outage();
         for item in items {
@@ -64,7 +60,6 @@ impl<D> Scheduler<D> {
             }
             self.enter_step(*item);
         }
-        Vec::new()
     }
 
     /// The item's contact goes on: whatever was uncertain about its links is over.
@@ -121,12 +116,10 @@ impl<D> Scheduler<D> {
             // It says nothing about links. The next bulk call that writes some is tried again, but not for ever.
             self.send_singly(trial.items);
             self.link_trials_failed += u32::from(!self.budgets.of(BudgetKind::Api).is_outage());
-            let given_up = self.link_trials_failed >= MOST_TRIALS;
-            return given_up
-                .then(|| self.feature_fails(BulkFeature::LinksInBulk))
-                .flatten()
-                .into_iter()
-                .collect();
+            if self.link_trials_failed < MOST_TRIALS {
+                return Vec::new();
+            }
+            return self.feature_fails(BulkFeature::LinksInBulk).into_iter().collect();
         };
         if !links.iter().any(|link| link.id == account) {
             self.send_singly(trial.items);

@@ -1,29 +1,27 @@
-//! Searches: contacts are read before they are written in bulk, and ids after. A search may not honour what was asked, and
-//! sees writes only after a while, so it is believed only where its answer shows that it may be.
+//! Searches, and the reading of contacts before they are written in bulk. A search may not honour what was asked, and sees
+//! writes only after a while, so it is believed only where its answer shows that it may be.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::freshsales::{Call, ContactRow, ContactRows, found_contacts, found_sales_accounts};
+use crate::freshsales::{Call, ContactRow, ContactRows, found_contacts};
 use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::cache::contacts::Control;
 use crate::lane::contact::refusal::RefusedCall;
-use crate::lane::contact::steps::success;
 use crate::lane::scheduler::calls::{Purpose, RecordSearch};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 
 /// The rows of an answer by address; `None` for an address that several contacts have.
-type RowsByAddress<'a> = HashMap<&'a str, Option<&'a ContactRow>>;
+pub(super) type RowsByAddress<'a> = HashMap<&'a str, Option<&'a ContactRow>>;
 
 impl<D> Scheduler<D> {
     /// Reads the work items' contacts before they are written.
     pub(super) fn plan_reading(&mut self, items: Vec<u64>, now: Instant) -> Option<u64> {
-        let Control::Now(control) = self.records.control(now) else { return None };
+        let Control::Now(control) = self.records.contacts.control(now) else { return None };
         for item in &items {
             self.links_certain(*item);
         }
@@ -38,21 +36,7 @@ impl<D> Scheduler<D> {
         Some(self.search(call, RecordSearch { items, asked, what, control: Some(control) }))
     }
 
-    /// Reads the ids of the records that the work items have written in bulk.
-    pub(super) fn plan_finding(&mut self, entity: Entity, items: Vec<u64>) -> u64 {
-        let works = items.iter().filter_map(|item| self.items.contact(*item));
-        let values: Vec<&str> = match entity {
-            Entity::SalesAccount => {
-                works.filter_map(|work| Some(&*work.write.company.as_ref()?.name)).collect()
-            }
-            Entity::Contact | Entity::Deal => works.map(|work| work.write.address()).collect(),
-        };
-        let call = Call::search(entity, &values);
-        let asked = values.into_iter().map(str::to_owned).collect();
-        self.search(call, RecordSearch { items, asked, what: SharedCall::FindIds(entity), control: None })
-    }
-
-    fn search(&mut self, call: Call, search: RecordSearch) -> u64 {
+    pub(super) fn search(&mut self, call: Call, search: RecordSearch) -> u64 {
         search.items.iter().for_each(|item| self.items.set_busy(*item));
         self.calls.add_in_flight(call, Purpose::Search(search))
     }
@@ -75,7 +59,7 @@ impl<D> Scheduler<D> {
     }
 
     /// The search is of no use: the records go on without it, from now on.
-    fn search_failed(&mut self, search: RecordSearch) -> Vec<Effect<D>> {
+    pub(super) fn search_failed(&mut self, search: RecordSearch) -> Vec<Effect<D>> {
         let feature = searched_feature(search.what);
         for item in search.items {
             if let Some(work) = self.items.contact_mut(item) {
@@ -106,7 +90,7 @@ impl<D> Scheduler<D> {
         if sees_all {
             self.controls_missed = 0;
         } else {
-            self.records.forget_control(control);
+            self.records.contacts.forget_control(control);
             self.controls_missed += 1;
         }
         let mut effects = Vec::new();
@@ -121,7 +105,7 @@ impl<D> Scheduler<D> {
                 Some(Some(row)) if !row.deleted => {
                     let shown = row.links.as_deref().unwrap_or_default();
                     let address = work.write.address();
-                    let links = self.records.learn_found_contact(address, row.id, shown, seen_since);
+                    let links = self.records.contacts.learn_found(address, row.id, shown, seen_since);
                     work.contact_id = Some(row.id);
                     work.relied_on_cache = true;
                     work.search.links = Some(links);
@@ -130,9 +114,11 @@ impl<D> Scheduler<D> {
                 // Of several contacts, or a deleted one, Freshsales knows which it writes.
                 Some(_) => work.singly = true,
                 None if sees_all => {
-                    work.search.links = Some(self.records.links_of_unfound(work.write.address(), seen_since));
+                    work.search.links =
+                        Some(self.records.contacts.links_of_unfound(work.write.address(), seen_since));
                     work.search.is_new = true;
                 }
+                // It is searched for again, with another control.
                 None => {}
             }
             self.enter_step(*item);
@@ -150,74 +136,13 @@ impl<D> Scheduler<D> {
     }
 
     /// Whether the answer holds only contacts that were asked for, each with its links.
-    fn honours(search: &RecordSearch, found: &ContactRows) -> bool {
+    pub(super) fn honours(search: &RecordSearch, found: &ContactRows) -> bool {
         let asked: HashSet<&str> = search.asked.iter().map(String::as_str).collect();
         found.rows.iter().all(|row| {
             row.links.is_some() && row.addresses.iter().any(|address| asked.contains(address.as_str()))
         })
     }
 
-    fn accounts_found(&mut self, search: &RecordSearch, body: &Value, now: Instant) -> Vec<Effect<D>> {
-        let Some(found) = found_sales_accounts(body) else { return self.search_failed(search.clone()) };
-        let name = |scheduler: &Self, item: u64| {
-            let company = scheduler.items.contact(item)?.write.company.as_ref()?;
-            Some(company.name.trim().to_lowercase())
-        };
-        let first_wait = self.first_wait(search);
-        let mut effects = Vec::new();
-        let mut missing = Vec::new();
-        for item in &search.items {
-            match name(self, *item).and_then(|name| found.get(&name)) {
-                Some(Some(id)) => {
-                    effects.extend(self.feature_works(BulkFeature::SalesAccountSearch));
-                    effects.extend(
-                        self.advance(*item, now, |item, context| success::account_found(item, *id, context)),
-                    );
-                }
-                Some(None) => self.write_singly(*item),
-                None => missing.push(*item),
-            }
-        }
-        if let Some(wait) = first_wait {
-            self.bulk.learn_search_time(wait, missing.is_empty());
-        }
-        effects.extend(self.not_found_yet(search, &missing, now));
-        effects
-    }
-
-    fn contacts_found(
-        &mut self,
-        search: &RecordSearch,
-        body: &Value,
-        seen_since: Instant,
-        now: Instant,
-    ) -> Vec<Effect<D>> {
-        let found = found_contacts(body).filter(|found| Self::honours(search, found));
-        let Some(ContactRows { rows, .. }) = found else { return self.search_failed(search.clone()) };
-        let by_address = by_address(&rows);
-        let first_wait = self.first_wait(search);
-        let mut effects = Vec::new();
-        let mut missing = Vec::new();
-        for item in &search.items {
-            let Some(work) = self.items.contact(*item) else { continue };
-            match by_address.get(work.write.address()) {
-                Some(Some(row)) if !row.deleted => {
-                    effects.extend(self.advance(*item, now, |item, context| {
-                        success::contact_found(item, row, seen_since, context)
-                    }));
-                }
-                Some(_) => self.write_singly(*item),
-                None => missing.push(*item),
-            }
-        }
-        if let Some(wait) = first_wait {
-            self.bulk.learn_search_time(wait, missing.is_empty());
-        }
-        effects.extend(self.not_found_yet(search, &missing, now));
-        effects
-    }
-
-    /// A search does not see these records yet: they are searched for again, or written singly.
     /// A search gets no answer, and nothing else shows whether that is due to searches alone: its oldest record goes singly.
     /// If that gets through, the search is given up. False if none is left.
     pub(in crate::lane::scheduler) fn let_one_go_singly(&mut self, search: &mut RecordSearch) -> bool {
@@ -232,51 +157,10 @@ impl<D> Scheduler<D> {
         self.enter_step(item);
         !search.items.is_empty()
     }
-
-    fn not_found_yet(&mut self, search: &RecordSearch, missing: &[u64], now: Instant) -> Vec<Effect<D>> {
-        let all_missing = missing.len() == search.items.len();
-        let mut over = 0;
-        let search_delay = self.settings.backoff.look_up_delay;
-        for item in missing {
-            let Some(work) = self.items.contact_mut(*item) else { continue };
-            let Some(for_id) = work.search.for_id.as_mut() else {
-                self.write_singly(*item);
-                continue;
-            };
-            for_id.searches += 1;
-            let waited = now.saturating_duration_since(for_id.written);
-            for_id.next = now + self.bulk.search_again_after(for_id.searches, waited);
-            if for_id.is_over(search_delay, now) {
-                over += 1;
-                self.write_singly(*item);
-            } else {
-                self.items.set_idle(*item);
-            }
-        }
-        if all_missing && over > 0 && over == missing.len() {
-            let feature = searched_feature(search.what);
-            return self.feature_fails(feature).into_iter().collect();
-        }
-        Vec::new()
-    }
-
-    /// How long after the writes the search was made, if it is the first one for some of them.
-    fn first_wait(&self, search: &RecordSearch) -> Option<Duration> {
-        let searches =
-            search.items.iter().filter_map(|item| self.items.contact(*item)?.search.for_id.as_ref());
-        searches.filter(|search| search.searches == 0).map(|search| search.first_wait).next()
-    }
-
-    fn write_singly(&mut self, item: u64) {
-        if let Some(work) = self.items.contact_mut(item) {
-            work.write_singly();
-        }
-        self.items.set_idle(item);
-    }
 }
 
 /// What a search of this kind relies on.
-const fn searched_feature(what: SharedCall) -> BulkFeature {
+pub(super) const fn searched_feature(what: SharedCall) -> BulkFeature {
     match what {
         SharedCall::FindIds(Entity::SalesAccount) => BulkFeature::SalesAccountSearch,
         SharedCall::FindIds(_) | SharedCall::ReadContacts | SharedCall::Write(_) => {
@@ -288,7 +172,7 @@ const fn searched_feature(what: SharedCall) -> BulkFeature {
 /// After so many searches in a row that did not find their control, searches are not believed any more.
 const MOST_MISSED: u32 = 3;
 
-fn by_address(rows: &[ContactRow]) -> RowsByAddress<'_> {
+pub(super) fn by_address(rows: &[ContactRow]) -> RowsByAddress<'_> {
     let mut by_address: RowsByAddress<'_> = HashMap::new();
     for row in rows {
         for address in row.addresses.iter().collect::<HashSet<_>>() {
