@@ -29,7 +29,7 @@ const STATUSES: &[(&str, &str, bool)] = &[
 ];
 
 /// Adds them to the help of all commands.
-pub(super) fn with_exit_statuses(mut cli: Command) -> Command {
+pub(in crate::cli) fn with_exit_statuses(mut cli: Command) -> Command {
     for (name, meaning, needs_broker) in STATUSES {
         let unreachable = if *needs_broker { MEANING_OF_75 } else { "" };
         let text = format!("Exit status: {meaning}; {MEANING_OF_64}{unreachable}");

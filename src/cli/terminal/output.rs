@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 /// Why a command failed, which decides the exit status.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// 1
     Failed(String),
     /// 1, after the reason was logged.
@@ -17,18 +17,18 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn failed(error: impl std::fmt::Display) -> Self {
+    pub(in crate::cli) fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
 /// Writes to standard error, in colour only to a terminal. If that fails, the exit status remains.
-pub(super) fn print_error(text: &str) {
+pub(in crate::cli) fn print_error(text: &str) {
     writeln!(anstream::stderr(), "freshet: {text}").ok();
 }
 
 /// Writes styled text to standard output, without its styles where that is no terminal or `NO_COLOR` is set.
-pub(super) fn print_styled(text: &str) -> Result<(), Failure> {
+pub(in crate::cli) fn print_styled(text: &str) -> Result<(), Failure> {
     if anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never {
         return print(text);
     }
@@ -38,17 +38,17 @@ pub(super) fn print_styled(text: &str) -> Result<(), Failure> {
 }
 
 /// How many columns a line may have.
-pub(super) fn width() -> u16 {
+pub(in crate::cli) fn width() -> u16 {
     terminal_size::terminal_size().map_or(100, |(terminal_size::Width(columns), _)| columns.clamp(60, 160))
 }
 
 /// Writes a line that tells what goes on to standard error, so that standard output keeps the result alone.
-pub(super) fn print_note(text: &str) {
+pub(in crate::cli) fn print_note(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
 /// Writes to standard output. A closed pipe is no failure: its reader has read enough.
-pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+pub(in crate::cli) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -60,7 +60,7 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
 
 /// Writes many lines to standard output.
 #[derive(Debug)]
-pub(super) struct LineWriter {
+pub(in crate::cli) struct LineWriter {
     out: BufWriter<Stdout>,
     is_closed: bool,
 }
@@ -73,18 +73,18 @@ impl Default for LineWriter {
 
 impl LineWriter {
     /// Breaks when nobody reads on, which is no failure.
-    pub(super) fn line(&mut self, line: &str) -> io::Result<ControlFlow<()>> {
+    pub(in crate::cli) fn line(&mut self, line: &str) -> io::Result<ControlFlow<()>> {
         let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
         self.unless_closed(written)
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn flush(&mut self) -> io::Result<()> {
         let flushed = self.out.flush();
         self.unless_closed(flushed).map(|_| ())
     }
 
     /// Whether the reader has read enough.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::cli) fn is_closed(&self) -> bool {
         self.is_closed
     }
 

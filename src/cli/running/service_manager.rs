@@ -17,35 +17,35 @@ const BETWEEN_STATUSES: Duration = Duration::from_secs(2);
 
 /// Says nothing if nobody listens.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ServiceManager {
+pub(in crate::cli) struct ServiceManager {
     listens: bool,
 }
 
 impl ServiceManager {
-    pub(super) fn of_environment() -> Self {
+    pub(in crate::cli) fn of_environment() -> Self {
         Self { listens: config::environment("NOTIFY_SOCKET").is_some() }
     }
 
     /// The configuration is in use and the pages are served. It is not said later than that: a broker that is away for
     /// long is no reason to end the daemon.
-    pub(super) async fn ready(self) {
+    pub(in crate::cli) async fn ready(self) {
         self.tell(&[NotifyState::Ready]).await;
     }
 
     /// The configuration is being read again, until [`ServiceManager::ready`].
-    pub(super) async fn reloading(self) {
+    pub(in crate::cli) async fn reloading(self) {
         // systemd asks for the time, to tell this from an answer to an earlier signal.
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.tell(&[NotifyState::Reloading, now]).await;
         }
     }
 
-    pub(super) async fn stopping(self) {
+    pub(in crate::cli) async fn stopping(self) {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping; calls in flight may end")]).await;
     }
 
     /// Says whenever it changes whether the broker is there. Never returns.
-    pub(super) async fn follow(self, health: Arc<BrokerHealth>) {
+    pub(in crate::cli) async fn follow(self, health: Arc<BrokerHealth>) {
         if !self.listens {
             return std::future::pending().await;
         }
@@ -64,7 +64,7 @@ impl ServiceManager {
     }
 
     /// What systemd wants to hear while the daemon is alive, if it watches: twice in its time.
-    pub(super) fn alive_signal(self) -> Option<AliveSignal> {
+    pub(in crate::cli) fn alive_signal(self) -> Option<AliveSignal> {
         let within = sd_notify::watchdog_enabled().filter(|_| self.listens)?;
         let tell = || {
             if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use comfy_table::{ContentArrangement, Table};
 
 /// Aligned columns under their headings. Ends with a line break.
-pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(in crate::cli) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(headings.iter().copied());
@@ -29,7 +29,7 @@ pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
 }
 
 /// Without control characters: names that senders chose must not steer a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

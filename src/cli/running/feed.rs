@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Engine};
-use super::output::{Failure, print};
-use super::{files, summary};
+use super::summary;
+use crate::cli::terminal::files;
+use crate::cli::terminal::output::{Failure, print};
 use crate::config::{self, Config};
 use crate::delivery::HeldBytes;
 use crate::file_feed::{
@@ -20,7 +21,7 @@ use crate::file_feed::{
     longest_line, read_lines,
 };
 
-pub(super) async fn run(
+pub(in crate::cli) async fn run(
     config: &Config,
     events: &Path,
     dead_letters: Option<&Path>,
@@ -112,7 +113,7 @@ fn check_complete(counts: &Counts, fed: Result<(), FeedError>) -> Result<(), Fai
 }
 
 /// Delivers the input until all is settled. The counts are right however it ends.
-pub(super) async fn deliver(
+pub(in crate::cli) async fn deliver(
     engine: Engine,
     config: &Config,
     input: Box<dyn Read + Send>,

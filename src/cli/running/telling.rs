@@ -17,7 +17,7 @@ const HEARING_PAUSE: u32 = 4;
 const UNREAD_MESSAGES: usize = 64;
 
 /// Starts the tasks, and returns the way to the broker. On `stop` the others are told that this replica leaves.
-pub(super) fn start(survey: Arc<Survey>, stop: &CancellationToken) -> (JoinSet<()>, StatusPort) {
+pub(in crate::cli) fn start(survey: Arc<Survey>, stop: &CancellationToken) -> (JoinSet<()>, StatusPort) {
     let (outgoing_in, outgoing) = watch::channel(Arc::default());
     let (incoming, mut incoming_out) = mpsc::channel::<StatusMessage>(UNREAD_MESSAGES);
     let mut tasks = JoinSet::new();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::file_feed::Counts;
 
 /// How many events ended how, one line each.
-pub(super) fn counts(counts: &Counts) -> String {
+pub(in crate::cli) fn counts(counts: &Counts) -> String {
     let mut text = format!("{} read", events(counts.read));
     let delivered: u64 = counts.delivered.values().sum();
     let mut line = |args: std::fmt::Arguments<'_>| {
@@ -38,11 +38,11 @@ fn section(
 }
 
 /// "1 event", "2 events".
-pub(super) fn events(number: u64) -> String {
+pub(in crate::cli) fn events(number: u64) -> String {
     counted(number, "event")
 }
 
 /// "1 line", "2 lines".
-pub(super) fn counted(number: u64, noun: &str) -> String {
+pub(in crate::cli) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -21,15 +21,15 @@ use crate::routing::{AccountIndex, AccountKeys};
 use crate::tls::Authorities;
 
 /// An account, and what the files and variables hold that its configuration names.
-pub(super) struct ConfiguredAccount {
-    pub(super) account: AccountConfig,
-    pub(super) secrets: AccountSecrets,
+pub(in crate::cli) struct ConfiguredAccount {
+    pub(in crate::cli) account: AccountConfig,
+    pub(in crate::cli) secrets: AccountSecrets,
     /// Those of `ca_file`.
-    pub(super) authorities: Option<Authorities>,
+    pub(in crate::cli) authorities: Option<Authorities>,
 }
 
 impl ConfiguredAccount {
-    pub(super) fn client(&self, transport: &HttpTransport) -> Client {
+    pub(in crate::cli) fn client(&self, transport: &HttpTransport) -> Client {
         let Self { account, secrets, .. } = self;
         let AccountSecrets { api_key, app_token } = secrets.clone();
         let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
@@ -37,7 +37,7 @@ impl ConfiguredAccount {
     }
 
     /// A client of its own, for a command: it trusts what `ca_file` names.
-    pub(super) fn own_client(&self, transport: &HttpTransport) -> Result<Client, String> {
+    pub(in crate::cli) fn own_client(&self, transport: &HttpTransport) -> Result<Client, String> {
         let Some(authorities) = &self.authorities else { return Ok(self.client(transport)) };
         match transport.trusting(authorities) {
             Ok(trusting) => Ok(self.client(&trusting)),
@@ -48,23 +48,23 @@ impl ConfiguredAccount {
 
 /// What another configuration changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ChangedLanes {
-    pub(super) added: Vec<AccountName>,
-    pub(super) changed: Vec<ChangedLane>,
-    pub(super) removed: Vec<AccountName>,
+pub(in crate::cli) struct ChangedLanes {
+    pub(in crate::cli) added: Vec<AccountName>,
+    pub(in crate::cli) changed: Vec<ChangedLane>,
+    pub(in crate::cli) removed: Vec<AccountName>,
     /// How many stayed as they were.
-    pub(super) unchanged: usize,
+    pub(in crate::cli) unchanged: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ChangedLane {
-    pub(super) account: AccountName,
+pub(in crate::cli) struct ChangedLane {
+    pub(in crate::cli) account: AccountName,
     /// Of `api_key`, `app_token` and `ca_file`, those whose contents are others, even if they are kept in the same place.
-    pub(super) secrets: Vec<&'static str>,
+    pub(in crate::cli) secrets: Vec<&'static str>,
 }
 
 /// All lanes of the process.
-pub(super) struct RunningLanes {
+pub(in crate::cli) struct RunningLanes {
     settings: Settings,
     transport: HttpTransport,
     /// One for each different `ca_file` that is in use, so that accounts share connections and certificates.
@@ -91,7 +91,7 @@ struct RunningLane {
 
 impl RunningLanes {
     /// No lanes yet. Each stops with `stop`.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         settings: Settings,
         transport: HttpTransport,
         metrics: Arc<Metrics>,
@@ -114,18 +114,18 @@ impl RunningLanes {
     }
 
     /// The lanes, for those who look at them.
-    pub(super) fn roster(&self) -> LaneRoster {
+    pub(in crate::cli) fn roster(&self) -> LaneRoster {
         self.roster.clone()
     }
 
     /// The lanes, for those who feed them.
-    pub(super) fn shown(&self) -> watch::Receiver<Arc<LaneSet>> {
+    pub(in crate::cli) fn shown(&self) -> watch::Receiver<Arc<LaneSet>> {
         self.shown.subscribe()
     }
 
     /// Has exactly these lanes run, and touches none that stays as it was. A lane whose account has another url is another
     /// lane: what the old one knows is not true of it.
-    pub(super) fn apply(&mut self, configured: Vec<ConfiguredAccount>) -> ChangedLanes {
+    pub(in crate::cli) fn apply(&mut self, configured: Vec<ConfiguredAccount>) -> ChangedLanes {
         let mut changes = ChangedLanes::default();
         let keys: Vec<_> = configured.iter().map(|configured| keys(&configured.account)).collect();
         let mut before = std::mem::take(&mut self.lanes);
@@ -226,7 +226,7 @@ impl RunningLanes {
     }
 
     /// Waits until a lane has ended; false if none runs. The metrics of an account that was removed go with its lane.
-    pub(super) async fn one_ended(&mut self) -> bool {
+    pub(in crate::cli) async fn one_ended(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
         if let Some(account) = self.accounts_of_tasks.remove(&id)
@@ -239,12 +239,12 @@ impl RunningLanes {
     }
 
     /// The lanes' tasks alone: a lane ends when the source of its events has let go of it.
-    pub(super) fn into_tasks(self) -> JoinSet<()> {
+    pub(in crate::cli) fn into_tasks(self) -> JoinSet<()> {
         self.tasks
     }
 }
 
-pub(super) fn keys(account: &AccountConfig) -> AccountKeys {
+pub(in crate::cli) fn keys(account: &AccountConfig) -> AccountKeys {
     AccountKeys {
         name: account.name.clone(),
         write_keys: account.sources.write_keys.clone(),

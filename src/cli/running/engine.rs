@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::output::Failure;
 use super::running_lanes::{ConfiguredAccount, RunningLanes};
 use crate::broker::{BrokerFacts, BrokerHealth};
+use crate::cli::terminal::output::Failure;
 use crate::config::{AccountConfig, Config, Environment};
 use crate::fleet::{Survey, SurveySources};
 use crate::freshsales::HttpTransport;
@@ -20,9 +20,9 @@ use crate::metrics::Metrics;
 use crate::status::{self, AdminAccess, Pages, StatusSources};
 
 /// The running lanes.
-pub(super) struct Engine {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) lanes: RunningLanes,
+pub(in crate::cli) struct Engine {
+    pub(in crate::cli) metrics: Arc<Metrics>,
+    pub(in crate::cli) lanes: RunningLanes,
     /// Reports lanes that are stuck, until the stop.
     watchdog: JoinSet<()>,
     stuck_after: Duration,
@@ -30,7 +30,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Starts a lane for every account, with secrets read from where the configuration says.
-    pub(super) fn start(
+    pub(in crate::cli) fn start(
         config: &Config,
         environment: Environment<'_>,
         stop: &CancellationToken,
@@ -39,7 +39,7 @@ impl Engine {
     }
 
     /// The same with other waits.
-    pub(super) fn start_with(
+    pub(in crate::cli) fn start_with(
         config: &Config,
         environment: Environment<'_>,
         backoff: BackoffSettings,
@@ -68,7 +68,7 @@ impl Engine {
         Ok(engine)
     }
 
-    pub(super) fn status_sources(
+    pub(in crate::cli) fn status_sources(
         &self,
         replica: &str,
         broker: Option<(Arc<BrokerHealth>, Arc<BrokerFacts>)>,
@@ -96,7 +96,7 @@ impl Engine {
 }
 
 /// The accounts with their secrets as they are now; or which is missing, and why.
-pub(super) fn configured(
+pub(in crate::cli) fn configured(
     config: &Config,
     environment: Environment<'_>,
 ) -> Result<Vec<ConfiguredAccount>, String> {
@@ -104,7 +104,7 @@ pub(super) fn configured(
 }
 
 /// An account with its secrets and certificates as they are now; or which is missing, and why.
-pub(super) fn with_secrets(
+pub(in crate::cli) fn with_secrets(
     account: &AccountConfig,
     environment: Environment<'_>,
 ) -> Result<ConfiguredAccount, String> {
@@ -120,7 +120,7 @@ fn revision() -> &'static str {
     option_env!("FRESHET_REVISION").unwrap_or("unknown")
 }
 
-pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+pub(in crate::cli) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(config.http.listen).await.map_err(|error| {
         Failure::Failed(format!("cannot listen on {}: {error}; set `http.listen`", config.http.listen))
     })?;
@@ -131,7 +131,7 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// Serves the status pages until `stop`, or until the returned value is dropped.
-pub(super) fn serve_pages(
+pub(in crate::cli) fn serve_pages(
     listener: TcpListener,
     sources: StatusSources,
     stop: &CancellationToken,
@@ -141,7 +141,7 @@ pub(super) fn serve_pages(
 }
 
 /// Cancels `stop` at the first SIGTERM or SIGINT. The second ends the process at once.
-pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<JoinSet<()>, Failure> {
+pub(in crate::cli) fn stop_on_signals(stop: CancellationToken) -> Result<JoinSet<()>, Failure> {
     let mut term = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut tasks = JoinSet::new();

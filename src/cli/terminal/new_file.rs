@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use super::output::Failure;
 
 /// Removed when it is dropped before it is finished.
-pub(super) struct NewFile {
+pub(in crate::cli) struct NewFile {
     writer: Option<FileWriter>,
     part: PathBuf,
     path: PathBuf,
@@ -24,7 +24,7 @@ enum FileWriter {
 
 impl NewFile {
     /// Refuses to write over a file. `.gz` packs it. Nobody else may read it.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn create(path: &Path) -> Result<Self, Failure> {
         if path.exists() {
             return Err(Failure::Failed(format!("{} is there already; name a new file", path.display())));
         }
@@ -49,7 +49,7 @@ impl NewFile {
         Ok(Self { writer: Some(writer), part, path: path.to_owned() })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::cli) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.writer {
             Some(FileWriter::Plain(file)) => file.write_all(bytes),
             Some(FileWriter::Gzip(file)) => file.write_all(bytes),
@@ -58,7 +58,7 @@ impl NewFile {
     }
 
     /// Returns when the disk has all of it, under its name.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(in crate::cli) fn finish(mut self) -> io::Result<()> {
         let buffered = match self.writer.take() {
             Some(FileWriter::Plain(file)) => file,
             Some(FileWriter::Gzip(file)) => file.finish()?,

@@ -11,14 +11,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::output::Failure;
 use crate::file_feed::FileId;
 
-pub(super) struct Input {
-    pub(super) events: Box<dyn Read + Send>,
+pub(in crate::cli) struct Input {
+    pub(in crate::cli) events: Box<dyn Read + Send>,
     /// The file, if they come from one on a disk.
-    pub(super) file: Option<FileId>,
+    pub(in crate::cli) file: Option<FileId>,
 }
 
 /// Opens a file of events, `-` for standard input, and unpacks `.gz`.
-pub(super) fn open(path: &Path) -> Result<Input, Failure> {
+pub(in crate::cli) fn open(path: &Path) -> Result<Input, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::Failed(format!("cannot read the events in {}: {error}", path.display()))
     };
@@ -43,7 +43,7 @@ fn identify(file: &File) -> std::io::Result<Option<FileId>> {
 }
 
 /// A spinner with a message, if standard error is a terminal.
-pub(super) fn bar() -> ProgressBar {
+pub(in crate::cli) fn bar() -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {

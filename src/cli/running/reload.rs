@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::config_file::ConfigFile;
 use super::engine;
 use super::running_lanes::{ChangedLanes, ConfiguredAccount, RunningLanes};
 use super::service_manager::ServiceManager;
+use crate::cli::config_file::ConfigFile;
 use crate::config::{self, ConfigError, ConfigProblem, SecretsNeeded, WrittenKeys};
 use crate::fleet::{ConfigMark, Survey};
 use crate::metrics::Metrics;
@@ -22,7 +22,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const NAMED: usize = 20;
 
 /// The configuration, from one reading to the next.
-pub(super) struct Reload {
+pub(in crate::cli) struct Reload {
     file: ConfigFile,
     hangups: Signal,
     service: ServiceManager,
@@ -40,7 +40,7 @@ struct Reading {
 
 impl Reload {
     /// `started` is in use already.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         file: ConfigFile,
         hangups: Signal,
         service: ServiceManager,
@@ -54,7 +54,7 @@ impl Reload {
     }
 
     /// Reads at each SIGHUP and keeps account of lanes that end, until `stop`.
-    pub(super) async fn serve(mut self, lanes: &mut RunningLanes, stop: &CancellationToken) {
+    pub(in crate::cli) async fn serve(mut self, lanes: &mut RunningLanes, stop: &CancellationToken) {
         loop {
             tokio::select! {
                 biased;

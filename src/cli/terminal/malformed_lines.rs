@@ -2,11 +2,11 @@
 
 use serde::de::IgnoredAny;
 
-use super::summary::counted;
+use crate::cli::running::summary::counted;
 
 /// The lines that were read, and those of them that are no JSON object or array.
 #[derive(Debug, Default)]
-pub(super) struct MalformedLines {
+pub(in crate::cli) struct MalformedLines {
     lines: u64,
     malformed: u64,
     first_opens: bool,
@@ -15,7 +15,7 @@ pub(super) struct MalformedLines {
 
 impl MalformedLines {
     /// Counts a line. Blank ones are not published, and not counted.
-    pub(super) fn add(&mut self, line: &[u8]) {
+    pub(in crate::cli) fn add(&mut self, line: &[u8]) {
         // Some programs begin a file with a mark of its byte order, which is taken off an event.
         let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
         if text.is_empty() && line.trim_ascii().is_empty() {
@@ -34,7 +34,7 @@ impl MalformedLines {
     }
 
     /// What to tell of them, if there are any.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(in crate::cli) fn told(&self) -> Option<String> {
         let Self { lines, malformed, first_opens, last_closes } = *self;
         if malformed == 0 {
             return None;
