@@ -11,7 +11,7 @@ use super::shown_line::{LinePart, ShownLine, is_lower_case, is_plain, leading_wo
 
 /// Where the keys and values of a file are.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::config) struct Source {
     text: String,
     /// By path, as problems name it.
     entries: BTreeMap<String, FilePlace>,
@@ -27,7 +27,7 @@ struct FilePlace {
 
 impl Source {
     /// Reads TOML, or says everything that keeps it from being TOML.
-    pub(super) fn read(text: &str) -> Result<(Table, Self), Vec<ConfigProblem>> {
+    pub(in crate::config) fn read(text: &str) -> Result<(Table, Self), Vec<ConfigProblem>> {
         let (tree, errors) = DeTable::parse_recoverable(text);
         let mut source = Self { text: text.to_owned(), entries: BTreeMap::new(), parts: Vec::new() };
         source.walk("", tree.get_ref());
@@ -79,7 +79,7 @@ impl Source {
     }
 
     /// Finds the place of a key, or that of the table in which it is missing. `of_key`: its name is meant, not its value.
-    pub(super) fn place(&self, key: &str, of_key: bool) -> Option<ProblemPlace> {
+    pub(in crate::config) fn place(&self, key: &str, of_key: bool) -> Option<ProblemPlace> {
         let (entry, found) = self.nearest(key)?;
         let by_name = of_key || !found;
         let span = if by_name { &entry.key } else { &entry.value };
@@ -150,17 +150,17 @@ impl Source {
 }
 
 /// Sorts problems as they are in the file; what is not there comes last.
-pub(super) fn in_file(problem: &ConfigProblem) -> (usize, usize) {
+pub(in crate::config) fn in_file(problem: &ConfigProblem) -> (usize, usize) {
     problem.place.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column))
 }
 
 /// A key as paths have it, unmistakably: in quotes if it is more than a word.
-pub(super) fn entry_name(key: &str) -> String {
+pub(in crate::config) fn entry_name(key: &str) -> String {
     if is_plain(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// A key as errors may show it: only plain words. A misplaced quote or `=` turns a value, perhaps a password, into a key.
-pub(super) fn shown_key(key: &str) -> String {
+pub(in crate::config) fn shown_key(key: &str) -> String {
     if is_plain(key) {
         key.to_owned()
     } else {

@@ -16,18 +16,18 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The problems that were found so far, each with its place in the file.
 #[derive(Debug)]
-pub(super) struct Problems {
+pub(in crate::config) struct Problems {
     source: Source,
     found: Vec<ConfigProblem>,
 }
 
 impl Problems {
-    pub(super) fn new(source: Source) -> Self {
+    pub(in crate::config) fn new(source: Source) -> Self {
         Self { source, found: Vec::new() }
     }
 
     /// A value that is wrong or missing.
-    pub(super) fn add(&mut self, key: String, message: impl Into<String>) {
+    pub(in crate::config) fn add(&mut self, key: String, message: impl Into<String>) {
         let place = self.source.place(&key, false);
         self.found.push(ConfigProblem { key: Some(key), message: message.into(), variable: None, place });
     }
@@ -39,7 +39,7 @@ impl Problems {
     }
 
     /// A key of the table at `path` that does not exist.
-    pub(super) fn add_unknown(&mut self, path: &str, key: &str, known: &[&'static str]) {
+    pub(in crate::config) fn add_unknown(&mut self, path: &str, key: &str, known: &[&'static str]) {
         let shown = shown_key(key);
         let key_path = if path.is_empty() { shown } else { format!("{path}.{shown}") };
         let place = self.source.place(&key_path, true);
@@ -48,14 +48,14 @@ impl Problems {
     }
 
     /// In the order of the file; the environment's come last.
-    pub(super) fn into_sorted(mut self) -> Vec<ConfigProblem> {
+    pub(in crate::config) fn into_sorted(mut self) -> Vec<ConfigProblem> {
         self.found.sort_by_key(in_file);
         self.found
     }
 }
 
 /// One table. Each key that is read is removed; [`Section::finish`] reports the rest as unknown.
-pub(super) struct Section<'a> {
+pub(in crate::config) struct Section<'a> {
     path: String,
     table: Table,
     /// The prefix of the environment variables that override keys, if any may.
@@ -66,7 +66,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// A section whose keys the environment may override.
-    pub(super) fn overridable(
+    pub(in crate::config) fn overridable(
         root: &mut Table,
         name: &'static str,
         environment: Environment<'a>,
@@ -92,12 +92,12 @@ impl<'a> Section<'a> {
     }
 
     /// A section that the environment cannot override.
-    pub(super) fn plain(path: String, table: Table, problems: &'a mut Problems) -> Self {
+    pub(in crate::config) fn plain(path: String, table: Table, problems: &'a mut Problems) -> Self {
         Self { path, table, overrides: None, known: Vec::new(), problems }
     }
 
     /// Reports a mistake at a key.
-    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+    pub(in crate::config) fn problem(&mut self, key: &str, message: impl Into<String>) {
         let path = format!("{}.{key}", self.path);
         let name = key.split('[').next().unwrap_or(key);
         match self.overridden(name) {
@@ -107,29 +107,29 @@ impl<'a> Section<'a> {
     }
 
     /// Whether the file has the key.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(in crate::config) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
     /// Whether the file or the environment has the key.
-    pub(super) fn given(&self, key: &str) -> bool {
+    pub(in crate::config) fn given(&self, key: &str) -> bool {
         self.has(key) || self.overridden(key).is_some()
     }
 
     /// Whether the value that counts is a table.
-    pub(super) fn is_table(&self, key: &str) -> bool {
+    pub(in crate::config) fn is_table(&self, key: &str) -> bool {
         self.overridden(key).is_none() && self.table.get(key).is_some_and(Value::is_table)
     }
 
     /// The variable that overrides the key, and its value.
-    pub(super) fn overridden(&self, key: &str) -> Option<(String, String)> {
+    pub(in crate::config) fn overridden(&self, key: &str) -> Option<(String, String)> {
         let (prefix, environment) = self.overrides.as_ref()?;
         let name = format!("{prefix}{}", key.to_uppercase());
         environment(&name).map(|value| (name, value))
     }
 
     /// The key's value in the file.
-    pub(super) fn raw(&mut self, key: &'static str) -> Option<Value> {
+    pub(in crate::config) fn raw(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.table.remove(key)
     }
@@ -140,7 +140,7 @@ impl<'a> Section<'a> {
     }
 
     /// A string that `parse` understands.
-    pub(super) fn parsed<T, E: Display>(
+    pub(in crate::config) fn parsed<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -159,7 +159,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of strings that `parse` understands, or one string that `split` turns into a list.
-    pub(super) fn parsed_each<T, E: Display>(
+    pub(in crate::config) fn parsed_each<T, E: Display>(
         &mut self,
         key: &'static str,
         split: impl FnOnce(&str) -> Vec<&str>,
@@ -193,7 +193,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of strings that `parse` understands, possibly empty. The environment gives it as one string with commas.
-    pub(super) fn parsed_list<T, E: Display>(
+    pub(in crate::config) fn parsed_list<T, E: Display>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, E>,
@@ -225,7 +225,7 @@ impl<'a> Section<'a> {
     }
 
     /// One of the words of an enum, or its default.
-    pub(super) fn word<T: FromStr + VariantNames + Default>(&mut self, key: &'static str) -> T {
+    pub(in crate::config) fn word<T: FromStr + VariantNames + Default>(&mut self, key: &'static str) -> T {
         let expected = |_| {
             let words: Vec<String> = T::VARIANTS.iter().map(|word| format!("\"{word}\"")).collect();
             format!("expected {}", words.join(" or "))
@@ -234,7 +234,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reports all keys that were not read.
-    pub(super) fn finish(self) {
+    pub(in crate::config) fn finish(self) {
         for key in self.table.keys() {
             self.problems.add_unknown(&self.path, key, &self.known);
         }

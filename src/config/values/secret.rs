@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use toml::Value;
 
-use super::reader::Environment;
+use crate::config::reading::reader::Environment;
 
 const EXPECTED: &str = "expected { env = \"NAME\" } or { file = \"/path\" }";
 /// Far beyond any secret. A device or a wrong file must not fill the memory.
@@ -63,7 +63,7 @@ pub enum SecretError {
 
 impl SecretSource {
     /// Reads `{ env = "NAME" }` or `{ file = "/path" }`.
-    pub(super) fn parse(value: &Value) -> Result<Self, String> {
+    pub(in crate::config) fn parse(value: &Value) -> Result<Self, String> {
         let Value::Table(table) = value else {
             let inline = "secrets are never written into the configuration; ";
             return Err(format!("{}{EXPECTED}", if value.is_str() { inline } else { "" }));

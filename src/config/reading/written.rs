@@ -23,7 +23,7 @@ pub struct WrittenKeys {
 
 impl WrittenKeys {
     /// Of a file without mistakes; nothing of any other. What the environment overrides is left out.
-    pub(super) fn of(text: &str, environment: Environment<'_>) -> Self {
+    pub(in crate::config) fn of(text: &str, environment: Environment<'_>) -> Self {
         let mut written = Self::default();
         for (section, value) in text.parse::<Table>().unwrap_or_default() {
             if let Value::Table(table) = &value {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use toml::Value;
 
 use super::Section;
-use crate::config::duration::parse_duration;
-use crate::config::secret::SecretSource;
-use crate::config::source::entry_name;
+use crate::config::reading::source::entry_name;
+use crate::config::values::duration::parse_duration;
+use crate::config::values::secret::SecretSource;
 
 impl Section<'_> {
     /// A number within a range. The environment gives it as a string.

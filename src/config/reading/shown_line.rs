@@ -8,25 +8,25 @@ const LONGEST_WORD: usize = 40;
 
 /// A key or a single value of the file.
 #[derive(Debug, Clone)]
-pub(super) struct LinePart {
-    pub(super) span: Range<usize>,
-    pub(super) shown: bool,
+pub(in crate::config) struct LinePart {
+    pub(in crate::config) span: Range<usize>,
+    pub(in crate::config) shown: bool,
 }
 
 impl LinePart {
-    pub(super) fn key(span: Range<usize>, name: &str) -> Self {
+    pub(in crate::config) fn key(span: Range<usize>, name: &str) -> Self {
         Self { span, shown: is_plain(name) }
     }
 
     /// Hidden until somebody knows that it is no secret.
-    pub(super) fn value(span: Range<usize>) -> Self {
+    pub(in crate::config) fn value(span: Range<usize>) -> Self {
         Self { span, shown: false }
     }
 }
 
 /// A line, and where its pieces come from.
 #[derive(Debug, Default)]
-pub(super) struct ShownLine {
+pub(in crate::config) struct ShownLine {
     text: String,
     /// In the order of the line: in the file, in `text`, and whether it is the same there.
     pieces: Vec<(Range<usize>, Range<usize>, bool)>,
@@ -36,7 +36,7 @@ pub(super) struct ShownLine {
 impl ShownLine {
     /// The line at `bounds` with the parts that may be shown. What is between parts is TOML's punctuation; a comment, which
     /// may hold anything, is left out. What begins before `mark` keeps its length, so that the columns are those of the file.
-    pub(super) fn of(text: &str, bounds: Range<usize>, parts: &[LinePart], mark: usize) -> Self {
+    pub(in crate::config) fn of(text: &str, bounds: Range<usize>, parts: &[LinePart], mark: usize) -> Self {
         let mut line = Self { mark, ..Self::default() };
         let mut at = bounds.start;
         for part in parts {
@@ -75,12 +75,12 @@ impl ShownLine {
         self.pieces.push((span, from..self.text.len(), shown));
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::config) fn text(&self) -> &str {
         &self.text
     }
 
     /// Where a part of the file is in the shown text: at its end, if it is not on the line.
-    pub(super) fn shown_range(&self, text: &str, span: &Range<usize>) -> Range<usize> {
+    pub(in crate::config) fn shown_range(&self, text: &str, span: &Range<usize>) -> Range<usize> {
         let one = text.get(span.start..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
         let wanted = span.end.max(span.start + one);
         let within = |at: usize, from: usize| text.get(from..at).map_or(0, |text| text.chars().count());
@@ -111,7 +111,7 @@ fn printable(character: char) -> char {
 }
 
 /// The word that a line begins with and the brackets around it, which is all that may be shown of a line that cannot be read.
-pub(super) fn leading_word(line: &str) -> usize {
+pub(in crate::config) fn leading_word(line: &str) -> usize {
     let code = line.trim_start_matches([' ', '\t', '[']);
     let word = code.find(|character: char| !(character.is_ascii_lowercase() || "_.".contains(character)));
     let word = word.unwrap_or(code.len());
@@ -122,12 +122,12 @@ pub(super) fn leading_word(line: &str) -> usize {
 }
 
 /// Whether a key is a plain word, which may be shown. Others may be values with a misplaced quote or `=`.
-pub(super) fn is_plain(key: &str) -> bool {
+pub(in crate::config) fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// Whether a word may be shown even where it is not certain that it is a key. Tokens have digits or capitals.
-pub(super) fn is_lower_case(word: &str) -> bool {
+pub(in crate::config) fn is_lower_case(word: &str) -> bool {
     word.len() <= LONGEST_WORD && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
