@@ -7,7 +7,7 @@ pub fn record_id(body: &Value, key: &str) -> Option<i64> {
     id(body.get(key)?.get("id")?)
 }
 
-pub(super) fn id(value: &Value) -> Option<i64> {
+pub(in crate::freshsales) fn id(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|id| *id > 0)
 }
 
@@ -20,6 +20,6 @@ pub fn tags_of(body: &Value, key: &str) -> Option<Vec<String>> {
     }
 }
 
-pub(super) fn is_deleted(record: &Value) -> bool {
+pub(in crate::freshsales) fn is_deleted(record: &Value) -> bool {
     record.get("is_deleted").and_then(Value::as_bool) == Some(true)
 }

@@ -33,7 +33,7 @@ pub fn host_wide_wait(answer: &Answer) -> Option<Duration> {
 
 /// The gateways of all hosts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gateways(Arc<Mutex<HashMap<String, HostAccounts>>>);
+pub(in crate::freshsales) struct Gateways(Arc<Mutex<HashMap<String, HostAccounts>>>);
 
 /// One host, and the number of its accounts.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ struct HostAccounts {
 
 impl Gateways {
     /// The view of one more account on the gateway of its host.
-    pub(super) fn for_account(&self, base_url: &str) -> Gateway {
+    pub(in crate::freshsales) fn for_account(&self, base_url: &str) -> Gateway {
         let url = url::Url::parse(base_url).ok();
         let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
         let host = host.map_or_else(|| base_url.to_owned(), |(host, port)| format!("{host}:{port}"));

@@ -58,7 +58,7 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 /// An HTTP date, in any of its forms.
-pub(super) fn date(text: &str) -> Option<Timestamp> {
+pub(in crate::freshsales) fn date(text: &str) -> Option<Timestamp> {
     match httpdate::parse_http_date(text) {
         Ok(time) => time.try_into().ok(),
         // Some servers write an offset in place of GMT, as in mail.

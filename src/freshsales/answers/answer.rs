@@ -50,12 +50,12 @@ pub enum NoAnswer {
 /// their lanes at once: so each lane parses its own when its turn comes.
 #[derive(Debug)]
 pub struct RawResponse {
-    pub(super) status: u16,
-    pub(super) rate_limit: RateLimit,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) label: BodyLabel,
+    pub(in crate::freshsales) status: u16,
+    pub(in crate::freshsales) rate_limit: RateLimit,
+    pub(in crate::freshsales) retry_after: Option<Duration>,
+    pub(in crate::freshsales) label: BodyLabel,
     /// None if it is more than the client reads.
-    pub(super) body: Option<Vec<u8>>,
+    pub(in crate::freshsales) body: Option<Vec<u8>>,
 }
 
 impl RawResponse {
@@ -79,14 +79,14 @@ impl RawResponse {
 
 /// What the content type says about a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyLabel {
+pub(in crate::freshsales) enum BodyLabel {
     /// JSON, or nothing.
     MayBeJson,
     NotJson,
 }
 
 impl BodyLabel {
-    pub(super) fn of(content_type: Option<&str>) -> Self {
+    pub(in crate::freshsales) fn of(content_type: Option<&str>) -> Self {
         let content_type = content_type.unwrap_or_default().trim().to_ascii_lowercase();
         if content_type.is_empty() || content_type.contains("json") { Self::MayBeJson } else { Self::NotJson }
     }

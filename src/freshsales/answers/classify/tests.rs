@@ -1,6 +1,6 @@
 use super::*;
-use crate::freshsales::limits::RateLimit;
-use crate::freshsales::messages::collect;
+use crate::freshsales::answers::limits::RateLimit;
+use crate::freshsales::answers::messages::collect;
 use crate::schema::Entity;
 use serde_json::json;
 

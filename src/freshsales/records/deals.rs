@@ -33,7 +33,7 @@ pub fn shown_deals(body: &Value) -> ShownDeals {
 
 /// The deals that the answer to a search shows of the contact in a row: inside it, or beside the rows under the ids that
 /// the row lists.
-pub(super) fn deals_of_row(body: &Value, row: &Value) -> ShownDeals {
+pub(in crate::freshsales) fn deals_of_row(body: &Value, row: &Value) -> ShownDeals {
     if row.get("deals").is_some() {
         return deals_in([None, row.get("deals")], row);
     }

@@ -12,7 +12,7 @@ const MESSAGE_LENGTH: usize = 300;
 const MESSAGE_COUNT: usize = 10;
 
 /// The messages of a refusal, at least one; `None` if the body is not in any of the API's forms.
-pub(super) fn messages(status: u16, body: &Body) -> Option<Vec<String>> {
+pub(in crate::freshsales) fn messages(status: u16, body: &Body) -> Option<Vec<String>> {
     let Body::Json(body) = body else { return None };
     let mut values = ["errors", "message", "description", "error"]
         .iter()
@@ -31,7 +31,7 @@ pub(super) fn messages(status: u16, body: &Body) -> Option<Vec<String>> {
 }
 
 /// Adds the first texts of a value. It stops at a few, so that an answer of megabytes keeps no worker busy.
-pub(super) fn collect(value: &Value, found: &mut Vec<String>) {
+pub(in crate::freshsales) fn collect(value: &Value, found: &mut Vec<String>) {
     if found.len() >= MESSAGE_COUNT {
         return;
     }
@@ -62,7 +62,7 @@ fn fit(text: &str) -> String {
 
 /// The status of a service behind Freshsales, as a message holds it: `... :: response_code :: 429 :: response :: ...`.
 /// The words around it are translated into the account's language, this part is not.
-pub(super) fn upstream_status(message: &str) -> Option<u16> {
+pub(in crate::freshsales) fn upstream_status(message: &str) -> Option<u16> {
     const NAME: &str = "response_code";
     let lower = message.to_ascii_lowercase();
     let (_, after) = lower.split_once(NAME)?;

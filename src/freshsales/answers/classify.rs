@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::answer::{Answer, Body, NoAnswer};
-use super::endpoint::{BudgetKind, Endpoint, ExpectedBody};
 use super::messages::{messages, upstream_status};
-use super::record::record_id;
 use super::verdict::{UnavailableCause, UnrecognizedAnswer, Verdict};
+use crate::freshsales::endpoint::{BudgetKind, Endpoint, ExpectedBody};
+use crate::freshsales::records::record::record_id;
 
 /// Decides what an answer means.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::messages::{collect, upstream_status};
+use crate::freshsales::answers::messages::{collect, upstream_status};
 use crate::json;
 
 /// A job that has not ended after this never will. Freshsales documents no limit; jobs of a hundred records take seconds.

@@ -42,7 +42,7 @@ pub struct FoundContact {
 }
 
 impl FoundContact {
-    pub(super) fn read(contact: &Value) -> Self {
+    pub(in crate::freshsales) fn read(contact: &Value) -> Self {
         let listed = listed_emails(contact).filter_map(|email| email.get("value")?.as_str());
         let primary = primary(contact);
         let addresses = listed.map(|address| address.trim().to_lowercase()).chain(primary.clone()).collect();
@@ -81,7 +81,7 @@ pub fn has_another_external_id(body: &Value, user_id: &str) -> bool {
         && external_id(contact).is_none_or(|id| id.to_lowercase() != user_id.to_lowercase())
 }
 
-pub(super) fn listed_emails(contact: &Value) -> impl Iterator<Item = &Value> {
+pub(in crate::freshsales) fn listed_emails(contact: &Value) -> impl Iterator<Item = &Value> {
     contact.get("emails").and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -137,7 +137,7 @@ pub fn linked_accounts(body: &Value) -> Option<Vec<SalesAccountLink>> {
     links_of(body.get("contact")?)
 }
 
-pub(super) fn links_of(contact: &Value) -> Option<Vec<SalesAccountLink>> {
+pub(in crate::freshsales) fn links_of(contact: &Value) -> Option<Vec<SalesAccountLink>> {
     let links = contact.get("sales_accounts")?;
     if links.is_null() {
         return Some(Vec::new());

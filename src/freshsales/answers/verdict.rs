@@ -110,7 +110,7 @@ enum Content {
 }
 
 impl UnrecognizedAnswer {
-    pub(super) const fn new(status: u16, body: &Body) -> Self {
+    pub(in crate::freshsales) const fn new(status: u16, body: &Body) -> Self {
         let content = match body {
             _ if status >= 300 && status < 400 => Content::Redirect,
             Body::Markup => Content::Page,
