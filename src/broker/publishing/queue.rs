@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::destination::Destination;
 use super::publication::{Publication, Route};
+use super::window::{ChannelNumber, FreeChannels, SHARED};
+use crate::broker::timing::PROMPT_CONFIRM;
 
 /// The messages that are not confirmed yet, each under the number with which it was pushed.
 #[derive(Debug, Default)]
@@ -18,6 +20,7 @@ pub(in crate::broker) struct PublishQueue {
     unconfirmed: BTreeMap<u64, Unconfirmed>,
     /// By the queue's name.
     destinations: HashMap<String, Destination>,
+    free_channels: FreeChannels,
 }
 
 #[derive(Debug)]
@@ -28,6 +31,16 @@ struct Unconfirmed {
 }
 
 impl PublishQueue {
+    /// So many queues may have a channel of their own at a time.
+    pub(super) fn new(own_channels: usize) -> Self {
+        Self { free_channels: FreeChannels::new(own_channels), ..Self::default() }
+    }
+
+    /// The channel for a message.
+    pub(super) fn channel(&self, publication: &Publication) -> ChannelNumber {
+        self.destinations.get(&publication.queue).map_or(SHARED, Destination::channel)
+    }
+
     pub(in crate::broker) fn len(&self) -> usize {
         self.unconfirmed.len()
     }
@@ -76,9 +89,12 @@ impl PublishQueue {
 
     /// The broker has the message. Returns those that are to be sent now, in their order.
     pub(super) fn on_confirmed(&mut self, number: u64, now: Instant) -> BTreeSet<u64> {
-        let message = self.unconfirmed.remove(&number);
-        let destination = message.and_then(|message| self.destinations.get_mut(&message.publication.queue));
-        let next = destination.map(|destination| destination.on_confirmed(number)).unwrap_or_default();
+        let Some(Unconfirmed { publication, in_flight_since }) = self.unconfirmed.remove(&number) else {
+            return BTreeSet::new();
+        };
+        let Some(destination) = self.destinations.get_mut(&publication.queue) else { return BTreeSet::new() };
+        let promptly = in_flight_since.is_some_and(|since| now < since + PROMPT_CONFIRM);
+        let next = destination.on_confirmed(number, promptly, &mut self.free_channels);
         self.mark_in_flight(&next, now);
         next
     }
@@ -88,7 +104,7 @@ impl PublishQueue {
         let Some(message) = self.unconfirmed.get_mut(&number) else { return false };
         message.in_flight_since = None;
         let destination = self.destinations.get_mut(&message.publication.queue);
-        destination.is_some_and(|destination| destination.on_refused(number, now))
+        destination.is_some_and(|destination| destination.on_refused(number, now, &mut self.free_channels))
     }
 
     /// When to ask [`Self::take_due`].

@@ -66,7 +66,7 @@ pub(super) async fn serve(
     let mut router = Router {
         context,
         watchdog: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
-        publisher: ConfirmedPublisher::new(&context.names, pair),
+        publisher: ConfirmedPublisher::new(&context.names, pair, pair.spare_publishers()),
         unacknowledged: HashMap::new(),
         bytes: 0,
         acks: AckBatch::default(),
