@@ -162,6 +162,8 @@ pub(super) const COMMAND_PUBLISHES: usize = 500;
 
 /// Messages of the intake that are taken and not acknowledged.
 pub(super) const INTAKE_PREFETCH: u16 = 500;
+/// Messages of the intake that are routed before confirms are looked at again.
+pub(super) const ROUTED_AT_ONCE: usize = 64;
 /// While so many events are on their way to lanes, no further message of the intake is taken. More than one batch can
 /// hold: a lane that takes nothing for a while must not keep the other accounts' events from being taken.
 pub(super) const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;

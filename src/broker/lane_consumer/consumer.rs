@@ -141,9 +141,10 @@ impl<'a> LaneConsumer<'a> {
     ) -> Result<(), BrokerError> {
         let tag = message.delivery_tag;
         let body = Bytes::from(message.data);
+        let headers = message.properties.headers().as_ref().map_or(0, fitting::size_of_entries);
         let now = Timestamp::now();
         let lanes = self.context.names.lanes();
-        let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let properties = properties::believed(message.properties, message.exchange.as_str(), lanes);
         let queued_at = properties::queued_at(&properties, now);
         let copied = properties::is_copy(&properties);
         let replayed = letter_properties::was_replayed(&properties);
@@ -156,7 +157,6 @@ impl<'a> LaneConsumer<'a> {
         };
         // An unpacked event is held beside the body that came.
         let unpacked = event.as_ref().map_or(0, |event| beside(&body, event));
-        let headers = message.properties.headers().as_ref().map_or(0, fitting::size_of_entries);
         let bytes = (body.len() + headers + unpacked) as u64;
         self.unsettled.add(tag, UnsettledDelivery::new(message.acker, body, properties, bytes));
         match event {

@@ -169,7 +169,7 @@ impl<'a> ConfirmedPublisher<'a> {
     }
 
     fn on_refused(&mut self, number: u64) -> Option<PublishEvent> {
-        let queue = self.queue.publication(number)?.queue.clone();
+        let queue = self.queue.publication(number)?.target.queue.clone();
         self.queue.on_refused(number, Instant::now()).then_some(PublishEvent::Refused(queue))
     }
 
@@ -178,7 +178,7 @@ impl<'a> ConfirmedPublisher<'a> {
         let lanes = self.names.lanes();
         let queue = &self.queue;
         let to_lanes = |number: &&u64| {
-            queue.publication(**number).is_some_and(|publication| publication.route.exchange == lanes)
+            queue.publication(**number).is_some_and(|publication| publication.target.route.exchange == lanes)
         };
         let numbers: Vec<u64> = numbers.iter().filter(to_lanes).copied().collect();
         self.queue.mark_as_possible_duplicates(&numbers);
@@ -192,14 +192,14 @@ impl<'a> ConfirmedPublisher<'a> {
         // A future of its own, because all of it waits while an alarm blocks the connection; acknowledgements must not.
         let sending = async move {
             if attempt == Attempt::AfterRefusal {
-                declare(names, pair, &publication.route).await;
+                declare(names, pair, &publication.target.route).await;
             }
             let (body, properties) = publication.content();
             let properties = fitting::fit(properties, pair.frame_max());
             let confirm = {
                 let _order = order.lock().await;
                 let channel = channel.get_or_try_init(|| pair.publisher()).await?;
-                let Route { exchange, key } = &publication.route;
+                let Route { exchange, key } = &publication.target.route;
                 publish(channel, exchange, key, &body, properties).await?
             };
             // The bodies would wait for their confirms here.

@@ -13,8 +13,9 @@ use crate::broker::publishing::publication::Publication;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
-use crate::routing::ACCOUNT_HEADER;
-use crate::segment::{Batch, EventBody, Opened, RoutingKeys, Unopened};
+use crate::segment::{Batch, EventBody, Opened, Unopened};
+
+use super::targets::{self, LaneTargets};
 
 /// A message on the intake.
 pub(super) struct IntakeMessage {
@@ -36,25 +37,25 @@ pub(super) struct Sorted {
 }
 
 /// Finds what a message holds and where each event belongs, and counts the events that no lane will count.
-pub(super) fn sort(context: &Context, message: &IntakeMessage) -> Sorted {
+pub(super) fn sort(context: &Context, targets: &mut LaneTargets, message: &IntakeMessage) -> Sorted {
     let IntakeMessage { properties, body, .. } = message;
     let origin = properties::origin(properties);
     let opened = context.opener.open(body, properties::encoding(properties), &origin);
     let mut bytes = body.len();
     let publications = match opened {
-        Ok(Opened::One(one)) => vec![match find(context, properties, || one.keys()) {
-            Ok(account) => {
+        Ok(Opened::One(one)) => vec![match targets.find(context, properties, || one.keys()) {
+            Ok(lane) => {
                 let properties = Arc::new(for_lane(message, properties));
-                Publication::to_lane(&context.names, &account, EventBody::Whole(body.clone()), properties)
+                Publication::new(lane, EventBody::Whole(body.clone()), properties)
             }
             Err(refusal) => refused(context, message, None, &refusal),
         }],
         Ok(Opened::Many(batch)) => {
             bytes = bytes.max(batch.bytes());
-            split(context, message, batch)
+            split(context, targets, message, batch)
         }
         Err(Unopened { refusal, keys }) => {
-            let account = find(context, properties, || Ok(keys)).ok();
+            let account = targets::find(context, properties, || Ok(keys)).ok();
             vec![refused(context, message, account.as_ref(), &refusal)]
         }
     };
@@ -77,14 +78,19 @@ pub(super) fn refused(
 }
 
 /// One message for each event of a batch.
-fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Publication> {
+fn split(
+    context: &Context,
+    targets: &mut LaneTargets,
+    message: &IntakeMessage,
+    batch: Batch,
+) -> Vec<Publication> {
     let unpacked = republished::unpacked(&message.properties);
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
-    let publication = |index: usize| {
+    let mut publication = |index: usize| {
         let body = EventBody::Part(batch.clone(), index);
-        match find(context, &unpacked, || batch.keys_of(index)) {
-            Ok(account) => Publication::to_lane(&context.names, &account, body, shared.clone()),
+        match targets.find(context, &unpacked, || batch.keys_of(index)) {
+            Ok(lane) => Publication::new(lane, body, shared.clone()),
             Err(refusal) => {
                 let seen = crate::segment::glimpse(&body.bytes());
                 let (refusal, failed_at) = (&refusal, message.taken_at);
@@ -94,15 +100,7 @@ fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Public
             }
         }
     };
-    (0..batch.len()).map(publication).collect()
-}
-
-fn find(
-    context: &Context,
-    properties: &BasicProperties,
-    keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
-) -> Result<AccountName, Refusal> {
-    context.routed.get().find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
+    (0..batch.len()).map(&mut publication).collect()
 }
 
 fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicProperties {

@@ -1,18 +1,21 @@
 //! A pretended broker that confirms and refuses messages.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::broker::publishing::publication::PublishTarget;
 use crate::broker::timing::{PUBLISHES_ON_OWN_CHANNEL, PUBLISHES_PER_QUEUE};
 use crate::segment::EventBody;
 
 fn publication(key: &str) -> Publication {
     let route = Route { exchange: "lanes".to_owned(), key: key.to_owned() };
-    Publication::new(key.to_owned(), route, EventBody::Whole(Bytes::new()), std::sync::Arc::default())
+    let target = PublishTarget { queue: key.to_owned(), route };
+    Publication::new(Arc::new(target), EventBody::Whole(Bytes::new()), Arc::default())
 }
 
 fn sent(numbers: BTreeSet<u64>) -> Vec<u64> {
