@@ -90,17 +90,25 @@ impl Contest {
         self.vhost.queue("worker")
     }
 
-    /// The queue that a contestant takes events from. Tracks lie in the lane: what is compared is the calls.
+    /// The queue that a contestant takes events from.
     pub fn source(&self, contestant: &Contestant) -> String {
-        match (contestant, self.kind) {
-            (Contestant::Worker, _) => self.worker_queue(),
-            (_, Kind::Track) => format!("{}.lane.a0", self.intake()),
-            (_, Kind::Skipped | Kind::Identify | Kind::NewContact) => self.intake(),
+        if matches!(contestant, Contestant::Worker) { self.worker_queue() } else { self.intake() }
+    }
+
+    /// The backlog of one run. Tracks lie in the lanes: what is compared is the calls.
+    pub async fn fill(&self, contestant: &Contestant, run: usize) {
+        if self.kind != Kind::Track {
+            return self.publish(&self.source(contestant), run, 0..self.events).await;
+        }
+        let accounts = self.api.addresses.len();
+        for account in 0..accounts {
+            let numbers = (account..self.events).step_by(accounts);
+            self.publish(&format!("{}.lane.a{account}", self.intake()), run, numbers).await;
         }
     }
 
-    /// Puts events into a queue, of the numbers from `from` on.
-    pub async fn publish(&self, queue: &str, run: usize, numbers: std::ops::Range<usize>) {
+    /// Puts the events of these numbers into a queue.
+    pub async fn publish(&self, queue: &str, run: usize, numbers: impl Iterator<Item = usize>) {
         let numbers: Vec<usize> = numbers.collect();
         for chunk in numbers.chunks(2000) {
             let messages =

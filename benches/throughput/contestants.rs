@@ -8,16 +8,17 @@ use tokio::process::Command;
 use crate::contest::{Contest, Contestant};
 use crate::daemon;
 use crate::events::Kind;
-use crate::support::eventually;
 use crate::usage::{Sample, Stopwatch};
 
+/// Between two looks at the daemon's metrics.
+const LOOK: Duration = Duration::from_millis(10);
 /// For one run.
 const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Fills the queue and measures until it is worked off.
 pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Sample {
     if !matches!(contestant, Contestant::Calls) {
-        contest.publish(&contest.source(contestant), run, 0..contest.events).await;
+        contest.fill(contestant, run).await;
     }
     let before = contest.api.calls();
     let sample = match contestant {
@@ -25,11 +26,15 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
             let mut freshet = contest.start_daemon(program.as_ref());
             freshet.http_addr().await;
             let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
-            let sample = eventually(DEADLINE, "all events end", async || {
-                let ended = daemon::ended(&freshet).await;
-                stopwatch.ended(ended).ok_or_else(|| format!("{ended} of {}", contest.events))
-            })
-            .await;
+            let measured = async {
+                loop {
+                    if let Some(sample) = stopwatch.ended(daemon::ended(&freshet).await) {
+                        return sample;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            let sample = tokio::time::timeout(DEADLINE, measured).await.expect("all events end in time");
             freshet.stop().await;
             sample
         }
@@ -59,7 +64,7 @@ pub fn peer(contest: &Contest, contestant: &Contestant) -> Command {
     match contestant {
         Contestant::Daemon(_) => unreachable!("not a peer"),
         Contestant::Relay => command.args(["relay", &events, url, &source, &contest.target()]),
-        Contestant::Calls => command.args(["calls", &events, &addresses[0]]),
+        Contestant::Calls => command.args(["calls", &events, &addresses.join(",")]),
         Contestant::Worker => command.args(["worker", &events, url, &source, &addresses.join(",")]),
     };
     command

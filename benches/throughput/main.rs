@@ -86,7 +86,8 @@ fn main() {
             ("two hops, events skipped, 20 accounts", Kind::Skipped, 20, size.events),
             ("two hops, identifies, 1 account", Kind::Identify, 1, size.events),
             ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events),
-            ("tracks, 8 calls in flight", Kind::Track, 1, size.calls),
+            // Several, because the limit of one account would be the limit.
+            ("one hop, tracks, 20 accounts", Kind::Track, 20, size.calls),
             ("the worker's work, 10 accounts", Kind::NewContact, 10, size.slow_events),
         ] {
             if !asked(work) {

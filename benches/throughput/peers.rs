@@ -21,7 +21,7 @@ const RELAY_PREFETCH: u16 = 500;
 const WORKER_PREFETCH: u16 = 100;
 /// What the worker does about a 429.
 const WORKER_SLEEP: Duration = Duration::from_secs(5);
-/// Calls in flight, as `delivery.concurrency` has them.
+/// Calls in flight for each account, as `delivery.concurrency` has them.
 const CALLS: usize = 8;
 
 /// Runs one, and prints what it measured.
@@ -33,7 +33,7 @@ pub fn run(arguments: &[String]) {
         let stopwatch = Stopwatch::new(std::process::id(), events);
         match words[..] {
             ["relay", _, url, from, to] => relay(url, from, to, stopwatch).await,
-            ["calls", _, address] => calls(address, events, stopwatch).await,
+            ["calls", _, addresses] => calls(addresses, events, stopwatch).await,
             ["worker", _, url, from, addresses] => {
                 worker(url, from, addresses.split(',').map(str::to_owned).collect(), stopwatch).await;
             }
@@ -83,17 +83,21 @@ async fn relay(url: &str, from: &str, to: &str, mut stopwatch: Stopwatch) {
     purge.queue_purge(to.into(), lapin::options::QueuePurgeOptions::default()).await.expect("emptied");
 }
 
-async fn calls(address: &str, events: usize, mut stopwatch: Stopwatch) {
+async fn calls(addresses: &str, events: usize, mut stopwatch: Stopwatch) {
     let client = reqwest::Client::new();
-    let (url, made) = (format!("http://{address}/track/events"), Events::new(Kind::Track, 1));
-    let body = bytes::Bytes::from(made.event(0, 0));
-    let sent = stream::iter(0..events).map(async |_| {
-        let request = client.post(&url).header("Content-Type", "application/json").body(body.clone());
+    let urls: Vec<String> =
+        addresses.split(',').map(|address| format!("http://{address}/track/events")).collect();
+    let body = bytes::Bytes::from(Events::new(Kind::Track, 1).event(0, 0));
+    let sent = stream::iter(0..events).map(async |number| {
+        let request = client
+            .post(&urls[number % urls.len()])
+            .header("Content-Type", "application/json")
+            .body(body.clone());
         let answer = request.send().await.expect("an answer");
         assert!(answer.status().is_success());
         answer.bytes().await.expect("a body");
     });
-    let mut sent = std::pin::pin!(sent.buffer_unordered(CALLS));
+    let mut sent = std::pin::pin!(sent.buffer_unordered(CALLS * urls.len()));
     let mut count = 0;
     while sent.next().await.is_some() && !ended(&mut count, &mut stopwatch) {}
 }

@@ -141,7 +141,7 @@ const CHANNEL_CREDIT: (usize, usize) = (200, 100);
 const _: () =
     assert!(PUBLISHES_ON_OWN_CHANNEL + CHANNEL_CREDIT.1 - 1 < CHANNEL_CREDIT.0 + QUORUM_COMMANDS_SOFT_LIMIT);
 /// A confirm that takes longer costs a queue its own channel.
-pub(super) const PROMPT_CONFIRM: Duration = Duration::from_millis(200);
+pub(super) const PROMPT_CONFIRM: Duration = Duration::from_secs(1);
 /// Prompt confirms in a row, while more waits, before a queue gets one: a few windows of the shared channel.
 pub(super) const CONFIRMS_BEFORE_OWN_CHANNEL: usize = 4 * PUBLISHES_PER_QUEUE;
 /// Between two attempts with what a queue refuses.
@@ -162,8 +162,8 @@ pub(super) const COMMAND_PUBLISHES: usize = 500;
 
 /// Messages of the intake that are taken and not acknowledged.
 pub(super) const INTAKE_PREFETCH: u16 = 500;
-/// Messages of the intake that are routed before confirms are looked at again.
-pub(super) const ROUTED_AT_ONCE: usize = 64;
+/// Messages that are taken off a channel before anything else is looked at again.
+pub(super) const TAKEN_AT_ONCE: usize = 64;
 /// While so many events are on their way to lanes, no further message of the intake is taken. More than one batch can
 /// hold: a lane that takes nothing for a while must not keep the other accounts' events from being taken.
 pub(super) const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;

@@ -36,7 +36,7 @@ use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::timing::{
-    BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK, ROUTED_AT_ONCE,
+    BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK, TAKEN_AT_ONCE,
 };
 use crate::segment::BATCH_EVENTS;
 use sorting::{IntakeMessage, Sorted};
@@ -169,7 +169,7 @@ impl Router<'_> {
 
     /// Routes messages that are there already, so that a turn's waking and acknowledging is for many of them.
     fn route_ready(&mut self, consumer: &mut lapin::Consumer) -> Result<(), BrokerError> {
-        for _ in 1..ROUTED_AT_ONCE {
+        for _ in 1..TAKEN_AT_ONCE {
             if !self.has_room() {
                 break;
             }

@@ -107,3 +107,80 @@ fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicPrope
     let properties = republished::for_lane(properties, message.taken_at);
     if message.redelivered { republished::as_copy(properties) } else { properties }
 }
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::{AMQPValue, FieldTable};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::broker::context::RoutedAccounts;
+    use crate::broker::health::BrokerHealth;
+    use crate::broker::names::Names;
+    use crate::cost::allocated;
+    use crate::delivery::HeldBytes;
+    use crate::metrics::Metrics;
+    use crate::routing::{AccountIndex, AccountKeys};
+    use crate::segment::Opener;
+
+    fn context() -> Context {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let routed = RoutedAccounts::default();
+        let keys = |account: &str| AccountKeys {
+            name: account.into(),
+            write_keys: vec![format!("key of {account}")],
+            project_ids: vec![],
+        };
+        routed.set(Arc::new(AccountIndex::new(&[keys("acme"), keys("globex")])));
+        Context {
+            names: Names::new("events"),
+            replica: "one".to_owned(),
+            prefetch: 400,
+            held_bytes: Arc::new(HeldBytes::new(1024)),
+            lanes: watch::channel(Arc::default()).1,
+            routed,
+            opener: Opener::default(),
+            health: Arc::new(BrokerHealth::new(&metrics)),
+            metrics,
+            facts: Arc::default(),
+        }
+    }
+
+    fn message(account: &str) -> IntakeMessage {
+        let mut headers = FieldTable::default();
+        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
+        let properties = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
+        let example = include_str!("../../../examples/events.ndjson").lines().next().unwrap();
+        let body = Bytes::from(example.replace("wk_acme", &format!("key of {account}")));
+        IntakeMessage { properties, body, redelivered: false, taken_at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// The key that was found, the list of publications, and the properties for the lane with their headers.
+    #[test]
+    fn the_router_allocates_little_for_an_event() {
+        let (context, mut targets) = (context(), LaneTargets::default());
+        let messages = [message("acme"), message("globex")];
+        for message in &messages {
+            sort(&context, &mut targets, message);
+        }
+        for message in &messages {
+            let cost = allocated(|| drop(sort(&context, &mut targets, message)));
+            assert!(cost.count_total <= 14, "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn a_lane_s_name_is_made_once_and_anew_when_the_accounts_change() {
+        let (context, mut targets) = (context(), LaneTargets::default());
+        let find = |targets: &mut LaneTargets| {
+            let properties = message("acme").properties;
+            let mut headers = properties.headers().clone().unwrap();
+            headers.insert("freshsales-account".into(), AMQPValue::LongString("acme".into()));
+            targets.find(&context, &properties.with_headers(headers), || Ok(vec![]))
+        };
+        let first = find(&mut targets).unwrap();
+        assert!(Arc::ptr_eq(&first, &find(&mut targets).unwrap()));
+        context.routed.set(Arc::default());
+        assert!(find(&mut targets).is_err(), "the account is gone");
+    }
+}

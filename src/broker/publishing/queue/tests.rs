@@ -271,3 +271,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_message_costs_few_allocations_between_its_push_and_its_confirm() {
+    let now = Instant::now();
+    let mut queue = PublishQueue::new(1);
+    let to = publication("a");
+    let mut carry = |number| {
+        let message = to.clone();
+        assert!(queue.push(number, message, now));
+        drop(queue.publication(number).unwrap().clone().content());
+        assert!(queue.on_confirmed(number, now).is_empty());
+    };
+    carry(0);
+    let cost = crate::cost::allocated(|| (1..=100).for_each(&mut carry));
+    assert!(cost.count_total <= 10, "{cost:?}");
+}
