@@ -140,8 +140,8 @@ async fn head(stream: &mut TcpStream, held: &mut Vec<u8>) -> Option<usize> {
 }
 
 fn content_length(head: &str) -> usize {
-    let lengths = head.lines().filter_map(|line| line.split_once(':'));
-    let found = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).next();
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let found = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     found.map_or(0, |(_, length)| length.trim().parse().expect("a length"))
 }
 

@@ -52,7 +52,7 @@ impl Stopwatch {
         let measured = (ended - before).max(1) as f64;
         Some(Sample {
             events_per_second: measured / (now - began).as_secs_f64().max(1e-6),
-            processor_us: (processor_time(self.process) - used).as_secs_f64() * 1e6 / measured,
+            processor_us: processor_time(self.process).saturating_sub(used).as_secs_f64() * 1e6 / measured,
             peak_mib: peak_mib(self.process),
             calls_per_event: 0.0,
         })
