@@ -169,7 +169,7 @@ async fn answer(path: &str, body: &[u8], account: usize, shared: &Shared) -> Str
         let data = format!(r#"{{\"record_status\":{{\"succeeded\":{records},\"failed\":0}}}}"#);
         response("200 OK", &format!(r#"{{"status":"SUCCESS","progress":100,"data":"{data}"}}"#))
     } else if path.ends_with("/bulk_upsert") {
-        let wanted = b"\"unique_identifier\"";
+        let wanted = b",\"data\":{";
         let records = body.windows(wanted.len()).filter(|found| found == wanted).count();
         let job = (1 + shared.jobs.fetch_add(1, Ordering::Relaxed)) * 1000 + records as u64;
         response("200 OK", &format!(r#"{{"job_status_url":"http://localhost/api/job_statuses/{job}"}}"#))
