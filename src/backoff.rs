@@ -75,4 +75,15 @@ mod tests {
         delays.reset();
         assert!(delays.following() < Duration::from_secs(2));
     }
+
+    #[test]
+    fn delays_repeat_where_a_test_seeds_them() {
+        let taken = |seed| {
+            fastrand::seed(seed);
+            let mut delays = Delays::new(Duration::from_secs(1), Duration::from_mins(1));
+            (0..5).map(|_| delays.following()).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(1), taken(1));
+        assert_ne!(taken(1), taken(2));
+    }
 }

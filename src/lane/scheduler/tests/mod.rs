@@ -17,6 +17,7 @@ mod reading;
 mod remedies;
 mod strangers;
 mod tags_appended;
+mod two_addresses;
 
 use crate::freshsales::{Answer, Endpoint, UnavailableCause};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
