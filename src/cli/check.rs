@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::config_file::ConfigFile;
-use super::files;
-use super::output::{Failure, print, print_note};
+use super::terminal::files;
+use super::terminal::output::{Failure, print, print_note};
 use crate::broker::{Names, survey};
 use crate::check::{self, AccountAnswers, BrokerContext, CheckStatus, Finding, accounts_at_once};
 use crate::config::{self, AccountConfig, Config};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::Failure;
+use super::terminal::output::Failure;
 use crate::config::{self, AccountConfig, Config, ConfigError, Environment, SecretsNeeded};
 
 #[derive(Debug, Clone, clap::Args)]

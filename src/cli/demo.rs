@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{self, Engine};
-use super::output::{Failure, print};
-use super::{feed, summary};
+use super::running::engine::{self, Engine};
+use super::running::{feed, summary};
+use super::terminal::output::{Failure, print};
 use crate::config::{self, BaseUrl, Config, LogFormat, PlainHttp, SecretsNeeded};
 use crate::dead_letter::Letter;
 use crate::file_feed::LetterStore;

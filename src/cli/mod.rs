@@ -4,33 +4,22 @@ mod check;
 mod config_file;
 mod dead_letters;
 mod demo;
-mod engine;
-mod exit_status;
 mod explain;
-mod feed;
 mod fields;
-mod files;
 mod letters;
-mod malformed_lines;
-mod new_file;
-mod output;
 mod publish;
-mod reload;
 mod run;
-mod running_lanes;
+mod running;
 mod sandbox;
-mod service_manager;
 mod status;
-mod summary;
-mod table;
-mod telling;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use exit_status::with_exit_statuses;
-use output::{Failure, print, print_error};
+use terminal::exit_status::with_exit_statuses;
+use terminal::output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
 #[derive(Debug, Parser)]

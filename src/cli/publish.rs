@@ -9,9 +9,10 @@ use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::config_file::{ConfigFile, account_named};
-use super::malformed_lines::MalformedLines;
-use super::output::{Failure, print, print_error};
-use super::{engine, files, summary};
+use super::running::{engine, summary};
+use super::terminal::files;
+use super::terminal::malformed_lines::MalformedLines;
+use super::terminal::output::{Failure, print, print_error};
 use crate::broker::{Names, PublishError, Published, Publisher};
 use crate::config::{self, SecretsNeeded};
 use crate::file_feed::{ReadLine, longest_line, read_lines};

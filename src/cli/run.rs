@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config_file::ConfigFile;
-use super::engine::{self, Engine};
-use super::feed;
-use super::output::Failure;
-use super::reload::Reload;
-use super::service_manager::ServiceManager;
-use super::telling;
+use super::running::engine::{self, Engine};
+use super::running::feed;
+use super::running::reload::Reload;
+use super::running::service_manager::ServiceManager;
+use super::running::telling;
+use super::terminal::output::Failure;
 use crate::broker::{self, BrokerFacts, BrokerHealth, Context, DeadLetterQueue, Names, RoutedAccounts};
 use crate::config::{self, Config, SecretsNeeded};
 use crate::delivery::HeldBytes;

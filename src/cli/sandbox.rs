@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::engine;
-use super::output::{Failure, print};
+use super::running::engine;
+use super::terminal::output::{Failure, print};
 use crate::config::parse_duration;
 use crate::sandbox::{self, FieldFiles, Options};
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::base_url::{BaseUrl, PlainHttp};
-use super::choices::{DealIdentity, Links, Tags};
 use super::claims::AccountClaims;
-use super::reader::{Environment, Section};
-use super::secret::{SecretError, SecretSource};
+use super::reading::reader::{Environment, Section};
+use super::values::base_url::{BaseUrl, PlainHttp};
+use super::values::choices::{DealIdentity, Links, Tags};
+use super::values::secret::{SecretError, SecretSource};
 use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
 use crate::segment::EventType;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
-use super::reader::{Environment, Section};
-use super::secret::{SecretError, SecretSource};
+use super::reading::reader::{Environment, Section};
+use super::values::secret::{SecretError, SecretSource};
 use crate::broker::{Address, Addresses};
 use crate::segment::{BODY_LIMIT, Opener};
 use crate::tls::{ClientFiles, IdentityFiles, KeySource};

@@ -1,6 +1,6 @@
 //! What only one account may have: its name, its write keys and projects.
 
-use super::reader::Problems;
+use super::reading::reader::Problems;
 
 /// What an account claims, also one with mistakes.
 #[derive(Debug)]

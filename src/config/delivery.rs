@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::duration::parse_duration;
-use super::reader::Section;
+use super::reading::reader::Section;
+use super::values::duration::parse_duration;
 use crate::freshsales::BULK_JOB_LIMIT;
 
 /// `[delivery]`

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::reader::{Environment, Section};
-use super::secret::{SecretError, SecretSource};
+use super::reading::reader::{Environment, Section};
+use super::values::secret::{SecretError, SecretSource};
 
 /// Too long to be guessed.
 const SHORTEST_TOKEN: usize = 32;

@@ -2,7 +2,7 @@
 
 use strum::{EnumString, VariantNames};
 
-use super::reader::Section;
+use super::reading::reader::Section;
 
 /// `[log]`
 #[derive(Debug, Clone)]

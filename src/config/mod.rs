@@ -3,41 +3,34 @@
 //! All problems of a file are reported together, each with its key. The commands load it; every room is handed its part.
 
 mod account;
-mod base_url;
 mod broker;
-mod choices;
 mod claims;
 mod delivery;
-mod duration;
 mod http;
 mod log;
-mod problem;
-mod reader;
-mod secret;
-mod shown_line;
-mod source;
-mod written;
+mod reading;
+mod values;
 
 pub use account::{AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, SegmentSources};
-pub use base_url::{BaseUrl, BaseUrlError, PlainHttp};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};
-pub use choices::{DealIdentity, Links, Tags};
 use claims::{AccountClaims, check_unique};
 pub use delivery::DeliveryConfig;
-pub use duration::parse_duration;
 pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
-pub use problem::{ConfigError, ConfigProblem, ProblemPlace};
-pub use reader::Environment;
-pub use secret::{SecretError, SecretSource, SecretsNeeded};
-pub use written::WrittenKeys;
+pub use reading::problem::{ConfigError, ConfigProblem, ProblemPlace};
+pub use reading::reader::Environment;
+pub use reading::written::WrittenKeys;
+pub use values::base_url::{BaseUrl, BaseUrlError, PlainHttp};
+pub use values::choices::{DealIdentity, Links, Tags};
+pub use values::duration::parse_duration;
+pub use values::secret::{SecretError, SecretSource, SecretsNeeded};
 
 use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use reader::{Problems, Section};
-use source::Source;
+use reading::reader::{Problems, Section};
+use reading::source::Source;
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

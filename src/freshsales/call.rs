@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::contact::SalesAccountLink;
 use super::endpoint::Endpoint;
+use super::records::contact::SalesAccountLink;
 use crate::object::{ObjectWriter, find, members, quoted};
 use crate::schema::{Entity, Selector};
 

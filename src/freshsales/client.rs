@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::answer::{BodyLabel, NoAnswer, RawResponse};
+use super::answers::answer::{BodyLabel, NoAnswer, RawResponse};
+use super::answers::gateway::{Gateway, Gateways};
+use super::answers::limits::{RateLimit, retry_after};
 use super::call::Call;
 use super::endpoint::BudgetKind;
-use super::gateway::{Gateway, Gateways};
-use super::limits::{RateLimit, retry_after};
 use crate::object::quoted;
 use crate::tls::Authorities;
 

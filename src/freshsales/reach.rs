@@ -7,10 +7,10 @@ use std::io;
 use jiff::Timestamp;
 use reqwest::header::{DATE, LOCATION};
 
-use super::answer::{NoAnswer, RawResponse};
+use super::answers::answer::{NoAnswer, RawResponse};
+use super::answers::limits::date;
 use super::call::Call;
 use super::client::{Client, no_answer, take_in, text};
-use super::limits::date;
 
 /// A response, and what came with it.
 #[derive(Debug)]

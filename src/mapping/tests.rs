@@ -86,6 +86,7 @@ fn schema() -> Schema {
             &choices(&[("2", "News"), ("3", "Offers"), ("4", "x;y")]),
         ),
         field("tags", "auto_complete", &json!({"multiple": true})),
+        field("lists", "auto_complete", &json!({"multiple": true})),
         plain("owner_ref", "auto_complete"),
         plain("strange", "hologram"),
         plain("cf_alternate_number", "text"),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::check::{ConfigurationFacts, SecretFile, SecretsState};
 use crate::cli::config_file::ConfigFile;
-use crate::cli::output::Failure;
+use crate::cli::terminal::output::Failure;
 use crate::config::{self, BrokerUrl, Config, SecretSource, SecretsNeeded};
 
 /// The variable that the logging library takes.

@@ -15,7 +15,7 @@ use crate::cli::config_file::ConfigFile;
 use crate::cli::letters::arguments::FilterArguments;
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::told;
-use crate::cli::output::{Failure, print, print_error};
+use crate::cli::terminal::output::{Failure, print, print_error};
 use crate::config::{self, SecretsNeeded};
 use crate::dead_letter::{CountedLetters, Letter, LetterFilter};
 use crate::file_feed::{LetterFile, LetterStore as _, longest_line};

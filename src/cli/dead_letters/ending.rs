@@ -3,8 +3,8 @@
 use crate::broker::{LetterProgress, LetterState};
 use crate::cli::letters::command::{LetterCommand, nothing_matched};
 use crate::cli::letters::told;
-use crate::cli::output::{Failure, print, print_error};
-use crate::cli::table::printable;
+use crate::cli::terminal::output::{Failure, print, print_error};
+use crate::cli::terminal::table::printable;
 
 /// Says what became of an order, and why some letters stayed.
 pub(super) fn conclude(

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::cli::config_file::ConfigFile;
-use crate::cli::files;
 use crate::cli::letters::arguments::FilterArguments;
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::told;
-use crate::cli::new_file::NewFile;
-use crate::cli::output::{Failure, print};
+use crate::cli::terminal::files;
+use crate::cli::terminal::new_file::NewFile;
+use crate::cli::terminal::output::{Failure, print};
 use crate::config::SecretsNeeded;
 
 #[derive(Debug, clap::Args)]

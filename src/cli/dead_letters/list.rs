@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use crate::cli::config_file::ConfigFile;
-use crate::cli::files;
 use crate::cli::letters::arguments::FilterArguments;
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::told::{self, when};
-use crate::cli::output::{Failure, LineWriter, print};
-use crate::cli::table::{printable, table};
+use crate::cli::terminal::files;
+use crate::cli::terminal::output::{Failure, LineWriter, print};
+use crate::cli::terminal::table::{printable, table};
 use crate::config::SecretsNeeded;
 use crate::dead_letter::{LetterGroup, LetterGroups, ListedLetter};
 use crate::delivery::UNROUTED;

@@ -10,7 +10,7 @@ mod show;
 
 use clap::Subcommand;
 
-use super::output::Failure;
+use super::terminal::output::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DeadLettersArguments {

@@ -9,13 +9,13 @@ use super::ending::{conclude, verdict};
 use super::estimate;
 use crate::broker::{LetterOrder, LetterProgress};
 use crate::cli::config_file::ConfigFile;
-use crate::cli::files;
 use crate::cli::letters::arguments::{FilterArguments, rate};
 use crate::cli::letters::command::{LetterCommand, failure};
 use crate::cli::letters::explaining::LetterExplainer;
 use crate::cli::letters::judging::judge;
 use crate::cli::letters::told;
-use crate::cli::output::{Failure, print_error};
+use crate::cli::terminal::files;
+use crate::cli::terminal::output::{Failure, print_error};
 use crate::config::{self, SecretsNeeded};
 use crate::telemetry;
 

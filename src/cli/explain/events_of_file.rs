@@ -4,9 +4,9 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use crate::cli::files;
-use crate::cli::output::Failure;
-use crate::cli::running_lanes::keys;
+use crate::cli::running::running_lanes::keys;
+use crate::cli::terminal::files;
+use crate::cli::terminal::output::Failure;
 use crate::config::Config;
 use crate::delivery::AccountName;
 use crate::file_feed::{EventReader, FileRead, ReadLine, longest_line, read_lines};

@@ -14,7 +14,7 @@ use crate::cli::config_file::ConfigFile;
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::explaining::{ExplainedEvent, LetterExplainer};
 use crate::cli::letters::told;
-use crate::cli::output::{Failure, print, print_error, print_styled};
+use crate::cli::terminal::output::{Failure, print, print_error, print_styled};
 use crate::config::SecretsNeeded;
 use crate::dead_letter::{LetterFilter, ListedLetter};
 use crate::explain::{Explanation, Summary};
@@ -65,7 +65,7 @@ pub(super) async fn run(
         command.whole(looked)?;
     }
     for (why, events) in &unread {
-        print_error(&format!("{} not explained: {why}", crate::cli::summary::events(*events)));
+        print_error(&format!("{} not explained: {why}", crate::cli::running::summary::events(*events)));
     }
     if unread.is_empty() { ended } else { Err(Failure::Logged) }
 }

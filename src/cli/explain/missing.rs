@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Explaining;
 use super::events_of_file::EventsOfFile;
-use crate::cli::output::Failure;
+use crate::cli::terminal::output::Failure;
 use crate::config::Config;
 use crate::delivery::AccountName;
 use crate::explain::{MissingTrait, MissingTraits};

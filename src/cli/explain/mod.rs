@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
 use super::config_file::{ConfigFile, account_named};
-use super::engine::with_secrets;
 use super::letters::arguments::OtherFilters;
-use super::output::{Failure, print_styled};
+use super::running::engine::with_secrets;
+use super::terminal::output::{Failure, print_styled};
 use crate::config::{self, AccountConfig, Config, SecretsNeeded};
 use crate::delivery::AccountName;
 use crate::explain::{

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::cli::output::width;
+use crate::cli::terminal::output::width;
 
 pub(super) const BOLD: Style = Style::new().bold();
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::text;
-use crate::cli::output::{Failure, print, print_styled};
+use crate::cli::terminal::output::{Failure, print, print_styled};
 use crate::explain::{Ends, Explanation, Summary};
 
 /// Which explanations are shown, and how.

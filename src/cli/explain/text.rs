@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::page::{BOLD, Page};
-use crate::cli::summary::events;
+use crate::cli::running::summary::events;
 use crate::explain::{Ends, Explanation, ForeseenRequest, MappedTrait, Risk, Summary, remedy, why_skipped};
 use crate::mapping::Lacking;
 use crate::outcome::Problem;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::lines::{BOLD, aligned, json_lines};
 use crate::cli::explain::not_known;
-use crate::cli::output::{Failure, print, print_error, print_styled};
+use crate::cli::terminal::output::{Failure, print, print_error, print_styled};
 use crate::config::AccountConfig;
 use crate::explain::{AccountFields, ListedField, SavedFieldChange, changes, list};
 use crate::schema::Entity;

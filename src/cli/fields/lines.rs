@@ -3,7 +3,7 @@
 use anstyle::Style;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
-use crate::cli::output::{Failure, width};
+use crate::cli::terminal::output::{Failure, width};
 
 pub(super) const BOLD: Style = Style::new().bold();
 

@@ -1,8 +1,8 @@
 //! `fields --missing`: which traits of a file of events have no field.
 
 use super::lines::{BOLD, aligned, json_lines};
-use crate::cli::output::{Failure, print, print_note, print_styled};
-use crate::cli::table::printable;
+use crate::cli::terminal::output::{Failure, print, print_note, print_styled};
+use crate::cli::terminal::table::printable;
 use crate::explain::{MissingTrait, MissingTraits};
 use crate::words::{counted, grouped};
 

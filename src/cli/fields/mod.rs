@@ -10,9 +10,9 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde_json::Value;
 
 use super::config_file::{ConfigFile, account_named};
-use super::engine::with_secrets;
 use super::explain::{missing_traits, not_known};
-use super::output::{Failure, print, print_error, print_styled, width};
+use super::running::engine::with_secrets;
+use super::terminal::output::{Failure, print, print_error, print_styled, width};
 use crate::config::{self, AccountConfig, SecretsNeeded};
 use crate::explain::{AccountFields, FieldSourceError, ListedField, list};
 use crate::freshsales::HttpTransport;

@@ -4,8 +4,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::told;
 use crate::broker::{DeadLetterQueue, LetterQueueError, LettersSeen, Names};
-use crate::cli::engine;
-use crate::cli::output::{Failure, print_error};
+use crate::cli::running::engine;
+use crate::cli::terminal::output::{Failure, print_error};
 use crate::config::{self, Config};
 
 /// The queue of a configuration, and who works with it.

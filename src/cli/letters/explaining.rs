@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::command::{LetterCommand, failure};
-use crate::cli::engine::with_secrets;
-use crate::cli::output::Failure;
-use crate::cli::running_lanes::keys;
+use crate::cli::running::engine::with_secrets;
+use crate::cli::running::running_lanes::keys;
+use crate::cli::terminal::output::Failure;
 use crate::config::{self, AccountConfig, Config};
 use crate::dead_letter::{Letter, LetterFilter, ListedLetter};
 use crate::delivery::AccountName;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::config_file::ConfigFile;
-use super::output::{Failure, print};
-use super::table::printable;
+use super::terminal::output::{Failure, print};
+use super::terminal::table::printable;
 use crate::config::SecretsNeeded;
 use crate::status::{self, PageAnswer};
 use shown::ReplicaStatus;

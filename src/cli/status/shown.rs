@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::cli::table::{printable, table};
+use crate::cli::terminal::table::{printable, table};
 
 /// States in which a lane needs nobody, the others first.
 const QUIET_STATES: [&str; 2] = ["flowing", "standby"];

@@ -356,9 +356,10 @@ fn multi_selects_are_joined() {
 fn lists_references_and_groups() {
     lossless(
         "tags",
-        &[(json!(["a", 1, true, null]), json!(["a", 1, true])), (json!("a"), json!(["a"]))],
+        &[(json!(["a", 1, true, null]), json!(["a", "1", "true"])), (json!("a"), json!(["a"]))],
         &[json!([["a"]]), json!({})],
     );
+    lossless("lists", &[(json!([7, "8", 7]), json!([7, "8"]))], &[json!([["a"]])]);
     strictly("tags", &[json!(["a"])], &[json!("a")]);
     lossless(
         "owner_ref",

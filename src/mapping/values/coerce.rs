@@ -34,7 +34,15 @@ pub(in crate::mapping) fn coerce(
         FieldType::DateTimeSplit => day_or_time(&value).map(Some),
         FieldType::Dropdown | FieldType::Radio => choice::one(target.choices, &value, coercion).map(Some),
         FieldType::MultiSelectDropdown => choice::several(target.choices, &value, coercion),
-        FieldType::AutoComplete if target.multiple => scalars(tags::split(value, coercion), coercion),
+        FieldType::AutoComplete if target.multiple => {
+            let mut items = scalars(tags::split(value, coercion), coercion)?;
+            // Tags are texts. Other lists may hold ids, which are numbers.
+            for item in items.iter_mut().filter(|item| target.name == "tags" && !item.is_null()) {
+                *item = text(item, None, Coercion::Lossless)?;
+            }
+            tags::clean(&mut items);
+            Ok((!items.is_empty()).then_some(Value::Array(items)))
+        }
         FieldType::AutoComplete => reference(value).map(Some),
         FieldType::GroupField => group(value, coercion),
         FieldType::Other(_) => scalar(value).map(Some),
@@ -181,14 +189,13 @@ fn scalar(value: Value) -> Result<Value, TypeMismatch> {
     Ok(value)
 }
 
-fn scalars(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
+fn scalars(value: Value, coercion: Coercion) -> Result<Vec<Value>, TypeMismatch> {
     let mismatch =
         |got: &Value| TypeMismatch::new("wrong kind of value", "an array of strings or numbers", got);
-    let mut items = listed(value, coercion, mismatch)?;
-    tags::clean(&mut items);
+    let items = listed(value, coercion, mismatch)?;
     match items.iter().find(|item| item.is_array() || item.is_object()) {
         Some(wrong) => Err(mismatch(wrong)),
-        None => Ok((!items.is_empty()).then_some(Value::Array(items))),
+        None => Ok(items),
     }
 }
 
