@@ -7,7 +7,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked --bin freshet \
-    && cp target/release/freshet /usr/local/bin/freshet
+    && strip --strip-all -o /usr/local/bin/freshet target/release/freshet
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -1,10 +1,16 @@
 //! Delays between attempts: they double, vary at random, and never end. The only user of the `backoff` crate.
+//!
+//! `backoff` varies them by a generator that cannot be seeded, so they are varied here: a test that calls `fastrand::seed`
+//! repeats.
 
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 use tokio::time::Instant;
+
+/// How much longer or shorter a delay may be.
+const VARIES_BY: f64 = 0.33;
 
 /// A sequence of growing delays.
 #[derive(Debug)]
@@ -20,7 +26,7 @@ impl Delays {
             current_interval: first,
             initial_interval: first,
             multiplier: 2.0,
-            randomization_factor: 0.33,
+            randomization_factor: 0.0,
             max_interval: longest,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
@@ -31,7 +37,8 @@ impl Delays {
 
     #[expect(missing_docs, reason = "its name says it")]
     pub fn following(&mut self) -> Duration {
-        self.inner.next_backoff().unwrap_or(self.longest)
+        let delay = self.inner.next_backoff().unwrap_or(self.longest);
+        delay.mul_f64(1.0 + VARIES_BY * (2.0 * fastrand::f64() - 1.0))
     }
 
     /// Starts again at the first delay, as after a success.
@@ -67,5 +74,16 @@ mod tests {
         );
         delays.reset();
         assert!(delays.following() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn delays_repeat_where_a_test_seeds_them() {
+        let taken = |seed| {
+            fastrand::seed(seed);
+            let mut delays = Delays::new(Duration::from_secs(1), Duration::from_mins(1));
+            (0..5).map(|_| delays.following()).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(1), taken(1));
+        assert_ne!(taken(1), taken(2));
     }
 }

@@ -170,7 +170,7 @@ impl Publisher {
                     topology::declare_lane(&self.connection, &self.names, &account).await?;
                     self.lanes.insert(account.clone());
                 }
-                (self.names.lanes(), account.to_string())
+                (self.names.lanes().to_owned(), account.to_string())
             }
             // The default exchange leads to the queue that the key names.
             None => (String::new(), self.names.intake().to_owned()),

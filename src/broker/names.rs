@@ -13,12 +13,14 @@ pub(super) const PROBE_KEY: &str = "_probe";
 #[derive(Debug, Clone)]
 pub struct Names {
     queue: String,
+    /// Asked for with each message.
+    lanes: String,
 }
 
 impl Names {
     /// For the intake queue `queue`.
     pub fn new(queue: &str) -> Self {
-        Self { queue: queue.to_owned() }
+        Self { queue: queue.to_owned(), lanes: format!("{queue}.lanes") }
     }
 
     /// The intake queue.
@@ -27,8 +29,8 @@ impl Names {
     }
 
     /// The exchange that leads to the lanes; the routing key is the account's name.
-    pub fn lanes(&self) -> String {
-        format!("{}.lanes", self.queue)
+    pub fn lanes(&self) -> &str {
+        &self.lanes
     }
 
     /// An account's lane.

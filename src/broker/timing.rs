@@ -126,10 +126,24 @@ const _: () = assert!(
 
 /// RabbitMQ stops reading a connection with more publishes that a quorum queue has not answered
 /// (`quorum_commands_soft_limit`), and then one queue holds up all others.
-const QUORUM_COMMANDS_SOFT_LIMIT: usize = 32;
-/// The most publishes on their way to one queue.
+pub(super) const QUORUM_COMMANDS_SOFT_LIMIT: usize = 32;
+/// The most publishes on their way to one queue, on a channel with others.
 pub(super) const PUBLISHES_PER_QUEUE: usize = 24;
 const _: () = assert!(PUBLISHES_PER_QUEUE < QUORUM_COMMANDS_SOFT_LIMIT);
+/// Queues that have a channel of their own at a time.
+pub(super) const OWN_PUBLISH_CHANNELS: usize = 4;
+const _: () = assert!(OWN_PUBLISH_CHANNELS < SPARE_CHANNELS as usize);
+/// The most publishes on their way to such a queue.
+pub(super) const PUBLISHES_ON_OWN_CHANNEL: usize = 128;
+/// RabbitMQ reads so many publishes of a channel ahead, and counts them in such steps (`credit_flow_default_credit`, here
+/// half of its default). Beyond the soft limit a step counts only when the queue has answered.
+const CHANNEL_CREDIT: (usize, usize) = (200, 100);
+const _: () =
+    assert!(PUBLISHES_ON_OWN_CHANNEL + CHANNEL_CREDIT.1 - 1 < CHANNEL_CREDIT.0 + QUORUM_COMMANDS_SOFT_LIMIT);
+/// A confirm that takes longer costs a queue its own channel.
+pub(super) const PROMPT_CONFIRM: Duration = Duration::from_secs(1);
+/// Prompt confirms in a row, while more waits, before a queue gets one: a few windows of the shared channel.
+pub(super) const CONFIRMS_BEFORE_OWN_CHANNEL: usize = 4 * PUBLISHES_PER_QUEUE;
 /// Between two attempts with what a queue refuses.
 pub(super) const REFUSED_DELAYS: Growing = (Duration::from_millis(500), Duration::from_secs(30));
 /// Between two checks whether publishes get through.
@@ -148,6 +162,8 @@ pub(super) const COMMAND_PUBLISHES: usize = 500;
 
 /// Messages of the intake that are taken and not acknowledged.
 pub(super) const INTAKE_PREFETCH: u16 = 500;
+/// Messages that are taken off a channel before anything else is looked at again.
+pub(super) const TAKEN_AT_ONCE: usize = 64;
 /// While so many events are on their way to lanes, no further message of the intake is taken. More than one batch can
 /// hold: a lane that takes nothing for a while must not keep the other accounts' events from being taken.
 pub(super) const EVENTS_IN_FLIGHT: usize = 3 * BATCH_EVENTS;

@@ -40,11 +40,11 @@ pub(super) async fn declare(connection: &Connection, context: &Context) -> Resul
 pub(super) async fn declare_shared(connection: &Connection, names: &Names) -> Result<(), BrokerError> {
     let declaring = async {
         let channel = connection.create_channel().await?;
-        exchange(&channel, &names.lanes(), ExchangeKind::Direct).await?;
+        exchange(&channel, names.lanes(), ExchangeKind::Direct).await?;
         exchange(&channel, &names.dead(), ExchangeKind::Topic).await?;
         Ok(channel)
     };
-    close(&answered(&names.lanes(), declaring).await?).await;
+    close(&answered(names.lanes(), declaring).await?).await;
     queue(connection, &names.dead(), dead_letters()).await?;
     bind(connection, &names.dead(), &names.dead(), "#").await
 }
@@ -60,7 +60,7 @@ pub(super) async fn declare_lane(
 ) -> Result<(), BrokerError> {
     let lane = names.lane(account);
     queue(connection, &lane, consumed(names, Some(account))).await?;
-    bind(connection, &lane, &names.lanes(), account).await
+    bind(connection, &lane, names.lanes(), account).await
 }
 
 /// Declares the lanes of all accounts. A lane that cannot be declared is logged, and tried again when it is consumed; the
@@ -93,7 +93,7 @@ async fn declare_probe(connection: &Connection, names: &Names) -> Result<(), Bro
     arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
     arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
     queue(connection, &names.probe(), arguments).await?;
-    bind(connection, &names.probe(), &names.lanes(), PROBE_KEY).await
+    bind(connection, &names.probe(), names.lanes(), PROBE_KEY).await
 }
 
 pub(super) fn dead_letters() -> FieldTable {

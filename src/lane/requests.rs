@@ -1,11 +1,15 @@
-//! The requests to Freshsales that are in flight, each a task of its own. The lane sends through this and waits for what
-//! ends. Counts requests by what their answers mean.
+//! The requests to Freshsales that are in flight. The lane sends through this and waits for what ends; its own task carries
+//! them all, because a task for each costs more than the request. Counts requests by what their answers mean.
 
-use std::collections::HashMap;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
 use super::secrets::SecretFiles;
@@ -35,27 +39,44 @@ pub(super) enum Ended {
     /// It was cut off, or refused for secrets that have been replaced since.
     Aborted,
     /// A bug: nobody knows whether it was sent.
-    Panicked(JoinError),
+    Panicked(String),
+}
+
+/// What carrying one request comes to, or the panic that ended it.
+type Carried = Result<Sent, Box<dyn Any + Send>>;
+
+/// A request in flight.
+struct InFlight {
+    number: u64,
+    request: Pin<Box<dyn Future<Output = Carried> + Send>>,
+}
+
+impl Future for InFlight {
+    type Output = (u64, Carried);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        self.request.as_mut().poll(context).map(|carried| (self.number, carried))
+    }
 }
 
 /// An account's requests in flight.
-pub(super) struct RequestTasks {
+pub(super) struct Requests {
     account: AccountName,
     status: Arc<LaneStatus>,
     client: Client,
     secrets: SecretFiles,
     /// How often the client was replaced.
     client_number: u64,
-    tasks: JoinSet<Sent>,
-    /// The scheduler's number of the call that each task sends: a task that panics cannot say it.
-    numbers: HashMap<Id, u64>,
+    in_flight: FuturesUnordered<InFlight>,
+    /// The numbers of those that were cut off.
+    aborted: Vec<u64>,
     /// The last wait of a gateway that was passed on.
     gateway_until: Option<Instant>,
     metrics: metrics::RequestMetrics,
     accepted: u64,
 }
 
-impl RequestTasks {
+impl Requests {
     pub(super) fn new(
         account: &AccountConfig,
         status: Arc<LaneStatus>,
@@ -68,8 +89,8 @@ impl RequestTasks {
             secrets: SecretFiles::new(account.clone(), client.clone()),
             client,
             client_number: 0,
-            tasks: JoinSet::new(),
-            numbers: HashMap::new(),
+            in_flight: FuturesUnordered::new(),
+            aborted: Vec::new(),
             gateway_until: None,
             metrics,
             accepted: 0,
@@ -85,13 +106,13 @@ impl RequestTasks {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.in_flight.is_empty() && self.aborted.is_empty()
     }
 
     pub(super) fn send(&mut self, number: u64, call: Call) {
         let (client, client_number, secrets) =
             (self.client.clone(), self.client_number, self.secrets.clone());
-        let task = self.tasks.spawn(async move {
+        let request = async move {
             let started = Instant::now();
             let response = client.send(&call).await;
             let took = started.elapsed();
@@ -99,22 +120,29 @@ impl RequestTasks {
             let renewed =
                 if refuses_secrets(&response) { Box::pin(secrets.other_than(&client)).await } else { None };
             Sent { call, response, took, client_number, renewed }
-        });
-        self.numbers.insert(task.id(), number);
+        };
+        // A request that panics must not take the lane with it.
+        let request = AssertUnwindSafe(request).catch_unwind().boxed();
+        self.in_flight.push(InFlight { number, request });
     }
 
-    /// The next request that ends, under its number; none if none is in flight. Cancel-safe.
+    /// The next request that ends, under its number; none if none is in flight. Cancel-safe. What was sent goes on only
+    /// while this is awaited.
     pub(super) async fn next(&mut self) -> Option<(u64, Ended)> {
-        loop {
-            let (id, ended) = match self.tasks.join_next_with_id().await? {
-                Ok((id, sent)) => (id, self.ended(sent)),
-                Err(error) if error.is_cancelled() => (error.id(), Ended::Aborted),
-                Err(error) => (error.id(), Ended::Panicked(error)),
-            };
-            if let Some(number) = self.numbers.remove(&id) {
-                return Some((number, ended));
-            }
+        if let Some(number) = self.aborted.pop() {
+            return Some((number, Ended::Aborted));
         }
+        let (number, carried) = self.in_flight.next().await?;
+        let ended = match carried {
+            Ok(sent) => self.ended(sent),
+            Err(panic) => Ended::Panicked(words_of(&*panic)),
+        };
+        Some((number, ended))
+    }
+
+    /// The next one that has ended already.
+    pub(super) fn next_ready(&mut self) -> Option<(u64, Ended)> {
+        self.next().now_or_never().flatten()
     }
 
     /// A call whose secrets were refused and are replaced by now says nothing about the account; it is sent again.
@@ -165,7 +193,8 @@ impl RequestTasks {
     }
 
     pub(super) fn abort_all(&mut self) {
-        self.tasks.abort_all();
+        self.aborted.extend(self.in_flight.iter().map(|request| request.number));
+        self.in_flight.clear();
     }
 
     /// Until when a gateway before Freshsales asked the accounts on this host to stay away; only where that is new.
@@ -221,9 +250,14 @@ fn refuses_secrets(response: &Result<RawResponse, NoAnswer>) -> bool {
     response.as_ref().is_ok_and(RawResponse::may_refuse_secrets)
 }
 
-/// What a call comes to whose task panicked.
-fn panicked(error: &JoinError) -> (Verdict, RateLimit) {
-    tracing::error!(%error, "sending a call panicked; it is sent again; this is a bug");
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    words.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic without words").to_owned()
+}
+
+/// What a call comes to whose sending panicked.
+fn panicked(error: &str) -> (Verdict, RateLimit) {
+    tracing::error!(error, "sending a call panicked; it is sent again; this is a bug");
     let cause = UnavailableCause::Panicked;
     (Verdict::Unavailable { cause, retry_after: None }, RateLimit::default())
 }

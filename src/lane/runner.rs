@@ -15,7 +15,7 @@ use super::intake::{Intake, Onward};
 use super::notes::Notes;
 use super::quota_wait::QuotaWait;
 use super::reports::Reports;
-use super::requests::{Ended, RequestTasks};
+use super::requests::{Ended, Requests};
 use super::scheduler::{Effect, Next, Scheduler};
 use super::schema_refresh::SchemaRefresh;
 use super::session_end::{end_of_grace, give_back};
@@ -41,7 +41,7 @@ pub struct Lane {
     metrics: AccountMetrics,
     intake: Intake,
     scheduler: Scheduler<OpenDelivery>,
-    requests: RequestTasks,
+    requests: Requests,
     settler: Settler,
     reports: Reports,
     phase: Phase,
@@ -62,7 +62,7 @@ impl Lane {
                 SchemaRefresh::new(name(), account.mapping.clone()),
             ),
             scheduler: settings.scheduler(account, Instant::now()),
-            requests: RequestTasks::new(account, status.clone(), client, metrics.requests.clone()),
+            requests: Requests::new(account, status.clone(), client, metrics.requests.clone()),
             settler: Settler::new(status.clone(), metrics.clone()),
             reports: Reports::new(name(), metrics.clone()),
             status,
@@ -121,6 +121,10 @@ impl Lane {
                 Some((number, ended)) = self.requests.next(), if !self.requests.is_empty() => {
                     guard.turn_started();
                     self.answered(number, ended, lease);
+                    // One turn for all that have ended: what can go next in one call is planned together.
+                    while let Some((number, ended)) = self.requests.next_ready() {
+                        self.answered(number, ended, lease);
+                    }
                 }
                 delivery = session.deliveries.recv(), if taking => {
                     guard.turn_started();
@@ -276,13 +280,8 @@ impl Lane {
                     Some((number, ended)) => self.answered(number, ended, LeaseState::Holds),
                     None => break,
                 },
-                () = &mut deadline => {
-                    self.requests.abort_all();
-                    while let Some((number, ended)) = self.requests.next().await {
-                        self.answered(number, ended, LeaseState::Holds);
-                    }
-                    break;
-                }
+                // Nothing is waited for any more.
+                () = &mut deadline => self.requests.abort_all(),
             }
         }
         // Events whose next step needed another call.

@@ -6,7 +6,7 @@ use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
-use crate::events::{assert_exact, stream, track};
+use crate::events::{arrived, assert_exact, stream, track};
 use crate::faults::{shows, slow};
 use crate::support::{Broker, Freshet, delete, eventually, soon};
 use crate::world::World;
@@ -72,6 +72,14 @@ async fn a_broker_that_hands_out_more_than_was_asked_for_does_no_harm() {
     world.settled(&[&replica]).await;
     assert_eq!(world.state("acme")["activities"].as_array().unwrap().len(), EVENTS);
     world.finish([replica]).await;
+}
+
+/// The most messages of this world that one channel has published without a confirm.
+async fn unconfirmed_on_a_channel(world: &World) -> usize {
+    let listed = Broker::shared().await.control(&["list_channels", "vhost", "messages_unconfirmed"]);
+    let rows = listed.lines().filter_map(|line| line.split_once('\t'));
+    let of_world = rows.filter(|(vhost, _)| *vhost == world.vhost.name);
+    of_world.filter_map(|(_, count)| count.trim().parse().ok()).max().unwrap_or_default()
 }
 
 async fn two_accounts() -> World {
@@ -240,4 +248,54 @@ async fn a_lane_whose_leader_answers_nothing_holds_back_nobody_else() {
     assert_exact(&world.state("acme"), CONTACTS, ROUNDS);
     assert_exact(&world.state("globex"), CONTACTS, ROUNDS);
     world.finish([first, second]).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_stops_while_it_has_a_channel_of_its_own_holds_back_nobody_else() {
+    const TRACKS: usize = 1500;
+    /// More than RabbitMQ reads ahead of a channel that it does not let go on.
+    const OTHERS: usize = 600;
+    const ON_A_SHARED_CHANNEL: usize = 24;
+    let world = two_accounts().await;
+    let replica = world.start("one").await;
+    world.subscribed(1).await;
+    let lane = world.lane("acme");
+    // In the broker, because nobody else could stop it in time.
+    let stop = "Stop = fun Again() -> \
+        {ok, {_, Held}, _} = ra:local_query(Leader, fun rabbit_fifo:query_messages_total/1), \
+        if Held < 300 -> timer:sleep(1), Again(); true -> sys:suspend(element(1, Leader)) end end, spawn(Stop)";
+    at_leader(&world, &lane, stop).await;
+    let events: Vec<Value> = (0..TRACKS).map(|number| track(number % 10, number / 10)).collect();
+    let mut headers = lapin::types::FieldTable::default();
+    headers.insert("freshsales-account".into(), AMQPValue::LongString("acme".into()));
+    let batch = (json!({"batch": events}).to_string(), BasicProperties::default().with_headers(headers));
+    world.publish_to("", &world.queue(), [batch]).await;
+    world.expect(TRACKS as u64 - 1);
+    soon("more are on their way than on a shared channel", async || {
+        let unconfirmed = unconfirmed_on_a_channel(&world).await;
+        if unconfirmed > ON_A_SHARED_CHANNEL { Ok(()) } else { Err(format!("{unconfirmed}")) }
+    })
+    .await;
+
+    let others = (0..OTHERS).map(|contact| {
+        let mut headers = lapin::types::FieldTable::default();
+        headers.insert("freshsales-account".into(), AMQPValue::LongString("globex".into()));
+        (track(contact, 0).to_string(), BasicProperties::default().with_headers(headers))
+    });
+    world.publish_to("", &world.queue(), others).await;
+    soon("the other account's events arrive", async || {
+        let arrived = activities(&world, "globex");
+        if arrived == OTHERS { Ok(()) } else { Err(format!("{arrived}")) }
+    })
+    .await;
+    assert!(activities(&world, "acme") < TRACKS);
+
+    at_leader(&world, &lane, "sys:resume(element(1, Leader))").await;
+    world.settled(&[&replica]).await;
+    let wanted: Vec<u64> = (0..TRACKS as u64 / 10).collect();
+    for (contact, numbers) in arrived(&world.state("acme")) {
+        assert_eq!(numbers, wanted, "{contact}");
+    }
+    assert_undisturbed(&world, &replica).await;
+    world.finish([replica]).await;
 }

@@ -111,6 +111,11 @@ impl Freshet {
             .map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// Its number, as the system has it.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The memory it has in use, in KiB: what it holds itself, and the code and libraries of a release build. Those of the
     /// build that is tested take twice as much and grow with each line, and would hide what is held.
     pub fn resident(&self) -> u64 {

@@ -22,8 +22,8 @@ use super::address::Address;
 use super::channel::publisher;
 use crate::broker::error::BrokerError;
 use crate::broker::timing::{
-    APART_CONNECTION_CHECK, CLOSE_REASON_WAIT, CLOSE_TIMEOUT, LEAST_CHANNELS, SPARE_CHANNELS,
-    WITHOUT_HEARTBEAT, lease_term, liveness_interval, unresponsive_after,
+    APART_CONNECTION_CHECK, CLOSE_REASON_WAIT, CLOSE_TIMEOUT, LEAST_CHANNELS, OWN_PUBLISH_CHANNELS,
+    SPARE_CHANNELS, WITHOUT_HEARTBEAT, lease_term, liveness_interval, unresponsive_after,
 };
 use crate::broker::transport;
 use crate::broker::transport::{Connected, RecentDelivery};
@@ -175,6 +175,12 @@ impl ConnectionPair {
     /// A channel of the publishing connection whose publishes are confirmed.
     pub(in crate::broker) async fn publisher(&self) -> lapin::Result<Channel> {
         publisher(&self.publishing).await
+    }
+
+    /// How many more such channels than one there are for the router.
+    pub(in crate::broker) fn spare_publishers(&self) -> usize {
+        let enough = self.publishing.configuration().channel_max() > SPARE_CHANNELS;
+        if enough { OWN_PUBLISH_CHANNELS } else { 0 }
     }
 
     /// Holds while the consuming connection answers, and ends shortly before the broker may give up this client.

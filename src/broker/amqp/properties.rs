@@ -26,20 +26,20 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// back from the dead letters still has them, and the transport notes there what it left out. So does the count of replays,
 /// which a letter without an account brings by way of the intake: it is bounded where it is read, and only lists show it.
 pub(in crate::broker) fn believed(
-    properties: &BasicProperties,
+    properties: BasicProperties,
     exchange: &str,
     exchange_of_ours: &str,
 ) -> BasicProperties {
     let is_forged = |name: &ShortString| is_of_one_delivery(name.as_str()) && name.as_str() != REPLAYS;
-    let Some(headers) = properties.headers() else { return properties.clone() };
+    let Some(headers) = properties.headers() else { return properties };
     if exchange == exchange_of_ours || !headers.inner().keys().any(is_forged) {
-        return properties.clone();
+        return properties;
     }
     let mut kept = FieldTable::default();
     for (name, value) in headers.inner().iter().filter(|(name, _)| !is_forged(name)) {
         kept.insert(name.clone(), value.clone());
     }
-    properties.clone().with_headers(kept)
+    properties.with_headers(kept)
 }
 
 /// When a message was queued: as the router noted it, else as its publisher did, else now. Never in the future, and no
@@ -176,12 +176,12 @@ mod tests {
         }
         let sent = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
         for exchange in ["", "amq.topic", "Q"] {
-            let believed = believed(&sent, exchange, "Q.lanes");
+            let believed = believed(sent.clone(), exchange, "Q.lanes");
             let names: Vec<_> =
                 believed.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
             assert_eq!(names, [LEFT_OUT, "freshet-original-cc", REPLAYS, "tenant"], "by way of {exchange:?}");
             assert_eq!(believed.message_id(), sent.message_id());
         }
-        assert_eq!(believed(&sent, "Q.lanes", "Q.lanes"), sent);
+        assert_eq!(believed(sent.clone(), "Q.lanes", "Q.lanes"), sent);
     }
 }

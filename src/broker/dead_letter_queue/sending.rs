@@ -113,7 +113,7 @@ impl<'a> LetterSending<'a> {
                  another one"
             ));
         }
-        let route = Route { exchange: self.names.lanes(), key: account.clone() };
+        let route = Route { exchange: self.names.lanes().to_owned(), key: account.clone() };
         if self.missing.contains(&route) { Err(self.no_queue(letter)) } else { Ok(route) }
     }
 

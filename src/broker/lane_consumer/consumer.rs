@@ -2,7 +2,7 @@
 //! acknowledgements and dead letters.
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use crate::broker::error::BrokerError;
 use crate::broker::health::{Stall, StallReporter};
 use crate::broker::publishing::publication::Publication;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
-use crate::broker::timing::PUBLISH_CHECK;
+use crate::broker::timing::{PUBLISH_CHECK, TAKEN_AT_ONCE};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement, beside};
 use crate::outcome::{Outcome, Refusal};
@@ -96,8 +96,7 @@ impl<'a> LaneConsumer<'a> {
                 }
                 message = consumer.next(), if taking && self.has_room() => {
                     let Some(message) = message else { return Err(BrokerError::ConsumerCancelled(lane.to_owned())) };
-                    let message = self.incoming.receive(message?);
-                    self.hand_over(message, stop).await?;
+                    self.hand_over_ready(message?, consumer, stop).await?;
                 }
                 () = tokio::time::sleep_until(next_check), if letters > 0 => {
                     next_check = Instant::now() + PUBLISH_CHECK;
@@ -133,6 +132,27 @@ impl<'a> LaneConsumer<'a> {
             && (!self.incoming.poison.one_at_a_time() || self.unsettled.is_empty())
     }
 
+    /// Hands a message to the lane, and those that are there already, so that a turn's waking is for many of them.
+    async fn hand_over_ready(
+        &mut self,
+        first: lapin::message::Delivery,
+        consumer: &mut lapin::Consumer,
+        stop: &CancellationToken,
+    ) -> Result<(), BrokerError> {
+        let message = self.incoming.receive(first);
+        self.hand_over(message, stop).await?;
+        for _ in 1..TAKEN_AT_ONCE {
+            if !self.has_room() {
+                break;
+            }
+            // The end of the consumer is for the next turn to find.
+            let Some(Some(message)) = consumer.next().now_or_never() else { break };
+            let message = self.incoming.receive(message?);
+            self.hand_over(message, stop).await?;
+        }
+        Ok(())
+    }
+
     /// Hands a message to the lane; only while there is room.
     async fn hand_over(
         &mut self,
@@ -141,9 +161,10 @@ impl<'a> LaneConsumer<'a> {
     ) -> Result<(), BrokerError> {
         let tag = message.delivery_tag;
         let body = Bytes::from(message.data);
+        let headers = message.properties.headers().as_ref().map_or(0, fitting::size_of_entries);
         let now = Timestamp::now();
         let lanes = self.context.names.lanes();
-        let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let properties = properties::believed(message.properties, message.exchange.as_str(), lanes);
         let queued_at = properties::queued_at(&properties, now);
         let copied = properties::is_copy(&properties);
         let replayed = letter_properties::was_replayed(&properties);
@@ -156,7 +177,6 @@ impl<'a> LaneConsumer<'a> {
         };
         // An unpacked event is held beside the body that came.
         let unpacked = event.as_ref().map_or(0, |event| beside(&body, event));
-        let headers = message.properties.headers().as_ref().map_or(0, fitting::size_of_entries);
         let bytes = (body.len() + headers + unpacked) as u64;
         self.unsettled.add(tag, UnsettledDelivery::new(message.acker, body, properties, bytes));
         match event {

@@ -61,7 +61,7 @@ pub(super) async fn serve(
         connection_lost,
         Incoming::new(watchdog, resubscriber.pace.clone()),
         (deliver, settle),
-        ConfirmedPublisher::new(&context.names, pair),
+        ConfirmedPublisher::new(&context.names, pair, 0),
     );
     let served = serving.run(&mut consumer, settlements, stop, &lane).await;
     serving.clear_stall();

@@ -69,8 +69,10 @@ impl ConfirmProbe {
             Ok(channel) => channel,
             Err(error) => return error.into(),
         };
-        let not_confirmed =
-            || BrokerError::NotConfirmed { exchange: context.names.lanes(), key: PROBE_KEY.to_owned() };
+        let not_confirmed = || BrokerError::NotConfirmed {
+            exchange: context.names.lanes().to_owned(),
+            key: PROBE_KEY.to_owned(),
+        };
         loop {
             // Published once, however long it takes: a confirm that comes late is as good.
             let mut confirmed = std::pin::pin!(confirmed(&channel, context));
@@ -113,5 +115,5 @@ impl ConfirmProbe {
 }
 
 async fn confirmed(channel: &Channel, context: &Context) -> lapin::Result<Confirmation> {
-    publish(channel, &context.names.lanes(), PROBE_KEY, b"", BasicProperties::default()).await?.await
+    publish(channel, context.names.lanes(), PROBE_KEY, b"", BasicProperties::default()).await?.await
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
+use super::window::{ChannelNumber, FreeChannels, PublishWindow};
 use crate::backoff::Delays;
 use crate::broker::timing::{PUBLISHES_PER_QUEUE, REFUSED_DELAYS};
 
@@ -12,6 +13,7 @@ use crate::broker::timing::{PUBLISHES_PER_QUEUE, REFUSED_DELAYS};
 #[derive(Debug, Default)]
 pub(super) struct Destination {
     in_flight: usize,
+    window: PublishWindow,
     /// Behind those in flight, or behind one that was refused.
     waiting: BTreeSet<u64>,
     retrying: Option<Retrying>,
@@ -40,13 +42,19 @@ impl Retrying {
 impl Destination {
     /// Takes a message in; true if it is to be sent now.
     pub(super) fn push(&mut self, number: u64) -> bool {
-        let send = self.retrying.is_none() && self.in_flight < PUBLISHES_PER_QUEUE;
+        let send = self.retrying.is_none() && self.window.room(self.in_flight) > 0;
         if send {
             self.in_flight += 1;
+            self.window.on_sent(1);
         } else {
             self.waiting.insert(number);
         }
         send
+    }
+
+    /// The channel for all that is on its way.
+    pub(super) fn channel(&self) -> ChannelNumber {
+        self.window.channel()
     }
 
     pub(super) fn is_refusing(&self) -> bool {
@@ -63,9 +71,15 @@ impl Destination {
         if next.is_some() { self.send_next() } else { BTreeSet::new() }
     }
 
-    /// Returns what is to be sent next.
-    pub(super) fn on_confirmed(&mut self, number: u64) -> BTreeSet<u64> {
+    /// Returns what is to be sent next. `promptly`: the confirm was not late.
+    pub(super) fn on_confirmed(
+        &mut self,
+        number: u64,
+        promptly: bool,
+        free: &mut FreeChannels,
+    ) -> BTreeSet<u64> {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.window.on_confirmed(promptly, self.in_flight, !self.waiting.is_empty(), free);
         if let Some(retrying) = &mut self.retrying {
             // Others were in flight before the refusal, and say nothing about what is sent after it.
             if !retrying.attempts.remove(&number) {
@@ -84,8 +98,12 @@ impl Destination {
     }
 
     /// True if this is the first refusal.
-    pub(super) fn on_refused(&mut self, number: u64, now: Instant) -> bool {
+    pub(super) fn on_refused(&mut self, number: u64, now: Instant, free: &mut FreeChannels) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.window.fall_back(free);
+        if self.in_flight == 0 {
+            self.window.change(true, free);
+        }
         self.waiting.insert(number);
         let is_first = self.retrying.is_none();
         let retrying = self.retrying.get_or_insert_with(Retrying::new);
@@ -101,10 +119,11 @@ impl Destination {
     fn send_next(&mut self) -> BTreeSet<u64> {
         let room = match &self.retrying {
             Some(retrying) => retrying.window,
-            None => PUBLISHES_PER_QUEUE.saturating_sub(self.in_flight),
+            None => self.window.room(self.in_flight),
         };
         let next: BTreeSet<u64> = std::iter::from_fn(|| self.waiting.pop_first()).take(room).collect();
         self.in_flight += next.len();
+        self.window.on_sent(next.len());
         if let Some(retrying) = &mut self.retrying {
             retrying.attempts.clone_from(&next);
         }

@@ -5,3 +5,4 @@ mod destination;
 pub(super) mod publication;
 pub(super) mod publisher;
 mod queue;
+mod window;

@@ -18,12 +18,26 @@ pub(in crate::broker) struct Route {
     pub(in crate::broker) key: String,
 }
 
+/// Where messages must get to. Made once for many.
+#[derive(Debug)]
+pub(in crate::broker) struct PublishTarget {
+    /// The queue that the route leads to.
+    pub(super) queue: String,
+    pub(super) route: Route,
+}
+
+impl PublishTarget {
+    /// An account's lane.
+    pub(in crate::broker) fn lane(names: &Names, account: &AccountName) -> Self {
+        let route = Route { exchange: names.lanes().to_owned(), key: account.to_string() };
+        Self { queue: names.lane(account), route }
+    }
+}
+
 /// A message, and where it must get to.
 #[derive(Debug, Clone)]
 pub(in crate::broker) struct Publication {
-    /// The queue that the route leads to.
-    pub(in crate::broker) queue: String,
-    pub(in crate::broker) route: Route,
+    pub(super) target: Arc<PublishTarget>,
     body: EventBody,
     properties: Arc<BasicProperties>,
     /// The queue may have it already.
@@ -31,24 +45,12 @@ pub(in crate::broker) struct Publication {
 }
 
 impl Publication {
-    pub(super) fn new(
-        queue: String,
-        route: Route,
+    pub(in crate::broker) fn new(
+        target: Arc<PublishTarget>,
         body: EventBody,
         properties: Arc<BasicProperties>,
     ) -> Self {
-        Self { queue, route, body, properties, may_be_duplicate: false }
-    }
-
-    /// An event for its account's lane.
-    pub(in crate::broker) fn to_lane(
-        names: &Names,
-        account: &AccountName,
-        body: EventBody,
-        properties: Arc<BasicProperties>,
-    ) -> Self {
-        let route = Route { exchange: names.lanes(), key: account.to_string() };
-        Self::new(names.lane(account), route, body, properties)
+        Self { target, body, properties, may_be_duplicate: false }
     }
 
     /// A dead letter. `original`: the properties with which the message came.
@@ -61,7 +63,7 @@ impl Publication {
         let queue = names.dead();
         let route = Route { exchange: queue.clone(), key: dead.routing_key() };
         let properties = letter_properties::for_dead_letter(original, dead);
-        Self::new(queue, route, body, Arc::new(properties))
+        Self::new(Arc::new(PublishTarget { queue, route }), body, Arc::new(properties))
     }
 
     /// The lane will not trust the order of a message that may be a duplicate.

@@ -1,4 +1,4 @@
-//! Publishes the messages of a [`PublishQueue`] on a channel of its own, in their order, until the broker has confirmed
+//! Publishes the messages of a [`PublishQueue`] on channels of its own, in their order, until the broker has confirmed
 //! each.
 //!
 //! A confirm takes up to a minute while a queue's leader is away, and never comes where the queue has none.
@@ -44,11 +44,12 @@ enum Attempt {
     AfterRefusal,
 }
 
-/// A publishing channel and the messages that go over it.
+/// Publishing channels and the messages that go over them.
 pub(in crate::broker) struct ConfirmedPublisher<'a> {
     names: &'a Names,
     pair: &'a ConnectionPair,
-    channel: PublishChannel,
+    /// By their numbers; the first one is shared.
+    channels: Vec<PublishChannel>,
     queue: PublishQueue,
     sending: FuturesUnordered<Sending<'a>>,
     /// Messages whose confirms say nothing, because one for the same route was returned.
@@ -73,13 +74,14 @@ struct Resent {
 }
 
 impl<'a> ConfirmedPublisher<'a> {
-    pub(in crate::broker) fn new(names: &'a Names, pair: &'a ConnectionPair) -> Self {
+    /// So many queues may have a channel of their own at a time.
+    pub(in crate::broker) fn new(names: &'a Names, pair: &'a ConnectionPair, own_channels: usize) -> Self {
         let now = Instant::now();
         Self {
             names,
             pair,
-            channel: PublishChannel::default(),
-            queue: PublishQueue::default(),
+            channels: unopened(1 + own_channels),
+            queue: PublishQueue::new(own_channels),
             sending: FuturesUnordered::new(),
             suspects: BTreeSet::new(),
             excused_until: now,
@@ -167,7 +169,7 @@ impl<'a> ConfirmedPublisher<'a> {
     }
 
     fn on_refused(&mut self, number: u64) -> Option<PublishEvent> {
-        let queue = self.queue.publication(number)?.queue.clone();
+        let queue = self.queue.publication(number)?.target.queue.clone();
         self.queue.on_refused(number, Instant::now()).then_some(PublishEvent::Refused(queue))
     }
 
@@ -176,7 +178,7 @@ impl<'a> ConfirmedPublisher<'a> {
         let lanes = self.names.lanes();
         let queue = &self.queue;
         let to_lanes = |number: &&u64| {
-            queue.publication(**number).is_some_and(|publication| publication.route.exchange == lanes)
+            queue.publication(**number).is_some_and(|publication| publication.target.route.exchange == lanes)
         };
         let numbers: Vec<u64> = numbers.iter().filter(to_lanes).copied().collect();
         self.queue.mark_as_possible_duplicates(&numbers);
@@ -185,21 +187,22 @@ impl<'a> ConfirmedPublisher<'a> {
     fn send(&mut self, number: u64, attempt: Attempt) {
         let Some(publication) = self.queue.publication(number).cloned() else { return };
         let (names, pair) = (self.names, self.pair);
-        let PublishChannel { channel, order } = self.channel.clone();
+        let Some(channel) = self.channels.get(self.queue.channel(&publication)) else { return };
+        let PublishChannel { channel, order } = channel.clone();
         // A future of its own, because all of it waits while an alarm blocks the connection; acknowledgements must not.
         let sending = async move {
             if attempt == Attempt::AfterRefusal {
-                declare(names, pair, &publication.route).await;
+                declare(names, pair, &publication.target.route).await;
             }
             let (body, properties) = publication.content();
             let properties = fitting::fit(properties, pair.frame_max());
             let confirm = {
                 let _order = order.lock().await;
                 let channel = channel.get_or_try_init(|| pair.publisher()).await?;
-                let Route { exchange, key } = &publication.route;
+                let Route { exchange, key } = &publication.target.route;
                 publish(channel, exchange, key, &body, properties).await?
             };
-            // Up to `PUBLISHES_PER_QUEUE` bodies for each queue would wait for their confirms here.
+            // The bodies would wait for their confirms here.
             drop((publication, body));
             confirm.await
         };
@@ -240,8 +243,8 @@ impl<'a> ConfirmedPublisher<'a> {
 
     fn resend(&mut self, now: Instant) {
         self.resent = Resent { at: now, times: (self.resent.times + 1).min(10) };
-        // The old channel is closed with its last handle.
-        (self.channel, self.sending) = (PublishChannel::default(), FuturesUnordered::new());
+        // An old channel is closed with its last handle.
+        (self.channels, self.sending) = (unopened(self.channels.len()), FuturesUnordered::new());
         self.suspects.clear();
         let numbers = self.queue.in_flight();
         self.mark_as_possible_duplicates(&numbers);
@@ -250,12 +253,15 @@ impl<'a> ConfirmedPublisher<'a> {
         }
     }
 
-    /// Closes the channel; messages that are not confirmed are not sent any more.
+    /// Closes the channels; messages that are not confirmed are not sent any more.
     pub(in crate::broker) async fn close(self) {
-        if let Some(channel) = self.channel.channel.get() {
-            channel::close(channel).await;
-        }
+        let open = self.channels.iter().filter_map(|channel| channel.channel.get());
+        futures_util::future::join_all(open.map(channel::close)).await;
     }
+}
+
+fn unopened(channels: usize) -> Vec<PublishChannel> {
+    std::iter::repeat_with(PublishChannel::default).take(channels).collect()
 }
 
 /// Declares the queue that a route leads to, if it is missing. A failure needs no handling: the message is refused again.

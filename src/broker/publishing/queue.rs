@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::destination::Destination;
 use super::publication::{Publication, Route};
+use super::window::{ChannelNumber, FreeChannels, SHARED};
+use crate::broker::timing::PROMPT_CONFIRM;
 
 /// The messages that are not confirmed yet, each under the number with which it was pushed.
 #[derive(Debug, Default)]
@@ -18,6 +20,9 @@ pub(in crate::broker) struct PublishQueue {
     unconfirmed: BTreeMap<u64, Unconfirmed>,
     /// By the queue's name.
     destinations: HashMap<String, Destination>,
+    /// The queues that refused a message, and have not confirmed all since.
+    refusing: BTreeSet<String>,
+    free_channels: FreeChannels,
 }
 
 #[derive(Debug)]
@@ -28,6 +33,16 @@ struct Unconfirmed {
 }
 
 impl PublishQueue {
+    /// So many queues may have a channel of their own at a time.
+    pub(super) fn new(own_channels: usize) -> Self {
+        Self { free_channels: FreeChannels::new(own_channels), ..Self::default() }
+    }
+
+    /// The channel for a message.
+    pub(super) fn channel(&self, publication: &Publication) -> ChannelNumber {
+        self.destinations.get(&publication.target.queue).map_or(SHARED, Destination::channel)
+    }
+
     pub(in crate::broker) fn len(&self) -> usize {
         self.unconfirmed.len()
     }
@@ -61,14 +76,16 @@ impl PublishQueue {
 
     /// A queue that refused a message, and has not confirmed all since.
     pub(super) fn refusing_queue(&self) -> Option<&str> {
-        let refusing = self.destinations.iter().find(|(_, destination)| destination.is_refusing());
-        refusing.map(|(queue, _)| queue.as_str())
+        self.refusing.first().map(String::as_str)
     }
 
     /// True if the message is to be sent now. Of those that wait, the one with the lowest number is sent first.
     pub(super) fn push(&mut self, number: u64, publication: Publication, now: Instant) -> bool {
-        let destination = self.destinations.entry(publication.queue.clone()).or_default();
-        let send = destination.push(number);
+        let queue = &publication.target.queue;
+        let send = match self.destinations.get_mut(queue) {
+            Some(destination) => destination.push(number),
+            None => self.destinations.entry(queue.clone()).or_default().push(number),
+        };
         let in_flight_since = send.then_some(now);
         self.unconfirmed.insert(number, Unconfirmed { publication, in_flight_since });
         send
@@ -76,9 +93,16 @@ impl PublishQueue {
 
     /// The broker has the message. Returns those that are to be sent now, in their order.
     pub(super) fn on_confirmed(&mut self, number: u64, now: Instant) -> BTreeSet<u64> {
-        let message = self.unconfirmed.remove(&number);
-        let destination = message.and_then(|message| self.destinations.get_mut(&message.publication.queue));
-        let next = destination.map(|destination| destination.on_confirmed(number)).unwrap_or_default();
+        let Some(Unconfirmed { publication, in_flight_since }) = self.unconfirmed.remove(&number) else {
+            return BTreeSet::new();
+        };
+        let queue = &publication.target.queue;
+        let Some(destination) = self.destinations.get_mut(queue) else { return BTreeSet::new() };
+        let promptly = in_flight_since.is_some_and(|since| now < since + PROMPT_CONFIRM);
+        let next = destination.on_confirmed(number, promptly, &mut self.free_channels);
+        if !self.refusing.is_empty() && !destination.is_refusing() {
+            self.refusing.remove(queue);
+        }
         self.mark_in_flight(&next, now);
         next
     }
@@ -87,19 +111,27 @@ impl PublishQueue {
     pub(super) fn on_refused(&mut self, number: u64, now: Instant) -> bool {
         let Some(message) = self.unconfirmed.get_mut(&number) else { return false };
         message.in_flight_since = None;
-        let destination = self.destinations.get_mut(&message.publication.queue);
-        destination.is_some_and(|destination| destination.on_refused(number, now))
+        let queue = &message.publication.target.queue;
+        let Some(destination) = self.destinations.get_mut(queue) else { return false };
+        let is_first = destination.on_refused(number, now, &mut self.free_channels);
+        if is_first {
+            self.refusing.insert(queue.clone());
+        }
+        is_first
     }
 
     /// When to ask [`Self::take_due`].
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.destinations.values().filter_map(Destination::next_attempt).min()
+        let refusing = self.refusing.iter().filter_map(|queue| self.destinations.get(queue));
+        refusing.filter_map(Destination::next_attempt).min()
     }
 
     /// The refused messages that are to be sent again now.
     pub(super) fn take_due(&mut self, now: Instant) -> BTreeSet<u64> {
-        let due: BTreeSet<u64> =
-            self.destinations.values_mut().flat_map(|destination| destination.take_due(now)).collect();
+        let mut due = BTreeSet::new();
+        for queue in &self.refusing {
+            due.extend(self.destinations.get_mut(queue).into_iter().flat_map(|one| one.take_due(now)));
+        }
         self.mark_in_flight(&due, now);
         due
     }
@@ -117,7 +149,7 @@ impl PublishQueue {
     }
 
     pub(super) fn in_flight_to(&self, route: &Route) -> Vec<u64> {
-        self.in_flight_where(|publication| publication.route == *route)
+        self.in_flight_where(|publication| publication.target.route == *route)
     }
 
     fn in_flight_where(&self, wanted: impl Fn(&Publication) -> bool) -> Vec<u64> {
@@ -132,7 +164,7 @@ impl PublishQueue {
     pub(super) fn longest_in_flight(&self) -> Option<(Instant, &str)> {
         self.unconfirmed
             .values()
-            .filter_map(|message| Some((message.in_flight_since?, message.publication.queue.as_str())))
+            .filter_map(|message| Some((message.in_flight_since?, message.publication.target.queue.as_str())))
             .min_by_key(|(since, _)| *since)
     }
 }

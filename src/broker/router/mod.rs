@@ -8,11 +8,13 @@
 //! Reads only what it takes to split a batch and to find an event's account. Called by [`crate::broker::consuming`].
 
 mod sorting;
+mod targets;
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use lapin::Acker;
 use lapin::message::Delivery;
@@ -33,9 +35,12 @@ use crate::broker::consuming::resubscriber::Resubscriber;
 use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
-use crate::broker::timing::{BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK};
+use crate::broker::timing::{
+    BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK, TAKEN_AT_ONCE,
+};
 use crate::segment::BATCH_EVENTS;
 use sorting::{IntakeMessage, Sorted};
+use targets::LaneTargets;
 
 /// A publication's number is its message's delivery tag, shifted left by so many bits, plus its place in the message.
 const PLACES: u32 = 13;
@@ -66,7 +71,8 @@ pub(super) async fn serve(
     let mut router = Router {
         context,
         watchdog: ConsumerWatchdog::new(&mut resubscriber.starved, &pair.consuming, intake),
-        publisher: ConfirmedPublisher::new(&context.names, pair),
+        publisher: ConfirmedPublisher::new(&context.names, pair, pair.spare_publishers()),
+        targets: LaneTargets::default(),
         unacknowledged: HashMap::new(),
         bytes: 0,
         acks: AckBatch::default(),
@@ -92,6 +98,7 @@ struct Router<'a> {
     context: &'a Context,
     watchdog: ConsumerWatchdog<'a>,
     publisher: ConfirmedPublisher<'a>,
+    targets: LaneTargets,
     /// By delivery tag.
     unacknowledged: HashMap<u64, Unacknowledged>,
     /// How many bytes of them are held.
@@ -118,7 +125,8 @@ impl Router<'_> {
         lost: &CancellationToken,
     ) -> Result<(), BrokerError> {
         let mut taking = true;
-        let mut next_check = Instant::now() + PUBLISH_CHECK;
+        // One for all turns: to arm a timer takes a lock.
+        let mut check = pin!(tokio::time::sleep(PUBLISH_CHECK));
         loop {
             // Events that are refused time and again are no reason to stay: their messages return to the intake.
             if !taking && self.publisher.queue().has_none_in_flight() {
@@ -140,12 +148,11 @@ impl Router<'_> {
                     };
                     self.watchdog.received();
                     routes(self.context, true);
-                    let message = message?;
-                    self.pace.received(message.redelivered);
-                    self.route(message);
+                    self.route(message?);
+                    self.route_ready(consumer)?;
                 }
-                () = tokio::time::sleep_until(next_check), if unconfirmed > 0 => {
-                    next_check = Instant::now() + PUBLISH_CHECK;
+                () = &mut check, if unconfirmed > 0 => {
+                    check.as_mut().reset(Instant::now() + PUBLISH_CHECK);
                     self.check_lanes();
                 }
                 () = self.watchdog.until_starved(), if taking && unconfirmed == 0 => {
@@ -158,6 +165,19 @@ impl Router<'_> {
                 self.lane_stall.clear();
             }
         }
+    }
+
+    /// Routes messages that are there already, so that a turn's waking and acknowledging is for many of them.
+    fn route_ready(&mut self, consumer: &mut lapin::Consumer) -> Result<(), BrokerError> {
+        for _ in 1..TAKEN_AT_ONCE {
+            if !self.has_room() {
+                break;
+            }
+            // The end of the consumer is for the next turn to find.
+            let Some(Some(message)) = consumer.next().now_or_never() else { break };
+            self.route(message?);
+        }
+        Ok(())
     }
 
     /// Whether a further message may be taken.
@@ -202,9 +222,10 @@ impl Router<'_> {
     /// Publishes what a message holds to the lanes, or to the dead letters.
     fn route(&mut self, message: Delivery) {
         let Delivery { delivery_tag: tag, redelivered, .. } = message;
+        self.pace.received(redelivered);
         let returns = properties::returns_of(&message);
         let lanes = self.context.names.lanes();
-        let properties = properties::believed(&message.properties, message.exchange.as_str(), &lanes);
+        let properties = properties::believed(message.properties, message.exchange.as_str(), lanes);
         let now = Timestamp::now();
         let waited =
             now.duration_since(properties::queued_at(&properties, now)).try_into().unwrap_or_default();
@@ -215,7 +236,7 @@ impl Router<'_> {
             let letter = sorting::refused(self.context, &taken, None, &refusal);
             Sorted { publications: vec![letter], bytes: taken.body.len() }
         } else {
-            sorting::sort(self.context, &taken)
+            sorting::sort(self.context, &mut self.targets, &taken)
         };
         self.bytes += bytes;
         let unacknowledged = Unacknowledged { acker: message.acker, unconfirmed: publications.len(), bytes };

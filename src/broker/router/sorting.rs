@@ -13,8 +13,9 @@ use crate::broker::publishing::publication::Publication;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
-use crate::routing::ACCOUNT_HEADER;
-use crate::segment::{Batch, EventBody, Opened, RoutingKeys, Unopened};
+use crate::segment::{Batch, EventBody, Opened, Unopened};
+
+use super::targets::{self, LaneTargets};
 
 /// A message on the intake.
 pub(super) struct IntakeMessage {
@@ -36,25 +37,25 @@ pub(super) struct Sorted {
 }
 
 /// Finds what a message holds and where each event belongs, and counts the events that no lane will count.
-pub(super) fn sort(context: &Context, message: &IntakeMessage) -> Sorted {
+pub(super) fn sort(context: &Context, targets: &mut LaneTargets, message: &IntakeMessage) -> Sorted {
     let IntakeMessage { properties, body, .. } = message;
     let origin = properties::origin(properties);
     let opened = context.opener.open(body, properties::encoding(properties), &origin);
     let mut bytes = body.len();
     let publications = match opened {
-        Ok(Opened::One(one)) => vec![match find(context, properties, || one.keys()) {
-            Ok(account) => {
+        Ok(Opened::One(one)) => vec![match targets.find(context, properties, || one.keys()) {
+            Ok(lane) => {
                 let properties = Arc::new(for_lane(message, properties));
-                Publication::to_lane(&context.names, &account, EventBody::Whole(body.clone()), properties)
+                Publication::new(lane, EventBody::Whole(body.clone()), properties)
             }
             Err(refusal) => refused(context, message, None, &refusal),
         }],
         Ok(Opened::Many(batch)) => {
             bytes = bytes.max(batch.bytes());
-            split(context, message, batch)
+            split(context, targets, message, batch)
         }
         Err(Unopened { refusal, keys }) => {
-            let account = find(context, properties, || Ok(keys)).ok();
+            let account = targets::find(context, properties, || Ok(keys)).ok();
             vec![refused(context, message, account.as_ref(), &refusal)]
         }
     };
@@ -77,14 +78,19 @@ pub(super) fn refused(
 }
 
 /// One message for each event of a batch.
-fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Publication> {
+fn split(
+    context: &Context,
+    targets: &mut LaneTargets,
+    message: &IntakeMessage,
+    batch: Batch,
+) -> Vec<Publication> {
     let unpacked = republished::unpacked(&message.properties);
     let shared = Arc::new(for_lane(message, &unpacked));
     let batch = Arc::new(batch);
-    let publication = |index: usize| {
+    let mut publication = |index: usize| {
         let body = EventBody::Part(batch.clone(), index);
-        match find(context, &unpacked, || batch.keys_of(index)) {
-            Ok(account) => Publication::to_lane(&context.names, &account, body, shared.clone()),
+        match targets.find(context, &unpacked, || batch.keys_of(index)) {
+            Ok(lane) => Publication::new(lane, body, shared.clone()),
             Err(refusal) => {
                 let seen = crate::segment::glimpse(&body.bytes());
                 let (refusal, failed_at) = (&refusal, message.taken_at);
@@ -94,18 +100,87 @@ fn split(context: &Context, message: &IntakeMessage, batch: Batch) -> Vec<Public
             }
         }
     };
-    (0..batch.len()).map(publication).collect()
-}
-
-fn find(
-    context: &Context,
-    properties: &BasicProperties,
-    keys: impl FnOnce() -> Result<Vec<RoutingKeys>, Refusal>,
-) -> Result<AccountName, Refusal> {
-    context.routed.get().find(properties::header(properties, ACCOUNT_HEADER).map(properties::text), keys)
+    (0..batch.len()).map(&mut publication).collect()
 }
 
 fn for_lane(message: &IntakeMessage, properties: &BasicProperties) -> BasicProperties {
     let properties = republished::for_lane(properties, message.taken_at);
     if message.redelivered { republished::as_copy(properties) } else { properties }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::{AMQPValue, FieldTable};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::broker::context::RoutedAccounts;
+    use crate::broker::health::BrokerHealth;
+    use crate::broker::names::Names;
+    use crate::cost::allocated;
+    use crate::delivery::HeldBytes;
+    use crate::metrics::Metrics;
+    use crate::routing::{AccountIndex, AccountKeys};
+    use crate::segment::Opener;
+
+    fn context() -> Context {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let routed = RoutedAccounts::default();
+        let keys = |account: &str| AccountKeys {
+            name: account.into(),
+            write_keys: vec![format!("key of {account}")],
+            project_ids: vec![],
+        };
+        routed.set(Arc::new(AccountIndex::new(&[keys("acme"), keys("globex")])));
+        Context {
+            names: Names::new("events"),
+            replica: "one".to_owned(),
+            prefetch: 400,
+            held_bytes: Arc::new(HeldBytes::new(1024)),
+            lanes: watch::channel(Arc::default()).1,
+            routed,
+            opener: Opener::default(),
+            health: Arc::new(BrokerHealth::new(&metrics)),
+            metrics,
+            facts: Arc::default(),
+        }
+    }
+
+    fn message(account: &str) -> IntakeMessage {
+        let mut headers = FieldTable::default();
+        headers.insert("tenant".into(), AMQPValue::LongString("t1".into()));
+        let properties = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
+        let example = include_str!("../../../examples/events.ndjson").lines().next().unwrap();
+        let body = Bytes::from(example.replace("wk_acme", &format!("key of {account}")));
+        IntakeMessage { properties, body, redelivered: false, taken_at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// The key that was found, the list of publications, and the properties for the lane with their headers.
+    #[test]
+    fn the_router_allocates_little_for_an_event() {
+        let (context, mut targets) = (context(), LaneTargets::default());
+        let messages = [message("acme"), message("globex")];
+        for message in &messages {
+            sort(&context, &mut targets, message);
+        }
+        for message in &messages {
+            let cost = allocated(|| drop(sort(&context, &mut targets, message)));
+            assert!(cost.count_total <= 14, "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn a_lane_s_name_is_made_once_and_anew_when_the_accounts_change() {
+        let (context, mut targets) = (context(), LaneTargets::default());
+        let find = |targets: &mut LaneTargets| {
+            let properties = message("acme").properties;
+            let mut headers = properties.headers().clone().unwrap();
+            headers.insert("freshsales-account".into(), AMQPValue::LongString("acme".into()));
+            targets.find(&context, &properties.with_headers(headers), || Ok(vec![]))
+        };
+        let first = find(&mut targets).unwrap();
+        assert!(Arc::ptr_eq(&first, &find(&mut targets).unwrap()));
+        context.routed.set(Arc::default());
+        assert!(find(&mut targets).is_err(), "the account is gone");
+    }
 }

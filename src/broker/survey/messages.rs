@@ -45,7 +45,7 @@ pub(super) async fn publish(address: &Address, names: &Names) -> Publishing {
         let exchange = names.lanes();
         let mut confirmed = pin!(async {
             let channel = publisher(&connection).await?;
-            send(&channel, &exchange, PROBE_KEY, b"", BasicProperties::default()).await?.await
+            send(&channel, exchange, PROBE_KEY, b"", BasicProperties::default()).await?.await
         });
         let answer = tokio::select! {
             why = blocked(&mut events) => return SentProbe::Blocked(why),

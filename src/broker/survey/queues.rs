@@ -64,7 +64,7 @@ pub enum NameState {
 }
 
 pub(super) async fn lanes_exchange(connection: &Connection, names: &Names) -> ExchangeState {
-    exchange(connection, &names.lanes(), ExchangeKind::Direct, true).await
+    exchange(connection, names.lanes(), ExchangeKind::Direct, true).await
 }
 
 pub(super) async fn dead_exchange(connection: &Connection, names: &Names) -> ExchangeState {

@@ -92,7 +92,7 @@ pub(super) async fn rights(
 
 fn attempts(names: &Names, replica: &str, accounts: &[&AccountName]) -> Vec<RightAttempt> {
     let (intake, lanes, dead, probe, status) =
-        (names.intake().to_owned(), names.lanes(), names.dead(), names.probe(), names.status());
+        (names.intake().to_owned(), names.lanes().to_owned(), names.dead(), names.probe(), names.status());
     let status_queue = names.status_queue(replica, Timestamp::UNIX_EPOCH);
     let mut attempts = vec![
         RightAttempt::DeclareExchange(lanes.clone()),

@@ -118,10 +118,10 @@ async fn dead_letter(
         ConsumedQueue::Intake => (None, "", context.metrics.account(UNROUTED)),
         ConsumedQueue::Lane(number) => {
             let Some(inlet) = context.inlet(number) else { return Ok(()) };
-            (Some(inlet.account), lanes.as_str(), inlet.metrics)
+            (Some(inlet.account), lanes, inlet.metrics)
         }
     };
-    let original = properties::believed(&parse_properties(&properties), exchange, &lanes);
+    let original = properties::believed(parse_properties(&properties), exchange, lanes);
     let problem = "the connection ended each time that the message was delivered".to_owned();
     let problem = Problem { problem, ..Problem::default() };
     let refusal = Refusal::new(DeadLetterReason::DeliveryLimit, problem);

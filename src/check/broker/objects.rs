@@ -12,7 +12,7 @@ const LATER: &str = "declared at the first start";
 
 pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut CheckFindings) {
     const CHECK: &str = "exchanges";
-    let both = [(names.lanes(), &objects.lanes_exchange), (names.dead(), &objects.dead_exchange)];
+    let both = [(names.lanes().to_owned(), &objects.lanes_exchange), (names.dead(), &objects.dead_exchange)];
     let status = names.status();
     let mut missing = Vec::new();
     for (name, state) in &both {

@@ -74,7 +74,7 @@ impl ContactWork {
 
     /// The record that the step is about, where other contacts may write it, too.
     pub(in crate::lane) fn shared_record(&self) -> Option<SharedRecord> {
-        if self.step == Step::FindDeal || self.step == Step::Deal && self.deal == DealId::New {
+        if self.step == Step::FindDeal || self.creates_deal() {
             // A contact may have two addresses, so two events may look for its deal at once: the second looks after the
             // first has created it.
             let name = self.write.deal.as_ref()?.name.trim().to_lowercase();

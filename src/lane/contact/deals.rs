@@ -2,11 +2,13 @@
 //! event's contact, and no other deal is ever written.
 //!
 //! A deal that is created twice exists twice. So the contact's deals are read before each creation, and again if the answer
-//! to a creation was lost.
+//! to a creation was lost. They may be read by a search, which sees deals late: what this lane has created, or may have, it
+//! remembers, and then the contact itself is read.
 
 use serde_json::Value;
 
 use super::contact_work::{ContactWork, DealId};
+use super::refusal::{Ground, RefusedCall};
 use super::step::Step;
 use crate::config::DealIdentity;
 use crate::freshsales::{ContactRow, deal_named, shown_deals};
@@ -58,10 +60,50 @@ impl ContactWork {
         }
     }
 
+    /// Whether the step creates the deal.
+    pub(in crate::lane) fn creates_deal(&self) -> bool {
+        self.step == Step::Deal && self.deal == DealId::New
+    }
+
     /// Another work item looks for the same deal and may create it, so this one looks again after it.
     pub(in crate::lane) fn find_deal_again(&mut self) {
-        if self.step == Step::Deal && self.deal == DealId::New {
+        if self.creates_deal() {
             self.step = Step::FindDeal;
+        }
+    }
+
+    /// Before the deal is created: another work item may have done it since this one was shown the contact's deals, or since
+    /// what it was shown.
+    pub(in crate::lane) fn find_created_deal(&mut self, records: &mut RecordCache) {
+        let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
+        if !self.creates_deal() {
+            return;
+        }
+        if let Some(id) = records.deal(contact, &deal.name) {
+            self.deal = DealId::Known(id);
+            self.relied_on_cache = true;
+            self.trial = None;
+        } else if records.may_have_deal(contact, &deal.name) {
+            self.step = Step::FindDeal;
+        }
+    }
+
+    /// The deal's creation was refused.
+    pub(in crate::lane) fn not_created(&self, refused: &RefusedCall, records: &mut RecordCache) {
+        let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
+        match refused.ground {
+            Ground::Rejected(_) | Ground::Denied(..) => records.no_deal(contact, &deal.name),
+            Ground::Blocked(_) | Ground::Undeliverable(_) => {}
+        }
+    }
+
+    /// The contact's deals were read by its id.
+    pub(in crate::lane) fn remember_deal(&self, records: &mut RecordCache) {
+        let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
+        match self.deal {
+            DealId::Known(id) => records.learn_deal(contact, &deal.name, id),
+            DealId::New => records.no_deal(contact, &deal.name),
+            DealId::Unknown | DealId::ByName => {}
         }
     }
 }

@@ -54,6 +54,7 @@ impl<D> Scheduler<D> {
             }
         }
         let Some(work) = self.items.contact_mut(number) else { return self.items.set_idle(number) };
+        work.find_created_deal(&mut self.records);
         let has_lock = work.shared_record().is_none_or(|record| self.locks.acquire(record, number));
         if has_lock {
             self.items.set_idle(number);

@@ -7,7 +7,7 @@ use super::Scheduler;
 use super::calls::{PendingCall, Purpose};
 use crate::lane::contact::cache::contacts::LearningTimes;
 use crate::lane::contact::cache::records::CachedAccount;
-use crate::lane::contact::contact_work::{ContactWork, DealId, SharedRecord};
+use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
 use crate::lane::contact::step::Step;
 
 impl<D> Scheduler<D> {
@@ -30,6 +30,12 @@ impl<D> Scheduler<D> {
 
     /// The record of the item's step is being written now.
     pub(super) fn lock_for_call(&mut self, number: u64) {
+        if let Some(work) = self.items.contact(number)
+            && work.creates_deal()
+            && let (Some(contact), Some(deal)) = (work.contact_id, &work.write.deal)
+        {
+            self.records.deal_may_be_created(contact, &deal.name);
+        }
         if let Some(record) = self.shared_record(number) {
             self.locks.take_if_free(record, number);
         }
@@ -54,8 +60,7 @@ impl<D> Scheduler<D> {
             self.records.learn_account(&company.name, CachedAccount { written: None, ..known });
         }
         self.links_may_be_written(number, now);
-        let creates_deal = |work: &ContactWork| work.step == Step::Deal && work.deal == DealId::New;
-        if self.items.contact(number).is_some_and(creates_deal) {
+        if self.items.contact(number).is_some_and(ContactWork::creates_deal) {
             // It is not known to exist, so another event that has it must not create it, too.
             return;
         }

@@ -1,17 +1,21 @@
 //! A pretended broker that confirms and refuses messages.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::timing::PUBLISHES_PER_QUEUE;
+use crate::broker::publishing::publication::PublishTarget;
+use crate::broker::timing::{PUBLISHES_ON_OWN_CHANNEL, PUBLISHES_PER_QUEUE};
 use crate::segment::EventBody;
 
 fn publication(key: &str) -> Publication {
     let route = Route { exchange: "lanes".to_owned(), key: key.to_owned() };
-    Publication::new(key.to_owned(), route, EventBody::Whole(Bytes::new()), std::sync::Arc::default())
+    let target = PublishTarget { queue: key.to_owned(), route };
+    Publication::new(Arc::new(target), EventBody::Whole(Bytes::new()), Arc::default())
 }
 
 fn sent(numbers: BTreeSet<u64>) -> Vec<u64> {
@@ -65,6 +69,42 @@ fn only_so_many_messages_are_in_flight_to_one_queue() {
     assert!(queue.on_confirmed(201, now).is_empty());
     assert_eq!(sent(queue.take_due(queue.next_retry().unwrap())), [200]);
     assert_eq!(sent(queue.on_confirmed(200, now)), [224, 225]);
+}
+
+#[test]
+fn a_queue_changes_its_channel_only_while_nothing_is_on_its_way_and_keeps_its_order() {
+    const MESSAGES: u64 = 2000;
+    let mut now = Instant::now();
+    let mut queue = PublishQueue::new(1);
+    let to = publication("a");
+    let mut on_its_way: VecDeque<(u64, ChannelNumber)> = VecDeque::new();
+    let (mut taken, mut most, mut changes) = (Vec::new(), 0, 0);
+    let mut send = |queue: &PublishQueue, on_its_way: &mut VecDeque<_>, numbers: Vec<u64>| {
+        for number in numbers {
+            let channel = queue.channel(&to);
+            if let Some((_, other)) = on_its_way.front() {
+                assert_eq!(*other, channel, "{number} could overtake");
+            }
+            on_its_way.push_back((number, channel));
+            most = most.max(on_its_way.len());
+        }
+    };
+    for number in 0..MESSAGES {
+        let numbers = queue.push(number, publication("a"), now).then_some(number);
+        send(&queue, &mut on_its_way, numbers.into_iter().collect());
+    }
+    while let Some((number, channel)) = on_its_way.pop_front() {
+        taken.push(number);
+        // One confirm is late, when the queue has had its own channel for a while.
+        now += if number == 1000 { PROMPT_CONFIRM } else { Duration::ZERO };
+        let next = sent(queue.on_confirmed(number, now));
+        changes += usize::from(queue.channel(&publication("a")) != channel);
+        send(&queue, &mut on_its_way, next);
+    }
+    assert_eq!(taken, (0..MESSAGES).collect::<Vec<_>>());
+    assert_eq!(most, PUBLISHES_ON_OWN_CHANNEL);
+    assert_eq!(changes, 4, "to its own, back at the late confirm, to its own again, back at the end");
+    assert!(queue.is_empty());
 }
 
 #[test]
@@ -230,4 +270,20 @@ proptest! {
             prop_assert!(of.is_sorted(), "{of:?}");
         }
     }
+}
+
+#[test]
+fn a_message_costs_few_allocations_between_its_push_and_its_confirm() {
+    let now = Instant::now();
+    let mut queue = PublishQueue::new(1);
+    let to = publication("a");
+    let mut carry = |number| {
+        let message = to.clone();
+        assert!(queue.push(number, message, now));
+        drop(queue.publication(number).unwrap().clone().content());
+        assert!(queue.on_confirmed(number, now).is_empty());
+    };
+    carry(0);
+    let cost = crate::cost::allocated(|| (1..=100).for_each(&mut carry));
+    assert!(cost.count_total <= 10, "{cost:?}");
 }

@@ -1,7 +1,7 @@
 //! The ids, links and tags of records that this lane has written or read.
 
 use std::hash::{Hash as _, Hasher as _};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroI64, NonZeroUsize};
 
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
@@ -24,8 +24,9 @@ pub(in crate::lane) struct RecordCache {
     /// Each with the period in which it was written.
     accounts: LruCache<String, (CachedAccount, u64)>,
     pub(in crate::lane) contacts: ContactCache,
-    /// By the contact's id and a digest of the deal's name.
-    deals: LruCache<(i64, u64), i64>,
+    /// By the contact's id and a digest of the deal's name. `None` for one that may be there although searches do not show
+    /// it yet.
+    deals: LruCache<(i64, u64), Option<NonZeroI64>>,
     /// Digests of the tags that a record is known to have.
     tagged: LruCache<(Entity, i64), Box<[u64]>>,
     period: u64,
@@ -88,14 +89,32 @@ impl RecordCache {
 
     /// The id of the contact's deal of this name.
     pub(in crate::lane) fn deal(&mut self, contact: i64, name: &str) -> Option<i64> {
-        self.deals.get(&(contact, digest(name))).copied()
+        self.deals.get(&(contact, digest(name))).copied().flatten().map(NonZeroI64::get)
+    }
+
+    /// Whether the contact may have a deal of this name whose id is not known: only a reading by the contact's id tells.
+    pub(in crate::lane) fn may_have_deal(&mut self, contact: i64, name: &str) -> bool {
+        self.deals.get(&(contact, digest(name))) == Some(&None)
     }
 
     pub(in crate::lane) fn learn_deal(&mut self, contact: i64, name: &str, id: i64) {
-        self.deals.put((contact, digest(name)), id);
+        self.deals.put((contact, digest(name)), NonZeroI64::new(id));
     }
 
-    pub(in crate::lane) fn forget_deal(&mut self, contact: i64, name: &str) {
+    /// The deal is about to be created.
+    pub(in crate::lane) fn deal_may_be_created(&mut self, contact: i64, name: &str) {
+        self.deals.put((contact, digest(name)), None);
+    }
+
+    /// If its id is known, the deal may not exist any more.
+    pub(in crate::lane) fn doubt_deal(&mut self, contact: i64, name: &str) {
+        if let Some(id) = self.deals.get_mut(&(contact, digest(name))) {
+            *id = None;
+        }
+    }
+
+    /// The contact has no deal of this name.
+    pub(in crate::lane) fn no_deal(&mut self, contact: i64, name: &str) {
         self.deals.pop(&(contact, digest(name)));
     }
 

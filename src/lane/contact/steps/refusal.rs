@@ -26,8 +26,9 @@ pub(in crate::lane) fn refused<D>(
         // It got through, and the next failure may be of another kind. So did a call whose refusal stands after a look-up.
         item.failing_since = None;
     }
-    if item.contact().is_none() {
-        return give_up(item, refused, context);
+    let Some(work) = item.contact() else { return give_up(item, refused, context) };
+    if endpoint == Endpoint::DealCreate {
+        work.not_created(&refused, context.records);
     }
     if endpoint == Endpoint::Lookup {
         // A refused look-up counts as one that finds no contact.
@@ -105,7 +106,7 @@ fn begin_again<D>(
         return false;
     }
     if let Some((contact, deal)) = work.contact_id.zip(work.write.deal.as_ref()) {
-        context.records.forget_deal(contact, &deal.name);
+        context.records.doubt_deal(contact, &deal.name);
     }
     let company = work.write.company.as_ref().map(|company| &*company.name);
     context.records.forget(work.write.address(), company);

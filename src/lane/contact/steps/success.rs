@@ -68,6 +68,7 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepConte
                 deals = Deals::NotShown;
                 work.deal = DealId::New;
             }
+            work.remember_deal(context.records);
             Some(Step::Deal)
         }
         Step::Deal => {

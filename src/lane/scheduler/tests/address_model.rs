@@ -318,7 +318,9 @@ proptest! {
         moods in prop::collection::vec(any::<u8>(), 50..150),
         prefetch in 1usize..40,
         alone in any::<bool>(),
+        seed in seeds(),
     ) {
+        fastrand::seed(seed);
         let mut crm = Crm { moods, ..Crm::default() };
         let email = own_email;
         let outcomes = run(&events, &mut crm, Setting { prefetch, alone, email });
@@ -382,7 +384,9 @@ proptest! {
         moods in prop::collection::vec(any::<u8>(), 50..150),
         prefetch in 1usize..40,
         alone in any::<bool>(),
+        seed in seeds(),
     ) {
+        fastrand::seed(seed);
         let mut crm = Crm { moods, ..Crm::default() };
         let outcomes = run(&events, &mut crm, Setting { prefetch, alone, email: shared_email });
         for (number, event) in events.iter().enumerate() {

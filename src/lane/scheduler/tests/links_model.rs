@@ -851,13 +851,15 @@ proptest! {
         manners in manners(),
         prefetch in 1usize..100,
         take_overs in prop::collection::vec(1usize..80, 0..3),
+        seed in seeds(),
     ) {
+        fastrand::seed(seed);
         holds(&events, manners, prefetch, &take_overs)?;
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases() / 4, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// The same where events have companies and deals under both addresses of one contact.
     #[test]
@@ -865,7 +867,9 @@ proptest! {
         events in prop::collection::vec(asked(Naming::AnyAddress), 1..100),
         manners in manners(),
         prefetch in 1usize..100,
+        seed in seeds(),
     ) {
+        fastrand::seed(seed);
         holds(&events, manners, prefetch, &[])?;
     }
 }

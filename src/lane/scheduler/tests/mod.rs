@@ -17,6 +17,7 @@ mod reading;
 mod remedies;
 mod strangers;
 mod tags_appended;
+mod two_addresses;
 
 use crate::freshsales::{Answer, Endpoint, UnavailableCause};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};
@@ -429,7 +430,9 @@ proptest! {
         moods in prop::collection::vec(any::<u8>(), 50..200),
         prefetch in 1usize..100,
         losses in prop::collection::vec(1usize..60, 0..4),
+        seed in seeds(),
     ) {
+        fastrand::seed(seed);
         let mut crm = Crm { moods, ..Crm::default() };
         let outcomes = run(&events, &mut crm, prefetch, &losses);
         let mut expected: BTreeMap<String, Map<String, Value>> = BTreeMap::new();

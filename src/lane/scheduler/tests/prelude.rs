@@ -17,6 +17,12 @@ pub(super) use crate::lane::timing::{BackoffSettings, TAKE_OVER_DELAY};
 pub(super) use crate::mapping::Mapped;
 pub(super) use crate::outcome::Outcome;
 pub(super) use crate::schema::Entity;
+use proptest::prelude::{Strategy, any};
+
+/// What a model hands to `fastrand::seed`, so that a case waits as long each time it runs.
+pub(super) fn seeds() -> impl Strategy<Value = u64> {
+    any::<u64>().no_shrink()
+}
 
 impl<D> Scheduler<D> {
     /// The contact is in the cache.

@@ -114,8 +114,10 @@ impl<D> Scheduler<D> {
                 // Of several contacts, or a deleted one, Freshsales knows which it writes.
                 Some(_) => work.singly = true,
                 None if sees_all => {
-                    work.search.links =
-                        Some(self.records.contacts.links_of_unfound(work.write.address(), seen_since));
+                    let address = work.write.address();
+                    work.search.links = Some(self.records.contacts.links_of_unfound(address, seen_since));
+                    // By its id it is locked for others that know it by another address.
+                    work.contact_id = self.records.contact_id(address);
                     work.search.is_new = true;
                 }
                 // It is searched for again, with another control.

@@ -1,0 +1,158 @@
+//! One work, and who does it in turn.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::options::QueuePurgeOptions;
+
+use crate::api::Api;
+use crate::contestants;
+use crate::daemon;
+use crate::events::{Events, Kind};
+use crate::support::{Amqp, Broker, Vhost};
+use crate::usage::Sample;
+
+/// Who does the work.
+#[derive(Debug, Clone)]
+pub enum Contestant {
+    /// This build's daemon, or another's.
+    Daemon(Option<PathBuf>),
+    /// Takes each message off the intake and publishes it to another quorum queue.
+    Relay,
+    /// Makes the calls, and nothing else.
+    Calls,
+    /// What a team would write: one queue, one upsert for each event.
+    Worker,
+}
+
+impl Contestant {
+    pub fn name(&self) -> String {
+        match self {
+            Self::Daemon(None) => "Freshet".to_owned(),
+            Self::Daemon(Some(program)) => program.display().to_string(),
+            Self::Relay => "bare relay, one hop".to_owned(),
+            Self::Calls => "bare reqwest loop".to_owned(),
+            Self::Worker => "worker".to_owned(),
+        }
+    }
+}
+
+pub const HEAD: &str = "| work | who | events a second | Freshet's to its | CPU an event | peak memory | calls an event |\n\
+    |---|---|---|---|---|---|---|";
+
+/// How long calls take in the worker's work.
+pub const LATENCY: Duration = Duration::from_millis(100);
+
+/// A work with its place on the broker and its API.
+pub struct Contest {
+    work: &'static str,
+    pub kind: Kind,
+    pub events: usize,
+    made: Events,
+    pub vhost: Vhost,
+    amqp: Amqp,
+    pub api: Api,
+}
+
+impl Contest {
+    pub async fn new(work: &'static str, kind: Kind, accounts: usize, events: usize) -> Self {
+        let vhost = Broker::shared().await.vhost();
+        let amqp = vhost.connect().await;
+        let latency = if kind == Kind::NewContact { LATENCY } else { Duration::ZERO };
+        let api = Api::start(accounts, latency).await;
+        let contest = Self { work, kind, events, made: Events::new(kind, accounts), vhost, amqp, api };
+        // Declares the queues.
+        let mut early = contest.start_daemon(None);
+        early.ready().await;
+        early.stop().await;
+        for queue in [contest.target(), contest.worker_queue()] {
+            contest.amqp.declare_quorum(&queue, &[]).await;
+        }
+        contest
+    }
+
+    pub fn start_daemon(&self, program: Option<&PathBuf>) -> crate::support::Freshet {
+        let (url, accounts) = (self.vhost.url(), &self.api.addresses);
+        daemon::start(program, &daemon::configuration(url, &self.intake(), accounts))
+    }
+
+    pub fn intake(&self) -> String {
+        self.vhost.queue("events")
+    }
+
+    /// Where the relay publishes to.
+    pub fn target(&self) -> String {
+        self.vhost.queue("relayed")
+    }
+
+    pub fn worker_queue(&self) -> String {
+        self.vhost.queue("worker")
+    }
+
+    /// The queue that a contestant takes events from.
+    pub fn source(&self, contestant: &Contestant) -> String {
+        if matches!(contestant, Contestant::Worker) { self.worker_queue() } else { self.intake() }
+    }
+
+    /// The backlog of one run. Tracks lie in the lanes: what is compared is the calls.
+    pub async fn fill(&self, contestant: &Contestant, run: usize) {
+        if self.kind != Kind::Track {
+            return self.publish(&self.source(contestant), run, 0..self.events).await;
+        }
+        let accounts = self.api.addresses.len();
+        for account in 0..accounts {
+            let numbers = (account..self.events).step_by(accounts);
+            self.publish(&format!("{}.lane.a{account}", self.intake()), run, numbers).await;
+        }
+    }
+
+    /// Puts the events of these numbers into a queue.
+    pub async fn publish(&self, queue: &str, run: usize, numbers: impl Iterator<Item = usize>) {
+        let numbers: Vec<usize> = numbers.collect();
+        for chunk in numbers.chunks(2000) {
+            let messages =
+                chunk.iter().map(|number| (self.made.event(run, *number), BasicProperties::default()));
+            self.amqp.publish_all("", queue, messages).await;
+        }
+    }
+
+    /// Takes out what the throttled account could not get rid of.
+    pub async fn empty(&self) {
+        let lanes = (0..self.api.addresses.len()).map(|account| format!("{}.lane.a{account}", self.intake()));
+        for queue in lanes.chain([self.intake(), self.worker_queue()]) {
+            let purged = self.amqp.channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default());
+            purged.await.expect("the queue is emptied");
+        }
+    }
+
+    /// Lets each run in turn, and prints a line for each.
+    pub async fn run(&self, contestants: &[Contestant], rounds: usize) {
+        let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); contestants.len()];
+        for round in 0..rounds {
+            for (number, contestant) in contestants.iter().enumerate() {
+                samples[number].push(contestants::run(self, contestant, round * 10 + number).await);
+            }
+        }
+        for (contestant, own) in contestants.iter().zip(&samples) {
+            let middle = |value: fn(&Sample) -> f64| median(own.iter().map(value));
+            let ratios = samples[0].iter().zip(own).map(|(a, b)| a.events_per_second / b.events_per_second);
+            println!(
+                "| {} | {} | {:.0} | {:.2} | {:.0} µs | {:.0} MiB | {:.3} |",
+                self.work,
+                contestant.name(),
+                middle(|sample| sample.events_per_second),
+                median(ratios),
+                middle(|sample| sample.processor_us),
+                middle(|sample| sample.peak_mib),
+                middle(|sample| sample.calls_per_event),
+            );
+        }
+    }
+}
+
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,71 @@
+//! Runs one contestant on one backlog.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::contest::{Contest, Contestant};
+use crate::daemon;
+use crate::events::Kind;
+use crate::usage::{Sample, Stopwatch};
+
+/// Between two looks at the daemon's metrics.
+const LOOK: Duration = Duration::from_millis(10);
+/// For one run.
+const DEADLINE: Duration = Duration::from_mins(5);
+
+/// Fills the queue and measures until it is worked off.
+pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Sample {
+    if !matches!(contestant, Contestant::Calls) {
+        contest.fill(contestant, run).await;
+    }
+    let before = contest.api.calls();
+    let sample = match contestant {
+        Contestant::Daemon(program) => {
+            let mut freshet = contest.start_daemon(program.as_ref());
+            freshet.http_addr().await;
+            let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
+            let measured = async {
+                loop {
+                    if let Some(sample) = stopwatch.ended(daemon::ended(&freshet).await) {
+                        return sample;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            let sample = tokio::time::timeout(DEADLINE, measured).await.expect("all events end in time");
+            freshet.stop().await;
+            sample
+        }
+        Contestant::Relay | Contestant::Calls | Contestant::Worker => {
+            let output = peer(contest, contestant).output();
+            let output = tokio::time::timeout(DEADLINE, output).await.expect("in time").expect("a peer");
+            let text = String::from_utf8(output.stdout).expect("text");
+            let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            let [events_per_second, processor_us, peak_mib] = numbers[..] else { panic!("{text:?}") };
+            Sample { events_per_second, processor_us, peak_mib, calls_per_event: 0.0 }
+        }
+    };
+    if contest.kind == Kind::NewContact {
+        contest.api.take_written();
+    }
+    let calls = (contest.api.calls() - before) as f64;
+    Sample { calls_per_event: calls / contest.events as f64, ..sample }
+}
+
+/// Another program than the daemon, as a process of its own.
+pub fn peer(contest: &Contest, contestant: &Contestant) -> Command {
+    let (url, source) = (contest.vhost.url(), contest.source(contestant));
+    let addresses: Vec<String> = contest.api.addresses.iter().map(ToString::to_string).collect();
+    let events = contest.events.to_string();
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg("peer").kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
+    match contestant {
+        Contestant::Daemon(_) => unreachable!("not a peer"),
+        Contestant::Relay => command.args(["relay", &events, url, &source, &contest.target()]),
+        Contestant::Calls => command.args(["calls", &events, &addresses.join(",")]),
+        Contestant::Worker => command.args(["worker", &events, url, &source, &addresses.join(",")]),
+    };
+    command
+}
