@@ -71,9 +71,14 @@ pub fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     members(object).filter(|member| member.name() == name).last().map(|member| member.value)
 }
 
-/// The text of a JSON string; `None` of any other value.
-pub fn string(value: &str) -> Option<String> {
-    serde_json::from_str(value).ok()
+/// The text of a JSON string; `None` of any other value. It borrows from a string without escapes.
+pub fn string(value: &str) -> Option<Cow<'_, str>> {
+    let value = value.trim_matches(blank);
+    // Of a text that may be no JSON, a control character is for the parser to refuse.
+    if value.bytes().any(|byte| byte < b' ' || byte == b'\\') {
+        return serde_json::from_str::<String>(value).ok().map(Cow::Owned);
+    }
+    value.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -121,32 +126,39 @@ fn blank(c: char) -> bool {
 
 /// The index after the value that the text begins with.
 fn end_of_value(text: &str) -> usize {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        if quoted {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => {
-                    quoted = false;
-                    if depth == 0 {
-                        return at + 1;
-                    }
-                }
-                _ => {}
-            }
-            continue;
-        }
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = bytes.get(at) {
         match byte {
-            b'"' => quoted = true,
+            b'"' => {
+                at = end_of_string(bytes, at);
+                if depth == 0 {
+                    return at;
+                }
+                continue;
+            }
             b'{' | b'[' => depth += 1,
             b'}' | b']' if depth > 1 => depth -= 1,
             b'}' | b']' if depth == 1 => return at + 1,
             b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
             _ => {}
         }
+        at += 1;
     }
-    text.len()
+    bytes.len()
+}
+
+/// The index after the string whose quote is at this index.
+fn end_of_string(bytes: &[u8], quote: usize) -> usize {
+    let mut at = quote + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 /// Writes an object member by member.
@@ -167,23 +179,43 @@ impl ObjectWriter {
         self.0.push_str(member.value);
     }
 
+    /// Adds all members of an object that was written here, unchanged.
+    pub fn all(&mut self, object: &str) {
+        let members = object.strip_prefix('{').and_then(|object| object.strip_suffix('}'));
+        if let Some(members) = members.filter(|members| !members.is_empty()) {
+            self.separate();
+            self.0.push_str(members);
+        }
+    }
+
     /// Adds a member whose value is JSON text.
     pub fn json(&mut self, name: &str, value: &str) {
-        self.key(&quoted(name));
+        self.name(name);
         self.0.push_str(value);
     }
 
     /// Adds a member whose value is a string.
     pub fn text(&mut self, name: &str, value: &str) {
-        self.json(name, &quoted(value));
+        self.name(name);
+        write_quoted(&mut self.0, value);
+    }
+
+    fn name(&mut self, name: &str) {
+        self.separate();
+        write_quoted(&mut self.0, name);
+        self.0.push(':');
     }
 
     fn key(&mut self, key: &str) {
+        self.separate();
+        self.0.push_str(key);
+        self.0.push(':');
+    }
+
+    fn separate(&mut self) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
-        self.0.push_str(key);
-        self.0.push(':');
     }
 
     /// Closes the object.
@@ -195,8 +227,21 @@ impl ObjectWriter {
 
 /// A text as a JSON string, with its quotes.
 pub fn quoted(text: &str) -> String {
-    // Serialising a string cannot fail.
-    serde_json::to_string(text).unwrap_or_default()
+    let mut quoted = String::with_capacity(text.len() + 2);
+    write_quoted(&mut quoted, text);
+    quoted
+}
+
+/// Adds a text as a JSON string.
+pub fn write_quoted(out: &mut String, text: &str) {
+    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        // Serialising a string cannot fail.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    }
 }
 
 #[cfg(test)]
@@ -233,7 +278,9 @@ mod tests {
         for member in members(r#"{"\u0061":1e400}"#) {
             object.member(member);
         }
-        assert_eq!(object.finish(), r#"{"na\"me":"Aé\n","list":[1.0],"\u0061":1e400}"#);
+        object.all("{}");
+        object.all(r#"{"x":1,"y":[]}"#);
+        assert_eq!(object.finish(), r#"{"na\"me":"Aé\n","list":[1.0],"\u0061":1e400,"x":1,"y":[]}"#);
         assert_eq!(ObjectWriter::with_capacity(9).finish(), "{}");
     }
 

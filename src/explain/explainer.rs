@@ -90,7 +90,7 @@ impl AccountExplainer {
 
     fn judged(&self, body: &Bytes, judged: &Judged) -> Explanation {
         let mapped = judged.recorded.set.iter().filter(|set| !is_left_out(set, &judged.omitted));
-        let ignored = judged.ignored.iter().map(|ignored| self.ignored(ignored));
+        let ignored = judged.recorded.ignored.iter().map(|ignored| self.ignored(ignored));
         let nulls = judged.recorded.nulls.iter().map(|(_, path)| IgnoredTrait {
             trait_path: path.clone(),
             nearest: None,

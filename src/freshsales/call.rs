@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::records::contact::SalesAccountLink;
-use crate::object::{ObjectWriter, find, members, quoted};
+use crate::object::{ObjectWriter, find, members, write_quoted};
 use crate::schema::{Entity, Selector};
 
 /// One request. Cheap to clone: its body is shared.
@@ -80,12 +80,17 @@ impl Call {
     }
 
     fn upsert(entity: Entity, key: &str, identifier: &str, record: &str) -> Self {
-        let mut unique = ObjectWriter::with_capacity(identifier.len() + 20);
-        unique.text(key, identifier);
-        let mut body = ObjectWriter::with_capacity(record.len() + identifier.len() + 80);
-        body.json("unique_identifier", &unique.finish());
-        body.json(entity.singular(), record);
-        Self::with_body(Endpoint::Upsert(entity), format!("/api/{}/upsert", entity.plural()), body.finish())
+        let size = key.len() + identifier.len() + entity.singular().len() + record.len();
+        // Written once, into as much room as it takes.
+        let mut body = String::with_capacity(size + r#"{"unique_identifier":{"":""},"":}"#.len());
+        for part in [r#"{"unique_identifier":{""#, key, r#"":"#] {
+            body.push_str(part);
+        }
+        write_quoted(&mut body, identifier);
+        for part in [r#"},""#, entity.singular(), r#"":"#, record, "}"] {
+            body.push_str(part);
+        }
+        Self::with_body(Endpoint::Upsert(entity), format!("/api/{}/upsert", entity.plural()), body)
     }
 
     /// Creates or updates many records, each a JSON object under its identifier.
@@ -100,13 +105,17 @@ impl Call {
             if place > 0 {
                 body.push(',');
             }
-            let (key, value) = match identifier {
-                Identifier::Text(text) if entity == Entity::Contact => ("emails", quoted(text)),
-                Identifier::Text(text) => ("name", quoted(text)),
-                Identifier::Id(id) => ("id", format!("\"{id}\"")),
+            let key = match identifier {
+                Identifier::Text(_) if entity == Entity::Contact => "emails",
+                Identifier::Text(_) => "name",
+                Identifier::Id(_) => "id",
             };
-            for part in ["{\"", key, "\":", &value] {
+            for part in ["{\"", key, "\":"] {
                 body.push_str(part);
+            }
+            match identifier {
+                Identifier::Text(text) => write_quoted(&mut body, text),
+                Identifier::Id(id) => write_quoted(&mut body, &id.to_string()),
             }
             body.push_str(",\"data\":");
             body.push_str(data);

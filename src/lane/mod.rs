@@ -35,6 +35,7 @@ mod timing;
 mod waiting;
 
 pub use crate::lane::applied::AppliedSettings;
+pub use crate::lane::contact::bodies::{bulk_body, single_bodies};
 pub use crate::lane::contact::bulk::features::{BulkFeature, BulkFeatures, FeatureState};
 pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
 pub use crate::lane::scheduler::window::{ContactKey, Window};

@@ -1,6 +1,7 @@
 //! Tracks and pages: whose activity it is, and what is sent of it. Properties stay text. The mapper calls it.
 
-use super::{Activity, Identity, Ignored, PageView, email};
+use super::findings::Findings;
+use super::{Activity, Identity, PageView, email};
 use crate::object::{ObjectText, find, members, string};
 use crate::schema::Entity;
 use crate::segment::{Event, folds_to};
@@ -32,17 +33,12 @@ fn gives(properties: &ObjectText, name: &str) -> bool {
     find(properties.as_str(), name).is_some_and(|value| value != "null")
 }
 
-pub(super) fn track(event: &Event, name: &str, properties: &ObjectText) -> (Activity, Vec<Ignored>) {
+pub(super) fn track(event: &Event, name: &str, properties: &ObjectText, findings: &mut Findings) -> Activity {
     // The tracking API takes the event's name from the same object, so `name` is sent as `property_name`.
-    let taken = gives(properties, "name") && find(properties.as_str(), "property_name").is_some();
-    let displaced = taken.then(|| Ignored {
-        entity: Entity::Contact,
-        trait_path: "properties.name".into(),
-        why: "property_name is sent instead",
-    });
-    let activity =
-        Activity { identity: identity(event), name: name.to_owned(), properties: properties.clone() };
-    (activity, Vec::from_iter(displaced))
+    if gives(properties, "name") && find(properties.as_str(), "property_name").is_some() {
+        findings.ignore(Entity::Contact, || "properties.name".into(), "property_name is sent instead");
+    }
+    Activity { identity: identity(event), name: name.to_owned(), properties: properties.clone() }
 }
 
 pub(super) fn page(

@@ -11,6 +11,7 @@ use crate::mapping::fields::target::TargetField;
 use crate::mapping::fields::writable::{UserId, managed};
 use crate::mapping::values::coerce::{check_range, coerce};
 use crate::schema::Entity;
+use crate::segment::Given;
 
 /// A configured default that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,9 @@ pub(super) fn fit(
     for (key, value) in given {
         let fitted = match fields.resolve(&key) {
             None => Err("the account has no such field".to_owned()),
-            Some((_, target)) => wire(fields.entity, target, value, rules).map(|value| (target.place, value)),
+            Some((_, target)) => {
+                wire(fields.entity, target, &value, rules).map(|value| (target.place, value))
+            }
         };
         match fitted {
             Ok((place, value)) => drop(good.insert(place, value)),
@@ -48,15 +51,16 @@ pub(super) fn fit(
 fn wire(
     entity: Entity,
     target: TargetField<'_>,
-    value: Value,
+    value: &Value,
     rules: &MappingRules,
 ) -> Result<Value, String> {
     if set_otherwise(entity, target) {
         return Err("a default cannot set this field".to_owned());
     }
-    let fitted = coerce(target, value, rules.coercion).and_then(|value| check_range(entity, target, value));
+    let given = coerce(target, Given::from(value), rules.coercion);
+    let fitted = given.and_then(|value| check_range(entity, target, value));
     match fitted {
-        Ok(Some(value)) => Ok(value),
+        Ok(Some(fitted)) => Ok(fitted.to_value()),
         Ok(None) => Err("the value is empty".to_owned()),
         Err(mismatch) => {
             Err(format!("{}: expected {}, got {}", mismatch.problem, mismatch.expected, mismatch.got))

@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
-use email_address::{EmailAddress, Options};
-use serde_json::{Value, json};
-
 use crate::mapping::traits::special::SpecialTrait;
 use crate::mapping::values::mismatch::TypeMismatch;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
-use crate::segment::{JsonMap, describe};
+use crate::segment::{Entries, Given, describe};
+use email_address::{EmailAddress, Options};
 
 /// Freshsales keeps no more addresses for a contact.
 const MOST_ADDRESSES: usize = 10;
@@ -33,14 +31,17 @@ pub(super) fn address(text: &str) -> Option<String> {
 }
 
 /// The value of the trait `email`, in any spelling of the key.
-pub(crate) fn email_trait(traits: &JsonMap) -> Option<&Value> {
+pub(crate) fn email_trait<'t, 'a>(traits: &'t Entries<'a>) -> Option<&'t Given<'a>> {
     SpecialTrait::Email.value(traits)
 }
 
 /// The address that identifies the contact: the trait `email`, else the `userId` if it is an address. `None` if only a
 /// `userId` that is no address identifies the contact.
-pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Option<String>, Refusal> {
-    let refuse = |reason, problem: &str, got: Option<&Value>| {
+pub(super) fn identifying(
+    email: Option<&Given<'_>>,
+    user_id: Option<&str>,
+) -> Result<Option<String>, Refusal> {
+    let refuse = |reason, problem: &str, got: Option<&Given<'_>>| {
         let problem = Problem {
             field: Some("emails".into()),
             trait_path: Some("email".into()),
@@ -51,29 +52,28 @@ pub(super) fn identifying(traits: &JsonMap, user_id: Option<&str>) -> Result<Opt
         };
         Refusal::new(reason, problem)
     };
-    let email = email_trait(traits);
     match email {
-        Some(Value::String(text)) if !text.trim().is_empty() => address(text)
+        Some(Given::Text(text)) if !text.trim().is_empty() => address(text)
             .map(Some)
             .ok_or_else(|| refuse(DeadLetterReason::InvalidEmail, "this is no e-mail address", email)),
-        None | Some(Value::Null | Value::String(_)) => match user_id {
+        None | Some(Given::Null | Given::Text(_)) => match user_id {
             Some(user_id) => Ok(address(user_id)),
             None => {
                 Err(refuse(DeadLetterReason::MissingEmail, "there is no e-mail address and no userId", None))
             }
         },
-        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+        Some(Given::Bool(_) | Given::Number(_) | Given::List(_) | Given::Object(_)) => {
             Err(refuse(DeadLetterReason::InvalidEmail, "wrong kind of value", email))
         }
     }
 }
 
 /// The value for the field `emails`: the identifying address first, then the addresses that the trait adds.
-pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>, TypeMismatch> {
+pub(super) fn list<'a>(value: Given<'a>, identity: Option<&str>) -> Result<Option<Given<'a>>, TypeMismatch> {
     let items = match value {
-        Value::Array(items) => items,
-        Value::String(_) | Value::Object(_) => vec![value],
-        Value::Null | Value::Bool(_) | Value::Number(_) => return Err(mismatch(&value)),
+        Given::List(items) => items,
+        Given::Text(_) | Given::Object(_) => vec![value],
+        Given::Null | Given::Bool(_) | Given::Number(_) => return Err(mismatch(&value)),
     };
     let too_many = |got: String| TypeMismatch {
         problem: "a contact has too many e-mail addresses".into(),
@@ -83,23 +83,23 @@ pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>
     if items.len() > MOST_ENTRIES {
         return Err(too_many(format!("{} addresses", items.len())));
     }
-    let mut first = identity.map(|address| with_value(JsonMap::new(), address));
+    let mut first = identity.map(|address| with_value(Entries::default(), address));
     let mut seen: HashSet<String> = identity.map(str::to_owned).into_iter().collect();
     let mut others = Vec::new();
     for item in items {
         let (mut object, text) = match item {
-            Value::Null => continue,
-            Value::String(text) => (JsonMap::new(), text),
-            Value::Object(mut object) => match object.remove("value") {
-                Some(Value::String(text)) => (object, text),
+            Given::Null => continue,
+            Given::Text(text) => (Entries::default(), text),
+            Given::Object(mut object) => match object.remove("value") {
+                Some(Given::Text(text)) => (object, text),
                 other => return Err(mismatch(&other.unwrap_or_default())),
             },
-            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(mismatch(&item)),
+            Given::Bool(_) | Given::Number(_) | Given::List(_) => return Err(mismatch(&item)),
         };
         if text.trim().is_empty() {
             continue;
         }
-        let Some(folded) = address(&text) else { return Err(mismatch(&Value::String(text))) };
+        let Some(folded) = address(&text) else { return Err(mismatch(&Given::Text(text))) };
         object.remove("is_primary");
         if identity == Some(folded.as_str()) {
             // Replaces the bare entry: the sender's may carry a label.
@@ -118,19 +118,20 @@ pub(super) fn list(value: Value, identity: Option<&str>) -> Result<Option<Value>
     let primary = first.into_iter().map(|entry| (entry, true));
     let entries = primary.chain(others.into_iter().map(|entry| (entry, false)));
     let entries = entries.map(|(mut entry, is_primary)| {
-        entry.insert("is_primary".into(), json!(is_primary));
-        Value::Object(entry)
+        entry.push("is_primary", Given::Bool(is_primary));
+        Given::Object(entry)
     });
-    Ok(Some(entries.collect()))
+    Ok(Some(Given::List(entries.collect())))
 }
 
-fn with_value(rest: JsonMap, address: &str) -> JsonMap {
-    let mut entry = JsonMap::from_iter([("value".to_owned(), json!(address))]);
-    entry.extend(rest);
+fn with_value<'a>(rest: Entries<'a>, address: &str) -> Entries<'a> {
+    let mut entry = Entries::default();
+    entry.push("value", Given::Text(address.to_owned().into()));
+    rest.into_iter().for_each(|(key, value)| entry.push(key, value));
     entry
 }
 
-fn mismatch(got: &Value) -> TypeMismatch {
+fn mismatch(got: &Given<'_>) -> TypeMismatch {
     TypeMismatch::new(
         "this is no e-mail address",
         "e-mail addresses, as strings or as objects with a value",

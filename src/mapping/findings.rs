@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::position::At;
+use super::position::{At, TraitPath};
 use super::{Ignored, Omitted, Recorded, SetField};
 use crate::outcome::{DeadLetterReason, LISTED_PROBLEMS, Problem, Refusal};
 use crate::schema::{Entity, Selector};
@@ -13,13 +13,13 @@ pub(super) struct Findings {
     problems: Vec<(At, DeadLetterReason, Problem)>,
     /// How many problems there were, those dropped from `problems` included.
     found: usize,
-    ignored: Vec<Ignored>,
+    ignored: usize,
     omitted: Vec<Omitted>,
     /// Paths that an override of the contact has read, also inside `company` and `deal`.
     pub(super) overridden: HashSet<String>,
     /// Selectors that would settle what a value means.
     pub(super) needs: Vec<Selector>,
-    /// Kept only where somebody asks which trait set which field.
+    /// Kept only where somebody asks which trait set which field, and which none.
     recorded: Option<Recorded>,
 }
 
@@ -70,8 +70,16 @@ impl Findings {
         }
     }
 
-    pub(super) fn ignore(&mut self, entity: Entity, trait_path: String, why: &'static str) {
-        self.ignored.push(Ignored { entity, trait_path, why });
+    pub(super) fn ignore(&mut self, entity: Entity, trait_path: impl FnOnce() -> String, why: &'static str) {
+        self.ignored += 1;
+        if let Some(recorded) = &mut self.recorded {
+            recorded.ignored.push(Ignored { entity, trait_path: trait_path(), why });
+        }
+    }
+
+    /// Whether an override of the contact has read this path.
+    pub(super) fn is_overridden(&self, path: &TraitPath<'_>) -> bool {
+        !self.overridden.is_empty() && self.overridden.contains(&path.text())
     }
 
     pub(super) fn omit(&mut self, omitted: Omitted) {
@@ -93,8 +101,8 @@ impl Findings {
         self.found
     }
 
-    /// The refusal if there was a problem, the ignored traits, and the omitted values.
-    pub(super) fn finish(mut self) -> (Option<Refusal>, Vec<Ignored>, Vec<Omitted>) {
+    /// The refusal if there was a problem, the number of ignored traits, and the omitted values.
+    pub(super) fn finish(mut self) -> (Option<Refusal>, usize, Vec<Omitted>) {
         self.keep_first();
         let reason = self.problems.first().map(|(_, reason, _)| *reason);
         let mut problems: Vec<_> = self.problems.into_iter().map(|(.., problem)| problem).collect();

@@ -4,28 +4,22 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::field_texts::FieldTexts;
 use crate::object::ObjectText;
 use crate::outcome::Refusal;
 use crate::schema::{Entity, Selector};
-use crate::segment::JsonMap;
 
 /// The result of mapping one event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
     /// What to write, or every problem of the event.
     pub verdict: Result<Mapped, Refusal>,
-    /// Traits that set no field. They are reported whatever the verdict is.
-    pub ignored: Vec<Ignored>,
+    /// How many traits set no field, whatever the verdict is. [`Recorded`](super::Recorded) names them.
+    pub ignored: usize,
     /// Values that do not fit and are left out because the account's rules say so; at most one for each field.
     pub omitted: Vec<Omitted>,
     /// Selectors that have not been read and may settle a value that does not fit without them.
     pub needs: Vec<Selector>,
-}
-
-impl Mapping {
-    pub(super) fn of(mapped: Mapped) -> Self {
-        Self { verdict: Ok(mapped), ignored: Vec::new(), omitted: Vec::new(), needs: Vec::new() }
-    }
 }
 
 /// What to write for one event.
@@ -40,7 +34,7 @@ pub enum Mapped {
 }
 
 /// A contact to upsert, with the company and the deal that come with it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ContactWrite {
     /// The address by which the contact is upserted, trimmed and in lower case. Without one, `user_id` is given.
     pub email: Option<String>,
@@ -55,7 +49,7 @@ pub struct ContactWrite {
 }
 
 /// A sales account or a deal to upsert by name.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RelatedWrite {
     /// The upsert's identifier; also in `record`.
     pub name: String,
@@ -64,14 +58,13 @@ pub struct RelatedWrite {
 }
 
 /// Field values by internal name, custom fields apart, as the API wants them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     /// Default fields.
-    pub fields: JsonMap,
+    pub fields: FieldTexts,
     /// Custom fields; they travel inside `custom_field`.
-    pub custom_field: JsonMap,
+    pub custom_field: FieldTexts,
     /// Fields that the account requires of a new record and the event does not give, in the account's order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<Lacking>,
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
 use crate::schema::{Entity, Schema, Selectors};
-use crate::segment::{Event, JsonMap, Payload};
+use crate::segment::{Event, Given, Payload, Traits};
 
 /// One account's mapping. It is built when the account's fields are read, and keeps of them only what look-ups need.
 #[derive(Debug)]
@@ -104,61 +104,52 @@ impl Mapper {
         self.mapped(event, Findings::recording())
     }
 
-    fn mapped(&self, event: &Event, findings: Findings) -> (Mapping, Recorded) {
-        let mapping = match &event.payload {
+    fn mapped(&self, event: &Event, mut findings: Findings) -> (Mapping, Recorded) {
+        let verdict = match &event.payload {
             Payload::Identify { traits } => {
-                return self.identify(event.user_id.as_deref(), traits, findings);
+                Mapped::Contact(Box::new(self.identify(event.user_id.as_deref(), traits, &mut findings)))
             }
             Payload::Track { event: name, properties } => {
-                let (activity, ignored) = activity::track(event, name, properties);
-                Mapping { ignored, ..Mapping::of(Mapped::Track(activity)) }
+                Mapped::Track(activity::track(event, name, properties, &mut findings))
             }
             Payload::Page { name, category, url, properties } => {
-                let page = activity::page(event, name.as_deref(), category.as_deref(), url, properties);
-                Mapping::of(Mapped::Page(page))
+                Mapped::Page(activity::page(event, name.as_deref(), category.as_deref(), url, properties))
             }
         };
-        (mapping, Recorded::default())
+        let (needs, recorded) = (take(&mut findings.needs), findings.take_recorded());
+        let (refusal, ignored, omitted) = findings.finish();
+        (Mapping { verdict: refusal.map_or(Ok(verdict), Err), ignored, omitted, needs }, recorded)
     }
 
-    fn identify(
-        &self,
-        user_id: Option<&str>,
-        traits: &JsonMap,
-        mut findings: Findings,
-    ) -> (Mapping, Recorded) {
-        let email = email::identifying(traits, user_id)
+    fn identify(&self, user_id: Option<&str>, traits: &Traits, findings: &mut Findings) -> ContactWrite {
+        let mut traits = traits.read();
+        let special = SpecialPositions::of(&traits);
+        let named = special.position(SpecialTrait::Email).and_then(|position| traits.at(position));
+        let email = email::identifying(named.map(|(_, value)| value), user_id)
             .map_err(|refusal| findings.refuse(FIRST, refusal))
             .unwrap_or_default();
         if let Some(email) = &email {
-            findings.record_set(|| identifying(traits, user_id, email));
+            findings.record_set(|| identifying(named, user_id, email));
         }
-        let user_id = user_id.filter(|id| Some(id.to_lowercase()) != email);
+        let user_id = user_id.filter(|id| email.as_deref().is_none_or(|email| !is_lower_case(id, email)));
         let (company, deal) = (self.related(RelatedKind::Company), self.related(RelatedKind::Deal));
-        let has_company = company.is_given(traits);
+        let has_company = company.is_given(&traits, special);
 
         let context = RecordContext {
             scope: Scope::CONTACT,
-            special: SpecialPositions::of(traits),
+            special,
             selectors: &self.selectors,
             email: email.as_deref(),
             external_id: user_id,
             linked: if has_company { &["emails", "sales_accounts"] } else { &["emails"] },
             end: LAST,
         };
-        let record = record(&self.contact, &self.rules, traits.clone(), context, &mut findings);
-        let company = company.write(traits, &[], &mut findings);
+        let record = record(&self.contact, &self.rules, &mut traits, context, findings);
+        let company = company.write(&mut traits, special, &[], findings);
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
-        let deal = deal.write(traits, linked, &mut findings);
-
-        let (needs, recorded) = (take(&mut findings.needs), findings.take_recorded());
-        let (refusal, ignored, omitted) = findings.finish();
+        let deal = deal.write(&mut traits, special, linked, findings);
         let user_id = user_id.map(str::to_owned);
-        let verdict = match refusal {
-            None => Ok(Mapped::Contact(Box::new(ContactWrite { email, user_id, record, company, deal }))),
-            Some(refusal) => Err(refusal),
-        };
-        (Mapping { verdict, ignored, omitted, needs }, recorded)
+        ContactWrite { email, user_id, record, company, deal }
     }
 
     fn related(&self, kind: RelatedKind) -> RelatedRecord<'_> {
@@ -186,12 +177,16 @@ impl Mapper {
     }
 }
 
+/// Whether `lower` is this text in lower case.
+fn is_lower_case(text: &str, lower: &str) -> bool {
+    if text.is_ascii() { text.eq_ignore_ascii_case(lower) } else { text.to_lowercase() == lower }
+}
+
 /// What gave the address that identifies the contact.
-fn identifying(traits: &JsonMap, user_id: Option<&str>, email: &str) -> SetField {
-    let named = SpecialTrait::Email.position(traits).and_then(|position| traits.iter().nth(position));
-    let named = named.filter(|(_, value)| value.as_str().is_some_and(|text| !text.trim().is_empty()));
+fn identifying(named: Option<(&str, &Given<'_>)>, user_id: Option<&str>, email: &str) -> SetField {
+    let named = named.filter(|(_, value)| value.as_text().is_some_and(|text| !text.trim().is_empty()));
     let (trait_path, given) = match named {
-        Some((key, value)) => (Scope::CONTACT.path(key), value.clone()),
+        Some((key, value)) => (Scope::CONTACT.path(key), value.to_value()),
         None => ("userId".to_owned(), user_id.into()),
     };
     let field = "emails".to_owned();

@@ -19,6 +19,7 @@ mod activity;
 mod changes;
 mod defaults;
 mod email;
+mod field_texts;
 mod fields;
 mod findings;
 mod mapped;
@@ -39,6 +40,7 @@ mod tests;
 pub use changes::FieldDifference;
 pub use defaults::BadDefault;
 pub(crate) use email::email_trait;
+pub use field_texts::FieldTexts;
 pub(crate) use fields::field_index::named_like_custom;
 pub use mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,

@@ -1,5 +1,7 @@
 //! Where in an event a trait stands, and its path. Problems are reported in the order of positions.
 
+use std::borrow::Cow;
+
 /// A trait's position among the contact's, then its position inside the company or the deal.
 pub(super) type At = (usize, usize);
 
@@ -42,6 +44,29 @@ impl Scope {
 
     pub(super) fn path(self, key: &str) -> String {
         bounded(format!("{}{key}", self.prefix))
+    }
+}
+
+/// A trait's path before anybody asks for it: most are never told.
+#[derive(Debug, Clone)]
+pub(super) struct TraitPath<'a> {
+    pub(super) scope: Scope,
+    pub(super) key: Cow<'a, str>,
+    /// The key inside the trait.
+    pub(super) part: Option<Cow<'a, str>>,
+}
+
+impl<'a> TraitPath<'a> {
+    pub(super) fn of(scope: Scope, key: Cow<'a, str>) -> Self {
+        Self { scope, key, part: None }
+    }
+
+    /// As it is reported.
+    pub(super) fn text(&self) -> String {
+        match &self.part {
+            None => self.scope.path(&self.key),
+            Some(part) => self.scope.path(&format!("{}.{part}", self.key)),
+        }
     }
 }
 

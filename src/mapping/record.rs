@@ -1,17 +1,16 @@
 //! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required
 //! fields that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
 
-use std::collections::{HashMap, HashSet};
-
 use serde_json::Value;
 
 use super::email;
 use super::findings::Findings;
-use super::position::{At, FIRST, Scope};
+use super::position::{At, FIRST, Scope, TraitPath};
 use super::{FoundBy, InvalidValue, Lacking, MappingRules, Omitted, Record, SetField};
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::fields::target::TargetField;
 use crate::mapping::fields::writable::{UserId, clearable, identifies, managed};
+use crate::mapping::fields::{small, wide};
 use crate::mapping::traits::candidate::FieldCandidate;
 use crate::mapping::traits::resolution::candidates;
 use crate::mapping::traits::special::SpecialPositions;
@@ -21,7 +20,7 @@ use crate::mapping::values::owners;
 use crate::mapping::values::parents::{Parent, parent_of};
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
-use crate::segment::JsonMap;
+use crate::segment::{Entries, Given};
 
 /// What a record needs to know of the event around its traits.
 #[derive(Debug, Clone, Copy)]
@@ -48,27 +47,28 @@ impl RecordContext<'_> {
     }
 }
 
-pub(super) fn record(
-    fields: &FieldIndex,
-    rules: &MappingRules,
-    traits: JsonMap,
-    context: RecordContext<'_>,
+/// The record that these traits give. It takes them, special ones excepted.
+pub(super) fn record<'a>(
+    fields: &'a FieldIndex,
+    rules: &'a MappingRules,
+    traits: &mut Entries<'a>,
+    context: RecordContext<'a>,
     findings: &mut Findings,
 ) -> Record {
     let candidates = candidates(fields, traits, context.scope, context.special, rules, findings);
-    let winners = winners(&candidates);
+    let winners = Winners::of(fields, &candidates);
     let parent = parent(fields, rules, &candidates, &winners, context);
-    let given = context.linked.iter().copied().collect();
-    let mut builder = Builder { fields, rules, context, findings, record: Record::default(), given };
+    let mut builder =
+        Builder { fields, rules, context, findings, record: Record::default(), given: Vec::new() };
     builder.set_email();
     for (index, candidate) in candidates.into_iter().enumerate() {
-        let wins = winners.get(candidate.target.name) == Some(&index);
+        let wins = winners.of_field(candidate.target) == Some(index);
         match managed(fields.entity, candidate.target, context.user_id()) {
-            None if wins && candidate.value.is_null() => builder.clear(candidate),
+            None if wins && candidate.value.is_null() => builder.clear(&candidate),
             None if wins => builder.set(candidate, parent.as_ref()),
             _ if candidate.value.is_null() => {}
-            None => builder.ignore(candidate.path, "another trait sets this field"),
-            Some(why) => builder.ignore(candidate.path, why),
+            None => builder.ignore(&candidate.path, "another trait sets this field"),
+            Some(why) => builder.ignore(&candidate.path, why),
         }
     }
     builder.set_external_id();
@@ -82,70 +82,70 @@ struct Builder<'a, 'e> {
     context: RecordContext<'a>,
     findings: &'e mut Findings,
     record: Record,
-    /// Fields that are not reported as missing: those that are set, and those whose value was refused.
-    given: HashSet<&'a str>,
+    /// Required fields that are not reported as missing: those that are set, and those whose value was refused.
+    given: Vec<&'a str>,
 }
 
 impl<'a> Builder<'a, '_> {
     fn set_email(&mut self) {
         if let Some(email) = self.context.email {
-            self.record.fields.insert("emails".into(), email.into());
+            self.record.fields.add("emails", &email.into());
         }
     }
 
-    fn ignore(&mut self, path: String, why: &'static str) {
-        self.findings.ignore(self.fields.entity, path, why);
+    fn ignore(&mut self, path: &TraitPath<'_>, why: &'static str) {
+        self.findings.ignore(self.fields.entity, || path.text(), why);
     }
 
-    fn clear(&mut self, candidate: FieldCandidate<'a>) {
+    fn clear(&mut self, candidate: &FieldCandidate<'a>) {
         let FieldCandidate { path, target, rank, .. } = candidate;
-        if clearable(self.fields.entity, target) {
-            self.record_set(path, target, rank, Value::Null, &Value::Null);
-            self.insert(target, Value::Null);
+        if clearable(self.fields.entity, *target) {
+            self.record_set(path, *target, *rank, Value::Null, &Given::Null);
+            self.insert(*target, &Given::Null);
         }
     }
 
     fn record_set(
         &mut self,
-        trait_path: String,
+        path: &TraitPath<'_>,
         target: TargetField<'_>,
         rank: Rank,
         given: Value,
-        sent: &Value,
+        sent: &Given<'_>,
     ) {
         let entity = self.fields.entity;
         self.findings.record_set(|| SetField {
             entity,
-            trait_path,
+            trait_path: path.text(),
             field: target.name.to_owned(),
             how: rank.into(),
             given,
-            sent: sent.clone(),
+            sent: sent.to_value(),
         });
     }
 
     fn set(&mut self, candidate: FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
         let FieldCandidate { at, path, value, target, rank } = candidate;
-        let given = self.findings.is_recording().then(|| value.clone());
+        let given = self.findings.is_recording().then(|| value.to_value());
         let coerced = self.coerced(target, value, parent);
         match coerced.and_then(|value| check_range(self.fields.entity, target, value)) {
             Ok(Some(value)) => {
                 if let Some(given) = given {
-                    self.record_set(path, target, rank, given, &value);
+                    self.record_set(&path, target, rank, given, &value);
                 }
-                self.insert(target, value);
+                self.insert(target, &value);
             }
-            Ok(None) => self.ignore(path, "empty"),
+            Ok(None) => self.ignore(&path, "empty"),
             Err(mismatch) => match self.rules.invalid_value {
                 InvalidValue::DeadLetter => {
-                    self.given.insert(target.name);
-                    let problem = mismatch.into_problem(target.name, path);
+                    self.give(target);
+                    let problem = mismatch.into_problem(target.name, path.text());
                     self.findings.problem(at, reason(target), problem);
                 }
                 InvalidValue::Omit => self.findings.omit(Omitted {
                     entity: self.fields.entity,
                     field: target.name.to_owned(),
-                    trait_path: path,
+                    trait_path: path.text(),
                     why: mismatch.problem,
                 }),
             },
@@ -154,10 +154,10 @@ impl<'a> Builder<'a, '_> {
 
     fn coerced(
         &mut self,
-        target: TargetField<'_>,
-        value: Value,
+        target: TargetField<'a>,
+        value: Given<'a>,
         parent: Option<&Parent<'_>>,
-    ) -> Result<Option<Value>, TypeMismatch> {
+    ) -> Result<Option<Given<'a>>, TypeMismatch> {
         let coercion = self.rules.coercion;
         let needs = &mut self.findings.needs;
         match (self.fields.entity, target.name) {
@@ -173,37 +173,51 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    fn insert(&mut self, target: TargetField<'a>, value: Value) {
-        let values = if target.custom { &mut self.record.custom_field } else { &mut self.record.fields };
-        values.insert(target.name.to_owned(), value);
-        self.given.insert(target.name);
+    fn insert(&mut self, target: TargetField<'a>, value: &Given<'_>) {
+        let addresses = self.context.email.is_some() && target.name == "emails";
+        if target.custom {
+            self.record.custom_field.add(target.name, value);
+        } else if addresses {
+            self.record.fields.replace(target.name, value);
+        } else {
+            self.record.fields.add(target.name, value);
+        }
+        self.give(target);
+    }
+
+    fn give(&mut self, target: TargetField<'a>) {
+        if target.required {
+            self.given.push(target.name);
+        }
     }
 
     fn set_external_id(&mut self) {
         let Some(id) = self.context.external_id else { return };
-        match text(&id.into(), Some(SINGLE_LINE_LIMIT), self.rules.coercion) {
+        match text(id.into(), Some(SINGLE_LINE_LIMIT), self.rules.coercion) {
             Ok(id) => {
                 self.findings.record_set(|| SetField {
                     entity: Entity::Contact,
                     trait_path: "userId".into(),
                     field: "external_id".into(),
                     how: FoundBy::Name,
-                    given: id.clone(),
-                    sent: id.clone(),
+                    given: id.to_value(),
+                    sent: id.to_value(),
                 });
-                self.record.fields.insert("external_id".into(), id);
+                self.record.fields.add("external_id", &id);
             }
             Err(mismatch) => {
                 let problem = mismatch.into_problem("external_id", "userId".into());
                 self.findings.problem(FIRST, DeadLetterReason::InvalidField, problem);
             }
         }
-        self.given.insert("external_id");
     }
 
     fn add_missing(&mut self) {
-        let required = self.fields.targets.iter().filter(|target| target.required && !target.read_only);
-        for target in required.filter(|target| !self.given.contains(target.name)) {
+        let set = |name: &str| {
+            let by_user = name == "external_id" && self.context.external_id.is_some();
+            by_user || self.context.linked.contains(&name) || self.given.contains(&name)
+        };
+        for target in self.fields.required().filter(|target| !set(target.name)) {
             if !identifies(self.fields.entity, target) {
                 self.record.lacking.push(lacking(self.fields, target, self.context.scope));
             } else if self.rules.invalid_value == InvalidValue::DeadLetter {
@@ -219,12 +233,12 @@ impl<'a> Builder<'a, '_> {
 fn parent<'a>(
     fields: &'a FieldIndex,
     rules: &MappingRules,
-    candidates: &[FieldCandidate<'_>],
-    winners: &HashMap<&str, usize>,
+    candidates: &[FieldCandidate<'a>],
+    winners: &Winners,
     context: RecordContext<'a>,
 ) -> Option<Parent<'a>> {
-    let field = winners.keys().find_map(|name| parent_of(fields.entity, name))?;
-    let candidate = winners.get(field).and_then(|index| candidates.get(*index));
+    let field = candidates.iter().find_map(|candidate| parent_of(fields.entity, candidate.target.name))?;
+    let candidate = fields.get(field).and_then(|target| candidates.get(winners.of_field(target)?));
     let given = candidate.and_then(|candidate| {
         coerce(candidate.target, candidate.value.clone(), rules.coercion).ok().flatten()
     });
@@ -233,14 +247,25 @@ fn parent<'a>(
 
 /// Per field, the index of the trait that sets it: one with a value before null, then the best rank, then the first in
 /// the document.
-fn winners<'a>(candidates: &[FieldCandidate<'a>]) -> HashMap<&'a str, usize> {
-    let mut ranked: Vec<(usize, &FieldCandidate<'a>)> = candidates.iter().enumerate().collect();
-    ranked.sort_by_key(|(_, candidate)| (candidate.value.is_null(), candidate.rank));
-    let mut winners = HashMap::new();
-    for (index, candidate) in ranked {
-        winners.entry(candidate.target.name).or_insert(index);
+struct Winners(Vec<Option<u32>>);
+
+impl Winners {
+    fn of(fields: &FieldIndex, candidates: &[FieldCandidate<'_>]) -> Self {
+        let mut winners = vec![None; fields.targets.len()];
+        let order = |candidate: &FieldCandidate<'_>| (candidate.value.is_null(), candidate.rank);
+        for (index, candidate) in candidates.iter().enumerate() {
+            let Some(winner) = winners.get_mut(wide(candidate.target.place)) else { continue };
+            let best = winner.and_then(|best| candidates.get(wide(best)));
+            if best.is_none_or(|best| order(candidate) < order(best)) {
+                *winner = Some(small(index));
+            }
+        }
+        Self(winners)
     }
-    winners
+
+    fn of_field(&self, target: TargetField<'_>) -> Option<usize> {
+        self.0.get(wide(target.place)).copied().flatten().map(wide)
+    }
 }
 
 fn reason(target: TargetField<'_>) -> DeadLetterReason {

@@ -1,9 +1,10 @@
-//! Which trait set which field, for people who ask. Findings keep it only where somebody asks: lanes do not, and pay
+//! Which trait set which field, and which set none, for people who ask. Findings keep it only where somebody asks: lanes do not, and pay
 //! nothing.
 
 use serde_json::Value;
 use strum::IntoStaticStr;
 
+use super::Ignored;
 use crate::mapping::fields::field_index::Rank;
 use crate::schema::Entity;
 
@@ -12,6 +13,8 @@ use crate::schema::Entity;
 pub struct Recorded {
     /// In the order in which the fields were set.
     pub set: Vec<SetField>,
+    /// Traits that set no field.
+    pub ignored: Vec<Ignored>,
     /// Paths of traits that are null and count as absent.
     pub nulls: Vec<(Entity, String)>,
 }

@@ -1,7 +1,5 @@
 //! The company or the deal that comes with an identify. The mapper asks for each of them.
 
-use serde_json::{Value, json};
-
 use super::findings::Findings;
 use super::position::{At, Scope, bounded};
 use super::record::{RecordContext, record};
@@ -9,9 +7,10 @@ use super::{Coercion, InvalidValue, MappingRules, Omitted, RelatedWrite};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::absent::{Absent, absent, is_zero};
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
+use crate::object::string;
 use crate::outcome::{DeadLetterReason, Problem};
 use crate::schema::{Entity, Selectors};
-use crate::segment::{JsonMap, describe};
+use crate::segment::{Entries, Given, describe};
 
 /// Why the fields of an entity are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,30 +64,32 @@ pub(super) struct RelatedRecord<'a> {
     pub(super) gap: Option<SchemaGap>,
 }
 
-impl RelatedRecord<'_> {
+impl<'a> RelatedRecord<'a> {
     /// Whether the traits hold such a record.
-    pub(super) fn is_given(&self, traits: &JsonMap) -> bool {
-        self.kind.special().value(traits).is_some_and(|value| self.absent(value).is_none())
+    pub(super) fn is_given(&self, traits: &Entries<'_>, special: SpecialPositions) -> bool {
+        let value = special.position(self.kind.special()).and_then(|position| traits.at(position));
+        value.is_some_and(|(_, value)| self.absent(value).is_none())
     }
 
-    /// The record to write, if the traits hold one and nothing is wrong with it. `linked` are the fields that are set
-    /// later, when records are linked.
+    /// The record to write, if the traits hold one and nothing is wrong with it. Takes it out of the traits. `linked` are
+    /// the fields that are set later, when records are linked.
     pub(super) fn write(
         &self,
-        traits: &JsonMap,
-        linked: &[&'static str],
+        traits: &mut Entries<'a>,
+        special: SpecialPositions,
+        linked: &'a [&'static str],
         findings: &mut Findings,
     ) -> Option<RelatedWrite> {
-        let position = self.kind.special().position(traits)?;
-        let (key, value) = traits.iter().nth(position)?;
+        let position = special.position(self.kind.special())?;
+        let (key, value) = traits.take(position)?;
         let scope = Scope::inside(self.kind.prefix(), position);
-        if let Some(absent) = self.absent(value) {
-            findings.ignore(self.kind.entity(), bounded(key.clone()), absent.why());
+        if let Some(absent) = self.absent(&value) {
+            findings.ignore(self.kind.entity(), || bounded(key.into_owned()), absent.why());
             return None;
         }
-        let traits = self.traits(key, value, scope, findings)?;
+        let mut traits = self.traits(&key, value, scope, findings)?;
         if let Some(gap) = self.gap {
-            self.fields_unknown(gap, key, scope, findings);
+            self.fields_unknown(gap, &key, scope, findings);
             return None;
         }
         let omitted_before = findings.omitted();
@@ -102,8 +103,10 @@ impl RelatedRecord<'_> {
             linked,
             end,
         };
-        let mut record = record(self.fields, self.rules, traits, context, findings);
-        let name = record.fields.get("name").and_then(Value::as_str).map(|name| name.trim().to_owned());
+        let mut record = record(self.fields, self.rules, &mut traits, context, findings);
+        let given = record.fields.get("name").and_then(string);
+        let name = given.as_ref().map(|name| name.trim().to_owned());
+        let blanks = given.as_deref() != name.as_deref();
         if name.is_none() && self.rules.invalid_value == InvalidValue::DeadLetter {
             // `record` has reported it as a problem already.
             return None;
@@ -121,31 +124,41 @@ impl RelatedRecord<'_> {
             self.leave_out(end, problem, omitted_before, findings);
             return None;
         }
-        record.fields.insert("name".into(), name.as_str().into());
+        if blanks {
+            record.fields.replace("name", &name.as_str().into());
+        }
         Some(RelatedWrite { name, record })
     }
 
-    fn absent(&self, value: &Value) -> Option<Absent> {
+    fn absent(&self, value: &Given<'_>) -> Option<Absent> {
         let reads_id = self.fields.overrides.iter().any(|rule| rule.path.split('.').next() == Some("id"));
         absent(value, reads_id)
     }
 
     /// The traits of the record; a company may be given by its name alone.
-    fn traits(&self, key: &str, value: &Value, scope: Scope, findings: &mut Findings) -> Option<JsonMap> {
-        let by_name = match (self.kind, value) {
-            (RelatedKind::Company, Value::String(_)) => true,
-            (RelatedKind::Company, Value::Number(_)) => {
-                self.rules.coercion == Coercion::Lossless && !is_zero(value)
+    fn traits(
+        &self,
+        key: &str,
+        value: Given<'a>,
+        scope: Scope,
+        findings: &mut Findings,
+    ) -> Option<Entries<'a>> {
+        let by_name = match (self.kind, &value) {
+            (RelatedKind::Company, Given::Text(_)) => true,
+            (RelatedKind::Company, Given::Number(_)) => {
+                self.rules.coercion == Coercion::Lossless && !is_zero(&value)
             }
             (RelatedKind::Company | RelatedKind::Deal, _) => false,
         };
         if by_name {
-            return Some(JsonMap::from_iter([("name".to_owned(), json!(value))]));
+            let mut traits = Entries::default();
+            traits.push("name", value);
+            return Some(traits);
         }
         match value {
-            Value::Null => None,
-            Value::Object(traits) => Some(traits.clone()),
-            wrong @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            Given::Null => None,
+            Given::Object(traits) => Some(traits),
+            wrong @ (Given::Bool(_) | Given::Number(_) | Given::Text(_) | Given::List(_)) => {
                 let expected = match self.kind {
                     RelatedKind::Company => "an object, or a name as a string",
                     RelatedKind::Deal => "an object",
@@ -154,7 +167,7 @@ impl RelatedRecord<'_> {
                     trait_path: Some(bounded(key.to_owned())),
                     problem: "wrong kind of value".into(),
                     expected: Some(expected.into()),
-                    got: Some(describe(wrong)),
+                    got: Some(describe(&wrong)),
                     ..Problem::default()
                 };
                 self.leave_out(scope.at(0), problem, findings.omitted(), findings);

@@ -1,6 +1,6 @@
 //! Whether an event names a user, by the account's rules. Lanes and `explain` ask before they map the event.
 
-use super::email;
+use super::email::{self, email_trait};
 use super::{AnonymousIdentify, Mapper};
 use crate::outcome::{DeadLetterReason, Problem, Refusal, SkipReason};
 use crate::segment::{Event, Payload, Undelivered};
@@ -19,7 +19,7 @@ impl Mapper {
                 return Err(Undelivered::Skip(SkipReason::Anonymous));
             }
         };
-        match (email::identifying(traits, None), self.rules.anonymous_identify) {
+        match (email::identifying(email_trait(&traits.read()), None), self.rules.anonymous_identify) {
             (Ok(_), AnonymousIdentify::ByEmail) => Ok(()),
             (Ok(_), AnonymousIdentify::DeadLetter) => Err(no_user(event.placeholder).into()),
             (Err(refusal), _) if refusal.reason == DeadLetterReason::MissingEmail => {

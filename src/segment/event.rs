@@ -5,6 +5,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::object::ObjectText;
 use crate::outcome::{Refusal, SkipReason};
+use crate::segment::envelope::traits::Traits;
 
 /// A JSON object that keeps its order.
 pub type JsonMap = serde_json::Map<String, Value>;
@@ -71,7 +72,7 @@ pub enum Payload {
     /// Who the user is.
     Identify {
         /// `traits`, and the keys of `context.traits` that `traits` does not have.
-        traits: JsonMap,
+        traits: Traits,
     },
     /// What the user did.
     Track {

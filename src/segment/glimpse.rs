@@ -1,6 +1,8 @@
 //! Reads single keys of a body without decoding it: the account's keys for the router, and the type and id of a refused
 //! body for the dead letter's headers.
 
+use std::borrow::Cow;
+
 use super::event::EventType;
 use crate::object::{find, members, string};
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
@@ -53,7 +55,7 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
     }
     let mut text = |key: &str, value: &str| match JsonKind::of(value) {
         JsonKind::Null => None,
-        JsonKind::Text => string(value),
+        JsonKind::Text => string(value).map(Cow::into_owned),
         JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
             problems.push(Problem {
                 trait_path: Some(key.into()),
@@ -80,8 +82,8 @@ pub fn glimpse(body: &[u8]) -> Glimpse {
     let start = mended(unmarked(body.get(..BODY_LIMIT).unwrap_or(body)));
     for member in members(&String::from_utf8_lossy(&start)) {
         match &*member.name() {
-            "type" => glimpse.event_type = string(member.value).and_then(printable),
-            "messageId" => glimpse.message_id = string(member.value).and_then(printable),
+            "type" => glimpse.event_type = printable(member.value),
+            "messageId" => glimpse.message_id = printable(member.value),
             _ => {}
         }
     }
@@ -104,10 +106,11 @@ pub fn has_own_trait(body: &[u8], key: &str) -> bool {
     traits.is_some_and(|traits| members(traits).any(|member| fold(&member.name()) == key))
 }
 
-fn printable(text: String) -> Option<String> {
-    Some(text)
+fn printable(value: &str) -> Option<String> {
+    string(value)
         .filter(|text| (1..=GLIMPSE_LIMIT).contains(&text.len()))
         .filter(|text| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()))
+        .map(Cow::into_owned)
 }
 
 #[cfg(test)]

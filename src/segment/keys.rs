@@ -3,16 +3,33 @@
 
 /// A key in lower case, without `_` and `-`.
 pub(crate) fn fold(key: &str) -> String {
-    letters(key).collect()
+    let mut folded = String::with_capacity(key.len());
+    fold_into(&mut folded, key);
+    folded
+}
+
+/// The same in a text that is used again for each of many keys.
+pub(crate) fn fold_into(folded: &mut String, key: &str) {
+    folded.clear();
+    if key.is_ascii() {
+        let letters = key.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+        folded.extend(letters.map(|byte| char::from(byte.to_ascii_lowercase())));
+    } else {
+        folded.extend(letters(key));
+    }
 }
 
 /// The characters of a folded key.
-pub(crate) fn letters(key: &str) -> impl Iterator<Item = char> {
+fn letters(key: &str) -> impl Iterator<Item = char> {
     key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase)
 }
 
 /// Whether a key folds to `folded`. Builds no text.
 pub(crate) fn folds_to(key: &str, folded: &str) -> bool {
+    if key.is_ascii() {
+        let letters = key.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+        return letters.map(|byte| byte.to_ascii_lowercase()).eq(folded.bytes());
+    }
     letters(key).eq(folded.chars())
 }
 

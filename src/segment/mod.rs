@@ -12,8 +12,10 @@
 mod body;
 mod envelope;
 mod event;
+mod given;
 mod glimpse;
 mod keys;
+mod reader;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -23,9 +25,11 @@ pub use crate::segment::body::batch::{BATCH_EVENTS, Batch};
 pub(crate) use crate::segment::body::event_body::EventBody;
 pub use crate::segment::body::opener::{Opened, Opener, SingleEvent, Unopened};
 pub use crate::segment::envelope::decode::decode;
+pub use crate::segment::envelope::traits::Traits;
 pub use crate::segment::text::check::BODY_LIMIT;
 pub(crate) use crate::segment::text::kind::describe;
 pub use event::{Event, EventType, JsonMap, Payload, Undelivered};
+pub(crate) use given::{Entries, Given};
 pub use glimpse::{Glimpse, RoutingKeys, deciding_integration, glimpse, has_own_trait, routing_keys};
-pub(crate) use keys::{fold, folds_to, letters};
+pub(crate) use keys::{fold, fold_into, folds_to};
 pub(crate) use whole::whole;

@@ -138,7 +138,10 @@ fn is_known(said: &Said, known: &Together) -> bool {
 
 fn parts(mapped: &Mapped, tags: Tags) -> EventParts {
     let Mapped::Contact(contact) = mapped else { return EventParts::default() };
-    let tags = |record: &Record| record.fields.get("tags").filter(|_| tags == Tags::Append).cloned();
+    let tags = |record: &Record| {
+        let tags = record.fields.get("tags").filter(|_| tags == Tags::Append)?;
+        serde_json::from_str(tags).ok()
+    };
     let mut added_tags = Vec::new();
     let records = [
         (Entity::Contact, Some(&contact.record)),

@@ -144,8 +144,11 @@ impl RecordText {
         let extra: usize = more.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut object =
             ObjectWriter::with_capacity(self.fields.len() + self.custom_field.len() + extra + 20);
-        for member in members(&self.fields).filter(|member| !left_out.contains(&&*member.name())) {
-            object.member(member);
+        if left_out.is_empty() {
+            object.all(&self.fields);
+        } else {
+            let kept = members(&self.fields).filter(|member| !left_out.contains(&&*member.name()));
+            kept.for_each(|member| object.member(member));
         }
         if !self.custom_field.is_empty() {
             object.json("custom_field", &self.custom_field);
@@ -224,38 +227,31 @@ fn overlaid<'a>(objects: impl Iterator<Item = &'a str>) -> Box<str> {
     object.finish().into()
 }
 
-impl From<&Record> for RecordText {
-    fn from(record: &Record) -> Self {
-        let text = |values: &JsonMap| -> Box<str> {
-            if values.is_empty() {
-                Box::default()
-            } else {
-                serde_json::to_string(values).unwrap_or_default().into()
-            }
-        };
+impl From<Record> for RecordText {
+    fn from(record: Record) -> Self {
         Self {
-            fields: text(&record.fields),
-            custom_field: text(&record.custom_field),
+            fields: record.fields.into_text(),
+            custom_field: record.custom_field.into_text(),
             added_tags: Box::default(),
             lacking: text_of(&record.lacking),
         }
     }
 }
 
-impl From<&RelatedWrite> for HeldRelated {
-    fn from(write: &RelatedWrite) -> Self {
-        Self { name: write.name.as_str().into(), record: (&write.record).into() }
+impl From<RelatedWrite> for HeldRelated {
+    fn from(write: RelatedWrite) -> Self {
+        Self { name: write.name.into(), record: write.record.into() }
     }
 }
 
-impl From<&ContactWrite> for HeldContact {
-    fn from(write: &ContactWrite) -> Self {
+impl From<ContactWrite> for HeldContact {
+    fn from(write: ContactWrite) -> Self {
         Self {
-            email: write.email.as_deref().map(Into::into),
             says_email: write.email.is_some(),
-            record: (&write.record).into(),
-            company: write.company.as_ref().map(|company| Box::new(company.into())),
-            deal: write.deal.as_ref().map(|deal| Box::new(deal.into())),
+            email: write.email.map(Into::into),
+            record: write.record.into(),
+            company: write.company.map(|company| Box::new(company.into())),
+            deal: write.deal.map(|deal| Box::new(deal.into())),
         }
     }
 }
@@ -276,7 +272,7 @@ impl HeldEvent {
 impl From<Mapped> for HeldEvent {
     fn from(mapped: Mapped) -> Self {
         match mapped {
-            Mapped::Contact(write) => Self::Contact(Arc::new((&*write).into())),
+            Mapped::Contact(write) => Self::Contact(Arc::new((*write).into())),
             Mapped::Track(activity) => Self::Track(Box::new(activity)),
             Mapped::Page(page) => Self::Page(Box::new(page)),
         }
@@ -297,9 +293,9 @@ mod tests {
                 custom: false,
                 default: Some(json!(1)),
             });
-            let fields = JsonMap::from_iter([("tags".to_owned(), tags.clone())]);
+            let fields = (&JsonMap::from_iter([("tags".to_owned(), tags.clone())])).into();
             let record = Record { fields, lacking: lacking.collect(), ..Record::default() };
-            let mut text = RecordText::from(&record);
+            let mut text = RecordText::from(record);
             text.append_tags();
             text
         };

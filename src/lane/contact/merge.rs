@@ -141,7 +141,7 @@ mod tests {
             events in prop::collection::vec((prop::collection::btree_map(0u8..6, any::<Option<u8>>(), 0..4), prop::option::of(0u8..2)), 1..6)
         ) {
             let writes: Vec<Arc<HeldContact>> =
-                events.iter().map(|(values, company)| Arc::new((&write(values, *company)).into())).collect();
+                events.iter().map(|(values, company)| Arc::new(write(values, *company).into())).collect();
             let mut one_by_one = Written::default();
             let mut at_once = Written::default();
             let mut group: Vec<Arc<HeldContact>> = Vec::new();

@@ -7,6 +7,7 @@
 
 pub(super) mod activity;
 pub(super) mod address_change;
+pub(super) mod bodies;
 pub(super) mod bulk;
 pub(super) mod cache;
 pub(super) mod contact_work;

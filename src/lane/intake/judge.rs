@@ -2,15 +2,14 @@
 //! `explain`, which also wants to know which trait set which field.
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use crate::config::AccountConfig;
 use crate::lane::scheduler::window::ContactKey;
-use crate::mapping::{Identity, Ignored, Mapped, Mapper, Mapping, Omitted, Recorded, email_trait};
+use crate::mapping::{Identity, Mapped, Mapper, Mapping, Omitted, Recorded, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::schema::Selector;
 use crate::segment;
-use crate::segment::{Event, EventType, Payload, Undelivered};
+use crate::segment::{Event, EventType, Given, Payload, Undelivered};
 
 /// What one body is.
 pub(crate) struct Judged {
@@ -22,8 +21,8 @@ pub(crate) struct Judged {
     /// Whom a refused event may be about: at least the keys that it would have if it were not refused.
     refused_keys: Vec<ContactKey>,
     pub(crate) verdict: Result<Addressed, Outcome>,
-    /// Traits that reached no field.
-    pub(crate) ignored: Vec<Ignored>,
+    /// How many traits reached no field.
+    pub(crate) ignored: usize,
     /// Values that do not fit and are left out.
     pub(crate) omitted: Vec<Omitted>,
     /// Selectors that may explain a value which does not fit.
@@ -45,7 +44,7 @@ impl Judged {
             placeholder: None,
             refused_keys: Vec::new(),
             verdict: Err(outcome),
-            ignored: Vec::new(),
+            ignored: 0,
             omitted: Vec::new(),
             needs: Vec::new(),
             recorded: Recorded::default(),
@@ -158,10 +157,8 @@ fn refused_keys(event: &Event) -> Vec<ContactKey> {
     if let Some(user_id) = &event.user_id {
         keys.extend([ContactKey::UserId(user_id.clone()), address(user_id)]);
     }
-    if let Payload::Identify { traits } = &event.payload
-        && let Some(Value::String(email)) = email_trait(traits)
-    {
-        keys.push(address(email));
+    if let Payload::Identify { traits } = &event.payload {
+        keys.extend(email_trait(&traits.read()).and_then(Given::as_text).map(address));
     }
     keys
 }

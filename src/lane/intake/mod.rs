@@ -204,7 +204,7 @@ impl Intake {
 fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut Onward<'_>) {
     let Onward { scheduler, settler, reports } = onward;
     let Delivery { queued_at, receipt, copied, trace_id, .. } = delivery;
-    reports.ignored_traits(judged.ignored.len());
+    reports.ignored_traits(judged.ignored);
     if let Some(word) = judged.placeholder {
         reports.placeholder_user_id(word, trace_id);
     }

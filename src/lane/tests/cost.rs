@@ -18,7 +18,7 @@ fn scheduler(now: Instant) -> Scheduler<usize> {
 
 fn identify(number: usize) -> Mapped {
     let mut record = Record::default();
-    record.fields.insert("emails".to_owned(), json!("ada@example.com"));
+    record.fields.insert("emails", json!("ada@example.com"));
     record.fields.insert(format!("field_{}", number % 100), json!(number));
     let email = Some("ada@example.com".to_owned());
     Mapped::Contact(Box::new(ContactWrite { email, user_id: None, record, company: None, deal: None }))

@@ -1,11 +1,10 @@
 //! A field's choices as the account lists them, and the form in which the API takes one. Which choice a value means is
 //! decided where values are coerced.
 
-use serde_json::Value;
-
 use super::string_arena::{ArenaStr, StringArena};
 use crate::schema;
 use crate::schema::ChoiceId;
+use crate::segment::Given;
 
 /// The choices of one field. They are searched one by one: an account has a few hundred at most, and an index of their
 /// ids and labels would be the largest part of an idle lane.
@@ -66,13 +65,13 @@ impl<'a> Choices<'a> {
     }
 
     /// A choice as the API takes it.
-    pub(in crate::mapping) fn wire(self, choice: ListedChoice<'_>) -> Value {
+    pub(in crate::mapping) fn wire(self, choice: ListedChoice<'a>) -> Given<'a> {
         if self.by_label {
-            return Value::from(choice.label);
+            return choice.label.into();
         }
         match choice.id {
-            ChoiceId::Number(id) => Value::from(id),
-            ChoiceId::Text(id) => Value::from(id),
+            ChoiceId::Number(id) => Given::Number(id.to_string().into()),
+            ChoiceId::Text(id) => id.into(),
         }
     }
 }

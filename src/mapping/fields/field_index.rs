@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::string_arena::small;
+use super::name_table::{NameHash, NameTable};
 use super::target::{TargetField, Targets};
 use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
-use crate::segment::{fold, folds_to, letters};
+use crate::segment::{fold, folds_to};
 
 /// The least likeness, from 0 to 1, of a name that is suggested.
 const LEAST_LIKENESS: f64 = 0.88;
@@ -45,10 +45,9 @@ pub(in crate::mapping) struct FieldIndex {
     defaults: BTreeMap<u32, Value>,
     /// The pipeline of each of a deal's stages.
     pub(in crate::mapping) pipelines: Parents,
-    /// The fields' places, sorted by name. Fields of equal names are in the account's order.
-    exact: Box<[u32]>,
-    /// The fields' places, sorted by folded name.
-    folded: Box<[u32]>,
+    names: NameTable,
+    /// The places of the fields that the account requires and a trait may set.
+    required: Box<[u32]>,
 }
 
 impl FieldIndex {
@@ -65,21 +64,19 @@ impl FieldIndex {
                 None => fields.push(required_name()),
             },
         }
-        let mut exact: Box<[u32]> = (0..small(fields.len())).collect();
-        let mut folded = exact.clone();
         let pipelines = pipelines(entity, &fields);
+        let names = NameTable::new(fields.iter().map(|field| fold(&field.name)));
         let targets = Targets::new(fields);
-        let name = |place: &u32| targets.get(*place).map(|target| target.name).unwrap_or_default();
-        exact.sort_by_key(name);
-        folded.sort_by_cached_key(|place| fold(name(place)));
+        let required = targets.iter().filter(|target| target.required && !target.read_only);
+        let required = required.map(|target| target.place).collect();
         let mut fields = Self {
             entity,
             targets,
             overrides: Box::default(),
             defaults: BTreeMap::new(),
             pipelines,
-            exact,
-            folded,
+            names,
+            required,
         };
         fields.overrides = overrides
             .into_iter()
@@ -90,23 +87,48 @@ impl FieldIndex {
 
     /// The field whose internal name is exactly this one.
     pub(in crate::mapping) fn get(&self, name: &str) -> Option<TargetField<'_>> {
-        let first = self.exact.partition_point(|place| self.name(*place) < name);
-        self.targets.get(*self.exact.get(first)?).filter(|target| target.name == name)
+        let mut places = self.names.places(NameHash::of(&fold(name)));
+        self.targets.get(places.find(|place| self.name(*place) == name)?)
     }
 
     /// The field that has this name, exactly or folded.
     pub(in crate::mapping) fn resolve(&self, key: &str) -> Option<(Rank, TargetField<'_>)> {
-        let exact = self.get(key).map(|target| (Rank::Exact, target));
-        exact.or_else(|| self.get_folded(&fold(key)).map(|target| (Rank::Folded, target)))
+        self.named(key, &fold(key))
+    }
+
+    /// The same for a key that is folded already.
+    pub(in crate::mapping) fn named(&self, key: &str, folded: &str) -> Option<(Rank, TargetField<'_>)> {
+        let mut first = None;
+        for place in self.names.places(NameHash::of(folded)) {
+            let name = self.name(place);
+            if name == key {
+                return Some((Rank::Exact, self.targets.get(place)?));
+            }
+            if first.is_none() && folds_to(name, folded) {
+                first = Some(place);
+            }
+        }
+        Some((Rank::Folded, self.targets.get(first?)?))
     }
 
     /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and
     /// nobody writes an id into `x`.
     pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<TargetField<'_>> {
-        self.get_folded(&format!("{folded}id")).filter(|target| {
+        const SUFFIX: &str = "id";
+        let mut places = self.names.places(NameHash::of(folded).with(SUFFIX));
+        let place = places.find(|place| {
+            let name = fold(self.name(*place));
+            name.strip_suffix(SUFFIX) == Some(folded)
+        })?;
+        self.targets.get(place).filter(|target| {
             let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
             one && !target.choices.is_empty() && target.name.ends_with("_id")
         })
+    }
+
+    /// The fields that the account requires and a trait may set.
+    pub(in crate::mapping) fn required(&self) -> impl Iterator<Item = TargetField<'_>> {
+        self.required.iter().filter_map(|place| self.targets.get(*place))
     }
 
     pub(in crate::mapping) fn overridden(&self, rule: &Override) -> Option<TargetField<'_>> {
@@ -146,12 +168,6 @@ impl FieldIndex {
     /// Sets the defaults, by the fields' places.
     pub(in crate::mapping) fn set_defaults(&mut self, defaults: BTreeMap<u32, Value>) {
         self.defaults = defaults;
-    }
-
-    fn get_folded(&self, folded: &str) -> Option<TargetField<'_>> {
-        let before = |place: &u32| letters(self.name(*place)).lt(folded.chars());
-        let first = self.folded.partition_point(before);
-        self.targets.get(*self.folded.get(first)?).filter(|target| folds_to(target.name, folded))
     }
 
     fn index(&self, key: &str) -> Option<u32> {

@@ -3,8 +3,10 @@
 
 mod choices;
 pub(super) mod field_index;
+mod name_table;
 mod string_arena;
 pub(super) mod target;
 pub(super) mod writable;
 
 pub(super) use choices::{Choices, ListedChoice};
+pub(super) use string_arena::{small, wide};

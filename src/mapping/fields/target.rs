@@ -89,6 +89,10 @@ impl Targets {
         })
     }
 
+    pub(in crate::mapping) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     pub(in crate::mapping) fn iter(&self) -> impl Iterator<Item = TargetField<'_>> {
         (0..small(self.fields.len())).filter_map(|place| self.get(place))
     }

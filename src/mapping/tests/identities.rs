@@ -201,7 +201,7 @@ fn properties_are_passed_on_as_they_are_written() {
     let properties = r#"{ "b" : 1.10e+05, "a":"\u00e9\/", "name":0,"b":[ 1 , 2 ], "n":1e400,"$serde_json::private::Number":"7"}"#;
     let body = format!(r#"{{"type":"track","event":"Bought","userId":"u","properties":{properties}}}"#);
     let event = segment::decode(&body.into()).unwrap();
-    let mapping = Mapper::new(MappingRules::default(), Schema::default()).map(&event);
+    let mapping = map_event(&Mapper::new(MappingRules::default(), Schema::default()), &event);
     let Ok(Mapped::Track(activity)) = mapping.verdict else { panic!("no track") };
     let call = Call::track_event("u", &activity.name, activity.properties.as_str());
     assert_eq!(

@@ -114,7 +114,9 @@ proptest! {
         let hidden: Vec<String> = own.keys().map(|key| segment::fold(key)).collect();
         let mut expected = own.clone();
         expected.extend(further.into_iter().filter(|(key, _)| !hidden.contains(&segment::fold(key))));
-        prop_assert_eq!(traits.into_iter().collect::<std::collections::BTreeMap<_, _>>(), expected);
+        let read = traits.read();
+        let read = read.iter().map(|(key, value)| (key.to_owned(), value.to_value()));
+        prop_assert_eq!(read.collect::<std::collections::BTreeMap<_, _>>(), expected);
     }
 
     #[test]

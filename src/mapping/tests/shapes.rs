@@ -166,7 +166,7 @@ fn whole_floats_are_written_as_integers_in_text_fields() {
             r#"{{"type":"identify","userId":"a@b.co","traits":{{"phone":{number},"company":{number}}}}}"#
         );
         let event = segment::decode(&body.into()).unwrap();
-        let mapping = Mapper::new(MappingRules::default(), schema()).map(&event);
+        let mapping = map_event(&Mapper::new(MappingRules::default(), schema()), &event);
         match mapping.verdict {
             Ok(Mapped::Contact(contact)) => {
                 assert_eq!(contact.record.fields["work_number"], json!(text), "{number}");

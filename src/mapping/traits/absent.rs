@@ -1,9 +1,6 @@
 //! Companies and deals that hold nothing to write: they are empty, or have nothing but an id. `related` asks.
 
-use serde_json::Value;
-
-use crate::segment::whole;
-use crate::segment::{JsonMap, folds_to};
+use crate::segment::{Entries, Given, folds_to, whole};
 
 /// Why a company or deal counts as not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,26 +20,26 @@ impl Absent {
 }
 
 /// Why this company or deal counts as not given, if it does. `reads_id`: an override of the account reads its id.
-pub(in crate::mapping) fn absent(value: &Value, reads_id: bool) -> Option<Absent> {
+pub(in crate::mapping) fn absent(value: &Given<'_>, reads_id: bool) -> Option<Absent> {
     if hollow(value) {
         return Some(Absent::Empty);
     }
-    let is_id = |(key, _): (&String, &Value)| folds_to(key, "id");
-    let only_id = |object: &JsonMap| object.iter().filter(|(_, value)| !hollow(value)).all(is_id);
+    let is_id = |(key, _): (&str, &Given<'_>)| folds_to(key, "id");
+    let only_id = |object: &Entries<'_>| object.iter().filter(|(_, value)| !hollow(value)).all(is_id);
     (!reads_id && value.as_object().is_some_and(only_id)).then_some(Absent::IdAlone)
 }
 
-fn hollow(value: &Value) -> bool {
+fn hollow(value: &Given<'_>) -> bool {
     match value {
-        Value::Null => true,
-        Value::String(text) => text.trim().is_empty(),
-        Value::Array(items) => items.iter().all(hollow),
-        Value::Object(object) => object.values().all(hollow),
-        Value::Bool(_) | Value::Number(_) => false,
+        Given::Null => true,
+        Given::Text(text) => text.trim().is_empty(),
+        Given::List(items) => items.iter().all(hollow),
+        Given::Object(object) => object.values().all(hollow),
+        Given::Bool(_) | Given::Number(_) => false,
     }
 }
 
 /// Whether the value is the number zero. It is no company's name: untyped languages write it for "none".
-pub(in crate::mapping) fn is_zero(value: &Value) -> bool {
-    value.as_number().is_some_and(|number| whole(number.as_str(), 1).as_deref() == Some("0"))
+pub(in crate::mapping) fn is_zero(value: &Given<'_>) -> bool {
+    value.as_number().is_some_and(|digits| whole(digits, 1).as_deref() == Some("0"))
 }

@@ -16,7 +16,7 @@ pub(super) fn named_field<'a>(
     // The account's own field `title` or `phone` is not what Segment's reserved traits mean.
     preferred_alias(fields.entity, folded)
         .and_then(alias)
-        .or_else(|| fields.resolve(key))
+        .or_else(|| fields.named(key, folded))
         .or_else(|| fallback_alias(fields.entity, folded).and_then(alias))
         .or_else(|| fields.drop_down(folded).map(|target| (Rank::Alias, target)))
 }

@@ -1,10 +1,13 @@
 //! A contact's `name` as first and last name: nearly every example of Segment's has `name`, and Freshsales has only
 //! the two fields. `resolution` calls it with the traits called `name` that name no field of the account.
 
+use std::borrow::Cow;
+
 use super::candidate::{FieldCandidate, NO_SUCH_FIELD};
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::findings::Findings;
-use crate::mapping::position::{At, Scope};
+use crate::mapping::position::{At, TraitPath};
+use crate::segment::Given;
 
 const PARTS: [&str; 2] = ["first_name", "last_name"];
 
@@ -13,18 +16,16 @@ pub(in crate::mapping) const OTHER_SPELLING: &str = "the same trait in another s
 /// Adds candidates for the first and the last name, unless another trait sets either.
 pub(in crate::mapping) fn add_candidates<'a>(
     fields: &'a FieldIndex,
-    full_names: Vec<(At, String, String)>,
-    scope: Scope,
+    full_names: Vec<(At, TraitPath<'a>, Cow<'a, str>)>,
     findings: &mut Findings,
     candidates: &mut Vec<FieldCandidate<'a>>,
 ) {
-    let best = full_names.iter().position(|(_, key, _)| key == "name").unwrap_or_default();
+    let best = full_names.iter().position(|(_, path, _)| path.key == "name").unwrap_or_default();
     let taken =
         |candidate: &FieldCandidate<'_>| PARTS.contains(&candidate.target.name) && !candidate.value.is_null();
     let taken = candidates.iter().any(taken);
-    for (place, (at, key, name)) in full_names.into_iter().enumerate() {
-        let path = scope.path(&key);
-        let mut ignore = |why| findings.ignore(fields.entity, path.clone(), why);
+    for (place, (at, path, name)) in full_names.into_iter().enumerate() {
+        let mut ignore = |why| findings.ignore(fields.entity, || path.text(), why);
         if taken {
             ignore("the first or last name is given");
             continue;
@@ -40,7 +41,7 @@ pub(in crate::mapping) fn add_candidates<'a>(
         let before = candidates.len();
         for (field, part) in parts(fields, name.trim()) {
             if let Some(target) = fields.get(field) {
-                let (path, value) = (path.clone(), part.into());
+                let (path, value) = (path.clone(), Given::Text(part.to_owned().into()));
                 candidates.push(FieldCandidate { at, rank: Rank::Alias, path, value, target });
             }
         }

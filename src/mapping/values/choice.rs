@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Number, Value};
+use serde_json::Number;
 
 use super::mismatch::TypeMismatch;
 use super::ranges;
@@ -11,6 +11,7 @@ use super::ranges::Ranges;
 use crate::mapping::Coercion;
 use crate::mapping::fields::{Choices, ListedChoice};
 use crate::schema::ChoiceId;
+use crate::segment::Given;
 
 /// How many labels a problem lists.
 const LABELS_LISTED: usize = 10;
@@ -22,20 +23,20 @@ const SEPARATOR_IN_LABEL: &str = "a label that contains ';' cannot be sent in a 
 
 /// A choice that a label may mean.
 #[derive(Debug)]
-pub(in crate::mapping) struct LabelMatch {
+pub(in crate::mapping) struct LabelMatch<'a> {
     pub(in crate::mapping) id: Option<i64>,
     /// As the API takes it.
-    pub(in crate::mapping) wire: Value,
+    pub(in crate::mapping) wire: Given<'a>,
     /// The label is equal to the letter, not only when case and blanks around it are ignored.
     pub(in crate::mapping) exact: bool,
 }
 
 /// What the API takes for the value of a drop-down: a choice, or the choice whose range contains a count.
-pub(in crate::mapping) fn one(
-    choices: Choices<'_>,
-    value: &Value,
+pub(in crate::mapping) fn one<'a>(
+    choices: Choices<'a>,
+    value: &Given<'_>,
     coercion: Coercion,
-) -> Result<Value, TypeMismatch> {
+) -> Result<Given<'a>, TypeMismatch> {
     match by_count(choices, value, coercion) {
         Some(choice) => Ok(choices.wire(choice)),
         None => by_id_or_label(choices, value, coercion),
@@ -43,15 +44,15 @@ pub(in crate::mapping) fn one(
 }
 
 /// What the API takes for the value of a multi-select; `None` if no choice is given.
-pub(in crate::mapping) fn several(
+pub(in crate::mapping) fn several<'a>(
     choices: Choices<'_>,
-    value: &Value,
+    value: &Given<'_>,
     coercion: Coercion,
-) -> Result<Option<Value>, TypeMismatch> {
+) -> Result<Option<Given<'a>>, TypeMismatch> {
     let given = match value {
-        Value::Array(items) => items.len(),
-        Value::String(text) => text.split(';').count(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => 1,
+        Given::List(items) => items.len(),
+        Given::Text(text) => text.split(';').count(),
+        Given::Null | Given::Bool(_) | Given::Number(_) | Given::Object(_) => 1,
     };
     if given > MOST_CHOICES {
         return Err(TypeMismatch {
@@ -62,39 +63,39 @@ pub(in crate::mapping) fn several(
     }
     let mut wires = Vec::new();
     match value {
-        Value::Array(items) => {
+        Given::List(items) => {
             for item in items.iter().filter(|item| !item.is_null()) {
-                if item.as_str().is_some_and(|text| text.trim().is_empty()) {
+                if item.as_text().is_some_and(|text| text.trim().is_empty()) {
                     continue;
                 }
                 wires.push(joinable(choices, item, coercion)?);
             }
         }
-        Value::String(text) => match split(choices, text, coercion) {
+        Given::Text(text) => match split(choices, text, coercion) {
             Ok(split) => wires = split,
             // A label may itself contain the separator.
             Err(mismatch) => wires.push(joinable(choices, value, coercion).map_err(|of_whole| {
                 if of_whole.problem == SEPARATOR_IN_LABEL { of_whole } else { mismatch }
             })?),
         },
-        Value::Number(_) if coercion == Coercion::Lossless => {
+        Given::Number(_) if coercion == Coercion::Lossless => {
             wires.push(joinable(choices, value, coercion)?);
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+        Given::Null | Given::Bool(_) | Given::Number(_) | Given::Object(_) => {
             return Err(unknown(choices, value));
         }
     }
     let mut seen = HashSet::new();
     wires.retain(|wire| seen.insert(wire.clone()));
-    Ok((!wires.is_empty()).then(|| Value::String(wires.join(";"))))
+    Ok((!wires.is_empty()).then(|| Given::Text(wires.join(";").into())))
 }
 
 /// The choices that have this label; with lossless coercion also those whose label differs in case only.
-pub(in crate::mapping) fn with_label(
-    choices: Choices<'_>,
+pub(in crate::mapping) fn with_label<'a>(
+    choices: Choices<'a>,
     text: &str,
     coercion: Coercion,
-) -> Vec<LabelMatch> {
+) -> Vec<LabelMatch<'a>> {
     let wanted: Vec<char> = folded(text).collect();
     let alike = |label: &str| coercion == Coercion::Lossless && folded(label).eq(wanted.iter().copied());
     choices
@@ -110,7 +111,7 @@ pub(in crate::mapping) fn with_label(
 
 /// The choice whose range contains this count. A number that is a choice's id means that choice where it would
 /// otherwise fall into the range without an end, which contains every large number.
-fn by_count<'a>(choices: Choices<'a>, value: &Value, coercion: Coercion) -> Option<ListedChoice<'a>> {
+fn by_count<'a>(choices: Choices<'a>, value: &Given<'_>, coercion: Coercion) -> Option<ListedChoice<'a>> {
     let count = ranges::count(value, coercion)?;
     let labels_and_ids = choices.iter().map(|choice| (choice.label, numeric_id(choice)));
     let found = Ranges::of(&labels_and_ids)?.find(count)?;
@@ -119,11 +120,14 @@ fn by_count<'a>(choices: Choices<'a>, value: &Value, coercion: Coercion) -> Opti
     choices.iter().nth(found.place).filter(|_| !means_id)
 }
 
-fn by_id_or_label(choices: Choices<'_>, value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
+fn by_id_or_label<'a>(
+    choices: Choices<'a>,
+    value: &Given<'_>,
+    coercion: Coercion,
+) -> Result<Given<'a>, TypeMismatch> {
     let text = match value {
-        Value::String(text) => text.as_str(),
-        Value::Number(number) => number.as_str(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+        Given::Text(text) | Given::Number(text) => text,
+        Given::Null | Given::Bool(_) | Given::List(_) | Given::Object(_) => {
             return Err(unknown(choices, value));
         }
     };
@@ -134,7 +138,8 @@ fn by_id_or_label(choices: Choices<'_>, value: &Value, coercion: Coercion) -> Re
     let all = |is: &dyn Fn(&ListedChoice<'_>) -> bool| choices.iter().filter(is).collect::<Vec<_>>();
     let with_label = || all(&|choice| choice.label == text);
     let with_id = || choices.iter().find(|choice| choice.id.is(text)).into_iter().collect::<Vec<_>>();
-    let found = if value.is_number() {
+    let is_number = value.as_number().is_some();
+    let found = if is_number {
         non_empty(with_id()).or_else(|| non_empty(with_label()).filter(|_| lossless))
     } else {
         let named = |found: &Vec<ListedChoice<'_>>| found.iter().any(|c| matches!(c.id, ChoiceId::Text(_)));
@@ -158,13 +163,18 @@ fn split(choices: Choices<'_>, text: &str, coercion: Coercion) -> Result<Vec<Str
         Coercion::Lossless => piece.trim(),
         Coercion::Strict => piece,
     });
-    pieces.map(|piece| joinable(choices, &Value::String(piece.to_owned()), coercion)).collect()
+    pieces.map(|piece| joinable(choices, &piece.into(), coercion)).collect()
 }
 
 /// One choice as a part of a list joined with `;`.
-fn joinable(choices: Choices<'_>, item: &Value, coercion: Coercion) -> Result<String, TypeMismatch> {
+fn joinable(choices: Choices<'_>, item: &Given<'_>, coercion: Coercion) -> Result<String, TypeMismatch> {
     let wire = by_id_or_label(choices, item, coercion)?;
-    let wire = wire.as_str().map_or_else(|| wire.to_string(), str::to_owned);
+    let wire = match wire {
+        Given::Text(text) | Given::Number(text) => text.into_owned(),
+        Given::Null | Given::Bool(_) | Given::List(_) | Given::Object(_) => {
+            return Err(unknown(choices, item));
+        }
+    };
     if wire.contains(';') {
         return Err(TypeMismatch::new(SEPARATOR_IN_LABEL, expected(choices), item));
     }
@@ -172,23 +182,25 @@ fn joinable(choices: Choices<'_>, item: &Value, coercion: Coercion) -> Result<St
 }
 
 /// The account lists no choices for the field, so any value of the right form may be one.
-fn unlisted(
+fn unlisted<'a>(
     choices: Choices<'_>,
     text: &str,
-    value: &Value,
+    value: &Given<'_>,
     coercion: Coercion,
-) -> Result<Value, TypeMismatch> {
+) -> Result<Given<'a>, TypeMismatch> {
     let lossless = coercion == Coercion::Lossless;
     if choices.by_label() {
-        if value.is_string() || lossless {
-            return Ok(Value::String(text.to_owned()));
+        if value.as_text().is_some() || lossless {
+            return Ok(Given::Text(text.to_owned().into()));
         }
         return Err(TypeMismatch::new("wrong kind of value", "a choice's label, as a string", value));
     }
     let id = text.trim();
     let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
     match id.parse::<Number>() {
-        Ok(number) if digits && (value.is_number() || lossless) => Ok(Value::Number(number)),
+        Ok(number) if digits && (value.as_number().is_some() || lossless) => {
+            Ok(Given::Number(number.as_str().to_owned().into()))
+        }
         _ => Err(TypeMismatch::new(
             "the account lists no choices for this field, so a label cannot be turned into an id",
             "a choice's id, as an integer",
@@ -197,7 +209,7 @@ fn unlisted(
     }
 }
 
-fn unknown(choices: Choices<'_>, got: &Value) -> TypeMismatch {
+fn unknown(choices: Choices<'_>, got: &Given<'_>) -> TypeMismatch {
     TypeMismatch::new("this is none of the field's choices", expected(choices), got)
 }
 

@@ -1,6 +1,6 @@
 //! A trait's value in the form in which the API takes it for a field's type. Records and defaults call it.
 
-use serde_json::{Number, Value, json};
+use serde_json::Number;
 
 use super::choice;
 use super::date;
@@ -9,24 +9,24 @@ use super::tags;
 use crate::mapping::Coercion;
 use crate::mapping::fields::target::TargetField;
 use crate::schema::{Entity, FieldType};
-use crate::segment::whole;
+use crate::segment::{Entries, Given, whole};
 
 /// The longest value of a one-line text field, in characters.
 pub(in crate::mapping) const SINGLE_LINE_LIMIT: usize = 255;
 
 /// The value as the API takes it. `None` if it is empty and the type has no empty value.
-pub(in crate::mapping) fn coerce(
-    target: TargetField<'_>,
-    value: Value,
+pub(in crate::mapping) fn coerce<'a>(
+    target: TargetField<'a>,
+    value: Given<'a>,
     coercion: Coercion,
-) -> Result<Option<Value>, TypeMismatch> {
-    if value.as_array().is_some_and(Vec::is_empty) {
+) -> Result<Option<Given<'a>>, TypeMismatch> {
+    if matches!(&value, Given::List(items) if items.is_empty()) {
         return Ok(None);
     }
-    let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+    let blank = value.as_text().is_some_and(|text| text.trim().is_empty());
     match target.kind {
-        FieldType::Text => text(&value, Some(SINGLE_LINE_LIMIT), coercion).map(Some),
-        FieldType::Textarea => text(&value, None, coercion).map(Some),
+        FieldType::Text => text(value, Some(SINGLE_LINE_LIMIT), coercion).map(Some),
+        FieldType::Textarea => text(value, None, coercion).map(Some),
         _ if blank => Ok(None),
         FieldType::Number => number(value, coercion).map(Some),
         FieldType::Checkbox => checkbox(value, coercion).map(Some),
@@ -38,10 +38,10 @@ pub(in crate::mapping) fn coerce(
             let mut items = scalars(tags::split(value, coercion), coercion)?;
             // Tags are texts. Other lists may hold ids, which are numbers.
             for item in items.iter_mut().filter(|item| target.name == "tags" && !item.is_null()) {
-                *item = text(item, None, Coercion::Lossless)?;
+                *item = text(std::mem::take(item), None, Coercion::Lossless)?;
             }
             tags::clean(&mut items);
-            Ok((!items.is_empty()).then_some(Value::Array(items)))
+            Ok((!items.is_empty()).then_some(Given::List(items)))
         }
         FieldType::AutoComplete => reference(value).map(Some),
         FieldType::GroupField => group(value, coercion),
@@ -54,11 +54,11 @@ const LARGEST_AMOUNT: f64 = 9_007_199_254_740_991.0;
 
 /// Refuses numbers that Freshsales could not keep. It keeps 64-bit floats: `1e400` would become infinite, `1e-400`
 /// zero.
-pub(in crate::mapping) fn check_range(
+pub(in crate::mapping) fn check_range<'a>(
     entity: Entity,
     target: TargetField<'_>,
-    value: Option<Value>,
-) -> Result<Option<Value>, TypeMismatch> {
+    value: Option<Given<'a>>,
+) -> Result<Option<Given<'a>>, TypeMismatch> {
     let Some(value) = value else { return Ok(None) };
     if let Some(number) = lost_number(&value) {
         return Err(TypeMismatch::new(
@@ -68,7 +68,8 @@ pub(in crate::mapping) fn check_range(
         ));
     }
     let amount = entity == Entity::Deal && target.name == "amount";
-    if amount && value.as_f64().is_some_and(|amount| amount.abs() > LARGEST_AMOUNT) {
+    let float = || value.as_number()?.parse::<f64>().ok();
+    if amount && float().is_some_and(|amount| amount.abs() > LARGEST_AMOUNT) {
         return Err(TypeMismatch::new(
             "the amount is too large",
             "an amount of at most 9007199254740991",
@@ -79,17 +80,17 @@ pub(in crate::mapping) fn check_range(
 }
 
 /// A number at any depth that no float holds. The depth is bounded by the parser that read the value.
-fn lost_number(value: &Value) -> Option<&Value> {
+fn lost_number<'v, 'a>(value: &'v Given<'a>) -> Option<&'v Given<'a>> {
     match value {
-        Value::Number(number) => {
-            let float = number.as_str().parse::<f64>().unwrap_or(f64::INFINITY);
-            let mantissa = number.as_str().split(['e', 'E']).next().unwrap_or_default();
+        Given::Number(digits) => {
+            let float = digits.parse::<f64>().unwrap_or(f64::INFINITY);
+            let mantissa = digits.split(['e', 'E']).next().unwrap_or_default();
             let zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
             (!float.is_finite() || (float == 0.0 && !zero)).then_some(value)
         }
-        Value::Array(items) => items.iter().find_map(lost_number),
-        Value::Object(object) => object.values().find_map(lost_number),
-        Value::Null | Value::Bool(_) | Value::String(_) => None,
+        Given::List(items) => items.iter().find_map(lost_number),
+        Given::Object(object) => object.values().find_map(lost_number),
+        Given::Null | Given::Bool(_) | Given::Text(_) => None,
     }
 }
 
@@ -112,117 +113,124 @@ pub(in crate::mapping) fn wanted(target: TargetField<'_>) -> &'static str {
 
 /// `limit` is in characters.
 pub(in crate::mapping) fn text(
-    value: &Value,
+    value: Given<'_>,
     limit: Option<usize>,
     coercion: Coercion,
-) -> Result<Value, TypeMismatch> {
+) -> Result<Given<'_>, TypeMismatch> {
     let expected = || match limit {
         Some(limit) => format!("a string of at most {limit} characters"),
         None => "a string".to_owned(),
     };
-    let text = match (value, coercion) {
-        (Value::String(text), _) => text.clone(),
+    let converted = match (&value, coercion) {
+        (Given::Text(_), _) => None,
         // `14155552671.0` is how a language without integers writes a phone number.
-        (Value::Number(number), Coercion::Lossless) => {
-            whole(number.as_str(), SINGLE_LINE_LIMIT).unwrap_or_else(|| number.as_str().to_owned())
+        (Given::Number(digits), Coercion::Lossless) => {
+            Some(whole(digits, SINGLE_LINE_LIMIT).unwrap_or_else(|| digits.clone().into_owned()))
         }
-        (Value::Bool(flag), Coercion::Lossless) => flag.to_string(),
-        _ => return Err(TypeMismatch::new("wrong kind of value", expected(), value)),
+        (Given::Bool(flag), Coercion::Lossless) => Some(flag.to_string()),
+        _ => return Err(TypeMismatch::new("wrong kind of value", expected(), &value)),
     };
-    if limit.is_some_and(|limit| text.chars().nth(limit).is_some()) {
-        return Err(TypeMismatch::new("the text is too long", expected(), value));
+    let text = converted.as_deref().or(value.as_text()).unwrap_or_default();
+    // In bytes, it is at least as long as in characters.
+    if limit.is_some_and(|limit| text.len() > limit && text.chars().nth(limit).is_some()) {
+        return Err(TypeMismatch::new("the text is too long", expected(), &value));
     }
-    Ok(Value::String(text))
+    Ok(converted.map_or(value, |text| Given::Text(text.into())))
 }
 
-fn number(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
+fn number(value: Given<'_>, coercion: Coercion) -> Result<Given<'_>, TypeMismatch> {
     match (&value, coercion) {
-        (Value::Number(_), _) => Ok(value),
+        (Given::Number(_), _) => Ok(value),
         // By JSON's grammar: text with leading zeros may be an identifier, and commas mean different things.
-        (Value::String(text), Coercion::Lossless) => match text.trim().parse::<Number>() {
-            Ok(number) => Ok(Value::Number(number)),
+        (Given::Text(text), Coercion::Lossless) => match text.trim().parse::<Number>() {
+            Ok(number) => Ok(Given::Number(number.as_str().to_owned().into())),
             Err(_) => Err(TypeMismatch::new("this is no number", "a number such as 1234.5", &value)),
         },
         _ => Err(TypeMismatch::new("wrong kind of value", "a number such as 1234.5", &value)),
     }
 }
 
-fn checkbox(value: Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
-    let text = value.as_str().map(str::trim).filter(|_| coercion == Coercion::Lossless);
+fn checkbox(value: Given<'_>, coercion: Coercion) -> Result<Given<'_>, TypeMismatch> {
+    let text = value.as_text().map(str::trim).filter(|_| coercion == Coercion::Lossless);
     match text {
-        _ if value.is_boolean() => Ok(value),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+        _ if matches!(value, Given::Bool(_)) => Ok(value),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(Given::Bool(true)),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(Given::Bool(false)),
         _ => Err(TypeMismatch::new("this is neither true nor false", "true or false", &value)),
     }
 }
 
-fn day(value: &Value, coercion: Coercion) -> Result<Value, TypeMismatch> {
+fn day<'a>(value: &Given<'_>, coercion: Coercion) -> Result<Given<'a>, TypeMismatch> {
     let expected = match coercion {
         Coercion::Strict => "a string YYYY-MM-DD",
         Coercion::Lossless => "a string YYYY-MM-DD, or an ISO 8601 date-time",
     };
-    let day = value.as_str().and_then(|text| date::day(text, coercion));
-    day.map(Value::String).ok_or_else(|| TypeMismatch::new("this is no date", expected, value))
+    let day = value.as_text().and_then(|text| date::day(text, coercion));
+    day.map(|day| Given::Text(day.into()))
+        .ok_or_else(|| TypeMismatch::new("this is no date", expected, value))
 }
 
-fn day_or_time(value: &Value) -> Result<Value, TypeMismatch> {
-    let time = value.as_str().and_then(date::day_or_time);
+fn day_or_time<'a>(value: &Given<'_>) -> Result<Given<'a>, TypeMismatch> {
+    let time = value.as_text().and_then(date::day_or_time);
     let mismatch =
         || TypeMismatch::new("this is no date-time", "an ISO 8601 date-time or date, as a string", value);
-    time.map(Value::String).ok_or_else(mismatch)
+    time.map(|time| Given::Text(time.into())).ok_or_else(mismatch)
 }
 
-fn reference(value: Value) -> Result<Value, TypeMismatch> {
-    let integer = value.as_number().is_some_and(|id| id.as_str().bytes().all(|byte| byte.is_ascii_digit()));
-    if integer || value.is_string() {
+fn reference(value: Given<'_>) -> Result<Given<'_>, TypeMismatch> {
+    let integer = value.as_number().is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+    if integer || value.as_text().is_some() {
         Ok(value)
     } else {
         Err(TypeMismatch::new("wrong kind of value", "an id, as an integer or a string", &value))
     }
 }
 
-fn scalar(value: Value) -> Result<Value, TypeMismatch> {
-    if value.is_array() || value.is_object() {
+fn scalar(value: Given<'_>) -> Result<Given<'_>, TypeMismatch> {
+    if value.has_parts() {
         return Err(TypeMismatch::new("wrong kind of value", "a string, a number, true or false", &value));
     }
     Ok(value)
 }
 
-fn scalars(value: Value, coercion: Coercion) -> Result<Vec<Value>, TypeMismatch> {
+fn scalars(value: Given<'_>, coercion: Coercion) -> Result<Vec<Given<'_>>, TypeMismatch> {
     let mismatch =
-        |got: &Value| TypeMismatch::new("wrong kind of value", "an array of strings or numbers", got);
+        |got: &Given<'_>| TypeMismatch::new("wrong kind of value", "an array of strings or numbers", got);
     let items = listed(value, coercion, mismatch)?;
-    match items.iter().find(|item| item.is_array() || item.is_object()) {
+    match items.iter().find(|item| item.has_parts()) {
         Some(wrong) => Err(mismatch(wrong)),
         None => Ok(items),
     }
 }
 
-fn group(value: Value, coercion: Coercion) -> Result<Option<Value>, TypeMismatch> {
+fn group(value: Given<'_>, coercion: Coercion) -> Result<Option<Given<'_>>, TypeMismatch> {
     let mismatch =
-        |got: &Value| TypeMismatch::new("wrong kind of value", "an array of objects or strings", got);
+        |got: &Given<'_>| TypeMismatch::new("wrong kind of value", "an array of objects or strings", got);
     let mut objects = Vec::new();
     for item in listed(value, coercion, mismatch)? {
         match item {
-            Value::Null => {}
-            Value::String(text) if text.trim().is_empty() => {}
-            Value::String(text) => objects.push(json!({ "value": text })),
-            Value::Object(_) => objects.push(item),
-            Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(mismatch(&item)),
+            Given::Null => {}
+            Given::Text(text) if text.trim().is_empty() => {}
+            Given::Text(text) => {
+                let mut object = Entries::default();
+                object.push("value", Given::Text(text));
+                objects.push(Given::Object(object));
+            }
+            Given::Object(_) => objects.push(item),
+            Given::Bool(_) | Given::Number(_) | Given::List(_) => return Err(mismatch(&item)),
         }
     }
-    Ok((!objects.is_empty()).then_some(Value::Array(objects)))
+    Ok((!objects.is_empty()).then_some(Given::List(objects)))
 }
 
 /// The elements of a list. With lossless coercion, any other value is a list of one.
 fn listed(
-    value: Value,
+    value: Given<'_>,
     coercion: Coercion,
-    mismatch: impl Fn(&Value) -> TypeMismatch,
-) -> Result<Vec<Value>, TypeMismatch> {
+    mismatch: impl Fn(&Given<'_>) -> TypeMismatch,
+) -> Result<Vec<Given<'_>>, TypeMismatch> {
     match (value, coercion) {
-        (Value::Array(items), _) => Ok(items),
+        (Given::List(items), _) => Ok(items),
         (single, Coercion::Lossless) => Ok(vec![single]),
         (single, Coercion::Strict) => Err(mismatch(&single)),
     }

@@ -1,9 +1,7 @@
 //! Why a value does not fit its field. Coercions make it; `record` turns it into a problem or an omission.
 
-use serde_json::Value;
-
 use crate::outcome::Problem;
-use crate::segment::describe;
+use crate::segment::{Given, describe};
 
 /// Holds no part of the value, which may be personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +12,7 @@ pub(in crate::mapping) struct TypeMismatch {
 }
 
 impl TypeMismatch {
-    pub(in crate::mapping) fn new(problem: &str, expected: impl Into<String>, got: &Value) -> Self {
+    pub(in crate::mapping) fn new(problem: &str, expected: impl Into<String>, got: &Given<'_>) -> Self {
         Self { problem: problem.into(), expected: expected.into(), got: describe(got) }
     }
 

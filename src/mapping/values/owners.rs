@@ -1,22 +1,21 @@
 //! An owner given by e-mail address. `record` calls it for `owner_id`, whose choices are the account's users.
 
-use serde_json::Value;
-
 use super::mismatch::TypeMismatch;
 use crate::mapping::fields::target::TargetField;
 use crate::schema::{FieldType, Selector, Selectors};
+use crate::segment::Given;
 
 /// The id of the user whose address this value is, which is none of the field's choices. Returns `mismatch` if the
 /// value is no address. The selector of users is added to `needs` if it has not been read.
-pub(in crate::mapping) fn by_address(
+pub(in crate::mapping) fn by_address<'a>(
     target: TargetField<'_>,
-    value: &Value,
+    value: &Given<'_>,
     mismatch: TypeMismatch,
     selectors: &Selectors,
     needs: &mut Vec<Selector>,
-) -> Result<Option<Value>, TypeMismatch> {
+) -> Result<Option<Given<'a>>, TypeMismatch> {
     let users = target.name == "owner_id" && matches!(target.kind, FieldType::Dropdown | FieldType::Radio);
-    let Some(address) = value.as_str().filter(|text| users && text.contains('@')) else {
+    let Some(address) = value.as_text().filter(|text| users && text.contains('@')) else {
         return Err(mismatch);
     };
     let id = if let Some(owners) = &selectors.owners {
@@ -27,5 +26,5 @@ pub(in crate::mapping) fn by_address(
     };
     let unknown =
         || TypeMismatch::new("no owner is known by this", "an owner's e-mail address, id or name", value);
-    id.map(|id| Some(Value::from(id))).ok_or_else(unknown)
+    id.map(|id| Some(Given::Number(id.to_string().into()))).ok_or_else(unknown)
 }

@@ -11,6 +11,7 @@ use crate::mapping::Coercion;
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::fields::target::TargetField;
 use crate::schema::{Entity, Parents, Selector, Selectors};
+use crate::segment::Given;
 
 /// The parent field of a field whose choices belong to another field's.
 pub(in crate::mapping) fn parent_of(entity: Entity, field: &str) -> Option<&'static str> {
@@ -43,7 +44,7 @@ impl<'a> Parent<'a> {
     pub(in crate::mapping) fn new(
         fields: &'a FieldIndex,
         field: &'static str,
-        given: Option<&Value>,
+        given: Option<&Given<'_>>,
         selectors: &'a Selectors,
         path: impl FnOnce(&str) -> String,
     ) -> Option<Self> {
@@ -59,25 +60,25 @@ impl<'a> Parent<'a> {
             Entity::SalesAccount => return None,
         };
         let trait_path = path(&fields.trait_name(target));
-        let given = given.and_then(Value::as_i64);
+        let given = given.and_then(Given::as_integer);
         let default_unread = configured.is_none() && default.is_none();
         let default = configured.or(default.flatten());
         Some(Self { parents, given, default, default_unread, selector, trait_path })
     }
 
     /// Coerces a value of the child's field. A selector that would settle an ambiguous label is added to `needs`.
-    pub(in crate::mapping) fn coerce_child(
+    pub(in crate::mapping) fn coerce_child<'v>(
         &self,
-        target: TargetField<'_>,
-        value: &Value,
+        target: TargetField<'v>,
+        value: &Given<'v>,
         coercion: Coercion,
         needs: &mut Vec<Selector>,
-    ) -> Result<Option<Value>, TypeMismatch> {
+    ) -> Result<Option<Given<'v>>, TypeMismatch> {
         let alone = coerce(target, value.clone(), coercion);
         let text = match value {
-            Value::String(text) => text.as_str(),
-            Value::Number(number) if coercion == Coercion::Lossless => number.as_str(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Given::Text(text) => text,
+            Given::Number(digits) if coercion == Coercion::Lossless => digits,
+            Given::Null | Given::Bool(_) | Given::Number(_) | Given::List(_) | Given::Object(_) => {
                 return alone;
             }
         };
@@ -131,16 +132,16 @@ impl<'a> Parent<'a> {
     }
 }
 
-enum Pick {
+enum Pick<'a> {
     None,
-    One(Value),
+    One(Given<'a>),
     Several,
 }
 
 /// The choice that belongs to this parent. One whose label is equal to the letter counts before one that differs in
 /// case.
-fn pick(labelled: &[LabelMatch], parents: &Parents, parent: i64) -> Pick {
-    let belongs = |choice: &&LabelMatch| choice.id.and_then(|id| parents.of(id)) == Some(parent);
+fn pick<'a>(labelled: &[LabelMatch<'a>], parents: &Parents, parent: i64) -> Pick<'a> {
+    let belongs = |choice: &&LabelMatch<'a>| choice.id.and_then(|id| parents.of(id)) == Some(parent);
     let exact = labelled.iter().any(|choice| belongs(&choice) && choice.exact);
     let mut wires =
         labelled.iter().filter(belongs).filter(|choice| choice.exact || !exact).map(|choice| &choice.wire);

@@ -4,11 +4,11 @@
 
 mod label;
 
-use serde_json::{Number, Value};
+use serde_json::Number;
 
 use self::label::{Label, numbered};
 use crate::mapping::Coercion;
-use crate::segment::whole;
+use crate::segment::{Given, whole};
 
 /// The most digits of a count; all such numbers fit into 64 bits.
 const MOST_DIGITS: usize = 19;
@@ -35,13 +35,13 @@ pub(in crate::mapping) struct RangeMatch {
 }
 
 /// A value as a count: a whole number in any form or, with lossless coercion, its text.
-pub(in crate::mapping) fn count(value: &Value, coercion: Coercion) -> Option<u64> {
+pub(in crate::mapping) fn count(value: &Given<'_>, coercion: Coercion) -> Option<u64> {
     let digits = match (value, coercion) {
-        (Value::Number(number), _) => whole(number.as_str(), MOST_DIGITS)?,
-        (Value::String(text), Coercion::Lossless) => {
+        (Given::Number(digits), _) => whole(digits, MOST_DIGITS)?,
+        (Given::Text(text), Coercion::Lossless) => {
             whole(text.trim().parse::<Number>().ok()?.as_str(), MOST_DIGITS)?
         }
-        (Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => {
+        (Given::Text(_) | Given::Null | Given::Bool(_) | Given::List(_) | Given::Object(_), _) => {
             return None;
         }
     };

@@ -4,6 +4,7 @@
 //! `opener` finds the events. The router and the file feed make the body of a single one when it is needed, so that a
 //! body is held once however many events are in it. An event has the same bytes each time.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::Hasher as _;
 use std::ops::Range;
@@ -119,7 +120,7 @@ impl Batch {
     pub(in crate::segment) fn keys(&self) -> Vec<RoutingKeys> {
         let outer = |name: &str| {
             let outer = self.outer.iter().find(|outer| outer.name == name)?;
-            string(std::str::from_utf8(&outer.value).unwrap_or_default())
+            string(std::str::from_utf8(&outer.value).unwrap_or_default()).map(Cow::into_owned)
         };
         let own = RoutingKeys { write_key: outer("writeKey"), project_id: outer("projectId") };
         std::iter::once(own).chain(self.wrappings.iter().cloned()).collect()

@@ -95,7 +95,7 @@ impl Type {
     fn of(value: &str) -> Self {
         match JsonKind::of(value) {
             JsonKind::Null => Self::Missing,
-            JsonKind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&word.as_str())) => {
+            JsonKind::Text if string(value).is_some_and(|word| SEGMENT_TYPES.contains(&&*word)) => {
                 Self::OfSegment
             }
             JsonKind::Text | JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
@@ -158,7 +158,10 @@ impl<'a> Head<'a> {
         if self.kind != Type::Missing && !self.is_cloud_event {
             return (None, RoutingKeys::default());
         }
-        let key = |value: &str| Some(value).filter(|value| value.len() <= LONGEST_KEY).and_then(string);
+        let key = |value: &str| {
+            let value = Some(value).filter(|value| value.len() <= LONGEST_KEY);
+            value.and_then(string).map(Cow::into_owned)
+        };
         let keys = RoutingKeys { write_key: key(self.write_key), project_id: key(self.project_id) };
         let inner = self.wrapped.iter().find_map(|value| match JsonKind::of(value) {
             JsonKind::Object | JsonKind::Array => Some(original(text, readable, value)),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::keys::{EMPTY, EnvelopeKeys};
-use super::traits::traits;
+use super::traits::Traits;
 use crate::object::ObjectText;
 use crate::outcome::{DeadLetterReason, Refusal, SkipReason};
 use crate::segment::text::check::{check_depth, object_text};
@@ -25,7 +25,7 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
     // Before all other keys: an event of a type that is not delivered is skipped, whatever else is wrong with it.
     let event_type = keys.event_type(text)?;
 
-    let message_id = keys.text("messageId").filter(|id| !id.trim().is_empty());
+    let message_id = keys.text("messageId").filter(|id| !id.trim().is_empty()).map(Cow::into_owned);
     let (user_id, placeholder) = keys.user_id();
     keys.text("anonymousId");
     keys.text("channel");
@@ -41,13 +41,15 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
         |text: &str| if text == EMPTY { ObjectText::default() } else { ObjectText::part_of(body, text) };
     let payload = match event_type {
         None => None,
-        Some(EventType::Identify) => Some(Payload::Identify { traits: traits(own_traits, context) }),
+        Some(EventType::Identify) => {
+            Some(Payload::Identify { traits: Traits::of(part, own_traits, context) })
+        }
         Some(EventType::Track) => {
             keys.event_name().map(|event| Payload::Track { event, properties: part(properties) })
         }
         Some(EventType::Page) => {
-            let name = keys.text("name");
-            let category = keys.text("category");
+            let name = keys.text("name").map(Cow::into_owned);
+            let category = keys.text("category").map(Cow::into_owned);
             let url = keys.page_url(properties, context);
             url.map(|url| Payload::Page { name, category, url, properties: part(properties) })
         }

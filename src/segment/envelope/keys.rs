@@ -1,7 +1,7 @@
 //! The keys of an event's envelope: each one's value, and what is wrong with it. A problem is kept, and reading goes
 //! on, so that a dead letter names all of them. Decoding reads them.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use super::integrations::{self, WrongKind};
 use super::placeholder::placeholder;
@@ -41,18 +41,20 @@ const KEYS: [&str; 16] = [
 
 /// The envelope's values, as they are written, and the problems found so far.
 pub(super) struct EnvelopeKeys<'a> {
-    values: HashMap<&'static str, &'a str>,
+    /// In the order of [`KEYS`].
+    values: [Option<&'a str>; KEYS.len()],
     problems: Vec<Problem>,
 }
 
 impl<'a> EnvelopeKeys<'a> {
     /// Reads the keys of the body; of a repeated key the last value counts.
     pub(super) fn of(body: &'a str) -> Self {
-        let mut values = HashMap::new();
+        let mut values = [None; KEYS.len()];
         for member in members(body) {
             let name = member.name();
-            if let Some(key) = KEYS.iter().find(|key| **key == name) {
-                values.insert(*key, member.value);
+            let place = KEYS.iter().position(|key| *key == name);
+            if let Some(value) = place.and_then(|place| values.get_mut(place)) {
+                *value = Some(member.value);
             }
         }
         Self { values, problems: Vec::new() }
@@ -90,10 +92,11 @@ impl<'a> EnvelopeKeys<'a> {
     }
 
     fn value(&self, key: &str) -> &'a str {
-        self.values.get(key).copied().unwrap_or("null")
+        let place = KEYS.iter().position(|known| *known == key);
+        place.and_then(|place| *self.values.get(place)?).unwrap_or("null")
     }
 
-    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+    pub(super) fn text(&mut self, key: &str) -> Option<Cow<'a, str>> {
         let value = self.value(key);
         match JsonKind::of(value) {
             JsonKind::Null => None,
@@ -162,7 +165,7 @@ impl<'a> EnvelopeKeys<'a> {
                 if name.is_none() {
                     self.missing("event", "a track needs the event's name", "a string that is not blank");
                 }
-                name
+                name.map(Cow::into_owned)
             }
             JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
                 self.wrong("event", "a string that is not blank", value);

@@ -5,4 +5,4 @@ pub(super) mod decode;
 pub(super) mod integrations;
 mod keys;
 mod placeholder;
-mod traits;
+pub(super) mod traits;

@@ -1,34 +1,38 @@
 //! An identify's traits. Segment puts them into `traits`, `RudderStack` into `context.traits`, and some senders use
-//! both. Decoding calls it for identifies only, because it builds values.
+//! both. Decoding finds their texts; whoever maps the event reads them.
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-
-use crate::json::Json;
-use crate::object::find;
-use crate::segment::JsonMap;
+use crate::object::{ObjectText, find};
+use crate::segment::given::Entries;
 use crate::segment::keys::fold;
+use crate::segment::reader::entries;
 use crate::segment::text::kind::JsonKind;
 
-/// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it
-/// in the context: otherwise `first_name` of the context would win against `firstName` of the traits.
-pub(in crate::segment) fn traits(own: &str, context: &str) -> JsonMap {
-    let mut traits = map(own);
-    let Some(further) = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object)
-    else {
-        return traits;
-    };
-    let hidden: HashSet<String> = traits.keys().map(|key| fold(key)).collect();
-    traits.extend(map(further).into_iter().filter(|(key, _)| !hidden.contains(&fold(key))));
-    traits
+/// The traits' texts. Cheap to clone: they share the event's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traits {
+    own: ObjectText,
+    /// Those of `context.traits`.
+    further: Option<ObjectText>,
 }
 
-/// `object` is an object that the parser can read: its depth was checked and its surrogates are mended.
-fn map(object: &str) -> JsonMap {
-    match serde_json::from_str(object) {
-        Ok(Json(Value::Object(object))) => object,
-        // Not reached.
-        Ok(_) | Err(_) => JsonMap::new(),
+impl Traits {
+    /// `own` and `context` are objects that the parser can read: their depth was checked and their surrogates are mended.
+    /// `part` makes a text of what is a part of the body.
+    pub(super) fn of(part: impl Fn(&str) -> ObjectText, own: &str, context: &str) -> Self {
+        let further = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object);
+        Self { own: part(own), further: further.map(part) }
+    }
+
+    /// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it
+    /// in the context: otherwise `first_name` of the context would win against `firstName` of the traits.
+    pub(crate) fn read(&self) -> Entries<'_> {
+        let mut traits = entries(self.own.as_str());
+        if let Some(further) = &self.further {
+            let hidden: HashSet<String> = traits.iter().map(|(key, _)| fold(key)).collect();
+            traits.extend(entries(further.as_str()), |key| !hidden.contains(&fold(key)));
+        }
+        traits
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
+
+use crate::segment::given::Given;
 
 /// The kind of a JSON value, by the first character of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,14 +76,14 @@ impl<'de> Visitor<'de> for LengthVisitor {
 }
 
 /// A value's JSON type, and its length if it has one. Problems say no more of a value: it may be personal data.
-pub(crate) fn describe(value: &Value) -> String {
+pub(crate) fn describe(value: &Given<'_>) -> String {
     match value {
-        Value::Null => "null".into(),
-        Value::Bool(_) => "boolean".into(),
-        Value::Number(_) => "number".into(),
-        Value::String(text) => format!("string of {}", counted(text.chars().count(), "character")),
-        Value::Array(items) => format!("array of {}", counted(items.len(), "element")),
-        Value::Object(_) => "object".into(),
+        Given::Null => "null".into(),
+        Given::Bool(_) => "boolean".into(),
+        Given::Number(_) => "number".into(),
+        Given::Text(text) => format!("string of {}", counted(text.chars().count(), "character")),
+        Given::List(items) => format!("array of {}", counted(items.len(), "element")),
+        Given::Object(_) => "object".into(),
     }
 }
 

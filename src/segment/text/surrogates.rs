@@ -14,6 +14,9 @@ const ESCAPE: usize = 6;
 /// in JSON it stands in strings only.
 pub(in crate::segment) fn mended(body: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(body);
+    if !body.contains(&b'\\') {
+        return mended;
+    }
     let mut at = 0;
     while let Some(escape) = body.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         at += escape;

@@ -16,9 +16,9 @@ fn identify(user_id: &str, email: Option<&str>, values: &Value) -> ContactWrite 
     let mut write = write(email.unwrap_or_default(), values);
     write.email = email.map(str::to_owned);
     write.user_id = Some(user_id.to_owned());
-    write.record.fields.insert("external_id".to_owned(), json!(user_id));
+    write.record.fields.insert("external_id", json!(user_id));
     if let Some(email) = email {
-        write.record.fields.insert("emails".to_owned(), json!(email));
+        write.record.fields.insert("emails", json!(email));
     }
     write
 }

@@ -263,7 +263,7 @@ fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
                     write.email = address.map(|address| email(*user, address));
                     write.user_id = Some(user_id);
                     if let Some(email) = &write.email {
-                        write.record.fields.insert("emails".to_owned(), json!(email));
+                        write.record.fields.insert("emails", json!(email));
                     }
                     insert_of(&mut scheduler, write, delivery);
                 }

@@ -17,7 +17,7 @@ fn of_acme(number: u64) -> ContactWrite {
 }
 
 fn knows_acme(scheduler: &mut Scheduler<u64>) {
-    let written = Some(fingerprint(&(&Record::default()).into()));
+    let written = Some(fingerprint(&Record::default().into()));
     scheduler.records.learn_account("Acme", CachedAccount { id: 7, written });
 }
 

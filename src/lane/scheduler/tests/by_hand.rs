@@ -19,7 +19,7 @@ pub(in crate::lane::scheduler) fn scheduler(now: Instant) -> Scheduler<u64> {
 }
 
 fn record(values: &Value) -> Record {
-    Record { fields: values.as_object().unwrap().clone(), ..Record::default() }
+    Record { fields: values.as_object().unwrap().into(), ..Record::default() }
 }
 
 pub(in crate::lane::scheduler) fn write(email: &str, values: &Value) -> ContactWrite {
@@ -187,7 +187,7 @@ fn acquaint(scheduler: &mut Scheduler<u64>) {
         let link = SalesAccountLink { id: 7, primary: true };
         scheduler.knows(&format!("c{number}@x.com"), number + 1, &[link], Instant::now());
     }
-    let written = Some(fingerprint(&(&record(&json!({ "size": 1 }))).into()));
+    let written = Some(fingerprint(&record(&json!({ "size": 1 })).into()));
     scheduler.records.learn_account("Acme", CachedAccount { id: 7, written });
 }
 

@@ -60,7 +60,7 @@ fn a_deal_that_the_contact_has_is_changed_and_keeps_the_custom_fields_that_the_e
     let now = Instant::now();
     let mut scheduler = scheduler(now);
     let mut renewal = related(" renewal", &json!({ "amount": 5 }));
-    renewal.record.custom_field = json!({ "cf_b": 2 }).as_object().unwrap().clone();
+    renewal.record.custom_field = json!({ "cf_b": 2 }).as_object().unwrap().into();
     insert(&mut scheduler, ContactWrite { deal: Some(renewal), ..write("a@x.com", &json!({})) }, 0);
     served(&mut scheduler, now, CONTACT, contact(1, &[]));
     let deals =

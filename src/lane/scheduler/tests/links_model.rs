@@ -74,7 +74,7 @@ fn mapped(number: usize, asked: &Asked) -> Mapped {
     let field = format!("field_{}_{}", asked.address, asked.field);
     let mut contact = write(&email, &json!({ "emails": email, field: number }));
     if asked.bad {
-        contact.record.fields.insert("bad".to_owned(), json!(true));
+        contact.record.fields.insert("bad", json!(true));
     }
     contact.company = asked.company.map(|place| {
         // The same from all, or one that is nobody else's.

@@ -125,7 +125,7 @@ fn custom_fields_that_somebody_changes_while_a_deal_waits_are_not_set_back() {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
     let mut renewal = related("Renewal", &json!({}));
-    renewal.record.custom_field = json!({ "cf_b": 2 }).as_object().unwrap().clone();
+    renewal.record.custom_field = json!({ "cf_b": 2 }).as_object().unwrap().into();
     insert(&mut scheduler, ContactWrite { deal: Some(renewal), ..write("a@x.com", &json!({})) }, 0);
     served(&mut scheduler, now, CONTACT, contact(1, &[]));
     let deals = json!({ "contact": { "id": 1 }, "deals": [{ "id": 5, "name": "Renewal" }] });

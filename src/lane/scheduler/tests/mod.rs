@@ -76,18 +76,18 @@ fn mapped(number: usize, asked: &Asked) -> Mapped {
         });
     };
     let mut record = Record::default();
-    record.fields.insert("emails".to_owned(), Value::from(email.clone()));
+    record.fields.insert("emails", Value::from(email.clone()));
     record.fields.insert(format!("field_{}", identify.field), Value::from(number));
     if identify.bad {
-        record.fields.insert("bad".to_owned(), Value::from(true));
+        record.fields.insert("bad", Value::from(true));
     }
     if identify.walled {
-        record.fields.insert("walled".to_owned(), Value::from(true));
+        record.fields.insert("walled", Value::from(true));
     }
     let related = |kind: &str, name: u8| {
         let name = format!("{kind} {name}");
         let mut record = Record::default();
-        record.fields.insert("name".to_owned(), Value::from(name.clone()));
+        record.fields.insert("name", Value::from(name.clone()));
         RelatedWrite { name, record }
     };
     Mapped::Contact(Box::new(ContactWrite {
@@ -455,7 +455,7 @@ proptest! {
             let email = email(asked.contact);
             if let Some(identify) = asked.identify.as_ref().filter(|identify| !identify.bad && !identify.walled) {
                 let Mapped::Contact(write) = mapped(number, asked) else { unreachable!() };
-                expected.entry(email.clone()).or_default().extend(write.record.fields.clone());
+                expected.entry(email.clone()).or_default().extend(write.record.fields.values());
                 if let Some(company) = identify.company {
                     let index = crm.accounts.iter().position(|name| *name == format!("Company {company}"));
                     let id = 100 + i64::try_from(index.unwrap()).unwrap();

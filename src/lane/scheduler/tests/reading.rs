@@ -24,7 +24,7 @@ fn of_acme(scheduler: &mut Scheduler<u64>, numbers: std::ops::Range<u64>) {
         insert(scheduler, ContactWrite { company, ..write(&email, &json!({})) }, number);
     }
     // The events are there already: values written before the lane was empty would not be relied on.
-    let written = Some(fingerprint(&(&related("Acme", &json!({})).record).into()));
+    let written = Some(fingerprint(&related("Acme", &json!({})).record.into()));
     scheduler.records.learn_account("Acme", CachedAccount { id: ACME, written });
 }
 

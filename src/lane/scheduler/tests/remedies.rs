@@ -116,7 +116,7 @@ fn lacking(values: &Value) -> Record {
         custom,
         default,
     };
-    let fields = values.as_object().unwrap().clone();
+    let fields = values.as_object().unwrap().into();
     let lacking =
         vec![lacking("lead_source_id", false, Some(json!(2))), lacking("cf_x", true, Some(json!("Web")))];
     Record { fields, lacking, ..Record::default() }

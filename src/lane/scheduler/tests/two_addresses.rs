@@ -26,7 +26,7 @@ fn readable() -> (Scheduler<u64>, Instant) {
 fn company_of(scheduler: &mut Scheduler<u64>, name: &str, id: i64, who: &str, delivery: u64) {
     let company = Some(related(name, &json!({})));
     insert(scheduler, ContactWrite { company, ..write(&format!("{who}@x.com"), &json!({})) }, delivery);
-    let written = Some(fingerprint(&(&related(name, &json!({})).record).into()));
+    let written = Some(fingerprint(&related(name, &json!({})).record.into()));
     scheduler.records.learn_account(name, CachedAccount { id, written });
 }
 

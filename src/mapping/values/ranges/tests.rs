@@ -167,8 +167,8 @@ fn a_count_is_a_whole_number_or_with_lossless_coercion_its_text() {
         (json!({}), None, None),
         (json!(null), None, None),
     ] {
-        assert_eq!(count(&value, Coercion::Lossless), lossless, "{value}");
-        assert_eq!(count(&value, Coercion::Strict), strict, "{value}");
+        assert_eq!(count(&Given::from(&value), Coercion::Lossless), lossless, "{value}");
+        assert_eq!(count(&Given::from(&value), Coercion::Strict), strict, "{value}");
     }
 }
 
