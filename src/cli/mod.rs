@@ -66,7 +66,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArguments),
     /// Serve a local stand-in for one Freshsales account
     #[command(
-        after_help = "Example:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms"
+        after_help = "Examples:\n  freshet sandbox --listen 127.0.0.1:8090 --requests-per-hour 1000 --latency 200ms\n  curl -X PUT http://127.0.0.1:8090/_sandbox/options -d '{\"search_filter\": \"ignored\"}'    # odd accounts, faults: docs/SANDBOX.md"
     )]
     Sandbox(sandbox::SandboxArguments),
     /// Show what a running replica knows of its accounts, or only whether it is ready

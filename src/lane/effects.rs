@@ -115,7 +115,7 @@ mod tests {
             }
         });
         let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        insta::assert_snapshot!(written, @r#" WARN a bulk feature does not work for the account; it is tried again after a restart account="acme" feature="links_in_bulk" costs="a link between a contact and a company costs a call of its own""#);
+        insta::assert_snapshot!(written, @r#" WARN a bulk feature does not work for the account; it is tried again after a restart account="acme" feature="links_in_bulk" costs="a contact whose link to its company is new goes alone: two calls, and two more for a deal""#);
         assert_eq!(told(), 2);
         assert_eq!(metrics.bulk_feature.with_label_values(&["acme", "contact_search"]).get(), 1);
         assert_eq!(metrics.bulk_feature.with_label_values(&["acme", "links_in_bulk"]).get(), 0);

@@ -56,6 +56,10 @@ pub(super) fn rights(entity: Entity, answers: &AccountAnswers, findings: &mut Ch
     }
 }
 
+/// Another key would change nothing.
+const NOT_BELIEVED: &str =
+    "nothing to do: searches are not believed, and contacts with companies or deals go one by one";
+
 pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
     let families = [
         (
@@ -80,6 +84,9 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
             Tried::Works(()) => findings.ok(check, works),
             Tried::Forbidden(why) => {
                 findings.warn(check, format!("no right to {}: {why}", family.permission()), user);
+            }
+            Tried::Odd(why) if check == "searches" => {
+                findings.warn(check, format!("an odd answer: {why}"), NOT_BELIEVED)
             }
             Tried::Odd(why) => findings.warn(check, format!("an odd answer: {why}"), user),
             Tried::Not => findings.skip(check, "not tried", AGAIN),

@@ -50,12 +50,14 @@ impl BulkFeature {
     pub fn cost(self) -> &'static str {
         match self {
             Self::ContactSearch => {
-                "a contact that this replica does not know costs a call of its own for its link to a company, and \
-                 others for its deal"
+                "a contact with a company or a deal that this replica does not know goes alone: two calls with a company, \
+                 four with a deal as well"
             }
             Self::SalesAccountSearch => "a company that this replica does not know costs a call of its own",
             Self::DealsInSearch => "the deals of a contact cost a call of their own to be read",
-            Self::LinksInBulk => "a link between a contact and a company costs a call of its own",
+            Self::LinksInBulk => {
+                "a contact whose link to its company is new goes alone: two calls, and two more for a deal"
+            }
         }
     }
 }
