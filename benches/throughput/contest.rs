@@ -41,7 +41,7 @@ impl Contestant {
 pub const HEAD: &str = "| work | who | events a second | Freshet's to its | CPU an event | peak memory | calls an event |\n\
     |---|---|---|---|---|---|---|";
 
-/// How long calls take in the worker's work.
+/// How long calls take where it is compared with the worker.
 pub const LATENCY: Duration = Duration::from_millis(100);
 
 /// A work with its place on the broker and its API.
@@ -56,10 +56,15 @@ pub struct Contest {
 }
 
 impl Contest {
-    pub async fn new(work: &'static str, kind: Kind, accounts: usize, events: usize) -> Self {
+    pub async fn new(
+        work: &'static str,
+        kind: Kind,
+        accounts: usize,
+        events: usize,
+        latency: Duration,
+    ) -> Self {
         let vhost = Broker::shared().await.vhost();
         let amqp = vhost.connect().await;
-        let latency = if kind == Kind::NewContact { LATENCY } else { Duration::ZERO };
         let api = Api::start(accounts, latency).await;
         let contest = Self { work, kind, events, made: Events::new(kind, accounts), vhost, amqp, api };
         // Declares the queues.

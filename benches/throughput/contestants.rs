@@ -7,7 +7,6 @@ use tokio::process::Command;
 
 use crate::contest::{Contest, Contestant};
 use crate::daemon;
-use crate::events::Kind;
 use crate::usage::{Sample, Stopwatch};
 
 /// Between two looks at the daemon's metrics.
@@ -28,7 +27,8 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
             let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
             let measured = async {
                 loop {
-                    if let Some(sample) = stopwatch.ended(daemon::ended(&freshet).await) {
+                    let (came, ended) = daemon::came_and_ended(&freshet).await;
+                    if let Some(sample) = stopwatch.look(came, ended) {
                         return sample;
                     }
                     tokio::time::sleep(LOOK).await;
@@ -47,9 +47,7 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
             Sample { events_per_second, processor_us, peak_mib, calls_per_event: 0.0 }
         }
     };
-    if contest.kind == Kind::NewContact {
-        contest.api.take_written();
-    }
+    contest.api.take_written();
     let calls = (contest.api.calls() - before) as f64;
     Sample { calls_per_event: calls / contest.events as f64, ..sample }
 }

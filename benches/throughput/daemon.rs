@@ -37,14 +37,15 @@ pub fn start(program: Option<&PathBuf>, configuration: &str) -> Freshet {
     }
 }
 
-/// Events that it delivered or skipped so far.
-pub async fn ended(freshet: &Freshet) -> usize {
-    let Ok((200, text)) = freshet.try_get("/metrics").await else { return 0 };
+/// Events that its lanes got so far, and those that were delivered or skipped.
+pub async fn came_and_ended(freshet: &Freshet) -> (usize, usize) {
+    let Ok((200, text)) = freshet.try_get("/metrics").await else { return (0, 0) };
     let sum = |name: &str| {
         let lines = text.lines().filter(|line| line.starts_with(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as usize
     };
     let dead = sum("freshet_events_dead_lettered_total{");
     assert_eq!(dead, 0, "dead letters:\n{}", freshet.log());
-    sum("freshet_events_delivered_total{") + sum("freshet_events_skipped_total{")
+    let ended = sum("freshet_events_delivered_total{") + sum("freshet_events_skipped_total{");
+    (sum("freshet_events_received_total{"), ended)
 }

@@ -7,16 +7,11 @@ use serde_json::{Value, json};
 pub enum Kind {
     /// The event excludes this destination: it goes the whole way, and no call is made.
     Skipped,
-    /// Identifies of [`CONTACTS`] contacts, so that many end with one call.
+    /// An identify, each of another contact.
     Identify,
     /// One call each.
     Track,
-    /// Each identify is of another contact.
-    NewContact,
 }
-
-/// Contacts that are identified again and again.
-const CONTACTS: usize = 100;
 
 /// What stands for the number of an event, of its contact and of its account.
 const MARKS: [&str; 3] = ["%EVENT%", "%CONTACT%", "%ACCOUNT%"];
@@ -48,7 +43,7 @@ fn template(kind: Kind) -> String {
             object
                 .insert("properties".into(), json!({"order": "%EVENT%", "total": 129.5, "currency": "EUR"}));
         }
-        Kind::Identify | Kind::NewContact => {}
+        Kind::Identify => {}
     }
     event.to_string()
 }
@@ -56,23 +51,18 @@ fn template(kind: Kind) -> String {
 /// Makes events by their numbers, for so many accounts in turn.
 pub struct Events {
     template: String,
-    kind: Kind,
     accounts: usize,
 }
 
 impl Events {
     pub fn new(kind: Kind, accounts: usize) -> Self {
-        Self { template: template(kind), kind, accounts }
+        Self { template: template(kind), accounts }
     }
 
     /// `run` tells events of one round from those of another.
     pub fn event(&self, run: usize, number: usize) -> String {
         let account = number % self.accounts;
-        let contact = match self.kind {
-            Kind::Identify => number % (CONTACTS * self.accounts),
-            Kind::Skipped | Kind::Track | Kind::NewContact => number,
-        };
-        let values = [format!("{run}-{number}"), contact.to_string(), account.to_string()];
+        let values = [format!("{run}-{number}"), number.to_string(), account.to_string()];
         let marks = MARKS.iter().zip(&values);
         marks.fold(self.template.clone(), |text, (mark, value)| text.replace(mark, value))
     }

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench throughput` brings up RabbitMQ as the tests do, lets all contestants of a work run in turn, several
 //! times, and prints medians for docs/PERFORMANCE.md. A ratio is the median of those of each round, so what else the machine
-//! does falls on both. With a word (`identifies`, `skipped`, `20`, `tracks`, `worker`, `beside`) only the works whose names
+//! does falls on both. With a word (`skipped`, `identifies`, `20`, `tracks`, `calls`, `beside`) only the works whose names
 //! hold it. `-- --beside PROGRAM` measures another build of the daemon, too. `-- --rounds N` repeats more often. With
 //! `-- --test`, few events show that all of it works. Nothing here asserts how fast anything is.
 #![allow(
@@ -35,6 +35,7 @@ mod peers;
 mod usage;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use contest::{Contest, Contestant};
 use events::Kind;
@@ -52,7 +53,9 @@ pub struct Size {
     seconds: u64,
 }
 
-const FULL: Size = Size { rounds: 3, events: 60_000, calls: 40_000, slow_events: 6000, seconds: 8 };
+const WORKER: &str = "identifies, calls of 100 ms, 10 accounts";
+
+const FULL: Size = Size { rounds: 3, events: 40_000, calls: 40_000, slow_events: 20_000, seconds: 8 };
 const SHORT: Size = Size { rounds: 1, events: 600, calls: 300, slow_events: 200, seconds: 2 };
 
 fn main() {
@@ -81,24 +84,19 @@ fn main() {
             [Contestant::Daemon(None)].into_iter().chain(other).chain([peer]).collect::<Vec<_>>()
         };
         println!("{}", contest::HEAD);
-        for (work, kind, accounts, events) in [
-            ("two hops, events skipped, 1 account", Kind::Skipped, 1, size.events),
-            ("two hops, events skipped, 20 accounts", Kind::Skipped, 20, size.events),
-            ("two hops, identifies, 1 account", Kind::Identify, 1, size.events),
-            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events),
-            // Several, because the limit of one account would be the limit.
-            ("one hop, tracks, 20 accounts", Kind::Track, 20, size.calls),
-            ("the worker's work, 10 accounts", Kind::NewContact, 10, size.slow_events),
+        let (at_once, relay) = (Duration::ZERO, Contestant::Relay);
+        for (work, kind, accounts, events, latency, peer) in [
+            ("two hops, skipped, 1 account", Kind::Skipped, 1, size.events, at_once, relay.clone()),
+            ("two hops, skipped, 20 accounts", Kind::Skipped, 20, size.events, at_once, relay.clone()),
+            // Several, because jobs or the limit of one account would be the limit.
+            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events, at_once, relay),
+            ("one hop, tracks, 20 accounts", Kind::Track, 20, size.calls, at_once, Contestant::Calls),
+            (WORKER, Kind::Identify, 10, size.slow_events, contest::LATENCY, Contestant::Worker),
         ] {
             if !asked(work) {
                 continue;
             }
-            let peer = match kind {
-                Kind::Skipped | Kind::Identify => Contestant::Relay,
-                Kind::Track => Contestant::Calls,
-                Kind::NewContact => Contestant::Worker,
-            };
-            let contest = Contest::new(work, kind, accounts, events).await;
+            let contest = Contest::new(work, kind, accounts, events, latency).await;
             contest.run(&with_daemon(peer), size.rounds).await;
         }
         if asked("beside a throttled account") {

@@ -45,7 +45,7 @@ pub fn run(arguments: &[String]) {
 /// Counts what has ended; true once that is all.
 fn ended(count: &mut usize, stopwatch: &mut Stopwatch) -> bool {
     *count += 1;
-    let Some(sample) = stopwatch.ended(*count) else { return false };
+    let Some(sample) = stopwatch.look(*count, *count) else { return false };
     println!("{} {} {}", sample.events_per_second, sample.processor_us, sample.peak_mib);
     true
 }
@@ -64,13 +64,14 @@ async fn consumer(url: &str, queue: &str, prefetch: u16) -> (Channel, lapin::Con
 
 async fn relay(url: &str, from: &str, to: &str, mut stopwatch: Stopwatch) {
     let (channel, consumer) = consumer(url, from, RELAY_PREFETCH).await;
-    let relayed = consumer.then(async |message| {
+    let publishing = &channel;
+    let relayed = consumer.then(|message| async move {
         let Delivery { data, properties, acker, .. } = message.expect("a message");
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let confirm = channel.basic_publish("".into(), to.into(), options, &data, properties).await;
+        let confirm = publishing.basic_publish("".into(), to.into(), options, &data, properties).await;
         (confirm.expect("published"), acker)
     });
-    let confirmed = relayed.map(async |(confirm, acker)| {
+    let confirmed = relayed.map(|(confirm, acker)| async move {
         assert!(confirm.await.expect("a confirm").is_ack());
         acker.ack(BasicAckOptions::default()).await.expect("acknowledged");
     });
@@ -88,14 +89,16 @@ async fn calls(addresses: &str, events: usize, mut stopwatch: Stopwatch) {
     let urls: Vec<String> =
         addresses.split(',').map(|address| format!("http://{address}/track/events")).collect();
     let body = bytes::Bytes::from(Events::new(Kind::Track, 1).event(0, 0));
-    let sent = stream::iter(0..events).map(async |number| {
+    let sent = stream::iter(0..events).map(|number| {
         let request = client
             .post(&urls[number % urls.len()])
             .header("Content-Type", "application/json")
             .body(body.clone());
-        let answer = request.send().await.expect("an answer");
-        assert!(answer.status().is_success());
-        answer.bytes().await.expect("a body");
+        async move {
+            let answer = request.send().await.expect("an answer");
+            assert!(answer.status().is_success());
+            answer.bytes().await.expect("a body");
+        }
     });
     let mut sent = std::pin::pin!(sent.buffer_unordered(CALLS * urls.len()));
     let mut count = 0;
@@ -105,7 +108,8 @@ async fn calls(addresses: &str, events: usize, mut stopwatch: Stopwatch) {
 async fn worker(url: &str, from: &str, addresses: Vec<String>, mut stopwatch: Stopwatch) {
     let (channel, consumer) = consumer(url, from, WORKER_PREFETCH).await;
     let (client, addresses) = (reqwest::Client::new(), Arc::new(addresses));
-    let worked = consumer.map(async |message| {
+    let (client, addresses) = (&client, &addresses);
+    let worked = consumer.map(|message| async move {
         let message = message.expect("a message");
         let event: Value = serde_json::from_slice(&message.data).expect("JSON");
         let key = event["writeKey"].as_str().expect("a write key");

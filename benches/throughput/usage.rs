@@ -21,7 +21,7 @@ pub fn peak_mib(process: u32) -> f64 {
     line.trim().trim_end_matches("kB").trim().parse::<f64>().expect("KiB") / 1024.0
 }
 
-/// What one run of a contestant came to, from the moment when a tenth of its events had ended.
+/// What one run of a contestant came to, from the moment when it had its first event.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
     pub events_per_second: f64,
@@ -30,11 +30,11 @@ pub struct Sample {
     pub calls_per_event: f64,
 }
 
-/// Measures from the moment when a tenth has ended, because nobody waits for a start.
+/// Measures from the first event on, because nobody waits for a start.
 pub struct Stopwatch {
     process: u32,
     events: usize,
-    begun: Option<(tokio::time::Instant, Duration, usize)>,
+    begun: Option<(tokio::time::Instant, Duration)>,
 }
 
 impl Stopwatch {
@@ -42,14 +42,14 @@ impl Stopwatch {
         Self { process, events, begun: None }
     }
 
-    /// So many have ended; the sample once those are all.
-    pub fn ended(&mut self, ended: usize) -> Option<Sample> {
+    /// So many have come, and so many have ended; the sample once those are all.
+    pub fn look(&mut self, came: usize, ended: usize) -> Option<Sample> {
         let now = tokio::time::Instant::now();
-        if self.begun.is_none() && ended >= self.events / 10 {
-            self.begun = Some((now, processor_time(self.process), ended));
+        if self.begun.is_none() && came > 0 {
+            self.begun = Some((now, processor_time(self.process)));
         }
-        let (began, used, before) = self.begun.filter(|_| ended >= self.events)?;
-        let measured = (ended - before).max(1) as f64;
+        let (began, used) = self.begun.filter(|_| ended >= self.events)?;
+        let measured = ended as f64;
         Some(Sample {
             events_per_second: measured / (now - began).as_secs_f64().max(1e-6),
             processor_us: processor_time(self.process).saturating_sub(used).as_secs_f64() * 1e6 / measured,

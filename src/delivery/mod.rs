@@ -38,6 +38,8 @@ pub struct Delivery {
     pub queued_at: Timestamp,
     /// The source may have queued it more than once, so that an older copy may come after a newer event.
     pub copied: bool,
+    /// The batch that it was taken out of, a number that no other coming of a batch has.
+    pub batch: Option<i64>,
     /// It was a dead letter and was sent back, so something was mended.
     pub replayed: bool,
     /// It was handed out before and came back unsettled: another replica may still have calls under way for it.

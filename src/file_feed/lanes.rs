@@ -94,6 +94,7 @@ impl Lanes {
             body: unpacked,
             queued_at,
             copied: false,
+            batch: None,
             replayed: false,
             redelivered: false,
             trace_id,

@@ -35,6 +35,8 @@ pub(super) struct Settler {
     status: Arc<LaneStatus>,
     dedup: Dedup<OpenDelivery>,
     settled: u64,
+    /// The batch of the identify that was taken last.
+    batch: Option<i64>,
     /// The seconds in which the events that are open were queued, and how many in each.
     queued: BTreeMap<i64, u32>,
 }
@@ -42,7 +44,8 @@ pub(super) struct Settler {
 impl Settler {
     pub(super) fn new(status: Arc<LaneStatus>, metrics: AccountMetrics) -> Self {
         let account = status.account().clone();
-        Self { account, metrics, status, dedup: Dedup::new(), settled: 0, queued: BTreeMap::new() }
+        let (dedup, queued) = (Dedup::new(), BTreeMap::new());
+        Self { account, metrics, status, dedup, settled: 0, batch: None, queued }
     }
 
     /// Events settled so far, however they ended.
@@ -88,6 +91,16 @@ impl Settler {
         if let Some(id) = &delivery.message_id {
             self.dedup.begin(id);
         }
+    }
+
+    /// An identify of this batch was taken, and is no duplicate.
+    pub(super) fn note_batch(&mut self, batch: Option<i64>) {
+        self.batch = batch;
+    }
+
+    /// Whether an identify of this batch was the last that was taken.
+    pub(super) fn is_writing(&self, batch: Option<i64>) -> bool {
+        batch.is_some() && batch == self.batch
     }
 
     /// Settles an event that was worked on, and the duplicates that waited for it.

@@ -157,17 +157,25 @@ async fn before_the_first_start_it_says_what_will_be_declared_and_leaves_nothing
     }
     checked.has("broker", "policies", "skipped", "AMQP does not show policies");
     for account in ["account:acme", "account:globex"] {
-        for name in
-            ["connection", "api_key", "quota", "contacts", "sales_accounts", "deals", "lookups", "jobs"]
-        {
+        for name in [
+            "connection",
+            "api_key",
+            "quota",
+            "contacts",
+            "sales_accounts",
+            "deals",
+            "lookups",
+            "jobs",
+            "searches",
+        ] {
             let found = checked.of(account, name);
             assert!(matches!(found.as_slice(), [(status, _)] if status == "ok"), "{name}: {found:?}");
         }
         checked.has(account, "app_token", "skipped", "cannot be tried");
         checked.has(account, "writing", "skipped", "no attempt");
     }
-    assert!(checked.err.contains("16 in all"), "{}", checked.err);
-    assert_eq!(world.state("acme")["total_requests"], 8, "as announced");
+    assert!(checked.err.contains("18 in all"), "{}", checked.err);
+    assert_eq!(world.state("acme")["total_requests"], 9, "as announced");
     assert_eq!(world.state("acme")["contacts"], json!([]));
 }
 
@@ -507,6 +515,27 @@ async fn rights_are_told_entity_by_entity() {
     assert_eq!(checked.status, Some(0));
     checked.has("account:acme", "lookups", "warning", "no right to look up contacts");
     checked.has("account:acme", "jobs", "warning", "no right to read the status of jobs");
+}
+
+#[tokio::test]
+async fn an_account_whose_searches_cannot_be_believed_is_told() {
+    let found = |body: Value| json!({"status": 200, "headers": {"content-type": "application/json"}, "body": body.to_string()});
+    for (action, part) in [
+        (forbidden(), "no right to search contacts and sales accounts"),
+        (json!({"status": 405}), "status 405"),
+        (found(json!({"meta": {"total": 0}})), "no list of contacts"),
+        (
+            found(json!({"contacts": [{"id": 1, "email": "a@b.co"}], "meta": {"total": 1}})),
+            "were not asked for",
+        ),
+        (found(json!({"contacts": [], "meta": {"total": 3}})), "does not say that it holds all"),
+    ] {
+        let faults = json!([{"endpoint": "filtered_search", "action": action}]);
+        let checked = misbehaving(faults).await;
+        assert_eq!(checked.status, Some(0), "{part}: {}", checked.out);
+        checked.has("account:acme", "searches", "warning", part);
+        checked.has("account:acme", "jobs", "ok", "can be read");
+    }
 }
 
 #[tokio::test]

@@ -321,23 +321,36 @@ pub struct Source {
     pub sent: Vec<String>,
 }
 
+/// What a source says of an event.
+#[derive(Default)]
+struct Marks {
+    redelivered: bool,
+    copied: bool,
+    batch: Option<i64>,
+}
+
 impl Source {
     /// Hands an event to the lane; its tag counts from 0.
     pub async fn send(&mut self, event: impl ToString) -> u64 {
-        self.hand_over(event.to_string(), false, false).await
+        self.hand_over(event.to_string(), Marks::default()).await
     }
 
     /// Hands over an event that was handed out before.
     pub async fn send_again(&mut self, event: impl ToString) -> u64 {
-        self.hand_over(event.to_string(), true, false).await
+        self.hand_over(event.to_string(), Marks { redelivered: true, ..Marks::default() }).await
     }
 
     /// Hands over an event that the router had before.
     pub async fn send_copy(&mut self, event: impl ToString) -> u64 {
-        self.hand_over(event.to_string(), false, true).await
+        self.hand_over(event.to_string(), Marks { copied: true, ..Marks::default() }).await
     }
 
-    async fn hand_over(&mut self, body: String, redelivered: bool, copied: bool) -> u64 {
+    /// Hands over an event of a batch.
+    pub async fn send_of_batch(&mut self, batch: i64, event: impl ToString) -> u64 {
+        self.hand_over(event.to_string(), Marks { batch: Some(batch), ..Marks::default() }).await
+    }
+
+    async fn hand_over(&mut self, body: String, marks: Marks) -> u64 {
         let tag = self.next;
         self.next += 1;
         self.sent.push(body.clone());
@@ -346,9 +359,10 @@ impl Source {
         let delivery = Delivery {
             body: body.into(),
             queued_at: Timestamp::now(),
-            copied,
+            copied: marks.copied,
+            batch: marks.batch,
             replayed: false,
-            redelivered,
+            redelivered: marks.redelivered,
             trace_id: None,
             receipt,
         };

@@ -301,6 +301,32 @@ async fn the_last_of_copied_identifies_wins_again_and_a_copied_track_is_left_out
 }
 
 #[tokio::test]
+async fn a_batch_that_comes_twice_ends_with_its_last_identify_though_another_replica_took_its_first() {
+    let rig = Rig::start().await;
+    let mut source = rig.session().await;
+    let sized = |id: &str, seats: u32| identify(id, "ada@example.com", json!({"cfSeats": seats}));
+    let seats = |rig: &Rig| rig.contact("ada@example.com")["custom_field"]["cf_seats"].clone();
+    source.send_of_batch(1, sized("55", 55)).await;
+    source.send_of_batch(1, sized("56", 56)).await;
+    for (id, size) in [("54", 54), ("55", 55), ("56", 56)] {
+        source.send_of_batch(2, sized(id, size)).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    }
+    assert_eq!(seats(&rig), 56);
+    // Once all of it is known, and something newer came, a third copy changes nothing.
+    source.send(sized("57", 57)).await;
+    assert_eq!(source.settled().await.outcome, Outcome::Delivered);
+    for (id, size) in [("54", 54), ("55", 55), ("56", 56)] {
+        source.send_of_batch(3, sized(id, size)).await;
+        assert_eq!(source.settled().await.outcome, Outcome::Skipped(SkipReason::Duplicate));
+    }
+    assert_eq!(seats(&rig), 57);
+    rig.finish(source).await;
+}
+
+#[tokio::test]
 async fn a_source_that_ends_by_itself_gets_everything_delivered() {
     let rig = Rig::with(Setup { prefetch: 3, concurrency: 2, ..Setup::default() }).await;
     let mut source = rig.session().await;

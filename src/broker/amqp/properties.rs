@@ -15,6 +15,8 @@ use crate::delivery::{TRACEPARENT, TraceId};
 pub(in crate::broker) const QUEUED_AT: &str = "freshet-queued-at";
 /// The router had this message before, and may have published it to the lane then.
 pub(in crate::broker) const COPY: &str = "freshet-copy";
+/// The batch that the event was taken out of: a number that no other coming of a batch has.
+pub(in crate::broker) const BATCH: &str = "freshet-batch";
 
 /// The longest that a message is believed to have been queued. A time before that comes from a wrong clock or a hostile
 /// sender, and in a histogram it would outweigh all others.
@@ -78,6 +80,11 @@ pub(in crate::broker) fn header<'a>(properties: &'a BasicProperties, name: &str)
 /// Whether the message may be in the lane twice, see [`COPY`].
 pub(in crate::broker) fn is_copy(properties: &BasicProperties) -> bool {
     matches!(header(properties, COPY), Some(AMQPValue::Boolean(true)))
+}
+
+/// Which batch the event was taken out of, see [`BATCH`].
+pub(in crate::broker) fn batch(properties: &BasicProperties) -> Option<i64> {
+    header(properties, BATCH).and_then(AMQPValue::as_long_long_int)
 }
 
 /// The trace that the sender put the message into.

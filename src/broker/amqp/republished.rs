@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::properties::{COPY, QUEUED_AT, queued_at};
+use super::properties::{BATCH, COPY, QUEUED_AT, queued_at};
 use crate::dead_letter::header_names::{BROKER_COUNTS, ORIGINAL, is_of_one_delivery};
 
 /// Route to further queues, and an unfit value closes the channel.
@@ -54,6 +54,13 @@ pub(in crate::broker) fn as_copy(properties: BasicProperties) -> BasicProperties
     properties.with_headers(headers)
 }
 
+/// With the number of the batch that the event was taken out of.
+pub(in crate::broker) fn of_batch(properties: BasicProperties, number: i64) -> BasicProperties {
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(BATCH.into(), AMQPValue::LongLongInt(number));
+    properties.with_headers(headers)
+}
+
 /// Without a `content_encoding`, for an event that was taken out of a packed batch.
 pub(in crate::broker) fn unpacked(original: &BasicProperties) -> BasicProperties {
     if original.content_encoding().is_none() {
@@ -76,7 +83,7 @@ fn harmless_headers(original: &BasicProperties) -> FieldTable {
     for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
         if ROUTING_HEADERS.contains(&name.as_str()) {
             headers.insert(renamed(name.as_str()), value.clone());
-        } else if !BROKER_COUNTS.contains(&name.as_str()) && name.as_str() != COPY {
+        } else if !BROKER_COUNTS.contains(&name.as_str()) && ![COPY, BATCH].contains(&name.as_str()) {
             headers.insert(name.clone(), value.clone());
         }
     }

@@ -166,7 +166,7 @@ impl<'a> LaneConsumer<'a> {
         let lanes = self.context.names.lanes();
         let properties = properties::believed(message.properties, message.exchange.as_str(), lanes);
         let queued_at = properties::queued_at(&properties, now);
-        let copied = properties::is_copy(&properties);
+        let (copied, batch) = (properties::is_copy(&properties), properties::batch(&properties));
         let replayed = letter_properties::was_replayed(&properties);
         let trace_id = properties::trace_id(&properties);
         let waited = now.duration_since(queued_at).try_into().unwrap_or_default();
@@ -183,7 +183,8 @@ impl<'a> LaneConsumer<'a> {
             Ok(body) => {
                 let place = self.settle.clone().reserve_owned().await.map_err(|_| BrokerError::LaneEnded)?;
                 let receipt = Receipt::new(tag, place, self.inlet.metrics.receipts_dropped.clone());
-                let delivery = Delivery { body, queued_at, copied, replayed, redelivered, trace_id, receipt };
+                let delivery =
+                    Delivery { body, queued_at, copied, batch, replayed, redelivered, trace_id, receipt };
                 self.deliver(delivery, stop).await
             }
             Err(refusal) => {

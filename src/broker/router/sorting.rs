@@ -85,7 +85,8 @@ fn split(
     batch: Batch,
 ) -> Vec<Publication> {
     let unpacked = republished::unpacked(&message.properties);
-    let shared = Arc::new(for_lane(message, &unpacked));
+    let number = targets.number_batch(message.taken_at);
+    let shared = Arc::new(republished::of_batch(for_lane(message, &unpacked), number));
     let batch = Arc::new(batch);
     let mut publication = |index: usize| {
         let body = EventBody::Part(batch.clone(), index);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use lapin::BasicProperties;
 
 use crate::broker::amqp::properties;
@@ -13,12 +14,13 @@ use crate::outcome::Refusal;
 use crate::routing::{ACCOUNT_HEADER, AccountIndex};
 use crate::segment::RoutingKeys;
 
-/// The lanes of the accounts that events came for.
+/// The lanes of the accounts that events came for, and the last batch.
 #[derive(Default)]
 pub(super) struct LaneTargets {
     /// The accounts as they were when these lanes were found.
     index: Arc<AccountIndex>,
     lanes: HashMap<AccountName, Arc<PublishTarget>>,
+    last_batch: i64,
 }
 
 impl LaneTargets {
@@ -32,7 +34,8 @@ impl LaneTargets {
         let index = context.routed.get();
         if !Arc::ptr_eq(&index, &self.index) {
             // Accounts may be gone.
-            *self = Self { index, lanes: HashMap::new() };
+            self.lanes.clear();
+            self.index = index;
         }
         let account = find_in(&self.index, properties, keys)?;
         if let Some(lane) = self.lanes.get(&account) {
@@ -41,6 +44,13 @@ impl LaneTargets {
         let lane = Arc::new(PublishTarget::lane(&context.names, &account));
         self.lanes.insert(account, lane.clone());
         Ok(lane)
+    }
+
+    /// A number that no other coming of a batch has, here or at another replica: its time, in nanoseconds.
+    pub(super) fn number_batch(&mut self, taken_at: Timestamp) -> i64 {
+        let nanoseconds = i64::try_from(taken_at.as_nanosecond()).unwrap_or_default();
+        self.last_batch = nanoseconds.max(self.last_batch + 1);
+        self.last_batch
     }
 }
 

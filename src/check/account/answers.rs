@@ -8,12 +8,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::freshsales::{
-    Call, Client, Endpoint, NoAnswer, RateLimit, Reached, UnavailableCause, Unreached, Verdict, classify,
+    Call, Client, ContactRows, Endpoint, NoAnswer, RateLimit, Reached, UnavailableCause, Unreached, Verdict,
+    classify, found_contacts,
 };
 use crate::schema::{Entity, Fields, LeftOut, Schema};
 
 /// The most calls that are made of an account's quota.
-pub const CALLS: u32 = 8;
+pub const CALLS: u32 = 9;
 /// For all calls of one account.
 const TIME: Duration = Duration::from_secs(30);
 /// For one call.
@@ -22,6 +23,8 @@ const CALL_TIME: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 64;
 /// Freshsales' ids have many more digits. Whether there is such a record does not matter.
 const SOME_ID: i64 = 1;
+/// An address that no contact has.
+const NOBODY: &str = "nobody@freshet.invalid";
 
 /// How many accounts are asked at once.
 pub const fn accounts_at_once() -> usize {
@@ -82,6 +85,8 @@ pub struct AccountAnswers {
     pub lookup: Tried<()>,
     /// Asking for the status of a bulk job.
     pub jobs: Tried<()>,
+    /// Searching for contacts.
+    pub search: Tried<()>,
     /// What was read of the fields.
     pub schema: Schema,
     /// Fields that cannot be used.
@@ -95,7 +100,11 @@ impl AccountAnswers {
         let deadline = Instant::now() + TIME;
         let calls = Entity::ALL.iter().map(|entity| Call::fields(*entity));
         let calls = calls.chain(Entity::ALL.iter().map(|entity| Call::read(*entity, SOME_ID)));
-        let calls = calls.chain([Call::lookup_email("nobody@freshet.invalid"), Call::job_status("1")]);
+        let calls = calls.chain([
+            Call::lookup_email(NOBODY),
+            Call::job_status("1"),
+            Call::search(Entity::Contact, &[NOBODY]),
+        ]);
         for (call, left) in calls.zip((0..CALLS).rev()) {
             let until = deadline.min(Instant::now() + CALL_TIME);
             let reached = tokio::time::timeout_at(until, client.reach(&call)).await;
@@ -181,9 +190,9 @@ impl AccountAnswers {
             Endpoint::DealRead => self.record(Entity::Deal, worked(&tried)),
             Endpoint::Lookup => self.lookup = worked(&tried),
             Endpoint::JobStatus => self.jobs = worked(&tried),
+            Endpoint::Search(_) => self.search = doubt(&tried).map_or_else(|| worked(&tried), Tried::Odd),
             // Not called here.
             Endpoint::Selector(_)
-            | Endpoint::Search(_)
             | Endpoint::Upsert(_)
             | Endpoint::BulkUpsert(_)
             | Endpoint::ContactUpdate
@@ -223,6 +232,20 @@ impl AccountAnswers {
         }
         Tried::Works(count)
     }
+}
+
+/// Why the answer to a search for nobody shows that searches cannot be believed.
+fn doubt(tried: &Tried<Value>) -> Option<String> {
+    let Tried::Works(body) = tried else { return None };
+    let why = match found_contacts(body) {
+        None => "the answer has no list of contacts",
+        Some(ContactRows { rows, .. }) if !rows.is_empty() => "it finds contacts that were not asked for",
+        Some(ContactRows { complete: false, .. }) => {
+            "the answer does not say that it holds all that was found"
+        }
+        Some(_) => return None,
+    };
+    Some(why.to_owned())
 }
 
 /// Where an entity stands in [`Entity::ALL`].

@@ -203,7 +203,7 @@ impl Intake {
 /// Counts a judged delivery, and settles it or hands it to the scheduler. `place` was kept for it.
 fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut Onward<'_>) {
     let Onward { scheduler, settler, reports } = onward;
-    let Delivery { queued_at, receipt, copied, trace_id, .. } = delivery;
+    let Delivery { queued_at, receipt, copied, batch, trace_id, .. } = delivery;
     reports.ignored_traits(judged.ignored);
     if let Some(word) = judged.placeholder {
         reports.placeholder_user_id(word, trace_id);
@@ -213,8 +213,9 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
     let open = OpenDelivery { event_type, message_id, queued_at, trace_id: trace_id.map(Box::new), receipt };
     let admitted = match verdict {
         // An older copy of another identify may have come between this copy and the first. Copies come in order, so the
-        // last one is written again.
-        Ok(send) if copied && send.is_identify() => Some((send, open)),
+        // last one is written again. In a batch that was sent twice, one is new to a replica that got the lane in the middle
+        // of the first: the later ones of the second are written behind it.
+        Ok(send) if send.is_identify() && (copied || settler.is_writing(batch)) => Some((send, open)),
         Ok(send) => settler.settle_if_duplicate(open).map(|open| (send, open)),
         Err(outcome) => {
             settler.settle(open, outcome, 0);
@@ -228,6 +229,9 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
         return;
     };
     settler.begin(&open);
+    if send.is_identify() {
+        settler.note_batch(batch);
+    }
     for omitted in &omitted {
         reports.omitted_value(omitted, trace_id);
     }

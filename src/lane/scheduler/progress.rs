@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::calls::Purpose;
 use super::window::ContactKey;
 use super::{Effect, Scheduler};
-use crate::freshsales::{Endpoint, found_email};
+use crate::freshsales::{Call, Endpoint, found_email};
 use crate::lane::contact::activity;
 use crate::lane::contact::address_change::identify::{self, AddressRole, Identified};
 use crate::lane::contact::address_change::learned;
@@ -137,6 +137,7 @@ impl<D> Scheduler<D> {
         step: impl FnOnce(&mut WorkItem<D>, &mut StepContext<'_>) -> Advance,
     ) -> Option<Advance> {
         let look_up_delay = self.settings.backoff.look_up_delay;
+        let look_ups_complete_at = self.look_ups_complete_at(now);
         let mut context = StepContext {
             records: &mut self.records,
             identities: &mut self.identities,
@@ -144,7 +145,7 @@ impl<D> Scheduler<D> {
             invalid_value: self.settings.invalid_value,
             look_up_delay,
             usual_search_wait: self.bulk.usual_search_wait(),
-            look_ups_complete_at: self.tenure.since().unwrap_or(now) + look_up_delay,
+            look_ups_complete_at,
             now,
         };
         Some(step(self.items.get_mut(number)?, &mut context))
@@ -179,6 +180,11 @@ impl<D> Scheduler<D> {
         effects
     }
 
+    /// From when on look-ups find all that was written before the lane came here.
+    fn look_ups_complete_at(&self, now: Instant) -> Instant {
+        self.tenure.since().unwrap_or(now) + self.settings.backoff.look_up_delay
+    }
+
     fn look_up_at(&mut self, number: u64, at: Instant) {
         match self.items.contact(number).and_then(ContactWork::call) {
             Some(call) => {
@@ -195,9 +201,16 @@ impl<D> Scheduler<D> {
         let Some((event, mut open)) = item.events.pop() else { return };
         let Some(Identity::UserId(user_id)) = activity::identity(&open.event) else { return };
         let user_id = user_id.clone();
-        match body.and_then(|body| found_email(body, &user_id)) {
-            Some(email) => self.identities.found(&user_id, email),
-            None => self.identities.not_found(&user_id, now),
+        let complete_at = self.look_ups_complete_at(now);
+        match body.map(|body| found_email(body, &user_id)) {
+            Some(Some(email)) => self.identities.found(&user_id, email),
+            Some(None) if now < complete_at => {
+                item.events.push((event, open));
+                self.items.insert(number, item);
+                self.calls.add_due(Call::lookup_external_id(&user_id), Purpose::Step(number), complete_at);
+                return;
+            }
+            Some(None) | None => self.identities.not_found(&user_id, now),
         }
         open.attempts = item.attempts;
         let email = self.identities.email(&user_id).map(str::to_owned);

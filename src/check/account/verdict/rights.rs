@@ -57,7 +57,7 @@ pub(super) fn rights(entity: Entity, answers: &AccountAnswers, findings: &mut Ch
 }
 
 pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
-    let both = [
+    let families = [
         (
             "lookups",
             &answers.lookup,
@@ -66,8 +66,15 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
             "tracks by userId",
         ),
         ("jobs", &answers.jobs, EndpointFamily::Jobs, "the status of bulk jobs can be read", "bulk upserts"),
+        (
+            "searches",
+            &answers.search,
+            EndpointFamily::Searches,
+            "contacts can be searched for",
+            "contacts with companies or deals, to go in bulk,",
+        ),
     ];
-    for (check, tried, family, works, needs) in both {
+    for (check, tried, family, works, needs) in families {
         let user = format!("make the key of a user who may {}: {needs} need it", family.permission());
         match tried {
             Tried::Works(()) => findings.ok(check, works),

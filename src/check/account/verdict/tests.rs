@@ -30,6 +30,7 @@ fn sound() -> AccountAnswers {
         records: [(); 3].map(|()| Tried::Works(())),
         lookup: Tried::Works(()),
         jobs: Tried::Works(()),
+        search: Tried::Works(()),
         schema: Schema {
             contact: read(json!([{"name": "cf_plan", "type": "text", "default": false}])),
             sales_account: read(json!([{"name": "name", "type": "text"}])),
@@ -145,6 +146,7 @@ fn only_contacts_are_needed_by_every_identify() {
     for (tried, status) in [(no(), Warning), (Tried::Odd("odd".to_owned()), Warning), (Tried::Not, Skipped)] {
         assert_eq!(changed("lookups", |answers| answers.lookup = tried.clone()), [status]);
         assert_eq!(changed("jobs", |answers| answers.jobs = tried.clone()), [status]);
+        assert_eq!(changed("searches", |answers| answers.search = tried.clone()), [status]);
     }
 }
 

@@ -84,6 +84,7 @@ fn records_that_found_no_job_gather_with_others_and_none_goes_alone() {
 fn what_needs_no_job_goes_on_while_records_wait_for_one() {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
+    scheduler.begin_alone(now);
     plain(&mut scheduler, 0..50);
     refuse(&mut scheduler, now);
     track(

@@ -1,5 +1,6 @@
 //! Random events against a modelled account that refuses, fails, throttles and reports as it likes.
 
+mod activities;
 mod address_changes;
 mod address_model;
 mod against_the_lane;

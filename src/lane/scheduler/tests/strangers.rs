@@ -516,6 +516,7 @@ fn an_outage_of_any_length_gives_up_nothing() {
 #[test]
 fn a_userid_that_nobody_has_is_looked_up_again_later() {
     let mut account = rich();
+    account.scheduler.begin_alone(account.now);
     let lookups =
         |account: &Account| account.sent.iter().filter(|(_, call)| call.endpoint == Endpoint::Lookup).count();
     let track = |account: &mut Account, number: u64| {

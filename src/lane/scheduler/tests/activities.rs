@@ -1,0 +1,71 @@
+//! Tracks by a `userId`: whom they are reported under while a look-up may not see what another replica wrote a moment ago.
+
+use serde_json::{Value, json};
+
+use super::by_hand::{scheduler, sent, served, settled};
+use super::prelude::*;
+use crate::freshsales::Endpoint;
+use crate::mapping::{Activity, Identity};
+use crate::object::ObjectText;
+
+fn track(scheduler: &mut Scheduler<u64>, delivery: u64) {
+    let identity = Identity::UserId("u".to_owned());
+    let activity = Activity { identity, name: delivery.to_string(), properties: ObjectText::default() };
+    scheduler.insert(Mapped::Track(activity), &[ContactKey::UserId("u".to_owned())], None, delivery);
+}
+
+fn looked_up(scheduler: &mut Scheduler<u64>, now: Instant, contacts: &[Value]) {
+    let (number, call) = sent(scheduler, now);
+    assert_eq!(call.endpoint, Endpoint::Lookup);
+    let body = json!({ "contacts": { "contacts": contacts } });
+    scheduler.answered(number, Verdict::Done(body), &RateLimit::default(), now);
+}
+
+/// What the track is reported under.
+fn reported(scheduler: &mut Scheduler<u64>, now: Instant) -> (Value, Vec<(u64, Outcome)>) {
+    let (body, effects) = served(scheduler, now, Endpoint::TrackEvent, json!({}));
+    (body["identifier"].clone(), settled(effects))
+}
+
+#[test]
+fn a_track_whose_contact_another_replica_may_have_just_created_is_looked_up_again() {
+    let now = Instant::now();
+    let later = now + BackoffSettings::default().look_up_delay;
+    let ada = json!({"id": 7, "external_id": "u", "email": "ada@x.com"});
+    for (second, identifier) in [(vec![ada], "ada@x.com"), (vec![], "u")] {
+        let mut scheduler = scheduler(now);
+        scheduler.begin();
+        track(&mut scheduler, 1);
+        looked_up(&mut scheduler, now, &[]);
+        // Later ones of the same userId wait for it, and are not looked up themselves.
+        track(&mut scheduler, 2);
+        assert!(matches!(scheduler.next(now), Next::Wait(Some(wake)) if wake == later));
+        looked_up(&mut scheduler, later, &second);
+        for delivery in [1, 2] {
+            let expected = (json!(identifier), vec![(delivery, Outcome::Delivered)]);
+            assert_eq!(reported(&mut scheduler, later), expected);
+        }
+        assert!(scheduler.is_empty());
+    }
+}
+
+#[test]
+fn where_the_lane_was_here_long_enough_a_track_is_looked_up_once() {
+    let now = Instant::now();
+    let mut scheduler = scheduler(now);
+    scheduler.begin_alone(now);
+    track(&mut scheduler, 1);
+    looked_up(&mut scheduler, now, &[]);
+    assert_eq!(reported(&mut scheduler, now), (json!("u"), vec![(1, Outcome::Delivered)]));
+}
+
+#[test]
+fn a_track_that_waits_for_its_second_look_up_is_given_back_with_the_rest() {
+    let now = Instant::now();
+    let mut scheduler = scheduler(now);
+    scheduler.begin();
+    track(&mut scheduler, 1);
+    looked_up(&mut scheduler, now, &[]);
+    assert_eq!(scheduler.give_back(), [1]);
+    assert!(scheduler.is_empty());
+}
