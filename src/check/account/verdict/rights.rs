@@ -86,7 +86,7 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
                 findings.warn(check, format!("no right to {}: {why}", family.permission()), user);
             }
             Tried::Odd(why) if check == "searches" => {
-                findings.warn(check, format!("an odd answer: {why}"), NOT_BELIEVED)
+                findings.warn(check, format!("an odd answer: {why}"), NOT_BELIEVED);
             }
             Tried::Odd(why) => findings.warn(check, format!("an odd answer: {why}"), user),
             Tried::Not => findings.skip(check, "not tried", AGAIN),
