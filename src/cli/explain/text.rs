@@ -222,10 +222,10 @@ impl Page {
             (Some(hourly), counted) => {
                 let share = f64::from(counted) / hourly * 100.0;
                 let up_to = if least == most { "" } else { "up to " };
-                let of = if reports {
-                    format!(", {counted} of which the hourly quota counts")
-                } else {
-                    String::new()
+                let of = match least.saturating_sub(1) {
+                    _ if !reports => String::new(),
+                    fewest if fewest == counted => format!(", {counted} of which the hourly quota counts"),
+                    fewest => format!(", {fewest} or {counted} of which the hourly quota counts"),
                 };
                 format!("{of}: {up_to}{share:.2} % of the {hourly:.0} calls an hour that Freshet may make")
             }
