@@ -10,6 +10,7 @@ use crate::lane::timing::{AWAY_FOR, TAKE_OVER_DELAY};
 pub(super) struct Tenure {
     /// Only fields are read until then, because the calls of the last holder may not be over.
     quiet_until: Option<Instant>,
+    /// Since the first event that it brought: until then another replica may have the lane.
     since: Option<Instant>,
     /// Since when only this replica can have written.
     alone_since: Option<Instant>,
@@ -42,7 +43,6 @@ impl Tenure {
 
     /// The lane works here now.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
         self.alone_since.get_or_insert(now);
     }
 
@@ -51,7 +51,10 @@ impl Tenure {
     pub(super) fn holds_events(&mut self, holds: bool, now: Instant) {
         if !holds {
             self.empty_since.get_or_insert(now);
-        } else if let Some(since) = self.empty_since.take()
+            return;
+        }
+        self.since.get_or_insert(now);
+        if let Some(since) = self.empty_since.take()
             && now.saturating_duration_since(since) > AWAY_FOR
         {
             self.alone_since = Some(now);

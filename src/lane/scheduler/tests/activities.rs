@@ -50,6 +50,34 @@ fn a_track_whose_contact_another_replica_may_have_just_created_is_looked_up_agai
 }
 
 #[test]
+fn another_replica_may_have_had_the_lane_until_its_first_event_came() {
+    let now = Instant::now();
+    let mut scheduler = scheduler(now);
+    scheduler.begin();
+    assert!(matches!(scheduler.next(now), Next::Wait(None)));
+    let delay = BackoffSettings::default().look_up_delay;
+    let came = now + delay * 2;
+    track(&mut scheduler, 1);
+    looked_up(&mut scheduler, came, &[]);
+    assert!(matches!(scheduler.next(came), Next::Wait(Some(wake)) if wake == came + delay));
+    looked_up(&mut scheduler, came + delay, &[]);
+    // From then on it was here long enough.
+    scheduler.insert(
+        Mapped::Track(Activity {
+            identity: Identity::UserId("v".to_owned()),
+            name: "2".to_owned(),
+            properties: ObjectText::default(),
+        }),
+        &[ContactKey::UserId("v".to_owned())],
+        None,
+        2,
+    );
+    assert_eq!(reported(&mut scheduler, came + delay), (json!("u"), vec![(1, Outcome::Delivered)]));
+    looked_up(&mut scheduler, came + delay, &[]);
+    assert_eq!(reported(&mut scheduler, came + delay), (json!("v"), vec![(2, Outcome::Delivered)]));
+}
+
+#[test]
 fn where_the_lane_was_here_long_enough_a_track_is_looked_up_once() {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
