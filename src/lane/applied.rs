@@ -43,7 +43,8 @@ impl AppliedSettings {
         let AccountConfig { limits, mapping, sources, .. } = account;
         Self {
             url: account.url.as_str().into(),
-            requests_per_hour: limits.requests_per_hour,
+            // As it is written; limits hold the share of it.
+            requests_per_hour: (limits.requests_per_hour / limits.quota_share).round(),
             quota_share: limits.quota_share,
             tracking_requests_per_minute: limits.tracking_requests_per_minute,
             bulk_jobs: limits.bulk_jobs,
@@ -105,7 +106,7 @@ pub(crate) mod tests {
         insta::assert_snapshot!(told, @r#"
         {
           "url": "https://acme.myfreshworks.com/crm/sales",
-          "requests_per_hour": 1500.0,
+          "requests_per_hour": 2000.0,
           "quota_share": 0.75,
           "tracking_requests_per_minute": 400.0,
           "bulk_jobs": 6,

@@ -118,7 +118,7 @@ async fn metric_pages_and_command_tell_the_same_of_calls_that_are_left_and_of_se
     assert!((125.0..140.0).contains(&at_once) && left < at_once && left > 100.0, "{left} of {at_once}");
     let account: Value = serde_json::from_str(&replica.get("/api/accounts/acme").await.1).unwrap();
     let settings = &account["settings"];
-    assert_eq!((&settings["requests_per_hour"], &settings["quota_share"]), (&json!(500.0), &json!(0.5)));
+    assert_eq!((&settings["requests_per_hour"], &settings["quota_share"]), (&json!(1000.0), &json!(0.5)));
     assert_eq!((&settings["app_token"], &settings["write_keys"]), (&json!(true), &json!(0)));
     let page = replica.get("/accounts/acme").await.1;
     assert!(page.contains("<dt><code>quota_share</code></dt><dd>0.5</dd>"), "{page}");

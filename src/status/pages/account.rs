@@ -323,7 +323,7 @@ mod tests {
             settings_shown(&applied()).iter().map(|(key, value)| format!("{key} = {value}")).collect();
         insta::assert_snapshot!(shown.join("\n"), @r#"
         url = https://acme.myfreshworks.com/crm/sales
-        requests_per_hour = 1,500
+        requests_per_hour = 2,000
         quota_share = 0.75
         tracking_requests_per_minute = 400
         bulk_jobs = 6
