@@ -111,7 +111,7 @@ fn row(account: &AccountInFleet, snapshot: &Snapshot) -> Row {
         state: shown_state(account),
         since: account.since.map(|since| TimeShown::relative(since, now)),
         why: why(account),
-        waiting: account.waiting.map_or_else(|| "–".to_owned(), grouped),
+        waiting: waiting(account),
         oldest: report.and_then(|report| report.oldest).map(|oldest| TimeShown::age(oldest, now)),
         delivered: report.map_or_else(|| "–".to_owned(), |report| grouped(report.hour.delivered)),
         spark: report.map_or_else(String::new, |report| spark(report, snapshot.started, now)),
@@ -147,6 +147,15 @@ fn top(all: u64, top: Option<(&str, u64)>) -> Option<TopReason> {
         reason: reason.to_owned(),
         meaning: meaning(reason),
     })
+}
+
+/// What waits in the lane's queue, and what the lane holds.
+fn waiting(account: &AccountInFleet) -> String {
+    let queued = account.waiting.map_or_else(|| "–".to_owned(), grouped);
+    match account.report.as_ref().map_or(0, |report| report.in_flight) {
+        0 => queued,
+        held => format!("{queued}, {} in flight", grouped(held)),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::snapshot::Snapshot;
 use super::words::{span, state};
 use crate::lane::LaneState;
-use crate::words::counted;
+use crate::words::{counted, grouped};
 
 /// States in the order in which the sentence names them.
 const ORDER: [LaneState; 6] = [
@@ -59,6 +59,11 @@ pub(in crate::status) fn numbers(snapshot: &Snapshot) -> Vec<String> {
     if known {
         let waiting = counted_lanes.fold(0, u64::saturating_add);
         let mut words = format!("{} waiting", counted(waiting, "event", "events"));
+        // What a lane holds is no longer in its queue, and is not through.
+        let in_flight = fleet.accounts.iter().filter_map(|one| Some(one.report.as_ref()?.in_flight)).sum();
+        if in_flight > 0 {
+            words.extend([", ", &grouped(in_flight), " in flight"]);
+        }
         let oldest = fleet.accounts.iter().filter_map(|one| one.report.as_ref()?.oldest).min();
         if let Some(oldest) = oldest {
             let age = span(snapshot.at.as_second() - oldest.as_second());
@@ -99,7 +104,7 @@ mod tests {
         shown.fleet.queues.dead_letters_waiting = Some(83);
         assert_eq!(
             numbers(&shown).join("; "),
-            "1 replica; RabbitMQ 4.1.2; 12,345 events waiting, oldest 58 min; 83 dead letters; 24 events delivered in the last hour"
+            "1 replica; RabbitMQ 4.1.2; 12,345 events waiting, 4 in flight, oldest 58 min; 83 dead letters; 24 events delivered in the last hour"
         );
         let broker = shown.broker.as_mut().unwrap();
         (broker.connected, broker.ready) = (false, false);
