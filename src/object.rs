@@ -149,7 +149,7 @@ fn end_of_value(text: &str) -> usize {
 }
 
 /// The index after the string whose quote is at this index.
-fn end_of_string(bytes: &[u8], quote: usize) -> usize {
+pub(crate) fn end_of_string(bytes: &[u8], quote: usize) -> usize {
     let mut at = quote + 1;
     while let Some(byte) = bytes.get(at) {
         match byte {

@@ -38,7 +38,7 @@ pub struct Delivery {
     pub queued_at: Timestamp,
     /// The source may have queued it more than once, so that an older copy may come after a newer event.
     pub copied: bool,
-    /// The batch that it was taken out of, a number that no other coming of a batch has.
+    /// Which batch it was taken out of. A batch that comes again gets another number.
     pub batch: Option<i64>,
     /// It was a dead letter and was sent back, so something was mended.
     pub replayed: bool,

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::given::{Entries, Given};
+use crate::object::end_of_string;
 
 /// The members of an object. Of any other text there are none or fewer, and nothing panics.
 pub(super) fn entries(object: &str) -> Entries<'_> {
@@ -89,24 +90,9 @@ impl<'a> Reader<'a> {
     /// The string that begins here with its quote.
     fn string(&mut self) -> Cow<'a, str> {
         let start = self.at;
-        self.at += 1;
-        let mut escaped = false;
-        loop {
-            match self.byte() {
-                None => break,
-                Some(b'"') => {
-                    self.at += 1;
-                    break;
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.at += 2;
-                }
-                Some(_) => self.at += 1,
-            }
-        }
+        self.at = end_of_string(self.text.as_bytes(), start);
         let quoted = self.since(start);
-        if escaped {
+        if quoted.contains('\\') {
             return serde_json::from_str::<String>(quoted).unwrap_or_default().into();
         }
         quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().into()

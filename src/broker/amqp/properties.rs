@@ -15,7 +15,7 @@ use crate::delivery::{TRACEPARENT, TraceId};
 pub(in crate::broker) const QUEUED_AT: &str = "freshet-queued-at";
 /// The router had this message before, and may have published it to the lane then.
 pub(in crate::broker) const COPY: &str = "freshet-copy";
-/// The batch that the event was taken out of: a number that no other coming of a batch has.
+/// Which batch the event was taken out of. All its events have this number; a batch that comes again gets another one.
 pub(in crate::broker) const BATCH: &str = "freshet-batch";
 
 /// The longest that a message is believed to have been queued. A time before that comes from a wrong clock or a hostile

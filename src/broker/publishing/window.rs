@@ -21,6 +21,12 @@ impl FreeChannels {
     pub(super) fn new(channels: usize) -> Self {
         Self((1..=channels).collect())
     }
+
+    /// The queue that had the channel goes on on the shared one.
+    fn take_back(&mut self, channel: ChannelNumber) -> ChannelStage {
+        self.0.push(channel);
+        ChannelStage::Shared { prompt: 0 }
+    }
 }
 
 #[derive(Debug)]
@@ -107,10 +113,7 @@ impl PublishWindow {
     pub(super) fn fall_back(&mut self, free: &mut FreeChannels) {
         self.0 = match self.0 {
             ChannelStage::Shared { .. } => ChannelStage::Shared { prompt: 0 },
-            ChannelStage::Changing(channel) => {
-                free.0.push(channel);
-                ChannelStage::Shared { prompt: 0 }
-            }
+            ChannelStage::Changing(channel) => free.take_back(channel),
             ChannelStage::Own { channel, .. } | ChannelStage::Leaving(channel) => {
                 ChannelStage::Leaving(channel)
             }
@@ -121,14 +124,8 @@ impl PublishWindow {
     pub(super) fn change(&mut self, waiting: bool, free: &mut FreeChannels) {
         match self.0 {
             ChannelStage::Changing(channel) => self.0 = ChannelStage::Own { channel, sent: 0 },
-            ChannelStage::Leaving(channel) => {
-                free.0.push(channel);
-                self.0 = ChannelStage::Shared { prompt: 0 };
-            }
-            ChannelStage::Own { channel, .. } if !waiting => {
-                free.0.push(channel);
-                self.0 = ChannelStage::Shared { prompt: 0 };
-            }
+            ChannelStage::Leaving(channel) => self.0 = free.take_back(channel),
+            ChannelStage::Own { channel, .. } if !waiting => self.0 = free.take_back(channel),
             ChannelStage::Shared { .. } | ChannelStage::Own { .. } => {}
         }
     }

@@ -46,7 +46,7 @@ impl LaneTargets {
         Ok(lane)
     }
 
-    /// A number that no other coming of a batch has, here or at another replica: its time, in nanoseconds.
+    /// A batch's number: when it was taken, in nanoseconds. No other batch gets it, here or at another replica.
     pub(super) fn number_batch(&mut self, taken_at: Timestamp) -> i64 {
         let nanoseconds = i64::try_from(taken_at.as_nanosecond()).unwrap_or_default();
         self.last_batch = nanoseconds.max(self.last_batch + 1);

@@ -213,8 +213,8 @@ fn admit(delivery: Delivery, judged: Judged, place: Option<u64>, onward: &mut On
     let open = OpenDelivery { event_type, message_id, queued_at, trace_id: trace_id.map(Box::new), receipt };
     let admitted = match verdict {
         // An older copy of another identify may have come between this copy and the first. Copies come in order, so the
-        // last one is written again. In a batch that was sent twice, one is new to a replica that got the lane in the middle
-        // of the first: the later ones of the second are written behind it.
+        // last one is written again. So are those of a batch that comes twice, if the lane moved in the middle of the first:
+        // this replica knows its later events, and writes an earlier one of the second as new.
         Ok(send) if send.is_identify() && (copied || settler.is_writing(batch)) => Some((send, open)),
         Ok(send) => settler.settle_if_duplicate(open).map(|open| (send, open)),
         Err(outcome) => {

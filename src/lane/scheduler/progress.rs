@@ -197,21 +197,20 @@ impl<D> Scheduler<D> {
     /// The contact of a track or page was looked up by its `userId`. If its address is known now, the event waits for those
     /// queued before it under that address.
     fn activity_looked_up(&mut self, number: u64, body: Option<&Value>, now: Instant) {
-        let Some(mut item) = self.items.remove(number) else { return };
-        let Some((event, mut open)) = item.events.pop() else { return };
+        let Some((_, open)) = self.items.get(number).and_then(|item| item.events.first()) else { return };
         let Some(Identity::UserId(user_id)) = activity::identity(&open.event) else { return };
         let user_id = user_id.clone();
         let complete_at = self.look_ups_complete_at(now);
         match body.map(|body| found_email(body, &user_id)) {
             Some(Some(email)) => self.identities.found(&user_id, email),
             Some(None) if now < complete_at => {
-                item.events.push((event, open));
-                self.items.insert(number, item);
                 self.calls.add_due(Call::lookup_external_id(&user_id), Purpose::Step(number), complete_at);
                 return;
             }
             Some(None) | None => self.identities.not_found(&user_id, now),
         }
+        let Some(mut item) = self.items.remove(number) else { return };
+        let Some((event, mut open)) = item.events.pop() else { return };
         open.attempts = item.attempts;
         let email = self.identities.email(&user_id).map(str::to_owned);
         self.window.put_back(event, email.map_or(ContactKey::UserId(user_id), ContactKey::Email), open);

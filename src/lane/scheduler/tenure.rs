@@ -41,7 +41,7 @@ impl Tenure {
         self.quiet_until.filter(|until| now < *until)
     }
 
-    /// The lane works here now.
+    /// The session works.
     pub(super) fn begin(&mut self, now: Instant) {
         self.alone_since.get_or_insert(now);
     }

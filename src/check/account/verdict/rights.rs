@@ -56,11 +56,8 @@ pub(super) fn rights(entity: Entity, answers: &AccountAnswers, findings: &mut Ch
     }
 }
 
-/// Another key would change nothing.
-const NOT_BELIEVED: &str =
-    "nothing to do: searches are not believed, and contacts with companies or deals go one by one";
-
 pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
+    // The last one: the remedy for an odd answer, where it is no matter of rights.
     let families = [
         (
             "lookups",
@@ -68,27 +65,37 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
             EndpointFamily::Lookups,
             "contacts can be looked up",
             "tracks by userId",
+            None,
         ),
-        ("jobs", &answers.jobs, EndpointFamily::Jobs, "the status of bulk jobs can be read", "bulk upserts"),
+        (
+            "jobs",
+            &answers.jobs,
+            EndpointFamily::Jobs,
+            "the status of bulk jobs can be read",
+            "bulk upserts",
+            None,
+        ),
         (
             "searches",
             &answers.search,
             EndpointFamily::Searches,
             "contacts can be searched for",
             "contacts with companies or deals, to go in bulk,",
+            Some(
+                "nothing to do: searches are not believed, and contacts with companies or deals go one by one",
+            ),
         ),
     ];
-    for (check, tried, family, works, needs) in families {
+    for (check, tried, family, works, needs, if_odd) in families {
         let user = format!("make the key of a user who may {}: {needs} need it", family.permission());
         match tried {
             Tried::Works(()) => findings.ok(check, works),
             Tried::Forbidden(why) => {
                 findings.warn(check, format!("no right to {}: {why}", family.permission()), user);
             }
-            Tried::Odd(why) if check == "searches" => {
-                findings.warn(check, format!("an odd answer: {why}"), NOT_BELIEVED);
+            Tried::Odd(why) => {
+                findings.warn(check, format!("an odd answer: {why}"), if_odd.map_or(user, str::to_owned));
             }
-            Tried::Odd(why) => findings.warn(check, format!("an odd answer: {why}"), user),
             Tried::Not => findings.skip(check, "not tried", AGAIN),
         }
     }

@@ -2,24 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::by_hand::{scheduler, sent, served, settled};
+use super::address_changes::{looked_up, track};
+use super::by_hand::{scheduler, served, settled};
 use super::prelude::*;
 use crate::freshsales::Endpoint;
-use crate::mapping::{Activity, Identity};
-use crate::object::ObjectText;
-
-fn track(scheduler: &mut Scheduler<u64>, delivery: u64) {
-    let identity = Identity::UserId("u".to_owned());
-    let activity = Activity { identity, name: delivery.to_string(), properties: ObjectText::default() };
-    scheduler.insert(Mapped::Track(activity), &[ContactKey::UserId("u".to_owned())], None, delivery);
-}
-
-fn looked_up(scheduler: &mut Scheduler<u64>, now: Instant, contacts: &[Value]) {
-    let (number, call) = sent(scheduler, now);
-    assert_eq!(call.endpoint, Endpoint::Lookup);
-    let body = json!({ "contacts": { "contacts": contacts } });
-    scheduler.answered(number, Verdict::Done(body), &RateLimit::default(), now);
-}
 
 /// What the track is reported under.
 fn reported(scheduler: &mut Scheduler<u64>, now: Instant) -> (Value, Vec<(u64, Outcome)>) {
@@ -35,12 +21,12 @@ fn a_track_whose_contact_another_replica_may_have_just_created_is_looked_up_agai
     for (second, identifier) in [(vec![ada], "ada@x.com"), (vec![], "u")] {
         let mut scheduler = scheduler(now);
         scheduler.begin();
-        track(&mut scheduler, 1);
-        looked_up(&mut scheduler, now, &[]);
+        track(&mut scheduler, "u", 1);
+        looked_up(&mut scheduler, now, "external_id", "u", &[]);
         // Later ones of the same userId wait for it, and are not looked up themselves.
-        track(&mut scheduler, 2);
+        track(&mut scheduler, "u", 2);
         assert!(matches!(scheduler.next(now), Next::Wait(Some(wake)) if wake == later));
-        looked_up(&mut scheduler, later, &second);
+        looked_up(&mut scheduler, later, "external_id", "u", &second);
         for delivery in [1, 2] {
             let expected = (json!(identifier), vec![(delivery, Outcome::Delivered)]);
             assert_eq!(reported(&mut scheduler, later), expected);
@@ -57,23 +43,14 @@ fn another_replica_may_have_had_the_lane_until_its_first_event_came() {
     assert!(matches!(scheduler.next(now), Next::Wait(None)));
     let delay = BackoffSettings::default().look_up_delay;
     let came = now + delay * 2;
-    track(&mut scheduler, 1);
-    looked_up(&mut scheduler, came, &[]);
+    track(&mut scheduler, "u", 1);
+    looked_up(&mut scheduler, came, "external_id", "u", &[]);
     assert!(matches!(scheduler.next(came), Next::Wait(Some(wake)) if wake == came + delay));
-    looked_up(&mut scheduler, came + delay, &[]);
+    looked_up(&mut scheduler, came + delay, "external_id", "u", &[]);
     // From then on it was here long enough.
-    scheduler.insert(
-        Mapped::Track(Activity {
-            identity: Identity::UserId("v".to_owned()),
-            name: "2".to_owned(),
-            properties: ObjectText::default(),
-        }),
-        &[ContactKey::UserId("v".to_owned())],
-        None,
-        2,
-    );
+    track(&mut scheduler, "v", 2);
     assert_eq!(reported(&mut scheduler, came + delay), (json!("u"), vec![(1, Outcome::Delivered)]));
-    looked_up(&mut scheduler, came + delay, &[]);
+    looked_up(&mut scheduler, came + delay, "external_id", "v", &[]);
     assert_eq!(reported(&mut scheduler, came + delay), (json!("v"), vec![(2, Outcome::Delivered)]));
 }
 
@@ -82,8 +59,8 @@ fn where_the_lane_was_here_long_enough_a_track_is_looked_up_once() {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
     scheduler.begin_alone(now);
-    track(&mut scheduler, 1);
-    looked_up(&mut scheduler, now, &[]);
+    track(&mut scheduler, "u", 1);
+    looked_up(&mut scheduler, now, "external_id", "u", &[]);
     assert_eq!(reported(&mut scheduler, now), (json!("u"), vec![(1, Outcome::Delivered)]));
 }
 
@@ -92,8 +69,8 @@ fn a_track_that_waits_for_its_second_look_up_is_given_back_with_the_rest() {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
     scheduler.begin();
-    track(&mut scheduler, 1);
-    looked_up(&mut scheduler, now, &[]);
+    track(&mut scheduler, "u", 1);
+    looked_up(&mut scheduler, now, "external_id", "u", &[]);
     assert_eq!(scheduler.give_back(), [1]);
     assert!(scheduler.is_empty());
 }

@@ -28,7 +28,7 @@ fn insert(scheduler: &mut Scheduler<u64>, write: ContactWrite, delivery: u64) {
     insert_of(scheduler, write, delivery);
 }
 
-fn track(scheduler: &mut Scheduler<u64>, user_id: &str, delivery: u64) {
+pub(super) fn track(scheduler: &mut Scheduler<u64>, user_id: &str, delivery: u64) {
     let identity = Identity::UserId(user_id.to_owned());
     let activity = Activity { identity, name: delivery.to_string(), properties: ObjectText::default() };
     scheduler.insert(Mapped::Track(activity), &[ContactKey::UserId(user_id.to_owned())], None, delivery);
@@ -66,7 +66,7 @@ fn refused(scheduler: &mut Scheduler<u64>, now: Instant, endpoint: Endpoint) -> 
 }
 
 /// Takes the next call, which must be a look-up by this field, and answers it.
-fn looked_up(
+pub(super) fn looked_up(
     scheduler: &mut Scheduler<u64>,
     now: Instant,
     field: &str,
