@@ -1,10 +1,13 @@
 """Reads every file that a deployment is made of, and holds them against each other."""
 
 import pathlib
+import re
 import sys
 import tomllib
 
 import yaml
+
+from limits import GRACE_MARGIN, mebibytes, memory_wanted, seconds
 
 problems = []
 
@@ -80,6 +83,23 @@ def check_prometheus_rule():
     expect(text == prometheus_rule(), f"{PROMETHEUS_RULE}: not alerts.yml: run .ci/check-deploy.py --write")
 
 
+def check_systemd():
+    path = pathlib.Path("deploy/systemd/freshet.service")
+    unit = path.read_text()
+    config = tomllib.loads(pathlib.Path("deploy/debian/freshet.toml").read_text())
+    setting = {key: value for key, value in re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE)}
+    grace = seconds(config["delivery"]["shutdown_grace"]) + GRACE_MARGIN
+    expect(seconds(setting["TimeoutStopSec"]) >= grace, f"{path}: the daemon must have {grace} seconds to stop")
+    (accounts, prefetch_bytes) = re.search(r"(\d+) accounts with prefetch_bytes = \"(\w+)\"", unit).groups()
+    expect(config["broker"]["prefetch_bytes"] == prefetch_bytes, f"{path}: reckoned with another prefetch_bytes")
+    wanted = memory_wanted(int(accounts), mebibytes(prefetch_bytes))
+    given = mebibytes(setting["MemoryMax"])
+    expect(given >= wanted, f"{path}: {accounts} accounts may need {wanted} MiB, and MemoryMax is {given}")
+    credentials = f"/run/credentials/{path.name}/{setting['LoadCredential'].split(':')[0]}_"
+    secrets = [config["broker"]["url"], *(account[key] for account in config["accounts"] for key in ("api_key", "app_token"))]
+    expect(all(one["file"].startswith(credentials) for one in secrets), f"{path}: not where {credentials}* are read")
+
+
 def check_runbook():
     runbook = pathlib.Path("docs/RUNBOOK.md")
     if not runbook.exists():
@@ -96,6 +116,7 @@ if "--write" in sys.argv:
     PROMETHEUS_RULE.write_text(prometheus_rule())
 check_compose()
 check_prometheus_rule()
+check_systemd()
 check_runbook()
 for workflow in sorted(pathlib.Path(".github/workflows").glob("*.yml")):
     expect(documents(workflow), f"{workflow}: empty")
