@@ -1,7 +1,9 @@
 """Reads every file that a deployment is made of, and holds them against each other."""
 
+import json
 import pathlib
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -54,12 +56,23 @@ def check_compose():
             there = pathlib.Path(source).exists() if source.startswith(".") else source in compose["volumes"]
             expect(there, f"{path}: {name} mounts {source}, which is missing")
     for name, secret in compose["secrets"].items():
-        expect(pathlib.Path(secret["file"]).exists(), f"{path}: the secret {name} has no file")
-    for name in ("freshet", "publish"):
-        service = services[name]
-        mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
-        config = pathlib.Path("deploy/compose/freshet.toml")
-        check_configuration(config, config.read_text(), mounted, service["environment"])
+        default = re.sub(r"\$\{\w+:-(.+)\}", r"\1", secret["file"])
+        expect(pathlib.Path(default).exists(), f"{path}: the secret {name} has no file")
+    service = services["freshet"]
+    mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
+    toml = pathlib.Path("deploy/compose/freshet.toml")
+    config = check_configuration(toml, toml.read_text(), mounted, service["environment"])
+    check_memory(path, config, mebibytes(service["mem_limit"].replace("m", "Mi")))
+    # Where deploy/README.md has people put real keys.
+    for name in (".env", "deploy/compose/secrets/globex_api_key"):
+        ignored = subprocess.run(["git", "check-ignore", "--quiet", name], check=False).returncode == 0
+        expect(ignored, f".gitignore: {name} could be committed")
+
+
+def check_memory(where, config, limit):
+    """All accounts together hold eight times the bytes that one may; half of the memory is for what is not events."""
+    events = 8 * mebibytes(config["broker"].get("prefetch_bytes", "64MiB"))
+    expect(events <= limit / 2, f"{where}: {events} MiB of events are too many for {limit} MiB")
 
 
 def mebibytes(size):
@@ -101,21 +114,41 @@ def check_kubernetes():
     expect(events <= limit / 2, f"{folder}: {events} MiB of events are too many for a pod of {limit} MiB")
 
 
-def check_runbook():
-    runbook = pathlib.Path("docs/RUNBOOK.md")
-    if not runbook.exists():
-        print(f"{runbook} is not there yet: the alerts' sections in it are not looked for")
-        return
-    headings = {line.lstrip("# ").strip().lower() for line in runbook.read_text().splitlines() if line.startswith("#")}
-    (alerts,) = documents(pathlib.Path("deploy/prometheus/alerts.yml"))
-    for group in alerts["groups"]:
-        for rule in group["rules"]:
-            expect(rule["alert"].lower() in headings, f"{runbook}: no section {rule['alert']}")
+def check_definitions():
+    """RabbitMQ's users have the permissions that docs/RABBITMQ.md tells people to grant, and no tag that lets them do more."""
+    path = pathlib.Path("deploy/rabbitmq/definitions.json")
+    definitions = json.loads(path.read_text())
+    page = " ".join(pathlib.Path("docs/RABBITMQ.md").read_text().replace("\\\n", " ").split())
+    for each in definitions["permissions"]:
+        command = f"set_permissions -p / {each['user']} '{each['configure']}' '{each['write']}' '{each['read']}'"
+        expect(command in page, f"{path}: docs/RABBITMQ.md does not say {command}")
+    for user in definitions["users"]:
+        expect(set(user["tags"]) <= {"monitoring"}, f"{path}: {user['name']} may change what it should not")
+
+
+def check_alerts():
+    """Each alert has a section in the runbook, a link to it, a test in which it fires, and one in which it does not."""
+    folder = pathlib.Path("deploy/prometheus")
+    (alerts,) = documents(folder / "alerts.yml")
+    (tests,) = documents(folder / "alerts_test.yml")
+    runbook = pathlib.Path("docs/RUNBOOK.md").read_text().splitlines()
+    headings = {line.lstrip("# ").strip() for line in runbook if line.startswith("#")}
+    cases = [case for test in tests["tests"] for case in test["alert_rule_test"]]
+    for rule in (rule for group in alerts["groups"] for rule in group["rules"] if "alert" in rule):
+        name = rule["alert"]
+        expect(name in headings, f"docs/RUNBOOK.md: no section {name}")
+        link = f"http://localhost:9464/runbook#{name.lower()}"
+        expect(rule["annotations"]["runbook_url"] == link, f"{folder}: {name} does not link to {link}")
+        expect(rule["labels"]["severity"] in ("critical", "warning", "info"), f"{folder}: {name} has no known severity")
+        fires = {bool(case.get("exp_alerts")) for case in cases if case["alertname"] == name}
+        expect(True in fires, f"{folder}: no test in which {name} fires")
+        expect(False in fires, f"{folder}: no test in which {name} does not fire")
 
 
 check_compose()
 check_kubernetes()
-check_runbook()
+check_definitions()
+check_alerts()
 for workflow in sorted(pathlib.Path(".github/workflows").glob("*.yml")):
     expect(documents(workflow), f"{workflow}: empty")
 for problem in problems:
