@@ -40,10 +40,6 @@ def check_configuration(where, text, secrets, environment):
     return config
 
 
-def seconds(duration):
-    return int(duration.removesuffix("s"))
-
-
 def check_compose():
     path = pathlib.Path("docker-compose.yml")
     (compose,) = documents(path)
@@ -69,49 +65,37 @@ def check_compose():
         expect(ignored, f".gitignore: {name} could be committed")
 
 
+def mebibytes(size):
+    return int(re.fullmatch(r"(\d+)Mi(?:B)?", size)[1])
+
+
 def check_memory(where, config, limit):
     """All accounts together hold eight times the bytes that one may; half of the memory is for what is not events."""
     events = 8 * mebibytes(config["broker"].get("prefetch_bytes", "64MiB"))
     expect(events <= limit / 2, f"{where}: {events} MiB of events are too many for {limit} MiB")
 
 
-def mebibytes(size):
-    return int(re.fullmatch(r"(\d+)Mi(?:B)?", size)[1])
+PROMETHEUS_RULE = pathlib.Path("deploy/kubernetes/components/prometheus-operator/prometheusrule.yaml")
+PROMETHEUS_RULE_HEAD = """\
+# Written by `python3 .ci/check-deploy.py --write` from deploy/prometheus/alerts.yml. Change that.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: freshet
+  namespace: freshet
+spec:
+"""
 
 
-def check_kubernetes():
-    folder = pathlib.Path("deploy/kubernetes")
-    objects = {}
-    for path in sorted(folder.glob("*.yaml")):
-        for document in documents(path):
-            expect({"apiVersion", "kind", "metadata"} <= document.keys(), f"{path}: no Kubernetes object")
-            objects[document["kind"], document["metadata"]["name"]] = document
-    deployment = objects["Deployment", "freshet"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
-    for kind in ("Deployment", "PodDisruptionBudget"):
-        selected = objects[kind, "freshet"]["spec"]["selector"]["matchLabels"].items()
-        expect(selected <= labels, f"{folder}: {kind} selects no pod")
-    expect(objects["Service", "freshet"]["spec"]["selector"].items() <= labels, f"{folder}: Service selects no pod")
+def prometheus_rule():
+    """The same rules as the Prometheus operator takes them."""
+    lines = pathlib.Path("deploy/prometheus/alerts.yml").read_text().splitlines()
+    return PROMETHEUS_RULE_HEAD + "".join(f"  {line}".rstrip() + "\n" for line in lines)
 
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    expect(volumes.keys() == paths.keys(), f"{folder}: volumes and mounts differ")
-    secret = objects["Secret", volumes["secrets"]["secret"]["secretName"]]["stringData"]
-    mounted = {f"{paths['secrets']}/{key}" for key in secret}
-    environment = {variable["name"]: variable for variable in container["env"]}
-    for variable in container["env"]:
-        key = variable.get("valueFrom", {}).get("secretKeyRef")
-        expect(key is None or key["key"] in secret, f"{folder}: {variable['name']} wants a key that no Secret has")
-    config = objects["ConfigMap", volumes["config"]["configMap"]["name"]]["data"]["freshet.toml"]
-    config = check_configuration(folder / "configmap.yaml", config, mounted, environment)
-    grace = seconds(config["delivery"]["shutdown_grace"])
-    expect(pod["terminationGracePeriodSeconds"] > grace, f"{folder}: pods are killed before the shutdown grace is over")
-    # All accounts together hold eight times what one may; the other half is for what is not events.
-    events = 8 * mebibytes(config["broker"].get("prefetch_bytes", "64MiB"))
-    limit = mebibytes(container["resources"]["limits"]["memory"])
-    expect(events <= limit / 2, f"{folder}: {events} MiB of events are too many for a pod of {limit} MiB")
+
+def check_prometheus_rule():
+    text = PROMETHEUS_RULE.read_text() if PROMETHEUS_RULE.exists() else ""
+    expect(text == prometheus_rule(), f"{PROMETHEUS_RULE}: not alerts.yml: run .ci/check-deploy.py --write")
 
 
 def check_definitions():
@@ -145,8 +129,10 @@ def check_alerts():
         expect(False in fires, f"{folder}: no test in which {name} does not fire")
 
 
+if "--write" in sys.argv:
+    PROMETHEUS_RULE.write_text(prometheus_rule())
 check_compose()
-check_kubernetes()
+check_prometheus_rule()
 check_definitions()
 check_alerts()
 for workflow in sorted(pathlib.Path(".github/workflows").glob("*.yml")):

@@ -218,9 +218,15 @@ def make_stand_ins():
 # --- Checks
 
 
+REVISION = "0123456789ab"
+VERSION = re.search(r'^version = "(.+)"', (REPO / "Cargo.toml").read_text(), re.MULTILINE)[1]
+
+
 def bring_up():
     """Until every container is healthy. Of one that is not, its last words and the answers of its health check."""
-    up = run("docker", "compose", "up", "--detach", "--no-build", "--wait", "--wait-timeout", str(PATIENCE), may_fail=True)
+    labels = {"REVISION": REVISION, "VERSION": VERSION}
+    command = ["docker", "compose", "up", "--build", "--detach", "--wait", "--wait-timeout", str(PATIENCE)]
+    up = run(*command, may_fail=True, environment=labels)
     if up.returncode == 0:
         return
     for name in run("docker", "ps", "--all", "--format", "{{.Names}}").split():
@@ -230,23 +236,19 @@ def bring_up():
             print(name, state["Status"], state["ExitCode"], answers[-2:], flush=True)
             said = run("docker", "logs", "--tail", "25", name, may_fail=True)
             print(said.stdout[-3000:] + said.stderr[-3000:], flush=True)
-    sys.exit(f"docker compose up: {up.stderr.strip().splitlines()[-1]}")
+    sys.exit(f"docker compose up: {up.stderr[-3000:]}")
 
 
 def check_image():
-    version = re.search(r'^version = "(.+)"', (REPO / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    run("docker", "compose", "build", environment={"REVISION": "0123456789ab", "VERSION": version})
-    done("the Dockerfile builds")
-
     (image,) = json.loads(run("docker", "image", "inspect", "freshet"))
     equal("the image's user", image["Config"]["User"], "10001:10001")
     labels = {key.removeprefix("org.opencontainers.image."): text for key, text in image["Config"]["Labels"].items()}
-    equal("the image's revision", labels["revision"], "0123456789ab")
-    equal("the image's version", labels["version"], version)
+    equal("the image's revision", labels["revision"], REVISION)
+    equal("the image's version", labels["version"], VERSION)
     equal("the image's licence", labels["licenses"], "Apache-2.0")
 
     alone = ["docker", "run", "--rm", "--network", "none", *HARDENED]
-    expect(f"freshet {version}" in run(*alone, "freshet", "--version"), f"the program is freshet {version}")
+    expect(f"freshet {VERSION}" in run(*alone, "freshet", "--version"), f"the program is freshet {VERSION}")
     expect("arrived" in run(*alone, "freshet", "demo"), "the demo runs read-only, without capabilities and network")
     done("the image runs read-only and without capabilities")
 
@@ -396,19 +398,78 @@ def check_a_kill():
     done(f"a replica that is killed loses none of {events} events")
 
 
+def prometheus(path, **parameters):
+    found = read(f"http://127.0.0.1:9090/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+    return found["data"] if found else None
+
+
+def targets():
+    found = (prometheus("targets") or {}).get("activeTargets", [])
+    return sorted(f"{each['labels']['job']} {each['health']}" for each in found)
+
+
+def unhealthy_rules():
+    groups = (prometheus("rules") or {"groups": [{"rules": [{"name": "none yet", "health": "unknown"}]}]})["groups"]
+    return [f"{rule['name']}: {rule['health']}" for group in groups for rule in group["rules"] if rule["health"] != "ok"]
+
+
+# Shows something only while an alert fires.
+ONLY_IN_TROUBLE = {"What fires"}
+
+
+def empty_panels():
+    """Queries of the dashboard that find nothing."""
+    dashboard = json.loads((REPO / "deploy/grafana/dashboards/freshet.json").read_text())
+    empty = []
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            query = target["expr"].replace("$__rate_interval", "5m").replace("$account", ".*")
+            found = prometheus("query", query=query)
+            if not (found and found["result"]) and panel["title"] not in ONLY_IN_TROUBLE:
+                empty.append(f"{panel['title']}: {query}")
+    return empty
+
+
+def check_monitoring():
+    expected = ["alertmanager up", "freshet up", "freshet up", "prometheus up", "rabbitmq up", "rabbitmq-queues up"]
+    eventually("what Prometheus scrapes", targets, expected)
+    eventually("rules that do not work", unhealthy_rules, [])
+    equal("Alertmanagers", len(prometheus("alertmanagers")["activeAlertmanagers"]), 1)
+    done("Prometheus scrapes everything, and all its rules work")
+
+    status, runbook = http("http://localhost:9464/runbook")
+    equal("the runbook's status", status, 200)
+    known = set(prometheus("label/__name__/values"))
+    for group in prometheus("rules")["groups"]:
+        for rule in group["rules"]:
+            metrics = set(re.findall(r"\b(?:freshet|process|account\w*:freshet)_\w[\w:]*", rule["query"]))
+            expect(metrics <= known, f"{rule['name']} looks at metrics that are there: {metrics - known}")
+            if rule["type"] == "alerting":
+                page, section = rule["annotations"]["runbook_url"].split("#")
+                equal("the runbook's page", page, "http://localhost:9464/runbook")
+                expect(f'id="{section}"' in runbook, f"the runbook has a section {section}")
+    done("every alert looks at metrics that are there, and links to a section that is there")
+
+    eventually("panels without anything to show", empty_panels, [])
+    expect(prometheus("query", query='ALERTS{alertname=~"Freshet.*", alertstate="pending"}')["result"], "the alerts' metric")
+    done("every query of the dashboard is answered")
+
+
 def main():
     start_engine()
     done("a Docker engine")
     make_stand_ins()
     done("stand-ins for images")
-    check_image()
+    run("docker", "rmi", "--force", "freshet", may_fail=True)
     bring_up()
-    done("docker compose up: everything is healthy")
+    done("docker compose up: everything is built, and healthy")
     try:
+        check_image()
         check_containers()
         check_events()
         check_permissions()
         check_a_kill()
+        check_monitoring()
     finally:
         run("docker", "compose", "--profile", "example", "down", "--volumes", "--timeout", "5", may_fail=True)
     done("docker compose down")
