@@ -1,7 +1,9 @@
 """Reads every file that a deployment is made of, and holds them against each other."""
 
+import json
 import pathlib
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -52,12 +54,22 @@ def check_compose():
             there = pathlib.Path(source).exists() if source.startswith(".") else source in compose["volumes"]
             expect(there, f"{path}: {name} mounts {source}, which is missing")
     for name, secret in compose["secrets"].items():
-        expect(pathlib.Path(secret["file"]).exists(), f"{path}: the secret {name} has no file")
-    for name in ("freshet", "publish"):
-        service = services[name]
-        mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
-        config = pathlib.Path("deploy/compose/freshet.toml")
-        check_configuration(config, config.read_text(), mounted, service["environment"])
+        default = re.sub(r"\$\{\w+:-(.+)\}", r"\1", secret["file"])
+        expect(pathlib.Path(default).exists(), f"{path}: the secret {name} has no file")
+    service = services["freshet"]
+    mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
+    toml = pathlib.Path("deploy/compose/freshet.toml")
+    config = check_configuration(toml, toml.read_text(), mounted, service["environment"])
+    check_memory(path, len(config["accounts"]), config["broker"]["prefetch_bytes"], service["mem_limit"].replace("m", "Mi"))
+    # Where deploy/README.md has people put real keys.
+    for name in (".env", "deploy/compose/secrets/globex_api_key"):
+        ignored = subprocess.run(["git", "check-ignore", "--quiet", name], check=False).returncode == 0
+        expect(ignored, f".gitignore: {name} could be committed")
+
+
+def check_memory(where, accounts, prefetch_bytes, limit):
+    wanted = memory_wanted(accounts, mebibytes(prefetch_bytes))
+    expect(mebibytes(limit) >= wanted, f"{where}: {accounts} accounts may need {wanted} MiB, and the limit is {limit}")
 
 
 PROMETHEUS_RULE = pathlib.Path("deploy/kubernetes/components/prometheus-operator/prometheusrule.yaml")
@@ -92,24 +104,41 @@ def check_systemd():
     expect(seconds(setting["TimeoutStopSec"]) >= grace, f"{path}: the daemon must have {grace} seconds to stop")
     (accounts, prefetch_bytes) = re.search(r"(\d+) accounts with prefetch_bytes = \"(\w+)\"", unit).groups()
     expect(config["broker"]["prefetch_bytes"] == prefetch_bytes, f"{path}: reckoned with another prefetch_bytes")
-    wanted = memory_wanted(int(accounts), mebibytes(prefetch_bytes))
-    given = mebibytes(setting["MemoryMax"])
-    expect(given >= wanted, f"{path}: {accounts} accounts may need {wanted} MiB, and MemoryMax is {given}")
+    check_memory(path, int(accounts), prefetch_bytes, setting["MemoryMax"])
     credentials = f"/run/credentials/{path.name}/{setting['LoadCredential'].split(':')[0]}_"
     secrets = [config["broker"]["url"], *(account[key] for account in config["accounts"] for key in ("api_key", "app_token"))]
     expect(all(one["file"].startswith(credentials) for one in secrets), f"{path}: not where {credentials}* are read")
 
 
-def check_runbook():
-    runbook = pathlib.Path("docs/RUNBOOK.md")
-    if not runbook.exists():
-        print(f"{runbook} is not there yet: the alerts' sections in it are not looked for")
-        return
-    headings = {line.lstrip("# ").strip().lower() for line in runbook.read_text().splitlines() if line.startswith("#")}
-    (alerts,) = documents(pathlib.Path("deploy/prometheus/alerts.yml"))
-    for group in alerts["groups"]:
-        for rule in group["rules"]:
-            expect(rule["alert"].lower() in headings, f"{runbook}: no section {rule['alert']}")
+def check_definitions():
+    """RabbitMQ's users have the permissions that docs/RABBITMQ.md tells people to grant, and no tag that lets them do more."""
+    path = pathlib.Path("deploy/rabbitmq/definitions.json")
+    definitions = json.loads(path.read_text())
+    page = " ".join(pathlib.Path("docs/RABBITMQ.md").read_text().replace("\\\n", " ").split())
+    for each in definitions["permissions"]:
+        command = f"set_permissions -p / {each['user']} '{each['configure']}' '{each['write']}' '{each['read']}'"
+        expect(command in page, f"{path}: docs/RABBITMQ.md does not say {command}")
+    for user in definitions["users"]:
+        expect(set(user["tags"]) <= {"monitoring"}, f"{path}: {user['name']} may change what it should not")
+
+
+def check_alerts():
+    """Each alert has a section in the runbook, a link to it, a test in which it fires, and one in which it does not."""
+    folder = pathlib.Path("deploy/prometheus")
+    (alerts,) = documents(folder / "alerts.yml")
+    (tests,) = documents(folder / "alerts_test.yml")
+    runbook = pathlib.Path("docs/RUNBOOK.md").read_text().splitlines()
+    headings = {line.lstrip("# ").strip() for line in runbook if line.startswith("#")}
+    cases = [case for test in tests["tests"] for case in test["alert_rule_test"]]
+    for rule in (rule for group in alerts["groups"] for rule in group["rules"] if "alert" in rule):
+        name = rule["alert"]
+        expect(name in headings, f"docs/RUNBOOK.md: no section {name}")
+        link = f"http://localhost:9464/runbook#{name.lower()}"
+        expect(rule["annotations"]["runbook_url"] == link, f"{folder}: {name} does not link to {link}")
+        expect(rule["labels"]["severity"] in ("critical", "warning", "info"), f"{folder}: {name} has no known severity")
+        fires = {bool(case.get("exp_alerts")) for case in cases if case["alertname"] == name}
+        expect(True in fires, f"{folder}: no test in which {name} fires")
+        expect(False in fires, f"{folder}: no test in which {name} does not fire")
 
 
 if "--write" in sys.argv:
@@ -117,7 +146,8 @@ if "--write" in sys.argv:
 check_compose()
 check_prometheus_rule()
 check_systemd()
-check_runbook()
+check_definitions()
+check_alerts()
 for workflow in sorted(pathlib.Path(".github/workflows").glob("*.yml")):
     expect(documents(workflow), f"{workflow}: empty")
 for problem in problems:
