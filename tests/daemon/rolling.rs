@@ -1,13 +1,14 @@
-//! All replicas are restarted, one after another, while events keep coming.
+//! All replicas are restarted, one after another, while events keep coming: the same program, or another version of it.
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freshet::sandbox::Options;
 
 use crate::events::{assert_exact, stream};
 use crate::replicas::{addressed, preferred};
-use crate::support::{Freshet, soon};
+use crate::support::{Freshet, PROGRAM, soon};
 use crate::world::{World, sum};
 
 const NAMES: [&str; 3] = ["worker-0", "worker-1", "worker-2"];
@@ -19,6 +20,20 @@ async fn delivered(replica: &Freshet) -> u64 {
 
 #[tokio::test]
 async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
+    let program = Path::new(PROGRAM);
+    roll(&[program, program]).await;
+}
+
+/// `FRESHET_TEST_PREVIOUS` names the program of the version before; without it this is a restart twice.
+#[tokio::test]
+async fn a_new_version_can_be_rolled_out_and_back_under_load() {
+    let previous = std::env::var_os("FRESHET_TEST_PREVIOUS").map_or_else(|| PROGRAM.into(), PathBuf::from);
+    println!("from {} to {PROGRAM} and back", previous.display());
+    roll(&[&previous, Path::new(PROGRAM), &previous]).await;
+}
+
+/// Starts all replicas with the first program, then restarts all of them with each of the others.
+async fn roll(programs: &[&Path]) {
     const ACCOUNTS: usize = 12;
     /// Published at once; more follow when a lane has room.
     const ROUNDS: usize = 5;
@@ -35,7 +50,7 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
     }
     let mut replicas = Vec::new();
     for name in NAMES {
-        replicas.push(world.start(name).await);
+        replicas.push(world.start_program(programs[0], name).await);
     }
     let names: Vec<String> = world.accounts.iter().map(|account| account.name.clone()).collect();
 
@@ -63,7 +78,8 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
         };
     let restarts = async {
         let mut ended = 0;
-        for number in 0..NAMES.len() {
+        for (program, number) in programs[1..].iter().flat_map(|program| (0..NAMES.len()).map(move |one| (program, one)))
+        {
             soon("it works", async || delivered(&replicas[number]).await > 0).await;
             ended += {
                 let replica = &mut replicas[number];
@@ -82,7 +98,7 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
                 let before = delivered(other).await;
                 soon("the others go on meanwhile", async || delivered(other).await > before + 50).await;
             }
-            replicas[number] = world.start(NAMES[number]).await;
+            replicas[number] = world.start_program(program, NAMES[number]).await;
         }
         assert_eq!(ended, 0, "receipts dropped");
         restarted.set(true);
