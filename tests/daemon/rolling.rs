@@ -18,22 +18,13 @@ async fn delivered(replica: &Freshet) -> u64 {
     sum(&replica.get("/metrics").await.1, "freshet_events_delivered_total", &[])
 }
 
+/// With `FRESHET_TEST_PREVIOUS`, the program of another version, from that to this one and back.
 #[tokio::test]
 async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
-    let program = Path::new(PROGRAM);
-    roll(&[program, program]).await;
-}
-
-/// `FRESHET_TEST_PREVIOUS` names the program of the version before; without it this is a restart twice.
-#[tokio::test]
-async fn a_new_version_can_be_rolled_out_and_back_under_load() {
-    let previous = std::env::var_os("FRESHET_TEST_PREVIOUS").map_or_else(|| PROGRAM.into(), PathBuf::from);
-    println!("from {} to {PROGRAM} and back", previous.display());
-    roll(&[&previous, Path::new(PROGRAM), &previous]).await;
-}
-
-/// Starts all replicas with the first program, then restarts all of them with each of the others.
-async fn roll(programs: &[&Path]) {
+    let previous = std::env::var_os("FRESHET_TEST_PREVIOUS").map(PathBuf::from);
+    let this = Path::new(PROGRAM);
+    let programs = previous.as_deref().map_or_else(|| vec![this, this], |other| vec![other, this, other]);
+    println!("{programs:?}");
     const ACCOUNTS: usize = 12;
     /// Published at once; more follow when a lane has room.
     const ROUNDS: usize = 5;
@@ -78,7 +69,8 @@ async fn roll(programs: &[&Path]) {
         };
     let restarts = async {
         let mut ended = 0;
-        for (program, number) in programs[1..].iter().flat_map(|program| (0..NAMES.len()).map(move |one| (program, one)))
+        for (program, number) in
+            programs[1..].iter().flat_map(|program| (0..NAMES.len()).map(move |one| (program, one)))
         {
             soon("it works", async || delivered(&replicas[number]).await > 0).await;
             ended += {
