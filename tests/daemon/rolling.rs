@@ -21,13 +21,13 @@ async fn delivered(replica: &Freshet) -> u64 {
 /// With `FRESHET_TEST_PREVIOUS`, the program of another version, from that to this one and back.
 #[tokio::test]
 async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
+    const ACCOUNTS: usize = 12;
+    /// Published at once; more follow when a lane has room.
+    const ROUNDS: usize = 5;
     let previous = std::env::var_os("FRESHET_TEST_PREVIOUS").map(PathBuf::from);
     let this = Path::new(PROGRAM);
     let programs = previous.as_deref().map_or_else(|| vec![this, this], |other| vec![other, this, other]);
     println!("{programs:?}");
-    const ACCOUNTS: usize = 12;
-    /// Published at once; more follow when a lane has room.
-    const ROUNDS: usize = 5;
     let mut world = World::shared().await;
     world.prefetch = 32;
     for number in 0..ACCOUNTS {
