@@ -1,5 +1,7 @@
 //! Tells the program which commit it is built from: `freshet --version`, `freshet_build_info`.
 
+#![allow(clippy::disallowed_methods, reason = "cargo talks to a build script by its environment")]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -21,6 +21,7 @@ async fn delivered(replica: &Freshet) -> u64 {
 }
 
 /// With `FRESHET_TEST_PREVIOUS`, the program of another version, from that to this one and back.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests themselves")]
 #[tokio::test]
 async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
     const ACCOUNTS: usize = 12;
