@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -413,8 +414,9 @@ def unhealthy_rules():
     return [f"{rule['name']}: {rule['health']}" for group in groups for rule in group["rules"] if rule["health"] != "ok"]
 
 
-# Shows something only while an alert fires.
-ONLY_IN_TROUBLE = {"What fires"}
+# What a run as short as this one does not show: an alert that fires, and what only many records in one call tell of an account.
+NOT_SHOWN = {"What fires", "Bulk features"}
+NOT_SEEN = {"freshet_bulk_feature"}
 
 
 def empty_panels():
@@ -425,7 +427,7 @@ def empty_panels():
         for target in panel.get("targets", []):
             query = target["expr"].replace("$__rate_interval", "5m").replace("$account", ".*")
             found = prometheus("query", query=query)
-            if not (found and found["result"]) and panel["title"] not in ONLY_IN_TROUBLE:
+            if not (found and found["result"]) and panel["title"] not in NOT_SHOWN:
                 empty.append(f"{panel['title']}: {query}")
     return empty
 
@@ -443,7 +445,7 @@ def check_monitoring():
     for group in prometheus("rules")["groups"]:
         for rule in group["rules"]:
             metrics = set(re.findall(r"\b(?:freshet|process|account\w*:freshet)_\w[\w:]*", rule["query"]))
-            expect(metrics <= known, f"{rule['name']} looks at metrics that are there: {metrics - known}")
+            expect(metrics <= known | NOT_SEEN, f"{rule['name']} looks at metrics that are there: {metrics - known}")
             if rule["type"] == "alerting":
                 page, section = rule["annotations"]["runbook_url"].split("#")
                 equal("the runbook's page", page, "http://localhost:9464/runbook")
@@ -456,6 +458,8 @@ def check_monitoring():
 
 
 def main():
+    # As the first process of its namespace it would not hear it. With it everything here ends; the next run tidies up.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     start_engine()
     done("a Docker engine")
     make_stand_ins()
@@ -472,6 +476,9 @@ def main():
         check_monitoring()
     finally:
         run("docker", "compose", "--profile", "example", "down", "--volumes", "--timeout", "5", may_fail=True)
+        # Layers with programs that nobody needs any more: else each run leaves its own.
+        run("docker", "image", "prune", "--force", may_fail=True)
+        run("docker", "builder", "prune", "--force", "--keep-storage", "2GB", may_fail=True)
     done("docker compose down")
 
 
