@@ -12,7 +12,6 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::events::{Events, Kind};
 use crate::usage::Stopwatch;
@@ -65,16 +64,16 @@ async fn consumer(url: &str, queue: &str, prefetch: u16) -> (Channel, lapin::Con
 
 /// From one queue to each of the next; what reaches the last one has ended.
 async fn relay(url: &str, from: &str, to: &[&str], mut stopwatch: Stopwatch) {
-    let (mut from, mut before) = (from.to_owned(), JoinSet::new());
+    let mut from = from.to_owned();
     let (last, between) = to.split_last().expect("a queue");
     for next in between {
         let (url, next) = (url.to_owned(), (*next).to_owned());
         let source = std::mem::replace(&mut from, next.clone());
-        before.spawn(async move { hop(&url, &source, &next, || false).await });
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        std::thread::spawn(move || runtime.block_on(hop(&url, &source, &next, || false)));
     }
     let mut count = 0;
     hop(url, &from, last, || ended(&mut count, &mut stopwatch)).await;
-    before.shutdown().await;
     let purge = Connection::connect(url, ConnectionProperties::default()).await.expect("a connection");
     let purge = purge.create_channel().await.expect("a channel");
     purge.queue_purge((*last).into(), lapin::options::QueuePurgeOptions::default()).await.expect("emptied");
