@@ -17,16 +17,16 @@ use lapin::message::{Delivery, DeliveryResult};
 pub(in crate::broker) struct Arrivals {
     /// Brings what the library handed out before it knew of [`Self::inbox`], and wakes for what is in there.
     consumer: Consumer,
-    inbox: Arc<Inbox>,
+    inbox: Arc<Arrived>,
     /// Off the inbox; these are next.
     taken: VecDeque<DeliveryResult>,
 }
 
 /// Filled on the library's own thread.
 #[derive(Default)]
-struct Inbox(Mutex<VecDeque<DeliveryResult>>);
+struct Arrived(Mutex<VecDeque<DeliveryResult>>);
 
-impl Inbox {
+impl Arrived {
     fn lock(&self) -> MutexGuard<'_, VecDeque<DeliveryResult>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -34,7 +34,7 @@ impl Inbox {
 
 impl Arrivals {
     pub(in crate::broker) fn new(consumer: Consumer) -> Self {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Arrived::default());
         let filled = inbox.clone();
         consumer.set_delegate(move |arrived| -> Ready<()> {
             filled.lock().push_back(arrived);
