@@ -130,7 +130,12 @@ def check_alerts():
     runbook = pathlib.Path("docs/RUNBOOK.md").read_text().splitlines()
     headings = {line.lstrip("# ").strip() for line in runbook if line.startswith("#")}
     cases = [case for test in tests["tests"] for case in test["alert_rule_test"]]
-    for rule in (rule for group in alerts["groups"] for rule in group["rules"] if "alert" in rule):
+    rules = [rule for group in alerts["groups"] for rule in group["rules"] if "alert" in rule]
+    names = {rule["alert"] for rule in rules}
+    for path in sorted((pathlib.Path("README.md"), pathlib.Path("deploy/README.md"), *pathlib.Path("docs").glob("*.md"))):
+        for name in set(re.findall(r"\bFreshet[A-Z]\w+", path.read_text())) - names:
+            problems.append(f"{path}: {name} is no alert")
+    for rule in rules:
         name = rule["alert"]
         expect(name in headings, f"docs/RUNBOOK.md: no section {name}")
         link = f"http://localhost:9464/runbook#{name.lower()}"

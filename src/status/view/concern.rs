@@ -206,7 +206,7 @@ fn lane(account: &AccountInFleet, snapshot: &Snapshot, all: &mut Vec<Concern>) {
         LaneState::Unauthorized => Some((
             1,
             "Freshsales refuses the credentials",
-            "Give it an API key that is valid and may write contacts, sales accounts and deals.",
+            "Replace the secret that is named: a valid API key that may write contacts, sales accounts and deals, or the account's app token.",
             "FreshetLaneUnauthorized",
         )),
         LaneState::Retrying if lasts(RETRYING_FOR) => Some((
