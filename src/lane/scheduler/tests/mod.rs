@@ -19,6 +19,7 @@ mod remedies;
 mod strangers;
 mod tags_appended;
 mod two_addresses;
+pub(super) mod walk;
 
 use crate::freshsales::{Answer, Endpoint, UnavailableCause};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};

@@ -1,0 +1,82 @@
+//! Keeps the [`agenda`](super::agenda) up to date: whatever came, ended, moved on or is known otherwise now is looked at
+//! again, and nothing else.
+
+use std::collections::BTreeSet;
+
+use super::Scheduler;
+use super::agenda::{Filing, Place};
+use super::order::Waiting;
+use crate::lane::contact::activity;
+use crate::lane::contact::bulk::eligible::company_of;
+use crate::lane::contact::bulk::standing::{FactReader, Standing};
+use crate::lane::contact::held::HeldEvent;
+use crate::mapping::Identity;
+use crate::schema::Entity;
+
+impl<D> Scheduler<D> {
+    /// Looks again at what may have another next call by now.
+    pub(super) fn file_changed(&mut self) {
+        for record in self.locks.take_changed() {
+            if record.0 == Entity::SalesAccount {
+                let held = self.locks.is_held(&record);
+                self.agenda.hold_company(self.window.digest_of_shared(&record), held);
+            }
+        }
+        let facts = self.records.take_changed().into_iter().chain(self.identities.take_changed());
+        let mut changed: BTreeSet<u64> = facts.flat_map(|fact| self.agenda.relying_on(fact)).collect();
+        changed.extend(self.window.take_changed());
+        changed.extend(self.items.take_changed());
+        self.file(changed);
+    }
+
+    pub(super) fn file(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            let filing = self.filing(number);
+            self.agenda.file(number, filing);
+        }
+    }
+
+    fn filing(&mut self, number: u64) -> Option<Filing> {
+        if let Some(open) = self.window.ready_item(number) {
+            let waiting = Waiting::Event(number);
+            return Some(match &open.event {
+                HeldEvent::Contact(_) => {
+                    let mut reader = FactReader::new(&mut self.records);
+                    let place = match reader.of_event(&open.event) {
+                        Standing::Company(mut company) => {
+                            let record = (Entity::SalesAccount, company_of(&open.event)?);
+                            company.held = self.locks.is_held(&record);
+                            Place::Company(self.window.digest_of_shared(&record), company)
+                        }
+                        standing => Place::Api(standing),
+                    };
+                    Filing { waiting, place, not_before: None, turns_at: None, facts: reader.into_read() }
+                }
+                HeldEvent::Track(_) | HeldEvent::Page(_) => self.filing_of_activity(waiting, &open.event),
+            });
+        }
+        let item = self.items.get(number).filter(|_| self.items.is_idle(number))?;
+        let waiting = Waiting::WorkItem(number);
+        let Some(work) = item.contact() else {
+            return Some(self.filing_of_activity(waiting, &item.events.first()?.1.event));
+        };
+        let mut reader = FactReader::new(&mut self.records);
+        let place = Place::Api(reader.of_work(work));
+        let not_before = work.search.not_before();
+        Some(Filing { waiting, place, not_before, turns_at: None, facts: reader.into_read() })
+    }
+
+    /// It is reported, or first its contact is looked up.
+    fn filing_of_activity(&self, waiting: Waiting, event: &HeldEvent) -> Filing {
+        let mut filing =
+            Filing { waiting, place: Place::Report, not_before: None, turns_at: None, facts: Vec::new() };
+        if let Some(Identity::UserId(user_id)) = activity::identity(event) {
+            filing.facts.push(self.identities.fact(user_id));
+            filing.turns_at = self.identities.look_up_at(user_id);
+            if self.identities.needs_look_up(user_id) {
+                filing.place = Place::Api(Standing::Alone);
+            }
+        }
+        filing
+    }
+}
