@@ -2,7 +2,13 @@
 //!
 //! `cargo bench --bench plan`. The account is modelled and its clock simulated; only what the scheduler does is measured.
 //! What counts is how a row compares with the row of another window, in one run.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, missing_docs, reason = "a program that speaks to people")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a program that speaks to people"
+)]
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
@@ -65,8 +71,10 @@ impl Lane {
             search_delay: Duration::from_secs(3),
             job_time: |_| Duration::from_secs(4),
         };
-        let settings =
-            SchedulerSettings { bulk_jobs: BULK_JOBS, ..SchedulerSettings::new(CONCURRENCY, BackoffSettings::default()) };
+        let settings = SchedulerSettings {
+            bulk_jobs: BULK_JOBS,
+            ..SchedulerSettings::new(CONCURRENCY, BackoffSettings::default())
+        };
         let quota = || Quota::new(f64::from(PLENTY), HOUR, 0.9, now);
         let mut lane = Self {
             scheduler: Scheduler::new(settings, quota(), quota()),

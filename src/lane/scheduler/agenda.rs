@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::Instant;
 
 use super::order::Waiting;
+use super::steps::step;
 use crate::lane::contact::bulk::standing::{CompanyStanding, Standing};
 use crate::lane::contact::cache::fact::FactKey;
 
@@ -105,7 +106,7 @@ impl Agenda {
 
     /// What must be looked at again because a fact has changed.
     pub(super) fn relying_on(&self, fact: FactKey) -> impl Iterator<Item = u64> {
-        self.relying.range((fact, 0)..=(fact, u64::MAX)).map(|(_, number)| *number)
+        self.relying.range((fact, 0)..=(fact, u64::MAX)).inspect(|_| step()).map(|(_, number)| *number)
     }
 
     /// Whether anything waits for the API.
@@ -120,7 +121,7 @@ impl Agenda {
 
     /// What waits for the API and may be looked at now, by its standing.
     pub(super) fn classes(&self) -> impl Iterator<Item = (Standing, &Waiters)> {
-        self.classes.iter().map(|(standing, waiters)| (*standing, waiters))
+        self.classes.iter().inspect(|_| step()).map(|(standing, waiters)| (*standing, waiters))
     }
 
     /// When the first work item may be looked at that may not be now.
@@ -130,6 +131,7 @@ impl Agenda {
 
     /// This is where the work of the number waits now, if it waits.
     pub(super) fn file(&mut self, number: u64, filing: Option<Filing>) {
+        step();
         if let Some(old) = self.filed.remove(&number) {
             for fact in &old.facts {
                 self.relying.remove(&(*fact, number));

@@ -23,6 +23,7 @@ mod progress;
 mod record_locks;
 mod settings;
 mod shared_records;
+mod steps;
 mod tenure;
 #[cfg(test)]
 mod tests;

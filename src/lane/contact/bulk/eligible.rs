@@ -93,7 +93,9 @@ impl Circumstances<'_> {
             DealStanding::Known => true,
             DealStanding::OfKnownContact => match self.deal_identity {
                 DealIdentity::Name => true,
-                DealIdentity::Contact => self.features.state(BulkFeature::DealsInSearch) == FeatureState::Fails,
+                DealIdentity::Contact => {
+                    self.features.state(BulkFeature::DealsInSearch) == FeatureState::Fails
+                }
             },
         }
     }

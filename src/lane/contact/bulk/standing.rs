@@ -205,8 +205,7 @@ impl<'a> FactReader<'a> {
     /// The company's id, if it was last written with the same values.
     fn unchanged(&mut self, company: &HeldRelated) -> Option<i64> {
         let values = fingerprint(&company.record);
-        let facts =
-            [FactKey::account(&company.name), FactKey::account_values(&company.name, values)];
+        let facts = [FactKey::account(&company.name), FactKey::account_values(&company.name, values)];
         self.read.extend(facts);
         let known = self.records.account(&company.name);
         known.filter(|known| known.written == Some(values)).map(|known| known.id)

@@ -4,6 +4,7 @@ mod activities;
 mod address_changes;
 mod address_model;
 mod against_the_lane;
+mod agenda;
 mod by_hand;
 mod deals_of_contacts;
 mod finding;

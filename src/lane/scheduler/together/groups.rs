@@ -12,6 +12,7 @@ use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::bulk::standing::FactReader;
 use crate::lane::scheduler::agenda::{Waiters, older};
 use crate::lane::scheduler::order::{Waiting, Wake};
+use crate::lane::scheduler::steps::step;
 use crate::lane::scheduler::{Scheduler, SchedulerSettings};
 
 /// What waits and could go in one call; without `together` each goes alone.
@@ -53,6 +54,7 @@ impl Group<'_> {
 }
 
 fn oldest(mut numbers: Vec<u64>, most: usize) -> Vec<u64> {
+    numbers.iter().for_each(|_| step());
     numbers.sort_unstable();
     numbers.truncate(most);
     numbers
