@@ -251,6 +251,30 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_user_id_is_told_when_something_else_is_known_of_it_and_when_to_look_again() {
+        let mut identities = IdentityCache::new();
+        let now = Instant::now();
+        identities.tick(now);
+        let u = [identities.fact("u")];
+        assert_ne!(identities.fact("v"), u[0]);
+        identities.admitted("u", "a@x.com".to_owned(), 0);
+        assert_eq!((identities.take_changed(), identities.look_up_at("u")), (vec![], None));
+        identities.not_found("u", now);
+        assert_eq!(
+            (identities.take_changed(), identities.look_up_at("u")),
+            (u.to_vec(), Some(now + FIRST_NOT_FOUND))
+        );
+        identities.tick(now + FIRST_NOT_FOUND);
+        assert_eq!((identities.needs_look_up("u"), identities.look_up_at("u")), (true, None));
+        identities.found("u", "a@x.com".to_owned());
+        assert_eq!((identities.take_changed(), identities.look_up_at("u")), (u.to_vec(), None));
+        identities.forget("u");
+        assert_eq!(identities.take_changed(), u);
+        identities.ended("u", "a@x.com", 0, IdentityEnd::Delivered);
+        assert_eq!(identities.take_changed(), u);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_user_that_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {
         let mut identities = IdentityCache::new();
         let mut now = Instant::now();

@@ -201,3 +201,47 @@ pub(in crate::lane) fn fingerprint(record: &RecordText) -> u64 {
     record.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[test]
+    fn whoever_relies_on_something_is_told_when_it_changes_and_only_then() {
+        let mut records = RecordCache::new();
+        let times = LearningTimes { now: Instant::now(), search_delay: Duration::from_secs(60) };
+        let account = |id, written| CachedAccount { id, written };
+        let link = [SalesAccountLink { id: 7, primary: true }];
+        let values = |values| FactKey::account_values("acme", values);
+        let (acme, ada) = (FactKey::account("Acme"), FactKey::contact("a@x.com"));
+        let (deal, tags) = (FactKey::deal(1, " renewal"), FactKey::tags(Entity::Deal, 5));
+        type Change<'a> = (&'a dyn Fn(&mut RecordCache), &'a [FactKey]);
+        let changes: [Change<'_>; 15] = [
+            (&|records| records.learn_account("Acme", account(7, Some(1))), &[acme, values(1)]),
+            (&|records| records.learn_account("ACME", account(7, Some(1))), &[]),
+            (&|records| records.learn_account("acme", account(7, Some(2))), &[values(1), values(2)]),
+            (&|records| records.learn_account("acme", account(8, None)), &[acme, values(2)]),
+            (&|records| records.forget("b@x.com", Some("Acme")), &[acme, FactKey::contact("b@x.com")]),
+            (&|records| records.learn_contact("a@x.com", 1, None, times), &[ada]),
+            (&|records| records.learn_contact("a@x.com", 1, Some(&link), times), &[ada]),
+            (&|records| drop(records.contacts.learn_found("a@x.com", 1, &link, times.now)), &[ada]),
+            (&|records| records.learn_deal(1, "Renewal", 5), &[deal]),
+            (&|records| records.doubt_deal(1, "Renewal"), &[deal]),
+            (&|records| records.deal_may_be_created(1, "Renewal"), &[deal]),
+            (&|records| records.no_deal(1, "Renewal"), &[deal]),
+            (&|records| records.learn_tags(Entity::Deal, 5, &["new".to_owned()]), &[tags]),
+            (&|records| records.forget_tags(Entity::Deal, 5), &[tags]),
+            (&|records| assert!(records.account("Acme").is_none()), &[]),
+        ];
+        for (place, (change, told)) in changes.into_iter().enumerate() {
+            change(&mut records);
+            let mut changed = records.take_changed();
+            changed.sort_unstable();
+            let mut told = told.to_vec();
+            told.sort_unstable();
+            assert_eq!(changed, told, "change {place}");
+        }
+    }
+}

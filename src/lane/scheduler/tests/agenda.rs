@@ -1,7 +1,7 @@
 //! What planning costs however much waits, and random traffic that changes all that a plan depends on: the
 //! [`walk`](super::walk) compares each plan.
 
-use super::by_hand::{insert_of, related, scheduler, write};
+use super::by_hand::{insert_of, related, scheduler, sent, write};
 use super::prelude::*;
 use super::{Crm, page};
 use crate::freshsales::Endpoint;
@@ -98,6 +98,20 @@ fn an_event_costs_as_many_steps_in_a_large_window_as_in_a_small_one() {
         println!("{name}: {small} {large}");
         assert!(large <= small + small / 4 + 2, "{name}: from {small} to {large} steps");
     }
+}
+
+#[test]
+fn a_work_item_that_is_changed_while_it_waits_is_looked_at_again() {
+    let now = Instant::now();
+    let mut scheduler = scheduler(now);
+    for contact in 0..3 {
+        insert_of(&mut scheduler, write(&email(contact), &json!({})), 0);
+    }
+    let item = scheduler.take_work_item(0).unwrap();
+    scheduler.file_changed();
+    scheduler.items.contact_mut(item).unwrap().singly = true;
+    let (_, call) = sent(&mut scheduler, now);
+    assert_eq!(call.endpoint, Endpoint::Upsert(Entity::Contact), "it is the oldest, and goes alone");
 }
 
 /// Something that happens to a lane.
