@@ -4,6 +4,7 @@
 //! What counts is how a row compares with the row of another window, in one run.
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::expect_used,
     clippy::panic,
     missing_docs,
@@ -167,7 +168,7 @@ fn times(criterion: &mut Criterion) {
                     // Many, because up to a hundred are settled at once.
                     let before = lane.spent;
                     let settled = lane.settle(events.max(1_000));
-                    (lane.spent - before).mul_f64(events as f64 / settled as f64)
+                    lane.spent.saturating_sub(before).mul_f64(events as f64 / settled as f64)
                 });
             });
         }

@@ -8,7 +8,7 @@ use super::agenda::{Filing, Place};
 use super::order::Waiting;
 use crate::lane::contact::activity;
 use crate::lane::contact::bulk::eligible::company_of;
-use crate::lane::contact::bulk::standing::{FactReader, Standing};
+use crate::lane::contact::bulk::standing::{CompanyStanding, FactReader, Standing};
 use crate::lane::contact::held::HeldEvent;
 use crate::mapping::Identity;
 use crate::schema::Entity;
@@ -39,20 +39,23 @@ impl<D> Scheduler<D> {
     fn filing(&mut self, number: u64) -> Option<Filing> {
         if let Some(open) = self.window.ready_item(number) {
             let waiting = Waiting::Event(number);
-            return Some(match &open.event {
-                HeldEvent::Contact(_) => {
-                    let mut reader = FactReader::new(&mut self.records);
-                    let place = match reader.of_event(&open.event) {
-                        Standing::Company(mut company) => {
-                            let record = (Entity::SalesAccount, company_of(&open.event)?);
-                            company.held = self.locks.is_held(&record);
-                            Place::Company(self.window.digest_of_shared(&record), company)
-                        }
-                        standing => Place::Api(standing),
-                    };
-                    Filing { waiting, place, not_before: None, turns_at: None, facts: reader.into_read() }
-                }
-                HeldEvent::Track(_) | HeldEvent::Page(_) => self.filing_of_activity(waiting, &open.event),
+            if matches!(open.event, HeldEvent::Track(_) | HeldEvent::Page(_)) {
+                return Some(self.filing_of_activity(waiting, &open.event));
+            }
+            let mut reader = FactReader::new(&mut self.records);
+            let standing = reader.of_event(&open.event);
+            let mut place = Place::Api(standing);
+            if let (Standing::Company(company), Some(name)) = (standing, company_of(&open.event)) {
+                let record = (Entity::SalesAccount, name);
+                let company = CompanyStanding { held: self.locks.is_held(&record), ..company };
+                place = Place::Company(self.window.digest_of_shared(&record), company);
+            }
+            return Some(Filing {
+                waiting,
+                place,
+                not_before: None,
+                turns_at: None,
+                facts: reader.into_read(),
             });
         }
         let item = self.items.get(number).filter(|_| self.items.is_idle(number))?;

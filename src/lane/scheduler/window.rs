@@ -4,11 +4,14 @@
 //! event shares a key with it. So a contact's events go one after another, in the order in which they were queued, also if
 //! one event knows the contact by another name; other contacts' events go on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 
 use crate::lane::bounded::Digests;
 use crate::lane::contact::contact_work::SharedRecord;
 use crate::schema::Entity;
+use queue::Queue;
 
 /// A name by which an event knows its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,46 +43,6 @@ struct Entry<T> {
     item: Option<Box<T>>,
     /// The place is kept for an event that cannot be mapped yet.
     kept: bool,
-}
-
-/// The events of one key, in the order in which they were queued. Mostly there is one, which needs no allocation.
-#[derive(Debug)]
-enum Queue {
-    One(u64),
-    #[expect(clippy::box_collection, reason = "unboxed it would make the many that are one twice as large")]
-    Many(Box<VecDeque<u64>>),
-}
-
-impl Queue {
-    fn get(&self, place: usize) -> Option<u64> {
-        match self {
-            Self::One(number) => (place == 0).then_some(*number),
-            Self::Many(numbers) => numbers.get(place).copied(),
-        }
-    }
-
-    fn insert(&mut self, number: u64) {
-        match self {
-            Self::One(other) => *self = Self::Many(Box::new([number.min(*other), number.max(*other)].into())),
-            Self::Many(numbers) => {
-                let place = numbers.partition_point(|other| *other < number);
-                numbers.insert(place, number);
-            }
-        }
-    }
-
-    /// Takes an event out. True if none is left.
-    fn remove(&mut self, number: u64) -> bool {
-        match self {
-            Self::One(other) => *other == number,
-            Self::Many(numbers) => {
-                if let Ok(place) = numbers.binary_search(&number) {
-                    numbers.remove(place);
-                }
-                numbers.is_empty()
-            }
-        }
-    }
 }
 
 impl<T> Default for Window<T> {

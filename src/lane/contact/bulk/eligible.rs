@@ -57,11 +57,9 @@ impl Circumstances<'_> {
     fn of_company(&self, CompanyStanding { id_known, fits, held }: CompanyStanding) -> NextCall {
         // A single call answers with the id. Where it is not known, it must be possible to search for it.
         let finds_id = id_known || self.may_use(BulkFeature::SalesAccountSearch);
-        match self.written_together(Entity::SalesAccount, fits && finds_id) {
-            // Whoever writes it may write the same.
-            NextCall::Together(_) if held => NextCall::Later,
-            next => next,
-        }
+        let next = self.written_together(Entity::SalesAccount, fits && finds_id);
+        // Whoever writes it may write the same.
+        if held && next != NextCall::Alone { NextCall::Later } else { next }
     }
 
     fn of_contact(&self, contact: ContactStanding) -> NextCall {

@@ -208,16 +208,18 @@ mod tests {
     use std::time::Duration;
     use tokio::time::Instant;
 
+    /// A change, and what is told of it.
+    type Change<'a> = (&'a dyn Fn(&mut RecordCache), &'a [FactKey]);
+
     #[test]
     fn whoever_relies_on_something_is_told_when_it_changes_and_only_then() {
         let mut records = RecordCache::new();
-        let times = LearningTimes { now: Instant::now(), search_delay: Duration::from_secs(60) };
+        let times = LearningTimes { now: Instant::now(), search_delay: Duration::from_mins(1) };
         let account = |id, written| CachedAccount { id, written };
         let link = [SalesAccountLink { id: 7, primary: true }];
         let values = |values| FactKey::account_values("acme", values);
         let (acme, ada) = (FactKey::account("Acme"), FactKey::contact("a@x.com"));
         let (deal, tags) = (FactKey::deal(1, " renewal"), FactKey::tags(Entity::Deal, 5));
-        type Change<'a> = (&'a dyn Fn(&mut RecordCache), &'a [FactKey]);
         let changes: [Change<'_>; 15] = [
             (&|records| records.learn_account("Acme", account(7, Some(1))), &[acme, values(1)]),
             (&|records| records.learn_account("ACME", account(7, Some(1))), &[]),

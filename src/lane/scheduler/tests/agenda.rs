@@ -33,8 +33,11 @@ fn with_company(number: usize, of: usize, score: usize) -> ContactWrite {
     ContactWrite { company, ..write(&email(number), &json!({ "emails": email(number), "number": number })) }
 }
 
+/// Puts in the event of a number.
+type NewEvent = fn(&mut Scheduler<u64>, usize);
+
 /// What one settled event costs, in steps, while the window holds so many.
-fn steps_of_an_event(window: usize, event: fn(&mut Scheduler<u64>, usize)) -> u64 {
+fn steps_of_an_event(window: usize, event: NewEvent) -> u64 {
     let mut now = Instant::now();
     let mut scheduler = scheduler(now).with(|settings| settings.bulk_jobs = 6);
     let mut crm = Crm { moods: vec![255], ..Crm::default() };
@@ -78,7 +81,7 @@ fn steps_of_an_event(window: usize, event: fn(&mut Scheduler<u64>, usize)) -> u6
 
 #[test]
 fn an_event_costs_as_many_steps_in_a_large_window_as_in_a_small_one() {
-    let traffics: [(&str, fn(&mut Scheduler<u64>, usize)); 5] = [
+    let traffics: [(&str, NewEvent); 5] = [
         ("identifies of different contacts", |scheduler, number| {
             insert_of(scheduler, write(&email(number), &json!({ "emails": email(number) })), 0);
         }),

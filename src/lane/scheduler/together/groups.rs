@@ -42,10 +42,10 @@ impl Group<'_> {
     /// Those that could go in one call, the oldest first. Work items come before events, because they are further.
     pub(in crate::lane::scheduler) fn members(&self) -> Vec<Waiting> {
         let items = self.waiters.iter().flat_map(|waiters| waiters.items.iter().take(MOST_RECORDS));
-        let items = oldest(items.copied().collect(), MOST_RECORDS);
+        let items = oldest(items.inspect(|_| step()).copied().collect(), MOST_RECORDS);
         let room = MOST_RECORDS - items.len();
         let events = self.waiters.iter().flat_map(|waiters| waiters.events.iter().take(room));
-        let events = oldest(events.copied().collect(), room);
+        let events = oldest(events.inspect(|_| step()).copied().collect(), room);
         let items = items.into_iter().map(Waiting::WorkItem);
         let mut members: Vec<Waiting> = items.chain(events.into_iter().map(Waiting::Event)).collect();
         members.sort_by_key(|waiting| waiting.number());
@@ -54,7 +54,6 @@ impl Group<'_> {
 }
 
 fn oldest(mut numbers: Vec<u64>, most: usize) -> Vec<u64> {
-    numbers.iter().for_each(|_| step());
     numbers.sort_unstable();
     numbers.truncate(most);
     numbers
