@@ -25,6 +25,8 @@ pub(super) struct Agenda {
     /// Who must be looked at again when a fact changes.
     relying: BTreeSet<(FactKey, u64)>,
     now: Option<Instant>,
+    /// What must be looked at again; room for the [`filing`](super::filing), which empties it.
+    pub(super) unfiled: Vec<u64>,
 }
 
 /// Work items and events of one standing, each by its number.
@@ -97,11 +99,12 @@ pub(super) fn older(item: Option<u64>, event: Option<u64>) -> Option<Waiting> {
 }
 
 impl Agenda {
-    /// The time goes on. Returns what must be looked at again.
-    pub(super) fn tick(&mut self, now: Instant) -> Vec<u64> {
+    /// The time goes on.
+    pub(super) fn tick(&mut self, now: Instant) {
         self.now = Some(now);
         let until = ..=(now, u64::MAX);
-        self.asleep.range(until).chain(self.turning.range(until)).map(|(_, number)| *number).collect()
+        let due = self.asleep.range(until).chain(self.turning.range(until));
+        self.unfiled.extend(due.map(|(_, number)| *number));
     }
 
     /// What must be looked at again because a fact has changed.

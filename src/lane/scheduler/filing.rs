@@ -1,8 +1,6 @@
 //! Keeps the [`agenda`](super::agenda) up to date: whatever came, ended, moved on or is known otherwise now is looked at
 //! again, and nothing else.
 
-use std::collections::BTreeSet;
-
 use super::Scheduler;
 use super::agenda::{Filing, Place};
 use super::order::Waiting;
@@ -22,18 +20,18 @@ impl<D> Scheduler<D> {
                 self.agenda.hold_company(self.window.digest_of_shared(&record), held);
             }
         }
-        let facts = self.records.take_changed().into_iter().chain(self.identities.take_changed());
-        let mut changed: BTreeSet<u64> = facts.flat_map(|fact| self.agenda.relying_on(fact)).collect();
-        changed.extend(self.window.take_changed());
-        changed.extend(self.items.take_changed());
-        self.file(changed);
-    }
-
-    pub(super) fn file(&mut self, numbers: impl IntoIterator<Item = u64>) {
-        for number in numbers {
+        let mut unfiled = std::mem::take(&mut self.agenda.unfiled);
+        unfiled.extend(self.window.drain_changed().chain(self.items.drain_changed()));
+        for fact in self.records.drain_changed().chain(self.identities.drain_changed()) {
+            unfiled.extend(self.agenda.relying_on(fact));
+        }
+        unfiled.sort_unstable();
+        unfiled.dedup();
+        for number in unfiled.drain(..) {
             let filing = self.filing(number);
             self.agenda.file(number, filing);
         }
+        self.agenda.unfiled = unfiled;
     }
 
     fn filing(&mut self, number: u64) -> Option<Filing> {

@@ -122,8 +122,8 @@ impl<D> Scheduler<D> {
     /// What to do now. To be called again after each [`Next::Send`].
     pub fn next(&mut self, now: Instant) -> Next {
         self.identities.tick(now);
-        let turning = self.agenda.tick(now);
-        self.file(turning);
+        self.agenda.tick(now);
+        self.file_changed();
         let next = self.find_next(now);
         self.file_changed();
         next

@@ -126,8 +126,8 @@ impl<T> Window<T> {
     }
 
     /// The events that became ready or ceased to be since the last time.
-    pub(super) fn take_changed(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.changed)
+    pub(super) fn drain_changed(&mut self) -> impl Iterator<Item = u64> {
+        self.changed.drain(..)
     }
 
     /// Takes a ready event and the events right behind it that wait for nothing else, as long as `join` takes them; `join` is

@@ -72,8 +72,9 @@ impl<D> WorkItems<D> {
         self.idle.contains(&number)
     }
 
-    pub(super) fn take_changed(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.changed)
+    /// Those whose next call may have become another one since the last time.
+    pub(super) fn drain_changed(&mut self) -> impl Iterator<Item = u64> {
+        self.changed.drain(..)
     }
 
     /// The items whose step needs a call, the oldest first.

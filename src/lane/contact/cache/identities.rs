@@ -151,8 +151,8 @@ impl IdentityCache {
     }
 
     /// What has changed since the last time.
-    pub(in crate::lane) fn take_changed(&mut self) -> Vec<FactKey> {
-        std::mem::take(&mut self.changed)
+    pub(in crate::lane) fn drain_changed(&mut self) -> impl Iterator<Item = FactKey> {
+        self.changed.drain(..)
     }
 
     /// Whether another replica may have created the contact since a look-up found none. Only events that would be dead letters
@@ -255,23 +255,24 @@ mod tests {
         let mut identities = IdentityCache::new();
         let now = Instant::now();
         identities.tick(now);
+        let changed = |identities: &mut IdentityCache| identities.drain_changed().collect::<Vec<_>>();
         let u = [identities.fact("u")];
         assert_ne!(identities.fact("v"), u[0]);
         identities.admitted("u", "a@x.com".to_owned(), 0);
-        assert_eq!((identities.take_changed(), identities.look_up_at("u")), (vec![], None));
+        assert_eq!((changed(&mut identities), identities.look_up_at("u")), (vec![], None));
         identities.not_found("u", now);
         assert_eq!(
-            (identities.take_changed(), identities.look_up_at("u")),
+            (changed(&mut identities), identities.look_up_at("u")),
             (u.to_vec(), Some(now + FIRST_NOT_FOUND))
         );
         identities.tick(now + FIRST_NOT_FOUND);
         assert_eq!((identities.needs_look_up("u"), identities.look_up_at("u")), (true, None));
         identities.found("u", "a@x.com".to_owned());
-        assert_eq!((identities.take_changed(), identities.look_up_at("u")), (u.to_vec(), None));
+        assert_eq!((changed(&mut identities), identities.look_up_at("u")), (u.to_vec(), None));
         identities.forget("u");
-        assert_eq!(identities.take_changed(), u);
+        assert_eq!(changed(&mut identities), u);
         identities.ended("u", "a@x.com", 0, IdentityEnd::Delivered);
-        assert_eq!(identities.take_changed(), u);
+        assert_eq!(changed(&mut identities), u);
     }
 
     #[tokio::test(start_paused = true)]

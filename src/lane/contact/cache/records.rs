@@ -75,10 +75,8 @@ impl RecordCache {
     }
 
     /// What has changed since the last time.
-    pub(in crate::lane) fn take_changed(&mut self) -> Vec<FactKey> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.append(&mut self.contacts.changed);
-        changed
+    pub(in crate::lane) fn drain_changed(&mut self) -> impl Iterator<Item = FactKey> {
+        self.changed.drain(..).chain(self.contacts.changed.drain(..))
     }
 
     /// Another replica may have the lane from now on, and write what this one does not see.
@@ -239,7 +237,7 @@ mod tests {
         ];
         for (place, (change, told)) in changes.into_iter().enumerate() {
             change(&mut records);
-            let mut changed = records.take_changed();
+            let mut changed: Vec<FactKey> = records.drain_changed().collect();
             changed.sort_unstable();
             let mut told = told.to_vec();
             told.sort_unstable();
