@@ -163,7 +163,7 @@ async fn lanes_move_less_if_new_replicas_come_before_the_old_ones_leave_than_if_
         world = world.account(&name, &format!("write_keys = [\"{name}\"]")).await;
     }
 
-    // A StatefulSet; or a Deployment without surge, where the names differ and the counts do not.
+    // A StatefulSet.
     let mut rollout = Rollout::of(&world, &NAMES).await;
     for name in NAMES {
         rollout.stop(name).await;
@@ -193,6 +193,7 @@ async fn lanes_move_less_if_new_replicas_come_before_the_old_ones_leave_than_if_
     );
     // Each leaves the replica that stops, and comes back.
     assert_eq!(names_stay, 2 * ACCOUNTS);
-    assert!(all_new_first < one_more && one_more < names_stay);
+    // By more than the hash's chances: new names without one replica more would give some lanes less than two moves.
+    assert!(all_new_first < one_more && 4 * one_more < 3 * names_stay);
     world.finish([]).await;
 }

@@ -31,6 +31,7 @@ impl<D> Scheduler<D> {
     ) -> Vec<Effect<D>> {
         let mut effects = self.take_answer(number, verdict, limit, now);
         effects.append(&mut self.ended);
+        self.file_changed();
         effects
     }
 

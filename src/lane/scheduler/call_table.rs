@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::calls::{CallState, PendingCall, Purpose};
+use super::steps::step;
 use crate::freshsales::Call;
 
 #[derive(Debug)]
@@ -86,16 +87,19 @@ impl CallTable {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PendingCall> {
-        self.calls.values()
+        self.calls.values().inspect(|_| step())
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut PendingCall)> {
-        self.calls.iter_mut().map(|(number, call)| (*number, call))
+        self.calls.iter_mut().inspect(|_| step()).map(|(number, call)| (*number, call))
     }
 
     /// The calls that wait, the earliest first.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (Instant, u64, &PendingCall)> {
-        self.due.iter().filter_map(|(at, number)| Some((*at, *number, self.calls.get(number)?)))
+        self.due
+            .iter()
+            .inspect(|_| step())
+            .filter_map(|(at, number)| Some((*at, *number, self.calls.get(number)?)))
     }
 
     /// When the first call is due that is not due yet.

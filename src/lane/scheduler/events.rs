@@ -67,11 +67,13 @@ impl<D> Scheduler<D> {
             self.identities.admitted(&user_id, email, place);
         }
         self.window.fill(place, &keys, OpenEvent { event, delivery, put_back: 0, attempts: 0 });
+        self.file_changed();
     }
 
     /// No event comes into the place that was kept.
     pub fn leave(&mut self, place: u64) {
         self.window.finish(place);
+        self.file_changed();
     }
 
     /// The keys, and the e-mail addresses that are known to belong to their `userId`s.

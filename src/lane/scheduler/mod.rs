@@ -8,12 +8,14 @@
 //! event goes alone if it is alone, and a hundred go in one call if a hundred wait. What a contact's step is, and what an answer makes of it, the
 //! room [`contact`](super::contact) decides; whether a call may go, [`budget`](super::budget).
 
+mod agenda;
 mod answers;
 mod attribution;
 mod call_table;
 mod calls;
 mod event;
 mod events;
+mod filing;
 mod gathering;
 mod order;
 mod pick;
@@ -21,6 +23,7 @@ mod progress;
 mod record_locks;
 mod settings;
 mod shared_records;
+mod steps;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ use super::contact::work_item::{OpenEvent, WorkItem};
 use crate::freshsales::{BudgetKind, Call};
 use crate::lane::status::facts::QuotaFacts;
 use crate::schema::{Entity, Selector};
+use agenda::Agenda;
 use call_table::CallTable;
 use calls::Purpose;
 pub use event::{Effect, Next, WhileJobsRun};
@@ -59,6 +63,7 @@ pub struct Scheduler<D> {
     window: Window<OpenEvent<D>>,
     items: WorkItems<D>,
     locks: RecordLocks,
+    agenda: Agenda,
     calls: CallTable,
     budgets: Budgets,
     history: SuccessHistory,
@@ -95,6 +100,7 @@ impl<D> Scheduler<D> {
             window: Window::default(),
             items: WorkItems::default(),
             locks: RecordLocks::default(),
+            agenda: Agenda::default(),
             calls: CallTable::new(backoff.unavailable),
             budgets,
             history: SuccessHistory::default(),
@@ -115,8 +121,16 @@ impl<D> Scheduler<D> {
 
     /// What to do now. To be called again after each [`Next::Send`].
     pub fn next(&mut self, now: Instant) -> Next {
-        self.starved = false;
         self.identities.tick(now);
+        self.agenda.tick(now);
+        self.file_changed();
+        let next = self.find_next(now);
+        self.file_changed();
+        next
+    }
+
+    fn find_next(&mut self, now: Instant) -> Next {
+        self.starved = false;
         self.tenure.begin(now);
         self.tenure.holds_events(!self.window.is_empty(), now);
         if self.budgets.in_flight() >= self.settings.concurrency {
@@ -228,7 +242,11 @@ impl<D> Scheduler<D> {
     }
 
     fn has_work(&self, budget: BudgetKind) -> bool {
-        self.calls.iter().any(|call| call.budget() == budget) || self.oldest(budget).is_some()
+        let waits = match budget {
+            BudgetKind::Api => self.agenda.has_api_work(),
+            BudgetKind::Tracking => self.agenda.first_report().is_some(),
+        };
+        waits || self.calls.iter().any(|call| call.budget() == budget)
     }
 
     /// Asks for an entity's fields; the answer comes as [`Effect::Fields`].
@@ -276,6 +294,7 @@ impl<D> Scheduler<D> {
         self.identities.given_back();
         self.history.forget_failures();
         self.budgets.gave_back();
+        self.file_changed();
         deliveries
     }
 }

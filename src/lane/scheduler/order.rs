@@ -1,4 +1,4 @@
-//! What is found while the next call is looked for: which work is oldest, when a due call goes, and when to look again.
+//! What is found while the next call is looked for: what waits, when a due call goes, and when to look again.
 
 use tokio::time::Instant;
 
@@ -9,12 +9,20 @@ pub(super) enum Order {
     AfterNew,
 }
 
-/// The oldest work of a budget.
+/// Something that waits for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Oldest {
+pub(super) enum Waiting {
     WorkItem(u64),
     /// An event in the window.
     Event(u64),
+}
+
+impl Waiting {
+    pub(super) const fn number(self) -> u64 {
+        match self {
+            Self::WorkItem(number) | Self::Event(number) => number,
+        }
+    }
 }
 
 /// When to look again, if nothing can be sent now.

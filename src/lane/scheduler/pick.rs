@@ -3,18 +3,16 @@
 use tokio::time::Instant;
 
 use super::calls::{PendingCall, Purpose};
-use super::order::{Oldest, Order, Wake};
+use super::order::{Order, Waiting, Wake};
 use super::{Next, Scheduler};
 use crate::freshsales::{BudgetKind, Call};
 use crate::lane::budget::attempt::CallClass;
 use crate::lane::budget::{Grant, Impediment};
 use crate::lane::contact::activity;
-use crate::lane::contact::cache::identities::IdentityCache;
 use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::merge::Joined;
 use crate::lane::contact::work_item::{Work, WorkItem};
-use crate::mapping::Identity;
 
 impl<D> Scheduler<D> {
     /// The call that finds out whether the account is let in again, while nothing else may go.
@@ -94,22 +92,25 @@ impl<D> Scheduler<D> {
 
     fn plan_tracking(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
         // A work item that was just made may have to wait for another one's lock: then the next oldest is planned.
-        while let Some(oldest) = self.oldest(BudgetKind::Tracking) {
+        loop {
+            self.file_changed();
+            #[cfg(test)]
+            super::tests::walk::compare(self, now);
+            let first = self.agenda.first_report()?;
             if !self.is_granted(BudgetKind::Tracking, CallClass::Work, now, wake) {
                 return None;
             }
-            match oldest {
-                Oldest::WorkItem(item) => {
+            match first {
+                Waiting::WorkItem(item) => {
                     if let Some(number) = self.plan_alone(item) {
                         return Some(number);
                     }
                 }
-                Oldest::Event(event) => {
+                Waiting::Event(event) => {
                     self.take_work_item(event);
                 }
             }
         }
-        None
     }
 
     pub(super) fn call_of(&self, item: &WorkItem<D>) -> Option<Call> {
@@ -143,22 +144,6 @@ impl<D> Scheduler<D> {
         // In an outage it is not quota that is missing.
         wake.quota_is_missing |= !budget.is_outage();
         false
-    }
-
-    /// The oldest work of a budget.
-    pub(super) fn oldest(&self, budget: BudgetKind) -> Option<Oldest> {
-        let item = self.items.idle().find(|item| self.item_budget(*item) == Some(budget));
-        let events = self.window.ready();
-        let event = events
-            .filter(|(_, open)| budget_of(&open.event, &self.identities) == budget)
-            .map(|(number, _)| number)
-            .next();
-        older(item, event)
-    }
-
-    fn item_budget(&self, item: u64) -> Option<BudgetKind> {
-        let item = self.items.get(item)?;
-        item.events.first().map(|(_, open)| budget_of(&open.event, &self.identities))
     }
 
     /// Makes a work item of a waiting event and of the identifies right behind it that can be written with it.
@@ -199,22 +184,5 @@ impl<D> Scheduler<D> {
         };
         self.calls.send(number, now, probe);
         Next::Send(number, call)
-    }
-}
-
-/// The budget of an event's next call.
-pub(super) fn budget_of(event: &HeldEvent, identities: &IdentityCache) -> BudgetKind {
-    match activity::identity(event) {
-        None => BudgetKind::Api,
-        Some(Identity::UserId(user_id)) if identities.needs_look_up(user_id) => BudgetKind::Api,
-        Some(Identity::UserId(_) | Identity::Email(_)) => BudgetKind::Tracking,
-    }
-}
-
-fn older(item: Option<u64>, event: Option<u64>) -> Option<Oldest> {
-    match (item, event) {
-        (Some(item), Some(event)) if event < item => Some(Oldest::Event(event)),
-        (Some(item), _) => Some(Oldest::WorkItem(item)),
-        (None, event) => event.map(Oldest::Event),
     }
 }

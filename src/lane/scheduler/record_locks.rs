@@ -9,6 +9,8 @@ use crate::lane::contact::contact_work::SharedRecord;
 #[derive(Debug, Default)]
 pub(super) struct RecordLocks {
     locks: HashMap<SharedRecord, Lock>,
+    /// Those that somebody took or let go since the last time that was asked for.
+    changed: Vec<SharedRecord>,
 }
 
 #[derive(Debug)]
@@ -23,6 +25,7 @@ impl RecordLocks {
     pub(super) fn acquire(&mut self, record: SharedRecord, item: u64) -> bool {
         match self.locks.entry(record) {
             Entry::Vacant(free) => {
+                self.changed.push(free.key().clone());
                 free.insert(Lock { holder: item, waiting: VecDeque::new() });
                 true
             }
@@ -36,7 +39,10 @@ impl RecordLocks {
 
     /// Takes the lock again for a work item that let it go while its call waited, unless another one has it.
     pub(super) fn take_if_free(&mut self, record: SharedRecord, item: u64) {
-        self.locks.entry(record).or_insert(Lock { holder: item, waiting: VecDeque::new() });
+        if let Entry::Vacant(free) = self.locks.entry(record) {
+            self.changed.push(free.key().clone());
+            free.insert(Lock { holder: item, waiting: VecDeque::new() });
+        }
     }
 
     pub(super) fn is_held(&self, record: &SharedRecord) -> bool {
@@ -50,14 +56,22 @@ impl RecordLocks {
     /// Lets the lock go. Returns the work items that waited for it, which must ask again; none if the item did not have it.
     pub(super) fn release(&mut self, record: SharedRecord, item: u64) -> VecDeque<u64> {
         match self.locks.entry(record) {
-            Entry::Occupied(lock) if lock.get().holder == item => lock.remove().waiting,
+            Entry::Occupied(lock) if lock.get().holder == item => {
+                let (record, lock) = lock.remove_entry();
+                self.changed.push(record);
+                lock.waiting
+            }
             Entry::Occupied(_) | Entry::Vacant(_) => VecDeque::new(),
         }
     }
 
     /// Every work item is gone.
     pub(super) fn clear(&mut self) {
-        self.locks.clear();
+        self.changed.extend(self.locks.drain().map(|(record, _)| record));
+    }
+
+    pub(super) fn take_changed(&mut self) -> Vec<SharedRecord> {
+        std::mem::take(&mut self.changed)
     }
 
     #[cfg(test)]

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::Scheduler;
 use super::calls::{PendingCall, Purpose};
+use super::steps::step;
 use crate::lane::contact::cache::contacts::LearningTimes;
 use crate::lane::contact::cache::records::CachedAccount;
 use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
@@ -24,6 +25,7 @@ impl<D> Scheduler<D> {
 
     pub(super) fn release(&mut self, record: SharedRecord, number: u64) {
         for other in self.locks.release(record, number) {
+            step();
             self.enter_step(other);
         }
     }

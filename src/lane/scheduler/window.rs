@@ -4,11 +4,14 @@
 //! event shares a key with it. So a contact's events go one after another, in the order in which they were queued, also if
 //! one event knows the contact by another name; other contacts' events go on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 
 use crate::lane::bounded::Digests;
 use crate::lane::contact::contact_work::SharedRecord;
 use crate::schema::Entity;
+use queue::Queue;
 
 /// A name by which an event knows its contact.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +30,10 @@ pub struct Window<T> {
     entries: BTreeMap<u64, Entry<T>>,
     queues: HashMap<u128, Queue>,
     ready: BTreeSet<u64>,
+    /// Those that became ready or ceased to be since the last time that was asked for.
+    changed: Vec<u64>,
+    /// The places that are kept, by key.
+    kept: BTreeSet<(u128, u64)>,
 }
 
 #[derive(Debug)]
@@ -38,50 +45,6 @@ struct Entry<T> {
     kept: bool,
 }
 
-/// The events of one key, in the order in which they were queued. Mostly there is one, which needs no allocation.
-#[derive(Debug)]
-enum Queue {
-    One(u64),
-    #[expect(clippy::box_collection, reason = "unboxed it would make the many that are one twice as large")]
-    Many(Box<VecDeque<u64>>),
-}
-
-impl Queue {
-    fn get(&self, place: usize) -> Option<u64> {
-        match self {
-            Self::One(number) => (place == 0).then_some(*number),
-            Self::Many(numbers) => numbers.get(place).copied(),
-        }
-    }
-
-    fn numbers(&self) -> impl Iterator<Item = u64> {
-        (0..).map_while(|place| self.get(place))
-    }
-
-    fn insert(&mut self, number: u64) {
-        match self {
-            Self::One(other) => *self = Self::Many(Box::new([number.min(*other), number.max(*other)].into())),
-            Self::Many(numbers) => {
-                let place = numbers.partition_point(|other| *other < number);
-                numbers.insert(place, number);
-            }
-        }
-    }
-
-    /// Takes an event out. True if none is left.
-    fn remove(&mut self, number: u64) -> bool {
-        match self {
-            Self::One(other) => *other == number,
-            Self::Many(numbers) => {
-                if let Ok(place) = numbers.binary_search(&number) {
-                    numbers.remove(place);
-                }
-                numbers.is_empty()
-            }
-        }
-    }
-}
-
 impl<T> Default for Window<T> {
     fn default() -> Self {
         Self {
@@ -90,6 +53,8 @@ impl<T> Default for Window<T> {
             entries: BTreeMap::new(),
             queues: HashMap::new(),
             ready: BTreeSet::new(),
+            changed: Vec::new(),
+            kept: BTreeSet::new(),
         }
     }
 }
@@ -121,6 +86,7 @@ impl<T> Window<T> {
         keys.dedup();
         for key in &keys {
             self.queue(*key, number);
+            self.kept.insert((*key, number));
         }
         self.entries.insert(number, Entry { keys: keys.into(), item: None, kept: true });
         number
@@ -128,18 +94,17 @@ impl<T> Window<T> {
 
     /// Whether a place before this one is kept for an event that shares one of these keys; without a place, any.
     pub fn kept_before(&self, place: Option<u64>, keys: &[ContactKey]) -> bool {
-        let queues = keys.iter().filter_map(|key| self.queues.get(&self.digest(key)));
-        let mut before =
-            queues.flat_map(Queue::numbers).filter(|number| place.is_none_or(|place| *number < place));
-        before.any(|number| self.entries.get(&number).is_some_and(|entry| entry.kept))
+        let before = place.unwrap_or(u64::MAX);
+        let mut keys = keys.iter().map(|key| self.digest(key));
+        keys.any(|key| self.kept.range((key, 0)..(key, before)).next().is_some())
     }
 
     /// Puts an event into its place, perhaps with more keys: it waits behind all events queued before it.
     pub fn fill(&mut self, number: u64, keys: &[ContactKey], item: T) {
         let keys = self.digests_of(keys);
+        self.no_longer_kept(number);
         let Some(entry) = self.entries.get_mut(&number) else { return };
         entry.item = Some(Box::new(item));
-        entry.kept = false;
         for key in keys {
             let Some(entry) = self.entries.get_mut(&number) else { return };
             if !entry.keys.contains(&key) {
@@ -152,7 +117,17 @@ impl<T> Window<T> {
 
     /// The events that wait for no other one, oldest first.
     pub fn ready(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.ready.iter().filter_map(|number| Some((*number, self.entries.get(number)?.item.as_deref()?)))
+        self.ready.iter().filter_map(|number| Some((*number, self.item(*number)?)))
+    }
+
+    /// The event, if it waits for no other one.
+    pub(super) fn ready_item(&self, number: u64) -> Option<&T> {
+        if self.ready.contains(&number) { self.item(number) } else { None }
+    }
+
+    /// The events that became ready or ceased to be since the last time.
+    pub(super) fn drain_changed(&mut self) -> impl Iterator<Item = u64> {
+        self.changed.drain(..)
     }
 
     /// Takes a ready event and the events right behind it that wait for nothing else, as long as `join` takes them; `join` is
@@ -161,6 +136,7 @@ impl<T> Window<T> {
         if !self.ready.remove(&number) {
             return Vec::new();
         }
+        self.changed.push(number);
         let mut taken = BTreeSet::from([number]);
         // How many of each queue's first events are taken. A contact may have many events, each under a key of its own, and
         // each is looked at only once.
@@ -240,6 +216,7 @@ impl<T> Window<T> {
                 // An earlier event turned out to be about the same contact: it goes first.
                 if let Some(head) = head.filter(|head| *head > number) {
                     self.ready.remove(&head);
+                    self.changed.push(head);
                 }
             }
             hash_map::Entry::Vacant(place) => {
@@ -250,6 +227,7 @@ impl<T> Window<T> {
 
     /// The event is done, or no event comes into the place kept for it. Events behind it may follow.
     pub fn finish(&mut self, number: u64) {
+        self.no_longer_kept(number);
         let Some(entry) = self.entries.remove(&number) else { return };
         for key in entry.keys {
             let Some(queue) = self.queues.get_mut(&key) else { continue };
@@ -269,7 +247,7 @@ impl<T> Window<T> {
             .filter(|(_, entry)| entry.item.is_some())
             .map(|(number, _)| *number)
             .collect();
-        self.ready.clear();
+        self.changed.extend(std::mem::take(&mut self.ready));
         let mut items = Vec::with_capacity(waiting.len());
         for number in waiting {
             if let Some(item) = self.entries.get_mut(&number).and_then(|entry| entry.item.take()) {
@@ -288,6 +266,15 @@ impl<T> Window<T> {
             .all(|key| self.queues.get(key).and_then(|queue| queue.get(0)).is_none_or(|head| head == number));
         if entry.item.is_some() && first_everywhere {
             self.ready.insert(number);
+            self.changed.push(number);
+        }
+    }
+
+    fn no_longer_kept(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.kept) else { return };
+        entry.kept = false;
+        for key in &entry.keys {
+            self.kept.remove(&(*key, number));
         }
     }
 }

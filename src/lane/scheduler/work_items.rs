@@ -10,11 +10,13 @@ pub(super) struct WorkItems<D> {
     items: BTreeMap<u64, WorkItem<D>>,
     /// Those whose step has no call yet.
     idle: BTreeSet<u64>,
+    /// Those whose next call may have become another one since the last time that was asked for.
+    changed: Vec<u64>,
 }
 
 impl<D> Default for WorkItems<D> {
     fn default() -> Self {
-        Self { items: BTreeMap::new(), idle: BTreeSet::new() }
+        Self { items: BTreeMap::new(), idle: BTreeSet::new(), changed: Vec::new() }
     }
 }
 
@@ -24,7 +26,7 @@ impl<D> WorkItems<D> {
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<WorkItem<D>> {
-        self.idle.remove(&number);
+        self.set_busy(number);
         self.items.remove(&number)
     }
 
@@ -33,6 +35,9 @@ impl<D> WorkItems<D> {
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut WorkItem<D>> {
+        if self.is_idle(number) {
+            self.changed.push(number);
+        }
         self.items.get_mut(&number)
     }
 
@@ -52,19 +57,28 @@ impl<D> WorkItems<D> {
     pub(super) fn set_idle(&mut self, number: u64) {
         if self.items.contains_key(&number) {
             self.idle.insert(number);
+            self.changed.push(number);
         }
     }
 
     /// The item's step has its call, or waits for a lock.
     pub(super) fn set_busy(&mut self, number: u64) {
-        self.idle.remove(&number);
+        if self.idle.remove(&number) {
+            self.changed.push(number);
+        }
     }
 
     pub(super) fn is_idle(&self, number: u64) -> bool {
         self.idle.contains(&number)
     }
 
+    /// Those whose next call may have become another one since the last time.
+    pub(super) fn drain_changed(&mut self) -> impl Iterator<Item = u64> {
+        self.changed.drain(..)
+    }
+
     /// The items whose step needs a call, the oldest first.
+    #[cfg(test)]
     pub(super) fn idle(&self) -> impl Iterator<Item = u64> {
         self.idle.iter().copied()
     }

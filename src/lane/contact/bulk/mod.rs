@@ -11,6 +11,7 @@ pub(in crate::lane) mod job_slots;
 pub(in crate::lane) mod policy;
 pub(in crate::lane) mod report;
 pub(in crate::lane) mod searching;
+pub(in crate::lane) mod standing;
 pub(in crate::lane) mod usual_wait;
 
 /// The most records of one bulk call.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
+use super::fact::FactKey;
 use crate::freshsales::SalesAccountLink;
 use crate::lane::bounded::lru;
 
@@ -23,6 +24,8 @@ pub(in crate::lane) struct ContactCache {
     by_id: LruCache<i64, RecentLinks>,
     /// Contacts that exist, and from when a search finds them.
     controls: VecDeque<(String, Instant)>,
+    /// Contacts whose id or links have changed since the last time that was asked for.
+    pub(super) changed: Vec<FactKey>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -69,7 +72,7 @@ impl RecentLinks {
 
 impl ContactCache {
     pub(super) fn new() -> Self {
-        Self { by_email: lru(CONTACTS), by_id: lru(CONTACTS), controls: VecDeque::new() }
+        Self { by_email: lru(CONTACTS), by_id: lru(CONTACTS), controls: VecDeque::new(), changed: Vec::new() }
     }
 
     pub(super) fn id(&mut self, email: &str) -> Option<i64> {
@@ -91,7 +94,7 @@ impl ContactCache {
         self.add_control(email, times.now + times.search_delay);
         match links {
             Some(links) => self.learn_links(email, Some(id), links, times),
-            None => self.contact(email).id = Some(id),
+            None => self.known_contact(email).id = Some(id),
         }
     }
 
@@ -103,7 +106,7 @@ impl ContactCache {
         links: &[SalesAccountLink],
         times: LearningTimes,
     ) {
-        let contact = self.contact(email);
+        let contact = self.known_contact(email);
         contact.id = id.or(contact.id);
         contact.linked = links.iter().map(|link| link.id).collect();
         self.note(email, id, links, true, times);
@@ -135,6 +138,12 @@ impl ContactCache {
         }
     }
 
+    /// The contact, whose id or links are about to change.
+    fn known_contact(&mut self, email: &str) -> &mut CachedContact {
+        self.changed.push(FactKey::contact(email));
+        self.contact(email)
+    }
+
     fn contact(&mut self, email: &str) -> &mut CachedContact {
         self.by_email.get_or_insert_mut(email.to_owned(), CachedContact::default)
     }
@@ -149,7 +158,7 @@ impl ContactCache {
     ) -> KnownLinks {
         self.add_control(email, seen_since);
         let links = KnownLinks::of(links, &self.recent(email, Some(id), seen_since));
-        let contact = self.contact(email);
+        let contact = self.known_contact(email);
         contact.id = Some(id);
         contact.linked = links.all.iter().map(|link| link.id).filter(|id| links.has(*id)).collect();
         links
@@ -181,6 +190,7 @@ impl ContactCache {
 
     pub(super) fn forget(&mut self, email: &str) {
         self.by_email.pop(email);
+        self.changed.push(FactKey::contact(email));
         self.forget_control(email);
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
+use super::fact::FactKey;
 use crate::lane::bounded::{Digests, REMEMBERED_IDS, lru};
 
 /// The first and the longest wait before a `userId` is looked up again that was not found: the contact may have been created
@@ -29,6 +30,8 @@ pub(in crate::lane) struct IdentityCache {
     now: Option<Instant>,
     /// Counts how often another replica may have had the lane.
     term: u64,
+    /// The `userId`s of which something else is known since the last time that was asked for.
+    changed: Vec<FactKey>,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,7 @@ impl IdentityCache {
             unsettled: HashMap::new(),
             now: None,
             term: 0,
+            changed: Vec::new(),
         }
     }
 
@@ -131,6 +135,24 @@ impl IdentityCache {
             Some(Known::Contact(_) | Known::Refused(_) | Known::OtherContact { .. }) => false,
             Some(Known::NotFound { until, .. }) => *until <= self.now,
         }
+    }
+
+    /// When it is to be looked up, if it is not yet and nothing else becomes known.
+    pub(in crate::lane) fn look_up_at(&self, user_id: &str) -> Option<Instant> {
+        match self.known.peek(&self.digests.of(user_id)) {
+            Some(Known::NotFound { until, .. }) => until.filter(|_| *until > self.now),
+            None | Some(Known::Contact(_) | Known::Refused(_) | Known::OtherContact { .. }) => None,
+        }
+    }
+
+    /// What [`IdentityCache::needs_look_up`] relies on.
+    pub(in crate::lane) fn fact(&self, user_id: &str) -> FactKey {
+        FactKey::identity(self.digests.of(user_id))
+    }
+
+    /// What has changed since the last time.
+    pub(in crate::lane) fn drain_changed(&mut self) -> impl Iterator<Item = FactKey> {
+        self.changed.drain(..)
     }
 
     /// Whether another replica may have created the contact since a look-up found none. Only events that would be dead letters
@@ -179,6 +201,7 @@ impl IdentityCache {
             IdentityEnd::Refused if self.email(user_id).is_some() => return,
             IdentityEnd::Refused => Known::Refused(email),
         };
+        self.changed.push(FactKey::identity(digest));
         self.known.put(digest, known);
     }
 
@@ -196,16 +219,19 @@ impl IdentityCache {
             *own = Some(email);
             return;
         }
+        self.changed.push(FactKey::identity(digest));
         self.known.put(digest, Known::Contact(email));
     }
 
     /// What is cached of the `userId` turned out wrong.
     pub(in crate::lane) fn forget(&mut self, user_id: &str) {
         self.known.pop(&self.digests.of(user_id));
+        self.changed.push(self.fact(user_id));
     }
 
     /// A look-up found no contact. An address that became known meanwhile stays.
     pub(in crate::lane) fn not_found(&mut self, user_id: &str, now: Instant) {
+        self.changed.push(self.fact(user_id));
         let until = |wait: Duration| Some(now + wait);
         let known = self.known.get_or_insert_mut(self.digests.of(user_id), || Known::NotFound {
             until: None,
@@ -223,6 +249,31 @@ impl IdentityCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_user_id_is_told_when_something_else_is_known_of_it_and_when_to_look_again() {
+        let mut identities = IdentityCache::new();
+        let now = Instant::now();
+        identities.tick(now);
+        let changed = |identities: &mut IdentityCache| identities.drain_changed().collect::<Vec<_>>();
+        let u = [identities.fact("u")];
+        assert_ne!(identities.fact("v"), u[0]);
+        identities.admitted("u", "a@x.com".to_owned(), 0);
+        assert_eq!((changed(&mut identities), identities.look_up_at("u")), (vec![], None));
+        identities.not_found("u", now);
+        assert_eq!(
+            (changed(&mut identities), identities.look_up_at("u")),
+            (u.to_vec(), Some(now + FIRST_NOT_FOUND))
+        );
+        identities.tick(now + FIRST_NOT_FOUND);
+        assert_eq!((identities.needs_look_up("u"), identities.look_up_at("u")), (true, None));
+        identities.found("u", "a@x.com".to_owned());
+        assert_eq!((changed(&mut identities), identities.look_up_at("u")), (u.to_vec(), None));
+        identities.forget("u");
+        assert_eq!(changed(&mut identities), u);
+        identities.ended("u", "a@x.com", 0, IdentityEnd::Delivered);
+        assert_eq!(changed(&mut identities), u);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_user_that_was_not_found_is_looked_up_again_after_a_minute_growing_to_an_hour() {

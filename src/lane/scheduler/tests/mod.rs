@@ -4,6 +4,7 @@ mod activities;
 mod address_changes;
 mod address_model;
 mod against_the_lane;
+mod agenda;
 mod by_hand;
 mod deals_of_contacts;
 mod finding;
@@ -19,6 +20,7 @@ mod remedies;
 mod strangers;
 mod tags_appended;
 mod two_addresses;
+pub(super) mod walk;
 
 use crate::freshsales::{Answer, Endpoint, UnavailableCause};
 use crate::mapping::{Activity, ContactWrite, Identity, Record, RelatedWrite};

@@ -3,7 +3,6 @@
 
 use tokio::time::Instant;
 
-use super::groups::{Group, Waiting};
 use crate::freshsales::{BudgetKind, Endpoint};
 use crate::lane::budget::attempt::CallClass;
 use crate::lane::contact::bulk::eligible::SharedCall;
@@ -11,7 +10,7 @@ use crate::lane::contact::bulk::{FEWEST, FEWEST_IDS, MOST_RECORDS};
 use crate::lane::contact::cache::contacts::Control;
 use crate::lane::scheduler::Scheduler;
 use crate::lane::scheduler::calls::{CallState, Purpose};
-use crate::lane::scheduler::order::Wake;
+use crate::lane::scheduler::order::{Waiting, Wake};
 use crate::schema::Entity;
 
 /// So many bulk calls may be unanswered. Each holds a hundred records, and a working API answers at once.
@@ -75,8 +74,10 @@ impl<D> Scheduler<D> {
         }
         // A work item that was just made may have to wait for another one's lock: then the next oldest is planned.
         loop {
-            self.oldest(BudgetKind::Api)?;
-            if !self.is_granted(BudgetKind::Api, CallClass::Work, now, wake) {
+            self.file_changed();
+            #[cfg(test)]
+            crate::lane::scheduler::tests::walk::compare(self, now);
+            if !self.agenda.has_api_work() || !self.is_granted(BudgetKind::Api, CallClass::Work, now, wake) {
                 return None;
             }
             let planned = match self.choose(now, wake)? {
@@ -93,14 +94,18 @@ impl<D> Scheduler<D> {
         }
     }
 
-    fn choose(&mut self, now: Instant, wake: &mut Wake) -> Option<Chosen> {
-        for Group { together, mut waiting } in self.groups(now, wake) {
-            let first = *waiting.first()?;
-            let Some(together) = together else { return Some(Chosen::Alone(first)) };
-            waiting.truncate(together.most());
-            match self.departure(together, waiting.len(), now, wake) {
+    fn choose(&self, now: Instant, wake: &mut Wake) -> Option<Chosen> {
+        for group in self.groups(now, wake) {
+            let first = group.first()?;
+            let Some(together) = group.together else { return Some(Chosen::Alone(first)) };
+            let waiting = group.len().min(together.most());
+            match self.departure(together, waiting, now, wake) {
                 Departure::Alone => return Some(Chosen::Alone(first)),
-                Departure::Together => return Some(Chosen::Together(together, waiting)),
+                Departure::Together => {
+                    let mut members = group.members();
+                    members.truncate(together.most());
+                    return Some(Chosen::Together(together, members));
+                }
                 Departure::Waits => {}
             }
         }

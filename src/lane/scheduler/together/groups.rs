@@ -1,130 +1,102 @@
 //! Sorts what waits for the API by how its next call goes. Events that wait are judged by what they hold; what is known of
 //! their contacts may still change that when they become work items.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
 use super::link_trial::links_on_trial;
-use crate::freshsales::BudgetKind;
 use crate::lane::contact::bulk::MOST_RECORDS;
-use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall, company_of};
-use crate::lane::contact::bulk::features::{BulkFeature, BulkFeatures};
-use crate::lane::contact::bulk::policy::BulkPolicy;
-use crate::lane::contact::cache::records::RecordCache;
-use crate::lane::scheduler::call_table::CallTable;
-use crate::lane::scheduler::order::Wake;
-use crate::lane::scheduler::pick::budget_of;
-use crate::lane::scheduler::work_items::WorkItems;
+use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall};
+use crate::lane::contact::bulk::features::BulkFeature;
+use crate::lane::contact::bulk::standing::FactReader;
+use crate::lane::scheduler::agenda::{Waiters, older};
+use crate::lane::scheduler::order::{Waiting, Wake};
+use crate::lane::scheduler::steps::step;
 use crate::lane::scheduler::{Scheduler, SchedulerSettings};
-use crate::schema::Entity;
 
-/// Something that waits for a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waiting {
-    WorkItem(u64),
-    /// An event in the window.
-    Event(u64),
+/// What waits and could go in one call; without `together` each goes alone.
+#[derive(Debug)]
+pub(in crate::lane::scheduler) struct Group<'a> {
+    pub(in crate::lane::scheduler) together: Option<SharedCall>,
+    waiters: Vec<&'a Waiters>,
 }
 
-impl Waiting {
-    pub(super) const fn number(self) -> u64 {
-        match self {
-            Self::WorkItem(number) | Self::Event(number) => number,
-        }
+impl Group<'_> {
+    /// The oldest of those that could go in one call.
+    pub(in crate::lane::scheduler) fn first(&self) -> Option<Waiting> {
+        let item = self.waiters.iter().filter_map(|waiters| waiters.items.first()).min().copied();
+        let event = self.waiters.iter().filter_map(|waiters| waiters.events.first()).min().copied();
+        older(item, event.filter(|_| self.items() < MOST_RECORDS))
+    }
+
+    fn items(&self) -> usize {
+        self.waiters.iter().map(|waiters| waiters.items.len()).sum()
+    }
+
+    /// How many there are.
+    pub(in crate::lane::scheduler) fn len(&self) -> usize {
+        self.items() + self.waiters.iter().map(|waiters| waiters.events.len()).sum::<usize>()
+    }
+
+    /// Those that could go in one call, the oldest first. Work items come before events, because they are further.
+    pub(in crate::lane::scheduler) fn members(&self) -> Vec<Waiting> {
+        let items = self.waiters.iter().flat_map(|waiters| waiters.items.iter().take(MOST_RECORDS));
+        let items = oldest(items.inspect(|_| step()).copied().collect(), MOST_RECORDS);
+        let room = MOST_RECORDS - items.len();
+        let events = self.waiters.iter().flat_map(|waiters| waiters.events.iter().take(room));
+        let events = oldest(events.inspect(|_| step()).copied().collect(), room);
+        let items = items.into_iter().map(Waiting::WorkItem);
+        let mut members: Vec<Waiting> = items.chain(events.into_iter().map(Waiting::Event)).collect();
+        members.sort_by_key(|waiting| waiting.number());
+        members
     }
 }
 
-/// What waits and could go in one call, the oldest first; without `together` each goes alone.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) together: Option<SharedCall>,
-    pub(super) waiting: Vec<Waiting>,
+fn oldest(mut numbers: Vec<u64>, most: usize) -> Vec<u64> {
+    numbers.sort_unstable();
+    numbers.truncate(most);
+    numbers
 }
 
 impl<D> Scheduler<D> {
     /// The groups of what waits, the one with the oldest first.
-    pub(super) fn groups(&mut self, now: Instant, wake: &mut Wake) -> Vec<Group> {
-        let mut groups: BTreeMap<Option<SharedCall>, Vec<Waiting>> = BTreeMap::new();
-        let mut add = |together: Option<SharedCall>, waiting: Waiting| {
-            let group = groups.entry(together).or_default();
-            if group.len() < MOST_RECORDS {
-                group.push(waiting);
-            }
-        };
-        let Self { settings, calls, items, records, bulk, features, .. } = self;
-        let mut circumstances = circumstances(settings, calls, items, records, bulk, features, now);
-        // Of several contacts of one sales account one writes it, and the others find it written.
-        let mut companies = BTreeSet::new();
-        for number in items.idle() {
-            let Some(item) = items.get(number) else { continue };
-            let budget = item.events.first().map(|(_, open)| budget_of(&open.event, &self.identities));
-            if budget != Some(BudgetKind::Api) {
-                continue;
-            }
-            let not_before = item.contact().and_then(|work| work.search.not_before());
-            if let Some(at) = not_before.filter(|at| now < *at) {
-                wake.no_later_than(at);
-                continue;
-            }
-            match item.contact().map_or(NextCall::Alone, |work| circumstances.of_work(work)) {
-                NextCall::Alone => add(None, Waiting::WorkItem(number)),
-                NextCall::Together(together) => add(Some(together), Waiting::WorkItem(number)),
+    pub(in crate::lane::scheduler) fn groups(&self, now: Instant, wake: &mut Wake) -> Vec<Group<'_>> {
+        let circumstances = self.circumstances(now);
+        let mut groups: BTreeMap<Option<SharedCall>, Vec<&Waiters>> = BTreeMap::new();
+        for (standing, waiters) in self.agenda.classes() {
+            match circumstances.next_call(standing) {
+                NextCall::Alone => groups.entry(None).or_default().push(waiters),
+                NextCall::Together(together) => groups.entry(Some(together)).or_default().push(waiters),
                 NextCall::Later => {}
             }
         }
-        for (number, open) in self.window.ready() {
-            if budget_of(&open.event, &self.identities) != BudgetKind::Api {
-                continue;
-            }
-            match circumstances.of_event(&open.event) {
-                NextCall::Alone => add(None, Waiting::Event(number)),
-                NextCall::Together(together) => {
-                    let company = company_of(&open.event)
-                        .filter(|_| together == SharedCall::Write(Entity::SalesAccount));
-                    let first = company.is_none_or(|company| {
-                        let record = (Entity::SalesAccount, company);
-                        !self.locks.is_held(&record) && companies.insert(record.1)
-                    });
-                    if first {
-                        add(Some(together), Waiting::Event(number));
-                    }
-                }
-                NextCall::Later => {}
-            }
+        if let Some(at) = self.agenda.next_wake() {
+            wake.no_later_than(at);
         }
-        let groups = groups.into_iter().map(|(together, mut waiting)| {
-            waiting.sort_by_key(|waiting| waiting.number());
-            Group { together, waiting }
-        });
-        let mut groups: Vec<Group> = groups.collect();
-        groups.sort_by_key(|group| group.waiting.first().map(|waiting| waiting.number()));
+        let groups = groups.into_iter().map(|(together, waiters)| Group { together, waiters });
+        let mut groups: Vec<Group<'_>> = groups.collect();
+        groups.sort_by_key(|group| group.first().map(Waiting::number));
         groups
     }
 
     /// Those of the work items that go in this call now.
     pub(super) fn fitting(&mut self, together: SharedCall, items: Vec<u64>, now: Instant) -> Vec<u64> {
-        let Self { settings, calls, items: all, records, bulk, features, .. } = self;
-        let mut circumstances = circumstances(settings, calls, all, records, bulk, features, now);
-        let fits = |item: &u64| {
-            let next = all.contact(*item).map(|work| circumstances.of_work(work));
-            all.is_idle(*item) && next == Some(NextCall::Together(together))
-        };
-        items.into_iter().filter(fits).collect()
+        let standings = items.into_iter().filter(|item| self.items.is_idle(*item)).filter_map(|item| {
+            let mut reader = FactReader::new(&mut self.records);
+            Some((item, reader.of_work(self.items.contact(item)?)))
+        });
+        let standings: Vec<_> = standings.collect();
+        let circumstances = self.circumstances(now);
+        let fits = |standing| circumstances.next_call(standing) == NextCall::Together(together);
+        standings.into_iter().filter(|(_, standing)| fits(*standing)).map(|(item, _)| item).collect()
     }
-}
 
-/// What decides how calls go now.
-fn circumstances<'a, D>(
-    settings: &SchedulerSettings,
-    calls: &CallTable,
-    items: &WorkItems<D>,
-    records: &'a mut RecordCache,
-    policy: &'a BulkPolicy,
-    features: &'a BulkFeatures,
-    now: Instant,
-) -> Circumstances<'a> {
-    let links_on_trial = links_on_trial(calls, items, features.state(BulkFeature::LinksInBulk));
-    let SchedulerSettings { links, deal_identity, .. } = *settings;
-    Circumstances { records, policy, features, links, deal_identity, links_on_trial, now }
+    /// What decides how calls go now.
+    pub(in crate::lane::scheduler) fn circumstances(&self, now: Instant) -> Circumstances<'_> {
+        let Self { settings, calls, items, bulk: policy, features, .. } = self;
+        let links_on_trial = links_on_trial(calls, items, features.state(BulkFeature::LinksInBulk));
+        let SchedulerSettings { links, deal_identity, .. } = *settings;
+        Circumstances { policy, features, links, deal_identity, links_on_trial, now }
+    }
 }
