@@ -1,5 +1,6 @@
 //! E-mail addresses: what is one, which one identifies a contact, and the value of the field `emails`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::mapping::traits::special::SpecialTrait;
@@ -21,13 +22,14 @@ const ADDRESS: &str = "an e-mail address such as ada@example.com";
 /// The text as an e-mail address, trimmed and in lower case. `None` if it is anything but a bare address.
 pub(super) fn address(text: &str) -> Option<String> {
     let text = text.trim();
-    if text.len() > LONGEST_ADDRESS {
+    // Most texts that are no address are ids.
+    if text.len() > LONGEST_ADDRESS || !text.contains('@') || text.contains(['<', '>']) {
         return None;
     }
-    let address = text.to_lowercase();
+    let lower = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    let address = if lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) };
     let bare = Options::default().without_display_text().without_domain_literal();
-    let valid = !address.contains(['<', '>']) && EmailAddress::parse_with_options(&address, bare).is_ok();
-    valid.then_some(address)
+    EmailAddress::parse_with_options(&address, bare).ok().map(String::from)
 }
 
 /// The value of the trait `email`, in any spelling of the key.

@@ -10,9 +10,8 @@ use super::{FoundBy, InvalidValue, Lacking, MappingRules, Omitted, Record, SetFi
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::fields::target::TargetField;
 use crate::mapping::fields::writable::{UserId, clearable, identifies, managed};
-use crate::mapping::fields::{small, wide};
-use crate::mapping::traits::candidate::FieldCandidate;
-use crate::mapping::traits::resolution::candidates;
+use crate::mapping::traits::candidate::{Candidates, FieldCandidate, Winners};
+use crate::mapping::traits::resolution::find_candidates;
 use crate::mapping::traits::special::SpecialPositions;
 use crate::mapping::values::coerce::{SINGLE_LINE_LIMIT, check_range, coerce, text, wanted};
 use crate::mapping::values::mismatch::TypeMismatch;
@@ -53,15 +52,17 @@ pub(super) fn record<'a>(
     rules: &'a MappingRules,
     traits: &mut Entries<'a>,
     context: RecordContext<'a>,
+    candidates: &mut Candidates<'a>,
     findings: &mut Findings,
 ) -> Record {
-    let candidates = candidates(fields, traits, context.scope, context.special, rules, findings);
-    let winners = Winners::of(fields, &candidates);
-    let parent = parent(fields, rules, &candidates, &winners, context);
+    find_candidates(fields, traits, (context.scope, context.special), rules, candidates, findings);
+    let Candidates { list, winners, .. } = candidates;
+    winners.choose(fields, list);
+    let parent = parent(fields, rules, list, winners, context);
     let mut builder =
         Builder { fields, rules, context, findings, record: Record::default(), given: Vec::new() };
     builder.set_email();
-    for (index, candidate) in candidates.into_iter().enumerate() {
+    for (index, candidate) in list.drain(..).enumerate() {
         let wins = winners.of_field(candidate.target) == Some(index);
         match managed(fields.entity, candidate.target, context.user_id()) {
             None if wins && candidate.value.is_null() => builder.clear(&candidate),
@@ -243,29 +244,6 @@ fn parent<'a>(
         coerce(candidate.target, candidate.value.clone(), rules.coercion).ok().flatten()
     });
     Parent::new(fields, field, given.as_ref(), context.selectors, |name| context.scope.path(name))
-}
-
-/// Per field, the index of the trait that sets it: one with a value before null, then the best rank, then the first in
-/// the document.
-struct Winners(Vec<Option<u32>>);
-
-impl Winners {
-    fn of(fields: &FieldIndex, candidates: &[FieldCandidate<'_>]) -> Self {
-        let mut winners = vec![None; fields.targets.len()];
-        let order = |candidate: &FieldCandidate<'_>| (candidate.value.is_null(), candidate.rank);
-        for (index, candidate) in candidates.iter().enumerate() {
-            let Some(winner) = winners.get_mut(wide(candidate.target.place)) else { continue };
-            let best = winner.and_then(|best| candidates.get(wide(best)));
-            if best.is_none_or(|best| order(candidate) < order(best)) {
-                *winner = Some(small(index));
-            }
-        }
-        Self(winners)
-    }
-
-    fn of_field(&self, target: TargetField<'_>) -> Option<usize> {
-        self.0.get(wide(target.place)).copied().flatten().map(wide)
-    }
 }
 
 fn reason(target: TargetField<'_>) -> DeadLetterReason {
