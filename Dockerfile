@@ -1,20 +1,58 @@
-# syntax=docker/dockerfile:1
+# Freshet's image: docker build --tag freshet .
+# Its debug symbols: docker build --target debug --output type=local,dest=. .
+# The base images' tags are pinned; deploy/README.md says how to pin their digests.
 
-# rust-toolchain.toml stays out of the build: the image's own toolchain is the one that it names.
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95-trixie AS build
 WORKDIR /build
-COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin freshet \
-    && strip --strip-all -o /usr/local/bin/freshet target/release/freshet
 
-FROM debian:bookworm-slim
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/* \
-    && groupadd --gid 10001 freshet \
-    && useradd --uid 10001 --gid freshet --no-create-home --shell /usr/sbin/nologin freshet
+# Everything but Freshet itself, in a layer that lasts until Cargo.lock changes: built with empty files in the places that
+# Cargo.toml names. They must leave no trace, or cargo would take what they became for Freshet, whose files may be older.
+COPY Cargo.toml Cargo.lock ./
+ARG TARGETARCH
+RUN --mount=type=cache,id=freshet-registry-$TARGETARCH,target=/usr/local/cargo/registry,sharing=locked \
+    mkdir -p src tests/pages benches/transport benches/throughput \
+    && touch src/lib.rs benches/quota.rs benches/mapping.rs \
+    && for main in src tests/pages benches/transport benches/throughput; do echo 'fn main() {}' > "$main/main.rs"; done \
+    && cargo build --release --locked --bin freshet \
+    && cargo clean --release --package freshet \
+    && rm -r src tests benches
+
+COPY . .
+
+# The licences of all that is linked in. Without rust-toolchain.toml, the image's own toolchain is used.
+RUN --mount=type=cache,id=freshet-registry-$TARGETARCH,target=/usr/local/cargo/registry,sharing=locked \
+    python3 .ci/third-party-notices.py > /third-party-notices.txt
+
+# The commit, which `freshet --version` and `freshet_build_info` show.
+ARG REVISION=unknown
+RUN --mount=type=cache,id=freshet-registry-$TARGETARCH,target=/usr/local/cargo/registry,sharing=locked \
+    FRESHET_REVISION="$REVISION" cargo build --release --locked --bin freshet \
+    && mkdir /out /lib-gcc \
+    && objcopy --only-keep-debug target/release/freshet /out/freshet.debug \
+    && objcopy --strip-all --add-gnu-debuglink=/out/freshet.debug target/release/freshet /usr/local/bin/freshet \
+    && cp "/usr/lib/$(uname -m)-linux-gnu/libgcc_s.so.1" /lib-gcc/
+
+# Kept with a release, so that the stack of a crash can be read.
+FROM scratch AS debug
+COPY --from=build /out/freshet.debug /freshet.debug
+
+# glibc, the authorities' certificates, time zones; no shell, no package manager, and no TLS library beside Freshet's own.
+FROM gcr.io/distroless/base-nossl-debian13:nonroot
+ARG REVISION=unknown
+ARG VERSION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="Freshet" \
+      org.opencontainers.image.description="Carries Segment events from RabbitMQ into Freshsales accounts, and loses none" \
+      org.opencontainers.image.source="https://github.com/freshet/freshet" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
+# The one library of Freshet's that the base lacks, of the same Debian.
+COPY --from=build /lib-gcc/libgcc_s.so.1 /usr/local/lib/libgcc_s.so.1
+ENV LD_LIBRARY_PATH=/usr/local/lib
+COPY LICENSE /usr/share/doc/freshet/LICENSE
+COPY --from=build /third-party-notices.txt /usr/share/doc/freshet/third-party-notices.txt
 COPY --from=build /usr/local/bin/freshet /usr/local/bin/freshet
 # Inside a container the loopback address reaches nobody.
 ENV FRESHET_CONFIG=/etc/freshet/freshet.toml \

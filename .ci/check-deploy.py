@@ -1,7 +1,9 @@
 """Reads every file that a deployment is made of, and holds them against each other."""
 
+import json
 import pathlib
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -38,10 +40,6 @@ def check_configuration(where, text, secrets, environment):
     return config
 
 
-def seconds(duration):
-    return int(duration.removesuffix("s"))
-
-
 def check_compose():
     path = pathlib.Path("docker-compose.yml")
     (compose,) = documents(path)
@@ -54,68 +52,89 @@ def check_compose():
             there = pathlib.Path(source).exists() if source.startswith(".") else source in compose["volumes"]
             expect(there, f"{path}: {name} mounts {source}, which is missing")
     for name, secret in compose["secrets"].items():
-        expect(pathlib.Path(secret["file"]).exists(), f"{path}: the secret {name} has no file")
-    for name in ("freshet", "publish"):
-        service = services[name]
-        mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
-        config = pathlib.Path("deploy/compose/freshet.toml")
-        check_configuration(config, config.read_text(), mounted, service["environment"])
+        default = re.sub(r"\$\{\w+:-(.+)\}", r"\1", secret["file"])
+        expect(pathlib.Path(default).exists(), f"{path}: the secret {name} has no file")
+    service = services["freshet"]
+    mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
+    toml = pathlib.Path("deploy/compose/freshet.toml")
+    config = check_configuration(toml, toml.read_text(), mounted, service["environment"])
+    check_memory(path, config, mebibytes(service["mem_limit"].replace("m", "Mi")))
+    # Where deploy/README.md has people put real keys.
+    for name in (".env", "deploy/compose/secrets/globex_api_key"):
+        ignored = subprocess.run(["git", "check-ignore", "--quiet", name], check=False).returncode == 0
+        expect(ignored, f".gitignore: {name} could be committed")
 
 
 def mebibytes(size):
     return int(re.fullmatch(r"(\d+)Mi(?:B)?", size)[1])
 
 
-def check_kubernetes():
-    folder = pathlib.Path("deploy/kubernetes")
-    objects = {}
-    for path in sorted(folder.glob("*.yaml")):
-        for document in documents(path):
-            expect({"apiVersion", "kind", "metadata"} <= document.keys(), f"{path}: no Kubernetes object")
-            objects[document["kind"], document["metadata"]["name"]] = document
-    deployment = objects["Deployment", "freshet"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
-    for kind in ("Deployment", "PodDisruptionBudget"):
-        selected = objects[kind, "freshet"]["spec"]["selector"]["matchLabels"].items()
-        expect(selected <= labels, f"{folder}: {kind} selects no pod")
-    expect(objects["Service", "freshet"]["spec"]["selector"].items() <= labels, f"{folder}: Service selects no pod")
-
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    expect(volumes.keys() == paths.keys(), f"{folder}: volumes and mounts differ")
-    secret = objects["Secret", volumes["secrets"]["secret"]["secretName"]]["stringData"]
-    mounted = {f"{paths['secrets']}/{key}" for key in secret}
-    environment = {variable["name"]: variable for variable in container["env"]}
-    for variable in container["env"]:
-        key = variable.get("valueFrom", {}).get("secretKeyRef")
-        expect(key is None or key["key"] in secret, f"{folder}: {variable['name']} wants a key that no Secret has")
-    config = objects["ConfigMap", volumes["config"]["configMap"]["name"]]["data"]["freshet.toml"]
-    config = check_configuration(folder / "configmap.yaml", config, mounted, environment)
-    grace = seconds(config["delivery"]["shutdown_grace"])
-    expect(pod["terminationGracePeriodSeconds"] > grace, f"{folder}: pods are killed before the shutdown grace is over")
-    # All accounts together hold eight times what one may; the other half is for what is not events.
+def check_memory(where, config, limit):
+    """All accounts together hold eight times the bytes that one may; half of the memory is for what is not events."""
     events = 8 * mebibytes(config["broker"].get("prefetch_bytes", "64MiB"))
-    limit = mebibytes(container["resources"]["limits"]["memory"])
-    expect(events <= limit / 2, f"{folder}: {events} MiB of events are too many for a pod of {limit} MiB")
+    expect(events <= limit / 2, f"{where}: {events} MiB of events are too many for {limit} MiB")
 
 
-def check_runbook():
-    runbook = pathlib.Path("docs/RUNBOOK.md")
-    if not runbook.exists():
-        print(f"{runbook} is not there yet: the alerts' sections in it are not looked for")
-        return
-    headings = {line.lstrip("# ").strip().lower() for line in runbook.read_text().splitlines() if line.startswith("#")}
-    (alerts,) = documents(pathlib.Path("deploy/prometheus/alerts.yml"))
-    for group in alerts["groups"]:
-        for rule in group["rules"]:
-            expect(rule["alert"].lower() in headings, f"{runbook}: no section {rule['alert']}")
+PROMETHEUS_RULE = pathlib.Path("deploy/kubernetes/components/prometheus-operator/prometheusrule.yaml")
+PROMETHEUS_RULE_HEAD = """\
+# Written by `python3 .ci/check-deploy.py --write` from deploy/prometheus/alerts.yml. Change that.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: freshet
+  namespace: freshet
+spec:
+"""
 
 
+def prometheus_rule():
+    """The same rules as the Prometheus operator takes them."""
+    lines = pathlib.Path("deploy/prometheus/alerts.yml").read_text().splitlines()
+    return PROMETHEUS_RULE_HEAD + "".join(f"  {line}".rstrip() + "\n" for line in lines)
+
+
+def check_prometheus_rule():
+    text = PROMETHEUS_RULE.read_text() if PROMETHEUS_RULE.exists() else ""
+    expect(text == prometheus_rule(), f"{PROMETHEUS_RULE}: not alerts.yml: run .ci/check-deploy.py --write")
+
+
+def check_definitions():
+    """RabbitMQ's users have the permissions that docs/RABBITMQ.md tells people to grant, and no tag that lets them do more."""
+    path = pathlib.Path("deploy/rabbitmq/definitions.json")
+    definitions = json.loads(path.read_text())
+    page = " ".join(pathlib.Path("docs/RABBITMQ.md").read_text().replace("\\\n", " ").split())
+    for each in definitions["permissions"]:
+        command = f"set_permissions -p / {each['user']} '{each['configure']}' '{each['write']}' '{each['read']}'"
+        expect(command in page, f"{path}: docs/RABBITMQ.md does not say {command}")
+    for user in definitions["users"]:
+        expect(set(user["tags"]) <= {"monitoring"}, f"{path}: {user['name']} may change what it should not")
+
+
+def check_alerts():
+    """Each alert has a section in the runbook, a link to it, a test in which it fires, and one in which it does not."""
+    folder = pathlib.Path("deploy/prometheus")
+    (alerts,) = documents(folder / "alerts.yml")
+    (tests,) = documents(folder / "alerts_test.yml")
+    runbook = pathlib.Path("docs/RUNBOOK.md").read_text().splitlines()
+    headings = {line.lstrip("# ").strip() for line in runbook if line.startswith("#")}
+    cases = [case for test in tests["tests"] for case in test["alert_rule_test"]]
+    for rule in (rule for group in alerts["groups"] for rule in group["rules"] if "alert" in rule):
+        name = rule["alert"]
+        expect(name in headings, f"docs/RUNBOOK.md: no section {name}")
+        link = f"http://localhost:9464/runbook#{name.lower()}"
+        expect(rule["annotations"]["runbook_url"] == link, f"{folder}: {name} does not link to {link}")
+        expect(rule["labels"]["severity"] in ("critical", "warning", "info"), f"{folder}: {name} has no known severity")
+        fires = {bool(case.get("exp_alerts")) for case in cases if case["alertname"] == name}
+        expect(True in fires, f"{folder}: no test in which {name} fires")
+        expect(False in fires, f"{folder}: no test in which {name} does not fire")
+
+
+if "--write" in sys.argv:
+    PROMETHEUS_RULE.write_text(prometheus_rule())
 check_compose()
-check_kubernetes()
-check_runbook()
+check_prometheus_rule()
+check_definitions()
+check_alerts()
 for workflow in sorted(pathlib.Path(".github/workflows").glob("*.yml")):
     expect(documents(workflow), f"{workflow}: empty")
 for problem in problems:

@@ -1,12 +1,14 @@
 //! All replicas are restarted, one after another, while events keep coming.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use freshet::sandbox::Options;
 
 use crate::events::{assert_exact, stream};
 use crate::replicas::{addressed, preferred};
+use crate::spread::spread;
 use crate::support::{Freshet, soon};
 use crate::world::{World, sum};
 
@@ -94,4 +96,94 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
         assert_exact(&account.sandbox.state(), CONTACTS, published.get());
     }
     world.finish(replicas).await;
+}
+
+/// Replicas that come and go one at a time, and how often a lane went from one to another since the first ones had them.
+struct Rollout<'a> {
+    world: &'a World,
+    running: Vec<(&'a str, Freshet)>,
+    /// Who works each lane: its consumer's tag, and the channel that it is on.
+    lanes: BTreeMap<String, (String, String)>,
+    moves: usize,
+}
+
+impl<'a> Rollout<'a> {
+    async fn of(world: &'a World, names: &[&'a str]) -> Self {
+        let mut rollout = Self { world, running: Vec::new(), lanes: BTreeMap::new(), moves: 0 };
+        for name in names {
+            rollout.start(name).await;
+        }
+        rollout.moves = 0;
+        rollout
+    }
+
+    async fn start(&mut self, name: &'a str) {
+        self.running.push((name, self.world.start(name).await));
+        self.count().await;
+    }
+
+    async fn stop(&mut self, name: &str) {
+        let at = self.running.iter().position(|(running, _)| *running == name).unwrap();
+        self.running.swap_remove(at).1.stop().await;
+        self.count().await;
+    }
+
+    async fn count(&mut self) {
+        let names: Vec<&str> = self.running.iter().map(|(name, _)| *name).collect();
+        let lanes = spread(self.world, &names, Duration::from_secs(30)).await;
+        self.moves += lanes.iter().filter(|(lane, now)| self.lanes.get(*lane) != Some(now)).count();
+        self.lanes = lanes;
+    }
+
+    async fn end(mut self) -> usize {
+        for (_, replica) in &mut self.running {
+            replica.stop().await;
+        }
+        self.moves
+    }
+}
+
+/// Why `deploy/kubernetes` has a Deployment that starts all new replicas before the old ones leave.
+#[tokio::test]
+async fn lanes_move_less_if_new_replicas_come_before_the_old_ones_leave_than_if_names_stay() {
+    const ACCOUNTS: usize = 40;
+    const NEW: [&str; 3] = ["new-0", "new-1", "new-2"];
+    let mut world = World::shared().await;
+    for number in 0..ACCOUNTS {
+        let name = format!("account-{number}");
+        world = world.account(&name, &format!("write_keys = [\"{name}\"]")).await;
+    }
+
+    // A StatefulSet; or a Deployment without surge, where the names differ and the counts do not.
+    let mut rollout = Rollout::of(&world, &NAMES).await;
+    for name in NAMES {
+        rollout.stop(name).await;
+        rollout.start(name).await;
+    }
+    let names_stay = rollout.end().await;
+
+    let mut rollout = Rollout::of(&world, &NAMES).await;
+    for (new, old) in NEW.into_iter().zip(NAMES) {
+        rollout.start(new).await;
+        rollout.stop(old).await;
+    }
+    let one_more = rollout.end().await;
+
+    // The most it can be: all at once, lanes cannot stop over at another that comes or leaves, too.
+    let mut rollout = Rollout::of(&world, &NAMES).await;
+    for new in NEW {
+        rollout.start(new).await;
+    }
+    for old in NAMES {
+        rollout.stop(old).await;
+    }
+    let all_new_first = rollout.end().await;
+
+    println!(
+        "{ACCOUNTS} lanes: names stay {names_stay} moves, one more {one_more}, all new ones first {all_new_first}"
+    );
+    // Each leaves the replica that stops, and comes back.
+    assert_eq!(names_stay, 2 * ACCOUNTS);
+    assert!(all_new_first < one_more && one_more < names_stay);
+    world.finish([]).await;
 }

@@ -38,7 +38,11 @@ fn tags(active: &BTreeMap<String, (String, String)>) -> BTreeMap<String, String>
 }
 
 /// Waits until every lane is where the hash says and returns who works it.
-async fn spread(world: &World, replicas: &[&str], within: Duration) -> BTreeMap<String, (String, String)> {
+pub async fn spread(
+    world: &World,
+    replicas: &[&str],
+    within: Duration,
+) -> BTreeMap<String, (String, String)> {
     eventually(within, "every lane is worked by the replica that it prefers", async || {
         let found = active(world).await;
         let wanted = wanted(world, replicas);

@@ -29,6 +29,15 @@ async fn the_page_shows_everything_and_turns_nothing_into_markup() {
     account.stop().await;
 }
 
+/// `freshet status --ready --url http://.../_sandbox` wants these very words.
+#[tokio::test]
+async fn a_health_check_gets_the_answer_of_a_replica_that_is_ready() {
+    let account = Account::start().await;
+    let response = account.send(Method::GET, "/_sandbox/readyz", None).await;
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (200, "ready"));
+    account.stop().await;
+}
+
 #[tokio::test]
 async fn the_log_has_the_requests_to_the_api_in_order() {
     let account = Account::start().await;

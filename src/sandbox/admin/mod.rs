@@ -30,6 +30,8 @@ use super::{
 /// The page on `/`, and everything under `/_sandbox/`.
 pub(super) fn routes() -> Router<Served> {
     Router::new()
+        // As a replica's, so that `freshet status --ready --url http://…/_sandbox` waits for it.
+        .route("/_sandbox/readyz", get(|| async { "ready" }))
         .route("/_sandbox/state", get(show_state))
         .route("/_sandbox/reset", post(reset))
         .route("/_sandbox/faults", get(show_faults).post(add_faults).delete(clear_faults))
@@ -151,7 +153,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Response {
 async fn not_here() -> Response {
     response::message(
         StatusCode::NOT_FOUND,
-        "the sandbox has GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
+        "the sandbox has GET /_sandbox/readyz, GET /_sandbox/state, GET|POST|DELETE /_sandbox/faults, \
          PUT /_sandbox/fields/{contacts|sales_accounts|deals|sales_activities}, GET|PUT /_sandbox/options, \
          PUT /_sandbox/selectors/{the word in the path}, PUT /_sandbox/jobs, POST /_sandbox/reset",
     )
