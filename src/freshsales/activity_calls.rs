@@ -14,7 +14,7 @@ impl Call {
     pub fn track_event(identifier: &str, name: &str, properties: &str) -> Self {
         let size = properties.len() + name.len();
         let (mut renamed, mut taken) = (false, false);
-        let mut call = |add: &mut dyn FnMut(&mut ObjectWriter, Member<'_>)| {
+        let call = |add: &mut dyn FnMut(&mut ObjectWriter, Member<'_>)| {
             Self::track(Endpoint::TrackEvent, "/track/events", "event", identifier, size, |inner| {
                 inner.text("name", name);
                 members(properties).for_each(|member| add(inner, member));

@@ -50,7 +50,10 @@ pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
             *place = value;
         }
     };
-    let read = walk(body, |walk, name| Some(keep(&name, walk.value()?)));
+    let read = walk(body, |walk, name| {
+        keep(&name, walk.value()?);
+        Some(())
+    });
     if read.is_none() {
         // Either it says why, or the body is nested deeper than a walk goes, which its lane refuses.
         members(object_text(body)?).for_each(|member| keep(&member.name(), member.value));
