@@ -54,7 +54,7 @@ def eventually(what, found, expected):
     deadline = time.monotonic() + PATIENCE
     while (value := found()) != expected:
         if time.monotonic() > deadline:
-            logs = run("docker", "compose", "logs", "--tail", "15", may_fail=True).stdout
+            logs = run("docker", "compose", "logs", "--no-color", "--tail", "15", may_fail=True).stdout
             sys.exit(f"{logs}\nafter {PATIENCE} s {what} is {value!r}, and not {expected!r}")
         time.sleep(0.25)
 
@@ -138,6 +138,9 @@ build*--release*--locked*)
     mkdir -p target/release
     if [ -e src/cli/mod.rs ]; then
         [ ! -e target/empty ] || { echo 'the empty program was not cleaned away' >&2; exit 1; }
+        while read -r file; do
+            [ -e "$file" ] || { echo "no $file to compile: does .dockerignore let it in?" >&2; exit 1; }
+        done </opt/prebuilt/sources
         cp /opt/prebuilt/freshet target/release/freshet
     else
         touch target/empty target/release/freshet
@@ -223,10 +226,10 @@ REVISION = "0123456789ab"
 VERSION = re.search(r'^version = "(.+)"', (REPO / "Cargo.toml").read_text(), re.MULTILINE)[1]
 
 
-def bring_up():
+def bring_up(*how):
     """Until every container is healthy. Of one that is not, its last words and the answers of its health check."""
     labels = {"REVISION": REVISION, "VERSION": VERSION}
-    command = ["docker", "compose", "up", "--build", "--detach", "--wait", "--wait-timeout", str(PATIENCE)]
+    command = ["docker", "compose", "up", *how, "--detach", "--wait", "--wait-timeout", str(PATIENCE)]
     up = run(*command, may_fail=True, environment=labels)
     if up.returncode == 0:
         return
@@ -237,7 +240,7 @@ def bring_up():
             print(name, state["Status"], state["ExitCode"], answers[-2:], flush=True)
             said = run("docker", "logs", "--tail", "25", name, may_fail=True)
             print(said.stdout[-3000:] + said.stderr[-3000:], flush=True)
-    sys.exit(f"docker compose up: {up.stderr[-3000:]}")
+    sys.exit(f"docker compose up:\n{up.stdout[-3000:]}{up.stderr[-3000:]}")
 
 
 def check_image():
@@ -332,6 +335,8 @@ def freshet(user, *arguments):
 def check_permissions():
     letters = freshet("freshet-operator", "dead-letters", "list", "--all", "--json")
     expect(letters.returncode == 0 and len(letters.stdout.splitlines()) == 2, f"operators see the letters: {letters}")
+    listed = freshet("freshet-publisher", "dead-letters", "list")
+    expect(listed.returncode == 0, f"publishers see the letters, too: {listed}")
     refused = freshet("freshet-operator", "publish", "/examples/events.ndjson")
     expect(refused.returncode != 0, "operators cannot publish as a replica does")
     api = "http://127.0.0.1:15672/api"
@@ -395,7 +400,8 @@ def check_a_kill():
     eventually("contacts", contacts, before + events)
     eventually("the queues' messages", queues, LEFT)
     equal("contacts", contacts(), before + events)
-    bring_up()
+    # The others stay as they are: what they have seen since is looked at below.
+    bring_up("--no-build", "--no-recreate")
     done(f"a replica that is killed loses none of {events} events")
 
 
@@ -465,7 +471,7 @@ def main():
     make_stand_ins()
     done("stand-ins for images")
     run("docker", "rmi", "--force", "freshet", may_fail=True)
-    bring_up()
+    bring_up("--build")
     done("docker compose up: everything is built, and healthy")
     try:
         check_image()

@@ -140,6 +140,11 @@ async fn wrong_usage_and_wrong_configuration_end_with_64_and_name_everything() {
     for arguments in [&["--help"][..], &["run", "--help"], &["--version"], &["completions", "bash"]] {
         assert_eq!(run(folder.path(), arguments, b"").await.status.code(), Some(0), "{arguments:?}");
     }
+    let output = run(folder.path(), &["--version"], b"").await;
+    let told = said(&output).0;
+    let commit = told.trim_end().strip_prefix(concat!("freshet ", env!("CARGO_PKG_VERSION"))).unwrap();
+    // Builds without optimisation do not ask for it.
+    assert!(commit.is_empty() || (commit.starts_with(" (") && commit.ends_with(')')), "{told}");
 }
 
 #[tokio::test]

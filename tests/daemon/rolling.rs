@@ -1,7 +1,8 @@
-//! All replicas are restarted, one after another, while events keep coming.
+//! All replicas are restarted, one after another, while events keep coming: the same program, or another version of it.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freshet::sandbox::Options;
@@ -9,7 +10,7 @@ use freshet::sandbox::Options;
 use crate::events::{assert_exact, stream};
 use crate::replicas::{addressed, preferred};
 use crate::spread::spread;
-use crate::support::{Freshet, soon};
+use crate::support::{Freshet, PROGRAM, soon};
 use crate::world::{World, sum};
 
 const NAMES: [&str; 3] = ["worker-0", "worker-1", "worker-2"];
@@ -19,11 +20,17 @@ async fn delivered(replica: &Freshet) -> u64 {
     sum(&replica.get("/metrics").await.1, "freshet_events_delivered_total", &[])
 }
 
+/// With `FRESHET_TEST_PREVIOUS`, the program of another version, from that to this one and back.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests themselves")]
 #[tokio::test]
 async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
     const ACCOUNTS: usize = 12;
     /// Published at once; more follow when a lane has room.
     const ROUNDS: usize = 5;
+    let previous = std::env::var_os("FRESHET_TEST_PREVIOUS").map(PathBuf::from);
+    let this = Path::new(PROGRAM);
+    let programs = previous.as_deref().map_or_else(|| vec![this, this], |other| vec![other, this, other]);
+    println!("{programs:?}");
     let mut world = World::shared().await;
     world.prefetch = 32;
     for number in 0..ACCOUNTS {
@@ -37,7 +44,7 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
     }
     let mut replicas = Vec::new();
     for name in NAMES {
-        replicas.push(world.start(name).await);
+        replicas.push(world.start_program(programs[0], name).await);
     }
     let names: Vec<String> = world.accounts.iter().map(|account| account.name.clone()).collect();
 
@@ -65,7 +72,9 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
         };
     let restarts = async {
         let mut ended = 0;
-        for number in 0..NAMES.len() {
+        for (program, number) in
+            programs[1..].iter().flat_map(|program| (0..NAMES.len()).map(move |one| (program, one)))
+        {
             soon("it works", async || delivered(&replicas[number]).await > 0).await;
             ended += {
                 let replica = &mut replicas[number];
@@ -84,7 +93,7 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
                 let before = delivered(other).await;
                 soon("the others go on meanwhile", async || delivered(other).await > before + 50).await;
             }
-            replicas[number] = world.start(NAMES[number]).await;
+            replicas[number] = world.start_program(program, NAMES[number]).await;
         }
         assert_eq!(ended, 0, "receipts dropped");
         restarted.set(true);

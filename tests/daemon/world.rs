@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -152,6 +153,14 @@ impl World {
     /// Starts a replica and waits until it is ready.
     pub async fn start(&self, replica: &str) -> Freshet {
         self.start_at(self.vhost.url(), replica).await
+    }
+
+    /// Starts a replica of another build, and waits until it is ready.
+    pub async fn start_program(&self, program: &Path, replica: &str) -> Freshet {
+        let config = self.config_at(self.vhost.url(), replica);
+        let freshet = Freshet::start_program(program, &["run"], &config, &Self::environment());
+        freshet.ready().await;
+        freshet
     }
 
     /// Starts a replica that reaches the broker at `url`.

@@ -62,7 +62,7 @@ pub use guard::Process;
 pub use hostile::{Properties, hostile};
 pub use pauses::{Pauses, Stretch};
 pub use ports::{Port, reserve as reserve_port};
-pub use process::{Freshet, delete, freshet, get, listen_address, post, put, script};
+pub use process::{Freshet, PROGRAM, delete, freshet, get, listen_address, post, put, script};
 pub use proxy::Proxy;
 pub use raw::Raw;
 pub use tls::{Authority, Identity, TlsFront};

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_freshet");
+/// The program that this build made.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_freshet");
 
 /// A running daemon, killed when dropped or when the test process ends.
 #[derive(Debug)]
@@ -31,7 +32,17 @@ impl Freshet {
 
     /// A command that stays up, with this configuration in `$FRESHET_CONFIG`.
     pub fn start_command(arguments: &[&str], config: &str, environment: &[(&str, &str)]) -> Self {
-        let mut argv = vec![OsString::from(PROGRAM)];
+        Self::start_program(Path::new(PROGRAM), arguments, config, environment)
+    }
+
+    /// The same of another build.
+    pub fn start_program(
+        program: &Path,
+        arguments: &[&str],
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut argv = vec![program.as_os_str().to_owned()];
         argv.extend(arguments.iter().map(OsString::from));
         Self::start_argv(&argv, config, environment)
     }

@@ -19,6 +19,9 @@ use crate::lane::{self, BackoffSettings, Settings};
 use crate::metrics::Metrics;
 use crate::status::{self, AdminAccess, Pages, StatusSources};
 
+/// The version, and the commit that it was built from if the build knew it.
+const BUILD: (&str, &str) = (env!("CARGO_PKG_VERSION"), env!("FRESHET_BUILD_REVISION"));
+
 /// The running lanes.
 pub(in crate::cli) struct Engine {
     pub(in crate::cli) metrics: Arc<Metrics>,
@@ -46,7 +49,7 @@ impl Engine {
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
+        metrics.build_info.with_label_values(&[BUILD.0, BUILD.1]).set(1);
         let settings = Settings {
             prefetch: usize::from(config.broker.prefetch.get()),
             concurrency: config.delivery.concurrency,
@@ -79,7 +82,7 @@ impl Engine {
             lanes: self.lanes.roster(),
             stuck_after: self.stuck_after,
             broker: broker.clone(),
-            build: (env!("CARGO_PKG_VERSION"), revision()),
+            build: BUILD,
         };
         let survey = Survey::new(replica, started, sources);
         StatusSources {
@@ -113,11 +116,6 @@ pub(in crate::cli) fn with_secrets(
     let authorities = account.authorities();
     let authorities = authorities.map_err(|error| format!("account {}: ca_file: {error}", account.name))?;
     Ok(ConfiguredAccount { account: account.clone(), secrets, authorities })
-}
-
-/// The commit that it was built from, if the build was given it.
-fn revision() -> &'static str {
-    option_env!("FRESHET_REVISION").unwrap_or("unknown")
 }
 
 pub(in crate::cli) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
