@@ -1,6 +1,8 @@
 //! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required
 //! fields that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
 
+use std::mem::take;
+
 use serde_json::Value;
 
 use super::email;
@@ -62,10 +64,10 @@ pub(super) fn record<'a>(
     let mut builder =
         Builder { fields, rules, context, findings, record: Record::default(), given: Vec::new() };
     builder.set_email();
-    for (index, candidate) in list.drain(..).enumerate() {
+    for (index, candidate) in list.iter_mut().enumerate() {
         let wins = winners.of_field(candidate.target) == Some(index);
         match managed(fields.entity, candidate.target, context.user_id()) {
-            None if wins && candidate.value.is_null() => builder.clear(&candidate),
+            None if wins && candidate.value.is_null() => builder.clear(candidate),
             None if wins => builder.set(candidate, parent.as_ref()),
             _ if candidate.value.is_null() => {}
             None => builder.ignore(&candidate.path, "another trait sets this field"),
@@ -125,18 +127,19 @@ impl<'a> Builder<'a, '_> {
         });
     }
 
-    fn set(&mut self, candidate: FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
+    fn set(&mut self, candidate: &mut FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
         let FieldCandidate { at, path, value, target, rank } = candidate;
+        let (at, value, target, rank) = (*at, take(value), *target, *rank);
         let given = self.findings.is_recording().then(|| value.to_value());
         let coerced = self.coerced(target, value, parent);
         match coerced.and_then(|value| check_range(self.fields.entity, target, value)) {
             Ok(Some(value)) => {
                 if let Some(given) = given {
-                    self.record_set(&path, target, rank, given, &value);
+                    self.record_set(path, target, rank, given, &value);
                 }
                 self.insert(target, &value);
             }
-            Ok(None) => self.ignore(&path, "empty"),
+            Ok(None) => self.ignore(path, "empty"),
             Err(mismatch) => match self.rules.invalid_value {
                 InvalidValue::DeadLetter => {
                     self.give(target);

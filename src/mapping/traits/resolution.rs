@@ -36,6 +36,7 @@ pub(in crate::mapping) fn find_candidates<'a>(
 ) {
     let special = (fields.entity == Entity::Contact).then_some(special);
     let Candidates { list, folded, .. } = candidates;
+    list.clear();
     list.reserve(traits.len().min(USUAL_CANDIDATES));
     let mut resolution = Resolution { fields, scope, rules, findings, candidates: list };
     let read = resolution.overrides(traits, special);
