@@ -41,9 +41,10 @@ FROM gcr.io/distroless/base-nossl-debian13:nonroot
 ARG REVISION=unknown
 ARG VERSION=unknown
 ARG CREATED=unknown
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="Freshet" \
       org.opencontainers.image.description="Carries Segment events from RabbitMQ into Freshsales accounts, and loses none" \
-      org.opencontainers.image.source="https://github.com/freshet/freshet" \
+      org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \

@@ -9,6 +9,8 @@ import tomllib
 
 import yaml
 
+from limits import GRACE_MARGIN, mebibytes, memory_wanted, seconds
+
 problems = []
 
 
@@ -58,21 +60,16 @@ def check_compose():
     mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
     toml = pathlib.Path("deploy/compose/freshet.toml")
     config = check_configuration(toml, toml.read_text(), mounted, service["environment"])
-    check_memory(path, config, mebibytes(service["mem_limit"].replace("m", "Mi")))
+    check_memory(path, len(config["accounts"]), config["broker"]["prefetch_bytes"], service["mem_limit"].replace("m", "Mi"))
     # Where deploy/README.md has people put real keys.
     for name in (".env", "deploy/compose/secrets/globex_api_key"):
         ignored = subprocess.run(["git", "check-ignore", "--quiet", name], check=False).returncode == 0
         expect(ignored, f".gitignore: {name} could be committed")
 
 
-def mebibytes(size):
-    return int(re.fullmatch(r"(\d+)Mi(?:B)?", size)[1])
-
-
-def check_memory(where, config, limit):
-    """All accounts together hold eight times the bytes that one may; half of the memory is for what is not events."""
-    events = 8 * mebibytes(config["broker"].get("prefetch_bytes", "64MiB"))
-    expect(events <= limit / 2, f"{where}: {events} MiB of events are too many for {limit} MiB")
+def check_memory(where, accounts, prefetch_bytes, limit):
+    wanted = memory_wanted(accounts, mebibytes(prefetch_bytes))
+    expect(mebibytes(limit) >= wanted, f"{where}: {accounts} accounts may need {wanted} MiB, and the limit is {limit}")
 
 
 PROMETHEUS_RULE = pathlib.Path("deploy/kubernetes/components/prometheus-operator/prometheusrule.yaml")
@@ -96,6 +93,21 @@ def prometheus_rule():
 def check_prometheus_rule():
     text = PROMETHEUS_RULE.read_text() if PROMETHEUS_RULE.exists() else ""
     expect(text == prometheus_rule(), f"{PROMETHEUS_RULE}: not alerts.yml: run .ci/check-deploy.py --write")
+
+
+def check_systemd():
+    path = pathlib.Path("deploy/systemd/freshet.service")
+    unit = path.read_text()
+    config = tomllib.loads(pathlib.Path("deploy/debian/freshet.toml").read_text())
+    setting = {key: value for key, value in re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE)}
+    grace = seconds(config["delivery"]["shutdown_grace"]) + GRACE_MARGIN
+    expect(seconds(setting["TimeoutStopSec"]) >= grace, f"{path}: the daemon must have {grace} seconds to stop")
+    (accounts, prefetch_bytes) = re.search(r"(\d+) accounts with prefetch_bytes = \"(\w+)\"", unit).groups()
+    expect(config["broker"]["prefetch_bytes"] == prefetch_bytes, f"{path}: reckoned with another prefetch_bytes")
+    check_memory(path, int(accounts), prefetch_bytes, setting["MemoryMax"])
+    credentials = f"/run/credentials/{path.name}/{setting['LoadCredential'].split(':')[0]}_"
+    secrets = [config["broker"]["url"], *(account[key] for account in config["accounts"] for key in ("api_key", "app_token"))]
+    expect(all(one["file"].startswith(credentials) for one in secrets), f"{path}: not where {credentials}* are read")
 
 
 def check_definitions():
@@ -133,6 +145,7 @@ if "--write" in sys.argv:
     PROMETHEUS_RULE.write_text(prometheus_rule())
 check_compose()
 check_prometheus_rule()
+check_systemd()
 check_definitions()
 check_alerts()
 for workflow in sorted(pathlib.Path(".github/workflows").glob("*.yml")):

@@ -20,6 +20,8 @@ pub enum Contestant {
     Daemon(Option<PathBuf>),
     /// Takes each message off the intake and publishes it to another quorum queue.
     Relay,
+    /// The same twice, one behind the other, so that each message takes as many hops as with Freshet.
+    TwoRelays,
     /// Makes the calls, and nothing else.
     Calls,
     /// What a team would write: one queue, one upsert for each event.
@@ -32,6 +34,7 @@ impl Contestant {
             Self::Daemon(None) => "Freshet".to_owned(),
             Self::Daemon(Some(program)) => program.display().to_string(),
             Self::Relay => "bare relay, one hop".to_owned(),
+            Self::TwoRelays => "two bare relays, two hops".to_owned(),
             Self::Calls => "bare reqwest loop".to_owned(),
             Self::Worker => "worker".to_owned(),
         }
@@ -71,7 +74,7 @@ impl Contest {
         let mut early = contest.start_daemon(None);
         early.ready().await;
         early.stop().await;
-        for queue in [contest.target(), contest.worker_queue()] {
+        for queue in [contest.between(), contest.target(), contest.worker_queue()] {
             contest.amqp.declare_quorum(&queue, &[]).await;
         }
         contest
@@ -84,6 +87,11 @@ impl Contest {
 
     pub fn intake(&self) -> String {
         self.vhost.queue("events")
+    }
+
+    /// Between two relays.
+    pub fn between(&self) -> String {
+        self.vhost.queue("between")
     }
 
     /// Where the relay publishes to.

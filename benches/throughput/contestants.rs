@@ -38,7 +38,7 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
             freshet.stop().await;
             sample
         }
-        Contestant::Relay | Contestant::Calls | Contestant::Worker => {
+        Contestant::Relay | Contestant::TwoRelays | Contestant::Calls | Contestant::Worker => {
             let output = peer(contest, contestant).output();
             let output = tokio::time::timeout(DEADLINE, output).await.expect("in time").expect("a peer");
             let text = String::from_utf8(output.stdout).expect("text");
@@ -62,6 +62,9 @@ pub fn peer(contest: &Contest, contestant: &Contestant) -> Command {
     match contestant {
         Contestant::Daemon(_) => unreachable!("not a peer"),
         Contestant::Relay => command.args(["relay", &events, url, &source, &contest.target()]),
+        Contestant::TwoRelays => {
+            command.args(["relay", &events, url, &source, &contest.between(), &contest.target()])
+        }
         Contestant::Calls => command.args(["calls", &events, &addresses.join(",")]),
         Contestant::Worker => command.args(["worker", &events, url, &source, &addresses.join(",")]),
     };

@@ -56,7 +56,7 @@ async fn measure(
             freshet = Some(started);
         }
         Contestant::Worker => other = Some(peer(contest, contestant).spawn().expect("a peer")),
-        Contestant::Relay | Contestant::Calls => unreachable!("they write nothing"),
+        Contestant::Relay | Contestant::TwoRelays | Contestant::Calls => unreachable!("they write nothing"),
     }
     let source = contest.source(contestant);
     // One for each account, so that all have started.

@@ -79,28 +79,31 @@ fn main() {
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let with_daemon = |peer| {
+        let with_daemon = |peers: &[Contestant]| {
             let other = beside.clone().map(|program| Contestant::Daemon(Some(program)));
-            [Contestant::Daemon(None)].into_iter().chain(other).chain([peer]).collect::<Vec<_>>()
+            let daemons = [Contestant::Daemon(None)].into_iter().chain(other);
+            daemons.chain(peers.iter().cloned()).collect::<Vec<_>>()
         };
         println!("{}", contest::HEAD);
-        let (at_once, relay) = (Duration::ZERO, Contestant::Relay);
-        for (work, kind, accounts, events, latency, peer) in [
-            ("two hops, skipped, 1 account", Kind::Skipped, 1, size.events, at_once, relay.clone()),
-            ("two hops, skipped, 20 accounts", Kind::Skipped, 20, size.events, at_once, relay.clone()),
+        let at_once = Duration::ZERO;
+        let relays: &[Contestant] = &[Contestant::Relay, Contestant::TwoRelays];
+        for (work, kind, accounts, events, latency, peers) in [
+            ("two hops, skipped, 1 account", Kind::Skipped, 1, size.events, at_once, relays),
+            ("two hops, skipped, 20 accounts", Kind::Skipped, 20, size.events, at_once, relays),
+            ("two hops, skipped, 500 accounts", Kind::Skipped, 500, size.events, at_once, &[]),
             // Several, because jobs or the limit of one account would be the limit.
-            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events, at_once, relay),
-            ("one hop, tracks, 20 accounts", Kind::Track, 20, size.calls, at_once, Contestant::Calls),
-            (WORKER, Kind::Identify, 10, size.slow_events, contest::LATENCY, Contestant::Worker),
+            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events, at_once, relays),
+            ("one hop, tracks, 20 accounts", Kind::Track, 20, size.calls, at_once, &[Contestant::Calls]),
+            (WORKER, Kind::Identify, 10, size.slow_events, contest::LATENCY, &[Contestant::Worker]),
         ] {
             if !asked(work) {
                 continue;
             }
             let contest = Contest::new(work, kind, accounts, events, latency).await;
-            contest.run(&with_daemon(peer), size.rounds).await;
+            contest.run(&with_daemon(peers), size.rounds).await;
         }
         if asked("beside a throttled account") {
-            latency::run(&with_daemon(Contestant::Worker), &size).await;
+            latency::run(&with_daemon(&[Contestant::Worker]), &size).await;
         }
     });
 }

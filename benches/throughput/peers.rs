@@ -32,7 +32,7 @@ pub fn run(arguments: &[String]) {
         let events = words[1].parse().expect("a number of events");
         let stopwatch = Stopwatch::new(std::process::id(), events);
         match words[..] {
-            ["relay", _, url, from, to] => relay(url, from, to, stopwatch).await,
+            ["relay", _, url, from, ref to @ ..] => relay(url, from, to, stopwatch).await,
             ["calls", _, addresses] => calls(addresses, events, stopwatch).await,
             ["worker", _, url, from, addresses] => {
                 worker(url, from, addresses.split(',').map(str::to_owned).collect(), stopwatch).await;
@@ -62,7 +62,25 @@ async fn consumer(url: &str, queue: &str, prefetch: u16) -> (Channel, lapin::Con
     (channel, consumer.expect("a consumer"))
 }
 
-async fn relay(url: &str, from: &str, to: &str, mut stopwatch: Stopwatch) {
+/// From one queue to each of the next; what reaches the last one has ended.
+async fn relay(url: &str, from: &str, to: &[&str], mut stopwatch: Stopwatch) {
+    let mut from = from.to_owned();
+    let (last, between) = to.split_last().expect("a queue");
+    for next in between {
+        let (url, next) = (url.to_owned(), (*next).to_owned());
+        let source = std::mem::replace(&mut from, next.clone());
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        std::thread::spawn(move || runtime.block_on(hop(&url, &source, &next, || false)));
+    }
+    let mut count = 0;
+    hop(url, &from, last, || ended(&mut count, &mut stopwatch)).await;
+    let purge = Connection::connect(url, ConnectionProperties::default()).await.expect("a connection");
+    let purge = purge.create_channel().await.expect("a channel");
+    purge.queue_purge((*last).into(), lapin::options::QueuePurgeOptions::default()).await.expect("emptied");
+}
+
+/// Moves messages until `is_done`, which is asked after each.
+async fn hop(url: &str, from: &str, to: &str, mut is_done: impl FnMut() -> bool) {
     let (channel, consumer) = consumer(url, from, RELAY_PREFETCH).await;
     let publishing = &channel;
     let relayed = consumer.then(|message| async move {
@@ -76,12 +94,8 @@ async fn relay(url: &str, from: &str, to: &str, mut stopwatch: Stopwatch) {
         acker.ack(BasicAckOptions::default()).await.expect("acknowledged");
     });
     let mut confirmed = std::pin::pin!(confirmed.buffer_unordered(usize::from(RELAY_PREFETCH)));
-    let mut count = 0;
-    while confirmed.next().await.is_some() && !ended(&mut count, &mut stopwatch) {}
+    while confirmed.next().await.is_some() && !is_done() {}
     channel.close(200, "done".into()).await.expect("closed");
-    let purge = Connection::connect(url, ConnectionProperties::default()).await.expect("a connection");
-    let purge = purge.create_channel().await.expect("a channel");
-    purge.queue_purge(to.into(), lapin::options::QueuePurgeOptions::default()).await.expect("emptied");
 }
 
 async fn calls(addresses: &str, events: usize, mut stopwatch: Stopwatch) {

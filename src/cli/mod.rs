@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod fields;
 mod letters;
+mod man_pages;
 mod publish;
 mod run;
 mod running;
@@ -80,6 +81,13 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages, as packages hold them
+    #[command(
+        name = "man-pages",
+        hide = true,
+        after_help = "Example:\n  freshet man-pages /usr/local/share/man/man1"
+    )]
+    ManPages(man_pages::ManPagesArguments),
 }
 
 /// The whole command line.
@@ -143,6 +151,7 @@ impl Cli {
                 clap_complete::generate(shell, &mut command(), "freshet", &mut script);
                 print(script)
             }
+            Command::ManPages(arguments) => man_pages::run(&arguments, command()),
         }
     }
 }

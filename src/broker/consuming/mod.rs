@@ -2,6 +2,7 @@
 //! message holds. Called by the session, and by the quarantine for queues that are kept apart.
 
 pub(in crate::broker) mod ack_batch;
+pub(in crate::broker) mod arrivals;
 pub(in crate::broker) mod pace;
 pub(in crate::broker) mod poison;
 pub(in crate::broker) mod resubscriber;

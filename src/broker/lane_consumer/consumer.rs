@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::incoming::{Incoming, IncomingMessage};
 use super::unsettled::{UnsettledDeliveries, UnsettledDelivery};
 use crate::broker::amqp::{fitting, letter_properties, properties};
+use crate::broker::consuming::arrivals::Arrivals;
 use crate::broker::consuming::poison;
 use crate::broker::context::Context;
 use crate::broker::error::BrokerError;
@@ -47,11 +48,11 @@ impl<'a> LaneConsumer<'a> {
         context: &'a Context,
         inlet: &'a LaneInlet,
         lost: &'a CancellationToken,
-        incoming: Incoming<'a>,
+        (channel, incoming): (&lapin::Channel, Incoming<'a>),
         (deliver, settle): (mpsc::Sender<Delivery>, mpsc::Sender<Settlement>),
         dead_letters: ConfirmedPublisher<'a>,
     ) -> Self {
-        let unsettled = UnsettledDeliveries::new(context.held_bytes.share());
+        let unsettled = UnsettledDeliveries::new(channel, context.held_bytes.share());
         let (deliver, stall) = (Some(deliver), context.health.reporter(Stall::DeadLetters));
         Self { context, inlet, lost, incoming, deliver, settle, unsettled, dead_letters, stall }
     }
@@ -65,7 +66,7 @@ impl<'a> LaneConsumer<'a> {
     /// returned.
     pub(super) async fn run(
         &mut self,
-        consumer: &mut lapin::Consumer,
+        arrivals: &mut Arrivals,
         mut settlements: mpsc::Receiver<Settlement>,
         stop: &CancellationToken,
         lane: &str,
@@ -94,9 +95,9 @@ impl<'a> LaneConsumer<'a> {
                 events = self.dead_letters.next_events(), if letters > 0 => {
                     events?.into_iter().for_each(|event| self.on_event(event));
                 }
-                message = consumer.next(), if taking && self.has_room() => {
+                message = arrivals.next(), if taking && self.has_room() => {
                     let Some(message) = message else { return Err(BrokerError::ConsumerCancelled(lane.to_owned())) };
-                    self.hand_over_ready(message?, consumer, stop).await?;
+                    self.hand_over_ready(message?, arrivals, stop).await?;
                 }
                 () = tokio::time::sleep_until(next_check), if letters > 0 => {
                     next_check = Instant::now() + PUBLISH_CHECK;
@@ -115,7 +116,7 @@ impl<'a> LaneConsumer<'a> {
             if letters > 0 && self.dead_letters.queue().is_empty() {
                 self.stall.clear();
             }
-            self.incoming.read_ahead(consumer)?;
+            self.incoming.read_ahead(arrivals)?;
             if self.unsettled.is_empty() {
                 self.incoming.none_held();
             }
@@ -136,7 +137,7 @@ impl<'a> LaneConsumer<'a> {
     async fn hand_over_ready(
         &mut self,
         first: lapin::message::Delivery,
-        consumer: &mut lapin::Consumer,
+        arrivals: &mut Arrivals,
         stop: &CancellationToken,
     ) -> Result<(), BrokerError> {
         let message = self.incoming.receive(first);
@@ -146,7 +147,7 @@ impl<'a> LaneConsumer<'a> {
                 break;
             }
             // The end of the consumer is for the next turn to find.
-            let Some(Some(message)) = consumer.next().now_or_never() else { break };
+            let Some(Some(message)) = arrivals.next().now_or_never() else { break };
             let message = self.incoming.receive(message?);
             self.hand_over(message, stop).await?;
         }
@@ -178,7 +179,7 @@ impl<'a> LaneConsumer<'a> {
         // An unpacked event is held beside the body that came.
         let unpacked = event.as_ref().map_or(0, |event| beside(&body, event));
         let bytes = (body.len() + headers + unpacked) as u64;
-        self.unsettled.add(tag, UnsettledDelivery::new(message.acker, body, properties, bytes));
+        self.unsettled.add(tag, UnsettledDelivery::new(body, properties, bytes));
         match event {
             Ok(body) => {
                 let place = self.settle.clone().reserve_owned().await.map_err(|_| BrokerError::LaneEnded)?;

@@ -4,6 +4,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
 
 use crate::broker::amqp::properties;
+use crate::broker::consuming::arrivals::Arrivals;
 use crate::broker::consuming::pace::Pace;
 use crate::broker::consuming::poison::PoisonGuard;
 use crate::broker::error::BrokerError;
@@ -55,9 +56,9 @@ impl<'a> Incoming<'a> {
 
     /// Takes the next message off the channel, if it is there, while messages are worked one at a time: once the one
     /// before it is acknowledged, it could not be told from one that another replica had.
-    pub(super) fn read_ahead(&mut self, consumer: &mut lapin::Consumer) -> Result<(), BrokerError> {
+    pub(super) fn read_ahead(&mut self, arrivals: &mut Arrivals) -> Result<(), BrokerError> {
         if self.poison.one_at_a_time() && self.ahead.is_none() {
-            self.ahead = consumer.next().now_or_never().flatten().transpose()?;
+            self.ahead = arrivals.next().now_or_never().flatten().transpose()?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::error::BrokerError;
 use super::topology;
 use crate::broker::amqp::channel::{close, close_after_acknowledgements, subscribe};
 use crate::broker::amqp::connection::ConnectionPair;
+use crate::broker::consuming::arrivals::Arrivals;
 use crate::broker::consuming::resubscriber::Resubscriber;
 use crate::broker::consuming::subscription::{self, Subscription};
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
@@ -50,7 +51,8 @@ pub(super) async fn serve(
 
     let Subscription { queue: lane, tag, prefetch, arguments } = subscription::lane(context, &inlet.account);
     let prefetch = resubscriber.pace.prefetch(prefetch);
-    let (channel, mut consumer) = subscribe(&pair.consuming, &lane, &tag, prefetch, arguments).await?;
+    let (channel, consumer) = subscribe(&pair.consuming, &lane, &tag, prefetch, arguments).await?;
+    let mut arrivals = Arrivals::new(consumer);
     // Only now that this subscription stands by, and is next in line: so the lane stays with a replica that knows what was
     // settled, which the queue may hand out again.
     resubscriber.end_starved().await;
@@ -59,16 +61,16 @@ pub(super) async fn serve(
         context,
         inlet,
         connection_lost,
-        Incoming::new(watchdog, resubscriber.pace.clone()),
+        (&channel, Incoming::new(watchdog, resubscriber.pace.clone())),
         (deliver, settle),
         ConfirmedPublisher::new(&context.names, pair, 0),
     );
-    let served = serving.run(&mut consumer, settlements, stop, &lane).await;
+    let served = serving.run(&mut arrivals, settlements, stop, &lane).await;
     serving.clear_stall();
     // Before the channel closes: then another replica gets the lane.
     drop(guard);
     if matches!(served, Err(BrokerError::Starved(_))) {
-        resubscriber.starved_subscription = Some((channel, consumer));
+        resubscriber.starved_subscription = Some((channel, arrivals.into_consumer()));
     } else {
         // Closing returns, in order, whatever is not acknowledged. The consumer lives on until then: dropping it
         // cancels it, and another replica would be active ahead of what is returned here.
@@ -76,7 +78,7 @@ pub(super) async fn serve(
             Ok(()) => close_after_acknowledgements(&channel, &lane).await,
             Err(_) => close(&channel).await,
         }
-        drop(consumer);
+        drop(arrivals);
     }
     serving.close().await;
     served

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use lapin::options::BasicRejectOptions;
-use lapin::{Acker, BasicProperties};
+use lapin::{BasicProperties, Channel};
 
 use crate::broker::amqp::packed::PackedProperties;
 use crate::broker::consuming::ack_batch::AckBatch;
@@ -13,7 +13,6 @@ use crate::delivery::Share;
 
 /// A delivery that is not settled yet.
 pub(super) struct UnsettledDelivery {
-    acker: Acker,
     body: Bytes,
     properties: PackedProperties,
     /// What it counts for in the account's share.
@@ -21,8 +20,8 @@ pub(super) struct UnsettledDelivery {
 }
 
 impl UnsettledDelivery {
-    pub(super) fn new(acker: Acker, body: Bytes, properties: BasicProperties, bytes: u64) -> Self {
-        Self { acker, body, properties: PackedProperties::new(properties), bytes }
+    pub(super) fn new(body: Bytes, properties: BasicProperties, bytes: u64) -> Self {
+        Self { body, properties: PackedProperties::new(properties), bytes }
     }
 
     pub(super) fn body(&self) -> &Bytes {
@@ -36,6 +35,7 @@ impl UnsettledDelivery {
 
 /// All of a channel's, by delivery tag.
 pub(super) struct UnsettledDeliveries {
+    channel: Channel,
     deliveries: BTreeMap<u64, Box<UnsettledDelivery>>,
     /// Settled; acknowledged by [`Self::send_acks`].
     acks: AckBatch,
@@ -46,9 +46,10 @@ pub(super) struct UnsettledDeliveries {
 
 impl UnsettledDeliveries {
     /// `share`: counts the bytes that are held.
-    pub(super) fn new(share: Share) -> Self {
-        let (deliveries, acks, returned_by_close) = (BTreeMap::new(), AckBatch::default(), BTreeSet::new());
-        Self { deliveries, acks, returned_by_close, share }
+    pub(super) fn new(channel: &Channel, share: Share) -> Self {
+        let (deliveries, acks, returned_by_close) =
+            (BTreeMap::new(), AckBatch::new(channel), BTreeSet::new());
+        Self { channel: channel.clone(), deliveries, acks, returned_by_close, share }
     }
 
     pub(super) fn add(&mut self, tag: u64, delivery: UnsettledDelivery) {
@@ -85,8 +86,8 @@ impl UnsettledDeliveries {
 
     /// Settled for good; the acknowledgement goes out with the next [`Self::send_acks`].
     pub(super) fn acknowledge(&mut self, tag: u64) {
-        if let Some(delivery) = self.remove(tag) {
-            self.acks.add(tag, delivery.acker);
+        if self.remove(tag) {
+            self.acks.add(tag);
         }
     }
 
@@ -99,12 +100,10 @@ impl UnsettledDeliveries {
     /// Returns it to the queue at once. Not by nack: later versions of RabbitMQ do not count that as a return, and it
     /// would go on for ever.
     pub(super) async fn requeue(&mut self, tag: u64) -> Result<(), BrokerError> {
-        let Some(delivery) = self.remove(tag) else { return Ok(()) };
-        if delivery.acker.reject(BasicRejectOptions { requeue: true }).await? {
-            Ok(())
-        } else {
-            Err(BrokerError::NotAcknowledged)
+        if self.remove(tag) {
+            self.channel.basic_reject(tag, BasicRejectOptions { requeue: true }).await?;
         }
+        Ok(())
     }
 
     pub(super) async fn send_acks(&mut self) -> Result<(), BrokerError> {
@@ -113,9 +112,10 @@ impl UnsettledDeliveries {
         self.acks.send(first_unsettled.copied()).await
     }
 
-    fn remove(&mut self, tag: u64) -> Option<Box<UnsettledDelivery>> {
-        let delivery = self.deliveries.remove(&tag)?;
+    /// Whether it was there.
+    fn remove(&mut self, tag: u64) -> bool {
+        let Some(delivery) = self.deliveries.remove(&tag) else { return false };
         self.share.remove(delivery.bytes);
-        Some(delivery)
+        true
     }
 }

@@ -16,7 +16,6 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::Acker;
 use lapin::message::Delivery;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +75,7 @@ pub(super) async fn serve(
         targets: LaneTargets::default(),
         unacknowledged: HashMap::new(),
         bytes: 0,
-        acks: AckBatch::default(),
+        acks: AckBatch::new(&channel),
         poison: PoisonGuard::new(),
         pace: resubscriber.pace.clone(),
         lane_stall: context.health.reporter(Stall::Lane),
@@ -113,7 +112,6 @@ struct Router<'a> {
 
 /// A message of which not all events are confirmed.
 struct Unacknowledged {
-    acker: Acker,
     unconfirmed: usize,
     bytes: usize,
 }
@@ -213,10 +211,10 @@ impl Router<'_> {
         let Some(message) = self.unacknowledged.get_mut(&tag) else { return };
         message.unconfirmed = message.unconfirmed.saturating_sub(1);
         if message.unconfirmed == 0
-            && let Some(Unacknowledged { acker, bytes, .. }) = self.unacknowledged.remove(&tag)
+            && let Some(Unacknowledged { bytes, .. }) = self.unacknowledged.remove(&tag)
         {
             self.bytes = self.bytes.saturating_sub(bytes);
-            self.acks.add(tag, acker);
+            self.acks.add(tag);
         }
     }
 
@@ -237,7 +235,7 @@ impl Router<'_> {
             sorting::sort(self.context, &mut self.targets, taken)
         };
         self.bytes += bytes;
-        let unacknowledged = Unacknowledged { acker: message.acker, unconfirmed: publications.len(), bytes };
+        let unacknowledged = Unacknowledged { unconfirmed: publications.len(), bytes };
         self.unacknowledged.insert(tag, unacknowledged);
         for (number, publication) in (tag << PLACES..).zip(publications) {
             self.publisher.publish(number, publication);

@@ -26,6 +26,7 @@ const STATUSES: &[(&str, &str, bool)] = &[
     ("sandbox", "0 stopped; 1 failed", false),
     ("status", "0 done, and with --ready: ready; 1 no answer, or not ready", false),
     ("completions", "0 done; 1 failed", false),
+    ("man-pages", "0 done; 1 failed", false),
 ];
 
 /// Adds them to the help of all commands.

@@ -1,41 +1,24 @@
 """Holds rendered Kubernetes objects against each other, the configuration in them, Cargo.toml and docs/SCALING.md.
 
-`agreement.py FILE...` checks what `kubectl kustomize` wrote into each file, and puts its freshet.toml beside it.
-`agreement.py --custom FILE...` prints the objects that operators define, as JSON."""
+Given FILE..., checks what `kubectl kustomize` wrote into each, and puts its freshet.toml beside it.
+Given --custom FILE..., prints the objects that operators define, as JSON."""
 
 import json
 import pathlib
-import re
 import sys
 import tomllib
 
 import yaml
 
+from limits import GRACE_MARGIN, mebibytes, memory_wanted, seconds
+
 problems = []
-GRACE_MARGIN = 5
 NATIVE = {"v1", "apps/v1", "policy/v1", "networking.k8s.io/v1"}
 VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
 
 
 def documents(path):
     return [document for document in yaml.safe_load_all(path.read_text()) if document]
-
-
-def seconds(duration):
-    return int(re.fullmatch(r"(\d+)s", duration)[1])
-
-
-def mebibytes(size):
-    number, unit = re.fullmatch(r"(\d+)([MG])i(?:B)?", size).groups()
-    return int(number) * (1024 if unit == "G" else 1)
-
-
-def memory_wanted(accounts, prefetch_bytes):
-    """The formula of docs/SCALING.md, in MiB."""
-    text = pathlib.Path("docs/SCALING.md").read_text()
-    formula = re.search(r"(\d+) MiB \+ accounts × (\d+) MiB \+ (\d+) × min\(accounts, (\d+)\) × prefetch_bytes", text)
-    fixed, account, copies, lanes = map(int, formula.groups())
-    return fixed + accounts * account + copies * min(accounts, lanes) * prefetch_bytes
 
 
 def secret_files(config):
