@@ -1,4 +1,5 @@
-//! What one event costs on its way from a message's body to a call's: time, and allocations.
+//! What one event costs: on its way from a message's body to a call's, and before that at the router. Time, and
+//! allocations.
 //!
 //! `cargo bench --bench mapping`. Only ratios of two builds count, taken in turn on one machine:
 //! docs/PERFORMANCE.md says how.
@@ -9,8 +10,10 @@ use std::hint::black_box;
 use allocation_counter::measure;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use freshet::broker::{RouterTrial, TrialMessage};
 use freshet::lane::{bulk_body, single_bodies};
 use freshet::mapping::{Mapped, Mapper, MappingRules};
+use freshet::routing::AccountKeys;
 use freshet::schema::{Fields, Schema};
 use freshet::segment::{Event, decode};
 
@@ -51,28 +54,54 @@ fn mapped(mapper: &Mapper, event: &Event) -> Mapped {
     mapper.map(event).verdict.expect("an event that is delivered")
 }
 
+/// A router of two accounts, which has routed an event.
+fn router() -> RouterTrial {
+    let keys = |account: &str, key: &str| AccountKeys {
+        name: account.into(),
+        write_keys: vec![key.to_owned()],
+        project_ids: vec![],
+    };
+    let mut router =
+        RouterTrial::new(&[keys("acme", "wk_acme"), keys("globex", "wk_globex")]).expect("metrics");
+    for (_, body) in events() {
+        router.route(message(&body));
+    }
+    router
+}
+
+fn message(body: &Bytes) -> TrialMessage {
+    TrialMessage::new("f8765d82-23a4-465c-a505-943b0f73beea", body.clone())
+}
+
 fn allocations() {
-    let mapper = mapper();
-    println!("| event | bytes | to decode | to map | to encode, each call alone | to encode, in bulk |");
-    println!("|---|---|---|---|---|---|");
+    let (mapper, mut router) = (mapper(), router());
+    println!(
+        "| event | bytes | to route | to decode | to map | to encode, each call alone | to encode, in bulk |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for (name, body) in events() {
+        let taken = message(&body);
+        let routing = measure(|| assert_eq!(router.route(taken), 1)).count_total;
         let decoding = measure(|| drop(decode(&body))).count_total;
         let event = decode(&body).expect("an event");
         let mapping = measure(|| drop(mapped(&mapper, &event))).count_total;
         let (one, two) = (mapped(&mapper, &event), vec![mapped(&mapper, &event)]);
         let single = measure(|| drop(single_bodies(one))).count_total;
         let bulk = measure(|| drop(bulk_body(two))).count_total;
-        println!("| {name} | {} | {decoding} | {mapping} | {single} | {bulk} |", body.len());
+        println!("| {name} | {} | {routing} | {decoding} | {mapping} | {single} | {bulk} |", body.len());
     }
 }
 
 fn times(criterion: &mut Criterion) {
     allocations();
-    let mapper = mapper();
+    let (mapper, mut router) = (mapper(), router());
     for (name, body) in events() {
         let event = decode(&body).expect("an event");
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(1));
+        group.bench_function("route", |bencher| {
+            bencher.iter_batched(|| message(&body), |taken| router.route(taken), BatchSize::SmallInput);
+        });
         group.bench_function("decode", |bencher| bencher.iter(|| decode(black_box(&body))));
         group.bench_function("map", |bencher| bencher.iter(|| mapper.map(black_box(&event))));
         let ready = || mapped(&mapper, &event);

@@ -32,7 +32,7 @@ fn done(api: &mut Api, now: Instant, call: &Call) -> Value {
 fn searched(api: &mut Api, now: Instant) -> Value {
     let rule =
         json!({ "attribute": "contact_email.email", "operator": "is_in", "value": ["A@x.com", "b@x.com"] });
-    let query = [("per_page", "100".to_owned()), ("include", "sales_accounts,deals".to_owned())];
+    let query = [("per_page", "100".into()), ("include", "sales_accounts,deals".into())];
     let request = Request {
         path: &["api", "filtered_search", "contact"],
         query: &query,

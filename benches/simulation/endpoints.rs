@@ -1,5 +1,7 @@
 //! What the modelled account answers to each call. By path and body, as the API decides it.
 
+use std::borrow::Cow;
+
 use freshet::schema::Entity;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -13,13 +15,13 @@ const DEFAULT_ROWS: usize = 25;
 /// A request: its path's parts, its query and its body, null for GET.
 pub struct Request<'a> {
     pub path: &'a [&'a str],
-    pub query: &'a [(&'static str, String)],
+    pub query: &'a [(&'static str, Cow<'static, str>)],
     pub body: &'a Value,
 }
 
 impl Request<'_> {
     fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| *key == name).map(|(_, value)| &**value)
     }
 
     fn includes(&self, what: &str) -> bool {

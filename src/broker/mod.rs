@@ -48,6 +48,7 @@ pub use health::{BrokerHealth, HealthView};
 pub use inspect::difference::QueueDifference;
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
+pub use router::{RouterTrial, TrialMessage};
 pub use session::run;
 pub use status_exchange::{StatusMessage, StatusPort};
 pub use survey::{

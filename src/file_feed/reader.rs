@@ -157,7 +157,7 @@ impl EventReader {
 
     fn open_body(&self, line: SourceLine, body: Bytes) -> Unread {
         // By its line's number, because equal lines are different events, as two messages would be.
-        let one = match self.opener.open(&body, line.encoding(), &self.line.to_string()) {
+        let one = match self.opener.open(&body, line.encoding(), self.line) {
             Ok(Opened::Many(batch)) => return Unread::Batch(Splitting::new(&line, batch)),
             Ok(Opened::One(one)) => self.routed(FileEvent::whole(line, body), false, || one.keys()),
             Err(Unopened { refusal, keys }) => {

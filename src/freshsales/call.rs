@@ -1,12 +1,17 @@
 //! Calls, ready to be sent but for the credentials: a call holds no secret.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::records::contact::SalesAccountLink;
-use crate::object::{ObjectWriter, find, members, write_quoted};
+use crate::object::write_quoted;
 use crate::schema::{Entity, Selector};
+
+/// Names and values.
+type QueryPairs = Vec<(&'static str, Cow<'static, str>)>;
 
 /// One request. Cheap to clone: its body is shared.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,9 +19,9 @@ pub struct Call {
     /// Decides method, credential and what counts as a good answer.
     pub endpoint: Endpoint,
     /// Below the account's base address, with a slash at its beginning.
-    pub path: String,
+    pub path: Cow<'static, str>,
     /// Not yet encoded.
-    pub query: Vec<(&'static str, String)>,
+    pub query: QueryPairs,
     /// A JSON object, for POST and PUT. The client adds the app token to activities.
     pub body: Option<Bytes>,
     records: u32,
@@ -51,10 +56,6 @@ impl Identifier {
 /// The most rows of one answer to a search.
 const MOST_FOUND: usize = 100;
 
-/// The `sdk` of every tracking body. The official libraries send their language's name, and unknown names were reported
-/// as refused, so this is one of theirs.
-const SDK: &str = "ruby";
-
 impl Call {
     /// Reads the fields of an entity.
     pub fn fields(entity: Entity) -> Self {
@@ -70,7 +71,7 @@ impl Call {
     /// object.
     pub fn contact_upsert(email: &str, contact: &str) -> Self {
         let mut call = Self::upsert(Entity::Contact, "emails", email, contact);
-        call.query = vec![("include", "sales_accounts".to_owned())];
+        call.query = vec![("include", "sales_accounts".into())];
         call
     }
 
@@ -90,7 +91,12 @@ impl Call {
         for part in [r#"},""#, entity.singular(), r#"":"#, record, "}"] {
             body.push_str(part);
         }
-        Self::with_body(Endpoint::Upsert(entity), format!("/api/{}/upsert", entity.plural()), body)
+        let path = match entity {
+            Entity::Contact => "/api/contacts/upsert",
+            Entity::SalesAccount => "/api/sales_accounts/upsert",
+            Entity::Deal => "/api/deals/upsert",
+        };
+        Self::with_body(Endpoint::Upsert(entity), path, body)
     }
 
     /// Creates or updates many records, each a JSON object under its identifier.
@@ -134,13 +140,13 @@ impl Call {
 
     /// Reads a contact with its sales accounts.
     pub fn contact_read(id: i64) -> Self {
-        let query = vec![("include", "sales_accounts".to_owned())];
+        let query = vec![("include", "sales_accounts".into())];
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
     }
 
     /// Reads a contact with its sales accounts and its deals.
     pub fn contact_read_with_deals(id: i64) -> Self {
-        let query = vec![("include", "sales_accounts,deals".to_owned())];
+        let query = vec![("include", "sales_accounts,deals".into())];
         Self::get(Endpoint::ContactRead, format!("/api/contacts/{id}"), query)
     }
 
@@ -156,7 +162,7 @@ impl Call {
 
     /// Creates a deal. `deal` is a JSON object.
     pub fn deal_create(deal: &str) -> Self {
-        Self::with_body(Endpoint::DealCreate, "/api/deals".to_owned(), wrapped(Entity::Deal, deal))
+        Self::with_body(Endpoint::DealCreate, "/api/deals", wrapped(Entity::Deal, deal))
     }
 
     /// Changes one record. `record` is a JSON object.
@@ -182,11 +188,10 @@ impl Call {
 
     /// Changes the contact with this id; the answer holds its sales accounts. `contact` is a JSON object.
     pub fn contact_update(id: i64, contact: &str) -> Self {
-        let mut body = ObjectWriter::with_capacity(contact.len() + 20);
-        body.json(Entity::Contact.singular(), contact);
+        let body = wrapped(Entity::Contact, contact);
         let path = format!("/api/contacts/{id}");
-        let mut call = Self::with_body(Endpoint::ContactUpdate, path, body.finish());
-        call.query = vec![("include", "sales_accounts".to_owned())];
+        let mut call = Self::with_body(Endpoint::ContactUpdate, path, body);
+        call.query = vec![("include", "sales_accounts".into())];
         call
     }
 
@@ -200,10 +205,9 @@ impl Call {
         Self::lookup("email", email)
     }
 
-    fn lookup(field: &str, value: &str) -> Self {
-        let query =
-            vec![("q", value.to_owned()), ("f", field.to_owned()), ("entities", "contact".to_owned())];
-        Self::get(Endpoint::Lookup, "/api/lookup".to_owned(), query)
+    fn lookup(field: &'static str, value: &str) -> Self {
+        let query = vec![("q", value.to_owned().into()), ("f", field.into()), ("entities", "contact".into())];
+        Self::get(Endpoint::Lookup, "/api/lookup", query)
     }
 
     /// Reads the records with these e-mail addresses or names, up to a hundred; contacts with their sales accounts and
@@ -214,56 +218,11 @@ impl Call {
         let body = json!({ "filter_rule": [rule] }).to_string();
         let path = format!("/api/filtered_search/{}", entity.singular());
         let mut call = Self::with_body(Endpoint::Search(entity), path, body);
-        call.query = vec![("per_page", MOST_FOUND.to_string()), ("page", "1".to_owned())];
+        call.query = vec![("per_page", MOST_FOUND.to_string().into()), ("page", "1".into())];
         if entity == Entity::Contact {
-            call.query.push(("include", "sales_accounts,deals".to_owned()));
+            call.query.push(("include", "sales_accounts,deals".into()));
         }
         Self { records: u32::try_from(values.len()).unwrap_or(u32::MAX), ..call }
-    }
-
-    /// Reports an event. `properties` is a JSON object. Its `name` (in Segment's specification the product's) would
-    /// overwrite the event's, so it is sent as `property_name`, unless there is such a property.
-    pub fn track_event(identifier: &str, name: &str, properties: &str) -> Self {
-        let mut inner = ObjectWriter::with_capacity(properties.len() + name.len() + 80);
-        inner.text("name", name);
-        let taken = find(properties, "property_name").is_some();
-        for member in members(properties) {
-            if member.name() != "name" {
-                inner.member(member);
-            } else if !taken {
-                inner.json("property_name", member.value);
-            }
-        }
-        Self::track(Endpoint::TrackEvent, "events", "event", identifier, &inner.finish())
-    }
-
-    /// Reports a page view. `properties` is a JSON object; `added` replace properties of the same name.
-    pub fn track_page_view(
-        identifier: &str,
-        url: &str,
-        properties: &str,
-        added: &[(&'static str, String)],
-    ) -> Self {
-        let mut inner = ObjectWriter::with_capacity(properties.len() + url.len() + 80);
-        inner.text("url", url);
-        for member in members(properties) {
-            let name = member.name();
-            if name != "url" && added.iter().all(|(added, _)| name != *added) {
-                inner.member(member);
-            }
-        }
-        for (name, value) in added {
-            inner.text(name, value);
-        }
-        Self::track(Endpoint::TrackPageView, "page_views", "page_view", identifier, &inner.finish())
-    }
-
-    fn track(endpoint: Endpoint, path: &str, wrapper: &str, identifier: &str, inner: &str) -> Self {
-        let mut body = ObjectWriter::with_capacity(inner.len() + identifier.len() + 80);
-        body.text("identifier", identifier);
-        body.json(wrapper, inner);
-        body.text("sdk", SDK);
-        Self::with_body(endpoint, format!("/track/{path}"), body.finish())
     }
 
     /// How many records it writes or reads.
@@ -276,18 +235,16 @@ impl Call {
         self.body.as_ref().map(|body| serde_json::from_slice(body).unwrap()).unwrap_or_default()
     }
 
-    fn with_body(endpoint: Endpoint, path: String, body: String) -> Self {
-        Self { endpoint, path, query: vec![], body: Some(body.into()), records: 1 }
+    pub(super) fn with_body(endpoint: Endpoint, path: impl Into<Cow<'static, str>>, body: String) -> Self {
+        Self { endpoint, path: path.into(), query: vec![], body: Some(body.into()), records: 1 }
     }
 
-    fn get(endpoint: Endpoint, path: String, query: Vec<(&'static str, String)>) -> Self {
-        Self { endpoint, path, query, body: None, records: 1 }
+    fn get(endpoint: Endpoint, path: impl Into<Cow<'static, str>>, query: QueryPairs) -> Self {
+        Self { endpoint, path: path.into(), query, body: None, records: 1 }
     }
 }
 
 /// The body that creates or changes one record.
 fn wrapped(entity: Entity, record: &str) -> String {
-    let mut body = ObjectWriter::with_capacity(record.len() + 40);
-    body.json(entity.singular(), record);
-    body.finish()
+    ["{\"", entity.singular(), "\":", record, "}"].concat()
 }

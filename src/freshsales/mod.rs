@@ -2,6 +2,7 @@
 //!
 //! Must know nothing of events, lanes or brokers, and never retries: the lane, which calls it, is the one layer that does.
 
+mod activity_calls;
 mod answers;
 mod call;
 mod client;

@@ -19,7 +19,7 @@ fn email_of(traits: &str) -> Option<&str> {
 fn identity(event: &Event) -> Identity {
     let user_id = event.user_id.as_deref().unwrap_or_default();
     let context_email = || {
-        let email = email_of(find(event.context.as_str(), "traits")?)?;
+        let email = email_of(event.context_traits.as_ref()?.as_str())?;
         email::address(&string(email)?)
     };
     match email::address(user_id).or_else(context_email) {
@@ -35,7 +35,15 @@ fn gives(properties: &ObjectText, name: &str) -> bool {
 
 pub(super) fn track(event: &Event, name: &str, properties: &ObjectText, findings: &mut Findings) -> Activity {
     // The tracking API takes the event's name from the same object, so `name` is sent as `property_name`.
-    if gives(properties, "name") && find(properties.as_str(), "property_name").is_some() {
+    let (mut gives_name, mut gives_other) = (false, false);
+    for member in members(properties.as_str()) {
+        match &*member.name() {
+            "name" => gives_name = member.value != "null",
+            "property_name" => gives_other = true,
+            _ => {}
+        }
+    }
+    if gives_name && gives_other {
         findings.ignore(Entity::Contact, || "properties.name".into(), "property_name is sent instead");
     }
     Activity { identity: identity(event), name: name.to_owned(), properties: properties.clone() }

@@ -6,7 +6,7 @@ use crate::mapping::traits::special::SpecialTrait;
 use crate::mapping::values::mismatch::TypeMismatch;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 use crate::segment::{Entries, Given, describe};
-use email_address::{EmailAddress, Options};
+use email_address::EmailAddress;
 
 /// Freshsales keeps no more addresses for a contact.
 const MOST_ADDRESSES: usize = 10;
@@ -21,12 +21,16 @@ const ADDRESS: &str = "an e-mail address such as ada@example.com";
 /// The text as an e-mail address, trimmed and in lower case. `None` if it is anything but a bare address.
 pub(super) fn address(text: &str) -> Option<String> {
     let text = text.trim();
-    if text.len() > LONGEST_ADDRESS {
+    // Most texts that are no address are ids.
+    if text.len() > LONGEST_ADDRESS || !text.contains('@') || text.contains(['<', '>']) {
         return None;
     }
-    let address = text.to_lowercase();
-    let bare = Options::default().without_display_text().without_domain_literal();
-    let valid = !address.contains(['<', '>']) && EmailAddress::parse_with_options(&address, bare).is_ok();
+    let address = if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() };
+    // In its parts: as a whole, an address may have a name before it, and a number in brackets for a domain.
+    let (local_part, domain) = address.rsplit_once('@')?;
+    let valid = !domain.starts_with('[')
+        && EmailAddress::is_valid_local_part(local_part)
+        && EmailAddress::is_valid_domain(domain);
     valid.then_some(address)
 }
 
@@ -141,6 +145,9 @@ fn mismatch(got: &Given<'_>) -> TypeMismatch {
 
 #[cfg(test)]
 mod tests {
+    use email_address::Options;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -161,6 +168,23 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(address(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_what_is_one_as_a_whole(
+            text in prop_oneof![
+                "[A-Za-z0-9.\\-_+'\"@ ÉÜ\\[\\]\\\\<>:]{0,12}",
+                "[A-Z.\"]{0,3}@[a-zÉ]{0,3}[.\\-\\[]?[a-z0-9:]{0,4}[.\\]]?",
+                "[a-zß]{62,66}@[a-zß.]{60,66}(.[a-z]{62,64}){0,4}",
+            ],
+        ) {
+            let lower = text.trim().to_lowercase();
+            let bare = Options::default().without_display_text().without_domain_literal();
+            let whole = EmailAddress::parse_with_options(&lower, bare).is_ok() && !lower.contains(['<', '>']);
+            let expected = (whole && text.trim().len() <= LONGEST_ADDRESS).then_some(lower);
+            prop_assert_eq!(address(&text), expected);
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recorded, SetField, activity, email,
 };
 use crate::mapping::fields::field_index::FieldIndex;
+use crate::mapping::traits::candidate::Candidates;
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
 use crate::schema::{Entity, Schema, Selectors};
 use crate::segment::{Event, Given, Payload, Traits};
@@ -144,10 +145,11 @@ impl Mapper {
             linked: if has_company { &["emails", "sales_accounts"] } else { &["emails"] },
             end: LAST,
         };
-        let record = record(&self.contact, &self.rules, &mut traits, context, findings);
-        let company = company.write(&mut traits, special, &[], findings);
+        let mut candidates = Candidates::default();
+        let record = record(&self.contact, &self.rules, &mut traits, context, &mut candidates, findings);
+        let company = company.write(&mut traits, special, &[], &mut candidates, findings);
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
-        let deal = deal.write(&mut traits, special, linked, findings);
+        let deal = deal.write(&mut traits, special, linked, &mut candidates, findings);
         let user_id = user_id.map(str::to_owned);
         ContactWrite { email, user_id, record, company, deal }
     }

@@ -1,6 +1,8 @@
 //! One record from one set of traits: it chooses a trait for each field, coerces the value, and lists the required
 //! fields that the event does not give. The mapper calls it for the contact, `related` for the company and the deal.
 
+use std::mem::take;
+
 use serde_json::Value;
 
 use super::email;
@@ -10,9 +12,8 @@ use super::{FoundBy, InvalidValue, Lacking, MappingRules, Omitted, Record, SetFi
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::fields::target::TargetField;
 use crate::mapping::fields::writable::{UserId, clearable, identifies, managed};
-use crate::mapping::fields::{small, wide};
-use crate::mapping::traits::candidate::FieldCandidate;
-use crate::mapping::traits::resolution::candidates;
+use crate::mapping::traits::candidate::{Candidates, FieldCandidate, Winners};
+use crate::mapping::traits::resolution::find_candidates;
 use crate::mapping::traits::special::SpecialPositions;
 use crate::mapping::values::coerce::{SINGLE_LINE_LIMIT, check_range, coerce, text, wanted};
 use crate::mapping::values::mismatch::TypeMismatch;
@@ -53,18 +54,20 @@ pub(super) fn record<'a>(
     rules: &'a MappingRules,
     traits: &mut Entries<'a>,
     context: RecordContext<'a>,
+    candidates: &mut Candidates<'a>,
     findings: &mut Findings,
 ) -> Record {
-    let candidates = candidates(fields, traits, context.scope, context.special, rules, findings);
-    let winners = Winners::of(fields, &candidates);
-    let parent = parent(fields, rules, &candidates, &winners, context);
+    find_candidates(fields, traits, (context.scope, context.special), rules, candidates, findings);
+    let Candidates { list, winners, .. } = candidates;
+    winners.choose(fields, list);
+    let parent = parent(fields, rules, list, winners, context);
     let mut builder =
         Builder { fields, rules, context, findings, record: Record::default(), given: Vec::new() };
     builder.set_email();
-    for (index, candidate) in candidates.into_iter().enumerate() {
+    for (index, candidate) in list.iter_mut().enumerate() {
         let wins = winners.of_field(candidate.target) == Some(index);
         match managed(fields.entity, candidate.target, context.user_id()) {
-            None if wins && candidate.value.is_null() => builder.clear(&candidate),
+            None if wins && candidate.value.is_null() => builder.clear(candidate),
             None if wins => builder.set(candidate, parent.as_ref()),
             _ if candidate.value.is_null() => {}
             None => builder.ignore(&candidate.path, "another trait sets this field"),
@@ -124,18 +127,19 @@ impl<'a> Builder<'a, '_> {
         });
     }
 
-    fn set(&mut self, candidate: FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
+    fn set(&mut self, candidate: &mut FieldCandidate<'a>, parent: Option<&Parent<'_>>) {
         let FieldCandidate { at, path, value, target, rank } = candidate;
+        let (at, value, target, rank) = (*at, take(value), *target, *rank);
         let given = self.findings.is_recording().then(|| value.to_value());
         let coerced = self.coerced(target, value, parent);
         match coerced.and_then(|value| check_range(self.fields.entity, target, value)) {
             Ok(Some(value)) => {
                 if let Some(given) = given {
-                    self.record_set(&path, target, rank, given, &value);
+                    self.record_set(path, target, rank, given, &value);
                 }
                 self.insert(target, &value);
             }
-            Ok(None) => self.ignore(&path, "empty"),
+            Ok(None) => self.ignore(path, "empty"),
             Err(mismatch) => match self.rules.invalid_value {
                 InvalidValue::DeadLetter => {
                     self.give(target);
@@ -243,29 +247,6 @@ fn parent<'a>(
         coerce(candidate.target, candidate.value.clone(), rules.coercion).ok().flatten()
     });
     Parent::new(fields, field, given.as_ref(), context.selectors, |name| context.scope.path(name))
-}
-
-/// Per field, the index of the trait that sets it: one with a value before null, then the best rank, then the first in
-/// the document.
-struct Winners(Vec<Option<u32>>);
-
-impl Winners {
-    fn of(fields: &FieldIndex, candidates: &[FieldCandidate<'_>]) -> Self {
-        let mut winners = vec![None; fields.targets.len()];
-        let order = |candidate: &FieldCandidate<'_>| (candidate.value.is_null(), candidate.rank);
-        for (index, candidate) in candidates.iter().enumerate() {
-            let Some(winner) = winners.get_mut(wide(candidate.target.place)) else { continue };
-            let best = winner.and_then(|best| candidates.get(wide(best)));
-            if best.is_none_or(|best| order(candidate) < order(best)) {
-                *winner = Some(small(index));
-            }
-        }
-        Self(winners)
-    }
-
-    fn of_field(&self, target: TargetField<'_>) -> Option<usize> {
-        self.0.get(wide(target.place)).copied().flatten().map(wide)
-    }
 }
 
 fn reason(target: TargetField<'_>) -> DeadLetterReason {

@@ -6,6 +6,7 @@ use super::record::{RecordContext, record};
 use super::{Coercion, InvalidValue, MappingRules, Omitted, RelatedWrite};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::absent::{Absent, absent, is_zero};
+use crate::mapping::traits::candidate::Candidates;
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
 use crate::object::string;
 use crate::outcome::{DeadLetterReason, Problem};
@@ -78,6 +79,7 @@ impl<'a> RelatedRecord<'a> {
         traits: &mut Entries<'a>,
         special: SpecialPositions,
         linked: &'a [&'static str],
+        candidates: &mut Candidates<'a>,
         findings: &mut Findings,
     ) -> Option<RelatedWrite> {
         let position = special.position(self.kind.special())?;
@@ -103,7 +105,7 @@ impl<'a> RelatedRecord<'a> {
             linked,
             end,
         };
-        let mut record = record(self.fields, self.rules, &mut traits, context, findings);
+        let mut record = record(self.fields, self.rules, &mut traits, context, candidates, findings);
         let given = record.fields.get("name").and_then(string);
         let name = given.as_ref().map(|name| name.trim().to_owned());
         let blanks = given.as_deref() != name.as_deref();

@@ -51,8 +51,8 @@ pub struct Event {
     pub user_id: Option<String>,
     /// The placeholder in `userId`, such as `undefined`. There is no `user_id` then.
     pub placeholder: Option<&'static str>,
-    /// Where and how the event happened. Mapping reads `traits` in it for the user's address.
-    pub context: ObjectText,
+    /// The object under `context.traits`, in which mapping looks for the user's address.
+    pub context_traits: Option<ObjectText>,
 }
 
 impl Event {

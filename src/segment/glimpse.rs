@@ -11,6 +11,7 @@ use crate::segment::keys::fold;
 use crate::segment::text::check::{BODY_LIMIT, object_text, unmarked};
 use crate::segment::text::kind::{JsonKind, describe_text};
 use crate::segment::text::surrogates::mended;
+use crate::segment::text::walk::walk;
 
 /// The longest text of a glimpse, in bytes.
 const GLIMPSE_LIMIT: usize = 255;
@@ -42,17 +43,23 @@ impl Glimpse {
 
 /// Reads the keys by which an event's account is found. The rest is only checked to be JSON.
 pub fn routing_keys(body: &[u8]) -> Result<RoutingKeys, Refusal> {
-    let object = object_text(body)?;
-    let mut problems = Vec::new();
-    // In one pass: this is all that the router reads of most events.
-    let (mut write_key, mut project_id) = ("null", "null");
-    for member in members(object) {
-        match &*member.name() {
-            "writeKey" => write_key = member.value,
-            "projectId" => project_id = member.value,
-            _ => {}
+    let mut values = ["null"; 2];
+    let mut keep = |name: &str, value| {
+        let place = ["writeKey", "projectId"].iter().position(|key| *key == name);
+        if let Some(place) = place.and_then(|place| values.get_mut(place)) {
+            *place = value;
         }
+    };
+    let read = walk(body, |walk, name| {
+        keep(&name, walk.value()?);
+        Some(())
+    });
+    if read.is_none() {
+        // Either it says why, or the body is nested deeper than a walk goes, which its lane refuses.
+        members(object_text(body)?).for_each(|member| keep(&member.name(), member.value));
     }
+    let [write_key, project_id] = values;
+    let mut problems = Vec::new();
     let mut text = |key: &str, value: &str| match JsonKind::of(value) {
         JsonKind::Null => None,
         JsonKind::Text => string(value).map(Cow::into_owned),
@@ -149,6 +156,14 @@ mod tests {
         let named: Vec<_> = refusal.problems.iter().filter_map(|p| p.trait_path.as_deref()).collect();
         assert_eq!(named, ["writeKey", "projectId"]);
         assert_eq!(routing_keys(&vec![b' '; BODY_LIMIT + 1]).unwrap_err().reason, DeadLetterReason::TooLarge);
+    }
+
+    #[test]
+    fn an_event_that_is_nested_too_deep_is_routed_to_the_lane_that_refuses_it() {
+        let deep = ["[".repeat(500), "]".repeat(500)].concat();
+        let body = format!(r#"{{"writeKey":"old","projectId":"p","traits":{deep},"writeKey":"wk"}}"#);
+        let keys = routing_keys(body.as_bytes()).unwrap();
+        assert_eq!((keys.write_key.as_deref(), keys.project_id.as_deref()), (Some("wk"), Some("p")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 /// A key in lower case, without `_` and `-`.
 pub(crate) fn fold(key: &str) -> String {
-    let mut folded = String::with_capacity(key.len());
+    let mut folded = String::new();
     fold_into(&mut folded, key);
     folded
 }
@@ -11,11 +11,13 @@ pub(crate) fn fold(key: &str) -> String {
 /// The same in a text that is used again for each of many keys.
 pub(crate) fn fold_into(folded: &mut String, key: &str) {
     folded.clear();
-    if key.is_ascii() {
-        let letters = key.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
-        folded.extend(letters.map(|byte| char::from(byte.to_ascii_lowercase())));
-    } else {
-        folded.extend(letters(key));
+    if !key.is_ascii() {
+        return folded.extend(letters(key));
+    }
+    folded.push_str(key);
+    folded.make_ascii_lowercase();
+    if key.bytes().any(|byte| matches!(byte, b'_' | b'-')) {
+        folded.retain(|letter| !matches!(letter, '_' | '-'));
     }
 }
 

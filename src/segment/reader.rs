@@ -4,11 +4,19 @@
 use std::borrow::Cow;
 
 use super::given::{Entries, Given};
-use crate::object::end_of_string;
+use crate::object::{end_of_string, next_in_string, unescaped};
+
+/// The length of most members, or less, in bytes.
+const USUAL_MEMBER: usize = 24;
+
+/// The most members for which room is made at once.
+const USUAL_MEMBERS: usize = 64;
 
 /// The members of an object. Of any other text there are none or fewer, and nothing panics.
 pub(super) fn entries(object: &str) -> Entries<'_> {
-    Entries::of(Reader::new(object).members())
+    let mut members = Vec::with_capacity((object.len() / USUAL_MEMBER + 1).min(USUAL_MEMBERS));
+    Reader::new(object).add_members(&mut members);
+    Entries::of(members)
 }
 
 /// From the beginning of a text to its end.
@@ -60,6 +68,11 @@ impl<'a> Reader<'a> {
     /// The members of the object that begins here, those of repeated names included.
     fn members(&mut self) -> Vec<(Cow<'a, str>, Given<'a>)> {
         let mut members = Vec::new();
+        self.add_members(&mut members);
+        members
+    }
+
+    fn add_members(&mut self, members: &mut Vec<(Cow<'a, str>, Given<'a>)>) {
         if self.next() == Some(b'{') {
             self.at += 1;
             while self.next() == Some(b'"') {
@@ -68,7 +81,6 @@ impl<'a> Reader<'a> {
             }
             self.at += 1;
         }
-        members
     }
 
     /// A number, or a word such as `null`.
@@ -89,13 +101,14 @@ impl<'a> Reader<'a> {
 
     /// The string that begins here with its quote.
     fn string(&mut self) -> Cow<'a, str> {
-        let start = self.at;
-        self.at = end_of_string(self.text.as_bytes(), start);
-        let quoted = self.since(start);
-        if quoted.contains('\\') {
-            return serde_json::from_str::<String>(quoted).unwrap_or_default().into();
+        let (start, bytes) = (self.at, self.text.as_bytes());
+        self.at = next_in_string(bytes, start + 1);
+        if self.byte() == Some(b'"') {
+            self.at += 1;
+            return self.text.get(start + 1..self.at - 1).unwrap_or_default().into();
         }
-        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().into()
+        self.at = end_of_string(bytes, start);
+        unescaped(self.since(start)).into()
     }
 }
 

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn headers_that_fill_a_frame_are_left_out_largest_first() {
         let original = with(&[("tenant", long(2)), ("large", long(100_000)), ("small", long(30_000))]);
-        let lane = fit(republished::for_lane(&original, jiff::Timestamp::now()), FRAME_MAX);
+        let lane = fit(republished::for_lane(original.clone(), jiff::Timestamp::now()), FRAME_MAX);
         assert_eq!(names(&lane), [LEFT_OUT, QUEUED_AT, "small", "tenant"]);
         let mut added = FieldTable::default();
         added.insert("freshet-reason".into(), long(100));

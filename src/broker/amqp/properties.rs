@@ -4,6 +4,8 @@
 //! of messages that came by the exchange `Q.lanes`: RabbitMQ says by which exchange a message came, not its sender. The
 //! router and the dead-letter commands publish there. An application may do so, too; what it then sets is bounded.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -68,9 +70,10 @@ pub(in crate::broker) fn encoding(properties: &BasicProperties) -> Option<&str> 
 }
 
 /// Tells a message from others with the same body, and is the same each time that it is delivered.
-pub(in crate::broker) fn origin(properties: &BasicProperties) -> String {
+pub(in crate::broker) fn origin(properties: &BasicProperties) -> impl fmt::Display {
     let id = properties.message_id().as_ref().map(ShortString::as_str);
-    format!("{} {}", properties.timestamp().unwrap_or_default(), id.unwrap_or_default())
+    let time = properties.timestamp().unwrap_or_default();
+    fmt::from_fn(move |f| write!(f, "{time} {}", id.unwrap_or_default()))
 }
 
 pub(in crate::broker) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
@@ -144,11 +147,11 @@ mod tests {
         let now = Timestamp::from_second(1_700_100_000).unwrap();
         let published = Timestamp::from_second(1_700_000_000).unwrap();
         assert_eq!(queued_at(&original(), now), published);
-        assert_eq!(queued_at(&for_lane(&original(), now), now), published);
+        assert_eq!(queued_at(&for_lane(original(), now), now), published);
         assert_eq!(queued_at(&BasicProperties::default(), now), now);
         assert_eq!(queued_at(&original(), Timestamp::from_second(5).unwrap()).as_second(), 5);
         let earlier = Timestamp::from_second(1_699_000_000).unwrap();
-        assert_eq!(queued_at(&for_lane(&BasicProperties::default(), earlier), now), earlier);
+        assert_eq!(queued_at(&for_lane(BasicProperties::default(), earlier), now), earlier);
     }
 
     #[test]

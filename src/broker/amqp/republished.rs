@@ -26,11 +26,13 @@ macro_rules! copy {
 }
 
 /// For a lane: as they were, plus when the message was queued.
-pub(in crate::broker) fn for_lane(original: &BasicProperties, now: Timestamp) -> BasicProperties {
-    let mut headers = harmless_headers(original);
-    let queued_at = queued_at(original, now).as_millisecond();
+pub(in crate::broker) fn for_lane(original: BasicProperties, now: Timestamp) -> BasicProperties {
+    let mut headers = harmless_headers(&original);
+    let queued_at = queued_at(&original, now).as_millisecond();
     headers.insert(QUEUED_AT.into(), AMQPValue::LongLongInt(queued_at));
-    harmless(original).with_headers(headers)
+    // Nearly always nothing would act again, and nothing need be copied.
+    let properties = if acts(&original) { harmless(&original) } else { original };
+    properties.with_headers(headers)
 }
 
 /// For a dead letter: as they were, plus `added`.
@@ -111,6 +113,14 @@ fn overtaking(original: &BasicProperties) -> Option<u8> {
     original.priority().filter(|priority| *priority >= OVERTAKING)
 }
 
+/// Whether [`harmless`] leaves anything out but headers.
+fn acts(original: &BasicProperties) -> bool {
+    let left_out = [original.expiration(), original.user_id()];
+    left_out.iter().any(|property| property.is_some())
+        || overtaking(original).is_some()
+        || original.reply_to().as_ref().is_some_and(is_direct)
+}
+
 fn is_direct(reply_to: &ShortString) -> bool {
     reply_to.as_str() == DIRECT_REPLY
 }
@@ -170,7 +180,7 @@ pub(super) mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut added = FieldTable::default();
         added.insert("freshet-reason".into(), AMQPValue::LongString("rejected".into()));
-        let dead = for_dead_letter(&for_lane(&original(), now), &added);
+        let dead = for_dead_letter(&for_lane(original(), now), &added);
         assert_eq!(dead.message_id(), original().message_id());
         assert_eq!(dead.content_type(), original().content_type());
         assert_eq!(dead.timestamp(), original().timestamp());
@@ -206,7 +216,7 @@ pub(super) mod tests {
     #[test]
     fn a_reply_that_only_its_sender_may_ask_for_is_kept_as_a_header() {
         let asked = |reply_to: &str| {
-            for_lane(&BasicProperties::default().with_reply_to(reply_to.into()), Timestamp::now())
+            for_lane(BasicProperties::default().with_reply_to(reply_to.into()), Timestamp::now())
         };
         let direct = asked("amq.rabbitmq.reply-to");
         assert_eq!(direct.reply_to(), &None);
@@ -218,7 +228,7 @@ pub(super) mod tests {
     #[test]
     fn a_priority_that_would_overtake_is_kept_as_a_header() {
         for (priority, stays) in [(0, true), (4, true), (5, false), (255, false)] {
-            let lane = for_lane(&BasicProperties::default().with_priority(priority), Timestamp::now());
+            let lane = for_lane(BasicProperties::default().with_priority(priority), Timestamp::now());
             assert_eq!(lane.priority().is_some(), stays, "{priority}");
             let kept = header(&lane, "freshet-original-priority").and_then(AMQPValue::as_long_long_int);
             assert_eq!(kept, (!stays).then_some(priority.into()));

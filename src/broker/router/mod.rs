@@ -9,13 +9,13 @@
 
 mod sorting;
 mod targets;
+mod trial;
 
 use std::collections::HashMap;
 use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
 use lapin::message::Delivery;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,7 @@ use crate::broker::timing::{
 use crate::segment::BATCH_EVENTS;
 use sorting::{IntakeMessage, Sorted};
 use targets::LaneTargets;
+pub use trial::{RouterTrial, TrialMessage};
 
 /// A publication's number is its message's delivery tag, shifted left by so many bits, plus its place in the message.
 const PLACES: u32 = 13;
@@ -222,19 +223,16 @@ impl Router<'_> {
         let Delivery { delivery_tag: tag, redelivered, .. } = message;
         self.pace.received(redelivered);
         let returns = properties::returns_of(&message);
-        let lanes = self.context.names.lanes();
-        let properties = properties::believed(message.properties, message.exchange.as_str(), lanes);
-        let now = Timestamp::now();
-        let waited =
-            now.duration_since(properties::queued_at(&properties, now)).try_into().unwrap_or_default();
-        let body = Bytes::from(message.data);
-        let taken = IntakeMessage { properties, body, redelivered, taken_at: now };
+        let (exchange, body) = (message.exchange.as_str(), Bytes::from(message.data));
+        let taken = IntakeMessage::new(self.context, message.properties, exchange, body, redelivered);
+        let queued_at = properties::queued_at(&taken.properties, taken.taken_at);
+        let waited = taken.taken_at.duration_since(queued_at).try_into().unwrap_or_default();
         let Sorted { publications, bytes } = if self.poison.should_dead_letter(returns, waited) {
             let refusal = poison::refusal(returns, "on the intake");
             let letter = sorting::refused(self.context, &taken, None, &refusal);
             Sorted { publications: vec![letter], bytes: taken.body.len() }
         } else {
-            sorting::sort(self.context, &mut self.targets, &taken)
+            sorting::sort(self.context, &mut self.targets, taken)
         };
         self.bytes += bytes;
         let unacknowledged = Unacknowledged { unconfirmed: publications.len(), bytes };

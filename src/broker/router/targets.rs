@@ -15,7 +15,7 @@ use crate::routing::{ACCOUNT_HEADER, AccountIndex};
 use crate::segment::RoutingKeys;
 
 /// The lanes of the accounts that events came for, and the last batch.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct LaneTargets {
     /// The accounts as they were when these lanes were found.
     index: Arc<AccountIndex>,

@@ -47,7 +47,7 @@ fn a_copy_with_many_headers_costs_no_square() {
         |bytes| properties(bytes / 25),
         |original| {
             let refusal = Refusal::new(DeadLetterReason::InvalidEvent, Problem::default());
-            drop(republished::for_lane(original, Timestamp::UNIX_EPOCH));
+            drop(republished::for_lane(original.clone(), Timestamp::UNIX_EPOCH));
             drop(letter_properties::for_dead_letter(original, &dead(&refusal, &Glimpse::default())));
         },
     );

@@ -243,7 +243,7 @@ fn renamed(name: &str) -> bool {
 #[test]
 fn whatever_the_headers_a_lane_gets_a_harmless_copy() {
     feed("headers into a lane", &(any_properties(), any_time()), |(original, now)| {
-        let copy = fit(republished::for_lane(&original, now), FRAME);
+        let copy = fit(republished::for_lane(original.clone(), now), FRAME);
         is_harmless(&original, &copy, FRAME)?;
         prop_assert!(properties::queued_at(&copy, now) <= now);
         prop_assert_eq!(properties::queued_at(&copy, now), properties::queued_at(&original, now));
@@ -251,7 +251,7 @@ fn whatever_the_headers_a_lane_gets_a_harmless_copy() {
         if size(&original) + 2 * SMALL < 120 * 1024 {
             keeps(&original, &copy, still)?;
             // To be routed again changes nothing.
-            prop_assert_eq!(&fit(republished::for_lane(&copy, now), FRAME), &copy);
+            prop_assert_eq!(&fit(republished::for_lane(copy.clone(), now), FRAME), &copy);
         } else if !left_out(&copy) {
             keeps(&original, &copy, still)?;
         }
@@ -306,8 +306,11 @@ fn whatever_is_refused_its_letter_fits_and_says_why() {
     let inputs =
         (any_properties(), any_refusal(), almost_json(BODIES), any_time(), any::<u32>(), any::<bool>());
     feed("dead letters", &inputs, |(original, refusal, body, now, attempts, through_lane)| {
-        let taken =
-            if through_lane { fit(republished::for_lane(&original, now), FRAME) } else { original.clone() };
+        let taken = if through_lane {
+            fit(republished::for_lane(original.clone(), now), FRAME)
+        } else {
+            original.clone()
+        };
         let (account, seen): (AccountName, _) = ("acme".into(), glimpse(&body));
         let letter =
             DeadLetter { refusal: &refusal, account: Some(&account), seen: &seen, attempts, failed_at: now };
@@ -343,7 +346,7 @@ fn whatever_the_frame_a_copy_and_a_letter_fit_it_and_the_letter_says_why() {
         (0_usize..100_000).prop_map(|length| format!(r#"{{"messageId":"{}"}}"#, "m".repeat(length)));
     let inputs = (any_properties(), any_refusal(), message_id, any_time(), any_frame_max());
     feed("frames of any size", &inputs, |(original, refusal, body, now, frame_max)| {
-        let copy = fit(republished::as_copy(republished::for_lane(&original, now)), frame_max);
+        let copy = fit(republished::as_copy(republished::for_lane(original.clone(), now)), frame_max);
         is_harmless(&original, &copy, frame_max)?;
         prop_assert!(properties::is_copy(&copy));
         prop_assert_eq!(properties::queued_at(&copy, now), properties::queued_at(&original, now));

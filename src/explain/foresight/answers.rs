@@ -96,7 +96,7 @@ pub(super) fn answers(call: &Call, parts: &EventParts, ids: Placeholders) -> Vec
 fn looked_up(call: &Call, ids: Placeholders) -> Vec<ModelledAnswer> {
     let asked = |name: &str| {
         let pair = call.query.iter().find(|(key, _)| *key == name);
-        pair.map(|(_, value)| value.as_str()).unwrap_or_default()
+        pair.map(|(_, value)| &**value).unwrap_or_default()
     };
     let (key, field) = (asked("q"), asked("f"));
     let rows = |rows: Value| json!({"contacts": {"contacts": rows}});
@@ -131,7 +131,7 @@ fn looked_up(call: &Call, ids: Placeholders) -> Vec<ModelledAnswer> {
 /// What an answer may show of a contact: whether it is linked, which deals it has, its tags.
 fn contact_variants(call: &Call, parts: &EventParts, ids: Placeholders) -> Variants {
     let mut variants = tags(Entity::Contact, parts);
-    let includes = call.query.iter().find(|(key, _)| *key == "include").map(|(_, what)| what.as_str());
+    let includes = call.query.iter().find(|(key, _)| *key == "include").map(|(_, what)| &**what);
     let includes = includes.unwrap_or_default();
     if includes.contains("sales_accounts") && parts.has_company {
         let link = json!([{"id": ids.sales_account(), "is_primary": true}]);

@@ -61,7 +61,7 @@ impl Placeholders {
 
     /// The call as people read it.
     pub(super) fn request(self, call: &Call, ways: &Ways) -> ForeseenRequest {
-        let mut path = call.path.clone();
+        let mut path = call.path.to_string();
         if !call.query.is_empty() {
             let mut query = Serializer::new(String::new());
             query.extend_pairs(&call.query);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::name_table::{NameHash, NameTable};
+use super::name_table::{FoldedName, NameHash, NameTable};
 use super::target::{TargetField, Targets};
 use crate::schema::{ChoiceId, Entity, Field, FieldType, Parents};
 use crate::segment::{fold, folds_to};
@@ -93,18 +93,22 @@ impl FieldIndex {
 
     /// The field that has this name, exactly or folded.
     pub(in crate::mapping) fn resolve(&self, key: &str) -> Option<(Rank, TargetField<'_>)> {
-        self.named(key, &fold(key))
+        self.named(key, FoldedName::of(&fold(key)))
     }
 
     /// The same for a key that is folded already.
-    pub(in crate::mapping) fn named(&self, key: &str, folded: &str) -> Option<(Rank, TargetField<'_>)> {
+    pub(in crate::mapping) fn named(
+        &self,
+        key: &str,
+        folded: FoldedName<'_>,
+    ) -> Option<(Rank, TargetField<'_>)> {
         let mut first = None;
-        for place in self.names.places(NameHash::of(folded)) {
+        for place in self.names.places(folded.hash) {
             let name = self.name(place);
             if name == key {
                 return Some((Rank::Exact, self.targets.get(place)?));
             }
-            if first.is_none() && folds_to(name, folded) {
+            if first.is_none() && folds_to(name, folded.text) {
                 first = Some(place);
             }
         }
@@ -113,12 +117,12 @@ impl FieldIndex {
 
     /// The drop-down `x_id` that a trait `x`, folded, means. Not one without listed choices: it takes ids only, and
     /// nobody writes an id into `x`.
-    pub(in crate::mapping) fn drop_down(&self, folded: &str) -> Option<TargetField<'_>> {
+    pub(in crate::mapping) fn drop_down(&self, folded: FoldedName<'_>) -> Option<TargetField<'_>> {
         const SUFFIX: &str = "id";
-        let mut places = self.names.places(NameHash::of(folded).with(SUFFIX));
+        let mut places = self.names.places(folded.hash.with(SUFFIX));
         let place = places.find(|place| {
             let name = fold(self.name(*place));
-            name.strip_suffix(SUFFIX) == Some(folded)
+            name.strip_suffix(SUFFIX) == Some(folded.text)
         })?;
         self.targets.get(place).filter(|target| {
             let one = matches!(target.kind, FieldType::Dropdown | FieldType::Radio);

@@ -9,4 +9,5 @@ pub(super) mod target;
 pub(super) mod writable;
 
 pub(super) use choices::{Choices, ListedChoice};
+pub(super) use name_table::FoldedName;
 pub(super) use string_arena::{small, wide};

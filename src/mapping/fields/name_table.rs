@@ -26,6 +26,19 @@ impl NameHash {
     }
 }
 
+/// A folded name, whose hash is made once for all look-ups.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::mapping) struct FoldedName<'a> {
+    pub(in crate::mapping) text: &'a str,
+    pub(super) hash: NameHash,
+}
+
+impl<'a> FoldedName<'a> {
+    pub(in crate::mapping) fn of(folded: &'a str) -> Self {
+        Self { text: folded, hash: NameHash::of(folded) }
+    }
+}
+
 impl NameTable {
     /// `folded` gives the names in the order of their places.
     pub(super) fn new(folded: impl ExactSizeIterator<Item = String>) -> Self {

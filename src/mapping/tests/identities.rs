@@ -148,6 +148,7 @@ fn a_property_called_name_is_sent_as_property_name() {
             r#"{"name":"Bought","z":1,"property_name":"x","a":{"b":[null]}}"#,
         ),
         (json!({"name": null}), None, r#"{"name":"Bought","property_name":null}"#),
+        (json!({"name": null, "property_name": "own"}), None, r#"{"name":"Bought","property_name":"own"}"#),
         (
             json!({"name": "x", "property_name": "own"}),
             Some("property_name is sent instead"),
@@ -207,6 +208,12 @@ fn properties_are_passed_on_as_they_are_written() {
     assert_eq!(
         String::from_utf8(call.body.unwrap().to_vec()).unwrap(),
         r#"{"identifier":"u","event":{"name":"Bought","b":1.10e+05,"a":"\u00e9\/","property_name":0,"b":[ 1 , 2 ],"n":1e400,"$serde_json::private::Number":"7"},"sdk":"ruby"}"#
+    );
+    let call =
+        Call::track_event("u", "Bought", r#"{"n\u0061me":1,"property_\u006eame":{"a":2},"b":3,"name":4}"#);
+    assert_eq!(
+        String::from_utf8(call.body.unwrap().to_vec()).unwrap(),
+        r#"{"identifier":"u","event":{"name":"Bought","property_\u006eame":{"a":2},"b":3},"sdk":"ruby"}"#
     );
 }
 

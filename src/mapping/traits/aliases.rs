@@ -1,6 +1,7 @@
 //! The field that a trait's name means where no override says so: Freshsales' own name for it, Segment's, or a
 //! drop-down's without `_id`. `resolution` asks.
 
+use crate::mapping::fields::FoldedName;
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::fields::target::TargetField;
 use crate::schema::Entity;
@@ -10,14 +11,14 @@ use crate::segment::fold;
 pub(super) fn named_field<'a>(
     fields: &'a FieldIndex,
     key: &str,
-    folded: &str,
+    folded: FoldedName<'_>,
 ) -> Option<(Rank, TargetField<'a>)> {
     let alias = |field| fields.get(field).map(|target| (Rank::Alias, target));
     // The account's own field `title` or `phone` is not what Segment's reserved traits mean.
-    preferred_alias(fields.entity, folded)
+    preferred_alias(fields.entity, folded.text)
         .and_then(alias)
         .or_else(|| fields.named(key, folded))
-        .or_else(|| fallback_alias(fields.entity, folded).and_then(alias))
+        .or_else(|| fallback_alias(fields.entity, folded.text).and_then(alias))
         .or_else(|| fields.drop_down(folded).map(|target| (Rank::Alias, target)))
 }
 

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::mem::take;
 
 use super::aliases::{address_field, named_field};
-use super::candidate::{FieldCandidate, NO_SUCH_FIELD};
+use super::candidate::{Candidates, FieldCandidate, NO_SUCH_FIELD};
 use super::full_name;
 use super::overrides;
 use super::special::{SpecialPositions, SpecialTrait};
+use crate::mapping::fields::FoldedName;
 use crate::mapping::fields::field_index::{FieldIndex, Override, Rank, named_like_custom};
 use crate::mapping::findings::Findings;
 use crate::mapping::position::{At, Scope, TraitPath};
@@ -23,22 +24,23 @@ const MOST_COMPARED: usize = 16;
 /// The most candidates for which room is made at once.
 const USUAL_CANDIDATES: usize = 16;
 
-/// The candidates in document order. Their traits are taken, special ones are left. A trait that names no field is ignored
+/// Lists the candidates of a record. Their traits are taken, special ones are left. A trait that names no field is ignored
 /// or a problem; null makes a candidate only where the rules say that it clears the field.
-pub(in crate::mapping) fn candidates<'a>(
+pub(in crate::mapping) fn find_candidates<'a>(
     fields: &'a FieldIndex,
     traits: &mut Entries<'a>,
-    scope: Scope,
-    special: SpecialPositions,
+    (scope, special): (Scope, SpecialPositions),
     rules: &MappingRules,
+    candidates: &mut Candidates<'a>,
     findings: &mut Findings,
-) -> Vec<FieldCandidate<'a>> {
+) {
     let special = (fields.entity == Entity::Contact).then_some(special);
-    let candidates = Vec::with_capacity(traits.len().min(USUAL_CANDIDATES));
-    let mut resolution = Resolution { fields, scope, rules, findings, candidates };
+    let Candidates { list, folded, .. } = candidates;
+    list.clear();
+    list.reserve(traits.len().min(USUAL_CANDIDATES));
+    let mut resolution = Resolution { fields, scope, rules, findings, candidates: list };
     let read = resolution.overrides(traits, special);
     let mut full_names = Vec::new();
-    let mut folded = String::new();
     for (position, (key, value)) in traits.iter_mut().enumerate() {
         // What an override has read was replaced with null, which is not the sender's null.
         if value.is_null() && (!resolution.clears() || read.contains(&position)) {
@@ -55,18 +57,18 @@ pub(in crate::mapping) fn candidates<'a>(
         }
         let at = scope.at(position);
         let (path, value) = (TraitPath::of(scope, take(key)), take(value));
-        fold_into(&mut folded, &path.key);
-        if folded == "address"
+        fold_into(folded, &path.key);
+        if *folded == "address"
             && fields.entity != Entity::Deal
             && let Given::Object(parts) = value
         {
             resolution.address(&path, parts, at);
             continue;
         }
-        if let Some((rank, target)) = named_field(fields, &path.key, &folded) {
+        if let Some((rank, target)) = named_field(fields, &path.key, FoldedName::of(folded)) {
             resolution.candidates.push(FieldCandidate { at, rank, path, value, target });
         } else if fields.entity == Entity::Contact
-            && folded == "name"
+            && *folded == "name"
             && let Given::Text(name) = value
         {
             full_names.push((at, path, name));
@@ -74,10 +76,8 @@ pub(in crate::mapping) fn candidates<'a>(
             resolution.no_field(&path, at);
         }
     }
-    let Resolution { mut candidates, .. } = resolution;
-    full_name::add_candidates(fields, full_names, findings, &mut candidates);
-    candidates.sort_by_key(|candidate| candidate.at);
-    candidates
+    full_name::add_candidates(fields, full_names, findings, list);
+    list.sort_by_key(|candidate| candidate.at);
 }
 
 struct Resolution<'a, 'e> {
@@ -85,7 +85,7 @@ struct Resolution<'a, 'e> {
     scope: Scope,
     rules: &'e MappingRules,
     findings: &'e mut Findings,
-    candidates: Vec<FieldCandidate<'a>>,
+    candidates: &'e mut Vec<FieldCandidate<'a>>,
 }
 
 impl<'a> Resolution<'a, '_> {

@@ -1,6 +1,7 @@
 //! Opens a body as it was queued: decompresses it, takes off its wrappings, and finds the event or the events in it.
 //! The router, the lanes' consumers and the file feed use it, so that all of them read a body in the same way.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -84,7 +85,12 @@ impl Opener {
 
     /// Opens a body of the intake queue. `origin` distinguishes the message from others with the same body, and is the
     /// same each time that the message is delivered.
-    pub fn open(&self, body: &Bytes, encoding: Option<&str>, origin: &str) -> Result<Opened, Unopened> {
+    pub fn open(
+        &self,
+        body: &Bytes,
+        encoding: Option<&str>,
+        origin: impl fmt::Display,
+    ) -> Result<Opened, Unopened> {
         if body.len() > self.max_batch {
             return Err(
                 too_large(format!("at most {} bytes (`broker.max_batch`)", self.max_batch), body).into()
@@ -103,7 +109,7 @@ impl Opener {
         };
         // Strings that are not UTF-8 pass: only the event that holds one is refused.
         serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| no_json(&readable(&text), &error))?;
-        let batch = Batch::split(&text, unwrapped.keys, self.unwrap.clone(), origin)
+        let batch = Batch::split(&text, unwrapped.keys, self.unwrap.clone(), &origin.to_string())
             .map_err(|NotUtf8(name)| malformed(format!("`{name}` beside `batch` is not UTF-8"), None))?;
         let refused = |refusal: Refusal| Unopened { refusal, keys: batch.keys() };
         if batch.is_empty() {

@@ -4,52 +4,58 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::keys::{EMPTY, EnvelopeKeys};
+use super::keys::{EMPTY, EnvelopeKey, EnvelopeKeys};
 use super::traits::Traits;
 use crate::object::ObjectText;
 use crate::outcome::{DeadLetterReason, Refusal, SkipReason};
-use crate::segment::text::check::{check_depth, object_text};
-use crate::segment::text::surrogates::mended;
+use crate::segment::text::check::refusal;
+use crate::segment::text::surrogates;
 use crate::segment::{Event, EventType, Payload, Undelivered};
 
 /// Decodes one event of a supported type. Never panics, whatever the bytes.
 pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
-    let mended = match mended(body) {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(mended) => Some(Bytes::from(mended)),
-    };
-    let body = mended.as_ref().unwrap_or(body);
-    let text = object_text(body)?;
-    check_depth(text)?;
-    let mut keys = EnvelopeKeys::of(text);
+    let mended;
+    let (mut body, mut keys) = (body, EnvelopeKeys::default());
+    let mut read = keys.read(body);
+    if (read.is_none() || keys.surrogates)
+        && let Cow::Owned(text) = surrogates::mended(body)
+    {
+        mended = Bytes::from(text);
+        (body, keys) = (&mended, EnvelopeKeys::default());
+        read = keys.read(body);
+    }
+    read.ok_or_else(|| refusal(body))?;
     // Before all other keys: an event of a type that is not delivered is skipped, whatever else is wrong with it.
-    let event_type = keys.event_type(text)?;
+    let event_type = keys.event_type()?;
 
-    let message_id = keys.text("messageId").filter(|id| !id.trim().is_empty()).map(Cow::into_owned);
+    let message_id =
+        keys.text(EnvelopeKey::MessageId).filter(|id| !id.trim().is_empty()).map(Cow::into_owned);
     let (user_id, placeholder) = keys.user_id();
-    keys.text("anonymousId");
-    keys.text("channel");
+    keys.check_text(EnvelopeKey::AnonymousId);
+    keys.check_text(EnvelopeKey::Channel);
     keys.version();
-    keys.text("writeKey");
-    keys.text("projectId");
-    let context = keys.object("context");
-    let integrations = keys.object("integrations");
-    let own_traits = keys.object("traits");
-    let properties = keys.object("properties");
+    keys.check_text(EnvelopeKey::WriteKey);
+    keys.check_text(EnvelopeKey::ProjectId);
+    let context = keys.object(EnvelopeKey::Context);
+    let integrations = keys.object(EnvelopeKey::Integrations);
+    let own_traits = keys.object(EnvelopeKey::Traits);
+    let properties = keys.object(EnvelopeKey::Properties);
     let enabled = keys.enabled(integrations);
     let part =
         |text: &str| if text == EMPTY { ObjectText::default() } else { ObjectText::part_of(body, text) };
+    let context_traits = keys.context_traits().map(part);
     let payload = match event_type {
         None => None,
         Some(EventType::Identify) => {
-            Some(Payload::Identify { traits: Traits::of(part, own_traits, context) })
+            let traits = Traits { own: part(own_traits), further: context_traits.clone() };
+            Some(Payload::Identify { traits })
         }
         Some(EventType::Track) => {
             keys.event_name().map(|event| Payload::Track { event, properties: part(properties) })
         }
         Some(EventType::Page) => {
-            let name = keys.text("name").map(Cow::into_owned);
-            let category = keys.text("category").map(Cow::into_owned);
+            let name = keys.text(EnvelopeKey::Name).map(Cow::into_owned);
+            let category = keys.text(EnvelopeKey::Category).map(Cow::into_owned);
             let url = keys.page_url(properties, context);
             url.map(|url| Payload::Page { name, category, url, properties: part(properties) })
         }
@@ -62,7 +68,7 @@ pub fn decode(body: &Bytes) -> Result<Event, Undelivered> {
     if !enabled {
         return Err(Undelivered::Skip(SkipReason::IntegrationDisabled));
     }
-    Ok(Event { payload, message_id, user_id, placeholder, context: part(context) })
+    Ok(Event { payload, message_id, user_id, placeholder, context_traits })
 }
 
 #[cfg(test)]

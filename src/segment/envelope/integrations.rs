@@ -1,7 +1,7 @@
 //! Whether the sender wants an event delivered to Freshsales, by Segment's `integrations`. Decoding asks; splitting a
 //! batch needs the names to merge what stands beside `batch`.
 
-use crate::object::{elements, find};
+use crate::object::{elements, members};
 use crate::segment::text::kind::JsonKind;
 
 /// The names of this destination in `integrations`; the first that is given decides. The first and the last are those
@@ -37,7 +37,18 @@ pub(super) fn enabled(integrations: &str) -> Result<bool, WrongKind<'_>> {
 
 /// The entry that decides, and its value; `None` if there is none.
 pub(in crate::segment) fn deciding(integrations: &str) -> Option<(&'static str, &str)> {
-    let own = OWN_NAMES.into_iter().filter_map(|name| Some((name, find(integrations, name)?)));
-    let mut own = own.filter(|(_, value)| JsonKind::of(value) != JsonKind::Null);
-    own.next().or_else(|| Some((ALL_NAME, find(integrations, ALL_NAME)?)))
+    let (mut own, mut all) = ([None; OWN_NAMES.len()], None);
+    for member in members(integrations) {
+        let name = member.name();
+        if name == ALL_NAME {
+            all = Some((ALL_NAME, member.value));
+        }
+        for (known, entry) in OWN_NAMES.into_iter().zip(&mut own) {
+            if name == known {
+                *entry = Some((known, member.value));
+            }
+        }
+    }
+    let decides = |(_, value): &(&str, &str)| JsonKind::of(value) != JsonKind::Null;
+    own.into_iter().flatten().find(decides).or(all)
 }

@@ -3,11 +3,14 @@
 
 use std::borrow::Cow;
 
+use strum::{EnumCount, EnumString, IntoStaticStr};
+
 use super::integrations::{self, WrongKind};
 use super::placeholder::placeholder;
-use crate::object::{elements, find, members, string};
+use crate::object::{elements, find, string};
 use crate::outcome::{Problem, SkipReason};
 use crate::segment::text::kind::{JsonKind, describe_text};
+use crate::segment::text::walk::walk;
 use crate::segment::whole;
 use crate::segment::{EventType, Undelivered};
 
@@ -20,62 +23,84 @@ const WRAPPER_KEYS: [&str; 5] = ["payload", "data", "detail", "message", "Messag
 /// Stands for an object that is missing, null or PHP's `[]`.
 pub(super) const EMPTY: &str = "{}";
 
-const KEYS: [&str; 16] = [
-    "type",
-    "messageId",
-    "userId",
-    "anonymousId",
-    "channel",
-    "version",
-    "writeKey",
-    "projectId",
-    "context",
-    "integrations",
-    "traits",
-    "properties",
-    "event",
-    "name",
-    "category",
-    "batch",
-];
+/// The keys that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
+pub(super) enum EnvelopeKey {
+    Type,
+    MessageId,
+    UserId,
+    AnonymousId,
+    Channel,
+    Version,
+    WriteKey,
+    ProjectId,
+    Context,
+    Integrations,
+    Traits,
+    Properties,
+    Event,
+    Name,
+    Category,
+    Batch,
+}
 
 /// The envelope's values, as they are written, and the problems found so far.
+#[derive(Default)]
 pub(super) struct EnvelopeKeys<'a> {
-    /// In the order of [`KEYS`].
-    values: [Option<&'a str>; KEYS.len()],
+    text: &'a str,
+    /// Whether the text has an escape that is half of a character. The other half may be missing.
+    pub(super) surrogates: bool,
+    /// In the order of [`EnvelopeKey`].
+    values: [Option<&'a str>; EnvelopeKey::COUNT],
+    /// `traits` in `context`.
+    context_traits: Option<&'a str>,
     problems: Vec<Problem>,
 }
 
 impl<'a> EnvelopeKeys<'a> {
-    /// Reads the keys of the body; of a repeated key the last value counts.
-    pub(super) fn of(body: &'a str) -> Self {
-        let mut values = [None; KEYS.len()];
-        for member in members(body) {
-            let name = member.name();
-            let place = KEYS.iter().position(|key| *key == name);
-            if let Some(value) = place.and_then(|place| values.get_mut(place)) {
-                *value = Some(member.value);
+    /// Reads the keys of a body; of a repeated key the last value counts. `None` if it cannot be read.
+    pub(super) fn read(&mut self, body: &'a [u8]) -> Option<()> {
+        let Self { values, context_traits, .. } = self;
+        let walked = walk(body, |walk, name| {
+            let key = name.parse::<EnvelopeKey>().ok();
+            let value = if key == Some(EnvelopeKey::Context) {
+                *context_traits = None;
+                walk.value_with(|walk, name| {
+                    let value = walk.value()?;
+                    if name == "traits" {
+                        *context_traits = Some(value);
+                    }
+                    Some(())
+                })
+            } else {
+                walk.value()
+            };
+            if let Some(place) = key.and_then(|key| values.get_mut(key as usize)) {
+                *place = value;
             }
-        }
-        Self { values, problems: Vec::new() }
+            value.map(drop)
+        })?;
+        (self.text, self.surrogates) = (walked.text, walked.surrogates);
+        Some(())
     }
 
     /// The type; `None` if it is a problem. Decoding skips an event whose type is not delivered.
-    pub(super) fn event_type(&mut self, text: &str) -> Result<Option<EventType>, Undelivered> {
-        let value = self.value("type");
+    pub(super) fn event_type(&mut self) -> Result<Option<EventType>, Undelivered> {
+        let value = self.value(EnvelopeKey::Type);
         match JsonKind::of(value) {
             JsonKind::Text => match string(value).as_deref().and_then(EventType::from_word) {
                 Some(event_type) => Ok(Some(event_type)),
                 None => Err(Undelivered::Skip(SkipReason::UnsupportedType)),
             },
             JsonKind::Null => {
-                let problem = if JsonKind::of(self.value("batch")) == JsonKind::Array {
+                let problem = if JsonKind::of(self.value(EnvelopeKey::Batch)) == JsonKind::Array {
                     "the body is a batch where one event belongs; the intake queue takes batches, a lane does not"
                 } else {
                     "the event has no type"
                 };
                 let types = "identify, track or page";
-                let expected = match wrapper_key(text) {
+                let expected = match wrapper_key(self.text) {
                     Some(key) => {
                         format!("{types}; if `{key}` holds the event, then `{key}` in `broker.unwrap`")
                     }
@@ -91,18 +116,22 @@ impl<'a> EnvelopeKeys<'a> {
         }
     }
 
-    fn value(&self, key: &str) -> &'a str {
-        let place = KEYS.iter().position(|known| *known == key);
-        place.and_then(|place| *self.values.get(place)?).unwrap_or("null")
+    fn value(&self, key: EnvelopeKey) -> &'a str {
+        self.values.get(key as usize).copied().flatten().unwrap_or("null")
     }
 
-    pub(super) fn text(&mut self, key: &str) -> Option<Cow<'a, str>> {
+    pub(super) fn text(&mut self, key: EnvelopeKey) -> Option<Cow<'a, str>> {
+        self.check_text(key).and_then(string)
+    }
+
+    /// The same, still quoted.
+    pub(super) fn check_text(&mut self, key: EnvelopeKey) -> Option<&'a str> {
         let value = self.value(key);
         match JsonKind::of(value) {
             JsonKind::Null => None,
-            JsonKind::Text => string(value),
+            JsonKind::Text => Some(value),
             JsonKind::Bool | JsonKind::Number | JsonKind::Array | JsonKind::Object => {
-                self.wrong(key, "a string or null", value);
+                self.wrong(key.into(), "a string or null", value);
                 None
             }
         }
@@ -110,7 +139,7 @@ impl<'a> EnvelopeKeys<'a> {
 
     /// The `userId`, or the placeholder that stands in its place.
     pub(super) fn user_id(&mut self) -> (Option<String>, Option<&'static str>) {
-        let value = self.value("userId");
+        let value = self.value(EnvelopeKey::UserId);
         let user_id = match JsonKind::of(value) {
             JsonKind::Null => None,
             JsonKind::Text => string(value).map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()),
@@ -134,7 +163,7 @@ impl<'a> EnvelopeKeys<'a> {
     }
 
     pub(super) fn version(&mut self) {
-        let value = self.value("version");
+        let value = self.value(EnvelopeKey::Version);
         match JsonKind::of(value) {
             JsonKind::Null | JsonKind::Text | JsonKind::Number => {}
             JsonKind::Bool | JsonKind::Array | JsonKind::Object => {
@@ -143,7 +172,7 @@ impl<'a> EnvelopeKeys<'a> {
         }
     }
 
-    pub(super) fn object(&mut self, key: &str) -> &'a str {
+    pub(super) fn object(&mut self, key: EnvelopeKey) -> &'a str {
         let value = self.value(key);
         match JsonKind::of(value) {
             JsonKind::Null => EMPTY,
@@ -151,14 +180,19 @@ impl<'a> EnvelopeKeys<'a> {
             // PHP writes an empty object so.
             JsonKind::Array if elements(value).next().is_none() => EMPTY,
             JsonKind::Bool | JsonKind::Number | JsonKind::Text | JsonKind::Array => {
-                self.wrong(key, "an object or null", value);
+                self.wrong(key.into(), "an object or null", value);
                 EMPTY
             }
         }
     }
 
+    /// The traits in `context`, if they are an object.
+    pub(super) fn context_traits(&self) -> Option<&'a str> {
+        self.context_traits.filter(|traits| JsonKind::of(traits) == JsonKind::Object)
+    }
+
     pub(super) fn event_name(&mut self) -> Option<String> {
-        let value = self.value("event");
+        let value = self.value(EnvelopeKey::Event);
         match JsonKind::of(value) {
             JsonKind::Text | JsonKind::Null => {
                 let name = string(value).filter(|name| !name.trim().is_empty());

@@ -3,28 +3,20 @@
 
 use std::collections::HashSet;
 
-use crate::object::{ObjectText, find};
+use crate::object::ObjectText;
 use crate::segment::given::Entries;
 use crate::segment::keys::fold;
 use crate::segment::reader::entries;
-use crate::segment::text::kind::JsonKind;
 
-/// The traits' texts. Cheap to clone: they share the event's body.
+/// The traits' texts, of objects that the parser can read. Cheap to clone: they share the event's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traits {
-    own: ObjectText,
+    pub(super) own: ObjectText,
     /// Those of `context.traits`.
-    further: Option<ObjectText>,
+    pub(super) further: Option<ObjectText>,
 }
 
 impl Traits {
-    /// `own` and `context` are objects that the parser can read: their depth was checked and their surrogates are mended.
-    /// `part` makes a text of what is a part of the body.
-    pub(super) fn of(part: impl Fn(&str) -> ObjectText, own: &str, context: &str) -> Self {
-        let further = find(context, "traits").filter(|further| JsonKind::of(further) == JsonKind::Object);
-        Self { own: part(own), further: further.map(part) }
-    }
-
     /// The traits of both places, those of `traits` first. A key of `traits`, even with null, hides every spelling of it
     /// in the context: otherwise `first_name` of the context would win against `firstName` of the traits.
     pub(crate) fn read(&self) -> Entries<'_> {

@@ -10,7 +10,7 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal};
 pub const BODY_LIMIT: usize = 1_048_576;
 
 /// How deep arrays and objects may nest: `serde_json` reads no deeper.
-const DEEPEST_JSON: usize = 127;
+pub(super) const DEEPEST_JSON: usize = 127;
 
 /// The text of a body that is one JSON object. The whole body is checked, and no value is built.
 pub(in crate::segment) fn object_text(body: &[u8]) -> Result<&str, Refusal> {
@@ -44,12 +44,10 @@ pub(in crate::segment) fn unmarked(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(body)
 }
 
-/// Refuses JSON that is nested too deep for values to be built of it. The parser does not notice while it skips values.
-pub(in crate::segment) fn check_depth(text: &str) -> Result<(), Refusal> {
-    // Few bodies have so many brackets at all, and counting them is quick.
-    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= DEEPEST_JSON {
-        return Ok(());
-    }
+/// The same for a body of which values are built: it is not nested too deep for that. The parser does not notice while it
+/// skips values.
+pub(super) fn readable_text(body: &[u8]) -> Result<&str, Refusal> {
+    let text = object_text(body)?;
     let mut depth = 0_usize;
     let (mut quoted, mut escaped) = (false, false);
     for byte in text.bytes() {
@@ -65,5 +63,10 @@ pub(in crate::segment) fn check_depth(text: &str) -> Result<(), Refusal> {
             return Err(malformed(format!("the body is nested deeper than {DEEPEST_JSON} levels"), None));
         }
     }
-    Ok(())
+    Ok(text)
+}
+
+/// Why decoding cannot read a body.
+pub(in crate::segment) fn refusal(body: &[u8]) -> Refusal {
+    readable_text(body).err().unwrap_or_else(|| malformed("the body is not JSON", None))
 }

@@ -4,3 +4,4 @@ pub(super) mod check;
 pub(super) mod kind;
 pub(super) mod malformed;
 pub(super) mod surrogates;
+pub(super) mod walk;

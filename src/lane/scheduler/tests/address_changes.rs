@@ -75,8 +75,8 @@ pub(super) fn looked_up(
 ) -> Vec<Effect<u64>> {
     let (number, call) = sent(scheduler, now);
     assert_eq!(call.endpoint, Endpoint::Lookup);
-    assert!(call.query.contains(&("f", field.to_owned())), "{:?}", call.query);
-    assert!(call.query.contains(&("q", value.to_owned())), "{:?}", call.query);
+    assert!(call.query.contains(&("f", field.to_owned().into())), "{:?}", call.query);
+    assert!(call.query.contains(&("q", value.to_owned().into())), "{:?}", call.query);
     scheduler.answered(number, Verdict::Done(found(contacts)), &RateLimit::default(), now)
 }
 
@@ -289,7 +289,7 @@ fn an_identify_without_an_address_is_never_written_to_the_other_contact() {
                 // With the userId it is refused, because another contact has that.
                 let other = taken && !text.contains("\"external_id\"");
                 assert!(!(other && text.contains("Own")), "{known_before} {together} {text}");
-                let by_address = call.query.contains(&("f", "email".to_owned()));
+                let by_address = call.query.contains(&("f", "email".into()));
                 let verdict = if call.endpoint == Endpoint::Lookup && by_address {
                     Verdict::Done(found(&[person(8, "v", &["taken@x.com"])]))
                 } else if call.endpoint == Endpoint::Lookup {
@@ -756,7 +756,7 @@ fn account_answers(call: &Call, changed: &mut bool) -> Verdict {
     let u = || {
         if *changed { person(7, "u", &["new@x.com", "old@x.com"]) } else { person(7, "u", &["old@x.com"]) }
     };
-    let asks = |value: &str| call.query.contains(&("q", value.to_owned()));
+    let asks = |value: &str| call.query.contains(&("q", value.to_owned().into()));
     let tagged = |mut record: Value| {
         record["tags"] = json!(["there"]);
         record

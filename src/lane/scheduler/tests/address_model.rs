@@ -186,7 +186,8 @@ impl Crm {
                 }
             }
             Endpoint::Lookup => {
-                let asked = |name: &str| call.query.iter().find(|(key, _)| *key == name).unwrap().1.clone();
+                let asked =
+                    |name: &str| call.query.iter().find(|(key, _)| *key == name).unwrap().1.to_string();
                 let (field, value) = (asked("f"), asked("q"));
                 let matches = |contact: &Contact| match &*field {
                     "email" => contact.emails.contains(&value),

@@ -162,7 +162,7 @@ fn no_more_jobs_run_at_once_than_the_account_may_have() {
                 }
                 Next::Send(number, call) => {
                     assert_eq!(call.endpoint, Endpoint::JobStatus);
-                    let records = running.remove(&call.path).unwrap();
+                    let records = running.remove(&*call.path).unwrap();
                     let effects =
                         answer(&mut scheduler, number, Verdict::Done(report(records.into(), &[])), now);
                     delivered += effects.len();

@@ -206,7 +206,7 @@ fn the_first_links_of_a_bulk_call_are_read_back_by_one_call_and_the_others_wait_
     let (mut scheduler, now) = reported();
     of_acme(&mut scheduler, 3..6);
     let (number, call) = sent(&mut scheduler, now);
-    assert_eq!((call.endpoint, call.path.as_str()), (Endpoint::ContactRead, "/api/contacts/10"));
+    assert_eq!((call.endpoint, &*call.path), (Endpoint::ContactRead, "/api/contacts/10"));
     served(&mut scheduler, now, SEARCH, rows(&[row("control", 99, &[])]));
     assert!(matches!(scheduler.next(now), Next::Wait(_)), "links go before the first ones are shown");
     let shown = Verdict::Done(contact(10, &[5, ACME]));

@@ -48,7 +48,6 @@ fn a_full_event_is_read_whole() {
     assert_eq!(event.event_type(), EventType::Identify);
     assert_eq!(event.user_id.as_deref(), Some("u1"));
     assert_eq!(event.message_id.as_deref(), Some("m1"));
-    assert_eq!(event.context.as_str(), r#"{"ip":"::1"}"#);
     let Payload::Identify { traits } = event.payload else { panic!("not an identify") };
     let traits = values(&traits);
     assert_eq!(traits.keys().collect::<Vec<_>>(), ["zeta", "alpha"]);
@@ -247,9 +246,9 @@ fn lone_surrogates_become_replacement_characters() {
     let traits = values(&traits);
     assert_eq!(Value::Object(traits), json!({"\u{fffd}": "a\u{fffd}", "b": "\u{1f600}"}));
     let body = br#"{"type":"track","event":"\udfff","userId":"u","properties":{"\udc00\ud800":["x\ud83d","\\ud800"]},
-        "context":{"a":"\ud83d\n\ude00"}}"#;
+        "context":{"traits":{"a":"\ud83d\n\ude00"}}}"#;
     let event = decode(body).unwrap();
-    assert_eq!(event.context.as_str(), r#"{"a":"\ufffd\n\ufffd"}"#);
+    assert_eq!(event.context_traits.unwrap().as_str(), r#"{"a":"\ufffd\n\ufffd"}"#);
     let Payload::Track { event, properties } = event.payload else { panic!("not a track") };
     assert_eq!(event, "\u{fffd}");
     assert_eq!(properties.as_str(), r#"{"\ufffd\ufffd":["x\ufffd","\\ud800"]}"#);
@@ -296,6 +295,25 @@ fn the_contexts_traits_fill_in_for_missing_ones() {
         (json!({"a": {"x": 1}}), json!({"a": {"y": 2}}), json!({"a": {"x": 1}})),
     ] {
         assert_eq!(traits(own.clone(), further.clone()), expected, "{own} {further}");
+    }
+}
+
+#[test]
+fn of_repeated_contexts_the_last_counts_and_of_the_traits_in_it_the_last() {
+    let traits = |context: &str| {
+        let body = format!(r#"{{"type":"track","event":"E","userId":"u",{context}}}"#);
+        decode(body.as_bytes()).unwrap().context_traits.map(|traits| traits.as_str().to_owned())
+    };
+    for (context, expected) in [
+        (r#""context":{"traits":{"a":1}},"context":{"b":2}"#, None),
+        (r#""context":{"traits":{"a":1}},"context":null"#, None),
+        (r#""context":{"traits":{"a":1}},"context":{"tra\u0069ts":{"c":[1.0]}}"#, Some(r#"{"c":[1.0]}"#)),
+        (r#""context":{"traits":{"a":1},"traits":{"b":2}}"#, Some(r#"{"b":2}"#)),
+        (r#""context":{"traits":{"a":1},"traits":[2]}"#, None),
+        (r#""context":{"page":{"traits":{"a":1}}}"#, None),
+        (r#""\u0063ontext":{"traits":{}},"traits":{"a":1}"#, Some("{}")),
+    ] {
+        assert_eq!(traits(context).as_deref(), expected, "{context}");
     }
 }
 

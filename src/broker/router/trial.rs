@@ -1,0 +1,76 @@
+//! The router's part for a message without RabbitMQ: from what came to what is published. Only benches and tests of cost
+//! ask for it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use tokio::sync::watch;
+
+use super::sorting::{IntakeMessage, sort};
+use super::targets::LaneTargets;
+use crate::broker::context::{Context, RoutedAccounts};
+use crate::broker::health::BrokerHealth;
+use crate::broker::names::Names;
+use crate::delivery::HeldBytes;
+use crate::metrics::Metrics;
+use crate::routing::{AccountIndex, AccountKeys};
+use crate::segment::Opener;
+
+/// A router of these accounts' messages.
+#[derive(Debug)]
+pub struct RouterTrial {
+    context: Context,
+    targets: LaneTargets,
+}
+
+/// A message as RabbitMQ hands it over.
+#[derive(Debug, Clone)]
+pub struct TrialMessage {
+    properties: BasicProperties,
+    body: Bytes,
+}
+
+impl TrialMessage {
+    /// With the properties that publishers usually set.
+    pub fn new(message_id: &str, body: Bytes) -> Self {
+        let properties = BasicProperties::default()
+            .with_message_id(message_id.into())
+            .with_content_type("application/json".into())
+            .with_delivery_mode(2);
+        Self { properties, body }
+    }
+}
+
+impl RouterTrial {
+    /// A router that has seen no message yet.
+    pub fn new(accounts: &[AccountKeys]) -> Result<Self, prometheus::Error> {
+        Ok(Self { context: context(accounts)?, targets: LaneTargets::default() })
+    }
+
+    /// Finds where the message's events belong, and makes what is published; says how many messages that is.
+    pub fn route(&mut self, message: TrialMessage) -> usize {
+        let TrialMessage { properties, body } = message;
+        let message = IntakeMessage::new(&self.context, properties, "", body, false);
+        sort(&self.context, &mut self.targets, message).publications.len()
+    }
+}
+
+/// What a session with these accounts would be given.
+pub(super) fn context(accounts: &[AccountKeys]) -> Result<Context, prometheus::Error> {
+    let metrics = Arc::new(Metrics::new()?);
+    let routed = RoutedAccounts::default();
+    routed.set(Arc::new(AccountIndex::new(accounts)));
+    Ok(Context {
+        names: Names::new("events"),
+        replica: "one".to_owned(),
+        prefetch: 400,
+        held_bytes: Arc::new(HeldBytes::new(1024)),
+        lanes: watch::channel(Arc::default()).1,
+        routed,
+        opener: Opener::default(),
+        health: Arc::new(BrokerHealth::new(&metrics)),
+        metrics,
+        facts: Arc::default(),
+    })
+}
