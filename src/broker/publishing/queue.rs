@@ -22,6 +22,8 @@ pub(in crate::broker) struct PublishQueue {
     destinations: HashMap<String, Destination>,
     /// The queues that refused a message, and have not confirmed all since.
     refusing: BTreeSet<String>,
+    /// When each of these is tried again: nobody looks at all of them for each event.
+    retries: BTreeSet<(Instant, String)>,
     free_channels: FreeChannels,
 }
 
@@ -97,10 +99,12 @@ impl PublishQueue {
             return BTreeSet::new();
         };
         let queue = &publication.target.queue;
-        let Some(destination) = self.destinations.get_mut(queue) else { return BTreeSet::new() };
         let promptly = in_flight_since.is_some_and(|since| now < since + PROMPT_CONFIRM);
-        let next = destination.on_confirmed(number, promptly, &mut self.free_channels);
-        if !self.refusing.is_empty() && !destination.is_refusing() {
+        let confirmed = self.change(queue, |destination, free| {
+            (destination.on_confirmed(number, promptly, free), destination.is_refusing())
+        });
+        let Some((next, is_refusing)) = confirmed else { return BTreeSet::new() };
+        if !self.refusing.is_empty() && !is_refusing {
             self.refusing.remove(queue);
         }
         self.mark_in_flight(&next, now);
@@ -111,29 +115,48 @@ impl PublishQueue {
     pub(super) fn on_refused(&mut self, number: u64, now: Instant) -> bool {
         let Some(message) = self.unconfirmed.get_mut(&number) else { return false };
         message.in_flight_since = None;
-        let queue = &message.publication.target.queue;
-        let Some(destination) = self.destinations.get_mut(queue) else { return false };
-        let is_first = destination.on_refused(number, now, &mut self.free_channels);
+        let queue = message.publication.target.queue.clone();
+        let refused = self.change(&queue, |destination, free| destination.on_refused(number, now, free));
+        let is_first = refused.unwrap_or_default();
         if is_first {
-            self.refusing.insert(queue.clone());
+            self.refusing.insert(queue);
         }
         is_first
     }
 
     /// When to ask [`Self::take_due`].
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        let refusing = self.refusing.iter().filter_map(|queue| self.destinations.get(queue));
-        refusing.filter_map(Destination::next_attempt).min()
+        self.retries.first().map(|(at, _)| *at)
     }
 
     /// The refused messages that are to be sent again now.
     pub(super) fn take_due(&mut self, now: Instant) -> BTreeSet<u64> {
         let mut due = BTreeSet::new();
-        for queue in &self.refusing {
-            due.extend(self.destinations.get_mut(queue).into_iter().flat_map(|one| one.take_due(now)));
+        while self.retries.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, queue)) = self.retries.pop_first() else { break };
+            due.extend(self.change(&queue, |destination, _| destination.take_due(now)).into_iter().flatten());
         }
         self.mark_in_flight(&due, now);
         due
+    }
+
+    /// Changes a destination, and keeps in mind when it is tried again.
+    fn change<T>(
+        &mut self,
+        queue: &str,
+        change: impl FnOnce(&mut Destination, &mut FreeChannels) -> T,
+    ) -> Option<T> {
+        let destination = self.destinations.get_mut(queue)?;
+        let before = destination.next_attempt();
+        let changed = change(destination, &mut self.free_channels);
+        let now = destination.next_attempt();
+        if before != now {
+            if let Some(at) = before {
+                self.retries.remove(&(at, queue.to_owned()));
+            }
+            self.retries.extend(now.map(|at| (at, queue.to_owned())));
+        }
+        Some(changed)
     }
 
     fn mark_in_flight(&mut self, numbers: &BTreeSet<u64>, now: Instant) {

@@ -50,6 +50,29 @@ fn a_refused_message_holds_up_its_queue_and_no_other() {
     assert!(queue.push(11, publication("a"), due), "its queue takes messages again");
 }
 
+/// With work in the square of this number, the test would take minutes.
+#[test]
+fn queues_that_refuse_are_not_all_looked_at_for_each_event_of_another() {
+    const QUEUES: u64 = 20_000;
+    let mut now = Instant::now();
+    let mut queue = PublishQueue::default();
+    for number in 0..QUEUES {
+        assert!(queue.push(number, publication(&number.to_string()), now));
+        assert!(queue.on_refused(number, now));
+    }
+    for number in QUEUES..2 * QUEUES {
+        assert!(queue.push(number, publication("other"), now) && queue.next_retry().is_some());
+        assert!(queue.take_due(now).is_empty() && queue.on_confirmed(number, now).is_empty());
+    }
+    let mut tried = BTreeSet::new();
+    while let Some(due) = queue.next_retry() {
+        assert!(due > now, "each is tried at its time");
+        now = due;
+        tried.extend(queue.take_due(now));
+    }
+    assert_eq!(tried, (0..QUEUES).collect(), "and none is forgotten");
+}
+
 #[test]
 fn only_so_many_messages_are_in_flight_to_one_queue() {
     let now = Instant::now();
