@@ -91,7 +91,6 @@ impl<D> Scheduler<D> {
     }
 
     fn plan_tracking(&mut self, now: Instant, wake: &mut Wake) -> Option<u64> {
-        // A work item that was just made may have to wait for another one's lock: then the next oldest is planned.
         loop {
             self.file_changed();
             #[cfg(test)]
@@ -100,15 +99,13 @@ impl<D> Scheduler<D> {
             if !self.is_granted(BudgetKind::Tracking, CallClass::Work, now, wake) {
                 return None;
             }
-            match first {
-                Waiting::WorkItem(item) => {
-                    if let Some(number) = self.plan_alone(item) {
-                        return Some(number);
-                    }
-                }
-                Waiting::Event(event) => {
-                    self.take_work_item(event);
-                }
+            let item = match first {
+                Waiting::WorkItem(item) => Some(item),
+                // A report needs no lock: it can go at once.
+                Waiting::Event(event) => self.take_work_item(event),
+            };
+            if let Some(number) = item.and_then(|item| self.plan_alone(item)) {
+                return Some(number);
             }
         }
     }

@@ -65,6 +65,14 @@ impl RecordLocks {
         }
     }
 
+    /// These wait on, ahead of those that have asked since.
+    pub(super) fn wait_on(&mut self, record: &SharedRecord, mut waiting: VecDeque<u64>) {
+        if let Some(lock) = self.locks.get_mut(record) {
+            waiting.append(&mut lock.waiting);
+            lock.waiting = waiting;
+        }
+    }
+
     /// Every work item is gone.
     pub(super) fn clear(&mut self) {
         self.changed.extend(self.locks.drain().map(|(record, _)| record));
@@ -93,8 +101,12 @@ mod tests {
         assert!(!locks.acquire(record(), 2) && !locks.acquire(record(), 3));
         assert!(locks.is_held_by_other(&record(), 2) && !locks.is_held_by_other(&record(), 1));
         assert!(locks.release(record(), 2).is_empty(), "only the holder lets it go");
-        assert_eq!(locks.release(record(), 1), [2, 3]);
-        assert!(locks.is_empty());
+        let mut waiting = locks.release(record(), 1);
+        assert_eq!(waiting, [2, 3]);
+        assert!(locks.is_empty() && locks.acquire(record(), 2) && !locks.acquire(record(), 4));
+        waiting.pop_front();
+        locks.wait_on(&record(), waiting);
+        assert_eq!(locks.release(record(), 2), [3, 4], "in the order in which they asked first");
         locks.take_if_free(record(), 2);
         locks.take_if_free(record(), 3);
         assert!(locks.is_held_by_other(&record(), 3));

@@ -24,10 +24,15 @@ impl<D> Scheduler<D> {
     }
 
     pub(super) fn release(&mut self, record: SharedRecord, number: u64) {
-        for other in self.locks.release(record, number) {
+        let mut waiting = self.locks.release(record.clone(), number);
+        // Those behind the one that takes it next would only wait again.
+        while !self.locks.is_held(&record)
+            && let Some(other) = waiting.pop_front()
+        {
             step();
             self.enter_step(other);
         }
+        self.locks.wait_on(&record, waiting);
     }
 
     /// The record of the item's step is being written now.

@@ -27,19 +27,23 @@ fn track_of(scheduler: &mut Scheduler<u64>, identity: Identity) {
     scheduler.insert(track(identity), &[key], None, 0);
 }
 
-fn with_company(number: usize) -> ContactWrite {
-    let name = format!("Company {}", number % 50);
-    let company = Some(related(&name, &json!({ "name": name })));
-    ContactWrite { company, ..write(&email(number), &json!({ "emails": email(number), "number": number })) }
+/// An identify with one of so many companies, whose values are all the same or each event's own.
+fn with_company(number: usize, companies: usize, score: usize) -> ContactWrite {
+    let name = format!("Company {}", number % companies);
+    let company = Some(related(&name, &json!({ "name": name, "score": score })));
+    ContactWrite { company, ..write(&email(number), &json!({ "emails": email(number) })) }
 }
 
 /// Puts in the event of a number.
 type NewEvent = fn(&mut Scheduler<u64>, usize);
 
 /// What one settled event costs, in steps, while the window holds so many.
-fn steps_of_an_event(window: usize, event: NewEvent) -> u64 {
+fn steps_of_an_event(window: usize, links: Links, event: NewEvent) -> u64 {
     let mut now = Instant::now();
-    let mut scheduler = scheduler(now).with(|settings| settings.bulk_jobs = 6);
+    let mut scheduler = scheduler(now).with(|settings| {
+        settings.bulk_jobs = 6;
+        settings.links = links;
+    });
     let mut crm = Crm { moods: vec![255], ..Crm::default() };
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let (mut taken, mut settled, mut measured) = (0, 0, None);
@@ -81,21 +85,24 @@ fn steps_of_an_event(window: usize, event: NewEvent) -> u64 {
 
 #[test]
 fn an_event_costs_as_many_steps_in_a_large_window_as_in_a_small_one() {
-    let traffics: [(&str, NewEvent); 4] = [
-        ("identifies of different contacts", |scheduler, number| {
+    let traffics: [(&str, Links, NewEvent); 5] = [
+        ("identifies of different contacts", Links::Bulk, |scheduler, number| {
             insert_of(scheduler, write(&email(number), &json!({ "emails": email(number) })), 0);
         }),
-        ("identifies with one of 50 companies", |scheduler, number| {
-            insert_of(scheduler, with_company(number), 0);
+        ("identifies with one of 50 companies", Links::Bulk, |scheduler, number| {
+            insert_of(scheduler, with_company(number, 50, 0), 0);
         }),
-        ("tracks of different contacts", |scheduler, number| {
+        ("identifies that change one company one by one", Links::Careful, |scheduler, number| {
+            insert_of(scheduler, with_company(number, 1, number), 0);
+        }),
+        ("tracks of different contacts", Links::Bulk, |scheduler, number| {
             track_of(scheduler, Identity::Email(email(number)));
         }),
-        ("tracks of one contact", |scheduler, _| track_of(scheduler, Identity::Email(email(0)))),
+        ("tracks of one contact", Links::Bulk, |scheduler, _| track_of(scheduler, Identity::Email(email(0)))),
     ];
-    for (name, event) in traffics {
-        let (small, large) = (steps_of_an_event(400, event), steps_of_an_event(50_000, event));
-        println!("{name}: {small} {large}");
+    for (name, links, event) in traffics {
+        let steps = |window| steps_of_an_event(window, links, event);
+        let (small, large) = (steps(400), steps(50_000));
         assert!(large <= small + small / 4 + 2, "{name}: from {small} to {large} steps");
     }
 }

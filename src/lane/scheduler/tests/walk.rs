@@ -24,7 +24,7 @@ use crate::schema::Entity;
 use tokio::time::Instant;
 
 /// With more events looking at all of them takes too long.
-const MOST: usize = 500;
+const MOST: usize = 300;
 
 /// Compares what the agenda shows with what looking at everything does.
 pub(in crate::lane::scheduler) fn compare<D>(scheduler: &mut Scheduler<D>, now: Instant) {
