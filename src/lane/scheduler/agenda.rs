@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::order::Waiting;
 use super::steps::step;
-use crate::lane::contact::bulk::standing::{CompanyStanding, Standing};
+use crate::lane::contact::bulk::standing::{CallStanding, CompanyStanding};
 use crate::lane::contact::cache::fact::FactKey;
 
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Agenda {
     /// What can be reported, by the tracking budget.
     reports: Waiters,
     /// What waits for the API. Of the events that would write one sales account only the oldest is here.
-    classes: BTreeMap<Standing, Waiters>,
+    classes: BTreeMap<CallStanding, Waiters>,
     companies: HashMap<u128, CompanyQueue>,
     /// Work items that wait for the API until a time.
     asleep: BTreeSet<(Instant, u64)>,
@@ -47,7 +47,7 @@ struct CompanyQueue {
 #[derive(Debug)]
 pub(super) struct Filing {
     pub(super) waiting: Waiting,
-    pub(super) place: Place,
+    pub(super) place: AgendaPlace,
     /// It is not looked at before that.
     pub(super) not_before: Option<Instant>,
     /// It must be looked at again then.
@@ -57,9 +57,9 @@ pub(super) struct Filing {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum AgendaPlace {
     Report,
-    Api(Standing),
+    Api(CallStanding),
     /// An event that would write the sales account of this digest.
     Company(u128, CompanyStanding),
 }
@@ -123,7 +123,7 @@ impl Agenda {
     }
 
     /// What waits for the API and may be looked at now, by its standing.
-    pub(super) fn classes(&self) -> impl Iterator<Item = (Standing, &Waiters)> {
+    pub(super) fn classes(&self) -> impl Iterator<Item = (CallStanding, &Waiters)> {
         self.classes.iter().inspect(|_| step()).map(|(standing, waiters)| (*standing, waiters))
     }
 
@@ -164,7 +164,11 @@ impl Agenda {
         for (standing, line) in &queue.lines {
             if let Some(first) = line.first().copied().map(Waiting::Event) {
                 remove(&mut self.classes, queue.class(*standing), first);
-                insert(&mut self.classes, Standing::Company(CompanyStanding { held, ..*standing }), first);
+                insert(
+                    &mut self.classes,
+                    CallStanding::Company(CompanyStanding { held, ..*standing }),
+                    first,
+                );
             }
         }
         queue.held = held;
@@ -172,9 +176,9 @@ impl Agenda {
 
     fn put_in(&mut self, filing: &Filing) {
         match filing.place {
-            Place::Report => self.reports.insert(filing.waiting),
-            Place::Api(standing) => insert(&mut self.classes, standing, filing.waiting),
-            Place::Company(company, standing) => {
+            AgendaPlace::Report => self.reports.insert(filing.waiting),
+            AgendaPlace::Api(standing) => insert(&mut self.classes, standing, filing.waiting),
+            AgendaPlace::Company(company, standing) => {
                 let queue = self.companies.entry(company).or_default();
                 queue.held = standing.held;
                 let (class, number) = (queue.class(standing), filing.waiting.number());
@@ -193,9 +197,9 @@ impl Agenda {
 
     fn take_out(&mut self, filing: &Filing) {
         match filing.place {
-            Place::Report => self.reports.remove(filing.waiting),
-            Place::Api(standing) => remove(&mut self.classes, standing, filing.waiting),
-            Place::Company(company, standing) => {
+            AgendaPlace::Report => self.reports.remove(filing.waiting),
+            AgendaPlace::Api(standing) => remove(&mut self.classes, standing, filing.waiting),
+            AgendaPlace::Company(company, standing) => {
                 let Some(queue) = self.companies.get_mut(&company) else { return };
                 let (class, line) = (queue.class(standing), CompanyStanding { held: false, ..standing });
                 let Some(numbers) = queue.lines.get_mut(&line) else { return };
@@ -220,16 +224,16 @@ impl Agenda {
 }
 
 impl CompanyQueue {
-    fn class(&self, standing: CompanyStanding) -> Standing {
-        Standing::Company(CompanyStanding { held: self.held, ..standing })
+    fn class(&self, standing: CompanyStanding) -> CallStanding {
+        CallStanding::Company(CompanyStanding { held: self.held, ..standing })
     }
 }
 
-fn insert(classes: &mut BTreeMap<Standing, Waiters>, standing: Standing, waiting: Waiting) {
+fn insert(classes: &mut BTreeMap<CallStanding, Waiters>, standing: CallStanding, waiting: Waiting) {
     classes.entry(standing).or_default().insert(waiting);
 }
 
-fn remove(classes: &mut BTreeMap<Standing, Waiters>, standing: Standing, waiting: Waiting) {
+fn remove(classes: &mut BTreeMap<CallStanding, Waiters>, standing: CallStanding, waiting: Waiting) {
     if let Some(waiters) = classes.get_mut(&standing) {
         waiters.remove(waiting);
         if waiters.is_empty() {

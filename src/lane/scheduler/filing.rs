@@ -2,11 +2,11 @@
 //! again, and nothing else.
 
 use super::Scheduler;
-use super::agenda::{Filing, Place};
+use super::agenda::{AgendaPlace, Filing};
 use super::order::Waiting;
 use crate::lane::contact::activity;
 use crate::lane::contact::bulk::eligible::company_of;
-use crate::lane::contact::bulk::standing::{CompanyStanding, FactReader, Standing};
+use crate::lane::contact::bulk::standing::{CallStanding, CompanyStanding, FactReader};
 use crate::lane::contact::held::HeldEvent;
 use crate::mapping::Identity;
 use crate::schema::Entity;
@@ -42,11 +42,11 @@ impl<D> Scheduler<D> {
             }
             let mut reader = FactReader::new(&mut self.records);
             let standing = reader.of_event(&open.event);
-            let mut place = Place::Api(standing);
-            if let (Standing::Company(company), Some(name)) = (standing, company_of(&open.event)) {
+            let mut place = AgendaPlace::Api(standing);
+            if let (CallStanding::Company(company), Some(name)) = (standing, company_of(&open.event)) {
                 let record = (Entity::SalesAccount, name);
                 let company = CompanyStanding { held: self.locks.is_held(&record), ..company };
-                place = Place::Company(self.window.digest_of_shared(&record), company);
+                place = AgendaPlace::Company(self.window.digest_of_shared(&record), company);
             }
             return Some(Filing {
                 waiting,
@@ -62,20 +62,25 @@ impl<D> Scheduler<D> {
             return Some(self.filing_of_activity(waiting, &item.events.first()?.1.event));
         };
         let mut reader = FactReader::new(&mut self.records);
-        let place = Place::Api(reader.of_work(work));
+        let place = AgendaPlace::Api(reader.of_work(work));
         let not_before = work.search.not_before();
         Some(Filing { waiting, place, not_before, turns_at: None, facts: reader.into_read() })
     }
 
     /// It is reported, or first its contact is looked up.
     fn filing_of_activity(&self, waiting: Waiting, event: &HeldEvent) -> Filing {
-        let mut filing =
-            Filing { waiting, place: Place::Report, not_before: None, turns_at: None, facts: Vec::new() };
+        let mut filing = Filing {
+            waiting,
+            place: AgendaPlace::Report,
+            not_before: None,
+            turns_at: None,
+            facts: Vec::new(),
+        };
         if let Some(Identity::UserId(user_id)) = activity::identity(event) {
             filing.facts.push(self.identities.fact(user_id));
             filing.turns_at = self.identities.look_up_at(user_id);
             if self.identities.needs_look_up(user_id) {
-                filing.place = Place::Api(Standing::Alone);
+                filing.place = AgendaPlace::Api(CallStanding::Alone);
             }
         }
         filing

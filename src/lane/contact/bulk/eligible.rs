@@ -2,7 +2,7 @@
 
 use super::features::{BulkFeature, BulkFeatures, FeatureState};
 use super::policy::BulkPolicy;
-use super::standing::{CompanyStanding, ContactStanding, DealStanding, LinkStanding, Standing};
+use super::standing::{CallStanding, CompanyStanding, ContactStanding, DealStanding, LinkStanding};
 use crate::config::{DealIdentity, Links};
 use crate::lane::contact::cache::records::RecordCache;
 use crate::lane::contact::contact_work::ContactWork;
@@ -44,13 +44,13 @@ pub(in crate::lane) struct Circumstances<'a> {
 
 impl Circumstances<'_> {
     /// How the next call goes of what has this standing.
-    pub(in crate::lane) fn next_call(&self, standing: Standing) -> NextCall {
+    pub(in crate::lane) fn next_call(&self, standing: CallStanding) -> NextCall {
         match standing {
-            Standing::Alone => NextCall::Alone,
-            Standing::FindId(entity) => NextCall::Together(SharedCall::FindIds(entity)),
-            Standing::Company(company) => self.of_company(company),
-            Standing::Contact(contact) => self.of_contact(contact),
-            Standing::Deal { fits } => self.written_together(Entity::Deal, fits),
+            CallStanding::Alone => NextCall::Alone,
+            CallStanding::FindId(entity) => NextCall::Together(SharedCall::FindIds(entity)),
+            CallStanding::Company(company) => self.of_company(company),
+            CallStanding::Contact(contact) => self.of_contact(contact),
+            CallStanding::Deal { fits } => self.written_together(Entity::Deal, fits),
         }
     }
 

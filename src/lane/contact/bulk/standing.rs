@@ -13,7 +13,7 @@ use crate::schema::Entity;
 
 /// What decides how the next call of a waiting event or a work item goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::lane) enum Standing {
+pub(in crate::lane) enum CallStanding {
     /// It goes alone.
     Alone,
     /// The record that was written in bulk is to be found.
@@ -94,12 +94,12 @@ impl<'a> FactReader<'a> {
     }
 
     /// Of a work item.
-    pub(in crate::lane) fn of_work(&mut self, work: &ContactWork) -> Standing {
+    pub(in crate::lane) fn of_work(&mut self, work: &ContactWork) -> CallStanding {
         if work.singly {
-            return Standing::Alone;
+            return CallStanding::Alone;
         }
         match &work.step {
-            Step::FindId(entity) => Standing::FindId(*entity),
+            Step::FindId(entity) => CallStanding::FindId(*entity),
             Step::Company => self.of_company(&work.write, work.ignores_cache),
             Step::Contact => {
                 self.of_contact(&Contact { write: &work.write, account: work.account_id, work: Some(work) })
@@ -115,15 +115,15 @@ impl<'a> FactReader<'a> {
             | Step::FindDeal
             | Step::ReadTags(_)
             | Step::Tags(_)
-            | Step::ConfirmExists(_) => Standing::Alone,
+            | Step::ConfirmExists(_) => CallStanding::Alone,
         }
     }
 
     /// Of a waiting event, as far as can be told before it is worked on.
-    pub(in crate::lane) fn of_event(&mut self, event: &HeldEvent) -> Standing {
-        let HeldEvent::Contact(write) = event else { return Standing::Alone };
+    pub(in crate::lane) fn of_event(&mut self, event: &HeldEvent) -> CallStanding {
+        let HeldEvent::Contact(write) = event else { return CallStanding::Alone };
         if write.email.is_none() {
-            return Standing::Alone;
+            return CallStanding::Alone;
         }
         let account = match write.company.as_deref().map(|company| self.unchanged(company)) {
             None => None,
@@ -133,25 +133,25 @@ impl<'a> FactReader<'a> {
         self.of_contact(&Contact { write, account, work: None })
     }
 
-    fn of_company(&mut self, write: &HeldContact, ignores_cache: bool) -> Standing {
-        let Some(company) = &write.company else { return Standing::Alone };
+    fn of_company(&mut self, write: &HeldContact, ignores_cache: bool) -> CallStanding {
+        let Some(company) = &write.company else { return CallStanding::Alone };
         self.read.push(FactKey::account(&company.name));
         let id = self.records.account(&company.name).map(|account| account.id);
         let fits = !ignores_cache && self.knows_tags(&company.record, Entity::SalesAccount, id);
-        Standing::Company(CompanyStanding { id_known: id.is_some(), fits, held: false })
+        CallStanding::Company(CompanyStanding { id_known: id.is_some(), fits, held: false })
     }
 
-    fn of_contact(&mut self, contact: &Contact<'_>) -> Standing {
+    fn of_contact(&mut self, contact: &Contact<'_>) -> CallStanding {
         let Contact { write, account, work } = *contact;
         let ignores_cache = work.is_some_and(|work| work.ignores_cache);
         if write.company.is_some() && account.is_none() {
-            return Standing::Alone;
+            return CallStanding::Alone;
         }
         let adds_link = work.is_some_and(ContactWork::adds_link);
         let known_links = if adds_link { LinkStanding::Missing } else { LinkStanding::Complete };
         if write.company.is_none() && write.deal.is_none() && write.record.added_tags.is_empty() {
             // Nothing that a cache knows of the contact would change its call.
-            return Standing::Contact(ContactStanding {
+            return CallStanding::Contact(ContactStanding {
                 links: known_links,
                 deal: DealStanding::Known,
                 may_be_read: false,
@@ -161,13 +161,13 @@ impl<'a> FactReader<'a> {
         let id = work.and_then(|work| work.contact_id).or_else(|| self.contact_id(write.address()));
         let id = id.filter(|_| !ignores_cache);
         if !self.knows_tags(&write.record, Entity::Contact, id) {
-            return Standing::Alone;
+            return CallStanding::Alone;
         }
         let searched = work.is_some_and(|work| work.search.links.is_some());
         let links_known = write.company.is_none()
             || !ignores_cache
                 && (searched || account.is_some_and(|account| self.linked(write.address(), account)));
-        Standing::Contact(ContactStanding {
+        CallStanding::Contact(ContactStanding {
             links: if links_known { known_links } else { LinkStanding::Unknown },
             deal: self.of_contacts_deal(contact, id),
             may_be_read: !searched && !ignores_cache,
@@ -191,15 +191,15 @@ impl<'a> FactReader<'a> {
         }
     }
 
-    fn of_deal(&mut self, work: &ContactWork) -> Standing {
-        let Some((_, identifier)) = work.identifier() else { return Standing::Alone };
-        let Some(deal) = &work.write.deal else { return Standing::Alone };
+    fn of_deal(&mut self, work: &ContactWork) -> CallStanding {
+        let Some((_, identifier)) = work.identifier() else { return CallStanding::Alone };
+        let Some(deal) = &work.write.deal else { return CallStanding::Alone };
         // Two new deals of one name cannot be told apart in a report.
         let id = match identifier {
             Identifier::Id(id) => Some(id),
             Identifier::Text(_) => None,
         };
-        Standing::Deal { fits: self.knows_tags(&deal.record, Entity::Deal, id) }
+        CallStanding::Deal { fits: self.knows_tags(&deal.record, Entity::Deal, id) }
     }
 
     /// The company's id, if it was last written with the same values.
