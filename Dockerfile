@@ -55,8 +55,9 @@ ENV LD_LIBRARY_PATH=/usr/local/lib
 COPY LICENSE /usr/share/doc/freshet/LICENSE
 COPY --from=build /third-party-notices.txt /usr/share/doc/freshet/third-party-notices.txt
 COPY --from=build /usr/local/bin/freshet /usr/local/bin/freshet
-# Inside a container the loopback address reaches nobody.
-ENV FRESHET_CONFIG=/etc/freshet/freshet.toml \
+# What one thread gave back serves another, which saves some MiB. Inside a container the loopback address reaches nobody.
+ENV MALLOC_ARENA_MAX=2 \
+    FRESHET_CONFIG=/etc/freshet/freshet.toml \
     FRESHET_HTTP_LISTEN=0.0.0.0:9464
 USER 10001:10001
 EXPOSE 9464
