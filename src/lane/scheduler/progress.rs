@@ -169,7 +169,7 @@ impl<D> Scheduler<D> {
         if let Some(record) = held
             && (finished || self.shared_record(number).as_ref() != Some(&record))
         {
-            self.release(record, number);
+            self.release(&record, number);
         }
         match progress {
             StepProgress::Entered => self.enter_step(number),

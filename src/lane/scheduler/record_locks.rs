@@ -54,15 +54,14 @@ impl RecordLocks {
     }
 
     /// Lets the lock go. Returns the work items that waited for it, which must ask again; none if the item did not have it.
-    pub(super) fn release(&mut self, record: SharedRecord, item: u64) -> VecDeque<u64> {
-        match self.locks.entry(record) {
-            Entry::Occupied(lock) if lock.get().holder == item => {
-                let (record, lock) = lock.remove_entry();
-                self.changed.push(record);
-                lock.waiting
-            }
-            Entry::Occupied(_) | Entry::Vacant(_) => VecDeque::new(),
+    pub(super) fn release(&mut self, record: &SharedRecord, item: u64) -> VecDeque<u64> {
+        let held = self.locks.get(record).is_some_and(|lock| lock.holder == item);
+        if !held {
+            return VecDeque::new();
         }
+        let Some((record, lock)) = self.locks.remove_entry(record) else { return VecDeque::new() };
+        self.changed.push(record);
+        lock.waiting
     }
 
     /// These wait on, ahead of those that have asked since.
@@ -100,13 +99,13 @@ mod tests {
         assert!(locks.acquire(record(), 1) && locks.acquire(record(), 1));
         assert!(!locks.acquire(record(), 2) && !locks.acquire(record(), 3));
         assert!(locks.is_held_by_other(&record(), 2) && !locks.is_held_by_other(&record(), 1));
-        assert!(locks.release(record(), 2).is_empty(), "only the holder lets it go");
-        let mut waiting = locks.release(record(), 1);
+        assert!(locks.release(&record(), 2).is_empty(), "only the holder lets it go");
+        let mut waiting = locks.release(&record(), 1);
         assert_eq!(waiting, [2, 3]);
         assert!(locks.is_empty() && locks.acquire(record(), 2) && !locks.acquire(record(), 4));
         waiting.pop_front();
         locks.wait_on(&record(), waiting);
-        assert_eq!(locks.release(record(), 2), [3, 4], "in the order in which they asked first");
+        assert_eq!(locks.release(&record(), 2), [3, 4], "in the order in which they asked first");
         locks.take_if_free(record(), 2);
         locks.take_if_free(record(), 3);
         assert!(locks.is_held_by_other(&record(), 3));

@@ -19,20 +19,20 @@ impl<D> Scheduler<D> {
     /// The item no longer writes the record of its step.
     pub(super) fn release_lock(&mut self, number: u64) {
         if let Some(record) = self.shared_record(number) {
-            self.release(record, number);
+            self.release(&record, number);
         }
     }
 
-    pub(super) fn release(&mut self, record: SharedRecord, number: u64) {
-        let mut waiting = self.locks.release(record.clone(), number);
+    pub(super) fn release(&mut self, record: &SharedRecord, number: u64) {
+        let mut waiting = self.locks.release(record, number);
         // Those behind the one that takes it next would only wait again.
-        while !self.locks.is_held(&record)
+        while !self.locks.is_held(record)
             && let Some(other) = waiting.pop_front()
         {
             step();
             self.enter_step(other);
         }
-        self.locks.wait_on(&record, waiting);
+        self.locks.wait_on(record, waiting);
     }
 
     /// The record of the item's step is being written now.
