@@ -12,8 +12,9 @@ fn main() {
     let version = env!("CARGO_PKG_VERSION");
     let with_revision =
         revision.as_ref().map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"));
-    println!("cargo::rustc-env=FRESHET_BUILD_REVISION={}", revision.as_deref().unwrap_or("unknown"));
-    println!("cargo::rustc-env=FRESHET_BUILD_VERSION={with_revision}");
+    // Not FRESHET_…: `cargo run` sets them for the program, too, and `freshet check` warns of those it does not know.
+    println!("cargo::rustc-env=BUILD_REVISION={}", revision.as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=BUILD_VERSION={with_revision}");
 }
 
 /// What whoever builds says: an image is built without the repository.

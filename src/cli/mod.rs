@@ -24,7 +24,7 @@ use terminal::output::{Failure, print, print_error};
 
 /// Carries Segment events from RabbitMQ into Freshsales accounts, and loses none.
 #[derive(Debug, Parser)]
-#[command(version = env!("FRESHET_BUILD_VERSION"), max_term_width = 100)]
+#[command(version = env!("BUILD_VERSION"), max_term_width = 100)]
 #[command(after_help = "Try it without anything else: freshet demo")]
 struct Cli {
     #[command(subcommand)]

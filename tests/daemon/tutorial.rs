@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Broker, Process, eventually, reserve_port};
+use crate::support::{Broker, Process, eventually, prepare, reserve_port};
 
 /// Addresses in the document, which are other ones here.
 const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
@@ -85,7 +85,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 /// Runs all steps in one shell, and returns exit status and output of each.
-async fn run(steps: &[String], folder: &Path, environment: &[(&str, String)]) -> Vec<(String, String)> {
+async fn run(steps: &[String], folder: &Path, environment: &[(&str, &str)]) -> Vec<(String, String)> {
     // What a step starts in the background is ended with the shell, in whichever step that stops.
     let mut script = "PATH=\"$FOLDER_OF_FRESHET:$PATH\"\n\
          trap 'for job in $sandbox $daemon; do kill \"$job\" 2> /dev/null; done; wait' EXIT\n"
@@ -96,7 +96,8 @@ async fn run(steps: &[String], folder: &Path, environment: &[(&str, String)]) ->
     }
     let argv = ["sh", "-c", &script].map(OsString::from);
     let mut shell = Process::spawn(&argv, |command| {
-        command.current_dir(folder).envs(environment.iter().map(|(name, value)| (name, value)));
+        prepare(command, environment);
+        command.current_dir(folder);
     });
     let read = |what: &str, number: usize| {
         std::fs::read_to_string(folder.join(format!(".{what}-{number}"))).unwrap_or_default()
@@ -129,10 +130,10 @@ async fn the_tutorial_does_what_it_says() {
     let there = |came: &str| came.replace(&sandbox, SANDBOX).replace(&pages, PAGES).replace(&queue, QUEUE);
     let program = Path::new(env!("CARGO_BIN_EXE_freshet")).parent().unwrap().display().to_string();
     let environment = [
-        ("FOLDER_OF_FRESHET", program),
-        ("FRESHET_HTTP_LISTEN", pages.clone()),
-        ("FRESHET_BROKER_QUEUE", queue.clone()),
-        ("FRESHET_BROKER_REPLICA", "my-machine".to_owned()),
+        ("FOLDER_OF_FRESHET", program.as_str()),
+        ("FRESHET_HTTP_LISTEN", &pages),
+        ("FRESHET_BROKER_QUEUE", &queue),
+        ("FRESHET_BROKER_REPLICA", "my-machine"),
     ];
     let folder = TempDir::new().unwrap();
     let pasted: Vec<String> = steps.iter().map(|step| here(step.commands)).collect();

@@ -13,7 +13,6 @@
 //! | `raw.rs` | [`raw::Raw`]: an AMQP client that writes its frames by hand |
 //! | `tls.rs` | [`Authority`]: certificates; [`TlsFront`]: TLS before a server that speaks none |
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
-//! | `doubler.rs` | [`Doubler`]: a proxy that hands one delivery out twice |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
 //! | `pauses.rs` | [`Pauses`]: for how long an account got nothing, less what the machine adds |
@@ -62,7 +61,7 @@ pub use guard::Process;
 pub use hostile::{Properties, hostile};
 pub use pauses::{Pauses, Stretch};
 pub use ports::{Port, reserve as reserve_port};
-pub use process::{Freshet, PROGRAM, delete, freshet, get, listen_address, post, put, script};
+pub use process::{Freshet, PROGRAM, delete, freshet, get, listen_address, post, prepare, put, script};
 pub use proxy::Proxy;
 pub use raw::Raw;
 pub use tls::{Authority, Identity, TlsFront};

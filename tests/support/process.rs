@@ -231,7 +231,7 @@ pub fn listen_address(line: &str) -> Option<SocketAddr> {
 }
 
 /// Removes variables of the user who runs the test.
-fn prepare(command: &mut Command, environment: &[(&str, &str)]) {
+pub fn prepare(command: &mut Command, environment: &[(&str, &str)]) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FRESHET_") || name == "RUST_LOG" {
             command.env_remove(name);

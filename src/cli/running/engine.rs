@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::status::{self, AdminAccess, Pages, StatusSources};
 
 /// The version, and the commit that it was built from if the build knew it.
-const BUILD: (&str, &str) = (env!("CARGO_PKG_VERSION"), env!("FRESHET_BUILD_REVISION"));
+const BUILD: (&str, &str) = (env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"));
 
 /// The running lanes.
 pub(in crate::cli) struct Engine {
