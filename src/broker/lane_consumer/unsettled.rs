@@ -11,7 +11,6 @@ use crate::broker::consuming::ack_batch::AckBatch;
 use crate::broker::error::BrokerError;
 use crate::delivery::Share;
 
-/// A delivery that is not settled yet.
 pub(super) struct UnsettledDelivery {
     body: Bytes,
     properties: PackedProperties,
