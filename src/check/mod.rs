@@ -10,7 +10,10 @@ mod configuration;
 mod finding;
 mod words;
 
-pub use account::{AccountAnswers, CALLS, EndedEarly, Tried, account, account_not_asked, accounts_at_once};
+pub use account::{
+    AccountAnswers, CALLS, EndedEarly, FieldsTried, PerEntity, RightsTried, ServerSeen, Tried, account,
+    account_not_asked, accounts_at_once,
+};
 pub use broker::{BrokerContext, broker, broker_not_asked};
 pub use configuration::{ConfigurationFacts, SecretFile, SecretsState, configuration};
 pub use finding::{CheckStatus, Finding, Subject};

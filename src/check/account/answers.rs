@@ -45,6 +45,18 @@ pub enum Tried<T> {
     Not,
 }
 
+impl<T> Tried<T> {
+    /// What comes of what worked.
+    fn and_then<U>(self, judge: impl FnOnce(T) -> Tried<U>) -> Tried<U> {
+        match self {
+            Self::Works(answer) => judge(answer),
+            Self::Forbidden(why) => Tried::Forbidden(why),
+            Self::Odd(why) => Tried::Odd(why),
+            Self::Not => Tried::Not,
+        }
+    }
+}
+
 /// Why the attempts ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndedEarly {
@@ -60,36 +72,84 @@ pub enum EndedEarly {
     Unavailable(String),
 }
 
+/// One for each entity.
+#[derive(Debug, Default)]
+pub struct PerEntity<T> {
+    contact: T,
+    sales_account: T,
+    deal: T,
+}
+
+impl<T> PerEntity<T> {
+    /// The one of this entity.
+    pub fn of(&self, entity: Entity) -> &T {
+        match entity {
+            Entity::Contact => &self.contact,
+            Entity::SalesAccount => &self.sales_account,
+            Entity::Deal => &self.deal,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, entity: Entity) -> &mut T {
+        match entity {
+            Entity::Contact => &mut self.contact,
+            Entity::SalesAccount => &mut self.sales_account,
+            Entity::Deal => &mut self.deal,
+        }
+    }
+}
+
 /// All that an account answered.
 #[derive(Debug, Default)]
 pub struct AccountAnswers {
-    /// Whether anything answered.
-    pub reached: bool,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub server: ServerSeen,
     /// Whether Freshsales itself answered a call with this key.
     pub accepted: bool,
     #[expect(missing_docs, reason = "described at its type")]
     pub ended_early: Option<EndedEarly>,
+    /// The latest that the headers said.
+    pub quota: RateLimit,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub fields: FieldsTried,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub rights: RightsTried,
+}
+
+/// What every answer shows of the server, whatever it says.
+#[derive(Debug, Default)]
+pub struct ServerSeen {
+    /// Whether anything answered.
+    pub reached: bool,
     /// In DER, where there is TLS.
     pub certificate: Option<Vec<u8>>,
-    /// How far the server's clock is ahead of this machine's, in seconds.
+    /// How far its clock is ahead of this machine's, in seconds.
     pub clock_ahead: Option<i64>,
     /// Where a redirect leads.
     pub redirected_to: Option<String>,
-    /// The latest that the headers said.
-    pub quota: RateLimit,
-    /// The fields of each entity, in the order of [`Entity::ALL`]: how many there are.
-    pub fields: [Tried<usize>; 3],
-    /// Reading a record of each entity.
-    pub records: [Tried<()>; 3],
+}
+
+/// What the key's user may do beside reading fields.
+#[derive(Debug, Default)]
+pub struct RightsTried {
+    /// Reading a record.
+    pub records: PerEntity<Tried<()>>,
     /// Looking a contact up.
     pub lookup: Tried<()>,
     /// Asking for the status of a bulk job.
     pub jobs: Tried<()>,
     /// Searching for contacts.
     pub search: Tried<()>,
-    /// What was read of the fields.
+}
+
+/// The account's fields, as far as they could be read.
+#[derive(Debug, Default)]
+pub struct FieldsTried {
+    /// How many there are.
+    pub counts: PerEntity<Tried<usize>>,
+    /// What was read of them.
     pub schema: Schema,
-    /// Fields that cannot be used.
+    /// Those that cannot be used.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -126,12 +186,7 @@ impl AccountAnswers {
     }
 
     fn take(&mut self, call: &Call, reached: Reached) {
-        self.reached = true;
-        if let Some(ahead) = reached.server_time.map(|time| ahead(time, reached.between)) {
-            self.clock_ahead.get_or_insert(ahead);
-        }
-        self.certificate = reached.certificate.or(self.certificate.take());
-        self.redirected_to = reached.redirected_to.or(self.redirected_to.take());
+        self.server.see(&reached);
         let answer = reached.response.parse();
         if answer.rate_limit != RateLimit::default() {
             self.quota = answer.rate_limit;
@@ -172,25 +227,18 @@ impl AccountAnswers {
     }
 
     fn keep(&mut self, endpoint: Endpoint, tried: Tried<Value>) {
-        let worked = |tried: &Tried<Value>| match tried {
-            Tried::Works(_) => Tried::Works(()),
-            Tried::Forbidden(why) => Tried::Forbidden(why.clone()),
-            Tried::Odd(why) => Tried::Odd(why.clone()),
-            Tried::Not => Tried::Not,
-        };
-        match endpoint {
-            Endpoint::Fields(entity) => {
-                let read = self.read_fields(entity, tried);
-                if let Some(place) = self.fields.get_mut(place(entity)) {
-                    *place = read;
-                }
+        let rights = &mut self.rights;
+        let right = match endpoint {
+            Endpoint::Fields(entity) => return self.fields.keep(entity, tried),
+            Endpoint::ContactRead => rights.records.of_mut(Entity::Contact),
+            Endpoint::SalesAccountRead => rights.records.of_mut(Entity::SalesAccount),
+            Endpoint::DealRead => rights.records.of_mut(Entity::Deal),
+            Endpoint::Lookup => &mut rights.lookup,
+            Endpoint::JobStatus => &mut rights.jobs,
+            Endpoint::Search(_) => {
+                rights.search = tried.and_then(|body| believed(&body));
+                return;
             }
-            Endpoint::ContactRead => self.record(Entity::Contact, worked(&tried)),
-            Endpoint::SalesAccountRead => self.record(Entity::SalesAccount, worked(&tried)),
-            Endpoint::DealRead => self.record(Entity::Deal, worked(&tried)),
-            Endpoint::Lookup => self.lookup = worked(&tried),
-            Endpoint::JobStatus => self.jobs = worked(&tried),
-            Endpoint::Search(_) => self.search = doubt(&tried).map_or_else(|| worked(&tried), Tried::Odd),
             // Not called here.
             Endpoint::Selector(_)
             | Endpoint::Upsert(_)
@@ -200,24 +248,30 @@ impl AccountAnswers {
             | Endpoint::DealCreate
             | Endpoint::DealUpdate
             | Endpoint::TrackEvent
-            | Endpoint::TrackPageView => {}
-        }
-    }
-
-    fn record(&mut self, entity: Entity, tried: Tried<()>) {
-        if let Some(place) = self.records.get_mut(place(entity)) {
-            *place = tried;
-        }
-    }
-
-    fn read_fields(&mut self, entity: Entity, tried: Tried<Value>) -> Tried<usize> {
-        let body = match tried {
-            Tried::Works(body) => body,
-            Tried::Forbidden(why) => return Tried::Forbidden(why),
-            Tried::Odd(why) => return Tried::Odd(why),
-            Tried::Not => return Tried::Not,
+            | Endpoint::TrackPageView => return,
         };
-        let Some((fields, left_out)) = Fields::read(&body) else {
+        *right = tried.and_then(|_| Tried::Works(()));
+    }
+}
+
+impl ServerSeen {
+    fn see(&mut self, reached: &Reached) {
+        self.reached = true;
+        if let Some(ahead) = reached.server_time.map(|time| ahead(time, reached.between)) {
+            self.clock_ahead.get_or_insert(ahead);
+        }
+        self.certificate = reached.certificate.clone().or(self.certificate.take());
+        self.redirected_to = reached.redirected_to.clone().or(self.redirected_to.take());
+    }
+}
+
+impl FieldsTried {
+    fn keep(&mut self, entity: Entity, tried: Tried<Value>) {
+        *self.counts.of_mut(entity) = tried.and_then(|body| self.read(entity, &body));
+    }
+
+    fn read(&mut self, entity: Entity, body: &Value) -> Tried<usize> {
+        let Some((fields, left_out)) = Fields::read(body) else {
             return Tried::Odd("the answer has no list of fields".to_owned());
         };
         if fields.is_empty() {
@@ -234,27 +288,17 @@ impl AccountAnswers {
     }
 }
 
-/// Why the answer to a search for nobody shows that searches cannot be believed.
-fn doubt(tried: &Tried<Value>) -> Option<String> {
-    let Tried::Works(body) = tried else { return None };
+/// Whether the answer to a search for nobody shows that searches can be believed.
+fn believed(body: &Value) -> Tried<()> {
     let why = match found_contacts(body) {
         None => "the answer has no list of contacts",
         Some(ContactRows { rows, .. }) if !rows.is_empty() => "it finds contacts that were not asked for",
         Some(ContactRows { complete: false, .. }) => {
             "the answer does not say that it holds all that was found"
         }
-        Some(_) => return None,
+        Some(_) => return Tried::Works(()),
     };
-    Some(why.to_owned())
-}
-
-/// Where an entity stands in [`Entity::ALL`].
-pub(super) fn place(entity: Entity) -> usize {
-    match entity {
-        Entity::Contact => 0,
-        Entity::SalesAccount => 1,
-        Entity::Deal => 2,
-    }
+    Tried::Odd(why.to_owned())
 }
 
 /// The header has whole seconds. Within the time that the call took, the clocks agree.

@@ -3,5 +3,8 @@
 mod answers;
 mod verdict;
 
-pub use answers::{AccountAnswers, CALLS, EndedEarly, Tried, accounts_at_once};
+pub use answers::{
+    AccountAnswers, CALLS, EndedEarly, FieldsTried, PerEntity, RightsTried, ServerSeen, Tried,
+    accounts_at_once,
+};
 pub use verdict::{account, account_not_asked};

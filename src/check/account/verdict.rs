@@ -16,13 +16,13 @@ use crate::schema::Entity;
 pub fn account(account: &AccountConfig, answers: &AccountAnswers, now: Timestamp) -> Vec<Finding> {
     let mut findings = CheckFindings::about(Subject::Account(account.name.clone()));
     reach::connection(account, answers, &mut findings);
-    if let Some(der) = &answers.certificate {
+    if let Some(der) = &answers.server.certificate {
         certificate::judge(&host(account), der, now, &mut findings);
     }
-    if !answers.reached {
+    if !answers.server.reached {
         return findings.finish();
     }
-    reach::clock(answers, &mut findings);
+    reach::clock(&answers.server, &mut findings);
     if !reach::api_key(answers, &mut findings) {
         return findings.finish();
     }
@@ -30,14 +30,14 @@ pub fn account(account: &AccountConfig, answers: &AccountAnswers, now: Timestamp
     for entity in Entity::ALL {
         rights::rights(*entity, answers, &mut findings);
     }
-    rights::others(answers, &mut findings);
+    rights::others(&answers.rights, &mut findings);
     findings.skip(
         "writing",
         "creating and changing records, singly and in bulk: no attempt would leave the account as it is",
         "after the first events, the lane's state and freshet_api_requests_total show refusals; docs/RUNBOOK.md",
     );
     rights::app_token(account, &mut findings);
-    rules::rules(account, answers, &mut findings);
+    rules::rules(account, &answers.fields, &mut findings);
     findings.finish()
 }
 

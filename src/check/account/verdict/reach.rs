@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::account::answers::{AccountAnswers, EndedEarly};
+use crate::check::account::answers::{AccountAnswers, EndedEarly, ServerSeen};
 use crate::check::finding::CheckFindings;
 use crate::check::words::AGAIN;
 use crate::config::AccountConfig;
@@ -16,7 +16,7 @@ pub(super) fn connection(account: &AccountConfig, answers: &AccountAnswers, find
     const CHECK: &str = "connection";
     let url = &account.url;
     match &answers.ended_early {
-        Some(EndedEarly::Unreached(unreached)) if !answers.reached => {
+        Some(EndedEarly::Unreached(unreached)) if !answers.server.reached => {
             let (what, remedy) = match unreached.step {
                 ReachStep::Name => {
                     ("its name cannot be resolved", "correct url, or look at the DNS of this machine")
@@ -34,7 +34,7 @@ pub(super) fn connection(account: &AccountConfig, answers: &AccountAnswers, find
             findings.fail(CHECK, format!("{url}: {what}: {}", unreached.why), remedy);
         }
         Some(EndedEarly::NotFreshsales(what, advice)) => {
-            let to = answers.redirected_to.as_ref().map(|to| format!(", which leads to {to}"));
+            let to = answers.server.redirected_to.as_ref().map(|to| format!(", which leads to {to}"));
             let message = format!("{url} answers with {what}{}", to.unwrap_or_default());
             let path = if url.may_lack_path() { "; is /crm/sales missing?" } else { "" };
             findings.fail(CHECK, message, format!("{advice}{path}"));
@@ -48,15 +48,15 @@ pub(super) fn connection(account: &AccountConfig, answers: &AccountAnswers, find
             findings.fail(CHECK, format!("{url}: {why}"), "check again later; events wait meanwhile");
         }
         Some(EndedEarly::Unauthorized(_) | EndedEarly::NoQuota(_)) | None => {
-            let tls = if answers.certificate.is_some() { " over TLS" } else { "" };
+            let tls = if answers.server.certificate.is_some() { " over TLS" } else { "" };
             findings.ok(CHECK, format!("{url} answers{tls}"));
         }
     }
 }
 
-pub(super) fn clock(answers: &AccountAnswers, findings: &mut CheckFindings) {
+pub(super) fn clock(server: &ServerSeen, findings: &mut CheckFindings) {
     const CHECK: &str = "clock";
-    match answers.clock_ahead {
+    match server.clock_ahead {
         None => {
             findings.skip(
                 CHECK,

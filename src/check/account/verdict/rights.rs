@@ -1,6 +1,6 @@
 //! What the key may do.
 
-use crate::check::account::answers::{AccountAnswers, Tried, place};
+use crate::check::account::answers::{AccountAnswers, RightsTried, Tried};
 use crate::check::finding::CheckFindings;
 use crate::check::words::AGAIN;
 use crate::config::AccountConfig;
@@ -19,11 +19,7 @@ const fn check_of(entity: Entity) -> &'static str {
 
 pub(super) fn rights(entity: Entity, answers: &AccountAnswers, findings: &mut CheckFindings) {
     let check = check_of(entity);
-    let (Some(fields), Some(record)) =
-        (answers.fields.get(place(entity)), answers.records.get(place(entity)))
-    else {
-        return;
-    };
+    let (fields, record) = (answers.fields.counts.of(entity), answers.rights.records.of(entity));
     let plural = entity.plural().replace('_', " ");
     let family = match entity {
         Entity::Contact => EndpointFamily::Contacts,
@@ -56,12 +52,12 @@ pub(super) fn rights(entity: Entity, answers: &AccountAnswers, findings: &mut Ch
     }
 }
 
-pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
+pub(super) fn others(rights: &RightsTried, findings: &mut CheckFindings) {
     // The last one: the remedy for an odd answer, where it is no matter of rights.
     let families = [
         (
             "lookups",
-            &answers.lookup,
+            &rights.lookup,
             EndpointFamily::Lookups,
             "contacts can be looked up",
             "tracks by userId",
@@ -69,7 +65,7 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
         ),
         (
             "jobs",
-            &answers.jobs,
+            &rights.jobs,
             EndpointFamily::Jobs,
             "the status of bulk jobs can be read",
             "bulk upserts",
@@ -77,7 +73,7 @@ pub(super) fn others(answers: &AccountAnswers, findings: &mut CheckFindings) {
         ),
         (
             "searches",
-            &answers.search,
+            &rights.search,
             EndpointFamily::Searches,
             "contacts can be searched for",
             "contacts with companies or deals, to go in bulk,",

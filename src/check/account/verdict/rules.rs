@@ -1,6 +1,6 @@
 //! What the configuration says about fields, against those that the account has.
 
-use crate::check::account::answers::{AccountAnswers, Tried, place};
+use crate::check::account::answers::{FieldsTried, Tried};
 use crate::check::finding::CheckFindings;
 use crate::check::words::{AGAIN, listed};
 use crate::config::AccountConfig;
@@ -8,24 +8,24 @@ use crate::mapping::{Mapper, SchemaGap};
 use crate::schema::Entity;
 
 /// What the configuration says about fields that were read.
-pub(super) fn rules(account: &AccountConfig, answers: &AccountAnswers, findings: &mut CheckFindings) {
-    let unread = |entity: &&Entity| !matches!(answers.fields.get(place(**entity)), Some(Tried::Works(_)));
+pub(super) fn rules(account: &AccountConfig, fields: &FieldsTried, findings: &mut CheckFindings) {
+    let unread = |entity: &&Entity| !matches!(fields.counts.of(**entity), Tried::Works(_));
     let gaps: Vec<_> = Entity::ALL.iter().filter(unread).map(|entity| (*entity, SchemaGap::NotYet)).collect();
     if gaps.len() == Entity::ALL.len() {
         findings.skip("fields", "what the configuration says about fields: none could be read", AGAIN);
         return;
     }
     let is_read = |entity: Entity| gaps.iter().all(|(other, _)| *other != entity);
-    let mapper = Mapper::new(account.mapping.clone(), answers.schema.clone()).with_gaps(gaps.clone());
+    let mapper = Mapper::new(account.mapping.clone(), fields.schema.clone()).with_gaps(gaps.clone());
     required(&mapper, is_read, findings);
     overrides(&mapper, is_read, findings);
     defaults(&mapper, findings);
-    if !answers.left_out.is_empty() {
-        let fields: Vec<String> =
-            answers.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
+    if !fields.left_out.is_empty() {
+        let odd: Vec<String> =
+            fields.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
         findings.warn(
             "fields",
-            format!("left out, because their metadata is odd: {}", listed(&fields)),
+            format!("left out, because their metadata is odd: {}", listed(&odd)),
             "their traits are ignored; look at these fields in Admin settings",
         );
     }

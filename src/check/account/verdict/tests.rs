@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::check::CheckStatus::{self, Failed, Ok as Good, Skipped, Warning};
-use crate::check::account::answers::{EndedEarly, Tried};
+use crate::check::account::answers::{EndedEarly, FieldsTried, PerEntity, RightsTried, ServerSeen, Tried};
 use crate::config::{SecretsNeeded, parse};
 use crate::freshsales::{RateLimit, ReachStep, Unreached};
 use crate::schema::{Fields, Schema};
@@ -18,23 +18,35 @@ fn config(more: &str) -> AccountConfig {
     config.accounts.into_iter().next().unwrap()
 }
 
+fn of_each<T>(tried: fn() -> Tried<T>) -> PerEntity<Tried<T>> {
+    let mut each = PerEntity::default();
+    for entity in Entity::ALL {
+        *each.of_mut(*entity) = tried();
+    }
+    each
+}
+
 /// As a sound account answers.
 fn sound() -> AccountAnswers {
     let read = |fields| Fields::read(&json!({ "fields": fields })).unwrap().0;
     AccountAnswers {
-        reached: true,
+        server: ServerSeen { reached: true, clock_ahead: Some(0), ..ServerSeen::default() },
         accepted: true,
-        clock_ahead: Some(0),
         quota: RateLimit { limit: Some(1000), remaining: Some(900), reset: None },
-        fields: [(); 3].map(|()| Tried::Works(2)),
-        records: [(); 3].map(|()| Tried::Works(())),
-        lookup: Tried::Works(()),
-        jobs: Tried::Works(()),
-        search: Tried::Works(()),
-        schema: Schema {
-            contact: read(json!([{"name": "cf_plan", "type": "text", "default": false}])),
-            sales_account: read(json!([{"name": "name", "type": "text"}])),
-            deal: read(json!([{"name": "name", "type": "text"}])),
+        fields: FieldsTried {
+            counts: of_each(|| Tried::Works(2)),
+            schema: Schema {
+                contact: read(json!([{"name": "cf_plan", "type": "text", "default": false}])),
+                sales_account: read(json!([{"name": "name", "type": "text"}])),
+                deal: read(json!([{"name": "name", "type": "text"}])),
+            },
+            left_out: Vec::new(),
+        },
+        rights: RightsTried {
+            records: of_each(|| Tried::Works(())),
+            lookup: Tried::Works(()),
+            jobs: Tried::Works(()),
+            search: Tried::Works(()),
         },
         ..AccountAnswers::default()
     }
@@ -82,15 +94,17 @@ fn an_account_that_cannot_be_reached_is_told_by_the_step_that_failed() {
     let late = Unreached { step: ReachStep::Answer, why: "late".to_owned() };
     let midway = changed("connection", |answers| {
         answers.ended_early = Some(EndedEarly::Unreached(late));
-        answers.fields[2] = Tried::Not;
+        *answers.fields.counts.of_mut(Entity::Deal) = Tried::Not;
     });
     assert_eq!(midway, [Warning]);
 }
 
 #[test]
 fn what_ends_the_attempts_has_a_verdict_and_nothing_else_is_guessed() {
-    let ended =
-        |ended| AccountAnswers { reached: true, ended_early: Some(ended), ..AccountAnswers::default() };
+    let ended = |ended| {
+        let server = ServerSeen { reached: true, ..ServerSeen::default() };
+        AccountAnswers { server, ended_early: Some(ended), ..AccountAnswers::default() }
+    };
     for (ended_early, connection, key) in [
         (EndedEarly::Unauthorized(401), Good, Failed),
         (EndedEarly::NotFreshsales("a web page".to_owned(), "check url"), Failed, Skipped),
@@ -113,7 +127,7 @@ fn the_clock_may_be_off_by_half_a_minute() {
         (Some(-31), Warning),
         (None, Skipped),
     ] {
-        assert_eq!(changed("clock", |answers| answers.clock_ahead = ahead), [status], "{ahead:?}");
+        assert_eq!(changed("clock", |answers| answers.server.clock_ahead = ahead), [status], "{ahead:?}");
     }
 }
 
@@ -132,21 +146,21 @@ fn the_quota_is_held_against_the_plan() {
 #[test]
 fn only_contacts_are_needed_by_every_identify() {
     let no = || Tried::Forbidden("no".to_owned());
-    for (place, check, status) in
-        [(0, "contacts", Failed), (1, "sales_accounts", Warning), (2, "deals", Warning)]
-    {
-        assert_eq!(changed(check, |answers| answers.records[place] = no()), [status]);
-        assert_eq!(
-            changed(check, |answers| answers.fields[place] = Tried::Forbidden("no".to_owned())),
-            [status]
-        );
-        assert_eq!(changed(check, |answers| answers.fields[place] = Tried::Odd("odd".to_owned())), [status]);
-        assert_eq!(changed(check, |answers| answers.fields[place] = Tried::Not), [Skipped]);
+    for (entity, check, status) in [
+        (Entity::Contact, "contacts", Failed),
+        (Entity::SalesAccount, "sales_accounts", Warning),
+        (Entity::Deal, "deals", Warning),
+    ] {
+        let fields = |tried| changed(check, |answers| *answers.fields.counts.of_mut(entity) = tried);
+        assert_eq!(changed(check, |answers| *answers.rights.records.of_mut(entity) = no()), [status]);
+        assert_eq!(fields(Tried::Forbidden("no".to_owned())), [status]);
+        assert_eq!(fields(Tried::Odd("odd".to_owned())), [status]);
+        assert_eq!(fields(Tried::Not), [Skipped]);
     }
     for (tried, status) in [(no(), Warning), (Tried::Odd("odd".to_owned()), Warning), (Tried::Not, Skipped)] {
-        assert_eq!(changed("lookups", |answers| answers.lookup = tried.clone()), [status]);
-        assert_eq!(changed("jobs", |answers| answers.jobs = tried.clone()), [status]);
-        assert_eq!(changed("searches", |answers| answers.search = tried.clone()), [status]);
+        assert_eq!(changed("lookups", |answers| answers.rights.lookup = tried.clone()), [status]);
+        assert_eq!(changed("jobs", |answers| answers.rights.jobs = tried.clone()), [status]);
+        assert_eq!(changed("searches", |answers| answers.rights.search = tried.clone()), [status]);
     }
 }
 
@@ -170,9 +184,9 @@ fn rules_are_held_against_the_fields_that_were_read() {
     assert!(nearest.remedy.as_ref().unwrap().contains("cfPlan"), "{nearest:?}");
     // Nothing is said of fields that were not read.
     let mut unread = sound();
-    unread.fields[2] = Tried::Not;
+    *unread.fields.counts.of_mut(Entity::Deal) = Tried::Not;
     assert_eq!(of(&found(&config, &unread), "overrides"), [Failed]);
-    unread.fields = [(); 3].map(|()| Tried::Not);
+    unread.fields.counts = PerEntity::default();
     assert_eq!(of(&found(&config, &unread), "fields"), [Skipped]);
     assert!(of(&found(&config, &unread), "overrides").is_empty());
 }
@@ -180,13 +194,14 @@ fn rules_are_held_against_the_fields_that_were_read() {
 #[test]
 fn required_fields_that_were_not_read_are_not_taken_for_none() {
     let mut answers = sound();
-    answers.fields[2] = Tried::Not;
+    *answers.fields.counts.of_mut(Entity::Deal) = Tried::Not;
     let found = found(&config(""), &answers);
     assert_eq!(of(&found, "required_fields"), [Skipped]);
     let told = found.iter().find(|finding| finding.check == "required_fields").unwrap();
     assert!(told.message.contains("deals") && !told.message.contains("contacts"), "{told:?}");
-    let forbidden =
-        changed("required_fields", |answers| answers.fields[1] = Tried::Forbidden("no".to_owned()));
+    let forbidden = changed("required_fields", |answers| {
+        *answers.fields.counts.of_mut(Entity::SalesAccount) = Tried::Forbidden("no".to_owned())
+    });
     assert_eq!(forbidden, [Skipped]);
     assert_eq!(changed("required_fields", |_| {}), [Good]);
 }
