@@ -162,9 +162,11 @@ fn file_modes(facts: &ConfigurationFacts, findings: &mut CheckFindings) {
 fn urls(config: &Config, accounts: &[&AccountConfig], findings: &mut CheckFindings) {
     const CHECK: &str = "urls";
     for account in accounts {
-        let (name, url) = (&account.name, &account.url);
-        let others =
-            config.accounts.iter().filter(|other| other.name != *name && other.url.as_str() == url.as_str());
+        let (name, url) = (&account.name, &account.access.url);
+        let others = config
+            .accounts
+            .iter()
+            .filter(|other| other.name != *name && other.access.url.as_str() == url.as_str());
         let others: Vec<&str> = others.map(|other| &*other.name).collect();
         if !others.is_empty() {
             findings.warn(
@@ -191,9 +193,11 @@ fn urls(config: &Config, accounts: &[&AccountConfig], findings: &mut CheckFindin
             );
         }
     }
-    let taken = accounts.iter().filter(|account| account.url.as_str() != account.url.given());
+    let taken = accounts.iter().filter(|account| account.access.url.as_str() != account.access.url.given());
     let taken: Vec<String> = taken
-        .map(|account| format!("{}: \"{}\" is taken as {}", account.name, account.url.given(), account.url))
+        .map(|account| {
+            format!("{}: \"{}\" is taken as {}", account.name, account.access.url.given(), account.access.url)
+        })
         .collect();
     if !taken.is_empty() {
         findings.ok(CHECK, listed(&taken));
@@ -226,7 +230,7 @@ fn app_tokens(accounts: &[&AccountConfig], findings: &mut CheckFindings) {
     let tracks = |account: &&&AccountConfig| {
         account.events.iter().any(|event| matches!(event, EventType::Track | EventType::Page))
     };
-    let without = accounts.iter().filter(tracks).filter(|account| account.app_token.is_none());
+    let without = accounts.iter().filter(tracks).filter(|account| account.access.app_token.is_none());
     let without: Vec<&str> = without.map(|account| &*account.name).collect();
     if without.is_empty() {
         findings.ok(CHECK, "there wherever `events` has track or page");

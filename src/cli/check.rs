@@ -77,7 +77,7 @@ async fn online(config: &Config, accounts: Vec<AccountConfig>, output: &mut Outp
         done += 1;
         bar.set_message(format!("{done} of {count} accounts"));
         let title = format!("Account {}", account.name);
-        bar.suspend(|| output.group(&title, account.url.as_str(), &findings))?;
+        bar.suspend(|| output.group(&title, account.access.url.as_str(), &findings))?;
     }
     bar.finish_and_clear();
     Ok(())
@@ -122,11 +122,11 @@ async fn ask_accounts(
 }
 
 async fn ask_account(account: &AccountConfig, transport: Option<HttpTransport>) -> Vec<Finding> {
-    let secrets = account.read_secrets(&config::environment);
+    let secrets = account.access.read_secrets(&config::environment);
     let (Ok(secrets), Some(transport)) = (secrets, transport) else {
         return check::account_not_asked(account, "a secret is missing", "see `secrets` above");
     };
-    let transport = match account.authorities() {
+    let transport = match account.access.authorities() {
         Ok(None) => transport,
         Ok(Some(authorities)) => match transport.trusting(&authorities) {
             Ok(transport) => transport,
@@ -137,7 +137,7 @@ async fn ask_account(account: &AccountConfig, transport: Option<HttpTransport>) 
         Err(_) => return check::account_not_asked(account, "ca_file is of no use", "see `secrets` above"),
     };
     let credentials = Credentials {
-        base_url: account.url.as_str().to_owned(),
+        base_url: account.access.url.as_str().to_owned(),
         api_key: secrets.api_key,
         app_token: secrets.app_token,
     };

@@ -134,8 +134,9 @@ fn configuration(accounts: &[DemoAccount]) -> Result<Config, Failure> {
     config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     for account in &mut config.accounts {
         if let Some(sandbox) = accounts.iter().find(|sandbox| *sandbox.name == *account.name) {
-            account.url = BaseUrl::parse(&format!("http://{}", sandbox.address), PlainHttp::LoopbackOnly)
-                .map_err(Failure::failed)?;
+            account.access.url =
+                BaseUrl::parse(&format!("http://{}", sandbox.address), PlainHttp::LoopbackOnly)
+                    .map_err(Failure::failed)?;
         }
         account.limits.requests_per_hour = f64::from(REQUESTS_PER_HOUR);
         account.limits.tracking_requests_per_minute = f64::from(REQUESTS_PER_HOUR);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::running::engine;
 use super::terminal::output::{Failure, print};
 use crate::config::parse_duration;
-use crate::sandbox::{self, FieldFiles, Options};
+use crate::sandbox::{self, FieldFiles, JobOptions, Options, ReadOptions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SandboxArguments {
@@ -61,15 +61,14 @@ pub(super) async fn run(arguments: SandboxArguments) -> Result<(), Failure> {
         None => FieldFiles::built_in(),
     };
     let default = Options::default();
-    let (job_time, longest_job_time) =
-        arguments.job_time.unwrap_or((default.job_time, default.longest_job_time));
+    let (shortest, longest) = arguments.job_time.unwrap_or((default.jobs.shortest, default.jobs.longest));
+    let search_delay = arguments.search_delay.unwrap_or_default();
     let options = Options {
         fields,
         requests_per_hour: arguments.requests_per_hour,
         latency: arguments.latency.unwrap_or(default.latency),
-        job_time,
-        longest_job_time,
-        search_delay: arguments.search_delay.unwrap_or(default.search_delay),
+        jobs: JobOptions { shortest, longest, ..default.jobs },
+        reads: ReadOptions { search_delay, ..default.reads },
         ..default
     };
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {

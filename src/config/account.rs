@@ -1,32 +1,22 @@
 //! `[[accounts]]`: one Freshsales account each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
+use super::access::{AccountAccess, required};
 use super::claims::AccountClaims;
 use super::reading::reader::{Environment, Section};
-use super::values::base_url::{BaseUrl, PlainHttp};
-use super::values::choices::{DealIdentity, Links, Tags};
-use super::values::secret::{SecretError, SecretSource};
+use super::values::choices::RecordChoices;
 use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
 use crate::segment::EventType;
-use crate::tls::{Authorities, TlsFileError};
-use secrecy::SecretString;
 
 /// `[[accounts]]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
     /// Names the account's lane and queue; a label of metrics.
     pub name: AccountName,
-    /// Of its API.
-    pub url: BaseUrl,
-    /// For everything but activities.
-    pub api_key: SecretSource,
-    /// For activities.
-    pub app_token: Option<SecretSource>,
-    /// Certificates of authorities that are trusted beside the system's.
-    pub ca_file: Option<PathBuf>,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub access: AccountAccess,
     /// How much of the account's limits may be used.
     pub limits: AccountLimits,
     /// Whose events are routed to it.
@@ -35,31 +25,8 @@ pub struct AccountConfig {
     pub events: Vec<EventType>,
     /// How traits become fields.
     pub mapping: MappingRules,
-    /// Which deal an event's deal is.
-    pub deal_identity: DealIdentity,
-    /// How contacts are linked to their companies.
-    pub links: Links,
-    /// What becomes of the tags that a record has already.
-    pub tags: Tags,
-}
-
-/// An account's secrets, as they were when they were read.
-#[derive(Debug, Clone)]
-pub struct AccountSecrets {
-    /// For everything but activities.
-    pub api_key: SecretString,
-    /// For activities.
-    pub app_token: Option<SecretString>,
-}
-
-/// A secret of an account that is not there.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}: {error}")]
-pub struct AccountSecretError {
-    /// `api_key` or `app_token`.
-    pub key: &'static str,
-    /// Why.
-    pub error: SecretError,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub records: RecordChoices,
 }
 
 /// How much of an account's limits may be used.
@@ -100,21 +67,7 @@ impl AccountConfig {
         secrets: Option<Environment<'_>>,
     ) -> (AccountClaims, Option<Self>) {
         let name = required(&mut section, "name", |section| section.parsed("name", account_name));
-        let plain_http = match section.flag("insecure_http") {
-            Some(true) => PlainHttp::Anywhere,
-            Some(false) | None => PlainHttp::LoopbackOnly,
-        };
-        let url = required(&mut section, "url", |section| {
-            section.parsed("url", |text| BaseUrl::parse(text, plain_http))
-        });
-        let api_key = required(&mut section, "api_key", |section| token(section, "api_key", secrets));
-        let app_token = token(&mut section, "app_token", secrets);
-        let ca_file = section.path("ca_file");
-        if let (Some(path), Some(_)) = (&ca_file, secrets)
-            && let Err(error) = Authorities::read(path)
-        {
-            section.problem("ca_file", error.to_string());
-        }
+        let access = AccountAccess::read(&mut section, secrets);
         let limits = limits(&mut section);
         let sources = SegmentSources {
             write_keys: section.strings("write_keys").unwrap_or_default(),
@@ -122,83 +75,17 @@ impl AccountConfig {
         };
         let events = events(&mut section);
         let mapping = mapping(&mut section);
-        let deal_identity = section.word("deal_identity");
-        let links = section.word("links");
-        let tags = section.word("tags");
+        let records = RecordChoices::read(&mut section);
         section.finish();
         let claims = AccountClaims {
             name: name.clone(),
             write_keys: sources.write_keys.clone(),
             project_ids: sources.project_ids.clone(),
         };
-        let (Some(name), Some(url), Some(api_key)) = (name, url, api_key) else { return (claims, None) };
-        let account = Self {
-            name: name.into(),
-            url,
-            api_key,
-            app_token,
-            ca_file,
-            limits,
-            sources,
-            events,
-            mapping,
-            deal_identity,
-            links,
-            tags,
-        };
+        let (Some(name), Some(access)) = (name, access) else { return (claims, None) };
+        let account = Self { name: name.into(), access, limits, sources, events, mapping, records };
         (claims, Some(account))
     }
-
-    /// The authorities of `ca_file` as they are now.
-    pub fn authorities(&self) -> Result<Option<Authorities>, TlsFileError> {
-        self.ca_file.as_deref().map(Authorities::read).transpose()
-    }
-
-    /// Whether a secret may be another one when it is read again.
-    pub fn keeps_secrets_in_files(&self) -> bool {
-        [Some(&self.api_key), self.app_token.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|source| matches!(source, SecretSource::File(_)))
-    }
-
-    /// The secrets as they are now.
-    pub fn read_secrets(&self, environment: Environment<'_>) -> Result<AccountSecrets, AccountSecretError> {
-        let read = |key, source: &SecretSource| {
-            source.read_token(environment).map_err(|error| AccountSecretError { key, error })
-        };
-        Ok(AccountSecrets {
-            api_key: read("api_key", &self.api_key)?,
-            app_token: self.app_token.as_ref().map(|source| read("app_token", source)).transpose()?,
-        })
-    }
-}
-
-/// Reports a key that is missing; `read` reports one that is wrong.
-fn required<T>(
-    section: &mut Section<'_>,
-    key: &'static str,
-    read: impl FnOnce(&mut Section<'_>) -> Option<T>,
-) -> Option<T> {
-    if !section.has(key) {
-        section.problem(key, "missing; every account needs it");
-    }
-    read(section)
-}
-
-/// A secret that is sent as a header, or in its place.
-fn token(
-    section: &mut Section<'_>,
-    key: &'static str,
-    secrets: Option<Environment<'_>>,
-) -> Option<SecretSource> {
-    let source = section.secret(key)?;
-    if let Some(environment) = secrets
-        && let Err(error) = source.read_token(environment)
-    {
-        section.problem(key, error.to_string());
-    }
-    Some(source)
 }
 
 fn limits(section: &mut Section<'_>) -> AccountLimits {

@@ -2,6 +2,7 @@
 //!
 //! All problems of a file are reported together, each with its key. The commands load it; every room is handed its part.
 
+mod access;
 mod account;
 mod broker;
 mod claims;
@@ -11,7 +12,8 @@ mod log;
 mod reading;
 mod values;
 
-pub use account::{AccountConfig, AccountLimits, AccountSecretError, AccountSecrets, SegmentSources};
+pub use access::{AccountAccess, AccountSecretError, AccountSecrets};
+pub use account::{AccountConfig, AccountLimits, SegmentSources};
 pub use broker::{BrokerConfig, BrokerUrl, ClientIdentity};
 use claims::{AccountClaims, check_unique};
 pub use delivery::DeliveryConfig;
@@ -21,7 +23,7 @@ pub use reading::problem::{ConfigError, ConfigProblem, ProblemPlace};
 pub use reading::reader::Environment;
 pub use reading::written::WrittenKeys;
 pub use values::base_url::{BaseUrl, BaseUrlError, PlainHttp};
-pub use values::choices::{DealIdentity, Links, Tags};
+pub use values::choices::{DealIdentity, Links, RecordChoices, Tags};
 pub use values::duration::parse_duration;
 pub use values::secret::{SecretError, SecretSource, SecretsNeeded};
 

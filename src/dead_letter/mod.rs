@@ -47,8 +47,8 @@ impl DeadLetter<'_> {
     /// Counts and logs an event that no lane has received; a lane does both itself.
     pub(crate) fn count_as_received(&self, metrics: &AccountMetrics, trace_id: Option<TraceId>) {
         let Self { refusal, account, seen, .. } = self;
-        metrics.received.of(seen.label()).inc();
-        metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+        metrics.events.received.of(seen.label()).inc();
+        metrics.events.dead_lettered.of(refusal.reason.as_str()).inc();
         tracing::warn!(
             account = account.map_or(UNROUTED, |name| name),
             event.message_id = seen.message_id,

@@ -53,7 +53,7 @@ impl AccountExplainer {
         }
         let mut mapper = Mapper::new(account.mapping.clone(), schema).with_gaps(fields.gaps().to_vec());
         mapper.set_selectors(fields.selectors());
-        let accepts = Accepts::of(account, account.app_token.is_some());
+        let accepts = Accepts::of(account, account.access.app_token.is_some());
         Self { account: account.clone(), accepts, mapper, labels }
     }
 

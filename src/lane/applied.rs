@@ -40,16 +40,16 @@ pub struct AppliedSettings {
 
 impl AppliedSettings {
     pub(super) fn of(account: &AccountConfig) -> Self {
-        let AccountConfig { limits, mapping, sources, .. } = account;
+        let AccountConfig { access, limits, mapping, sources, records, .. } = account;
         Self {
-            url: account.url.as_str().into(),
+            url: access.url.as_str().into(),
             // As it is written; limits hold the share of it.
             requests_per_hour: (limits.requests_per_hour / limits.quota_share).round(),
             quota_share: limits.quota_share,
             tracking_requests_per_minute: limits.tracking_requests_per_minute,
             bulk_jobs: limits.bulk_jobs,
-            app_token: account.app_token.is_some(),
-            ca_file: account.ca_file.is_some(),
+            app_token: access.app_token.is_some(),
+            ca_file: access.ca_file.is_some(),
             write_keys: sources.write_keys.len(),
             project_ids: sources.project_ids.len(),
             events: account.events.iter().map(|event| event.as_str()).collect(),
@@ -58,9 +58,9 @@ impl AppliedSettings {
             invalid_value: mapping.invalid_value.into(),
             anonymous_identify: mapping.anonymous_identify.into(),
             null_traits: mapping.null_traits.into(),
-            tags: account.tags.into(),
-            deal_identity: account.deal_identity.into(),
-            links: account.links.into(),
+            tags: records.tags.into(),
+            deal_identity: records.deal_identity.into(),
+            links: records.links.into(),
             fields: mapping.fields.len(),
             company_fields: mapping.company_fields.len(),
             deal_fields: mapping.deal_fields.len(),

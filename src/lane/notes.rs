@@ -37,7 +37,7 @@ impl Notes {
 
     /// The account's settings are these from now on.
     pub(super) fn applied(&self, account: &AccountConfig) {
-        self.metrics.quota_requests_per_hour.set(account.limits.requests_per_hour);
+        self.metrics.quota.requests_per_hour.set(account.limits.requests_per_hour);
         let settings = Arc::new(AppliedSettings::of(account));
         self.status.note(|facts| facts.settings = Some(settings));
     }
@@ -71,7 +71,7 @@ impl Notes {
         let all_back = [&api, &tracking].into_iter().all(|quota| quota.left == quota.at_once);
         let next = [api.next, tracking.next].into_iter().flatten().filter(|next| *next > now);
         self.next_look = (!all_back).then(|| next.chain([now + QUOTA_LOOK]).min()).flatten();
-        self.metrics.quota_remaining.set(u32::try_from(api.left).map_or(f64::MAX, f64::from));
+        self.metrics.quota.remaining.set(u32::try_from(api.left).map_or(f64::MAX, f64::from));
         self.status.note(|facts| (facts.api, facts.tracking) = (Some(api), Some(tracking)));
         if let Some(reading) = intake.schema().read()
             && self.fields_read_at != Some(reading.at)

@@ -15,7 +15,7 @@ impl QuotaWait {
     /// To be called at every turn, because a lane short of quota may wait without an end.
     pub(super) fn count<D>(&mut self, scheduler: &Scheduler<D>, metrics: &AccountMetrics, now: Instant) {
         if let Some(since) = self.since.take() {
-            metrics.quota_wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
+            metrics.quota.wait_seconds.inc_by(now.saturating_duration_since(since).as_secs_f64());
         }
         self.since = scheduler.starved().then_some(now);
     }

@@ -21,7 +21,7 @@ impl Reports {
     }
 
     pub(super) fn merged_identifies(&self, identifies: u64) {
-        self.metrics.coalesced.inc_by(identifies);
+        self.metrics.events.coalesced.inc_by(identifies);
     }
 
     /// A record is written without a value.
@@ -69,11 +69,11 @@ impl Reports {
     }
 
     pub(super) fn bulk_feature_works(&self, feature: BulkFeature) {
-        self.metrics.bulk_feature.of(feature.as_str()).set(1);
+        self.metrics.lane.bulk_feature.of(feature.as_str()).set(1);
     }
 
     pub(super) fn bulk_feature_fails(&self, feature: BulkFeature) {
-        self.metrics.bulk_feature.of(feature.as_str()).set(0);
+        self.metrics.lane.bulk_feature.of(feature.as_str()).set(0);
         tracing::warn!(
             account = &*self.account,
             feature = feature.as_str(),

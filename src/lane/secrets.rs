@@ -43,7 +43,7 @@ impl SecretFiles {
 
 impl LastRead {
     async fn read(&mut self) {
-        if !self.account.keeps_secrets_in_files()
+        if !self.account.access.keeps_secrets_in_files()
             || self.at.is_some_and(|at| at.elapsed() < SECRETS_READ_EVERY)
         {
             return;
@@ -52,7 +52,7 @@ impl LastRead {
         let reading = self.reading.get_or_insert_with(|| {
             let account = self.account.clone();
             // What cannot be read now is as good as unchanged.
-            tokio::task::spawn_blocking(move || account.read_secrets(&config::environment).ok())
+            tokio::task::spawn_blocking(move || account.access.read_secrets(&config::environment).ok())
         });
         let Ok(read) = tokio::time::timeout(SECRETS_READ_TIMEOUT, reading).await else { return };
         self.reading = None;

@@ -65,8 +65,8 @@ impl Settler {
     /// Counts an event as received.
     pub(super) fn open(&mut self, event_type: &'static str, queued_at: Timestamp) {
         *self.queued.entry(queued_at.as_second()).or_default() += 1;
-        self.metrics.received.of(event_type).inc();
-        self.metrics.in_flight.inc();
+        self.metrics.events.received.of(event_type).inc();
+        self.metrics.events.in_flight.inc();
     }
 
     /// Settles a duplicate of a delivered message, and lets a duplicate of one being worked on wait for that one's end.
@@ -115,17 +115,17 @@ impl Settler {
 
     pub(super) fn settle(&mut self, delivery: OpenDelivery, outcome: Outcome, attempts: u32) {
         self.settled += 1;
-        self.metrics.in_flight.dec();
+        self.metrics.events.in_flight.dec();
         self.no_longer_open(delivery.queued_at);
         let now = Timestamp::now();
         match &outcome {
             Outcome::Delivered => {
-                self.metrics.delivered.of(delivery.event_type).inc();
-                self.metrics.last_delivery.set(now.as_duration().as_secs_f64());
+                self.metrics.events.delivered.of(delivery.event_type).inc();
+                self.metrics.lane.last_delivery.set(now.as_duration().as_secs_f64());
                 self.status.note(|facts| facts.last_delivered = Some(now));
             }
             Outcome::Skipped(reason) => {
-                self.metrics.skipped.of(reason.as_str()).inc();
+                self.metrics.events.skipped.of(reason.as_str()).inc();
                 tracing::debug!(
                     account = &*self.account,
                     event.message_id = delivery.message_id,
@@ -136,15 +136,15 @@ impl Settler {
                 );
             }
             Outcome::DeadLetter(refusal) => {
-                self.metrics.dead_lettered.of(refusal.reason.as_str()).inc();
+                self.metrics.events.dead_lettered.of(refusal.reason.as_str()).inc();
                 self.status.note(|facts| facts.failed(now, delivery.event_type, refusal));
                 self.log_dead_letter(&delivery, refusal);
             }
-            Outcome::Returned => self.metrics.returned.inc(),
+            Outcome::Returned => self.metrics.events.returned.inc(),
         }
         if outcome != Outcome::Returned {
             let waited = Duration::try_from(now.duration_since(delivery.queued_at));
-            self.metrics.delivery_seconds.observe(waited.unwrap_or_default().as_secs_f64());
+            self.metrics.events.delivery_seconds.observe(waited.unwrap_or_default().as_secs_f64());
         }
         delivery.receipt.settle(outcome, attempts);
     }

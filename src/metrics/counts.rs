@@ -97,16 +97,16 @@ mod tests {
         let (acme, globex) = (metrics.account("acme"), metrics.account("globex"));
         acme.begin();
         for event_type in ["identify", "track"] {
-            acme.received.of(event_type).inc_by(3);
+            acme.events.received.of(event_type).inc_by(3);
         }
-        acme.delivered.of("track").inc();
-        acme.skipped.of("duplicate").inc_by(2);
-        acme.dead_lettered.of("missing_email").inc_by(4);
+        acme.events.delivered.of("track").inc();
+        acme.events.skipped.of("duplicate").inc_by(2);
+        acme.events.dead_lettered.of("missing_email").inc_by(4);
         for seconds in [0.01, 0.07, 0.08, 1e9] {
-            acme.delivery_seconds.observe(seconds);
+            acme.events.delivery_seconds.observe(seconds);
         }
         acme.requests.observe("contact_upsert", "ok", std::time::Duration::ZERO, 1);
-        globex.received.of("page").inc();
+        globex.events.received.of("page").inc();
         let counts = metrics.counts();
         assert_eq!(counts["globex"], AccountCounts { received: 1, ..AccountCounts::default() });
         let acme = &counts["acme"];

@@ -16,29 +16,34 @@ impl Metrics {
     /// One account's metrics. None of its series exists yet.
     pub fn account(&self, name: &str) -> AccountMetrics {
         let account: Arc<str> = name.into();
+        let counter = |vec: &IntCounterVec| LabelledCounter { account: account.clone(), vec: vec.clone() };
+        let gauge = |vec: &IntGaugeVec| LabelledGauge { account: account.clone(), vec: vec.clone() };
         AccountMetrics {
-            received: LabelledCounter { account: account.clone(), vec: self.events_received.clone() },
-            delivered: LabelledCounter { account: account.clone(), vec: self.events_delivered.clone() },
-            skipped: LabelledCounter { account: account.clone(), vec: self.events_skipped.clone() },
-            dead_lettered: LabelledCounter {
-                account: account.clone(),
-                vec: self.events_dead_lettered.clone(),
+            events: EventMetrics {
+                received: counter(&self.events_received),
+                delivered: counter(&self.events_delivered),
+                skipped: counter(&self.events_skipped),
+                dead_lettered: counter(&self.events_dead_lettered),
+                returned: Series::new(&account, &self.events_returned),
+                coalesced: Series::new(&account, &self.events_coalesced),
+                in_flight: Series::new(&account, &self.events_in_flight),
+                delivery_seconds: Series::new(&account, &self.delivery_seconds),
             },
-            returned: Series::new(&account, &self.events_returned),
-            coalesced: Series::new(&account, &self.events_coalesced),
             traits_ignored: Series::new(&account, &self.traits_ignored),
             values_omitted: Series::new(&account, &self.values_omitted),
-            in_flight: Series::new(&account, &self.events_in_flight),
-            delivery_seconds: Series::new(&account, &self.delivery_seconds),
-            quota_requests_per_hour: Series::new(&account, &self.quota_requests_per_hour),
-            quota_remaining: Series::new(&account, &self.quota_remaining),
-            quota_wait_seconds: Series::new(&account, &self.quota_wait_seconds),
+            quota: QuotaMetrics {
+                requests_per_hour: Series::new(&account, &self.quota_requests_per_hour),
+                remaining: Series::new(&account, &self.quota_remaining),
+                wait_seconds: Series::new(&account, &self.quota_wait_seconds),
+            },
+            lane: LaneMetrics {
+                bulk_feature: gauge(&self.bulk_feature),
+                state: gauge(&self.lane_state),
+                stuck: Series::new(&account, &self.lane_stuck),
+                oldest: Series::new(&account, &self.lane_oldest),
+                last_delivery: Series::new(&account, &self.last_delivery),
+            },
             receipts_dropped: self.receipts_dropped.clone(),
-            bulk_feature: LabelledGauge { account: account.clone(), vec: self.bulk_feature.clone() },
-            lane_state: LabelledGauge { account: account.clone(), vec: self.lane_state.clone() },
-            lane_stuck: Series::new(&account, &self.lane_stuck),
-            lane_oldest: Series::new(&account, &self.lane_oldest),
-            last_delivery: Series::new(&account, &self.last_delivery),
             requests: RequestMetrics {
                 account,
                 count: self.api_requests.clone(),
@@ -52,29 +57,47 @@ impl Metrics {
 
 /// The metrics of one account. Clones share their series.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each is described at the metric of the same name")]
+#[expect(missing_docs, reason = "each is described at its type, or at the metric of the same name")]
 pub struct AccountMetrics {
+    pub events: EventMetrics,
+    pub traits_ignored: Series<IntCounter>,
+    pub values_omitted: Series<IntCounter>,
+    pub quota: QuotaMetrics,
+    pub lane: LaneMetrics,
+    pub receipts_dropped: IntCounter,
+    pub requests: RequestMetrics,
+    begun: Arc<Once>,
+}
+
+/// What became of one account's events.
+#[derive(Debug, Clone)]
+pub struct EventMetrics {
     pub received: LabelledCounter,
     pub delivered: LabelledCounter,
     pub skipped: LabelledCounter,
     pub dead_lettered: LabelledCounter,
     pub returned: Series<IntCounter>,
     pub coalesced: Series<IntCounter>,
-    pub traits_ignored: Series<IntCounter>,
-    pub values_omitted: Series<IntCounter>,
     pub in_flight: Series<IntGauge>,
     pub delivery_seconds: Series<Histogram>,
-    pub quota_requests_per_hour: Series<Gauge>,
-    pub quota_remaining: Series<Gauge>,
-    pub quota_wait_seconds: Series<Counter>,
-    pub receipts_dropped: IntCounter,
+}
+
+/// The quota of one account's API.
+#[derive(Debug, Clone)]
+pub struct QuotaMetrics {
+    pub requests_per_hour: Series<Gauge>,
+    pub remaining: Series<Gauge>,
+    pub wait_seconds: Series<Counter>,
+}
+
+/// The state of one account's lane.
+#[derive(Debug, Clone)]
+pub struct LaneMetrics {
     pub bulk_feature: LabelledGauge,
-    pub lane_state: LabelledGauge,
-    pub lane_stuck: Series<IntGauge>,
-    pub lane_oldest: Series<Gauge>,
+    pub state: LabelledGauge,
+    pub stuck: Series<IntGauge>,
+    pub oldest: Series<Gauge>,
     pub last_delivery: Series<Gauge>,
-    pub requests: RequestMetrics,
-    begun: Arc<Once>,
 }
 
 impl AccountMetrics {
@@ -87,22 +110,29 @@ impl AccountMetrics {
     /// alerts notice the first increase.
     pub fn begin(&self) {
         self.begun.call_once(|| {
-            for reason in SkipReason::ALL {
-                self.skipped.of(reason.as_str());
-            }
-            for reason in DeadLetterReason::ALL {
-                self.dead_lettered.of(reason.as_str());
-            }
-            for counter in [&self.returned, &self.coalesced, &self.traits_ignored, &self.values_omitted] {
-                counter.make();
-            }
-            self.in_flight.make();
-            self.lane_stuck.make();
-            self.delivery_seconds.make();
-            self.quota_wait_seconds.make();
-            self.quota_remaining.make();
-            self.lane_oldest.make();
+            self.events.begin();
+            self.traits_ignored.make();
+            self.values_omitted.make();
+            self.quota.wait_seconds.make();
+            self.quota.remaining.make();
+            self.lane.stuck.make();
+            self.lane.oldest.make();
         });
+    }
+}
+
+impl EventMetrics {
+    fn begin(&self) {
+        for reason in SkipReason::ALL {
+            self.skipped.of(reason.as_str());
+        }
+        for reason in DeadLetterReason::ALL {
+            self.dead_lettered.of(reason.as_str());
+        }
+        self.returned.make();
+        self.coalesced.make();
+        self.in_flight.make();
+        self.delivery_seconds.make();
     }
 }
 
@@ -218,7 +248,7 @@ mod tests {
         let accounts: Vec<_> = names.iter().map(|name| metrics.account(name)).collect();
         assert_eq!(series(&metrics), 0, "nothing before the lanes");
         for (name, account) in names.iter().zip(&accounts) {
-            account.quota_requests_per_hour.set(1800.0);
+            account.quota.requests_per_hour.set(1800.0);
             LaneStatus::new(name.as_str().into(), account.clone());
         }
         assert_eq!(series(&metrics), ACCOUNTS * 2);
@@ -226,11 +256,11 @@ mod tests {
         for account in &accounts {
             account.begin();
             account.begin();
-            account.received.of("identify").inc();
-            account.delivered.of("identify").inc();
-            account.delivery_seconds.observe(1.0);
-            account.last_delivery.set(1.0);
-            account.lane_state.of("flowing").set(1);
+            account.events.received.of("identify").inc();
+            account.events.delivered.of("identify").inc();
+            account.events.delivery_seconds.observe(1.0);
+            account.lane.last_delivery.set(1.0);
+            account.lane.state.of("flowing").set(1);
             account.requests.observe("contact_fields", "ok", std::time::Duration::ZERO, 1);
             account.requests.observe("contact_upsert", "ok", std::time::Duration::ZERO, 1);
         }
@@ -248,9 +278,9 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let account = metrics.account("account-1");
         let other = account.clone();
-        assert!(account.returned.made().is_none());
-        other.returned.inc();
-        assert_eq!(account.returned.made().unwrap().get(), 1);
+        assert!(account.events.returned.made().is_none());
+        other.events.returned.inc();
+        assert_eq!(account.events.returned.made().unwrap().get(), 1);
         assert_eq!(series(&metrics), 1);
     }
 }

@@ -89,7 +89,7 @@ mod tests {
         let read = |accounts: usize| {
             let metrics = Metrics::new().expect("metrics");
             for number in 0..accounts {
-                metrics.account(&format!("account-{number}")).delivered.of("track").inc();
+                metrics.account(&format!("account-{number}")).events.delivered.of("track").inc();
             }
             let (totals, read) = metrics.sum_up();
             assert_eq!(totals.len(), accounts);

@@ -17,8 +17,8 @@ mod server;
 
 pub use metadata::fields::{FieldFiles, FieldsError};
 pub use options::{
-    BulkLinks, CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobReport, Language, Options, SearchFilter,
-    SearchInclude,
+    Admission, BulkLinks, CustomFieldsOnPut, EmailsOnPut, IncludedDeals, JobOptions, JobReport, Language,
+    Locale, Options, ReadOptions, SearchFilter, SearchInclude, WriteOptions,
 };
 pub use server::{Sandbox, serve};
 

@@ -21,39 +21,16 @@ pub struct Options {
     pub requests_per_hour: Option<u32>,
     /// How long every API and tracking call waits before it is handled.
     pub latency: Duration,
-    /// The only API key accepted; `None` accepts any that is not empty.
-    pub api_key: Option<String>,
-    /// The only web-tracking token accepted; `None` accepts any that is not empty.
-    pub app_token: Option<String>,
-    /// How long a bulk job runs before it writes its records and has a report; the shortest where `longest_job_time` is
-    /// longer.
-    pub job_time: Duration,
-    /// The longest a bulk job runs. Each takes a time of its own between the two, which follows from how many came before.
-    pub longest_job_time: Duration,
-    /// How long look-ups and searches do not see a write. Reads by id and upserts see it at once.
-    pub search_delay: Duration,
-    /// What a bulk job's report holds.
-    pub job_report: JobReport,
-    /// What a `PUT` does with custom fields that it does not name.
-    pub custom_fields_on_put: CustomFieldsOnPut,
-    /// What a `PUT` with a list of `emails` does with addresses that the list does not name.
-    pub emails_on_put: EmailsOnPut,
-    /// The status of a job that has ended. Only `SUCCESS` is known; others may be in use.
-    pub job_end_word: String,
-    /// Where an answer shows a contact's deals when the request asks for them.
-    pub included_deals: IncludedDeals,
-    /// Whether filtered searches honour `?include=`.
-    pub search_include: SearchInclude,
-    /// What filtered searches make of their filter.
-    pub search_filter: SearchFilter,
-    /// Whether bulk upserts of contacts write `sales_accounts`.
-    pub bulk_links: BulkLinks,
-    /// The language of error messages.
-    pub language: Language,
-    /// The account's time zone. A date sent with a time becomes the day it was in this zone.
-    pub utc_offset: Offset,
-    /// The longest request body accepted, in bytes; longer ones get 413.
-    pub body_limit: usize,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub admission: Admission,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub jobs: JobOptions,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub reads: ReadOptions,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub writes: WriteOptions,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub locale: Locale,
 }
 
 impl Default for Options {
@@ -62,34 +39,103 @@ impl Default for Options {
             fields: FieldFiles::built_in(),
             requests_per_hour: None,
             latency: Duration::ZERO,
-            api_key: None,
-            app_token: None,
-            job_time: Duration::from_millis(300),
-            longest_job_time: Duration::ZERO,
-            search_delay: Duration::ZERO,
-            job_report: JobReport::Rows,
-            custom_fields_on_put: CustomFieldsOnPut::Merge,
-            emails_on_put: EmailsOnPut::Merge,
-            job_end_word: "SUCCESS".to_owned(),
-            included_deals: IncludedDeals::Inside,
-            search_include: SearchInclude::Honoured,
-            search_filter: SearchFilter::Honoured,
-            bulk_links: BulkLinks::Kept,
-            language: Language::English,
-            utc_offset: Offset::UTC,
-            body_limit: 4 * 1024 * 1024,
+            admission: Admission::default(),
+            jobs: JobOptions::default(),
+            reads: ReadOptions::default(),
+            writes: WriteOptions::default(),
+            locale: Locale::default(),
         }
     }
 }
 
-impl Options {
-    /// How long the bulk job runs before which so many have been started.
-    pub(super) fn time_of_job(&self, earlier: u64) -> Duration {
+/// Which requests are let in.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The only API key accepted; `None` accepts any that is not empty.
+    pub api_key: Option<String>,
+    /// The only web-tracking token accepted; `None` accepts any that is not empty.
+    pub app_token: Option<String>,
+    /// The longest request body accepted, in bytes; longer ones get 413.
+    pub body_limit: usize,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { api_key: None, app_token: None, body_limit: 4 * 1024 * 1024 }
+    }
+}
+
+/// How bulk jobs run and what they report. Each takes a time of its own, which follows from how many came before.
+#[derive(Debug, Clone)]
+pub struct JobOptions {
+    /// How long a job runs before it writes its records and has a report.
+    pub shortest: Duration,
+    /// The longest a job runs; all take the shortest time where this is no longer.
+    pub longest: Duration,
+    /// What a job's report holds.
+    pub report: JobReport,
+    /// The status of a job that has ended. Only `SUCCESS` is known; others may be in use.
+    pub end_word: String,
+}
+
+impl Default for JobOptions {
+    fn default() -> Self {
+        Self {
+            shortest: Duration::from_millis(300),
+            longest: Duration::ZERO,
+            report: JobReport::Rows,
+            end_word: "SUCCESS".to_owned(),
+        }
+    }
+}
+
+/// What answers show.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// How long look-ups and searches do not see a write. Reads by id and upserts see it at once.
+    pub search_delay: Duration,
+    /// Whether filtered searches honour `?include=`.
+    pub search_include: SearchInclude,
+    /// What filtered searches make of their filter.
+    pub search_filter: SearchFilter,
+    /// Where an answer shows a contact's deals when the request asks for them.
+    pub included_deals: IncludedDeals,
+}
+
+/// What writes change.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// What a `PUT` does with custom fields that it does not name.
+    pub custom_fields_on_put: CustomFieldsOnPut,
+    /// What a `PUT` with a list of `emails` does with addresses that the list does not name.
+    pub emails_on_put: EmailsOnPut,
+    /// Whether bulk upserts of contacts write `sales_accounts`.
+    pub bulk_links: BulkLinks,
+}
+
+/// Where the account's people are.
+#[derive(Debug, Clone)]
+pub struct Locale {
+    /// The language of error messages.
+    pub language: Language,
+    /// The account's time zone. A date sent with a time becomes the day it was in this zone.
+    pub utc_offset: Offset,
+}
+
+impl Default for Locale {
+    fn default() -> Self {
+        Self { language: Language::English, utc_offset: Offset::UTC }
+    }
+}
+
+impl JobOptions {
+    /// How long the job runs before which so many have been started.
+    pub(super) fn time_of(&self, earlier: u64) -> Duration {
         let mut hasher = SipHasher13::new();
         hasher.write_u64(earlier);
-        let range = self.longest_job_time.saturating_sub(self.job_time).as_millis();
+        let range = self.longest.saturating_sub(self.shortest).as_millis();
         let more = u128::from(hasher.finish()) % (range + 1);
-        self.job_time + Duration::from_millis(u64::try_from(more).unwrap_or(u64::MAX))
+        self.shortest + Duration::from_millis(u64::try_from(more).unwrap_or(u64::MAX))
     }
 }
 
@@ -104,20 +150,22 @@ pub enum JobReport {
 }
 
 /// What a `PUT` does with custom fields that it does not name. Accounts have been seen to do either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CustomFieldsOnPut {
     /// They keep their values.
+    #[default]
     Merge,
     /// They are cleared.
     Replace,
 }
 
 /// What a `PUT` with a list of `emails` does with the contact's addresses that the list does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmailsOnPut {
     /// They stay.
+    #[default]
     Merge,
     /// They are removed.
     Replace,
@@ -134,10 +182,11 @@ pub enum Language {
 }
 
 /// Where an answer shows a contact's deals when the request has `?include=deals`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncludedDeals {
     /// In the contact, under `deals`.
+    #[default]
     Inside,
     /// Beside the contact, under `deals`; the contact has `deal_ids`.
     Beside,
@@ -146,10 +195,11 @@ pub enum IncludedDeals {
 }
 
 /// Whether filtered searches honour `?include=`. It is not known of every account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchInclude {
     /// Rows have the related records.
+    #[default]
     Honoured,
     /// Rows have the related records, but never deals.
     WithoutDeals,
@@ -158,10 +208,11 @@ pub enum SearchInclude {
 }
 
 /// What filtered searches make of their filter. It is not known of every account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchFilter {
     /// Every value counts.
+    #[default]
     Honoured,
     /// A rule takes one value; a list of values matches nothing.
     OneValue,
@@ -173,10 +224,11 @@ pub enum SearchFilter {
 }
 
 /// What bulk upserts of contacts do with `sales_accounts`. It is not known of every account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BulkLinks {
     /// They become the contact's links, as with a `PUT`.
+    #[default]
     Kept,
     /// The contact keeps the links it has, without an error.
     Ignored,
@@ -189,17 +241,17 @@ mod tests {
     #[test]
     fn jobs_take_times_of_their_own_within_the_range_and_the_same_ones_each_time() {
         let [shortest, longest] = [1, 8].map(Duration::from_secs);
-        let options = Options { job_time: shortest, longest_job_time: longest, ..Options::default() };
-        let times: Vec<Duration> = (0..1000).map(|job| options.time_of_job(job)).collect();
+        let jobs = JobOptions { shortest, longest, ..JobOptions::default() };
+        let times: Vec<Duration> = (0..1000).map(|job| jobs.time_of(job)).collect();
         assert!(times.iter().all(|time| (shortest..=longest).contains(time)));
         for second in 1..8 {
             let within = times.iter().filter(|time| time.as_secs() == second).count();
             assert!((100..200).contains(&within), "{within} of 1000 take {second} seconds and a part");
         }
-        assert_eq!(times, (0..1000).map(|job| options.clone().time_of_job(job)).collect::<Vec<_>>());
-        for longest_job_time in [Duration::ZERO, shortest] {
-            let options = Options { longest_job_time, ..options.clone() };
-            assert!((0..100).all(|job| options.time_of_job(job) == shortest));
+        assert_eq!(times, (0..1000).map(|job| jobs.clone().time_of(job)).collect::<Vec<_>>());
+        for longest in [Duration::ZERO, shortest] {
+            let jobs = JobOptions { longest, ..jobs.clone() };
+            assert!((0..100).all(|job| jobs.time_of(job) == shortest));
         }
     }
 }

@@ -123,9 +123,9 @@ static HELD: std::sync::OnceLock<std::sync::Mutex<mpsc::Receiver<()>>> = std::sy
 #[test]
 fn a_page_shows_each_account_its_own_numbers() {
     let sources = sources(3);
-    sources.metrics.account("account-1").delivered.of("track").inc_by(5);
-    sources.metrics.account("account-1").delivered.of("page").inc_by(2);
-    sources.metrics.account("account-2").in_flight.set(3);
+    sources.metrics.account("account-1").events.delivered.of("track").inc_by(5);
+    sources.metrics.account("account-1").events.delivered.of("page").inc_by(2);
+    sources.metrics.account("account-2").events.in_flight.set(3);
     let shown: serde_json::Value =
         serde_json::from_slice(&sources.render(&StatusPage::Status(ListQuery::parse(""), None)).unwrap())
             .unwrap();

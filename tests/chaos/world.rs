@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use freshet::sandbox::{FieldFiles, IncludedDeals, JobReport, Options, Sandbox, SearchInclude};
+use freshet::sandbox::{
+    FieldFiles, IncludedDeals, JobOptions, JobReport, Options, ReadOptions, Sandbox, SearchInclude,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -248,9 +250,15 @@ async fn sandbox(
         requests_per_hour: Some(10_000_000),
         // Slower than events come, so that lanes and windows are never empty for long.
         latency: Duration::from_millis(40),
-        job_report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
-        search_include: if number == 2 { SearchInclude::Ignored } else { SearchInclude::Honoured },
-        included_deals: if number % 2 == 1 { IncludedDeals::Beside } else { IncludedDeals::Inside },
+        jobs: JobOptions {
+            report: if number == 1 { JobReport::Counts } else { JobReport::Rows },
+            ..JobOptions::default()
+        },
+        reads: ReadOptions {
+            search_include: if number == 2 { SearchInclude::Ignored } else { SearchInclude::Honoured },
+            included_deals: if number % 2 == 1 { IncludedDeals::Beside } else { IncludedDeals::Inside },
+            ..ReadOptions::default()
+        },
         ..Options::default()
     });
     let served = sandbox.clone();

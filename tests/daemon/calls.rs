@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use freshet::sandbox::Options;
+use freshet::sandbox::{JobOptions, Options, ReadOptions};
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
@@ -319,9 +319,12 @@ async fn events_cost_few_calls_and_no_link_is_lost() {
     for kind in KINDS {
         let options = Options {
             latency: Duration::from_millis(200),
-            job_time: Duration::from_secs(1),
-            longest_job_time: Duration::from_secs(8),
-            search_delay: Duration::from_secs(3),
+            jobs: JobOptions {
+                shortest: Duration::from_secs(1),
+                longest: Duration::from_secs(8),
+                ..JobOptions::default()
+            },
+            reads: ReadOptions { search_delay: Duration::from_secs(3), ..ReadOptions::default() },
             ..Options::default()
         };
         let settings = format!("write_keys = [\"{}\"]\n{}", kind.account, kind.settings);

@@ -276,7 +276,8 @@ async fn freshsales_failing_in_every_way_costs_time_and_nothing_else() {
 
 #[tokio::test]
 async fn an_unauthorized_account_stops_alone_and_keeps_its_messages() {
-    let other_key = Options { api_key: Some("another".into()), ..Options::default() };
+    let mut other_key = Options::default();
+    other_key.admission.api_key = Some("another".into());
     let world = World::shared()
         .await
         .account_with("acme", "write_keys = [\"a\"]", other_key)

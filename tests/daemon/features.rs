@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freshet::sandbox::{BulkLinks, Options, SearchFilter, SearchInclude};
+use freshet::sandbox::{BulkLinks, Options, ReadOptions, SearchFilter, SearchInclude, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::calls::by_another;
@@ -31,33 +31,41 @@ fn company(contact: usize) -> String {
 /// Each account's name, how its sandbox differs, and what is then known of it.
 fn accounts() -> Vec<(&'static str, Options, BTreeMap<&'static str, bool>)> {
     let usual = Options::default;
+    let reads = |reads| Options { reads, ..usual() };
     let all = [(CONTACT_SEARCH, true), (ACCOUNT_SEARCH, true), (DEALS, true), (LINKS, true)];
     vec![
         ("honours", usual(), BTreeMap::from(all)),
         (
             "one-value",
-            Options { search_filter: SearchFilter::OneValue, ..usual() },
+            reads(ReadOptions { search_filter: SearchFilter::OneValue, ..ReadOptions::default() }),
             BTreeMap::from([(CONTACT_SEARCH, false), (ACCOUNT_SEARCH, false)]),
         ),
-        ("first-25", Options { search_filter: SearchFilter::First25, ..usual() }, BTreeMap::from(all)),
+        (
+            "first-25",
+            reads(ReadOptions { search_filter: SearchFilter::First25, ..ReadOptions::default() }),
+            BTreeMap::from(all),
+        ),
         (
             "no-filter",
-            Options { search_filter: SearchFilter::Ignored, ..usual() },
+            reads(ReadOptions { search_filter: SearchFilter::Ignored, ..ReadOptions::default() }),
             BTreeMap::from([(CONTACT_SEARCH, false), (ACCOUNT_SEARCH, true)]),
         ),
         (
             "no-include",
-            Options { search_include: SearchInclude::Ignored, ..usual() },
+            reads(ReadOptions { search_include: SearchInclude::Ignored, ..ReadOptions::default() }),
             BTreeMap::from([(CONTACT_SEARCH, false), (ACCOUNT_SEARCH, true)]),
         ),
         (
             "no-deals",
-            Options { search_include: SearchInclude::WithoutDeals, ..usual() },
+            reads(ReadOptions { search_include: SearchInclude::WithoutDeals, ..ReadOptions::default() }),
             BTreeMap::from([(CONTACT_SEARCH, true), (ACCOUNT_SEARCH, true), (DEALS, false), (LINKS, true)]),
         ),
         (
             "no-links",
-            Options { bulk_links: BulkLinks::Ignored, ..usual() },
+            Options {
+                writes: WriteOptions { bulk_links: BulkLinks::Ignored, ..WriteOptions::default() },
+                ..usual()
+            },
             BTreeMap::from([(CONTACT_SEARCH, true), (ACCOUNT_SEARCH, true), (DEALS, true), (LINKS, false)]),
         ),
     ]

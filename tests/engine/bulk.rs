@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freshet::outcome::Outcome;
-use freshet::sandbox::{JobReport, Options};
+use freshet::sandbox::{JobOptions, JobReport, Options};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -13,8 +13,8 @@ const JOB_TIME: Duration = Duration::from_millis(50);
 
 /// A lane that sends one request at a time, so that a slow one lets others wait together.
 async fn rig_with(options: Options) -> (Rig, Source) {
-    let account =
-        Account::with(Options { requests_per_hour: Some(1_000_000), job_time: JOB_TIME, ..options }).await;
+    let jobs = JobOptions { shortest: JOB_TIME, ..options.jobs };
+    let account = Account::with(Options { requests_per_hour: Some(1_000_000), jobs, ..options }).await;
     let rig = Rig::before(account, Setup { concurrency: 1, ..Setup::default() });
     let source = rig.session().await;
     (rig, source)
@@ -100,14 +100,16 @@ async fn several_identifies_of_a_contact_become_one_and_a_bad_one_is_left_out() 
 
 #[tokio::test]
 async fn only_the_refused_record_of_a_batch_is_dead_lettered_whatever_the_report_tells() {
-    for (job_report, singles) in [(JobReport::Rows, 0), (JobReport::Counts, 5)] {
-        let (rig, mut source) = rig_with(Options { job_report, ..Options::default() }).await;
+    for (report, singles) in [(JobReport::Rows, 0), (JobReport::Counts, 5)] {
+        let (rig, mut source) =
+            rig_with(Options { jobs: JobOptions { report, ..JobOptions::default() }, ..Options::default() })
+                .await;
         let mut events = contacts("m", 4, &json!({"city": "Ulm"}));
         // Fine as an address, but not for Freshsales.
         events.insert(2, identify("bad", "bad@localhost", json!({})));
         let outcomes = together(&rig, &mut source, events).await;
         let good = "(delivered)";
-        assert_eq!(reasons(&outcomes), [good, good, "rejected", good, good], "{job_report:?}");
+        assert_eq!(reasons(&outcomes), [good, good, "rejected", good, good], "{report:?}");
         assert_eq!(rig.calls("contacts_bulk_upsert"), 1);
         assert_eq!(rig.calls("contacts_upsert"), 1 + singles);
         rig.finish(source).await;

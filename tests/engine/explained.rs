@@ -183,7 +183,7 @@ impl Bench {
         let client = Client::new(
             &self.transport,
             Credentials {
-                base_url: config.accounts[0].url.as_str().to_owned(),
+                base_url: config.accounts[0].access.url.as_str().to_owned(),
                 api_key: API_KEY.to_owned().into(),
                 app_token: Some(APP_TOKEN.to_owned().into()),
             },

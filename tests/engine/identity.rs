@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use freshet::delivery::Lease;
 use freshet::outcome::Outcome;
-use freshet::sandbox::{Language, Options};
+use freshet::sandbox::{Language, Locale, Options, ReadOptions};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -63,7 +63,8 @@ async fn a_userid_with_a_new_address_changes_its_contact_and_tracks_follow() {
 #[tokio::test]
 async fn a_change_that_this_replica_did_not_see_the_beginning_of_is_found_out_in_any_language() {
     for language in [Language::English, Language::German] {
-        let options = Options { language, requests_per_hour: Some(1_000_000), ..Options::default() };
+        let locale = Locale { language, ..Locale::default() };
+        let options = Options { locale, requests_per_hour: Some(1_000_000), ..Options::default() };
         let rig = Rig::before(Account::with(options).await, Setup::default());
         put(&rig, json!({"emails": "Old@example.com", "external_id": "u-1", "first_name": "Eve"})).await;
         let mut source = rig.session().await;
@@ -188,7 +189,7 @@ async fn an_identify_that_waits_for_its_look_up_lets_others_go_on() {
 #[tokio::test]
 async fn a_lane_that_was_just_taken_over_waits_for_what_look_ups_do_not_find_yet() {
     let options = Options {
-        search_delay: Duration::from_millis(500),
+        reads: ReadOptions { search_delay: Duration::from_millis(500), ..ReadOptions::default() },
         requests_per_hour: Some(1_000_000),
         ..Options::default()
     };

@@ -1,7 +1,7 @@
 //! Deals of contacts, tags that stay, and records that are refused at first, against an account.
 
 use freshet::outcome::Outcome;
-use freshet::sandbox::{IncludedDeals, Options};
+use freshet::sandbox::{CustomFieldsOnPut, IncludedDeals, Options, ReadOptions, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::rig::{Account, Rig, Setup, Source, identify, reason};
@@ -25,7 +25,8 @@ fn deals(rig: &Rig) -> Vec<(String, Value)> {
 }
 
 async fn rig_with(included_deals: IncludedDeals) -> Rig {
-    let options = Options { requests_per_hour: Some(1_000_000), included_deals, ..Options::default() };
+    let reads = ReadOptions { included_deals, ..ReadOptions::default() };
+    let options = Options { requests_per_hour: Some(1_000_000), reads, ..Options::default() };
     Rig::before(Account::with(options).await, Setup::default())
 }
 
@@ -148,7 +149,7 @@ async fn tags_that_somebody_else_gave_stay() {
 async fn custom_fields_of_a_deal_survive_an_account_whose_updates_replace_them() {
     let options = Options {
         requests_per_hour: Some(1_000_000),
-        custom_fields_on_put: freshet::sandbox::CustomFieldsOnPut::Replace,
+        writes: WriteOptions { custom_fields_on_put: CustomFieldsOnPut::Replace, ..WriteOptions::default() },
         ..Options::default()
     };
     let rig = Rig::before(Account::with(options).await, Setup::default());

@@ -11,7 +11,7 @@ use freshet::freshsales::{Client, Credentials, HttpTransport};
 use freshet::lane::{BackoffSettings, Lane, LaneStatus, Settings};
 use freshet::metrics::Metrics;
 use freshet::outcome::Outcome;
-use freshet::sandbox::{Options, Sandbox};
+use freshet::sandbox::{Admission, Options, Sandbox};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -83,11 +83,12 @@ impl Account {
     pub async fn with(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let sandbox = Sandbox::new(Options {
+        let admission = Admission {
             api_key: Some(API_KEY.to_owned()),
             app_token: Some(APP_TOKEN.to_owned()),
-            ..options
-        });
+            ..options.admission
+        };
+        let sandbox = Sandbox::new(Options { admission, ..options });
         let mut serving = JoinSet::new();
         let served = sandbox.clone();
         serving.spawn(async move { served.serve(listener, CancellationToken::new()).await });
@@ -132,9 +133,9 @@ impl Rig {
         };
         let config = config::parse(&text, Path::new("rig.toml"), &environment, SecretsNeeded::All).unwrap();
         let configured = &config.accounts[0];
-        let secrets = configured.read_secrets(&environment).unwrap();
+        let secrets = configured.access.read_secrets(&environment).unwrap();
         let credentials = Credentials {
-            base_url: configured.url.as_str().to_owned(),
+            base_url: configured.access.url.as_str().to_owned(),
             api_key: secrets.api_key,
             app_token: secrets.app_token,
         };

@@ -261,7 +261,7 @@ async fn nothing_is_begun_for_a_source_that_has_not_shown_itself_lately() {
     for id in ["1", "2"] {
         stale.send(track(id, "ada@example.com", "Came")).await;
     }
-    soon("both are taken", async || rig.metrics.account("acme").in_flight.get() == 2).await;
+    soon("both are taken", async || rig.metrics.account("acme").events.in_flight.get() == 2).await;
     // A call that was begun would be waited for.
     stale.lost.cancel();
     assert_eq!(stale.outcomes().await, [Outcome::Returned, Outcome::Returned]);

@@ -1,6 +1,6 @@
 //! Contacts: identifiers, addresses, links.
 
-use freshet::sandbox::{CustomFieldsOnPut, Options};
+use freshet::sandbox::{CustomFieldsOnPut, Options, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::account::{Account, list, messages};
@@ -105,16 +105,17 @@ async fn links_to_sales_accounts_are_replaced_as_a_set() {
 
 #[tokio::test]
 async fn a_put_merges_custom_fields_or_replaces_them_as_the_option_says() {
-    for (option, plan) in
+    for (custom_fields_on_put, plan) in
         [(CustomFieldsOnPut::Merge, json!("Free")), (CustomFieldsOnPut::Replace, Value::Null)]
     {
-        let account = Account::with(Options { custom_fields_on_put: option, ..Options::default() }).await;
+        let writes = WriteOptions { custom_fields_on_put, ..WriteOptions::default() };
+        let account = Account::with(Options { writes, ..Options::default() }).await;
         let made = account.upsert("a@example.com", json!({"custom_field": {"cf_plan": "Free"}})).await.1;
         let path = format!("/api/contacts/{}", made["contact"]["id"]);
         let (_, body) = account.put(&path, json!({"contact": {"city": "Lima"}})).await;
         assert_eq!(body["contact"]["custom_field"]["cf_plan"], "Free");
         let (_, body) = account.put(&path, json!({"contact": {"custom_field": {"cf_seats": 2}}})).await;
-        assert_eq!(body["contact"]["custom_field"]["cf_plan"], plan, "{option:?}");
+        assert_eq!(body["contact"]["custom_field"]["cf_plan"], plan, "{custom_fields_on_put:?}");
         assert_eq!(body["contact"]["custom_field"]["cf_seats"], 2);
         account.stop().await;
     }

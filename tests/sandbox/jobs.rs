@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use freshet::sandbox::{JobReport, Options};
+use freshet::sandbox::{JobOptions, JobReport, Options};
 use serde_json::{Value, json};
 
 use crate::account::{Account, list};
 
+/// Jobs take so long.
+fn taking(shortest: Duration) -> Options {
+    Options { jobs: JobOptions { shortest, ..JobOptions::default() }, ..Options::default() }
+}
+
 #[tokio::test]
 async fn a_bulk_job_writes_later_and_reports_failures_only_in_its_status() {
-    let account = Account::with(Options { job_time: Duration::from_millis(400), ..Options::default() }).await;
+    let account = Account::with(taking(Duration::from_millis(400))).await;
     let known = account.upsert("old@example.com", json!({})).await.1["contact"]["id"].clone();
     let contacts = json!([
         {"emails": "new@example.com", "data": {"first_name": "New"}},
@@ -50,7 +55,8 @@ async fn a_bulk_job_writes_later_and_reports_failures_only_in_its_status() {
 #[tokio::test]
 async fn the_records_of_a_bulk_upsert_and_the_running_jobs_are_limited() {
     let job_time = Duration::from_secs(1);
-    let options = Options { job_time, job_report: JobReport::Counts, ..Options::default() };
+    let mut options = taking(job_time);
+    options.jobs.report = JobReport::Counts;
     let account = Account::with(options).await;
     let records = |count: usize| -> Vec<Value> {
         (0..count).map(|at| json!({"name": format!("C{at}"), "data": {"phone": 1}})).collect()
@@ -90,7 +96,7 @@ async fn job(account: &Account, taken: &Value) -> Value {
 #[tokio::test]
 async fn a_jobs_status_has_the_known_keys_and_its_progress_grows() {
     let job_time = Duration::from_millis(500);
-    let account = Account::with(Options { job_time, ..Options::default() }).await;
+    let account = Account::with(taking(job_time)).await;
     let body = json!({"contacts": [{"emails": "a@example.com", "data": {}}]});
     let taken = account.post("/api/contacts/bulk_upsert", body.clone()).await.1;
     let (mut seen, mut last) = (Vec::new(), json!(null));
@@ -118,7 +124,7 @@ async fn a_jobs_status_has_the_known_keys_and_its_progress_grows() {
 
 #[tokio::test]
 async fn bulk_records_of_every_entity_may_be_named_by_id() {
-    let account = Account::with(Options { job_time: Duration::ZERO, ..Options::default() }).await;
+    let account = Account::with(taking(Duration::ZERO)).await;
     let sales_account = account.sales_account("Northwind").await;
     let contact = account.upsert("a@example.com", json!({})).await.1["contact"]["id"].clone();
     let deal = account.post("/api/deals", json!({"deal": {"name": "D", "amount": 1}})).await.1;
@@ -153,7 +159,7 @@ async fn bulk(account: &Account, plural: &str, records: Value) -> (u64, u64) {
 }
 
 async fn at_once() -> Account {
-    Account::with(Options { job_time: Duration::ZERO, ..Options::default() }).await
+    Account::with(taking(Duration::ZERO)).await
 }
 
 /// A contact's links: which sales accounts, and whether each is the primary one.

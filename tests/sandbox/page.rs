@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::sandbox::Options;
+use freshet::sandbox::{JobOptions, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -57,8 +57,8 @@ async fn the_log_has_the_requests_to_the_api_in_order() {
 
 #[tokio::test]
 async fn the_page_shows_the_progress_of_jobs_and_the_options() {
-    let job_time = Duration::from_hours(1);
-    let account = Account::with(Options { job_time, ..Options::default() }).await;
+    let jobs = JobOptions { shortest: Duration::from_hours(1), ..JobOptions::default() };
+    let account = Account::with(Options { jobs, ..Options::default() }).await;
     let body = json!({"contacts": [{"emails": "a@example.com", "data": {}}]});
     assert_eq!(account.post("/api/contacts/bulk_upsert", body).await.0, 200);
     account.put("/_sandbox/options", json!({"search_delay_ms": 20_000, "language": "german"})).await;

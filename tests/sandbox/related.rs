@@ -1,6 +1,6 @@
 //! What `?include=` adds to records, and the deals of a contact.
 
-use freshet::sandbox::{IncludedDeals, Options};
+use freshet::sandbox::{IncludedDeals, Options, ReadOptions};
 use serde_json::{Value, json};
 
 use crate::account::{Account, list};
@@ -109,8 +109,11 @@ async fn an_upsert_by_a_name_that_several_deals_have_changes_the_oldest() {
 
 #[tokio::test]
 async fn an_account_can_be_started_with_deals_beside_contacts() {
-    let account =
-        Account::with(Options { included_deals: IncludedDeals::Beside, ..Options::default() }).await;
+    let account = Account::with(Options {
+        reads: ReadOptions { included_deals: IncludedDeals::Beside, ..ReadOptions::default() },
+        ..Options::default()
+    })
+    .await;
     let body = account.upsert("a@example.com", json!({})).await.1;
     let read = format!("/api/contacts/{}?include=deals", body["contact"]["id"]);
     assert_eq!(account.get(&read).await.1["deals"], json!([]));

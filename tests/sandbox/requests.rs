@@ -1,6 +1,6 @@
 //! Paths, keys, the quota, tracking.
 
-use freshet::sandbox::Options;
+use freshet::sandbox::{Admission, Options};
 use reqwest::Method;
 use serde_json::json;
 
@@ -8,7 +8,11 @@ use crate::account::{Account, answer, list};
 
 #[tokio::test]
 async fn a_wrong_request_gets_the_status_that_says_why() {
-    let account = Account::with(Options { body_limit: 1000, ..Options::default() }).await;
+    let account = Account::with(Options {
+        admission: Admission { body_limit: 1000, ..Admission::default() },
+        ..Options::default()
+    })
+    .await;
     for (method, path, status) in [
         (Method::GET, "/api/contacts/1", 404),
         (Method::GET, "/api/contacts/abc", 404),
@@ -40,7 +44,8 @@ async fn a_wrong_request_gets_the_status_that_says_why() {
 #[tokio::test]
 async fn only_the_right_key_and_token_are_accepted() {
     let (api_key, app_token) = (Some("k".to_owned()), Some("t".to_owned()));
-    let strict = Account::with(Options { api_key, app_token, ..Options::default() }).await;
+    let admission = Admission { api_key, app_token, ..Admission::default() };
+    let strict = Account::with(Options { admission, ..Options::default() }).await;
     let lax = Account::start().await;
     for (account, authorization, status) in [
         (&strict, "Token token=k", 200),

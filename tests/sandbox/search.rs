@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet::sandbox::Options;
+use freshet::sandbox::{JobOptions, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -158,7 +158,7 @@ async fn searches_lag_behind_writes_while_reads_and_upserts_do_not() {
 async fn a_hundred_records_of_many_are_found_in_one_answer() {
     let account = Account::with(Options {
         requests_per_hour: Some(100_000),
-        job_time: Duration::ZERO,
+        jobs: JobOptions { shortest: Duration::ZERO, ..JobOptions::default() },
         ..Options::default()
     })
     .await;

@@ -1,6 +1,6 @@
 //! What no two records may share, and the errors when they do; the language of errors; invalid options.
 
-use freshet::sandbox::{Language, Options};
+use freshet::sandbox::{Language, Locale, Options};
 use serde_json::{Value, json};
 
 use crate::account::{Account, field, list, messages};
@@ -102,7 +102,11 @@ async fn fields_marked_unique_are_unique_in_every_way_of_writing() {
 
 #[tokio::test]
 async fn error_messages_are_in_the_language_of_the_keys_user() {
-    let account = Account::with(Options { language: Language::German, ..Options::default() }).await;
+    let account = Account::with(Options {
+        locale: Locale { language: Language::German, ..Locale::default() },
+        ..Options::default()
+    })
+    .await;
     account.sales_account("Northwind").await;
     account.upsert("one@example.com", json!({"external_id": "u-1"})).await;
     let two = account.upsert("two@example.com", json!({"external_id": "u-1", "city": 1})).await;

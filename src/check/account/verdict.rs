@@ -49,9 +49,9 @@ pub fn account_not_asked(account: &AccountConfig, message: &str, remedy: &str) -
 }
 
 fn host(account: &AccountConfig) -> String {
-    let url = url::Url::parse(account.url.as_str()).ok();
+    let url = url::Url::parse(account.access.url.as_str()).ok();
     let host = url.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-    host.unwrap_or_else(|| account.url.to_string())
+    host.unwrap_or_else(|| account.access.url.to_string())
 }
 
 #[cfg(test)]

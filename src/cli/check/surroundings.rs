@@ -56,8 +56,8 @@ fn sources(config: &Config) -> Vec<(String, &SecretSource)> {
         sources.push(("http.admin_token".to_owned(), source));
     }
     for account in &config.accounts {
-        sources.push((format!("account {}: api_key", account.name), &account.api_key));
-        if let Some(source) = &account.app_token {
+        sources.push((format!("account {}: api_key", account.name), &account.access.api_key));
+        if let Some(source) = &account.access.app_token {
             sources.push((format!("account {}: app_token", account.name), source));
         }
     }
@@ -77,14 +77,14 @@ fn read_secrets(config: &Config) -> SecretsState {
     let token = config.http.read_admin_token(environment).err();
     of("http.admin_token".to_owned(), token.map(|error| error.to_string()));
     for account in &config.accounts {
-        if let Err(error) = account.read_secrets(environment) {
+        if let Err(error) = account.access.read_secrets(environment) {
             of(format!("account {}: {}", account.name, error.key), Some(error.error.to_string()));
         }
     }
     let found = sources(config).len().saturating_sub(missing.len());
     // Not secrets, and of as little use to an account if they cannot be read.
     for account in &config.accounts {
-        let unreadable = account.authorities().err();
+        let unreadable = account.access.authorities().err();
         missing.extend(
             unreadable.map(|error| (format!("account {}: ca_file", account.name), error.to_string())),
         );

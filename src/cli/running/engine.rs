@@ -111,9 +111,9 @@ pub(in crate::cli) fn with_secrets(
     account: &AccountConfig,
     environment: Environment<'_>,
 ) -> Result<ConfiguredAccount, String> {
-    let secrets = account.read_secrets(environment);
+    let secrets = account.access.read_secrets(environment);
     let secrets = secrets.map_err(|error| format!("account {}: {error}", account.name))?;
-    let authorities = account.authorities();
+    let authorities = account.access.authorities();
     let authorities = authorities.map_err(|error| format!("account {}: ca_file: {error}", account.name))?;
     Ok(ConfiguredAccount { account: account.clone(), secrets, authorities })
 }

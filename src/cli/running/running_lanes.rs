@@ -32,7 +32,8 @@ impl ConfiguredAccount {
     pub(in crate::cli) fn client(&self, transport: &HttpTransport) -> Client {
         let Self { account, secrets, .. } = self;
         let AccountSecrets { api_key, app_token } = secrets.clone();
-        let credentials = Credentials { base_url: account.url.as_str().to_owned(), api_key, app_token };
+        let credentials =
+            Credentials { base_url: account.access.url.as_str().to_owned(), api_key, app_token };
         Client::new(transport, credentials)
     }
 
@@ -144,7 +145,7 @@ impl RunningLanes {
                         lane
                     } else {
                         changes.changed.push(ChangedLane { account: name.clone(), secrets });
-                        if lane.configured.account.url == configured.account.url {
+                        if lane.configured.account.access.url == configured.account.access.url {
                             self.change(lane, configured)
                         } else {
                             ended.push(lane);

@@ -182,7 +182,7 @@ fn shows_no_secret(text: &str, environment: Environment<'_>) -> Result<(), TestC
     match parse(text, Path::new("freshet.toml"), environment, SecretsNeeded::All) {
         Ok(config) => {
             prop_assert!(!config.accounts.is_empty());
-            let keys = config.accounts.iter().map(|account| account.read_secrets(environment));
+            let keys = config.accounts.iter().map(|account| account.access.read_secrets(environment));
             let broker = (&config.broker.url, config.broker.addresses(environment));
             let shown = format!("{broker:?} {:?}", keys.collect::<Vec<_>>());
             prop_assert!(!shown.contains(SECRET), "{shown}");

@@ -213,7 +213,7 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
     let config = read(&text, &variables).unwrap();
     let account = &config.accounts[0];
     let environment = |name: &str| variable(&variables, name);
-    let secrets = account.read_secrets(&environment).unwrap();
+    let secrets = account.access.read_secrets(&environment).unwrap();
     assert_eq!(secrets.api_key.expose_secret(), "from-the-environment");
     assert_eq!(secrets.app_token.as_ref().unwrap().expose_secret(), "from-a-file");
     let printed = format!("{config:?} {secrets:?}");
@@ -231,9 +231,12 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_printed() {
 
     // They are read when they are used, and may have changed by then.
     std::fs::write(file.path(), "rotated\n").unwrap();
-    assert_eq!(account.read_secrets(&environment).unwrap().app_token.unwrap().expose_secret(), "rotated");
+    assert_eq!(
+        account.access.read_secrets(&environment).unwrap().app_token.unwrap().expose_secret(),
+        "rotated"
+    );
     drop(file);
-    let error = account.read_secrets(&environment).unwrap_err().to_string();
+    let error = account.access.read_secrets(&environment).unwrap_err().to_string();
     assert!(error.starts_with("app_token: cannot read "), "{error}");
 }
 

@@ -1,6 +1,26 @@
 //! What an account chooses about its records with a word: tags, deals, links.
 
+use crate::config::reading::reader::Section;
 use strum::{EnumString, IntoStaticStr, VariantNames};
+
+/// How an account's records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is described at its type")]
+pub struct RecordChoices {
+    pub deal_identity: DealIdentity,
+    pub links: Links,
+    pub tags: Tags,
+}
+
+impl RecordChoices {
+    pub(in crate::config) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            deal_identity: section.word("deal_identity"),
+            links: section.word("links"),
+            tags: section.word("tags"),
+        }
+    }
+}
 
 /// What becomes of the tags that a record has already when an event brings others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]

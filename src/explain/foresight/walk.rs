@@ -48,7 +48,7 @@ impl<'a> EventWalker<'a> {
         now: Instant,
     ) -> Self {
         let settings = SchedulerSettings::of(account, 1, BackoffSettings::default());
-        Self { settings, send, parts: parts(&send.mapped, account.tags), placeholders, now }
+        Self { settings, send, parts: parts(&send.mapped, account.records.tags), placeholders, now }
     }
 
     /// Follows the answers chosen so far, each by its place among those that are possible.

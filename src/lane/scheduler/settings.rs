@@ -31,10 +31,14 @@ impl SchedulerSettings {
         Self {
             bulk_jobs: account.limits.bulk_jobs,
             invalid_value: account.mapping.invalid_value,
-            deal_identity: account.deal_identity,
-            links: account.links,
-            tags: account.tags,
-            not_found_hint: account.url.may_lack_path().then_some("is /crm/sales missing from its end?"),
+            deal_identity: account.records.deal_identity,
+            links: account.records.links,
+            tags: account.records.tags,
+            not_found_hint: account
+                .access
+                .url
+                .may_lack_path()
+                .then_some("is /crm/sales missing from its end?"),
             ..Self::new(concurrency, backoff)
         }
     }

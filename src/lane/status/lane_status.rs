@@ -61,7 +61,7 @@ impl LaneStatus {
     /// A lane in standby.
     pub fn new(account: AccountName, metrics: AccountMetrics) -> Self {
         let state = LaneState::Standby;
-        metrics.lane_state.of(state.as_str()).set(1);
+        metrics.lane.state.of(state.as_str()).set(1);
         let current = Current {
             state,
             since: Timestamp::now(),
@@ -97,7 +97,7 @@ impl LaneStatus {
             std::mem::replace(&mut facts.oldest, oldest)
         });
         if before != oldest {
-            self.metrics.lane_oldest.set(oldest.map_or(0.0, |oldest| oldest.as_duration().as_secs_f64()));
+            self.metrics.lane.oldest.set(oldest.map_or(0.0, |oldest| oldest.as_duration().as_secs_f64()));
         }
     }
 
@@ -131,8 +131,8 @@ impl LaneStatus {
     pub(super) fn report_stuck(&self, after: Duration) {
         let stuck = self.stuck(after);
         // A lane without events has no such series.
-        if stuck.is_some() || self.metrics.lane_stuck.made().is_some() {
-            self.metrics.lane_stuck.set(i64::from(stuck.is_some()));
+        if stuck.is_some() || self.metrics.lane.stuck.made().is_some() {
+            self.metrics.lane.stuck.set(i64::from(stuck.is_some()));
         }
         let before = self.edit(|current| std::mem::replace(&mut current.reported_stuck, stuck.is_some()));
         let account = &*self.account;
@@ -179,8 +179,8 @@ impl LaneStatus {
         }
         let before = std::mem::replace(&mut current.state, state);
         current.since = Timestamp::now();
-        self.metrics.lane_state.of(before.as_str()).set(0);
-        self.metrics.lane_state.of(state.as_str()).set(1);
+        self.metrics.lane.state.of(before.as_str()).set(0);
+        self.metrics.lane.state.of(state.as_str()).set(1);
         let account = &*self.account;
         match state {
             LaneState::Flowing | LaneState::Standby | LaneState::WaitingForSchema => {

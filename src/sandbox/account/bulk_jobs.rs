@@ -83,7 +83,7 @@ impl BulkJobs {
             return Err(ApiError::invalid(message));
         }
         let (started, created_at) = (clock.instant(), clock.date());
-        let job_time = options.time_of_job(self.started);
+        let job_time = options.jobs.time_of(self.started);
         self.started += 1;
         let job = BulkJob {
             entity,
@@ -158,7 +158,7 @@ impl BulkJob {
     pub(super) fn status(&self, now: Instant, options: &Options) -> Value {
         let (status, data) = match &self.report {
             None => ("IN_PROGRESS", json!({})),
-            Some(report) => (options.job_end_word.as_str(), data(report, options)),
+            Some(report) => (options.jobs.end_word.as_str(), data(report, options)),
         };
         json!({
             "created_at": self.created_at.to_string(),
@@ -172,10 +172,12 @@ impl BulkJob {
 }
 
 fn data(report: &Report, options: &Options) -> Value {
-    let rows = match options.job_report {
-        JobReport::Rows => {
-            report.failures.iter().map(|(record, error)| row(record, error, options.language)).collect()
-        }
+    let rows = match options.jobs.report {
+        JobReport::Rows => report
+            .failures
+            .iter()
+            .map(|(record, error)| row(record, error, options.locale.language))
+            .collect(),
         JobReport::Counts => Vec::new(),
     };
     json!({

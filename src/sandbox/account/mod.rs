@@ -86,7 +86,7 @@ impl SandboxAccount {
 
     /// Changes the fields in the body. What happens to custom fields and addresses that it does not name is an option.
     pub(super) fn update(&mut self, entity: Entity, id: u64, body: &Value) -> Result<u64, ApiError> {
-        let (custom, emails) = (self.options.custom_fields_on_put, self.options.emails_on_put);
+        let (custom, emails) = (self.options.writes.custom_fields_on_put, self.options.writes.emails_on_put);
         self.writer().update(entity, id, record_in(entity, body)?, custom, emails)
     }
 
@@ -132,7 +132,7 @@ impl SandboxAccount {
         let mut jobs = mem::take(&mut self.jobs);
         let mut errors = Vec::new();
         for (due, id) in jobs.due(now) {
-            errors.extend(jobs.finish(id, self.options.bulk_links, &mut self.writer_at(due)));
+            errors.extend(jobs.finish(id, self.options.writes.bulk_links, &mut self.writer_at(due)));
         }
         self.jobs = jobs;
         errors
@@ -164,17 +164,17 @@ impl SandboxAccount {
     ) -> Result<Value, ApiError> {
         self.store.index.catch_up(self.clock.instant());
         let mut include = include.to_vec();
-        include.retain(|related| match self.options.search_include {
+        include.retain(|related| match self.options.reads.search_include {
             SearchInclude::Honoured => true,
             SearchInclude::WithoutDeals => *related != Includable::Deals,
             SearchInclude::Ignored => false,
         });
         let relations = self.relations(self.store.index.records());
-        search::filtered(&relations, entity, body, paging, &include, self.options.search_filter)
+        search::filtered(&relations, entity, body, paging, &include, self.options.reads.search_filter)
     }
 
     pub(super) fn track(&mut self, kind: TrackingKind, body: &Value) -> Result<(), ApiError> {
-        self.activities.track(kind, body, self.options.app_token.as_deref(), self.clock.date())
+        self.activities.track(kind, body, self.options.admission.app_token.as_deref(), self.clock.date())
     }
 
     fn relations<'a>(&'a self, records: &'a AccountRecords) -> Relations<'a> {
@@ -182,12 +182,12 @@ impl SandboxAccount {
             records,
             fields: &self.fields,
             selectors: &self.selectors,
-            included_deals: self.options.included_deals,
+            included_deals: self.options.reads.included_deals,
         }
     }
 
     fn write_time(&self, at: Instant) -> WriteTime {
-        WriteTime { at, seen_from: at + self.options.search_delay }
+        WriteTime { at, seen_from: at + self.options.reads.search_delay }
     }
 
     fn writer(&mut self) -> Writer<'_> {
@@ -202,7 +202,7 @@ impl SandboxAccount {
             store: &mut self.store,
             fields: &self.fields,
             selectors: &self.selectors,
-            offset: self.options.utc_offset,
+            offset: self.options.locale.utc_offset,
         }
     }
 }

@@ -55,38 +55,38 @@ pub(in crate::sandbox) fn change(options: &mut Options, body: &[u8]) -> Result<(
         api_key,
         app_token,
     } = changes;
-    set(&mut options.job_time, job_time_ms.map(Duration::from_millis));
-    set(&mut options.longest_job_time, longest_job_time_ms.map(Duration::from_millis));
-    set(&mut options.search_delay, search_delay_ms.map(Duration::from_millis));
-    set(&mut options.job_report, job_report);
-    set(&mut options.custom_fields_on_put, custom_fields_on_put);
-    set(&mut options.emails_on_put, emails_on_put);
-    set(&mut options.job_end_word, job_end_word);
-    set(&mut options.included_deals, included_deals);
-    set(&mut options.search_include, search_include);
-    set(&mut options.search_filter, search_filter);
-    set(&mut options.bulk_links, bulk_links);
-    set(&mut options.language, language);
-    set(&mut options.api_key, api_key.map(Some));
-    set(&mut options.app_token, app_token.map(Some));
+    set(&mut options.jobs.shortest, job_time_ms.map(Duration::from_millis));
+    set(&mut options.jobs.longest, longest_job_time_ms.map(Duration::from_millis));
+    set(&mut options.reads.search_delay, search_delay_ms.map(Duration::from_millis));
+    set(&mut options.jobs.report, job_report);
+    set(&mut options.writes.custom_fields_on_put, custom_fields_on_put);
+    set(&mut options.writes.emails_on_put, emails_on_put);
+    set(&mut options.jobs.end_word, job_end_word);
+    set(&mut options.reads.included_deals, included_deals);
+    set(&mut options.reads.search_include, search_include);
+    set(&mut options.reads.search_filter, search_filter);
+    set(&mut options.writes.bulk_links, bulk_links);
+    set(&mut options.locale.language, language);
+    set(&mut options.admission.api_key, api_key.map(Some));
+    set(&mut options.admission.app_token, app_token.map(Some));
     Ok(())
 }
 
 /// The options that can be changed, with their present values, but for the secrets.
 pub(in crate::sandbox) fn shown(options: &Options) -> Value {
     json!({
-        "job_time_ms": millis(options.job_time),
-        "longest_job_time_ms": millis(options.longest_job_time),
-        "search_delay_ms": millis(options.search_delay),
-        "job_report": options.job_report,
-        "custom_fields_on_put": options.custom_fields_on_put,
-        "emails_on_put": options.emails_on_put,
-        "job_end_word": options.job_end_word,
-        "included_deals": options.included_deals,
-        "search_include": options.search_include,
-        "search_filter": options.search_filter,
-        "bulk_links": options.bulk_links,
-        "language": options.language,
+        "job_time_ms": millis(options.jobs.shortest),
+        "longest_job_time_ms": millis(options.jobs.longest),
+        "search_delay_ms": millis(options.reads.search_delay),
+        "job_report": options.jobs.report,
+        "custom_fields_on_put": options.writes.custom_fields_on_put,
+        "emails_on_put": options.writes.emails_on_put,
+        "job_end_word": options.jobs.end_word,
+        "included_deals": options.reads.included_deals,
+        "search_include": options.reads.search_include,
+        "search_filter": options.reads.search_filter,
+        "bulk_links": options.writes.bulk_links,
+        "language": options.locale.language,
     })
 }
 

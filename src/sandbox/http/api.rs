@@ -105,14 +105,14 @@ impl Api {
     fn has_right_key(&self, request: &ApiRequest) -> bool {
         let token = request.header(&header::AUTHORIZATION).strip_prefix("Token token=");
         let token = token.unwrap_or_default().trim();
-        match &self.account.options.api_key {
+        match &self.account.options.admission.api_key {
             Some(right) => token == right,
             None => !token.is_empty(),
         }
     }
 
     fn respond(&mut self, target: RequestTarget, id: u64, request: &ApiRequest) -> Response {
-        let language = self.account.options.language;
+        let language = self.account.options.locale.language;
         let unknown = |status, message| response::errors(&ApiError::new(status, message), language);
         match target {
             RequestTarget::Endpoint(endpoint) => self.call(endpoint, id, request).unwrap_or_else(|error| {

@@ -32,6 +32,6 @@ pub(in crate::sandbox) struct Served {
 impl Served {
     /// Bytes of the longest request body accepted.
     pub(in crate::sandbox) fn body_limit(&self) -> usize {
-        self.api.lock().account.options.body_limit
+        self.api.lock().account.options.admission.body_limit
     }
 }

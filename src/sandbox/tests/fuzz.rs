@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::subject::Subject;
 use crate::fuzz::{almost_json, any_json, any_text, feed};
 use crate::sandbox::http::api::Api;
-use crate::sandbox::{FieldFiles, JobReport, Options, admin};
+use crate::sandbox::{FieldFiles, JobOptions, JobReport, Options, admin};
 
 const SEGMENTS: &[&str] = &[
     "crm",
@@ -257,7 +257,7 @@ fn the_sandbox_answers_every_request() {
     let options = Options {
         fields: FieldFiles::load(directory.path()).unwrap(),
         requests_per_hour: Some(5),
-        job_time: std::time::Duration::ZERO,
+        jobs: JobOptions { shortest: std::time::Duration::ZERO, ..JobOptions::default() },
         ..Options::default()
     };
     let inputs = (prop::collection::vec(any_request(), 1..7), any::<bool>());
@@ -265,8 +265,8 @@ fn the_sandbox_answers_every_request() {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let subject = runtime.block_on(async { Subject::new() });
     feed("requests to the sandbox", &inputs, |(requests, counts)| {
-        let job_report = if counts { JobReport::Counts } else { JobReport::Rows };
-        let options = Options { job_report, ..options.clone() };
+        let mut options = options.clone();
+        options.jobs.report = if counts { JobReport::Counts } else { JobReport::Rows };
         runtime.block_on(async {
             *subject.api.lock() = Api::new(options);
             for request in &requests {

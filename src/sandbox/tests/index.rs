@@ -14,12 +14,17 @@ use crate::sandbox::account::store::{
     Store, WriteTime,
     record::{Email, StoredRecord, UniqueIdentifier},
 };
-use crate::sandbox::{Options, http::api::Api};
+use crate::sandbox::{JobOptions, Options, ReadOptions, http::api::Api};
 use crate::schema::Entity;
 
 const DELAY: Duration = Duration::from_secs(3);
 const SHORT_OF: Duration = Duration::from_millis(1);
 const JOBS: u64 = 7;
+
+/// Searches miss what was written lately.
+fn late() -> ReadOptions {
+    ReadOptions { search_delay: DELAY, ..ReadOptions::default() }
+}
 
 fn with(options: Options) -> Subject {
     let subject = Subject::new();
@@ -55,7 +60,7 @@ async fn row(subject: &Subject) -> Option<(Value, Vec<String>, Vec<String>)> {
 #[tokio::test(start_paused = true)]
 async fn neither_a_row_nor_what_is_included_in_it_is_newer_than_the_index() {
     for place in ["inside", "beside"] {
-        let subject = with(Options { search_delay: DELAY, ..Options::default() });
+        let subject = with(Options { reads: late(), ..Options::default() });
         let contact = json!({"contact": {"emails": "ada@example.com", "city": "Rome"}});
         let ada = id(&subject, "contact", "/api/contacts", contact).await;
         assert_eq!(row(&subject).await, None);
@@ -95,11 +100,11 @@ async fn neither_a_row_nor_what_is_included_in_it_is_newer_than_the_index() {
 
 #[tokio::test(start_paused = true)]
 async fn jobs_write_in_the_order_in_which_they_end_and_searches_count_from_there() {
-    let times = [Duration::from_secs(1), Duration::from_secs(8)];
-    let options =
-        Options { job_time: times[0], longest_job_time: times[1], search_delay: DELAY, ..Options::default() };
+    let [shortest, longest] = [1, 8].map(Duration::from_secs);
+    let jobs = JobOptions { shortest, longest, ..JobOptions::default() };
+    let options = Options { jobs, reads: late(), ..Options::default() };
     let subject = with(options.clone());
-    let ends: Vec<Duration> = (0..JOBS).map(|job| options.time_of_job(job)).collect();
+    let ends: Vec<Duration> = (0..JOBS).map(|job| options.jobs.time_of(job)).collect();
     let last = (0..ends.len()).max_by_key(|job| ends[*job]).unwrap();
     assert_ne!(last, ends.len() - 1, "the last to start is not the last to end: {ends:?}");
     for job in 0..JOBS {

@@ -14,7 +14,7 @@ const CLOCK_TOLERANCE: i64 = 30;
 
 pub(super) fn connection(account: &AccountConfig, answers: &AccountAnswers, findings: &mut CheckFindings) {
     const CHECK: &str = "connection";
-    let url = &account.url;
+    let url = &account.access.url;
     match &answers.ended_early {
         Some(EndedEarly::Unreached(unreached)) if !answers.server.reached => {
             let (what, remedy) = match unreached.step {

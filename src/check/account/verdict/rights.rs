@@ -100,7 +100,7 @@ pub(super) fn others(rights: &RightsTried, findings: &mut CheckFindings) {
 pub(super) fn app_token(account: &AccountConfig, findings: &mut CheckFindings) {
     const CHECK: &str = "app_token";
     let tracks = account.events.iter().any(|event| matches!(event, EventType::Track | EventType::Page));
-    match (tracks, &account.app_token) {
+    match (tracks, &account.access.app_token) {
         (_, Some(_)) => findings.skip(
             CHECK,
             "it cannot be tried without reporting an event on a contact's timeline",
