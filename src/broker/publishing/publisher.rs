@@ -73,7 +73,6 @@ struct Resent {
 }
 
 impl<'a> ConfirmedPublisher<'a> {
-    /// So many queues may have a channel of their own at a time.
     pub(in crate::broker) fn new(names: &'a Names, pair: &'a ConnectionPair, own_channels: usize) -> Self {
         let now = Instant::now();
         Self {

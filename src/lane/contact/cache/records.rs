@@ -91,7 +91,6 @@ impl RecordCache {
         self.contacts.linked(email, account)
     }
 
-    /// Learns a contact from an answer that shows all writes; `links` is `None` if it does not show them.
     pub(in crate::lane) fn learn_contact(
         &mut self,
         email: &str,
