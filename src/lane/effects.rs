@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::contact::refusal::is_refused_record;
+use super::contact::refused::refusal::is_refused_record;
 use super::intake::Intake;
 use super::reporting::reports::Reports;
 use super::scheduler::{Effect, WhileJobsRun};

@@ -22,7 +22,7 @@ pub(super) mod work;
 use tokio::time::Instant;
 
 use super::budget::budgets::Budgets;
-use super::budget::success_history::SuccessHistory;
+use super::budget::doubt::success_history::SuccessHistory;
 use super::budget::{Impediment, Quota};
 use super::contact::bulk::features::BulkFeatures;
 use super::contact::bulk::policy::BulkPolicy;

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::calls::{PendingCall, Purpose};
 use crate::freshsales::{BudgetKind, RateLimit, UnavailableCause, Verdict};
-use crate::lane::budget::attribution::DoubtfulAnswer;
-use crate::lane::contact::refusal::{Ground, RefusedCall};
+use crate::lane::budget::doubt::attribution::DoubtfulAnswer;
+use crate::lane::contact::refused::refusal::{Ground, RefusedCall};
 use crate::lane::contact::steps::{plausible, reread};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;

@@ -1,13 +1,13 @@
 //! What the scheduler does about doubtful answers: the call waits, something harmless is asked where nothing else is on
 //! its way, and once others got through, the call is given up or tried again. The rules are in
-//! [`attribution`](crate::lane::budget::attribution). Called after every answer.
+//! [`attribution`](crate::lane::budget::doubt::attribution). Called after every answer.
 
 use tokio::time::Instant;
 
 use crate::freshsales::{BudgetKind, Call, EndpointFamily};
 use crate::lane::budget::attempt::CallClass;
-use crate::lane::budget::attribution::{About, DoubtfulAnswer, Evidence, Success, Suspicion};
-use crate::lane::contact::refusal::{Ground, RefusedCall};
+use crate::lane::budget::doubt::attribution::{About, DoubtfulAnswer, Evidence, Success, Suspicion};
+use crate::lane::contact::refused::refusal::{Ground, RefusedCall};
 use crate::lane::scheduler::pending::calls::{CallState, PendingCall, Purpose};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::backoff::Delays;
 use crate::freshsales::{BULK_JOB_LIMIT, BudgetKind, Call, EndpointFamily, UnavailableCause, Verdict};
 use crate::lane::budget::attempt::{CallAttempt, CallClass};
-use crate::lane::budget::attribution::Suspicion;
+use crate::lane::budget::doubt::attribution::Suspicion;
 use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::schema::{Entity, Selector};
 

@@ -8,7 +8,7 @@ use crate::freshsales::{BudgetKind, Call, linked_accounts, record_id};
 use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
 use crate::lane::contact::bulk::searching::SearchProgress;
 use crate::lane::contact::contact_work::ContactWork;
-use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::refused::refusal::RefusedCall;
 use crate::lane::scheduler::pending::call_table::CallTable;
 use crate::lane::scheduler::pending::calls::{LinkTrial, Purpose};
 use crate::lane::scheduler::work::work_items::WorkItems;

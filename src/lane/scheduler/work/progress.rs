@@ -14,7 +14,7 @@ use crate::lane::contact::address_change::learned;
 use crate::lane::contact::cache::records::{RecordCache, fingerprint};
 use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
 use crate::lane::contact::held::HeldEvent;
-use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::refused::refusal::RefusedCall;
 use crate::lane::contact::step::Step;
 use crate::lane::contact::steps::{Advance, Deals, StepContext, StepProgress, refusal, success};
 use crate::lane::contact::work_item::WorkItem;

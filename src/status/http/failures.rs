@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::pages;
+use crate::status::pages;
 
 /// The most bytes of a failure's words.
 const MOST_WORDS: usize = 64 * 1024;
@@ -24,7 +24,7 @@ struct FailureJson<'a> {
 }
 
 /// The answer, in that form if it is a failure. The state is the replica's name.
-pub(super) async fn dress(
+pub(in crate::status) async fn dress(
     State(replica): State<std::sync::Arc<str>>,
     request: Request,
     next: Next,

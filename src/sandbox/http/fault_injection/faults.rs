@@ -2,18 +2,16 @@
 
 use serde_json::Value;
 
-use super::{
-    endpoint::within_account,
-    fault_spec::{FaultSpec, Misbehaviour},
-    request::ApiRequest,
-};
+use super::fault_spec::{FaultSpec, Misbehaviour};
+use crate::sandbox::http::endpoint::within_account;
+use crate::sandbox::http::request::ApiRequest;
 
 /// Every complaint about a fault ends with it.
 const EXAMPLE: &str = r#"[{"endpoint": "contacts_upsert", "action": {"status": 503}, "next": 3}]"#;
 
 /// Whether the API does what a struck request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RequestEffect {
+pub(in crate::sandbox::http) enum RequestEffect {
     /// No; after a delay, yes.
     Withheld,
     /// Before the misbehaviour, so that the caller cannot know.
@@ -72,7 +70,7 @@ impl Faults {
     }
 
     /// What happens to this request, if a fault strikes it.
-    pub(super) fn strike(
+    pub(in crate::sandbox::http) fn strike(
         &mut self,
         endpoint: &str,
         request: &ApiRequest,

@@ -237,7 +237,7 @@ fn shown(value: Option<&AMQPValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::inspect::declaration::without;
+    use crate::broker::inspection::inspect::declaration::without;
     use crate::broker::names::Names;
     use crate::broker::topology;
     use lapin::types::FieldTable;

@@ -34,7 +34,7 @@ pub(in crate::sandbox) struct ConnectionResetter(Arc<AtomicBool>);
 
 impl ConnectionResetter {
     /// Call it before returning a response; nothing of the response is then sent.
-    pub(super) fn reset(&self) {
+    pub(in crate::sandbox::http) fn reset(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::impediment::Impediment;
 use super::success_history::SuccessHistory;
 use crate::freshsales::{BudgetKind, EndpointFamily, UnrecognizedAnswer, Verdict};
+use crate::lane::budget::impediment::Impediment;
 
 /// How often a record must fail while others get through before it is given up.
 const RECORD_LIMIT: u32 = 4;
@@ -46,7 +46,7 @@ impl DoubtfulAnswer {
         }
     }
 
-    pub(super) fn says_not_found(&self) -> bool {
+    pub(in crate::lane::budget) fn says_not_found(&self) -> bool {
         let (Self::Denied(status, _)
         | Self::Unauthorized(status)
         | Self::Unrecognized(UnrecognizedAnswer { status, .. })) = self;
@@ -54,7 +54,7 @@ impl DoubtfulAnswer {
     }
 
     /// The account's impediment, and why, if the account is at fault.
-    pub(super) fn impediment(&self, credential: &str) -> (Impediment, String) {
+    pub(in crate::lane::budget) fn impediment(&self, credential: &str) -> (Impediment, String) {
         match self {
             Self::Unauthorized(status) | Self::Denied(status @ 403, _) => {
                 (Impediment::Unauthorized, format!("Freshsales answered {status}: check {credential}"))

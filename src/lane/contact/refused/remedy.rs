@@ -4,11 +4,11 @@
 
 use serde_json::Value;
 
-use super::contact_work::{ContactWork, DealId, Existence};
 use super::refusal::RefusedCall;
-use super::step::{CachedRecord, Step};
 use super::trial::{Trial, dependent_choice, has_defaults};
 use crate::lane::contact::cache::records::RecordCache;
+use crate::lane::contact::contact_work::{ContactWork, DealId, Existence};
+use crate::lane::contact::step::{CachedRecord, Step};
 use crate::mapping::{Lacking, Omitted, defaults_table};
 use crate::outcome::Problem;
 use crate::schema::Entity;

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 const SMALL: usize = 1400;
 
 /// Answers, packed where that is asked for and worth it.
-pub(super) async fn pack(request: Request, next: Next) -> Response {
+pub(in crate::status) async fn pack(request: Request, next: Next) -> Response {
     let accepted = accepts_gzip(request.headers());
     let (mut parts, body) = next.run(request).await.into_parts();
     // All pages are in memory already.

@@ -13,7 +13,7 @@ const SLOTS: u32 = 254;
 
 /// Calls that come back one period after they were spent, or up to a slot later.
 #[derive(Debug)]
-pub(super) struct SpentCalls {
+pub(in crate::lane::budget) struct SpentCalls {
     /// What moments are counted from.
     since: Instant,
     /// In nanoseconds. Calls of one slot come back together, at its end.
@@ -35,19 +35,19 @@ struct CallGroup {
 
 impl SpentCalls {
     /// None yet of a burst of this size.
-    pub(super) fn new(burst: usize, period: Duration, now: Instant) -> Self {
+    pub(in crate::lane::budget) fn new(burst: usize, period: Duration, now: Instant) -> Self {
         let few = burst <= SLOTS as usize;
         let slot = if few { 1 } else { nanoseconds(period / SLOTS).max(1) };
         Self { since: now, slot, groups: VecDeque::new(), spent: 0, back: 0 }
     }
 
     /// Calls to come back as another burst had them, whose size was another.
-    pub(super) fn take_over(&mut self, before: Self) {
+    pub(in crate::lane::budget) fn take_over(&mut self, before: Self) {
         *self = Self { slot: self.slot, ..before };
     }
 
     /// A call was spent that comes back then. Moments are handed in in their order.
-    pub(super) fn push(&mut self, back: Instant) {
+    pub(in crate::lane::budget) fn push(&mut self, back: Instant) {
         let at = nanoseconds(back.saturating_duration_since(self.since));
         let at = at.div_ceil(self.slot).saturating_mul(self.slot);
         self.spent += 1;
@@ -59,28 +59,28 @@ impl SpentCalls {
         }
     }
 
-    pub(super) fn take_back(&mut self, now: Instant) {
+    pub(in crate::lane::budget) fn take_back(&mut self, now: Instant) {
         while let Some(group) = self.groups.front().filter(|group| self.moment(**group) <= now) {
             self.back = group.back;
             self.groups.pop_front();
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::lane::budget) fn len(&self) -> usize {
         count(self.spent - self.back)
     }
 
-    pub(super) fn next_back(&self) -> Option<Instant> {
+    pub(in crate::lane::budget) fn next_back(&self) -> Option<Instant> {
         self.groups.front().map(|group| self.moment(*group))
     }
 
     /// How many come back after `now`.
-    pub(super) fn after(&self, now: Instant) -> usize {
+    pub(in crate::lane::budget) fn after(&self, now: Instant) -> usize {
         let last = self.first_group(now).checked_sub(1).and_then(|last| self.groups.get(last));
         count(self.spent - last.map_or(self.back, |last| last.back))
     }
 
-    pub(super) fn first_after(&self, now: Instant) -> Option<Instant> {
+    pub(in crate::lane::budget) fn first_after(&self, now: Instant) -> Option<Instant> {
         self.groups.get(self.first_group(now)).map(|group| self.moment(*group))
     }
 

@@ -2,23 +2,23 @@
 //!
 //! Nothing is changed, and only the log depends on it. Started by the session.
 
-pub(super) mod declaration;
-pub(super) mod difference;
+pub(in crate::broker) mod declaration;
+pub(in crate::broker) mod difference;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::context::Context;
-use super::error::BrokerError;
-use super::topology;
 use crate::broker::amqp::connection::ConnectionPool;
+use crate::broker::context::Context;
+use crate::broker::error::BrokerError;
 use crate::broker::timing::ANSWER_TIMEOUT;
+use crate::broker::topology;
 use declaration::{Declaration, find};
 use difference::differences;
 
 /// The queues that were inspected, each once in the life of the process.
 #[derive(Debug, Default)]
-pub(super) struct InspectedQueues(Mutex<HashSet<String>>);
+pub(in crate::broker) struct InspectedQueues(Mutex<HashSet<String>>);
 
 impl InspectedQueues {
     fn is_new(&self, queue: &str) -> bool {
@@ -27,7 +27,7 @@ impl InspectedQueues {
 }
 
 /// Inspects the intake, the dead letters and the lanes.
-pub(super) async fn inspect(
+pub(in crate::broker) async fn inspect(
     context: Arc<Context>,
     pool: Arc<ConnectionPool>,
     inspected: Arc<InspectedQueues>,

@@ -9,7 +9,7 @@ const BEFORE_FIRST_ANSWER: usize = 5;
 
 /// Calls that another replica may have spent. They come back one by one, at even intervals that end with the period.
 #[derive(Debug)]
-pub(super) struct WithheldCalls {
+pub(in crate::lane::budget) struct WithheldCalls {
     since: Instant,
     interval: Duration,
     /// The first that is not back yet, and the end of all, counted from 1.
@@ -19,39 +19,39 @@ pub(super) struct WithheldCalls {
 
 impl WithheldCalls {
     /// All of a burst but what may go before the first answer.
-    pub(super) fn new(burst: usize, period: Duration, now: Instant) -> Self {
+    pub(in crate::lane::budget) fn new(burst: usize, period: Duration, now: Instant) -> Self {
         let calls = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (interval, end) =
             (period / calls(burst).max(1), calls(burst.saturating_sub(BEFORE_FIRST_ANSWER)));
         Self { since: now, interval, first: 1, end: end.saturating_add(1) }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::lane::budget) fn clear(&mut self) {
         self.first = self.end;
     }
 
-    pub(super) fn take_back(&mut self, now: Instant) {
+    pub(in crate::lane::budget) fn take_back(&mut self, now: Instant) {
         self.first = self.first_of(now);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::lane::budget) fn len(&self) -> usize {
         self.end.saturating_sub(self.first) as usize
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::lane::budget) fn is_empty(&self) -> bool {
         self.first >= self.end
     }
 
-    pub(super) fn next_back(&self) -> Option<Instant> {
+    pub(in crate::lane::budget) fn next_back(&self) -> Option<Instant> {
         (!self.is_empty()).then(|| self.back(self.first))
     }
 
     /// How many come back after `now`.
-    pub(super) fn after(&self, now: Instant) -> usize {
+    pub(in crate::lane::budget) fn after(&self, now: Instant) -> usize {
         self.end.saturating_sub(self.first_of(now)) as usize
     }
 
-    pub(super) fn first_after(&self, now: Instant) -> Option<Instant> {
+    pub(in crate::lane::budget) fn first_after(&self, now: Instant) -> Option<Instant> {
         let first = self.first_of(now);
         (first < self.end).then(|| self.back(first))
     }

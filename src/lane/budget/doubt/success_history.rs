@@ -38,7 +38,7 @@ impl SuccessHistory {
         self.families.get(&family).map_or(Duration::ZERO, |history| history.working_time)
     }
 
-    pub(super) fn is_intermittent(&self, now: Instant) -> bool {
+    pub(in crate::lane::budget) fn is_intermittent(&self, now: Instant) -> bool {
         self.intermittent_since.is_some_and(|since| now.saturating_duration_since(since) < INTERMITTENT_FOR)
     }
 

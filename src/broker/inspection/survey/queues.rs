@@ -10,8 +10,8 @@ use crate::broker::amqp::channel::{ask, close, short};
 use crate::broker::amqp::refusal::{
     ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, is_refused,
 };
-use crate::broker::inspect::declaration::{Declaration, find};
-use crate::broker::inspect::difference::{QueueDifference, differences};
+use crate::broker::inspection::inspect::declaration::{Declaration, find};
+use crate::broker::inspection::inspect::difference::{QueueDifference, differences};
 use crate::broker::names::Names;
 use crate::broker::timing::{SURVEY_ANSWER, SURVEY_AT_ONCE, SURVEY_LANES};
 use crate::broker::topology;

@@ -6,10 +6,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{endpoint::RequestTarget, response};
+use crate::sandbox::http::endpoint::RequestTarget;
+use crate::sandbox::http::response;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Misbehaviour {
+pub(in crate::sandbox::http) enum Misbehaviour {
     /// In place of the API's answer.
     Answer { status: StatusCode, headers: HeaderMap, body: String },
     /// Before the API's answer.
@@ -23,19 +24,19 @@ pub(super) enum Misbehaviour {
 /// A fault as JSON. `docs/SANDBOX.md` explains the keys.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FaultSpec {
-    pub(super) endpoint: String,
+pub(in crate::sandbox::http) struct FaultSpec {
+    pub(in crate::sandbox::http) endpoint: String,
     action: ActionSpec,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) containing: Option<String>,
+    pub(in crate::sandbox::http) containing: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next: Option<NonZeroU64>,
+    pub(in crate::sandbox::http) next: Option<NonZeroU64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) share: Option<f64>,
+    pub(in crate::sandbox::http) share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) seed: Option<u64>,
+    pub(in crate::sandbox::http) seed: Option<u64>,
     #[serde(default)]
-    pub(super) after_effect: bool,
+    pub(in crate::sandbox::http) after_effect: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -57,7 +58,7 @@ struct ActionSpec {
 
 impl FaultSpec {
     /// The error says what is wrong, and what is expected.
-    pub(super) fn parse(value: &Value) -> Result<(Self, Misbehaviour), String> {
+    pub(in crate::sandbox::http) fn parse(value: &Value) -> Result<(Self, Misbehaviour), String> {
         let spec: Self = serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
         let names = RequestTarget::names();
         let known = spec.endpoint == "*" || spec.endpoint.starts_with('/') || names.contains(&spec.endpoint);

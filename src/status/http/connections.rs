@@ -31,10 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who sent a request: the other end of the connection, which may be a proxy.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PageClient(pub(super) IpAddr);
+pub(in crate::status) struct PageClient(pub(in crate::status) IpAddr);
 
 /// Never returns.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
+pub(in crate::status) async fn serve(listener: TcpListener, router: Router) {
     let mut slots = ConnectionSlots::default();
     loop {
         match listener.accept().await {

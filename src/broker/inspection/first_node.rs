@@ -5,16 +5,16 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-use super::error::BrokerError;
-use super::transport::ConnectError;
 use crate::broker::amqp::address::{Address, Addresses};
+use crate::broker::error::BrokerError;
+use crate::broker::transport::ConnectError;
 
 /// No node took a connection. In words that a person can act upon, without secrets.
 #[derive(Debug)]
 pub struct NoNode(Vec<(String, String)>);
 
 /// What the first node that can be reached gives.
-pub(super) async fn first_node<'a, T, E: Into<BrokerError>>(
+pub(in crate::broker) async fn first_node<'a, T, E: Into<BrokerError>>(
     addresses: &'a Addresses,
     reach: impl Fn(&'a Address) -> BoxFuture<'a, Result<T, E>>,
 ) -> Result<T, NoNode> {

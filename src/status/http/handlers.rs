@@ -12,20 +12,21 @@ use axum::routing::get;
 use jiff::Timestamp;
 use url::form_urlencoded;
 
-use super::admin::AdminRoutes;
-use super::heartbeat::Heartbeat;
 use super::packed;
-use super::renderer::{PageRenderer, RenderError, StatusPage};
-use super::sources::StatusSources;
-use super::view::list::ListQuery;
-use super::{assets, failures, headers, pages};
+use super::{failures, headers};
+use crate::status::admin::AdminRoutes;
+use crate::status::heartbeat::Heartbeat;
+use crate::status::renderer::{PageRenderer, RenderError, StatusPage};
+use crate::status::sources::StatusSources;
+use crate::status::view::list::ListQuery;
+use crate::status::{assets, pages};
 
 /// How long a health check may wait for the daemon's state before it fails.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers requests. Clones share their state.
 #[derive(Clone)]
-pub(super) struct Handlers {
+pub(in crate::status) struct Handlers {
     sources: Arc<StatusSources>,
     renderer: PageRenderer,
     heartbeat: Heartbeat,
@@ -33,7 +34,7 @@ pub(super) struct Handlers {
 
 impl Handlers {
     /// The second part renders the pages while it is polled.
-    pub(super) fn new(
+    pub(in crate::status) fn new(
         sources: StatusSources,
         heartbeat: Heartbeat,
     ) -> (Self, impl Future<Output = ()> + use<>) {
@@ -43,7 +44,7 @@ impl Handlers {
         (Self { sources, renderer, heartbeat }, rendering)
     }
 
-    pub(super) fn router(self) -> Router {
+    pub(in crate::status) fn router(self) -> Router {
         let host = from_fn_with_state(self.sources.clone(), AdminRoutes::check_host);
         let admin = AdminRoutes::new(self.sources.clone(), self.renderer.clone()).router();
         Router::new()
@@ -109,17 +110,21 @@ impl Handlers {
         self.sources.fleet.name()
     }
 
-    pub(super) async fn livez(&self) -> Response {
+    pub(in crate::status) async fn livez(&self) -> Response {
         self.health("alive", StatusSources::not_alive).await
     }
 
-    pub(super) async fn readyz(&self) -> Response {
+    pub(in crate::status) async fn readyz(&self) -> Response {
         self.health("ready", StatusSources::not_ready).await
     }
 
     /// 200 and `word`, or 503 and what `problem` says. It runs on a thread of its own, as it may wait for a lock whose
     /// holder hangs.
-    pub(super) async fn health(&self, word: &str, problem: fn(&StatusSources) -> Option<String>) -> Response {
+    pub(in crate::status) async fn health(
+        &self,
+        word: &str,
+        problem: fn(&StatusSources) -> Option<String>,
+    ) -> Response {
         let sources = self.sources.clone();
         let checking = tokio::task::spawn_blocking(move || problem(&sources));
         let problem = match (self.heartbeat.hung_for(), tokio::time::timeout(HEALTH_TIMEOUT, checking).await)

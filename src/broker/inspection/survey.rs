@@ -12,11 +12,11 @@ mod rights;
 use futures_util::future::join_all;
 use lapin::Connection;
 
-use super::amqp::address::{Address, Addresses};
-use super::amqp::connection::close;
-use super::names::Names;
-use super::timing::LEAST_CHANNELS;
-use super::transport::Connected;
+use crate::broker::amqp::address::{Address, Addresses};
+use crate::broker::amqp::connection::close;
+use crate::broker::names::Names;
+use crate::broker::timing::LEAST_CHANNELS;
+use crate::broker::transport::Connected;
 use crate::delivery::AccountName;
 use asking::connect;
 pub use asking::{Certainty, NodeFailure};

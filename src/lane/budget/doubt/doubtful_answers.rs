@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempt::CallClass;
 use super::attribution::DoubtfulAnswer;
-use super::{Budget, Impediment};
 use crate::freshsales::BudgetKind;
+use crate::lane::budget::attempt::CallClass;
+use crate::lane::budget::{Budget, Impediment};
 
 impl Budget {
     /// The API refused the credentials for a call. Where that call was not about fields, one that is asks at once.
@@ -25,7 +25,12 @@ impl Budget {
         self.admit_fields_only(answer, wait, now);
     }
 
-    pub(super) fn admit_fields_only(&mut self, answer: &DoubtfulAnswer, wait: Duration, now: Instant) {
+    pub(in crate::lane::budget) fn admit_fields_only(
+        &mut self,
+        answer: &DoubtfulAnswer,
+        wait: Duration,
+        now: Instant,
+    ) {
         self.block_all_but_fields(now, wait);
         let (kind, why) = self.explain(answer);
         // A wait below one second would read as none.
@@ -34,7 +39,7 @@ impl Budget {
         self.impediment = Some((kind, why));
     }
 
-    pub(super) fn explain(&self, answer: &DoubtfulAnswer) -> (Impediment, String) {
+    pub(in crate::lane::budget) fn explain(&self, answer: &DoubtfulAnswer) -> (Impediment, String) {
         let credential = match self.kind {
             BudgetKind::Api => "api_key",
             BudgetKind::Tracking => "app_token",
