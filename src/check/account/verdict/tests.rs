@@ -200,7 +200,7 @@ fn required_fields_that_were_not_read_are_not_taken_for_none() {
     let told = found.iter().find(|finding| finding.check == "required_fields").unwrap();
     assert!(told.message.contains("deals") && !told.message.contains("contacts"), "{told:?}");
     let forbidden = changed("required_fields", |answers| {
-        *answers.fields.counts.of_mut(Entity::SalesAccount) = Tried::Forbidden("no".to_owned())
+        *answers.fields.counts.of_mut(Entity::SalesAccount) = Tried::Forbidden("no".to_owned());
     });
     assert_eq!(forbidden, [Skipped]);
     assert_eq!(changed("required_fields", |_| {}), [Good]);
