@@ -1,6 +1,7 @@
 //! What the key may do.
 
-use crate::check::account::answers::{AccountAnswers, RightsTried, Tried};
+use crate::check::account::answers::AccountAnswers;
+use crate::check::account::tried::{RightsTried, Tried};
 use crate::check::finding::CheckFindings;
 use crate::check::words::AGAIN;
 use crate::config::AccountConfig;

@@ -1,6 +1,6 @@
 //! What the configuration says about fields, against those that the account has.
 
-use crate::check::account::answers::{FieldsTried, Tried};
+use crate::check::account::tried::{FieldsTried, Tried};
 use crate::check::finding::CheckFindings;
 use crate::check::words::{AGAIN, listed};
 use crate::config::AccountConfig;

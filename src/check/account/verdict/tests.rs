@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::check::CheckStatus::{self, Failed, Ok as Good, Skipped, Warning};
-use crate::check::account::answers::{EndedEarly, FieldsTried, PerEntity, RightsTried, ServerSeen, Tried};
+use crate::check::account::answers::{EndedEarly, ServerSeen};
+use crate::check::account::tried::{FieldsTried, PerEntity, RightsTried, Tried};
 use crate::config::{SecretsNeeded, parse};
 use crate::freshsales::{RateLimit, ReachStep, Unreached};
 use crate::schema::{Fields, Schema};
