@@ -381,7 +381,7 @@ def read_again():
 def check_reload():
     folder = REPO / "deploy/compose"
     for account in ("acme", "globex"):
-        put_in_place(folder / f"sandbox-secrets/{account}_api_key", "the next key\n")
+        put_in_place(folder / f"sandbox-secrets/{account}_api_key", "the-next-key\n")
     toml = folder / "config/freshet.toml"
     put_in_place(toml, toml.read_text().replace('["wk_acme"]', '["wk_acme", "wk_next"]'))
     run("docker", "compose", "kill", "--signal", "HUP", "freshet")
@@ -390,7 +390,7 @@ def check_reload():
         for key in ("acme.api_key", "globex.api_key", "acme.write_keys"):
             expect(key in line, f"{key} has changed: {line}")
     # From here on, who has the old key is refused.
-    equal("the account's answer", http("http://127.0.0.1:8090/_sandbox/options", None, "PUT", {"api_key": "the next key"})[0], 200)
+    equal("the account's answer", http("http://127.0.0.1:8090/_sandbox/options", None, "PUT", {"api_key": "the-next-key"})[0], 200)
     before = contacts()
     event = {"type": "identify", "messageId": "next", "writeKey": "wk_next", "userId": "next@example.com", "traits": {"firstName": "N"}}
     run("docker", "compose", "run", "--rm", "--no-deps", "-T", "publish", "publish", "-", stdin=json.dumps(event) + "\n")
