@@ -1,4 +1,5 @@
-//! Finds a node that takes a connection, for the commands and the page's dead letters: they try each node once, and then say how it is with each.
+//! Finds a node that takes a connection, for the commands and the page's dead letters: they try each node once, and
+//! then say how it is with each.
 
 use std::fmt;
 

@@ -9,9 +9,9 @@
 //! does with them. Called by the commands.
 //!
 //! From the top: `session` puts the parts together; `consuming` keeps each queue consumed, by way of `router` or
-//! `lane_consumer`; both publish through `publishing`. `unreadable` finds messages that connections end over, `probes` what
-//! RabbitMQ does not say. `dead_letter_queue` is what people do with dead letters. All of them are given the `context`, report to `health`, and stand on `topology`, `amqp` and
-//! `transport`.
+//! `lane_consumer`; both publish through `publishing`. `unreadable` finds messages that connections end over, `probes`
+//! what RabbitMQ does not say. `dead_letter_queue` is what people do with dead letters. All of them are given the
+//! `context`, report to `health`, and stand on `topology`, `amqp` and `transport`.
 
 mod amqp;
 mod consuming;

@@ -10,7 +10,6 @@ use super::scheduler::{Effect, WhileJobsRun};
 use super::settlement::{OpenDelivery, Settler};
 use super::status::lane_status::LaneStatus;
 
-/// Whom effects concern.
 pub(super) struct Concerned<'a> {
     pub(super) intake: &'a mut Intake,
     pub(super) settler: &'a mut Settler,

@@ -42,7 +42,6 @@ impl Notes {
         self.status.note(|facts| facts.settings = Some(settings));
     }
 
-    /// An event came.
     pub(super) fn received(&self) {
         self.metrics.begin();
         self.status.note(|facts| facts.last_received = Some(Timestamp::now()));

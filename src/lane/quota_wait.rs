@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use super::scheduler::Scheduler;
 use crate::metrics::AccountMetrics;
 
-/// One lane's wait.
 #[derive(Debug, Default)]
 pub(super) struct QuotaWait {
     /// Work has stood ready since then.

@@ -6,7 +6,6 @@ use crate::delivery::{AccountName, TraceId};
 use crate::mapping::Omitted;
 use crate::metrics::AccountMetrics;
 
-/// One account's reports.
 pub(super) struct Reports {
     account: AccountName,
     metrics: AccountMetrics,

@@ -179,7 +179,6 @@ impl Mapper {
     }
 }
 
-/// Whether `lower` is this text in lower case.
 fn is_lower_case(text: &str, lower: &str) -> bool {
     if text.is_ascii() { text.eq_ignore_ascii_case(lower) } else { text.to_lowercase() == lower }
 }

@@ -1,5 +1,5 @@
-//! Which trait set which field, and which set none, for people who ask. Findings keep it only where somebody asks: lanes do not, and pay
-//! nothing.
+//! Which trait set which field, and which set none, for people who ask. Findings keep it only where somebody asks:
+//! lanes do not, and pay nothing.
 
 use serde_json::Value;
 use strum::IntoStaticStr;

@@ -56,7 +56,6 @@ struct ConnectionSlots {
 
 struct ConnectionSlot {
     connection: AbortHandle,
-    /// Whether its request has arrived.
     requested: Arc<AtomicBool>,
 }
 

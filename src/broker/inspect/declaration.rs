@@ -1,8 +1,9 @@
 //! How a queue was declared, as far as AMQP shows it.
 //!
-//! AMQP does not show a queue's arguments. But RabbitMQ refuses to declare a queue again with others, and names the first one
-//! that differs, with its value. So the queue is declared with Freshet's arguments, and each refusal corrects them, until
-//! RabbitMQ agrees. Policies are not arguments, and do not show here. Nothing is changed, as the queue is there.
+//! AMQP does not show a queue's arguments. But RabbitMQ refuses to declare a queue again with others, and names the
+//! first one that differs, with its value. So the queue is declared with Freshet's arguments, and each refusal corrects
+//! them, until RabbitMQ agrees. Policies are not arguments, and do not show here. Nothing is changed, as the queue is
+//! there.
 
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -28,7 +29,6 @@ impl Declaration {
         Self { arguments, durable: true, auto_delete: false }
     }
 
-    /// The value of an argument.
     pub(super) fn argument(&self, name: &str) -> Option<&AMQPValue> {
         self.arguments.inner().get(name)
     }

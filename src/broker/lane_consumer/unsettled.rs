@@ -13,7 +13,6 @@ use crate::broker::error::BrokerError;
 use crate::delivery::Share;
 use crate::metrics::Series;
 
-/// A delivery that is not settled yet.
 pub(super) struct UnsettledDelivery {
     body: Bytes,
     properties: PackedProperties,

@@ -185,7 +185,6 @@ impl Router<'_> {
         Ok(())
     }
 
-    /// Whether a further message may be taken.
     fn has_room(&self) -> bool {
         if self.poison.one_at_a_time() {
             return self.unacknowledged.is_empty();

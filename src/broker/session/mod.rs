@@ -99,7 +99,6 @@ struct Started {
     added: mpsc::Receiver<Vec<usize>>,
 }
 
-/// All queues that this replica consumes.
 fn queues(lanes: &LaneSet) -> impl Iterator<Item = ConsumedQueue> {
     std::iter::once(ConsumedQueue::Intake).chain(lanes.inlets.keys().copied().map(ConsumedQueue::Lane))
 }

@@ -24,7 +24,6 @@ pub enum Certainty<T> {
     Unknown(String),
 }
 
-/// Connects, or says why not.
 pub(super) async fn connect(address: &Address, name: &str) -> Result<Connected, NodeFailure> {
     let failure = |error: &ConnectError| NodeFailure {
         step: error.step(),

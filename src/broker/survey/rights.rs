@@ -43,7 +43,6 @@ pub struct RefusedRight {
     pub object: String,
 }
 
-/// What a right allows.
 #[derive(Debug, Clone)]
 enum RightAttempt {
     DeclareQueue(String),

@@ -43,7 +43,6 @@ impl ReplicaStatus {
         Some(Self(answer))
     }
 
-    /// All of it.
     pub(super) fn one_line(&self) -> String {
         self.0.to_string()
     }

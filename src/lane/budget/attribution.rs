@@ -29,7 +29,6 @@ pub(in crate::lane) enum DoubtfulAnswer {
     Denied(u16, Vec<String>),
     /// Not the API's.
     Unrecognized(UnrecognizedAnswer),
-    /// The credentials are refused.
     Unauthorized(u16),
 }
 
@@ -97,7 +96,6 @@ pub(in crate::lane) struct Suspicion {
 /// What a call that got through shows about a suspicion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lane) enum Evidence {
-    /// Nothing.
     None,
     /// It came too late: the record is to be tried again at once.
     TooLate,

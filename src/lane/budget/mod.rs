@@ -213,7 +213,6 @@ impl Budget {
         self.is_outage() || !self.breaker.is_closed() && self.has(Impediment::Unauthorized)
     }
 
-    /// When the next call may be repeated that has often failed while others got through.
     pub(super) fn next_repeat(&self) -> Option<Instant> {
         self.next_repeat
     }

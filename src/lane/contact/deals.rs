@@ -60,7 +60,6 @@ impl ContactWork {
         }
     }
 
-    /// Whether the step creates the deal.
     pub(in crate::lane) fn creates_deal(&self) -> bool {
         self.step == Step::Deal && self.deal == DealId::New
     }
@@ -88,7 +87,6 @@ impl ContactWork {
         }
     }
 
-    /// The deal's creation was refused.
     pub(in crate::lane) fn not_created(&self, refused: &RefusedCall, records: &mut RecordCache) {
         let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
         match refused.ground {

@@ -1,6 +1,6 @@
 //! What is tried before a refused record becomes a dead letter: the same record with a change (see
-//! [`trial`](super::trial)). A remedy must never overwrite what people entered, so defaults are sent only if the record is not
-//! known to exist.
+//! [`trial`](super::trial)). A remedy must never overwrite what people entered, so defaults are sent only if the record
+//! is not known to exist.
 
 use serde_json::Value;
 
@@ -67,8 +67,8 @@ pub(in crate::lane) fn next(
     Ok(())
 }
 
-/// The required fields that the refused record lacks, for the dead letter. An existing record needs none. If no default could
-/// help, nothing was read to confirm that it exists, so it leaves the cache.
+/// The required fields that the refused record lacks, for the dead letter. An existing record needs none. If no default
+/// could help, nothing was read to confirm that it exists, so it leaves the cache.
 pub(in crate::lane) fn absent_required_fields(
     work: &ContactWork,
     records: &mut RecordCache,

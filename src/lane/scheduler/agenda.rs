@@ -48,7 +48,6 @@ struct CompanyQueue {
 pub(super) struct Filing {
     pub(super) waiting: Waiting,
     pub(super) place: AgendaPlace,
-    /// It is not looked at before that.
     pub(super) not_before: Option<Instant>,
     /// It must be looked at again then.
     pub(super) turns_at: Option<Instant>,
@@ -89,7 +88,6 @@ impl Waiters {
     }
 }
 
-/// The older of a work item and an event.
 pub(super) fn older(item: Option<u64>, event: Option<u64>) -> Option<Waiting> {
     match (item, event) {
         (Some(item), Some(event)) if event < item => Some(Waiting::Event(event)),
@@ -99,7 +97,6 @@ pub(super) fn older(item: Option<u64>, event: Option<u64>) -> Option<Waiting> {
 }
 
 impl Agenda {
-    /// The time goes on.
     pub(super) fn tick(&mut self, now: Instant) {
         self.now = Some(now);
         let until = ..=(now, u64::MAX);
@@ -112,12 +109,10 @@ impl Agenda {
         self.relying.range((fact, 0)..=(fact, u64::MAX)).inspect(|_| step()).map(|(_, number)| *number)
     }
 
-    /// Whether anything waits for the API.
     pub(super) fn has_api_work(&self) -> bool {
         self.filed.len() > self.reports.items.len() + self.reports.events.len()
     }
 
-    /// The oldest that can be reported.
     pub(super) fn first_report(&self) -> Option<Waiting> {
         self.reports.first()
     }

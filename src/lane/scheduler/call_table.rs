@@ -24,14 +24,12 @@ impl CallTable {
         Self { calls: HashMap::new(), due: BTreeSet::new(), next_number: 0, waits }
     }
 
-    /// Adds a call to be sent at this time or later.
     pub(super) fn add_due(&mut self, call: Call, purpose: Purpose, at: Instant) -> u64 {
         let number = self.add(call, purpose, CallState::Due(at));
         self.due.insert((at, number));
         number
     }
 
-    /// Adds a call that is sent at once.
     pub(super) fn add_in_flight(&mut self, call: Call, purpose: Purpose) -> u64 {
         self.add(call, purpose, CallState::InFlight)
     }
@@ -102,18 +100,15 @@ impl CallTable {
             .filter_map(|(at, number)| Some((*at, *number, self.calls.get(number)?)))
     }
 
-    /// When the first call is due that is not due yet.
     pub(super) fn next_due_after(&self, now: Instant) -> Option<Instant> {
         self.due.range((now, u64::MAX)..).next().map(|(at, _)| *at)
     }
 
-    /// The work items whose request is in flight.
     pub(super) fn work_items_in_flight(&self) -> BTreeSet<u64> {
         let in_flight = self.calls.values().filter(|call| call.state == CallState::InFlight);
         in_flight.flat_map(|call| call.purpose.work_items().iter().copied()).collect()
     }
 
-    /// Drops every call that waits.
     pub(super) fn drop_waiting(&mut self) {
         for (_, number) in std::mem::take(&mut self.due) {
             self.calls.remove(&number);

@@ -11,7 +11,6 @@ use crate::lane::budget::attribution::Suspicion;
 use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::schema::{Entity, Selector};
 
-/// A call and what it is for.
 #[derive(Debug)]
 pub(super) struct PendingCall {
     pub(super) call: Call,
@@ -25,7 +24,6 @@ pub(super) struct PendingCall {
     sent: Sendings,
 }
 
-/// Where a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallState {
     /// To be sent, or sent again, at this time or later.
@@ -33,7 +31,6 @@ pub(super) enum CallState {
     InFlight,
 }
 
-/// How a call has failed.
 #[derive(Debug)]
 struct Failures {
     count: u32,
@@ -45,7 +42,6 @@ struct Failures {
     delays: Delays,
 }
 
-/// When a call was sent.
 #[derive(Debug, Default)]
 struct Sendings {
     first: Option<Instant>,
@@ -170,7 +166,6 @@ impl PendingCall {
     }
 }
 
-/// What a call is for.
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
     /// The account's fields, for mapping.
@@ -216,7 +211,6 @@ impl Purpose {
         }
     }
 
-    /// The work items that the call is made for.
     pub(super) fn work_items(&self) -> &[u64] {
         match self {
             Self::Fields(_) | Self::Selector(_) | Self::Check(_) => &[],
@@ -234,14 +228,12 @@ impl Purpose {
 pub(super) struct Polling {
     pub(super) entity: Entity,
     pub(super) items: Vec<u64>,
-    /// How often its status was asked for.
     pub(super) questions: u32,
     pub(super) submitted: Instant,
     /// How long after its submission the first question was to be asked.
     pub(super) first_wait: Duration,
 }
 
-/// A search for the records of work items.
 #[derive(Debug, Clone)]
 pub(super) struct RecordSearch {
     pub(super) items: Vec<u64>,

@@ -12,7 +12,6 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    /// A delivery has come.
     pub(super) fn arrived(&mut self, now: Instant) {
         let first = self.first_and_last.map_or(now, |(first, _)| first);
         self.first_and_last = Some((first, now));

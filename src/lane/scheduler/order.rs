@@ -9,7 +9,6 @@ pub(super) enum Order {
     AfterNew,
 }
 
-/// Something that waits for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
     WorkItem(u64),

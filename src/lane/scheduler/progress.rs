@@ -81,7 +81,6 @@ impl<D> Scheduler<D> {
         }
     }
 
-    /// The item's step succeeded.
     pub(super) fn step_succeeded(
         &mut self,
         number: u64,
@@ -110,7 +109,6 @@ impl<D> Scheduler<D> {
         self.apply(number, held, advance, now)
     }
 
-    /// The item's step was refused.
     pub(super) fn step_refused(
         &mut self,
         number: u64,

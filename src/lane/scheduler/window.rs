@@ -130,8 +130,8 @@ impl<T> Window<T> {
         self.changed.drain(..)
     }
 
-    /// Takes a ready event and the events right behind it that wait for nothing else, as long as `join` takes them; `join` is
-    /// shown every event in turn, the first included. They keep their places until [`Window::finish`].
+    /// Takes a ready event and the events right behind it that wait for nothing else, as long as `join` takes them;
+    /// `join` is shown every event in turn, the first included. They keep their places until [`Window::finish`].
     pub fn take(&mut self, number: u64, mut join: impl FnMut(&T) -> bool) -> Vec<(u64, T)> {
         if !self.ready.remove(&number) {
             return Vec::new();
@@ -182,7 +182,6 @@ impl<T> Window<T> {
         self.entries.get(&number).is_some_and(|entry| entry.keys.contains(&key))
     }
 
-    /// The digests of an event's keys.
     pub(super) fn key_digests(&self, number: u64) -> &[u128] {
         self.entries.get(&number).map_or(&[], |entry| &entry.keys)
     }

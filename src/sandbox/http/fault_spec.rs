@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::{endpoint::RequestTarget, response};
 
-/// What happens to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Misbehaviour {
     /// In place of the API's answer.

@@ -20,7 +20,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Accepts [`ResettableConnection`]s.
 pub(in crate::sandbox) struct ResettableListener(pub(in crate::sandbox) TcpListener);
 
 /// A TCP connection that fails once its resetter was used.

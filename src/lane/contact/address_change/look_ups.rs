@@ -13,7 +13,6 @@ use crate::lane::contact::work_item::WorkItem;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
-/// What a look-up came to.
 #[derive(Debug)]
 pub(in crate::lane) enum Looked {
     /// The item goes on.
@@ -59,7 +58,6 @@ pub(in crate::lane) fn answered<D>(
     }
 }
 
-/// Whether a look-up was answered, or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answered {
     Yes,

@@ -15,7 +15,6 @@ use crate::mapping::{InvalidValue, Omitted};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
-/// Takes the refusal of the item's step.
 pub(in crate::lane) fn refused<D>(
     item: &mut WorkItem<D>,
     endpoint: Endpoint,

@@ -159,7 +159,6 @@ fn enter(step: Option<Step>, work: &mut ContactWork) -> Advance {
     StepProgress::Entered.into()
 }
 
-/// The contact was written with all its links in bulk.
 fn contact_written_in_bulk(work: &mut ContactWork, context: &mut StepContext<'_>) -> Option<Step> {
     if let Some(links) = work.links_to_write() {
         for email in [work.write.address().to_owned()].into_iter().chain(work.write.listed_addresses()) {

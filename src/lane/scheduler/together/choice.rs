@@ -16,13 +16,11 @@ use crate::schema::Entity;
 /// So many bulk calls may be unanswered. Each holds a hundred records, and a working API answers at once.
 const MOST_UNANSWERED: usize = 2;
 
-/// What goes next.
 enum Chosen {
     Alone(Waiting),
     Together(SharedCall, Vec<Waiting>),
 }
 
-/// Whether a group may go.
 enum Departure {
     Alone,
     Together,

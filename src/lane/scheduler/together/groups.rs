@@ -34,7 +34,6 @@ impl Group<'_> {
         self.waiters.iter().map(|waiters| waiters.items.len()).sum()
     }
 
-    /// How many there are.
     pub(in crate::lane::scheduler) fn len(&self) -> usize {
         self.items() + self.waiters.iter().map(|waiters| waiters.events.len()).sum::<usize>()
     }

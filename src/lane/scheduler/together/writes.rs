@@ -15,7 +15,6 @@ use crate::lane::scheduler::event::WhileJobsRun;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 
-/// Whether a job is known to have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobEnd {
     Known,
@@ -35,7 +34,6 @@ impl<D> Scheduler<D> {
         self.calls.iter().filter(unanswered).count()
     }
 
-    /// Makes a bulk call of the items' records.
     pub(super) fn plan_bulk(&mut self, entity: Entity, items: Vec<u64>, now: Instant) -> Option<u64> {
         let contacts = items.iter().filter_map(|item| self.items.contact(*item));
         let records: Vec<_> =
