@@ -86,11 +86,9 @@ async fn each_user_of_the_definitions_can_do_what_it_is_for_and_no_more() {
 
     // Whoever publishes.
     let event = |id: &str, name: &str| json!({"type": "identify", "messageId": id, "userId": format!("{id}@example.com"), "traits": {name: "Ada"}});
-    let events: String =
-        [event("good", "firstName"), event("sent-back", "cfGone"), event("dropped", "cfGone")]
-            .iter()
-            .map(|event| format!("{event}\n"))
-            .collect();
+    let events = [event("good", "firstName"), event("sent-back", "cfGone"), event("dropped", "cfGone")]
+        .map(|event| event.to_string())
+        .join("\n");
     does(&publisher, &["publish", "-"], &events).await;
     world.expect(3);
     world.settled(&[&replica]).await;
