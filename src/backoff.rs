@@ -20,7 +20,8 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// From about `first`, doubling up to about `longest`, each plus or minus a third, so that replicas do not retry together.
+    /// From about `first`, doubling up to about `longest`, each plus or minus a third, so that replicas do not retry
+    /// together.
     pub fn new(first: Duration, longest: Duration) -> Self {
         let mut inner = ExponentialBackoff {
             current_interval: first,

@@ -22,7 +22,6 @@ pub(crate) fn stays_linear<I>(what: &str, input: impl Fn(usize) -> I, work: impl
     assert!(count && bytes, "{what}: from {small:?} to {large:?}");
 }
 
-/// What the work allocates.
 pub(crate) fn allocated(work: impl FnOnce()) -> AllocationInfo {
     measure(work)
 }

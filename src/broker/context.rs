@@ -49,7 +49,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// The lanes as they are now.
     pub(super) fn lanes(&self) -> Arc<LaneSet> {
         self.lanes.borrow().clone()
     }

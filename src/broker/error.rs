@@ -42,7 +42,6 @@ pub(in crate::broker) enum BrokerError {
 }
 
 impl BrokerError {
-    /// Whether the broker answered with this reply code.
     pub(in crate::broker) fn is_refused(&self, code: u16) -> bool {
         matches!(self, Self::Amqp(error) if is_refused(error, code))
     }

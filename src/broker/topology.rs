@@ -108,8 +108,8 @@ pub(super) fn quorum() -> FieldTable {
     arguments
 }
 
-/// The arguments of the intake and of lanes. One consumer at a time keeps the order. A message that the broker takes out goes
-/// to the dead letters at least once, and that needs `reject-publish` in place of dropping the head.
+/// The arguments of the intake and of lanes. One consumer at a time keeps the order. A message that the broker takes
+/// out goes to the dead letters at least once, and that needs `reject-publish` in place of dropping the head.
 pub(super) fn consumed(names: &Names, account: Option<&AccountName>) -> FieldTable {
     let key = dead_letter::routing_key(account, DeadLetterReason::DeliveryLimit);
     let mut arguments = quorum();

@@ -34,7 +34,6 @@ impl ConfigFile {
         config::load(&self.path(), environment, secrets)
     }
 
-    /// Where the configuration is.
     pub(super) fn path(&self) -> PathBuf {
         config::path(self.config.clone())
     }

@@ -30,7 +30,6 @@ pub struct Letter {
     pub body: Bytes,
 }
 
-/// Where a letter comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LetterOrigin<'a> {
     /// The account whose lane the event was in, and to which it is sent back. None: it goes to the intake.

@@ -1,9 +1,9 @@
-//! The trace that an event belongs to, as its message's `traceparent` header names it (W3C Trace Context). For log lines only.
+//! The trace that an event belongs to, as its message's `traceparent` header names it (W3C Trace Context). For log
+//! lines only.
 
 use std::fmt;
 use std::num::NonZeroU128;
 
-/// The header's name.
 pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// Shown as 32 hexadecimal digits.

@@ -34,7 +34,6 @@ pub struct MissingTrait {
 #[derive(Debug, Default)]
 pub struct MissingTraits {
     found: BTreeMap<(AccountName, String), u64>,
-    /// Events of each account.
     events: BTreeMap<AccountName, u64>,
     left_out: u64,
 }

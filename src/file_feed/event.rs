@@ -26,7 +26,6 @@ pub(super) struct SourceLine {
     replays: i64,
 }
 
-/// An event as it was read.
 #[derive(Debug)]
 pub(super) struct FileEvent {
     pub(super) line: Arc<SourceLine>,

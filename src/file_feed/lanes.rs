@@ -26,7 +26,6 @@ pub(super) struct Lanes {
     receipts_dropped: prometheus::IntCounter,
 }
 
-/// An event that a lane has.
 pub(super) struct UnsettledEvent {
     pub(super) account: AccountName,
     pub(super) event: FileEvent,

@@ -40,9 +40,9 @@ pub enum LetterFileError {
 }
 
 impl LetterFile {
-    /// Opens the file, or makes it, for nobody else to read: it holds whole events. Refuses `events`, the file that the events are read from, and a file whose first
-    /// line is no dead letter, before it opens anything for writing. `longest_line`: the most that a line of the events may
-    /// have; it bounds what is read of the first letter.
+    /// Opens the file, or makes it, for nobody else to read: it holds whole events. Refuses `events`, the file that the
+    /// events are read from, and a file whose first line is no dead letter, before it opens anything for writing.
+    /// `longest_line`: the most that a line of the events may have; it bounds what is read of the first letter.
     pub fn open(path: &Path, events: Option<FileId>, longest_line: usize) -> Result<Self, LetterFileError> {
         if path.extension().is_some_and(|ending| ending == "gz") {
             return Err(LetterFileError::Packed);

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 use tokio::sync::mpsc;
 
-/// Lines read ahead.
 const AHEAD: usize = 64;
 
 /// A line of the input, without its line break.

@@ -111,7 +111,6 @@ impl Feed {
 /// A dead letter that is not safe yet, as [`Counts`] counts it.
 type CountedLetter = (String, &'static str);
 
-/// A feed at work.
 struct Feeding {
     reader: EventReader,
     metrics: Arc<Metrics>,

@@ -1,5 +1,5 @@
-//! What takes more room than the rest of a lane's report: the last hour by the minute, calls, failures. Holds names of traits
-//! and fields, words and numbers, never a value of an event.
+//! What takes more room than the rest of a lane's report: the last hour by the minute, calls, failures. Holds names of
+//! traits and fields, words and numbers, never a value of an event.
 
 use std::collections::BTreeMap;
 

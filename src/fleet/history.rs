@@ -14,7 +14,6 @@ const HOUR_MINUTES: i64 = 60;
 const KEPT: i64 = 2 * HOUR_MINUTES;
 const PERCENTILE: f64 = 0.95;
 
-/// The minutes of one account.
 #[derive(Debug, Default)]
 pub(super) struct AccountHistory {
     minutes: VecDeque<KeptMinute>,

@@ -37,11 +37,11 @@ pub(super) struct ReplicaLimits {
     pub(super) bytes: usize,
 }
 
-/// A replica, and what it told.
 #[derive(Debug)]
 pub(super) struct HeardReplica {
     pub(super) report: ReplicaReport,
-    /// RabbitMQ vouches that it has this replica's user, or cannot say. Others are shown where nobody of ours tells otherwise.
+    /// RabbitMQ vouches that it has this replica's user, or cannot say. Others are shown where nobody of ours tells
+    /// otherwise.
     pub(super) own_user: bool,
     pub(super) told_at: Timestamp,
     pub(super) heard: Instant,

@@ -42,7 +42,6 @@ pub(super) struct Message {
     pub(super) lanes: Vec<(LaneReport, usize)>,
 }
 
-/// Why a message is not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MessageError {
     #[error("it is larger than {LARGEST} bytes, or unpacks to more than {UNPACKED}")]

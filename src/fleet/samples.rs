@@ -12,7 +12,6 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_767_225_600 + seconds).expect("a time")
 }
 
-/// A replica of this name.
 pub(crate) fn replica(name: &str) -> ReplicaReport {
     ReplicaReport {
         name: name.to_owned(),

@@ -10,7 +10,6 @@ use super::records::contact::SalesAccountLink;
 use crate::object::write_quoted;
 use crate::schema::{Entity, Selector};
 
-/// Names and values.
 type QueryPairs = Vec<(&'static str, Cow<'static, str>)>;
 
 /// One request. Cheap to clone: its body is shared.

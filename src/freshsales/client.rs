@@ -174,7 +174,6 @@ impl Client {
     }
 }
 
-/// Takes in the whole response.
 pub(super) async fn take_in(response: reqwest::Response) -> Result<RawResponse, NoAnswer> {
     let now = Timestamp::now();
     let status = response.status().as_u16();

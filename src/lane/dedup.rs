@@ -67,7 +67,6 @@ impl<D> Dedup<D> {
         Ok(())
     }
 
-    /// Duplicates that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
-use super::secrets::SecretFiles;
+use super::setup::secrets::SecretFiles;
 use crate::config::AccountConfig;
 use crate::delivery::AccountName;
 use crate::freshsales::{
@@ -33,7 +33,6 @@ pub(super) struct Sent {
     renewed: Option<Client>,
 }
 
-/// How a request ended.
 pub(super) enum Ended {
     Sent(Box<Sent>),
     /// It was cut off, or refused for secrets that have been replaced since.
@@ -45,7 +44,6 @@ pub(super) enum Ended {
 /// What carrying one request comes to, or the panic that ended it.
 type Carried = Result<Sent, Box<dyn Any + Send>>;
 
-/// A request in flight.
 struct InFlight {
     number: u64,
     request: Pin<Box<dyn Future<Output = Carried> + Send>>,

@@ -14,7 +14,6 @@ use crate::delivery::{AccountName, Receipt, TraceId};
 use crate::metrics::AccountMetrics;
 use crate::outcome::{Outcome, Refusal, SkipReason};
 
-/// How many traits a log line names.
 const LOGGED_TRAITS: usize = 20;
 
 /// An event that was received and is not settled.
@@ -28,7 +27,6 @@ pub(super) struct OpenDelivery {
     pub(super) receipt: Receipt,
 }
 
-/// Opens and settles deliveries of one account.
 pub(super) struct Settler {
     account: AccountName,
     metrics: AccountMetrics,
@@ -71,9 +69,9 @@ impl Settler {
         self.metrics.in_flight.inc();
     }
 
-    /// Settles a duplicate of a delivered message, and lets a duplicate of one being worked on wait for that one's end. Gives
-    /// back any other delivery. RabbitMQ may hand out the same queue entry twice, so acknowledging the second before the
-    /// first is settled could remove the only copy.
+    /// Settles a duplicate of a delivered message, and lets a duplicate of one being worked on wait for that one's end.
+    /// Gives back any other delivery. RabbitMQ may hand out the same queue entry twice, so acknowledging the second
+    /// before the first is settled could remove the only copy.
     pub(super) fn settle_if_duplicate(&mut self, delivery: OpenDelivery) -> Option<OpenDelivery> {
         let Some(id) = delivery.message_id.clone() else { return Some(delivery) };
         match self.dedup.state_of(&id) {
@@ -115,7 +113,6 @@ impl Settler {
         }
     }
 
-    /// Settles one event.
     pub(super) fn settle(&mut self, delivery: OpenDelivery, outcome: Outcome, attempts: u32) {
         self.settled += 1;
         self.metrics.in_flight.dec();

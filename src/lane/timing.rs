@@ -46,7 +46,6 @@ impl Default for BackoffSettings {
 /// How long nothing is sent where an answer says that the quota is used up, but not until when.
 pub(in crate::lane) const QUOTA_PAUSE: Duration = Duration::from_mins(1);
 
-/// How often the watchdog looks at each lane.
 pub(in crate::lane) const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Fields older than this are read again.

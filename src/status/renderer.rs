@@ -24,7 +24,6 @@ pub(super) enum StatusPage {
     Metrics,
     /// The first page.
     Accounts(ListQuery),
-    /// One account's page.
     Account(String),
     Replicas,
     /// The dead letters, for people who may do more or less.

@@ -40,7 +40,6 @@ pub struct StatusSources {
 }
 
 impl StatusSources {
-    /// All that is known now.
     fn snapshot(&self) -> Snapshot {
         let at = Timestamp::now();
         Snapshot {

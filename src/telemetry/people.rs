@@ -32,12 +32,10 @@ const LAST_FIELD: &str = "trace_id";
 const WHOLE_VALUES: [&str; 5] = ["account", "reason", "state", "before", "type"];
 /// No value is cut below so many characters.
 const SHORTEST_VALUE: usize = 12;
-/// Stands for what was cut off.
 const ELLIPSIS: char = '…';
 /// What stands before the message on a terminal.
 const HEAD_OF_LINE: usize = "06:51:45 ERROR ".len();
 
-/// Writes lines for people.
 #[derive(Debug)]
 pub(super) struct PeopleFormat {
     /// A terminal's lines have a short time, and values are cut.

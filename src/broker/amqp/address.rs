@@ -154,8 +154,8 @@ pub(in crate::broker) struct NodeEndpoint {
     pub(in crate::broker) frame_max: u32,
 }
 
-/// The largest frame, in bytes, where the address does not say otherwise: half of what RabbitMQ allows. The client library keeps
-/// room for 64 of them on each connection, and fills all of it in the course of time.
+/// The largest frame, in bytes, where the address does not say otherwise: half of what RabbitMQ allows. The client
+/// library keeps room for 64 of them on each connection, and fills all of it in the course of time.
 const FRAME_MAX: u32 = 65_536;
 const FRAME_MIN: u32 = 4096;
 const FRAME_MOST: u32 = 16 * 1024 * 1024;

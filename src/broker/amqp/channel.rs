@@ -18,8 +18,8 @@ pub(in crate::broker) async fn publisher(connection: &Connection) -> lapin::Resu
     Ok(channel)
 }
 
-/// Whether the broker has confirmed a message that reached a queue. A mandatory message that reached none comes back with its
-/// confirm.
+/// Whether the broker has confirmed a message that reached a queue. A mandatory message that reached none comes back
+/// with its confirm.
 pub(in crate::broker) fn is_taken(confirmation: &Confirmation) -> bool {
     matches!(confirmation, Confirmation::Ack(None))
 }

@@ -84,7 +84,6 @@ impl ConnectionPool {
         self.pairs.get(self.pair_of(lane)).ok_or(BrokerError::Closed)
     }
 
-    /// The number of a lane's pair.
     pub(in crate::broker) fn pair_of(&self, lane: usize) -> usize {
         lane % self.pairs.len().max(1)
     }
@@ -104,7 +103,6 @@ impl ConnectionPool {
         })
     }
 
-    /// Returns when a connection is lost.
     pub(in crate::broker) async fn until_disconnected(&self) {
         while self.connected() {
             tokio::time::sleep(APART_CONNECTION_CHECK).await;

@@ -1,4 +1,5 @@
-//! What a message's properties say. Pure; what they become when the message is published again is for [`super::republished`].
+//! What a message's properties say. Pure; what they become when the message is published again is for
+//! [`super::republished`].
 //!
 //! Headers that begin with `freshet-` are Freshet's own. A sender may set them all the same, so they are believed only
 //! of messages that came by the exchange `Q.lanes`: RabbitMQ says by which exchange a message came, not its sender. The
@@ -24,7 +25,8 @@ pub(in crate::broker) const BATCH: &str = "freshet-batch";
 /// sender, and in a histogram it would outweigh all others.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The properties without forged headers: those that begin with `freshet-`, if the message did not come by `exchange_of_ours`.
+/// The properties without forged headers: those that begin with `freshet-`, if the message did not come by
+/// `exchange_of_ours`.
 ///
 /// `freshet-original-*` and `freshet-headers-left-out` stay: they only say how the message once was. An event that is sent
 /// back from the dead letters still has them, and the transport notes there what it left out. So does the count of replays,

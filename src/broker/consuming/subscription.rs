@@ -7,7 +7,6 @@ use crate::broker::names::priority;
 use crate::broker::timing::INTAKE_PREFETCH;
 use crate::delivery::AccountName;
 
-/// A queue that this replica consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::broker) enum ConsumedQueue {
     Intake,

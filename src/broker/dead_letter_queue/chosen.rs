@@ -10,7 +10,6 @@ pub(super) struct ChosenLetter {
     pub(super) listed: ListedLetter,
 }
 
-/// What became of it.
 pub(super) enum LetterFate {
     /// Somewhere else, for certain: it may be acknowledged.
     Gone,

@@ -26,7 +26,7 @@ use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::first_node::first_node;
+use super::inspection::first_node::first_node;
 use super::names::Names;
 use super::transport::{Connected, connect};
 use crate::broker::amqp::address::Addresses;
@@ -75,8 +75,8 @@ impl DeadLetterQueue {
         self.names.dead()
     }
 
-    /// Shows every letter, in order, until `stop` or until `see` has seen enough. All letters stay, in their places: for that
-    /// the queue is read to its end even so.
+    /// Shows every letter, in order, until `stop` or until `see` has seen enough. All letters stay, in their places:
+    /// for that the queue is read to its end even so.
     ///
     /// `who` is shown to others that look at the queue's consumers.
     pub async fn look(

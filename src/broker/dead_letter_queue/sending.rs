@@ -30,7 +30,6 @@ pub(super) struct LetterSending<'a> {
     missing: HashSet<Route>,
 }
 
-/// What the broker answered about a letter.
 enum SendAnswer {
     Taken,
     /// The queue takes no more.

@@ -10,10 +10,8 @@ use crate::broker::consuming::poison::PoisonGuard;
 use crate::broker::error::BrokerError;
 use crate::broker::probes::starved_consumer::ConsumerWatchdog;
 
-/// A message from the channel.
 pub(super) struct IncomingMessage {
     pub(super) message: Delivery,
-    /// How often it came back.
     pub(super) returns: u64,
     /// Another replica may have had it since this channel's first message, and may have calls under way for it. For the
     /// first message the lane waits until such calls are over.

@@ -13,7 +13,8 @@ use crate::backoff::Delays;
 use crate::broker::amqp::channel;
 use crate::broker::timing::{ANSWER_TIMEOUT, BACKLOG_CHECKS, BACKLOG_RECHECK};
 
-/// When to count a queue's backlog, and what follows from it, from one subscription to the next. Pure: the time is handed in.
+/// When to count a queue's backlog, and what follows from it, from one subscription to the next. Pure: the time is
+/// handed in.
 #[derive(Debug)]
 pub(in crate::broker) struct StarvedConsumer {
     checks: Delays,
@@ -49,7 +50,6 @@ impl StarvedConsumer {
     }
 }
 
-/// Watches one subscription.
 pub(in crate::broker) struct ConsumerWatchdog<'a> {
     starved: &'a mut StarvedConsumer,
     connection: &'a Connection,
@@ -72,8 +72,8 @@ impl<'a> ConsumerWatchdog<'a> {
         self.counting = None;
     }
 
-    /// Returns when the consumer is starved. To be awaited while no message is held; can be given up at any time, and awaited
-    /// again.
+    /// Returns when the consumer is starved. To be awaited while no message is held; can be given up at any time, and
+    /// awaited again.
     pub(in crate::broker) async fn until_starved(&mut self) {
         loop {
             if self.counting.is_none() {

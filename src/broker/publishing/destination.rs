@@ -9,7 +9,6 @@ use super::window::{ChannelNumber, FreeChannels, PublishWindow};
 use crate::backoff::Delays;
 use crate::broker::timing::{PUBLISHES_PER_QUEUE, REFUSED_DELAYS};
 
-/// A queue that messages are published to.
 #[derive(Debug, Default)]
 pub(super) struct Destination {
     in_flight: usize,

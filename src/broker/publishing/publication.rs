@@ -11,7 +11,6 @@ use crate::dead_letter::DeadLetter;
 use crate::delivery::AccountName;
 use crate::segment::EventBody;
 
-/// An exchange and a routing key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::broker) struct Route {
     pub(in crate::broker) exchange: String,
@@ -27,7 +26,6 @@ pub(in crate::broker) struct PublishTarget {
 }
 
 impl PublishTarget {
-    /// An account's lane.
     pub(in crate::broker) fn lane(names: &Names, account: &AccountName) -> Self {
         let route = Route { exchange: names.lanes().to_owned(), key: account.to_string() };
         Self { queue: names.lane(account), route }

@@ -24,7 +24,6 @@ use crate::broker::names::Names;
 use crate::broker::timing::{LATE_CONFIRM, REPUBLISH_AFTER};
 use crate::broker::topology;
 
-/// One message in flight.
 type Sending<'a> = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send + 'a>>;
 
 /// What became of a message.
@@ -74,7 +73,6 @@ struct Resent {
 }
 
 impl<'a> ConfirmedPublisher<'a> {
-    /// So many queues may have a channel of their own at a time.
     pub(in crate::broker) fn new(names: &'a Names, pair: &'a ConnectionPair, own_channels: usize) -> Self {
         let now = Instant::now();
         Self {
@@ -214,8 +212,9 @@ impl<'a> ConfirmedPublisher<'a> {
         self.excused_until = Instant::now();
     }
 
-    /// Why messages do not get through, if that has lasted a while. To be asked every [`PUBLISH_CHECK`](crate::broker::timing::PUBLISH_CHECK): this also sends
-    /// messages once more that have waited too long for their confirms.
+    /// Why messages do not get through, if that has lasted a while. To be asked every
+    /// [`PUBLISH_CHECK`](crate::broker::timing::PUBLISH_CHECK): this also sends messages once more that have waited too
+    /// long for their confirms.
     pub(in crate::broker) fn impediment(&mut self) -> Option<String> {
         let late = self.check_late_confirms();
         if let Some(queue) = self.queue.refusing_queue() {

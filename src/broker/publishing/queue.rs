@@ -40,7 +40,6 @@ impl PublishQueue {
         Self { free_channels: FreeChannels::new(own_channels), ..Self::default() }
     }
 
-    /// The channel for a message.
     pub(super) fn channel(&self, publication: &Publication) -> ChannelNumber {
         self.destinations.get(&publication.target.queue).map_or(SHARED, Destination::channel)
     }

@@ -17,7 +17,6 @@ use crate::segment::{Batch, EventBody, Opened, Unopened};
 
 use super::targets::{self, LaneTargets};
 
-/// A message on the intake.
 #[derive(Debug, Clone)]
 pub(super) struct IntakeMessage {
     /// Without the headers that only Freshet itself may set.
@@ -25,7 +24,6 @@ pub(super) struct IntakeMessage {
     pub(super) body: Bytes,
     /// It came back to the intake, and may be in its lane already.
     pub(super) redelivered: bool,
-    /// When the router took it.
     pub(super) taken_at: Timestamp,
 }
 

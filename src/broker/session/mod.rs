@@ -25,7 +25,8 @@ use super::consuming::subscription::{ConsumedQueue, subscription};
 use super::context::{Context, LaneSet};
 use super::error::BrokerError;
 use super::health::Stall;
-use super::inspect::{self, InspectedQueues};
+use super::inspection::inspect;
+use super::inspection::inspect::InspectedQueues;
 use super::names;
 use super::probes::confirm_probe::ConfirmProbe;
 use super::probes::{queue_depths, replica_name};
@@ -99,7 +100,6 @@ struct Started {
     added: mpsc::Receiver<Vec<usize>>,
 }
 
-/// All queues that this replica consumes.
 fn queues(lanes: &LaneSet) -> impl Iterator<Item = ConsumedQueue> {
     std::iter::once(ConsumedQueue::Intake).chain(lanes.inlets.keys().copied().map(ConsumedQueue::Lane))
 }

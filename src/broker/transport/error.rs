@@ -40,7 +40,6 @@ pub enum ConnectStep {
 }
 
 impl ConnectError {
-    /// The step that failed.
     pub(in crate::broker) fn step(&self) -> ConnectStep {
         match self {
             Self::Unreachable(DialError::Name(_) | DialError::NoAddress) | Self::Address => ConnectStep::Name,

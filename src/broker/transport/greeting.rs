@@ -9,7 +9,6 @@ use super::frames::wire::START;
 /// A longer greeting is not kept: RabbitMQ's has some 500 bytes.
 const LONGEST_GREETING: usize = 64 * 1024;
 
-/// What the broker says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::broker) struct ServerProperties {
     pub(in crate::broker) product: Option<String>,

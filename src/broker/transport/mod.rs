@@ -51,7 +51,6 @@ impl Connected {
         self.shared.frame_max.load(Ordering::Relaxed)
     }
 
-    /// What the broker says of itself.
     pub(super) fn properties(&self) -> ServerProperties {
         self.shared.properties.get().cloned().unwrap_or_default()
     }

@@ -38,7 +38,6 @@ pub(in crate::broker) enum NotAmqp {
 }
 
 impl Peer {
-    /// Takes the peer's next bytes.
     pub(super) fn received(&mut self, bytes: &[u8]) -> Result<(), NotAmqp> {
         if self.speaks_amqp {
             return Ok(());

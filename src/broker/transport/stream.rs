@@ -129,7 +129,6 @@ impl AmqpStream {
         Poll::Ready(Ok(true))
     }
 
-    /// Sends the outgoing bytes that wait.
     fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(outgoing) = &mut self.outgoing else { return Poll::Ready(Ok(())) };
         while !outgoing.ready().is_empty() {

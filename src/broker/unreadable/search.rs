@@ -20,7 +20,6 @@ use crate::broker::error::BrokerError;
 use crate::broker::timing::{CLOSE_TIMEOUT, LOOK_SUBSCRIBE_TIMEOUT, LOOK_TIMEOUT, QUIET};
 use crate::broker::transport::{self, Connected, DeliveryFilter, Fingerprint, Rule};
 
-/// What a search found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SearchResult {
     /// This message of this queue cannot be read.

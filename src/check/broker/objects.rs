@@ -113,7 +113,6 @@ fn one(check: &'static str, name: &str, state: &QueueState, findings: &mut Check
     }
 }
 
-/// A queue that Freshet cannot use.
 fn unusable(check: &'static str, name: &str, state: &QueueState, findings: &mut CheckFindings) {
     match state {
         QueueState::There { differences, .. }

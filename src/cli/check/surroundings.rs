@@ -44,7 +44,6 @@ pub(super) fn load(file: &ConfigFile, offline: bool) -> Result<(Config, Configur
     Ok((config, facts))
 }
 
-/// Where each secret is.
 fn sources(config: &Config) -> Vec<(String, &SecretSource)> {
     let mut sources = Vec::new();
     if let BrokerUrl::Secret(source) = &config.broker.url {

@@ -14,7 +14,6 @@ const WIDEST: u16 = 120;
 const ALL: [CheckStatus; 4] =
     [CheckStatus::Ok, CheckStatus::Warning, CheckStatus::Failed, CheckStatus::Skipped];
 
-/// How wide lines may be.
 pub(super) fn width() -> u16 {
     terminal_size::terminal_size().map_or(USUAL_WIDTH, |(width, _)| width.0.clamp(50, WIDEST))
 }

@@ -12,7 +12,6 @@ use crate::delivery::AccountName;
 use crate::file_feed::{EventReader, FileRead, ReadLine, longest_line, read_lines};
 use crate::routing::AccountIndex;
 
-/// Reads a file of events.
 pub(super) struct EventsOfFile<'a> {
     name: &'a Path,
     pub(super) reader: EventReader,

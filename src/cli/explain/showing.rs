@@ -6,7 +6,6 @@ use super::text;
 use crate::cli::terminal::output::{Failure, print, print_styled};
 use crate::explain::{Ends, Explanation, Summary};
 
-/// Which explanations are shown, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct Showing {
     /// Show only events that would become dead letters, or may, depending on what the account holds

@@ -63,7 +63,6 @@ pub(in crate::cli) struct ChangedLane {
     pub(in crate::cli) secrets: Vec<&'static str>,
 }
 
-/// All lanes of the process.
 pub(in crate::cli) struct RunningLanes {
     settings: Settings,
     transport: HttpTransport,

@@ -1,5 +1,5 @@
-//! Tells systemd how the daemon is: ready, reading its configuration again, stopping, alive. Only where systemd listens, which
-//! `$NOTIFY_SOCKET` says. The only user of `sd-notify`.
+//! Tells systemd how the daemon is: ready, reading its configuration again, stopping, alive. Only where systemd
+//! listens, which `$NOTIFY_SOCKET` says. The only user of `sd-notify`.
 
 use std::sync::Arc;
 use std::time::Duration;

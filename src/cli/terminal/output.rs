@@ -37,7 +37,6 @@ pub(in crate::cli) fn print_styled(text: &str) -> Result<(), Failure> {
     print(plain.into_inner())
 }
 
-/// How many columns a line may have.
 pub(in crate::cli) fn width() -> u16 {
     terminal_size::terminal_size().map_or(100, |(terminal_size::Width(columns), _)| columns.clamp(60, 160))
 }

@@ -96,7 +96,6 @@ impl<'a> Section<'a> {
         Self { path, table, overrides: None, known: Vec::new(), problems }
     }
 
-    /// Reports a mistake at a key.
     pub(in crate::config) fn problem(&mut self, key: &str, message: impl Into<String>) {
         let path = format!("{}.{key}", self.path);
         let name = key.split('[').next().unwrap_or(key);

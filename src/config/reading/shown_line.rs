@@ -34,8 +34,9 @@ pub(in crate::config) struct ShownLine {
 }
 
 impl ShownLine {
-    /// The line at `bounds` with the parts that may be shown. What is between parts is TOML's punctuation; a comment, which
-    /// may hold anything, is left out. What begins before `mark` keeps its length, so that the columns are those of the file.
+    /// The line at `bounds` with the parts that may be shown. What is between parts is TOML's punctuation; a comment,
+    /// which may hold anything, is left out. What begins before `mark` keeps its length, so that the columns are those
+    /// of the file.
     pub(in crate::config) fn of(text: &str, bounds: Range<usize>, parts: &[LinePart], mark: usize) -> Self {
         let mut line = Self { mark, ..Self::default() };
         let mut at = bounds.start;
@@ -110,7 +111,8 @@ fn printable(character: char) -> char {
     if character.is_control() && character.len_utf8() == spare.len_utf8() { spare } else { character }
 }
 
-/// The word that a line begins with and the brackets around it, which is all that may be shown of a line that cannot be read.
+/// The word that a line begins with and the brackets around it, which is all that may be shown of a line that cannot be
+/// read.
 pub(in crate::config) fn leading_word(line: &str) -> usize {
     let code = line.trim_start_matches([' ', '\t', '[']);
     let word = code.find(|character: char| !(character.is_ascii_lowercase() || "_.".contains(character)));

@@ -13,7 +13,6 @@ pub(super) struct ModelledAnswer {
     pub(super) verdict: Verdict,
     /// What it says, each as question, number of answers to it, and answer.
     pub(super) says: Vec<Said>,
-    /// Freshsales refuses the call.
     pub(super) is_refusal: bool,
 }
 

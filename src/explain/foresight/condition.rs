@@ -8,13 +8,9 @@ use std::collections::BTreeSet;
 pub(super) struct Condition {
     /// When it was asked on the way: conditions are told in this order. It does not distinguish them.
     pub(super) place: (usize, usize),
-    /// What was asked.
     pub(super) question: String,
-    /// How many answers there are.
     pub(super) answers: usize,
-    /// The answer in words.
     pub(super) text: String,
-    /// The answer is a refusal.
     pub(super) is_refusal: bool,
     /// The question whose answer goes without saying beside this one.
     pub(super) implies: Option<String>,

@@ -36,9 +36,7 @@ struct RecordStage {
 
 /// A way out of a stage.
 struct Exit {
-    /// Calls made in the stage.
     calls: u32,
-    /// Whether one of them was refused.
     refused: bool,
     conditions: Together,
     /// The stage it leads to; `None` if the event ends.
@@ -82,7 +80,6 @@ impl StageKind {
     }
 }
 
-/// A place within a stage.
 #[derive(Clone)]
 struct Within {
     chosen: Vec<usize>,

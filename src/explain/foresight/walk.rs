@@ -19,7 +19,6 @@ const ENOUGH_CALLS: f64 = 1000.0;
 /// More turns than any event takes.
 const MOST_TURNS: usize = 1000;
 
-/// Walks an event's ways.
 pub(super) struct EventWalker<'a> {
     settings: SchedulerSettings,
     send: &'a Addressed,
@@ -32,7 +31,6 @@ pub(super) struct EventWalker<'a> {
 pub(super) enum LedTo {
     /// This call is sent next, and these answers to it are possible.
     Call(Call, Vec<ModelledAnswer>),
-    /// The event ended so.
     End(Outcome),
 }
 

@@ -31,7 +31,6 @@ pub fn host_wide_wait(answer: &Answer) -> Option<Duration> {
     answer.retry_after.filter(|wait| from_gateway && *wait >= SHORTEST_SHARED)
 }
 
-/// The gateways of all hosts.
 #[derive(Debug, Clone, Default)]
 pub(in crate::freshsales) struct Gateways(Arc<Mutex<HashMap<String, HostAccounts>>>);
 

@@ -1,4 +1,5 @@
-//! What answers hold: contacts, deals, rows of a search, reports of jobs. Pure, and read for what they show and nothing more.
+//! What answers hold: contacts, deals, rows of a search, reports of jobs. Pure, and read for what they show and nothing
+//! more.
 
 pub(in crate::freshsales) mod contact;
 pub(in crate::freshsales) mod deals;

@@ -26,7 +26,6 @@ pub(in crate::lane) struct CallAttempt<'a> {
     pub(in crate::lane) probe: bool,
     /// The time before which it was last asked not to come again.
     pub(in crate::lane) not_before: &'a mut Option<Instant>,
-    /// Its own growing waits.
     pub(in crate::lane) delays: &'a mut Delays,
 }
 

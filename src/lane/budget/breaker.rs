@@ -57,7 +57,6 @@ impl Breaker {
         self.fields_only
     }
 
-    /// Whether it lets a call go.
     pub(super) fn ask(&self, now: Instant) -> Grant {
         match self.state {
             BreakerState::Open { until } if now < until => Grant::At(until),

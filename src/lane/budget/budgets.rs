@@ -54,7 +54,6 @@ impl Budgets {
         self.tracking.end_unauthorized_wait(now);
     }
 
-    /// A gateway before Freshsales asks for no calls until then.
     pub(in crate::lane) fn stay_away(&mut self, until: Instant, now: Instant) {
         self.api.stay_away(until, now);
         self.tracking.stay_away(until, now);

@@ -4,17 +4,13 @@
 
 mod answers;
 pub(super) mod attempt;
-pub(super) mod attribution;
 mod breaker;
 pub(super) mod budgets;
-mod doubtful_answers;
+pub(super) mod doubt;
 mod impediment;
 mod quota;
-mod spent_calls;
-pub(super) mod success_history;
 #[cfg(test)]
 mod tests;
-mod withheld_calls;
 
 pub use impediment::Impediment;
 pub use quota::{Grant, Quota};
@@ -213,7 +209,6 @@ impl Budget {
         self.is_outage() || !self.breaker.is_closed() && self.has(Impediment::Unauthorized)
     }
 
-    /// When the next call may be repeated that has often failed while others got through.
     pub(super) fn next_repeat(&self) -> Option<Instant> {
         self.next_repeat
     }

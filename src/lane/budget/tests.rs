@@ -184,7 +184,8 @@ fn where_work_always_waits_nearly_all_of_the_quota_is_used() {
 }
 
 proptest! {
-    /// In no period more than the quota, whatever the pattern of asking; a call that waits as long as it was told to is granted.
+    /// In no period more than the quota, whatever the pattern of asking; a call that waits as long as it was told to is
+    /// granted.
     #[test]
     fn never_more_than_the_quota_in_any_period(
         calls in 1u32..2000,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::address_change::progress::IdentityProgress;
 use super::bulk::searching::SearchProgress;
 use super::held::{HeldContact, RecordText};
+use super::refused::trial::{Changes, Trial, dependent_choice, has_defaults};
 use super::step::Step;
-use super::trial::{Changes, Trial, dependent_choice, has_defaults};
 use crate::freshsales::{Call, Identifier, SalesAccountLink};
 use crate::object::{ObjectWriter, members};
 use crate::schema::Entity;
 
-/// A sales account or a deal that several contacts may write, or the links of a contact that may have several addresses: what
-/// it is, and its name or id.
+/// A sales account or a deal that several contacts may write, or the links of a contact that may have several
+/// addresses: what it is, and its name or id.
 pub(in crate::lane) type SharedRecord = (Entity, String);
 
 /// Which deal the event's deal is.
@@ -45,9 +45,7 @@ pub(in crate::lane) struct ContactWork {
     /// It relied on cached ids or links. If it is refused, it begins again without them.
     pub(in crate::lane) relied_on_cache: bool,
     pub(in crate::lane) ignores_cache: bool,
-    /// What is known of which contact it is.
     pub(in crate::lane) identity: IdentityProgress,
-    /// What searches have shown of it.
     pub(in crate::lane) search: SearchProgress,
 }
 
@@ -174,7 +172,6 @@ impl ContactWork {
         Some(links.with(account))
     }
 
-    /// The record as a bulk call writes it.
     pub(in crate::lane) fn record_in_bulk(&self) -> Option<String> {
         let record = self.record()?;
         let Some(links) = self.links_to_write() else { return Some(record) };

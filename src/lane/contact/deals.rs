@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::contact_work::{ContactWork, DealId};
-use super::refusal::{Ground, RefusedCall};
+use super::refused::refusal::{Ground, RefusedCall};
 use super::step::Step;
 use crate::config::DealIdentity;
 use crate::freshsales::{ContactRow, deal_named, shown_deals};
@@ -60,7 +60,6 @@ impl ContactWork {
         }
     }
 
-    /// Whether the step creates the deal.
     pub(in crate::lane) fn creates_deal(&self) -> bool {
         self.step == Step::Deal && self.deal == DealId::New
     }
@@ -88,7 +87,6 @@ impl ContactWork {
         }
     }
 
-    /// The deal's creation was refused.
     pub(in crate::lane) fn not_created(&self, refused: &RefusedCall, records: &mut RecordCache) {
         let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
         match refused.ground {

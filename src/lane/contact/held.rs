@@ -13,9 +13,7 @@ use crate::segment::JsonMap;
 pub(in crate::lane) enum HeldEvent {
     /// From an identify. Shared with the work item that writes it unmerged.
     Contact(Arc<HeldContact>),
-    /// From a track.
     Track(Box<Activity>),
-    /// From a page.
     Page(Box<PageView>),
 }
 
@@ -170,7 +168,6 @@ impl RecordText {
     }
 }
 
-/// The required fields that all records lack.
 fn lacking_in_all<'a>(mut records: impl Iterator<Item = &'a RecordText>) -> Box<str> {
     let mut lacking = records.next().map(RecordText::lacking).unwrap_or_default();
     for record in records {

@@ -1,5 +1,5 @@
-//! Merges several identifies of one contact into one write. The result must equal writing them one after another: later values
-//! win, and identifies for which that would not hold are not merged.
+//! Merges several identifies of one contact into one write. The result must equal writing them one after another: later
+//! values win, and identifies for which that would not hold are not merged.
 
 use std::sync::Arc;
 

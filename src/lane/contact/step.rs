@@ -1,7 +1,7 @@
 //! The steps that an identify's contact goes through, and what holds for each of them. Whatever depends on the kind of a
 //! step is asked here, so a new step is added here first.
 
-use super::refusal::RefusedCall;
+use super::refused::refusal::RefusedCall;
 use crate::freshsales::{Endpoint, SalesAccountLink};
 use crate::schema::Entity;
 
@@ -32,7 +32,6 @@ pub(in crate::lane) enum Step {
     FindDeal,
     /// Create or write the deal.
     Deal,
-    /// Read which tags a record has.
     ReadTags(Tagging),
     /// Write all tags of a record.
     Tags(Tagging),
@@ -47,7 +46,6 @@ pub(in crate::lane) struct Tagging {
     pub(in crate::lane) id: i64,
     /// The tags that the event adds; once those of the record are known, all that it is to have.
     pub(in crate::lane) tags: Vec<String>,
-    /// The step after it.
     pub(in crate::lane) then: Option<Box<Step>>,
 }
 
@@ -59,7 +57,6 @@ pub(in crate::lane) struct CachedRecord {
     pub(in crate::lane) refused: RefusedCall,
 }
 
-/// Which contact a look-up asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lane) enum LookUp {
     Contact,
@@ -68,7 +65,6 @@ pub(in crate::lane) enum LookUp {
 }
 
 impl Step {
-    /// The entity whose record the step writes.
     pub(in crate::lane) const fn writes(&self) -> Option<Entity> {
         match self {
             Self::Company => Some(Entity::SalesAccount),

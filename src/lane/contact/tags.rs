@@ -1,6 +1,6 @@
-//! `tags = "append"`: the tags that a record has stay. Freshsales replaces all tags by those of a write. So a record is first
-//! written without tags, and if the answer shows that some are missing, all are written: the record's and the event's. Tags
-//! are compared letter by letter. Known tags are cached, so a tag that repeats costs no call.
+//! `tags = "append"`: the tags that a record has stay. Freshsales replaces all tags by those of a write. So a record is
+//! first written without tags, and if the answer shows that some are missing, all are written: the record's and the
+//! event's. Tags are compared letter by letter. Known tags are cached, so a tag that repeats costs no call.
 
 use serde_json::Value;
 

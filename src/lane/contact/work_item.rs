@@ -12,7 +12,6 @@ use super::merge;
 /// An event that waits in the window or is worked on.
 #[derive(Debug)]
 pub(in crate::lane) struct OpenEvent<D> {
-    /// What to write or to report.
     pub(in crate::lane) event: HeldEvent,
     /// The delivery that is settled with the event's outcome.
     pub(in crate::lane) delivery: D,
@@ -38,12 +37,10 @@ pub(in crate::lane) struct WorkItem<D> {
     pub(in crate::lane) failing_since: Option<Duration>,
 }
 
-/// What is done for the events.
 #[derive(Debug)]
 pub(in crate::lane) enum Work {
     /// Write the contact with its sales account and its deal.
     Contact(Box<ContactWork>),
-    /// Report a track or a page.
     Activity,
 }
 

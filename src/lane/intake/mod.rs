@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::reports::Reports;
+use super::reporting::reports::Reports;
 use super::scheduler::Scheduler;
 use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler};
@@ -69,7 +69,6 @@ impl Intake {
         [self.unread.front(), in_doubt].into_iter().flatten().map(|delivery| delivery.queued_at).min()
     }
 
-    /// Takes a delivery that has just come.
     pub(super) fn take(&mut self, delivery: Delivery, onward: &mut Onward<'_>) {
         // Start the take-over delay on receipt only; doing it in `let_in` would restart it for each held delivery.
         if delivery.redelivered {

@@ -24,8 +24,9 @@ impl Tenure {
         *self = Self::default();
     }
 
-    /// The lane was never elsewhere: look-ups find everything at once. Searches are waited for all the same, because the last
-    /// run of a file may have ended a moment ago: a link that a search does not show yet would be written over.
+    /// The lane was never elsewhere: look-ups find everything at once. Searches are waited for all the same, because
+    /// the last run of a file may have ended a moment ago: a link that a search does not show yet would be written
+    /// over.
     pub(super) fn restart_alone(&mut self, look_up_delay: Duration, now: Instant) {
         self.restart();
         self.since = now.checked_sub(look_up_delay);

@@ -186,7 +186,6 @@ impl SchemaRefresh {
         Entity::ALL
     }
 
-    /// The selectors that are to be read now.
     pub(super) fn selectors_to_read(&mut self) -> Vec<Selector> {
         self.selectors.due()
     }

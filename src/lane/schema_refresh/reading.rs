@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use crate::mapping::{FieldDifference, Mapper};
 use crate::schema::Schema;
 
-/// The last reading.
 #[derive(Debug)]
 pub(in crate::lane) struct FieldsReading {
     pub(in crate::lane) at: Instant,

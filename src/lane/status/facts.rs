@@ -8,14 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::lane::applied::AppliedSettings;
 use crate::lane::contact::bulk::features::BulkFeatures;
+use crate::lane::setup::applied::AppliedSettings;
 use crate::mapping::FieldDifference;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 
-/// The most failures that are kept.
 const FAILURES_KEPT: usize = 20;
-/// The same of changed fields.
 const FIELD_CHANGES_KEPT: usize = 20;
 
 /// What a lane notes.
@@ -48,7 +46,6 @@ pub struct LaneFacts {
 }
 
 impl LaneFacts {
-    /// Fields were read, and these have changed.
     pub(in crate::lane) fn fields_changed(&mut self, at: Timestamp, changes: &[FieldDifference]) {
         let newest = changes.iter().map(|change| NotedFieldChange { at, change: change.clone() });
         self.field_changes.splice(0..0, newest);

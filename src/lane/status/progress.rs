@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::wait::WaitReason;
 
-/// The lane at the end of a turn.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::lane) struct TurnEnd {
     /// Events taken and not settled.

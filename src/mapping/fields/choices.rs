@@ -29,7 +29,6 @@ impl StoredChoice {
     }
 }
 
-/// A choice with its texts.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::mapping) struct ListedChoice<'a> {
     pub(in crate::mapping) id: ChoiceId<&'a str>,

@@ -13,7 +13,6 @@ use crate::mapping::fields::{Choices, ListedChoice};
 use crate::schema::ChoiceId;
 use crate::segment::Given;
 
-/// How many labels a problem lists.
 const LABELS_LISTED: usize = 10;
 
 /// The most choices, repeated ones included, that one value may give: each is compared with all of the field's.

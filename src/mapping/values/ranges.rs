@@ -30,7 +30,6 @@ struct Range {
 pub(in crate::mapping) struct RangeMatch {
     /// The choice's place among the field's.
     pub(in crate::mapping) place: usize,
-    /// Whether its range has an end.
     pub(in crate::mapping) bounded: bool,
 }
 

@@ -30,7 +30,6 @@ const MAX_RUNNING_JOBS: usize = 10;
 /// Jobs that are remembered, the running ones included.
 const JOBS_KEPT: usize = 2000;
 
-/// One bulk upsert.
 pub(in crate::sandbox) struct BulkJob {
     pub(in crate::sandbox) entity: Entity,
     started: Instant,
@@ -51,7 +50,6 @@ pub(in crate::sandbox) struct Report {
     pub(in crate::sandbox) failures: Vec<(Value, ApiError)>,
 }
 
-/// Every job, by id.
 #[derive(Default)]
 pub(in crate::sandbox) struct BulkJobs {
     by_id: BTreeMap<u64, BulkJob>,

@@ -40,7 +40,6 @@ use super::{
 };
 use crate::{schema::Entity, segment::JsonMap};
 
-/// Everything one account holds.
 pub(super) struct SandboxAccount {
     pub(super) options: Options,
     pub(super) clock: Clock,
@@ -52,7 +51,6 @@ pub(super) struct SandboxAccount {
 }
 
 impl SandboxAccount {
-    /// An account without records.
     pub(super) fn new(options: Options) -> Self {
         Self {
             fields: options.fields.clone(),

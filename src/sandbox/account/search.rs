@@ -19,7 +19,6 @@ use crate::{
     schema::Entity,
 };
 
-/// Rows of a look-up or a search.
 const MAX_ROWS: usize = 25;
 
 /// Rows of a filtered search's page, unless the request says otherwise.
@@ -86,7 +85,6 @@ pub(in crate::sandbox) fn search(
     Ok(Value::Array(rows))
 }
 
-/// Which page of a filtered search to answer.
 pub(in crate::sandbox) struct Paging {
     /// From 1.
     number: usize,

@@ -10,7 +10,6 @@ use strum::{IntoStaticStr, VariantArray};
 use super::error::ApiError;
 use crate::segment::JsonMap;
 
-/// Activities that are remembered.
 const ACTIVITIES_KEPT: usize = 200_000;
 
 /// What a tracking call reports; its name in snake case is the key in the body.

@@ -13,7 +13,6 @@ use crate::{
     schema::Entity,
 };
 
-/// What is done to records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub(in crate::sandbox) enum Action {
@@ -41,7 +40,6 @@ pub(in crate::sandbox) enum ApiEndpoint {
 }
 
 impl ApiEndpoint {
-    /// Every endpoint the API has.
     pub(super) fn all() -> Vec<Self> {
         let mut all = vec![Self::JobStatus, Self::Lookup, Self::Search, Self::ContactFilters, Self::Forget];
         for entity in Entity::ALL {
@@ -110,11 +108,9 @@ impl ApiEndpoint {
     }
 }
 
-/// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum RequestTarget {
     Endpoint(ApiEndpoint),
-    /// A path that the API does not have.
     UnknownPath,
     /// A path of the API with a method that it does not have.
     UnknownMethod,

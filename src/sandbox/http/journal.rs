@@ -57,7 +57,6 @@ impl Journal {
         }
     }
 
-    /// Requests in all.
     pub(in crate::sandbox) fn total(&self) -> u64 {
         self.counts.values().flat_map(BTreeMap::values).sum()
     }

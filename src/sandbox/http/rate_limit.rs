@@ -10,14 +10,12 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The smallest plan's quota.
 const DEFAULT_REQUESTS_PER_HOUR: u32 = 1000;
 
-/// The calls of the current hour.
 pub(in crate::sandbox) struct HourlyQuota {
     limit: u32,
     used: u32,
     started: Instant,
 }
 
-/// What the quota decides about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) struct Allowance {
     pub(in crate::sandbox) allowed: bool,

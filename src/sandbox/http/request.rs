@@ -54,7 +54,6 @@ impl ApiRequest {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body as a JSON object.
     pub(super) fn json(&self) -> Result<Value, ApiError> {
         let body: Value = serde_json::from_slice(self.body.as_deref().unwrap_or_default())
             .map_err(|_| ApiError::invalid("There was an error parsing the JSON of the request"))?;

@@ -30,7 +30,6 @@ struct LifecycleStage {
     contact_status_ids: Vec<u64>,
 }
 
-/// Every list of one account.
 pub(in crate::sandbox) struct SelectorLists {
     built_in: BuiltIn,
     replaced: BTreeMap<SelectorList, Value>,

@@ -129,7 +129,6 @@ struct Unpacked {
     end: UnpackEnd,
 }
 
-/// How reading compressed data ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum UnpackEnd {
     /// All was read, or as much as the limit allows.

@@ -81,7 +81,6 @@ pub(in crate::segment) fn original(text: &Bytes, readable: &str, part: &str) -> 
     text.slice(start..(start + part.len()).min(text.len()))
 }
 
-/// An object's `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
     /// There is none, or it is null.

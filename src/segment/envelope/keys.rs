@@ -23,7 +23,6 @@ const WRAPPER_KEYS: [&str; 5] = ["payload", "data", "detail", "message", "Messag
 /// Stands for an object that is missing, null or PHP's `[]`.
 pub(super) const EMPTY: &str = "{}";
 
-/// The keys that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "camelCase")]
 pub(super) enum EnvelopeKey {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::access::AccessRefusal;
 use super::order::{OrderError, ReplayOrder};
 use super::routes::{AdminRoutes, answer};
-use crate::status::connections::PageClient;
+use crate::status::http::connections::PageClient;
 use crate::status::letters::{LetterPort, ReplayError, json};
 use crate::status::renderer::{RenderError, StatusPage};
 
@@ -22,7 +22,6 @@ pub(super) const NO_BROKER: &str =
 pub(super) const NOTHING_TO_STOP: &str =
     "no replay goes on that was started at this replica; ask the replica that started it";
 
-/// An order with a mistake.
 #[derive(Debug, Serialize)]
 struct OrderErrorJson<'a> {
     schema_version: u32,
@@ -42,7 +41,6 @@ pub(super) fn not_allowed(refusal: AccessRefusal) -> Response {
     with_headers(refused(status_of(refusal), &refusal.to_string()), refusal)
 }
 
-/// The status of a refusal.
 pub(super) fn status_of(refusal: AccessRefusal) -> StatusCode {
     match refusal {
         AccessRefusal::NoToken | AccessRefusal::ForeignOrigin | AccessRefusal::UnknownOrigin => {

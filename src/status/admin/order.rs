@@ -19,7 +19,6 @@ pub(super) struct ReplayOrder {
     pub(super) rate: Option<f64>,
 }
 
-/// What is wrong with an order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OrderError {
     #[error("expected a JSON object of filters, such as {{\"account\": \"acme\"}}; {{}} means all letters")]

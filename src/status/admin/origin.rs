@@ -10,7 +10,6 @@ use super::hosts::OwnHosts;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// From where a request comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestOrigin {
     /// From one of these pages.

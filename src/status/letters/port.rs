@@ -28,7 +28,6 @@ pub(in crate::status) struct ReplayRequest {
     pub(in crate::status) who: String,
 }
 
-/// Why a replay was not begun.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::status) enum ReplayError {
     /// One was started here.
@@ -80,7 +79,6 @@ impl LetterPort {
         (Self { commands, state }, taken)
     }
 
-    /// What is known now.
     pub(in crate::status) fn state(&self) -> LettersState {
         self.state.borrow().clone()
     }

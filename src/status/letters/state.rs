@@ -14,7 +14,6 @@ use crate::dead_letter::{LetterFilter, LetterGroup};
 pub(in crate::status) struct LettersState {
     /// What the last whole look saw.
     pub(in crate::status) view: Option<Arc<LetterView>>,
-    /// A look goes on.
     pub(in crate::status) looking: bool,
     /// Why the last look saw nothing, and when that was.
     pub(in crate::status) problem: Option<(String, Timestamp)>,

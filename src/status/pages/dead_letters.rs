@@ -26,7 +26,6 @@ const MOST_TRAITS: usize = 3;
 const LONGEST_CELL: usize = 160;
 const RUNBOOK: &str = "FreshetDeadLettersRising";
 
-/// Who looks at a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::status) enum Viewer {
     /// Nobody may do more than look.

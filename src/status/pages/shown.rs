@@ -18,7 +18,6 @@ pub(super) struct ConcernShown {
     pub(super) runbook: Option<RunbookLink>,
 }
 
-/// A section of the runbook.
 #[derive(Debug)]
 pub(super) struct RunbookLink {
     pub(super) slug: String,

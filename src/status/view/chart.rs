@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use crate::words::grouped;
 
-/// The minutes of an hour.
 pub(in crate::status) const MINUTES: usize = 60;
 const DRAWN_MINUTES: f64 = 60.0;
 /// The size of a large chart's drawing, in its own units.

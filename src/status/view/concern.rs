@@ -20,14 +20,11 @@ const THROTTLED_FOR: SignedDuration = SignedDuration::from_hours(1);
 pub(in crate::status) struct Concern {
     /// Less is graver.
     gravity: u8,
-    /// The account, if it is about one.
     pub(in crate::status) account: Option<String>,
-    /// What it is.
     pub(in crate::status) what: String,
     /// In the words of whoever noticed it.
     pub(in crate::status) why: String,
     pub(in crate::status) since: Option<Timestamp>,
-    /// What a person does.
     pub(in crate::status) remedy: &'static str,
     /// The section of the runbook.
     pub(in crate::status) runbook: Option<&'static str>,

@@ -4,12 +4,10 @@ use super::words::{self, StateWords};
 use crate::fleet::AccountInFleet;
 use crate::lane::LaneState;
 
-/// Accounts on a page.
 pub(in crate::status) const PAGE_LENGTH: usize = 100;
 /// The most characters of a search.
 const LONGEST_SEARCH: usize = 64;
 
-/// What the table is sorted by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::status) enum SortKey {
     /// The worst state first, then the longest backlog.
@@ -109,7 +107,6 @@ impl ListQuery {
     }
 }
 
-/// One page of the list.
 #[derive(Debug)]
 pub(in crate::status) struct ListedAccounts<'a> {
     pub(in crate::status) accounts: Vec<&'a AccountInFleet>,

@@ -11,7 +11,6 @@ use crate::lane::RemovedAccount;
 /// All that a page is made of.
 #[derive(Debug)]
 pub(in crate::status) struct Snapshot {
-    /// When.
     pub(in crate::status) at: Timestamp,
     /// This replica's name.
     pub(in crate::status) replica: String,
@@ -26,7 +25,6 @@ pub(in crate::status) struct Snapshot {
 }
 
 impl Snapshot {
-    /// An account by its name.
     pub(in crate::status) fn account(&self, name: &str) -> Option<&AccountInFleet> {
         self.fleet.accounts.iter().find(|account| account.account == name)
     }

@@ -32,7 +32,6 @@ pub(in crate::status) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Bytes in MiB.
 pub(in crate::status) fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", grouped(bytes.div_ceil(1 << 20)))
 }
@@ -121,7 +120,6 @@ pub(in crate::status) struct StateWords {
 /// What the page says of a lane that settles nothing.
 pub(in crate::status) const STUCK: StateWords = StateWords { key: "stuck", word: "stuck", shape: "✖" };
 
-/// What the page says of a state.
 pub(in crate::status) const fn state(state: LaneState) -> StateWords {
     let (word, shape) = match state {
         LaneState::Unauthorized => ("unauthorized", "■"),

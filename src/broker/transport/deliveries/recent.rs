@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::broker::transport::frames::fields::FieldReader;
 
-/// The most deliveries that are remembered.
 const DELIVERIES_REMEMBERED: usize = 256;
 
 #[derive(Debug, Default)]

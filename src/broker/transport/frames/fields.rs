@@ -88,7 +88,6 @@ impl<'a> FieldReader<&'a mut [u8]> {
         Ok(taken)
     }
 
-    /// A number of `width` bytes, at most eight.
     pub(in crate::broker::transport) fn number_of(&mut self, width: usize) -> Result<u64, Malformed> {
         self.take(width).map(|bytes| big_endian(bytes))
     }

@@ -20,7 +20,6 @@ pub(in crate::broker::transport) struct Outgoing {
     agreed: bool,
     /// The bytes of a frame that is not whole yet.
     held: Vec<u8>,
-    /// Bytes to be sent.
     ready: Vec<u8>,
     sent: usize,
 }
@@ -41,12 +40,10 @@ impl Outgoing {
         }
     }
 
-    /// The bytes to be sent next.
     pub(in crate::broker::transport) fn ready(&self) -> &[u8] {
         self.ready.get(self.sent..).unwrap_or_default()
     }
 
-    /// So many of them were sent.
     pub(in crate::broker::transport) fn sent(&mut self, count: usize) {
         self.sent += count;
         if self.sent >= self.ready.len() {

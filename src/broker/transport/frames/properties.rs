@@ -81,7 +81,6 @@ pub(in crate::broker::transport) fn headers(
     Err(Malformed)
 }
 
-/// Each entry of a table.
 fn entries(table: &mut [u8]) -> Result<Vec<Range<usize>>, Malformed> {
     let length = table.len();
     let mut fields = FieldReader::of(table);
@@ -119,7 +118,6 @@ fn walk_each(properties: &mut [u8], changes: &mut Repairs) -> Result<Option<Rang
     if fields.len() == 0 { Ok(message_id) } else { Err(Malformed) }
 }
 
-/// The entries of a table at this depth.
 fn table(entries: &mut [u8], depth: usize, changes: &mut Repairs) -> Result<(), Malformed> {
     let mut fields = FieldReader::of(entries);
     while fields.len() > 0 {
@@ -129,7 +127,6 @@ fn table(entries: &mut [u8], depth: usize, changes: &mut Repairs) -> Result<(), 
     Ok(())
 }
 
-/// The items of an array at this depth.
 fn array(items: &mut [u8], depth: usize, changes: &mut Repairs) -> Result<(), Malformed> {
     let mut fields = FieldReader::of(items);
     while fields.len() > 0 {

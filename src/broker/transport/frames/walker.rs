@@ -59,8 +59,8 @@ impl Walker {
         Self { frame_max, passing: 0, not_frames: false, changed: None }
     }
 
-    /// Walks over the next bytes. Returns how many of them can be handed on; the rest must be passed in again, with the bytes
-    /// that follow.
+    /// Walks over the next bytes. Returns how many of them can be handed on; the rest must be passed in again, with the
+    /// bytes that follow.
     pub(in crate::broker::transport) fn walk(&mut self, bytes: &mut [u8], ring: &mut Ring) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..)
@@ -146,8 +146,8 @@ impl Walker {
         }
     }
 
-    /// RabbitMQ does not check the size of the properties that it sends. It may have added headers to a frame that the sender
-    /// filled, when it delivered the message again; or `frame_max` was larger when the message came.
+    /// RabbitMQ does not check the size of the properties that it sends. It may have added headers to a frame that the
+    /// sender filled, when it delivered the message again; or `frame_max` was larger when the message came.
     fn cut(&mut self, channel: u16, frame: &mut [u8]) {
         if oversize::cut(frame, self.frame_max).is_ok() {
             let (_, mut changes) = self.changed.take().unwrap_or_default();

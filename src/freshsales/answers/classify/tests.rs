@@ -166,7 +166,7 @@ proptest::proptest! {
     }
 }
 
-/// Every kind of answer to a contact's upsert. A decision record has the same table in words.
+/// Every kind of answer to a contact's upsert.
 #[test]
 fn each_kind_of_answer_has_its_verdict() {
     let said = |code: u16| Body::Json(json!({"errors": {"code": code, "message": ["No"]}}));

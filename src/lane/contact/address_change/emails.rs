@@ -8,8 +8,8 @@ const MOST_EMAILS: usize = 10;
 /// The list of a contact's addresses, an array's text: those that it has, those that a record lists, and this one as the
 /// primary. True if there are too many, so that the oldest are left out.
 ///
-/// It is unknown whether Freshsales replaces the list or adds to it. So every address that the contact has is named by its id,
-/// and one that is left out is marked with `_destroy`.
+/// It is unknown whether Freshsales replaces the list or adds to it. So every address that the contact has is named by
+/// its id, and one that is left out is marked with `_destroy`.
 pub(super) fn addresses(there: Vec<Map<String, Value>>, listed: Option<&str>, email: &str) -> (String, bool) {
     let value = |entry: &Map<String, Value>| {
         entry.get("value").and_then(Value::as_str).map(|value| value.trim().to_lowercase())

@@ -13,10 +13,12 @@ use crate::outcome::{DeadLetterReason, Problem, Refusal};
 /// Whether a work item's step may go.
 #[derive(Debug)]
 pub(in crate::lane) enum Identified {
-    /// It may.
     Ready,
     /// Its events wait for earlier ones of this address, too.
-    WaitFor { email: String, role: AddressRole },
+    WaitFor {
+        email: String,
+        role: AddressRole,
+    },
     /// No contact has the `userId` of its events, and they have no address.
     NoContact(Refusal),
 }

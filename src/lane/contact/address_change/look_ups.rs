@@ -6,14 +6,13 @@ use super::identify::{NO_SUCH_CONTACT, no_contact};
 use super::progress::IdentityProgress;
 use crate::freshsales::{Endpoint, FoundContact, found_contact, found_owner};
 use crate::lane::contact::contact_work::{ContactWork, first_step};
-use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::refused::refusal::RefusedCall;
 use crate::lane::contact::step::{LookUp, Step};
 use crate::lane::contact::steps::{StepContext, StepProgress};
 use crate::lane::contact::work_item::WorkItem;
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
-/// What a look-up came to.
 #[derive(Debug)]
 pub(in crate::lane) enum Looked {
     /// The item goes on.
@@ -59,7 +58,6 @@ pub(in crate::lane) fn answered<D>(
     }
 }
 
-/// Whether a look-up was answered, or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answered {
     Yes,

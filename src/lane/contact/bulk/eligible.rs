@@ -10,7 +10,6 @@ use crate::lane::contact::held::HeldEvent;
 use crate::lane::contact::step::Step;
 use crate::schema::Entity;
 
-/// How a contact's next call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lane) enum NextCall {
     Alone,
@@ -22,7 +21,6 @@ pub(in crate::lane) enum NextCall {
 /// What one call does for many contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::lane) enum SharedCall {
-    /// Writes this entity's records.
     Write(Entity),
     /// Reads the contacts before they are written: their links, or the ids of their deals, are not known.
     ReadContacts,
@@ -43,7 +41,6 @@ pub(in crate::lane) struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
-    /// How the next call goes of what has this standing.
     pub(in crate::lane) fn next_call(&self, standing: CallStanding) -> NextCall {
         match standing {
             CallStanding::Alone => NextCall::Alone,

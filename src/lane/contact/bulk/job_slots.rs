@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::backoff::Delays;
 use crate::lane::budget::Impediment;
 
-/// After refusals for this long records go one by one until a bulk upsert is accepted: other programs may hold all jobs of the
-/// account for good, or the account has none.
+/// After refusals for this long records go one by one until a bulk upsert is accepted: other programs may hold all jobs
+/// of the account for good, or the account has none.
 const ONE_BY_ONE_AFTER: Duration = Duration::from_mins(2);
 
 /// Whether one more bulk job may be submitted.
@@ -89,7 +89,6 @@ impl JobSlots {
         Refusals::LastTooLong
     }
 
-    /// One was accepted.
     pub(in crate::lane) fn accept(&mut self) {
         self.refused = None;
     }

@@ -74,7 +74,6 @@ impl BulkPolicy {
         self.denied_until.insert(entity, now + SINGLE_FOR);
     }
 
-    /// A job's report was usable.
     pub(in crate::lane) fn report_usable(&mut self) {
         self.unusable_reports = 0;
     }
@@ -115,13 +114,12 @@ impl BulkPolicy {
         self.slots.refuse(now)
     }
 
-    /// A job was accepted.
     pub(in crate::lane) fn job_accepted(&mut self) {
         self.slots.accept();
     }
 
-    /// How long after its submission to ask for a job's status; `asked_before` says that another one is asked about first. As
-    /// long as it is hardly known how long jobs take, they are asked about one after another, because each
+    /// How long after its submission to ask for a job's status; `asked_before` says that another one is asked about
+    /// first. As long as it is hardly known how long jobs take, they are asked about one after another, because each
     /// answer says when to ask about the next.
     pub(in crate::lane) fn ask_after(&self, asked_before: bool) -> Duration {
         let first = self.job_times.first();

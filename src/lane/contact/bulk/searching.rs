@@ -29,7 +29,6 @@ impl SearchProgress {
     }
 }
 
-/// The search for a record's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lane) struct IdSearch {
     pub(in crate::lane) written: Instant,

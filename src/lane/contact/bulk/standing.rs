@@ -14,15 +14,11 @@ use crate::schema::Entity;
 /// What decides how the next call of a waiting event or a work item goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::lane) enum CallStanding {
-    /// It goes alone.
     Alone,
     /// The record that was written in bulk is to be found.
     FindId(Entity),
-    /// The sales account is to be written.
     Company(CompanyStanding),
-    /// The contact is to be written.
     Contact(ContactStanding),
-    /// The deal is to be written.
     Deal {
         /// Nothing about the record speaks against a bulk call.
         fits: bool,
@@ -39,7 +35,6 @@ pub(in crate::lane) struct CompanyStanding {
     pub(in crate::lane) held: bool,
 }
 
-/// A contact that is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::lane) struct ContactStanding {
     pub(in crate::lane) links: LinkStanding,
@@ -88,12 +83,10 @@ impl<'a> FactReader<'a> {
         Self { records, read: Vec::new() }
     }
 
-    /// The facts that were read.
     pub(in crate::lane) fn into_read(self) -> Vec<FactKey> {
         self.read
     }
 
-    /// Of a work item.
     pub(in crate::lane) fn of_work(&mut self, work: &ContactWork) -> CallStanding {
         if work.singly {
             return CallStanding::Alone;

@@ -19,7 +19,6 @@ const LONGEST_NOT_FOUND: Duration = Duration::from_hours(1);
 /// How long an address counts as another contact's, before the `userId` is sent with it again.
 const OTHER_CONTACT_FOR: Duration = Duration::from_hours(1);
 
-/// The address behind each `userId`.
 #[derive(Debug)]
 pub(in crate::lane) struct IdentityCache {
     digests: Digests,
@@ -128,7 +127,6 @@ impl IdentityCache {
         unsettled.map(|unsettled| &*unsettled.email).or_else(|| self.email(user_id))
     }
 
-    /// Whether the `userId` is to be looked up.
     pub(in crate::lane) fn needs_look_up(&self, user_id: &str) -> bool {
         match self.known.peek(&self.digests.of(user_id)) {
             None => true,
@@ -150,13 +148,12 @@ impl IdentityCache {
         FactKey::identity(self.digests.of(user_id))
     }
 
-    /// What has changed since the last time.
     pub(in crate::lane) fn drain_changed(&mut self) -> impl Iterator<Item = FactKey> {
         self.changed.drain(..)
     }
 
-    /// Whether another replica may have created the contact since a look-up found none. Only events that would be dead letters
-    /// ask this: for all, it would cost too many calls where connections break often.
+    /// Whether another replica may have created the contact since a look-up found none. Only events that would be dead
+    /// letters ask this: for all, it would cost too many calls where connections break often.
     pub(in crate::lane) fn may_exist_by_now(&self, user_id: &str) -> bool {
         let known = self.known.peek(&self.digests.of(user_id));
         matches!(known, Some(Known::NotFound { term, .. }) if *term != self.term)

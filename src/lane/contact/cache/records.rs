@@ -74,7 +74,6 @@ impl RecordCache {
         self.accounts.put(name, (account, self.period));
     }
 
-    /// What has changed since the last time.
     pub(in crate::lane) fn drain_changed(&mut self) -> impl Iterator<Item = FactKey> {
         self.changed.drain(..).chain(self.contacts.changed.drain(..))
     }
@@ -92,7 +91,6 @@ impl RecordCache {
         self.contacts.linked(email, account)
     }
 
-    /// Learns a contact from an answer that shows all writes; `links` is `None` if it does not show them.
     pub(in crate::lane) fn learn_contact(
         &mut self,
         email: &str,
@@ -106,7 +104,6 @@ impl RecordCache {
         }
     }
 
-    /// The id of the contact's deal of this name.
     pub(in crate::lane) fn deal(&mut self, contact: i64, name: &str) -> Option<i64> {
         self.deals.get(&(contact, digest(name))).copied().flatten().map(NonZeroI64::get)
     }
@@ -139,13 +136,11 @@ impl RecordCache {
         }
     }
 
-    /// The contact has no deal of this name.
     pub(in crate::lane) fn no_deal(&mut self, contact: i64, name: &str) {
         self.deals.pop(&(contact, digest(name)));
         self.deal_changed(contact, name);
     }
 
-    /// Whether the record is known to have all of these tags.
     pub(in crate::lane) fn has_tags<'a>(
         &mut self,
         entity: Entity,
@@ -193,7 +188,6 @@ fn hashed(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// A digest of the record's text.
 pub(in crate::lane) fn fingerprint(record: &RecordText) -> u64 {
     let mut hasher = SipHasher13::new();
     record.hash(&mut hasher);

@@ -52,7 +52,6 @@ pub(in crate::lane) enum StepProgress {
     OneMoreCall,
     /// Its step's look-up is to be made at this time.
     LookUpAt(Instant),
-    /// Its events end.
     Finished(Outcome),
 }
 

@@ -7,15 +7,14 @@ use super::{Advance, Deals, StepContext, StepProgress};
 use crate::freshsales::Endpoint;
 use crate::lane::contact::address_change;
 use crate::lane::contact::address_change::look_ups::Looked;
-use crate::lane::contact::refusal::{Ground, RefusedCall};
-use crate::lane::contact::remedy;
+use crate::lane::contact::refused::refusal::{Ground, RefusedCall};
+use crate::lane::contact::refused::remedy;
 use crate::lane::contact::step::{CachedRecord, Step};
 use crate::lane::contact::work_item::WorkItem;
 use crate::mapping::{InvalidValue, Omitted};
 use crate::outcome::Outcome;
 use crate::schema::Entity;
 
-/// Takes the refusal of the item's step.
 pub(in crate::lane) fn refused<D>(
     item: &mut WorkItem<D>,
     endpoint: Endpoint,

@@ -9,7 +9,7 @@ use crate::lane::contact::address_change;
 use crate::lane::contact::bulk::searching::IdSearch;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
 use crate::lane::contact::contact_work::{ContactWork, DealId};
-use crate::lane::contact::remedy;
+use crate::lane::contact::refused::remedy;
 use crate::lane::contact::step::{Step, Tagging};
 use crate::lane::contact::steps::refusal;
 use crate::lane::contact::tags::{self, Comparison};
@@ -159,7 +159,6 @@ fn enter(step: Option<Step>, work: &mut ContactWork) -> Advance {
     StepProgress::Entered.into()
 }
 
-/// The contact was written with all its links in bulk.
 fn contact_written_in_bulk(work: &mut ContactWork, context: &mut StepContext<'_>) -> Option<Step> {
     if let Some(links) = work.links_to_write() {
         for email in [work.write.address().to_owned()].into_iter().chain(work.write.listed_addresses()) {

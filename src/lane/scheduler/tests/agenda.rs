@@ -5,7 +5,7 @@ use super::by_hand::{insert_of, related, scheduler, sent, write};
 use super::prelude::*;
 use super::{Crm, page};
 use crate::freshsales::Endpoint;
-use crate::lane::scheduler::steps::steps;
+use crate::lane::scheduler::planning::steps::steps;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use proptest::prelude::*;

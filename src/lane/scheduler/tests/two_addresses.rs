@@ -81,7 +81,8 @@ fn deals_shown() -> Value {
     json!({ "contact": { "id": SHARED, "sales_accounts": [] }, "deals": deals })
 }
 
-/// Everything ends well, and nothing is created. The call `held` is answered so when nothing else goes. How all events ended.
+/// Everything ends well, and nothing is created. The call `held` is answered so when nothing else goes. How all events
+/// ended.
 fn rest(
     scheduler: &mut Scheduler<u64>,
     mut now: Instant,

@@ -10,9 +10,9 @@ use crate::lane::contact::bulk::MOST_RECORDS;
 use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall};
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::bulk::standing::FactReader;
-use crate::lane::scheduler::agenda::{Waiters, older};
-use crate::lane::scheduler::order::{Waiting, Wake};
-use crate::lane::scheduler::steps::step;
+use crate::lane::scheduler::planning::agenda::{Waiters, older};
+use crate::lane::scheduler::planning::order::{Waiting, Wake};
+use crate::lane::scheduler::planning::steps::step;
 use crate::lane::scheduler::{Scheduler, SchedulerSettings};
 
 /// What waits and could go in one call; without `together` each goes alone.
@@ -34,7 +34,6 @@ impl Group<'_> {
         self.waiters.iter().map(|waiters| waiters.items.len()).sum()
     }
 
-    /// How many there are.
     pub(in crate::lane::scheduler) fn len(&self) -> usize {
         self.items() + self.waiters.iter().map(|waiters| waiters.events.len()).sum::<usize>()
     }

@@ -9,13 +9,12 @@ use crate::freshsales::{
 use crate::lane::contact::bulk::job_slots::Refusals;
 use crate::lane::contact::bulk::policy::BulkUse;
 use crate::lane::contact::bulk::{eligible, report};
-use crate::lane::contact::refusal::{Ground, RefusedCall};
-use crate::lane::scheduler::calls::{CallState, LinkTrial, PendingCall, Polling, Purpose};
+use crate::lane::contact::refused::refusal::{Ground, RefusedCall};
 use crate::lane::scheduler::event::WhileJobsRun;
+use crate::lane::scheduler::pending::calls::{CallState, LinkTrial, PendingCall, Polling, Purpose};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 
-/// Whether a job is known to have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobEnd {
     Known,
@@ -35,7 +34,6 @@ impl<D> Scheduler<D> {
         self.calls.iter().filter(unanswered).count()
     }
 
-    /// Makes a bulk call of the items' records.
     pub(super) fn plan_bulk(&mut self, entity: Entity, items: Vec<u64>, now: Instant) -> Option<u64> {
         let contacts = items.iter().filter_map(|item| self.items.contact(*item));
         let records: Vec<_> =

@@ -28,7 +28,6 @@ const BELOW: [&str; 5] = ["<", "less than", "fewer than", "under", "below"];
 /// The signs between groups of three digits.
 const SEPARATORS: [char; 8] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
 
-/// Whether a label has any number.
 pub(super) fn numbered(label: &str) -> bool {
     label.chars().any(char::is_numeric)
 }

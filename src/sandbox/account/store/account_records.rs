@@ -10,7 +10,6 @@ use std::{
 use super::{record::StoredRecord, record_set::RecordSet};
 use crate::schema::Entity;
 
-/// All records of the account.
 #[derive(Default)]
 pub(in crate::sandbox) struct AccountRecords {
     contacts: RecordSet,
@@ -120,7 +119,6 @@ impl AccountRecords {
     }
 }
 
-/// What a record is linked to.
 fn links_of(entity: Entity, record: &StoredRecord) -> Vec<(RecordLink, u64)> {
     match entity {
         Entity::Contact => {

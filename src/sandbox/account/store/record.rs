@@ -26,7 +26,6 @@ pub(in crate::sandbox) struct StoredRecord {
     pub(in crate::sandbox) updated_at: Timestamp,
 }
 
-/// An e-mail address of a contact.
 #[derive(Debug, Clone)]
 pub(in crate::sandbox) struct Email {
     /// 0 until it is stored.

@@ -43,7 +43,6 @@ impl RecordSet {
         self.by_id.len()
     }
 
-    /// Stores the record and returns the version it replaces.
     pub(super) fn put(&mut self, record: Arc<StoredRecord>) -> Option<Arc<StoredRecord>> {
         let replaced = self.remove(record.id);
         for identifier in record.identifiers() {

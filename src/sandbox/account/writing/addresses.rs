@@ -15,7 +15,6 @@ use crate::{
 /// Addresses of one contact (a guess).
 const MAX_ADDRESSES: usize = 10;
 
-/// Writes the addresses and returns the error messages.
 pub(super) fn write(body: &JsonMap, on_put: EmailsOnPut, record: &mut StoredRecord) -> Vec<String> {
     let mut problems = Vec::new();
     for key in ["email", "emails"] {

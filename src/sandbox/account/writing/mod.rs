@@ -33,7 +33,6 @@ use crate::{
 use validate::WriteMode;
 use values::ValueChecker;
 
-/// Checks writes and stores them.
 pub(in crate::sandbox) struct Writer<'a> {
     pub(super) store: &'a mut Store,
     pub(super) fields: &'a FieldFiles,
@@ -45,7 +44,6 @@ pub(in crate::sandbox) struct Writer<'a> {
     pub(super) time: WriteTime,
 }
 
-/// What an upsert did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Upserted {
     Created(u64),
@@ -59,7 +57,6 @@ impl Upserted {
         }
     }
 
-    /// The status of the answer.
     pub(in crate::sandbox) const fn status(self) -> StatusCode {
         match self {
             Self::Created(_) => StatusCode::CREATED,
