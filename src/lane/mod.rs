@@ -11,7 +11,6 @@
 mod bounded;
 mod budget;
 pub(super) mod contact;
-
 mod dedup;
 mod effects;
 mod intake;
