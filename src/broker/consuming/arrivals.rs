@@ -1,7 +1,7 @@
 //! What a subscription brings, in order. Used by the lanes' consumers.
 //!
 //! The client library's own stream keeps room for as many deliveries as ever waited in it, half a kilobyte for each. Here
-//! that room is given back once they are taken.
+//! each has room of its own, which is given back with it.
 
 use std::collections::VecDeque;
 use std::future::{Ready, ready};
@@ -19,15 +19,15 @@ pub(in crate::broker) struct Arrivals {
     consumer: Consumer,
     inbox: Arc<Arrived>,
     /// Off the inbox; these are next.
-    taken: VecDeque<DeliveryResult>,
+    taken: VecDeque<Box<DeliveryResult>>,
 }
 
 /// Filled on the library's own thread.
 #[derive(Default)]
-struct Arrived(Mutex<VecDeque<DeliveryResult>>);
+struct Arrived(Mutex<VecDeque<Box<DeliveryResult>>>);
 
 impl Arrived {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<DeliveryResult>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<DeliveryResult>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -37,7 +37,7 @@ impl Arrivals {
         let inbox = Arc::new(Arrived::default());
         let filled = inbox.clone();
         consumer.set_delegate(move |arrived| -> Ready<()> {
-            filled.lock().push_back(arrived);
+            filled.lock().push_back(Box::new(arrived));
             ready(())
         });
         Self { consumer, inbox, taken: VecDeque::new() }
@@ -67,7 +67,7 @@ impl Stream for Arrivals {
             // then put into its own stream is there before anything that follows is in the inbox.
             match this.consumer.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(earlier))) => return Poll::Ready(Some(Ok(earlier))),
-                Poll::Ready(end) => this.taken.push_back(end.transpose()),
+                Poll::Ready(end) => this.taken.push_back(Box::new(end.transpose())),
                 Poll::Pending if !this.taken.is_empty() => {}
                 Poll::Pending if this.inbox.lock().is_empty() => return Poll::Pending,
                 // It came before the waker was there.

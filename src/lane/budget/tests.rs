@@ -218,9 +218,9 @@ proptest! {
                 }
             }
         }
-        for (index, first) in granted.iter().enumerate() {
-            let within = granted[index..].iter().take_while(|at| **at - *first < HOUR).count();
-            prop_assert!(within <= calls as usize, "{within} of {calls}");
+        for one_too_many in granted.windows(calls as usize + 1) {
+            let [first, .., last] = one_too_many else { unreachable!("more than one") };
+            prop_assert!(*last - *first >= HOUR, "more than {calls} within {:?}", *last - *first);
         }
     }
 
