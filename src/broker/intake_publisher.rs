@@ -12,7 +12,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio_util::sync::CancellationToken;
 
 use super::error::BrokerError;
-use super::first_node::{NoNode, first_node};
+use super::inspection::first_node::{NoNode, first_node};
 use super::names::Names;
 use super::topology;
 use super::transport::{Connected, connect};

@@ -19,9 +19,8 @@ mod context;
 mod dead_letter_queue;
 mod error;
 mod facts;
-mod first_node;
 mod health;
-mod inspect;
+mod inspection;
 mod intake_publisher;
 mod lane_consumer;
 mod names;
@@ -30,7 +29,6 @@ mod publishing;
 mod router;
 mod session;
 mod status_exchange;
-mod survey;
 mod timing;
 mod topology;
 mod transport;
@@ -43,18 +41,18 @@ pub use dead_letter_queue::{
     LetterQueueError, LetterState, LetterVerdict, LettersSeen,
 };
 pub use facts::{BrokerFacts, QueueDepths};
-pub use first_node::NoNode;
 pub use health::{BrokerHealth, HealthView};
-pub use inspect::difference::QueueDifference;
+pub use inspection::first_node::NoNode;
+pub use inspection::inspect::difference::QueueDifference;
+pub use inspection::survey::{
+    BrokerSurvey, Certainty, ExchangeState, NameState, NodeFacts, NodeFailure, ObjectsReport, Publishing,
+    QueueState, RefusedRight, RightsReport, SurveyedNode, survey,
+};
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};
 pub use router::{RouterTrial, TrialMessage};
 pub use session::run;
 pub use status_exchange::{StatusMessage, StatusPort};
-pub use survey::{
-    BrokerSurvey, Certainty, ExchangeState, NameState, NodeFacts, NodeFailure, ObjectsReport, Publishing,
-    QueueState, RefusedRight, RightsReport, SurveyedNode, survey,
-};
 pub use transport::ConnectStep;
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use tokio::time::Instant;
 
-use super::contact::refusal::is_refused_record;
+use super::contact::refused::refusal::is_refused_record;
 use super::intake::Intake;
-use super::reports::Reports;
+use super::reporting::reports::Reports;
 use super::scheduler::{Effect, WhileJobsRun};
 use super::settlement::{OpenDelivery, Settler};
 use super::status::lane_status::LaneStatus;

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
-use super::secrets::SecretFiles;
+use super::setup::secrets::SecretFiles;
 use crate::config::AccountConfig;
 use crate::delivery::AccountName;
 use crate::freshsales::{

@@ -3,14 +3,13 @@
 
 use std::mem::take;
 
-use super::defaults::{BadDefault, fit};
-use super::findings::Findings;
-use super::position::{FIRST, LAST, Scope};
-use super::record::{RecordContext, record};
-use super::related::{RelatedKind, RelatedRecord, SchemaGap};
-use super::{
-    ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recorded, SetField, activity, email,
-};
+use super::account::defaults::{BadDefault, fit};
+use super::event::record::{RecordContext, record};
+use super::event::related::{RelatedKind, RelatedRecord, SchemaGap};
+use super::event::{activity, email};
+use super::outcome::findings::Findings;
+use super::outcome::position::{FIRST, LAST, Scope};
+use super::{ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recorded, SetField};
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::candidate::Candidates;
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};

@@ -15,42 +15,31 @@
 //! Each step adds its problems, ignored traits and omitted values to `findings`, from which the mapper makes the
 //! verdict.
 
-mod activity;
-mod changes;
-mod defaults;
-mod email;
-mod field_texts;
+mod account;
+mod event;
 mod fields;
-mod findings;
-mod mapped;
 mod mapper;
-mod position;
-mod record;
-mod recorded;
-mod related;
-mod review;
-mod rules;
+mod outcome;
 mod traits;
-mod user;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub use changes::FieldDifference;
-pub use defaults::BadDefault;
-pub(crate) use email::email_trait;
-pub use field_texts::FieldTexts;
+pub use account::changes::FieldDifference;
+pub use account::defaults::BadDefault;
+pub use account::review::DeadOverride;
+pub use account::rules::{
+    AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
+};
+pub(crate) use event::email::email_trait;
+pub use event::related::SchemaGap;
 pub(crate) use fields::field_index::named_like_custom;
-pub use mapped::{
+pub use mapper::Mapper;
+pub use outcome::field_texts::FieldTexts;
+pub use outcome::mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,
     RelatedWrite,
 };
-pub use mapper::Mapper;
-pub use recorded::{FoundBy, Recorded, SetField};
-pub use related::SchemaGap;
-pub use review::DeadOverride;
-pub use rules::{
-    AnonymousIdentify, Coercion, InvalidValue, MappingRules, NullTraits, UnknownCustomField, defaults_table,
-};
+pub use outcome::recorded::{FoundBy, Recorded, SetField};
 pub(crate) use traits::candidate::NO_SUCH_FIELD;

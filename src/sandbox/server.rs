@@ -7,16 +7,12 @@ use serde_json::Value;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    admin,
-    http::{
-        api::Api,
-        resettable_connection::{ConnectionResetter, ResettableListener},
-        routes,
-        served::{Served, SharedApi},
-    },
-    options::Options,
-};
+use super::admin;
+use super::http::api::Api;
+use super::http::fault_injection::resettable_connection::{ConnectionResetter, ResettableListener};
+use super::http::routes;
+use super::http::served::{Served, SharedApi};
+use super::options::Options;
 
 /// How long open requests may still be answered after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(3);

@@ -7,14 +7,10 @@ mod admin;
 mod alive_signal;
 mod assets;
 mod client;
-mod connections;
-mod failures;
-mod handlers;
-mod headers;
 mod heartbeat;
+mod http;
 mod json;
 mod letters;
-mod packed;
 mod pages;
 mod renderer;
 mod sources;
@@ -73,7 +69,7 @@ async fn serve_here(
     let mut tasks = JoinSet::new();
     tasks.spawn(heartbeat.clone().watch());
     let alive = sources.alive_signal;
-    let (handlers, rendering) = handlers::Handlers::new(sources, heartbeat);
+    let (handlers, rendering) = http::handlers::Handlers::new(sources, heartbeat);
     tasks.spawn(rendering);
     if let Some(alive) = alive {
         let handlers = handlers.clone();
@@ -82,7 +78,7 @@ async fn serve_here(
             async move { handlers.livez().await.status().is_success() }
         }));
     }
-    connections::serve(listener, handlers.router()).await;
+    http::connections::serve(listener, handlers.router()).await;
     Ok(())
 }
 

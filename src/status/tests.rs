@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handlers::Handlers;
+use super::http::handlers::Handlers;
 use super::renderer::StatusPage;
 use super::view::list::ListQuery;
 use super::*;

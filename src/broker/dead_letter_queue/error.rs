@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::broker::error::BrokerError;
-use crate::broker::first_node::NoNode;
+use crate::broker::inspection::first_node::NoNode;
 
 /// Nothing is lost in any of these cases.
 #[derive(Debug, thiserror::Error)]

@@ -26,7 +26,7 @@ use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::first_node::first_node;
+use super::inspection::first_node::first_node;
 use super::names::Names;
 use super::transport::{Connected, connect};
 use crate::broker::amqp::address::Addresses;

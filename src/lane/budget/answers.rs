@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{CallAttempt, CallClass};
-use super::attribution::DoubtfulAnswer;
+use super::doubt::attribution::DoubtfulAnswer;
 use super::{Budget, Impediment};
 use crate::freshsales::{RateLimit, UnavailableCause, Verdict};
 

@@ -4,17 +4,13 @@
 
 mod answers;
 pub(super) mod attempt;
-pub(super) mod attribution;
 mod breaker;
 pub(super) mod budgets;
-mod doubtful_answers;
+pub(super) mod doubt;
 mod impediment;
 mod quota;
-mod spent_calls;
-pub(super) mod success_history;
 #[cfg(test)]
 mod tests;
-mod withheld_calls;
 
 pub use impediment::Impediment;
 pub use quota::{Grant, Quota};

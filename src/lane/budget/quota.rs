@@ -5,12 +5,15 @@
 //! once, and each of its calls comes back one period after it was spent, never earlier. So no window of one period
 //! holds more calls than the quota, and all of the quota is used while work waits.
 
+mod spent_calls;
+mod withheld_calls;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::spent_calls::SpentCalls;
-use super::withheld_calls::WithheldCalls;
+use self::spent_calls::SpentCalls;
+use self::withheld_calls::WithheldCalls;
 use crate::freshsales::RateLimit;
 use crate::lane::status::facts::QuotaFacts;
 use crate::lane::timing::QUOTA_PAUSE;

@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::contact_work::{ContactWork, DealId};
-use super::refusal::{Ground, RefusedCall};
+use super::refused::refusal::{Ground, RefusedCall};
 use super::step::Step;
 use crate::config::DealIdentity;
 use crate::freshsales::{ContactRow, deal_named, shown_deals};

@@ -1,7 +1,7 @@
 //! The steps that an identify's contact goes through, and what holds for each of them. Whatever depends on the kind of a
 //! step is asked here, so a new step is added here first.
 
-use super::refusal::RefusedCall;
+use super::refused::refusal::RefusedCall;
 use crate::freshsales::{Endpoint, SalesAccountLink};
 use crate::schema::Entity;
 

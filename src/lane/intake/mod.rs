@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::reports::Reports;
+use super::reporting::reports::Reports;
 use super::scheduler::Scheduler;
 use super::schema_refresh::SchemaRefresh;
 use super::settlement::{OpenDelivery, Settler};

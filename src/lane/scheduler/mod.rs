@@ -9,33 +9,20 @@
 //! is, and what an answer makes of it, the room [`contact`](super::contact) decides; whether a call may go,
 //! [`budget`](super::budget).
 
-mod agenda;
-mod answers;
-mod attribution;
-mod call_table;
-mod calls;
 mod event;
-mod events;
-mod filing;
-mod gathering;
-mod order;
-mod pick;
-mod progress;
-mod record_locks;
+mod pending;
+mod planning;
 mod settings;
-mod shared_records;
-mod steps;
 mod tenure;
 #[cfg(test)]
 mod tests;
 mod together;
-pub(super) mod window;
-mod work_items;
+pub(super) mod work;
 
 use tokio::time::Instant;
 
 use super::budget::budgets::Budgets;
-use super::budget::success_history::SuccessHistory;
+use super::budget::doubt::success_history::SuccessHistory;
 use super::budget::{Impediment, Quota};
 use super::contact::bulk::features::BulkFeatures;
 use super::contact::bulk::policy::BulkPolicy;
@@ -45,17 +32,17 @@ use super::contact::work_item::{OpenEvent, WorkItem};
 use crate::freshsales::{BudgetKind, Call};
 use crate::lane::status::facts::QuotaFacts;
 use crate::schema::{Entity, Selector};
-use agenda::Agenda;
-use call_table::CallTable;
-use calls::Purpose;
 pub use event::{Effect, Next, WhileJobsRun};
-use gathering::Gathering;
-use order::{Order, Wake};
-use record_locks::RecordLocks;
+use pending::call_table::CallTable;
+use pending::calls::Purpose;
+use planning::agenda::Agenda;
+use planning::gathering::Gathering;
+use planning::order::{Order, Wake};
 pub use settings::SchedulerSettings;
 use tenure::Tenure;
-use window::Window;
-use work_items::WorkItems;
+use work::record_locks::RecordLocks;
+use work::window::Window;
+use work::work_items::WorkItems;
 
 /// One account's work: what waits, what is in flight, and what may go. `D` is a delivery, which it only hands back.
 #[derive(Debug)]

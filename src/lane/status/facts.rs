@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::lane::applied::AppliedSettings;
 use crate::lane::contact::bulk::features::BulkFeatures;
+use crate::lane::setup::applied::AppliedSettings;
 use crate::mapping::FieldDifference;
 use crate::outcome::{DeadLetterReason, Problem, Refusal};
 

@@ -3,7 +3,7 @@
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
 use crate::mapping::fields::target::TargetField;
 use crate::mapping::fields::{small, wide};
-use crate::mapping::position::{At, TraitPath};
+use crate::mapping::outcome::position::{At, TraitPath};
 use crate::segment::Given;
 
 /// Why a trait is ignored that no field of the account has the name of.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use super::candidate::{FieldCandidate, NO_SUCH_FIELD};
 use crate::mapping::fields::field_index::{FieldIndex, Rank};
-use crate::mapping::findings::Findings;
-use crate::mapping::position::{At, TraitPath};
+use crate::mapping::outcome::findings::Findings;
+use crate::mapping::outcome::position::{At, TraitPath};
 use crate::segment::Given;
 
 const PARTS: [&str; 2] = ["first_name", "last_name"];

@@ -8,14 +8,12 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    endpoint::{Action, ApiEndpoint, RequestTarget, within_account},
-    faults::Faults,
-    journal::{Journal, RefusalEntry, RequestEntry},
-    rate_limit::HourlyQuota,
-    request::ApiRequest,
-    response,
-};
+use super::endpoint::{Action, ApiEndpoint, RequestTarget, within_account};
+use super::fault_injection::faults::Faults;
+use super::journal::{Journal, RefusalEntry, RequestEntry};
+use super::rate_limit::HourlyQuota;
+use super::request::ApiRequest;
+use super::response;
 use crate::{
     sandbox::{
         account::{SandboxAccount, error::ApiError, search::Paging},

@@ -8,10 +8,12 @@ use axum::{
 };
 use tokio::time::sleep;
 
-use super::{
-    endpoint::RequestTarget, fault_spec::Misbehaviour, faults::RequestEffect, request::ApiRequest,
-    resettable_connection::ConnectionResetter, served::Served,
-};
+use super::endpoint::RequestTarget;
+use super::fault_injection::fault_spec::Misbehaviour;
+use super::fault_injection::faults::RequestEffect;
+use super::fault_injection::resettable_connection::ConnectionResetter;
+use super::request::ApiRequest;
+use super::served::Served;
 
 /// A request to the API, and what is needed to answer it or not.
 pub(in crate::sandbox) struct Exchange {

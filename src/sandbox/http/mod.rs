@@ -6,12 +6,10 @@
 pub(super) mod api;
 pub(super) mod endpoint;
 pub(super) mod exchange;
-mod fault_spec;
-pub(super) mod faults;
+pub(super) mod fault_injection;
 pub(super) mod journal;
 pub(super) mod rate_limit;
 pub(super) mod request;
-pub(super) mod resettable_connection;
 pub(super) mod response;
 pub(super) mod routes;
 pub(super) mod served;

@@ -11,7 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::http::api::Api;
-use crate::sandbox::http::resettable_connection::ConnectionResetter;
+use crate::sandbox::http::fault_injection::resettable_connection::ConnectionResetter;
 use crate::sandbox::http::served::{Served, SharedApi};
 use crate::sandbox::{Options, server};
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::access::AccessRefusal;
 use super::order::{OrderError, ReplayOrder};
 use super::routes::{AdminRoutes, answer};
-use crate::status::connections::PageClient;
+use crate::status::http::connections::PageClient;
 use crate::status::letters::{LetterPort, ReplayError, json};
 use crate::status::renderer::{RenderError, StatusPage};
 

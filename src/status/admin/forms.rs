@@ -12,7 +12,7 @@ use super::access::AccessRefusal;
 use super::api::{NO_BROKER, NOTHING_TO_STOP, not_allowed, not_done, refused, status_of, with_headers};
 use super::order::ReplayOrder;
 use super::routes::{AdminRoutes, answer};
-use crate::status::connections::PageClient;
+use crate::status::http::connections::PageClient;
 use crate::status::pages::{self, Viewer};
 use crate::status::renderer::{RenderError, StatusPage};
 

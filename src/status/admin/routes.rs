@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 
 use super::access::AdminAccess;
-use crate::status::connections::PageClient;
+use crate::status::http::connections::PageClient;
 use crate::status::letters::{LetterPort, ReplayRequest};
 use crate::status::pages::Viewer;
 use crate::status::renderer::{PageRenderer, RenderError, Rendered, StatusPage};

@@ -298,7 +298,7 @@ fn field_change(changed: &ChangedField, now: Timestamp) -> FieldChangeShown {
 mod tests {
     use super::*;
     use crate::lane::RemovedAccount;
-    use crate::lane::applied::tests::applied;
+    use crate::lane::setup::applied::tests::applied;
     use crate::status::assets::without_digests;
     use crate::status::view::snapshot::tests::{flowing, snapshot};
 

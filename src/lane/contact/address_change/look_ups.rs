@@ -6,7 +6,7 @@ use super::identify::{NO_SUCH_CONTACT, no_contact};
 use super::progress::IdentityProgress;
 use crate::freshsales::{Endpoint, FoundContact, found_contact, found_owner};
 use crate::lane::contact::contact_work::{ContactWork, first_step};
-use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::refused::refusal::RefusedCall;
 use crate::lane::contact::step::{LookUp, Step};
 use crate::lane::contact::steps::{StepContext, StepProgress};
 use crate::lane::contact::work_item::WorkItem;

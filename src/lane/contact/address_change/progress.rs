@@ -1,6 +1,6 @@
 //! What is known of which contact a work item is about, kept with it from step to step.
 
-use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::refused::refusal::RefusedCall;
 
 /// What is known of which contact it is, beside the write itself.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::MOST_TRIES;
 use super::look_ups::begin_by_address;
 use crate::lane::contact::contact_work::ContactWork;
-use crate::lane::contact::refusal::RefusedCall;
+use crate::lane::contact::refused::refusal::RefusedCall;
 use crate::lane::contact::step::Step;
 use crate::lane::contact::steps::StepContext;
 use crate::lane::contact::work_item::WorkItem;

@@ -2,7 +2,7 @@
 //! exactly one record.
 
 use crate::freshsales::{FailedRow, Identifier, is_about_record};
-use crate::lane::contact::refusal::{Ground, RefusedCall};
+use crate::lane::contact::refused::refusal::{Ground, RefusedCall};
 
 /// What became of each work item's record; `None` unless every failure belongs to exactly one of them.
 pub(in crate::lane) fn per_record(

@@ -9,7 +9,7 @@ use crate::lane::contact::address_change;
 use crate::lane::contact::bulk::searching::IdSearch;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
 use crate::lane::contact::contact_work::{ContactWork, DealId};
-use crate::lane::contact::remedy;
+use crate::lane::contact::refused::remedy;
 use crate::lane::contact::step::{Step, Tagging};
 use crate::lane::contact::steps::refusal;
 use crate::lane::contact::tags::{self, Comparison};

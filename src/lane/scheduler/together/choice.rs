@@ -9,8 +9,8 @@ use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::lane::contact::bulk::{FEWEST, FEWEST_IDS, MOST_RECORDS};
 use crate::lane::contact::cache::contacts::Control;
 use crate::lane::scheduler::Scheduler;
-use crate::lane::scheduler::calls::{CallState, Purpose};
-use crate::lane::scheduler::order::{Waiting, Wake};
+use crate::lane::scheduler::pending::calls::{CallState, Purpose};
+use crate::lane::scheduler::planning::order::{Waiting, Wake};
 use crate::schema::Entity;
 
 /// So many bulk calls may be unanswered. Each holds a hundred records, and a working API answers at once.

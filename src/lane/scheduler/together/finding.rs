@@ -11,7 +11,7 @@ use crate::freshsales::{Call, ContactRows, found_contacts, found_sales_accounts}
 use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::steps::success;
-use crate::lane::scheduler::calls::RecordSearch;
+use crate::lane::scheduler::pending::calls::RecordSearch;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 

@@ -10,9 +10,9 @@ use crate::lane::contact::bulk::MOST_RECORDS;
 use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall};
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::bulk::standing::FactReader;
-use crate::lane::scheduler::agenda::{Waiters, older};
-use crate::lane::scheduler::order::{Waiting, Wake};
-use crate::lane::scheduler::steps::step;
+use crate::lane::scheduler::planning::agenda::{Waiters, older};
+use crate::lane::scheduler::planning::order::{Waiting, Wake};
+use crate::lane::scheduler::planning::steps::step;
 use crate::lane::scheduler::{Scheduler, SchedulerSettings};
 
 /// What waits and could go in one call; without `together` each goes alone.

@@ -8,10 +8,10 @@ use crate::freshsales::{BudgetKind, Call, linked_accounts, record_id};
 use crate::lane::contact::bulk::features::{BulkFeature, FeatureState};
 use crate::lane::contact::bulk::searching::SearchProgress;
 use crate::lane::contact::contact_work::ContactWork;
-use crate::lane::contact::refusal::RefusedCall;
-use crate::lane::scheduler::call_table::CallTable;
-use crate::lane::scheduler::calls::{LinkTrial, Purpose};
-use crate::lane::scheduler::work_items::WorkItems;
+use crate::lane::contact::refused::refusal::RefusedCall;
+use crate::lane::scheduler::pending::call_table::CallTable;
+use crate::lane::scheduler::pending::calls::{LinkTrial, Purpose};
+use crate::lane::scheduler::work::work_items::WorkItems;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 

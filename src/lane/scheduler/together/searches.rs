@@ -10,8 +10,8 @@ use crate::freshsales::{Call, ContactRow, ContactRows, found_contacts};
 use crate::lane::contact::bulk::eligible::SharedCall;
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::cache::contacts::Control;
-use crate::lane::contact::refusal::RefusedCall;
-use crate::lane::scheduler::calls::{Purpose, RecordSearch};
+use crate::lane::contact::refused::refusal::RefusedCall;
+use crate::lane::scheduler::pending::calls::{Purpose, RecordSearch};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 

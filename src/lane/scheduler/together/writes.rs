@@ -9,9 +9,9 @@ use crate::freshsales::{
 use crate::lane::contact::bulk::job_slots::Refusals;
 use crate::lane::contact::bulk::policy::BulkUse;
 use crate::lane::contact::bulk::{eligible, report};
-use crate::lane::contact::refusal::{Ground, RefusedCall};
-use crate::lane::scheduler::calls::{CallState, LinkTrial, PendingCall, Polling, Purpose};
+use crate::lane::contact::refused::refusal::{Ground, RefusedCall};
 use crate::lane::scheduler::event::WhileJobsRun;
+use crate::lane::scheduler::pending::calls::{CallState, LinkTrial, PendingCall, Polling, Purpose};
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 

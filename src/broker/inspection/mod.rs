@@ -1,0 +1,6 @@
+//! Looks at a broker without changing it: what it has declared, what a user may do, which queues may lose messages. For the
+//! commands, the page's dead letters, and once at the start.
+
+pub(super) mod first_node;
+pub(super) mod inspect;
+pub(super) mod survey;

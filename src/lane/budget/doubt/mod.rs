@@ -1,0 +1,5 @@
+//! Whether a doubtful answer is due to one record or to the whole account, and what that does to the budget. Pure.
+
+pub(in crate::lane) mod attribution;
+pub(in crate::lane) mod doubtful_answers;
+pub(in crate::lane) mod success_history;

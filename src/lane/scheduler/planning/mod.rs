@@ -1,0 +1,9 @@
+//! Which call goes next. The agenda sorts what waits by what its next call depends on, so that a turn looks at heads of
+//! queues. Asked by [`Scheduler::next`](super::Scheduler::next); must not know what an answer says.
+
+pub(super) mod agenda;
+pub(super) mod filing;
+pub(super) mod gathering;
+pub(super) mod order;
+pub(super) mod pick;
+pub(super) mod steps;

@@ -1,0 +1,26 @@
+//! Counts in tests what planning looks at: the cost of a turn, without a clock.
+
+#[cfg(test)]
+thread_local! {
+    static STEPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Something of a collection is looked at whose size is not bounded.
+pub(in crate::lane::scheduler) fn step() {
+    #[cfg(test)]
+    STEPS.set(STEPS.get() + 1);
+}
+
+/// What a test does for itself costs nothing.
+#[cfg(test)]
+pub(in crate::lane::scheduler) fn uncounted(work: impl FnOnce()) {
+    let before = steps();
+    work();
+    STEPS.set(before);
+}
+
+/// How much this thread has looked at so far.
+#[cfg(test)]
+pub(in crate::lane::scheduler) fn steps() -> u64 {
+    STEPS.get()
+}

@@ -1,0 +1,6 @@
+//! What one account says to mapping: its rules, and what its fields ask for and lack. Must not know any event.
+
+pub(super) mod changes;
+pub(super) mod defaults;
+pub(super) mod review;
+pub(super) mod rules;

@@ -1,0 +1,7 @@
+//! The steps from an event to records or an activity. The mapper calls them, in its order.
+
+pub(super) mod activity;
+pub(super) mod email;
+pub(super) mod record;
+pub(super) mod related;
+pub(super) mod user;

@@ -1,0 +1,5 @@
+//! Misbehaviour on demand: what a fault is, which requests it strikes, and what happens to their connections.
+
+pub(in crate::sandbox) mod fault_spec;
+pub(in crate::sandbox) mod faults;
+pub(in crate::sandbox) mod resettable_connection;
