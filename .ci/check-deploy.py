@@ -42,6 +42,11 @@ def check_configuration(where, text, secrets, environment):
     return config
 
 
+def default_of(text):
+    """What stands in the place of variables that are not set."""
+    return re.sub(r"\$\{\w+:-(.+?)\}", r"\1", text)
+
+
 def check_compose():
     path = pathlib.Path("docker-compose.yml")
     (compose,) = documents(path)
@@ -50,15 +55,16 @@ def check_compose():
         for dependency in service.get("depends_on", {}):
             expect(dependency in services, f"{path}: {name} depends on {dependency}, which is no service")
         for volume in service.get("volumes", []):
-            source = volume.split(":")[0]
+            source = default_of(volume).split(":")[0]
             there = pathlib.Path(source).exists() if source.startswith(".") else source in compose["volumes"]
             expect(there, f"{path}: {name} mounts {source}, which is missing")
-    for name, secret in compose["secrets"].items():
-        default = re.sub(r"\$\{\w+:-(.+)\}", r"\1", secret["file"])
-        expect(pathlib.Path(default).exists(), f"{path}: the secret {name} has no file")
     service = services["freshet"]
-    mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
-    toml = pathlib.Path("deploy/compose/freshet.toml")
+    # By their place in the container: a SIGHUP sees a file that was put in another's place, because its folder is mounted.
+    folders = {there: pathlib.Path(here) for here, there, _ in (default_of(volume).split(":") for volume in service["volumes"])}
+    for folder in folders.values():
+        expect(folder.is_dir(), f"{path}: {folder} is no folder")
+    mounted = {f"{there}/{file.name}" for there, folder in folders.items() for file in folder.iterdir()}
+    toml = folders["/etc/freshet"] / "freshet.toml"
     config = check_configuration(toml, toml.read_text(), mounted, service["environment"])
     check_memory(path, len(config["accounts"]), config["broker"]["prefetch_bytes"], service["mem_limit"].replace("m", "Mi"))
     # Where deploy/README.md has people put real keys.

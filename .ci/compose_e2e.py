@@ -364,6 +364,42 @@ def check_permissions():
     done("each user of RabbitMQ can do what it should, and nothing else")
 
 
+def put_in_place(path, text):
+    """As editors and programs that hand out keys do: the file is another one afterwards."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.rename(path)
+
+
+def read_again():
+    """What each replica has logged of a reload."""
+    lines = run("docker", "compose", "logs", "--no-color", "--no-log-prefix", "freshet").splitlines()
+    return [line for line in lines if "the configuration was read again" in line]
+
+
+def check_reload():
+    folder = REPO / "deploy/compose"
+    for account in ("acme", "globex"):
+        put_in_place(folder / f"sandbox-secrets/{account}_api_key", "the-next-key\n")
+    toml = folder / "config/freshet.toml"
+    put_in_place(toml, toml.read_text().replace('["wk_acme"]', '["wk_acme", "wk_next"]'))
+    run("docker", "compose", "kill", "--signal", "HUP", "freshet")
+    eventually("replicas that have read their files again", lambda: len(read_again()), 2)
+    for line in read_again():
+        changed = 'changed="acme (write_keys, api_key), globex (api_key)"'
+        expect(changed in line, f"{changed} in {line}")
+    # From here on, who has the old key is refused.
+    equal("the account's answer", http("http://127.0.0.1:8090/_sandbox/options", None, "PUT", {"api_key": "the-next-key"})[0], 200)
+    before = contacts()
+    event = {"type": "identify", "messageId": "next", "writeKey": "wk_next", "userId": "next@example.com", "traits": {"firstName": "N"}}
+    run("docker", "compose", "run", "--rm", "--no-deps", "-T", "publish", "publish", "-", stdin=json.dumps(event) + "\n")
+    eventually("contacts", contacts, before + 1)
+    expect('"401"' not in json.dumps(sandbox()["requests"]), f"no call has the old key: {sandbox()['requests']}")
+    eventually("the queues' messages", queues, LEFT)
+    done("after SIGHUP, keys and a configuration that were put in the old ones' place are in use")
+
+
 def holder(account):
     """The replica that holds the lane."""
     for port in (9464, 9465):
@@ -478,6 +514,7 @@ def main():
         check_containers()
         check_events()
         check_permissions()
+        check_reload()
         check_a_kill()
         check_monitoring()
     finally:

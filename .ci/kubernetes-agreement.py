@@ -42,6 +42,7 @@ def check(path):
             problems.append(f"{path}: {problem}")
 
     objects = {document["kind"]: document for document in documents(path)}
+    expect(len(objects) == len(documents(path)), "two objects of a kind: of one of them nothing is checked")
     deployment = objects["Deployment"]["spec"]
     labels = deployment["template"]["metadata"]["labels"]
     selectors = {

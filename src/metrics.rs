@@ -116,8 +116,12 @@ metrics! {
     last_delivery: GaugeVec = "freshet_last_delivery_timestamp_seconds" ["account"];
     /// Events that wait in the account's lane. Only on the replica that counts.
     lane_waiting: IntGaugeVec = "freshet_lane_waiting" ["account"];
+    /// Events of the account's lane that this replica holds, unacknowledged.
+    lane_held: IntGaugeVec = "freshet_lane_held" ["account"];
     /// Messages that wait on the intake. Only on the replica that counts.
     intake_waiting: IntGaugeVec = "freshet_intake_waiting" [];
+    /// Messages of the intake that this replica holds, unacknowledged.
+    intake_held: IntGauge = "freshet_intake_held" [];
     /// Dead letters that nobody has taken out. Only on the replica that counts.
     dead_letters_waiting: IntGaugeVec = "freshet_dead_letters_waiting" [];
     /// 1 while this replica moves events from the intake to the lanes.

@@ -303,6 +303,9 @@ async fn an_unauthorized_account_stops_alone_and_keeps_its_messages() {
     assert_eq!(status["accounts"][0]["state"], "unauthorized");
     assert!(status["accounts"][0]["why"].as_str().unwrap().contains("api_key"), "{status}");
     let asked = world.state("acme")["total_requests"].as_u64().unwrap();
+    // They are on no queue that is counted, and not in flight, because the fields are not read: yet they wait.
+    shows(&replica, "freshet_lane_held{account=\"acme\"}", 20.0).await;
+    shows(&replica, "freshet_events_in_flight{account=\"acme\"}", 0.0).await;
     // The three kinds of fields are asked for at once; after the refusal nothing is.
     assert!(asked <= 3, "{asked} calls with a key that is refused");
     world.finish_leaving([replica], &BTreeMap::from([("acme", 20)])).await;

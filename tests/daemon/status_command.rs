@@ -56,6 +56,9 @@ async fn a_replica_s_accounts_are_shown_as_a_table_and_as_json() {
         lines[2].join(" "),
         "ACCOUNT STATE SINCE WAITING IN FLIGHT DELIVERED SKIPPED DEAD CALLS REPLICA"
     );
+    let alone =
+        "Of replica worker-0 alone, which counts from its start: IN FLIGHT, DELIVERED, SKIPPED, DEAD, CALLS.";
+    assert_eq!(table.lines().filter(|line| *line == alone).count(), 1, "{table}");
     let acme = lines.iter().find(|line| line.first() == Some(&"acme")).unwrap();
     assert_eq!((acme[1], &acme[5..9], acme[10]), ("flowing", &["0", "1", "0", "1"][..], "now,"), "{table}");
 

@@ -281,10 +281,15 @@ impl World {
             }
             for replica in replicas {
                 for account in &self.accounts {
-                    let series = format!("freshet_events_in_flight{{account=\"{}\"}}", account.name);
-                    if replica.metric(&series).await != 0.0 {
-                        busy.push(series);
+                    for name in ["freshet_events_in_flight", "freshet_lane_held"] {
+                        let series = format!("{name}{{account=\"{}\"}}", account.name);
+                        if replica.metric(&series).await != 0.0 {
+                            busy.push(series);
+                        }
                     }
+                }
+                if replica.metric("freshet_intake_held").await != 0.0 {
+                    busy.push("freshet_intake_held".to_owned());
                 }
             }
             if busy.is_empty() { Ok(()) } else { Err(busy.join(", ")) }

@@ -116,6 +116,17 @@ impl Broker {
         Vhost { name, urls, prefix: String::new() }
     }
 
+    /// The virtual host that every broker has, in which queues have this before their names.
+    pub fn default_vhost(&self, prefix: &str) -> Vhost {
+        let urls = self.nodes.iter().map(|node| node.url("/")).collect();
+        Vhost { name: "/".to_owned(), urls, prefix: prefix.to_owned() }
+    }
+
+    /// Loads users, permissions and policies into the first node, beside those that are there.
+    pub fn import_definitions(&self, definitions: &str) {
+        self.node(0).import_definitions(definitions);
+    }
+
     /// A node by its number, from 0. Panics for an external broker.
     pub fn node(&self, number: usize) -> &Node {
         assert!(

@@ -238,6 +238,17 @@ impl Node {
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
+    /// Loads users, permissions and policies beside those that are there.
+    pub fn import_definitions(&self, definitions: &str) {
+        self.write("imported.json", definitions);
+        let file = self.inside().join("imported.json").display().to_string();
+        if let Some(container) = &self.container {
+            let here = self.home.path().join("imported.json").display().to_string();
+            docker(&["cp", &here, &format!("{}:{file}", container.name)]);
+        }
+        self.control(&["import_definitions", &file]);
+    }
+
     pub fn url(&self, vhost: &str) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/{}", self.amqp.number, vhost.replace('/', "%2f"))
     }

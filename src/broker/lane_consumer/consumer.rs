@@ -52,7 +52,8 @@ impl<'a> LaneConsumer<'a> {
         (deliver, settle): (mpsc::Sender<Delivery>, mpsc::Sender<Settlement>),
         dead_letters: ConfirmedPublisher<'a>,
     ) -> Self {
-        let unsettled = UnsettledDeliveries::new(channel, context.held_bytes.share());
+        let unsettled =
+            UnsettledDeliveries::new(channel, context.held_bytes.share(), inlet.metrics.lane_held.clone());
         let (deliver, stall) = (Some(deliver), context.health.reporter(Stall::DeadLetters));
         Self { context, inlet, lost, incoming, deliver, settle, unsettled, dead_letters, stall }
     }

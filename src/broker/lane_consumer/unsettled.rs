@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use lapin::options::BasicRejectOptions;
 use lapin::{BasicProperties, Channel};
+use prometheus::IntGauge;
 
 use crate::broker::amqp::packed::PackedProperties;
 use crate::broker::consuming::ack_batch::AckBatch;
 use crate::broker::error::BrokerError;
 use crate::delivery::Share;
+use crate::metrics::Series;
 
 pub(super) struct UnsettledDelivery {
     body: Bytes,
@@ -41,19 +43,23 @@ pub(super) struct UnsettledDeliveries {
     /// Left to be returned by the closing of the channel: no acknowledgement of several may cover them.
     returned_by_close: BTreeSet<u64>,
     share: Share,
+    /// How many there are, for people.
+    held: Series<IntGauge>,
 }
 
 impl UnsettledDeliveries {
     /// `share`: counts the bytes that are held.
-    pub(super) fn new(channel: &Channel, share: Share) -> Self {
+    pub(super) fn new(channel: &Channel, share: Share, held: Series<IntGauge>) -> Self {
         let (deliveries, acks, returned_by_close) =
             (BTreeMap::new(), AckBatch::new(channel), BTreeSet::new());
-        Self { channel: channel.clone(), deliveries, acks, returned_by_close, share }
+        Self { channel: channel.clone(), deliveries, acks, returned_by_close, share, held }
     }
 
     pub(super) fn add(&mut self, tag: u64, delivery: UnsettledDelivery) {
         self.share.add(delivery.bytes);
-        self.deliveries.insert(tag, Box::new(delivery));
+        if self.deliveries.insert(tag, Box::new(delivery)).is_none() {
+            self.held.inc();
+        }
     }
 
     pub(super) fn get(&self, tag: u64) -> Option<&UnsettledDelivery> {
@@ -115,6 +121,14 @@ impl UnsettledDeliveries {
     fn remove(&mut self, tag: u64) -> bool {
         let Some(delivery) = self.deliveries.remove(&tag) else { return false };
         self.share.remove(delivery.bytes);
+        self.held.dec();
         true
+    }
+}
+
+impl Drop for UnsettledDeliveries {
+    /// What is left goes back to the queue with the channel.
+    fn drop(&mut self) {
+        self.deliveries.iter().for_each(|_| self.held.dec());
     }
 }

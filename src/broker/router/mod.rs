@@ -81,6 +81,8 @@ pub(super) async fn serve(
         lane_stall: context.health.reporter(Stall::Lane),
     };
     let served = router.run(&mut consumer, stop, lost).await;
+    // What is left goes back to the intake with the channel.
+    context.metrics.intake_held.set(0);
     // What happens to the lanes is now for another replica to report.
     router.lane_stall.clear();
     routes(context, false);
@@ -158,6 +160,10 @@ impl Router<'_> {
                     return Err(BrokerError::Starved(self.context.names.intake().to_owned()));
                 }
             }
+            self.context
+                .metrics
+                .intake_held
+                .set(i64::try_from(self.unacknowledged.len()).unwrap_or(i64::MAX));
             self.acks.send(self.publisher.queue().first().map(tag_of)).await?;
             if self.publisher.queue().is_empty() {
                 self.pace.none_held();

@@ -156,6 +156,14 @@ fn file_name(queue: &str, now: Timestamp) -> PathBuf {
 }
 
 fn open(command: &LetterCommand, file: &Path) -> Result<LetterFile, Failure> {
+    // A pipe's reader may go away with letters that it has taken and not read, when they are no longer in the queue.
+    let is_no_file = std::fs::metadata(file).is_ok_and(|found| !found.is_file());
+    if is_no_file || file == Path::new("-") {
+        return Err(Failure::Usage(format!(
+            "{} is no file on a disk, and letters could be lost on their way: name a file, or use `dead-letters export -` first",
+            file.display()
+        )));
+    }
     let longest = longest_line(command.config.broker.max_batch);
     LetterFile::open(file, None, longest)
         .map_err(|error| Failure::Failed(format!("cannot save letters to {}: {error}", file.display())))

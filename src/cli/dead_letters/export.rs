@@ -1,7 +1,8 @@
 //! `dead-letters export`: letters as lines of a file, which `publish` and `run --events` take back.
 
+use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -11,24 +12,60 @@ use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::told;
 use crate::cli::terminal::files;
 use crate::cli::terminal::new_file::NewFile;
-use crate::cli::terminal::output::{Failure, print};
+use crate::cli::terminal::output::{Failure, print, print_note};
+use crate::cli::terminal::whole_output::WholeOutput;
 use crate::config::SecretsNeeded;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ExportArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// A new file; .gz for gzip. It holds the bodies, which may be personal data, and is readable for you alone
+    /// A new file, readable for you alone; .gz for gzip; - for standard output. The bodies may be personal data
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     filter: FilterArguments,
 }
 
+/// Where the letters go.
+enum ExportTarget {
+    File(NewFile),
+    Output(WholeOutput),
+}
+
+impl ExportTarget {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            let output = WholeOutput::open().map_err(|error| not_written("standard output", &error))?;
+            Ok(Self::Output(output))
+        } else {
+            NewFile::create(path).map(Self::File)
+        }
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.write(line),
+            Self::Output(output) => output.write(line),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.finish(),
+            Self::Output(output) => output.finish(),
+        }
+    }
+}
+
+fn not_written(place: &str, error: &io::Error) -> Failure {
+    Failure::Failed(format!("cannot write the letters to {place}: {error}"))
+}
+
 pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
     let ExportArguments { config, file, filter } = arguments;
     let command = LetterCommand::open(config.load(SecretsNeeded::Broker)?)?;
-    let mut out = NewFile::create(&file)?;
+    let mut out = ExportTarget::open(&file)?;
     let selection = filter.into_filter().selection(Timestamp::now());
     let bar = files::bar();
     let mut written = 0;
@@ -55,11 +92,14 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
     if written < selection.limit() {
         command.whole(looked)?;
     }
-    out.finish().map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
-    print(format!(
-        "{} saved to {}, and left in {}\n",
-        told::letters(written),
-        file.display(),
-        command.queue.name()
-    ))
+    let is_file = matches!(out, ExportTarget::File(_));
+    let place = if is_file { file.display().to_string() } else { "standard output".to_owned() };
+    out.finish().map_err(|error| not_written(&place, &error))?;
+    let told = format!("{} saved to {place}, and left in {}", told::letters(written), command.queue.name());
+    if is_file {
+        print(told + "\n")
+    } else {
+        print_note(&told);
+        Ok(())
+    }
 }

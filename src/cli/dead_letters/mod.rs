@@ -31,7 +31,9 @@ enum LetterAction {
     )]
     Show(show::ShowArguments),
     /// Save letters to a file, whole, and leave them where they are
-    #[command(after_help = "Example:\n  freshet dead-letters export letters.ndjson.gz --account acme")]
+    #[command(
+        after_help = "Examples:\n  freshet dead-letters export letters.ndjson.gz --account acme\n  freshet dead-letters export - --reason rejected | jq .body"
+    )]
     Export(export::ExportArguments),
     /// Send letters back to their accounts' lanes
     #[command(

@@ -17,6 +17,9 @@ pub(super) struct ReplicaStatus(Value);
 /// One column: its heading and what stands in it.
 type Column = (&'static str, fn(&Value, Timestamp) -> Option<String>);
 
+/// What the replica that answers knows of itself alone, while the other columns are of the fleet.
+const OWN_COLUMNS: [&str; 5] = ["IN FLIGHT", "DELIVERED", "SKIPPED", "DEAD", "CALLS"];
+
 /// Shown where any account has it.
 const COLUMNS: [Column; 11] = [
     ("ACCOUNT", |account, _| text(account, &["account", "name"])),
@@ -57,7 +60,9 @@ impl ReplicaStatus {
         let mut shown = format!("{}\n", self.sentence(&accounts));
         if !accounts.is_empty() {
             shown.push('\n');
-            shown.push_str(&columns(&accounts, now));
+            let columns = columns(&accounts, now);
+            shown.push_str(&rows(&columns, &accounts, now));
+            shown.push_str(&self.whose(&columns));
         }
         let mut why = accounts.iter().filter_map(|account| {
             Some(format!("{}: {}\n", text(account, &["account", "name"])?, why(account)?))
@@ -68,6 +73,21 @@ impl ReplicaStatus {
             shown.extend(why);
         }
         shown
+    }
+
+    /// Else what one replica delivered would be taken for what all did.
+    fn whose(&self, columns: &[&Column]) -> String {
+        let own: Vec<&str> = columns
+            .iter()
+            .map(|(heading, _)| *heading)
+            .filter(|heading| OWN_COLUMNS.contains(heading))
+            .collect();
+        if own.is_empty() {
+            return String::new();
+        }
+        let replica = text(&self.0, &["replica"])
+            .map_or_else(|| "the replica that answers".to_owned(), |name| format!("replica {name}"));
+        format!("\nOf {replica} alone, which counts from its start: {}.\n", own.join(", "))
     }
 
     fn sentence(&self, accounts: &[&Value]) -> String {
@@ -114,14 +134,15 @@ impl ReplicaStatus {
     }
 }
 
-fn columns(accounts: &[&Value], now: Timestamp) -> String {
-    let shown: Vec<&Column> = COLUMNS
-        .iter()
-        .filter(|(_, cell)| accounts.iter().any(|account| cell(account, now).is_some()))
-        .collect();
-    let headings: Vec<&str> = shown.iter().map(|(heading, _)| *heading).collect();
+fn columns(accounts: &[&Value], now: Timestamp) -> Vec<&'static Column> {
+    let is_there = |(_, cell): &&Column| accounts.iter().any(|account| cell(account, now).is_some());
+    COLUMNS.iter().filter(is_there).collect()
+}
+
+fn rows(columns: &[&Column], accounts: &[&Value], now: Timestamp) -> String {
+    let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
     let row = |account: &&Value| {
-        shown.iter().map(|(_, cell)| cell(account, now).unwrap_or_else(|| "-".to_owned())).collect()
+        columns.iter().map(|(_, cell)| cell(account, now).unwrap_or_else(|| "-".to_owned())).collect()
     };
     table(&headings, accounts.iter().map(row))
 }

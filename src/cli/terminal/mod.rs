@@ -6,3 +6,4 @@ pub(in crate::cli) mod malformed_lines;
 pub(in crate::cli) mod new_file;
 pub(in crate::cli) mod output;
 pub(in crate::cli) mod table;
+pub(in crate::cli) mod whole_output;
