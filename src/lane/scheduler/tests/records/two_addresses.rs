@@ -1,12 +1,14 @@
 //! A contact that two events know by different addresses, while searches do not show yet what was written a moment ago.
 
-use super::by_hand::{
-    CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, settled, write,
-};
-use super::prelude::*;
-use super::reading::{SEARCH, control, next_call, row, rows, search_delay, serve_next};
 use crate::freshsales::Endpoint;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
+use crate::lane::scheduler::tests::by_hand::{
+    CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, settled, write,
+};
+use crate::lane::scheduler::tests::prelude::*;
+use crate::lane::scheduler::tests::together::reading::{
+    SEARCH, control, next_call, row, rows, search_delay, serve_next,
+};
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 

@@ -1,19 +1,19 @@
 //! Contacts that are read many at a time, and the links that are then written many at a time.
 
-use super::by_hand::{
-    CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, settled, write,
-};
-use super::prelude::*;
 use crate::freshsales::Endpoint;
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
+use crate::lane::scheduler::tests::by_hand::{
+    CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, settled, write,
+};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 
-pub(super) const SEARCH: Endpoint = Endpoint::Search(Entity::Contact);
+pub(in crate::lane::scheduler::tests) const SEARCH: Endpoint = Endpoint::Search(Entity::Contact);
 const ACME: i64 = 7;
 
-pub(super) fn search_delay() -> Duration {
+pub(in crate::lane::scheduler::tests) fn search_delay() -> Duration {
     BackoffSettings::default().look_up_delay
 }
 
@@ -29,21 +29,21 @@ fn of_acme(scheduler: &mut Scheduler<u64>, numbers: std::ops::Range<u64>) {
 }
 
 /// A contact that searches must find from the search delay on.
-pub(super) fn control(scheduler: &mut Scheduler<u64>, name: &str, now: Instant) {
+pub(in crate::lane::scheduler::tests) fn control(scheduler: &mut Scheduler<u64>, name: &str, now: Instant) {
     scheduler.knows(&format!("{name}@x.com"), 99, &[], now);
 }
 
-pub(super) fn row(name: &str, id: i64, links: &[(i64, bool)]) -> Value {
+pub(in crate::lane::scheduler::tests) fn row(name: &str, id: i64, links: &[(i64, bool)]) -> Value {
     let links: Vec<Value> =
         links.iter().map(|(id, primary)| json!({ "id": id, "is_primary": primary })).collect();
     json!({ "id": id, "email": format!("{name}@x.com"), "sales_accounts": links, "deals": [] })
 }
 
-pub(super) fn rows(rows: &[Value]) -> Value {
+pub(in crate::lane::scheduler::tests) fn rows(rows: &[Value]) -> Value {
     json!({ "contacts": rows, "meta": { "total": rows.len() } })
 }
 
-pub(super) fn told(effects: &[Effect<u64>]) -> Vec<(BulkFeature, bool)> {
+pub(in crate::lane::scheduler::tests) fn told(effects: &[Effect<u64>]) -> Vec<(BulkFeature, bool)> {
     let told = effects.iter().filter_map(|effect| match effect {
         Effect::BulkFeature(feature, works) => Some((*feature, *works)),
         Effect::Settled { .. }
@@ -59,7 +59,10 @@ pub(super) fn told(effects: &[Effect<u64>]) -> Vec<(BulkFeature, bool)> {
 }
 
 /// When it sends next. Until then it only waits.
-pub(super) fn next_call(scheduler: &mut Scheduler<u64>, mut now: Instant) -> (Instant, u64, Call) {
+pub(in crate::lane::scheduler::tests) fn next_call(
+    scheduler: &mut Scheduler<u64>,
+    mut now: Instant,
+) -> (Instant, u64, Call) {
     loop {
         match scheduler.next(now) {
             Next::Send(number, call) => return (now, number, call),
@@ -69,7 +72,7 @@ pub(super) fn next_call(scheduler: &mut Scheduler<u64>, mut now: Instant) -> (In
     }
 }
 
-pub(super) fn serve_next(
+pub(in crate::lane::scheduler::tests) fn serve_next(
     scheduler: &mut Scheduler<u64>,
     now: Instant,
     endpoint: Endpoint,

@@ -1,8 +1,8 @@
 //! What waits for deliveries that follow closely, and what does not.
 
-use super::by_hand::{CONTACT, CONTACTS, insert, scheduler, sent, write};
-use super::prelude::*;
 use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{CONTACT, CONTACTS, insert, scheduler, sent, write};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::lane::timing::{GATHER_FOR, GATHER_GAP};
 use crate::mapping::{Activity, Identity};
 use crate::object::ObjectText;

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::address_changes::{looked_up, track};
-use super::by_hand::{scheduler, served, settled};
-use super::prelude::*;
 use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{scheduler, served, settled};
+use crate::lane::scheduler::tests::prelude::*;
 
 /// What the track is reported under.
 fn reported(scheduler: &mut Scheduler<u64>, now: Instant) -> (Value, Vec<(u64, Outcome)>) {

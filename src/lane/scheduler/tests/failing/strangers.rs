@@ -1,9 +1,9 @@
 //! Answers that may be one record's fault or everybody's: who is refused, who goes on, and what is asked meanwhile.
 
-use super::by_hand::{insert, related, write};
 use super::outage::{ANSWER, Account, CONCURRENCY, HOUR, LONGEST, MINUTE, is_track, plain, with_new_company};
-use super::prelude::*;
 use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, classify};
+use crate::lane::scheduler::tests::by_hand::{insert, related, write};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::ContactWrite;
 use crate::mapping::InvalidValue;
 use crate::outcome::{DeadLetterReason, Refusal};

@@ -1,10 +1,10 @@
 //! What is tried after a refusal, step by step: which changes, in which order, and what is told in the end.
 
-use super::by_hand::{
+use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{
     COMPANY, CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, write,
 };
-use super::prelude::*;
-use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{ContactWrite, Lacking, Record, RelatedWrite};
 use crate::outcome::Refusal;
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
 //! An account that is against the lane: searches and read-backs that fail for ever, answers that hide what they leave out.
 #![expect(clippy::wildcard_enum_match_arm, reason = "the model answers all other calls alike")]
 
-use super::by_hand::*;
-use super::prelude::*;
 use crate::freshsales::{Endpoint, found_contacts};
 use crate::lane::contact::cache::records::{CachedAccount, fingerprint};
+use crate::lane::scheduler::tests::by_hand::*;
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{ContactWrite, Record};
 use serde_json::{Value, json};
 

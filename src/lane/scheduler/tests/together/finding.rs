@@ -1,12 +1,12 @@
 //! Ids of what was written many at a time, and the deals that need them.
 
-use super::by_hand::{
-    CONTACT, CONTACTS, insert, job, related, report, scheduler, sent, served, settled, write,
-};
-use super::prelude::*;
 use super::reading::{SEARCH, control, next_call, row, rows, search_delay, serve_next, told};
 use crate::freshsales::Endpoint;
 use crate::lane::contact::bulk::features::BulkFeature;
+use crate::lane::scheduler::tests::by_hand::{
+    CONTACT, CONTACTS, insert, job, related, report, scheduler, sent, served, settled, write,
+};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 

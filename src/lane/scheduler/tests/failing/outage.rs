@@ -1,8 +1,8 @@
 //! What an outage costs, and that no single record makes one or ends none.
 
-use super::by_hand::{contact, insert, related, report, sent, write};
-use super::prelude::*;
 use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{contact, insert, related, report, sent, write};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::Activity;
 use crate::mapping::Identity;
 use crate::object::ObjectText;

@@ -1,8 +1,8 @@
 //! Bulk upserts that are refused because too many jobs of the account run, and the bound of our own.
 
-use super::by_hand::{contact, insert, related, report, scheduler, sent, write};
-use super::prelude::*;
 use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{contact, insert, related, report, scheduler, sent, write};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use serde_json::json;

@@ -1,9 +1,11 @@
 //! Who a contact is: identifies without an address, and a `userId` that comes with another address than before.
 
-use super::by_hand::{contact, insert_of, related, sent, served, settled, write};
-use super::outage::{Account, HOUR, plain};
-use super::prelude::*;
 use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{
+    self, contact, insert_of, related, sent, served, settled, write,
+};
+use crate::lane::scheduler::tests::failing::outage::{Account, HOUR, plain};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use crate::outcome::{DeadLetterReason, Refusal};
@@ -36,7 +38,7 @@ pub(super) fn track(scheduler: &mut Scheduler<u64>, user_id: &str, delivery: u64
 
 /// A scheduler that has had its lane for long.
 fn scheduler(now: Instant) -> Scheduler<u64> {
-    let mut scheduler = super::by_hand::scheduler(now);
+    let mut scheduler = by_hand::scheduler(now);
     scheduler.begin_alone(now);
     scheduler
 }
@@ -208,14 +210,14 @@ fn a_change_waits_for_events_of_the_old_address_and_later_ones_wait_for_it() {
     let now = Instant::now();
     let mut scheduler = scheduler(now);
     let old = |scheduler: &mut Scheduler<u64>, delivery| {
-        super::by_hand::insert(scheduler, write("old@x.com", &json!({ "n": delivery })), delivery);
+        by_hand::insert(scheduler, write("old@x.com", &json!({ "n": delivery })), delivery);
     };
     let company = |mut write: ContactWrite| {
         write.company = Some(related("Acme", &json!({})));
         write
     };
     // It is slow: its company is being written.
-    super::by_hand::insert(&mut scheduler, company(write("old@x.com", &json!({}))), 0);
+    by_hand::insert(&mut scheduler, company(write("old@x.com", &json!({}))), 0);
     let (slow, _) = sent(&mut scheduler, now);
     insert(&mut scheduler, identify("u", Some("new@x.com"), &json!({})), 1);
     refused(&mut scheduler, now, UPSERT);
@@ -615,7 +617,7 @@ fn an_identify_that_names_nobody_is_a_dead_letter_and_asks_no_more_for_a_while()
 #[test]
 fn a_lane_that_was_just_taken_over_looks_twice_before_it_says_that_nobody_is_there() {
     let now = Instant::now();
-    let mut scheduler = super::by_hand::scheduler(now);
+    let mut scheduler = by_hand::scheduler(now);
     scheduler.begin();
     insert(&mut scheduler, identify("u", None, &json!({})), 0);
     assert!(looked_up(&mut scheduler, now, "external_id", "u", &[]).is_empty());

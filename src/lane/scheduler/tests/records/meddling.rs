@@ -1,10 +1,12 @@
 //! What people do to records between any two calls: nothing of theirs is written over, and nothing is there twice.
 
-use super::by_hand::{CONTACT, contact, insert, insert_of, related, scheduler, sent, served, settled, write};
-use super::outage::{MINUTE, plain};
-use super::prelude::*;
-use super::strangers::{page, rich, said};
 use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{
+    CONTACT, contact, insert, insert_of, related, scheduler, sent, served, settled, write,
+};
+use crate::lane::scheduler::tests::failing::outage::{MINUTE, plain};
+use crate::lane::scheduler::tests::failing::strangers::{page, rich, said};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
 //! What planning costs however much waits, and random traffic that changes all that a plan depends on: the
-//! [`walk`](super::walk) compares each plan.
+//! [`walk`](super::super::walk) compares each plan.
 
-use super::by_hand::{insert_of, related, scheduler, sent, write};
-use super::prelude::*;
-use super::{Crm, page};
+use super::any_account::{Crm, page};
 use crate::freshsales::Endpoint;
 use crate::lane::scheduler::planning::steps::steps;
+use crate::lane::scheduler::tests::by_hand::{self, insert_of, related, scheduler, sent, write};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{Activity, ContactWrite, Identity};
 use crate::object::ObjectText;
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn steps_of_an_event(window: usize, links: Links, event: NewEvent) -> u64 {
         settings.bulk_jobs = 6;
         settings.links = links;
     });
-    let mut crm = Crm { moods: vec![255], ..Crm::default() };
+    let mut crm = Crm::with_moods(vec![255]);
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
     let (mut taken, mut settled, mut measured) = (0, 0, None);
     loop {
@@ -199,7 +199,7 @@ fn answer(call: &Call, mood: u8, contact_ids: i64) -> Verdict {
         Endpoint::JobStatus if mood.is_multiple_of(3) => json!({ "status": "IN_PROGRESS" }),
         Endpoint::JobStatus => {
             let records: u64 = call.path.rsplit('/').next().unwrap().parse().unwrap();
-            super::by_hand::report(records, &[])
+            by_hand::report(records, &[])
         }
         Endpoint::Search(Entity::Contact) => {
             let asked = body["filter_rule"][0]["value"].as_array().cloned().unwrap_or_default();

@@ -1,10 +1,10 @@
 //! Answers that make no sense, alone and mixed: no record is lost or condemned for them, and none holds up the others.
 
-use super::by_hand::{contact, report};
 use super::outage::{ANSWER, Account, HOUR, MINUTE, plain, with_new_company};
-use super::prelude::*;
 use super::strangers::{CONTACTS_AND_TRACKS, page, rich, said, with_deal};
 use crate::freshsales::{Answer, Body, Endpoint, EndpointFamily, classify};
+use crate::lane::scheduler::tests::by_hand::{contact, report};
+use crate::lane::scheduler::tests::prelude::*;
 use serde_json::{Value, json};
 
 #[test]

@@ -4,9 +4,9 @@
 //!
 //! The account knows calls by their method and path only, and serves all of them whether or not the scheduler sends them.
 
-use super::by_hand::{related, write};
-use super::prelude::*;
 use crate::freshsales::UnavailableCause;
+use crate::lane::scheduler::tests::by_hand::{related, write};
+use crate::lane::scheduler::tests::prelude::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

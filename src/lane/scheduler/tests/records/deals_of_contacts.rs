@@ -1,12 +1,12 @@
 //! A deal is found among its contact's own deals, is never created twice, and meets no other customer's.
 
-use super::by_hand::{
+use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{
     CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, settled, write,
 };
-use super::outage::{Account, MINUTE, plain};
-use super::prelude::*;
-use super::strangers::{page, rich, with_deal};
-use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::failing::outage::{Account, MINUTE, plain};
+use crate::lane::scheduler::tests::failing::strangers::{page, rich, with_deal};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::ContactWrite;
 use crate::outcome::DeadLetterReason;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! Random identifies and tracks of a few `userId`s with several addresses each, against a modelled account where
 //! `external_id` and addresses are unique and look-ups lag behind.
 
-use super::by_hand::{insert_of, write};
-use super::prelude::*;
 use crate::freshsales::{Endpoint, UnavailableCause};
+use crate::lane::scheduler::tests::by_hand::{self, insert_of, write};
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{Activity, Identity};
 use crate::object::ObjectText;
 use proptest::prelude::*;
@@ -176,7 +176,7 @@ impl Crm {
                     .filter(|(_, failed)| *failed)
                     .map(|(email, _)| json!({ "record": { "emails": email }, "message": ["n'est pas unique"] }))
                     .collect();
-                Ok(super::by_hand::report((rows.len() - failed.len()) as u64, &failed))
+                Ok(by_hand::report((rows.len() - failed.len()) as u64, &failed))
             }
             Endpoint::ContactRead | Endpoint::ContactUpdate => {
                 let id: usize = call.path.rsplit('/').next().unwrap().parse().unwrap();
@@ -242,7 +242,7 @@ impl Crm {
 fn run(events: &[Asked], crm: &mut Crm, setting: Setting) -> Vec<Vec<Outcome>> {
     let Setting { prefetch, alone, email } = setting;
     let start = Instant::now();
-    let mut scheduler: Scheduler<u64> = super::by_hand::scheduler(start);
+    let mut scheduler: Scheduler<u64> = by_hand::scheduler(start);
     if alone {
         scheduler.begin_alone(start);
     } else {

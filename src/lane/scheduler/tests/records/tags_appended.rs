@@ -1,11 +1,11 @@
 //! Tags are added to those that a record has, and what is known to be there costs nothing.
 
-use super::by_hand::{
+use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::by_hand::{
     COMPANY, CONTACT, CONTACTS, contact, insert, job, related, report, scheduler, sent, served, settled,
     write,
 };
-use super::prelude::*;
-use crate::freshsales::Endpoint;
+use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 
