@@ -13,6 +13,7 @@ mod event;
 mod pending;
 mod planning;
 mod settings;
+mod steps;
 mod tenure;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The pages' connections, routes, and the form of each answer. Must not know what a page says.
+//! The pages' connections, routes, and the form of each answer. The room's head starts it. Must not know what a page says.
 
 pub(super) mod connections;
 pub(super) mod failures;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::calls::{CallState, PendingCall, Purpose};
 use crate::freshsales::Call;
-use crate::lane::scheduler::planning::steps::step;
+use crate::lane::scheduler::steps::step;
 
 #[derive(Debug)]
 pub(in crate::lane::scheduler) struct CallTable {

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::Instant;
 
 use super::order::Waiting;
-use super::steps::step;
 use crate::lane::contact::bulk::standing::{CallStanding, CompanyStanding};
 use crate::lane::contact::cache::fact::FactKey;
+use crate::lane::scheduler::steps::step;
 
 #[derive(Debug, Default)]
 pub(in crate::lane::scheduler) struct Agenda {

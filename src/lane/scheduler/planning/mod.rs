@@ -6,4 +6,3 @@ pub(super) mod filing;
 pub(super) mod gathering;
 pub(super) mod order;
 pub(super) mod pick;
-pub(super) mod steps;

@@ -18,7 +18,7 @@ use crate::lane::contact::tags;
 use crate::lane::scheduler::Scheduler;
 use crate::lane::scheduler::planning::agenda::older;
 use crate::lane::scheduler::planning::order::{Waiting, Wake};
-use crate::lane::scheduler::planning::steps::uncounted;
+use crate::lane::scheduler::steps::uncounted;
 use crate::mapping::Identity;
 use crate::schema::Entity;
 use tokio::time::Instant;

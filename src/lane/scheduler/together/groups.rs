@@ -12,7 +12,7 @@ use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::bulk::standing::FactReader;
 use crate::lane::scheduler::planning::agenda::{Waiters, older};
 use crate::lane::scheduler::planning::order::{Waiting, Wake};
-use crate::lane::scheduler::planning::steps::step;
+use crate::lane::scheduler::steps::step;
 use crate::lane::scheduler::{Scheduler, SchedulerSettings};
 
 /// What waits and could go in one call; without `together` each goes alone.

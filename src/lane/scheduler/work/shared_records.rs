@@ -9,7 +9,7 @@ use crate::lane::contact::contact_work::{ContactWork, SharedRecord};
 use crate::lane::contact::step::Step;
 use crate::lane::scheduler::Scheduler;
 use crate::lane::scheduler::pending::calls::{PendingCall, Purpose};
-use crate::lane::scheduler::planning::steps::step;
+use crate::lane::scheduler::steps::step;
 
 impl<D> Scheduler<D> {
     pub(in crate::lane::scheduler) fn shared_record(&self, number: u64) -> Option<SharedRecord> {

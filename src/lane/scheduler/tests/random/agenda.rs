@@ -3,7 +3,7 @@
 
 use super::any_account::{Crm, page};
 use crate::freshsales::Endpoint;
-use crate::lane::scheduler::planning::steps::steps;
+use crate::lane::scheduler::steps::steps;
 use crate::lane::scheduler::tests::by_hand::{self, insert_of, related, scheduler, sent, write};
 use crate::lane::scheduler::tests::prelude::*;
 use crate::mapping::{Activity, ContactWrite, Identity};

@@ -6,14 +6,14 @@ thread_local! {
 }
 
 /// Something of a collection is looked at whose size is not bounded.
-pub(in crate::lane::scheduler) fn step() {
+pub(super) fn step() {
     #[cfg(test)]
     STEPS.set(STEPS.get() + 1);
 }
 
 /// What a test does for itself costs nothing.
 #[cfg(test)]
-pub(in crate::lane::scheduler) fn uncounted(work: impl FnOnce()) {
+pub(super) fn uncounted(work: impl FnOnce()) {
     let before = steps();
     work();
     STEPS.set(before);
@@ -21,6 +21,6 @@ pub(in crate::lane::scheduler) fn uncounted(work: impl FnOnce()) {
 
 /// How much this thread has looked at so far.
 #[cfg(test)]
-pub(in crate::lane::scheduler) fn steps() -> u64 {
+pub(super) fn steps() -> u64 {
     STEPS.get()
 }
