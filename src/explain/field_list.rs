@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::account_fields::AccountFields;
-use crate::mapping::{Mapper, MappingRules};
+use crate::mapping::{Mapper, MappingRules, trait_prefix};
 use crate::schema::{ChoiceId, Entity};
 
 /// A field as a sender must write it.
@@ -41,11 +41,7 @@ pub fn list(account: &str, fields: &AccountFields) -> Vec<ListedField> {
     let mapper = Mapper::new(MappingRules::default(), schema.clone());
     let mut listed = Vec::new();
     for entity in Entity::ALL.iter().copied() {
-        let prefix = match entity {
-            Entity::Contact => "",
-            Entity::SalesAccount => "company.",
-            Entity::Deal => "deal.",
-        };
+        let prefix = trait_prefix(entity);
         for field in &schema.fields(entity).fields {
             let name = trait_name(&mapper, entity, &field.name);
             let stages = entity == Entity::Deal && field.name == "deal_stage_id";

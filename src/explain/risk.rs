@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 
 use super::foresight::Foreseen;
-use crate::mapping::{Lacking, Mapped, Record};
+use crate::mapping::{Lacking, Mapped, Record, defaults_table};
 use crate::outcome::DeadLetterReason;
 use crate::schema::Entity;
 
@@ -73,13 +73,9 @@ impl Risk {
 
     /// What to do.
     pub fn remedy(&self) -> String {
-        let table = match self.entity {
-            None => return super::remedy(self.reason).to_owned(),
-            Some(Entity::Contact) => "[accounts.defaults]",
-            Some(Entity::SalesAccount) => "[accounts.company_defaults]",
-            Some(Entity::Deal) => "[accounts.deal_defaults]",
-        };
-        format!("send {}, or set a default in {table}", self.traits.join(" and "))
+        let Some(entity) = self.entity else { return super::remedy(self.reason).to_owned() };
+        let table = defaults_table(entity);
+        format!("send {}, or set a default in [{table}]", self.traits.join(" and "))
     }
 }
 

@@ -80,16 +80,16 @@ impl Mapper {
     /// The trait that sets the field whose name is most like an ignored trait's, if one is alike. It compares the trait
     /// with every field, so call it only for messages that people read.
     pub fn nearest(&self, ignored: &Ignored) -> Option<String> {
-        let key = ignored.trait_path.strip_prefix(prefix(ignored.entity))?;
+        let key = ignored.trait_path.strip_prefix(trait_prefix(ignored.entity))?;
         self.fields(ignored.entity).nearest(key)
     }
 
     /// The traits that set the fields whose names are most like this trait's, as a sender must write them. As slow.
     pub fn alike(&self, trait_path: &str, most: usize) -> Vec<String> {
         let related = [Entity::SalesAccount, Entity::Deal];
-        let entity = related.into_iter().find(|entity| trait_path.starts_with(prefix(*entity)));
+        let entity = related.into_iter().find(|entity| trait_path.starts_with(trait_prefix(*entity)));
         let entity = entity.unwrap_or(Entity::Contact);
-        let prefix = prefix(entity);
+        let prefix = trait_prefix(entity);
         let alike = self.fields(entity).alike(trait_path.get(prefix.len()..).unwrap_or_default(), most);
         alike.into_iter().map(|name| format!("{prefix}{name}")).collect()
     }
@@ -194,7 +194,7 @@ fn identifying(named: Option<(&str, &Given<'_>)>, user_id: Option<&str>, email: 
 }
 
 /// What stands before the names of an entity's traits.
-const fn prefix(entity: Entity) -> &'static str {
+pub const fn trait_prefix(entity: Entity) -> &'static str {
     match entity {
         Entity::Contact => "",
         Entity::SalesAccount => RelatedKind::Company.prefix(),

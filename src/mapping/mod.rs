@@ -35,7 +35,7 @@ pub use account::rules::{
 pub(crate) use event::email::email_trait;
 pub use event::related::SchemaGap;
 pub(crate) use fields::field_index::named_like_custom;
-pub use mapper::Mapper;
+pub use mapper::{Mapper, trait_prefix};
 pub use outcome::field_texts::FieldTexts;
 pub use outcome::mapped::{
     Activity, ContactWrite, Identity, Ignored, Lacking, Mapped, Mapping, Omitted, PageView, Record,

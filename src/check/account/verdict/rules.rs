@@ -4,7 +4,7 @@ use crate::check::account::tried::{FieldsTried, Tried};
 use crate::check::finding::CheckFindings;
 use crate::check::words::{AGAIN, listed};
 use crate::config::AccountConfig;
-use crate::mapping::{Mapper, SchemaGap};
+use crate::mapping::{Mapper, SchemaGap, defaults_table, trait_prefix};
 use crate::schema::Entity;
 
 /// What the configuration says about fields that were read.
@@ -36,16 +36,15 @@ fn required(mapper: &Mapper, is_read: impl Fn(Entity) -> bool, findings: &mut Ch
     for entity in Entity::ALL.iter().filter(|entity| is_read(**entity)) {
         let traits = mapper.required_without_default(*entity);
         if !traits.is_empty() {
-            let (prefix, table) = match entity {
-                Entity::Contact => ("", "accounts.defaults"),
-                Entity::SalesAccount => ("company.", "accounts.company_defaults"),
-                Entity::Deal => ("deal.", "accounts.deal_defaults"),
-            };
+            let prefix = trait_prefix(*entity);
             let traits: Vec<String> = traits.iter().map(|name| format!("{prefix}{name}")).collect();
             findings.warn(
                 CHECK,
                 format!("new {} need these traits: {}", entity.plural().replace('_', " "), listed(&traits)),
-                format!("send them in every event, or set [{table}]: without, new records are refused"),
+                format!(
+                    "send them in every event, or set [{}]: without, new records are refused",
+                    defaults_table(*entity)
+                ),
             );
         }
     }
