@@ -67,7 +67,7 @@ pub(in crate::lane) const GATHER_GAP: Duration = Duration::from_millis(5);
 /// For how long in all, from the first one.
 pub(in crate::lane) const GATHER_FOR: Duration = Duration::from_millis(20);
 
-/// How long a lane sends nothing after a session brought its first redelivered event.
+/// How long a lane only reads fields after a session brought its first redelivered event.
 pub(in crate::lane) const TAKE_OVER_DELAY: Duration = Duration::from_secs(3);
 /// A lane that held no event for longer may have been worked on by another replica meanwhile.
 pub(in crate::lane) const AWAY_FOR: Duration = Duration::from_secs(1);

@@ -1,5 +1,4 @@
-//! One account's rules and fields, asked event by event. The only way into the room but for [`Mapper::check_user`],
-//! which has a file of its own.
+//! One account's rules and fields, asked event by event. What else a [`Mapper`] is asked is in `event/user` and in `account/`.
 
 use std::mem::take;
 

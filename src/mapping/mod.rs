@@ -2,18 +2,18 @@
 //! nothing is remembered from one event to the next. Lanes and `explain` ask a [`Mapper`] event by event.
 //!
 //! ```text
-//! Mapper::check_user    may an event without a userId go on? (user)
+//! Mapper::check_user    may an event without a userId go on? (event/user)
 //! Mapper::map
-//!   track, page    ──►  activity
+//!   track, page    ──►  event/activity
 //!   identify
-//!     email             which address identifies the contact?
-//!     record       ──►  traits/  which trait could set which field?   asks fields/
-//!                       values/  what does the API take for it?       asks fields/
-//!     related      ──►  record, once for the company and once for the deal
+//!     event/email             which address identifies the contact?
+//!     event/record       ──►  traits/  which trait could set which field?   asks fields/
+//!                             values/  what does the API take for it?       asks fields/
+//!     event/related      ──►  event/record, once for the company and once for the deal
 //! ```
 //!
-//! Each step adds its problems, ignored traits and omitted values to `findings`, from which the mapper makes the
-//! verdict.
+//! Each step adds its problems, ignored traits and omitted values to `outcome/findings`, from which the mapper makes the
+//! verdict. `account/` has the rules, and what the account's fields ask for and lack.
 
 mod account;
 mod event;

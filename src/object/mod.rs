@@ -3,7 +3,8 @@
 //!
 //! A JSON value in memory takes up to a hundred times its text, and events are held by the hundred. Parts that are
 //! passed on unread stay text, and so their digits, escapes and order stay as the sender wrote them. Callers have
-//! checked that a text is JSON; of any other text fewer parts are found, and nothing panics.
+//! checked that a text is JSON, but for the walk over a body, which finds strings while it checks; of any other text fewer
+//! parts are found, and nothing panics.
 
 mod parts;
 mod strings;

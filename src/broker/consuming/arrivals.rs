@@ -63,14 +63,14 @@ impl Stream for Arrivals {
                 return Poll::Ready(arrived.transpose());
             }
             this.take_inbox();
-            // After the inbox is taken: the library's thread may have missed the delegate once, while that was set. What it
-            // then put into its own stream is there before anything that follows is in the inbox.
+            // Only after the inbox was taken: the library's thread may have put a delivery into its own stream while the
+            // delegate was being set. All that follow are in the inbox, so the one in the stream comes first.
             match this.consumer.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(earlier))) => return Poll::Ready(Some(Ok(earlier))),
                 Poll::Ready(end) => this.taken.push_back(Box::new(end.transpose())),
                 Poll::Pending if !this.taken.is_empty() => {}
                 Poll::Pending if this.inbox.lock().is_empty() => return Poll::Pending,
-                // It came before the waker was there.
+                // A delivery came between the look at the inbox and the waker.
                 Poll::Pending => {}
             }
         }

@@ -17,7 +17,7 @@ pub enum Next {
     Wait(Option<Instant>),
 }
 
-/// What came of an answer.
+/// What happened, after an answer or without one.
 #[derive(Debug)]
 pub enum Effect<D> {
     /// An event ended.

@@ -3,7 +3,7 @@
 //! Pure: no clock, no socket, no broker. Time and answers are handed in, so that a day can be simulated in a second. The
 //! lane's runner asks [`Scheduler::next`] until there is nothing to send, sends the calls, and hands in the answers.
 //!
-//! Events wait in the [window](work::window), behind earlier events of their contact. A call is planned only when quota
+//! Events wait in the [window](work::window), behind earlier events of their contact. A new call to the API is planned only when quota
 //! and a request slot are free and deliveries do not follow each other closely ([`gathering`](planning::gathering)), and
 //! then of everything that waits. One event goes alone if it is alone, and a hundred go in one call if a hundred wait.
 //! What a contact's step is, and what an answer makes of it, the room [`contact`](super::contact) decides; whether a call
@@ -158,9 +158,9 @@ impl<D> Scheduler<D> {
     }
 
     /// The session brings a delivery that was delivered before. The calls that its last holder sent for it may still take
-    /// effect, so nothing is sent for a moment. This holds even if the last holder was this very process: another replica
-    /// may have had the lane in between. Redelivered messages come first, so the delay starts once each time the lane
-    /// comes here; within one session it can have been elsewhere only if none of its events is held here.
+    /// effect, so only fields are read for a moment; also if the last holder was this process, because another replica may
+    /// have had the lane in between. Redelivered messages come first, so the delay starts once each time the lane comes here.
+    /// Within one session the lane can have been elsewhere only while none of its events is held here.
     pub fn redelivered(&mut self, now: Instant) {
         if self.window.is_empty() {
             self.begin();

@@ -1,4 +1,5 @@
-//! Counts in tests what planning looks at: the cost of a turn, without a clock.
+//! Counts in tests what the scheduler looks at: the cost of a turn, without a clock. (A contact's steps are in
+//! [`step`](crate::lane::contact::step).)
 
 #[cfg(test)]
 thread_local! {

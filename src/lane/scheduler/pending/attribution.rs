@@ -1,6 +1,6 @@
-//! What the scheduler does about doubtful answers: the call waits, something harmless is asked where nothing else is on
-//! its way, and once others got through, the call is given up or tried again. The rules are in
-//! [`attribution`](crate::lane::budget::doubt::attribution). Called after every answer.
+//! What the scheduler does about doubtful answers: the call waits, something harmless is asked unless that is being asked
+//! already, and once others got through, the call is given up or tried again. The rules are in
+//! [`attribution`](crate::lane::budget::doubt::attribution). Called for doubtful answers, failures and successes.
 
 use tokio::time::Instant;
 

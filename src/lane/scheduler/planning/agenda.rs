@@ -15,7 +15,8 @@ pub(in crate::lane::scheduler) struct Agenda {
     filed: HashMap<u64, Filing>,
     /// What can be reported, by the tracking budget.
     reports: Waiters,
-    /// What waits for the API. Of the events that would write one sales account only the oldest is here.
+    /// What waits for the API. Of the events that would write one sales account only the oldest of
+    /// each standing is here.
     classes: BTreeMap<CallStanding, Waiters>,
     companies: HashMap<u128, CompanyQueue>,
     /// Work items that wait for the API until a time.
@@ -36,7 +37,7 @@ pub(in crate::lane::scheduler) struct Waiters {
     pub(in crate::lane::scheduler) events: BTreeSet<u64>,
 }
 
-/// The events that would write one sales account, by standing but for `held`, which is that of all.
+/// The events that would write one sales account, by standing; `held` is that of all of them.
 #[derive(Debug, Default)]
 struct CompanyQueue {
     held: bool,
@@ -64,7 +65,7 @@ pub(in crate::lane::scheduler) enum AgendaPlace {
 }
 
 impl Waiters {
-    /// The oldest of all, and work items before events: they are further.
+    /// The oldest of all.
     pub(in crate::lane::scheduler) fn first(&self) -> Option<Waiting> {
         older(self.items.first().copied(), self.events.first().copied())
     }

@@ -1,5 +1,5 @@
-//! Deliveries that come in quick succession: what they can be written with may be the next one, so the planning of API
-//! work waits for their end, though never for long. Pure.
+//! Deliveries that come in quick succession may go in one call, so the planning of API work waits for their end, though never
+//! for long. Pure.
 
 use tokio::time::Instant;
 

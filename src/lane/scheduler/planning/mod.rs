@@ -1,4 +1,4 @@
-//! Which call goes next. The agenda sorts what waits by what its next call depends on, so that a turn looks at heads of
+//! The order of a turn, and the agenda: what waits, sorted by what its next call depends on, so that a turn looks at heads of
 //! queues. Asked by [`Scheduler::next`](super::Scheduler::next); must not know what an answer says.
 
 pub(super) mod agenda;

@@ -1,4 +1,5 @@
-//! Which call goes next: checks, calls that are due, and new calls planned of the oldest work whose budget grants one.
+//! One turn: checks, calls that are due, and new calls for the oldest work whose budget grants one. Which of those to the API
+//! go together, [`together`](super::super::together) chooses.
 
 use tokio::time::Instant;
 

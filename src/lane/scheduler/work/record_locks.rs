@@ -1,5 +1,5 @@
-//! Sales accounts and deals that are being written. Several contacts may write the same one, so each is written by one
-//! work item at a time: none is created twice, and a later event's values are not overwritten by an earlier one's.
+//! Sales accounts, deals and contacts' links that are being written. Several work items may write the same one, so each is
+//! written by one at a time: none is created twice, and a later event's values are not overwritten by an earlier one's.
 
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 

@@ -186,7 +186,7 @@ impl<T> Window<T> {
         self.entries.get(&number).map_or(&[], |entry| &entry.keys)
     }
 
-    /// A digest for a record that others may write, too. It is none of any name of a contact.
+    /// A digest for a record that others may write, too. It never equals a key of a contact.
     pub(in crate::lane::scheduler) fn digest_of_shared(&self, (entity, name): &SharedRecord) -> u128 {
         let kind = match entity {
             Entity::SalesAccount => 2,
