@@ -1,4 +1,5 @@
-//! One account's rules and fields, asked event by event. What else a [`Mapper`] is asked is in `event/user` and in `account/`.
+//! One account's rules and fields, asked event by event. What else a [`Mapper`] is asked is in `event/user` and in
+//! `account/`.
 
 use std::mem::take;
 

@@ -3,11 +3,11 @@
 //! Pure: no clock, no socket, no broker. Time and answers are handed in, so that a day can be simulated in a second. The
 //! lane's runner asks [`Scheduler::next`] until there is nothing to send, sends the calls, and hands in the answers.
 //!
-//! Events wait in the [window](work::window), behind earlier events of their contact. A new call to the API is planned only when quota
-//! and a request slot are free and deliveries do not follow each other closely ([`gathering`](planning::gathering)), and
-//! then of everything that waits. One event goes alone if it is alone, and a hundred go in one call if a hundred wait.
-//! What a contact's step is, and what an answer makes of it, the room [`contact`](super::contact) decides; whether a call
-//! may go, [`budget`](super::budget).
+//! Events wait in the [window](work::window), behind earlier events of their contact. A new call to the API is planned
+//! only when quota and a request slot are free and deliveries do not follow each other closely
+//! ([`gathering`](planning::gathering)), and then of everything that waits. One event goes alone if it is alone, and a
+//! hundred go in one call if a hundred wait. What a contact's step is, and what an answer makes of it, the room
+//! [`contact`](super::contact) decides; whether a call may go, [`budget`](super::budget).
 
 mod event;
 mod pending;

@@ -1,8 +1,8 @@
 //! One walk over a body: it checks that this is one JSON object in UTF-8, and finds its members on the way. Decoding and
 //! the router read bodies with it.
 //!
-//! It takes what [`check`](super::check) takes, unless that nests deeper than values may. Of other bodies it does not say what
-//! is wrong: they are few, and `check` reads those again to say it.
+//! It takes what [`check`](super::check) takes, unless that nests deeper than values may. Of other bodies it does not say
+//! what is wrong: they are few, and `check` reads those again to say it.
 
 use std::borrow::Cow;
 

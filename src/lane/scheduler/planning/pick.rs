@@ -1,5 +1,5 @@
-//! One turn: checks, calls that are due, and new calls for the oldest work whose budget grants one. Which of those to the API
-//! go together, [`together`](super::super::together) chooses.
+//! One turn: checks, calls that are due, and new calls for the oldest work whose budget grants one. Which of those to the
+//! API go together, [`together`](super::super::together) chooses.
 
 use tokio::time::Instant;
 
