@@ -1,7 +1,8 @@
 //! What a subscription brings, in order. Used by the lanes' consumers.
 //!
 //! The client library's own stream keeps room for as many deliveries as ever waited in it, half a kilobyte for each. Here
-//! each has room of its own, which is given back with it.
+//! each has room of its own, which is given back with it. The price is that the library spawns a task for each delivery: an
+//! event without a call takes 2 to 15 % more processor time, and a hundred lanes 15 MiB less (measured).
 
 use std::collections::VecDeque;
 use std::future::{Ready, ready};
