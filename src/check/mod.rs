@@ -11,7 +11,7 @@ mod finding;
 mod words;
 
 pub use account::{
-    AccountAnswers, CALLS, EndedEarly, FieldsTried, PerEntity, RightsTried, ServerSeen, Tried, account,
+    AccountAnswers, CALLS, EndedEarly, FieldsTried, RightsTried, ServerSeen, Tried, account,
     account_not_asked, accounts_at_once,
 };
 pub use broker::{BrokerContext, broker, broker_not_asked};

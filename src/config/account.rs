@@ -8,6 +8,7 @@ use super::reading::reader::{Environment, Section};
 use super::values::choices::RecordChoices;
 use crate::delivery::AccountName;
 use crate::mapping::MappingRules;
+use crate::schema::PerEntity;
 use crate::segment::EventType;
 
 /// `[[accounts]]`
@@ -130,12 +131,16 @@ fn events(section: &mut Section<'_>) -> Vec<EventType> {
 
 fn mapping(section: &mut Section<'_>) -> MappingRules {
     MappingRules {
-        fields: overrides(section, "fields"),
-        company_fields: overrides(section, "company_fields"),
-        deal_fields: overrides(section, "deal_fields"),
-        defaults: section.value_table("defaults"),
-        company_defaults: section.value_table("company_defaults"),
-        deal_defaults: section.value_table("deal_defaults"),
+        fields: PerEntity {
+            contact: overrides(section, "fields"),
+            sales_account: overrides(section, "company_fields"),
+            deal: overrides(section, "deal_fields"),
+        },
+        defaults: PerEntity {
+            contact: section.value_table("defaults"),
+            sales_account: section.value_table("company_defaults"),
+            deal: section.value_table("deal_defaults"),
+        },
         unknown_custom_field: section.word("unknown_custom_field"),
         coercion: section.word("coercion"),
         invalid_value: section.word("invalid_value"),

@@ -33,13 +33,14 @@ impl Mapper {
     pub fn new(mut rules: MappingRules, schema: Schema) -> Self {
         let Schema { contact, sales_account, deal } = schema;
         // Overrides and defaults move into the look-ups; kept in the rules as well, they would take memory twice.
-        let mut contact = FieldIndex::new(Entity::Contact, contact.fields, take(&mut rules.fields));
-        let company_rules = take(&mut rules.company_fields);
-        let mut sales_account = FieldIndex::new(Entity::SalesAccount, sales_account.fields, company_rules);
-        let mut deal = FieldIndex::new(Entity::Deal, deal.fields, take(&mut rules.deal_fields));
-        let mut bad_defaults = fit(&mut contact, take(&mut rules.defaults), &rules);
-        bad_defaults.extend(fit(&mut sales_account, take(&mut rules.company_defaults), &rules));
-        bad_defaults.extend(fit(&mut deal, take(&mut rules.deal_defaults), &rules));
+        let (fields, defaults) = (take(&mut rules.fields), take(&mut rules.defaults));
+        let mut contact = FieldIndex::new(Entity::Contact, contact.fields, fields.contact);
+        let mut sales_account =
+            FieldIndex::new(Entity::SalesAccount, sales_account.fields, fields.sales_account);
+        let mut deal = FieldIndex::new(Entity::Deal, deal.fields, fields.deal);
+        let mut bad_defaults = fit(&mut contact, defaults.contact, &rules);
+        bad_defaults.extend(fit(&mut sales_account, defaults.sales_account, &rules));
+        bad_defaults.extend(fit(&mut deal, defaults.deal, &rules));
         Self {
             rules,
             contact,

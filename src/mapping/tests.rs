@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::outcome::{DeadLetterReason, Refusal};
-use crate::schema::{Entity, Field, Fields, Schema, Selector};
+use crate::schema::{Entity, Field, Fields, PerEntity, Schema, Selector};
 use crate::segment::{self, JsonMap};
 
 mod cost;
@@ -213,6 +213,11 @@ fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(path, field)| ((*path).to_owned(), (*field).to_owned())).collect()
 }
 
+/// What is for contacts alone.
+fn of_contacts<T: Default>(contact: T) -> PerEntity<T> {
+    PerEntity { contact, ..PerEntity::default() }
+}
+
 fn map_body(mapper: &Mapper, body: &Value) -> Mapping {
     map_event(mapper, &segment::decode(&body.to_string().into()).unwrap())
 }
@@ -254,16 +259,16 @@ where
 {
     let pairs = || prop::collection::btree_map(names(), fields(), 0..3);
     (pairs(), pairs(), pairs(), any::<[bool; 4]>()).prop_map(
-        |(fields, company_fields, deal_fields, [strict, ignore, omit, clear])| MappingRules {
-            fields,
-            company_fields,
-            deal_fields,
-            defaults: BTreeMap::from([
-                ("firstName".to_owned(), json!("Ada")),
-                ("cf_gone".to_owned(), json!(1)),
-            ]),
-            company_defaults: BTreeMap::new(),
-            deal_defaults: BTreeMap::from([("amount".to_owned(), json!("1"))]),
+        |(contact, sales_account, deal, [strict, ignore, omit, clear])| MappingRules {
+            fields: PerEntity { contact, sales_account, deal },
+            defaults: PerEntity {
+                contact: BTreeMap::from([
+                    ("firstName".to_owned(), json!("Ada")),
+                    ("cf_gone".to_owned(), json!(1)),
+                ]),
+                sales_account: BTreeMap::new(),
+                deal: BTreeMap::from([("amount".to_owned(), json!("1"))]),
+            },
             unknown_custom_field: if ignore {
                 UnknownCustomField::Ignore
             } else {

@@ -3,9 +3,11 @@
 //! room.
 
 mod field;
+mod per_entity;
 mod selectors;
 
 pub use field::{Choice, ChoiceId, Field, FieldType};
+pub use per_entity::PerEntity;
 pub use selectors::{Owners, Parents, Selector, Selectors, Stages};
 
 use std::collections::HashSet;

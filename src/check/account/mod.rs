@@ -5,5 +5,5 @@ mod tried;
 mod verdict;
 
 pub use answers::{AccountAnswers, CALLS, EndedEarly, ServerSeen, accounts_at_once};
-pub use tried::{FieldsTried, PerEntity, RightsTried, Tried};
+pub use tried::{FieldsTried, RightsTried, Tried};
 pub use verdict::{account, account_not_asked};

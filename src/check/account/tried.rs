@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::schema::{Entity, Fields, LeftOut, Schema};
+use crate::schema::{Entity, Fields, LeftOut, PerEntity, Schema};
 
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,33 +26,6 @@ impl<T> Tried<T> {
             Self::Forbidden(why) => Tried::Forbidden(why),
             Self::Odd(why) => Tried::Odd(why),
             Self::Not => Tried::Not,
-        }
-    }
-}
-
-/// One for each entity.
-#[derive(Debug, Default)]
-pub struct PerEntity<T> {
-    contact: T,
-    sales_account: T,
-    deal: T,
-}
-
-impl<T> PerEntity<T> {
-    /// The one of this entity.
-    pub fn of(&self, entity: Entity) -> &T {
-        match entity {
-            Entity::Contact => &self.contact,
-            Entity::SalesAccount => &self.sales_account,
-            Entity::Deal => &self.deal,
-        }
-    }
-
-    pub(super) fn of_mut(&mut self, entity: Entity) -> &mut T {
-        match entity {
-            Entity::Contact => &mut self.contact,
-            Entity::SalesAccount => &mut self.sales_account,
-            Entity::Deal => &mut self.deal,
         }
     }
 }

@@ -410,7 +410,7 @@ fn missing_keys_are_reported() {
 fn overrides_of_fields_may_have_dots_in_quotes() {
     let text = format!("{ACME}[accounts.fields]\n\"plan.name\" = \"cf_plan\"\n");
     let config = read(&text, &[("KEY", "k")]).unwrap();
-    assert_eq!(config.accounts[0].mapping.fields["plan.name"], "cf_plan");
+    assert_eq!(config.accounts[0].mapping.fields.contact["plan.name"], "cf_plan");
     let unquoted = format!("{ACME}[accounts.fields]\nplan.name = \"cf_plan\"\n");
     assert_eq!(
         problems(&unquoted, &[("KEY", "k")]),
@@ -426,9 +426,9 @@ fn defaults_may_be_any_value_that_a_trait_may_have() {
     );
     let mapping = &read(&text, &[("KEY", "k")]).unwrap().accounts[0].mapping;
     let expected = json!({"lead_source_id": "Web", "cf_score": 7, "tags": ["a"], "cf_born": "2024-02-29"});
-    assert_eq!(json!(mapping.defaults), expected);
-    assert_eq!(json!(mapping.company_defaults), json!({"cf_rate": 0.5}));
-    assert_eq!(json!(mapping.deal_defaults), json!({"cf_open": true}));
+    assert_eq!(json!(mapping.defaults.contact), expected);
+    assert_eq!(json!(mapping.defaults.sales_account), json!({"cf_rate": 0.5}));
+    assert_eq!(json!(mapping.defaults.deal), json!({"cf_open": true}));
     for wrong in ["cf_a = nan", "cf_a = { b = 1 }", "cf.a = 1", "cf_a = [{}]"] {
         let found = problems(&format!("{ACME}[accounts.defaults]\n{wrong}\n"), &[("KEY", "k")]);
         assert_eq!(found.len(), 1, "{wrong}");

@@ -61,12 +61,12 @@ impl AppliedSettings {
             tags: records.tags.into(),
             deal_identity: records.deal_identity.into(),
             links: records.links.into(),
-            fields: mapping.fields.len(),
-            company_fields: mapping.company_fields.len(),
-            deal_fields: mapping.deal_fields.len(),
-            defaults: mapping.defaults.len(),
-            company_defaults: mapping.company_defaults.len(),
-            deal_defaults: mapping.deal_defaults.len(),
+            fields: mapping.fields.contact.len(),
+            company_fields: mapping.fields.sales_account.len(),
+            deal_fields: mapping.fields.deal.len(),
+            defaults: mapping.defaults.contact.len(),
+            company_defaults: mapping.defaults.sales_account.len(),
+            deal_defaults: mapping.defaults.deal.len(),
         }
     }
 }

@@ -82,7 +82,7 @@ mod tests {
     fn an_override_that_sets_nothing_is_named_with_the_reason() {
         let mut rules = MappingRules::default();
         for (path, field) in [("plan", "cf_plan"), ("tier", "cf_teir"), ("seen", "updated_at")] {
-            rules.fields.insert(path.to_owned(), field.to_owned());
+            rules.fields.contact.insert(path.to_owned(), field.to_owned());
         }
         let dead = mapper(rules).dead_overrides();
         let named: Vec<_> =
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(required.required_without_default(Entity::Contact), ["lastName", "cfPlan"]);
         assert!(required.required_without_default(Entity::SalesAccount).is_empty());
         let mut rules = MappingRules::default();
-        rules.defaults.insert("cf_plan".to_owned(), json!("free"));
+        rules.defaults.contact.insert("cf_plan".to_owned(), json!("free"));
         assert_eq!(mapper(rules).required_without_default(Entity::Contact), ["lastName"]);
     }
 }

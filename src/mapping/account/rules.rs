@@ -6,23 +6,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use crate::schema::Entity;
+use crate::schema::{Entity, PerEntity};
 
 /// One account's mapping settings, filled by the configuration. [`Default`] has the documented defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MappingRules {
-    /// Trait path -> contact field.
-    pub fields: BTreeMap<String, String>,
-    /// Path inside `company` -> sales account field.
-    pub company_fields: BTreeMap<String, String>,
-    /// Path inside `deal` -> deal field.
-    pub deal_fields: BTreeMap<String, String>,
-    /// Contact field -> value, sent when Freshsales refuses a record because the field is missing.
-    pub defaults: BTreeMap<String, Value>,
-    /// The same for sales accounts.
-    pub company_defaults: BTreeMap<String, Value>,
-    /// The same for deals.
-    pub deal_defaults: BTreeMap<String, Value>,
+    /// Trait path -> field. Paths of sales accounts are those inside `company`, of deals inside `deal`.
+    pub fields: PerEntity<BTreeMap<String, String>>,
+    /// Field -> value, sent when Freshsales refuses a record because the field is missing.
+    pub defaults: PerEntity<BTreeMap<String, Value>>,
     /// What becomes of a trait named like a custom field that the account does not have.
     pub unknown_custom_field: UnknownCustomField,
     /// How far a value may differ from its field's type.

@@ -10,7 +10,8 @@ use crate::mapping::Mapped;
 use crate::segment::BODY_LIMIT;
 
 fn rules() -> MappingRules {
-    let fields = overrides(&[("plan.name", "cf_plan"), ("a.b.c", "first_name"), ("x", "cf_gone")]);
+    let fields =
+        of_contacts(overrides(&[("plan.name", "cf_plan"), ("a.b.c", "first_name"), ("x", "cf_gone")]));
     MappingRules { fields, ..MappingRules::default() }
 }
 

@@ -28,7 +28,10 @@ fn names_are_compared_without_case_and_underscores() {
 
 #[test]
 fn the_better_name_sets_the_field_and_the_other_trait_is_ignored() {
-    let rules = || MappingRules { fields: overrides(&[("role", "job_title")]), ..MappingRules::default() };
+    let rules = || MappingRules {
+        fields: of_contacts(overrides(&[("role", "job_title")])),
+        ..MappingRules::default()
+    };
     let all = json!({"title": "alias", "jobTitle": "folded", "job_title": "exact", "role": "override"});
     let ranked = ["role", "job_title", "jobTitle", "title"];
     for start in 0..ranked.len() {
@@ -94,7 +97,7 @@ fn an_address_object_spreads_and_a_string_does_not() {
 #[test]
 fn overrides_reach_inside_objects_the_literal_key_first() {
     let rules = || MappingRules {
-        fields: overrides(&[("plan.name", "cf_notes"), ("firstName", "last_name")]),
+        fields: of_contacts(overrides(&[("plan.name", "cf_notes"), ("firstName", "last_name")])),
         ..MappingRules::default()
     };
     assert_eq!(sets(rules(), &json!({"plan": {"name": "x"}})), [("cf_notes".into(), json!("x"))]);
@@ -108,7 +111,7 @@ fn overrides_reach_inside_objects_the_literal_key_first() {
     // An overridden trait reaches the override's field only.
     assert_eq!(sets(rules(), &json!({"firstName": "A"})), [("last_name".into(), json!("A"))]);
     let aliased = MappingRules {
-        fields: overrides(&[("title", "cf_notes"), ("address.street", "cf_notes")]),
+        fields: of_contacts(overrides(&[("title", "cf_notes"), ("address.street", "cf_notes")])),
         ..MappingRules::default()
     };
     assert_eq!(sets(aliased, &json!({"title": "x"})), [("cf_notes".into(), json!("x"))]);
@@ -117,11 +120,11 @@ fn overrides_reach_inside_objects_the_literal_key_first() {
 #[test]
 fn an_override_of_the_contact_reads_the_company_without_taking_from_it() {
     let rules = || MappingRules {
-        fields: overrides(&[
+        fields: of_contacts(overrides(&[
             ("company.name", "cf_notes"),
             ("company.cfX", "cf_alternate_number"),
             ("email", "job_title"),
-        ]),
+        ])),
         ..MappingRules::default()
     };
     let mapping = identify_with(rules(), &json!({"company": {"name": "E", "cfX": "9"}}));
@@ -136,8 +139,11 @@ fn an_override_of_the_contact_reads_the_company_without_taking_from_it() {
 #[test]
 fn company_and_deal_have_overrides_of_their_own() {
     let rules = MappingRules {
-        company_fields: overrides(&[("employees", "number_of_employees"), ("legal.name", "name")]),
-        deal_fields: overrides(&[("closing", "expected_close")]),
+        fields: PerEntity {
+            sales_account: overrides(&[("employees", "number_of_employees"), ("legal.name", "name")]),
+            deal: overrides(&[("closing", "expected_close")]),
+            ..PerEntity::default()
+        },
         ..MappingRules::default()
     };
     let contact = contact(identify_with(
@@ -162,7 +168,7 @@ fn an_override_to_a_missing_field_is_a_problem() {
         ("gone", UnknownCustomField::Ignore, Some(DeadLetterReason::InvalidField)),
     ] {
         let rules = MappingRules {
-            fields: overrides(&[("a", target)]),
+            fields: of_contacts(overrides(&[("a", target)])),
             unknown_custom_field: policy,
             ..MappingRules::default()
         };

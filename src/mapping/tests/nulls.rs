@@ -75,7 +75,11 @@ fn any_value_wins_over_a_null_for_the_same_field() {
 #[test]
 fn a_null_read_by_an_override_clears_only_the_overrides_field() {
     let rules = || MappingRules {
-        fields: overrides(&[("city", "cf_notes"), ("plan.name", "job_title"), ("address.street", "state")]),
+        fields: of_contacts(overrides(&[
+            ("city", "cf_notes"),
+            ("plan.name", "job_title"),
+            ("address.street", "state"),
+        ])),
         ..clearing()
     };
     let record = contact(identify_with(

@@ -94,7 +94,10 @@ fn an_empty_company_or_deal_or_one_with_only_an_id_counts_as_not_given() {
         }
     }
     // An override may use the id as the name.
-    let rules = MappingRules { company_fields: overrides(&[("id", "name")]), ..MappingRules::default() };
+    let rules = MappingRules {
+        fields: PerEntity { sales_account: overrides(&[("id", "name")]), ..PerEntity::default() },
+        ..MappingRules::default()
+    };
     let company = contact(identify_with(rules, &json!({"company": {"id": "Example"}}))).company.unwrap();
     assert_eq!(company.name, "Example");
 }
@@ -153,7 +156,7 @@ fn demanding(rules: MappingRules) -> Mapper {
 fn a_missing_required_field_has_the_accounts_default() {
     let defaults = |pairs: &[(&str, Value)]| {
         let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        MappingRules { defaults: pairs, ..MappingRules::default() }
+        MappingRules { defaults: of_contacts(pairs), ..MappingRules::default() }
     };
     let event = json!({"type": "identify", "userId": "a@b.co", "traits": {"firstName": "A"}});
     let sessions = |default| ("total_sessions", "totalSessions", default);

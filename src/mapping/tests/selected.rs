@@ -144,7 +144,10 @@ fn the_pipeline_decides_between_deal_stages_with_equal_labels() {
 #[test]
 fn the_configured_default_counts_before_the_accounts() {
     let rules = MappingRules {
-        deal_defaults: BTreeMap::from([("deal_pipeline_id".to_owned(), json!("Sales"))]),
+        defaults: PerEntity {
+            deal: BTreeMap::from([("deal_pipeline_id".to_owned(), json!("Sales"))]),
+            ..PerEntity::default()
+        },
         ..MappingRules::default()
     };
     let traits = json!({"deal": {"name": "Big", "dealStage": "New"}});

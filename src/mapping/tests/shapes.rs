@@ -50,7 +50,7 @@ fn a_field_or_an_override_for_name_takes_the_whole_name() {
     assert_eq!(record.fields.get("name"), Some(&json!("A B")));
     assert_eq!(record.fields.get("first_name"), None);
     for pair in [("name", "cf_notes"), ("given", "first_name")] {
-        let rules = MappingRules { fields: overrides(&[pair]), ..MappingRules::default() };
+        let rules = MappingRules { fields: of_contacts(overrides(&[pair])), ..MappingRules::default() };
         let record = contact(identify_with(rules, &json!({"given": "G", "name": "A B"}))).record;
         assert_eq!(record.fields.get("last_name"), None, "{pair:?}");
     }
@@ -79,7 +79,7 @@ fn company_and_deal_are_found_in_any_spelling() {
     assert_eq!(contact(two).company.unwrap().name, "E");
     // An override reads them in any spelling, and they are still used for the company and the deal.
     let rules = || MappingRules {
-        fields: overrides(&[("company.plan", "cf_notes"), ("Deal.name", "cf_alternate_number")]),
+        fields: of_contacts(overrides(&[("company.plan", "cf_notes"), ("Deal.name", "cf_alternate_number")])),
         ..MappingRules::default()
     };
     let traits = json!({"Company": {"name": "E", "plan": "P"}, "Deal": {"name": "D", "amount": 1}});

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::*;
 use crate::check::CheckStatus::{self, Failed, Ok as Good, Skipped, Warning};
 use crate::check::account::answers::{EndedEarly, ServerSeen};
-use crate::check::account::tried::{FieldsTried, PerEntity, RightsTried, Tried};
+use crate::check::account::tried::{FieldsTried, RightsTried, Tried};
 use crate::config::{SecretsNeeded, parse};
 use crate::freshsales::{RateLimit, ReachStep, Unreached};
-use crate::schema::{Fields, Schema};
+use crate::schema::{Fields, PerEntity, Schema};
 
 fn config(more: &str) -> AccountConfig {
     let text = format!(
