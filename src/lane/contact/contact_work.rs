@@ -18,8 +18,9 @@ use crate::schema::Entity;
 pub(in crate::lane) type SharedRecord = (Entity, String);
 
 /// Which deal the event's deal is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::lane) enum DealId {
+    #[default]
     Unknown,
     /// The account's deal of its name, which Freshsales finds.
     ByName,
@@ -28,23 +29,34 @@ pub(in crate::lane) enum DealId {
     Known(i64),
 }
 
+/// What is known of the records in Freshsales.
+#[derive(Debug, Default)]
+pub(in crate::lane) struct KnownRecords {
+    pub(in crate::lane) account_id: Option<i64>,
+    pub(in crate::lane) contact_id: Option<i64>,
+    pub(in crate::lane) deal: DealId,
+    /// The deal's custom fields as they were read, an object's text: an update may replace them all.
+    pub(in crate::lane) deal_custom_fields: Option<String>,
+}
+
+/// Whether cached ids or links are used. If a contact that relied on them is refused, it begins again without them.
+#[derive(Debug, Default)]
+pub(in crate::lane) struct CacheUse {
+    pub(in crate::lane) relied: bool,
+    pub(in crate::lane) ignored: bool,
+}
+
 /// A contact that is being written, with its sales account and its deal.
 #[derive(Debug)]
 pub(in crate::lane) struct ContactWork {
     pub(in crate::lane) write: Arc<HeldContact>,
     pub(in crate::lane) step: Step,
-    pub(in crate::lane) account_id: Option<i64>,
-    pub(in crate::lane) contact_id: Option<i64>,
-    pub(in crate::lane) deal: DealId,
-    /// The deal's custom fields as they were read, an object's text: an update may replace them all.
-    pub(in crate::lane) custom_fields: Option<String>,
+    pub(in crate::lane) known: KnownRecords,
     /// The step's record was refused and is tried with changes.
     pub(in crate::lane) trial: Option<Box<Trial>>,
     /// It does not go in bulk: a bulk call's answer said nothing about it.
     pub(in crate::lane) singly: bool,
-    /// It relied on cached ids or links. If it is refused, it begins again without them.
-    pub(in crate::lane) relied_on_cache: bool,
-    pub(in crate::lane) ignores_cache: bool,
+    pub(in crate::lane) cache: CacheUse,
     pub(in crate::lane) identity: IdentityProgress,
     pub(in crate::lane) search: SearchProgress,
 }
@@ -57,14 +69,10 @@ impl ContactWork {
                 None => Step::FindContact,
             },
             write,
-            account_id: None,
-            contact_id: None,
-            deal: DealId::Unknown,
-            custom_fields: None,
+            known: KnownRecords::default(),
             trial: None,
             singly: false,
-            relied_on_cache: false,
-            ignores_cache: false,
+            cache: CacheUse::default(),
             identity: IdentityProgress::default(),
             search: SearchProgress::default(),
         }
@@ -76,11 +84,11 @@ impl ContactWork {
             // A contact may have two addresses, so two events may look for its deal at once: the second looks after the
             // first has created it.
             let name = self.write.deal.as_ref()?.name.trim().to_lowercase();
-            return Some((Entity::Deal, format!("{}/{name}", self.contact_id?)));
+            return Some((Entity::Deal, format!("{}/{name}", self.known.contact_id?)));
         }
         let may_be_written = self.search.uncertain_until.is_some();
         let writes_links = matches!(self.step, Step::Link(_)) || self.adds_link() || may_be_written;
-        if let Some(id) = self.contact_id.filter(|_| writes_links) {
+        if let Some(id) = self.known.contact_id.filter(|_| writes_links) {
             // Two events may know the contact by different addresses. Each writes all links, so the second reads them again.
             return Some((Entity::Contact, id.to_string()));
         }
@@ -95,7 +103,7 @@ impl ContactWork {
         let name = match entity {
             Entity::Contact => return None,
             Entity::SalesAccount => self.write.company.as_ref()?.name.to_lowercase(),
-            Entity::Deal => match self.deal {
+            Entity::Deal => match self.known.deal {
                 DealId::ByName => self.write.deal.as_ref()?.name.to_lowercase(),
                 DealId::Known(id) => id.to_string(),
                 DealId::Unknown | DealId::New => return None,
@@ -110,7 +118,7 @@ impl ContactWork {
         let text = match entity {
             Entity::SalesAccount => &self.write.company.as_ref()?.name,
             Entity::Contact => self.write.email.as_ref()?,
-            Entity::Deal => match self.deal {
+            Entity::Deal => match self.known.deal {
                 DealId::ByName => &self.write.deal.as_ref()?.name,
                 DealId::Known(id) => return Some((entity, Identifier::Id(id))),
                 DealId::Unknown | DealId::New => return None,
@@ -146,21 +154,21 @@ impl ContactWork {
             Entity::Contact => return Some(self.contact_object(&record)),
             Entity::Deal => {}
         }
-        if let Some(read) = &self.custom_fields {
+        if let Some(read) = &self.known.deal_custom_fields {
             record = Cow::Owned(record.over_custom(read));
         }
-        let account = self.account_id.map(|id| ("sales_account_id", id.to_string()));
-        let contact = self.contact_id.map(|id| ("contacts_added_list", format!("[{id}]")));
+        let account = self.known.account_id.map(|id| ("sales_account_id", id.to_string()));
+        let contact = self.known.contact_id.map(|id| ("contacts_added_list", format!("[{id}]")));
         // A new deal has no tags yet, so these replace none.
         let tags = ("tags", given.added_tags.to_string());
-        let tags = Some(tags).filter(|(_, tags)| self.deal == DealId::New && !tags.is_empty());
+        let tags = Some(tags).filter(|(_, tags)| self.known.deal == DealId::New && !tags.is_empty());
         let links: Vec<_> = account.into_iter().chain(contact).chain(tags).collect();
         Some(record.object(&links))
     }
 
     /// Whether a bulk call is to write a link that is missing.
     pub(in crate::lane) fn adds_link(&self) -> bool {
-        let (Some(account), Some(links)) = (self.account_id, &self.search.links) else { return false };
+        let (Some(account), Some(links)) = (self.known.account_id, &self.search.links) else { return false };
         self.step == Step::Contact && !links.has(account)
     }
 
@@ -168,7 +176,7 @@ impl ContactWork {
     /// are.
     pub(in crate::lane) fn links_to_write(&self) -> Option<Vec<SalesAccountLink>> {
         let (account, links) =
-            self.account_id.zip(self.search.links.as_ref()).filter(|_| self.adds_link())?;
+            self.known.account_id.zip(self.search.links.as_ref()).filter(|_| self.adds_link())?;
         Some(links.with(account))
     }
 
@@ -217,18 +225,20 @@ impl ContactWork {
                 Some(Call::lookup_external_id(&self.write.external_id()?))
             }
             Step::FindOwner => Some(Call::lookup_email(self.write.email.as_deref()?)),
-            Step::Update => Some(Call::contact_update(self.contact_id?, &self.record()?)),
-            Step::ReadLinks | Step::ReadEmails => Some(Call::contact_read(self.contact_id?)),
+            Step::Update => Some(Call::contact_update(self.known.contact_id?, &self.record()?)),
+            Step::ReadLinks | Step::ReadEmails => Some(Call::contact_read(self.known.contact_id?)),
             Step::Contact => Some(Call::contact_upsert(self.write.address(), &self.record()?)),
-            Step::Link(links) => Some(Call::contact_links(self.contact_id?, links)),
-            Step::FindDeal => Some(Call::contact_read_with_deals(self.contact_id?)),
+            Step::Link(links) => Some(Call::contact_links(self.known.contact_id?, links)),
+            Step::FindDeal => Some(Call::contact_read_with_deals(self.known.contact_id?)),
             Step::Deal => {
                 let deal = self.write.deal.as_ref()?;
-                Some(match self.deal {
+                Some(match self.known.deal {
                     DealId::Unknown => return None,
                     DealId::ByName => Call::named_upsert(Entity::Deal, &deal.name, &self.record()?),
                     DealId::New => Call::deal_create(&self.record()?),
-                    DealId::Known(id) if deal.record.has_custom() && self.custom_fields.is_none() => {
+                    DealId::Known(id)
+                        if deal.record.has_custom() && self.known.deal_custom_fields.is_none() =>
+                    {
                         Call::read(Entity::Deal, id)
                     }
                     DealId::Known(id) => Call::update(Entity::Deal, id, &self.record()?),

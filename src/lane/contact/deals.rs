@@ -22,20 +22,20 @@ impl ContactWork {
         records: &mut RecordCache,
     ) -> Option<Step> {
         let name = &self.write.deal.as_ref()?.name;
-        let Some(contact) = self.contact_id.filter(|_| identity == DealIdentity::Contact) else {
+        let Some(contact) = self.known.contact_id.filter(|_| identity == DealIdentity::Contact) else {
             if identity == DealIdentity::Contact {
                 // The contact went in bulk, and its id left the cache meanwhile. A single call answers with the id.
                 self.singly = true;
                 return Some(Step::Contact);
             }
-            self.deal = DealId::ByName;
+            self.known.deal = DealId::ByName;
             return Some(Step::Deal);
         };
         if let Some(id) = records.deal(contact, name) {
-            self.deal = DealId::Known(id);
-            self.relied_on_cache = true;
+            self.known.deal = DealId::Known(id);
+            self.cache.relied = true;
         }
-        Some(if self.deal == DealId::Unknown { Step::FindDeal } else { Step::Deal })
+        Some(if self.known.deal == DealId::Unknown { Step::FindDeal } else { Step::Deal })
     }
 
     /// Looks for the deal among those that an answer shows. False if it does not show the contact's deals.
@@ -43,8 +43,8 @@ impl ContactWork {
         let Some(deal) = &self.write.deal else { return true };
         let shown = shown_deals(body);
         match deal_named(&shown.deals, &deal.name) {
-            Some(id) => self.deal = DealId::Known(id),
-            None if shown.all => self.deal = DealId::New,
+            Some(id) => self.known.deal = DealId::Known(id),
+            None if shown.all => self.known.deal = DealId::New,
             None => return false,
         }
         true
@@ -54,14 +54,14 @@ impl ContactWork {
     pub(in crate::lane) fn show_deals(&mut self, row: &ContactRow) {
         let Some(deal) = &self.write.deal else { return };
         match deal_named(&row.deals.deals, &deal.name) {
-            Some(id) => self.deal = DealId::Known(id),
-            None if row.deals.all => self.deal = DealId::New,
+            Some(id) => self.known.deal = DealId::Known(id),
+            None if row.deals.all => self.known.deal = DealId::New,
             None => {}
         }
     }
 
     pub(in crate::lane) fn creates_deal(&self) -> bool {
-        self.step == Step::Deal && self.deal == DealId::New
+        self.step == Step::Deal && self.known.deal == DealId::New
     }
 
     /// Another work item looks for the same deal and may create it, so this one looks again after it.
@@ -74,13 +74,13 @@ impl ContactWork {
     /// Before the deal is created: another work item may have done it since this one was shown the contact's deals, or since
     /// what it was shown.
     pub(in crate::lane) fn find_created_deal(&mut self, records: &mut RecordCache) {
-        let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
+        let (Some(contact), Some(deal)) = (self.known.contact_id, &self.write.deal) else { return };
         if !self.creates_deal() {
             return;
         }
         if let Some(id) = records.deal(contact, &deal.name) {
-            self.deal = DealId::Known(id);
-            self.relied_on_cache = true;
+            self.known.deal = DealId::Known(id);
+            self.cache.relied = true;
             self.trial = None;
         } else if records.may_have_deal(contact, &deal.name) {
             self.step = Step::FindDeal;
@@ -88,7 +88,7 @@ impl ContactWork {
     }
 
     pub(in crate::lane) fn not_created(&self, refused: &RefusedCall, records: &mut RecordCache) {
-        let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
+        let (Some(contact), Some(deal)) = (self.known.contact_id, &self.write.deal) else { return };
         match refused.ground {
             Ground::Rejected(_) | Ground::Denied(..) => records.no_deal(contact, &deal.name),
             Ground::Blocked(_) | Ground::Undeliverable(_) => {}
@@ -97,8 +97,8 @@ impl ContactWork {
 
     /// The contact's deals were read by its id.
     pub(in crate::lane) fn remember_deal(&self, records: &mut RecordCache) {
-        let (Some(contact), Some(deal)) = (self.contact_id, &self.write.deal) else { return };
-        match self.deal {
+        let (Some(contact), Some(deal)) = (self.known.contact_id, &self.write.deal) else { return };
+        match self.known.deal {
             DealId::Known(id) => records.learn_deal(contact, &deal.name, id),
             DealId::New => records.no_deal(contact, &deal.name),
             DealId::Unknown | DealId::ByName => {}

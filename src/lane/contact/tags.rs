@@ -59,7 +59,7 @@ pub(in crate::lane) fn then_tags(
     } else if let Some(id) = id.filter(|_| record.field("tags").is_some()) {
         records.forget_tags(entity, id);
     }
-    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.deal == DealId::New) {
+    if let Some(id) = id.filter(|_| entity == Entity::Deal && work.known.deal == DealId::New) {
         records.learn_tags(entity, id, &record.tags());
         return then;
     }

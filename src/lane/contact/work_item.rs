@@ -113,7 +113,7 @@ impl<D> WorkItem<D> {
         let singly = matches!(&self.work, Work::Contact(contact) if contact.singly);
         self.restart(if singly { Manner::Singly } else { Manner::Any });
         if let Work::Contact(contact) = &mut self.work {
-            contact.ignores_cache = true;
+            contact.cache.ignored = true;
         }
     }
 

@@ -83,8 +83,8 @@ pub(in crate::lane) fn before_step<D>(
         return wait_for(item, former, AddressRole::Former);
     }
     if work.step == Step::Contact {
-        work.contact_id = records.contact_id(&former);
-        work.step = if work.contact_id.is_some() { Step::ReadEmails } else { Step::FindHolder };
+        work.known.contact_id = records.contact_id(&former);
+        work.step = if work.known.contact_id.is_some() { Step::ReadEmails } else { Step::FindHolder };
     }
     Identified::Ready
 }

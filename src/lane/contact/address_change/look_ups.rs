@@ -41,7 +41,7 @@ pub(in crate::lane) fn answered<D>(
         LookUp::Holder => holder_found(work, &user_id, found, context),
         LookUp::Owner => {
             let owner = body.and_then(|body| found_owner(body, work.write.address()));
-            if owner.and_then(|owner| owner.id).is_none_or(|id| Some(id) == work.contact_id) {
+            if owner.and_then(|owner| owner.id).is_none_or(|id| Some(id) == work.known.contact_id) {
                 return refusal_stands(work);
             }
             work.identity = IdentityProgress::belongs_to_other();
@@ -84,7 +84,7 @@ fn contact_found(
             ENTERED
         }
         Some(FoundContact { id, .. }) => {
-            work.contact_id = id;
+            work.known.contact_id = id;
             work.step = first_step(&work.write);
             ENTERED
         }
@@ -130,7 +130,7 @@ fn holder_found(
             work.step = Step::Contact;
         }
         (_, id) => {
-            work.contact_id = id;
+            work.known.contact_id = id;
             work.step = if work.write.says_email { Step::ReadEmails } else { Step::Update };
         }
     }
@@ -158,7 +158,7 @@ pub(in crate::lane) fn emails_read<D>(
 pub(super) fn begin_by_address<D>(item: &mut WorkItem<D>, context: &mut StepContext<'_>) {
     let Some(work) = item.contact() else { return };
     let identity = IdentityProgress {
-        ruled_out: work.contact_id,
+        ruled_out: work.known.contact_id,
         wrong_finds: work.identity.wrong_finds + 1,
         by_address: true,
         ..IdentityProgress::default()
@@ -177,7 +177,7 @@ pub(super) fn begin_by_address<D>(item: &mut WorkItem<D>, context: &mut StepCont
 
 fn write_by_address(work: &mut ContactWork) {
     work.identity.by_address = true;
-    work.contact_id = None;
+    work.known.contact_id = None;
     work.trial = None;
     work.step = Step::Contact;
 }

@@ -19,7 +19,7 @@ pub(in crate::lane) fn contact_not_found<D>(
 ) -> bool {
     let Some(work) = item.contact() else { return false };
     let by_id = matches!(work.step, Step::ReadEmails | Step::Update);
-    if !by_id || !refused.says_not_found() || work.identity.ruled_out == work.contact_id {
+    if !by_id || !refused.says_not_found() || work.identity.ruled_out == work.known.contact_id {
         return false;
     }
     begin_by_address(item, context);

@@ -118,10 +118,10 @@ pub(in crate::lane) fn company_of(event: &HeldEvent) -> Option<String> {
 /// Keeps the ids that are cached now: the report names none, and by then they may have left the cache.
 pub(in crate::lane) fn keep_cached_ids(work: &mut ContactWork, records: &mut RecordCache) {
     if work.step == Step::Contact {
-        work.contact_id = work.contact_id.or_else(|| records.contact_id(work.write.address()));
+        work.known.contact_id = work.known.contact_id.or_else(|| records.contact_id(work.write.address()));
     } else if work.step == Step::Company
         && let Some(company) = &work.write.company
     {
-        work.account_id = records.account(&company.name).map(|account| account.id);
+        work.known.account_id = records.account(&company.name).map(|account| account.id);
     }
 }

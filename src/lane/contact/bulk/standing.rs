@@ -93,10 +93,12 @@ impl<'a> FactReader<'a> {
         }
         match &work.step {
             Step::FindId(entity) => CallStanding::FindId(*entity),
-            Step::Company => self.of_company(&work.write, work.ignores_cache),
-            Step::Contact => {
-                self.of_contact(&Contact { write: &work.write, account: work.account_id, work: Some(work) })
-            }
+            Step::Company => self.of_company(&work.write, work.cache.ignored),
+            Step::Contact => self.of_contact(&Contact {
+                write: &work.write,
+                account: work.known.account_id,
+                work: Some(work),
+            }),
             Step::Deal => self.of_deal(work),
             Step::FindContact
             | Step::FindHolder
@@ -136,7 +138,7 @@ impl<'a> FactReader<'a> {
 
     fn of_contact(&mut self, contact: &Contact<'_>) -> CallStanding {
         let Contact { write, account, work } = *contact;
-        let ignores_cache = work.is_some_and(|work| work.ignores_cache);
+        let ignores_cache = work.is_some_and(|work| work.cache.ignored);
         if write.company.is_some() && account.is_none() {
             return CallStanding::Alone;
         }
@@ -151,7 +153,7 @@ impl<'a> FactReader<'a> {
                 id_known: false,
             });
         }
-        let id = work.and_then(|work| work.contact_id).or_else(|| self.contact_id(write.address()));
+        let id = work.and_then(|work| work.known.contact_id).or_else(|| self.contact_id(write.address()));
         let id = id.filter(|_| !ignores_cache);
         if !self.knows_tags(&write.record, Entity::Contact, id) {
             return CallStanding::Alone;
@@ -174,8 +176,9 @@ impl<'a> FactReader<'a> {
             return DealStanding::Known;
         }
         let Some(id) = id else { return DealStanding::Unknown };
-        let shown =
-            contact.work.is_some_and(|work| work.deal != DealId::Unknown || work.search.links.is_some());
+        let shown = contact
+            .work
+            .is_some_and(|work| work.known.deal != DealId::Unknown || work.search.links.is_some());
         self.read.push(FactKey::deal(id, &deal.name));
         if shown || self.records.deal(id, &deal.name).is_some() {
             DealStanding::Known

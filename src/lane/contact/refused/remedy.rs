@@ -22,7 +22,7 @@ impl CachedRecord {
         refused: &RefusedCall,
     ) -> Option<Self> {
         let (entity, record) = work.given_record()?;
-        if work.ignores_cache || !refused.may_be_mended() || !has_defaults(&record.lacking()) {
+        if work.cache.ignored || !refused.may_be_mended() || !has_defaults(&record.lacking()) {
             return None;
         }
         let id = if work.step == Step::Company {
@@ -90,12 +90,12 @@ fn existence(work: &ContactWork, records: &mut RecordCache) -> Existence {
     let known = match work.step.writes() {
         Some(Entity::SalesAccount) => {
             let named = work.write.company.as_ref().and_then(|company| records.account(&company.name));
-            work.account_id.is_some() || named.is_some()
+            work.known.account_id.is_some() || named.is_some()
         }
         Some(Entity::Contact) => {
-            work.contact_id.is_some() || records.contact_id(work.write.address()).is_some()
+            work.known.contact_id.is_some() || records.contact_id(work.write.address()).is_some()
         }
-        Some(Entity::Deal) => matches!(work.deal, DealId::Known(_)),
+        Some(Entity::Deal) => matches!(work.known.deal, DealId::Known(_)),
         None => true,
     };
     if known { Existence::Known } else { Existence::Unknown }

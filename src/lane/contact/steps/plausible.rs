@@ -35,14 +35,16 @@ fn fits(work: &ContactWork, endpoint: Endpoint, body: &Value) -> bool {
     if let Step::ConfirmExists(record) = &work.step {
         return id(record.entity) == Some(record.id);
     }
-    let same_contact = || id(Entity::Contact) == work.contact_id;
+    let same_contact = || id(Entity::Contact) == work.known.contact_id;
     match endpoint {
         Endpoint::Upsert(Entity::Contact) => !is_another_contact(body, work.write.address()),
         Endpoint::ContactRead => {
             same_contact() && (work.step != Step::ReadLinks || linked_accounts(body).is_some())
         }
         Endpoint::ContactUpdate => same_contact(),
-        Endpoint::DealRead | Endpoint::DealUpdate => id(Entity::Deal).map(DealId::Known) == Some(work.deal),
+        Endpoint::DealRead | Endpoint::DealUpdate => {
+            id(Entity::Deal).map(DealId::Known) == Some(work.known.deal)
+        }
         Endpoint::Fields(_)
         | Endpoint::Selector(_)
         | Endpoint::Upsert(Entity::SalesAccount | Entity::Deal)

@@ -101,10 +101,10 @@ fn begin_again<D>(
 ) -> bool {
     let Some(work) = item.contact() else { return false };
     let not_found = endpoint.has_record_id() && refused.says_not_found();
-    if !(work.relied_on_cache || not_found) || work.ignores_cache || !refused.is_rejection() {
+    if !(work.cache.relied || not_found) || work.cache.ignored || !refused.is_rejection() {
         return false;
     }
-    if let Some((contact, deal)) = work.contact_id.zip(work.write.deal.as_ref()) {
+    if let Some((contact, deal)) = work.known.contact_id.zip(work.write.deal.as_ref()) {
         context.records.doubt_deal(contact, &deal.name);
     }
     let company = work.write.company.as_ref().map(|company| &*company.name);

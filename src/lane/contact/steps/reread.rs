@@ -14,7 +14,7 @@ use crate::schema::Entity;
 /// The call that is made first, before `failed` is sent again; `None` if it can be sent again as it is.
 pub(in crate::lane) fn call_before(work: &mut ContactWork, failed: &Call, verdict: &Verdict) -> Option<Call> {
     if failed.endpoint == Endpoint::DealCreate && may_have_taken_effect(verdict) {
-        let read = Call::contact_read_with_deals(work.contact_id?);
+        let read = Call::contact_read_with_deals(work.known.contact_id?);
         work.step = Step::FindDeal;
         return Some(read);
     }
@@ -26,10 +26,10 @@ pub(in crate::lane) fn call_before(work: &mut ContactWork, failed: &Call, verdic
     }
     let changes_address = work.step == Step::Update && work.changes_address();
     if matches!(work.step, Step::Link(_)) || changes_address {
-        return Some(Call::contact_read(work.contact_id?));
+        return Some(Call::contact_read(work.known.contact_id?));
     }
-    match work.deal {
-        DealId::Known(id) if work.step == Step::Deal && work.custom_fields.is_some() => {
+    match work.known.deal {
+        DealId::Known(id) if work.step == Step::Deal && work.known.deal_custom_fields.is_some() => {
             Some(Call::read(Entity::Deal, id))
         }
         DealId::Known(_) | DealId::Unknown | DealId::ByName | DealId::New => None,
@@ -62,7 +62,7 @@ pub(in crate::lane) fn call_after(work: &mut ContactWork, body: &Value, failed: 
         }
         Step::Link(_) => {
             // Where the links are not shown, those that were read before are sent again.
-            let (Some(account), Some(links)) = (work.account_id, linked_accounts(body)) else {
+            let (Some(account), Some(links)) = (work.known.account_id, linked_accounts(body)) else {
                 return Some(failed);
             };
             if links.iter().any(|link| link.id == account) {
@@ -79,13 +79,13 @@ pub(in crate::lane) fn call_after(work: &mut ContactWork, body: &Value, failed: 
         }
         Step::FindDeal => {
             work.find_deal(body);
-            if matches!(work.deal, DealId::Known(_)) {
+            if matches!(work.known.deal, DealId::Known(_)) {
                 return None;
             }
             work.step = Step::Deal;
             return Some(failed);
         }
-        Step::Deal => work.custom_fields = Some(custom_fields(body).unwrap_or_default()),
+        Step::Deal => work.known.deal_custom_fields = Some(custom_fields(body).unwrap_or_default()),
         Step::FindContact
         | Step::Company
         | Step::Contact

@@ -42,7 +42,7 @@ pub(in crate::lane) fn succeeded<D>(
         return StepProgress::Entered.into();
     }
     if endpoint == Endpoint::DealRead && work.step == Step::Deal {
-        work.custom_fields = Some(custom_fields(body).unwrap_or_default());
+        work.known.deal_custom_fields = Some(custom_fields(body).unwrap_or_default());
         return StepProgress::OneMoreCall.into();
     }
     written_or_read(work, body, context)
@@ -57,7 +57,7 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepConte
         Step::Contact | Step::Update => contact_written(work, body, context),
         Step::ReadLinks => links_known(work, linked_accounts(body), context),
         Step::Link(links) => {
-            if let Some(contact) = work.contact_id {
+            if let Some(contact) = work.known.contact_id {
                 let times = context.times();
                 context.records.learn_contact(work.write.address(), contact, Some(&links), times);
             }
@@ -66,7 +66,7 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepConte
         Step::FindDeal => {
             if !work.find_deal(body) {
                 deals = Deals::NotShown;
-                work.deal = DealId::New;
+                work.known.deal = DealId::New;
             }
             work.remember_deal(context.records);
             Some(Step::Deal)
@@ -105,7 +105,7 @@ fn written_or_read(work: &mut ContactWork, body: &Value, context: &mut StepConte
 fn company_written(work: &mut ContactWork, body: &Value, context: &mut StepContext<'_>) -> Option<Step> {
     let company = work.write.company.as_ref()?;
     let cached = context.records.account(&company.name).map(|account| account.id);
-    let id = record_id(body, Entity::SalesAccount.singular()).or(work.account_id).or(cached);
+    let id = record_id(body, Entity::SalesAccount.singular()).or(work.known.account_id).or(cached);
     let Some(id) = id else {
         work.search.for_id = Some(IdSearch::new(context.now, context.usual_search_wait));
         return Some(Step::FindId(Entity::SalesAccount));
@@ -119,7 +119,7 @@ fn account_known(work: &mut ContactWork, id: i64, context: &mut StepContext<'_>)
         let written = Some(fingerprint(&company.record));
         context.records.learn_account(&company.name, CachedAccount { id, written });
     }
-    work.account_id = Some(id);
+    work.known.account_id = Some(id);
     work.search.for_id = None;
 }
 
@@ -144,7 +144,7 @@ pub(in crate::lane) fn contact_found<D>(
     context: &mut StepContext<'_>,
 ) -> Advance {
     let Some(work) = item.contact_mut() else { return StepProgress::Finished(Outcome::Delivered).into() };
-    work.contact_id = Some(row.id);
+    work.known.contact_id = Some(row.id);
     work.search.for_id = None;
     let links = row.links.as_deref().unwrap_or_default();
     context.records.contacts.learn_found(work.write.address(), row.id, links, seen_since);
@@ -163,13 +163,13 @@ fn contact_written_in_bulk(work: &mut ContactWork, context: &mut StepContext<'_>
     if let Some(links) = work.links_to_write() {
         for email in [work.write.address().to_owned()].into_iter().chain(work.write.listed_addresses()) {
             let times = context.times();
-            context.records.contacts.learn_links(&email, work.contact_id, &links, times);
+            context.records.contacts.learn_links(&email, work.known.contact_id, &links, times);
         }
     }
     // What was read before it was written is used up.
     let is_new = std::mem::take(&mut work.search).is_new;
-    work.relied_on_cache = true;
-    if is_new && work.contact_id.is_none() && work.write.deal.is_some() {
+    work.cache.relied = true;
+    if is_new && work.known.contact_id.is_none() && work.write.deal.is_some() {
         work.search.for_id = Some(IdSearch::new(context.now, context.usual_search_wait));
         return Some(Step::FindId(Entity::Contact));
     }
@@ -181,21 +181,21 @@ fn contact_written(work: &mut ContactWork, body: &Value, context: &mut StepConte
     let links = linked_accounts(body);
     let id = record_id(body, Entity::Contact.singular());
     if let Some(id) = id {
-        work.contact_id = Some(id);
+        work.known.contact_id = Some(id);
         let times = context.times();
         for address in [email.clone()].into_iter().chain(work.write.listed_addresses()) {
             context.records.learn_contact(&address, id, links.as_deref(), times);
         }
     }
     work.find_deal(body);
-    if work.deal == DealId::New {
+    if work.known.deal == DealId::New {
         // The deals were not asked for here, so that none is shown proves nothing.
-        work.deal = DealId::Unknown;
+        work.known.deal = DealId::Unknown;
     }
     if id.is_none() {
         return work.toward_deal(context.deal_identity, context.records);
     }
-    match (work.account_id, &links) {
+    match (work.known.account_id, &links) {
         (Some(account), None) if !context.records.linked(&email, account) => Some(Step::ReadLinks),
         (None | Some(_), None | Some(_)) => links_known(work, links, context),
     }
@@ -207,11 +207,11 @@ fn links_known(
     links: Option<Vec<SalesAccountLink>>,
     context: &mut StepContext<'_>,
 ) -> Option<Step> {
-    match (work.account_id, links) {
+    match (work.known.account_id, links) {
         (Some(account), Some(links)) if !links.iter().any(|link| link.id == account) => {
             // Another event may have written the contact under another address meanwhile.
             let (email, times) = (work.write.address(), context.times());
-            let links = context.records.contacts.with_recent(email, work.contact_id, &links, times);
+            let links = context.records.contacts.with_recent(email, work.known.contact_id, &links, times);
             Some(Step::Link(links.with(account)))
         }
         (None | Some(_), None | Some(_)) => work.toward_deal(context.deal_identity, context.records),
@@ -219,12 +219,12 @@ fn links_known(
 }
 
 fn deal_written(work: &ContactWork, body: &Value, context: &mut StepContext<'_>) {
-    let id = match work.deal {
+    let id = match work.known.deal {
         DealId::Known(id) => Some(id),
         DealId::New => record_id(body, Entity::Deal.singular()),
         DealId::ByName | DealId::Unknown => None,
     };
-    if let (Some(contact), Some(deal), Some(id)) = (work.contact_id, &work.write.deal, id) {
+    if let (Some(contact), Some(deal), Some(id)) = (work.known.contact_id, &work.write.deal, id) {
         context.records.learn_deal(contact, &deal.name, id);
     }
 }

@@ -158,10 +158,12 @@ impl Walk<'_> {
         }
         match &work.step {
             Step::FindId(entity) => NextCall::Together(SharedCall::FindIds(*entity)),
-            Step::Company => self.of_company(&work.write, work.ignores_cache),
-            Step::Contact => {
-                self.of_contact(&Contact { write: &work.write, account: work.account_id, work: Some(work) })
-            }
+            Step::Company => self.of_company(&work.write, work.cache.ignored),
+            Step::Contact => self.of_contact(&Contact {
+                write: &work.write,
+                account: work.known.account_id,
+                work: Some(work),
+            }),
             Step::Deal => self.of_deal(work),
             Step::FindContact
             | Step::FindHolder
@@ -205,8 +207,9 @@ impl Walk<'_> {
 
     fn of_contact(&mut self, contact: &Contact<'_>) -> NextCall {
         let Contact { write, account, work } = *contact;
-        let ignores_cache = work.is_some_and(|work| work.ignores_cache);
-        let id = work.and_then(|work| work.contact_id).or_else(|| self.records.contact_id(write.address()));
+        let ignores_cache = work.is_some_and(|work| work.cache.ignored);
+        let id =
+            work.and_then(|work| work.known.contact_id).or_else(|| self.records.contact_id(write.address()));
         let id = id.filter(|_| !ignores_cache);
         if !tags::are_known(&write.record, Entity::Contact, id, self.records) {
             return NextCall::Alone;
@@ -244,8 +247,9 @@ impl Walk<'_> {
             return true;
         }
         let Some(id) = id else { return false };
-        let shown =
-            contact.work.is_some_and(|work| work.deal != DealId::Unknown || work.search.links.is_some());
+        let shown = contact
+            .work
+            .is_some_and(|work| work.known.deal != DealId::Unknown || work.search.links.is_some());
         match self.circumstances.deal_identity {
             DealIdentity::Name => true,
             DealIdentity::Contact => {

@@ -83,7 +83,7 @@ impl<D> Scheduler<D> {
     /// nothing and shows the links.
     pub(super) fn read_back(&mut self, trial: LinkTrial, now: Instant) {
         let work = trial.items.first().and_then(|item| self.items.contact(*item));
-        let call = work.and_then(|work| match work.contact_id {
+        let call = work.and_then(|work| match work.known.contact_id {
             Some(id) => Some(Call::contact_read(id)),
             None => work.call(),
         });
@@ -104,14 +104,14 @@ impl<D> Scheduler<D> {
     ) -> Vec<Effect<D>> {
         let Some((sample, account)) = trial.items.first().and_then(|sample| {
             let work = self.items.contact(*sample)?;
-            Some((work, work.account_id?))
+            Some((work, work.known.account_id?))
         }) else {
             self.send_singly(trial.items);
             return Vec::new();
         };
         let body = result.unwrap_or_default();
         let same =
-            sample.contact_id.is_none_or(|id| record_id(&body, Entity::Contact.singular()) == Some(id));
+            sample.known.contact_id.is_none_or(|id| record_id(&body, Entity::Contact.singular()) == Some(id));
         let Some(links) = linked_accounts(&body).filter(|_| same) else {
             // It says nothing about links. The next bulk call that writes some is tried again, but not for ever.
             self.send_singly(trial.items);

@@ -106,8 +106,8 @@ impl<D> Scheduler<D> {
                     let shown = row.links.as_deref().unwrap_or_default();
                     let address = work.write.address();
                     let links = self.records.contacts.learn_found(address, row.id, shown, seen_since);
-                    work.contact_id = Some(row.id);
-                    work.relied_on_cache = true;
+                    work.known.contact_id = Some(row.id);
+                    work.cache.relied = true;
                     work.search.links = Some(links);
                     work.show_deals(row);
                 }
@@ -117,7 +117,7 @@ impl<D> Scheduler<D> {
                     let address = work.write.address();
                     work.search.links = Some(self.records.contacts.links_of_unfound(address, seen_since));
                     // By its id it is locked for others that know it by another address.
-                    work.contact_id = self.records.contact_id(address);
+                    work.known.contact_id = self.records.contact_id(address);
                     work.search.is_new = true;
                 }
                 // It is searched for again, with another control.

@@ -252,13 +252,13 @@ impl<D> Scheduler<D> {
 /// Passes over the sales account if it was last written with the same values.
 fn skip_unchanged_company(work: &mut ContactWork, records: &mut RecordCache) {
     if work.step == Step::Company
-        && !work.ignores_cache
+        && !work.cache.ignored
         && let Some(company) = &work.write.company
         && let Some(known) = records.account(&company.name)
         && known.written == Some(fingerprint(&company.record))
     {
-        work.account_id = Some(known.id);
-        work.relied_on_cache = true;
+        work.known.account_id = Some(known.id);
+        work.cache.relied = true;
         work.step = Step::Contact;
     }
 }

@@ -39,7 +39,7 @@ impl<D> Scheduler<D> {
     pub(in crate::lane::scheduler) fn lock_for_call(&mut self, number: u64) {
         if let Some(work) = self.items.contact(number)
             && work.creates_deal()
-            && let (Some(contact), Some(deal)) = (work.contact_id, &work.write.deal)
+            && let (Some(contact), Some(deal)) = (work.known.contact_id, &work.write.deal)
         {
             self.records.deal_may_be_created(contact, &deal.name);
         }
@@ -83,7 +83,7 @@ impl<D> Scheduler<D> {
             if let Step::Link(links) = &work.step { Some(links.clone()) } else { work.links_to_write() };
         if let Some(links) = links {
             let times = LearningTimes { now, search_delay };
-            self.records.contacts.may_be_linked(work.write.address(), work.contact_id, &links, times);
+            self.records.contacts.may_be_linked(work.write.address(), work.known.contact_id, &links, times);
         }
     }
 }
