@@ -113,7 +113,7 @@ impl Survey {
                 None => continue,
             };
             let facts = lane.facts();
-            let quota_left = facts.api.map(|quota| quota.left as u64);
+            let quota_left = facts.quotas.api.map(|quota| quota.left as u64);
             let history = histories.entry(account.to_owned()).or_default();
             history.look(minute, &counts, Level { waiting: waiting.get(account).copied(), quota_left });
             let report = self.lane(lane, &counts, history, (now, at));
@@ -190,18 +190,18 @@ impl Survey {
             since: view.since,
             why: view.why,
             stuck,
-            last_received: facts.last_received,
-            last_delivered: facts.last_delivered,
-            in_flight: facts.unsettled as u64,
-            oldest: facts.oldest,
+            last_received: facts.deliveries.last_received,
+            last_delivered: facts.deliveries.last_delivered,
+            in_flight: facts.deliveries.unsettled as u64,
+            oldest: facts.deliveries.oldest,
             hour,
             hour_before,
             total: totals(counts),
             p95_seconds: history.p95(minute),
-            quota: facts.api.map(|quota| quota_report(&quota, now, at)),
-            tracking_quota: facts.tracking.map(|quota| quota_report(&quota, now, at)),
+            quota: facts.quotas.api.map(|quota| quota_report(&quota, now, at)),
+            tracking_quota: facts.quotas.tracking.map(|quota| quota_report(&quota, now, at)),
             last_error: facts.last_error.map(|(at, words)| LastError { at, words: mask(&words) }),
-            fields: facts.fields.map(|fields| {
+            fields: facts.schema.counts.map(|fields| {
                 let [contact, sales_account, deal] = fields.counts.map(|count| count as u64);
                 FieldsRead { at: fields.at, contact, sales_account, deal }
             }),
@@ -209,7 +209,7 @@ impl Survey {
                 history: history.samples(minute),
                 calls: calls.collect(),
                 failures: facts.failures.iter().map(failed).collect(),
-                field_changes: facts.field_changes.iter().map(changed).collect(),
+                field_changes: facts.schema.changes.iter().map(changed).collect(),
                 bulk_features: facts
                     .bulk_features
                     .known()

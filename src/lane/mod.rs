@@ -32,7 +32,9 @@ pub use crate::lane::contact::bulk::features::{BulkFeature, BulkFeatures, Featur
 pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
 pub use crate::lane::scheduler::work::window::{ContactKey, Window};
 pub use crate::lane::setup::applied::AppliedSettings;
-pub use crate::lane::status::facts::{FieldCounts, LaneFacts, LaneFailure, NotedFieldChange, QuotaFacts};
+pub use crate::lane::status::facts::{
+    DeliveryFacts, FieldCounts, LaneFacts, LaneFailure, NotedFieldChange, QuotaFacts, QuotasLeft, SchemaFacts,
+};
 pub use crate::lane::status::lane_state::LaneState;
 pub use crate::lane::status::lane_status::{LaneStatus, LaneView};
 pub use crate::lane::status::progress::Stuck;

@@ -122,7 +122,7 @@ impl Settler {
             Outcome::Delivered => {
                 self.metrics.events.delivered.of(delivery.event_type).inc();
                 self.metrics.lane.last_delivery.set(now.as_duration().as_secs_f64());
-                self.status.note(|facts| facts.last_delivered = Some(now));
+                self.status.note(|facts| facts.deliveries.last_delivered = Some(now));
             }
             Outcome::Skipped(reason) => {
                 self.metrics.events.skipped.of(reason.as_str()).inc();

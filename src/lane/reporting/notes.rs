@@ -48,7 +48,7 @@ impl Notes {
 
     pub(in crate::lane) fn received(&self) {
         self.metrics.begin();
-        self.status.note(|facts| facts.last_received = Some(Timestamp::now()));
+        self.status.note(|facts| facts.deliveries.last_received = Some(Timestamp::now()));
     }
 
     /// When the lane must have a turn, so that what is noted stays true.
@@ -76,14 +76,14 @@ impl Notes {
         let next = [api.next, tracking.next].into_iter().flatten().filter(|next| *next > now);
         self.next_look = (!all_back).then(|| next.chain([now + QUOTA_LOOK]).min()).flatten();
         self.metrics.quota.remaining.set(u32::try_from(api.left).map_or(f64::MAX, f64::from));
-        self.status.note(|facts| (facts.api, facts.tracking) = (Some(api), Some(tracking)));
+        self.status.note(|facts| (facts.quotas.api, facts.quotas.tracking) = (Some(api), Some(tracking)));
         if let Some(reading) = intake.schema().read()
             && self.fields_read_at != Some(reading.at)
         {
             self.fields_read_at = Some(reading.at);
             let at = Timestamp::now();
             self.status.note(|facts| {
-                facts.fields = Some(FieldCounts { at, counts: reading.counts });
+                facts.schema.counts = Some(FieldCounts { at, counts: reading.counts });
                 facts.fields_changed(at, &reading.changed);
             });
         }

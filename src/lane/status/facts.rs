@@ -19,24 +19,14 @@ const FIELD_CHANGES_KEPT: usize = 20;
 /// What a lane notes.
 #[derive(Debug, Clone, Default)]
 pub struct LaneFacts {
-    /// When an event last came to this replica.
-    pub last_received: Option<Timestamp>,
-    /// When one was last delivered.
-    pub last_delivered: Option<Timestamp>,
-    /// When the oldest one on hand was queued.
-    pub oldest: Option<Timestamp>,
-    /// Events taken and not settled.
-    pub unsettled: usize,
-    /// Calls to the API.
-    pub api: Option<QuotaFacts>,
-    /// Calls to the tracking endpoints.
-    pub tracking: Option<QuotaFacts>,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub deliveries: DeliveryFacts,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub quotas: QuotasLeft,
     /// When a call last failed, and how, in words.
     pub last_error: Option<(Timestamp, String)>,
-    /// The account's fields, once they are read.
-    pub fields: Option<FieldCounts>,
-    /// What the last readings of the fields found changed, newest first.
-    pub field_changes: Vec<NotedFieldChange>,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub schema: SchemaFacts,
     /// What the account's answers have shown of what bulk needs.
     pub bulk_features: BulkFeatures,
     /// The account's settings, once the lane has them.
@@ -45,11 +35,42 @@ pub struct LaneFacts {
     pub failures: VecDeque<LaneFailure>,
 }
 
+/// The events that came to this replica.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFacts {
+    /// When one last came.
+    pub last_received: Option<Timestamp>,
+    /// When one was last delivered.
+    pub last_delivered: Option<Timestamp>,
+    /// When the oldest one on hand was queued.
+    pub oldest: Option<Timestamp>,
+    /// Events taken and not settled.
+    pub unsettled: usize,
+}
+
+/// Calls that are left.
+#[derive(Debug, Clone, Default)]
+pub struct QuotasLeft {
+    /// To the API.
+    pub api: Option<QuotaFacts>,
+    /// To the tracking endpoints.
+    pub tracking: Option<QuotaFacts>,
+}
+
+/// The account's fields.
+#[derive(Debug, Clone, Default)]
+pub struct SchemaFacts {
+    /// How many there are, once they are read.
+    pub counts: Option<FieldCounts>,
+    /// What the last readings found changed, newest first.
+    pub changes: Vec<NotedFieldChange>,
+}
+
 impl LaneFacts {
     pub(in crate::lane) fn fields_changed(&mut self, at: Timestamp, changes: &[FieldDifference]) {
         let newest = changes.iter().map(|change| NotedFieldChange { at, change: change.clone() });
-        self.field_changes.splice(0..0, newest);
-        self.field_changes.truncate(FIELD_CHANGES_KEPT);
+        self.schema.changes.splice(0..0, newest);
+        self.schema.changes.truncate(FIELD_CHANGES_KEPT);
     }
 
     /// An event became a dead letter.
@@ -146,7 +167,7 @@ mod tests {
             let at = Timestamp::from_second(hour * 3600).unwrap();
             facts.fields_changed(at, &[change(format!("a{hour}")), change(format!("b{hour}"))]);
         }
-        let kept: Vec<&str> = facts.field_changes.iter().map(|noted| noted.change.field.as_str()).collect();
+        let kept: Vec<&str> = facts.schema.changes.iter().map(|noted| noted.change.field.as_str()).collect();
         assert_eq!((kept.len(), &kept[..3]), (FIELD_CHANGES_KEPT, &["a29", "b29", "a28"][..]));
     }
 

@@ -93,8 +93,8 @@ impl LaneStatus {
     /// So many events are on hand, the oldest of them queued then.
     pub(in crate::lane) fn note_on_hand(&self, unsettled: usize, oldest: Option<Timestamp>) {
         let before = self.note(|facts| {
-            facts.unsettled = unsettled;
-            std::mem::replace(&mut facts.oldest, oldest)
+            facts.deliveries.unsettled = unsettled;
+            std::mem::replace(&mut facts.deliveries.oldest, oldest)
         });
         if before != oldest {
             self.metrics.lane.oldest.set(oldest.map_or(0.0, |oldest| oldest.as_duration().as_secs_f64()));
