@@ -38,7 +38,7 @@ pub use crate::broker::amqp::address::{Address, AddressError, Addresses};
 pub use context::{Context, LaneSet, RoutedAccounts};
 pub use dead_letter_queue::{
     DeadLetterQueue, LetterAccounts, LetterCounter, LetterJudge, LetterOrder, LetterProgress,
-    LetterQueueError, LetterState, LetterVerdict, LettersSeen,
+    LetterQueueError, LetterState, LetterVerdict, LettersSeen, StayingLetters,
 };
 pub use facts::{BrokerFacts, QueueDepths};
 pub use health::{BrokerHealth, HealthView};

@@ -39,6 +39,7 @@ use disposal::DisposalKind;
 pub use error::LetterQueueError;
 pub use orders::{
     LetterAccounts, LetterCounter, LetterJudge, LetterOrder, LetterProgress, LetterState, LetterVerdict,
+    StayingLetters,
 };
 use reading::{LetterReading, NextLetter};
 use work::LetterWork;

@@ -89,14 +89,9 @@ pub struct LetterProgress {
     pub matched: u64,
     /// Sent back or dropped.
     pub done: u64,
-    /// Could not be sent back, and stay.
-    pub failed: u64,
-    /// Judged to stay: they would fail again.
-    pub skipped: u64,
-    /// Could not be judged, and stay.
-    pub unknown: u64,
-    /// Why letters stay, and how many; the first causes only.
-    pub causes: BTreeMap<String, u64>,
+    #[expect(missing_docs, reason = "described at its type")]
+    #[serde(flatten)]
+    pub stay: StayingLetters,
     /// The id of the first letter that was done.
     pub first: Option<String>,
     /// The id of the last letter that was done.
@@ -105,7 +100,30 @@ pub struct LetterProgress {
     pub state: LetterState,
 }
 
-impl LetterProgress {
+/// Letters that were meant, and stay.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct StayingLetters {
+    /// Could not be sent back.
+    pub failed: u64,
+    /// Judged to stay: they would fail again.
+    pub skipped: u64,
+    /// Could not be judged.
+    pub unknown: u64,
+    /// Why they stay, and how many; the first causes only.
+    pub causes: BTreeMap<String, u64>,
+}
+
+impl StayingLetters {
+    /// How many.
+    pub const fn count(&self) -> u64 {
+        self.failed + self.skipped + self.unknown
+    }
+
+    pub(super) fn failed(&mut self, why: &str) {
+        self.failed += 1;
+        self.add_cause(why);
+    }
+
     /// Counts a letter that must stay. True if it may go.
     pub fn may_go(&mut self, verdict: LetterVerdict) -> bool {
         let (stay, why) = match verdict {
@@ -118,7 +136,7 @@ impl LetterProgress {
         false
     }
 
-    pub(super) fn add_cause(&mut self, why: &str) {
+    fn add_cause(&mut self, why: &str) {
         if let Some(count) = self.causes.get_mut(why) {
             *count += 1;
         } else if self.causes.len() < MOST_CAUSES {
@@ -150,9 +168,9 @@ pub(super) async fn conclude(
         who = order.who,
         filter = %order.filter,
         letters = end.done,
-        failed = end.failed,
-        skipped = end.skipped,
-        unknown = end.unknown,
+        failed = end.stay.failed,
+        skipped = end.stay.skipped,
+        unknown = end.stay.unknown,
         first = end.first,
         last = end.last,
         started = %started,

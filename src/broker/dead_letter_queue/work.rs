@@ -154,7 +154,8 @@ impl<'a, 's> LetterWork<'a, 's> {
         let mut chosen: Vec<ChosenLetter> = Vec::new();
         let mut bytes = 0;
         loop {
-            let taken = self.now.done + self.now.failed + u64::try_from(chosen.len()).unwrap_or(u64::MAX);
+            let taken =
+                self.now.done + self.now.stay.failed + u64::try_from(chosen.len()).unwrap_or(u64::MAX);
             let enough = taken >= self.selection.limit();
             let wait = if chosen.is_empty() { LETTER_WAIT } else { LETTER_PAUSE };
             let full = chosen.len() >= self.pace.most() || bytes >= LETTER_BYTES_IN_FLIGHT;
@@ -192,7 +193,7 @@ impl<'a, 's> LetterWork<'a, 's> {
             if self.selection.holds(&listed) {
                 self.now.matched += 1;
                 let judge = self.order.judge.as_ref();
-                if judge.is_none_or(|judge| self.now.may_go(judge(&letter, &listed))) {
+                if judge.is_none_or(|judge| self.now.stay.may_go(judge(&letter, &listed))) {
                     bytes += delivery.data.len();
                     chosen.push(ChosenLetter { delivery: *delivery, listed });
                 }
@@ -223,10 +224,7 @@ impl<'a, 's> LetterWork<'a, 's> {
         for (letter, fate) in chosen.into_iter().zip(fates) {
             match fate {
                 LetterFate::Gone => gone.push(letter),
-                LetterFate::Stays(why) => {
-                    self.now.failed += 1;
-                    self.now.add_cause(&why);
-                }
+                LetterFate::Stays(why) => self.now.stay.failed(&why),
             }
         }
         for some in gone.chunks(LETTER_ACKNOWLEDGEMENTS) {

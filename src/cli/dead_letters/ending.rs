@@ -1,6 +1,6 @@
 //! What people are told at the end of an order: what became of the letters, and why some stay.
 
-use crate::broker::{LetterProgress, LetterState};
+use crate::broker::{LetterProgress, LetterState, StayingLetters};
 use crate::cli::letters::command::{LetterCommand, nothing_matched};
 use crate::cli::letters::told;
 use crate::cli::terminal::output::{Failure, print, print_error};
@@ -21,31 +21,30 @@ pub(super) fn conclude(
         return Ok(());
     }
     let mut text = format!("{} {done}", told::letters(end.done));
-    let stay = end.failed + end.skipped + end.unknown;
-    if stay > 0 {
+    if end.stay.count() > 0 {
         text.push_str(", ");
-        text.push_str(&told::letters(stay));
+        text.push_str(&told::letters(end.stay.count()));
         text.push_str(" left in ");
         text.push_str(&command.queue.name());
     }
     text.push('\n');
-    text.push_str(&told_causes(end));
+    text.push_str(&told_causes(&end.stay));
     print(text)
 }
 
 /// Why letters stay, a line for each cause.
-pub(super) fn told_causes(end: &LetterProgress) -> String {
+pub(super) fn told_causes(stay: &StayingLetters) -> String {
     let line =
         |(why, letters): (&String, &u64)| format!("  {}: {}\n", told::letters(*letters), printable(why));
-    end.causes.iter().map(line).collect()
+    stay.causes.iter().map(line).collect()
 }
 
 /// Fails if letters could not be judged.
-pub(super) fn judged(end: &LetterProgress) -> Result<(), Failure> {
-    if end.unknown == 0 {
+pub(super) fn judged(stay: &StayingLetters) -> Result<(), Failure> {
+    if stay.unknown == 0 {
         return Ok(());
     }
-    let letters = told::letters(end.unknown);
+    let letters = told::letters(stay.unknown);
     Err(Failure::Failed(format!("{letters} could not be judged; the same command tries them again")))
 }
 
@@ -75,8 +74,8 @@ pub(super) fn verdict(
     {
         print_error(&note);
     }
-    if end.failed > 0 {
-        return Err(Failure::Failed(format!("{} could not be sent back", told::letters(end.failed))));
+    if end.stay.failed > 0 {
+        return Err(Failure::Failed(format!("{} could not be sent back", told::letters(end.stay.failed))));
     }
-    judged(end)
+    judged(&end.stay)
 }

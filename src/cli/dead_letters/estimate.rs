@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ending::{judged, told_causes};
-use crate::broker::{LetterJudge, LetterProgress};
+use crate::broker::{LetterJudge, StayingLetters};
 use crate::cli::letters::command::{LetterCommand, failure, nothing_matched};
 use crate::cli::letters::told;
 use crate::cli::terminal::output::{Failure, print};
@@ -49,7 +49,7 @@ pub(super) async fn estimate(
 ) -> Result<(), Failure> {
     let selection = filter.selection(Timestamp::now());
     let mut accounts: BTreeMap<Option<String>, Estimate> = BTreeMap::new();
-    let (mut matched, mut stay) = (0, LetterProgress::default());
+    let (mut matched, mut stay) = (0, StayingLetters::default());
     let looked = command
         .queue
         .look(&command.who, &command.stop, |letter, whole| {
@@ -68,7 +68,7 @@ pub(super) async fn estimate(
         })
         .await
         .map_err(failure)?;
-    let unsent = stay.skipped + stay.unknown;
+    let unsent = stay.count();
     if matched == 0 && unsent == 0 {
         return Err(nothing_matched(&command.queue.name()));
     }

@@ -95,7 +95,7 @@ struct ReplayDetails<'a> {
 impl<'a> ReplayJson<'a> {
     fn of(replay: Option<&'a ReplayView>) -> Self {
         let Some(replay) = replay else { return Self { state: "none", ..Self::default() } };
-        let LetterProgress { at_start, seen, matched, done, failed, causes, state, .. } = replay.progress();
+        let LetterProgress { at_start, seen, matched, done, stay, state, .. } = replay.progress();
         let (state, why) = match state {
             LetterState::Starting | LetterState::Running if replay.stopping => ("stopping", None),
             LetterState::Starting => ("starting", None),
@@ -113,8 +113,8 @@ impl<'a> ReplayJson<'a> {
             seen,
             matched,
             done,
-            failed,
-            causes,
+            failed: stay.failed,
+            causes: stay.causes,
         };
         Self { state, why, details: Some(details) }
     }

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::frame::Frame;
 use super::shown::RunbookLink;
-use crate::broker::{LetterProgress, LetterState};
+use crate::broker::{LetterProgress, LetterState, StayingLetters};
 use crate::dead_letter::LetterGroup;
 use crate::delivery::UNROUTED;
 use crate::fleet::QueueCounts;
@@ -256,7 +256,15 @@ fn command(group: &LetterGroup) -> Option<String> {
 }
 
 fn replay_shown(replay: &ReplayView, now: Timestamp) -> ReplayShown {
-    let LetterProgress { at_start, seen, matched, done, failed, causes, state, .. } = replay.progress();
+    let LetterProgress {
+        at_start,
+        seen,
+        matched,
+        done,
+        stay: StayingLetters { failed, causes, .. },
+        state,
+        ..
+    } = replay.progress();
     let sent = counted(done, "letter was sent back", "letters were sent back");
     let stay = matched.saturating_sub(done);
     let words = match state {
@@ -400,8 +408,7 @@ mod tests {
             seen: 1000,
             matched: 903,
             done: 900,
-            failed: 3,
-            causes,
+            stay: StayingLetters { failed: 3, causes, ..StayingLetters::default() },
             state: LetterState::Running,
             first: Some("first-id".into()),
             last: Some("last-id".into()),
@@ -432,7 +439,7 @@ mod tests {
             told.push(said(&state));
         }
         sender.send_modify(|progress| {
-            (progress.state, progress.failed, progress.matched) = (LetterState::Done, 0, 900);
+            (progress.state, progress.stay.failed, progress.matched) = (LetterState::Done, 0, 900);
         });
         told.push(said(&state));
         sender.send_modify(|progress| (progress.done, progress.matched) = (0, 0));
