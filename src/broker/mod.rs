@@ -45,8 +45,8 @@ pub use health::{BrokerHealth, HealthView};
 pub use inspection::first_node::NoNode;
 pub use inspection::inspect::difference::QueueDifference;
 pub use inspection::survey::{
-    BrokerSurvey, Certainty, ExchangeState, NameState, NodeFacts, NodeFailure, ObjectsReport, Publishing,
-    QueueState, RefusedRight, RightsReport, SurveyedNode, survey,
+    BrokerSurvey, Certainty, ExchangeState, ExchangesReport, NameState, NodeFacts, NodeFailure,
+    ObjectsReport, Publishing, QueueState, RefusedRight, RightsReport, SurveyedNode, survey,
 };
 pub use intake_publisher::{PublishError, Published, Publisher};
 pub use names::{Names, priority};

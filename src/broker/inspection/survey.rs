@@ -21,7 +21,7 @@ use crate::delivery::AccountName;
 use asking::connect;
 pub use asking::{Certainty, NodeFailure};
 pub use messages::Publishing;
-pub use queues::{ExchangeState, NameState, QueueState};
+pub use queues::{ExchangeState, ExchangesReport, NameState, QueueState};
 pub use rights::{RefusedRight, RightsReport};
 
 /// What was found of a broker.
@@ -71,12 +71,8 @@ pub struct ObjectsReport {
     pub publishing: Publishing,
     #[expect(missing_docs, reason = "described at its type")]
     pub rights: Certainty<RightsReport>,
-    /// The exchange that leads to the lanes.
-    pub lanes_exchange: ExchangeState,
-    /// The exchange of dead letters.
-    pub dead_exchange: ExchangeState,
-    /// The exchange by which replicas tell each other of their lanes.
-    pub status_exchange: ExchangeState,
+    #[expect(missing_docs, reason = "described at its type")]
+    pub exchanges: ExchangesReport,
     /// The queues that whoever counts, and whoever replays or drops letters, reserves.
     pub reserved: Vec<(String, NameState)>,
     /// The intake.
@@ -137,41 +133,17 @@ async fn look(
     replica: &str,
     accounts: &[AccountName],
 ) -> ObjectsReport {
-    let (
-        publishing,
-        rights,
-        lanes_exchange,
-        dead_exchange,
-        status_exchange,
-        reserved,
-        intake,
-        dead,
-        lanes,
-        name_taken,
-    ) = tokio::join!(
+    let (publishing, rights, exchanges, reserved, intake, dead, lanes, name_taken) = tokio::join!(
         messages::publish(address, names),
         rights::rights(connection, names, replica, accounts),
-        queues::lanes_exchange(connection, names),
-        queues::dead_exchange(connection, names),
-        queues::status_exchange(connection, names),
+        queues::exchanges(connection, names),
         queues::reserved(connection, names),
         queues::intake(connection, names),
         queues::dead_letters(connection, names),
         queues::lanes(connection, names, accounts),
         name_taken(connection, names, replica),
     );
-    ObjectsReport {
-        publishing,
-        rights,
-        lanes_exchange,
-        dead_exchange,
-        status_exchange,
-        reserved,
-        intake,
-        dead,
-        lanes,
-        name_taken,
-    }
+    ObjectsReport { publishing, rights, exchanges, reserved, intake, dead, lanes, name_taken }
 }
 
 /// Whether another connection has reserved the name.

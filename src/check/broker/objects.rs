@@ -12,7 +12,8 @@ const LATER: &str = "declared at the first start";
 
 pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut CheckFindings) {
     const CHECK: &str = "exchanges";
-    let both = [(names.lanes().to_owned(), &objects.lanes_exchange), (names.dead(), &objects.dead_exchange)];
+    let both =
+        [(names.lanes().to_owned(), &objects.exchanges.lanes), (names.dead(), &objects.exchanges.dead)];
     let status = names.status();
     let mut missing = Vec::new();
     for (name, state) in &both {
@@ -29,7 +30,7 @@ pub(super) fn exchanges(objects: &ObjectsReport, names: &Names, findings: &mut C
             }
         }
     }
-    match &objects.status_exchange {
+    match &objects.exchanges.status {
         ExchangeState::AsDeclared => {}
         ExchangeState::Missing => missing.push(&status),
         ExchangeState::Differs(why) => findings.warn(

@@ -1,5 +1,7 @@
 use super::*;
-use crate::broker::{ExchangeState, NameState, ObjectsReport, QueueDifference, QueueState, RightsReport};
+use crate::broker::{
+    ExchangeState, ExchangesReport, NameState, ObjectsReport, QueueDifference, QueueState, RightsReport,
+};
 use crate::check::CheckStatus;
 
 fn facts(version: &str) -> NodeFacts {
@@ -20,9 +22,11 @@ fn objects() -> ObjectsReport {
     ObjectsReport {
         publishing: Publishing::Confirmed,
         rights: Certainty::Known(RightsReport { lanes: 1, ..RightsReport::default() }),
-        lanes_exchange: ExchangeState::AsDeclared,
-        dead_exchange: ExchangeState::AsDeclared,
-        status_exchange: ExchangeState::AsDeclared,
+        exchanges: ExchangesReport {
+            lanes: ExchangeState::AsDeclared,
+            dead: ExchangeState::AsDeclared,
+            status: ExchangeState::AsDeclared,
+        },
         reserved: vec![
             ("q.counter".to_owned(), NameState::Reserved),
             ("q.dead.claim".to_owned(), NameState::Free),
@@ -163,7 +167,7 @@ fn queues_and_exchanges_have_a_verdict_in_each_state() {
         (ExchangeState::Differs("type".to_owned()), Failed),
         (ExchangeState::Unknown("late".to_owned()), Failed),
     ] {
-        assert_eq!(changed("exchanges", |objects| objects.dead_exchange = state.clone()).0, [status]);
+        assert_eq!(changed("exchanges", |objects| objects.exchanges.dead = state.clone()).0, [status]);
     }
 }
 
@@ -212,7 +216,7 @@ fn names_that_cannot_be_reserved_are_told_with_what_there_is_not_without_them() 
         assert!(found == statuses && messages.contains(part), "{messages}");
     }
     let differs = ExchangeState::Differs("it is direct".to_owned());
-    let (found, messages) = changed("exchanges", |objects| objects.status_exchange = differs);
+    let (found, messages) = changed("exchanges", |objects| objects.exchanges.status = differs);
     assert!(found == [Warning] && messages.contains("q.status is of another kind"), "{messages}");
 }
 

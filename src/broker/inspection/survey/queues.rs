@@ -63,16 +63,25 @@ pub enum NameState {
     Unknown(String),
 }
 
-pub(super) async fn lanes_exchange(connection: &Connection, names: &Names) -> ExchangeState {
-    exchange(connection, names.lanes(), ExchangeKind::Direct, true).await
+/// The exchanges.
+#[derive(Debug)]
+pub struct ExchangesReport {
+    /// It leads to the lanes.
+    pub lanes: ExchangeState,
+    /// It takes dead letters.
+    pub dead: ExchangeState,
+    /// By it replicas tell each other of their lanes.
+    pub status: ExchangeState,
 }
 
-pub(super) async fn dead_exchange(connection: &Connection, names: &Names) -> ExchangeState {
-    exchange(connection, &names.dead(), ExchangeKind::Topic, true).await
-}
-
-pub(super) async fn status_exchange(connection: &Connection, names: &Names) -> ExchangeState {
-    exchange(connection, &names.status(), ExchangeKind::Fanout, false).await
+pub(super) async fn exchanges(connection: &Connection, names: &Names) -> ExchangesReport {
+    let (dead, status) = (names.dead(), names.status());
+    let (lanes, dead, status) = tokio::join!(
+        exchange(connection, names.lanes(), ExchangeKind::Direct, true),
+        exchange(connection, &dead, ExchangeKind::Topic, true),
+        exchange(connection, &status, ExchangeKind::Fanout, false),
+    );
+    ExchangesReport { lanes, dead, status }
 }
 
 /// Whether the queues are free whose names whoever does one thing at a time reserves.
