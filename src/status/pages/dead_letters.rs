@@ -412,7 +412,6 @@ mod tests {
             state: LetterState::Running,
             first: Some("first-id".into()),
             last: Some("last-id".into()),
-            ..LetterProgress::default()
         };
         let (mut state, sender) = replay(progress);
         let page = shown(Some(&state), Viewer::Admin);
