@@ -168,7 +168,7 @@ impl AccountFields {
     pub fn schema(&self) -> Schema {
         let mut schema = Schema::default();
         for read in &self.read {
-            schema.fields_mut(read.entity).clone_from(&read.fields);
+            schema.of_mut(read.entity).clone_from(&read.fields);
         }
         schema
     }

@@ -47,7 +47,7 @@ impl AccountExplainer {
         let schema = fields.schema();
         let mut labels = HashMap::new();
         for entity in Entity::ALL {
-            for field in &schema.fields(*entity).fields {
+            for field in &schema.of(*entity).fields {
                 labels.insert((*entity, field.name.clone()), field.label.clone());
             }
         }

@@ -42,7 +42,7 @@ pub fn list(account: &str, fields: &AccountFields) -> Vec<ListedField> {
     let mut listed = Vec::new();
     for entity in Entity::ALL.iter().copied() {
         let prefix = trait_prefix(entity);
-        for field in &schema.fields(entity).fields {
+        for field in &schema.of(entity).fields {
             let name = trait_name(&mapper, entity, &field.name);
             let stages = entity == Entity::Deal && field.name == "deal_stage_id";
             let selectors = fields.selectors();

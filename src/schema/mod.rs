@@ -114,35 +114,7 @@ impl Fields {
 }
 
 /// The fields of all of an account's entities.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Schema {
-    /// The contact's fields.
-    pub contact: Fields,
-    /// The sales account's fields.
-    pub sales_account: Fields,
-    /// The deal's fields.
-    pub deal: Fields,
-}
-
-impl Schema {
-    /// The fields of one entity.
-    pub fn fields(&self, entity: Entity) -> &Fields {
-        match entity {
-            Entity::Contact => &self.contact,
-            Entity::SalesAccount => &self.sales_account,
-            Entity::Deal => &self.deal,
-        }
-    }
-
-    /// The same, to be replaced.
-    pub fn fields_mut(&mut self, entity: Entity) -> &mut Fields {
-        match entity {
-            Entity::Contact => &mut self.contact,
-            Entity::SalesAccount => &mut self.sales_account,
-            Entity::Deal => &mut self.deal,
-        }
-    }
-}
+pub type Schema = PerEntity<Fields>;
 
 /// The word of every type, and an unknown one.
 #[cfg(test)]

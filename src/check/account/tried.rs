@@ -68,11 +68,7 @@ impl FieldsTried {
         }
         let count = fields.fields.len();
         self.left_out.extend(left_out);
-        match entity {
-            Entity::Contact => self.schema.contact = fields,
-            Entity::SalesAccount => self.schema.sales_account = fields,
-            Entity::Deal => self.schema.deal = fields,
-        }
+        *self.schema.of_mut(entity) = fields;
         Tried::Works(count)
     }
 }

@@ -216,7 +216,7 @@ impl SchemaRefresh {
         let unreadable = answer::gap(&result);
         match parse(&self.account, entity, result) {
             Ok(fields) => {
-                *draft.schema.fields_mut(entity) = fields;
+                *draft.schema.of_mut(entity) = fields;
                 self.unreadable.retain(|(other, _)| *other != entity);
                 self.entity_done(entity, now);
             }
