@@ -30,7 +30,7 @@ mod timing;
 pub use crate::lane::contact::bodies::{bulk_body, single_bodies};
 pub use crate::lane::contact::bulk::features::{BulkFeature, BulkFeatures, FeatureState};
 pub(crate) use crate::lane::intake::judge::{Accepts, Addressed, Judged, judge_recording};
-pub use crate::lane::scheduler::work::window::{ContactKey, Window};
+pub use crate::lane::scheduler::unsettled::window::{ContactKey, Window};
 pub use crate::lane::setup::applied::AppliedSettings;
 pub use crate::lane::status::facts::{
     DeliveryFacts, FieldCounts, LaneFacts, LaneFailure, NotedFieldChange, QuotaFacts, QuotasLeft, SchemaFacts,

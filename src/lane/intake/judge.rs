@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::config::AccountConfig;
-use crate::lane::scheduler::work::window::ContactKey;
+use crate::lane::scheduler::unsettled::window::ContactKey;
 use crate::mapping::{Identity, Mapped, Mapper, Mapping, Omitted, Recorded, email_trait};
 use crate::outcome::{DeadLetterReason, Outcome, Problem, Refusal, SkipReason};
 use crate::schema::Selector;

@@ -3,7 +3,7 @@
 //! Pure: no clock, no socket, no broker. Time and answers are handed in, so that a day can be simulated in a second. The
 //! lane's runner asks [`Scheduler::next`] until there is nothing to send, sends the calls, and hands in the answers.
 //!
-//! Events wait in the [window](work::window), behind earlier events of their contact. A new call to the API is planned
+//! Events wait in the [window](unsettled::window), behind earlier events of their contact. A new call to the API is planned
 //! only when quota and a request slot are free and deliveries do not follow each other closely
 //! ([`gathering`](planning::gathering)), and then of everything that waits. One event goes alone if it is alone, and a
 //! hundred go in one call if a hundred wait. What a contact's step is, and what an answer makes of it, the room
@@ -18,7 +18,7 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 mod together;
-pub(super) mod work;
+pub(super) mod unsettled;
 
 use tokio::time::Instant;
 
@@ -41,9 +41,9 @@ use planning::gathering::Gathering;
 use planning::order::{Order, Wake};
 pub use settings::SchedulerSettings;
 use tenure::Tenure;
-use work::record_locks::RecordLocks;
-use work::window::Window;
-use work::work_items::WorkItems;
+use unsettled::record_locks::RecordLocks;
+use unsettled::window::Window;
+use unsettled::work_items::WorkItems;
 
 /// One account's work: what waits, what is in flight, and what may go. `D` is a delivery, which it only hands back.
 #[derive(Debug)]

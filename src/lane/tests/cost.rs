@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::cost::stays_linear;
 use crate::lane::budget::Quota;
-use crate::lane::scheduler::work::window::{ContactKey, Window};
+use crate::lane::scheduler::unsettled::window::{ContactKey, Window};
 use crate::lane::scheduler::{Next, Scheduler, SchedulerSettings};
 use crate::lane::timing::BackoffSettings;
 use crate::mapping::{ContactWrite, Mapped, Record};

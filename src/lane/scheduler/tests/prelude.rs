@@ -11,7 +11,7 @@ pub(super) use crate::freshsales::{BudgetKind, Call, RateLimit, UnavailableCause
 pub(super) use crate::lane::budget::{Impediment, Quota};
 use crate::lane::contact::bulk::policy::BulkPolicy;
 use crate::lane::contact::cache::contacts::LearningTimes;
-pub(super) use crate::lane::scheduler::work::window::ContactKey;
+pub(super) use crate::lane::scheduler::unsettled::window::ContactKey;
 pub(super) use crate::lane::scheduler::{Effect, Next, Scheduler, SchedulerSettings, WhileJobsRun};
 pub(super) use crate::lane::timing::{BackoffSettings, TAKE_OVER_DELAY};
 pub(super) use crate::mapping::Mapped;

@@ -11,7 +11,7 @@ use crate::lane::contact::contact_work::ContactWork;
 use crate::lane::contact::refused::refusal::RefusedCall;
 use crate::lane::scheduler::pending::call_table::CallTable;
 use crate::lane::scheduler::pending::calls::{LinkTrial, Purpose};
-use crate::lane::scheduler::work::work_items::WorkItems;
+use crate::lane::scheduler::unsettled::work_items::WorkItems;
 use crate::lane::scheduler::{Effect, Scheduler};
 use crate::schema::Entity;
 
