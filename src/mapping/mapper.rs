@@ -13,16 +13,14 @@ use super::{ContactWrite, FoundBy, Ignored, Mapped, Mapping, MappingRules, Recor
 use crate::mapping::fields::field_index::FieldIndex;
 use crate::mapping::traits::candidate::Candidates;
 use crate::mapping::traits::special::{SpecialPositions, SpecialTrait};
-use crate::schema::{Entity, Schema, Selectors};
+use crate::schema::{Entity, PerEntity, Schema, Selectors};
 use crate::segment::{Event, Given, Payload, Traits};
 
 /// One account's mapping. It is built when the account's fields are read, and keeps of them only what look-ups need.
 #[derive(Debug)]
 pub struct Mapper {
     pub(super) rules: MappingRules,
-    contact: FieldIndex,
-    sales_account: FieldIndex,
-    deal: FieldIndex,
+    fields: PerEntity<FieldIndex>,
     gaps: Vec<(Entity, SchemaGap)>,
     bad_defaults: Vec<BadDefault>,
     selectors: Selectors,
@@ -30,26 +28,16 @@ pub struct Mapper {
 
 impl Mapper {
     /// Prepares the look-ups for an account with these rules and these fields.
-    pub fn new(mut rules: MappingRules, schema: Schema) -> Self {
-        let Schema { contact, sales_account, deal } = schema;
+    pub fn new(mut rules: MappingRules, mut schema: Schema) -> Self {
         // Overrides and defaults move into the look-ups; kept in the rules as well, they would take memory twice.
-        let (fields, defaults) = (take(&mut rules.fields), take(&mut rules.defaults));
-        let mut contact = FieldIndex::new(Entity::Contact, contact.fields, fields.contact);
-        let mut sales_account =
-            FieldIndex::new(Entity::SalesAccount, sales_account.fields, fields.sales_account);
-        let mut deal = FieldIndex::new(Entity::Deal, deal.fields, fields.deal);
-        let mut bad_defaults = fit(&mut contact, defaults.contact, &rules);
-        bad_defaults.extend(fit(&mut sales_account, defaults.sales_account, &rules));
-        bad_defaults.extend(fit(&mut deal, defaults.deal, &rules));
-        Self {
-            rules,
-            contact,
-            sales_account,
-            deal,
-            gaps: Vec::new(),
-            bad_defaults,
-            selectors: Selectors::default(),
-        }
+        let (mut overrides, mut defaults) = (take(&mut rules.fields), take(&mut rules.defaults));
+        let mut fields = PerEntity::each(|entity| {
+            let known = take(&mut schema.of_mut(entity).fields);
+            FieldIndex::new(entity, known, take(overrides.of_mut(entity)))
+        });
+        let unfit = |entity: &Entity| fit(fields.of_mut(*entity), take(defaults.of_mut(*entity)), &rules);
+        let bad_defaults = Entity::ALL.iter().flat_map(unfit).collect();
+        Self { rules, fields, gaps: Vec::new(), bad_defaults, selectors: Selectors::default() }
     }
 
     /// The same for an account where the fields of some entities could not be read.
@@ -146,7 +134,8 @@ impl Mapper {
             end: LAST,
         };
         let mut candidates = Candidates::default();
-        let record = record(&self.contact, &self.rules, &mut traits, context, &mut candidates, findings);
+        let record =
+            record(&self.fields.contact, &self.rules, &mut traits, context, &mut candidates, findings);
         let company = company.write(&mut traits, special, &[], &mut candidates, findings);
         let linked: &[&str] = if has_company { &["contacts", "sales_account_id"] } else { &["contacts"] };
         let deal = deal.write(&mut traits, special, linked, &mut candidates, findings);
@@ -170,12 +159,8 @@ impl Mapper {
         self.gaps.iter().any(|(lacking, _)| *lacking == entity)
     }
 
-    pub(super) fn fields(&self, entity: Entity) -> &FieldIndex {
-        match entity {
-            Entity::Contact => &self.contact,
-            Entity::SalesAccount => &self.sales_account,
-            Entity::Deal => &self.deal,
-        }
+    pub(super) const fn fields(&self, entity: Entity) -> &FieldIndex {
+        self.fields.of(entity)
     }
 }
 

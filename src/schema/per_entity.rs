@@ -12,6 +12,15 @@ pub struct PerEntity<T> {
 }
 
 impl<T> PerEntity<T> {
+    /// Makes one for each, in the order of [`Entity::ALL`].
+    pub fn each(mut make: impl FnMut(Entity) -> T) -> Self {
+        Self {
+            contact: make(Entity::Contact),
+            sales_account: make(Entity::SalesAccount),
+            deal: make(Entity::Deal),
+        }
+    }
+
     /// The one of this entity.
     pub const fn of(&self, entity: Entity) -> &T {
         match entity {
