@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use freshet::config::DealIdentity;
+use freshet::config::{DealIdentity, RecordChoices};
 use freshet::freshsales::{RateLimit, Verdict};
 use freshet::lane::{BackoffSettings, Effect, Next, Quota, Scheduler, SchedulerSettings};
 use freshet::mapping::Mapped;
@@ -57,7 +57,7 @@ impl Simulation {
     pub fn replica(&self, prefetch: usize, deal_identity: DealIdentity) -> Replica {
         let settings = SchedulerSettings {
             bulk_jobs: BULK_JOBS,
-            deal_identity,
+            records: RecordChoices { deal_identity, ..RecordChoices::default() },
             ..SchedulerSettings::new(CONCURRENCY, BackoffSettings::default())
         };
         let scheduler = Scheduler::new(

@@ -4,7 +4,7 @@ use crate::config::reading::reader::Section;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// How an account's records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is described at its type")]
 pub struct RecordChoices {
     pub deal_identity: DealIdentity,

@@ -1,6 +1,6 @@
 //! What an account's configuration says to its scheduler.
 
-use crate::config::{AccountConfig, DealIdentity, Links, Tags};
+use crate::config::{AccountConfig, RecordChoices};
 use crate::lane::timing::BackoffSettings;
 use crate::mapping::InvalidValue;
 
@@ -15,12 +15,8 @@ pub struct SchedulerSettings {
     pub bulk_jobs: usize,
     /// `Omit` also leaves out what the API key may not write.
     pub invalid_value: InvalidValue,
-    /// How a deal is found.
-    pub deal_identity: DealIdentity,
-    /// How contacts are linked to their companies.
-    pub links: Links,
-    /// Whether an event's tags replace a record's, or are added to them.
-    pub tags: Tags,
+    /// How deals are found, contacts linked, and tags written.
+    pub records: RecordChoices,
     /// A question for people, added where nothing is found at the account's url.
     pub not_found_hint: Option<&'static str>,
 }
@@ -31,9 +27,7 @@ impl SchedulerSettings {
         Self {
             bulk_jobs: account.limits.bulk_jobs,
             invalid_value: account.mapping.invalid_value,
-            deal_identity: account.records.deal_identity,
-            links: account.records.links,
-            tags: account.records.tags,
+            records: account.records,
             not_found_hint: account
                 .access
                 .url
@@ -50,9 +44,7 @@ impl SchedulerSettings {
             backoff,
             bulk_jobs: usize::MAX,
             invalid_value: InvalidValue::default(),
-            deal_identity: DealIdentity::default(),
-            links: Links::default(),
-            tags: Tags::default(),
+            records: RecordChoices::default(),
             not_found_hint: None,
         }
     }

@@ -194,7 +194,7 @@ fn acquaint(scheduler: &mut Scheduler<u64>) {
 #[test]
 fn what_is_forgotten_while_a_job_runs_is_not_missed_after_it() {
     let now = Instant::now();
-    let mut scheduler = scheduler(now).with(|settings| settings.links = Links::Careful);
+    let mut scheduler = scheduler(now).with(|settings| settings.records.links = Links::Careful);
     for number in 0..3 {
         let mut write = write(&format!("c{number}@x.com"), &json!({ "a": 1 }));
         write.company = Some(related("Acme", &json!({ "size": 1 })));
@@ -355,7 +355,7 @@ fn known(now: Instant) -> Scheduler<u64> {
 #[test]
 fn deals_of_contacts_that_are_known_go_in_bulk_as_the_contacts_do() {
     let now = Instant::now();
-    let mut scheduler = known(now).with(|settings| settings.deal_identity = DealIdentity::Name);
+    let mut scheduler = known(now).with(|settings| settings.records.deal_identity = DealIdentity::Name);
     for number in 0..3u64 {
         let name = format!("Deal {number}");
         let deal = Some(related(&name, &json!({ "name": name, "amount": number })));

@@ -79,7 +79,7 @@ fn groups<D>(scheduler: &mut Scheduler<D>, now: Instant, wake: &mut Wake) -> Vec
     let links_on_trial = scheduler.circumstances(now).links_on_trial;
     let Scheduler { settings, items, window, locks, records, identities, bulk: policy, features, .. } =
         scheduler;
-    let (links, deal_identity) = (settings.links, settings.deal_identity);
+    let (links, deal_identity) = (settings.records.links, settings.records.deal_identity);
     let circumstances = Circumstances { policy, features, links, deal_identity, links_on_trial, now };
     let mut walk = Walk { records, circumstances };
     let mut groups: BTreeMap<Option<SharedCall>, Vec<Waiting>> = BTreeMap::new();

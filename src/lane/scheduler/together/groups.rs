@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::link_trial::links_on_trial;
+use crate::config::RecordChoices;
 use crate::lane::contact::bulk::MOST_RECORDS;
 use crate::lane::contact::bulk::eligible::{Circumstances, NextCall, SharedCall};
 use crate::lane::contact::bulk::features::BulkFeature;
 use crate::lane::contact::bulk::standing::FactReader;
+use crate::lane::scheduler::Scheduler;
 use crate::lane::scheduler::planning::agenda::{Waiters, older};
 use crate::lane::scheduler::planning::order::{Waiting, Wake};
 use crate::lane::scheduler::steps::step;
-use crate::lane::scheduler::{Scheduler, SchedulerSettings};
 
 /// What waits and could go in one call; without `together` each goes alone.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl<D> Scheduler<D> {
     pub(in crate::lane::scheduler) fn circumstances(&self, now: Instant) -> Circumstances<'_> {
         let Self { settings, calls, items, bulk: policy, features, .. } = self;
         let links_on_trial = links_on_trial(calls, items, features.state(BulkFeature::LinksInBulk));
-        let SchedulerSettings { links, deal_identity, .. } = *settings;
+        let RecordChoices { links, deal_identity, .. } = settings.records;
         Circumstances { policy, features, links, deal_identity, links_on_trial, now }
     }
 }

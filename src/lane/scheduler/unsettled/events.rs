@@ -60,7 +60,7 @@ impl<D> Scheduler<D> {
         if let HeldEvent::Contact(write) = &event {
             keys.extend(write.listed_addresses().into_iter().map(ContactKey::Email));
         }
-        if self.settings.tags == Tags::Append {
+        if self.settings.records.tags == Tags::Append {
             event = event.appending_tags();
         }
         if let Some((user_id, email)) = address {

@@ -139,7 +139,7 @@ impl<D> Scheduler<D> {
         let mut context = StepContext {
             records: &mut self.records,
             identities: &mut self.identities,
-            deal_identity: self.settings.deal_identity,
+            deal_identity: self.settings.records.deal_identity,
             invalid_value: self.settings.invalid_value,
             look_up_delay,
             usual_search_wait: self.bulk.usual_search_wait(),

@@ -436,7 +436,7 @@ fn an_outage_outlasts_the_session_and_is_told_where_it_matters() {
 #[test]
 fn fields_are_read_in_an_outage_while_a_lane_is_taken_over() {
     let mut account = Account::new();
-    account.scheduler.settings.links = Links::Careful;
+    account.scheduler.settings.records.links = Links::Careful;
     (0..5).for_each(|number| with_new_company(&mut account, number));
     let mut now = account.now;
     let numbers: Vec<u64> = (0..5).map(|_| sent(&mut account.scheduler, now).0).collect();

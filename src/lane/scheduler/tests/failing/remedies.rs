@@ -65,7 +65,7 @@ fn a_contact_s_status_that_freshsales_refuses_is_left_out_and_the_rest_is_writte
 #[test]
 fn a_deal_s_stage_that_freshsales_refuses_is_left_out_and_the_rest_is_written() {
     let now = Instant::now();
-    let mut scheduler = scheduler(now).with(|settings| settings.deal_identity = DealIdentity::Name);
+    let mut scheduler = scheduler(now).with(|settings| settings.records.deal_identity = DealIdentity::Name);
     let deal = Some(related("Big", &json!({ "amount": 5, "deal_stage_id": 7 })));
     insert(&mut scheduler, ContactWrite { deal, ..write("a@x.com", &json!({ "contact_status_id": 3 })) }, 0);
     served(&mut scheduler, now, CONTACT, contact(1, &[]));

@@ -335,7 +335,7 @@ fn a_key_without_the_right_to_deals_delivers_contacts() {
     {
         let mut account = rich();
         account.scheduler = account.scheduler.with(|settings| {
-            settings.deal_identity = identity;
+            settings.records.deal_identity = identity;
             if leaves_out {
                 settings.invalid_value = InvalidValue::Omit;
             }

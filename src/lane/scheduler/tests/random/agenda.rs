@@ -42,7 +42,7 @@ fn steps_of_an_event(window: usize, links: Links, event: NewEvent) -> u64 {
     let mut now = Instant::now();
     let mut scheduler = scheduler(now).with(|settings| {
         settings.bulk_jobs = 6;
-        settings.links = links;
+        settings.records.links = links;
     });
     let mut crm = Crm::with_moods(vec![255]);
     let mut answers: BTreeMap<(Instant, u64), Verdict> = BTreeMap::new();
@@ -265,9 +265,9 @@ proptest! {
         let mut now = Instant::now();
         let mut scheduler = scheduler(now).with(|settings| {
             settings.bulk_jobs = 2;
-            settings.tags = if append { Tags::Append } else { Tags::Replace };
-            settings.deal_identity = if by_name { DealIdentity::Name } else { DealIdentity::Contact };
-            settings.links = if careful { Links::Careful } else { Links::Bulk };
+            settings.records.tags = if append { Tags::Append } else { Tags::Replace };
+            settings.records.deal_identity = if by_name { DealIdentity::Name } else { DealIdentity::Contact };
+            settings.records.links = if careful { Links::Careful } else { Links::Bulk };
         });
         let mut sent: Vec<(u64, Call)> = Vec::new();
         for (number, happening) in happenings.into_iter().enumerate() {

@@ -833,7 +833,7 @@ fn scheduler(identity: DealIdentity, now: Instant) -> Scheduler<usize> {
     let settings = SchedulerSettings::new(4, BackoffSettings::default());
     let mut scheduler = Scheduler::new(settings, quota(), quota()).with(|settings| {
         settings.bulk_jobs = 2;
-        settings.deal_identity = identity;
+        settings.records.deal_identity = identity;
     });
     scheduler.begin();
     scheduler

@@ -813,7 +813,7 @@ fn whatever_stage_events_are_in_none_is_lost_when_a_session_ends() {
     for (fails, cut) in never.chain(in_turn) {
         let broken_off = (cut / 2 + cut) % 2 == 0;
         let mut now = start;
-        let mut scheduler = scheduler(now).with(|settings| settings.tags = Tags::Append);
+        let mut scheduler = scheduler(now).with(|settings| settings.records.tags = Tags::Append);
         let rich = |user_id: &str, email: Option<&str>, tag: &str| ContactWrite {
             company: Some(related("Acme", &json!({ "tags": [tag] }))),
             deal: Some(related("Renewal", &json!({ "amount": 1, "tags": [tag] }))),

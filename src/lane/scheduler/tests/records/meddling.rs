@@ -50,7 +50,7 @@ fn identify(email: &str) -> ContactWrite {
 #[test]
 fn tags_that_somebody_gives_a_contact_while_its_tags_wait_stay() {
     let now = Instant::now();
-    let mut scheduler = scheduler(now).with(|settings| settings.tags = Tags::Append);
+    let mut scheduler = scheduler(now).with(|settings| settings.records.tags = Tags::Append);
     insert(&mut scheduler, write("a@x.com", &json!({ "tags": ["new"] })), 0);
     served(&mut scheduler, now, CONTACT, tagged(&json!(["a"])));
     let (_, now) = lost(&mut scheduler, now, UPDATE);
@@ -265,7 +265,7 @@ fn what_is_read_before_it_is_written_again_is_given_up_like_any_other_if_it_neve
 #[test]
 fn what_is_read_before_it_is_written_again_does_not_count_as_others_that_got_through() {
     let mut account = rich();
-    account.scheduler.settings.links = Links::Careful;
+    account.scheduler.settings.records.links = Links::Careful;
     for number in 0..3 {
         let company = Some(related(&format!("Acme {number}"), &json!({})));
         let contact = write(&format!("c{number}@x.com"), &json!({}));

@@ -10,7 +10,7 @@ use crate::mapping::ContactWrite;
 use serde_json::{Value, json};
 
 fn appending(now: Instant) -> Scheduler<u64> {
-    scheduler(now).with(|settings| settings.tags = Tags::Append)
+    scheduler(now).with(|settings| settings.records.tags = Tags::Append)
 }
 
 fn tagged(tags: &Value) -> Value {

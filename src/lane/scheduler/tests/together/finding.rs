@@ -16,7 +16,7 @@ const COMPANY_SEARCH: Endpoint = Endpoint::Search(Entity::SalesAccount);
 
 fn with_deals(identity: DealIdentity) -> (Scheduler<u64>, Instant) {
     let start = Instant::now();
-    let mut scheduler = scheduler(start).with(|settings| settings.deal_identity = identity);
+    let mut scheduler = scheduler(start).with(|settings| settings.records.deal_identity = identity);
     for number in 0..3u64 {
         let deal = Some(related(&format!("Deal {number}"), &json!({ "amount": number })));
         let contact = ContactWrite { deal, ..write(&format!("c{number}@x.com"), &json!({})) };

@@ -315,7 +315,7 @@ fn contacts_whose_links_may_still_be_written_are_left_alone_and_then_read_again(
 #[test]
 fn with_links_careful_nothing_is_read_or_linked_together() {
     let now = Instant::now();
-    let mut scheduler = scheduler(now).with(|settings| settings.links = Links::Careful);
+    let mut scheduler = scheduler(now).with(|settings| settings.records.links = Links::Careful);
     of_acme(&mut scheduler, 0..3);
     control(&mut scheduler, "control", now);
     sent_singly(&mut scheduler, now, &["c0", "c1", "c2"]);
