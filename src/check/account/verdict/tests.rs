@@ -19,14 +19,6 @@ fn config(more: &str) -> AccountConfig {
     config.accounts.into_iter().next().unwrap()
 }
 
-fn of_each<T>(tried: fn() -> Tried<T>) -> PerEntity<Tried<T>> {
-    let mut each = PerEntity::default();
-    for entity in Entity::ALL {
-        *each.of_mut(*entity) = tried();
-    }
-    each
-}
-
 /// As a sound account answers.
 fn sound() -> AccountAnswers {
     let read = |fields| Fields::read(&json!({ "fields": fields })).unwrap().0;
@@ -35,7 +27,7 @@ fn sound() -> AccountAnswers {
         accepted: true,
         quota: RateLimit { limit: Some(1000), remaining: Some(900), reset: None },
         fields: FieldsTried {
-            counts: of_each(|| Tried::Works(2)),
+            counts: PerEntity::each(|_| Tried::Works(2)),
             schema: Schema {
                 contact: read(json!([{"name": "cf_plan", "type": "text", "default": false}])),
                 sales_account: read(json!([{"name": "name", "type": "text"}])),
@@ -44,7 +36,7 @@ fn sound() -> AccountAnswers {
             left_out: Vec::new(),
         },
         rights: RightsTried {
-            records: of_each(|| Tried::Works(())),
+            records: PerEntity::each(|_| Tried::Works(())),
             lookup: Tried::Works(()),
             jobs: Tried::Works(()),
             search: Tried::Works(()),
