@@ -11,7 +11,7 @@ use support::{Amqp, Broker, Freshet, Process, Proxy, Vhost, freshet, header, lis
 
 #[tokio::test]
 async fn a_message_comes_back_as_it_was_published() {
-    let vhost = Broker::shared().await.vhost();
+    let vhost = Broker::shared().await.vhost().await;
     let (amqp, queue) = quorum_queue(&vhost).await;
 
     amqp.publish(&queue, "one", &[("freshsales-account", "acme")]).await;
@@ -28,7 +28,7 @@ async fn a_message_comes_back_as_it_was_published() {
 #[tokio::test]
 async fn virtual_hosts_do_not_see_each_other() {
     let broker = Broker::shared().await;
-    let (here, there) = (broker.vhost(), broker.vhost());
+    let (here, there) = (broker.vhost().await, broker.vhost().await);
     let (amqp, queue) = quorum_queue(&here).await;
     amqp.publish(&queue, "only here", &[]).await;
 
@@ -38,7 +38,7 @@ async fn virtual_hosts_do_not_see_each_other() {
 
 #[tokio::test]
 async fn the_highest_priority_takes_over_a_single_active_consumer_queue() {
-    let vhost = Broker::shared().await.vhost();
+    let vhost = Broker::shared().await.vhost().await;
     let amqp = vhost.connect().await;
     let queue = vhost.queue("lane");
     amqp.declare_quorum(&queue, &[("x-single-active-consumer", AMQPValue::Boolean(true))]).await;
@@ -58,11 +58,11 @@ async fn the_highest_priority_takes_over_a_single_active_consumer_queue() {
 #[tokio::test]
 async fn a_killed_node_comes_back_with_its_messages() {
     let broker = Broker::private().await;
-    let vhost = broker.vhost();
+    let vhost = broker.vhost().await;
     let (amqp, queue) = quorum_queue(&vhost).await;
     amqp.publish(&queue, "kept", &[]).await;
 
-    broker.kill();
+    broker.kill().await;
     assert!(Amqp::connect(vhost.url()).await.is_err(), "a killed node serves nobody");
     broker.start().await;
 
@@ -75,11 +75,11 @@ async fn a_killed_node_comes_back_with_its_messages() {
 #[tokio::test]
 async fn a_cluster_outlives_one_of_its_nodes() {
     let broker = Broker::cluster(3).await;
-    let vhost = broker.vhost();
+    let vhost = broker.vhost().await;
     let (amqp, queue) = quorum_queue(&vhost).await;
     amqp.publish(&queue, "kept", &[]).await;
 
-    broker.node(0).kill();
+    broker.node(0).kill().await;
 
     let elsewhere = Amqp::connect(vhost.url_on(1)).await.unwrap();
     soon("a new leader serves the queue", async || elsewhere.depth(&queue).await == Some(1)).await;
@@ -88,7 +88,7 @@ async fn a_cluster_outlives_one_of_its_nodes() {
 
 #[tokio::test]
 async fn a_proxy_cuts_resets_refuses_and_goes_on() {
-    let vhost = Broker::shared().await.vhost();
+    let vhost = Broker::shared().await.vhost().await;
     let proxy = Proxy::to(&vhost.addr()).await;
     let url = proxy.url(vhost.url());
 
@@ -109,7 +109,7 @@ async fn a_proxy_cuts_resets_refuses_and_goes_on() {
 
 #[tokio::test]
 async fn a_proxy_that_hangs_holds_back_and_loses_nothing() {
-    let vhost = Broker::shared().await.vhost();
+    let vhost = Broker::shared().await.vhost().await;
     let (direct, queue) = quorum_queue(&vhost).await;
     let proxy = Proxy::to(&vhost.addr()).await;
     let amqp = Amqp::connect(&proxy.url(vhost.url())).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_proxy_that_hangs_holds_back_and_loses_nothing() {
 #[tokio::test]
 async fn a_frozen_node_keeps_its_connections_and_answers_nothing() {
     let broker = Broker::private().await;
-    let vhost = broker.vhost();
+    let vhost = broker.vhost().await;
     let (amqp, queue) = quorum_queue(&vhost).await;
 
     broker.node(0).freeze();

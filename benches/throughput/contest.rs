@@ -66,7 +66,7 @@ impl Contest {
         events: usize,
         latency: Duration,
     ) -> Self {
-        let vhost = Broker::shared().await.vhost();
+        let vhost = Broker::shared().await.vhost().await;
         let amqp = vhost.connect().await;
         let api = Api::start(accounts, latency).await;
         let contest = Self { work, kind, events, made: Events::new(kind, accounts), vhost, amqp, api };

@@ -148,7 +148,7 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
         Kind::NodePartitioned => {
             // With another cookie, its peers refuse it and it refuses them.
             let part = "[begin erlang:set_cookie(P, apart), erlang:disconnect_node(P) end || P <- nodes()].";
-            world.control(whom, &["eval", part]);
+            world.control(whom, &["eval", part]).await;
         }
         Kind::NodeSilenced => {
             for replica in &world.replicas {
@@ -173,7 +173,7 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
         Kind::LeadersMoved => {
             let list = format!("rabbit_amqqueue:list(<<\"{}\">>)", world.vhost.name);
             let moved = format!("[catch rabbit_quorum_queue:transfer_leadership(Q, node()) || Q <- {list}].");
-            world.control(whom, &["eval", &moved]);
+            world.control(whom, &["eval", &moved]).await;
         }
         Kind::MajorityKilled => {
             for node in all_but(whom) {
@@ -182,11 +182,11 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
         }
         Kind::MajorityFrozen => all_but(whom).for_each(|node| world.broker.node(node).freeze()),
         Kind::MemoryAlarm => {
-            alarm(world, whom, "set_alarm({{resource_limit, memory, node()}, []})");
+            alarm(world, whom, "set_alarm({{resource_limit, memory, node()}, []})").await;
             return 0;
         }
         Kind::DiskAlarm => {
-            alarm(world, whom, "set_alarm({{resource_limit, disk, node()}, []})");
+            alarm(world, whom, "set_alarm({{resource_limit, disk, node()}, []})").await;
             return 0;
         }
         Kind::ApiHanging
@@ -278,8 +278,8 @@ fn all_but(whom: usize) -> impl Iterator<Item = usize> {
     (0..NODES).filter(move |node| *node != whom)
 }
 
-fn alarm(world: &World, node: usize, call: &str) {
-    world.control(node, &["eval", &format!("rabbit_alarm:{call}.")]);
+async fn alarm(world: &World, node: usize, call: &str) {
+    world.control(node, &["eval", &format!("rabbit_alarm:{call}.")]).await;
 }
 
 fn end_connections(proxy: &Proxy, dice: &mut Dice) {
@@ -311,7 +311,7 @@ async fn heal(world: &mut World, fault: &Fault) {
             let peers: Vec<_> =
                 all_but(whom).map(|peer| format!("'{}'", world.broker.node(peer).name)).collect();
             let join = format!("[erlang:set_cookie(P, erlang:get_cookie()) || P <- [{}]].", peers.join(", "));
-            world.control(whom, &["eval", &join]);
+            world.control(whom, &["eval", &join]).await;
             world.broker.node(whom).ready().await;
         }
         Kind::NodeSilenced | Kind::NodeRefusing => {
@@ -335,8 +335,8 @@ async fn heal(world: &mut World, fault: &Fault) {
             }
         }
         Kind::MajorityFrozen => all_but(whom).for_each(|node| world.broker.node(node).thaw()),
-        Kind::MemoryAlarm => alarm(world, whom, "clear_alarm({resource_limit, memory, node()})"),
-        Kind::DiskAlarm => alarm(world, whom, "clear_alarm({resource_limit, disk, node()})"),
+        Kind::MemoryAlarm => alarm(world, whom, "clear_alarm({resource_limit, memory, node()})").await,
+        Kind::DiskAlarm => alarm(world, whom, "clear_alarm({resource_limit, disk, node()})").await,
         Kind::ApiHanging
         | Kind::ApiResetting
         | Kind::ApiFailing

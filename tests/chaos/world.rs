@@ -129,7 +129,7 @@ impl World {
         );
         let nodes = support::Settings { nodes: NODES, config, ..support::Settings::default() };
         let broker = Broker::private_with(nodes).await;
-        let vhost = broker.vhost();
+        let vhost = broker.vhost().await;
 
         let fields = fields();
         let mut tasks = JoinSet::new();
@@ -183,7 +183,7 @@ impl World {
         world.bystander.process.ready().await;
         // What `Node::kill` does before each power cut, here once: no queue is made later.
         for node in 0..NODES {
-            world.control(node, &["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+            world.control(node, &["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
         }
         world
     }
@@ -207,9 +207,9 @@ impl World {
         }
     }
 
-    /// `rabbitmqctl` on a node, without holding up sandboxes and proxies.
-    pub fn control(&self, node: usize, arguments: &[&str]) -> String {
-        tokio::task::block_in_place(|| self.broker.node(node).control(arguments))
+    /// `rabbitmqctl` on a node.
+    pub async fn control(&self, node: usize, arguments: &[&str]) -> String {
+        self.broker.node(node).control(arguments).await
     }
 
     /// The names of intake and lanes.

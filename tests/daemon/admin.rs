@@ -472,11 +472,11 @@ async fn a_replay_that_fails_after_it_was_answered_shows_that_it_failed() {
 #[tokio::test]
 async fn a_replica_stops_in_time_while_an_alarm_keeps_letters_from_going() {
     let broker = Broker::private().await;
-    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let world = World::on(broker.vhost().await).await.account("acme", "").await;
     let mut replica = start(&world, "one").await;
     fill_alike(&world, "acme", 5).await;
     let at = replica.http_addr().await;
-    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]).await;
     replica.line("the broker takes no messages for now").await;
     let answer = with_token(at, &format!("POST {REPLAY}"), "{}").await;
     assert_eq!(answer.status, 202, "{}", answer.body);
@@ -487,7 +487,7 @@ async fn a_replica_stops_in_time_while_an_alarm_keeps_letters_from_going() {
     let log = replica.log();
     let audit = log.lines().find(|line| line.contains("dead letters replayed")).expect("an audit line");
     assert!(audit.contains("letters=0") && audit.contains("may be in both queues"), "{audit}");
-    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]).await;
     assert_eq!(numbers(&world.dead_letters(5).await), [0, 1, 2, 3, 4], "in their places");
 }
 

@@ -103,7 +103,7 @@ async fn a_lane_that_is_there_is_used_as_it_stands() {
     assert_eq!([activities(&world, "acme"), activities(&world, "globex")], [50, 50]);
     assert_eq!(world.dead_letters(2).await.len(), 2);
     let list = ["list_queues", "-p", &world.vhost.name, "--no-table-headers", "name", "type", "arguments"];
-    let listed = Broker::shared().await.control(&list);
+    let listed = Broker::shared().await.control(&list).await;
     let of = |queue: &str| listed.lines().find(|line| line.starts_with(&format!("{queue}\t"))).unwrap();
     assert!(of(&acme).contains("classic"), "{listed}");
     assert!(of(&globex).contains("x-delivery-limit") && !of(&globex).contains("x-overflow"), "{listed}");
@@ -121,22 +121,22 @@ async fn a_user_or_a_vhost_that_is_missing_is_told_and_waited_for() {
     let url = world.vhost.url().replace("guest:guest", &format!("{user}:{PASSWORD}"));
     let mut replica = Freshet::start(&world.config_at(&url, "one"), &World::environment());
     unready(&replica, "Are user and password in broker.url right?").await;
-    broker.control(&["add_user", &user, "another"]);
-    broker.control(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]);
+    broker.control(&["add_user", &user, "another"]).await;
+    broker.control(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]).await;
     unready(&replica, "ACCESS_REFUSED").await;
-    broker.control(&["change_password", &user, PASSWORD]);
+    broker.control(&["change_password", &user, PASSWORD]).await;
     replica.ready().await;
     world.publish(track(0, 0).to_string()).await;
     world.settled(&[&replica]).await;
 
     // With everything in it, under a replica at work.
-    broker.control(&["delete_vhost", &vhost]);
+    broker.control(&["delete_vhost", &vhost]).await;
     not_ready(&replica).await;
     unready(&replica, &vhost).await;
     unready(&replica, "%2f is the vhost `/`").await;
-    broker.control(&["add_vhost", &vhost]);
+    broker.control(&["add_vhost", &vhost]).await;
     for user in ["guest", &user] {
-        broker.control(&["set_permissions", "-p", &vhost, user, ".*", ".*", ".*"]);
+        broker.control(&["set_permissions", "-p", &vhost, user, ".*", ".*", ".*"]).await;
     }
     replica.ready().await;
     world.amqp = world.vhost.connect().await;
@@ -156,8 +156,10 @@ async fn an_account_whose_lane_may_not_be_read_holds_back_no_other() {
     let vhost = world.vhost.name.clone();
     let user = format!("barred-{vhost}");
     let all_but_globex = "^events(\\.(dead|lanes|replica.*|probe|lane\\.acme))?$";
-    broker.control(&["add_user", &user, "password"]);
-    broker.control(&["set_permissions", "-p", &vhost, &user, all_but_globex, all_but_globex, all_but_globex]);
+    broker.control(&["add_user", &user, "password"]).await;
+    broker
+        .control(&["set_permissions", "-p", &vhost, &user, all_but_globex, all_but_globex, all_but_globex])
+        .await;
     let url = world.vhost.url().replace("guest:guest", &format!("{user}:password"));
     let replica = world.start_at(&url, "one").await;
     world.publish_all((0..50).flat_map(|contact| ["a", "g"].map(|key| keyed(track(contact, 0), key)))).await;
@@ -166,7 +168,7 @@ async fn an_account_whose_lane_may_not_be_read_holds_back_no_other() {
     assert!(line.contains("globex") && line.contains("ACCESS_REFUSED"), "{line}");
     assert_eq!(activities(&world, "globex"), 0);
 
-    broker.control(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]);
+    broker.control(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]).await;
     world.settled(&[&replica]).await;
     assert_eq!(activities(&world, "globex"), 50);
     assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);
@@ -179,8 +181,8 @@ async fn a_channel_closed_by_the_consumer_timeout_costs_nothing() {
     const ROUNDS: usize = 5;
     let broker = Broker::private().await;
     // How often a channel looks at its timeouts; the default is a minute.
-    broker.control(&["eval", "application:set_env(rabbit, channel_tick_interval, 1000)."]);
-    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    broker.control(&["eval", "application:set_env(rabbit, channel_tick_interval, 1000)."]).await;
+    let world = World::on(broker.vhost().await).await.account("acme", "").await;
     let timeout = ("x-consumer-timeout", AMQPValue::LongLongInt(6000));
     let single = ("x-single-active-consumer", AMQPValue::Boolean(true));
     world.amqp.declare_quorum(&world.lane("acme"), &[timeout, single]).await;
@@ -215,26 +217,26 @@ async fn while_an_alarm_lasts_events_stay_on_the_intake() {
     const CONTACTS: usize = 20;
     const ROUNDS: usize = 40;
     let broker = Broker::private().await;
-    let world = World::on(broker.vhost()).await.account_with("acme", "", slow()).await;
+    let world = World::on(broker.vhost().await).await.account_with("acme", "", slow()).await;
     world.publish_early(lines(stream(CONTACTS, 0, ROUNDS))).await;
-    let alarm = |verb: &str, what: &str| {
+    let alarm = async |verb: &str, what: &str| {
         let limit = format!("{{resource_limit, {what}, node()}}");
         let argument = if verb == "set" { format!("{{{limit}, []}}") } else { limit };
-        broker.control(&["eval", &format!("rabbit_alarm:{verb}_alarm({argument}).")]);
+        broker.control(&["eval", &format!("rabbit_alarm:{verb}_alarm({argument}).")]).await;
     };
-    alarm("set", "memory");
+    alarm("set", "memory").await;
     let replica = Freshet::start(&world.config_at(world.vhost.url(), "one"), &World::environment());
     let stalled = "freshet_broker_stalled{reason=\"blocked\"}";
     replica.line("the broker takes no messages for now").await;
     unready(&replica, "low on memory").await;
     shows(&replica, stalled, 1.0).await;
-    alarm("set", "disk");
-    alarm("clear", "memory");
+    alarm("set", "disk").await;
+    alarm("clear", "memory").await;
     let left = world.amqp.depth(&world.queue()).await.unwrap();
     let unrouted = 2 * CONTACTS * ROUNDS - 500;
     assert!(left as usize >= unrouted, "{left} left on the intake, of which the router takes 500 at most");
     assert_eq!(replica.metric(stalled).await, 1.0, "one of two alarms is over");
-    alarm("clear", "disk");
+    alarm("clear", "disk").await;
     replica.line("the broker takes messages again").await;
     shows(&replica, stalled, 0.0).await;
     replica.ready().await;

@@ -84,17 +84,17 @@ async fn json_of(world: &World) -> Checked {
 /// Everything in a virtual host of the shared broker, without what stands in the queues.
 async fn objects(vhost: &Vhost) -> String {
     let broker = Broker::shared().await;
-    let list = |what: &str, columns: &[&str]| {
+    let list = async |what: &str, columns: &[&str]| {
         let mut arguments = vec![what, "-p", &vhost.name, "--no-table-headers"];
         arguments.extend(columns);
-        let mut lines: Vec<String> = broker.control(&arguments).lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = broker.control(&arguments).await.lines().map(str::to_owned).collect();
         lines.sort();
         lines.join("\n")
     };
     [
-        list("list_queues", &["name", "type", "arguments"]),
-        list("list_exchanges", &["name", "type", "arguments"]),
-        list("list_bindings", &["source_name", "destination_name", "routing_key"]),
+        list("list_queues", &["name", "type", "arguments"]).await,
+        list("list_exchanges", &["name", "type", "arguments"]).await,
+        list("list_bindings", &["source_name", "destination_name", "routing_key"]).await,
     ]
     .join("\n--\n")
 }
@@ -103,8 +103,8 @@ async fn objects(vhost: &Vhost) -> String {
 async fn user(vhost: &Vhost, name: &str, [configure, write, read]: [&str; 3]) -> String {
     let broker = Broker::shared().await;
     let user = format!("{name}-{}", vhost.name);
-    broker.control(&["add_user", &user, "wrong-password"]);
-    broker.control(&["set_permissions", "-p", &vhost.name, &user, configure, write, read]);
+    broker.control(&["add_user", &user, "wrong-password"]).await;
+    broker.control(&["set_permissions", "-p", &vhost.name, &user, configure, write, read]).await;
     vhost.url().replace("guest:guest", &format!("{user}:wrong-password"))
 }
 
@@ -430,17 +430,17 @@ async fn what_waits_and_letters_that_are_dead_are_counted() {
 #[tokio::test]
 async fn an_alarm_is_a_failure_before_and_after_the_first_start() {
     let broker = Broker::private().await;
-    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let world = World::on(broker.vhost().await).await.account("acme", "").await;
     for declared in [false, true] {
         if declared {
             world.retire(world.start("early").await).await;
         }
-        broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+        broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]).await;
         let checked = json_of(&world).await;
         assert_eq!(checked.status, Some(1), "{declared}: {}", checked.out);
         checked.has("broker", "takes_messages", "failed", "low on memory");
         checked.has("broker", "permissions", "ok", "");
-        broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+        broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]).await;
     }
 }
 

@@ -36,7 +36,7 @@ impl Stage {
         // Noticing a silent peer takes a minute otherwise; a node that stood still comes back by itself this way.
         let config = "net_ticktime = 8\ncluster_partition_handling = pause_minority\n".to_owned();
         let broker = Broker::private_with(Settings { nodes: 3, config, ..Settings::default() }).await;
-        let mut world = World::on(broker.vhost()).await;
+        let mut world = World::on(broker.vhost().await).await;
         world.prefetch = 16;
         let names = ["one", "two"];
         let candidates = ["acme", "globex", "initech", "hooli", "umbrella", "stark"];
@@ -161,24 +161,24 @@ impl Stage {
 
     /// Makes a node refuse its peers, or take them again, and ends the connections it has with them. RabbitMQ's own
     /// tools get through: they have names of their own.
-    fn take_peers_for(&self, victim: usize, cookie: &str) {
+    async fn take_peers_for(&self, victim: usize, cookie: &str) {
         let peers = (0..3).filter(|peer| *peer != victim);
         let peers: Vec<_> = peers.map(|peer| format!("'{}'", self.broker.node(peer).name)).collect();
         let each = format!("erlang:set_cookie(Peer, '{cookie}'), erlang:disconnect_node(Peer)");
         let turn = format!("[begin {each} end || Peer <- [{}]].", peers.join(", "));
-        self.broker.node(victim).control(&["eval", &turn]);
+        self.broker.node(victim).control(&["eval", &turn]).await;
     }
 
     /// A node that is left alone does not refuse its clients. That is RabbitMQ's default.
-    fn keep_clients_on(&self, node: usize) {
+    async fn keep_clients_on(&self, node: usize) {
         let ignore = "application:set_env(rabbit, cluster_partition_handling, ignore).";
-        self.broker.node(node).control(&["eval", ignore]);
+        self.broker.node(node).control(&["eval", ignore]).await;
     }
 
     /// The nodes that no replica is connected to are killed: there is no majority.
     async fn without_majority(&mut self) {
         let rest = self.gather().await;
-        self.keep_clients_on(rest);
+        self.keep_clients_on(rest).await;
         let first = self.published;
         self.world.amqp = Amqp::connect(self.world.vhost.url_on(rest)).await.unwrap();
         self.publish(10 * ROUNDS).await;
@@ -253,11 +253,11 @@ async fn any_one_node_of_three_may_be_missing_and_without_a_majority_everything_
             "a node that its peers cannot reach",
             victim,
             async |stage| {
-                stage.keep_clients_on(victim);
-                stage.take_peers_for(victim, "none of yours");
+                stage.keep_clients_on(victim).await;
+                stage.take_peers_for(victim, "none of yours").await;
             },
             async |stage| {
-                stage.take_peers_for(victim, "freshet-tests");
+                stage.take_peers_for(victim, "freshet-tests").await;
                 // What it believes of the cluster is another story than what the others believe.
                 stage.broker.node(victim).stop().await;
                 stage.broker.node(victim).launch();

@@ -62,7 +62,7 @@ async fn waits(world: &World, queue: &str, messages: u32) {
 async fn each_user_of_the_definitions_can_do_what_it_is_for_and_no_more() {
     let broker = Broker::private().await;
     let text = std::fs::read_to_string("deploy/rabbitmq/definitions.json").unwrap();
-    broker.import_definitions(&text);
+    broker.import_definitions(&text).await;
     let world = World::on(broker.default_vhost("segment.")).await.account("acme", "").await;
     assert_eq!(world.queue(), "segment.events", "as in the file");
     let [daemon, publisher, operator] =
@@ -72,7 +72,7 @@ async fn each_user_of_the_definitions_can_do_what_it_is_for_and_no_more() {
     does(&daemon, &["check"], "").await;
     let replica = world.start_at(&url(&world, "freshet"), "one").await;
     does(&daemon, &["check"], "").await;
-    let policies = broker.control(&["list_queues", "-p", "/", "--no-table-headers", "name", "policy"]);
+    let policies = broker.control(&["list_queues", "-p", "/", "--no-table-headers", "name", "policy"]).await;
     let mut policies: Vec<&str> = policies.lines().filter(|line| line.contains("\tfreshet-")).collect();
     policies.sort_unstable();
     assert_eq!(

@@ -49,10 +49,10 @@ pub fn assert_midway(state: &Value, events: u64) {
 async fn a_broker_that_is_killed_mid_stream_loses_nothing_and_is_found_again() {
     const CONTACTS: usize = 100;
     let broker = Broker::private().await;
-    let mut world = World::on(broker.vhost()).await.account_with("acme", "", slow()).await;
+    let mut world = World::on(broker.vhost().await).await.account_with("acme", "", slow()).await;
     let replica = world.start("one").await;
     // What `kill` does first, so that the kill itself comes at once.
-    broker.control(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+    broker.control(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
     world.publish_all(lines(stream(CONTACTS, 0, 10))).await;
     world.asked("acme", 300).await;
     broker.node(0).kill_now();
@@ -73,7 +73,7 @@ async fn a_broker_that_is_killed_mid_stream_loses_nothing_and_is_found_again() {
 #[tokio::test]
 async fn an_alarm_holds_back_dead_letters_but_no_acknowledgement() {
     let broker = Broker::private().await;
-    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let world = World::on(broker.vhost().await).await.account("acme", "").await;
     let replica = world.start("one").await;
     // Slow enough that the alarm comes while the first are in flight. The broker blocks a connection when it next
     // publishes: that is the letter of the first, and eight others are acknowledged later than that.
@@ -82,21 +82,21 @@ async fn an_alarm_holds_back_dead_letters_but_no_acknowledgement() {
     refused["traits"]["cfLastDemoAt"] = json!("next Tuesday");
     world.publish_all(lines(std::iter::once(refused).chain((0..16).map(|contact| track(contact, 0))))).await;
     world.asked("acme", 1).await;
-    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+    broker.control(&["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]).await;
     replica.line("the broker takes no messages for now").await;
 
     // All others are acknowledged; the first waits for its letter to be taken.
     let lane = world.lane("acme");
     eventually(Duration::from_mins(2), "one message is left in the lane", async || {
         let listed =
-            broker.control(&["list_queues", "--silent", "-p", &world.vhost.name, "name", "messages"]);
+            broker.control(&["list_queues", "--silent", "-p", &world.vhost.name, "name", "messages"]).await;
         let left = listed.lines().find_map(|line| line.strip_prefix(&format!("{lane}\t")).map(str::to_owned));
         if left.as_deref() == Some("1") { Ok(()) } else { Err(listed) }
     })
     .await;
     shows(&replica, "freshet_events_delivered_total{account=\"acme\",type=\"track\"}", 16.0).await;
 
-    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+    broker.control(&["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]).await;
     replica.line("the broker takes messages again").await;
     assert_eq!(world.dead_letters(1).await.len(), 1);
     world.finish([replica]).await;

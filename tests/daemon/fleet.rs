@@ -217,10 +217,10 @@ async fn without_the_rights_for_the_exchange_all_else_goes_on_and_the_log_says_i
     let broker = Broker::shared().await;
     let vhost = &world.vhost.name;
     let (user, queue) = (format!("few-rights-{}", std::process::id()), world.queue());
-    broker.control(&["add_user", &user, "few"]);
+    broker.control(&["add_user", &user, "few"]).await;
     let escaped = queue.replace('.', "\\.");
     let all_but = format!("^{escaped}(\\.(lanes|lane\\..+|dead|probe|replica\\..+|counter))?$");
-    broker.control(&["set_permissions", "-p", vhost, &user, &all_but, &all_but, &all_but]);
+    broker.control(&["set_permissions", "-p", vhost, &user, &all_but, &all_but, &all_but]).await;
     let url = world.vhost.url().replace("guest:guest@", &format!("{user}:few@"));
     let one = world.start_at(&url, "one").await;
     for number in 0..10 {
@@ -235,5 +235,5 @@ async fn without_the_rights_for_the_exchange_all_else_goes_on_and_the_log_says_i
     assert_eq!(holder(&one, "acme").await.as_deref(), Some("one"), "its own lanes are known");
     assert_eq!(one.metric("freshet_broker_reconnects_total").await, 0.0);
     world.finish([one]).await;
-    broker.control(&["delete_user", &user]);
+    broker.control(&["delete_user", &user]).await;
 }

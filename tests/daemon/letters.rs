@@ -416,7 +416,7 @@ async fn an_operator_needs_no_more_permissions_than_are_documented() {
     let broker = Broker::shared().await;
     let user = format!("operator-{}", world.vhost.name);
     let queue = world.queue().replace('.', "\\.");
-    broker.control(&["add_user", &user, "word"]);
+    broker.control(&["add_user", &user, "word"]).await;
     let page = std::fs::read_to_string("docs/RABBITMQ.md").unwrap();
     let documented = page.lines().find(|line| line.contains("dead\\.claim")).unwrap();
     let patterns: Vec<String> = documented
@@ -425,15 +425,17 @@ async fn an_operator_needs_no_more_permissions_than_are_documented() {
         .map(|part| part.replace("segment\\.events", &queue))
         .collect();
     assert_eq!(patterns.len(), 3);
-    broker.control(&[
-        "set_permissions",
-        "-p",
-        &world.vhost.name,
-        &user,
-        &patterns[0],
-        &patterns[1],
-        &patterns[2],
-    ]);
+    broker
+        .control(&[
+            "set_permissions",
+            "-p",
+            &world.vhost.name,
+            &user,
+            &patterns[0],
+            &patterns[1],
+            &patterns[2],
+        ])
+        .await;
     let mut url = url::Url::parse(world.vhost.url()).unwrap();
     url.set_username(&user).unwrap();
     url.set_password(Some("word")).unwrap();
@@ -443,7 +445,7 @@ async fn an_operator_needs_no_more_permissions_than_are_documented() {
     assert_eq!(printed(folder.path(), &["replay", "--reason", "rejected"]).await, "3 letters sent back\n");
     assert_eq!(printed(folder.path(), &["replay", "--account", "_unrouted"]).await, "1 letter sent back\n");
     assert_eq!(printed(folder.path(), &["drop", "--all", "--yes", "--discard"]).await, "3 letters dropped\n");
-    broker.control(&["delete_user", &user]);
+    broker.control(&["delete_user", &user]).await;
     assert_eq!(world.amqp.drain(&world.lane("acme")).await.len(), 3);
     assert_eq!(world.amqp.drain(&world.queue()).await.len(), 1);
     world.finish([]).await;

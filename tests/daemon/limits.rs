@@ -26,9 +26,9 @@ async fn letters_and_copies_fit_the_frames_of_a_broker_that_allows_small_ones() 
     for frame_max in [8192, 4096] {
         let config = "frame_max = 8192\n".to_owned();
         let broker = Broker::private_with(Settings { config, ..Settings::default() }).await;
-        let world = two_accounts(World::on(broker.vhost()).await).await;
+        let world = two_accounts(World::on(broker.vhost().await).await).await;
         // The test's own client knows no smaller frames: it is connected by now.
-        broker.control(&["eval", &format!("application:set_env(rabbit, frame_max, {frame_max}).")]);
+        broker.control(&["eval", &format!("application:set_env(rabbit, frame_max, {frame_max}).")]).await;
         let replica = world.start("one").await;
         world.publish(unknown_fields(120).to_string()).await;
         // With headers that fill a frame, so that the router's note does not fit.

@@ -184,7 +184,7 @@ async fn what_came_back_often_to_the_intake_is_routed_one_by_one() {
 async fn headers_nested_as_deep_as_a_frame_allows_do_no_harm() {
     const DEPTH: u32 = 15_000;
     let broker = Broker::private().await;
-    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    let world = World::on(broker.vhost().await).await.account("acme", "").await;
     let replica = world.start("one").await;
     let body = track(0, 0).to_string();
     // No client makes such headers by accident, and this test's own would not survive it: the broker itself does.
@@ -198,7 +198,7 @@ async fn headers_nested_as_deep_as_a_frame_allows_do_no_harm() {
         vhost = world.vhost.name,
         queue = world.queue(),
     );
-    broker.control(&["eval", &publish]);
+    broker.control(&["eval", &publish]).await;
     world.expect(1);
     world.settled(&[&replica]).await;
     assert_eq!(arrived(&world.state("acme")).len(), 1);

@@ -139,7 +139,7 @@ impl<'a> Rollout<'a> {
 
     async fn count(&mut self) {
         let names: Vec<&str> = self.running.iter().map(|(name, _)| *name).collect();
-        let lanes = spread(self.world, &names, Duration::from_secs(30)).await;
+        let lanes = spread(self.world, &names).await;
         self.moves += lanes.iter().filter(|(lane, now)| self.lanes.get(*lane) != Some(now)).count();
         self.lanes = lanes;
     }

@@ -122,8 +122,8 @@ async fn letters_that_were_not_chosen_are_held_for_longer_than_rabbitmq_s_consum
     let settings = Settings { config: "consumer_timeout = 3000\n".to_owned(), ..Settings::default() };
     let broker = Broker::private_with(settings).await;
     // How often a channel looks at its timeouts; the default is a minute.
-    broker.control(&["eval", "application:set_env(rabbit, channel_tick_interval, 500)."]);
-    let world = World::on(broker.vhost()).await.account("acme", "").await;
+    broker.control(&["eval", "application:set_env(rabbit, channel_tick_interval, 500)."]).await;
+    let world = World::on(broker.vhost().await).await.account("acme", "").await;
     world.retire(world.start("declares").await).await;
     crate::letters::fill(&world, "acme", 0..40).await;
     let config = world.config_at(world.vhost.url(), "desk");

@@ -28,7 +28,7 @@ impl Stage {
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
         let tls = NodeTls { identity: servers.issue("localhost"), clients: clients.certificate.clone() };
         let broker = Broker::private_with(Settings { tls: Some(tls), ..Settings::default() }).await;
-        let world = World::on(broker.vhost()).await.account("acme", "").await;
+        let world = World::on(broker.vhost().await).await.account("acme", "").await;
         let files = TempDir::new().unwrap();
         std::fs::write(files.path().join("servers.pem"), &servers.certificate).unwrap();
         clients.issue("freshet").write(files.path(), "client");
@@ -94,7 +94,7 @@ async fn a_broker_that_asks_for_certificates_is_reached_with_them_and_the_log_sa
     stage.world.publish_all((0..20).map(|contact| track(contact, 0).to_string())).await;
     stage.world.settled(&[&replica]).await;
     assert_eq!(arrived(&stage.world.state("acme")).len(), 20);
-    let connections = stage.broker.control(&["list_connections", "ssl", "peer_cert_subject"]);
+    let connections = stage.broker.control(&["list_connections", "ssl", "peer_cert_subject"]).await;
     assert!(connections.contains("freshet"), "{connections}");
     stage.world.finish([replica]).await;
 }
@@ -111,9 +111,9 @@ async fn certificates_that_are_replaced_are_used_for_the_next_connection() {
     // The authority, too.
     let authority = stage.files.path().join("servers.pem");
     std::fs::write(&authority, Authority::new("tomorrow").certificate).unwrap();
-    for connection in stage.broker.control(&["list_connections", "pid", "ssl"]).lines() {
+    for connection in stage.broker.control(&["list_connections", "pid", "ssl"]).await.lines() {
         if let Some(id) = connection.strip_suffix("\ttrue") {
-            stage.broker.control(&["close_connection", id, "the test asks for it"]);
+            stage.broker.control(&["close_connection", id, "the test asks for it"]).await;
         }
     }
     replica.line("in broker.ca_file").await;

@@ -16,7 +16,7 @@ const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: t
 async fn listed(world: &World, what: &str, columns: &[&str]) -> BTreeMap<String, Value> {
     let mut arguments = vec![what, "-p", &world.vhost.name, "--formatter", "json"];
     arguments.extend(columns);
-    let rows: Vec<Value> = serde_json::from_str(&Broker::shared().await.control(&arguments)).unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&Broker::shared().await.control(&arguments).await).unwrap();
     rows.into_iter().map(|row| (row[columns[0]].as_str().unwrap().to_owned(), row)).collect()
 }
 
@@ -85,7 +85,7 @@ async fn everything_is_declared_as_promised_and_starting_again_changes_nothing()
         "destination_name",
         "routing_key",
     ];
-    let bindings = Broker::shared().await.control(&list);
+    let bindings = Broker::shared().await.control(&list).await;
     let mut ours: Vec<&str> = bindings.lines().filter(|line| line.starts_with("events")).collect();
     ours.sort_unstable();
     let told = ours.iter().filter(|line| line.starts_with("events.status\tevents.status.")).count();

@@ -115,7 +115,7 @@ async fn the_tutorial_does_what_it_says() {
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/TUTORIAL.md")).unwrap();
     let steps = steps(&document);
     assert!(steps.len() > 8 && steps.iter().filter(|step| step.shown.is_some()).count() > 5, "{steps:#?}");
-    let vhost = Broker::shared().await.vhost();
+    let vhost = Broker::shared().await.vhost().await;
     let queue = vhost.queue(QUEUE);
     let (sandbox_port, pages_port) = (reserve_port(), reserve_port());
     let [sandbox, pages] = [&sandbox_port, &pages_port].map(|port| format!("127.0.0.1:{}", port.number));

@@ -18,7 +18,7 @@ pub async fn at_leader(world: &World, queue: &str, erlang: &str) -> String {
         "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{queue}\">>)), \
          Leader = amqqueue:get_pid(Q), {erlang}."
     );
-    Broker::shared().await.control(&["eval", &lookup])
+    Broker::shared().await.control(&["eval", &lookup]).await
 }
 
 /// Grants a queue how many more messages its active consumer may have, whatever its prefetch.
@@ -76,7 +76,7 @@ async fn a_broker_that_hands_out_more_than_was_asked_for_does_no_harm() {
 
 /// The most messages of this world that one channel has published without a confirm.
 async fn unconfirmed_on_a_channel(world: &World) -> usize {
-    let listed = Broker::shared().await.control(&["list_channels", "vhost", "messages_unconfirmed"]);
+    let listed = Broker::shared().await.control(&["list_channels", "vhost", "messages_unconfirmed"]).await;
     let rows = listed.lines().filter_map(|line| line.split_once('\t'));
     let of_world = rows.filter(|(vhost, _)| *vhost == world.vhost.name);
     of_world.filter_map(|(_, count)| count.trim().parse().ok()).max().unwrap_or_default()

@@ -56,7 +56,7 @@ impl World {
 
     /// A world without accounts on the broker that all tests share.
     pub async fn shared() -> Self {
-        Self::on(Broker::shared().await.vhost()).await
+        Self::on(Broker::shared().await.vhost().await).await
     }
 
     /// A world without accounts.
@@ -177,7 +177,7 @@ impl World {
         let broker = Broker::shared().await;
         let list = ["list_consumers", "-p", &self.vhost.name, "queue_name", "--no-table-headers"];
         soon("every replica has subscribed to every queue", async || {
-            let consumers = broker.control(&list);
+            let consumers = broker.control(&list).await;
             for queue in self.worked() {
                 let found = consumers.lines().filter(|line| line.trim() == queue).count();
                 if found != replicas {

@@ -33,7 +33,7 @@ struct Side {
 
 impl Side {
     async fn start() -> Self {
-        let vhost = Broker::shared().await.vhost();
+        let vhost = Broker::shared().await.vhost().await;
         let amqp = vhost.connect().await;
         let metrics = Arc::new(Metrics::new().unwrap());
         let (sessions_in, sessions) = mpsc::channel(1);

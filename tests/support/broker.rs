@@ -101,7 +101,7 @@ impl Broker {
     }
 
     /// A virtual host that no other test uses.
-    pub fn vhost(&self) -> Vhost {
+    pub async fn vhost(&self) -> Vhost {
         let number = self.vhosts.fetch_add(1, Ordering::Relaxed);
         if let Some(url) = &self.external {
             let prefix = format!("freshet-test-{}-{number}.", std::process::id());
@@ -109,8 +109,8 @@ impl Broker {
         }
         let name = vhost_name(number);
         if number >= READY_VHOSTS {
-            self.control(&["add_vhost", &name]);
-            self.control(&["set_permissions", "-p", &name, "guest", ".*", ".*", ".*"]);
+            self.control(&["add_vhost", &name]).await;
+            self.control(&["set_permissions", "-p", &name, "guest", ".*", ".*", ".*"]).await;
         }
         let urls = self.nodes.iter().map(|node| node.url(&name)).collect();
         Vhost { name, urls, prefix: String::new() }
@@ -123,8 +123,8 @@ impl Broker {
     }
 
     /// Loads users, permissions and policies into the first node, beside those that are there.
-    pub fn import_definitions(&self, definitions: &str) {
-        self.node(0).import_definitions(definitions);
+    pub async fn import_definitions(&self, definitions: &str) {
+        self.node(0).import_definitions(definitions).await;
     }
 
     /// A node by its number, from 0. Panics for an external broker.
@@ -154,13 +154,15 @@ impl Broker {
     }
 
     /// Kills every node, as a power cut would.
-    pub fn kill(&self) {
-        self.nodes.iter().for_each(Node::kill);
+    pub async fn kill(&self) {
+        for node in &self.nodes {
+            node.kill().await;
+        }
     }
 
     /// Kills and starts again.
     pub async fn crash(&self) {
-        self.kill();
+        self.kill().await;
         self.start().await;
     }
 
@@ -171,8 +173,8 @@ impl Broker {
     }
 
     /// The output of `rabbitmqctl` on the first node.
-    pub fn control(&self, arguments: &[&str]) -> String {
-        self.node(0).control(arguments)
+    pub async fn control(&self, arguments: &[&str]) -> String {
+        self.node(0).control(arguments).await
     }
 }
 

@@ -190,8 +190,8 @@ impl Node {
     ///
     /// RabbitMQ 4.0 writes down late which quorum queues a node has: one declared just before a power cut comes back
     /// without a leader, for ever (rabbitmq-server issue 15725). That is not ours to test, so it is written first.
-    pub fn kill(&self) {
-        self.control(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+    pub async fn kill(&self) {
+        self.control(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
         self.kill_now();
     }
 
@@ -220,7 +220,7 @@ impl Node {
     }
 
     /// Runs `rabbitmqctl` on the node and returns what it prints.
-    pub fn control(&self, arguments: &[&str]) -> String {
+    pub async fn control(&self, arguments: &[&str]) -> String {
         let mut argv = match (&self.container, &self.server) {
             (Some(container), _) => {
                 ["docker", "exec", &container.name, "rabbitmqctl"].map(OsString::from).to_vec()
@@ -232,21 +232,23 @@ impl Node {
         };
         argv.extend(["-q", "-n", &self.name].map(OsString::from));
         argv.extend(arguments.iter().map(OsString::from));
-        let done = Command::new(&argv[0]).args(&argv[1..]).output().expect("rabbitmqctl starts");
+        // Not by a wait that blocks: the sandbox may stand on the same thread.
+        let run = tokio::process::Command::new(&argv[0]).args(&argv[1..]).output();
+        let done = run.await.expect("rabbitmqctl starts");
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "rabbitmqctl {} failed: {said}", arguments.join(" "));
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
     /// Loads users, permissions and policies beside those that are there.
-    pub fn import_definitions(&self, definitions: &str) {
+    pub async fn import_definitions(&self, definitions: &str) {
         self.write("imported.json", definitions);
         let file = self.inside().join("imported.json").display().to_string();
         if let Some(container) = &self.container {
             let here = self.home.path().join("imported.json").display().to_string();
             docker(&["cp", &here, &format!("{}:{file}", container.name)]);
         }
-        self.control(&["import_definitions", &file]);
+        self.control(&["import_definitions", &file]).await;
     }
 
     pub fn url(&self, vhost: &str) -> String {
