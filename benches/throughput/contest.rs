@@ -114,10 +114,24 @@ impl Contest {
             return self.publish(&self.source(contestant), run, 0..self.events).await;
         }
         let accounts = self.api.addresses.len();
-        for account in 0..accounts {
-            let numbers = (account..self.events).step_by(accounts);
-            self.publish(&format!("{}.lane.a{account}", self.intake()), run, numbers).await;
+        for (account, lane) in self.lanes().enumerate() {
+            self.publish(&lane, run, (account..self.events).step_by(accounts)).await;
         }
+    }
+
+    /// Nothing is left in the queues that [`Contest::fill`] filled for the daemon.
+    pub async fn filled_are_empty(&self) -> bool {
+        let filled = if self.kind == Kind::Track { self.lanes().collect() } else { vec![self.intake()] };
+        for queue in filled {
+            if self.amqp.depth(&queue).await != Some(0) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = String> {
+        (0..self.api.addresses.len()).map(|account| format!("{}.lane.a{account}", self.intake()))
     }
 
     /// Puts the events of these numbers into a queue.
@@ -132,8 +146,7 @@ impl Contest {
 
     /// Takes out what the throttled account could not get rid of.
     pub async fn empty(&self) {
-        let lanes = (0..self.api.addresses.len()).map(|account| format!("{}.lane.a{account}", self.intake()));
-        for queue in lanes.chain([self.intake(), self.worker_queue()]) {
+        for queue in self.lanes().chain([self.intake(), self.worker_queue()]) {
             let purged = self.amqp.channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default());
             purged.await.expect("the queue is emptied");
         }
