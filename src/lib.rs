@@ -40,6 +40,7 @@ pub mod metrics;
 pub mod object;
 pub mod outcome;
 pub mod routing;
+pub mod runtime;
 pub mod sandbox;
 pub mod schema;
 pub mod segment;

@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match crate::runtime::build() {
         Ok(runtime) => runtime,
         Err(error) => {
             print_error(&format!("cannot start: {error}"));

@@ -37,6 +37,7 @@ use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::timing::{
     BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK, TAKEN_AT_ONCE,
 };
+use crate::runtime::{LARGE_BODY, beside_others};
 use crate::segment::BATCH_EVENTS;
 use sorting::{IntakeMessage, Sorted};
 use targets::LaneTargets;
@@ -237,7 +238,11 @@ impl Router<'_> {
             let letter = sorting::refused(self.context, &taken, None, &refusal);
             Sorted { publications: vec![letter], bytes: taken.body.len() }
         } else {
-            sorting::sort(self.context, &mut self.targets, taken)
+            // What is packed may be large inside.
+            let text = taken.body.first().is_some_and(|byte| b"{[".contains(byte));
+            let small = text && taken.body.len() < LARGE_BODY;
+            let sort = || sorting::sort(self.context, &mut self.targets, taken);
+            if small { sort() } else { beside_others(sort) }
         };
         self.bytes += bytes;
         let unacknowledged = Unacknowledged { unconfirmed: publications.len(), bytes };

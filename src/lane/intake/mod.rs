@@ -5,6 +5,7 @@ pub(super) mod judge;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -16,7 +17,11 @@ use super::settlement::{OpenDelivery, Settler};
 use crate::delivery::Delivery;
 use crate::mapping::MappingRules;
 use crate::outcome::{DeadLetterReason, Outcome};
+use crate::runtime::{LARGE_BODY, beside_others};
 use judge::{Accepts, Addressed, Judged};
+
+/// Large events are judged one at a time, because each takes much memory.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// An account's deliveries that are not handed to the scheduler yet.
 pub(super) struct Intake {
@@ -162,7 +167,15 @@ impl Intake {
         let mapper = self.schema.mapper()?;
         // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
         let judge = AssertUnwindSafe(|| judge::judge(&delivery.body, &self.accepts, mapper));
-        let judged = std::panic::catch_unwind(judge).ok();
+        let judge = || std::panic::catch_unwind(judge).ok();
+        let judged = if delivery.body.len() < LARGE_BODY {
+            judge()
+        } else {
+            beside_others(|| {
+                let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+                judge()
+            })
+        };
         if judged.is_none() {
             tracing::error!(
                 trace_id = delivery.trace_id.map(tracing::field::display),
