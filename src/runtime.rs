@@ -21,7 +21,7 @@ fn threads(cores: usize) -> usize {
     (cores / 2).max(1)
 }
 
-/// Does what takes long while the other tasks of this thread go on in another.
+/// Does work that takes long. Another thread takes over this one's other tasks meanwhile.
 pub fn beside_others<T>(work: impl FnOnce() -> T) -> T {
     // A runtime of one thread, as tests have it, can hand nothing over.
     let several = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::MultiThread;

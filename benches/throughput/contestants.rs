@@ -9,8 +9,8 @@ use crate::contest::{Contest, Contestant};
 use crate::daemon;
 use crate::usage::{Sample, Stopwatch};
 
-/// Between two looks at the queues or the daemon's metrics. It pays for a look at these, the more the more accounts it
-/// has, so nobody looks while the queues hold events.
+/// Between two looks at the queues or the daemon's metrics. A scrape costs the daemon time, and more with more accounts, so
+/// there is none while the queues hold events.
 const LOOK: Duration = Duration::from_millis(100);
 /// For one run.
 const DEADLINE: Duration = Duration::from_mins(5);
@@ -27,14 +27,12 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
             freshet.http_addr().await;
             let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
             let measured = async {
-                let mut begun = false;
                 loop {
-                    if !begun || contest.filled_are_empty().await {
+                    if !stopwatch.begun() || contest.filled_are_empty().await {
                         let (came, ended) = daemon::came_and_ended(&freshet).await;
                         if let Some(sample) = stopwatch.look(came, ended) {
                             return sample;
                         }
-                        begun = came > 0;
                     }
                     tokio::time::sleep(LOOK).await;
                 }

@@ -42,6 +42,10 @@ impl Stopwatch {
         Self { process, events, begun: None }
     }
 
+    pub fn begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// So many have come, and so many have ended; the sample once those are all.
     pub fn look(&mut self, came: usize, ended: usize) -> Option<Sample> {
         let now = tokio::time::Instant::now();

@@ -148,7 +148,7 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
         Kind::NodePartitioned => {
             // With another cookie, its peers refuse it and it refuses them.
             let part = "[begin erlang:set_cookie(P, apart), erlang:disconnect_node(P) end || P <- nodes()].";
-            world.control(whom, &["eval", part]).await;
+            world.broker.node(whom).control(&["eval", part]).await;
         }
         Kind::NodeSilenced => {
             for replica in &world.replicas {
@@ -173,7 +173,7 @@ async fn strike(world: &mut World, producers: &Producers, fault: &Fault) -> usiz
         Kind::LeadersMoved => {
             let list = format!("rabbit_amqqueue:list(<<\"{}\">>)", world.vhost.name);
             let moved = format!("[catch rabbit_quorum_queue:transfer_leadership(Q, node()) || Q <- {list}].");
-            world.control(whom, &["eval", &moved]).await;
+            world.broker.node(whom).control(&["eval", &moved]).await;
         }
         Kind::MajorityKilled => {
             for node in all_but(whom) {
@@ -279,7 +279,7 @@ fn all_but(whom: usize) -> impl Iterator<Item = usize> {
 }
 
 async fn alarm(world: &World, node: usize, call: &str) {
-    world.control(node, &["eval", &format!("rabbit_alarm:{call}.")]).await;
+    world.broker.node(node).control(&["eval", &format!("rabbit_alarm:{call}.")]).await;
 }
 
 fn end_connections(proxy: &Proxy, dice: &mut Dice) {
@@ -311,7 +311,7 @@ async fn heal(world: &mut World, fault: &Fault) {
             let peers: Vec<_> =
                 all_but(whom).map(|peer| format!("'{}'", world.broker.node(peer).name)).collect();
             let join = format!("[erlang:set_cookie(P, erlang:get_cookie()) || P <- [{}]].", peers.join(", "));
-            world.control(whom, &["eval", &join]).await;
+            world.broker.node(whom).control(&["eval", &join]).await;
             world.broker.node(whom).ready().await;
         }
         Kind::NodeSilenced | Kind::NodeRefusing => {

@@ -183,7 +183,7 @@ impl World {
         world.bystander.process.ready().await;
         // What `Node::kill` does before each power cut, here once: no queue is made later.
         for node in 0..NODES {
-            world.control(node, &["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
+            world.broker.node(node).control(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
         }
         world
     }
@@ -205,11 +205,6 @@ impl World {
         for site in &self.sites {
             site.options(&json!({"search_delay_ms": site.search_delay.as_millis()})).await;
         }
-    }
-
-    /// `rabbitmqctl` on a node.
-    pub async fn control(&self, node: usize, arguments: &[&str]) -> String {
-        self.broker.node(node).control(arguments).await
     }
 
     /// The names of intake and lanes.

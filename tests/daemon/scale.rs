@@ -167,7 +167,7 @@ async fn a_reload_of_five_hundred_accounts_touches_those_that_changed_and_leaves
         let blocks = kept.split("[[accounts]]").skip(1).filter(|block| !block.contains(&name));
         blocks.fold(head.to_owned(), |config, block| config + "[[accounts]]" + block)
     };
-    // With one arena of memory: with one for each thread it is chance how much of what was freed each still holds.
+    // With a malloc arena for each thread, how much freed memory stays is chance.
     let environment = [World::environment()[0], ("MALLOC_ARENA_MAX", "1")];
     let mut replica = up(&broker, &world, &with("0.9", LANES), LANES, &environment).await;
     let delivered = async |count: u64| {

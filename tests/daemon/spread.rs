@@ -7,10 +7,10 @@ use std::time::Duration;
 use freshet::sandbox::Options;
 use serde_json::Value;
 
-use crate::events::{assert_exact, repeats, stream};
+use crate::events::{arrived, assert_exact, repeats, stream};
 use crate::replicas::{addressed, preferred};
 use crate::support::{Broker, Freshet, eventually};
-use crate::world::{FENCE, World, sum};
+use crate::world::{World, sum};
 
 const ACCOUNTS: usize = 60;
 const CONTACTS: usize = 1;
@@ -56,6 +56,7 @@ pub async fn spread(world: &World, replicas: &[&str]) -> BTreeMap<String, (Strin
 /// returns, and how many rounds there are in all.
 async fn while_events_flow<T>(world: &World, rounds: usize, done: impl Future<Output = T>) -> (T, usize) {
     let (next, over) = (Cell::new(rounds), Cell::new(false));
+    let tracks = |state: &Value| arrived(state).values().map(Vec::len).sum::<usize>();
     let least = || world.accounts.iter().map(|account| tracks(&account.sandbox.state())).min().unwrap();
     let flow = async {
         while !over.get() {
@@ -77,10 +78,6 @@ async fn while_events_flow<T>(world: &World, rounds: usize, done: impl Future<Ou
     };
     let (done, ()) = tokio::join!(done, flow);
     (done, next.get())
-}
-
-fn tracks(state: &Value) -> usize {
-    state["activities"].as_array().unwrap().iter().filter(|one| one["identifier"] != FENCE).count()
 }
 
 /// How many events a replica has delivered of the accounts that one of three prefers.

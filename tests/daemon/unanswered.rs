@@ -257,7 +257,7 @@ async fn a_lane_that_stops_while_it_has_a_channel_of_its_own_holds_back_nobody_e
     const OTHERS: usize = 600;
     const ON_A_SHARED_CHANNEL: usize = 24;
     let world = two_accounts().await;
-    // So that the lane has not delivered what comes before it is stopped.
+    // So that the lane still holds events when it is stopped.
     world.fault("acme", json!([{"endpoint": "*", "action": {"delay_ms": 2500}}])).await;
     let replica = world.start("one").await;
     world.subscribed(1).await;

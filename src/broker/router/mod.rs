@@ -238,9 +238,10 @@ impl Router<'_> {
             let letter = sorting::refused(self.context, &taken, None, &refusal);
             Sorted { publications: vec![letter], bytes: taken.body.len() }
         } else {
-            // What is packed may be large inside.
+            // What is packed unpacks to ten times as much and more. Handing over for every small one would cost too much.
             let text = taken.body.first().is_some_and(|byte| b"{[".contains(byte));
-            let small = text && taken.body.len() < LARGE_BODY;
+            let large = if text { LARGE_BODY } else { LARGE_BODY / 16 };
+            let small = taken.body.len() < large;
             let sort = || sorting::sort(self.context, &mut self.targets, taken);
             if small { sort() } else { beside_others(sort) }
         };
