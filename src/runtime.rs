@@ -28,6 +28,36 @@ pub fn beside_others<T>(work: impl FnOnce() -> T) -> T {
     if Handle::try_current().is_ok_and(several) { tokio::task::block_in_place(work) } else { work() }
 }
 
+/// Whether other tasks of the same thread run while some work is done, asked again and again until they do.
+#[cfg(test)]
+pub(crate) fn others_run_during(mut work: impl FnMut() + Send + 'static) -> bool {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let asked = runtime.spawn(async move {
+        let turns = Arc::new(AtomicU64::new(0));
+        let mut other = tokio::task::JoinSet::new();
+        let counted = turns.clone();
+        other.spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+            let before = turns.load(Ordering::Relaxed);
+            work();
+            if turns.load(Ordering::Relaxed) > before {
+                return true;
+            }
+        }
+        false
+    });
+    runtime.block_on(asked).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,6 @@ use crate::broker::publishing::publisher::{ConfirmedPublisher, PublishEvent};
 use crate::broker::timing::{
     BYTES_IN_FLIGHT, EVENTS_IN_FLIGHT, INTAKE_PREFETCH, PUBLISH_CHECK, TAKEN_AT_ONCE,
 };
-use crate::runtime::{LARGE_BODY, beside_others};
 use crate::segment::BATCH_EVENTS;
 use sorting::{IntakeMessage, Sorted};
 use targets::LaneTargets;
@@ -238,12 +237,7 @@ impl Router<'_> {
             let letter = sorting::refused(self.context, &taken, None, &refusal);
             Sorted { publications: vec![letter], bytes: taken.body.len() }
         } else {
-            // What is packed unpacks to ten times as much and more. Handing over for every small one would cost too much.
-            let text = taken.body.first().is_some_and(|byte| b"{[".contains(byte));
-            let large = if text { LARGE_BODY } else { LARGE_BODY / 16 };
-            let small = taken.body.len() < large;
-            let sort = || sorting::sort(self.context, &mut self.targets, taken);
-            if small { sort() } else { beside_others(sort) }
+            sorting::sort(self.context, &mut self.targets, taken)
         };
         self.bytes += bytes;
         let unacknowledged = Unacknowledged { unconfirmed: publications.len(), bytes };

@@ -74,3 +74,46 @@ pub(super) fn context(accounts: &[AccountKeys]) -> Result<Context, prometheus::E
         facts: Arc::default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::others_run_during;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use serde_json::json;
+    use std::io::Write as _;
+
+    fn track(bytes: usize) -> Vec<u8> {
+        let properties = json!({"filling": vec![0; bytes / 2]});
+        let event = json!({"type": "track", "userId": "u", "event": "Came", "writeKey": "wk", "properties": properties});
+        event.to_string().into_bytes()
+    }
+
+    fn packed(body: &[u8]) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::none());
+        packer.write_all(body).unwrap();
+        packer.finish().unwrap()
+    }
+
+    fn lanes_go_on_during(body: Vec<u8>) -> bool {
+        let account =
+            AccountKeys { name: "acme".into(), write_keys: vec!["wk".to_owned()], project_ids: Vec::new() };
+        let mut router = RouterTrial::new(&[account]).unwrap();
+        let message = TrialMessage::new("message-1", body.into());
+        others_run_during(move || assert_eq!(router.route(message.clone()), 1))
+    }
+
+    #[test]
+    fn lanes_go_on_while_a_large_message_is_routed() {
+        assert!(lanes_go_on_during(track(800_000)));
+        assert!(lanes_go_on_during(packed(&track(5_000))), "what is packed may hold much");
+    }
+
+    /// It would cost more than it is worth.
+    #[test]
+    fn a_small_message_is_not_handed_to_another_thread() {
+        assert!(!lanes_go_on_during(track(5_000)));
+        assert!(!lanes_go_on_during(packed(&track(100))));
+    }
+}

@@ -163,7 +163,7 @@ impl Intake {
     }
 
     /// None if judging panicked.
-    fn judge(&self, delivery: &Delivery) -> Option<Judged> {
+    pub(super) fn judge(&self, delivery: &Delivery) -> Option<Judged> {
         let mapper = self.schema.mapper()?;
         // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
         let judge = AssertUnwindSafe(|| judge::judge(&delivery.body, &self.accepts, mapper));

@@ -1,3 +1,4 @@
 //! Tests of the lane as a whole.
 
 mod cost;
+mod large;
