@@ -38,7 +38,7 @@ pub struct World {
     pub accounts: Vec<Account>,
     /// `broker.prefetch` of every replica. Measures of memory are for this many events.
     pub prefetch: u16,
-    /// `delivery.request_timeout` of every replica.
+    /// `delivery.request_timeout` of every replica. A call that a busy machine answers later comes again.
     pub request_timeout: &'static str,
     published: AtomicU64,
     /// What replicas ended that are gone by now.
@@ -66,7 +66,7 @@ impl World {
             amqp,
             accounts: Vec::new(),
             prefetch: 400,
-            request_timeout: "5s",
+            request_timeout: "20s",
             published: AtomicU64::new(0),
             ended_before: AtomicU64::new(0),
             tasks: JoinSet::new(),
