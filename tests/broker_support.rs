@@ -7,7 +7,9 @@ use lapin::types::AMQPValue;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Amqp, Broker, Freshet, Process, Proxy, Vhost, freshet, header, listen_address, next, soon};
+use support::{
+    Amqp, Broker, Freshet, PATIENCE, Process, Proxy, Vhost, freshet, header, listen_address, next, soon,
+};
 
 #[tokio::test]
 async fn a_message_comes_back_as_it_was_published() {
@@ -165,7 +167,7 @@ async fn what_a_killed_test_process_had_started_ends_with_it() {
 
     // Whatever is left of the group holds the pipe open.
     let end = tokio::task::spawn_blocking(move || lines.for_each(drop));
-    tokio::time::timeout(Duration::from_secs(30), end).await.expect("the group ends").unwrap();
+    tokio::time::timeout(PATIENCE, end).await.expect("the group ends").unwrap();
 }
 
 #[tokio::test]

@@ -13,14 +13,12 @@ use tokio::time::timeout;
 use crate::dice::Dice;
 use crate::model::{Batch, Event, Ledger};
 use crate::settings::Settings;
-use crate::support::{Wait, eventually, table, text};
+use crate::support::{PATIENCE, Wait, soon, table, text};
 
 /// The header with an event's id.
 pub const ID: &str = "chaos-id";
 /// How long a confirm may take until the event is published again; a memory alarm is shorter.
 const CONFIRM: Duration = Duration::from_secs(8);
-/// Longer than any fault.
-const PATIENCE: Duration = Duration::from_mins(3);
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// All producers of one run.
@@ -119,10 +117,7 @@ impl Producers {
 
     /// Waits until every allowed event is confirmed.
     pub async fn finish(&mut self) {
-        eventually(PATIENCE, "the producers take their last events", async || {
-            self.budget.available_permits() == 0
-        })
-        .await;
+        soon("the producers take their last events", async || self.budget.available_permits() == 0).await;
         self.budget.close();
         while let Some(ended) = self.writers.join_next().await {
             ended.expect("a producer ends well");

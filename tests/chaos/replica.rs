@@ -1,9 +1,8 @@
 //! One replica: its process, which comes and goes, and its own network to each broker node.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::support::{Freshet, Proxy, eventually};
+use crate::support::{Freshet, Proxy, soon};
 use crate::world::SECRET;
 
 /// A replica, and every problem of its processes so far.
@@ -56,11 +55,9 @@ impl Replica {
     /// Waits until it is ready.
     pub async fn ready(&self) {
         let process = self.process();
-        eventually(Duration::from_mins(2), "/readyz answers 200", async || {
-            match process.try_get("/readyz").await {
-                Ok((200, _)) => Ok(()),
-                other => Err(format!("replica {}: {other:?}", self.number)),
-            }
+        soon("/readyz answers 200", async || match process.try_get("/readyz").await {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("replica {}: {other:?}", self.number)),
         })
         .await;
     }

@@ -11,7 +11,7 @@ use crate::fault::{Fault, Kind};
 use crate::outside;
 use crate::producers::Producers;
 use crate::schedule::Step;
-use crate::support::{Pauses, Proxy, Stretch, eventually};
+use crate::support::{Pauses, Proxy, Stretch, eventually, soon};
 use crate::world::{NODES, World};
 
 /// What one step cost.
@@ -37,7 +37,7 @@ pub async fn step(world: &mut World, producers: &Producers, step: &Step) -> Toll
     let third = step.events / 3;
     let confirmed = producers.ledger().confirmed;
     producers.allow(third);
-    eventually(Duration::from_mins(3), "the events before the fault are published", async || {
+    soon("the events before the fault are published", async || {
         producers.ledger().confirmed >= confirmed + third / 2
     })
     .await;
@@ -357,7 +357,7 @@ async fn heal(world: &mut World, fault: &Fault) {
             // What it held back is gone for good: a call that was given up long ago must not take effect now.
             let proxy = &world.sites[whom].proxy;
             proxy.down().await;
-            eventually(Duration::from_secs(30), "connections end", async || proxy.open() == 0).await;
+            soon("connections end", async || proxy.open() == 0).await;
             proxy.pass().await;
         }
     }
@@ -366,7 +366,7 @@ async fn heal(world: &mut World, fault: &Fault) {
 /// Waits until nothing is left of what was there before: an account with a backlog pauses by itself.
 async fn worked_off(world: &World) {
     let amqp = world.vhost.connect().await;
-    eventually(Duration::from_mins(3), "what was there before is worked off", async || {
+    soon("what was there before is worked off", async || {
         let busy = world.busy(&amqp).await;
         if busy.is_empty() { Ok(()) } else { Err(busy.join(", ")) }
     })
@@ -384,7 +384,7 @@ pub async fn flows(world: &World, producers: &Producers, accounts: impl IntoIter
     for account in &accounts {
         producers.probe(*account).await;
     }
-    eventually(Duration::from_mins(3), "these accounts' events flow", async || {
+    soon("these accounts' events flow", async || {
         let mut waiting: Vec<&str> = accounts.iter().map(|account| world.sites[*account].name).collect();
         for (replica, before) in world.replicas.iter().zip(&before) {
             let now = replica.delivered().await;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::events::track;
 use crate::letters::{fill, fill_alike, letter, numbers};
-use crate::support::{Broker, Freshet, eventually, soon};
+use crate::support::{Broker, Freshet, soon};
 use crate::world::World;
 
 const TOKEN: &str = "an-admin-token-of-more-than-32-characters";
@@ -87,7 +87,7 @@ async fn start_with(config: &str) -> Freshet {
 
 /// Waits until a replay has this state, and returns what is said of it.
 async fn replay_is(at: SocketAddr, state: &str) -> Value {
-    eventually(Duration::from_mins(1), &format!("the replay is {state}"), async || {
+    soon(&format!("the replay is {state}"), async || {
         let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
         if said["state"] == state { Ok(said) } else { Err(said.to_string()) }
     })
@@ -96,7 +96,7 @@ async fn replay_is(at: SocketAddr, state: &str) -> Value {
 
 /// Waits until the page has read so many letters.
 async fn letters_are(at: SocketAddr, letters: u64) -> Value {
-    eventually(Duration::from_mins(1), &format!("the page knows {letters} letters"), async || {
+    soon(&format!("the page knows {letters} letters"), async || {
         let said = ask(at, "GET /api/dead-letters", &[], "").await.json();
         if said["letters"] == letters { Ok(said) } else { Err(said.to_string()) }
     })
@@ -333,7 +333,7 @@ async fn one_replay_at_a_time_shows_its_progress_and_is_stopped_while_lanes_go_o
         "{}",
         answer.body
     );
-    let progress = eventually(Duration::from_mins(1), "some are sent back", async || {
+    let progress = soon("some are sent back", async || {
         let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
         if said["done"].as_u64() >= Some(2) { Ok(said) } else { Err(said.to_string()) }
     })
@@ -385,7 +385,7 @@ async fn a_stop_of_the_replica_in_the_middle_loses_nothing_and_ends_in_good_orde
     let at = replica.http_addr().await;
     let answer = with_token(at, &format!("POST {REPLAY}"), "{\"rate\":20}").await;
     assert_eq!(answer.status, 202, "{}", answer.body);
-    eventually(Duration::from_mins(1), "some are sent back", async || {
+    soon("some are sent back", async || {
         let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
         if said["done"].as_u64() >= Some(20) { Ok(()) } else { Err(said.to_string()) }
     })
@@ -502,7 +502,7 @@ async fn letters_of_an_account_that_a_reload_removes_stay_from_then_on() {
     let at = replica.http_addr().await;
     let answer = with_token(at, &format!("POST {REPLAY}"), "{\"rate\":2}").await;
     assert_eq!(answer.status, 202, "{}", answer.body);
-    eventually(Duration::from_mins(1), "some are sent back", async || {
+    soon("some are sent back", async || {
         let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
         if said["done"].as_u64() >= Some(2) { Ok(()) } else { Err(said.to_string()) }
     })
@@ -544,7 +544,7 @@ async fn a_slow_replay_of_large_letters_holds_a_small_part_of_them() {
     let begun = with_token(at, &format!("POST {REPLAY}"), r#"{"account": "acme", "rate": 5}"#).await;
     assert_eq!(begun.status, 202, "{}", begun.body);
     let mut most = before;
-    let sent = eventually(Duration::from_mins(1), "some letters were sent", async || {
+    let sent = soon("some letters were sent", async || {
         most = most.max(replica.resident());
         let said = ask(at, &format!("GET {REPLAY}"), &[], "").await.json();
         if said["done"].as_u64() >= Some(20) { Ok(()) } else { Err(said.to_string()) }
@@ -570,7 +570,7 @@ async fn looking_at_many_large_letters_holds_a_small_part_of_them() {
     let before = replica.resident();
     fill_large(&world, LETTERS, BYTES).await;
     let mut most = before;
-    eventually(Duration::from_mins(1), "all letters were seen", async || {
+    soon("all letters were seen", async || {
         most = most.max(replica.resident());
         let said = ask(at, "GET /api/dead-letters", &[], "").await.json();
         if said["letters"] == LETTERS { Ok(()) } else { Err(said.to_string()) }

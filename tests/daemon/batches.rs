@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::events::{arrived, email, track};
 use crate::faults::shows;
-use crate::support::{Freshet, Proxy, delete, eventually, header, soon, table, text};
+use crate::support::{Freshet, Proxy, delete, header, soon, table, text};
 use crate::world::{World, sum};
 
 /// Puts a body with so many events on the intake.
@@ -356,7 +355,7 @@ async fn half_way(world: &World) {
 /// Lets the account answer again, and waits until all of its events have arrived.
 async fn all_arrive(world: &World) {
     delete(world.at("acme").address, "/_sandbox/faults").await.unwrap();
-    eventually(Duration::from_mins(2), "all arrive", async || {
+    soon("all arrive", async || {
         let arrived = arrived(&world.state("acme")).len();
         if arrived == CONTACTS { Ok(()) } else { Err(format!("{arrived} of {CONTACTS}")) }
     })

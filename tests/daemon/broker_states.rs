@@ -1,7 +1,5 @@
 //! A broker that is there and not as it should be: queues gone or different, no permission, alarms, timeouts.
 
-use std::time::Duration;
-
 use freshet::sandbox::Options;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::types::AMQPValue;
@@ -9,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::events::{assert_exact, stream, track};
 use crate::faults::{lines, not_ready, shows, slow};
-use crate::support::{Broker, Freshet, Proxy, eventually, soon};
+use crate::support::{Broker, Freshet, Proxy, soon};
 use crate::world::World;
 
 /// An event for the account that has this write key.
@@ -34,7 +32,7 @@ async fn two_accounts() -> World {
 
 /// Waits until `/readyz` answers 503 with this text.
 async fn unready(replica: &Freshet, why: &str) {
-    eventually(Duration::from_mins(1), why, async || match replica.get("/readyz").await {
+    soon(why, async || match replica.get("/readyz").await {
         (503, text) if text.contains(why) => Ok(()),
         answer => Err(format!("{answer:?}")),
     })
@@ -58,10 +56,7 @@ async fn a_queue_that_is_deleted_is_declared_anew_and_nothing_published_later_is
         // To a lane or dead letters that may be missing still.
         world.publish("broken").await;
         world.publish_all((&mut next).take(EACH).map(|contact| track(contact, 0).to_string())).await;
-        eventually(Duration::from_mins(1), "the letter is there", async || {
-            world.amqp.depth(&world.dead()).await == Some(1)
-        })
-        .await;
+        soon("the letter is there", async || world.amqp.depth(&world.dead()).await == Some(1)).await;
         assert_eq!(world.dead_letters(1).await[0].data, b"broken", "{queue}");
     }
     world.settled(&[&replica]).await;
@@ -202,10 +197,7 @@ async fn a_channel_closed_by_the_consumer_timeout_costs_nothing() {
     assert!(line.contains("PRECONDITION_FAILED") && line.contains("acme"), "{line}");
     shows(&replica, "freshet_lane_state{account=\"acme\",state=\"throttled\"}", 1.0).await;
     // Between two channels nothing is in flight, and nothing else shows that it is not over.
-    eventually(Duration::from_mins(1), "every track has arrived", async || {
-        activities(&world, "acme") >= CONTACTS * ROUNDS
-    })
-    .await;
+    soon("every track has arrived", async || activities(&world, "acme") >= CONTACTS * ROUNDS).await;
     world.fenced(&[&replica]).await;
     assert_exact(&world.state("acme"), CONTACTS, ROUNDS);
     assert_eq!(replica.metric("freshet_broker_reconnects_total").await, 0.0);

@@ -14,7 +14,7 @@ use lapin::BasicProperties;
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
 
-use crate::support::{Freshet, eventually};
+use crate::support::{Freshet, soon};
 use crate::world::{World, sum};
 
 /// Events a second where they arrive steadily.
@@ -264,7 +264,7 @@ async fn link_to_former(
         let records: Vec<Value> = (start..contacts.end.min(start + 100)).map(record).collect();
         by_another(world, kind.account, "/api/contacts/bulk_upsert", &json!({"contacts": records})).await;
     }
-    eventually(Duration::from_mins(1), "the other program's jobs have ended", async || {
+    soon("the other program's jobs have ended", async || {
         rows(&world.state(kind.account), "jobs").iter().all(|job| job["done"] == true)
     })
     .await;

@@ -310,14 +310,14 @@ async fn one_node_of_two_that_is_away_is_told_and_the_other_one_is_asked() {
 
 #[tokio::test]
 async fn a_proxy_that_says_nothing_is_given_up_in_time() {
-    let world = World::with_acme().await;
+    let mut world = World::with_acme().await;
+    world.request_timeout = "300s";
     // The system takes connections, and nobody says a word.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let url = world.vhost.url().replace(&world.vhost.addr(), &address.to_string());
     let config = world.config_at(&url, "one");
     let config = config.replace(&world.at("acme").address.to_string(), &address.to_string());
-    let config = config.replace("request_timeout = \"5s\"", "request_timeout = \"300s\"");
     // The bound that the command announces.
     let environment = World::environment();
     let checking = check_with(&config, &["--json"], &environment);

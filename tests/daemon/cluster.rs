@@ -9,14 +9,12 @@ use serde_json::Value;
 use crate::events::{repeats, stream};
 use crate::faults::shows;
 use crate::replicas::{addressed, preferred};
-use crate::support::{Amqp, Broker, Freshet, Proxy, Settings, eventually, soon};
+use crate::support::{Amqp, Broker, Freshet, Proxy, Settings, soon};
 use crate::world::World;
 
 const CONTACTS: usize = 10;
 /// Published in each phase before the fault, and as many again while it lasts.
 const ROUNDS: usize = 5;
-/// Longer than elections and connections take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Two replicas, an account for each, and a cluster whose second and third node they reach through proxies.
 struct Stage {
@@ -87,7 +85,7 @@ impl Stage {
 
     /// Waits until of each account so many tracks of a round have arrived.
     async fn until_arrived(&self, round: usize, tracks: usize, what: &str) {
-        eventually(PATIENCE, what, async || {
+        soon(what, async || {
             for account in &self.accounts {
                 let arrived = self.arrived(account, round);
                 if arrived < tracks {
@@ -102,7 +100,7 @@ impl Stage {
     /// Waits until both replicas are ready.
     async fn ready(&self, what: &str) {
         for replica in &self.replicas {
-            eventually(PATIENCE, what, async || match replica.get("/readyz").await {
+            soon(what, async || match replica.get("/readyz").await {
                 (200, _) => Ok(()),
                 (_, why) => Err(why),
             })

@@ -7,7 +7,7 @@ use freshet::sandbox::Options;
 use serde_json::{Value, json};
 
 use crate::events::{arrived, assert_exact, identify, repeats, stream, track};
-use crate::support::{Broker, Freshet, Proxy, eventually, get, soon};
+use crate::support::{Broker, Freshet, Proxy, get, soon};
 use crate::world::{World, sum};
 
 /// A sandbox that takes its time, so that there is a "mid-stream".
@@ -22,7 +22,7 @@ pub fn lines(events: impl Iterator<Item = Value>) -> impl Iterator<Item = String
 /// Waits until `/readyz` says that the broker is away, and why.
 pub async fn not_ready(replica: &Freshet) {
     let addr = replica.http_addr().await;
-    eventually(Duration::from_mins(1), "/readyz answers 503", async || match get(addr, "/readyz").await {
+    soon("/readyz answers 503", async || match get(addr, "/readyz").await {
         Ok((503, why)) if why.trim().len() > "not ready:".len() => Ok(()),
         answer => Err(format!("{answer:?}")),
     })
@@ -61,7 +61,7 @@ async fn a_broker_that_is_killed_mid_stream_loses_nothing_and_is_found_again() {
 
     broker.start().await;
     world.amqp = world.vhost.connect().await;
-    eventually(Duration::from_mins(1), "ready again", async || replica.get("/readyz").await.0 == 200).await;
+    soon("ready again", async || replica.get("/readyz").await.0 == 200).await;
     shows(&replica, "freshet_broker_connected", 1.0).await;
     shows(&replica, "freshet_broker_reconnects_total", 1.0).await;
     world.fenced(&[&replica]).await;
@@ -87,7 +87,7 @@ async fn an_alarm_holds_back_dead_letters_but_no_acknowledgement() {
 
     // All others are acknowledged; the first waits for its letter to be taken.
     let lane = world.lane("acme");
-    eventually(Duration::from_mins(2), "one message is left in the lane", async || {
+    soon("one message is left in the lane", async || {
         let listed =
             broker.control(&["list_queues", "--silent", "-p", &world.vhost.name, "name", "messages"]).await;
         let left = listed.lines().find_map(|line| line.strip_prefix(&format!("{lane}\t")).map(str::to_owned));
@@ -139,9 +139,8 @@ async fn a_stop_mid_stream_ends_well_and_a_successor_delivers_the_rest_once() {
     for stop_at in [150, 300, 450] {
         let mut replica = world.start("one").await;
         world.asked("acme", stop_at).await;
-        let started = tokio::time::Instant::now();
+        // Within `delivery.shutdown_grace`: one that takes longer ends with another status.
         replica.stop().await;
-        assert!(started.elapsed() < Duration::from_secs(10), "longer than delivery.shutdown_grace");
         assert_midway(&world.state("acme"), 800);
         assert!(replica.log().contains("stopped"), "{}", replica.log());
     }

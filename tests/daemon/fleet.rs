@@ -1,11 +1,9 @@
 //! Replicas tell each other of their lanes, and one of them counts what waits.
 
-use std::time::Duration;
-
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
-use crate::support::{Broker, Freshet, eventually, soon};
+use crate::support::{Broker, Freshet, soon};
 use crate::world::World;
 
 async fn status(replica: &Freshet) -> Value {
@@ -76,7 +74,7 @@ async fn replicas_see_each_other_s_lanes_and_one_that_is_killed_is_shown_as_gone
     let (_, text) = one.get("/api/status").await;
     assert!(!text.contains('@'), "{text}");
     two.kill();
-    eventually(Duration::from_mins(1), "it is shown as gone", async || {
+    soon("it is shown as gone", async || {
         let known = replicas(&one).await;
         if known == both(true) { Ok(()) } else { Err(format!("{known:?}")) }
     })
@@ -185,7 +183,7 @@ async fn what_waits_is_counted_by_one_replica_and_by_another_when_that_one_is_go
     world.fault("acme", json!({"endpoint": "*", "action": {"status": 503}})).await;
     let messages = (0..500).map(|number| track(number, "acme"));
     world.publish_to(&world.lanes(), "acme", messages).await;
-    eventually(Duration::from_mins(1), "a hundred wait", async || match one.metric(acme).await {
+    soon("a hundred wait", async || match one.metric(acme).await {
         100.0 => Ok(()),
         other => Err(other.to_string()),
     })
@@ -198,7 +196,7 @@ async fn what_waits_is_counted_by_one_replica_and_by_another_when_that_one_is_go
     })
     .await;
     one.kill();
-    eventually(Duration::from_mins(1), "the other one counts", async || match counts(&two).await {
+    soon("the other one counts", async || match counts(&two).await {
         [1, 1, 1] => Ok(()),
         other => Err(format!("{other:?}")),
     })

@@ -1,13 +1,11 @@
 //! Queues that somebody else declared: of a kind that cannot be consumed without loss, or that drop messages.
 
-use std::time::Duration;
-
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::AMQPValue;
 use serde_json::json;
 
 use crate::events::track;
-use crate::support::{Freshet, eventually, header, soon, table, text};
+use crate::support::{Freshet, header, soon, table, text};
 use crate::world::World;
 
 async fn declare(world: &World, queue: &str, options: QueueDeclareOptions, arguments: &[(&str, AMQPValue)]) {
@@ -23,7 +21,7 @@ const DURABLE: QueueDeclareOptions = QueueDeclareOptions {
 };
 
 async fn readiness(replica: &Freshet, status: u16, expected: &str) {
-    eventually(Duration::from_mins(2), expected, async || match replica.get("/readyz").await {
+    soon(expected, async || match replica.get("/readyz").await {
         (found, text) if found == status && text.contains(expected) => Ok(()),
         answer => Err(format!("{answer:?}")),
     })

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Broker, Freshet, Proxy, eventually, freshet, header, soon, table, text};
+use crate::support::{Broker, Freshet, Proxy, freshet, header, soon, table, text};
 use crate::world::World;
 
 /// The folder that a command runs in.
@@ -213,7 +212,7 @@ async fn a_replay_that_is_killed_loses_no_letter_and_repeats_no_more_than_the_wi
         replay.kill();
         proxy.pass().await;
         proxy.cut();
-        eventually(Duration::from_mins(1), "the letters are back", async || {
+        soon("the letters are back", async || {
             let consumers = world.amqp.consumers(&dead).await;
             let there = world.amqp.depth(&dead).await.unwrap() + world.amqp.depth(&lane).await.unwrap();
             let all = consumers == Some(0) && there as usize >= LETTERS;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::events::{arrived, identify, track};
-use crate::support::{Broker, eventually, header, next, soon, text};
+use crate::support::{Broker, header, next, soon, text};
 use crate::world::World;
 
 /// How often the poison and those beside it have come back before the first replica dies of it here. It is given up
@@ -170,7 +170,7 @@ async fn what_came_back_often_to_the_intake_is_routed_one_by_one() {
     replica.line("messages are refused").await;
     assert_eq!(arrived(&world.state("globex")).len(), 0, "it was routed beside those before it");
     let mut letters = 0;
-    eventually(Duration::from_mins(1), "room brings them all", async || {
+    soon("room brings them all", async || {
         letters += world.amqp.take_all(&world.dead()).await.len();
         letters == UNROUTED + 2
     })

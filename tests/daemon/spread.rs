@@ -9,15 +9,13 @@ use serde_json::Value;
 
 use crate::events::{arrived, assert_exact, repeats, stream};
 use crate::replicas::{addressed, preferred};
-use crate::support::{Broker, Freshet, eventually};
+use crate::support::{Broker, Freshet, soon};
 use crate::world::{World, sum};
 
 const ACCOUNTS: usize = 60;
 const CONTACTS: usize = 1;
 /// Rounds of events that are kept waiting for each account.
 const WAITING: usize = 8;
-/// How long a machine with much else to do may take. Nothing here judges speed.
-const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Who works each lane: its consumer's tag, and the channel that it is on.
 async fn active(world: &World) -> BTreeMap<String, (String, String)> {
@@ -42,7 +40,7 @@ fn tags(active: &BTreeMap<String, (String, String)>) -> BTreeMap<String, String>
 
 /// Waits until every lane is where the hash says and returns who works it.
 pub async fn spread(world: &World, replicas: &[&str]) -> BTreeMap<String, (String, String)> {
-    eventually(PATIENCE, "every lane is worked by the replica that it prefers", async || {
+    soon("every lane is worked by the replica that it prefers", async || {
         let found = active(world).await;
         let wanted = wanted(world, replicas);
         let astray = wanted.iter().filter(|(lane, tag)| found.get(*lane).map(|(tag, _)| tag) != Some(tag));
@@ -64,14 +62,12 @@ async fn while_events_flow<T>(world: &World, rounds: usize, done: impl Future<Ou
                 |event: Value| world.accounts.iter().map(move |one| addressed(event.clone(), &one.name));
             world.publish_all(stream(CONTACTS, next.get(), 1).flat_map(to_all)).await;
             next.set(next.get() + 1);
-            eventually(PATIENCE, "an account has few events waiting", async || {
-                over.get() || least() + WAITING > next.get()
-            })
-            .await;
+            soon("an account has few events waiting", async || over.get() || least() + WAITING > next.get())
+                .await;
         }
     };
     let done = async {
-        eventually(PATIENCE, "every account works", async || least() > rounds).await;
+        soon("every account works", async || least() > rounds).await;
         let done = done.await;
         over.set(true);
         done

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::letters::{fill_alike, folder, numbers, printed, quiet, runs};
-use crate::support::{Broker, Freshet, Proxy, Settings, eventually, soon};
+use crate::support::{Broker, Freshet, Proxy, Settings, soon};
 use crate::unanswered::at_leader;
 use crate::world::World;
 
@@ -23,7 +23,7 @@ async fn handed_out_before(world: &World) {
 /// Waits until nobody looks at the letters, and so many are there.
 async fn all_back(world: &World, letters: usize) {
     let dead = world.dead();
-    eventually(Duration::from_mins(1), "the letters are back", async || {
+    soon("the letters are back", async || {
         let consumers = world.amqp.consumers(&dead).await;
         let there = world.amqp.depth(&dead).await;
         if consumers == Some(0) && there == u32::try_from(letters).ok() {

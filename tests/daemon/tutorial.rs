@@ -4,11 +4,10 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Broker, Process, eventually, prepare, reserve_port};
+use crate::support::{Broker, Process, prepare, reserve_port, soon};
 
 /// Addresses in the document, which are other ones here.
 const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
@@ -102,7 +101,7 @@ async fn run(steps: &[String], folder: &Path, environment: &[(&str, &str)]) -> V
     let read = |what: &str, number: usize| {
         std::fs::read_to_string(folder.join(format!(".{what}-{number}"))).unwrap_or_default()
     };
-    eventually(Duration::from_mins(2), "the tutorial ends", async || {
+    soon("the tutorial ends", async || {
         let outputs = || (0..steps.len()).map(|number| read("out", number)).collect::<String>();
         shell.exited().ok_or_else(outputs)
     })

@@ -1,14 +1,12 @@
 //! What RabbitMQ owes and does not give: deliveries, confirms, answers; and what it refuses.
 
-use std::time::Duration;
-
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
 use crate::events::{arrived, assert_exact, stream, track};
 use crate::faults::{shows, slow};
-use crate::support::{Broker, Freshet, delete, eventually, soon};
+use crate::support::{Broker, Freshet, delete, soon};
 use crate::world::World;
 
 /// Runs Erlang on the shared broker, with `Leader` bound to the process that leads a queue.
@@ -198,7 +196,7 @@ async fn dead_letters_that_find_no_room_hold_back_only_their_own_events() {
     assert_eq!(replica.get("/readyz").await.0, 200);
 
     let mut letters = Vec::new();
-    eventually(Duration::from_mins(2), "room for a few at a time brings all of them", async || {
+    soon("room for a few at a time brings all of them", async || {
         letters.append(&mut world.amqp.take_all(&world.dead()).await);
         if letters.len() >= 2 * EVENTS { Ok(()) } else { Err(format!("{} letters", letters.len())) }
     })
@@ -235,7 +233,7 @@ async fn a_lane_whose_leader_answers_nothing_holds_back_nobody_else() {
         (&first, "what the queue may have missed is sent once more".to_owned()),
     ];
     for (replica, line) in &logged {
-        eventually(Duration::from_mins(3), line, async || {
+        soon(line, async || {
             let log = replica.log();
             if log.contains(line) { Ok(()) } else { Err(log) }
         })

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::events::{assert_exact, repeats, stream};
 use crate::faults::lines;
-use crate::support::{Distortion, Freshet, Proxy, delete, eventually, header};
+use crate::support::{Distortion, Freshet, Proxy, delete, header, soon};
 use crate::world::World;
 
 /// From the first death to the dead letter.
@@ -84,7 +84,7 @@ pub async fn until_condemned(world: &World, replica: &Freshet, letters: u32) {
             published += 1;
         }
         let looked = Instant::now();
-        eventually(Duration::from_mins(1), "more arrives, or some time passes", async || {
+        soon("more arrives, or some time passes", async || {
             meanwhile() > arrived || looked.elapsed() > Duration::from_millis(50)
         })
         .await;

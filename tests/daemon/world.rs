@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use freshet::sandbox::{Options, Sandbox};
 use lapin::BasicProperties;
@@ -15,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Amqp, Broker, Freshet, Vhost, eventually, post, soon};
+use crate::support::{Amqp, Broker, Freshet, Vhost, post, soon};
 
 /// What stands in for every key and token; it must appear in no log, page or dead letter.
 const SECRET: &str = "secret-key-0815";
@@ -39,7 +38,7 @@ pub struct World {
     pub accounts: Vec<Account>,
     /// `broker.prefetch` of every replica. Measures of memory are for this many events.
     pub prefetch: u16,
-    /// `delivery.request_timeout` of every replica.
+    /// `delivery.request_timeout` of every replica. A call that a busy machine answers later comes again.
     pub request_timeout: &'static str,
     published: AtomicU64,
     /// What replicas ended that are gone by now.
@@ -67,7 +66,7 @@ impl World {
             amqp,
             accounts: Vec::new(),
             prefetch: 400,
-            request_timeout: "5s",
+            request_timeout: "20s",
             published: AtomicU64::new(0),
             ended_before: AtomicU64::new(0),
             tasks: JoinSet::new(),
@@ -247,7 +246,7 @@ impl World {
 
     /// Waits until an account's sandbox was asked so often.
     pub async fn asked(&self, account: &str, requests: u64) {
-        eventually(Duration::from_mins(2), "the sandbox is asked", async || {
+        soon("the sandbox is asked", async || {
             let asked = self.state(account)["total_requests"].as_u64().unwrap();
             if asked >= requests { Ok(()) } else { Err(format!("{asked} of {requests} requests so far")) }
         })
@@ -264,7 +263,7 @@ impl World {
     /// Waits until everything published has ended, nothing waits and nothing is in flight anywhere.
     pub async fn settled(&self, replicas: &[&Freshet]) {
         // A whole stream may still be on its way, and each batch of it waits for its job.
-        eventually(Duration::from_mins(3), "everything published has ended", async || {
+        soon("everything published has ended", async || {
             let mut ended = self.ended_before.load(Ordering::Relaxed);
             for replica in replicas {
                 ended += ended_by(replica).await;
@@ -316,7 +315,7 @@ impl World {
                 .publish(&self.queue(), fence.to_string(), &[("freshsales-account", &account.name)])
                 .await;
         }
-        eventually(Duration::from_mins(1), "the last events have gone through", async || {
+        soon("the last events have gone through", async || {
             let behind = |account: &&Account| {
                 let state = account.sandbox.state();
                 !state["activities"].as_array().unwrap().iter().any(|one| one["identifier"] == FENCE)

@@ -1,7 +1,6 @@
 //! The broker's side alone: a real RabbitMQ, and lanes that a test plays by hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use freshet::broker::{Address, BrokerHealth, Context, LaneSet, Names, RoutedAccounts, StatusPort};
 use freshet::delivery::{HeldBytes, LaneInlet, Session};
@@ -16,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Amqp, Broker, Vhost, next, soon, table, text};
+use crate::support::{Amqp, Broker, PATIENCE, Vhost, next, soon, table, text};
 
 const PREFETCH: u16 = 50;
 const PREFETCH_BYTES: u64 = 1 << 20;
@@ -93,7 +92,7 @@ impl Side {
 
     async fn stopped(&mut self) {
         self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(30), self.running.join_next()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.running.join_next()).await;
         ended.expect("it does not stop").unwrap().unwrap();
         assert_eq!(self.metrics.receipts_dropped.get(), 0);
     }
@@ -162,7 +161,7 @@ async fn headers_that_fill_a_frame_hold_nobody_up() {
     side.amqp.publish_to("", &side.queue(), "big", properties).await;
     side.publish(&side.queue(), 1).await;
     for expected in ["big", "0"] {
-        let delivery = tokio::time::timeout(Duration::from_secs(20), session.deliveries.recv()).await;
+        let delivery = tokio::time::timeout(PATIENCE, session.deliveries.recv()).await;
         let delivery = delivery.expect("it stands at the head and nothing passes").unwrap();
         assert_eq!(delivery.body, expected);
         delivery.receipt.settle(Outcome::Delivered, 1);

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::soon;
+use crate::support::{PATIENCE, soon};
 
 /// The secrets of every rig's account.
 pub const API_KEY: &str = "api-key-0815";
@@ -224,7 +224,7 @@ impl Rig {
     pub async fn spent(&self, endpoint: &str) {
         let in_force = async || self.in_force().await.iter().any(|fault| fault["endpoint"] == endpoint);
         let spent = async { while in_force().await {} };
-        tokio::time::timeout(Duration::from_secs(30), spent).await.expect("the faults are never spent");
+        tokio::time::timeout(PATIENCE, spent).await.expect("the faults are never spent");
     }
 
     /// Calls the account directly, so that the lane does not know.
@@ -288,7 +288,7 @@ impl Rig {
     pub async fn finish(mut self, source: Source) {
         drop(source);
         self.sessions = None;
-        let ended = tokio::time::timeout(Duration::from_secs(30), self.lane.join_next()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.lane.join_next()).await;
         ended.expect("the lane does not end").unwrap().expect("the lane panicked");
         self.check();
     }
@@ -296,7 +296,7 @@ impl Rig {
     /// Stops the lane and checks what must hold after every test.
     pub async fn stopped(&mut self) {
         self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(30), self.lane.join_next()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.lane.join_next()).await;
         ended.expect("the lane does not stop").unwrap().expect("the lane panicked");
         self.check();
     }
@@ -380,7 +380,7 @@ impl Source {
 
     /// Waits for the next settlement.
     pub async fn settled(&mut self) -> Settlement {
-        let settled = tokio::time::timeout(Duration::from_mins(1), self.settlements.recv()).await;
+        let settled = tokio::time::timeout(PATIENCE, self.settlements.recv()).await;
         settled.expect("nothing is settled").unwrap()
     }
 

@@ -115,9 +115,8 @@ async fn a_hanging_request_is_never_answered_and_does_not_hold_up_a_stop() {
     while account.sandbox.state()["requests"]["contacts_create"]["hang"] != 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let start = tokio::time::Instant::now();
     account.stop().await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // Had the stop waited for it, it would have ended by its own limit.
     let error = hanging.join_next().await.unwrap().unwrap().unwrap_err();
     assert!(!error.is_timeout(), "{error:?}");
 }

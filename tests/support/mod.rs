@@ -66,6 +66,9 @@ pub use proxy::Proxy;
 pub use raw::Raw;
 pub use tls::{Authority, Identity, TlsFront};
 
+/// Only a test that fails waits for so long: a deadline that a busy machine can miss says nothing about Freshet.
+pub const PATIENCE: Duration = Duration::from_mins(5);
+
 /// Waits until `probe` sees what is expected and returns what it saw. The only place in the tests that sleeps.
 ///
 /// A probe answers with a bool, an `Option` or a `Result`; the last error is part of the panic's message.
@@ -113,7 +116,7 @@ impl Wait {
 
 /// [`eventually`] with the deadline that suits nearly every test.
 pub async fn soon<P: Probed>(what: &str, probe: impl AsyncFnMut() -> P) -> P::Seen {
-    eventually(Duration::from_secs(30), what, probe).await
+    eventually(PATIENCE, what, probe).await
 }
 
 /// What a probe of [`eventually`] may answer with.

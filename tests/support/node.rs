@@ -6,7 +6,7 @@ use super::guard::{Container, Folder, Process};
 use super::ports::{self, Port};
 use super::server::{IMAGE, Server};
 use super::tree::tail;
-use super::{eventually, target_dir};
+use super::{soon, target_dir};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -20,10 +20,8 @@ use tokio::time::timeout;
 
 /// Virtual hosts that a node starts with: creating one later costs the start of an Erlang VM.
 pub const READY_VHOSTS: usize = 40;
-const START: Duration = Duration::from_mins(2);
 /// How long a connection may take to open.
 const ANSWER: Duration = Duration::from_secs(10);
-const STOP: Duration = Duration::from_mins(1);
 const COOKIE: &str = "freshet-tests";
 
 /// Erlang's port mapper, shared by the nodes of one cluster and by nobody else.
@@ -162,7 +160,7 @@ impl Node {
     /// Waits until clients are served.
     pub async fn ready(&self) {
         let what = format!("{} accepts AMQP connections", self.name);
-        eventually(START, &what, async || {
+        soon(&what, async || {
             if let Some(status) = self.process().as_mut().and_then(Process::exited) {
                 panic!("{} ended at its start ({status}):\n{}", self.name, tail(&self.log_path()));
             }
@@ -182,7 +180,7 @@ impl Node {
             None => self.process().as_ref().expect("the node runs").signal("TERM"),
         }
         let what = format!("{} stops", self.name);
-        eventually(STOP, &what, async || self.process().as_mut().and_then(Process::exited)).await;
+        soon(&what, async || self.process().as_mut().and_then(Process::exited)).await;
         *self.process() = None;
     }
 

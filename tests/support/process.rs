@@ -1,7 +1,7 @@
 //! The `freshet` program, run as users run it.
 
 use super::guard::Process;
-use super::{eventually, soon};
+use super::soon;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -182,7 +182,7 @@ impl Freshet {
     /// Waits until it has ended by itself, within the grace that a stop may take.
     pub async fn exit(&mut self) -> ExitStatus {
         let log = self.lines.clone();
-        eventually(Duration::from_secs(45), "freshet ends", async || {
+        soon("freshet ends", async || {
             self.process.exited().ok_or_else(|| format!("the log so far:\n{}", log.text()))
         })
         .await
