@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use lapin::options::QueuePurgeOptions;
+use lapin::options::{BasicPublishOptions, QueuePurgeOptions};
+use tokio::time::MissedTickBehavior;
 
 use crate::api::Api;
 use crate::contestants;
@@ -52,6 +53,8 @@ pub struct Contest {
     work: &'static str,
     pub kind: Kind,
     pub events: usize,
+    /// How many events a second come, in their order, and nothing waits; else all of them wait from the start.
+    pub pace: Option<u32>,
     made: Events,
     pub vhost: Vhost,
     amqp: Amqp,
@@ -65,11 +68,12 @@ impl Contest {
         accounts: usize,
         events: usize,
         latency: Duration,
+        pace: Option<u32>,
     ) -> Self {
         let vhost = Broker::shared().await.vhost().await;
         let amqp = vhost.connect().await;
         let api = Api::start(accounts, latency).await;
-        let contest = Self { work, kind, events, made: Events::new(kind, accounts), vhost, amqp, api };
+        let contest = Self { work, kind, events, pace, made: Events::new(kind, accounts), vhost, amqp, api };
         // Declares the queues.
         let mut early = contest.start_daemon(None);
         early.ready().await;
@@ -141,6 +145,32 @@ impl Contest {
             let messages =
                 chunk.iter().map(|number| (self.made.event(run, *number), BasicProperties::default()));
             self.amqp.publish_all("", queue, messages).await;
+        }
+    }
+
+    /// Publishes the events to the intake one by one, so many a second.
+    pub async fn trickle(&self, run: usize, a_second: u32) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
+        // What a tick of the clock is too coarse for comes with the next one.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let intake = self.intake();
+        let mut confirms = Vec::new();
+        for number in 0..self.events {
+            ticks.tick().await;
+            let event = self.made.event(run, number);
+            let properties = BasicProperties::default();
+            let options = BasicPublishOptions::default();
+            let confirm = self.amqp.channel.basic_publish(
+                "".into(),
+                intake.as_str().into(),
+                options,
+                event.as_bytes(),
+                properties,
+            );
+            confirms.push(confirm.await.expect("it is published"));
+        }
+        for confirm in confirms {
+            assert!(confirm.await.expect("a confirm").is_ack());
         }
     }
 

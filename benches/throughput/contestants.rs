@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use crate::contest::{Contest, Contestant};
 use crate::daemon;
+use crate::support::Freshet;
 use crate::usage::{Sample, Stopwatch};
 
 /// Between two looks at the queues or the daemon's metrics. A scrape costs the daemon time, and more with more accounts, so
@@ -17,7 +18,7 @@ const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Fills the queue and measures until it is worked off.
 pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Sample {
-    if !matches!(contestant, Contestant::Calls) {
+    if !matches!(contestant, Contestant::Calls) && contest.pace.is_none() {
         contest.fill(contestant, run).await;
     }
     let before = contest.api.calls();
@@ -25,16 +26,10 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
         Contestant::Daemon(program) => {
             let mut freshet = contest.start_daemon(program.as_ref());
             freshet.http_addr().await;
-            let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
             let measured = async {
-                loop {
-                    if !stopwatch.begun() || contest.filled_are_empty().await {
-                        let (came, ended) = daemon::came_and_ended(&freshet).await;
-                        if let Some(sample) = stopwatch.look(came, ended) {
-                            return sample;
-                        }
-                    }
-                    tokio::time::sleep(LOOK).await;
+                match contest.pace {
+                    None => backlog(contest, &freshet).await,
+                    Some(pace) => paced(contest, &freshet, run, pace).await,
                 }
             };
             let sample = tokio::time::timeout(DEADLINE, measured).await.expect("all events end in time");
@@ -53,6 +48,38 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
     contest.api.take_written();
     let calls = (contest.api.calls() - before) as f64;
     Sample { calls_per_event: calls / contest.events as f64, ..sample }
+}
+
+async fn backlog(contest: &Contest, freshet: &Freshet) -> Sample {
+    let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
+    loop {
+        if !stopwatch.begun() || contest.filled_are_empty().await {
+            let (came, ended) = daemon::came_and_ended(freshet).await;
+            if let Some(sample) = stopwatch.look(came, ended) {
+                return sample;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Each account has had an event, and so read its fields, before it is measured.
+async fn paced(contest: &Contest, freshet: &Freshet, run: usize, pace: u32) -> Sample {
+    let first = contest.api.addresses.len();
+    contest.publish(&contest.intake(), run + 1000, 0..first).await;
+    while daemon::came_and_ended(freshet).await.1 < first {
+        tokio::time::sleep(LOOK).await;
+    }
+    let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
+    stopwatch.look(1, 0);
+    contest.trickle(run, pace).await;
+    loop {
+        let (came, ended) = daemon::came_and_ended(freshet).await;
+        if let Some(sample) = stopwatch.look(came - first, ended - first) {
+            return sample;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Another program than the daemon, as a process of its own.

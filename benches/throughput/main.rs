@@ -100,8 +100,17 @@ fn main() {
             if !asked(work) {
                 continue;
             }
-            let contest = Contest::new(work, kind, accounts, events, latency).await;
+            let contest = Contest::new(work, kind, accounts, events, latency, None).await;
             contest.run(&with_daemon(peers), size.rounds).await;
+        }
+        for (work, accounts) in
+            [("2000 a second, skipped, 1 account", 1), ("2000 a second, skipped, 500 accounts", 500)]
+        {
+            if asked(work) {
+                let contest =
+                    Contest::new(work, Kind::Skipped, accounts, size.events, at_once, Some(2000)).await;
+                contest.run(&with_daemon(&[]), size.rounds).await;
+            }
         }
         if asked("beside a throttled account") {
             latency::run(&with_daemon(&[Contestant::Worker]), &size).await;
