@@ -53,7 +53,7 @@ pub struct Contest {
     work: &'static str,
     pub kind: Kind,
     pub events: usize,
-    /// How many events a second come, in their order, and nothing waits; else all of them wait from the start.
+    /// How many events come a second. Without, all of them wait from the start.
     pub pace: Option<u32>,
     made: Events,
     pub vhost: Vhost,
@@ -68,12 +68,12 @@ impl Contest {
         accounts: usize,
         events: usize,
         latency: Duration,
-        pace: Option<u32>,
     ) -> Self {
         let vhost = Broker::shared().await.vhost().await;
         let amqp = vhost.connect().await;
         let api = Api::start(accounts, latency).await;
-        let contest = Self { work, kind, events, pace, made: Events::new(kind, accounts), vhost, amqp, api };
+        let contest =
+            Self { work, kind, events, pace: None, made: Events::new(kind, accounts), vhost, amqp, api };
         // Declares the queues.
         let mut early = contest.start_daemon(None);
         early.ready().await;

@@ -20,7 +20,7 @@ const EVENTS: usize = 20;
 /// Prints a line for each contestant and circumstance.
 pub async fn run(contestants: &[Contestant], size: &Size) {
     let tenths = usize::try_from(size.seconds * 10).expect("few");
-    let contest = Contest::new("latency", Kind::Identify, ACCOUNTS, usize::MAX, LATENCY, None).await;
+    let contest = Contest::new("latency", Kind::Identify, ACCOUNTS, usize::MAX, LATENCY).await;
     println!("\n| healthy accounts | who | p50 | p99 | slowest |\n|---|---|---|---|---|");
     let mut next = 0;
     for (circumstance, throttled) in [("alone", false), ("beside a throttled account", true)] {

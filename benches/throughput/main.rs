@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench throughput` brings up RabbitMQ as the tests do, lets all contestants of a work run in turn, several
 //! times, and prints medians for docs/PERFORMANCE.md. A ratio is the median of those of each round, so what else the machine
-//! does falls on both. With a word (`skipped`, `identifies`, `20`, `tracks`, `calls`, `beside`) only the works whose names
+//! does falls on both. With a word (`skipped`, `second`, `identifies`, `20`, `tracks`, `calls`, `beside`) only the works whose names
 //! hold it. `-- --beside PROGRAM` measures another build of the daemon, too. `-- --rounds N` repeats more often. With
 //! `-- --test`, few events show that all of it works. Nothing here asserts how fast anything is.
 #![allow(
@@ -87,30 +87,49 @@ fn main() {
         println!("{}", contest::HEAD);
         let at_once = Duration::ZERO;
         let relays: &[Contestant] = &[Contestant::Relay, Contestant::TwoRelays];
-        for (work, kind, accounts, events, latency, peers) in [
-            ("two hops, skipped, 1 account", Kind::Skipped, 1, size.events, at_once, relays),
-            ("two hops, skipped, 20 accounts", Kind::Skipped, 20, size.events, at_once, relays),
+        let steady = Some(2000);
+        for (work, kind, accounts, events, latency, pace, peers) in [
+            ("two hops, skipped, 1 account", Kind::Skipped, 1, size.events, at_once, None, relays),
+            ("two hops, skipped, 20 accounts", Kind::Skipped, 20, size.events, at_once, None, relays),
             // More of them, because each account reads its fields once.
-            ("two hops, skipped, 500 accounts", Kind::Skipped, 500, 2 * size.events, at_once, &[]),
+            ("two hops, skipped, 500 accounts", Kind::Skipped, 500, 2 * size.events, at_once, None, &[]),
+            (
+                "two hops, skipped, 2000 a second, 1 account",
+                Kind::Skipped,
+                1,
+                size.events,
+                at_once,
+                steady,
+                &[],
+            ),
+            (
+                "two hops, skipped, 2000 a second, 500 accounts",
+                Kind::Skipped,
+                500,
+                size.events,
+                at_once,
+                steady,
+                &[],
+            ),
             // Several, because jobs or the limit of one account would be the limit.
-            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events, at_once, relays),
-            ("one hop, tracks, 20 accounts", Kind::Track, 20, size.calls, at_once, &[Contestant::Calls]),
-            (WORKER, Kind::Identify, 10, size.slow_events, contest::LATENCY, &[Contestant::Worker]),
+            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events, at_once, None, relays),
+            (
+                "one hop, tracks, 20 accounts",
+                Kind::Track,
+                20,
+                size.calls,
+                at_once,
+                None,
+                &[Contestant::Calls],
+            ),
+            (WORKER, Kind::Identify, 10, size.slow_events, contest::LATENCY, None, &[Contestant::Worker]),
         ] {
             if !asked(work) {
                 continue;
             }
-            let contest = Contest::new(work, kind, accounts, events, latency, None).await;
+            let mut contest = Contest::new(work, kind, accounts, events, latency).await;
+            contest.pace = pace;
             contest.run(&with_daemon(peers), size.rounds).await;
-        }
-        for (work, accounts) in
-            [("2000 a second, skipped, 1 account", 1), ("2000 a second, skipped, 500 accounts", 500)]
-        {
-            if asked(work) {
-                let contest =
-                    Contest::new(work, Kind::Skipped, accounts, size.events, at_once, Some(2000)).await;
-                contest.run(&with_daemon(&[]), size.rounds).await;
-            }
         }
         if asked("beside a throttled account") {
             latency::run(&with_daemon(&[Contestant::Worker]), &size).await;
