@@ -48,13 +48,34 @@ pub const HEAD: &str = "| work | who | events a second | Freshet's to its | CPU 
 /// How long calls take where it is compared with the worker.
 pub const LATENCY: Duration = Duration::from_millis(100);
 
-/// A work with its place on the broker and its API.
-pub struct Contest {
-    work: &'static str,
+/// What comes, and for how many accounts.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    pub name: &'static str,
     pub kind: Kind,
+    pub accounts: usize,
     pub events: usize,
+    /// How long each call takes.
+    pub latency: Duration,
     /// How many events come a second. Without, all of them wait from the start.
     pub pace: Option<u32>,
+    /// Events wait in the lanes, and nothing has to be routed.
+    pub one_hop: bool,
+    /// `broker.prefetch`.
+    pub prefetch: u16,
+}
+
+impl Work {
+    /// All events wait on the intake, and the API answers at once.
+    pub fn new(name: &'static str, kind: Kind, accounts: usize, events: usize) -> Self {
+        let (latency, pace, one_hop, prefetch) = (Duration::ZERO, None, false, 400);
+        Self { name, kind, accounts, events, latency, pace, one_hop, prefetch }
+    }
+}
+
+/// A work with its place on the broker and its API.
+pub struct Contest {
+    pub work: Work,
     made: Events,
     pub vhost: Vhost,
     amqp: Amqp,
@@ -62,18 +83,11 @@ pub struct Contest {
 }
 
 impl Contest {
-    pub async fn new(
-        work: &'static str,
-        kind: Kind,
-        accounts: usize,
-        events: usize,
-        latency: Duration,
-    ) -> Self {
+    pub async fn new(work: Work) -> Self {
         let vhost = Broker::shared().await.vhost().await;
         let amqp = vhost.connect().await;
-        let api = Api::start(accounts, latency).await;
-        let contest =
-            Self { work, kind, events, pace: None, made: Events::new(kind, accounts), vhost, amqp, api };
+        let api = Api::start(work.accounts, work.latency).await;
+        let contest = Self { work, made: Events::new(work.kind, work.accounts), vhost, amqp, api };
         // Declares the queues.
         let mut early = contest.start_daemon(None);
         early.ready().await;
@@ -86,7 +100,7 @@ impl Contest {
 
     pub fn start_daemon(&self, program: Option<&PathBuf>) -> crate::support::Freshet {
         let (url, accounts) = (self.vhost.url(), &self.api.addresses);
-        daemon::start(program, &daemon::configuration(url, &self.intake(), accounts))
+        daemon::start(program, &daemon::configuration(url, &self.intake(), self.work.prefetch, accounts))
     }
 
     pub fn intake(&self) -> String {
@@ -112,20 +126,20 @@ impl Contest {
         if matches!(contestant, Contestant::Worker) { self.worker_queue() } else { self.intake() }
     }
 
-    /// The backlog of one run. Tracks lie in the lanes: what is compared is the calls.
+    /// The backlog of one run.
     pub async fn fill(&self, contestant: &Contestant, run: usize) {
-        if self.kind != Kind::Track {
-            return self.publish(&self.source(contestant), run, 0..self.events).await;
+        let Work { events, accounts, one_hop, .. } = self.work;
+        if !one_hop {
+            return self.publish(&self.source(contestant), run, 0..events).await;
         }
-        let accounts = self.api.addresses.len();
         for (account, lane) in self.lanes().enumerate() {
-            self.publish(&lane, run, (account..self.events).step_by(accounts)).await;
+            self.publish(&lane, run, (account..events).step_by(accounts)).await;
         }
     }
 
     /// Nothing is left in the queues that [`Contest::fill`] filled for the daemon.
     pub async fn filled_are_empty(&self) -> bool {
-        let filled = if self.kind == Kind::Track { self.lanes().collect() } else { vec![self.intake()] };
+        let filled = if self.work.one_hop { self.lanes().collect() } else { vec![self.intake()] };
         for queue in filled {
             if self.amqp.depth(&queue).await != Some(0) {
                 return false;
@@ -155,7 +169,7 @@ impl Contest {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let intake = self.intake();
         let mut confirms = Vec::new();
-        for number in 0..self.events {
+        for number in 0..self.work.events {
             ticks.tick().await;
             let event = self.made.event(run, number);
             let properties = BasicProperties::default();
@@ -195,7 +209,7 @@ impl Contest {
             let ratios = samples[0].iter().zip(own).map(|(a, b)| a.events_per_second / b.events_per_second);
             println!(
                 "| {} | {} | {:.0} | {:.2} | {:.0} µs | {:.0} MiB | {:.3} |",
-                self.work,
+                self.work.name,
                 contestant.name(),
                 middle(|sample| sample.events_per_second),
                 median(ratios),

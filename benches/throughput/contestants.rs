@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Fills the queue and measures until it is worked off.
 pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Sample {
-    if !matches!(contestant, Contestant::Calls) && contest.pace.is_none() {
+    if !matches!(contestant, Contestant::Calls) && contest.work.pace.is_none() {
         contest.fill(contestant, run).await;
     }
     let before = contest.api.calls();
@@ -27,7 +27,7 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
             let mut freshet = contest.start_daemon(program.as_ref());
             freshet.http_addr().await;
             let measured = async {
-                match contest.pace {
+                match contest.work.pace {
                     None => backlog(contest, &freshet).await,
                     Some(pace) => paced(contest, &freshet, run, pace).await,
                 }
@@ -47,11 +47,11 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
     };
     contest.api.take_written();
     let calls = (contest.api.calls() - before) as f64;
-    Sample { calls_per_event: calls / contest.events as f64, ..sample }
+    Sample { calls_per_event: calls / contest.work.events as f64, ..sample }
 }
 
 async fn backlog(contest: &Contest, freshet: &Freshet) -> Sample {
-    let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
+    let mut stopwatch = Stopwatch::new(freshet.id(), contest.work.events);
     loop {
         if !stopwatch.begun() || contest.filled_are_empty().await {
             let (came, ended) = daemon::came_and_ended(freshet).await;
@@ -70,7 +70,7 @@ async fn paced(contest: &Contest, freshet: &Freshet, run: usize, pace: u32) -> S
     while daemon::came_and_ended(freshet).await.1 < first {
         tokio::time::sleep(LOOK).await;
     }
-    let mut stopwatch = Stopwatch::new(freshet.id(), contest.events);
+    let mut stopwatch = Stopwatch::new(freshet.id(), contest.work.events);
     stopwatch.look(1, 0);
     contest.trickle(run, pace).await;
     loop {
@@ -86,7 +86,7 @@ async fn paced(contest: &Contest, freshet: &Freshet, run: usize, pace: u32) -> S
 pub fn peer(contest: &Contest, contestant: &Contestant) -> Command {
     let (url, source) = (contest.vhost.url(), contest.source(contestant));
     let addresses: Vec<String> = contest.api.addresses.iter().map(ToString::to_string).collect();
-    let events = contest.events.to_string();
+    let events = contest.work.events.to_string();
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.arg("peer").kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
     match contestant {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Size;
-use crate::contest::{Contest, Contestant, LATENCY, median};
+use crate::contest::{Contest, Contestant, LATENCY, Work, median};
 use crate::contestants::peer;
 use crate::events::Kind;
 use crate::support::eventually;
@@ -20,7 +20,8 @@ const EVENTS: usize = 20;
 /// Prints a line for each contestant and circumstance.
 pub async fn run(contestants: &[Contestant], size: &Size) {
     let tenths = usize::try_from(size.seconds * 10).expect("few");
-    let contest = Contest::new("latency", Kind::Identify, ACCOUNTS, usize::MAX, LATENCY).await;
+    let work = Work::new("latency", Kind::Identify, ACCOUNTS, usize::MAX);
+    let contest = Contest::new(Work { latency: LATENCY, ..work }).await;
     println!("\n| healthy accounts | who | p50 | p99 | slowest |\n|---|---|---|---|---|");
     let mut next = 0;
     for (circumstance, throttled) in [("alone", false), ("beside a throttled account", true)] {

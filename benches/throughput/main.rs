@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench throughput` brings up RabbitMQ as the tests do, lets all contestants of a work run in turn, several
 //! times, and prints medians for docs/PERFORMANCE.md. A ratio is the median of those of each round, so what else the machine
-//! does falls on both. With a word (`skipped`, `second`, `identifies`, `20`, `tracks`, `calls`, `beside`) only the works whose names
-//! hold it. `-- --beside PROGRAM` measures another build of the daemon, too. `-- --rounds N` repeats more often. With
-//! `-- --test`, few events show that all of it works. Nothing here asserts how fast anything is.
+//! does falls on both. With words, such as `skipped` or `1 account`, only the works whose names hold one of them.
+//! `-- --beside PROGRAM` measures another build of the daemon, too. `-- --rounds N` repeats more often. With `-- --test`,
+//! few events show that all of it works. Nothing here asserts how fast anything is.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -33,12 +33,11 @@ mod events;
 mod latency;
 mod peers;
 mod usage;
+mod works;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use contest::{Contest, Contestant};
-use events::Kind;
 
 /// How much is measured.
 pub struct Size {
@@ -52,8 +51,6 @@ pub struct Size {
     /// For how long events are published where latency is measured.
     seconds: u64,
 }
-
-const WORKER: &str = "identifies, calls of 100 ms, 10 accounts";
 
 const FULL: Size = Size { rounds: 3, events: 40_000, calls: 40_000, slow_events: 20_000, seconds: 8 };
 const SHORT: Size = Size { rounds: 1, events: 600, calls: 300, slow_events: 200, seconds: 2 };
@@ -85,51 +82,10 @@ fn main() {
             daemons.chain(peers.iter().cloned()).collect::<Vec<_>>()
         };
         println!("{}", contest::HEAD);
-        let at_once = Duration::ZERO;
-        let relays: &[Contestant] = &[Contestant::Relay, Contestant::TwoRelays];
-        let steady = Some(2000);
-        for (work, kind, accounts, events, latency, pace, peers) in [
-            ("two hops, skipped, 1 account", Kind::Skipped, 1, size.events, at_once, None, relays),
-            ("two hops, skipped, 20 accounts", Kind::Skipped, 20, size.events, at_once, None, relays),
-            // More of them, because each account reads its fields once.
-            ("two hops, skipped, 500 accounts", Kind::Skipped, 500, 2 * size.events, at_once, None, &[]),
-            (
-                "two hops, skipped, 2000 a second, 1 account",
-                Kind::Skipped,
-                1,
-                size.events,
-                at_once,
-                steady,
-                &[],
-            ),
-            (
-                "two hops, skipped, 2000 a second, 500 accounts",
-                Kind::Skipped,
-                500,
-                size.events,
-                at_once,
-                steady,
-                &[],
-            ),
-            // Several, because jobs or the limit of one account would be the limit.
-            ("two hops, identifies, 20 accounts", Kind::Identify, 20, size.events, at_once, None, relays),
-            (
-                "one hop, tracks, 20 accounts",
-                Kind::Track,
-                20,
-                size.calls,
-                at_once,
-                None,
-                &[Contestant::Calls],
-            ),
-            (WORKER, Kind::Identify, 10, size.slow_events, contest::LATENCY, None, &[Contestant::Worker]),
-        ] {
-            if !asked(work) {
-                continue;
+        for (work, peers) in works::works(&size) {
+            if asked(work.name) {
+                Contest::new(work).await.run(&with_daemon(peers), size.rounds).await;
             }
-            let mut contest = Contest::new(work, kind, accounts, events, latency).await;
-            contest.pace = pace;
-            contest.run(&with_daemon(peers), size.rounds).await;
         }
         if asked("beside a throttled account") {
             latency::run(&with_daemon(&[Contestant::Worker]), &size).await;
