@@ -165,7 +165,7 @@ impl Contest {
     /// Publishes the events to the intake one by one, so many a second.
     pub async fn trickle(&self, run: usize, a_second: u32) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
-        // What a tick of the clock is too coarse for comes with the next one.
+        // The timer is no finer than a millisecond: what is late is made up for at once.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let intake = self.intake();
         let mut confirms = Vec::new();

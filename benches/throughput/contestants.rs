@@ -1,4 +1,4 @@
-//! Runs one contestant on one backlog.
+//! Runs one contestant on one work.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::support::Freshet;
 use crate::usage::{Sample, Stopwatch};
 
 /// Between two looks at the queues or the daemon's metrics. A scrape costs the daemon time, and more with more accounts, so
-/// there is none while the queues hold events.
+/// from the first event on there is none until the queues that were filled are empty.
 const LOOK: Duration = Duration::from_millis(100);
 /// For one run.
 const DEADLINE: Duration = Duration::from_mins(5);
 
-/// Fills the queue and measures until it is worked off.
+/// Fills the queues, or publishes at the work's pace, and measures until all has ended.
 pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Sample {
     if !matches!(contestant, Contestant::Calls) && contest.work.pace.is_none() {
         contest.fill(contestant, run).await;
@@ -66,6 +66,7 @@ async fn backlog(contest: &Contest, freshet: &Freshet) -> Sample {
 /// Each account has had an event, and so read its fields, before it is measured.
 async fn paced(contest: &Contest, freshet: &Freshet, run: usize, pace: u32) -> Sample {
     let first = contest.api.addresses.len();
+    // A run of its own, so that its message ids are nobody else's.
     contest.publish(&contest.intake(), run + 1000, 0..first).await;
     while daemon::came_and_ended(freshet).await.1 < first {
         tokio::time::sleep(LOOK).await;
@@ -75,7 +76,7 @@ async fn paced(contest: &Contest, freshet: &Freshet, run: usize, pace: u32) -> S
     contest.trickle(run, pace).await;
     loop {
         let (came, ended) = daemon::came_and_ended(freshet).await;
-        if let Some(sample) = stopwatch.look(came - first, ended - first) {
+        if let Some(sample) = stopwatch.look(came.saturating_sub(first), ended.saturating_sub(first)) {
             return sample;
         }
         tokio::time::sleep(LOOK).await;

@@ -20,8 +20,8 @@ pub fn works(size: &Size) -> Vec<(Work, &'static [Contestant])> {
         (skipped("two hops, skipped, 20 accounts", 20, events), RELAYS),
         // More of them, because each account reads its fields once.
         (skipped("two hops, skipped, 500 accounts", 500, 2 * events), &[]),
-        (Work { pace: PACE, ..skipped("two hops, skipped, 2000 a second, 1 account", 1, events) }, &[]),
-        (Work { pace: PACE, ..skipped("two hops, skipped, 2000 a second, 500 accounts", 500, events) }, &[]),
+        (Work { pace: PACE, ..skipped("two hops, skipped, steady, 1 account", 1, events) }, &[]),
+        (Work { pace: PACE, ..skipped("two hops, skipped, steady, 500 accounts", 500, events) }, &[]),
         (identifies("two hops, identifies, 20 accounts"), RELAYS),
         (
             Work {

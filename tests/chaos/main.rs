@@ -32,15 +32,13 @@ mod staging;
 mod verdict;
 mod world;
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use model::{Account, Ledger};
 use producers::Producers;
 use report::Report;
 use settings::Settings;
-use support::{Amqp, eventually};
+use support::{Amqp, soon};
 use verdict::Verdict;
 use world::{APART, PREFETCH, QUEUE, World};
 
@@ -126,7 +124,7 @@ async fn quiet(world: &World, producers: &Producers) -> Amqp {
     }
     let amqp = world.vhost.connect().await;
     let mut calm = 0;
-    eventually(Duration::from_mins(5), "everything has gone through", async || {
+    soon("everything has gone through", async || {
         let busy = world.busy(&amqp).await;
         // Between a queue and a lane an event is counted nowhere.
         calm = if busy.is_empty() { calm + 1 } else { 0 };

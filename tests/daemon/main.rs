@@ -34,6 +34,7 @@ mod explain;
 mod exported_letters;
 mod faults;
 mod features;
+mod feed;
 mod files;
 mod fleet;
 mod foreign_queues;

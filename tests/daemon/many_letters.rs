@@ -1,13 +1,12 @@
 //! Very many letters: what commands hold of them does not grow with their number.
 
 use std::path::Path;
-use std::time::Duration;
 
 use lapin::BasicProperties;
 use tempfile::TempDir;
 
 use crate::letters::{letter, numbers, quiet};
-use crate::support::{Freshet, eventually};
+use crate::support::{Freshet, soon};
 use crate::world::World;
 
 /// As many as a first step of reading takes, and many times that.
@@ -38,7 +37,7 @@ async fn peak(world: &World, at: &Path, arguments: &[&str]) -> u64 {
     let all: Vec<&str> = all.into_iter().map(|one| if one == "FILE" { file.as_str() } else { one }).collect();
     let mut peak = 0;
     let mut command = Freshet::start_command(&all, &world.config_at(world.vhost.url(), "desk"), &[]);
-    let status = eventually(Duration::from_mins(5), "the command ends", async || {
+    let status = soon("the command ends", async || {
         peak = command.peak_resident().map_or(peak, |now| now.max(peak));
         command.exited()
     })

@@ -1,14 +1,14 @@
 //! All replicas are restarted, one after another, while events keep coming: the same program, or another version of it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freshet::sandbox::Options;
 
-use crate::events::{assert_exact, stream};
-use crate::replicas::{addressed, preferred};
+use crate::events::assert_exact;
+use crate::feed::Feed;
+use crate::replicas::preferred;
 use crate::spread::spread;
 use crate::support::{Freshet, PROGRAM, soon};
 use crate::world::{World, sum};
@@ -25,7 +25,6 @@ async fn delivered(replica: &Freshet) -> u64 {
 #[tokio::test]
 async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
     const ACCOUNTS: usize = 12;
-    /// Published at once to an account whose lane has room.
     const ROUNDS: usize = 5;
     const ROOM: u32 = 50;
     let previous = std::env::var_os("FRESHET_TEST_PREVIOUS").map(PathBuf::from);
@@ -34,10 +33,10 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
     println!("{programs:?}");
     let mut world = World::shared().await;
     (world.prefetch, world.request_timeout) = (32, "2m");
-    let names: [String; ACCOUNTS] = std::array::from_fn(|number| format!("account-{number}"));
-    for name in &names {
+    for number in 0..ACCOUNTS {
+        let name = format!("account-{number}");
         let options = Options { latency: Duration::from_millis(50), ..Options::default() };
-        world = world.account_with(name, &format!("write_keys = [\"{name}\"]"), options).await;
+        world = world.account_with(&name, &format!("write_keys = [\"{name}\"]"), options).await;
     }
     for name in NAMES {
         let share = world.accounts.iter().filter(|account| preferred(&NAMES, &account.name) == name);
@@ -48,43 +47,16 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
         replicas.push(world.start_program(programs[0], name).await);
     }
 
-    // How many rounds of each account are published, and whether all replicas have been restarted.
-    let (published, restarted) = (names.each_ref().map(|_| Cell::new(0)), Cell::new(false));
-    let load = async {
-        while !restarted.get() {
-            let roomy = soon("there is room in a lane", async || {
-                let mut roomy = Vec::new();
-                // What the router has yet to route takes room, too.
-                if world.amqp.depth(&world.queue()).await < Some(ROOM) {
-                    for (number, name) in names.iter().enumerate() {
-                        if world.amqp.depth(&world.lane(name)).await < Some(ROOM) {
-                            roomy.push(number);
-                        }
-                    }
-                }
-                (!roomy.is_empty() || restarted.get()).then_some(roomy)
-            })
-            .await;
-            for number in roomy {
-                let events = stream(CONTACTS, published[number].get(), ROUNDS);
-                world.publish_all(events.map(|event| addressed(event, &names[number]))).await;
-                published[number].set(published[number].get() + ROUNDS);
-            }
-        }
-    };
+    let feed = Feed::new(&world, CONTACTS, ROUNDS, ROOM);
     let restarts = async {
-        let mut ended = 0;
+        let mut dropped = 0;
         for (program, number) in
             programs[1..].iter().flat_map(|program| (0..NAMES.len()).map(move |one| (program, one)))
         {
             soon("it works", async || delivered(&replicas[number]).await > 0).await;
-            ended += {
-                let replica = &mut replicas[number];
-                replica.signal("TERM");
-                let (_, metrics) = replica.try_get("/metrics").await.unwrap_or_default();
-                assert!(replica.exit().await.success(), "{}", replica.log());
-                sum(&metrics, "freshet_receipts_dropped_total", &[])
-            };
+            let replica = &mut replicas[number];
+            dropped += sum(&replica.get("/metrics").await.1, "freshet_receipts_dropped_total", &[]);
+            replica.stop().await;
             let others: Vec<&Freshet> = replicas
                 .iter()
                 .enumerate()
@@ -97,14 +69,13 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
             }
             replicas[number] = world.start_program(program, NAMES[number]).await;
         }
-        assert_eq!(ended, 0, "receipts dropped");
-        restarted.set(true);
+        assert_eq!(dropped, 0, "receipts dropped before a stop");
     };
-    tokio::join!(load, restarts);
+    feed.during(restarts).await;
     let all: Vec<&Freshet> = replicas.iter().collect();
     world.fenced(&all).await;
-    for (account, published) in world.accounts.iter().zip(&published) {
-        assert_exact(&account.sandbox.state(), CONTACTS, published.get());
+    for (account, rounds) in world.accounts.iter().zip(feed.published()) {
+        assert_exact(&account.sandbox.state(), CONTACTS, rounds);
     }
     world.finish(replicas).await;
 }

@@ -92,7 +92,7 @@ fn accounts(world: &World, count: usize) -> String {
     text
 }
 
-/// Starts a replica and waits until all its lanes have a consumer; returns how long that took.
+/// Starts a replica and waits until all its lanes have a consumer.
 #[expect(clippy::print_stdout, reason = "how long it takes is printed, not judged")]
 async fn up(
     broker: &Broker,

@@ -1,21 +1,21 @@
 //! Three replicas and sixty accounts: where the lanes are, and which of them move when a replica comes or goes.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use freshet::sandbox::Options;
 use serde_json::Value;
 
-use crate::events::{arrived, assert_exact, repeats, stream};
-use crate::replicas::{addressed, preferred};
+use crate::events::{arrived, assert_exact, repeats};
+use crate::feed::Feed;
+use crate::replicas::preferred;
 use crate::support::{Broker, Freshet, soon};
-use crate::world::{World, sum};
+use crate::world::{Account, World, sum};
 
 const ACCOUNTS: usize = 60;
 const CONTACTS: usize = 1;
-/// Rounds of events that are kept waiting for each account.
-const WAITING: usize = 8;
+/// A lane gets more while fewer messages are ready in it.
+const WAITING: u32 = 16;
 
 /// Who works each lane: its consumer's tag, and the channel that it is on.
 async fn active(world: &World) -> BTreeMap<String, (String, String)> {
@@ -50,33 +50,17 @@ pub async fn spread(world: &World, replicas: &[&str]) -> BTreeMap<String, (Strin
     .await
 }
 
-/// Publishes a round of events for every account whenever one has too few waiting, until `done`; returns what that
-/// returns, and how many rounds there are in all.
-async fn while_events_flow<T>(world: &World, rounds: usize, done: impl Future<Output = T>) -> (T, usize) {
-    let (next, over) = (Cell::new(rounds), Cell::new(false));
-    let tracks = |state: &Value| arrived(state).values().map(Vec::len).sum::<usize>();
-    let least = || world.accounts.iter().map(|account| tracks(&account.sandbox.state())).min().unwrap();
-    let flow = async {
-        while !over.get() {
-            let to_all =
-                |event: Value| world.accounts.iter().map(move |one| addressed(event.clone(), &one.name));
-            world.publish_all(stream(CONTACTS, next.get(), 1).flat_map(to_all)).await;
-            next.set(next.get() + 1);
-            soon("an account has few events waiting", async || over.get() || least() + WAITING > next.get())
-                .await;
-        }
-    };
-    let done = async {
-        soon("every account works", async || least() > rounds).await;
-        let done = done.await;
-        over.set(true);
-        done
-    };
-    let (done, ()) = tokio::join!(done, flow);
-    (done, next.get())
+/// Waits until every account has got more of what is published while this goes on.
+async fn all_work(world: &World) {
+    let arrived = |account: &Account| arrived(&account.sandbox.state()).values().map(Vec::len).sum::<usize>();
+    let before: Vec<usize> = world.accounts.iter().map(arrived).collect();
+    soon("every account works", async || {
+        world.accounts.iter().zip(&before).all(|(account, before)| arrived(account) > *before)
+    })
+    .await;
 }
 
-/// How many events a replica has delivered of the accounts that one of three prefers.
+/// How many events `by` has delivered of the accounts whose lanes prefer `of`.
 async fn delivered(world: &World, by: &Freshet, of: &str, names: &[&str]) -> u64 {
     let (_, metrics) = by.get("/metrics").await;
     let accounts = world.accounts.iter().map(|account| account.name.as_str());
@@ -102,12 +86,14 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
     let of_two = spread(&world, &names[..2]).await;
 
     // One joins in mid-stream. What it is not given is not touched.
+    let feed = Feed::new(&world, CONTACTS, 1, WAITING);
     let joining = async {
+        all_work(&world).await;
         let two = world.start(names[2]).await;
         let of_three = spread(&world, &names).await;
         (two, of_three)
     };
-    let ((two, of_three), rounds) = while_events_flow(&world, 0, joining).await;
+    let (two, of_three) = feed.during(joining).await;
     for (lane, now) in &of_three {
         let moved = now.0.starts_with(names[2]);
         assert!(moved || of_two[lane] == *now, "{lane} from {:?} to {now:?}", of_two[lane]);
@@ -116,7 +102,7 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
     assert!(names.iter().all(|name| (10..=30).contains(&share(name))), "{:?}", names.map(share));
     world.settled(&[&zero, &one, &two]).await;
     assert!(delivered(&world, &two, names[2], &names).await > 0, "it was given lanes when all was over");
-    for account in &world.accounts {
+    for (account, rounds) in world.accounts.iter().zip(feed.published()) {
         // Had two worked an account at once, some would have come twice, or in another order.
         assert_exact(&account.sandbox.state(), CONTACTS, rounds);
     }
@@ -124,10 +110,11 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
     // One is killed in mid-stream. The others keep theirs.
     let left = [names[0], names[2]];
     let killing = async {
+        all_work(&world).await;
         one.kill();
         spread(&world, &left).await
     };
-    let (after, rounds) = while_events_flow(&world, rounds, killing).await;
+    let after = feed.during(killing).await;
     for (lane, now) in &after {
         let moved = of_three[lane].0.starts_with(names[1]);
         assert!(moved || of_three[lane] == *now, "{lane} from {:?} to {now:?}", of_three[lane]);
@@ -138,7 +125,7 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
         let fences = wanted(&world, &names).values().filter(|tag| tag.starts_with(names[1])).count() as u64;
         assert!(inherited > fences, "{inherited} events of the lanes that moved: all was over before");
     }
-    for account in &world.accounts {
+    for (account, rounds) in world.accounts.iter().zip(feed.published()) {
         let state = account.sandbox.state();
         if preferred(&names, &account.name) == names[1] {
             let repeated = repeats(&state, CONTACTS, rounds);

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, soon};
+use crate::support::{PATIENCE, Wait, soon};
 
 /// The secrets of every rig's account.
 pub const API_KEY: &str = "api-key-0815";
@@ -222,9 +222,10 @@ impl Rig {
 
     /// Waits until the faults of an endpoint are spent. Unlike [`soon`](crate::support::soon) it can be used in tasks.
     pub async fn spent(&self, endpoint: &str) {
-        let in_force = async || self.in_force().await.iter().any(|fault| fault["endpoint"] == endpoint);
-        let spent = async { while in_force().await {} };
-        tokio::time::timeout(PATIENCE, spent).await.expect("the faults are never spent");
+        let mut wait = Wait::up_to(PATIENCE);
+        while self.in_force().await.iter().any(|fault| fault["endpoint"] == endpoint) {
+            wait.again("the faults are spent", "").await;
+        }
     }
 
     /// Calls the account directly, so that the lane does not know.

@@ -116,7 +116,7 @@ async fn a_hanging_request_is_never_answered_and_does_not_hold_up_a_stop() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     account.stop().await;
-    // Had the stop waited for it, it would have ended by its own limit.
+    // Had the stop waited for the request, the client would have given it up after its 30 s.
     let error = hanging.join_next().await.unwrap().unwrap().unwrap_err();
     assert!(!error.is_timeout(), "{error:?}");
 }

@@ -179,7 +179,8 @@ impl Freshet {
         self.process.exited()
     }
 
-    /// Waits until it has ended by itself, within the grace that a stop may take.
+    /// Waits until it has ended by itself. A `run` that needs more than `delivery.shutdown_grace` ends with another status
+    /// than 0.
     pub async fn exit(&mut self) -> ExitStatus {
         let log = self.lines.clone();
         soon("freshet ends", async || {

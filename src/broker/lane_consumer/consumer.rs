@@ -23,6 +23,7 @@ use crate::broker::timing::{PUBLISH_CHECK, TAKEN_AT_ONCE};
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{Delivery, LaneInlet, Receipt, Settlement, beside};
 use crate::outcome::{Outcome, Refusal};
+use crate::runtime::{beside_others, takes_long};
 use crate::segment::EventBody;
 
 /// One channel at work.
@@ -175,7 +176,8 @@ impl<'a> LaneConsumer<'a> {
         let event = if self.incoming.poison.should_dead_letter(returns, waited) {
             Err(poison::refusal(returns, "in its lane"))
         } else {
-            self.context.opener.event(&body, properties::encoding(&properties))
+            let open = || self.context.opener.event(&body, properties::encoding(&properties));
+            beside_others(takes_long(&body), open)
         };
         // An unpacked event is held beside the body that came.
         let unpacked = event.as_ref().map_or(0, |event| beside(&body, event));

@@ -13,7 +13,7 @@ use crate::broker::publishing::publication::Publication;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::{AccountName, UNROUTED};
 use crate::outcome::Refusal;
-use crate::runtime::{LARGE_BODY, beside_others};
+use crate::runtime::{beside_others, takes_long};
 use crate::segment::{Batch, EventBody, Opened, Unopened};
 
 use super::targets::{self, LaneTargets};
@@ -58,12 +58,8 @@ pub(super) struct Sorted {
 /// Finds what a message holds and where each event belongs, and counts the events that no lane will count. Lanes go on
 /// meanwhile, however large it is.
 pub(super) fn sort(context: &Context, targets: &mut LaneTargets, message: IntakeMessage) -> Sorted {
-    // What is packed unpacks to ten times as much and more. Handing over for every small one would cost too much.
-    let text = message.body.first().is_some_and(|byte| b"{[".contains(byte));
-    let large = if text { LARGE_BODY } else { LARGE_BODY / 16 };
-    let small = message.body.len() < large;
-    let sort = || sort_here(context, targets, message);
-    if small { sort() } else { beside_others(sort) }
+    let long = takes_long(&message.body);
+    beside_others(long, || sort_here(context, targets, message))
 }
 
 fn sort_here(context: &Context, targets: &mut LaneTargets, mut message: IntakeMessage) -> Sorted {

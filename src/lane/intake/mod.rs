@@ -5,9 +5,9 @@ pub(super) mod judge;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::reporting::reports::Reports;
@@ -17,7 +17,7 @@ use super::settlement::{OpenDelivery, Settler};
 use crate::delivery::Delivery;
 use crate::mapping::MappingRules;
 use crate::outcome::{DeadLetterReason, Outcome};
-use crate::runtime::{LARGE_BODY, beside_others};
+use crate::runtime::{beside_others, takes_long};
 use judge::{Accepts, Addressed, Judged};
 
 /// Large events are judged one at a time, because each takes much memory.
@@ -167,15 +167,16 @@ impl Intake {
         let mapper = self.schema.mapper()?;
         // Judging is pure: a panic in it is a bug about this one event, and must not cost the account its lane.
         let judge = AssertUnwindSafe(|| judge::judge(&delivery.body, &self.accepts, mapper));
-        let judge = || std::panic::catch_unwind(judge).ok();
-        let judged = if delivery.body.len() < LARGE_BODY {
-            judge()
-        } else {
-            beside_others(|| {
-                let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-                judge()
-            })
-        };
+        let long = takes_long(&delivery.body);
+        let judged = beside_others(long, || {
+            let turn = long.then(|| TURN.lock());
+            let judged = std::panic::catch_unwind(judge).ok();
+            // Whoever waits longest has it next, not this lane with its next event.
+            if let Some(turn) = turn {
+                MutexGuard::unlock_fair(turn);
+            }
+            judged
+        });
         if judged.is_none() {
             tracing::error!(
                 trace_id = delivery.trace_id.map(tracing::field::display),

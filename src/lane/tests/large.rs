@@ -12,7 +12,7 @@ use crate::lane::intake::Intake;
 use crate::lane::intake::judge::Accepts;
 use crate::lane::schema_refresh::SchemaRefresh;
 use crate::mapping::MappingRules;
-use crate::outcome::Outcome;
+use crate::outcome::{DeadLetterReason, Outcome};
 use crate::runtime::others_run_during;
 use crate::schema::Entity;
 use crate::segment::EventType;
@@ -54,7 +54,8 @@ fn others_run_while_judging(traits: usize) -> bool {
     let (intake, delivery) = (intake(), identify(traits));
     others_run_during(move || {
         let judged = intake.judge(&delivery).expect("no panic");
-        assert!(!matches!(judged.verdict, Err(Outcome::Skipped(_))), "it is judged to the end");
+        let Err(Outcome::DeadLetter(refusal)) = judged.verdict else { panic!("it is refused") };
+        assert_eq!(refusal.reason, DeadLetterReason::UnknownCustomField, "it is judged to the end");
     })
 }
 
