@@ -61,15 +61,12 @@ pub struct Work {
     pub pace: Option<u32>,
     /// Events wait in the lanes, and nothing has to be routed.
     pub one_hop: bool,
-    /// `broker.prefetch`.
-    pub prefetch: u16,
 }
 
 impl Work {
     /// All events wait on the intake, and the API answers at once.
     pub fn new(name: &'static str, kind: Kind, accounts: usize, events: usize) -> Self {
-        let (latency, pace, one_hop, prefetch) = (Duration::ZERO, None, false, 400);
-        Self { name, kind, accounts, events, latency, pace, one_hop, prefetch }
+        Self { name, kind, accounts, events, latency: Duration::ZERO, pace: None, one_hop: false }
     }
 }
 
@@ -100,7 +97,7 @@ impl Contest {
 
     pub fn start_daemon(&self, program: Option<&PathBuf>) -> crate::support::Freshet {
         let (url, accounts) = (self.vhost.url(), &self.api.addresses);
-        daemon::start(program, &daemon::configuration(url, &self.intake(), self.work.prefetch, accounts))
+        daemon::start(program, &daemon::configuration(url, &self.intake(), accounts))
     }
 
     pub fn intake(&self) -> String {

@@ -12,7 +12,7 @@ pub fn works(size: &Size) -> Vec<(Work, &'static [Contestant])> {
     let &Size { events, calls, slow_events, .. } = size;
     let skipped = |name, accounts, events| Work::new(name, Kind::Skipped, accounts, events);
     // Several accounts, because jobs or the limit of one account would be the limit.
-    let identifies = |name| Work::new(name, Kind::Identify, 20, events);
+    let identifies = Work::new("two hops, identifies, 20 accounts", Kind::Identify, 20, events);
     let tracks = Work::new("one hop, tracks, 20 accounts", Kind::Track, 20, calls);
     let slow = Work::new("identifies, calls of 100 ms, 10 accounts", Kind::Identify, 10, slow_events);
     vec![
@@ -22,15 +22,7 @@ pub fn works(size: &Size) -> Vec<(Work, &'static [Contestant])> {
         (skipped("two hops, skipped, 500 accounts", 500, 2 * events), &[]),
         (Work { pace: PACE, ..skipped("two hops, skipped, steady, 1 account", 1, events) }, &[]),
         (Work { pace: PACE, ..skipped("two hops, skipped, steady, 500 accounts", 500, events) }, &[]),
-        (identifies("two hops, identifies, 20 accounts"), RELAYS),
-        (
-            Work {
-                one_hop: true,
-                prefetch: 10_000,
-                ..identifies("one hop, identifies, prefetch 10000, 20 accounts")
-            },
-            &[],
-        ),
+        (identifies, RELAYS),
         (Work { one_hop: true, ..tracks }, &[Contestant::Calls]),
         (Work { latency: LATENCY, ..slow }, &[Contestant::Worker]),
     ]

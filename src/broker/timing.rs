@@ -41,8 +41,9 @@ pub(super) const CLOSE_REASON_WAIT: Duration = Duration::from_millis(200);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a channel, each
 /// time waiting for the disk; the rest is lost when the channel closes, and would be delivered again. Nothing tells when
-/// they are through.
+/// they are through, so a queue that then takes longer for an answer than [`PROMPT_ANSWER`] gets as long again.
 pub(super) const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
+pub(super) const PROMPT_ANSWER: Duration = Duration::from_millis(50);
 /// For an answer of a queue: to subscribe, declare, bind or count. A queue without a leader may keep it waiting; an
 /// election takes a few seconds.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,10 +5,11 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, PublisherConfirm};
+use tokio::time::Instant;
 
 use super::refusal::unusable;
 use crate::broker::error::BrokerError;
-use crate::broker::timing::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, LAST_ACKNOWLEDGEMENTS};
+use crate::broker::timing::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, LAST_ACKNOWLEDGEMENTS, PROMPT_ANSWER};
 
 /// A channel whose publishes are confirmed. Without a time limit: in an alarm the broker does not answer, and goes on by
 /// itself when that is over.
@@ -111,11 +112,20 @@ pub(in crate::broker) async fn backlog(connection: &Connection, name: &str) -> l
 
 /// Waits until a queue has the last acknowledgements of a channel, and closes the channel.
 pub(in crate::broker) async fn close_after_acknowledgements(channel: &Channel, queue: &str) {
-    tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
-    // The queue answers this only after it has handled the acknowledgements, however long that takes.
-    let asked = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
-    if !matches!(asked, Ok(Ok(_))) {
-        tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
+    let begun = Instant::now();
+    loop {
+        tokio::time::sleep(LAST_ACKNOWLEDGEMENTS).await;
+        // The queue answers this only after it has handled the acknowledgements that it was handed.
+        let asked = Instant::now();
+        let answered = tokio::time::timeout(CLOSE_TIMEOUT, ask(channel, queue)).await;
+        if !matches!(answered, Ok(Ok(_))) {
+            tracing::debug!(queue, "a queue has not answered; its last acknowledgements may be lost");
+            break;
+        }
+        // A broker that is slow to answer was slow to take them, too, and may still hold some back.
+        if asked.elapsed() < PROMPT_ANSWER || begun.elapsed() > CLOSE_TIMEOUT {
+            break;
+        }
     }
     close(channel).await;
 }
