@@ -131,12 +131,20 @@ def libraries():
 
 CARGO = r"""#!/bin/sh
 # Hands over a program in place of compiling, and sees to it that the Dockerfile does not ship the empty one of its first
-# step: that must have been cleaned away before the real sources come.
+# step: that must have been cleaned away before the real sources come. The real cargo judges the manifest, and which files it
+# names; without crates it gets no further.
 set -eu
 case "$1 $*" in
 build*--release*--locked*)
+    said="$(CARGO_HOME=/tmp/no-crates /opt/prebuilt/cargo fetch --locked --offline 2>&1)" || true
+    case "$said" in
+    *"you're using offline mode"*) ;;
+    *) echo "$said" >&2; exit 1 ;;
+    esac
+    ls src/lib.rs src/main.rs >/dev/null
     mkdir -p target/release
     if [ -e src/cli/mod.rs ]; then
+        ls build.rs askama.toml >/dev/null
         [ ! -e target/empty ] || { echo 'the empty program was not cleaned away' >&2; exit 1; }
         while read -r file; do
             [ -e "$file" ] || { echo "no $file to compile: does .dockerignore let it in?" >&2; exit 1; }
