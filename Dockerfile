@@ -2,22 +2,27 @@
 # Its debug symbols: docker build --target debug --output type=local,dest=. .
 # The base images' tags are pinned; deploy/README.md says how to pin their digests.
 
+FROM rust:1.95-trixie AS manifest
+COPY Cargo.toml Cargo.lock /given/
+# Without tests, benches and examples: cargo refuses a Cargo.toml that names files which are not there.
+RUN mkdir /manifest && cp /given/Cargo.lock /manifest \
+    && awk '/^\[/ { left_out = /^\[\[(test|bench|example)\]\]/ } !left_out' /given/Cargo.toml > /manifest/Cargo.toml
+
 FROM rust:1.95-trixie AS build
 WORKDIR /build
 
-# Everything but Freshet itself, in a layer that lasts until Cargo.lock changes: built with empty files in the places that
-# Cargo.toml names. They must leave no trace, or cargo would take what they became for Freshet, whose files may be older.
-COPY Cargo.toml Cargo.lock ./
+# Everything but Freshet itself, in a layer that lasts until the manifest changes. The empty program must leave no trace, or cargo
+# would take it for Freshet, whose files may be older.
+COPY --from=manifest /manifest ./
 ARG TARGETARCH
 RUN --mount=type=cache,id=freshet-registry-$TARGETARCH,target=/usr/local/cargo/registry,sharing=locked \
-    mkdir -p src tests/pages benches/transport benches/throughput \
-    && touch src/lib.rs benches/quota.rs benches/mapping.rs \
-    && for main in src tests/pages benches/transport benches/throughput; do echo 'fn main() {}' > "$main/main.rs"; done \
+    mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin freshet \
     && cargo clean --release --package freshet \
-    && rm -r src tests benches
+    && rm -r src
 
 COPY . .
+COPY --from=manifest /manifest ./
 
 # The licences of all that is linked in. Without rust-toolchain.toml, the image's own toolchain is used.
 RUN --mount=type=cache,id=freshet-registry-$TARGETARCH,target=/usr/local/cargo/registry,sharing=locked \

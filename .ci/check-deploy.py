@@ -11,6 +11,7 @@ import yaml
 
 from limits import GRACE_MARGIN, mebibytes, memory_wanted, seconds
 
+RABBITMQ_CONF = pathlib.Path("deploy/rabbitmq/rabbitmq.conf")
 problems = []
 
 
@@ -67,6 +68,13 @@ def check_compose():
     toml = folders["/etc/freshet"] / "freshet.toml"
     config = check_configuration(toml, toml.read_text(), mounted, service["environment"])
     check_memory(path, len(config["accounts"]), config["broker"]["prefetch_bytes"], service["mem_limit"].replace("m", "Mi"))
+    limit = mebibytes(service["mem_limit"].replace("m", "M"))
+    told = re.search(r"`mem_limit` of (\d+) MiB carries (\d+) accounts", pathlib.Path("deploy/README.md").read_text())
+    most = next(n for n in range(1000) if memory_wanted(n + 1, mebibytes(config["broker"]["prefetch_bytes"])) > limit)
+    expect((int(told[1]), int(told[2])) == (limit, most), f"deploy/README.md: {limit} MiB carry {most} accounts of {toml}")
+    log = int(re.search(r"^raft.wal_max_size_bytes = (\d+)$", RABBITMQ_CONF.read_text(), re.MULTILINE)[1]) // 1024**2
+    given = mebibytes(services["rabbitmq"]["mem_limit"].replace("g", "G"))
+    expect(given >= 3 * log, f"{path}: rabbitmq has {given} MiB for a write-ahead log of {log} MiB")
     # Where deploy/README.md has people put real keys.
     for name in (".env", "deploy/compose/secrets/globex_api_key"):
         ignored = subprocess.run(["git", "check-ignore", "--quiet", name], check=False).returncode == 0

@@ -131,12 +131,20 @@ def libraries():
 
 CARGO = r"""#!/bin/sh
 # Hands over a program in place of compiling, and sees to it that the Dockerfile does not ship the empty one of its first
-# step: that must have been cleaned away before the real sources come.
+# step: that must have been cleaned away before the real sources come. The real cargo judges the manifest, and which files it
+# names; without crates it gets no further.
 set -eu
 case "$1 $*" in
 build*--release*--locked*)
+    said="$(CARGO_HOME=/tmp/no-crates /opt/prebuilt/cargo fetch --locked --offline 2>&1)" || true
+    case "$said" in
+    *"you're using offline mode"*) ;;
+    *) echo "$said" >&2; exit 1 ;;
+    esac
+    ls src/lib.rs src/main.rs >/dev/null
     mkdir -p target/release
     if [ -e src/cli/mod.rs ]; then
+        ls build.rs askama.toml >/dev/null
         [ ! -e target/empty ] || { echo 'the empty program was not cleaned away' >&2; exit 1; }
         while read -r file; do
             [ -e "$file" ] || { echo "no $file to compile: does .dockerignore let it in?" >&2; exit 1; }
@@ -507,6 +515,25 @@ def check_monitoring():
     done("every query of the dashboard is answered")
 
 
+def check_passwords():
+    """As deploy/README.md has people set their own."""
+    path = REPO / "deploy/rabbitmq/definitions.json"
+    definitions = json.loads(path.read_text())
+    for user in definitions["users"]:
+        hashing = ["docker", "compose", "exec", "-T", "rabbitmq", "rabbitmqctl", "hash_password", f"own{user['name']}"]
+        user["password_hash"] = run(*hashing).split()[-1]
+    put_in_place(path, json.dumps(definitions))
+    put_in_place(REPO / ".env", "BROKER_PASSWORD=ownfreshet\nPUBLISHER_PASSWORD=ownfreshet-publisher\n")
+    run("docker", "compose", "restart", "rabbitmq")
+    bring_up("--no-build")
+    equal("the old password is let in", http("http://127.0.0.1:15672/api/whoami", "freshet-operator")[0], 401)
+    before = contacts()
+    event = {"type": "identify", "messageId": "own", "writeKey": "wk_acme", "userId": "own@example.com", "traits": {"firstName": "O"}}
+    run("docker", "compose", "run", "--rm", "--no-deps", "-T", "publish", "publish", "-", stdin=json.dumps(event) + "\n")
+    eventually("contacts", contacts, before + 1)
+    done("with passwords of their own, replicas and the publisher go on")
+
+
 def main():
     # As the first process of its namespace it would not hear it. With it everything here ends; the next run tidies up.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
@@ -525,6 +552,7 @@ def main():
         check_reload()
         check_a_kill()
         check_monitoring()
+        check_passwords()
     finally:
         run("docker", "compose", "--profile", "example", "down", "--volumes", "--timeout", "5", may_fail=True)
         # Layers with programs that nobody needs any more: else each run leaves its own.

@@ -1,10 +1,11 @@
-"""Holds rendered Kubernetes objects against each other, the configuration in them, Cargo.toml and docs/SCALING.md.
+"""Holds rendered Kubernetes objects against each other, the configuration in them, Cargo.toml, Dockerfile and docs/SCALING.md.
 
 Given FILE..., checks what `kubectl kustomize` wrote into each, and puts its freshet.toml beside it.
 Given --custom FILE..., prints the objects that operators define, as JSON."""
 
 import json
 import pathlib
+import re
 import sys
 import tomllib
 
@@ -14,6 +15,7 @@ from limits import GRACE_MARGIN, mebibytes, memory_wanted, seconds
 
 problems = []
 NATIVE = {"v1", "apps/v1", "policy/v1", "networking.k8s.io/v1"}
+PORT = int(re.search(r"FRESHET_HTTP_LISTEN=0\.0\.0\.0:(\d+)", pathlib.Path("Dockerfile").read_text())[1])
 VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
 
 
@@ -81,8 +83,8 @@ def check(path):
     mounted = {f"{paths['secrets']}/{item['path']}" for item in items}
     read = set(secret_files(config))
     expect(read == mounted, f"read and not mounted, or the other way round: {sorted(read ^ mounted)}")
-    port = int(config["http"]["listen"].rsplit(":", 1)[1])
-    expect(container["ports"] == [{"containerPort": port, "name": "http"}], f"the pages are at {port}")
+    expect("listen" not in config.get("http", {}), "http.listen: the image's FRESHET_HTTP_LISTEN outranks it")
+    expect(container["ports"] == [{"containerPort": PORT, "name": "http"}], f"the pages are at {PORT}")
     grace = seconds(config["delivery"]["shutdown_grace"]) + GRACE_MARGIN
     expect(pod["terminationGracePeriodSeconds"] >= grace, f"pods must have {grace} seconds to stop")
     accounts = len(config["accounts"])
