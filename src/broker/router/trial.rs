@@ -78,16 +78,21 @@ pub(super) fn context(accounts: &[AccountKeys]) -> Result<Context, prometheus::E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost::allocated;
     use crate::runtime::others_run_during;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use serde_json::json;
     use std::io::Write as _;
 
-    fn track(bytes: usize) -> Vec<u8> {
+    fn track(key: &str, bytes: usize) -> Vec<u8> {
         let properties = json!({"filling": vec![0; bytes / 2]});
-        let event = json!({"type": "track", "userId": "u", "event": "Came", "writeKey": "wk", "properties": properties});
+        let event = json!({"type": "track", "userId": "u", "event": "Came", "writeKey": key, "properties": properties});
         event.to_string().into_bytes()
+    }
+
+    fn keys(account: &str) -> AccountKeys {
+        AccountKeys { name: account.into(), write_keys: vec![account.to_owned()], project_ids: Vec::new() }
     }
 
     fn packed(body: &[u8]) -> Vec<u8> {
@@ -97,23 +102,41 @@ mod tests {
     }
 
     fn lanes_go_on_during(body: Vec<u8>) -> bool {
-        let account =
-            AccountKeys { name: "acme".into(), write_keys: vec!["wk".to_owned()], project_ids: Vec::new() };
-        let mut router = RouterTrial::new(&[account]).unwrap();
+        let mut router = RouterTrial::new(&[keys("acme")]).unwrap();
         let message = TrialMessage::new("message-1", body.into());
         others_run_during(move || assert_eq!(router.route(message.clone()), 1))
     }
 
     #[test]
     fn lanes_go_on_while_a_large_message_is_routed() {
-        assert!(lanes_go_on_during(track(800_000)));
-        assert!(lanes_go_on_during(packed(&track(5_000))), "what is packed may hold much");
+        assert!(lanes_go_on_during(track("acme", 800_000)));
+        assert!(lanes_go_on_during(packed(&track("acme", 5_000))), "what is packed may hold much");
+    }
+
+    #[test]
+    fn an_event_costs_the_router_as_much_with_500_accounts_as_with_one() {
+        let cost = |accounts: usize| {
+            let names: Vec<String> = (0..accounts).map(|number| format!("account-{number:03}")).collect();
+            let known: Vec<AccountKeys> = names.iter().map(|name| keys(name)).collect();
+            let mut router = RouterTrial::new(&known).unwrap();
+            let message = |name: &String| TrialMessage::new("message-1", track(name, 100).into());
+            let messages: Vec<TrialMessage> = names.iter().cycle().take(1000).map(message).collect();
+            // The names of the lanes are made at the first event of each.
+            let mut route = |messages: Vec<TrialMessage>| {
+                for message in messages {
+                    assert_eq!(router.route(message), 1);
+                }
+            };
+            route(messages.clone());
+            allocated(|| route(messages)).count_total
+        };
+        assert_eq!(cost(500), cost(1));
     }
 
     /// It would cost more than it is worth.
     #[test]
     fn a_small_message_is_not_handed_to_another_thread() {
-        assert!(!lanes_go_on_during(track(5_000)));
-        assert!(!lanes_go_on_during(packed(&track(100))));
+        assert!(!lanes_go_on_during(track("acme", 5_000)));
+        assert!(!lanes_go_on_during(packed(&track("acme", 100))));
     }
 }
