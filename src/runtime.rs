@@ -42,7 +42,7 @@ pub fn beside_others<T>(long: bool, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Whether other tasks of the same thread run while some work is done, asked again and again until they do.
+/// Whether other tasks of the same thread run while some work is done. It is done up to a thousand times, until they do.
 #[cfg(test)]
 pub(crate) fn others_run_during(mut work: impl FnMut() + Send + 'static) -> bool {
     use std::sync::Arc;

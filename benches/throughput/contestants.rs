@@ -51,33 +51,37 @@ pub async fn run(contest: &Contest, contestant: &Contestant, run: usize) -> Samp
 }
 
 async fn backlog(contest: &Contest, freshet: &Freshet) -> Sample {
-    let mut stopwatch = Stopwatch::new(freshet.id(), contest.work.events);
-    loop {
-        if !stopwatch.begun() || contest.filled_are_empty().await {
-            let (came, ended) = daemon::came_and_ended(freshet).await;
-            if let Some(sample) = stopwatch.look(came, ended) {
-                return sample;
-            }
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    until_ended(contest, freshet, Stopwatch::new(freshet.id(), contest.work.events), 0).await
 }
 
 /// Each account has had an event, and so read its fields, before it is measured.
 async fn paced(contest: &Contest, freshet: &Freshet, run: usize, pace: u32) -> Sample {
-    let first = contest.api.addresses.len();
+    let first = contest.work.accounts;
     // A run of its own, so that its message ids are nobody else's.
     contest.publish(&contest.intake(), run + 1000, 0..first).await;
     while daemon::came_and_ended(freshet).await.1 < first {
         tokio::time::sleep(LOOK).await;
     }
     let mut stopwatch = Stopwatch::new(freshet.id(), contest.work.events);
+    // It begins here, as if the first event had come.
     stopwatch.look(1, 0);
     contest.trickle(run, pace).await;
+    until_ended(contest, freshet, stopwatch, first).await
+}
+
+/// `before`: events that came before those that are measured.
+async fn until_ended(
+    contest: &Contest,
+    freshet: &Freshet,
+    mut stopwatch: Stopwatch,
+    before: usize,
+) -> Sample {
     loop {
-        let (came, ended) = daemon::came_and_ended(freshet).await;
-        if let Some(sample) = stopwatch.look(came.saturating_sub(first), ended.saturating_sub(first)) {
-            return sample;
+        if !stopwatch.begun() || contest.filled_are_empty().await {
+            let (came, ended) = daemon::came_and_ended(freshet).await;
+            if let Some(sample) = stopwatch.look(came.saturating_sub(before), ended.saturating_sub(before)) {
+                return sample;
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -41,7 +41,8 @@ pub(super) const CLOSE_REASON_WAIT: Duration = Duration::from_millis(200);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a channel stays open after its last acknowledgement. A quorum queue takes 32 at a time from a channel, each
 /// time waiting for the disk; the rest is lost when the channel closes, and would be delivered again. Nothing tells when
-/// they are through, so a queue that then takes longer for an answer than [`PROMPT_ANSWER`] gets as long again.
+/// they are through. A queue that then takes longer than [`PROMPT_ANSWER`] to answer is slow to take them, too: it gets as long
+/// again, until [`CLOSE_TIMEOUT`] is over.
 pub(super) const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_millis(500);
 pub(super) const PROMPT_ANSWER: Duration = Duration::from_millis(50);
 /// For an answer of a queue: to subscribe, declare, bind or count. A queue without a leader may keep it waiting; an

@@ -12,7 +12,6 @@
 //! it: so a daemon stands by that has nothing to do with the restarts, and what its lanes lose is no dip.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use freshet::sandbox::Options;
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ use serde_json::json;
 
 use crate::events::{arrived, track};
 use crate::replicas::{addressed, preferred};
-use crate::support::{Freshet, delete, eventually, soon};
+use crate::support::{Freshet, delete, soon};
 use crate::throughput::{Calls, Dip, LATENCY, Stretch};
 use crate::world::{World, sum};
 
@@ -103,8 +102,7 @@ impl<'a> Load<'a> {
     /// Publishes until it is over.
     async fn keep_up(&self) {
         loop {
-            let enough = Duration::from_mins(1);
-            eventually(enough, "there is room", async || self.over.get() || self.room().await).await;
+            soon("there is room", async || self.over.get() || self.room().await).await;
             if self.over.get() {
                 return;
             }

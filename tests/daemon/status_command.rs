@@ -1,6 +1,7 @@
 //! `freshet status`, asked of a replica that is well, of one that is not, and of what is no replica.
 
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -8,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{Freshet, PATIENCE, freshet, script};
+use crate::support::{Freshet, freshet, script};
 use crate::world::World;
 
 /// Runs the command beside the test, without any secret.
@@ -109,7 +110,7 @@ async fn what_does_not_answer_as_a_replica_does_is_told_apart_and_waited_for_no_
     let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", hung.local_addr().unwrap());
     let arguments = ["--url", &url, "--ready"];
-    let asked = tokio::time::timeout(PATIENCE, status(&arguments));
+    let asked = tokio::time::timeout(Duration::from_mins(1), status(&arguments));
     let (code, out, error) = asked.await.unwrap();
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(error.contains("does not answer within 3 s"), "{error}");

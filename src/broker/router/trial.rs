@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(cost(500), cost(1));
     }
 
-    /// It would cost more than it is worth.
+    /// Handing a small one over would cost more than it saves.
     #[test]
     fn a_small_message_is_not_handed_to_another_thread() {
         assert!(!lanes_go_on_during(track("acme", 5_000)));

@@ -64,7 +64,7 @@ fn a_large_event_is_judged_beside_other_lanes() {
     assert!(others_run_while_judging(20_000));
 }
 
-/// It would cost more than it is worth.
+/// Handing a small one over would cost more than it saves.
 #[test]
 fn a_small_event_is_not_handed_to_another_thread() {
     assert!(!others_run_while_judging(10));
