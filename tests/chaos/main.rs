@@ -21,6 +21,7 @@ mod dice;
 mod fault;
 mod model;
 mod outside;
+mod pauses;
 mod person;
 mod producers;
 mod related;

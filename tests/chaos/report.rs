@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::fault::Kind;
+use crate::pauses::Pauses;
 use crate::staging::Toll;
-use crate::support::Pauses;
 use crate::verdict::Verdict;
 
 /// Collected while the run goes on.

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use crate::dice::Dice;
 use crate::fault::{Fault, Kind};
 use crate::outside;
+use crate::pauses::{Pauses, Stretch};
 use crate::producers::Producers;
 use crate::schedule::Step;
-use crate::support::{Pauses, Proxy, Stretch, eventually, soon};
+use crate::support::{Proxy, eventually, soon};
 use crate::world::{NODES, World};
 
 /// What one step cost.

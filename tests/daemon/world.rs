@@ -29,6 +29,7 @@ pub struct Account {
     pub address: SocketAddr,
     /// Further lines of its `[[accounts]]`.
     pub settings: String,
+    stop: CancellationToken,
 }
 
 /// Everything one test works with.
@@ -90,13 +91,15 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let sandbox = Sandbox::new(Options { requests_per_hour: Some(1_000_000), ..options });
-        let (served, stop) = (sandbox.clone(), self.stop.clone());
-        self.tasks.spawn(async move { served.serve(listener, stop).await });
+        let stop = self.stop.child_token();
+        let (served, stopped) = (sandbox.clone(), stop.clone());
+        self.tasks.spawn(async move { served.serve(listener, stopped).await });
         self.accounts.push(Account {
             name: name.to_owned(),
             sandbox,
             address,
             settings: settings.to_owned(),
+            stop,
         });
         self
     }
@@ -258,6 +261,11 @@ impl World {
         let (status, body) =
             post(self.at(account).address, "/_sandbox/faults", &faults.to_string()).await.unwrap();
         assert_eq!(status, 200, "{body}");
+    }
+
+    /// Stops an account's sandbox for good, and resets what hangs there.
+    pub fn shut_down(&self, account: &str) {
+        self.at(account).stop.cancel();
     }
 
     /// Waits until everything published has ended, nothing waits and nothing is in flight anywhere.

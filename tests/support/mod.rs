@@ -15,7 +15,6 @@
 //! | `proxy.rs` | [`Proxy`]: a TCP proxy that cuts, resets, hangs and refuses |
 //! | `process.rs` | [`Freshet`]: the daemon, its log, its exit status |
 //! | `node.rs`, `server.rs`, `tree.rs` | where RabbitMQ comes from and how one node is run |
-//! | `pauses.rs` | [`Pauses`]: for how long an account got nothing, less what the machine adds |
 //! | `guard.rs`, `ports.rs` | nothing outlives the tests; no two tests take one port |
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "no test binary uses all of the support")]
 #![allow(
@@ -40,7 +39,6 @@ mod doubler;
 mod guard;
 mod hostile;
 mod node;
-mod pauses;
 mod ports;
 mod process;
 mod proxy;
@@ -59,7 +57,6 @@ pub use distort::{Cancellations, Distorter, Distortion, Distortions};
 pub use doubler::Doubler;
 pub use guard::Process;
 pub use hostile::{Properties, hostile};
-pub use pauses::{Pauses, Stretch};
 pub use ports::{Port, reserve as reserve_port};
 pub use process::{Freshet, PROGRAM, delete, freshet, get, listen_address, post, prepare, put, script};
 pub use proxy::Proxy;
