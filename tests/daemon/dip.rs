@@ -11,14 +11,13 @@
 //! the machine. What is compared is of the same run. And a machine that is busy just then slows down all that runs on
 //! it: so a daemon stands by that has nothing to do with the restarts, and what its lanes lose is no dip.
 
-use std::cell::Cell;
-
 use freshet::sandbox::Options;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::events::{arrived, track};
-use crate::replicas::{addressed, preferred};
+use crate::feed::Feed;
+use crate::replicas::preferred;
 use crate::support::{Freshet, delete, soon};
 use crate::throughput::{Calls, Dip, LATENCY, Stretch};
 use crate::world::{World, sum};
@@ -30,7 +29,7 @@ const SHARE: usize = 4;
 const BYSTANDERS: usize = 3;
 /// As many as a lane holds, so that no event waits for another one of its contact.
 const CONTACTS: usize = 16;
-/// Rounds published at once, whenever a lane has less than [`LOW`] events waiting.
+/// Rounds published at once to a lane that has less than [`LOW`] events waiting.
 const ROUNDS: usize = 8;
 const LOW: u32 = 64;
 /// Calls that each lane makes in a stretch without a restart: four times eight at once.
@@ -56,78 +55,27 @@ async fn world(accounts: impl Iterator<Item = String>) -> World {
     world
 }
 
-/// Keeps events waiting in every lane.
-struct Load<'a> {
-    world: &'a World,
-    /// Rounds published so far.
-    rounds: Cell<usize>,
-    over: Cell<bool>,
+fn round(number: usize) -> Vec<Value> {
+    (0..CONTACTS).map(|contact| track(contact, number)).collect()
 }
 
-impl<'a> Load<'a> {
-    async fn begin(world: &'a World) -> Self {
-        let load = Self { world, rounds: Cell::new(0), over: Cell::new(false) };
-        load.publish().await;
-        soon("events wait in every lane", async || load.least().await > 0).await;
-        load
+/// Lets the accounts answer at once, until all that was published has gone through; returns when each call was.
+async fn calls<'a>(world: &'a World, replicas: &[Freshet], began: Timestamp) -> Vec<Calls<'a>> {
+    for account in &world.accounts {
+        delete(account.address, "/_sandbox/faults").await.unwrap();
     }
+    world.fenced(&replicas.iter().collect::<Vec<_>>()).await;
+    world.accounts.iter().map(|account| Calls::of(account, began)).collect()
+}
 
-    async fn publish(&self) {
-        let from = self.rounds.get();
-        self.rounds.set(from + ROUNDS);
-        let all =
-            (from..from + ROUNDS).flat_map(|number| (0..CONTACTS).map(move |contact| (contact, number)));
-        let accounts = &self.world.accounts;
-        let to_each =
-            |(contact, number)| accounts.iter().map(move |to| addressed(track(contact, number), &to.name));
-        self.world.publish_all(all.flat_map(to_each)).await;
-    }
-
-    /// Events that wait in the shortest lane. Also 0 where the broker is too busy to count them in time.
-    async fn least(&self) -> u32 {
-        let mut least = u32::MAX;
-        for account in &self.world.accounts {
-            let depth = self.world.amqp.depth(&self.world.lane(&account.name)).await;
-            least = least.min(depth.unwrap_or_default());
-        }
-        least
-    }
-
-    /// Whether a lane has room, what was published is in the lanes, and none has run dry.
-    async fn room(&self) -> bool {
-        let routed = self.world.amqp.depth(&self.world.queue()).await == Some(0);
-        routed && (1..LOW).contains(&self.least().await)
-    }
-
-    /// Publishes until it is over.
-    async fn keep_up(&self) {
-        loop {
-            soon("there is room", async || self.over.get() || self.room().await).await;
-            if self.over.get() {
-                return;
-            }
-            self.publish().await;
-        }
-    }
-
-    /// Lets the accounts answer at once, until all that was published has gone through; returns when each call was.
-    async fn end(&self, replicas: &[Freshet], began: Timestamp) -> Vec<Calls<'a>> {
-        for account in &self.world.accounts {
-            delete(account.address, "/_sandbox/faults").await.unwrap();
-        }
-        self.world.fenced(&replicas.iter().collect::<Vec<_>>()).await;
-        self.world.accounts.iter().map(|account| Calls::of(account, began)).collect()
-    }
-
-    /// Every event arrived once and in order.
-    fn assert_exact(&self) {
-        let wanted: Vec<u64> = (0..self.rounds.get() as u64).collect();
-        for account in &self.world.accounts {
-            let arrived = arrived(&account.sandbox.state());
-            assert_eq!(arrived.len(), CONTACTS);
-            for (contact, numbers) in arrived {
-                assert_eq!(numbers, wanted, "{} {contact}", account.name);
-            }
+/// Every event arrived once and in order.
+fn assert_exact(world: &World, rounds: impl Iterator<Item = usize>) {
+    for (account, rounds) in world.accounts.iter().zip(rounds) {
+        let wanted: Vec<u64> = (0..rounds as u64).collect();
+        let arrived = arrived(&account.sandbox.state());
+        assert_eq!(arrived.len(), CONTACTS);
+        for (contact, numbers) in arrived {
+            assert_eq!(numbers, wanted, "{} {contact}", account.name);
         }
     }
 }
@@ -170,7 +118,8 @@ async fn while_a_replica_is_away_the_others_keep_up_their_share_and_their_lanes_
     let clock = || Timestamp::now().duration_since(began).as_secs_f64();
     let accounts: Vec<&str> = world.accounts.iter().map(|account| &*account.name).collect();
 
-    let (load, load_apart) = (Load::begin(&world).await, Load::begin(&world_apart).await);
+    // Events wait in every lane.
+    let [fed, fed_apart] = [&world, &world_apart].map(|world| Feed::new(world, round, ROUNDS, LOW));
     let restarts = async {
         let (mut steady, mut away) = (Vec::new(), Vec::new());
         delivered(&accounts, &replicas, STRETCH / 2).await;
@@ -192,20 +141,18 @@ async fn while_a_replica_is_away_the_others_keep_up_their_share_and_their_lanes_
         }
         // The last stretch ends amid calls, and these, too, take their time.
         delivered(&accounts, &replicas, STRETCH / 2).await;
-        load.over.set(true);
-        load_apart.over.set(true);
         (steady, away)
     };
-    let (steady, away) = tokio::join!(restarts, load.keep_up(), load_apart.keep_up()).0;
-    let calls = load.end(&replicas, began).await;
-    let calls_apart = load_apart.end(&apart, began).await;
+    let (steady, away) = fed_apart.during(Box::pin(fed.during(restarts))).await;
+    let ended = calls(&world, &replicas, began).await;
+    let ended_apart = calls(&world_apart, &apart, began).await;
 
     let around = steady.windows(2).map(|pair| [pair[0], pair[1]]);
     let absences = NAMES.into_iter().zip(away).zip(around);
     let dips: Vec<Dip> = absences
         .map(|((name, away), around)| {
             let moves = |account: &str| preferred(&NAMES, account) == name;
-            Dip::measure(&calls, moves, &calls_apart, away, around)
+            Dip::measure(&ended, moves, &ended_apart, away, around)
         })
         .collect();
     println!("{}", Dip::HEAD);
@@ -218,8 +165,8 @@ async fn while_a_replica_is_away_the_others_keep_up_their_share_and_their_lanes_
         assert!(dip.staying >= KEPT * usual, "lanes that stay dip: {dip:?}");
         assert!(dip.least >= KEPT_BY_EACH * usual, "a lane that stays dips: {dip:?}");
     }
-    load.assert_exact();
-    load_apart.assert_exact();
+    assert_exact(&world, fed.published());
+    assert_exact(&world_apart, fed_apart.published());
     world.finish(replicas).await;
     world_apart.finish(apart).await;
 }

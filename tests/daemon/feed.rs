@@ -2,15 +2,17 @@
 
 use std::cell::Cell;
 
-use crate::events::stream;
+use serde_json::Value;
+
 use crate::replicas::addressed;
 use crate::support::soon;
 use crate::world::World;
 
-/// Each account gets its own [`stream`], so that one whose lane stands still holds up no other's.
-pub struct Feed<'a> {
+/// Each account gets its own rounds, so that one whose lane stands still holds up no other's.
+pub struct Feed<'a, R> {
     world: &'a World,
-    contacts: usize,
+    /// The events of a round.
+    round: R,
     /// Rounds published at once to an account.
     rounds: usize,
     /// A queue with fewer messages ready has room.
@@ -19,10 +21,10 @@ pub struct Feed<'a> {
     published: Vec<Cell<usize>>,
 }
 
-impl<'a> Feed<'a> {
-    pub fn new(world: &'a World, contacts: usize, rounds: usize, room: u32) -> Self {
+impl<'a, E: IntoIterator<Item = Value>, R: Fn(usize) -> E> Feed<'a, R> {
+    pub fn new(world: &'a World, round: R, rounds: usize, room: u32) -> Self {
         let published = world.accounts.iter().map(|_| Cell::new(0)).collect();
-        Self { world, contacts, rounds, room, published }
+        Self { world, round, rounds, room, published }
     }
 
     /// Publishes to every account whose lane has room, until `work` is done.
@@ -58,9 +60,11 @@ impl<'a> Feed<'a> {
     async fn roomy(&self) -> Vec<usize> {
         let Self { world, room, .. } = self;
         let mut roomy = Vec::new();
-        if world.amqp.depth(&world.queue()).await < Some(*room) {
+        let has_room =
+            async |queue: String| world.amqp.depth(&queue).await.is_some_and(|depth| depth < *room);
+        if has_room(world.queue()).await {
             for (number, account) in world.accounts.iter().enumerate() {
-                if world.amqp.depth(&world.lane(&account.name)).await < Some(*room) {
+                if has_room(world.lane(&account.name)).await {
                     roomy.push(number);
                 }
             }
@@ -70,8 +74,8 @@ impl<'a> Feed<'a> {
 
     async fn publish(&self, number: usize) {
         let (published, account) = (&self.published[number], &self.world.accounts[number].name);
-        let events = stream(self.contacts, published.get(), self.rounds);
+        let first = published.replace(published.get() + self.rounds);
+        let events = (first..first + self.rounds).flat_map(&self.round);
         self.world.publish_all(events.map(|event| addressed(event, account))).await;
-        published.set(published.get() + self.rounds);
     }
 }

@@ -38,8 +38,8 @@ async fn what_can_be_translated_is_delivered() {
     world.finish([replica]).await;
 }
 
-/// The one message is a dead letter in the end, all others of its queue have arrived once and in order, and nobody else
-/// stood for long.
+/// The one message is a dead letter in the end, all others of its queue have arrived once and in order, and few
+/// connections were lost.
 async fn given_up_alone(world: World, replicas: Vec<Freshet>) {
     until_condemned(&world, &replicas[0], 1).await;
     world.publish(event(EVENTS)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use freshet::sandbox::Options;
 
-use crate::events::assert_exact;
+use crate::events::{assert_exact, stream};
 use crate::feed::Feed;
 use crate::replicas::preferred;
 use crate::spread::spread;
@@ -47,7 +47,7 @@ async fn a_rolling_restart_under_load_loses_repeats_and_reorders_nothing() {
         replicas.push(world.start_program(programs[0], name).await);
     }
 
-    let feed = Feed::new(&world, CONTACTS, ROUNDS, ROOM);
+    let feed = Feed::new(&world, |round| stream(CONTACTS, round, 1), ROUNDS, ROOM);
     let restarts = async {
         for (program, number) in
             programs[1..].iter().flat_map(|program| (0..NAMES.len()).map(move |one| (program, one)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use freshet::sandbox::Options;
 use serde_json::Value;
 
-use crate::events::{arrived, assert_exact, repeats};
+use crate::events::{arrived, assert_exact, repeats, stream};
 use crate::feed::Feed;
 use crate::replicas::preferred;
 use crate::support::{Broker, Freshet, soon};
@@ -86,7 +86,7 @@ async fn lanes_are_where_the_hash_says_and_move_only_from_or_to_the_replica_that
     let of_two = spread(&world, &names[..2]).await;
 
     // One joins in mid-stream. What it is not given is not touched.
-    let feed = Feed::new(&world, CONTACTS, 1, WAITING);
+    let feed = Feed::new(&world, |round| stream(CONTACTS, round, 1), 1, WAITING);
     let joining = async {
         all_work(&world).await;
         let two = world.start(names[2]).await;
