@@ -9,7 +9,9 @@
 //!
 //! What bounds the throughput is how long the accounts take to answer, and how many requests a lane may have open: not
 //! the machine. What is compared is of the same run. And a machine that is busy just then slows down all that runs on
-//! it: so a daemon stands by that has nothing to do with the restarts, and what its lanes lose is no dip.
+//! it: so a daemon stands by that has nothing to do with the restarts, and what its lanes lose is no dip. Where a machine
+//! is too busy for as many calls as the accounts answer, an absence is not judged: `spread.rs` and `replicas.rs` assert
+//! without a measure that lanes that stay are not touched, and that those that move go on.
 
 use freshet::sandbox::Options;
 use jiff::Timestamp;
@@ -159,7 +161,7 @@ async fn while_a_replica_is_away_the_others_keep_up_their_share_and_their_lanes_
     for (name, dip) in NAMES.iter().zip(&dips) {
         println!("| {name} {dip}");
     }
-    for dip in &dips {
+    for dip in dips.iter().filter(|dip| dip.tells_of_freshet()) {
         let usual = dip.bystanders.min(1.0);
         assert!(dip.whole >= LEFT * usual, "the whole dips by more than one replica of three: {dip:?}");
         assert!(dip.staying >= KEPT * usual, "lanes that stay dip: {dip:?}");

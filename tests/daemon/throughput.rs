@@ -10,6 +10,11 @@ use crate::world::Account;
 /// Until an account answers: long beside what a busy machine adds.
 pub const LATENCY: Duration = Duration::from_millis(800);
 
+/// Calls that a lane has open at once (`delivery.concurrency`).
+const AT_ONCE: f64 = 8.0;
+/// What a machine that is not busy reaches of the throughput that the accounts' answers allow.
+const NEARLY_ALL: f64 = 0.95;
+
 /// A stretch of time, in seconds since the test began.
 #[derive(Debug, Clone, Copy)]
 pub struct Stretch {
@@ -55,6 +60,8 @@ pub struct Dip {
     seconds: f64,
     /// Calls a second of all lanes, before and after.
     steady: [f64; 2],
+    /// The most that the accounts' answers allow.
+    possible: f64,
     pub whole: f64,
     pub staying: f64,
     /// Of the lanes that stay, the one that kept up least.
@@ -87,6 +94,7 @@ impl Dip {
         Self {
             seconds: away.until - away.from,
             steady: steady(&all),
+            possible: f64::from(u32::try_from(all.len()).unwrap()) * AT_ONCE / LATENCY.as_secs_f64(),
             whole: kept(&all),
             staying: kept(&staying),
             least: staying.iter().map(|one| kept(&[one])).fold(f64::INFINITY, f64::min),
@@ -94,6 +102,13 @@ impl Dip {
             bystanders: kept(&bystanders.iter().collect::<Vec<_>>()),
             waits: [wait(&staying), wait(&moving)],
         }
+    }
+
+    /// Whether the accounts bounded the throughput before and after, and the bystanders' meanwhile. Where a busy machine does,
+    /// the parts tell how busy it was.
+    pub fn tells_of_freshet(&self) -> bool {
+        let usual = self.steady.iter().all(|rate| *rate >= NEARLY_ALL * self.possible);
+        usual && self.bystanders >= NEARLY_ALL
     }
 }
 
