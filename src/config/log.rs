@@ -1,6 +1,7 @@
 //! `[log]`: what is logged, and in which form.
 
 use strum::{EnumString, VariantNames};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::reading::reader::Section;
 
@@ -35,8 +36,57 @@ impl LogConfig {
     }
 }
 
+/// Each part is a level, or a target and its level. `RUST_LOG` also takes a target alone; here it would be a level that is
+/// misspelt, and nothing would be logged.
 fn log_filter(text: &str) -> Result<String, &'static str> {
-    text.parse::<tracing_subscriber::filter::Targets>()
-        .map(|_| text.to_owned())
-        .map_err(|_| "expected error, warn, info, debug or trace, or a filter such as \"info,freshet=debug\"")
+    let is_level = |text: &str| !text.is_empty() && text.parse::<LevelFilter>().is_ok();
+    let is_target =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_:-".contains(c));
+    let is_part = |part: &str| {
+        part.split_once('=')
+            .map_or_else(|| is_level(part), |(target, level)| is_target(target) && is_level(level))
+    };
+    if text.split(',').all(is_part) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected error, warn, info, debug or trace, or a filter such as \"info,freshet=debug\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_none_is_a_mistake() {
+        for good in [
+            "error",
+            "warn",
+            "info",
+            "debug",
+            "trace",
+            "off",
+            "WARN",
+            "info,freshet=debug",
+            "freshet::lane=trace",
+        ] {
+            assert_eq!(log_filter(good).as_deref(), Ok(good));
+            assert!(good.parse::<tracing_subscriber::filter::Targets>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "warning",
+            "inof",
+            "9",
+            "[[[",
+            "info,,",
+            "info,",
+            "=info",
+            "info freshet=debug",
+            "freshet=loud",
+            "freshet",
+        ] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
 }

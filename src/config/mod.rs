@@ -49,16 +49,19 @@ pub struct Config {
 }
 
 /// The file named by `--config`, else by `$FRESHET_CONFIG`, else `./freshet.toml`.
+#[expect(clippy::disallowed_methods, reason = "a path need not be UTF-8")]
 pub fn path(argument: Option<PathBuf>) -> PathBuf {
     argument
-        .or_else(|| environment("FRESHET_CONFIG").map(PathBuf::from))
+        .or_else(|| std::env::var_os("FRESHET_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("freshet.toml"))
 }
 
 /// A variable of the process' environment. Nothing else reads it.
+///
+/// What is no UTF-8 in it becomes U+FFFD, which no value may hold: were it taken for missing, a default would be used.
 #[expect(clippy::disallowed_methods, reason = "the one home of the environment")]
 pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The names of all variables of the process' environment that begin as Freshet's own do.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::field_source_error::FieldSourceError;
-use crate::freshsales::{Call, Client, RawResponse, Verdict, classify};
+use crate::freshsales::{Call, Client, RawResponse, UnavailableCause, Verdict, classify};
 use crate::mapping::SchemaGap;
 use crate::schema::{Entity, Fields, LeftOut, Schema, Selector, Selectors};
 
@@ -252,6 +252,13 @@ fn why_not(verdict: &Verdict) -> String {
             "the account's hourly quota is used up (status 429); try again later".to_owned()
         }
         Verdict::Unrecognized(answer) => format!("{answer} came back: {}", answer.advice()),
+        Verdict::Unavailable { cause: UnavailableCause::UnexpectedBody(status), .. } => {
+            format!("the answer (status {status}) cannot be understood; check the account's url")
+        }
+        Verdict::Unavailable {
+            cause: UnavailableCause::ServerError(status) | UnavailableCause::UnexpectedStatus(status),
+            ..
+        } => format!("Freshsales answers with status {status}; try again later"),
         Verdict::TooManyJobs | Verdict::Unavailable { .. } => {
             "Freshsales does not answer; check the account's url and the network, or try again later"
                 .to_owned()

@@ -186,7 +186,7 @@ impl Endpoint {
             Self::DealRead | Self::DealCreate | Self::DealUpdate => {
                 ExpectedBody::Record(Entity::Deal.singular())
             }
-            Self::Lookup => ExpectedBody::Key("contacts"),
+            Self::Lookup => ExpectedBody::LookUp,
             // A job status that cannot be read ends the job as unclear, and a search that cannot be read is not used: asking
             // again would bring the same.
             Self::BulkUpsert(_)
@@ -245,6 +245,8 @@ pub enum ExpectedBody {
     Record(&'static str),
     /// This key, whatever its value.
     Key(&'static str),
+    /// A list of contacts, which may be empty: who is not among them is nobody's contact.
+    LookUp,
     /// Nothing in particular.
     Anything,
 }

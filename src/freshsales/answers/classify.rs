@@ -8,6 +8,7 @@ use super::answer::{Answer, Body, NoAnswer};
 use super::messages::{messages, upstream_status};
 use super::verdict::{UnavailableCause, UnrecognizedAnswer, Verdict};
 use crate::freshsales::endpoint::{BudgetKind, Endpoint, ExpectedBody};
+use crate::freshsales::records::contact::is_look_up;
 use crate::freshsales::records::record::record_id;
 
 /// Decides what an answer means.
@@ -70,7 +71,9 @@ fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
         Body::Markup => return unrecognized(&answer),
         Body::Empty => match endpoint.expected_body() {
             ExpectedBody::Anything => Value::Null,
-            ExpectedBody::Key(_) | ExpectedBody::Record(_) => return unrecognized(&answer),
+            ExpectedBody::Key(_) | ExpectedBody::LookUp | ExpectedBody::Record(_) => {
+                return unrecognized(&answer);
+            }
         },
         // What the tracking endpoints answer is not documented; "OK" would be plausible.
         Body::Unreadable => Value::Null,
@@ -81,6 +84,7 @@ fn good(endpoint: Endpoint, answer: Answer) -> Verdict {
     let as_expected = match endpoint.expected_body() {
         ExpectedBody::Anything => true,
         ExpectedBody::Key(key) => body.get(key).is_some(),
+        ExpectedBody::LookUp => is_look_up(&body),
         ExpectedBody::Record(key) => record_id(&body, key).is_some(),
     };
     if as_expected { Verdict::Done(body) } else { unavailable(unexpected, answer.retry_after) }
@@ -117,16 +121,12 @@ fn status_in_body(endpoint: Endpoint, answer: &Answer) -> BodyStatus {
 
 /// Whether a body with a good status and without a code says that the call failed.
 fn says_failure(endpoint: Endpoint, body: &Value) -> bool {
-    let says = |key: &str| body.get(key).is_some_and(has_content);
-    if says("errors") {
+    if body.get("errors").is_some_and(means_yes) {
         return true;
     }
     match endpoint {
         Endpoint::TrackEvent | Endpoint::TrackPageView => {
-            let is_false = |key: &str| body.get(key).and_then(Value::as_bool) == Some(false);
-            let status = body.get("status").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-            let failed = matches!(status.as_str(), "error" | "fail" | "failed" | "failure");
-            says("error") || is_false("success") || is_false("ok") || failed
+            body.as_array().map_or_else(|| tracking_failed(body), |items| items.iter().any(tracking_failed))
         }
         // A job's `status` is the job's own, and the others must hold a record or a key to count as done.
         Endpoint::Fields(_)
@@ -157,12 +157,48 @@ fn error_code(body: &Value) -> Option<u16> {
     (400..=599).contains(&code).then_some(code)
 }
 
-fn has_content(value: &Value) -> bool {
+/// What the tracking endpoints answer is not documented. An answer that is taken for a failure is tried again; one that is not
+/// counts as taken effect, and the activity is gone if it had none.
+fn tracking_failed(body: &Value) -> bool {
+    const FAILED: [&str; 9] = [
+        "error",
+        "fail",
+        "failed",
+        "failure",
+        "unauthorized",
+        "unauthenticated",
+        "forbidden",
+        "denied",
+        "invalid",
+    ];
+    let failed_word = |value: &Value| {
+        value.as_str().is_some_and(|text| FAILED.contains(&text.trim().to_lowercase().as_str()))
+    };
+    let failed_code = |value: &Value| {
+        let code = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+        code.is_some_and(|code| (400..=599).contains(&code))
+    };
+    let any = |keys: &[&str], tells: &dyn Fn(&Value) -> bool| {
+        keys.iter().any(|key| body.get(key).is_some_and(tells))
+    };
+    failed_word(body)
+        || any(&["error", "errors", "error_code"], &means_yes)
+        || any(&["success", "ok"], &|value| !value.is_null() && !means_yes(value))
+        || any(&["status", "result", "login"], &failed_word)
+        || any(&["status", "code"], &failed_code)
+}
+
+/// Whether a value says yes, or holds something.
+fn means_yes(value: &Value) -> bool {
     match value {
         Value::Array(items) => !items.is_empty(),
         Value::Object(items) => !items.is_empty(),
-        Value::String(text) => !text.is_empty(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => {
+            !matches!(text.trim().to_lowercase().as_str(), "" | "0" | "false" | "no" | "none" | "null")
+        }
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Null => false,
     }
 }
 

@@ -60,10 +60,25 @@ impl FoundContact {
     }
 }
 
+/// All contacts in a look-up's answer. `None` if it is no such answer.
+fn all_rows(body: &Value) -> Option<&[Value]> {
+    body.get("contacts")?.get("contacts")?.as_array().map(Vec::as_slice)
+}
+
 /// The contacts in a look-up's answer that are not deleted.
 fn rows(body: &Value) -> impl Iterator<Item = &Value> {
-    let rows = body.get("contacts").and_then(|contacts| contacts.get("contacts")).and_then(Value::as_array);
-    rows.into_iter().flatten().filter(|contact| !is_deleted(contact))
+    all_rows(body).into_iter().flatten().filter(|contact| !is_deleted(contact))
+}
+
+/// Whether the body is a look-up's answer: a list of contacts, each of which shows who it is. Another body does not mean that
+/// nobody was found.
+pub(in crate::freshsales) fn is_look_up(body: &Value) -> bool {
+    let shows_who = |contact: &Value| {
+        contact.get("id").and_then(id).is_some()
+            || external_id(contact).is_some()
+            || primary(contact).is_some()
+    };
+    all_rows(body).is_some_and(|rows| rows.iter().all(shows_who))
 }
 
 fn external_id(contact: &Value) -> Option<String> {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
+use crate::freshsales::records::contact::is_look_up;
 use crate::freshsales::*;
 use crate::fuzz::{almost_json, any_json, any_text, feed};
 use crate::schema::{Entity, Selector};
@@ -125,6 +126,7 @@ fn any_answer_is_classified() {
                 match endpoint.expected_body() {
                     ExpectedBody::Record(key) => prop_assert!(record_id(body, key).is_some()),
                     ExpectedBody::Key(key) => prop_assert!(body.get(key).is_some()),
+                    ExpectedBody::LookUp => prop_assert!(is_look_up(body)),
                     ExpectedBody::Anything => prop_assert!(answer.body != Body::Markup),
                 }
             }

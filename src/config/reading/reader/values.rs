@@ -99,10 +99,12 @@ impl Section<'_> {
     pub(in crate::config) fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
         let value = self.raw(key)?;
         let strings = value.as_array().and_then(|items| {
-            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            // One that is empty comes of a variable that was not set, and would stand for whatever has no such word.
+            let text = |item: &Value| item.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+            items.iter().map(text).collect::<Option<Vec<_>>>()
         });
         if strings.is_none() {
-            self.problem(key, "expected a list of strings, such as [\"a\", \"b\"]");
+            self.problem(key, "expected a list of strings that are not empty, such as [\"a\", \"b\"]");
         }
         strings
     }

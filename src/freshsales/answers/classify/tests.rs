@@ -101,6 +101,80 @@ fn an_error_body_with_a_good_status_counts_by_its_own_code() {
 }
 
 #[test]
+fn a_tracking_answer_that_says_in_any_way_that_it_failed_is_not_believed() {
+    for body in [
+        json!({"error": true}),
+        json!({"error": "quota"}),
+        json!({"error": 17}),
+        json!({"errors": true}),
+        json!({"errors": 1}),
+        json!({"error_code": "x", "message": "m"}),
+        json!({"success": false}),
+        json!({"success": "false"}),
+        json!({"success": 0}),
+        json!({"ok": false}),
+        json!({"status": "Failed"}),
+        json!({"status": "unauthorized"}),
+        json!({"status": 500}),
+        json!({"status": "404"}),
+        json!({"code": 500}),
+        json!({"login": "failed"}),
+        json!([{"error": "x"}]),
+        json!("error"),
+    ] {
+        let verdict = verdict_on(Endpoint::TrackEvent, 200, Body::Json(body.clone()));
+        assert_ne!(verdict.as_str(), "ok", "{body}");
+    }
+    for body in [
+        json!({}),
+        json!([]),
+        json!(null),
+        json!(true),
+        json!("OK"),
+        json!({"success": true, "error": null, "errors": []}),
+        json!({"success": "true", "error": false, "error_code": 0}),
+        json!({"success": null}),
+        json!({"status": "success", "code": 200}),
+        json!({"status": 200, "message": "done"}),
+        json!({"ok": 1}),
+        json!({"result": "ok", "error": ""}),
+    ] {
+        assert_eq!(
+            verdict_on(Endpoint::TrackPageView, 200, Body::Json(body.clone())).as_str(),
+            "ok",
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn a_look_up_that_is_not_understood_says_of_nobody_that_he_has_no_contact() {
+    for body in [
+        json!({"contacts": {}}),
+        json!({"contacts": "error"}),
+        json!({"contacts": []}),
+        json!({"contacts": null}),
+        json!({"contacts": {"contacts": null}}),
+        json!({"contacts": {"contacts": {}}}),
+        json!({"contacts": {"contacts": [null]}}),
+        json!({"contacts": {"contacts": [{"id": null}]}}),
+    ] {
+        assert_eq!(
+            verdict_on(Endpoint::Lookup, 200, Body::Json(body.clone())).as_str(),
+            "server_error",
+            "{body}"
+        );
+    }
+    for body in [
+        json!({"contacts": {"contacts": []}}),
+        json!({"contacts": {"contacts": [{"id": "7"}], "meta": {}}}),
+        json!({"contacts": {"contacts": [{"external_id": "u"}, {"email": "a@x.com"}]}}),
+    ] {
+        assert_eq!(verdict_on(Endpoint::Lookup, 200, Body::Json(body.clone())).as_str(), "ok", "{body}");
+    }
+}
+
+#[test]
 fn messages_are_found_in_every_shape() {
     for (body, expected) in [
         (
