@@ -61,12 +61,15 @@ pub struct Work {
     pub pace: Option<u32>,
     /// Events wait in the lanes, and nothing has to be routed.
     pub one_hop: bool,
+    /// `broker.prefetch`, where it is not the default.
+    pub prefetch: Option<u16>,
 }
 
 impl Work {
     /// All events wait on the intake, and the API answers at once.
     pub fn new(name: &'static str, kind: Kind, accounts: usize, events: usize) -> Self {
-        Self { name, kind, accounts, events, latency: Duration::ZERO, pace: None, one_hop: false }
+        let latency = Duration::ZERO;
+        Self { name, kind, accounts, events, latency, pace: None, one_hop: false, prefetch: None }
     }
 }
 
@@ -97,7 +100,8 @@ impl Contest {
 
     pub fn start_daemon(&self, program: Option<&PathBuf>) -> crate::support::Freshet {
         let (url, accounts) = (self.vhost.url(), &self.api.addresses);
-        daemon::start(program, &daemon::configuration(url, &self.intake(), accounts))
+        let configuration = daemon::configuration(url, &self.intake(), self.work.prefetch, accounts);
+        daemon::start(program, &configuration)
     }
 
     pub fn intake(&self) -> String {
@@ -123,10 +127,10 @@ impl Contest {
         if matches!(contestant, Contestant::Worker) { self.worker_queue() } else { self.intake() }
     }
 
-    /// The backlog of one run.
+    /// The backlog of one run. Only the daemon has lanes.
     pub async fn fill(&self, contestant: &Contestant, run: usize) {
         let Work { events, accounts, one_hop, .. } = self.work;
-        if !one_hop {
+        if !(one_hop && matches!(contestant, Contestant::Daemon(_))) {
             return self.publish(&self.source(contestant), run, 0..events).await;
         }
         for (account, lane) in self.lanes().enumerate() {

@@ -10,9 +10,11 @@ use crate::support::Freshet;
 const ENVIRONMENT: [(&str, &str); 1] = [("BENCH_KEY", "key")];
 
 /// What stands in the configuration.
-pub fn configuration(url: &str, queue: &str, accounts: &[SocketAddr]) -> String {
+pub fn configuration(url: &str, queue: &str, prefetch: Option<u16>, accounts: &[SocketAddr]) -> String {
+    let prefetch = prefetch.map_or_else(String::new, |prefetch| format!("prefetch = {prefetch}\n"));
     let mut text = format!(
-        "[broker]\nurl = \"{url}\"\nqueue = \"{queue}\"\nreplica = \"one\"\n[http]\nlisten = \"127.0.0.1:0\"\n"
+        "[broker]\nurl = \"{url}\"\nqueue = \"{queue}\"\nreplica = \"one\"\n{prefetch}\
+         [http]\nlisten = \"127.0.0.1:0\"\n"
     );
     for (number, address) in accounts.iter().enumerate() {
         write!(
