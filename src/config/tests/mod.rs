@@ -374,6 +374,15 @@ fn a_name_or_a_key_belongs_to_one_account() {
 }
 
 #[test]
+fn a_key_that_is_empty_is_a_mistake() {
+    for (key, list) in [("write_keys", "[\"wk\", \"\"]"), ("project_ids", "[\" \"]"), ("events", "[\"\"]")] {
+        let found = problems(&format!("{ACME}{key} = {list}\n"), &[("KEY", "k")]);
+        let expected = "expected a list of strings that are not empty, such as [\"a\", \"b\"]";
+        assert_eq!(found, [format!("accounts[0].{key}: {expected}")]);
+    }
+}
+
+#[test]
 fn a_name_that_repeats_is_told_in_the_same_round_as_other_mistakes() {
     let wrong = "[[accounts]]\nname = \"acme\"\nwrite_keys = [\"wk\"]\nplan = \"gold\"\n";
     let nameless = "[[accounts]]\nwrite_keys = [\"wk\"]\n";
