@@ -13,7 +13,7 @@ pub fn works(size: &Size) -> Vec<(Work, &'static [Contestant])> {
     let skipped = |name, accounts, events| Work::new(name, Kind::Skipped, accounts, events);
     // Several accounts, because jobs or the limit of one account would be the limit.
     let identifies = Work::new("two hops, identifies, 20 accounts", Kind::Identify, 20, events);
-    let window = Work::new("one hop, identifies, 1 account, window of 10,000", Kind::Identify, 1, events);
+    let window = Work::new("one hop, identifies, 20 accounts, window of 10,000", Kind::Identify, 20, events);
     let tracks = Work::new("one hop, tracks, 20 accounts", Kind::Track, 20, calls);
     let slow = Work::new("identifies, calls of 100 ms, 10 accounts", Kind::Identify, 10, slow_events);
     vec![
