@@ -36,8 +36,8 @@ impl LogConfig {
     }
 }
 
-/// Each part is a level, or a target and its level. `RUST_LOG` also takes a target alone; here it would be a level that is
-/// misspelt, and nothing would be logged.
+/// Each part is a level, or a target and its level. A word alone that is no level, such as `warning`, would be read as the only
+/// target that is logged; so it is refused, although `RUST_LOG` takes it.
 fn log_filter(text: &str) -> Result<String, &'static str> {
     let is_level = |text: &str| !text.is_empty() && text.parse::<LevelFilter>().is_ok();
     let is_target =

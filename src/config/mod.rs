@@ -58,7 +58,7 @@ pub fn path(argument: Option<PathBuf>) -> PathBuf {
 
 /// A variable of the process' environment. Nothing else reads it.
 ///
-/// What is no UTF-8 in it becomes U+FFFD, which no value may hold: were it taken for missing, a default would be used.
+/// Bytes that are no UTF-8 become U+FFFD, so that the value is refused. Were it taken for missing, a default would be used.
 #[expect(clippy::disallowed_methods, reason = "the one home of the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())

@@ -238,7 +238,9 @@ const fn words(selector: Selector) -> &'static str {
 /// What an answer that holds no fields says, and what to do.
 fn why_not(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Done(_) => "the answer cannot be understood; check the account's url".to_owned(),
+        Verdict::Done(_) | Verdict::Unavailable { cause: UnavailableCause::UnexpectedBody(_), .. } => {
+            "the answer cannot be understood; check the account's url".to_owned()
+        }
         Verdict::Unauthorized { status } => {
             format!("Freshsales does not accept the API key (status {status}); check api_key")
         }
@@ -252,9 +254,6 @@ fn why_not(verdict: &Verdict) -> String {
             "the account's hourly quota is used up (status 429); try again later".to_owned()
         }
         Verdict::Unrecognized(answer) => format!("{answer} came back: {}", answer.advice()),
-        Verdict::Unavailable { cause: UnavailableCause::UnexpectedBody(status), .. } => {
-            format!("the answer (status {status}) cannot be understood; check the account's url")
-        }
         Verdict::Unavailable {
             cause: UnavailableCause::ServerError(status) | UnavailableCause::UnexpectedStatus(status),
             ..

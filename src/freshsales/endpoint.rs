@@ -245,7 +245,7 @@ pub enum ExpectedBody {
     Record(&'static str),
     /// This key, whatever its value.
     Key(&'static str),
-    /// A list of contacts, which may be empty: who is not among them is nobody's contact.
+    /// A list of contacts, which may be empty.
     LookUp,
     /// Nothing in particular.
     Anything,

@@ -3,19 +3,14 @@
 use freshet::sandbox::Options;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::types::AMQPValue;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::events::{assert_exact, stream, track};
+use crate::events::{addressed, assert_exact, stream, track};
 use crate::faults::{lines, not_ready, shows, slow};
 use crate::support::{Broker, Freshet, Proxy, soon};
 use crate::world::World;
 
 /// An event for the account that has this write key.
-fn keyed(mut event: Value, key: &str) -> String {
-    event["writeKey"] = json!(key);
-    event.to_string()
-}
-
 /// How many activities an account's sandbox holds.
 fn activities(world: &World, account: &str) -> usize {
     world.state(account)["activities"].as_array().unwrap().len()
@@ -87,12 +82,12 @@ async fn a_lane_that_is_there_is_used_as_it_stands() {
     world.amqp.declare_quorum(&globex, &[("x-delivery-limit", AMQPValue::LongLongInt(7))]).await;
     let replica = world.start("one").await;
     for key in ["a", "g"] {
-        world.publish_all((0..50).map(|contact| keyed(track(contact, 0), key))).await;
+        world.publish_all((0..50).map(|contact| addressed(track(contact, 0), key))).await;
     }
     let mut refused = track(99, 0);
     refused["event"] = json!("");
     for key in ["a", "g"] {
-        world.publish(keyed(refused.clone(), key)).await;
+        world.publish(addressed(refused.clone(), key)).await;
     }
     world.settled(&[&replica]).await;
     assert_eq!([activities(&world, "acme"), activities(&world, "globex")], [50, 50]);
@@ -157,7 +152,9 @@ async fn an_account_whose_lane_may_not_be_read_holds_back_no_other() {
         .await;
     let url = world.vhost.url().replace("guest:guest", &format!("{user}:password"));
     let replica = world.start_at(&url, "one").await;
-    world.publish_all((0..50).flat_map(|contact| ["a", "g"].map(|key| keyed(track(contact, 0), key)))).await;
+    world
+        .publish_all((0..50).flat_map(|contact| ["a", "g"].map(|key| addressed(track(contact, 0), key))))
+        .await;
     soon("the other account's events arrive", async || activities(&world, "acme") == 50).await;
     let line = replica.line("a channel broke").await;
     assert!(line.contains("globex") && line.contains("ACCESS_REFUSED"), "{line}");

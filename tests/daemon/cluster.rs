@@ -6,9 +6,9 @@ use std::time::Duration;
 use freshet::sandbox::Options;
 use serde_json::Value;
 
-use crate::events::{repeats, stream};
+use crate::events::{addressed, repeats, stream};
 use crate::faults::shows;
-use crate::replicas::{addressed, preferred};
+use crate::replicas::preferred;
 use crate::support::{Amqp, Broker, Freshet, Proxy, Settings, soon};
 use crate::world::World;
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use lapin::message::Delivery;
 use serde_json::{Value, json};
 
-use crate::events::{arrived, email, track};
+use crate::events::{addressed, arrived, email, track};
 use crate::support::{Freshet, Properties, Raw, delete, header, hostile, soon};
 use crate::world::World;
 
@@ -66,7 +66,7 @@ impl<'a> Others<'a> {
             let number = self.rounds.get();
             self.rounds.set(number + 1);
             for account in OTHERS {
-                self.world.publish(keyed(track(0, number), account)).await;
+                self.world.publish(addressed(track(0, number), account)).await;
             }
             soon(&format!("the others go on: {name}"), async || {
                 OTHERS.iter().all(|account| {
@@ -98,11 +98,6 @@ fn of_concern(line: &str) -> bool {
     warns && OTHERS.iter().chain(&LOST).any(|part| line.contains(part))
 }
 
-fn keyed(mut event: Value, account: &str) -> String {
-    event["writeKey"] = json!(account);
-    event.to_string()
-}
-
 /// An event as large as can be, with as many traits as it has room for that the account does not have.
 fn odd_traits(number: usize) -> Value {
     let traits: serde_json::Map<String, Value> =
@@ -124,7 +119,7 @@ fn people(name: &str, account: &str) -> impl Iterator<Item = String> {
     (0..6).map(move |person| {
         let traits = json!({"firstName": "Ada", "deal": {"name": "Deal", "amount": 100}});
         let (user, id) = (format!("person.{person}@example.com"), format!("{name} {person}"));
-        keyed(json!({"type": "identify", "userId": user, "messageId": id, "traits": traits}), account)
+        addressed(json!({"type": "identify", "userId": user, "messageId": id, "traits": traits}), account)
     })
 }
 
@@ -145,7 +140,7 @@ async fn world_of<'a>(bad: impl IntoIterator<Item = &'a str>) -> World {
 /// Every account's fields are read before any is bad.
 async fn warmed_up(world: &World) {
     for account in &world.accounts {
-        world.publish(keyed(track(9, 0), &account.name)).await;
+        world.publish(addressed(track(9, 0), &account.name)).await;
     }
     soon("every account gets events", async || {
         world.accounts.iter().all(|account| !arrived(&world.state(&account.name)).is_empty())
@@ -160,7 +155,7 @@ async fn answering(others: &Others<'_>, name: &str, account: &str, answers: Valu
     world.fault(account, answers).await;
     world.publish_all(people(name, account)).await;
     world.asked(account, asked + 1).await;
-    others.go_on(name, async |round| world.publish(keyed(track(0, round), account)).await).await;
+    others.go_on(name, async |round| world.publish(addressed(track(0, round), account)).await).await;
 }
 
 #[tokio::test]
@@ -180,7 +175,7 @@ async fn others_go_on_whatever_is_in_one_message() {
                     return;
                 }
                 for (contact, (exchange, key)) in (1..).zip(&ways) {
-                    let body = keyed(track(contact, bad), "acme");
+                    let body = addressed(track(contact, bad), "acme");
                     let (exchange, key) = (exchange.as_bytes(), key.as_bytes());
                     raw.publish(exchange, key, &properties.bytes(), body.as_bytes()).await;
                     world.expect(1);
@@ -196,7 +191,7 @@ async fn others_go_on_whatever_is_in_one_message() {
         others
             .go_on(name, async |round| {
                 if round < BAD_ROUNDS {
-                    world.publish(keyed(event(round), "acme")).await;
+                    world.publish(addressed(event(round), "acme")).await;
                 }
             })
             .await;
@@ -233,8 +228,8 @@ async fn others_go_on_whatever_an_account_answers() {
         let id = event["messageId"].as_str().unwrap();
         condemned.insert(id.to_owned(), why(letter));
     }
-    // Where the 403 ends before the account is asked whether it allows anything, it concerned one event.
-    condemned.retain(|id, _| !id.starts_with("API: 403"));
+    // A 403 that ends before Freshet asks what the account allows seems to be about one event, too.
+    condemned.retain(|id, why| !(id.starts_with("API: 403") && why.starts_with("rejected ")));
     assert!(condemned.is_empty(), "{condemned:#?}");
     world.finish([replica]).await;
 }

@@ -27,6 +27,12 @@ pub fn email(contact: usize) -> String {
     format!("contact.{contact}@example.com")
 }
 
+/// An event of the source with this write key, as it is published.
+pub fn addressed(mut event: Value, key: &str) -> String {
+    event["writeKey"] = json!(key);
+    event.to_string()
+}
+
 /// For each contact in turn an identify and a track, so many rounds; numbered from `from` on.
 pub fn stream(contacts: usize, from: usize, rounds: usize) -> impl Iterator<Item = Value> {
     let round = move |number| (0..contacts).flat_map(move |c| [identify(c, number), track(c, number)]);

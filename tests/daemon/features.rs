@@ -7,7 +7,7 @@ use freshet::sandbox::{BulkLinks, Options, ReadOptions, SearchFilter, SearchIncl
 use serde_json::{Value, json};
 
 use crate::calls::by_another;
-use crate::replicas::addressed;
+use crate::events::addressed;
 use crate::support::Freshet;
 use crate::world::World;
 

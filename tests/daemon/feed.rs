@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use crate::replicas::addressed;
+use crate::events::addressed;
 use crate::support::soon;
 use crate::world::World;
 

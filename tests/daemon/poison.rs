@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lapin::types::AMQPValue;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
-use crate::events::{arrived, identify, track};
+use crate::events::{addressed, arrived, identify, track};
 use crate::support::{Broker, header, next, soon, text};
 use crate::world::World;
 
@@ -19,11 +19,6 @@ const PREFETCH: u16 = 8;
 /// How often the request was made at which the replica is killed.
 fn strikes(world: &World) -> u64 {
     world.state("acme")["requests"]["track_page_views"]["hang"].as_u64().unwrap_or_default()
-}
-
-fn keyed(mut event: Value, key: &str) -> String {
-    event["writeKey"] = json!(key);
-    event.to_string()
 }
 
 /// Takes so many messages off the lane and gives them back, so often.
@@ -55,11 +50,11 @@ async fn a_message_that_kills_replicas_ends_in_the_dead_letters_alone() {
     // One that is harmless comes before it. Behind it come others of its contact, which cannot overtake it, and more.
     let beside = [track(1, 0), poison.clone(), track(0, 0), track(0, 1), track(2, 0), track(3, 0)];
     let properties = lapin::BasicProperties::default;
-    let to_acme = beside.iter().map(|event| (keyed(event.clone(), "a"), properties()));
+    let to_acme = beside.iter().map(|event| (addressed(event.clone(), "a"), properties()));
     world.publish_to(&world.lanes(), "acme", to_acme).await;
     give_back(&world, RETURNS, beside.len()).await;
-    world.publish_all((4..CONTACTS).map(|contact| keyed(track(contact, 0), "a"))).await;
-    world.publish_all((0..CONTACTS).map(|contact| keyed(track(contact, 0), "g"))).await;
+    world.publish_all((4..CONTACTS).map(|contact| addressed(track(contact, 0), "a"))).await;
+    world.publish_all((0..CONTACTS).map(|contact| addressed(track(contact, 0), "g"))).await;
 
     let mut killed = 0;
     let last = loop {
@@ -80,7 +75,7 @@ async fn a_message_that_kills_replicas_ends_in_the_dead_letters_alone() {
     world.fenced(&[&last]).await;
 
     let letters = world.dead_letters(1).await;
-    assert_eq!(letters[0].data, keyed(poison, "a").as_bytes());
+    assert_eq!(letters[0].data, addressed(poison, "a").as_bytes());
     assert_eq!(letters[0].routing_key.as_str(), "acme.delivery_limit");
     assert_eq!(header(&letters[0], "freshet-reason").as_deref(), Some("delivery_limit"));
     for (account, of_first) in [("acme", BTreeSet::from([0, 1])), ("globex", BTreeSet::from([0]))] {
@@ -164,7 +159,7 @@ async fn what_came_back_often_to_the_intake_is_routed_one_by_one() {
         world.amqp.publish(&world.dead(), letter.to_string(), &[]).await;
     }
     world.publish_all((0..UNROUTED).map(|contact| track(contact, 0).to_string())).await;
-    world.publish_all([keyed(track(0, 0), "g")]).await;
+    world.publish_all([addressed(track(0, 0), "g")]).await;
     give_back_to(&world, &world.queue(), 25, UNROUTED + 1).await;
     let replica = world.start("one").await;
     replica.line("messages are refused").await;

@@ -10,8 +10,7 @@ use freshet::sandbox::Options;
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
-use crate::events::{arrived, email, identify, track};
-use crate::replicas::addressed;
+use crate::events::{addressed, arrived, email, identify, track};
 use crate::support::{Freshet, Proxy, put, soon};
 use crate::world::{World, sum};
 

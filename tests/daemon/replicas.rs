@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use freshet::broker::priority;
 use freshet::sandbox::Options;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::events::{arrived, assert_exact, repeats, stream, track};
+use crate::events::{addressed, arrived, assert_exact, repeats, stream, track};
 use crate::faults::shows;
 use crate::support::{Freshet, soon};
 use crate::world::{World, sum};
@@ -29,11 +29,6 @@ async fn many_accounts() -> World {
 
 fn slow() -> Options {
     Options { latency: Duration::from_millis(20), ..Options::default() }
-}
-
-pub fn addressed(mut event: Value, account: &str) -> String {
-    event["writeKey"] = json!(account);
-    event.to_string()
 }
 
 /// Gives every account some events and returns what each replica has delivered of each account by then.

@@ -6,8 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::commands::folder;
-use crate::events::{arrived, track};
-use crate::replicas::addressed;
+use crate::events::{addressed, arrived, track};
 use crate::support::{Authority, Broker, Freshet, NodeTls, Settings, TlsFront, freshet, soon};
 use crate::world::World;
 

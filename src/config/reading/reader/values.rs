@@ -99,7 +99,8 @@ impl Section<'_> {
     pub(in crate::config) fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
         let value = self.raw(key)?;
         let strings = value.as_array().and_then(|items| {
-            // One that is empty comes of a variable that was not set, and would stand for whatever has no such word.
+            // An empty one comes from a template whose variable is not set. As a write key it would match events whose key is
+            // empty.
             let text = |item: &Value| item.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
             items.iter().map(text).collect::<Option<Vec<_>>>()
         });

@@ -148,7 +148,7 @@ fn a_tracking_answer_that_says_in_any_way_that_it_failed_is_not_believed() {
 }
 
 #[test]
-fn a_look_up_that_is_not_understood_says_of_nobody_that_he_has_no_contact() {
+fn a_look_up_that_is_not_understood_does_not_mean_that_nobody_was_found() {
     for body in [
         json!({"contacts": {}}),
         json!({"contacts": "error"}),
